@@ -1,0 +1,232 @@
+//! Addresses at the seam between the core and the links.
+
+use bytes::Bytes;
+use std::net::IpAddr;
+
+use crate::time::Time;
+use crate::wire::Packet;
+
+/// How SCTP packets of one path travel; the choice of link follows from this value alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encap {
+    /// Directly in IP, protocol 132.
+    Native,
+    /// In UDP (RFC 6951), to this UDP port of the peer. The own UDP port belongs to the link.
+    Udp {
+        /// UDP port of the peer, never 0 in anything sent.
+        remote_port: u16,
+    },
+}
+
+/// Where a packet comes from or goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PathAddr {
+    /// The own address: destination of a received packet, wanted source of a sent one. `None` lets the
+    /// operating system choose the source by its routes.
+    pub local: Option<IpAddr>,
+    /// The address of the peer.
+    pub remote: IpAddr,
+    /// Native or UDP with the port of the peer.
+    pub encap: Encap,
+}
+
+/// Explicit Congestion Notification code point of an IP header (two bits; RFC 3168). The stack carries it
+/// through but does not react to it yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ecn {
+    /// ECT(0), bits `10`.
+    Ect0,
+    /// ECT(1), bits `01`.
+    Ect1,
+    /// Congestion experienced, bits `11`.
+    Ce,
+}
+
+/// One received SCTP packet with valid CRC32c ([`Packet::check`]).
+#[derive(Clone, Debug)]
+pub struct Datagram {
+    /// When it arrived.
+    pub at: Time,
+    /// The path it came by.
+    pub from: PathAddr,
+    /// ECN bits of its IP header.
+    pub ecn: Option<Ecn>,
+    /// The packet itself.
+    pub packet: Packet,
+}
+
+/// What [`Stack::poll_transmit`](crate::Stack::poll_transmit) appended to the caller's buffer: one packet, or
+/// several packets of equal size (the last may be shorter) for one path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where it goes.
+    pub path: PathAddr,
+    /// ECN bits to set.
+    pub ecn: Option<Ecn>,
+    /// Bytes appended to the buffer, all packets together.
+    pub len: usize,
+    /// Size of every packet but the last when there are several; `None` for a single packet.
+    pub segment_size: Option<usize>,
+    /// True for the rare packets that may exceed the path MTU and therefore go without DF: COOKIE ECHO, INIT ACK
+    /// and DATA chunks that were built before the path MTU shrank (RFC 9260 sec 8.1).
+    pub may_fragment: bool,
+}
+
+/// How many packets of one path a single transmit may hold, by link (1 where there is no GSO).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentLimits {
+    /// For [`Encap::Native`].
+    pub native: usize,
+    /// For [`Encap::Udp`].
+    pub udp: usize,
+}
+
+impl SegmentLimits {
+    /// One packet per transmit everywhere.
+    pub const ONE: SegmentLimits = SegmentLimits { native: 1, udp: 1 };
+
+    /// The limit for `encap`, at least 1.
+    pub fn of(self, encap: Encap) -> usize {
+        match encap {
+            Encap::Native => self.native.max(1),
+            Encap::Udp { .. } => self.udp.max(1),
+        }
+    }
+}
+
+/// The far end of a new association.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// One or more addresses, the wanted primary first.
+    pub addrs: Vec<(IpAddr, Encap)>,
+    /// SCTP port, not 0.
+    pub port: u16,
+}
+
+impl Peer {
+    /// A peer with one address.
+    pub fn new(addr: IpAddr, encap: Encap, port: u16) -> Self {
+        Peer { addrs: vec![(addr, encap)], port }
+    }
+}
+
+/// Reach of an address, from narrow to wide; the order decides which addresses INIT and INIT ACK may list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// 127.0.0.0/8, ::1.
+    Loopback,
+    /// 169.254.0.0/16, fe80::/10.
+    Link,
+    /// 10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7.
+    Private,
+    /// Everything else that is unicast.
+    Global,
+}
+
+/// The scope of a unicast address, or `None` for addresses that can never be a peer: unspecified, 0.0.0.0/8,
+/// multicast, broadcast, IPv4-mapped IPv6.
+pub fn scope(addr: IpAddr) -> Option<Scope> {
+    match addr {
+        IpAddr::V4(a) => {
+            let o = a.octets();
+            if o[0] == 0 || o[0] >= 224 {
+                None
+            } else if a.is_loopback() {
+                Some(Scope::Loopback)
+            } else if a.is_link_local() {
+                Some(Scope::Link)
+            } else if a.is_private() || (o[0] == 100 && o[1] & 0xc0 == 64) {
+                Some(Scope::Private)
+            } else {
+                Some(Scope::Global)
+            }
+        }
+        IpAddr::V6(a) => {
+            if a.is_unspecified() || a.is_multicast() || a.to_ipv4_mapped().is_some() {
+                None
+            } else if a.is_loopback() {
+                Some(Scope::Loopback)
+            } else if a.is_unicast_link_local() {
+                Some(Scope::Link)
+            } else if a.is_unique_local() {
+                Some(Scope::Private)
+            } else {
+                Some(Scope::Global)
+            }
+        }
+    }
+}
+
+/// A user message to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Outgoing stream, below the negotiated number of outbound streams.
+    pub stream: u16,
+    /// Payload protocol identifier: the number on the wire, in host order (RFC 9260 sec 3.3.1).
+    pub ppid: u32,
+    /// The user data, at least 1 byte.
+    pub data: Bytes,
+    /// How to send it.
+    pub options: SendOptions,
+}
+
+/// Options of one message (RFC 6458 sec 5.3.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendOptions {
+    /// Deliver without order within the stream (SCTP_UNORDERED).
+    pub unordered: bool,
+    /// Ask the peer for an immediate SACK of the last chunk (SCTP_SACK_IMMEDIATELY, I bit).
+    pub sack_immediately: bool,
+    /// Drop the message when it has not got a TSN within this time (RFC 9260 sec 11.1.5 "lifetime"); `None` keeps it.
+    pub lifetime: Option<core::time::Duration>,
+    /// Returned in [`Event::SendFailed`](crate::Event::SendFailed) (sinfo_context).
+    pub context: u32,
+}
+
+/// A received user message or, with `end_of_record` false, a part of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Stream it came on.
+    pub stream: u16,
+    /// Stream sequence number; meaningless when `unordered`.
+    pub ssn: u16,
+    /// Payload protocol identifier, host order.
+    pub ppid: u32,
+    /// TSN of its first chunk.
+    pub tsn: u32,
+    /// Cumulative TSN at the time of delivery.
+    pub cumtsn: u32,
+    /// Receive context of the association.
+    pub context: u32,
+    /// Sent without order.
+    pub unordered: bool,
+    /// False when more of this message follows in the next `recv` (partial delivery, RFC 6458 sec 4.3).
+    pub end_of_record: bool,
+    /// The path the (last chunk of the) data came by.
+    pub from: PathAddr,
+    /// The user data.
+    pub data: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes() {
+        let s = |a: &str| scope(a.parse().unwrap());
+        assert_eq!(s("127.0.0.1"), Some(Scope::Loopback));
+        assert_eq!(s("10.1.2.3"), Some(Scope::Private));
+        assert_eq!(s("169.254.0.1"), Some(Scope::Link));
+        assert_eq!(s("8.8.8.8"), Some(Scope::Global));
+        assert_eq!(s("0.1.2.3"), None);
+        assert_eq!(s("255.255.255.255"), None);
+        assert_eq!(s("224.0.0.1"), None);
+        assert_eq!(s("::1"), Some(Scope::Loopback));
+        assert_eq!(s("fe80::1"), Some(Scope::Link));
+        assert_eq!(s("fd00::1"), Some(Scope::Private));
+        assert_eq!(s("2001:db8::1"), Some(Scope::Global));
+        assert_eq!(s("::ffff:1.2.3.4"), None);
+        assert!(Scope::Loopback < Scope::Global);
+    }
+}

@@ -1,0 +1,199 @@
+//! Every knob, with its unit, default and RFC section.
+
+use core::time::Duration;
+
+use crate::error::ConfigError;
+
+/// Settings of a whole [`Stack`](crate::Stack).
+#[derive(Clone, Debug)]
+pub struct StackConfig {
+    /// Upper bound of associations at the same time; beyond it INITs are answered with ABORT "out of resource".
+    /// Default 100 000.
+    pub max_associations: usize,
+    /// How long a State Cookie is valid (Valid.Cookie.Life, RFC 9260 sec 16). Default 60 s.
+    pub cookie_life: Duration,
+    /// How often the key that seals cookies changes; the key before it stays valid for one `cookie_life`.
+    /// Default 1 h.
+    pub cookie_key_life: Duration,
+    /// INIT ACKs (and ABORTs that refuse an INIT) per second over all peers, a token bucket with one second of
+    /// burst. Default 10 000.
+    pub init_ack_rate: u32,
+    /// Replies to out-of-the-blue packets per second (RFC 9260 sec 8.4), token bucket. Default 100.
+    pub ootb_rate: u32,
+    /// Answer out-of-the-blue packets that came natively in IP. Off by default: every stack and the kernel of the host
+    /// see such packets, and an ABORT would kill associations of others. Over UDP the socket is ours alone and
+    /// replies are always on.
+    pub ootb_native: bool,
+    /// How long a verification tag is not given out again after its association ended. Default 60 s.
+    pub tag_reuse_guard: Duration,
+    /// Local addresses that wildcard-bound ports announce to peers of a fitting scope. Default empty: a wildcard
+    /// bind announces none, which is the only right choice behind NAT (RFC 6951 sec 5.1).
+    pub local_addresses: Vec<std::net::IpAddr>,
+}
+
+impl Default for StackConfig {
+    fn default() -> Self {
+        StackConfig {
+            max_associations: 100_000,
+            cookie_life: Duration::from_secs(60),
+            cookie_key_life: Duration::from_secs(3600),
+            init_ack_rate: 10_000,
+            ootb_rate: 100,
+            ootb_native: false,
+            tag_reuse_guard: Duration::from_secs(60),
+            local_addresses: Vec::new(),
+        }
+    }
+}
+
+/// Settings of an association: taken from the bound port when it is set up, most may change later.
+#[derive(Clone, Debug)]
+pub struct AssocConfig {
+    /// RTO.Initial (RFC 9260 sec 16). Default 1 s.
+    pub rto_initial: Duration,
+    /// RTO.Min. Default 1 s.
+    pub rto_min: Duration,
+    /// RTO.Max. Default 60 s.
+    pub rto_max: Duration,
+    /// Max.Init.Retransmits: retransmissions of INIT and of COOKIE ECHO before giving up. Default 8.
+    pub max_init_retransmits: u32,
+    /// Upper bound of the T1-init timer (RFC 6458 sinit_max_init_timeo); `None` means `rto_max`.
+    pub max_init_timeout: Option<Duration>,
+    /// Association.Max.Retrans: consecutive timeouts over all paths before the association is lost. Default 10.
+    pub assoc_max_retrans: u32,
+    /// Path.Max.Retrans: consecutive timeouts of one path before it is inactive. Default 5.
+    pub path_max_retrans: u32,
+    /// HB.interval: an idle path is probed every RTO + this, with jitter (RFC 9260 sec 8.3). Default 30 s.
+    pub hb_interval: Duration,
+    /// HB.interval where the path is UDP-encapsulated, to keep NAT bindings alive. Default 15 s. The smaller of the
+    /// two applies there.
+    pub hb_interval_udp: Duration,
+    /// Send heartbeats at all. Default on.
+    pub hb_enabled: bool,
+    /// SACK.Delay, 0..500 ms (RFC 9260 sec 6.2). Default 200 ms.
+    pub sack_delay: Duration,
+    /// A SACK at the latest for every so many packets with DATA; 1 switches delaying off. Default 2.
+    pub sack_frequency: u32,
+    /// Max.Burst: packets per sending opportunity, 0 for no limit (RFC 9260 sec 6.1 D). Default 4.
+    pub max_burst: u32,
+    /// Limit of growth per SACK in slow start, in PMDCS (L of RFC 9260 sec 7.2.1). Default 1.
+    pub abc_l: u32,
+    /// Outbound streams to ask for, 1..=65535. Default 10.
+    pub out_streams: u16,
+    /// Inbound streams to allow, 1..=65535. Default 65535; they cost memory only when used.
+    pub max_in_streams: u16,
+    /// Bytes of user data that may be queued or unacknowledged. Default 256 KiB. A message larger than this is sent when the
+    /// buffer is empty. Worst-case memory is this plus about 100 bytes for each chunk.
+    pub send_buffer: usize,
+    /// Receive buffer, announced as a_rwnd: bytes of user data held for reassembly, reordering or the reader; at
+    /// least 4096. Default 256 KiB. Every chunk counts as at least 32 bytes, so worst-case memory is about four
+    /// times this.
+    pub recv_buffer: usize,
+    /// Largest user message to send, bytes. Default 16 MiB.
+    pub max_message_size: usize,
+    /// A message still incomplete when this many bytes of it are here is given to the user in parts (RFC 6458
+    /// SCTP_PARTIAL_DELIVERY_POINT); it also happens when the receive buffer is short. Default half of `recv_buffer` (`None`).
+    pub partial_delivery_point: Option<usize>,
+    /// Send small packets at once (SCTP_NODELAY). Default on: messages are written whole, so the Nagle algorithm
+    /// rarely helps. RFC 6458 sockets default to off; the socket option changes it.
+    pub nodelay: bool,
+    /// MTU of the IP layer on native paths, bytes. Default 1500.
+    pub ip_mtu: usize,
+    /// MTU of the IP layer on UDP-encapsulated paths, bytes. Default 1280, which every IPv6 path and practically every
+    /// tunnel passes (RFC 6951 sec 5.6 tells not to rely on ICMP).
+    pub ip_mtu_udp: usize,
+    /// T5-shutdown-guard; `None` means 5 times `rto_max`.
+    pub shutdown_guard: Option<Duration>,
+    /// Returned with every received message (SCTP_CONTEXT). Default 0.
+    pub context: u32,
+    /// Answer INITs with no more than this many addresses of the peer. Default 32.
+    pub max_peer_addresses: usize,
+}
+
+impl Default for AssocConfig {
+    fn default() -> Self {
+        AssocConfig {
+            rto_initial: Duration::from_secs(1),
+            rto_min: Duration::from_secs(1),
+            rto_max: Duration::from_secs(60),
+            max_init_retransmits: 8,
+            max_init_timeout: None,
+            assoc_max_retrans: 10,
+            path_max_retrans: 5,
+            hb_interval: Duration::from_secs(30),
+            hb_interval_udp: Duration::from_secs(15),
+            hb_enabled: true,
+            sack_delay: Duration::from_millis(200),
+            sack_frequency: 2,
+            max_burst: 4,
+            abc_l: 1,
+            out_streams: 10,
+            max_in_streams: 65535,
+            send_buffer: 256 * 1024,
+            recv_buffer: 256 * 1024,
+            max_message_size: 16 * 1024 * 1024,
+            partial_delivery_point: None,
+            nodelay: true,
+            ip_mtu: 1500,
+            ip_mtu_udp: 1280,
+            shutdown_guard: None,
+            context: 0,
+            max_peer_addresses: 32,
+        }
+    }
+}
+
+impl AssocConfig {
+    /// Checks that the values fit together (RFC 9260 sec 16).
+    ///
+    /// # Errors
+    /// Names the first value that does not, and what it may be.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let fail = |what| Err(ConfigError(what));
+        if self.rto_min.is_zero() || self.rto_min > self.rto_initial || self.rto_initial > self.rto_max {
+            return fail("RTO values must satisfy 0 < min <= initial <= max");
+        }
+        if self.sack_delay > Duration::from_millis(500) {
+            return fail("the SACK delay must be 0 to 500 ms");
+        }
+        if self.sack_frequency == 0 {
+            return fail("the SACK frequency must be at least 1");
+        }
+        if self.out_streams == 0 || self.max_in_streams == 0 {
+            return fail("there must be at least 1 stream in each direction");
+        }
+        if self.recv_buffer < 4096 || self.recv_buffer > u32::MAX as usize {
+            return fail("the receive buffer must be 4096 bytes to 4 GiB");
+        }
+        if self.send_buffer == 0 {
+            return fail("the send buffer must not be 0");
+        }
+        if self.max_message_size == 0 {
+            return fail("the maximum message size must not be 0");
+        }
+        if self.abc_l == 0 {
+            return fail("the slow start limit L must be at least 1");
+        }
+        if !(576..=65535).contains(&self.ip_mtu) || !(576..=65535).contains(&self.ip_mtu_udp) {
+            return fail("the IP MTU must be 576 to 65535 bytes");
+        }
+        if self.max_peer_addresses == 0 {
+            return fail("at least 1 address of the peer must be allowed");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_bad_values_are_named() {
+        AssocConfig::default().check().unwrap();
+        let bad = AssocConfig { rto_min: Duration::from_secs(2), ..AssocConfig::default() };
+        assert!(bad.check().unwrap_err().to_string().contains("RTO"));
+        let bad = AssocConfig { sack_delay: Duration::from_millis(501), ..AssocConfig::default() };
+        assert!(bad.check().is_err());
+    }
+}

@@ -1,0 +1,78 @@
+//! What can go wrong when the user calls the core.
+
+use thiserror::Error;
+
+/// A configuration value out of range; says which and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct ConfigError(pub &'static str);
+
+/// Why a port could not be bound.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The SCTP port has a user in this stack.
+    #[error("SCTP port {0} is already in use")]
+    PortInUse(u16),
+    /// No free port was left.
+    #[error("no free SCTP port is left")]
+    NoPort,
+    /// An address that can not be bound.
+    #[error("{0} is not a unicast address")]
+    Address(std::net::IpAddr),
+    /// The configuration is not valid.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// Why an association could not be started.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The local port is not bound.
+    #[error("the local SCTP port is not bound")]
+    NotBound,
+    /// There is an association between these two ports and addresses.
+    #[error("there already is an association with this peer on this port")]
+    AlreadyConnected,
+    /// The peer has no usable address, or port 0.
+    #[error("the peer has no usable address or its SCTP port is 0")]
+    NoAddress,
+    /// The limit of associations is reached.
+    #[error("the limit of associations of this stack is reached")]
+    TooMany,
+}
+
+/// Why a message was not taken. The message was not queued.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// No such association (any more).
+    #[error("the association does not exist (any more)")]
+    NotFound,
+    /// Shutdown has begun (by either side); no more data is taken.
+    #[error("the association is shutting down")]
+    ShuttingDown,
+    /// No room in the send buffer; [`Event::Writable`](crate::Event::Writable) tells when to try again.
+    #[error("the send buffer is full")]
+    WouldBlock,
+    /// The stream number is not below the number of outbound streams.
+    #[error("stream {stream} does not exist, there are {streams}")]
+    InvalidStream {
+        /// What was asked for.
+        stream: u16,
+        /// Outbound streams of the association.
+        streams: u16,
+    },
+    /// Larger than `max_message_size`.
+    #[error("the message is larger than the maximum message size")]
+    TooLarge,
+    /// SCTP cannot carry an empty message (RFC 9260 sec 3.3.1).
+    #[error("SCTP cannot carry an empty message")]
+    Empty,
+}
+
+/// The association handle does not name a live association.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the association does not exist (any more)")]
+pub struct NotFound;

@@ -1,0 +1,34 @@
+//! SCTP (RFC 9260) as a sans-I/O protocol core.
+//!
+//! The core reads no clock, no socket and no global random source: time, datagrams and a seed come in as
+//! arguments, packets and events come out by polling. One [`Stack`] holds many ports and associations. The
+//! drive loop of every user of the core, the tokio driver and the simulation alike, is:
+//!
+//! 1. hand in what arrived: [`Stack::handle_datagram`] for each datagram of the batch, [`Stack::handle_timeout`];
+//! 2. hand in what the user wants: `connect`, `send`, `recv`, `shutdown`, ...;
+//! 3. drain [`Stack::poll_transmit`] and send what it gives;
+//! 4. drain [`Stack::poll_event`];
+//! 5. sleep until [`Stack::poll_timeout`] or the next datagram or user call.
+#![forbid(unsafe_code)]
+
+mod addr;
+mod config;
+mod error;
+mod event;
+mod serial;
+mod stack;
+mod stats;
+mod time;
+pub mod tlv;
+pub mod wire;
+
+pub use addr::{
+    Datagram, Ecn, Encap, Message, PathAddr, Peer, Received, Scope, SegmentLimits, SendOptions, Transmit, scope,
+};
+pub use config::{AssocConfig, StackConfig};
+pub use error::{BindError, ConfigError, ConnectError, NotFound, SendError};
+pub use event::{Event, LossReason, PeerAddrState};
+pub use serial::{Ssn, Tsn};
+pub use stack::{AssocId, Stack, Unreachable};
+pub use stats::{AssocState, AssocStats, AssocStatus, PathState, PathStatus, StackStats};
+pub use time::{Duration, Time};

@@ -1,0 +1,149 @@
+//! Counters and states to look at.
+
+use core::time::Duration;
+use std::net::IpAddr;
+
+use crate::addr::PathAddr;
+
+/// State of an association (RFC 9260 sec 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum AssocState {
+    Closed,
+    CookieWait,
+    CookieEchoed,
+    Established,
+    ShutdownPending,
+    ShutdownSent,
+    ShutdownReceived,
+    ShutdownAckSent,
+}
+
+/// State of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathState {
+    /// Not proven to belong to the peer yet; only probed (RFC 9260 sec 5.4).
+    Unconfirmed,
+    /// In use or ready to be.
+    Active,
+    /// RFC 7829: had an error, used only when no path is active.
+    PotentiallyFailed,
+    /// Path.Max.Retrans exceeded.
+    Inactive,
+}
+
+/// What is known about one path (RFC 6458 SCTP_GET_PEER_ADDR_INFO).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathStatus {
+    /// Addresses and encapsulation.
+    pub addr: PathAddr,
+    /// State.
+    pub state: PathState,
+    /// True for the primary path.
+    pub primary: bool,
+    /// Congestion window, bytes.
+    pub cwnd: u32,
+    /// Slow start threshold, bytes.
+    pub ssthresh: u32,
+    /// Bytes in flight.
+    pub flight: u32,
+    /// Smoothed round-trip time, `None` before the first measurement.
+    pub srtt: Option<Duration>,
+    /// Retransmission timeout.
+    pub rto: Duration,
+    /// Largest SCTP packet, bytes.
+    pub pmtu: u32,
+    /// Consecutive errors.
+    pub error_count: u32,
+}
+
+/// RFC 6458 SCTP_STATUS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssocStatus {
+    /// State.
+    pub state: AssocState,
+    /// Receiver window of the peer, bytes.
+    pub peer_rwnd: u32,
+    /// Window that we announce now, bytes.
+    pub local_rwnd: u32,
+    /// DATA chunks sent and not acknowledged.
+    pub unacked_chunks: u32,
+    /// Bytes queued or unacknowledged.
+    pub send_buffered: usize,
+    /// Bytes received and not read.
+    pub recv_buffered: usize,
+    /// Streams we may send on.
+    pub outbound_streams: u16,
+    /// Streams the peer may send on.
+    pub inbound_streams: u16,
+    /// Largest user data in one DATA chunk.
+    pub fragmentation_point: u32,
+    /// Primary path's remote address.
+    pub primary: Option<IpAddr>,
+    /// SCTP port of the peer.
+    pub peer_port: u16,
+    /// Our SCTP port.
+    pub local_port: u16,
+    /// Own verification tag (peers send it).
+    pub local_tag: u32,
+    /// Verification tag of the peer.
+    pub peer_tag: u32,
+}
+
+/// Counters of one association since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AssocStats {
+    /// Packets sent.
+    pub packets_sent: u64,
+    /// Packets received and accepted.
+    pub packets_received: u64,
+    /// DATA chunks sent, retransmissions included.
+    pub data_chunks_sent: u64,
+    /// DATA chunks retransmitted.
+    pub data_chunks_retransmitted: u64,
+    /// Of these, by fast retransmit.
+    pub fast_retransmits: u64,
+    /// DATA chunks received, duplicates included.
+    pub data_chunks_received: u64,
+    /// Duplicate DATA chunks received.
+    pub duplicates_received: u64,
+    /// DATA chunks dropped for lack of space.
+    pub data_chunks_dropped: u64,
+    /// SACK chunks sent.
+    pub sacks_sent: u64,
+    /// SACK chunks received.
+    pub sacks_received: u64,
+    /// T3-rtx expiries.
+    pub t3_expiries: u64,
+    /// User messages sent (taken from the user).
+    pub messages_sent: u64,
+    /// User messages delivered to the user.
+    pub messages_received: u64,
+    /// User bytes taken from the user.
+    pub bytes_sent: u64,
+    /// User bytes delivered to the user.
+    pub bytes_received: u64,
+}
+
+/// Counters of a stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StackStats {
+    /// Live associations.
+    pub associations: usize,
+    /// Packets handed in with [`Stack::handle_datagram`](crate::Stack::handle_datagram).
+    pub packets_received: u64,
+    /// Packets dropped without an answer, for whatever reason.
+    pub packets_dropped: u64,
+    /// Packets sent.
+    pub packets_sent: u64,
+    /// Out-of-the-blue packets seen (RFC 9260 sec 8.4).
+    pub ootb_received: u64,
+    /// INIT chunks received.
+    pub inits_received: u64,
+    /// Replies suppressed by a rate limit.
+    pub rate_limited: u64,
+    /// Valid State Cookies received.
+    pub cookies_accepted: u64,
+    /// Cookies with a wrong seal.
+    pub cookies_forged: u64,
+}
