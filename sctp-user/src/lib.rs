@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Userland SCTP for tokio.
+
+pub mod link;
