@@ -1,0 +1,343 @@
+//! Error causes, inside ABORT and ERROR (RFC 9260 sec 3.3.10).
+//!
+//! ```text
+//!  0                   1                   2                   3
+//!  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//! +-------------------------------+-------------------------------+
+//! |             code              |       length = 4 + info       |
+//! +-------------------------------+-------------------------------+
+//! |   1 Invalid Stream Identifier     stream (16 bits), reserved  |
+//! |   2 Missing Mandatory Parameter   count (32), types (16 each) |
+//! |   3 Stale Cookie                  32 bits, microseconds       |
+//! |   4 Out of Resource               nothing                     |
+//! |   5 Unresolvable Address          an address parameter        |
+//! |   6 Unrecognized Chunk Type       a chunk                     |
+//! |   7 Invalid Mandatory Parameter   nothing                     |
+//! |   8 Unrecognized Parameters       parameters                  |
+//! |   9 No User Data                  TSN                         |
+//! |  10 Cookie While Shutting Down    nothing                     |
+//! |  11 Restart With New Addresses    address parameters          |
+//! |  12 User-Initiated Abort          bytes of the upper layer    |
+//! |  13 Protocol Violation            bytes                       |
+//! +---------------------------------------------------------------+
+//! ```
+
+use std::net::IpAddr;
+
+use super::param::ParamWriter;
+use crate::serial::Tsn;
+use crate::tlv::{Tlv, Tlvs, Writer};
+
+/// Cause codes.
+pub mod cause_code {
+    /// Invalid Stream Identifier (RFC 9260 sec 3.3.10.1).
+    pub const INVALID_STREAM: u16 = 1;
+    /// Missing Mandatory Parameter (sec 3.3.10.2).
+    pub const MISSING_MANDATORY_PARAM: u16 = 2;
+    /// Stale Cookie (sec 3.3.10.3).
+    pub const STALE_COOKIE: u16 = 3;
+    /// Out of Resource (sec 3.3.10.4).
+    pub const OUT_OF_RESOURCE: u16 = 4;
+    /// Unresolvable Address (sec 3.3.10.5).
+    pub const UNRESOLVABLE_ADDRESS: u16 = 5;
+    /// Unrecognized Chunk Type (sec 3.3.10.6).
+    pub const UNRECOGNIZED_CHUNK: u16 = 6;
+    /// Invalid Mandatory Parameter (sec 3.3.10.7).
+    pub const INVALID_MANDATORY_PARAM: u16 = 7;
+    /// Unrecognized Parameters (sec 3.3.10.8).
+    pub const UNRECOGNIZED_PARAMS: u16 = 8;
+    /// No User Data (sec 3.3.10.9).
+    pub const NO_USER_DATA: u16 = 9;
+    /// Cookie Received While Shutting Down (sec 3.3.10.10).
+    pub const COOKIE_WHILE_SHUTTING_DOWN: u16 = 10;
+    /// Restart of an Association with New Addresses (sec 3.3.10.11).
+    pub const RESTART_WITH_NEW_ADDRESSES: u16 = 11;
+    /// User-Initiated Abort (sec 3.3.10.12).
+    pub const USER_ABORT: u16 = 12;
+    /// Protocol Violation (sec 3.3.10.13).
+    pub const PROTOCOL_VIOLATION: u16 = 13;
+    /// Restart of an Association with New Encapsulation Port (a draft; sent by Linux).
+    pub const RESTART_WITH_NEW_ENCAPSULATION_PORT: u16 = 14;
+}
+
+/// A row of error causes that was not read yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Causes<'a>(&'a [u8]);
+
+impl<'a> Causes<'a> {
+    /// The causes in `bytes`.
+    #[inline]
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes as they came.
+    #[inline]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The causes in order. The iteration ends at a length that cannot be right.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = Cause<'a>> + Clone + use<'a> {
+        Tlvs::new(self.0).map(Cause::parse)
+    }
+}
+
+/// One error cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause<'a> {
+    /// DATA came on a stream that does not exist.
+    InvalidStream {
+        /// The stream.
+        stream: u16,
+        /// The information as it came.
+        info: &'a [u8],
+    },
+    /// INIT or INIT ACK lacks parameters.
+    MissingMandatoryParam(MissingParams<'a>),
+    /// The cookie came too late.
+    StaleCookie {
+        /// By how much, microseconds; 0 when the peer does not tell.
+        micros: u32,
+        /// The information as it came.
+        info: &'a [u8],
+    },
+    /// No memory, no room, no listener.
+    OutOfResource,
+    /// An address that cannot be used: its parameter, whole.
+    UnresolvableAddress(&'a [u8]),
+    /// A chunk of unknown type: header and value, perhaps cut short.
+    UnrecognizedChunk(&'a [u8]),
+    /// A parameter has a value that is not allowed.
+    InvalidMandatoryParam,
+    /// Parameters of unknown type, whole.
+    UnrecognizedParams(&'a [u8]),
+    /// A DATA chunk without data.
+    NoUserData {
+        /// Its TSN.
+        tsn: Tsn,
+        /// The information as it came.
+        info: &'a [u8],
+    },
+    /// COOKIE ECHO came in the middle of the shutdown.
+    CookieWhileShuttingDown,
+    /// A restart that brings new addresses is refused: their parameters.
+    RestartWithNewAddresses(&'a [u8]),
+    /// The user of the peer ended the association: its reason.
+    UserAbort(&'a [u8]),
+    /// Some rule was broken: free text or bytes.
+    ProtocolViolation(&'a [u8]),
+    /// An unknown code, or a known one with a length that it cannot have.
+    Other {
+        /// Cause code.
+        code: u16,
+        /// The information as it came.
+        info: &'a [u8],
+    },
+}
+
+impl<'a> Cause<'a> {
+    fn parse(tlv: Tlv<'a>) -> Self {
+        let Tlv { kind: code, value: info, .. } = tlv;
+        let known = match code {
+            cause_code::INVALID_STREAM => match *info {
+                [s0, s1, _, _] => Some(Self::InvalidStream { stream: u16::from_be_bytes([s0, s1]), info }),
+                _ => None,
+            },
+            cause_code::MISSING_MANDATORY_PARAM => {
+                MissingParams::parse(info).map(Self::MissingMandatoryParam)
+            }
+            cause_code::STALE_COOKIE => be32(info).map(|micros| Self::StaleCookie { micros, info }),
+            cause_code::OUT_OF_RESOURCE => info.is_empty().then_some(Self::OutOfResource),
+            cause_code::UNRESOLVABLE_ADDRESS => Some(Self::UnresolvableAddress(info)),
+            cause_code::UNRECOGNIZED_CHUNK => Some(Self::UnrecognizedChunk(info)),
+            cause_code::INVALID_MANDATORY_PARAM => info.is_empty().then_some(Self::InvalidMandatoryParam),
+            cause_code::UNRECOGNIZED_PARAMS => Some(Self::UnrecognizedParams(info)),
+            cause_code::NO_USER_DATA => be32(info).map(|tsn| Self::NoUserData { tsn: Tsn(tsn), info }),
+            cause_code::COOKIE_WHILE_SHUTTING_DOWN => {
+                info.is_empty().then_some(Self::CookieWhileShuttingDown)
+            }
+            cause_code::RESTART_WITH_NEW_ADDRESSES => Some(Self::RestartWithNewAddresses(info)),
+            cause_code::USER_ABORT => Some(Self::UserAbort(info)),
+            cause_code::PROTOCOL_VIOLATION => Some(Self::ProtocolViolation(info)),
+            _ => None,
+        };
+        known.unwrap_or(Self::Other { code, info })
+    }
+
+    /// The cause code, see [`cause_code`].
+    pub const fn code(&self) -> u16 {
+        match *self {
+            Self::InvalidStream { .. } => cause_code::INVALID_STREAM,
+            Self::MissingMandatoryParam(_) => cause_code::MISSING_MANDATORY_PARAM,
+            Self::StaleCookie { .. } => cause_code::STALE_COOKIE,
+            Self::OutOfResource => cause_code::OUT_OF_RESOURCE,
+            Self::UnresolvableAddress(_) => cause_code::UNRESOLVABLE_ADDRESS,
+            Self::UnrecognizedChunk(_) => cause_code::UNRECOGNIZED_CHUNK,
+            Self::InvalidMandatoryParam => cause_code::INVALID_MANDATORY_PARAM,
+            Self::UnrecognizedParams(_) => cause_code::UNRECOGNIZED_PARAMS,
+            Self::NoUserData { .. } => cause_code::NO_USER_DATA,
+            Self::CookieWhileShuttingDown => cause_code::COOKIE_WHILE_SHUTTING_DOWN,
+            Self::RestartWithNewAddresses(_) => cause_code::RESTART_WITH_NEW_ADDRESSES,
+            Self::UserAbort(_) => cause_code::USER_ABORT,
+            Self::ProtocolViolation(_) => cause_code::PROTOCOL_VIOLATION,
+            Self::Other { code, .. } => code,
+        }
+    }
+
+    /// The bytes behind the cause header, without padding.
+    pub const fn info(&self) -> &'a [u8] {
+        match *self {
+            Self::OutOfResource | Self::InvalidMandatoryParam | Self::CookieWhileShuttingDown => &[],
+            Self::MissingMandatoryParam(missing) => missing.info,
+            Self::InvalidStream { info, .. }
+            | Self::StaleCookie { info, .. }
+            | Self::NoUserData { info, .. }
+            | Self::UnresolvableAddress(info)
+            | Self::UnrecognizedChunk(info)
+            | Self::UnrecognizedParams(info)
+            | Self::RestartWithNewAddresses(info)
+            | Self::UserAbort(info)
+            | Self::ProtocolViolation(info)
+            | Self::Other { info, .. } => info,
+        }
+    }
+}
+
+/// `info` as a number when it has exactly 32 bits.
+fn be32(info: &[u8]) -> Option<u32> {
+    info.try_into().ok().map(u32::from_be_bytes)
+}
+
+/// The information of Missing Mandatory Parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MissingParams<'a> {
+    info: &'a [u8],
+    types: &'a [[u8; 2]],
+}
+
+impl<'a> MissingParams<'a> {
+    fn parse(info: &'a [u8]) -> Option<Self> {
+        let (count, types) = info.split_first_chunk()?;
+        let count = usize::try_from(u32::from_be_bytes(*count)).ok()?;
+        let types = types.as_chunks().0.get(..count)?;
+        Some(Self { info, types })
+    }
+
+    /// The parameter types that are missing.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = u16> + Clone + use<'a> {
+        self.types.iter().map(|&kind| u16::from_be_bytes(kind))
+    }
+}
+
+/// Writes error causes into a chunk. Padding is put before the next cause, not behind the last.
+#[derive(Debug)]
+pub struct CauseWriter<'b> {
+    writer: Writer<'b>,
+    limit: usize,
+}
+
+impl<'b> CauseWriter<'b> {
+    pub(super) fn new(writer: Writer<'b>, limit: usize) -> Self {
+        Self { writer, limit }
+    }
+
+    /// Bytes left in the packet for one more padded cause including its header. The methods do not look at it; a
+    /// report that quotes the peer is cut to it by the caller.
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(crate::tlv::padded(self.writer.len())) & !3
+    }
+
+    /// A cause of any code.
+    pub fn raw(&mut self, code: u16, info: &[u8]) {
+        self.write(code, |writer| writer.bytes(info));
+    }
+
+    /// DATA came on `stream`, which does not exist.
+    pub fn invalid_stream(&mut self, stream: u16) {
+        self.write(cause_code::INVALID_STREAM, |writer| {
+            writer.u16(stream);
+            writer.u16(0);
+        });
+    }
+
+    /// Parameters of these types are missing.
+    pub fn missing_mandatory_param(&mut self, types: &[u16]) {
+        self.write(cause_code::MISSING_MANDATORY_PARAM, |writer| {
+            writer.u32(u32::try_from(types.len()).unwrap_or(u32::MAX));
+            for &kind in types {
+                writer.u16(kind);
+            }
+        });
+    }
+
+    /// The cookie came too late by `micros` microseconds.
+    pub fn stale_cookie(&mut self, micros: u32) {
+        self.raw(cause_code::STALE_COOKIE, &micros.to_be_bytes());
+    }
+
+    /// No memory, no room, no listener.
+    pub fn out_of_resource(&mut self) {
+        self.raw(cause_code::OUT_OF_RESOURCE, &[]);
+    }
+
+    /// The address in the parameter `whole` (header and value) cannot be used.
+    pub fn unresolvable_address(&mut self, whole: &[u8]) {
+        self.raw(cause_code::UNRESOLVABLE_ADDRESS, whole);
+    }
+
+    /// The chunk `whole` (header and value, perhaps cut short) is of an unknown type.
+    pub fn unrecognized_chunk(&mut self, whole: &[u8]) {
+        self.raw(cause_code::UNRECOGNIZED_CHUNK, whole);
+    }
+
+    /// A parameter has a value that is not allowed.
+    pub fn invalid_mandatory_param(&mut self) {
+        self.raw(cause_code::INVALID_MANDATORY_PARAM, &[]);
+    }
+
+    /// The parameters in `whole` (header, value, padding between them) are of unknown types.
+    pub fn unrecognized_params(&mut self, whole: &[u8]) {
+        self.raw(cause_code::UNRECOGNIZED_PARAMS, whole);
+    }
+
+    /// The DATA chunk `tsn` has no data.
+    pub fn no_user_data(&mut self, tsn: Tsn) {
+        self.raw(cause_code::NO_USER_DATA, &tsn.0.to_be_bytes());
+    }
+
+    /// COOKIE ECHO came in the middle of the shutdown.
+    pub fn cookie_while_shutting_down(&mut self) {
+        self.raw(cause_code::COOKIE_WHILE_SHUTTING_DOWN, &[]);
+    }
+
+    /// The restart is refused, because it brings these new addresses.
+    pub fn restart_with_new_addresses(&mut self, addrs: impl IntoIterator<Item = IpAddr>) {
+        let limit = self.limit;
+        self.write(cause_code::RESTART_WITH_NEW_ADDRESSES, |writer| {
+            let mut params = ParamWriter::new(writer.reborrow(), limit);
+            addrs.into_iter().for_each(|addr| params.address(addr));
+        });
+    }
+
+    /// The user ends the association, for this reason.
+    pub fn user_abort(&mut self, reason: &[u8]) {
+        self.raw(cause_code::USER_ABORT, reason);
+    }
+
+    /// A rule was broken; `text` says which, for a person.
+    pub fn protocol_violation(&mut self, text: &[u8]) {
+        self.raw(cause_code::PROTOCOL_VIOLATION, text);
+    }
+
+    fn write(&mut self, code: u16, info: impl FnOnce(&mut Writer<'_>)) {
+        self.writer.pad4();
+        let mark = self.writer.begin_tlv(code);
+        info(&mut self.writer.reborrow());
+        self.writer.end_tlv_unpadded(mark);
+    }
+}

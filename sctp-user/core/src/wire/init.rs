@@ -1,0 +1,104 @@
+//! INIT and INIT ACK (RFC 9260 sec 3.3.2, sec 3.3.3): one fixed part, then parameters.
+//!
+//! ```text
+//!  0                   1                   2                   3
+//!  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//! +---------------+---------------+-------------------------------+
+//! |  type = 1, 2  |   flags = 0   |            length             |
+//! +---------------+---------------+-------------------------------+
+//! |                         initiate tag                          |
+//! +---------------------------------------------------------------+
+//! |                            a_rwnd                             |
+//! +-------------------------------+-------------------------------+
+//! |     outbound streams (OS)     |   max inbound streams (MIS)   |
+//! +-------------------------------+-------------------------------+
+//! |                          initial TSN                          |
+//! +---------------------------------------------------------------+
+//! |  parameters ...                                               |
+//! +---------------------------------------------------------------+
+//! ```
+
+use super::chunk::{ChunkError, RawChunk, chunk_type};
+use super::packet::PacketWriter;
+use super::param::{ParamWriter, Params};
+use crate::serial::Tsn;
+use crate::tlv::{Reader, Truncated};
+
+/// Bytes of an INIT or INIT ACK without parameters, chunk header included.
+pub const INIT_HEADER: usize = 20;
+
+/// The fixed part of INIT and INIT ACK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InitFixed {
+    /// Tag the receiver puts into every packet to the sender of this chunk. 0 is not allowed.
+    pub initiate_tag: u32,
+    /// Receive window in bytes; less than 1500 is not allowed.
+    pub a_rwnd: u32,
+    /// Streams the sender wants to send on; 0 is not allowed.
+    pub outbound_streams: u16,
+    /// Most streams the sender will receive on; 0 is not allowed.
+    pub inbound_streams: u16,
+    /// First TSN the sender will use.
+    pub initial_tsn: Tsn,
+}
+
+/// An INIT or INIT ACK chunk. Its values are as they came: the receiver checks what is not allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InitChunk<'a> {
+    /// Tag the receiver puts into every packet to the sender of this chunk.
+    pub initiate_tag: u32,
+    /// Receive window in bytes.
+    pub a_rwnd: u32,
+    /// Streams the sender wants to send on.
+    pub outbound_streams: u16,
+    /// Most streams the sender will receive on.
+    pub inbound_streams: u16,
+    /// First TSN the sender will use.
+    pub initial_tsn: Tsn,
+    /// What follows the fixed part.
+    pub params: Params<'a>,
+}
+
+impl<'a> InitChunk<'a> {
+    pub(super) fn parse(chunk: &RawChunk<'a>) -> Result<Self, ChunkError> {
+        let read = |mut r: Reader<'a>| -> Result<Self, Truncated> {
+            Ok(Self {
+                initiate_tag: r.u32()?,
+                a_rwnd: r.u32()?,
+                outbound_streams: r.u16()?,
+                inbound_streams: r.u16()?,
+                initial_tsn: Tsn(r.u32()?),
+                params: Params::new(r.rest()),
+            })
+        };
+        read(Reader::new(chunk.value)).map_err(|Truncated| chunk.too_short(INIT_HEADER))
+    }
+
+    /// The fixed part alone.
+    #[must_use]
+    pub const fn fixed(&self) -> InitFixed {
+        InitFixed {
+            initiate_tag: self.initiate_tag,
+            a_rwnd: self.a_rwnd,
+            outbound_streams: self.outbound_streams,
+            inbound_streams: self.inbound_streams,
+            initial_tsn: self.initial_tsn,
+        }
+    }
+}
+
+impl PacketWriter<'_> {
+    /// An INIT, or an INIT ACK when `kind_ack`, with the parameters that `params` writes. It must be alone in its
+    /// packet.
+    pub fn init(&mut self, kind_ack: bool, fixed: &InitFixed, params: impl FnOnce(&mut ParamWriter<'_>)) {
+        let mark = self.begin(if kind_ack { chunk_type::INIT_ACK } else { chunk_type::INIT }, 0);
+        self.writer.u32(fixed.initiate_tag);
+        self.writer.u32(fixed.a_rwnd);
+        self.writer.u16(fixed.outbound_streams);
+        self.writer.u16(fixed.inbound_streams);
+        self.writer.u32(fixed.initial_tsn.0);
+        let limit = self.limit();
+        params(&mut ParamWriter::new(self.writer.reborrow(), limit));
+        self.writer.end_tlv(mark);
+    }
+}

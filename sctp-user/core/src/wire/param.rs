@@ -1,0 +1,279 @@
+//! The parameters of INIT, INIT ACK and HEARTBEAT (RFC 9260 sec 3.2.1, 3.3.2.1, 3.3.3.1, 3.3.5).
+//!
+//! ```text
+//!  0                   1                   2                   3
+//!  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//! +-------------------------------+-------------------------------+
+//! |             type              |       length = 4 + value      |
+//! +-------------------------------+-------------------------------+
+//! |   1 Heartbeat Info            opaque bytes                    |
+//! |   5 IPv4 address              4 bytes                         |
+//! |   6 IPv6 address              16 bytes                        |
+//! |   7 State Cookie              opaque bytes                    |
+//! |   8 Unrecognized Parameter    a whole parameter               |
+//! |   9 Cookie Preservative       32 bits, milliseconds           |
+//! |  11 Host Name Address         never sent; refused             |
+//! |  12 Supported Address Types   16 bits each                    |
+//! |  0x8008 Supported Extensions  one chunk type per byte         |
+//! +---------------------------------------------------------------+
+//! ```
+//!
+//! The padding of the last parameter belongs to the chunk's padding, which the chunk length does not count; when
+//! reading, both ways are taken.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::tlv::{Tlv, Tlvs, UnknownAction, Writer};
+
+/// Parameter type numbers. Those of extensions are named too, although [`Param`] does not decode them.
+pub mod param_type {
+    /// Heartbeat Info (RFC 9260 sec 3.3.5).
+    pub const HEARTBEAT_INFO: u16 = 1;
+    /// IPv4 address (sec 3.3.2.1.1).
+    pub const IPV4: u16 = 5;
+    /// IPv6 address (sec 3.3.2.1.2).
+    pub const IPV6: u16 = 6;
+    /// State Cookie (sec 3.3.3.1.1).
+    pub const STATE_COOKIE: u16 = 7;
+    /// Unrecognized Parameter (sec 3.3.3.1.2).
+    pub const UNRECOGNIZED: u16 = 8;
+    /// Cookie Preservative (sec 3.3.2.1.3).
+    pub const COOKIE_PRESERVATIVE: u16 = 9;
+    /// Host Name Address, no longer used (sec 3.3.2.1.4).
+    pub const HOST_NAME: u16 = 11;
+    /// Supported Address Types (sec 3.3.2.1.5).
+    pub const SUPPORTED_ADDRESS_TYPES: u16 = 12;
+    /// ECN Capable, reserved in RFC 9260.
+    pub const ECN_CAPABLE: u16 = 0x8000;
+    /// Zero Checksum Acceptable (RFC 9653).
+    pub const ZERO_CHECKSUM: u16 = 0x8001;
+    /// Random (RFC 4895).
+    pub const RANDOM: u16 = 0x8002;
+    /// Chunk List (RFC 4895).
+    pub const CHUNK_LIST: u16 = 0x8003;
+    /// Requested HMAC Algorithm (RFC 4895).
+    pub const HMAC_ALGORITHM: u16 = 0x8004;
+    /// Padding (RFC 4820).
+    pub const PADDING: u16 = 0x8005;
+    /// Supported Extensions (RFC 5061).
+    pub const SUPPORTED_EXTENSIONS: u16 = 0x8008;
+    /// Forward-TSN-Supported (RFC 3758).
+    pub const FORWARD_TSN_SUPPORTED: u16 = 0xc000;
+    /// Set Primary Address (RFC 5061).
+    pub const SET_PRIMARY: u16 = 0xc004;
+    /// Adaptation Layer Indication (RFC 5061).
+    pub const ADAPTATION: u16 = 0xc006;
+}
+
+/// A row of parameters that was not read yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Params<'a>(&'a [u8]);
+
+impl<'a> Params<'a> {
+    /// The parameters in `bytes`.
+    #[inline]
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes as they came.
+    #[inline]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The parameters in order. The iteration ends at a length that cannot be right, and behind an unknown
+    /// parameter whose type says so ([`UnknownAction::stops`]).
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = Param<'a>> + Clone + use<'a> {
+        let mut stopped = false;
+        let mut tlvs = Tlvs::new(self.0);
+        std::iter::from_fn(move || {
+            if stopped {
+                return None;
+            }
+            let param = Param::parse(tlvs.next()?);
+            stopped = matches!(param, Param::Unknown { action, .. } if action.stops());
+            Some(param)
+        })
+    }
+}
+
+/// One parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Param<'a> {
+    /// An IPv4 address of the sender.
+    Ipv4(Ipv4Addr),
+    /// An IPv6 address of the sender.
+    Ipv6(Ipv6Addr),
+    /// The cookie to be echoed.
+    StateCookie(&'a [u8]),
+    /// A parameter of our INIT that the peer does not know, whole.
+    Unrecognized(&'a [u8]),
+    /// The sender asks for a longer life of the cookie.
+    CookiePreservative {
+        /// Extra life, milliseconds.
+        millis: u32,
+    },
+    /// A host name; the receiver answers with ABORT (RFC 9260 sec 5.1.2).
+    HostName,
+    /// The address types that the sender can use.
+    SupportedAddressTypes(AddressTypes<'a>),
+    /// The chunk types of extensions that the sender supports.
+    SupportedExtensions(&'a [u8]),
+    /// What the sender of a HEARTBEAT wants back.
+    HeartbeatInfo(&'a [u8]),
+    /// A type that is not decoded here.
+    Unknown {
+        /// Parameter type.
+        kind: u16,
+        /// What its two highest bits ask for.
+        action: UnknownAction,
+        /// Header and value, for the report.
+        whole: &'a [u8],
+    },
+    /// A known type with a length that it cannot have.
+    Malformed {
+        /// Parameter type.
+        kind: u16,
+        /// Header and value.
+        whole: &'a [u8],
+    },
+}
+
+impl<'a> Param<'a> {
+    fn parse(tlv: Tlv<'a>) -> Self {
+        let Tlv { kind, value, whole } = tlv;
+        let known = match kind {
+            param_type::HEARTBEAT_INFO => Some(Self::HeartbeatInfo(value)),
+            param_type::IPV4 => exact(value).map(|a: [u8; 4]| Self::Ipv4(a.into())),
+            param_type::IPV6 => exact(value).map(|a: [u8; 16]| Self::Ipv6(a.into())),
+            param_type::STATE_COOKIE => Some(Self::StateCookie(value)),
+            param_type::UNRECOGNIZED => Some(Self::Unrecognized(value)),
+            param_type::COOKIE_PRESERVATIVE => {
+                exact(value).map(|v| Self::CookiePreservative { millis: u32::from_be_bytes(v) })
+            }
+            param_type::HOST_NAME => Some(Self::HostName),
+            param_type::SUPPORTED_ADDRESS_TYPES => {
+                AddressTypes::parse(value).map(Self::SupportedAddressTypes)
+            }
+            param_type::SUPPORTED_EXTENSIONS => Some(Self::SupportedExtensions(value)),
+            _ => return Self::Unknown { kind, action: UnknownAction::of_param(kind), whole },
+        };
+        known.unwrap_or(Self::Malformed { kind, whole })
+    }
+}
+
+/// `value` when it has exactly `N` bytes.
+fn exact<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
+    value.try_into().ok()
+}
+
+/// The value of Supported Address Types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressTypes<'a>(&'a [[u8; 2]]);
+
+impl<'a> AddressTypes<'a> {
+    fn parse(value: &'a [u8]) -> Option<Self> {
+        match value.as_chunks() {
+            (types, []) => Some(Self(types)),
+            _ => None,
+        }
+    }
+
+    /// The parameter types of the addresses, 5 and 6; others are to be ignored.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = u16> + Clone + use<'a> {
+        self.0.iter().map(|&kind| u16::from_be_bytes(kind))
+    }
+
+    /// True when IPv4 is among them.
+    pub fn ipv4(&self) -> bool {
+        self.iter().any(|kind| kind == param_type::IPV4)
+    }
+
+    /// True when IPv6 is among them.
+    pub fn ipv6(&self) -> bool {
+        self.iter().any(|kind| kind == param_type::IPV6)
+    }
+}
+
+/// Writes parameters into a chunk. Padding is put before the next parameter, not behind the last.
+#[derive(Debug)]
+pub struct ParamWriter<'b> {
+    writer: Writer<'b>,
+    limit: usize,
+}
+
+impl<'b> ParamWriter<'b> {
+    pub(super) fn new(writer: Writer<'b>, limit: usize) -> Self {
+        Self { writer, limit }
+    }
+
+    /// Bytes left in the packet for one more padded parameter including its header. The methods do not look at it.
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(crate::tlv::padded(self.writer.len())) & !3
+    }
+
+    /// A parameter of any type.
+    pub fn raw(&mut self, kind: u16, value: &[u8]) {
+        self.writer.pad4();
+        let mark = self.writer.begin_tlv(kind);
+        self.writer.bytes(value);
+        self.writer.end_tlv_unpadded(mark);
+    }
+
+    /// An IPv4 address.
+    pub fn ipv4(&mut self, addr: Ipv4Addr) {
+        self.raw(param_type::IPV4, &addr.octets());
+    }
+
+    /// An IPv6 address.
+    pub fn ipv6(&mut self, addr: Ipv6Addr) {
+        self.raw(param_type::IPV6, &addr.octets());
+    }
+
+    /// An address of either family.
+    pub fn address(&mut self, addr: IpAddr) {
+        match addr {
+            IpAddr::V4(addr) => self.ipv4(addr),
+            IpAddr::V6(addr) => self.ipv6(addr),
+        }
+    }
+
+    /// The State Cookie.
+    pub fn state_cookie(&mut self, cookie: &[u8]) {
+        self.raw(param_type::STATE_COOKIE, cookie);
+    }
+
+    /// Reports the parameter `whole` (header and value) as unknown.
+    pub fn unrecognized(&mut self, whole: &[u8]) {
+        self.raw(param_type::UNRECOGNIZED, whole);
+    }
+
+    /// Asks for a longer life of the cookie, in milliseconds.
+    pub fn cookie_preservative(&mut self, millis: u32) {
+        self.raw(param_type::COOKIE_PRESERVATIVE, &millis.to_be_bytes());
+    }
+
+    /// The address types that we can use: [`param_type::IPV4`], [`param_type::IPV6`].
+    pub fn supported_address_types(&mut self, types: &[u16]) {
+        self.writer.pad4();
+        let mark = self.writer.begin_tlv(param_type::SUPPORTED_ADDRESS_TYPES);
+        for &kind in types {
+            self.writer.u16(kind);
+        }
+        self.writer.end_tlv_unpadded(mark);
+    }
+
+    /// The chunk types of the extensions that we support.
+    pub fn supported_extensions(&mut self, chunk_types: &[u8]) {
+        self.raw(param_type::SUPPORTED_EXTENSIONS, chunk_types);
+    }
+
+    /// What we want back in the HEARTBEAT ACK.
+    pub fn heartbeat_info(&mut self, info: &[u8]) {
+        self.raw(param_type::HEARTBEAT_INFO, info);
+    }
+}
