@@ -1,3 +1,77 @@
-//! Userland SCTP for tokio.
+//! SCTP (RFC 9260) in user space for tokio, in the terms of the socket API of RFC 6458.
+//!
+//! A [`Stack`] owns one or several [links](link::Link), which carry its packets: UDP encapsulation (package
+//! `sctp-udp-encap`), raw IP, or memory ([`link::memory`]). On a stack, [`Endpoint`]s are bound to SCTP ports; they
+//! accept and start [`Association`]s, and an association sends and receives whole [`Message`]s. For the
+//! one-to-many style, one handle for many associations, there is [`OneToMany`].
+//!
+//! ```
+//! use std::net::IpAddr;
+//!
+//! use sctp_user::link::memory::MemoryNet;
+//! use sctp_user::{Encap, Message, Peer, StackBuilder};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), sctp_user::Error> {
+//! let net = MemoryNet::new();
+//! let (a, b): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+//!
+//! // A server that sends back what it gets.
+//! let server = StackBuilder::new().link(net.link(&[b], 9899)).build()?;
+//! let endpoint = server.bind(7)?;
+//! endpoint.listen(16)?;
+//! tokio::spawn(async move {
+//!     while let Ok(association) = endpoint.accept().await {
+//!         tokio::spawn(async move {
+//!             while let Ok(Some(received)) = association.recv_message().await {
+//!                 let echo = Message::new(received.stream, received.ppid, received.data);
+//!                 if association.send(echo).await.is_err() {
+//!                     break;
+//!                 }
+//!             }
+//!         });
+//!     }
+//! });
+//!
+//! // A client.
+//! let client = StackBuilder::new().link(net.link(&[a], 9899)).build()?;
+//! let association = client.connect(&Peer::new(b, Encap::Udp { remote_port: 9899 }, 7)).await?;
+//! association.send(Message::new(0, 0, "hello")).await?;
+//! let reply = association.recv_message().await?.expect("the server does not shut down first");
+//! assert_eq!(&reply.data[..], b"hello");
+//! association.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Who ends what
+//!
+//! - An [`Association`] that is dropped (with its last clone) without having been shut down is aborted: the peer learns
+//!   at once that nobody is there any more. [`Association::shutdown`] is the graceful way.
+//! - [`Stack::shutdown`] shuts everything down gracefully and ends the stack's task; [`Stack::abort`] does it at once.
+//! - When the last handle of a stack ([`Stack`], [`Endpoint`], [`Association`], [`OneToMany`]) is dropped, or the tokio runtime
+//!   goes away, an ABORT is sent for every association that is still open, also while a panic unwinds.
+#![forbid(unsafe_code)]
 
+mod association;
+mod endpoint;
+mod error;
 pub mod link;
+mod one_to_many;
+mod options;
+mod stack;
+
+pub use association::Association;
+pub use endpoint::Endpoint;
+pub use error::Error;
+pub use one_to_many::OneToMany;
+pub use options::BindOptions;
+pub use sctp_user_core::socket::{
+    AssocChange, EndReason, Incoming, Interleave, Linger, Notification, Subscriptions,
+};
+pub use sctp_user_core::{
+    AssocConfig, AssocId, AssocState, AssocStats, AssocStatus, BindError, ConfigError, ConnectError, Ecn,
+    Encap, LossReason, Message, PathAddr, PathState, PathStatus, Peer, PeerAddrState, Received, SendError,
+    SendOptions, StackConfig, StackStats, Transmit, Unreachable,
+};
+pub use stack::{Stack, StackBuilder};

@@ -170,6 +170,13 @@ pub struct Message {
     pub options: SendOptions,
 }
 
+impl Message {
+    /// An ordered message without special options.
+    pub fn new(stream: u16, ppid: u32, data: impl Into<Bytes>) -> Self {
+        Message { stream, ppid, data: data.into(), options: SendOptions::default() }
+    }
+}
+
 /// Options of one message (RFC 6458 sec 5.3.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendOptions {

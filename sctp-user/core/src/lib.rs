@@ -16,6 +16,7 @@ mod config;
 mod error;
 mod event;
 mod serial;
+pub mod socket;
 mod stack;
 mod stats;
 mod time;

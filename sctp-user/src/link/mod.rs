@@ -4,6 +4,8 @@
 //! packets and nothing else: it neither checks the CRC32c (the driver does that) nor looks behind
 //! the SCTP common header.
 
+pub mod memory;
+
 use std::io;
 use std::net::IpAddr;
 use std::task::{Context, Poll};

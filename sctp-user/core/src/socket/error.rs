@@ -1,0 +1,138 @@
+//! What a socket call can answer instead of success.
+
+use core::fmt;
+
+use thiserror::Error;
+
+use crate::error::{BindError, ConfigError, ConnectError, NotFound, SendError};
+use crate::event::LossReason;
+
+/// Why a socket call did not do what was asked. The Linux error number that a C caller would see is named for each.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SocketError {
+    /// Nothing to read or accept, or no room to send, now (EAGAIN). [`Sockets::poll_ready`](super::Sockets::poll_ready)
+    /// tells when to try again.
+    #[error("the operation would block")]
+    WouldBlock,
+    /// The association is still being set up (EINPROGRESS).
+    #[error("the association is still being set up")]
+    InProgress,
+    /// The socket handle is not open (EBADF).
+    #[error("the socket is closed")]
+    BadSocket,
+    /// The socket has no such association (ENOTCONN).
+    #[error("the socket has no such association")]
+    NotConnected,
+    /// A one-to-one socket has an association already (EISCONN).
+    #[error("the socket has an association already; a one-to-one socket has only one")]
+    AlreadyConnected,
+    /// The shutdown has begun, nothing more can be sent (EPIPE).
+    #[error("the association is shutting down, nothing more can be sent")]
+    ShutDown,
+    /// The call makes no sense for this socket as it is (EINVAL).
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The call is not for this style of socket (EOPNOTSUPP).
+    #[error("{0}")]
+    NotSupported(&'static str),
+    /// The association ended without a graceful shutdown; see [`EndReason`] for the numbers.
+    #[error(transparent)]
+    Ended(#[from] EndReason),
+    /// The port could not be bound (EADDRINUSE, EADDRNOTAVAIL, EINVAL).
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The association could not be started (EINVAL, EISCONN, ENOBUFS).
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The message is not acceptable: EMSGSIZE when it is too large, else EINVAL.
+    #[error(transparent)]
+    Message(SendError),
+    /// An option value is out of range (EINVAL).
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+impl From<SendError> for SocketError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::WouldBlock => SocketError::WouldBlock,
+            SendError::NotFound => SocketError::NotConnected,
+            SendError::ShuttingDown => SocketError::ShutDown,
+            other => SocketError::Message(other),
+        }
+    }
+}
+
+impl From<NotFound> for SocketError {
+    fn from(_: NotFound) -> Self {
+        SocketError::NotConnected
+    }
+}
+
+/// Why an association ended. Its `Display` is a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// A graceful shutdown, by either side.
+    Graceful,
+    /// Anything else. A C caller sees ECONNREFUSED when the peer refused the setup, ECONNRESET when it aborted later,
+    /// ETIMEDOUT when it did not answer any more, ECONNABORTED when this side aborted, EPROTO when
+    /// the peer broke the protocol.
+    Lost(LossReason),
+}
+
+impl EndReason {
+    /// True for a graceful shutdown.
+    pub fn is_graceful(&self) -> bool {
+        matches!(self, EndReason::Graceful)
+    }
+}
+
+impl std::error::Error for EndReason {}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = match self {
+            EndReason::Graceful => return f.write_str("the association was shut down gracefully"),
+            EndReason::Lost(reason) => reason,
+        };
+        match reason {
+            LossReason::SetupTimeout => f.write_str("the peer did not answer the association setup"),
+            LossReason::PeerAbort { cause: 12, info } if !info.is_empty() => {
+                write!(f, "the peer aborted the association: {:?}", String::from_utf8_lossy(info))
+            }
+            LossReason::PeerAbort { cause, .. } => match cause_name(*cause) {
+                Some(name) => write!(f, "the peer aborted the association: {name}"),
+                None if *cause == 0 => f.write_str("the peer aborted the association"),
+                None => write!(f, "the peer aborted the association with cause {cause}"),
+            },
+            LossReason::Unreachable => f.write_str("the peer does not answer any more"),
+            LossReason::ProtocolUnreachable => {
+                f.write_str("the peer's host says that nothing speaks SCTP there")
+            }
+            LossReason::ProtocolViolation(what) => write!(f, "the peer broke the protocol: {what}"),
+            LossReason::ShutdownGuard => f.write_str("the peer did not finish the shutdown in time"),
+            LossReason::LocalAbort => f.write_str("the association was aborted by this side"),
+        }
+    }
+}
+
+/// Causes that end an association, in words (RFC 9260 sec 3.3.10).
+fn cause_name(cause: u16) -> Option<&'static str> {
+    Some(match cause {
+        1 => "invalid stream identifier",
+        2 => "missing mandatory parameter",
+        3 => "stale cookie",
+        4 => "out of resource",
+        5 => "unresolvable address",
+        6 => "unrecognized chunk type",
+        7 => "invalid mandatory parameter",
+        8 => "unrecognized parameters",
+        9 => "no user data",
+        10 => "cookie received while shutting down",
+        11 => "restart with new addresses",
+        12 => "its user asked for it",
+        13 => "protocol violation",
+        _ => return None,
+    })
+}

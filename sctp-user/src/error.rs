@@ -1,0 +1,60 @@
+//! What can go wrong, in one sentence each.
+
+use sctp_user_core::socket::{EndReason, SocketError};
+use sctp_user_core::{BindError, ConfigError, ConnectError, SendError};
+use thiserror::Error;
+
+/// Why a call on a stack, endpoint or association failed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The association has ended; the reason says how. Sending on a gracefully ended association gives
+    /// [`EndReason::Graceful`] here, receiving from it gives `Ok(None)` instead.
+    #[error(transparent)]
+    Ended(EndReason),
+    /// The shutdown has begun, by either side, and nothing more can be sent.
+    #[error("the association is shutting down, nothing more can be sent")]
+    ShuttingDown,
+    /// The stack has been shut down or aborted, or its task is gone.
+    #[error("the stack has been shut down")]
+    Stopped,
+    /// A `try_` call would have to wait.
+    #[error("the operation would block")]
+    WouldBlock,
+    /// The handle has no such association (any more).
+    #[error("there is no such association (any more)")]
+    NoAssociation,
+    /// The SCTP port could not be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The association could not be started; nothing was sent.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The message cannot be sent as it is: empty, too large or for a stream that does not exist.
+    #[error(transparent)]
+    Message(SendError),
+    /// A configuration value is out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The call does not fit; the sentence says why and what would.
+    #[error("{0}")]
+    Invalid(&'static str),
+}
+
+impl From<SocketError> for Error {
+    fn from(error: SocketError) -> Self {
+        match error {
+            SocketError::WouldBlock | SocketError::InProgress => Error::WouldBlock,
+            SocketError::BadSocket | SocketError::NotConnected => Error::NoAssociation,
+            SocketError::AlreadyConnected => Error::Connect(ConnectError::AlreadyConnected),
+            SocketError::ShutDown => Error::ShuttingDown,
+            SocketError::Invalid(what) | SocketError::NotSupported(what) => Error::Invalid(what),
+            SocketError::Ended(reason) => Error::Ended(reason),
+            SocketError::Bind(e) => Error::Bind(e),
+            SocketError::Connect(e) => Error::Connect(e),
+            SocketError::Message(e) => Error::Message(e),
+            SocketError::Config(e) => Error::Config(e),
+            _ => Error::Invalid("the socket layer reported an error that this version does not know"),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Options of a bound port.
+
+use std::net::IpAddr;
+
+use sctp_user_core::AssocConfig;
+use sctp_user_core::socket::Subscriptions;
+
+/// How to bind an SCTP port; a plain port number converts into it.
+///
+/// ```
+/// use sctp_user::{BindOptions, Subscriptions};
+///
+/// let options = BindOptions { port: 3863, subscriptions: Subscriptions::ALL, ..BindOptions::default() };
+/// assert_eq!(BindOptions::from(3863).port, options.port);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct BindOptions {
+    /// SCTP port; 0, the default, picks a random free one in 49152..=65535.
+    pub port: u16,
+    /// Addresses to bind. Empty, the default, means all, of which none is announced to the peer beyond the one that the packets
+    /// carry: the right choice behind NAT. One pins the source address, several make the port multi-homed.
+    pub addrs: Vec<IpAddr>,
+    /// Settings of the associations of this port; `None` takes those of the stack
+    /// ([`StackBuilder::assoc_config`](crate::StackBuilder::assoc_config)).
+    pub config: Option<AssocConfig>,
+    /// Notifications that its associations give until changed there. Default none.
+    pub subscriptions: Subscriptions,
+}
+
+impl From<u16> for BindOptions {
+    fn from(port: u16) -> Self {
+        BindOptions { port, ..BindOptions::default() }
+    }
+}
