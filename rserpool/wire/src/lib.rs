@@ -1,2 +1,37 @@
-//! Placeholder.
+//! Wire formats of Reliable Server Pooling: ASAP (RFC 5352), ENRP (RFC 5353), their common parameters (RFC 5354)
+//! and member selection policies (RFC 5356), plus the small protocol of the ping-pong demonstration service.
+//!
+//! Messages are enums of structs with owned data. [`AsapMessage::decode`] and [`EnrpMessage::decode`] take one SCTP user
+//! message or UDP datagram; a [`DecodeError`] tells what was wrong and, by its [`Reaction`], whether the sender
+//! deserves an ERROR message. Where the RFCs and RSPLIB, the reference implementation, differ, emission follows
+//! RSPLIB and decoding accepts both.
 #![forbid(unsafe_code)]
+
+mod asap;
+mod cause;
+mod element;
+mod enrp;
+mod error;
+mod id;
+mod message;
+pub mod numbers;
+mod params;
+pub mod pingpong;
+mod policy;
+mod transport;
+
+pub use asap::{
+    AsapMessage, BusinessCard, Deregistration, DeregistrationResponse, EndpointKeepAlive,
+    EndpointKeepAliveAck, EndpointUnreachable, HandleResolution, HandleResolutionResponse, Registration,
+    RegistrationResponse, Resolution, ServerAnnounce,
+};
+pub use cause::{Cause, CauseCode, OperationError};
+pub use element::{Life, LifeUnit, PoolElement, ServerInformation};
+pub use enrp::{
+    EnrpBody, EnrpMessage, HandleTableRequest, HandleTableResponse, HandleUpdate, ListResponse, PoolEntry,
+    Presence, UpdateAction,
+};
+pub use error::{DecodeError, EncodeError, Problem, Reaction};
+pub use id::{InvalidPoolHandle, PeId, PoolHandle, ServerId};
+pub use policy::{Policy, PolicyParseError};
+pub use transport::{SctpTransport, TcpTransport, Transport, TransportProtocol, TransportUse};
