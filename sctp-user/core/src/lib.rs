@@ -16,6 +16,8 @@ mod config;
 mod error;
 mod event;
 mod serial;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod socket;
 mod stack;
 mod stats;

@@ -1,0 +1,390 @@
+//! The network: links between address pairs, partitions, NAT boxes, taps and the queue of what is under way.
+
+use core::cmp::Ordering;
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::net::IpAddr;
+
+use rand::SeedableRng;
+
+use super::capture::Capture;
+use super::model::{Link, SimRng};
+use super::nat::Nat;
+use super::node::IcmpError;
+use super::packet::IpPacket;
+use crate::stack::Unreachable;
+use crate::time::Time;
+
+/// How long an ICMP message takes to its receiver; it is never lost.
+const ICMP_DELAY: Duration = Duration::from_millis(1);
+
+/// Carries packets. Usable without [`Sim`](super::Sim): give packets to [`send`](Net::send), take them from
+/// [`poll_arrival`](Net::poll_arrival) when [`poll_timeout`](Net::poll_timeout) has come.
+pub struct Net {
+    /// Answer packets that nobody takes with ICMP: port or protocol unreachable where the address exists, destination
+    /// unreachable elsewhere. Default off.
+    pub icmp: bool,
+    /// Bytes of the SCTP packet that ICMP messages quote. Default 548; 8 is the least that routers must quote.
+    pub icmp_quote: usize,
+    /// The NAT boxes. A packet is rewritten by each of them whose inside it leaves or enters.
+    pub nats: Vec<Nat>,
+    /// How many log entries are kept, the oldest go first. Default 20 000.
+    pub log_limit: usize,
+    rng: SimRng,
+    default: Link,
+    links: BTreeMap<(IpAddr, IpAddr), Link>,
+    /// Links made from the default when a pair first spoke.
+    defaults: BTreeMap<(IpAddr, IpAddr), Link>,
+    cut: BTreeSet<(IpAddr, IpAddr)>,
+    taps: Vec<Tap>,
+    queue: BinaryHeap<Queued>,
+    sequence: u64,
+    log: VecDeque<LogEntry>,
+    violation: Option<String>,
+    capture: Option<Capture>,
+    trace: bool,
+}
+
+type Tap = Box<dyn FnMut(Time, &mut IpPacket) -> Verdict + Send>;
+
+/// What a tap wants done with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on, with the changes that the tap made.
+    Pass,
+    /// Lose it.
+    Drop,
+    /// Go on after this much time.
+    Delay(Duration),
+    /// Go on, and once more after this much time.
+    Twice(Duration),
+}
+
+/// Something that reaches its destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// A packet, for its destination address.
+    Packet(IpPacket),
+    /// An ICMP error, for the source address of the packet it quotes.
+    Icmp(IcmpError),
+}
+
+/// What happened to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// A node sent it.
+    Sent,
+    /// It reached a node.
+    Delivered,
+    /// It was lost.
+    Dropped(DropReason),
+}
+
+/// Why a packet was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum DropReason {
+    Loss,
+    QueueFull,
+    Down,
+    Cut,
+    Mtu,
+    Tap,
+    /// No mapping at the NAT box.
+    Nat,
+    /// No node has the address.
+    NoHost,
+    /// The node has nothing that takes it.
+    NoListener,
+}
+
+/// One line of the log.
+#[derive(Clone, Debug)]
+pub struct LogEntry {
+    /// When.
+    pub at: Time,
+    /// What happened.
+    pub fate: Fate,
+    /// The packet, as it was then.
+    pub packet: IpPacket,
+}
+
+impl Net {
+    /// An empty network of perfect links. `seed` also names a capture file.
+    pub fn new(seed: u64) -> Self {
+        Net {
+            icmp: false,
+            icmp_quote: 548,
+            nats: Vec::new(),
+            log_limit: 20_000,
+            rng: SimRng::seed_from_u64(seed),
+            default: Link::new(),
+            links: BTreeMap::new(),
+            defaults: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            taps: Vec::new(),
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            log: VecDeque::new(),
+            violation: None,
+            capture: Capture::from_env(seed),
+            trace: std::env::var_os("SCTP_SIM_TRACE").is_some(),
+        }
+    }
+
+    /// The random generator, for scenarios that draw their parameters from the seed.
+    pub fn rng(&mut self) -> &mut SimRng {
+        &mut self.rng
+    }
+
+    /// What all links look like that are not set otherwise; each pair of addresses gets a link of its own.
+    pub fn set_default(&mut self, link: Link) {
+        self.default = link;
+        self.defaults.clear();
+    }
+
+    /// Sets the link from one address to another.
+    pub fn set_link(&mut self, from: IpAddr, to: IpAddr, link: Link) {
+        self.links.insert((from, to), link);
+    }
+
+    /// Sets the links between two addresses, alike in both directions.
+    pub fn set_links(&mut self, one: IpAddr, other: IpAddr, link: Link) {
+        self.links.insert((one, other), link.fresh());
+        self.links.insert((other, one), link);
+    }
+
+    /// Loses everything that is sent between these two addresses from now on.
+    pub fn cut(&mut self, one: IpAddr, other: IpAddr) {
+        self.cut.extend([(one, other), (other, one)]);
+    }
+
+    /// Loses everything that is sent from one address to another from now on, not the other way.
+    pub fn cut_one_way(&mut self, from: IpAddr, to: IpAddr) {
+        self.cut.insert((from, to));
+    }
+
+    /// Ends what [`cut`](Self::cut) and [`cut_one_way`](Self::cut_one_way) did between two addresses.
+    pub fn heal(&mut self, one: IpAddr, other: IpAddr) {
+        self.cut.remove(&(one, other));
+        self.cut.remove(&(other, one));
+    }
+
+    /// Shows every packet to `tap` when it is sent, before NAT and links. Taps see a packet in the order they were set.
+    pub fn tap(&mut self, tap: impl FnMut(Time, &mut IpPacket) -> Verdict + Send + 'static) {
+        self.taps.push(Box::new(tap));
+    }
+
+    /// Loses the `n`th packet (from 1) sent from now on that holds a chunk of this type.
+    pub fn drop_nth(&mut self, chunk_type: u8, n: usize) {
+        let mut seen = 0;
+        self.tap(move |_, packet| {
+            seen += usize::from(packet.has(chunk_type));
+            if seen == n && packet.has(chunk_type) { Verdict::Drop } else { Verdict::Pass }
+        });
+    }
+
+    /// Removes all taps.
+    pub fn clear_taps(&mut self) {
+        self.taps.clear();
+    }
+
+    /// Adds a NAT box and returns its index in [`nats`](Self::nats).
+    pub fn add_nat(&mut self, nat: Nat) -> usize {
+        self.nats.push(nat);
+        self.nats.len() - 1
+    }
+
+    /// What happened so far, oldest first.
+    pub fn log(&self) -> impl DoubleEndedIterator<Item = &LogEntry> {
+        self.log.iter()
+    }
+
+    /// The packets sent so far, as far as the log reaches back.
+    pub fn sent(&self) -> impl Iterator<Item = (Time, &IpPacket)> {
+        self.log.iter().filter(|e| e.fate == Fate::Sent).map(|e| (e.at, &e.packet))
+    }
+
+    /// Forgets the log.
+    pub fn clear_log(&mut self) {
+        self.log.clear();
+    }
+
+    /// Sends a packet on its way.
+    pub fn send(&mut self, now: Time, mut packet: IpPacket) {
+        self.note(now, Fate::Sent, &packet);
+        if let Some(capture) = &mut self.capture {
+            capture.write(now, &packet);
+        }
+        let mut copies = vec![now];
+        for tap in &mut self.taps {
+            match tap(now, &mut packet) {
+                Verdict::Pass => {}
+                Verdict::Drop => return self.note(now, Fate::Dropped(DropReason::Tap), &packet),
+                Verdict::Delay(by) => copies.iter_mut().for_each(|at| *at += by),
+                Verdict::Twice(lag) => copies.push(now + lag),
+            }
+        }
+        for at in copies {
+            self.enter_link(at, packet.clone());
+        }
+    }
+
+    /// Lets a packet arrive at its destination at `at`, past all taps, links and cuts.
+    pub fn inject(&mut self, at: Time, packet: IpPacket) {
+        self.enqueue(at, Arrival::Packet(packet));
+    }
+
+    /// When the next packet arrives.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.queue.peek().map(|q| q.at)
+    }
+
+    /// The next packet that has arrived by `now`, and when it did.
+    pub fn poll_arrival(&mut self, now: Time) -> Option<(Time, Arrival)> {
+        loop {
+            if self.poll_timeout()? > now {
+                return None;
+            }
+            let Queued { at, mut arrival, .. } = self.queue.pop()?;
+            let known = match &mut arrival {
+                Arrival::Packet(packet) => self.nats.iter().all(|nat| nat.inbound(packet)),
+                Arrival::Icmp(error) => {
+                    if let Unreachable::PacketTooBig { .. } = error.kind {
+                        let pair = (error.quoted.src, error.quoted.dst);
+                        self.link(pair).0.mtu_known = true;
+                    }
+                    self.nats.iter().all(|nat| nat.inbound_quote(&mut error.quoted))
+                }
+            };
+            match arrival {
+                Arrival::Packet(packet) if !known => self.note(at, Fate::Dropped(DropReason::Nat), &packet),
+                Arrival::Icmp(_) if !known => {}
+                arrival => return Some((at, arrival)),
+            }
+        }
+    }
+
+    /// Says that nobody took an arrived packet; its sender gets an ICMP message when [`icmp`](Self::icmp) is on.
+    pub fn refuse(&mut self, now: Time, packet: IpPacket, why: DropReason) {
+        self.note(now, Fate::Dropped(why), &packet);
+        if self.icmp {
+            let kind = match why {
+                DropReason::NoListener => Unreachable::Protocol,
+                _ => Unreachable::Destination,
+            };
+            // The box in front of the receiver has rewritten the packet; the message is about the one before that.
+            let mut quoted = packet;
+            for nat in &mut self.nats {
+                let mut back = quoted.reply(quoted.sctp.clone());
+                nat.outbound(&mut back);
+                quoted = back.reply(quoted.sctp.clone());
+            }
+            self.send_icmp(now, kind, quoted);
+        }
+    }
+
+    /// The first thing a node did that it must not do, as far as the network can see it.
+    pub(super) fn take_violation(&mut self) -> Option<String> {
+        self.violation.take()
+    }
+
+    pub(super) fn note(&mut self, at: Time, fate: Fate, packet: &IpPacket) {
+        let entry = LogEntry { at, fate, packet: packet.clone() };
+        if self.trace {
+            eprintln!("{entry}");
+        }
+        if self.log.len() >= self.log_limit {
+            self.log.pop_front();
+        }
+        self.log.push_back(entry);
+    }
+
+    fn enter_link(&mut self, at: Time, mut packet: IpPacket) {
+        for nat in &mut self.nats {
+            nat.outbound(&mut packet);
+        }
+        let pair = (packet.src, packet.dst);
+        if self.cut.contains(&pair) {
+            return self.note(at, Fate::Dropped(DropReason::Cut), &packet);
+        }
+        let (link, rng) = self.link(pair);
+        let (mtu, known, answers) = (link.mtu, link.mtu_known, link.answers_too_big);
+        if packet.ip_len() > mtu && !packet.may_fragment {
+            if known {
+                self.violation.get_or_insert(format!(
+                    "a packet of {} bytes was sent with DF over a path with an MTU of {mtu}: {packet:?}",
+                    packet.ip_len()
+                ));
+            }
+            self.note(at, Fate::Dropped(DropReason::Mtu), &packet);
+            if answers {
+                let ip_mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+                self.send_icmp(at, Unreachable::PacketTooBig { ip_mtu }, packet);
+            }
+            return;
+        }
+        let passage = link.pass(at, packet, rng);
+        for (why, packet) in passage.dropped {
+            self.note(at, Fate::Dropped(why), &packet);
+        }
+        for (at, packet) in passage.forwarded {
+            self.enqueue(at, Arrival::Packet(packet));
+        }
+    }
+
+    fn link(&mut self, pair: (IpAddr, IpAddr)) -> (&mut Link, &mut SimRng) {
+        let link = match self.links.get_mut(&pair) {
+            Some(link) => link,
+            None => self.defaults.entry(pair).or_insert_with(|| self.default.fresh()),
+        };
+        (link, &mut self.rng)
+    }
+
+    fn send_icmp(&mut self, at: Time, kind: Unreachable, mut quoted: IpPacket) {
+        quoted.sctp.truncate(self.icmp_quote);
+        self.enqueue(at + ICMP_DELAY, Arrival::Icmp(IcmpError { kind, quoted }));
+    }
+
+    fn enqueue(&mut self, at: Time, arrival: Arrival) {
+        self.sequence += 1;
+        self.queue.push(Queued { at, sequence: self.sequence, arrival });
+    }
+}
+
+impl std::fmt::Display for LogEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.fate {
+            Fate::Sent => write!(f, "{} sent {:?}", self.at, self.packet),
+            Fate::Delivered => write!(f, "{} rcvd {:?}", self.at, self.packet),
+            Fate::Dropped(why) => write!(f, "{} LOST ({why:?}) {:?}", self.at, self.packet),
+        }
+    }
+}
+
+/// Ordered so that the earliest is the greatest, and of equal times the one that was put in first.
+struct Queued {
+    at: Time,
+    sequence: u64,
+    arrival: Arrival,
+}
+
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.sequence).cmp(&(self.at, self.sequence))
+    }
+}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.sequence == other.sequence
+    }
+}
+
+impl Eq for Queued {}
