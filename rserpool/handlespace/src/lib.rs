@@ -1,2 +1,25 @@
-//! Placeholder.
+//! The RSerPool handlespace: pools, pool elements, member selection policies and the handlespace checksum.
+//!
+//! Registrars keep the pools they know in a [`Handlespace`], pool users keep their cache in one (RFC 5352, RFC 5356).
+//! It does no I/O and reads no clock: times are deadlines given and asked for, randomness comes from the seed in
+//! [`Config`].
 #![forbid(unsafe_code)]
+
+mod arena;
+mod checksum;
+mod element;
+mod error;
+mod handlespace;
+mod policy;
+mod pool;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use arena::ElementKey;
+pub use checksum::PeChecksum;
+pub use element::{Element, OwnerId, Timer};
+pub use error::RegisterError;
+pub use handlespace::{Config, Handlespace, Registration};
+pub use policy::supports;
+pub use pool::Pool;

@@ -1,0 +1,84 @@
+//! One pool element as the handlespace holds it.
+
+use rserpool_wire::{PoolElement, PoolHandle};
+use sctp_user_core::Time;
+
+use crate::policy::{Params, State};
+
+/// Names the association (or whatever else) that an element was registered over. Chosen by the user of the
+/// handlespace, which only compares it.
+pub type OwnerId = u64;
+
+/// The deadlines that an element can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// End of the registration life: without a new registration the element is gone.
+    Life,
+    /// The next ENDPOINT_KEEP_ALIVE is due.
+    KeepAliveTransmission,
+    /// The answer to an ENDPOINT_KEEP_ALIVE is overdue.
+    KeepAliveTimeout,
+}
+
+impl Timer {
+    /// All of them.
+    pub const ALL: [Timer; 3] = [Timer::Life, Timer::KeepAliveTransmission, Timer::KeepAliveTimeout];
+}
+
+/// A registered pool element. Changed only through the methods of the [`Handlespace`](crate::Handlespace).
+#[derive(Debug)]
+pub struct Element {
+    pub(crate) handle: PoolHandle,
+    pub(crate) info: PoolElement,
+    pub(crate) owner: Option<OwnerId>,
+    pub(crate) params: Params,
+    pub(crate) state: State,
+    pub(crate) deadlines: [Option<Time>; 3],
+    pub(crate) bad_reports: u32,
+}
+
+impl Element {
+    /// The pool that it belongs to.
+    pub fn handle(&self) -> &PoolHandle {
+        &self.handle
+    }
+
+    /// Identifier, home registrar, transports and policy information, as last registered.
+    pub fn info(&self) -> &PoolElement {
+        &self.info
+    }
+
+    /// The association it was registered over, if it is known here.
+    pub fn owner(&self) -> Option<OwnerId> {
+        self.owner
+    }
+
+    /// How often it was selected and counted as used.
+    pub fn selections(&self) -> u64 {
+        self.state.selections
+    }
+
+    /// Unreachable reports counted so far.
+    pub fn bad_reports(&self) -> u32 {
+        self.bad_reports
+    }
+
+    /// When the timer fires, `None` while it is off.
+    pub fn deadline(&self, timer: Timer) -> Option<Time> {
+        let [life, transmission, timeout] = self.deadlines;
+        match timer {
+            Timer::Life => life,
+            Timer::KeepAliveTransmission => transmission,
+            Timer::KeepAliveTimeout => timeout,
+        }
+    }
+
+    pub(crate) fn deadline_mut(&mut self, timer: Timer) -> &mut Option<Time> {
+        let [life, transmission, timeout] = &mut self.deadlines;
+        match timer {
+            Timer::Life => life,
+            Timer::KeepAliveTransmission => transmission,
+            Timer::KeepAliveTimeout => timeout,
+        }
+    }
+}

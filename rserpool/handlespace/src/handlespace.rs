@@ -1,0 +1,389 @@
+//! The handlespace: all elements in one arena, and ordered indexes over them.
+//!
+//! | Index | Key | Serves |
+//! |---|---|---|
+//! | pools, and in each pool its members | handle; PE ID | lookup, whole-table transfer |
+//! | selection order of each pool | by policy | handle resolution |
+//! | ownership | home registrar, handle, PE ID | checksum, transfer of one registrar's elements |
+//! | owners | association | removal when an association ends |
+//! | deadlines | time | timers |
+//!
+//! Every change goes through a method of [`Handlespace`] that keeps all of them in step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha12Rng;
+use rserpool_wire::{PeId, PoolElement, PoolHandle, ServerId};
+use sctp_user_core::Time;
+
+use crate::arena::{Arena, ElementKey};
+use crate::checksum::PeChecksum;
+use crate::element::{Element, OwnerId, Timer};
+use crate::error::RegisterError;
+use crate::policy::{Member, Params, State};
+use crate::pool::Pool;
+
+/// Settings of a handlespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Longest pool handle that is taken, bytes. Default 32, which is all that RSPLIB peers can bear.
+    pub max_handle_length: usize,
+    /// How many of the elements that one resolution returns count as used and move back in a sorted order. 0 stands
+    /// for the default of the policies, 1. A pool user's cache, whose user gets everything returned, sets 10^9.
+    /// Default 0.
+    pub max_increment: usize,
+    /// Elements over all pools; more are refused. An element takes about 1 kB. Default 1 000 000.
+    pub max_elements: usize,
+    /// Seed of the random policies. Default: all 0, so a real registrar has to set it.
+    pub seed: [u8; 32],
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { max_handle_length: 32, max_increment: 0, max_elements: 1_000_000, seed: [0; 32] }
+    }
+}
+
+/// What [`Handlespace::register`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// The element.
+    pub key: ElementKey,
+    /// False when it had been there before and was brought up to date.
+    pub new: bool,
+}
+
+/// All pools and pool elements that one registrar (or one pool user's cache) knows.
+#[derive(Debug)]
+pub struct Handlespace {
+    pub(crate) config: Config,
+    pub(crate) elements: Arena<Element>,
+    pub(crate) pools: BTreeMap<PoolHandle, Pool>,
+    pub(crate) homes: BTreeMap<ServerId, Home>,
+    pub(crate) owners: BTreeSet<(OwnerId, ElementKey)>,
+    pub(crate) deadlines: BTreeSet<(Time, ElementKey, Timer)>,
+    rng: ChaCha12Rng,
+}
+
+/// The elements of one home registrar.
+#[derive(Debug, Default)]
+pub(crate) struct Home {
+    pub(crate) checksum: PeChecksum,
+    pub(crate) elements: BTreeMap<(PoolHandle, PeId), ElementKey>,
+}
+
+impl Handlespace {
+    /// An empty handlespace.
+    pub fn new(config: Config) -> Self {
+        let rng = ChaCha12Rng::from_seed(config.seed);
+        Handlespace {
+            config,
+            elements: Arena::new(),
+            pools: BTreeMap::new(),
+            homes: BTreeMap::new(),
+            owners: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            rng,
+        }
+    }
+
+    /// Registers an element, or brings a registered one with the same handle and identifier up to date: transports,
+    /// policy information, home, life and owner are replaced; timers, reports and, under a non-adaptive policy with
+    /// unchanged values, its turn in the selection order stay.
+    ///
+    /// # Errors
+    /// When the element is not valid or does not fit into its pool; nothing has changed then.
+    pub fn register(
+        &mut self,
+        handle: &PoolHandle,
+        info: PoolElement,
+        owner: Option<OwnerId>,
+    ) -> Result<Registration, RegisterError> {
+        let params = self.check(handle, &info)?;
+        match self.find(handle, info.id) {
+            Some(key) => {
+                self.update(key, info, params, owner);
+                Ok(Registration { key, new: false })
+            }
+            None => {
+                let key = self.insert(handle, info, params, owner)?;
+                Ok(Registration { key, new: true })
+            }
+        }
+    }
+
+    /// Whether [`Handlespace::register`] would take the element; changes nothing.
+    ///
+    /// # Errors
+    /// As for `register`.
+    pub fn check_registration(&self, handle: &PoolHandle, info: &PoolElement) -> Result<(), RegisterError> {
+        self.check(handle, info)?;
+        if self.find(handle, info.id).is_none() && self.elements.len() >= self.config.max_elements {
+            return Err(RegisterError::Full(self.config.max_elements));
+        }
+        Ok(())
+    }
+
+    /// Takes an element out; its pool goes with its last member. `None` when it is not there.
+    pub fn remove(&mut self, key: ElementKey) -> Option<Element> {
+        let mut element = self.elements.remove(key)?;
+        let id = element.info.id;
+        let handle = element.handle.clone();
+        if let Some(pool) = self.pools.get_mut(&handle) {
+            pool.selection.remove(Member { key, params: &element.params, state: &mut element.state });
+            pool.members.remove(&id);
+            if pool.is_empty() {
+                self.pools.remove(&handle);
+            }
+        }
+        self.leave_home(element.info.home, handle, id);
+        if let Some(owner) = element.owner {
+            self.owners.remove(&(owner, key));
+        }
+        for timer in Timer::ALL {
+            if let Some(at) = element.deadline(timer) {
+                self.deadlines.remove(&(at, key, timer));
+            }
+        }
+        Some(element)
+    }
+
+    /// Selects up to `n` different members of a pool by its policy, best first. Empty when there is no such pool, or
+    /// when a random policy finds only weights of 0.
+    pub fn select(&mut self, handle: &PoolHandle, n: usize) -> Vec<ElementKey> {
+        self.select_where(handle, n, |_| true)
+    }
+
+    /// As [`Handlespace::select`], as if the pool had only those members that are `acceptable`.
+    pub fn select_where(
+        &mut self,
+        handle: &PoolHandle,
+        n: usize,
+        acceptable: impl Fn(&Element) -> bool,
+    ) -> Vec<ElementKey> {
+        let Some(pool) = self.pools.get_mut(handle) else { return Vec::new() };
+        let elements = &self.elements;
+        let selected =
+            pool.selection.select(n, &mut self.rng, |key| elements.get(key).is_some_and(&acceptable));
+        let used = if pool.selection.uses_all() { selected.len() } else { self.config.max_increment.max(1) };
+        for &key in selected.iter().take(used) {
+            if let Some(element) = self.elements.get_mut(key) {
+                pool.selection.touch(Member { key, params: &element.params, state: &mut element.state });
+            }
+        }
+        selected
+    }
+
+    /// The element with this handle and identifier.
+    pub fn find(&self, handle: &PoolHandle, id: PeId) -> Option<ElementKey> {
+        self.pool(handle)?.members.get(&id).copied()
+    }
+
+    /// An element, if it still exists.
+    pub fn get(&self, key: ElementKey) -> Option<&Element> {
+        self.elements.get(key)
+    }
+
+    /// A pool, if it has a member.
+    pub fn pool(&self, handle: &PoolHandle) -> Option<&Pool> {
+        self.pools.get(handle)
+    }
+
+    /// All pools: shorter handles first, equal lengths by bytes.
+    pub fn pools(&self) -> impl Iterator<Item = (&PoolHandle, &Pool)> {
+        self.pools.iter()
+    }
+
+    /// Number of pools.
+    pub fn pool_count(&self) -> usize {
+        self.pools.len()
+    }
+
+    /// Number of elements over all pools.
+    pub fn len(&self) -> usize {
+        self.elements.len()
+    }
+
+    /// True without any element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The elements of one home registrar, by handle and identifier.
+    pub fn elements_of_home(&self, home: ServerId) -> impl Iterator<Item = ElementKey> + '_ {
+        self.homes.get(&home).into_iter().flat_map(|home| home.elements.values().copied())
+    }
+
+    /// Number of elements of one home registrar.
+    pub fn count_of_home(&self, home: ServerId) -> usize {
+        self.homes.get(&home).map_or(0, |home| home.elements.len())
+    }
+
+    /// The PE checksum over the elements of one home registrar (RFC 5353 sec 3.1).
+    pub fn checksum(&self, home: ServerId) -> u16 {
+        self.homes.get(&home).map_or(PeChecksum::EMPTY, |home| home.checksum).value()
+    }
+
+    /// The elements registered over one association.
+    pub fn elements_of_owner(&self, owner: OwnerId) -> Vec<ElementKey> {
+        let all = (owner, ElementKey::MIN)..=(owner, ElementKey::MAX);
+        self.owners.range(all).map(|(_, key)| *key).collect()
+    }
+
+    /// Gives an element to another home registrar, as after a takeover.
+    pub fn set_home(&mut self, key: ElementKey, home: ServerId) {
+        let Some(element) = self.elements.get_mut(key) else { return };
+        let old = core::mem::replace(&mut element.info.home, home);
+        let (handle, id) = (element.handle.clone(), element.info.id);
+        if old != home {
+            self.leave_home(old, handle.clone(), id);
+            self.join_home(home, handle, id, key);
+        }
+    }
+
+    /// Says over which association an element is reached now.
+    pub fn set_owner(&mut self, key: ElementKey, owner: Option<OwnerId>) {
+        let Some(element) = self.elements.get_mut(key) else { return };
+        let old = core::mem::replace(&mut element.owner, owner);
+        if let Some(old) = old {
+            self.owners.remove(&(old, key));
+        }
+        if let Some(owner) = owner {
+            self.owners.insert((owner, key));
+        }
+    }
+
+    /// Counts one unreachable report; returns the new count.
+    pub fn count_bad_report(&mut self, key: ElementKey) -> u32 {
+        let Some(element) = self.elements.get_mut(key) else { return 0 };
+        element.bad_reports = element.bad_reports.saturating_add(1);
+        element.bad_reports
+    }
+
+    /// Sets the count of unreachable reports back to 0.
+    pub fn clear_bad_reports(&mut self, key: ElementKey) {
+        if let Some(element) = self.elements.get_mut(key) {
+            element.bad_reports = 0;
+        }
+    }
+
+    /// Arms a timer of an element, or switches it off with `None`.
+    pub fn set_timer(&mut self, key: ElementKey, timer: Timer, at: Option<Time>) {
+        let Some(element) = self.elements.get_mut(key) else { return };
+        let old = core::mem::replace(element.deadline_mut(timer), at);
+        if let Some(old) = old {
+            self.deadlines.remove(&(old, key, timer));
+        }
+        if let Some(at) = at {
+            self.deadlines.insert((at, key, timer));
+        }
+    }
+
+    /// The earliest deadline over all elements.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.deadlines.first().map(|(at, ..)| *at)
+    }
+
+    /// Takes one timer that is due, the earliest first, and switches it off.
+    pub fn pop_due(&mut self, now: Time) -> Option<(ElementKey, Timer)> {
+        let &(at, key, timer) = self.deadlines.first()?;
+        if at > now {
+            return None;
+        }
+        self.set_timer(key, timer, None);
+        Some((key, timer))
+    }
+
+    /// Removes the elements whose registration life is over, and nothing else; for users without other timers, like
+    /// a cache. Returns how many.
+    pub fn purge_expired(&mut self, now: Time) -> usize {
+        let mut purged = 0;
+        while let Some((key, timer)) = self.pop_due(now) {
+            if timer == Timer::Life && self.remove(key).is_some() {
+                purged += 1;
+            }
+        }
+        purged
+    }
+
+    fn check(&self, handle: &PoolHandle, info: &PoolElement) -> Result<Params, RegisterError> {
+        if info.id.is_undefined() {
+            return Err(RegisterError::InvalidIdentifier);
+        }
+        let length = handle.as_bytes().len();
+        if length > self.config.max_handle_length {
+            return Err(RegisterError::HandleTooLong { length, limit: self.config.max_handle_length });
+        }
+        let params =
+            Params::of(&info.policy).ok_or(RegisterError::UnsupportedPolicy(info.policy.number()))?;
+        if let Some(pool) = self.pool(handle) {
+            pool.check(info)?;
+        }
+        Ok(params)
+    }
+
+    fn insert(
+        &mut self,
+        handle: &PoolHandle,
+        info: PoolElement,
+        params: Params,
+        owner: Option<OwnerId>,
+    ) -> Result<ElementKey, RegisterError> {
+        let full = RegisterError::Full(self.config.max_elements);
+        if self.elements.len() >= self.config.max_elements {
+            return Err(full);
+        }
+        let (id, home) = (info.id, info.home);
+        let element = Element {
+            handle: handle.clone(),
+            info,
+            owner: None,
+            params,
+            state: State::default(),
+            deadlines: [None; 3],
+            bad_reports: 0,
+        };
+        let key = self.elements.insert(element).ok_or(full)?;
+        let handle = handle.clone();
+        if let Some(element) = self.elements.get_mut(key) {
+            let new_pool = || Pool::new(&element.info, &params);
+            let pool = self.pools.entry(handle.clone()).or_insert_with(new_pool);
+            pool.selection.insert(Member { key, params: &params, state: &mut element.state });
+            pool.members.insert(id, key);
+        }
+        self.join_home(home, handle, id, key);
+        self.set_owner(key, owner);
+        Ok(key)
+    }
+
+    fn update(&mut self, key: ElementKey, info: PoolElement, params: Params, owner: Option<OwnerId>) {
+        let home = info.home;
+        if let Some(element) = self.elements.get_mut(key) {
+            if let Some(pool) = self.pools.get_mut(&element.handle) {
+                let member = Member { key, params: &element.params, state: &mut element.state };
+                pool.selection.change(member, &params);
+            }
+            element.params = params;
+            // The home is changed below, where its index is kept.
+            element.info = PoolElement { home: element.info.home, ..info };
+        }
+        self.set_home(key, home);
+        self.set_owner(key, owner);
+    }
+
+    fn join_home(&mut self, home: ServerId, handle: PoolHandle, id: PeId, key: ElementKey) {
+        let entry = self.homes.entry(home).or_default();
+        entry.checksum.add(&handle, id);
+        entry.elements.insert((handle, id), key);
+    }
+
+    fn leave_home(&mut self, home: ServerId, handle: PoolHandle, id: PeId) {
+        let Some(entry) = self.homes.get_mut(&home) else { return };
+        entry.checksum.remove(&handle, id);
+        entry.elements.remove(&(handle, id));
+        if entry.elements.is_empty() {
+            self.homes.remove(&home);
+        }
+    }
+}

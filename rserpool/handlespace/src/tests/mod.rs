@@ -1,0 +1,47 @@
+//! Tests of the handlespace as a whole, by topic.
+
+mod random_operations;
+mod rules;
+mod sequences;
+mod statistics;
+
+use rserpool_wire::{
+    Life, PeId, Policy, PoolElement, PoolHandle, SctpTransport, ServerId, Transport, TransportUse,
+};
+use sctp_user_core::Time;
+
+use crate::{Config, Handlespace, RegisterError, Registration, Timer};
+
+fn handle(name: &str) -> PoolHandle {
+    PoolHandle::new(name).unwrap()
+}
+
+/// An SCTP element without control channel, home registrar 1.
+fn element(id: u32, policy: Policy) -> PoolElement {
+    PoolElement {
+        id: PeId(id),
+        home: ServerId(1),
+        life: Life(90_000),
+        user_transport: Transport::Sctp(SctpTransport {
+            port: 7,
+            transport_use: TransportUse::DataOnly,
+            addrs: vec!["10.0.0.1".parse().unwrap()],
+        }),
+        policy,
+        asap_transport: None,
+        udp_port: None,
+    }
+}
+
+/// Registers in the pool "pool".
+fn register(space: &mut Handlespace, id: u32, policy: Policy) -> Registration {
+    let registration = space.register(&handle("pool"), element(id, policy), None).unwrap();
+    space.verify().unwrap();
+    registration
+}
+
+/// Resolves "pool", returns identifiers.
+fn select(space: &mut Handlespace, n: usize) -> Vec<u32> {
+    let keys = space.select(&handle("pool"), n);
+    keys.into_iter().map(|key| space.get(key).unwrap().info().id.0).collect()
+}

@@ -1,0 +1,100 @@
+//! The invariants that tie the indexes of a handlespace together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rserpool_wire::ServerId;
+
+use crate::checksum::PeChecksum;
+use crate::element::Timer;
+use crate::handlespace::Handlespace;
+use crate::policy::Params;
+
+impl Handlespace {
+    /// Checks every invariant of the handlespace; meant for tests, it walks through everything.
+    ///
+    /// # Errors
+    /// Names the first invariant that does not hold. That is a defect of this crate.
+    pub fn verify(&self) -> Result<(), String> {
+        self.verify_pools()?;
+        self.verify_homes()?;
+        self.verify_owners()?;
+        self.verify_deadlines()
+    }
+
+    fn verify_pools(&self) -> Result<(), String> {
+        let mut members = 0;
+        for (handle, pool) in &self.pools {
+            if pool.is_empty() {
+                return Err(format!("{handle:?}: empty pool"));
+            }
+            members += pool.len();
+            for (id, key) in pool.members() {
+                let element = self.get(key).ok_or(format!("{handle:?}: member {id} does not exist"))?;
+                if element.info.id != id || element.handle != *handle || id.is_undefined() {
+                    return Err(format!("{handle:?}: member {id} is registered under another name"));
+                }
+                pool.check(&element.info).map_err(|e| format!("{handle:?}: member {id}: {e}"))?;
+                if Params::of(&element.info.policy) != Some(element.params) {
+                    return Err(format!("{handle:?}: member {id} has outdated policy parameters"));
+                }
+            }
+            let states = pool.members().filter_map(|(_, key)| {
+                let element = self.get(key)?;
+                Some((key, &element.params, &element.state))
+            });
+            pool.selection.verify(states).map_err(|e| format!("{handle:?}: {e}"))?;
+        }
+        if members != self.elements.len() {
+            return Err(format!(
+                "pools have {members} members, but there are {} elements",
+                self.elements.len()
+            ));
+        }
+        Ok(())
+    }
+
+    fn verify_homes(&self) -> Result<(), String> {
+        let mut expected: BTreeMap<ServerId, PeChecksum> = BTreeMap::new();
+        for (key, element) in self.elements.iter() {
+            let sum = expected.entry(element.info.home).or_default();
+            sum.add(&element.handle, element.info.id);
+            let name = (element.handle.clone(), element.info.id);
+            let found = self.homes.get(&element.info.home).and_then(|home| home.elements.get(&name));
+            if found != Some(&key) {
+                return Err(format!("{key:?} is missing in the ownership index"));
+            }
+        }
+        let indexed: usize = self.homes.values().map(|home| home.elements.len()).sum();
+        if indexed != self.elements.len() {
+            return Err(format!("ownership index holds {indexed} of {} elements", self.elements.len()));
+        }
+        let kept: BTreeMap<ServerId, PeChecksum> =
+            self.homes.iter().map(|(id, home)| (*id, home.checksum)).collect();
+        if kept != expected {
+            return Err("a PE checksum differs from the sum over the elements".to_owned());
+        }
+        Ok(())
+    }
+
+    fn verify_owners(&self) -> Result<(), String> {
+        let expected: BTreeSet<_> =
+            self.elements.iter().filter_map(|(key, element)| Some((element.owner?, key))).collect();
+        if expected != self.owners {
+            return Err("the owner index differs from the owners of the elements".to_owned());
+        }
+        Ok(())
+    }
+
+    fn verify_deadlines(&self) -> Result<(), String> {
+        let mut expected = BTreeSet::new();
+        for (key, element) in self.elements.iter() {
+            for timer in Timer::ALL {
+                expected.extend(element.deadline(timer).map(|at| (at, key, timer)));
+            }
+        }
+        if expected != self.deadlines {
+            return Err("the deadline index differs from the deadlines of the elements".to_owned());
+        }
+        Ok(())
+    }
+}
