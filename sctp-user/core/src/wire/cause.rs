@@ -341,3 +341,83 @@ impl<'b> CauseWriter<'b> {
         self.writer.end_tlv_unpadded(mark);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(causes: impl FnOnce(&mut CauseWriter<'_>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        causes(&mut CauseWriter::new(Writer::new(&mut out), 100));
+        out
+    }
+
+    fn only(bytes: &[u8]) -> Cause<'_> {
+        let mut causes = Causes::new(bytes).iter();
+        let cause = causes.next().expect("one cause");
+        assert_eq!(causes.next(), None);
+        cause
+    }
+
+    #[test]
+    fn layouts() {
+        assert_eq!(written(|c| c.invalid_stream(0x0102)), [0, 1, 0, 8, 1, 2, 0, 0]);
+        assert_eq!(written(|c| c.missing_mandatory_param(&[7, 5])), [0, 2, 0, 12, 0, 0, 0, 2, 0, 7, 0, 5]);
+        assert_eq!(written(|c| c.stale_cookie(0x0102_0304)), [0, 3, 0, 8, 1, 2, 3, 4]);
+        assert_eq!(written(|c| c.out_of_resource()), [0, 4, 0, 4]);
+        assert_eq!(written(|c| c.invalid_mandatory_param()), [0, 7, 0, 4]);
+        assert_eq!(written(|c| c.no_user_data(Tsn(0x0102_0304))), [0, 9, 0, 8, 1, 2, 3, 4]);
+        assert_eq!(written(|c| c.cookie_while_shutting_down()), [0, 10, 0, 4]);
+        assert_eq!(
+            written(|c| c.restart_with_new_addresses([[10, 0, 0, 1].into(), [10, 0, 0, 2].into()])),
+            [0, 11, 0, 20, 0, 5, 0, 8, 10, 0, 0, 1, 0, 5, 0, 8, 10, 0, 0, 2]
+        );
+        assert_eq!(written(|c| c.user_abort(b"bye")), b"\0\x0c\0\x07bye");
+    }
+
+    #[test]
+    fn missing_mandatory_param_is_read_by_its_count() {
+        let bytes = written(|c| c.missing_mandatory_param(&[7]));
+        let Cause::MissingMandatoryParam(missing) = only(&bytes) else { panic!("another cause") };
+        assert!(missing.iter().eq([7]));
+        // A count beyond the length is malformed.
+        for count in [2, u32::MAX] {
+            let mut info = count.to_be_bytes().to_vec();
+            info.extend([0, 7]);
+            let bytes = written(|c| c.raw(2, &info));
+            assert_eq!(only(&bytes), Cause::Other { code: 2, info: &info });
+        }
+    }
+
+    #[test]
+    fn wrong_length_of_a_known_code_becomes_other() {
+        for (code, info) in [
+            (1, &[0; 2][..]),
+            (2, &[0; 3]),
+            (3, &[0; 5]),
+            (4, &[0; 1]),
+            (7, &[0; 1]),
+            (9, &[]),
+            (10, &[0; 4]),
+        ] {
+            let bytes = written(|c| c.raw(code, info));
+            assert_eq!(only(&bytes), Cause::Other { code, info });
+            assert_eq!((only(&bytes).code(), only(&bytes).info()), (code, info));
+        }
+    }
+
+    #[test]
+    fn room_counts_padded_bytes() {
+        let mut out = Vec::new();
+        let mut causes = CauseWriter::new(Writer::new(&mut out), 16);
+        causes.user_abort(b"a");
+        assert_eq!(causes.room(), 8);
+    }
+
+    #[test]
+    fn broken_length_ends_the_row() {
+        let mut bytes = written(|c| c.user_abort(b"bye!"));
+        bytes.extend([0, 13, 0, 9, 1]);
+        assert_eq!(only(&bytes), Cause::UserAbort(b"bye!"));
+    }
+}

@@ -118,3 +118,97 @@ impl PacketWriter<'_> {
 const fn t_bit(reflected: bool) -> u8 {
     if reflected { REFLECTED } else { 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Cause;
+    use crate::wire::tests::{build, only};
+
+    #[test]
+    fn heartbeat_carries_its_info_in_a_parameter() {
+        let packet = build(|w| w.heartbeat(b"nonce"));
+        assert_eq!(&packet.bytes()[12..], b"\x04\0\0\x0d\0\x01\0\x09nonce\0\0\0");
+        let Chunk::Heartbeat(tlvs) = only(&packet) else { panic!("not a HEARTBEAT") };
+        assert_eq!(heartbeat_info(tlvs), Some(&b"nonce"[..]));
+
+        let ack = build(|w| w.heartbeat_ack(tlvs));
+        assert_eq!(only(&ack), Chunk::HeartbeatAck(tlvs));
+    }
+
+    #[test]
+    fn heartbeat_without_info_is_seen() {
+        assert_eq!(heartbeat_info(b""), None);
+        assert_eq!(heartbeat_info(b"\0\x01\0\x03"), None, "length below its header");
+        assert_eq!(heartbeat_info(b"\x80\x77\0\x05x\0\0\0\0\x01\0\x04"), Some(&b""[..]));
+    }
+
+    #[test]
+    fn tag_bit_is_bit_0() {
+        for reflected in [false, true] {
+            let packet = build(|w| w.abort(reflected, |_| ()));
+            assert_eq!(packet.bytes()[12..], [6, u8::from(reflected), 0, 4]);
+            assert_eq!(only(&packet), Chunk::Abort { reflected, causes: Causes::new(&[]) });
+
+            let packet = build(|w| w.shutdown_complete(reflected));
+            assert_eq!(packet.bytes()[12..], [14, u8::from(reflected), 0, 4]);
+            assert_eq!(only(&packet), Chunk::ShutdownComplete { reflected });
+        }
+    }
+
+    #[test]
+    fn unknown_flag_bits_are_ignored() {
+        let packet = build(|w| w.raw_chunk(chunk_type::ABORT, 0xfe, &[]));
+        assert_eq!(only(&packet), Chunk::Abort { reflected: false, causes: Causes::new(&[]) });
+    }
+
+    #[test]
+    fn chunks_without_content() {
+        for (kind, want) in [
+            (chunk_type::SHUTDOWN_ACK, Chunk::ShutdownAck),
+            (chunk_type::COOKIE_ACK, Chunk::CookieAck),
+            (chunk_type::COOKIE_ECHO, Chunk::CookieEcho(&[])),
+        ] {
+            let packet = build(|w| w.raw_chunk(kind, 0, &[]));
+            assert_eq!(only(&packet), want);
+            assert_eq!(only(&packet).kind(), kind);
+        }
+        assert_eq!(build(|w| w.shutdown_ack()).bytes()[12..], [8, 0, 0, 4]);
+        assert_eq!(build(|w| w.cookie_ack()).bytes()[12..], [11, 0, 0, 4]);
+        assert_eq!(build(|w| w.cookie_echo(b"c")).bytes()[12..], [10, 0, 0, 5, b'c', 0, 0, 0]);
+    }
+
+    #[test]
+    fn shutdown() {
+        let packet = build(|w| w.shutdown(Tsn(0x0102_0304)));
+        assert_eq!(packet.bytes()[12..], [7, 0, 0, 8, 1, 2, 3, 4]);
+        assert_eq!(only(&packet), Chunk::Shutdown { cum_tsn: Tsn(0x0102_0304) });
+        let cut = build(|w| w.raw_chunk(chunk_type::SHUTDOWN, 0, &[1, 2, 3]));
+        assert_eq!(cut.chunks().next().unwrap().decode(&cut).unwrap_err().needed, 8);
+    }
+
+    #[test]
+    fn error_with_two_causes() {
+        let packet = build(|w| {
+            w.error(|c| {
+                c.protocol_violation(b"x");
+                c.out_of_resource();
+            });
+        });
+        assert_eq!(packet.bytes()[12..], [9, 0, 0, 16, 0, 13, 0, 5, b'x', 0, 0, 0, 0, 4, 0, 4]);
+        let Chunk::Error { causes } = only(&packet) else { panic!("not an ERROR") };
+        assert!(causes.iter().eq([Cause::ProtocolViolation(b"x"), Cause::OutOfResource]));
+    }
+
+    #[test]
+    fn unknown_types_say_what_to_do() {
+        // An ASCONF: add 10.0.0.2 to an association with 10.0.0.1.
+        let asconf =
+            crate::wire::tests::unhex("c100002000000007000500080a000001c00100100000002a000500080a000002");
+        let packet = build(|w| w.raw_chunk(0xc1, 0, &asconf[4..]));
+        assert_eq!(
+            only(&packet),
+            Chunk::Unknown { kind: 0xc1, action: UnknownAction::SkipReport, whole: &asconf }
+        );
+    }
+}

@@ -121,13 +121,97 @@ impl PacketWriter<'_> {
     /// A DATA chunk; `payload` has at least 1 byte and, with the 16 bytes before it, fits [`room`](Self::room).
     #[inline]
     pub fn data(&mut self, tsn: Tsn, stream: u16, ssn: Ssn, ppid: u32, flags: DataFlags, payload: &[u8]) {
-        let mark = self.begin(chunk_type::DATA, flags.bits());
+        // Length known beforehand: the header goes out in one piece. A chunk length has 16 bits.
+        let payload = payload.get(..usize::from(u16::MAX) - DATA_HEADER).unwrap_or(payload);
+        let [l0, l1] = ((DATA_HEADER + payload.len()) as u16).to_be_bytes();
         let [t0, t1, t2, t3] = tsn.0.to_be_bytes();
         let [s0, s1] = stream.to_be_bytes();
         let [n0, n1] = ssn.0.to_be_bytes();
         let [p0, p1, p2, p3] = ppid.to_be_bytes();
-        self.writer.bytes(&[t0, t1, t2, t3, s0, s1, n0, n1, p0, p1, p2, p3]);
+        let header: [u8; DATA_HEADER] =
+            [chunk_type::DATA, flags.bits(), l0, l1, t0, t1, t2, t3, s0, s1, n0, n1, p0, p1, p2, p3];
+        self.writer.bytes(&header);
         self.writer.bytes(payload);
-        self.writer.end_tlv(mark);
+        self.writer.pad4();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tests::{build, only, unhex};
+    use crate::wire::{Chunk, ChunkError};
+
+    #[test]
+    fn golden_packet() {
+        let golden = unhex("13882329aabbccddb115958100030015fffffffe000100000000000068656c6c6f000000");
+        let packet = Packet::check(golden.clone().into()).unwrap();
+        assert_eq!((packet.src_port(), packet.dst_port(), packet.vtag()), (5000, 9001, 0xaabb_ccdd));
+        let Chunk::Data(data) = only(&packet) else { panic!("not DATA") };
+        assert_eq!(
+            data,
+            DataChunk {
+                tsn: Tsn(0xffff_fffe),
+                stream: 1,
+                ssn: Ssn(0),
+                ppid: 0,
+                flags: DataFlags::WHOLE,
+                payload: Bytes::from_static(b"hello"),
+            }
+        );
+
+        let mut out = Vec::new();
+        let mut writer = PacketWriter::new(&mut out, 1480, 5000, 9001, 0xaabb_ccdd);
+        writer.data(data.tsn, data.stream, data.ssn, data.ppid, data.flags, &data.payload);
+        assert_eq!(writer.finish(), 36);
+        assert_eq!(out, golden);
+    }
+
+    #[test]
+    fn payload_shares_the_memory_of_the_packet() {
+        let packet = build(|w| w.data(Tsn(1), 2, Ssn(3), 4, DataFlags::WHOLE, b"payload"));
+        let Chunk::Data(data) = only(&packet) else { panic!("not DATA") };
+        assert_eq!(data.payload.as_ptr(), packet.bytes()[28..].as_ptr());
+    }
+
+    #[test]
+    fn payload_of_another_packet_is_copied() {
+        let packet = build(|w| w.data(Tsn(1), 2, Ssn(3), 4, DataFlags::WHOLE, b"payload"));
+        let other = build(|w| w.cookie_ack());
+        let Ok(Chunk::Data(data)) = packet.chunks().next().unwrap().decode(&other) else {
+            panic!("not DATA")
+        };
+        assert_eq!(data.payload, "payload");
+    }
+
+    #[test]
+    fn no_data_is_left_to_the_association() {
+        let packet = build(|w| w.data(Tsn(7), 2, Ssn(3), 4, DataFlags::WHOLE, b""));
+        let Chunk::Data(data) = only(&packet) else { panic!("not DATA") };
+        assert!(data.payload.is_empty());
+    }
+
+    #[test]
+    fn cut_header_is_an_error() {
+        let packet = build(|w| w.raw_chunk(chunk_type::DATA, 3, &[0; 11]));
+        let error = packet.chunks().next().unwrap().decode(&packet).unwrap_err();
+        assert_eq!(error, ChunkError { kind: 0, needed: 16, length: 15 });
+    }
+
+    #[test]
+    fn flags_are_the_bits_of_the_rfc() {
+        for bits in 0..=0x0f {
+            assert_eq!(DataFlags::from_bits(bits).bits(), bits);
+            assert_eq!(DataFlags::from_bits(bits | 0xf0).bits(), bits, "unknown bits are ignored");
+        }
+        assert!(DataFlags::from_bits(0x01).end && DataFlags::from_bits(0x02).begin);
+        assert!(DataFlags::from_bits(0x04).unordered && DataFlags::from_bits(0x08).immediate);
+    }
+
+    #[test]
+    fn payload_beyond_the_length_field_is_cut() {
+        let packet = build(|w| w.data(Tsn(1), 2, Ssn(3), 4, DataFlags::WHOLE, &[9; 70_000]));
+        let Chunk::Data(data) = only(&packet) else { panic!("not DATA") };
+        assert_eq!(data.payload.len(), 65_535 - 16);
     }
 }

@@ -102,3 +102,65 @@ impl PacketWriter<'_> {
         self.writer.end_tlv(mark);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tests::{build, only, unhex};
+    use crate::wire::{Chunk, Packet, Param};
+
+    const FIXED: InitFixed = InitFixed {
+        initiate_tag: 0x1122_3344,
+        a_rwnd: 131_072,
+        outbound_streams: 10,
+        inbound_streams: 2048,
+        initial_tsn: Tsn(0xffff_fffe),
+    };
+
+    #[test]
+    fn golden_packet() {
+        let golden = unhex("13882329000000002d7aed09010000141122334400020000000a0800fffffffe");
+        let packet = Packet::check(golden.clone().into()).unwrap();
+        assert_eq!((packet.src_port(), packet.dst_port(), packet.vtag()), (5000, 9001, 0));
+        let Chunk::Init(init) = only(&packet) else { panic!("not an INIT") };
+        assert_eq!(init.fixed(), FIXED);
+        assert_eq!(init.params.iter().count(), 0);
+
+        let mut out = Vec::new();
+        let mut writer = PacketWriter::new(&mut out, 1480, 5000, 9001, 0);
+        writer.init(false, &FIXED, |_| ());
+        assert_eq!(writer.finish(), 32);
+        assert_eq!(out, golden);
+    }
+
+    #[test]
+    fn length_leaves_out_the_padding_of_the_last_parameter_only() {
+        let packet = build(|w| {
+            w.init(true, &FIXED, |p| {
+                p.supported_extensions(&[0xc0]);
+                p.state_cookie(b"cookie");
+            });
+        });
+        let raw = packet.chunks().next().unwrap();
+        assert_eq!(raw.whole.len(), 20 + 8 + 10);
+        assert_eq!(packet.len(), 12 + 20 + 8 + 12);
+        let Chunk::InitAck(init) = only(&packet) else { panic!("not an INIT ACK") };
+        assert!(init.params.iter().eq([Param::SupportedExtensions(&[0xc0]), Param::StateCookie(b"cookie")]));
+    }
+
+    #[test]
+    fn counted_padding_of_the_last_parameter_is_taken_too() {
+        let mut value = vec![0; 16];
+        value.extend([0, 7, 0, 5, b'c', 0, 0, 0]);
+        let packet = build(|w| w.raw_chunk(chunk_type::INIT_ACK, 0, &value));
+        let Chunk::InitAck(init) = only(&packet) else { panic!("not an INIT ACK") };
+        assert!(init.params.iter().eq([Param::StateCookie(b"c")]));
+    }
+
+    #[test]
+    fn cut_fixed_part_is_an_error() {
+        let packet = build(|w| w.raw_chunk(chunk_type::INIT, 0, &[0; 15]));
+        let error = packet.chunks().next().unwrap().decode(&packet).unwrap_err();
+        assert_eq!(error.to_string(), "chunk of type 1 needs 20 bytes but has 19");
+    }
+}

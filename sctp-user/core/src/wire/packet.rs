@@ -202,3 +202,137 @@ impl<'b> PacketWriter<'b> {
         self.limit
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tests::{build, reseal, unhex};
+
+    const COOKIE_ACK: u8 = crate::wire::chunk_type::COOKIE_ACK;
+
+    #[test]
+    fn crc32c_vectors() {
+        let up: Vec<u8> = (0..32).collect();
+        let down: Vec<u8> = (0..32).rev().collect();
+        for (input, crc) in [
+            (&[0; 32][..], 0x8a91_36aa),
+            (&[0xff; 32], 0x62a8_ab43),
+            (&up, 0x46dd_794e),
+            (&down, 0x113f_db5c),
+            (b"123456789", 0xe306_9283),
+        ] {
+            assert_eq!(crc32c::crc32c(input), crc);
+        }
+    }
+
+    #[test]
+    fn checksum_field_counts_as_zero() {
+        let mut packet = unhex("13882329aabbccddb115958100030015fffffffe000100000000000068656c6c6f000000");
+        let crc = checksum_of(&packet);
+        assert_eq!(crc.to_le_bytes(), packet[8..12]);
+        packet[8..12].fill(0);
+        assert_eq!(checksum_of(&packet), crc);
+        assert_eq!(crc32c::crc32c(&packet), crc);
+    }
+
+    #[test]
+    fn zero_is_no_excuse_for_a_checksum() {
+        let mut packet = build(|w| w.cookie_ack()).bytes().to_vec();
+        packet[8..12].fill(0);
+        assert_eq!(Packet::check(packet.into()).unwrap_err(), PacketError::Checksum);
+    }
+
+    #[test]
+    fn shorter_than_headers() {
+        for len in 0..16 {
+            let error = Packet::check(vec![0; len].into()).unwrap_err();
+            assert_eq!(error, PacketError::TooShort(len));
+        }
+    }
+
+    #[test]
+    fn port_zero_is_refused() {
+        for (src, dst) in [(0, 1), (1, 0), (0, 0)] {
+            let mut out = Vec::new();
+            let mut writer = PacketWriter::new(&mut out, 100, src, dst, 1);
+            writer.cookie_ack();
+            writer.finish();
+            assert_eq!(Packet::check(out.into()).unwrap_err(), PacketError::ZeroPort);
+        }
+    }
+
+    #[test]
+    fn first_chunk_must_fit() {
+        for length in [0, 3, 5, 0xffff_u16] {
+            let mut packet = build(|w| w.cookie_ack()).bytes().to_vec();
+            packet[14..16].copy_from_slice(&length.to_be_bytes());
+            assert_eq!(Packet::check(reseal(packet)).unwrap_err(), PacketError::NoChunk, "length {length}");
+        }
+    }
+
+    #[test]
+    fn partial_chunk_drops_itself_and_the_rest() {
+        let whole = build(|w| {
+            w.cookie_ack();
+            w.shutdown(crate::Tsn(1));
+            w.shutdown_ack();
+        });
+        assert_eq!(whole.chunks().count(), 3);
+        for length in [0, 3, 13, 0xffff_u16] {
+            let mut packet = whole.bytes().to_vec();
+            packet[18..20].copy_from_slice(&length.to_be_bytes());
+            let packet = Packet::check(reseal(packet)).unwrap();
+            assert!(packet.chunks().map(|c| c.kind).eq([COOKIE_ACK]), "length {length}");
+        }
+        for tail in 1..4 {
+            let mut packet = whole.bytes().to_vec();
+            packet.extend(&[0; 3][..tail]);
+            let packet = Packet::check(reseal(packet)).unwrap();
+            assert_eq!(packet.chunks().count(), 3, "fewer than 4 bytes at the end are no chunk");
+        }
+    }
+
+    #[test]
+    fn padding_may_be_missing_at_the_end_and_may_be_anything() {
+        let whole = build(|w| w.raw_chunk(10, 0, b"cookie")).bytes().to_vec();
+        let cut = Packet::check(reseal(whole[..whole.len() - 2].to_vec())).unwrap();
+        assert_eq!(cut.chunks().next().unwrap().value, b"cookie");
+
+        let mut odd = whole;
+        odd[22..24].fill(0xff);
+        odd.extend([11, 0, 0, 4]);
+        let odd = Packet::check(reseal(odd)).unwrap();
+        assert!(odd.chunks().map(|c| c.kind).eq([10, COOKIE_ACK]));
+    }
+
+    #[test]
+    fn room_is_for_padded_chunks() {
+        let mut out = vec![1, 2, 3];
+        let mut writer = PacketWriter::new(&mut out, 12 + 16 + 7, 1, 2, 3);
+        assert_eq!(writer.room(), 20);
+        assert!(writer.is_empty());
+        writer.raw_chunk(0xc0, 0, &[1, 2, 3, 4, 5]);
+        assert_eq!((writer.room(), writer.len()), (8, 24));
+        assert!(!writer.is_empty());
+        writer.raw_chunk(0xc0, 0, &[0; 100]);
+        assert_eq!(writer.room(), 0);
+        writer.abandon();
+        assert_eq!(out, [1, 2, 3]);
+    }
+
+    #[test]
+    fn packets_follow_each_other_in_one_vector() {
+        let mut out = vec![0xee];
+        let mut ends = vec![out.len()];
+        for payload in [&b"a"[..], b"four", b"seventh"] {
+            let mut writer = PacketWriter::new(&mut out, 100, 1, 2, 3);
+            writer.raw_chunk(0xc0, 0, payload);
+            let len = writer.finish();
+            ends.push(ends.last().unwrap() + len);
+        }
+        for (pair, payload) in ends.windows(2).zip([&b"a"[..], b"four", b"seventh"]) {
+            let packet = Packet::check(Bytes::copy_from_slice(&out[pair[0]..pair[1]])).unwrap();
+            assert_eq!(packet.chunks().next().unwrap().value, payload);
+        }
+    }
+}

@@ -277,3 +277,105 @@ impl<'b> ParamWriter<'b> {
         self.raw(param_type::HEARTBEAT_INFO, info);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(params: impl FnOnce(&mut ParamWriter<'_>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        params(&mut ParamWriter::new(Writer::new(&mut out), 100));
+        out
+    }
+
+    #[test]
+    fn layouts() {
+        let v6 = Ipv6Addr::new(0xfd88, 0, 0, 0, 0, 0, 0, 1);
+        assert_eq!(written(|p| p.address([10, 0, 0, 1].into())), [0, 5, 0, 8, 10, 0, 0, 1]);
+        assert_eq!(
+            written(|p| p.address(v6.into())),
+            [0, 6, 0, 20, 0xfd, 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+        );
+        assert_eq!(written(|p| p.cookie_preservative(0x0102_0304)), [0, 9, 0, 8, 1, 2, 3, 4]);
+        assert_eq!(written(|p| p.supported_address_types(&[5, 6])), [0, 12, 0, 8, 0, 5, 0, 6]);
+        assert_eq!(written(|p| p.supported_extensions(&[0xc0, 0x82])), [0x80, 8, 0, 6, 0xc0, 0x82]);
+        assert_eq!(written(|p| p.unrecognized(&[0xc0, 0x77, 0, 5, 1])), [0, 8, 0, 9, 0xc0, 0x77, 0, 5, 1]);
+    }
+
+    #[test]
+    fn padding_stands_between_parameters_only() {
+        let bytes = written(|p| {
+            p.state_cookie(b"a");
+            p.state_cookie(b"b");
+        });
+        assert_eq!(bytes, b"\0\x07\0\x05a\0\0\0\0\x07\0\x05b");
+    }
+
+    #[test]
+    fn room_counts_padded_bytes() {
+        let mut out = Vec::new();
+        let mut params = ParamWriter::new(Writer::new(&mut out), 21);
+        assert_eq!(params.room(), 20);
+        params.state_cookie(b"abcde");
+        assert_eq!(params.room(), 8);
+        params.state_cookie(b"abcde");
+        assert_eq!(params.room(), 0);
+    }
+
+    #[test]
+    fn wrong_length_of_a_known_type() {
+        for (kind, value) in [
+            (param_type::IPV4, &[0; 3][..]),
+            (param_type::IPV4, &[0; 5]),
+            (param_type::IPV6, &[0; 15]),
+            (param_type::COOKIE_PRESERVATIVE, &[]),
+            (param_type::SUPPORTED_ADDRESS_TYPES, &[0; 3]),
+        ] {
+            let bytes = written(|p| {
+                p.raw(kind, value);
+                p.ipv4(Ipv4Addr::LOCALHOST);
+            });
+            let mut params = Params::new(&bytes).iter();
+            assert_eq!(params.next(), Some(Param::Malformed { kind, whole: &bytes[..4 + value.len()] }));
+            assert_eq!(params.next(), Some(Param::Ipv4(Ipv4Addr::LOCALHOST)), "the next one is found");
+            assert_eq!(params.next(), None);
+        }
+    }
+
+    #[test]
+    fn high_bits_of_an_unknown_type_decide() {
+        for (kind, goes_on, reports) in
+            [(0x0077, false, false), (0x4077, false, true), (0x8077, true, false), (0xc077, true, true)]
+        {
+            let bytes = written(|p| {
+                p.state_cookie(b"before");
+                p.raw(kind, b"?");
+                p.state_cookie(b"behind");
+            });
+            let params: Vec<_> = Params::new(&bytes).iter().collect();
+            let action = UnknownAction::of_param(kind);
+            assert_eq!(action.reports(), reports);
+            assert_eq!(params[1], Param::Unknown { kind, action, whole: &bytes[12..17] });
+            assert_eq!(params.len(), if goes_on { 3 } else { 2 }, "type {kind:#06x}");
+        }
+    }
+
+    #[test]
+    fn broken_length_ends_the_row() {
+        for broken in [&b"\0\x07\0\x03"[..], b"\0\x07\0\x06x", b"\0\x07\0"] {
+            let mut bytes = written(|p| p.state_cookie(b"good"));
+            bytes.extend(broken);
+            assert!(Params::new(&bytes).iter().eq([Param::StateCookie(b"good")]));
+        }
+    }
+
+    #[test]
+    fn address_types() {
+        let bytes = written(|p| p.supported_address_types(&[11, 6]));
+        let Some(Param::SupportedAddressTypes(types)) = Params::new(&bytes).iter().next() else {
+            panic!("not Supported Address Types")
+        };
+        assert!(types.iter().eq([11, 6]));
+        assert!(types.ipv6() && !types.ipv4());
+    }
+}

@@ -118,3 +118,79 @@ impl PacketWriter<'_> {
         self.writer.end_tlv(mark);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tests::{build, build_within, only, unhex};
+    use crate::wire::{Chunk, Packet};
+
+    fn sack(packet: &Packet) -> SackChunk<'_> {
+        let Chunk::Sack(sack) = only(packet) else { panic!("not a SACK") };
+        sack
+    }
+
+    #[test]
+    fn golden_packet() {
+        let golden = unhex("232913881122334403cfd6fc03000018fffffffe000200000001000100020003fffffffe");
+        let packet = Packet::check(golden.clone().into()).unwrap();
+        assert_eq!((packet.src_port(), packet.dst_port(), packet.vtag()), (9001, 5000, 0x1122_3344));
+        let sack = sack(&packet);
+        assert_eq!((sack.cum_tsn, sack.a_rwnd), (Tsn(0xffff_fffe), 131_072));
+        assert!(sack.gaps().eq([(2, 3)]));
+        assert!(sack.dups().eq([Tsn(0xffff_fffe)]));
+        assert_eq!((sack.gap_count(), sack.dup_count()), (1, 1));
+
+        let mut out = Vec::new();
+        let mut writer = PacketWriter::new(&mut out, 1480, 9001, 5000, 0x1122_3344);
+        writer.sack(sack.cum_tsn, sack.a_rwnd, sack.gaps(), &[Tsn(0xffff_fffe)]);
+        writer.finish();
+        assert_eq!(out, golden);
+    }
+
+    #[test]
+    fn counts_beyond_the_length_are_an_error() {
+        let chunk = |gaps: u16, dups: u16, blocks: usize| {
+            let mut value = vec![0; 8];
+            value.extend(gaps.to_be_bytes());
+            value.extend(dups.to_be_bytes());
+            value.resize(12 + 4 * blocks, 0);
+            build(|w| w.raw_chunk(chunk_type::SACK, 0, &value))
+        };
+        let error = |packet: &Packet| packet.chunks().next().unwrap().decode(packet).unwrap_err();
+        assert_eq!(error(&chunk(1, 0, 0)).needed, 20);
+        assert_eq!(error(&chunk(1, 1, 1)).needed, 24);
+        assert_eq!(error(&chunk(u16::MAX, u16::MAX, 3)).length, 28);
+        assert_eq!(error(&build(|w| w.raw_chunk(chunk_type::SACK, 0, &[0; 11]))).needed, 16);
+        assert_eq!(sack(&chunk(1, 1, 2)).gap_count(), 1);
+        assert_eq!(sack(&chunk(1, 1, 5)).dup_count(), 1, "bytes behind the blocks are ignored");
+    }
+
+    #[test]
+    fn gaps_then_duplicates_as_far_as_they_fit() {
+        let gaps = [(2, 3), (5, 6), (8, 9)];
+        let dups = [Tsn(1), Tsn(2), Tsn(3)];
+        for (limit, fit) in [(28, 0), (31, 0), (32, 1), (40, 3), (44, 4), (52, 6), (1480, 6)] {
+            let packet = build_within(limit, |w| w.sack(Tsn(9), 0, gaps.into_iter(), &dups));
+            let sack = sack(&packet);
+            assert!(packet.len() <= limit);
+            assert!(sack.gaps().eq(gaps.into_iter().take(fit)), "limit {limit}");
+            assert!(sack.dups().eq(dups.into_iter().take(fit.saturating_sub(3))), "limit {limit}");
+        }
+    }
+
+    #[test]
+    fn nothing_without_room() {
+        let mut out = Vec::new();
+        let mut writer = PacketWriter::new(&mut out, 27, 1, 2, 3);
+        writer.sack(Tsn(9), 0, std::iter::empty(), &[]);
+        assert!(writer.is_empty());
+    }
+
+    #[test]
+    fn a_chunk_length_bounds_it_too() {
+        let gaps = std::iter::repeat_n((2, 3), 70_000);
+        let packet = build_within(1 << 20, |w| w.sack(Tsn(9), 0, gaps, &[]));
+        assert_eq!(sack(&packet).gap_count(), (65_535 - 16) / 4);
+    }
+}

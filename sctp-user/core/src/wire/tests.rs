@@ -1,1 +1,47 @@
-//! t
+//! Helpers for the tests of the wire modules, and properties over all of them.
+
+mod model;
+mod properties;
+
+use bytes::Bytes;
+
+use super::{Chunk, Packet, PacketWriter};
+
+/// Bytes from hex digits.
+pub(super) fn unhex(digits: &str) -> Vec<u8> {
+    let digit = |d: u8| char::from(d).to_digit(16).expect("a hex digit") as u8;
+    digits.as_bytes().as_chunks().0.iter().map(|&[high, low]| digit(high) << 4 | digit(low)).collect()
+}
+
+/// A packet with what `chunks` writes, checked.
+pub(super) fn build(chunks: impl FnOnce(&mut PacketWriter<'_>)) -> Packet {
+    build_within(1 << 20, chunks)
+}
+
+/// As [`build`] with a limit for the packet.
+pub(super) fn build_within(limit: usize, chunks: impl FnOnce(&mut PacketWriter<'_>)) -> Packet {
+    let mut out = Vec::new();
+    let mut writer = PacketWriter::new(&mut out, limit, 5000, 9001, 0x1122_3344);
+    chunks(&mut writer);
+    let len = writer.finish();
+    assert_eq!(len, out.len());
+    Packet::check(out.into()).expect("a packet of our own")
+}
+
+/// The only chunk of a packet.
+pub(super) fn only(packet: &Packet) -> Chunk<'_> {
+    let mut chunks = packet.chunks();
+    let chunk = chunks.next().expect("one chunk").decode(packet).expect("a well-formed chunk");
+    assert_eq!(chunks.next(), None);
+    chunk
+}
+
+/// The packet with the checksum made right again.
+pub(super) fn reseal(mut packet: Vec<u8>) -> Bytes {
+    if let Some(field) = packet.get_mut(8..12) {
+        field.fill(0);
+        let crc = crc32c::crc32c(&packet);
+        packet[8..12].copy_from_slice(&crc.to_le_bytes());
+    }
+    packet.into()
+}
