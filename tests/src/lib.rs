@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Fixtures of the whole-system tests.
+
+pub mod gate;
+pub mod process;
+pub mod traffic;

@@ -1,0 +1,89 @@
+//! Network namespaces that vanish with their value, also when a test panics.
+
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use workspace_tests::gate;
+
+/// A network namespace. Dropping it deletes it and with it the links inside.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes a namespace with its loopback interface up. The name holds the process number, so that runs do not meet; leftovers of
+    /// processes that are gone are removed first.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn new(role: &str) -> Namespace {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        remove_leftovers();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}{}-{count}-{role}", std::process::id());
+        ip(&["netns", "add", &name]);
+        let namespace = Namespace { name };
+        namespace.ip(&["link", "set", "lo", "up"]);
+        namespace
+    }
+
+    /// Its name as `ip netns` knows it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs `ip` inside.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn ip(&self, args: &[&str]) {
+        ip(&[&["-n", &self.name], args].concat());
+    }
+
+    /// A command that will run inside.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = ip_command();
+        command.args(["netns", "exec", &self.name, program]);
+        command
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // Nothing can be done about a failure here; the next run removes what is left.
+        let _ = ip_command().args(["netns", "delete", &self.name]).output();
+    }
+}
+
+/// Runs `ip`.
+///
+/// # Panics
+/// With what it said, when it fails.
+pub(crate) fn ip(args: &[&str]) -> Output {
+    let output = ip_command().args(args).output().unwrap_or_else(|error| panic!("ip cannot be run: {error}"));
+    assert!(
+        output.status.success(),
+        "ip {} failed: {}",
+        args.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    output
+}
+
+fn ip_command() -> Command {
+    Command::new(gate::find("ip").unwrap_or_else(|| "ip".into()))
+}
+
+fn remove_leftovers() {
+    let Ok(output) = ip_command().args(["netns", "list"]).output() else { return };
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let Some(name) = line.split_whitespace().next() else { continue };
+        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            let _ = ip_command().args(["netns", "delete", name]).output();
+        }
+    }
+}
+
+const PREFIX: &str = "sctp-user-test-";

@@ -1,0 +1,71 @@
+//! What a test needs from the machine, and what happens where it is missing: a sentence, or with `CI=true` a failure.
+
+use std::path::PathBuf;
+
+/// True when the test can run. Otherwise the reason is printed and the test must return.
+///
+/// # Panics
+/// With the environment variable `CI=true`, where nothing may be skipped.
+#[must_use]
+pub fn all_or_skip(needs: &[Need]) -> bool {
+    let Some(missing) = needs.iter().find_map(|need| need.missing()) else { return true };
+    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    assert!(!ci, "{missing}, and with CI=true no test is skipped");
+    eprintln!("skipped: {missing}");
+    false
+}
+
+/// Something a test needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Effective user 0.
+    Root,
+    /// A program in the search path.
+    Program(&'static str),
+    /// Linux.
+    Linux,
+}
+
+impl Need {
+    fn missing(self) -> Option<String> {
+        match self {
+            Need::Root if !is_root() => Some("this test needs root".to_owned()),
+            Need::Program(name) if find(name).is_none() => {
+                Some(format!("this test needs the program {name}"))
+            }
+            Need::Linux if !cfg!(target_os = "linux") => Some("this test needs Linux".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Where a program is; besides the search path the system directories count, which users do not always have in theirs.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin", "/usr/bin"].map(PathBuf::from))
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
+}
+
+fn is_root() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
+    // "Uid: real effective saved filesystem"
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    uids.and_then(|uids| uids.split_whitespace().nth(1)) == Some("0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found() {
+        assert!(find("sh").is_some() || cfg!(windows));
+        assert_eq!(find("no-such-program-anywhere"), None);
+        assert_eq!(
+            Need::Program("no-such-program").missing().unwrap(),
+            "this test needs the program no-such-program"
+        );
+    }
+}

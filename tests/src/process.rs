@@ -1,0 +1,184 @@
+//! Programs as child processes: their lines as they come, and no survivor after a test, passed or panicked.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use rsp_tools::cli::ReadyLine;
+
+/// Long enough for everything that should happen at once, even on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running program. Dropping it kills it with SIGKILL.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<Line>,
+    /// All lines so far, for failure messages.
+    seen: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Line {
+    Out(String),
+    Err(String),
+}
+
+impl Program {
+    /// Starts `command` with pipes on all three standard streams.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(name: &str, command: &mut Command) -> Program {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
+        let (tx, lines) = channel();
+        if let Some(out) = child.stdout.take() {
+            read_lines(out, Line::Out, tx.clone());
+        }
+        if let Some(err) = child.stderr.take() {
+            read_lines(err, Line::Err, tx);
+        }
+        let stdin = child.stdin.take();
+        Program { name: name.to_owned(), child, stdin, lines, seen: Vec::new() }
+    }
+
+    /// Process identifier.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the ready line.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn ready(&mut self) -> ReadyLine {
+        self.wait_for("its ready line", ReadyLine::parse)
+    }
+
+    /// Waits for a line on standard output of which `wanted` makes something.
+    ///
+    /// # Panics
+    /// When none comes; the message holds all lines so far.
+    pub fn wait_for<T>(&mut self, what: &str, wanted: impl FnMut(&str) -> Option<T>) -> T {
+        match self.wait_at_most(PATIENCE, wanted) {
+            Some(found) => found,
+            None => panic!("{} did not show {what}; it said:\n{}", self.name, self.seen.join("\n")),
+        }
+    }
+
+    /// As [`wait_for`](Self::wait_for), for at most `limit`; `None` when no such line came.
+    pub fn wait_at_most<T>(
+        &mut self,
+        limit: Duration,
+        mut wanted: impl FnMut(&str) -> Option<T>,
+    ) -> Option<T> {
+        let end = Instant::now() + limit;
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(Line::Out(text)) => {
+                    let found = wanted(&text);
+                    self.seen.push(text);
+                    if found.is_some() {
+                        return found;
+                    }
+                }
+                Ok(Line::Err(text)) => self.seen.push(format!("(stderr) {text}")),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Panics
+    /// When it does not read any more.
+    pub fn type_line(&mut self, text: &str) {
+        let name = &self.name;
+        let stdin = self.stdin.as_mut().unwrap_or_else(|| panic!("the standard input of {name} is closed"));
+        writeln!(stdin, "{text}").unwrap_or_else(|error| panic!("{name} does not read its input: {error}"));
+    }
+
+    /// Closes its standard input.
+    pub fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Kills it with SIGKILL and waits for its end.
+    pub fn kill(&mut self) {
+        // An error means it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends it a signal by name, as `kill -s` takes it.
+    ///
+    /// # Panics
+    /// When it cannot be sent.
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args(["-s", signal, &self.id().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "{} cannot be sent {signal}", self.name);
+    }
+
+    /// Waits for its end and gives status and all lines.
+    ///
+    /// # Panics
+    /// When it does not end within `limit`.
+    pub fn ended(&mut self, limit: Duration) -> Ended {
+        let end = Instant::now() + limit;
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
+                _ => {
+                    self.wait_at_most(Duration::ZERO, |_| None::<()>);
+                    panic!("{} did not end within {limit:?}; it said:\n{}", self.name, self.seen.join("\n"))
+                }
+            }
+        };
+        // The pipes are closed now, or will be when grandchildren end.
+        self.wait_at_most(Duration::from_secs(2), |_| None::<()>);
+        Ended { status, lines: self.seen.clone() }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// How a program ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Exit status.
+    pub status: ExitStatus,
+    /// All it said; lines of standard error begin with "(stderr) ".
+    pub lines: Vec<String>,
+}
+
+impl Ended {
+    /// The lines on standard error.
+    pub fn complaints(&self) -> Vec<&str> {
+        self.lines.iter().filter_map(|line| line.strip_prefix("(stderr) ")).collect()
+    }
+
+    /// All lines in one text.
+    pub fn text(&self) -> String {
+        self.lines.join("\n")
+    }
+}
+
+fn read_lines(from: impl Read + Send + 'static, wrap: fn(String) -> Line, to: Sender<Line>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines() {
+            let Ok(line) = line else { return };
+            if to.send(wrap(line)).is_err() {
+                return;
+            }
+        }
+    });
+}

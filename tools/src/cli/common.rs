@@ -1,0 +1,149 @@
+//! Options that several programs have, as structs to flatten into theirs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::address::AddressList;
+use super::signals::EndOptions;
+use super::value::{OnOff, millis};
+
+/// Options of every program.
+#[derive(Args, Clone, Debug)]
+pub struct CommonOptions {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub log: LogOptions,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub link: LinkOptions,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub end: EndOptions,
+}
+
+/// Logging, on stderr unless a file is named.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Logging")]
+pub struct LogOptions {
+    /// 0 off, 1 errors, 2 warnings, 3 notes, 4 actions, 5 to 9 ever more; without this option RUST_LOG counts, and without that 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=9))]
+    pub loglevel: Option<u8>,
+    /// Log to this file, overwriting it.
+    #[arg(long, value_name = "FILE")]
+    pub logfile: Option<PathBuf>,
+    /// Log to this file, appending.
+    #[arg(long, value_name = "FILE", conflicts_with = "logfile")]
+    pub logappend: Option<PathBuf>,
+    /// Log nothing.
+    #[arg(long)]
+    pub logquiet: bool,
+    /// Colours in the log, where it goes to a terminal.
+    #[arg(long, value_name = "on|off", default_value = "on")]
+    pub(crate) logcolor: OnOff,
+}
+
+/// How SCTP packets travel.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Link")]
+pub struct LinkOptions {
+    /// SCTP in UDP, directly in IP, or both.
+    #[arg(long, value_name = "udp|raw|both", default_value = "udp")]
+    pub link: LinkKind,
+    /// Own UDP port of encapsulation; 0 takes a free one. Default: 9899 for a registrar, a free one for everybody else.
+    #[arg(long, value_name = "PORT")]
+    pub encap_port: Option<u16>,
+}
+
+/// The links of a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LinkKind {
+    /// UDP encapsulation; no privileges needed.
+    Udp,
+    /// Raw IP.
+    Raw,
+    /// Both.
+    Both,
+}
+
+/// How pool elements and pool users find a registrar.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Registrars")]
+pub struct RegistrarOptions {
+    /// A registrar to use, ADDR:PORT{,ADDR}[/udp:N|/native]; may be given several times. Default port 3863.
+    #[arg(long, value_name = "ENDPOINT")]
+    pub registrar: Vec<AddressList>,
+    /// Group in which registrars announce themselves: auto (239.0.0.50:3863), off, or ADDR:PORT.
+    #[arg(long, value_name = "auto|off|ADDR:PORT", default_value = "auto", value_parser = AsapAnnounce::parse)]
+    pub asapannounce: AsapAnnounce,
+    /// How long an announced registrar counts as present, ms.
+    #[arg(long, value_name = "MS", default_value = "5000", value_parser = |s: &str| millis(s, 100, 3_600_000))]
+    pub registrarannouncetimeout: Duration,
+    /// How long connecting to a registrar may take, ms.
+    #[arg(long, value_name = "MS", default_value = "7500", value_parser = |s: &str| millis(s, 100, 600_000))]
+    pub registrarconnecttimeout: Duration,
+    /// How long a registrar may take to answer, ms.
+    #[arg(long, value_name = "MS", default_value = "3000", value_parser = |s: &str| millis(s, 100, 600_000))]
+    pub registrarresponsetimeout: Duration,
+    /// How often a request is sent before another registrar is looked for.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub registrarrequestmaxtrials: u32,
+}
+
+/// The multicast group of ASAP announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsapAnnounce {
+    /// 239.0.0.50:3863.
+    Auto,
+    /// No announces.
+    Off,
+    /// This group.
+    Group(SocketAddr),
+}
+
+impl AsapAnnounce {
+    /// The group's address, `None` when announces are off.
+    pub fn group(self) -> Option<SocketAddr> {
+        match self {
+            AsapAnnounce::Auto => Some(DEFAULT_GROUP),
+            AsapAnnounce::Off => None,
+            AsapAnnounce::Group(addr) => Some(addr),
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(AsapAnnounce::Auto),
+            "off" | "none" => Ok(AsapAnnounce::Off),
+            _ => match text.parse::<SocketAddr>() {
+                Ok(addr) if addr.ip().is_multicast() && addr.port() != 0 => Ok(AsapAnnounce::Group(addr)),
+                _ => Err("right are auto, off, and a multicast address with a port such as 239.0.0.50:3863"
+                    .to_owned()),
+            },
+        }
+    }
+}
+
+/// IANA's group and port for ASAP announces.
+const DEFAULT_GROUP: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(239, 0, 0, 50)), 3863);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn announce_groups() {
+        assert_eq!(AsapAnnounce::parse("auto").unwrap().group(), Some("239.0.0.50:3863".parse().unwrap()));
+        assert_eq!(AsapAnnounce::parse("none").unwrap().group(), None);
+        assert_eq!(
+            AsapAnnounce::parse("239.1.2.3:99").unwrap().group(),
+            Some("239.1.2.3:99".parse().unwrap())
+        );
+        for bad in ["", "on", "239.0.0.50", "10.0.0.1:3863", "239.0.0.50:0"] {
+            assert!(AsapAnnounce::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What the programs share at their command line.
+
+mod address;
+mod common;
+mod logging;
+mod normalize;
+mod ready;
+mod run;
+mod signals;
+mod value;
+
+pub use address::{AddressList, EncapSuffix};
+pub use common::{AsapAnnounce, CommonOptions, LinkKind, LinkOptions, LogOptions, RegistrarOptions};
+pub use ready::{Ready, ReadyLine};
+pub use signals::{EndOptions, EndReason};
+
+pub(crate) use normalize::Unsupported;
+pub(crate) use run::{parse, run_async};
+pub(crate) use value::{identifier, millis};

@@ -1,0 +1,94 @@
+//! The ready line: one line on stdout by which a program tells its real ports to scripts, tests and the demo.
+//!
+//! `ready PROGRAM key=value key=value ...`; values hold no space.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::Write;
+
+/// Builds and prints the ready line.
+#[derive(Debug)]
+pub struct Ready {
+    line: String,
+}
+
+impl Ready {
+    /// Starts the line of `program`.
+    pub fn new(program: &str) -> Self {
+        Ready { line: format!("ready {program}") }
+    }
+
+    /// Appends `key=value`; spaces in the value become underscores.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Display) -> Self {
+        let value = value.to_string().replace(char::is_whitespace, "_");
+        self.line.push_str(&format!(" {key}={value}"));
+        self
+    }
+
+    /// The line.
+    pub fn as_str(&self) -> &str {
+        &self.line
+    }
+
+    /// Prints the line and flushes, so that a reader on a pipe sees it at once. A reader that has gone away is ignored.
+    pub fn print(self) {
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{}", self.line).and_then(|()| out.flush());
+    }
+}
+
+/// A ready line as read by whoever started the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadyLine {
+    /// Name of the program.
+    pub program: String,
+    fields: BTreeMap<String, String>,
+}
+
+impl ReadyLine {
+    /// Reads a line; `None` when it is some other line.
+    pub fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        if words.next() != Some("ready") {
+            return None;
+        }
+        let program = words.next()?.to_owned();
+        let fields =
+            words.map(|word| word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())));
+        Some(ReadyLine { program, fields: fields.collect::<Option<_>>()? })
+    }
+
+    /// The value of a field.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.fields.get(key).map(String::as_str)
+    }
+
+    /// The UDP port of the program's stack.
+    pub fn udp(&self) -> Option<u16> {
+        self.get("udp")?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_can_be_read() {
+        let line = Ready::new("rspserver").with("udp", 40000).with("pool", "My Pool").line;
+        let ready = ReadyLine::parse(&line).unwrap();
+        assert_eq!(
+            (ready.program.as_str(), ready.udp(), ready.get("pool")),
+            ("rspserver", Some(40000), Some("My_Pool"))
+        );
+        assert_eq!(ready.get("id"), None);
+    }
+
+    #[test]
+    fn other_lines_are_not_ready_lines() {
+        for line in ["", "ready", "already rspserver udp=1", "ready rspserver udp"] {
+            assert_eq!(ReadyLine::parse(line), None, "{line:?}");
+        }
+    }
+}

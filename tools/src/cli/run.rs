@@ -1,0 +1,111 @@
+//! From arguments to an exit status: 0 done, 1 failed (one sentence on stderr), 2 wrong usage.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
+
+use super::normalize::{Unsupported, normalize};
+
+/// Exit status for wrong usage.
+const USAGE: u8 = 2;
+
+/// Parses the arguments of program `name`; the first argument is the executable's name, as in `std::env::args_os`.
+///
+/// # Errors
+/// The status to exit with, after help, version or a complaint has been printed.
+pub(crate) fn parse<O: CommandFactory + FromArgMatches>(
+    name: &'static str,
+    unsupported: &[Unsupported],
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<O, ExitCode> {
+    // RSPLIB's programs take the last of several values; scripts rely on it to override defaults.
+    let command = O::command().name(name).bin_name(name).args_override_self(true);
+    let complain = |sentence: &str| {
+        eprintln!("{name}: {sentence}; {name} --help lists the options");
+        ExitCode::from(USAGE)
+    };
+    let args = normalize(&command, unsupported, args).map_err(|sentence| complain(&sentence))?;
+    let parsed = command.try_get_matches_from(args).and_then(|matches| O::from_arg_matches(&matches));
+    parsed.map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A reader that has gone away is no reason to complain.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        _ => complain(&sentence(&error)),
+    })
+}
+
+/// Runs a program on a runtime of its own and turns its result into an exit status.
+pub(crate) fn run_async<F>(name: &'static str, program: F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<ExitCode>>,
+{
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{name}: the runtime cannot be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(program) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("{name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// clap's complaint (its paragraphs before the usage) as one line.
+fn sentence(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let paragraphs = text.split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));
+    let wanted: Vec<String> = paragraphs
+        .filter(|p| !p.is_empty() && !p.starts_with("Usage:") && !p.starts_with("For more"))
+        .collect();
+    wanted.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Options {
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+        interval: u64,
+        #[arg(long)]
+        quiet: bool,
+    }
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        std::iter::once("program").chain(words.iter().copied()).map(OsString::from).collect()
+    }
+
+    #[test]
+    fn all_three_notations_and_the_last_value_counts() {
+        for args in
+            [&["--interval=7"][..], &["--interval", "7"], &["-interval=7"], &["-interval=3", "-interval=7"]]
+        {
+            let options: Options = parse("program", &[], words(args)).unwrap();
+            assert_eq!(options.interval, 7, "{args:?}");
+            assert!(!options.quiet);
+        }
+    }
+
+    #[test]
+    fn complaints_are_one_line_and_name_the_value() {
+        let complaint = |args: &[&str]| sentence(&Options::try_parse_from(words(args)).unwrap_err());
+        let text = complaint(&["--interval=0"]);
+        assert!(text.contains("'0'") && text.contains("--interval") && !text.contains('\n'), "{text}");
+        let text = complaint(&["--intervall=1"]);
+        assert!(text.contains("--intervall") && text.contains("'--interval'"), "{text}");
+        assert!(!text.contains("Usage"), "{text}");
+    }
+}

@@ -1,0 +1,129 @@
+//! How a program ends in order: SIGINT, SIGTERM, or the end of its starter.
+
+use std::io::Read;
+
+use clap::Args;
+use tokio::sync::{oneshot, watch};
+
+/// Options about ending.
+#[derive(Args, Clone, Debug, Default)]
+pub struct EndOptions {
+    /// End when standard input is closed: a child so never outlives whoever holds the other end of the pipe, even where that one
+    /// was killed.
+    #[arg(long = "end-with-stdin", hide = true)]
+    pub end_with_stdin: bool,
+}
+
+/// Why a program was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+    /// Standard input was closed.
+    StdinClosed,
+}
+
+/// Resolves when the program is to end. May be cloned and waited for in several places.
+#[derive(Clone, Debug)]
+pub(crate) struct End(watch::Receiver<Option<EndReason>>);
+
+impl End {
+    /// Waits for the first reason to end.
+    pub(crate) async fn wait(&mut self) -> EndReason {
+        match self.0.wait_for(Option::is_some).await {
+            Ok(reason) => reason.unwrap_or(EndReason::Terminate),
+            Err(_) => std::future::pending().await, // the watching task lives as long as the runtime
+        }
+    }
+}
+
+impl EndOptions {
+    /// Starts watching, in a task of the current runtime. A second signal after the first ends the process at once, with status 130.
+    ///
+    /// # Errors
+    /// When the system refuses the signal handlers.
+    pub(crate) fn watch(&self) -> std::io::Result<End> {
+        let (tx, rx) = watch::channel(None);
+        let mut signals = Signals::new()?;
+        let stdin = self.end_with_stdin.then(stdin_closed);
+        tokio::spawn(async move {
+            let reason = tokio::select! {
+                biased;
+                reason = signals.next() => reason,
+                () = closed(stdin) => EndReason::StdinClosed,
+            };
+            tracing::debug!(?reason, "asked to end");
+            // Nobody waiting any more means the program is ending anyway.
+            let _ = tx.send(Some(reason));
+            signals.next().await;
+            std::process::exit(130);
+        });
+        Ok(End(rx))
+    }
+}
+
+/// Reads standard input to its end and then drops the sending half. In a plain thread: a runtime would wait for a blocked read when it
+/// shuts down.
+fn stdin_closed() -> oneshot::Receiver<()> {
+    let (tx, rx) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut sink = [0u8; 256];
+        let mut stdin = std::io::stdin().lock();
+        while !matches!(stdin.read(&mut sink), Ok(0) | Err(_)) {}
+        drop(tx);
+    });
+    rx
+}
+
+async fn closed(stdin: Option<oneshot::Receiver<()>>) {
+    match stdin {
+        Some(stdin) => {
+            let _ = stdin.await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> EndReason {
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => EndReason::Interrupt,
+            _ = self.terminate.recv() => EndReason::Terminate,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Signals)
+    }
+
+    async fn next(&mut self) -> EndReason {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => EndReason::Interrupt,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}

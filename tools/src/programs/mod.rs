@@ -1,0 +1,46 @@
+//! The programs. Each module's `run` is a program's `main`: arguments in (the first is the executable's name), exit status out.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+pub mod pingpongclient;
+pub mod rspdemo;
+pub mod rspregistrar;
+pub mod rspserver;
+pub mod rspterminal;
+
+mod stack;
+
+/// First argument by which an executable is asked to be another program: `EXECUTABLE CHILD_ARGUMENT PROGRAM ARGUMENT...`. A word that
+/// nobody types by accident.
+pub const CHILD_ARGUMENT: &str = "--run-as-program";
+
+/// Runs the program that is named by the first argument after the executable's name. The whole `main` of a multi-call binary.
+pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args = args.into_iter();
+    let executable = args.next().unwrap_or_default();
+    let mut first = args.next();
+    if first.as_ref().is_some_and(|word| word == CHILD_ARGUMENT) {
+        first = args.next();
+    }
+    let Some(name) = first else {
+        eprintln!("the first argument must name a program: {}", NAMES.join(", "));
+        return ExitCode::from(2);
+    };
+    let args = std::iter::once(executable).chain(args);
+    match name.to_str() {
+        Some(pingpongclient::NAME) => pingpongclient::run(args),
+        Some(rspdemo::NAME) => rspdemo::run(args),
+        Some(rspregistrar::NAME) => rspregistrar::run(args),
+        Some(rspserver::NAME) => rspserver::run(args),
+        Some(rspterminal::NAME) => rspterminal::run(args),
+        _ => {
+            eprintln!("there is no program '{}', there are {}", name.display(), NAMES.join(", "));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The names [`multi_call`] knows.
+pub const NAMES: [&str; 5] =
+    [pingpongclient::NAME, rspdemo::NAME, rspregistrar::NAME, rspserver::NAME, rspterminal::NAME];

@@ -1,0 +1,157 @@
+//! The demo's child processes: its own executable, started as another program.
+//!
+//! No child outlives the demo: an orderly end closes their standard input, dropping a [`Child`] kills it (also while a panic unwinds), and
+//! where the demo itself is killed, the system closes the pipe, which ends the child as well.
+
+use std::ffi::OsString;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{ChildStdin, Command};
+use tokio::sync::mpsc;
+
+use crate::cli::ReadyLine;
+use crate::programs::CHILD_ARGUMENT;
+
+/// A running child.
+#[derive(Debug)]
+pub(crate) struct Child {
+    /// What the time line calls it.
+    pub(crate) name: String,
+    process: tokio::process::Child,
+    stdin: Option<ChildStdin>,
+}
+
+/// Something a child said.
+#[derive(Debug)]
+pub(crate) struct ChildLine {
+    /// Name of the child.
+    pub(crate) child: String,
+    /// What.
+    pub(crate) line: Line,
+}
+
+/// A line, or the end of all lines.
+#[derive(Debug)]
+pub(crate) enum Line {
+    /// A line on its standard output.
+    Out(String),
+    /// A line on its standard error.
+    Err(String),
+    /// Its standard output was closed: it has ended.
+    End,
+}
+
+impl Child {
+    /// Starts `program` with `args` by running this executable again; its lines go to `lines`.
+    ///
+    /// # Errors
+    /// When the executable cannot be started.
+    pub(crate) fn start(
+        name: &str,
+        program: &str,
+        args: &[OsString],
+        lines: &mpsc::Sender<ChildLine>,
+    ) -> anyhow::Result<Child> {
+        let executable = std::env::current_exe().context("the demo's own executable cannot be found")?;
+        let mut process = Command::new(executable)
+            .arg(CHILD_ARGUMENT)
+            .arg(program)
+            .args(args)
+            .arg("--end-with-stdin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{program} cannot be started"))?;
+        if let Some(stdout) = process.stdout.take() {
+            tokio::spawn(read_lines(name.to_owned(), stdout, Line::Out, Some(Line::End), lines.clone()));
+        }
+        if let Some(stderr) = process.stderr.take() {
+            tokio::spawn(read_lines(name.to_owned(), stderr, Line::Err, None, lines.clone()));
+        }
+        let stdin = process.stdin.take();
+        Ok(Child { name: name.to_owned(), process, stdin })
+    }
+
+    /// Kills it with SIGKILL.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.start_kill().with_context(|| format!("{} cannot be killed", self.name))
+    }
+
+    /// Asks it to end.
+    pub(crate) fn ask_to_end(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Waits for its end, and kills it when it takes longer than `limit`.
+    ///
+    /// # Errors
+    /// When it had to be killed.
+    pub(crate) async fn ended(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        match tokio::time::timeout(limit, self.process.wait()).await {
+            Ok(status) => status.with_context(|| format!("the end of {} cannot be seen", self.name)),
+            Err(_) => {
+                self.process.kill().await.ok();
+                bail!("{} did not end within {} ms when asked to", self.name, limit.as_millis())
+            }
+        }
+    }
+}
+
+async fn read_lines(
+    child: String,
+    from: impl AsyncRead + Unpin,
+    wrap: fn(String) -> Line,
+    end: Option<Line>,
+    to: mpsc::Sender<ChildLine>,
+) {
+    let mut reader = BufReader::new(from).lines();
+    // An unreadable line (not UTF-8) ends the reading as the end of the pipe does.
+    while let Ok(Some(text)) = reader.next_line().await {
+        if to.send(ChildLine { child: child.clone(), line: wrap(text) }).await.is_err() {
+            return;
+        }
+    }
+    if let Some(end) = end {
+        let _ = to.send(ChildLine { child, line: end }).await;
+    }
+}
+
+/// Waits for the ready line of child `name`. Its complaints end up in the error.
+///
+/// # Errors
+/// When the child ends or the time is over.
+pub(crate) async fn ready(
+    name: &str,
+    lines: &mut mpsc::Receiver<ChildLine>,
+    limit: Duration,
+) -> anyhow::Result<ReadyLine> {
+    let mut complaint = String::new();
+    let wait = async {
+        while let Some(ChildLine { child, line }) = lines.recv().await {
+            match line {
+                Line::Out(text) if child == name => {
+                    if let Some(ready) = ReadyLine::parse(&text) {
+                        return Some(ready);
+                    }
+                }
+                Line::Err(text) => complaint = format!(": {text}"),
+                Line::End if child == name => return None,
+                Line::Out(_) | Line::End => {}
+            }
+        }
+        None
+    };
+    match tokio::time::timeout(limit, wait).await {
+        Ok(Some(ready)) => Ok(ready),
+        Ok(None) => bail!("{name} ended before it was ready{complaint}"),
+        Err(_) => bail!("{name} was not ready within {} ms{complaint}", limit.as_millis()),
+    }
+}

@@ -1,0 +1,237 @@
+//! The accounts of the demo: every number sent and answered, every kill and what followed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::programs::pingpongclient::ClientEvent;
+
+/// A failover takes less than this, from the kill to the next Pong.
+pub(crate) const FAILOVER_LIMIT: Duration = Duration::from_secs(1);
+
+/// Everything that decides about success. Times are since the start of the demo.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    sent: BTreeSet<u64>,
+    sent_again: u64,
+    /// Message number to how many Pongs the user was given.
+    pongs: BTreeMap<u64, u64>,
+    /// Reply number to how many Pongs carried it, by all pool elements together.
+    replies: BTreeMap<u64, u64>,
+    dropped: u64,
+    serving: Option<u32>,
+    kills: Vec<Kill>,
+}
+
+/// A killed pool element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kill {
+    /// When.
+    pub(crate) at: Duration,
+    /// Whom.
+    pub(crate) pe: u32,
+    /// Pings that waited for their Pong at that moment.
+    pub(crate) in_flight: Vec<u64>,
+    /// The first Pong of another pool element after it.
+    pub(crate) next_pong: Option<NextPong>,
+}
+
+/// The Pong that ended a failover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NextPong {
+    /// When.
+    pub(crate) at: Duration,
+    /// Its number.
+    pub(crate) number: u64,
+    /// Its reply number.
+    pub(crate) reply: u64,
+    /// From whom.
+    pub(crate) pe: u32,
+}
+
+impl Kill {
+    /// From the kill to the next Pong.
+    pub(crate) fn failover(&self) -> Option<Duration> {
+        self.next_pong.map(|pong| pong.at.saturating_sub(self.at))
+    }
+}
+
+impl Ledger {
+    /// Takes an event of the client. Returns the failover that this event completed.
+    pub(crate) fn event(&mut self, at: Duration, event: &ClientEvent) -> Option<&Kill> {
+        match *event {
+            ClientEvent::Session { pe, .. } => self.serving = Some(pe),
+            ClientEvent::Lost { .. } => self.serving = None,
+            ClientEvent::Sent { number, again } => {
+                self.sent.insert(number);
+                self.sent_again += u64::from(again);
+            }
+            ClientEvent::Pong { number, reply, pe, .. } => {
+                *self.pongs.entry(number).or_default() += 1;
+                *self.replies.entry(reply).or_default() += 1;
+                let kill = self.kills.last_mut().filter(|kill| kill.next_pong.is_none() && kill.pe != pe)?;
+                kill.next_pong = Some(NextPong { at, number, reply, pe });
+                return self.kills.last();
+            }
+            ClientEvent::Dropped { .. } => self.dropped += 1,
+            ClientEvent::Finished { .. } => {}
+        }
+        None
+    }
+
+    /// The pool element with which the client has its session.
+    pub(crate) fn serving(&self) -> Option<u32> {
+        self.serving
+    }
+
+    /// Pings without a Pong so far.
+    pub(crate) fn in_flight(&self) -> Vec<u64> {
+        if self.in_flight_count() == 0 {
+            return Vec::new();
+        }
+        self.sent.iter().filter(|number| !self.pongs.contains_key(number)).copied().collect()
+    }
+
+    /// Number of Pings without a Pong so far.
+    pub(crate) fn in_flight_count(&self) -> usize {
+        self.sent.len().saturating_sub(self.pongs.len())
+    }
+
+    /// Notes that a pool element was killed now.
+    pub(crate) fn killed(&mut self, at: Duration, pe: u32) -> &Kill {
+        let kill = Kill { at, pe, in_flight: self.in_flight(), next_pong: None };
+        self.kills.push(kill);
+        &self.kills[self.kills.len() - 1]
+    }
+
+    /// All kills so far.
+    pub(crate) fn kills(&self) -> &[Kill] {
+        &self.kills
+    }
+
+    /// Numbers used.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// Pings that were sent a second time.
+    pub(crate) fn sent_again(&self) -> u64 {
+        self.sent_again
+    }
+
+    /// Numbers with a Pong.
+    pub(crate) fn answered(&self) -> usize {
+        self.pongs.len()
+    }
+
+    /// Ping numbers without a Pong.
+    pub(crate) fn lost(&self) -> Vec<u64> {
+        self.in_flight()
+    }
+
+    /// Pongs given to the user beyond the first of their number.
+    pub(crate) fn doubled(&self) -> u64 {
+        self.pongs.values().map(|n| n - 1).sum()
+    }
+
+    /// Second Pongs that the client dropped.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Reply numbers that several Pongs carried: a killed element may have given out a number whose cookie was lost with it, once per kill.
+    pub(crate) fn repeated_replies(&self) -> Vec<u64> {
+        self.replies.iter().filter(|(_, n)| **n > 1).map(|(reply, _)| *reply).collect()
+    }
+
+    /// Everything that was promised and not kept, in sentences; empty for success.
+    pub(crate) fn complaints(&self, kills_wanted: usize) -> Vec<String> {
+        let mut complaints = Vec::new();
+        let lost = self.lost();
+        if self.sent.is_empty() {
+            complaints.push("no ping was sent".to_owned());
+        }
+        if !lost.is_empty() {
+            complaints.push(format!("{} pings have no pong, the first is #{}", lost.len(), lost[0]));
+        }
+        if self.doubled() > 0 {
+            complaints.push(format!("{} pongs were given to the user twice", self.doubled()));
+        }
+        if self.kills.len() != kills_wanted {
+            complaints.push(format!("{} servers were killed instead of {kills_wanted}", self.kills.len()));
+        }
+        for (i, kill) in self.kills.iter().enumerate() {
+            let n = i + 1;
+            if kill.in_flight.is_empty() {
+                complaints.push(format!("kill {n} found no ping in flight"));
+            }
+            match kill.failover() {
+                None => complaints.push(format!("no pong came after kill {n}")),
+                Some(time) if time >= FAILOVER_LIMIT => {
+                    complaints.push(format!("failover {n} took {} ms", time.as_millis()));
+                }
+                Some(_) => {}
+            }
+        }
+        complaints
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn sent(number: u64) -> ClientEvent {
+        ClientEvent::Sent { number, again: false }
+    }
+
+    fn pong(number: u64, reply: u64, pe: u32) -> ClientEvent {
+        ClientEvent::Pong { number, reply, pe, rtt_us: 1 }
+    }
+
+    /// Three pings, PE 1 killed after the first Pong, PE 2 answers the rest.
+    fn one_failover(next_pong_at: Duration) -> Ledger {
+        let mut ledger = Ledger::default();
+        ledger.event(MS, &ClientEvent::Session { pe: 1, resumed: false });
+        for n in 1..=3 {
+            ledger.event(MS, &sent(n));
+        }
+        assert_eq!(ledger.event(2 * MS, &pong(1, 1, 1)), None);
+        assert_eq!(ledger.serving(), Some(1));
+        assert_eq!(ledger.killed(10 * MS, 1).in_flight, [2, 3]);
+        // Was in the pipe when the kill came: no failover yet.
+        assert_eq!(ledger.event(11 * MS, &pong(2, 2, 1)), None);
+        ledger.event(12 * MS, &ClientEvent::Lost { pe: Some(1), why: String::new() });
+        assert_eq!(ledger.serving(), None);
+        ledger.event(13 * MS, &ClientEvent::Session { pe: 2, resumed: true });
+        ledger.event(13 * MS, &ClientEvent::Sent { number: 3, again: true });
+        let done = ledger.event(next_pong_at, &pong(3, 2, 2)).cloned().unwrap();
+        assert_eq!(done.failover(), Some(next_pong_at - 10 * MS));
+        ledger
+    }
+
+    #[test]
+    fn a_good_run_has_no_complaints() {
+        let ledger = one_failover(60 * MS);
+        assert_eq!(ledger.complaints(1), Vec::<String>::new());
+        assert_eq!((ledger.sent(), ledger.sent_again(), ledger.answered()), (3, 1, 3));
+        assert_eq!((ledger.doubled(), ledger.dropped(), ledger.lost()), (0, 0, vec![]));
+        assert_eq!(ledger.repeated_replies(), [2]);
+    }
+
+    #[test]
+    fn everything_broken_is_named() {
+        let slow = one_failover(1010 * MS);
+        assert!(slow.complaints(1)[0].contains("1000 ms"), "{:?}", slow.complaints(1));
+        let mut bad = one_failover(60 * MS);
+        bad.event(MS, &sent(4));
+        bad.event(MS, &pong(1, 3, 2));
+        bad.killed(MS, 2);
+        let text = bad.complaints(3).join("\n");
+        for part in ["#4", "twice", "instead of 3", "no pong came after kill 2"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!Ledger::default().complaints(0).is_empty());
+    }
+}

@@ -1,0 +1,53 @@
+//! `rspdemo`: a pool, a client and two killed servers, in ten seconds on one machine, without privileges.
+
+mod cast;
+mod children;
+mod ledger;
+mod show;
+mod summary;
+mod timeline;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use super::CHILD_ARGUMENT;
+use crate::cli::{self, EndOptions};
+
+/// Name of the program.
+pub const NAME: &str = "rspdemo";
+
+/// Shows Reliable Server Pooling at work: a registrar, three servers and a client, each a process of its own, talk SCTP in UDP on the
+/// loopback interface; twice the serving server is killed, and the session goes on.
+#[derive(Clone, Debug, Parser)]
+#[command(version)]
+pub(crate) struct Options {
+    /// Plain lines without colours and status line, also on a terminal.
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// Time between two pings, ms.
+    #[arg(long, value_name = "MS", default_value = "10", value_parser = |s: &str| cli::millis(s, 1, 1000))]
+    pub(crate) interval: Duration,
+    /// Time a server thinks about each ping, ms; longer than the interval keeps pings in flight all the time.
+    #[arg(long, value_name = "MS", default_value = "15", value_parser = |s: &str| cli::millis(s, 0, 1000))]
+    pub(crate) think: Duration,
+    /// Time each server serves before it is killed, ms.
+    #[arg(long, value_name = "MS", default_value = "2000", value_parser = |s: &str| cli::millis(s, 100, 5000))]
+    pub(crate) serve: Duration,
+    #[command(flatten)]
+    pub(crate) end: EndOptions,
+}
+
+/// The program.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if args.get(1).is_some_and(|word| word == CHILD_ARGUMENT) {
+        return super::multi_call(args);
+    }
+    match cli::parse::<Options>(NAME, &[], args) {
+        Ok(options) => cli::run_async(NAME, show::show(options)),
+        Err(status) => status,
+    }
+}

@@ -1,0 +1,117 @@
+//! The time line on the screen: one line per event, and on a terminal a status line below it.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Prints the demo.
+#[derive(Debug)]
+pub(crate) struct Timeline {
+    start: Instant,
+    /// The status line; `None` where the output is no terminal.
+    status: Option<ProgressBar>,
+    colour: bool,
+}
+
+/// Colours of lines (ANSI numbers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Colour {
+    /// Ordinary steps.
+    Plain,
+    /// Less important ones.
+    Dim,
+    /// Something good.
+    Green,
+    /// Something broken.
+    Red,
+    /// Work in progress.
+    Yellow,
+    /// Servers, by their place.
+    Server(usize),
+}
+
+impl Colour {
+    fn code(self) -> &'static str {
+        match self {
+            Colour::Plain => "0",
+            Colour::Dim => "2",
+            Colour::Green => "1;32",
+            Colour::Red => "1;31",
+            Colour::Yellow => "33",
+            Colour::Server(n) => ["36", "35", "34"][n % 3],
+        }
+    }
+}
+
+impl Timeline {
+    /// Time 0 is now. `plain` leaves colours and the status line out even on a terminal, as NO_COLOR does with colours.
+    pub(crate) fn new(plain: bool) -> Self {
+        let terminal = std::io::stdout().is_terminal() && !plain;
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let status = terminal.then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
+            if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Timeline { start: Instant::now(), status, colour }
+    }
+
+    /// Time since the start.
+    pub(crate) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// True where a status line shows what goes on between the events.
+    pub(crate) fn has_status(&self) -> bool {
+        self.status.is_some()
+    }
+
+    /// A line with the present time and who it is about.
+    pub(crate) fn event(&self, colour: Colour, who: &str, what: &str) {
+        let time = self.now().as_secs_f64();
+        let who = self.paint(colour, &format!("{who:<10}"));
+        let what = match colour {
+            Colour::Server(_) => what.to_owned(),
+            _ => self.paint(colour, what),
+        };
+        self.line(&format!("{time:8.3} s  {who}  {what}"));
+    }
+
+    /// A line as it is.
+    pub(crate) fn line(&self, text: &str) {
+        match &self.status {
+            Some(bar) => bar.println(text),
+            None => {
+                let mut out = std::io::stdout().lock();
+                // A reader that has gone away does not change the outcome.
+                let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+            }
+        }
+    }
+
+    /// Changes the status line.
+    pub(crate) fn status(&self, text: String) {
+        if let Some(bar) = &self.status {
+            bar.set_message(text);
+            bar.tick();
+        }
+    }
+
+    /// Removes the status line.
+    pub(crate) fn end_status(&mut self) {
+        if let Some(bar) = self.status.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// `text` in a colour, where there are colours.
+    pub(crate) fn paint(&self, colour: Colour, text: &str) -> String {
+        match (self.colour, colour) {
+            (false, _) | (_, Colour::Plain) => text.to_owned(),
+            (true, colour) => format!("\x1b[{}m{text}\x1b[0m", colour.code()),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Options of the registrar.
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use crate::cli::{AddressList, AsapAnnounce, CommonOptions, Unsupported, identifier, millis};
+
+/// An RSerPool registrar: keeps pools of servers and tells clients whom to talk to (ASAP, RFC 5352).
+#[derive(Clone, Debug, Parser)]
+#[command(version)]
+pub(crate) struct Options {
+    /// Server identifier, decimal or 0x-hexadecimal [default: random].
+    #[arg(long, value_name = "ID", value_parser = identifier)]
+    pub(crate) identifier: Option<u32>,
+    /// Where ASAP is served: auto (all addresses, port 3863) or ADDR:PORT{,ADDR}; port 0 takes a free one.
+    #[arg(long, value_name = "auto|ENDPOINT", default_value = "auto", value_parser = LocalEndpoint::parse)]
+    pub(crate) asap: LocalEndpoint,
+    /// Group for announces: auto (239.0.0.50:3863), off, or ADDR:PORT.
+    #[arg(long, value_name = "auto|off|ADDR:PORT", default_value = "auto", value_parser = AsapAnnounce::parse)]
+    pub(crate) asapannounce: AsapAnnounce,
+    /// Time to live of announces, hops.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) announcettl: u8,
+    /// Time between announces, ms.
+    #[arg(long, value_name = "MS", default_value = "1000", value_parser = |s: &str| millis(s, 100, 60_000))]
+    pub(crate) serverannouncecycle: Duration,
+    /// Narrowest scope of addresses that a pool element may register with.
+    #[arg(long, value_name = "SCOPE", default_value = "loopback")]
+    pub(crate) minaddressscope: Scope,
+    /// Unreachable reports after which a pool element is removed even though it answers.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) maxbadpereports: u32,
+    /// Time between keep-alives to a pool element, ms.
+    #[arg(long, value_name = "MS", default_value = "5000", value_parser = |s: &str| millis(s, 300, 300_000))]
+    pub(crate) endpointkeepalivetransmissioninterval: Duration,
+    /// How long a pool element may take to answer a keep-alive, ms.
+    #[arg(long, value_name = "MS", default_value = "5000", value_parser = |s: &str| millis(s, 100, 60_000))]
+    pub(crate) endpointkeepalivetimeoutinterval: Duration,
+    /// Pool elements in an answer where the question names no number.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=128))]
+    pub(crate) maxhresitems: u16,
+    /// Pool elements of an answer that count as used for round robin and the like; 0 is each policy's own default.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) maxincrement: u32,
+    /// No banner.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+}
+
+/// The own end of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LocalEndpoint {
+    /// All addresses, the usual port.
+    Auto,
+    /// These.
+    At(AddressList),
+}
+
+impl LocalEndpoint {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(LocalEndpoint::Auto);
+        }
+        let list: AddressList = text.parse()?;
+        match list.encap {
+            Some(_) => {
+                Err("an own endpoint takes no encapsulation suffix; --encap-port= and --link= say it"
+                    .to_owned())
+            }
+            None => Ok(LocalEndpoint::At(list)),
+        }
+    }
+}
+
+/// Scopes of addresses, from narrow to wide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scope {
+    /// All, also 127.0.0.1 and ::1.
+    Loopback,
+    /// Private ones and wider.
+    Sitelocal,
+    /// Public ones only.
+    Global,
+}
+
+const NO_ENRP: &str = "registrars do not talk to each other yet";
+const NO_LIMIT: &str = "requests are not limited per second yet";
+const NO_STATISTICS: &str = "no statistics are written yet";
+const NO_CSP: &str = "no status reports are sent yet";
+
+/// Options of RSPLIB's registrar without function here.
+pub(crate) const UNSUPPORTED: &[Unsupported] = &[
+    ("enrp", NO_ENRP),
+    ("enrpannounce", NO_ENRP),
+    ("enrpmulticast", NO_ENRP),
+    ("peer", NO_ENRP),
+    ("peerheartbeatcycle", NO_ENRP),
+    ("peermaxtimelastheard", NO_ENRP),
+    ("peermaxtimenoresponse", NO_ENRP),
+    ("mentordiscoverytimeout", NO_ENRP),
+    ("takeoverexpiryinterval", NO_ENRP),
+    ("supporttakeoversuggestion", NO_ENRP),
+    ("maxelementsperhtrequest", NO_ENRP),
+    ("disable-ipv6", "name the IPv4 addresses to use in --asap= instead"),
+    ("autoclosetimeout", "idle associations stay open until a heartbeat fails"),
+    ("maxhrrate", NO_LIMIT),
+    ("maxeurate", NO_LIMIT),
+    ("distancestep", "policies with a delay penalty factor (DPF) are not supported yet"),
+    ("statsfile", NO_STATISTICS),
+    ("statsinterval", NO_STATISTICS),
+    ("actionlogfile", NO_STATISTICS),
+    ("scalar", NO_STATISTICS),
+    ("object", NO_STATISTICS),
+    ("daemonpidfile", "run it under a service manager"),
+    ("uptime", "failures are not simulated"),
+    ("downtime", "failures are not simulated"),
+    ("cspserver", NO_CSP),
+    ("cspinterval", NO_CSP),
+    ("cspidentifier", NO_CSP),
+];
