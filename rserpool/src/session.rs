@@ -1,0 +1,159 @@
+//! Sessions of pool users: an association with one element of a pool, moved to another one when that one is gone.
+
+use bytes::Bytes;
+use rserpool_wire::{PeId, PoolHandle};
+use sctp_user::EndReason;
+use std::fmt;
+
+use crate::error::Error;
+use crate::message::UserMessage;
+
+/// A session with a pool, on the side of the pool user.
+///
+/// Read it in a loop; failover happens while you wait:
+///
+/// ```no_run
+/// # async fn f(mut session: rserpool::Session) -> Result<(), rserpool::Error> {
+/// use rserpool::SessionEvent;
+/// loop {
+///     match session.recv().await? {
+///         SessionEvent::Message(message) => println!("{} bytes", message.data.len()),
+///         SessionEvent::FailoverNeeded(cause) => println!("lost the server: {cause}"),
+///         SessionEvent::FailoverProblem(problem) => println!("still looking: {problem}"),
+///         SessionEvent::FailoverDone { element, .. } => println!("now served by {element}, send what is unanswered"),
+///         _ => {}
+///     }
+/// }
+/// # }
+/// ```
+///
+/// Dropping it aborts the association; [`Session::close`] is the polite way.
+#[derive(Debug)]
+pub struct Session {
+    _private: (),
+}
+
+/// What [`Session::recv`] gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionEvent {
+    /// Application data.
+    Message(UserMessage),
+    /// The element is gone. What was sent and not answered is lost, as far as the application can know.
+    FailoverNeeded(FailoverCause),
+    /// An attempt to find and connect another element failed; attempts go on. Repeated problems are told once.
+    FailoverProblem(FailoverProblem),
+    /// Connected with an element: the first one, or after a failover another one (or the same one again). If there was a cookie, it
+    /// has been sent to the element before anything else can be.
+    FailoverDone {
+        /// The element.
+        element: PeId,
+        /// Whether a cookie was sent.
+        cookie_echoed: bool,
+        /// 0 for the first connection, then counting failovers.
+        number: u64,
+    },
+}
+
+/// Why a session lost its element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FailoverCause {
+    /// The association ended, by whatever reason; a graceful end means that the element closed the session.
+    Ended(EndReason),
+    /// Nothing came back within [`SessionOptions::reply_timeout`](crate::SessionOptions::reply_timeout).
+    ReplyTimeout,
+    /// [`Session::force_failover`].
+    Forced,
+    /// The element sent a message longer than [`SessionOptions::max_message_size`](crate::SessionOptions::max_message_size).
+    MessageTooLong,
+}
+
+impl fmt::Display for FailoverCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FailoverCause::Ended(reason) => reason.fmt(f),
+            FailoverCause::ReplyTimeout => f.write_str("the element did not answer in time"),
+            FailoverCause::Forced => f.write_str("failover was asked for"),
+            FailoverCause::MessageTooLong => f.write_str("the element sent a message that is too long"),
+        }
+    }
+}
+
+/// Why an attempt to fail over was in vain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FailoverProblem {
+    /// The pool handle could not be resolved.
+    Resolution(Error),
+    /// The element did not accept.
+    Connect {
+        /// The element.
+        element: PeId,
+    },
+}
+
+impl fmt::Display for FailoverProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FailoverProblem::Resolution(error) => error.fmt(f),
+            FailoverProblem::Connect { element } => write!(f, "pool element {element} cannot be reached"),
+        }
+    }
+}
+
+#[allow(unused_variables, clippy::unimplemented, clippy::unused_async)]
+impl Session {
+    /// Waits for the next event. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the session was closed or the stack has stopped.
+    pub async fn recv(&mut self) -> Result<SessionEvent, Error> {
+        unimplemented!()
+    }
+
+    /// Sends a message; waits while the send buffer is full. `Ok` means queued, not delivered.
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`] during a failover, [`Error::Sctp`] when the message cannot be sent as it is.
+    pub async fn send(&self, message: UserMessage) -> Result<(), Error> {
+        unimplemented!()
+    }
+
+    /// Sends several messages as one unit: all or none are queued, and they share packets where they fit.
+    ///
+    /// # Errors
+    /// As [`Session::send`].
+    pub async fn send_unit(&self, messages: Vec<UserMessage>) -> Result<(), Error> {
+        unimplemented!()
+    }
+
+    /// Gives the element up and fails over; with `report`, the registrar is told that it could not be reached. Does nothing while a
+    /// failover is already going on, except to begin it where it waits for being asked to.
+    pub fn force_failover(&self, report: bool) {
+        unimplemented!()
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &PoolHandle {
+        unimplemented!()
+    }
+
+    /// The element that the session is connected with; `None` during a failover.
+    pub fn element(&self) -> Option<PeId> {
+        unimplemented!()
+    }
+
+    /// The newest cookie that an element of the session sent.
+    pub fn cookie(&self) -> Option<Bytes> {
+        unimplemented!()
+    }
+
+    /// Shuts the association down gracefully and waits until it has ended, or until another failover would be needed.
+    ///
+    /// # Errors
+    /// [`Error::Sctp`] when the association was lost before everything was delivered.
+    pub async fn close(self) -> Result<(), Error> {
+        unimplemented!()
+    }
+}
