@@ -198,11 +198,8 @@ impl<'a> Iterator for Tlvs<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Tlv<'a>> {
-        let next = self.reader.tlv().ok().flatten();
-        if next.is_none() {
-            self.reader.rest();
-        }
-        next
+        // A failed read takes nothing, so every later one fails too.
+        self.reader.tlv().ok().flatten()
     }
 }
 

@@ -169,9 +169,12 @@ mod tests {
 
     #[test]
     fn payload_shares_the_memory_of_the_packet() {
-        let packet = build(|w| w.data(Tsn(1), 2, Ssn(3), 4, DataFlags::WHOLE, b"payload"));
-        let Chunk::Data(data) = only(&packet) else { panic!("not DATA") };
-        assert_eq!(data.payload.as_ptr(), packet.bytes()[28..].as_ptr());
+        for payload in [&b"padded"[..], b"to the end!!"] {
+            let packet = build(|w| w.data(Tsn(1), 2, Ssn(3), 4, DataFlags::WHOLE, payload));
+            let Chunk::Data(data) = only(&packet) else { panic!("not DATA") };
+            assert_eq!(data.payload, payload);
+            assert_eq!(data.payload.as_ptr(), packet.bytes()[28..].as_ptr());
+        }
     }
 
     #[test]
