@@ -1,9 +1,219 @@
-//! The socket semantics of RFC 6458 without a runtime.
+//! The socket semantics of RFC 6458 without a runtime: one-to-one and one-to-many sockets over a [`Stack`].
+//!
+//! No call blocks. What would block answers [`SocketError::WouldBlock`], and [`Sockets::poll_ready`] names the sockets
+//! for which something has become possible, so that a runtime can wake exactly those who wait for them. Around
+//! that, [`Sockets`] is driven like the stack inside it: hand in datagrams and time, call what the user wants, then drain
+//! [`poll_transmit`](Sockets::poll_transmit) and [`poll_ready`](Sockets::poll_ready), and sleep until
+//! [`poll_timeout`](Sockets::poll_timeout).
 
+mod autoclose;
+mod ending;
 mod error;
+mod event;
 mod notification;
 mod options;
+mod record;
+mod setup;
+#[cfg(test)]
+mod tests;
+mod transfer;
 
+pub use ending::How;
 pub use error::{EndReason, SocketError};
 pub use notification::{AssocChange, Incoming, Notification, Subscriptions};
 pub use options::{Interleave, Linger, SocketOptions, Style};
+pub use transfer::Target;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use slab::Slab;
+
+use crate::addr::{Datagram, PathAddr, SegmentLimits, Transmit};
+use crate::config::StackConfig;
+use crate::stack::{AssocId, Stack, Unreachable};
+use crate::time::Time;
+
+use record::{Assoc, Socket};
+
+/// Names an open socket of a [`Sockets`]; never used again for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId {
+    index: u32,
+    serial: u64,
+}
+
+/// What has become possible on a socket since it was last asked. A hint: the call may still answer
+/// [`SocketError::WouldBlock`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// The socket.
+    pub socket: SocketId,
+    /// [`Sockets::try_recv`] has something, the end of the association included.
+    pub readable: bool,
+    /// [`Sockets::try_send`] has room again, or will fail at once.
+    pub writable: bool,
+    /// [`Sockets::accept`] has a new association.
+    pub acceptable: bool,
+    /// [`Sockets::connect_result`] is known.
+    pub connected: bool,
+    /// An association of the socket has ended.
+    pub ended: bool,
+}
+
+/// SCTP sockets over one [`Stack`].
+pub struct Sockets {
+    stack: Stack,
+    sockets: Slab<Socket>,
+    next_serial: u64,
+    assocs: HashMap<AssocId, Assoc>,
+    /// Who bound a port.
+    ports: BTreeMap<u16, SocketId>,
+    /// Sockets with news, each once.
+    news: VecDeque<SocketId>,
+    /// When to look at an association for SCTP_AUTOCLOSE; lazily deleted.
+    autoclose: BTreeSet<(Time, AssocId)>,
+}
+
+impl Sockets {
+    /// Makes a stack without sockets. All randomness comes from `seed`.
+    pub fn new(config: StackConfig, seed: [u8; 32]) -> Self {
+        Sockets {
+            stack: Stack::new(config, seed),
+            sockets: Slab::new(),
+            next_serial: 0,
+            assocs: HashMap::new(),
+            ports: BTreeMap::new(),
+            news: VecDeque::new(),
+            autoclose: BTreeSet::new(),
+        }
+    }
+
+    /// The stack, to look at states and counters.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// Takes one received packet; see [`Stack::handle_datagram`].
+    pub fn handle_datagram(&mut self, datagram: Datagram) {
+        let now = datagram.at;
+        self.stack.handle_datagram(datagram);
+        self.settle(now);
+    }
+
+    /// Takes an ICMP error; see [`Stack::handle_unreachable`].
+    pub fn handle_unreachable(&mut self, now: Time, to: PathAddr, kind: Unreachable, quoted: &[u8]) {
+        self.stack.handle_unreachable(now, to, kind, quoted);
+        self.settle(now);
+    }
+
+    /// Fires every timer that is due at `now`.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.stack.handle_timeout(now);
+        self.settle(now);
+        self.close_idle(now);
+    }
+
+    /// The next packet(s) to send; see [`Stack::poll_transmit`].
+    pub fn poll_transmit(&mut self, now: Time, limits: SegmentLimits, buf: &mut Vec<u8>) -> Option<Transmit> {
+        let transmit = self.stack.poll_transmit(now, limits, buf);
+        if transmit.is_none() {
+            // Sending may have ended something (the last SHUTDOWN COMPLETE) or expired messages.
+            self.settle(now);
+        }
+        transmit
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must be called next at the latest.
+    pub fn poll_timeout(&mut self) -> Option<Time> {
+        let autoclose = self.autoclose.first().map(|(at, _)| *at);
+        match (self.stack.poll_timeout(), autoclose) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// The next socket with news. Every socket comes up once with everything new about it.
+    pub fn poll_ready(&mut self) -> Option<Ready> {
+        while let Some(id) = self.news.pop_front() {
+            if let Some(socket) = self.socket_mut(id) {
+                return Some(socket.news.take(id));
+            }
+        }
+        None
+    }
+
+    /// Aborts every association (the stack is going away); drain [`poll_transmit`](Self::poll_transmit) once more
+    /// afterwards.
+    pub fn abort_all(&mut self, now: Time, reason: Bytes) {
+        self.stack.abort_all(now, reason);
+        self.settle(now);
+    }
+
+    /// Stops listening everywhere and begins the graceful shutdown of every association, those not accepted yet included. Done when
+    /// [`StackStats::associations`](crate::StackStats::associations) is 0.
+    pub fn shutdown_all(&mut self, now: Time) {
+        let ports: Vec<(u16, SocketId)> = self.ports.iter().map(|(port, id)| (*port, *id)).collect();
+        for (port, id) in ports {
+            self.take_incoming(port, id);
+            let _ = self.stack.listen(port, 0);
+            if let Some(socket) = self.socket_mut(id) {
+                socket.listening = false;
+            }
+        }
+        let all: Vec<AssocId> = self.sockets.iter().flat_map(|(_, s)| s.members.iter().copied()).collect();
+        for assoc in all {
+            self.begin_shutdown(now, assoc);
+        }
+        self.settle(now);
+    }
+
+    /// The associations of a socket: none or one for a one-to-one socket.
+    pub fn assocs_of(&self, id: SocketId) -> Vec<AssocId> {
+        self.socket(id).map(|s| s.members.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// The bound SCTP port of a socket; `None` when it is not bound.
+    pub fn local_port(&self, id: SocketId) -> Option<u16> {
+        self.socket(id).and_then(|s| s.port)
+    }
+
+    /// The addresses the socket was bound to; empty for all.
+    pub fn local_addrs(&self, id: SocketId) -> Vec<IpAddr> {
+        self.socket(id).map(|s| s.addrs.clone()).unwrap_or_default()
+    }
+
+    /// Whether an association has come up (and may have ended since).
+    pub fn was_up(&self, assoc: AssocId) -> bool {
+        self.assocs.get(&assoc).is_some_and(|a| a.up)
+    }
+
+    /// Whether this side began the shutdown of an association.
+    pub fn shutdown_begun(&self, assoc: AssocId) -> bool {
+        self.assocs.get(&assoc).is_some_and(|a| a.shutdown_begun)
+    }
+
+    /// Why an association of an open socket ended; `None` while it lives.
+    pub fn end_reason(&self, assoc: AssocId) -> Option<&EndReason> {
+        self.assocs.get(&assoc).and_then(|a| a.end.as_ref())
+    }
+
+    fn socket(&self, id: SocketId) -> Option<&Socket> {
+        self.sockets.get(id.index as usize).filter(|s| s.serial == id.serial)
+    }
+
+    fn socket_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
+        self.sockets.get_mut(id.index as usize).filter(|s| s.serial == id.serial)
+    }
+
+    fn open_socket(&mut self, id: SocketId) -> Result<&mut Socket, SocketError> {
+        self.socket_mut(id).ok_or(SocketError::BadSocket)
+    }
+
+    /// The record of `assoc` if it belongs to socket `id`.
+    fn member(&mut self, id: SocketId, assoc: AssocId) -> Result<&mut Assoc, SocketError> {
+        self.open_socket(id)?;
+        self.assocs.get_mut(&assoc).filter(|a| a.socket == id && a.accepted).ok_or(SocketError::NotConnected)
+    }
+}

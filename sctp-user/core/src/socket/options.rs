@@ -1,10 +1,15 @@
 //! Options that belong to a socket rather than to the protocol.
 
 use core::time::Duration;
+use std::net::IpAddr;
 
 use crate::config::AssocConfig;
+use crate::stack::AssocId;
+use crate::time::Time;
 
-use super::notification::Subscriptions;
+use super::error::SocketError;
+use super::notification::{Notification, Subscriptions};
+use super::{SocketId, Sockets};
 
 /// The two socket styles of RFC 6458.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,4 +54,148 @@ pub struct SocketOptions {
     pub interleave: Interleave,
     /// Settings of future associations of the socket.
     pub config: AssocConfig,
+}
+
+impl Sockets {
+    /// The options of a socket.
+    pub fn options(&self, id: SocketId) -> Option<&SocketOptions> {
+        self.socket(id).map(|s| &s.options)
+    }
+
+    /// Chooses the notifications of a socket, for its living associations too.
+    ///
+    /// # Errors
+    /// [`SocketError::BadSocket`].
+    pub fn set_subscriptions(
+        &mut self,
+        id: SocketId,
+        subscriptions: Subscriptions,
+    ) -> Result<(), SocketError> {
+        let socket = self.open_socket(id)?;
+        let had = std::mem::replace(&mut socket.options.subscriptions, subscriptions);
+        if subscriptions.sender_dry && !had.sender_dry {
+            // RFC 6458 sec 6.1.9: told at once when there is nothing to send already.
+            for assoc in self.assocs_of(id) {
+                if self.stack.status(assoc).is_some_and(|s| s.send_buffered == 0)
+                    && self.end_reason(assoc).is_none()
+                {
+                    self.notify(assoc, Notification::SenderDry);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Chooses what closing does (SO_LINGER).
+    ///
+    /// # Errors
+    /// [`SocketError::BadSocket`].
+    pub fn set_linger(&mut self, id: SocketId, linger: Linger) -> Result<(), SocketError> {
+        self.open_socket(id)?.options.linger = linger;
+        Ok(())
+    }
+
+    /// Sets SCTP_AUTOCLOSE, for living associations too; `None` or zero switches it off.
+    ///
+    /// # Errors
+    /// [`SocketError::NotSupported`] for a one-to-one socket.
+    pub fn set_autoclose(&mut self, id: SocketId, idle: Option<Duration>) -> Result<(), SocketError> {
+        let socket = self.open_socket(id)?;
+        if socket.style == Style::OneToOne {
+            return Err(SocketError::NotSupported("autoclose is for one-to-many sockets only"));
+        }
+        socket.options.autoclose = idle.filter(|d| !d.is_zero());
+        self.watch_members(id);
+        Ok(())
+    }
+
+    /// Sets SCTP_FRAGMENT_INTERLEAVE.
+    ///
+    /// # Errors
+    /// [`SocketError::BadSocket`].
+    pub fn set_interleave(&mut self, id: SocketId, interleave: Interleave) -> Result<(), SocketError> {
+        self.open_socket(id)?.options.interleave = interleave;
+        Ok(())
+    }
+
+    /// Changes the settings of future associations of a socket (SCTP_FUTURE_ASSOC).
+    ///
+    /// # Errors
+    /// [`SocketError::Config`], and nothing changes then.
+    pub fn set_config(&mut self, id: SocketId, config: AssocConfig) -> Result<(), SocketError> {
+        config.check()?;
+        let socket = self.open_socket(id)?;
+        socket.options.config = config.clone();
+        if let Some(port) = socket.port.filter(|_| socket.owns_port) {
+            self.stack.set_port_config(port, config)?;
+        }
+        Ok(())
+    }
+
+    /// The settings of a living association.
+    ///
+    /// # Errors
+    /// [`SocketError::NotConnected`].
+    pub fn assoc_config(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        assoc: AssocId,
+    ) -> Result<AssocConfig, SocketError> {
+        self.member(id, assoc)?;
+        let mut config = None;
+        self.stack.configure(now, assoc, |c| config = Some(c.clone()))??;
+        config.ok_or(SocketError::NotConnected)
+    }
+
+    /// Replaces the settings of a living association; see [`Stack::configure`](crate::Stack::configure) for what may change.
+    ///
+    /// # Errors
+    /// [`SocketError::NotConnected`]; [`SocketError::Config`], and nothing changes then.
+    pub fn set_assoc_config(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        assoc: AssocId,
+        config: AssocConfig,
+    ) -> Result<(), SocketError> {
+        self.member(id, assoc)?;
+        self.stack.configure(now, assoc, |c| *c = config)??;
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Makes the path to `addr` the primary one (SCTP_PRIMARY_ADDR).
+    ///
+    /// # Errors
+    /// [`SocketError::NotConnected`] when there is no such association or confirmed address.
+    pub fn set_primary(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        assoc: AssocId,
+        addr: IpAddr,
+    ) -> Result<(), SocketError> {
+        self.member(id, assoc)?;
+        self.stack.set_primary(now, assoc, addr)?;
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Sends a heartbeat to `addr` at once (SPP_HB_DEMAND).
+    ///
+    /// # Errors
+    /// [`SocketError::NotConnected`] when there is no such association or address.
+    pub fn request_heartbeat(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        assoc: AssocId,
+        addr: IpAddr,
+    ) -> Result<(), SocketError> {
+        self.member(id, assoc)?;
+        self.stack.request_heartbeat(now, assoc, addr)?;
+        self.settle(now);
+        Ok(())
+    }
 }

@@ -1,0 +1,70 @@
+//! SCTP_AUTOCLOSE: shutting down associations that nobody uses (RFC 6458 sec 8.1.8).
+
+use core::time::Duration;
+
+use crate::stack::AssocId;
+use crate::time::Time;
+
+use super::Sockets;
+use super::options::Style;
+
+impl Sockets {
+    /// Queues an association for [`close_idle`](Self::close_idle) if its socket wants that.
+    pub(super) fn watch_idle(&mut self, id: AssocId) {
+        let Some(idle) = self.autoclose_of(id) else { return };
+        if let Some(assoc) = self.assocs.get_mut(&id)
+            && !assoc.autoclose_queued
+            && assoc.up
+            && assoc.end.is_none()
+        {
+            assoc.autoclose_queued = true;
+            self.autoclose.insert((assoc.idle_since + idle, id));
+        }
+    }
+
+    /// Begins the shutdown of associations that have been idle for long enough. Deadlines are not moved when data
+    /// moves; the queued one is checked when it comes, and put off if need be.
+    pub(super) fn close_idle(&mut self, now: Time) {
+        while let Some((at, id)) = self.autoclose.first().copied()
+            && at <= now
+        {
+            self.autoclose.pop_first();
+            let Some(assoc) = self.assocs.get_mut(&id) else { continue };
+            assoc.autoclose_queued = false;
+            // Arrivals are not told one by one while the reader lags behind.
+            let chunks = self.stack.assoc_stats(id).map_or(0, |s| s.data_chunks_received);
+            let sending = self.stack.status(id).is_some_and(|s| s.send_buffered > 0);
+            if sending || (chunks != assoc.chunks_seen && assoc.readable) {
+                assoc.idle_since = now;
+            }
+            assoc.chunks_seen = chunks;
+            let due = self.autoclose_of(id).is_some_and(|idle| self.idle_deadline(id, idle) <= now);
+            if due {
+                self.begin_shutdown(now, id);
+            } else {
+                self.watch_idle(id);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Watches every association of a socket whose option has changed.
+    pub(super) fn watch_members(&mut self, id: super::SocketId) {
+        for assoc in self.assocs_of(id) {
+            if let Some(record) = self.assocs.get_mut(&assoc) {
+                // An earlier entry may come too late for a shorter time; a double one does no harm.
+                record.autoclose_queued = false;
+            }
+            self.watch_idle(assoc);
+        }
+    }
+
+    fn idle_deadline(&self, id: AssocId, idle: Duration) -> Time {
+        self.assocs.get(&id).map_or(Time::MAX, |a| a.idle_since + idle)
+    }
+
+    fn autoclose_of(&self, id: AssocId) -> Option<Duration> {
+        let socket = self.socket(self.assocs.get(&id)?.socket)?;
+        if socket.style == Style::OneToMany { socket.options.autoclose } else { None }
+    }
+}

@@ -1,0 +1,196 @@
+//! From the events of the stack to notifications, readiness and pending errors.
+
+use crate::event::{Event, LossReason};
+use crate::stack::AssocId;
+use crate::time::Time;
+
+use super::error::EndReason;
+use super::notification::{AssocChange, Notification};
+use super::options::Style;
+use super::record::{Assoc, News};
+use super::{SocketId, Sockets};
+
+impl Sockets {
+    /// Takes everything that the stack has to say. Called after whatever may have given events.
+    pub(super) fn settle(&mut self, now: Time) {
+        while let Some((id, event)) = self.stack.poll_event() {
+            self.on_event(now, id, event);
+        }
+    }
+
+    fn on_event(&mut self, now: Time, id: AssocId, event: Event) {
+        if !self.assocs.contains_key(&id) && !self.adopt(now, id, &event) {
+            return; // released, or gone before anybody could know it
+        }
+        match event {
+            Event::Up { outbound_streams, inbound_streams, .. } => {
+                let Some(assoc) = self.assocs.get_mut(&id) else { return };
+                assoc.up = true;
+                assoc.idle_since = now;
+                let accepted = assoc.accepted;
+                let change = AssocChange::Up { outbound_streams, inbound_streams };
+                self.notify(id, Notification::AssocChange(change));
+                if accepted {
+                    self.tell(id, News { connected: true, writable: true, ..News::default() });
+                } else {
+                    self.tell(id, News { acceptable: true, ..News::default() });
+                }
+                self.watch_idle(id);
+            }
+            Event::Restart { outbound_streams, inbound_streams } => {
+                let change = AssocChange::Restart { outbound_streams, inbound_streams };
+                self.notify(id, Notification::AssocChange(change));
+                self.tell(id, News { writable: true, ..News::default() });
+            }
+            Event::Lost(reason) => self.end(id, EndReason::Lost(reason)),
+            Event::ShutdownComplete => self.end(id, EndReason::Graceful),
+            Event::PeerShutdown => {
+                if let Some(assoc) = self.assocs.get_mut(&id) {
+                    assoc.peer_shutdown = true;
+                }
+                self.notify(id, Notification::PeerShutdown);
+                self.tell(id, News { readable: true, writable: true, ..News::default() });
+            }
+            Event::PeerAddrChange { addr, state } => {
+                self.notify(id, Notification::PeerAddrChange { addr, state });
+            }
+            Event::RemoteError { cause, info } => self.notify(id, Notification::RemoteError { cause, info }),
+            Event::SendFailed { message, unsent } => {
+                self.notify(id, Notification::SendFailed { message, unsent });
+            }
+            Event::SenderDry => self.notify(id, Notification::SenderDry),
+            Event::PartialDeliveryAborted { stream, ssn } => {
+                self.notify(id, Notification::PartialDeliveryAborted { stream, ssn });
+            }
+            Event::Readable => self.on_readable(now, id),
+            Event::Writable => self.tell(id, News { writable: true, ..News::default() }),
+        }
+    }
+
+    /// Makes a record for a new incoming association; false when it is none.
+    fn adopt(&mut self, now: Time, id: AssocId, event: &Event) -> bool {
+        if !matches!(event, Event::Up { incoming: true, .. }) {
+            return false;
+        }
+        let Some(port) = self.stack.status(id).map(|status| status.local_port) else { return false };
+        let Some(owner) = self.ports.get(&port).copied() else { return false };
+        let Some(socket) = self.socket_mut(owner) else { return false };
+        socket.waiting.insert(id);
+        let style = socket.style;
+        self.assocs.insert(id, Assoc::new(owner, false, now));
+        if style == Style::OneToMany {
+            self.take_incoming(port, owner);
+        }
+        true
+    }
+
+    /// Makes every association that waits on `port` a member of the socket `owner`.
+    pub(super) fn take_incoming(&mut self, port: u16, owner: SocketId) {
+        while let Some(id) = self.stack.accept(port) {
+            let Some(assoc) = self.assocs.get_mut(&id) else { continue };
+            assoc.accepted = true;
+            if let Some(socket) = self.socket_mut(owner) {
+                socket.waiting.remove(&id);
+                socket.members.insert(id);
+            }
+            self.queue_read(id);
+        }
+    }
+
+    fn on_readable(&mut self, now: Time, id: AssocId) {
+        let Some(assoc) = self.assocs.get_mut(&id) else { return };
+        assoc.idle_since = now;
+        if assoc.discard {
+            while self.stack.recv(now, id).is_some() {}
+            return;
+        }
+        assoc.readable = true;
+        self.queue_read(id);
+        self.tell(id, News { readable: true, ..News::default() });
+    }
+
+    fn end(&mut self, id: AssocId, reason: EndReason) {
+        let Some(assoc) = self.assocs.get_mut(&id) else { return };
+        if assoc.end.is_some() {
+            return;
+        }
+        let change = match &reason {
+            EndReason::Graceful => AssocChange::ShutdownComplete,
+            EndReason::Lost(_) if assoc.up => AssocChange::Lost(reason.clone()),
+            EndReason::Lost(_) => AssocChange::CannotStart(reason.clone()),
+        };
+        assoc.end = Some(reason.clone());
+        let (owner, accepted) = (assoc.socket, assoc.accepted);
+        self.notify(id, Notification::AssocChange(change));
+        if accepted
+            && let Some(socket) = self.socket_mut(owner)
+            && socket.style == Style::OneToOne
+            && !matches!(reason, EndReason::Graceful | EndReason::Lost(LossReason::LocalAbort))
+        {
+            socket.error = Some(reason);
+        }
+        self.queue_read(id); // reading finds the end
+        self.tell(
+            id,
+            News { readable: true, writable: true, connected: true, ended: true, acceptable: false },
+        );
+    }
+
+    /// Queues a notification for the reader if it is subscribed.
+    pub(super) fn notify(&mut self, id: AssocId, notification: Notification) {
+        let Some(owner) = self.assocs.get(&id).map(|a| a.socket) else { return };
+        let Some(options) = self.socket(owner).map(|s| &s.options) else { return };
+        if !options.subscriptions.wants(&notification) {
+            if let (Notification::PartialDeliveryAborted { .. }, Some(assoc)) =
+                (notification, self.assocs.get_mut(&id))
+            {
+                assoc.partial = false;
+            }
+            return;
+        }
+        let failed_limit = (2 * options.config.send_buffer).max(FAILED_BYTES_FLOOR);
+        let pending = self.messages_waiting(id);
+        let Some(assoc) = self.assocs.get_mut(&id) else { return };
+        assoc.notes.push(assoc.delivered + pending, notification, failed_limit);
+        self.queue_read(id);
+        self.tell(id, News { readable: true, ..News::default() });
+    }
+
+    /// Puts an association into the reading turn of its socket.
+    pub(super) fn queue_read(&mut self, id: AssocId) {
+        let Some(assoc) = self.assocs.get_mut(&id) else { return };
+        if assoc.queued || !assoc.accepted {
+            return;
+        }
+        let owner = assoc.socket;
+        assoc.queued = true;
+        if let Some(socket) = self.socket_mut(owner) {
+            socket.to_read.push_back(id);
+        }
+    }
+
+    /// Notes news for the socket of an association.
+    pub(super) fn tell(&mut self, id: AssocId, news: News) {
+        if let Some(owner) = self.assocs.get(&id).map(|a| a.socket) {
+            self.tell_socket(owner, news);
+        }
+    }
+
+    pub(super) fn tell_socket(&mut self, id: SocketId, news: News) {
+        let Some(socket) = self.socket_mut(id) else { return };
+        let had = socket.news;
+        socket.news = News {
+            readable: had.readable | news.readable,
+            writable: had.writable | news.writable,
+            acceptable: had.acceptable | news.acceptable,
+            connected: had.connected | news.connected,
+            ended: had.ended | news.ended,
+        };
+        if had.is_empty() && !socket.news.is_empty() {
+            self.news.push_back(id);
+        }
+    }
+}
+
+/// Bytes of failed messages that may always wait to be read; more when the send buffer is larger.
+const FAILED_BYTES_FLOOR: usize = 1 << 20;

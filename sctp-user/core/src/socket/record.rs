@@ -1,0 +1,199 @@
+//! What is remembered about each socket and each association.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use crate::stack::AssocId;
+use crate::time::Time;
+
+use super::error::EndReason;
+use super::notification::Notification;
+use super::options::{SocketOptions, Style};
+use super::{Ready, SocketId};
+
+/// An open socket.
+pub(super) struct Socket {
+    pub(super) serial: u64,
+    pub(super) style: Style,
+    pub(super) options: SocketOptions,
+    /// The SCTP port, when bound.
+    pub(super) port: Option<u16>,
+    /// Whether closing this socket gives the port up; accepted and peeled-off sockets only share it.
+    pub(super) owns_port: bool,
+    pub(super) addrs: Vec<IpAddr>,
+    pub(super) listening: bool,
+    /// Its associations; never more than one for [`Style::OneToOne`].
+    pub(super) members: BTreeSet<AssocId>,
+    /// Incoming associations that were not accepted yet.
+    pub(super) waiting: BTreeSet<AssocId>,
+    /// Members that may have something to read, in turn.
+    pub(super) to_read: VecDeque<AssocId>,
+    /// SO_ERROR of a one-to-one socket.
+    pub(super) error: Option<EndReason>,
+    pub(super) news: News,
+}
+
+impl Socket {
+    pub(super) fn new(serial: u64, style: Style, options: SocketOptions) -> Self {
+        Socket {
+            serial,
+            style,
+            options,
+            port: None,
+            owns_port: false,
+            addrs: Vec::new(),
+            listening: false,
+            members: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            to_read: VecDeque::new(),
+            error: None,
+            news: News::default(),
+        }
+    }
+}
+
+/// What has become possible and was not told yet.
+#[derive(Clone, Copy, Default)]
+pub(super) struct News {
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    pub(super) acceptable: bool,
+    pub(super) connected: bool,
+    pub(super) ended: bool,
+}
+
+impl News {
+    pub(super) fn is_empty(self) -> bool {
+        !(self.readable || self.writable || self.acceptable || self.connected || self.ended)
+    }
+
+    pub(super) fn take(&mut self, socket: SocketId) -> Ready {
+        let News { readable, writable, acceptable, connected, ended } = std::mem::take(self);
+        Ready { socket, readable, writable, acceptable, connected, ended }
+    }
+}
+
+/// An association as its socket sees it.
+pub(super) struct Assoc {
+    /// The socket it belongs to: the listening one until it is accepted.
+    pub(super) socket: SocketId,
+    pub(super) accepted: bool,
+    /// It has come up.
+    pub(super) up: bool,
+    pub(super) end: Option<EndReason>,
+    /// This side began the shutdown.
+    pub(super) shutdown_begun: bool,
+    /// The peer began the shutdown: nothing more will come.
+    pub(super) peer_shutdown: bool,
+    /// The stack may have messages.
+    pub(super) readable: bool,
+    /// The last message given was only a part, and the next part comes next.
+    pub(super) partial: bool,
+    /// Nobody wants to read any more (SHUT_RD).
+    pub(super) discard: bool,
+    /// It stands in `to_read` of its socket.
+    pub(super) queued: bool,
+    /// Messages (and parts) given so far.
+    pub(super) delivered: u64,
+    pub(super) notes: Notes,
+    /// Last time user data moved, for SCTP_AUTOCLOSE.
+    pub(super) idle_since: Time,
+    /// DATA chunks received when that was last looked at.
+    pub(super) chunks_seen: u64,
+    /// It stands in the autoclose queue.
+    pub(super) autoclose_queued: bool,
+}
+
+impl Assoc {
+    pub(super) fn new(socket: SocketId, accepted: bool, now: Time) -> Self {
+        Assoc {
+            socket,
+            accepted,
+            up: false,
+            end: None,
+            shutdown_begun: false,
+            peer_shutdown: false,
+            readable: false,
+            partial: false,
+            discard: false,
+            queued: false,
+            delivered: 0,
+            notes: Notes::default(),
+            idle_since: now,
+            chunks_seen: 0,
+            autoclose_queued: false,
+        }
+    }
+}
+
+/// Notifications that wait to be read, with their place among the messages. Bounded: a peer can cause many.
+#[derive(Default)]
+pub(super) struct Notes {
+    queue: VecDeque<Note>,
+    /// Bytes of failed messages in the queue.
+    failed_bytes: usize,
+    /// [`Notification::Stopped`] stands at the end of the queue.
+    stopped: bool,
+}
+
+struct Note {
+    /// Given once this many messages have been given, or when there are no more.
+    after: u64,
+    notification: Notification,
+}
+
+impl Notes {
+    /// Appends a notification. `failed_limit` bounds the bytes of messages handed back.
+    pub(super) fn push(&mut self, after: u64, notification: Notification, failed_limit: usize) {
+        let fits = match &notification {
+            // These come once.
+            Notification::AssocChange(change) if change.is_end() => true,
+            Notification::SendFailed { message, .. } => {
+                let bytes = message.data.len() + FAILED_OVERHEAD;
+                let fits = self.failed_bytes + bytes <= failed_limit;
+                self.failed_bytes += if fits { bytes } else { 0 };
+                fits
+            }
+            _ => self.queue.len() < NOTES_LIMIT,
+        };
+        if fits {
+            self.stopped = false;
+            self.queue.push_back(Note { after, notification });
+        } else if !self.stopped {
+            self.stopped = true;
+            self.queue.push_back(Note { after, notification: Notification::Stopped });
+        }
+    }
+
+    /// Takes the next notification whose turn has come after `delivered` messages.
+    pub(super) fn pop_due(&mut self, delivered: u64) -> Option<Notification> {
+        if self.queue.front()?.after <= delivered { self.pop() } else { None }
+    }
+
+    /// Takes the next notification; there are no messages before it any more.
+    pub(super) fn pop(&mut self) -> Option<Notification> {
+        let notification = self.queue.pop_front()?.notification;
+        if let Notification::SendFailed { message, .. } = &notification {
+            self.failed_bytes = self.failed_bytes.saturating_sub(message.data.len() + FAILED_OVERHEAD);
+        }
+        self.stopped &= !self.queue.is_empty();
+        Some(notification)
+    }
+
+    /// The next notification says that a message given in parts stays incomplete.
+    pub(super) fn aborts_partial(&self) -> bool {
+        matches!(
+            self.queue.front(),
+            Some(Note { notification: Notification::PartialDeliveryAborted { .. }, .. })
+        )
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}
+
+/// Notifications of an association that may wait, failed messages and the end not counted.
+const NOTES_LIMIT: usize = 256;
+/// What a failed message counts beyond its bytes.
+const FAILED_OVERHEAD: usize = 64;

@@ -1,0 +1,227 @@
+//! Opening, binding, listening, accepting, connecting and peeling off.
+
+use std::net::IpAddr;
+
+use crate::addr::Peer;
+use crate::config::AssocConfig;
+use crate::stack::AssocId;
+use crate::time::Time;
+
+use super::error::{EndReason, SocketError};
+use super::options::{SocketOptions, Style};
+use super::record::{Assoc, News, Socket};
+use super::{SocketId, Sockets};
+
+impl Sockets {
+    /// Opens a socket (`socket()`).
+    pub fn open(&mut self, style: Style, options: SocketOptions) -> SocketId {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let index = self.sockets.insert(Socket::new(serial, style, options));
+        SocketId { index: u32::try_from(index).expect("fewer than 2^32 open sockets"), serial }
+    }
+
+    /// Binds a socket to an SCTP port and to addresses (`bind`, `sctp_bindx`); see
+    /// [`Stack::bind`](crate::Stack::bind) for what port 0 and no or several addresses mean. Returns the port.
+    ///
+    /// # Errors
+    /// [`SocketError::Bind`], or [`SocketError::Invalid`] when it is bound already.
+    pub fn bind(&mut self, id: SocketId, port: u16, addrs: &[IpAddr]) -> Result<u16, SocketError> {
+        let socket = self.open_socket(id)?;
+        if socket.port.is_some() {
+            return Err(SocketError::Invalid("the socket is bound already"));
+        }
+        let config = socket.options.config.clone();
+        let port = self.stack.bind(port, addrs, config)?;
+        self.ports.insert(port, id);
+        let socket = self.open_socket(id)?;
+        socket.port = Some(port);
+        socket.owns_port = true;
+        socket.addrs = addrs.to_vec();
+        Ok(port)
+    }
+
+    /// Accepts incoming associations (`listen`): a one-to-one socket hands them out by [`accept`](Self::accept), of
+    /// which at most `backlog` wait; a one-to-many socket takes them as its own. A `backlog` of 0 stops it. Binds a free port when the
+    /// socket is not bound.
+    ///
+    /// # Errors
+    /// [`SocketError::Bind`]; [`SocketError::Invalid`] for a one-to-one socket with an association.
+    pub fn listen(&mut self, id: SocketId, backlog: usize) -> Result<(), SocketError> {
+        let socket = self.open_socket(id)?;
+        if socket.style == Style::OneToOne && !socket.members.is_empty() {
+            return Err(SocketError::Invalid("a one-to-one socket with an association cannot listen"));
+        }
+        let port = self.own_port(id)?;
+        self.stack.listen(port, backlog)?;
+        self.open_socket(id)?.listening = backlog > 0;
+        Ok(())
+    }
+
+    /// Takes the next incoming association of a listening one-to-one socket into a socket of its own, which inherits the options.
+    ///
+    /// # Errors
+    /// [`SocketError::WouldBlock`] when there is none; [`SocketError::Invalid`] when the socket does not listen;
+    /// [`SocketError::NotSupported`] for a one-to-many socket, which accepts by itself.
+    pub fn accept(&mut self, now: Time, id: SocketId) -> Result<SocketId, SocketError> {
+        let socket = self.open_socket(id)?;
+        if socket.style == Style::OneToMany {
+            return Err(SocketError::NotSupported(
+                "a one-to-many socket accepts by itself; take single associations out of it by peel-off",
+            ));
+        }
+        if !socket.listening {
+            return Err(SocketError::Invalid("the socket does not listen"));
+        }
+        let port = socket.port.ok_or(SocketError::Invalid("the socket is not bound"))?;
+        let assoc = self.stack.accept(port).ok_or(SocketError::WouldBlock)?;
+        self.assocs.entry(assoc).or_insert_with(|| Assoc::new(id, false, now));
+        let new = self.share(id)?;
+        self.give(assoc, new);
+        Ok(new)
+    }
+
+    /// Starts an association (`connect`, `sctp_connectx`) and binds a free port first when the socket is not bound. The
+    /// outcome is told by [`Ready::connected`](super::Ready::connected) and [`connect_result`](Self::connect_result) or, on a one-to-many
+    /// socket, by notifications. Messages may be sent at once. A one-to-one socket whose attempt failed may try again.
+    ///
+    /// # Errors
+    /// [`SocketError::AlreadyConnected`], [`SocketError::Connect`], [`SocketError::Bind`];
+    /// [`SocketError::Invalid`] for a listening one-to-one socket.
+    pub fn connect(&mut self, now: Time, id: SocketId, peer: &Peer) -> Result<AssocId, SocketError> {
+        self.connect_with(now, id, peer, None)
+    }
+
+    /// As [`connect`](Self::connect), with settings for this association in place of those of the socket.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), and [`SocketError::Config`].
+    pub fn connect_with(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        peer: &Peer,
+        config: Option<AssocConfig>,
+    ) -> Result<AssocId, SocketError> {
+        if let Some(config) = &config {
+            config.check()?;
+        }
+        let socket = self.open_socket(id)?;
+        if socket.style == Style::OneToOne {
+            if socket.listening {
+                return Err(SocketError::Invalid("a listening one-to-one socket cannot connect"));
+            }
+            if let Some(old) = socket.members.first().copied() {
+                if self.assocs.get(&old).is_some_and(|a| a.up || a.end.is_none()) {
+                    return Err(SocketError::AlreadyConnected);
+                }
+                self.forget(now, old);
+                self.open_socket(id)?.error = None;
+            }
+        }
+        let port = self.own_port(id)?;
+        let assoc = self.stack.connect(now, port, peer, config)?;
+        self.assocs.insert(assoc, Assoc::new(id, true, now));
+        self.open_socket(id)?.members.insert(assoc);
+        self.settle(now);
+        Ok(assoc)
+    }
+
+    /// Starts an association in a new one-to-one socket that shares the port of `id`, which may be listening. This is
+    /// connecting and peeling off in one, for servers that also start associations from their port.
+    ///
+    /// # Errors
+    /// [`SocketError::Connect`], [`SocketError::Bind`], [`SocketError::Config`].
+    pub fn connect_from(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        peer: &Peer,
+        config: Option<AssocConfig>,
+    ) -> Result<SocketId, SocketError> {
+        if let Some(config) = &config {
+            config.check()?;
+        }
+        let port = self.own_port(id)?;
+        let assoc = self.stack.connect(now, port, peer, config)?;
+        let new = self.share(id)?;
+        self.assocs.insert(assoc, Assoc::new(new, true, now));
+        self.open_socket(new)?.members.insert(assoc);
+        self.settle(now);
+        Ok(new)
+    }
+
+    /// How the attempt of a one-to-one socket went: `Ok` once the association is up.
+    ///
+    /// # Errors
+    /// [`SocketError::InProgress`] while it goes on, [`SocketError::Ended`] when it failed,
+    /// [`SocketError::NotConnected`] when there was none.
+    pub fn connect_result(&self, id: SocketId) -> Result<(), SocketError> {
+        let socket = self.socket(id).ok_or(SocketError::BadSocket)?;
+        let assoc =
+            socket.members.first().and_then(|a| self.assocs.get(a)).ok_or(SocketError::NotConnected)?;
+        match &assoc.end {
+            Some(reason @ EndReason::Lost(_)) => Err(SocketError::Ended(reason.clone())),
+            _ if assoc.up => Ok(()),
+            Some(reason) => Err(SocketError::Ended(reason.clone())),
+            None => Err(SocketError::InProgress),
+        }
+    }
+
+    /// Takes an association out of a one-to-many socket into a one-to-one socket of its own, which inherits the options (`sctp_peeloff`).
+    /// What is unread goes with it.
+    ///
+    /// # Errors
+    /// [`SocketError::NotConnected`]; [`SocketError::NotSupported`] for a one-to-one socket.
+    pub fn peel_off(&mut self, id: SocketId, assoc: AssocId) -> Result<SocketId, SocketError> {
+        if self.open_socket(id)?.style == Style::OneToOne {
+            return Err(SocketError::NotSupported("only a one-to-many socket has associations to peel off"));
+        }
+        self.member(id, assoc)?;
+        let new = self.share(id)?;
+        self.give(assoc, new);
+        Ok(new)
+    }
+
+    /// The port of a socket, bound now if it was not.
+    fn own_port(&mut self, id: SocketId) -> Result<u16, SocketError> {
+        match self.open_socket(id)?.port {
+            Some(port) => Ok(port),
+            None => self.bind(id, 0, &[]),
+        }
+    }
+
+    /// A new one-to-one socket with the port and the options of `id`.
+    fn share(&mut self, id: SocketId) -> Result<SocketId, SocketError> {
+        let parent = self.open_socket(id)?;
+        let (options, port, addrs) = (parent.options.clone(), parent.port, parent.addrs.clone());
+        let new = self.open(Style::OneToOne, options);
+        let socket = self.open_socket(new)?;
+        socket.port = port;
+        socket.addrs = addrs;
+        Ok(new)
+    }
+
+    /// Moves an association with all that waits to be read to another socket.
+    fn give(&mut self, id: AssocId, to: SocketId) {
+        let Some(assoc) = self.assocs.get_mut(&id) else { return };
+        let from = std::mem::replace(&mut assoc.socket, to);
+        assoc.accepted = true;
+        assoc.queued = false;
+        let end = assoc.end.clone();
+        let has_news = assoc.readable || !assoc.notes.is_empty() || end.is_some() || assoc.peer_shutdown;
+        if let Some(socket) = self.socket_mut(from) {
+            socket.waiting.remove(&id);
+            socket.members.remove(&id);
+            socket.to_read.retain(|a| *a != id);
+        }
+        if let Some(socket) = self.socket_mut(to) {
+            socket.members.insert(id);
+            socket.error = end.filter(|e| !e.is_graceful());
+        }
+        if has_news {
+            self.queue_read(id);
+            self.tell(id, News { readable: true, writable: true, ..News::default() });
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Sending and receiving.
+
+use crate::addr::{Message, Peer};
+use crate::stack::AssocId;
+use crate::time::Time;
+
+use super::error::SocketError;
+use super::notification::{Incoming, Notification};
+use super::options::{Interleave, Style};
+use super::{SocketId, Sockets};
+
+/// Where a message goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// Over the association of a one-to-one socket.
+    Only,
+    /// Over this association.
+    Assoc(AssocId),
+    /// Over the association with this peer; when there is none, a new one is started (implicit setup, RFC 6458
+    /// sec 3.3). One-to-many sockets only.
+    Peer(&'a Peer),
+}
+
+impl Sockets {
+    /// Queues a message and returns the association that takes it.
+    ///
+    /// # Errors
+    /// [`SocketError::WouldBlock`] when the send buffer is full ([`Ready::writable`](super::Ready::writable) follows),
+    /// [`SocketError::ShutDown`], [`SocketError::Ended`] (once, from then on `ShutDown`), [`SocketError::Message`],
+    /// [`SocketError::NotConnected`], and for an implicit setup what [`connect`](Self::connect) gives.
+    pub fn try_send(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        to: Target<'_>,
+        message: Message,
+    ) -> Result<AssocId, SocketError> {
+        let assoc = self.sendable(now, id, to)?;
+        self.stack.send(now, assoc, message)?;
+        self.sent(now, assoc);
+        Ok(assoc)
+    }
+
+    /// Queues several messages as one unit, all or none; they share packets where they fit.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_all(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        to: Target<'_>,
+        messages: Vec<Message>,
+    ) -> Result<AssocId, SocketError> {
+        let assoc = self.sendable(now, id, to)?;
+        self.stack.send_all(now, assoc, messages)?;
+        self.sent(now, assoc);
+        Ok(assoc)
+    }
+
+    /// Takes the next message or subscribed notification, with the association it belongs to. `Ok(None)` is the end of the
+    /// association of a one-to-one socket: the peer has shut down (or this side, for reading) and everything was read.
+    ///
+    /// # Errors
+    /// [`SocketError::WouldBlock`] ([`Ready::readable`](super::Ready::readable) follows); [`SocketError::Ended`] once
+    /// when the association of a one-to-one socket was lost, then `Ok(None)`; [`SocketError::NotConnected`].
+    pub fn try_recv(&mut self, now: Time, id: SocketId) -> Result<Option<(AssocId, Incoming)>, SocketError> {
+        let (style, interleave) = {
+            let socket = self.open_socket(id)?;
+            (socket.style, socket.options.interleave)
+        };
+        while let Some(assoc) = self.open_socket(id)?.to_read.front().copied() {
+            let given = self.next_incoming(now, assoc);
+            let partial = self.assocs.get(&assoc).is_some_and(|a| a.partial);
+            let stay = partial && interleave == Interleave::None;
+            if let Some(incoming) = given {
+                if style == Style::OneToMany && !stay {
+                    self.open_socket(id)?.to_read.rotate_left(1);
+                }
+                return Ok(Some((assoc, incoming)));
+            }
+            if stay && style == Style::OneToMany {
+                return Err(SocketError::WouldBlock);
+            }
+            self.open_socket(id)?.to_read.pop_front();
+            if let Some(record) = self.assocs.get_mut(&assoc) {
+                record.queued = false;
+                if style == Style::OneToMany && record.end.is_some() {
+                    self.forget(now, assoc);
+                }
+            }
+        }
+        if style == Style::OneToMany {
+            return Err(SocketError::WouldBlock);
+        }
+        let socket = self.open_socket(id)?;
+        let Some(assoc) = socket.members.first().copied() else { return Err(SocketError::NotConnected) };
+        if let Some(reason) = socket.error.take() {
+            return Err(SocketError::Ended(reason));
+        }
+        match self.assocs.get(&assoc) {
+            Some(a) if a.end.is_none() && !a.peer_shutdown && !a.discard => Err(SocketError::WouldBlock),
+            _ => Ok(None),
+        }
+    }
+
+    /// Messages of an association that can be read before what happens now.
+    pub(super) fn messages_waiting(&self, id: AssocId) -> u64 {
+        match self.assocs.get(&id) {
+            Some(assoc) if assoc.readable => u64::MAX / 2,
+            _ => 0,
+        }
+    }
+
+    fn next_incoming(&mut self, now: Time, id: AssocId) -> Option<Incoming> {
+        let assoc = self.assocs.get_mut(&id)?;
+        if !assoc.partial
+            && let Some(notification) = assoc.notes.pop_due(assoc.delivered)
+        {
+            return Some(Incoming::Notification(notification));
+        }
+        if assoc.readable {
+            if let Some(received) = self.stack.recv(now, id) {
+                assoc.delivered += 1;
+                assoc.partial = !received.end_of_record;
+                assoc.idle_since = now;
+                return Some(Incoming::Message(received));
+            }
+            assoc.readable = false;
+        }
+        // Only the end of the association or of the message itself comes after an incomplete message.
+        if assoc.partial && assoc.end.is_none() && !assoc.notes.aborts_partial() {
+            return None;
+        }
+        let notification = assoc.notes.pop()?;
+        if matches!(notification, Notification::PartialDeliveryAborted { .. }) {
+            assoc.partial = false;
+        }
+        Some(Incoming::Notification(notification))
+    }
+
+    /// The association a message goes over, if it can take one.
+    fn sendable(&mut self, now: Time, id: SocketId, to: Target<'_>) -> Result<AssocId, SocketError> {
+        let socket = self.open_socket(id)?;
+        let assoc = match to {
+            Target::Only => match socket.style {
+                Style::OneToOne => socket.members.first().copied().ok_or(SocketError::NotConnected)?,
+                Style::OneToMany => {
+                    return Err(SocketError::Invalid(
+                        "a one-to-many socket must be told which association sends",
+                    ));
+                }
+            },
+            Target::Assoc(assoc) => assoc,
+            Target::Peer(peer) => match self.find_peer(id, peer) {
+                Some(assoc) => assoc,
+                None => return self.connect(now, id, peer),
+            },
+        };
+        let record = self.member(id, assoc)?;
+        if record.end.is_some() {
+            let socket = self.open_socket(id)?;
+            return Err(socket.error.take().map_or(SocketError::ShutDown, SocketError::Ended));
+        }
+        if record.shutdown_begun || record.peer_shutdown {
+            return Err(SocketError::ShutDown);
+        }
+        Ok(assoc)
+    }
+
+    fn sent(&mut self, now: Time, id: AssocId) {
+        if let Some(assoc) = self.assocs.get_mut(&id) {
+            assoc.idle_since = now;
+        }
+        self.settle(now);
+    }
+
+    /// The living association of a socket with this peer.
+    fn find_peer(&self, id: SocketId, peer: &Peer) -> Option<AssocId> {
+        let socket = self.socket(id)?;
+        socket.members.iter().copied().find(|assoc| {
+            self.assocs.get(assoc).is_some_and(|a| a.end.is_none())
+                && self.stack.status(*assoc).is_some_and(|s| s.peer_port == peer.port)
+                && self
+                    .stack
+                    .paths(*assoc)
+                    .iter()
+                    .any(|p| peer.addrs.iter().any(|(ip, _)| *ip == p.addr.remote))
+        })
+    }
+}
