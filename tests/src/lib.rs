@@ -1,5 +1,6 @@
 //! Fixtures of the whole-system tests.
 
 pub mod gate;
+pub mod hostile;
 pub mod process;
 pub mod traffic;

@@ -29,6 +29,9 @@ pub struct StackConfig {
     /// Local addresses that wildcard-bound ports announce to peers of a fitting scope. Default empty: a wildcard
     /// bind announces none, which is the only right choice behind NAT (RFC 6951 sec 5.1).
     pub local_addresses: Vec<std::net::IpAddr>,
+    /// For tests of the wrap-around: the initial TSN of every association instead of a random one. Default `None`.
+    #[doc(hidden)]
+    pub initial_tsn: Option<u32>,
 }
 
 impl Default for StackConfig {
@@ -42,6 +45,7 @@ impl Default for StackConfig {
             ootb_native: false,
             tag_reuse_guard: Duration::from_secs(60),
             local_addresses: Vec::new(),
+            initial_tsn: None,
         }
     }
 }
