@@ -1,19 +1,19 @@
 //! SCTP (RFC 9260) in user space for tokio, in the terms of the socket API of RFC 6458.
 //!
 //! A [`Stack`] owns one or several [links](link::Link), which carry its packets: UDP encapsulation (package
-//! `sctp-udp-encap`), raw IP, or memory ([`link::memory`]). On a stack, [`Endpoint`]s are bound to SCTP ports; they
+//! `sctp-udp-encap`), raw IP, or a simulated network (`link::sim`, feature `sim`). On a stack, [`Endpoint`]s are bound to SCTP ports; they
 //! accept and start [`Association`]s, and an association sends and receives whole [`Message`]s. For the
 //! one-to-many style, one handle for many associations, there is [`OneToMany`].
 //!
 //! ```
 //! use std::net::IpAddr;
 //!
-//! use sctp_user::link::memory::MemoryNet;
+//! use sctp_user::link::sim::SimNet;
 //! use sctp_user::{Encap, Message, Peer, StackBuilder};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), sctp_user::Error> {
-//! let net = MemoryNet::new();
+//! let net = SimNet::new(1);
 //! let (a, b): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
 //!
 //! // A server that sends back what it gets.

@@ -4,7 +4,8 @@
 //! packets and nothing else: it neither checks the CRC32c (the driver does that) nor looks behind
 //! the SCTP common header.
 
-pub mod memory;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 use std::io;
 use std::net::IpAddr;
