@@ -6,6 +6,7 @@ mod logging;
 mod normalize;
 mod ready;
 mod run;
+mod screen;
 mod signals;
 mod value;
 
@@ -16,4 +17,5 @@ pub use signals::{EndOptions, EndReason};
 
 pub(crate) use normalize::Unsupported;
 pub(crate) use run::{parse, run_async};
+pub(crate) use screen::{banner, harmless, say, say_with_time};
 pub(crate) use value::{identifier, millis};

@@ -9,6 +9,7 @@ pub mod rspregistrar;
 pub mod rspserver;
 pub mod rspterminal;
 
+mod asap;
 mod stack;
 
 /// First argument by which an executable is asked to be another program: `EXECUTABLE CHILD_ARGUMENT PROGRAM ARGUMENT...`. A word that

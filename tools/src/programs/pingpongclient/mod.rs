@@ -1,5 +1,6 @@
-//! `pingpongclient`
+//! `pingpongclient`: numbered pings, each answered to the user exactly once, over as many servers as it takes.
 
+mod client;
 mod event;
 mod options;
 mod pings;
@@ -9,9 +10,8 @@ use std::process::ExitCode;
 
 use crate::cli;
 
-use options::{Options, UNSUPPORTED};
-
 pub use event::ClientEvent;
+use options::{Options, UNSUPPORTED};
 
 /// Name of the program.
 pub const NAME: &str = "pingpongclient";
@@ -19,7 +19,7 @@ pub const NAME: &str = "pingpongclient";
 /// The program.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match cli::parse::<Options>(NAME, UNSUPPORTED, args) {
-        Ok(options) => cli::run_async(NAME, async move { anyhow::bail!("{options:?}") }),
+        Ok(options) => cli::run_async(NAME, client::run(options)),
         Err(status) => status,
     }
 }

@@ -43,6 +43,18 @@ pub(crate) struct Options {
     /// Pool elements of an answer that count as used for round robin and the like; 0 is each policy's own default.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) maxincrement: u32,
+    /// Association without ASAP messages for so long is shut down, s.
+    #[arg(long, value_name = "S", default_value_t = 300, value_parser = clap::value_parser!(u64).range(5..))]
+    pub(crate) autoclosetimeout: u64,
+    /// Handle resolutions per second for each association and pool; -1 for no limit.
+    #[arg(long, value_name = "X", default_value = "-1", value_parser = rate, allow_negative_numbers = true)]
+    pub(crate) maxhrrate: Rate,
+    /// Unreachable reports per second for each association and pool; -1 for no limit.
+    #[arg(long, value_name = "X", default_value = "-1", value_parser = rate, allow_negative_numbers = true)]
+    pub(crate) maxeurate: Rate,
+    /// Print what happens to pool elements, one line per event.
+    #[arg(long)]
+    pub(crate) events: bool,
     /// No banner.
     #[arg(long)]
     pub(crate) quiet: bool,
@@ -75,6 +87,18 @@ impl LocalEndpoint {
     }
 }
 
+/// Events per second; `None` for no limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rate(pub(crate) Option<f64>);
+
+fn rate(text: &str) -> Result<Rate, String> {
+    match text.parse::<f64>() {
+        Ok(-1.0) => Ok(Rate(None)),
+        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(Rate(Some(rate))),
+        _ => Err("a rate is a number above 0, or -1 for no limit".to_owned()),
+    }
+}
+
 /// Scopes of addresses, from narrow to wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scope {
@@ -87,7 +111,6 @@ pub(crate) enum Scope {
 }
 
 const NO_ENRP: &str = "registrars do not talk to each other yet";
-const NO_LIMIT: &str = "requests are not limited per second yet";
 const NO_STATISTICS: &str = "no statistics are written yet";
 const NO_CSP: &str = "no status reports are sent yet";
 
@@ -105,9 +128,6 @@ pub(crate) const UNSUPPORTED: &[Unsupported] = &[
     ("supporttakeoversuggestion", NO_ENRP),
     ("maxelementsperhtrequest", NO_ENRP),
     ("disable-ipv6", "name the IPv4 addresses to use in --asap= instead"),
-    ("autoclosetimeout", "idle associations stay open until a heartbeat fails"),
-    ("maxhrrate", NO_LIMIT),
-    ("maxeurate", NO_LIMIT),
     ("distancestep", "policies with a delay penalty factor (DPF) are not supported yet"),
     ("statsfile", NO_STATISTICS),
     ("statsinterval", NO_STATISTICS),
@@ -121,3 +141,22 @@ pub(crate) const UNSUPPORTED: &[Unsupported] = &[
     ("cspinterval", NO_CSP),
     ("cspidentifier", NO_CSP),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_and_endpoints() {
+        assert_eq!(rate("-1"), Ok(Rate(None)));
+        assert_eq!(rate("2.5"), Ok(Rate(Some(2.5))));
+        for bad in ["0", "-2", "NaN", "inf", "", "fast"] {
+            assert!(rate(bad).unwrap_err().contains("-1"), "{bad}");
+        }
+        assert_eq!(LocalEndpoint::parse("auto"), Ok(LocalEndpoint::Auto));
+        assert!(
+            matches!(LocalEndpoint::parse("127.0.0.1:0"), Ok(LocalEndpoint::At(list)) if list.port == Some(0))
+        );
+        assert!(LocalEndpoint::parse("127.0.0.1:1/udp:5").unwrap_err().contains("--encap-port"));
+    }
+}

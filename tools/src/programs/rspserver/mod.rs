@@ -1,11 +1,23 @@
-//! `rspserver`
+//! `rspserver`: a pool element with a demonstration service.
 
+mod echo;
 mod options;
+mod pingpong;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::cli;
+use anyhow::{Context, anyhow};
+use rserpool::{ElementEvent, ElementOptions, ElementSession, PoolElement};
+use rserpool_wire::{PeId, PoolHandle};
+use sctp_udp_encap::Port;
+use sctp_user::BindOptions;
+use tokio::sync::Semaphore;
+
+use super::{asap, stack};
+use crate::cli::{self, Ready, banner, say_with_time};
 
 pub(crate) use options::pool_handle;
 use options::{Options, UNSUPPORTED};
@@ -13,10 +25,210 @@ use options::{Options, UNSUPPORTED};
 /// Name of the program.
 pub const NAME: &str = "rspserver";
 
+/// How long leaving the pool, and then closing sessions, may take.
+const END_LIMIT: Duration = Duration::from_secs(1);
+
 /// The program.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match cli::parse::<Options>(NAME, UNSUPPORTED, args) {
-        Ok(options) => cli::run_async(NAME, async move { anyhow::bail!("{options:?}") }),
+        Ok(options) => cli::run_async(NAME, serve(options)),
         Err(status) => status,
+    }
+}
+
+async fn serve(options: Options) -> anyhow::Result<ExitCode> {
+    options.common.log.start()?;
+    let mut end = options.common.end.watch().context("signals cannot be watched")?;
+    let service = Service::of(&options);
+    let addrs = options.local.as_ref().map_or_else(Vec::new, |list| list.addrs.clone());
+    let stack = stack::open(&options.common.link, &addrs, Port::Any)?;
+    let element = register(&options, &service, &stack, addrs)?;
+    if !options.quiet {
+        show_banner(&options, &service, &element);
+    }
+    tokio::select! {
+        biased;
+        _ = end.wait() => return Ok(ExitCode::SUCCESS),
+        result = first_registration(&options, &element) => result?,
+    }
+    let local = options.local.as_ref().map_or_else(|| "*".to_owned(), |list| list.addrs[0].to_string());
+    Ready::new(NAME)
+        .with("id", format!("{:#010x}", element.id().0))
+        .with("pool", element.pool())
+        .with("local", format!("{local}:{}", element.port()))
+        .with("udp", stack.local_udp_port().unwrap_or_default())
+        .print();
+
+    let runtime = async {
+        match options.runtime {
+            Duration::ZERO => std::future::pending().await,
+            limit => tokio::time::sleep(limit).await,
+        }
+    };
+    let outcome = tokio::select! {
+        biased;
+        _ = end.wait() => Ok(()),
+        () = runtime => Ok(()),
+        result = accept_sessions(&element, &service) => result,
+        result = tell_events(&element) => result,
+    };
+    // Politeness has limits; the registrar notices the end of the association in any case.
+    let _ = tokio::time::timeout(END_LIMIT, element.deregister()).await;
+    let _ = tokio::time::timeout(END_LIMIT, stack.shutdown()).await;
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+fn register(
+    options: &Options,
+    service: &Service,
+    stack: &sctp_user::Stack,
+    addrs: Vec<std::net::IpAddr>,
+) -> anyhow::Result<PoolElement> {
+    let pool = match &options.poolhandle {
+        Some(pool) => pool.clone(),
+        None => PoolHandle::new(service.default_pool()).context("the default pool handle does not fit")?,
+    };
+    let port = options.local.as_ref().map_or(0, |list| list.port_or(0));
+    let asap_bind = BindOptions { addrs: addrs.clone(), ..BindOptions::default() };
+    let mut element = ElementOptions {
+        id: options.identifier.map(PeId),
+        policy: options.policy.clone(),
+        bind: BindOptions { port, addrs, ..BindOptions::default() },
+        reregistration_interval: options.rereginterval,
+        asap: asap::config(&options.registrars, asap_bind)?,
+        ..ElementOptions::new(pool)
+    };
+    let asap = element.asap.clone();
+    let element = asap::start(asap, &options.registrars, |asap| {
+        element.asap = asap;
+        PoolElement::register(stack, element.clone())
+    })?;
+    Ok(element)
+}
+
+/// Waits for the first registration; later ones are repeated without end.
+async fn first_registration(options: &Options, element: &PoolElement) -> anyhow::Result<()> {
+    let limit = asap::first_answer_limit(&options.registrars);
+    match tokio::time::timeout(limit, element.registered()).await {
+        Ok(result) => result.map_err(anyhow::Error::from),
+        Err(_) => {
+            let secs = limit.as_secs_f64();
+            Err(anyhow!(
+                "no registrar could be found or reached within {secs} s; --registrar=ADDR:PORT names one"
+            ))
+        }
+    }
+}
+
+async fn accept_sessions(element: &PoolElement, service: &Service) -> anyhow::Result<()> {
+    let seats = Arc::new(Semaphore::new(service.max_sessions()));
+    let mut number = 0u64;
+    loop {
+        let session = element.accept().await?;
+        number += 1;
+        let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else {
+            tracing::info!(number, "a session is refused: all are taken");
+            session.abort("fully loaded");
+            continue;
+        };
+        set_load(element, service, &seats);
+        let (service, seats, element) = (service.clone(), Arc::clone(&seats), element.clone());
+        tokio::spawn(async move {
+            tracing::info!(number, "session begins");
+            match service.serve(session).await {
+                Ok(()) => tracing::info!(number, "session ends"),
+                Err(error) => tracing::info!(number, "session ends: {error}"),
+            }
+            drop(seat);
+            set_load(&element, &service, &seats);
+        });
+    }
+}
+
+fn set_load(element: &PoolElement, service: &Service, seats: &Semaphore) {
+    let max = service.max_sessions();
+    if max < Semaphore::MAX_PERMITS {
+        element.set_load((max - seats.available_permits()) as f64 / max as f64);
+    }
+}
+
+async fn tell_events(element: &PoolElement) -> anyhow::Result<()> {
+    // The first registration is what the ready line tells.
+    let mut first = true;
+    loop {
+        match element.next_event().await? {
+            ElementEvent::Registered if std::mem::take(&mut first) => {}
+            event @ (ElementEvent::Registered
+            | ElementEvent::RegistrarLost
+            | ElementEvent::Rejected(_)
+            | ElementEvent::NewHome { .. }) => say_with_time(&format!("{event:?}")),
+            event => tracing::info!("{event:?}"),
+        }
+    }
+}
+
+fn show_banner(options: &Options, service: &Service, element: &PoolElement) {
+    let local = match &options.local {
+        Some(list) => list.addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        None => "all addresses".to_owned(),
+    };
+    banner(
+        &format!("{} Server - Version {}", service.title(), env!("CARGO_PKG_VERSION")),
+        &[
+            ("Pool handle", element.pool().to_string()),
+            ("Identifier", format!("${:08x}", element.id().0)),
+            ("Policy", options.policy.name().to_owned()),
+            ("Re-registration interval", format!("{} s", options.rereginterval.as_secs_f64())),
+            ("Local addresses", local),
+            ("SCTP port", element.port().to_string()),
+        ],
+    );
+}
+
+/// What a server does with its sessions.
+#[derive(Clone, Debug)]
+enum Service {
+    Echo,
+    PingPong(pingpong::Settings),
+}
+
+impl Service {
+    fn of(options: &Options) -> Service {
+        if !options.pingpong {
+            return Service::Echo;
+        }
+        Service::PingPong(pingpong::Settings {
+            max_sessions: options.pppmaxthreads as usize,
+            failure_after: options.pppfailureafter,
+            reply_delay: options.pppreplydelay,
+        })
+    }
+
+    fn title(&self) -> &'static str {
+        match self {
+            Service::Echo => "Echo",
+            Service::PingPong(_) => "Ping Pong",
+        }
+    }
+
+    fn default_pool(&self) -> &'static str {
+        match self {
+            Service::Echo => "EchoPool",
+            Service::PingPong(_) => "PingPongPool",
+        }
+    }
+
+    fn max_sessions(&self) -> usize {
+        match self {
+            Service::Echo => Semaphore::MAX_PERMITS,
+            Service::PingPong(settings) => settings.max_sessions,
+        }
+    }
+
+    async fn serve(&self, session: ElementSession) -> Result<(), rserpool::Error> {
+        match self {
+            Service::Echo => echo::serve(session).await,
+            Service::PingPong(settings) => pingpong::serve(session, settings).await,
+        }
     }
 }

@@ -1,0 +1,67 @@
+//! Text for people: banners, time stamps, text of strangers.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+/// Prints a banner: a title, underlined, and labelled values below it.
+pub(crate) fn banner(title: &str, rows: &[(&str, String)]) {
+    let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+    say(&format!("{title}\n{}", "=".repeat(title.chars().count())));
+    for (label, value) in rows {
+        say(&format!("   {label:<width$}   {value}"));
+    }
+    say("");
+}
+
+/// Prints a line and flushes. A reader that has gone away is ignored: the program ends by other ways.
+pub(crate) fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Prints a line with the time of day (UTC) before it.
+pub(crate) fn say_with_time(line: &str) {
+    say(&format!("{}: {line}", time_of_day(SystemTime::now())));
+}
+
+/// `hh:mm:ss.mmm`, UTC.
+fn time_of_day(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (secs, millis) = (since.as_secs() % 86_400, since.subsec_millis());
+    format!("{:02}:{:02}:{:02}.{millis:03}", secs / 3600, secs / 60 % 60, secs % 60)
+}
+
+/// Text from the network: without line end, and with everything that could steer a terminal made visible.
+pub(crate) fn harmless(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut out = String::with_capacity(text.len());
+    for c in text.trim_end_matches(['\r', '\n']).chars() {
+        match c {
+            '\t' => out.push(c),
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn time_of_day_wraps_at_midnight() {
+        let at = |ms| time_of_day(SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
+        assert_eq!(at(0), "00:00:00.000");
+        assert_eq!(at(86_400_000 + 3_723_004), "01:02:03.004");
+    }
+
+    #[test]
+    fn terminals_are_not_steered_from_afar() {
+        assert_eq!(harmless(b"a\tb\r\n"), "a\tb");
+        assert_eq!(harmless(b"\x1b[2Jx\x07"), "\\u{1b}[2Jx\\u{7}");
+        assert_eq!(harmless("gr\u{fc}n \u{9b}".as_bytes()), "gr\u{fc}n \\u{9b}");
+        assert_eq!(harmless(b"\xff"), "\u{fffd}");
+    }
+}

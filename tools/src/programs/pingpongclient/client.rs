@@ -1,0 +1,199 @@
+//! The course of the client.
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use rserpool::{FailoverProblem, PoolUser, Session, SessionEvent, SessionOptions, UserMessage, UserOptions};
+use rserpool_wire::PeId;
+use rserpool_wire::numbers::ppid;
+use rserpool_wire::pingpong::{Ping, PingPongMessage};
+use sctp_udp_encap::Port;
+use sctp_user::BindOptions;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::event::ClientEvent;
+use super::options::Options;
+use super::pings::{Pings, Verdict};
+use crate::cli::{Ready, banner, say, say_with_time};
+use crate::programs::{asap, stack};
+
+/// How long closing the last session may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    options.common.log.start()?;
+    let mut end = options.common.end.watch().context("signals cannot be watched")?;
+    let stack = stack::open(&options.common.link, &[], Port::Any)?;
+    let asap = asap::config(&options.registrars, BindOptions::default())?;
+    let user = asap::start(asap, &options.registrars, |asap| PoolUser::new(&stack, UserOptions { asap }))?;
+    if !options.quiet {
+        banner(
+            &format!("Ping Pong Client - Version {}", env!("CARGO_PKG_VERSION")),
+            &[
+                ("Pool handle", options.poolhandle.to_string()),
+                ("Interval", format!("{} ms", options.interval.as_millis())),
+            ],
+        );
+    }
+    Ready::new(super::NAME).with("udp", stack.local_udp_port().unwrap_or_default()).print();
+
+    let session_options =
+        SessionOptions { reply_timeout: Some(options.replytimeout), ..SessionOptions::default() };
+    let session = user.open(options.poolhandle.clone(), session_options)?;
+    let mut client = Client::new(session, &options);
+    let mut ticks = tokio::time::interval(options.interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut drain_until: Option<Instant> = None;
+    loop {
+        let all_sent = options.count > 0 && client.pings.sent() >= options.count;
+        if (drain_until.is_some() || all_sent) && client.pings.open() == 0 {
+            break;
+        }
+        tokio::select! {
+            biased;
+            _ = end.wait(), if drain_until.is_none() => drain_until = Some(Instant::now() + options.draintimeout),
+            () = tokio::time::sleep_until(drain_until.unwrap_or_else(Instant::now)), if drain_until.is_some() => break,
+            event = client.session.recv() => client.session_event(event?).await?,
+            _ = ticks.tick(), if client.element.is_some() && drain_until.is_none() && !all_sent => client.ping().await?,
+        }
+    }
+    let missing = client.pings.open();
+    client.tell(&ClientEvent::Finished { sent: client.pings.sent(), answered: client.pings.answered() });
+    // What can fail now is not worth a word: everything was answered, or will not be.
+    let _ = tokio::time::timeout(CLOSE_LIMIT, client.session.close()).await;
+    drop(user);
+    let _ = tokio::time::timeout(CLOSE_LIMIT, stack.shutdown()).await;
+    match missing {
+        0 => Ok(ExitCode::SUCCESS),
+        n => bail!("{n} pings have no pong"),
+    }
+}
+
+struct Client {
+    session: Session,
+    /// With whom the session is now.
+    element: Option<PeId>,
+    /// With whom it was before.
+    last_element: Option<PeId>,
+    pings: Pings,
+    failovers: u64,
+    start: Instant,
+    events: bool,
+}
+
+impl Client {
+    fn new(session: Session, options: &Options) -> Self {
+        Client {
+            session,
+            element: None,
+            last_element: None,
+            pings: Pings::default(),
+            failovers: 0,
+            start: Instant::now(),
+            events: options.events,
+        }
+    }
+
+    /// Sends the next ping.
+    async fn ping(&mut self) -> anyhow::Result<()> {
+        match self.pings.next(self.start.elapsed()) {
+            Some(number) => self.send(number, false).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn send(&mut self, number: u64, again: bool) -> anyhow::Result<()> {
+        self.tell(&ClientEvent::Sent { number, again });
+        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let data = format!("message {number} at {} us", time.as_micros());
+        let ping = PingPongMessage::Ping(Ping { number, data: data.into() }).encode()?;
+        match self.session.send(UserMessage::new(ppid::PING_PONG, ping)).await {
+            Ok(()) => Ok(()),
+            // The session says so itself in a moment; the ping stays unanswered and is sent again then.
+            Err(rserpool::Error::NotConnected | rserpool::Error::Sctp(_)) => {
+                self.element = None;
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn session_event(&mut self, event: SessionEvent) -> anyhow::Result<()> {
+        match event {
+            SessionEvent::Message(message) => self.message(&message),
+            SessionEvent::FailoverNeeded(cause) => {
+                let pe = self.element.take().or(self.last_element);
+                self.failovers += 1;
+                self.tell(&ClientEvent::Lost { pe: pe.map(|id| id.0), why: cause.to_string() });
+            }
+            SessionEvent::FailoverProblem(FailoverProblem::Resolution(
+                error @ rserpool::Error::NoRegistrar,
+            )) if self.last_element.is_none() => {
+                bail!("{error}; --registrar=ADDR:PORT names one");
+            }
+            SessionEvent::FailoverProblem(problem) => {
+                self.tell(&ClientEvent::Lost { pe: None, why: problem.to_string() });
+            }
+            SessionEvent::FailoverDone { element, cookie_echoed, .. } => {
+                self.element = Some(element);
+                self.last_element = Some(element);
+                self.tell(&ClientEvent::Session { pe: element.0, resumed: cookie_echoed });
+                for number in self.pings.again(self.start.elapsed()) {
+                    self.send(number, true).await?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, message: &UserMessage) {
+        let pong = match PingPongMessage::decode(&message.data) {
+            Ok(PingPongMessage::Pong(pong)) if message.ppid == ppid::PING_PONG => pong,
+            _ => {
+                tracing::warn!(ppid = message.ppid, "the server sent something that is not a pong");
+                return;
+            }
+        };
+        let (number, reply, pe) = (pong.number, pong.reply, self.last_element.map_or(0, |id| id.0));
+        match self.pings.pong(number, self.start.elapsed()) {
+            Verdict::First(time) => {
+                let rtt_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+                self.tell(&ClientEvent::Pong { number, reply, pe, rtt_us });
+            }
+            Verdict::Second => self.tell(&ClientEvent::Dropped { number, reply, pe }),
+            Verdict::NeverSent => tracing::warn!(number, "the server answered a ping that was never sent"),
+        }
+    }
+
+    fn tell(&self, event: &ClientEvent) {
+        if self.events {
+            say(&event.to_json());
+            return;
+        }
+        match event {
+            ClientEvent::Session { pe, resumed } => {
+                let how = if *resumed { ", state handed over" } else { "" };
+                say_with_time(&format!("Session with PE ${pe:08x}{how}"));
+            }
+            ClientEvent::Sent { number, again: false } => say(&format!("Message #{number} sent")),
+            ClientEvent::Sent { number, again: true } => say(&format!("Message #{number} sent again")),
+            ClientEvent::Pong { number, reply, pe, rtt_us } => say_with_time(&format!(
+                "Ack #{number} from PE ${pe:08x} (reply #{reply}, {:.1} ms)",
+                *rtt_us as f64 / 1000.0
+            )),
+            ClientEvent::Dropped { number, reply, pe } => {
+                say_with_time(&format!("Second ack #{number} from PE ${pe:08x} (reply #{reply}) dropped"));
+            }
+            ClientEvent::Lost { pe: Some(pe), why } => {
+                say_with_time(&format!("Lost PE ${pe:08x}: {why}"));
+                say_with_time(&format!("FAILOVER #{} ...", self.failovers));
+            }
+            ClientEvent::Lost { pe: None, why } => say_with_time(&format!("Looking for a PE: {why}")),
+            ClientEvent::Finished { sent, answered } => {
+                say_with_time(&format!("{sent} messages sent, {answered} acknowledged"));
+            }
+        }
+    }
+}
