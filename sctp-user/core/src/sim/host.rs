@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 
 use super::app::{App, Cx};
+use super::inspector::Inspector;
 use super::node::{IcmpError, Node};
 use super::packet::{IpPacket, UdpPorts};
 use crate::addr::{Datagram, Encap, Message, PathAddr, Peer, SegmentLimits, SendOptions};
@@ -33,6 +34,8 @@ pub struct Host<A> {
     held: Vec<Datagram>,
     sending: VecDeque<IpPacket>,
     buf: Vec<u8>,
+    inspector: Inspector,
+    violation: Option<String>,
 }
 
 impl<A: App> Host<A> {
@@ -55,6 +58,8 @@ impl<A: App> Host<A> {
             held: Vec::new(),
             sending: VecDeque::new(),
             buf: Vec::new(),
+            inspector: Inspector::default(),
+            violation: None,
         }
     }
 
@@ -238,14 +243,18 @@ impl<A: App> Node for Host<A> {
             "the stack gives no more packets at once than it may"
         );
         for sctp in self.buf.chunks(segment) {
-            self.sending.push_back(IpPacket {
+            let packet = IpPacket {
                 src,
                 dst: remote,
                 udp,
                 ecn: transmit.ecn,
                 may_fragment: transmit.may_fragment,
                 sctp: Bytes::copy_from_slice(sctp),
-            });
+            };
+            if let Err(rule) = self.inspector.look(&packet) {
+                self.violation.get_or_insert(format!("the stack sent {rule}: {packet:?}"));
+            }
+            self.sending.push_back(packet);
         }
         self.sending.pop_front()
     }
@@ -259,7 +268,8 @@ impl<A: App> Node for Host<A> {
         any
     }
 
+    /// The invariants of the stack, and that all packets it sent keep the rules of RFC 9260.
     fn verify(&self) -> Result<(), String> {
-        self.stack.verify()
+        self.violation.clone().map_or_else(|| self.stack.verify(), Err)
     }
 }

@@ -26,6 +26,7 @@
 mod app;
 mod capture;
 mod host;
+mod inspector;
 mod model;
 mod nat;
 mod net;
