@@ -211,7 +211,7 @@ fn selection_can_pass_members_over() {
         for id in 1..=9 {
             register(&mut space, id, policy.clone());
         }
-        let even = |element: &crate::Element| element.info().id.0 % 2 == 0;
+        let even = |element: &crate::Element| element.info().id.0.is_multiple_of(2);
         for _ in 0..20 {
             let keys = space.select_where(&handle("pool"), 3, even);
             assert!(keys.len() == 3 && keys.iter().all(|key| space.get(*key).is_some_and(even)));
