@@ -1,15 +1,19 @@
 //! An association: messages and notifications in both directions.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sctp_user_core::socket::{EndReason, Incoming, Subscriptions};
+use sctp_user_core::socket::{EndReason, Incoming, SocketError, SocketId, Subscriptions, Target};
 use sctp_user_core::{
-    AssocConfig, AssocId, AssocStats, AssocStatus, Message, PathAddr, PathStatus, Received, SendOptions,
+    AssocConfig, AssocId, AssocStats, AssocStatus, Message, PathAddr, PathStatus, Received, SendOptions, Time,
 };
 
 use crate::error::Error;
+use crate::shared::{Interest, Shared, State};
+use crate::stack::Handle;
 
 /// An SCTP association. Clones mean the same association; all methods take `&self`, so that one task can receive
 /// while another sends.
@@ -17,16 +21,33 @@ use crate::error::Error;
 /// When the last clone is dropped and [`shutdown`](Self::shutdown) or [`start_shutdown`](Self::start_shutdown) was not called, the association is
 /// aborted, so that the peer does not talk to nobody. After `start_shutdown` the shutdown goes on in the
 /// background, as long as the stack lives.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Association {
-    _private: (),
+    inner: Arc<Inner>,
 }
 
-#[allow(unused_variables, clippy::unimplemented, clippy::unused_async)]
+struct Inner {
+    handle: Arc<Handle>,
+    socket: SocketId,
+    assoc: AssocId,
+    local_port: u16,
+    peer_port: u16,
+}
+
 impl Association {
+    pub(crate) fn new(
+        handle: Arc<Handle>,
+        socket: SocketId,
+        assoc: AssocId,
+        local_port: u16,
+        peer_port: u16,
+    ) -> Self {
+        Association { inner: Arc::new(Inner { handle, socket, assoc, local_port, peer_port }) }
+    }
+
     /// Names the association in its stack; never used again for another one.
     pub fn id(&self) -> AssocId {
-        unimplemented!()
+        self.inner.assoc
     }
 
     /// Sends a message: waits until the send buffer has room and queues it. `Ok` means queued, not
@@ -35,7 +56,8 @@ impl Association {
     /// # Errors
     /// [`Error::Ended`], [`Error::ShuttingDown`], [`Error::Message`], [`Error::Stopped`].
     pub async fn send(&self, message: Message) -> Result<(), Error> {
-        unimplemented!()
+        let inner = &*self.inner;
+        self.wait(Interest::Write, |state, now| inner.try_send(state, now, message.clone())).await
     }
 
     /// As [`send`](Self::send), with the parts of the message one by one; `ppid` is the number on the wire, in host
@@ -50,7 +72,7 @@ impl Association {
         options: SendOptions,
         data: impl Into<Bytes>,
     ) -> Result<(), Error> {
-        unimplemented!()
+        self.send(Message { stream, ppid, data: data.into(), options }).await
     }
 
     /// Sends several messages as one unit: all are queued at once or, with an error or a dropped future, none. They
@@ -59,7 +81,12 @@ impl Association {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn send_all(&self, messages: Vec<Message>) -> Result<(), Error> {
-        unimplemented!()
+        let inner = &*self.inner;
+        self.wait(Interest::Write, |state, now| {
+            let sent = state.sockets.try_send_all(now, inner.socket, Target::Only, messages.clone());
+            sent.map(drop).map_err(|why| inner.send_error(state, why))
+        })
+        .await
     }
 
     /// Queues a message without waiting.
@@ -67,7 +94,7 @@ impl Association {
     /// # Errors
     /// [`Error::WouldBlock`] when the send buffer is full, else as [`send`](Self::send).
     pub fn try_send(&self, message: Message) -> Result<(), Error> {
-        unimplemented!()
+        self.shared().with(|state, now| self.inner.try_send(state, now, message))
     }
 
     /// Waits for the next message or subscribed notification. `Ok(None)` is the end: the peer has shut down and everything
@@ -76,7 +103,8 @@ impl Association {
     /// # Errors
     /// [`Error::Ended`] when the association was lost (after everything received was read), [`Error::Stopped`].
     pub async fn recv(&self) -> Result<Option<Incoming>, Error> {
-        unimplemented!()
+        let inner = &*self.inner;
+        self.wait(Interest::Read, |state, now| inner.try_recv(state, now)).await
     }
 
     /// As [`recv`](Self::recv), passing over notifications.
@@ -84,7 +112,13 @@ impl Association {
     /// # Errors
     /// As [`recv`](Self::recv).
     pub async fn recv_message(&self) -> Result<Option<Received>, Error> {
-        unimplemented!()
+        loop {
+            match self.recv().await? {
+                Some(Incoming::Message(received)) => return Ok(Some(received)),
+                Some(Incoming::Notification(_)) => {}
+                None => return Ok(None),
+            }
+        }
     }
 
     /// As [`recv`](Self::recv), without waiting.
@@ -92,12 +126,14 @@ impl Association {
     /// # Errors
     /// [`Error::WouldBlock`] when there is nothing, else as [`recv`](Self::recv).
     pub fn try_recv(&self) -> Result<Option<Incoming>, Error> {
-        unimplemented!()
+        self.shared().with(|state, now| self.inner.try_recv(state, now))
     }
 
     /// Chooses which notifications [`recv`](Self::recv) gives.
     pub fn subscribe(&self, subscriptions: Subscriptions) {
-        unimplemented!()
+        self.shared().with(|state, _| {
+            let _ = state.sockets.set_subscriptions(self.inner.socket, subscriptions);
+        });
     }
 
     /// Waits until the association is up; at once for one that is.
@@ -105,7 +141,8 @@ impl Association {
     /// # Errors
     /// [`Error::Ended`] when it could not be set up, [`Error::Stopped`].
     pub async fn established(&self) -> Result<(), Error> {
-        unimplemented!()
+        let inner = &*self.inner;
+        self.wait(Interest::Life, |state, _| Ok(state.sockets.connect_result(inner.socket)?)).await
     }
 
     /// Shuts down gracefully: everything queued is still delivered, then the association ends. Waits until it has. What
@@ -114,78 +151,98 @@ impl Association {
     /// # Errors
     /// [`Error::Ended`] when the association was lost before the shutdown was complete, [`Error::Stopped`].
     pub async fn shutdown(&self) -> Result<(), Error> {
-        unimplemented!()
+        self.start_shutdown();
+        match self.wait_end().await? {
+            EndReason::Graceful => Ok(()),
+            reason => Err(Error::Ended(reason)),
+        }
     }
 
     /// Begins the graceful shutdown without waiting for its end. Does nothing when it has begun or is over.
     pub fn start_shutdown(&self) {
-        unimplemented!()
+        self.shared().with(|state, now| {
+            let _ = state.sockets.shutdown_assoc(now, self.inner.socket, self.inner.assoc);
+        });
     }
 
     /// Ends the association with an ABORT that carries `reason` (cause 12); the peer learns it as
     /// [`LossReason::PeerAbort`](crate::LossReason::PeerAbort). Messages queued are lost.
     pub fn abort(&self, reason: impl Into<Bytes>) {
-        unimplemented!()
+        self.shared().with(|state, now| {
+            let _ = state.sockets.abort_assoc(now, self.inner.socket, self.inner.assoc, reason.into());
+        });
     }
 
     /// Waits until the association has ended, for whatever reason, and says why. `None` when the stack was stopped first.
     pub async fn ended(&self) -> Option<EndReason> {
-        unimplemented!()
+        self.wait_end().await.ok()
     }
 
     /// Why the association ended; `None` while it lives.
     pub fn end_reason(&self) -> Option<EndReason> {
-        unimplemented!()
+        self.shared().peek(|state| state.sockets.end_reason(self.inner.assoc).cloned())
     }
 
     /// State and figures (SCTP_STATUS); also after the end. `None` when the stack is gone.
     pub fn status(&self) -> Option<AssocStatus> {
-        unimplemented!()
+        self.shared().peek(|state| state.sockets.stack().status(self.inner.assoc))
     }
 
     /// All paths, with addresses, state, round-trip times and congestion windows (SCTP_GET_PEER_ADDR_INFO).
     pub fn paths(&self) -> Vec<PathStatus> {
-        unimplemented!()
+        self.shared().peek(|state| state.sockets.stack().paths(self.inner.assoc))
     }
 
     /// The primary path.
     pub fn primary_path(&self) -> Option<PathStatus> {
-        unimplemented!()
+        self.paths().into_iter().find(|path| path.primary)
     }
 
     /// Smoothed round-trip time of the primary path; `None` before the first measurement.
     pub fn srtt(&self) -> Option<Duration> {
-        unimplemented!()
+        self.primary_path()?.srtt
     }
 
     /// Counters.
     pub fn stats(&self) -> AssocStats {
-        unimplemented!()
+        self.shared().peek(|state| state.sockets.stack().assoc_stats(self.inner.assoc)).unwrap_or_default()
     }
 
     /// The addresses of the peer with their encapsulation, which holds the peer's UDP port. The primary comes first.
     pub fn peer_addrs(&self) -> Vec<PathAddr> {
-        unimplemented!()
+        let mut paths = self.paths();
+        paths.sort_by_key(|path| !path.primary);
+        paths.into_iter().map(|path| path.addr).collect()
     }
 
     /// SCTP port of the peer.
     pub fn peer_port(&self) -> u16 {
-        unimplemented!()
+        self.inner.peer_port
     }
 
     /// Own addresses: those that were announced to the peer, or else those that the paths use.
     pub fn local_addrs(&self) -> Vec<IpAddr> {
-        unimplemented!()
+        let announced = self.shared().peek(|state| state.sockets.stack().local_addrs(self.inner.assoc));
+        if !announced.is_empty() {
+            return announced;
+        }
+        let mut used = Vec::new();
+        for local in self.peer_addrs().into_iter().filter_map(|path| path.local) {
+            if !used.contains(&local) {
+                used.push(local);
+            }
+        }
+        used
     }
 
     /// Own SCTP port.
     pub fn local_port(&self) -> u16 {
-        unimplemented!()
+        self.inner.local_port
     }
 
     /// Own UDP port of the stack's encapsulating link; `None` when there is none.
     pub fn local_udp_port(&self) -> Option<u16> {
-        unimplemented!()
+        self.inner.handle.local_udp_port
     }
 
     /// Changes settings of the live association: timers, limits, buffers, heartbeat. Numbers of streams and MTUs stay.
@@ -193,7 +250,12 @@ impl Association {
     /// # Errors
     /// [`Error::Config`] when the result is not valid (nothing changes then), [`Error::NoAssociation`] after the end.
     pub fn configure(&self, change: impl FnOnce(&mut AssocConfig)) -> Result<(), Error> {
-        unimplemented!()
+        let Inner { socket, assoc, .. } = *self.inner;
+        // The caller's code runs without the lock.
+        let mut config = self.shared().with(|state, now| state.sockets.assoc_config(now, socket, assoc))?;
+        change(&mut config);
+        let config = self.inner.handle.limit(config);
+        Ok(self.shared().with(|state, now| state.sockets.set_assoc_config(now, socket, assoc, config))?)
     }
 
     /// Makes the path to `addr` the primary one.
@@ -201,7 +263,8 @@ impl Association {
     /// # Errors
     /// [`Error::NoAssociation`] when there is no such confirmed address.
     pub fn set_primary(&self, addr: IpAddr) -> Result<(), Error> {
-        unimplemented!()
+        let Inner { socket, assoc, .. } = *self.inner;
+        Ok(self.shared().with(|state, now| state.sockets.set_primary(now, socket, assoc, addr))?)
     }
 
     /// Sends a heartbeat to `addr` at once.
@@ -209,6 +272,72 @@ impl Association {
     /// # Errors
     /// [`Error::NoAssociation`] when there is no such address.
     pub fn request_heartbeat(&self, addr: IpAddr) -> Result<(), Error> {
-        unimplemented!()
+        let Inner { socket, assoc, .. } = *self.inner;
+        Ok(self.shared().with(|state, now| state.sockets.request_heartbeat(now, socket, assoc, addr))?)
+    }
+
+    async fn wait_end(&self) -> Result<EndReason, Error> {
+        let inner = &*self.inner;
+        self.wait(Interest::Life, |state, _| {
+            state.sockets.end_reason(inner.assoc).cloned().ok_or(Error::WouldBlock)
+        })
+        .await
+    }
+
+    async fn wait<R>(
+        &self,
+        interest: Interest,
+        op: impl FnMut(&mut State, Time) -> Result<R, Error> + Unpin,
+    ) -> Result<R, Error> {
+        self.shared().wait(self.inner.socket, interest, op).await
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.inner.handle.shared
+    }
+}
+
+impl Inner {
+    fn try_send(&self, state: &mut State, now: Time, message: Message) -> Result<(), Error> {
+        let sent = state.sockets.try_send(now, self.socket, Target::Only, message);
+        sent.map(drop).map_err(|why| self.send_error(state, why))
+    }
+
+    /// The socket tells a loss once; this API tells it every time.
+    fn send_error(&self, state: &State, why: SocketError) -> Error {
+        match (why, state.sockets.end_reason(self.assoc)) {
+            (SocketError::ShutDown, Some(reason)) => Error::Ended(reason.clone()),
+            (why, _) => why.into(),
+        }
+    }
+
+    fn try_recv(&self, state: &mut State, now: Time) -> Result<Option<Incoming>, Error> {
+        match state.sockets.try_recv(now, self.socket)? {
+            Some((_, incoming)) => Ok(Some(incoming)),
+            None => match state.sockets.end_reason(self.assoc) {
+                Some(reason) if !reason.is_graceful() => Err(Error::Ended(reason.clone())),
+                _ => Ok(None),
+            },
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.handle.shared.with(|state, now| {
+            let _ = state.sockets.abandon(now, self.socket);
+            Shared::forget_waiters(state, self.socket);
+        });
+    }
+}
+
+impl fmt::Debug for Association {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { handle: _, socket: _, assoc, local_port, peer_port } = &*self.inner;
+        f.debug_struct("Association")
+            .field("id", assoc)
+            .field("local_port", local_port)
+            .field("peer_port", peer_port)
+            .finish_non_exhaustive()
     }
 }

@@ -1,30 +1,40 @@
 //! A bound SCTP port.
 
+use std::fmt;
+use std::sync::Arc;
+
+use sctp_user_core::socket::SocketId;
 use sctp_user_core::{AssocConfig, Peer};
 
 use crate::association::Association;
 use crate::error::Error;
+use crate::shared::{Interest, Shared, State};
+use crate::stack::Handle;
 
 /// A bound SCTP port, from which associations are started and on which they are accepted, both at the same time if
 /// wanted.
 ///
 /// Dropping it gives the port up: it stops listening and aborts what was not accepted yet. Its associations live on, and
 /// the port is free again when the last of them is gone.
-#[derive(Debug)]
 pub struct Endpoint {
-    _private: (),
+    handle: Arc<Handle>,
+    socket: SocketId,
+    port: u16,
 }
 
-#[allow(unused_variables, clippy::unimplemented, clippy::unused_async)]
 impl Endpoint {
+    pub(crate) fn new(handle: Arc<Handle>, socket: SocketId, port: u16) -> Self {
+        Endpoint { handle, socket, port }
+    }
+
     /// The SCTP port.
     pub fn port(&self) -> u16 {
-        unimplemented!()
+        self.port
     }
 
     /// Own UDP port of the stack's encapsulating link; `None` when there is none.
     pub fn local_udp_port(&self) -> Option<u16> {
-        unimplemented!()
+        self.handle.local_udp_port
     }
 
     /// Accepts new associations, of which at most `backlog` wait for [`accept`](Self::accept); 0 stops listening.
@@ -32,7 +42,10 @@ impl Endpoint {
     /// # Errors
     /// [`Error::Stopped`].
     pub fn listen(&self, backlog: usize) -> Result<(), Error> {
-        unimplemented!()
+        self.handle.shared.with(|state, _| {
+            state.check_running()?;
+            Ok(state.sockets.listen(self.socket, backlog)?)
+        })
     }
 
     /// Waits for the next incoming association. Cancel-safe. Several tasks may wait at the same time.
@@ -40,7 +53,16 @@ impl Endpoint {
     /// # Errors
     /// [`Error::Stopped`], and [`Error::Invalid`] when the endpoint does not listen.
     pub async fn accept(&self) -> Result<Association, Error> {
-        unimplemented!()
+        let accept = |state: &mut State, now| {
+            state.check_running()?;
+            let socket = state.sockets.accept(now, self.socket)?;
+            let assoc = state.sockets.assocs_of(socket).first().copied().ok_or(Error::NoAssociation)?;
+            let peer_port = state.sockets.stack().status(assoc).map_or(0, |status| status.peer_port);
+            Ok((socket, assoc, peer_port))
+        };
+        let (socket, assoc, peer_port) =
+            self.handle.shared.wait(self.socket, Interest::Accept, accept).await?;
+        Ok(Association::new(Arc::clone(&self.handle), socket, assoc, self.port, peer_port))
     }
 
     /// Starts an association from this port and waits until it is up. Dropping the future aborts the attempt.
@@ -48,7 +70,9 @@ impl Endpoint {
     /// # Errors
     /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] when the peer refuses or does not answer.
     pub async fn connect(&self, peer: &Peer) -> Result<Association, Error> {
-        unimplemented!()
+        let association = self.start_connect(peer, None)?;
+        association.established().await?;
+        Ok(association)
     }
 
     /// As [`connect`](Self::connect), with settings for this association in place of those of the port.
@@ -56,7 +80,9 @@ impl Endpoint {
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
     pub async fn connect_with(&self, peer: &Peer, config: AssocConfig) -> Result<Association, Error> {
-        unimplemented!()
+        let association = self.start_connect(peer, Some(config))?;
+        association.established().await?;
+        Ok(association)
     }
 
     /// Starts an association without waiting: messages sent before it is up travel with the COOKIE ECHO. Wait with
@@ -65,7 +91,14 @@ impl Endpoint {
     /// # Errors
     /// [`Error::Connect`] when it cannot be started, [`Error::Config`].
     pub fn start_connect(&self, peer: &Peer, config: Option<AssocConfig>) -> Result<Association, Error> {
-        unimplemented!()
+        let config = config.map(|config| self.handle.limit(config));
+        let (socket, assoc) = self.handle.shared.with(|state, now| {
+            state.check_running()?;
+            let socket = state.sockets.connect_from(now, self.socket, peer, config)?;
+            let assoc = state.sockets.assocs_of(socket).first().copied().ok_or(Error::NoAssociation)?;
+            Ok::<_, Error>((socket, assoc))
+        })?;
+        Ok(Association::new(Arc::clone(&self.handle), socket, assoc, self.port, peer.port))
     }
 
     /// Changes the settings of future associations of this port.
@@ -73,6 +106,22 @@ impl Endpoint {
     /// # Errors
     /// [`Error::Config`], [`Error::Stopped`].
     pub fn set_config(&self, config: AssocConfig) -> Result<(), Error> {
-        unimplemented!()
+        let config = self.handle.limit(config);
+        self.handle.shared.with(|state, _| Ok(state.sockets.set_config(self.socket, config)?))
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.handle.shared.with(|state, now| {
+            let _ = state.sockets.abandon(now, self.socket);
+            Shared::forget_waiters(state, self.socket);
+        });
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("port", &self.port).finish_non_exhaustive()
     }
 }

@@ -54,11 +54,13 @@
 #![forbid(unsafe_code)]
 
 mod association;
+mod driver;
 mod endpoint;
 mod error;
 pub mod link;
 mod one_to_many;
 mod options;
+mod shared;
 mod stack;
 
 pub use association::Association;

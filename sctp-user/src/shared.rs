@@ -1,0 +1,346 @@
+//! What the driver and the handles share: the sockets behind one mutex, and who waits for what.
+//!
+//! No system call, no `.await` and no waker is called under the lock, so it is held for one batch at the most.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use sctp_user_core::Time;
+use sctp_user_core::socket::{SocketId, Sockets};
+use tokio::task::coop::cooperative;
+use tokio::time::Instant;
+
+use crate::error::Error;
+
+/// Sockets, waiters and the state of the driver.
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    start: Instant,
+}
+
+/// What the mutex guards.
+pub(crate) struct State {
+    pub(crate) sockets: Sockets,
+    pub(crate) phase: Phase,
+    pub(crate) driver: DriverWaker,
+    waiters: HashMap<SocketId, Waiters>,
+    stop_waiters: WaitList,
+    latest: Time,
+}
+
+/// Where a stack is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Running,
+    /// Everything is shutting down gracefully; no new associations.
+    Closing,
+    /// Everything is to be aborted, with this reason.
+    Aborting(Bytes),
+    /// The driver has ended.
+    Stopped,
+}
+
+/// How to wake the driver.
+#[derive(Default)]
+pub(crate) struct DriverWaker {
+    pub(crate) waker: Option<Waker>,
+    /// It sleeps and wants to know when there may be something to send.
+    pub(crate) parked: bool,
+}
+
+/// What a task waits for on a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Read,
+    Write,
+    Accept,
+    /// The outcome of connecting, or the end of the association.
+    Life,
+}
+
+#[derive(Default)]
+struct Waiters {
+    read: WaitList,
+    write: WaitList,
+    accept: WaitList,
+    life: WaitList,
+}
+
+impl Waiters {
+    fn list(&mut self, interest: Interest) -> &mut WaitList {
+        match interest {
+            Interest::Read => &mut self.read,
+            Interest::Write => &mut self.write,
+            Interest::Accept => &mut self.accept,
+            Interest::Life => &mut self.life,
+        }
+    }
+}
+
+/// Tasks that wait for the same thing. Few, so a plain list.
+#[derive(Default)]
+struct WaitList {
+    next_key: u64,
+    waiting: Vec<(u64, Waker)>,
+}
+
+impl WaitList {
+    /// Notes who is to be woken; `key` names an earlier note to be replaced.
+    fn register(&mut self, key: &mut Option<u64>, waker: &Waker) {
+        if let Some(key) = *key
+            && let Some((_, noted)) = self.waiting.iter_mut().find(|(k, _)| *k == key)
+        {
+            noted.clone_from(waker);
+            return;
+        }
+        *key = Some(self.next_key);
+        self.waiting.push((self.next_key, waker.clone()));
+        self.next_key += 1;
+    }
+
+    fn forget(&mut self, key: u64) {
+        self.waiting.retain(|(k, _)| *k != key);
+    }
+
+    fn drain(&mut self, wakers: &mut Vec<Waker>) {
+        wakers.extend(self.waiting.drain(..).map(|(_, waker)| waker));
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(sockets: Sockets) -> Self {
+        let state = State {
+            sockets,
+            phase: Phase::Running,
+            driver: DriverWaker::default(),
+            waiters: HashMap::new(),
+            stop_waiters: WaitList::default(),
+            latest: Time::ZERO,
+        };
+        Shared { state: Mutex::new(state), start: Instant::now() }
+    }
+
+    /// The time as the core counts it.
+    pub(crate) fn now(&self) -> Time {
+        Time::from_nanos(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// The point on tokio's clock for `time`.
+    pub(crate) fn instant(&self, time: Time) -> Instant {
+        self.start + std::time::Duration::from_nanos(time.as_nanos())
+    }
+
+    /// A panic under the lock can only come from the core; the handles go on with what it left.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.state.is_poisoned()
+    }
+
+    /// Looks at something without changing it.
+    pub(crate) fn peek<R>(&self, f: impl FnOnce(&State) -> R) -> R {
+        f(&self.lock())
+    }
+
+    /// Does something for the user, then wakes whom it concerns, and the driver if it sleeps.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State, Time) -> R) -> R {
+        self.with_if(|state, now| (f(state, now), true))
+    }
+
+    /// As [`with`](Self::with), but leaves the driver asleep when `f` says that it has changed nothing.
+    fn with_if<R>(&self, f: impl FnOnce(&mut State, Time) -> (R, bool)) -> R {
+        let now = self.now();
+        let mut wakers = Vec::new();
+        let mut state = self.lock();
+        let now = state.advance(now);
+        let (result, changed) = f(&mut state, now);
+        state.collect_ready(&mut wakers);
+        let driver = if changed { state.driver_if_parked() } else { None };
+        drop(state);
+        wakers.into_iter().chain(driver).for_each(Waker::wake);
+        result
+    }
+
+    /// Moves on to `phase` if that is later than the present one, and wakes the driver for it.
+    pub(crate) fn enter(&self, phase: Phase) {
+        let now = self.now();
+        let mut wakers = Vec::new();
+        let mut state = self.lock();
+        let now = state.advance(now);
+        let rank = |phase: &Phase| match phase {
+            Phase::Running => 0,
+            Phase::Closing => 1,
+            Phase::Aborting(_) => 2,
+            Phase::Stopped => 3,
+        };
+        if rank(&phase) > rank(&state.phase) {
+            if phase == Phase::Closing {
+                state.sockets.shutdown_all(now);
+            }
+            state.phase = phase;
+            if state.phase == Phase::Stopped {
+                state.collect_all(&mut wakers);
+            } else {
+                state.collect_accept(&mut wakers);
+            }
+        }
+        state.collect_ready(&mut wakers);
+        state.driver.parked = false;
+        wakers.extend(state.driver.waker.clone());
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Tries `op` until it does not answer [`Error::WouldBlock`], waiting in between. Once the stack has stopped, what
+    /// would have to wait fails.
+    pub(crate) async fn wait<R>(
+        &self,
+        socket: SocketId,
+        interest: Interest,
+        op: impl FnMut(&mut State, Time) -> Result<R, Error> + Unpin,
+    ) -> Result<R, Error> {
+        cooperative(Wait { shared: self, socket, interest, key: None, op }).await
+    }
+
+    /// Waits until the driver has ended.
+    pub(crate) async fn stopped(&self) {
+        Stopped { shared: self, key: None }.await;
+    }
+
+    /// Forgets who waits on a socket that is closed; nobody can wait any more, as waiting borrows the handle.
+    pub(crate) fn forget_waiters(state: &mut State, socket: SocketId) {
+        state.waiters.remove(&socket);
+    }
+}
+
+impl State {
+    /// Makes `now` never go back: it was read before the lock was taken, and another thread may have been faster.
+    pub(crate) fn advance(&mut self, now: Time) -> Time {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+
+    /// Fails once the stack takes no new ports and associations any more.
+    pub(crate) fn check_running(&self) -> Result<(), Error> {
+        if self.phase == Phase::Running { Ok(()) } else { Err(Error::Stopped) }
+    }
+
+    /// Collects the wakers of those for whom something has become possible.
+    pub(crate) fn collect_ready(&mut self, wakers: &mut Vec<Waker>) {
+        while let Some(ready) = self.sockets.poll_ready() {
+            let Some(waiters) = self.waiters.get_mut(&ready.socket) else { continue };
+            if ready.readable {
+                waiters.read.drain(wakers);
+            }
+            if ready.writable {
+                waiters.write.drain(wakers);
+            }
+            if ready.acceptable {
+                waiters.accept.drain(wakers);
+            }
+            if ready.connected || ready.ended {
+                waiters.life.drain(wakers);
+            }
+        }
+    }
+
+    /// Those who wait to accept, when nothing can be accepted any more.
+    fn collect_accept(&mut self, wakers: &mut Vec<Waker>) {
+        self.waiters.values_mut().for_each(|w| w.accept.drain(wakers));
+    }
+
+    fn collect_all(&mut self, wakers: &mut Vec<Waker>) {
+        for waiters in self.waiters.values_mut() {
+            for interest in [Interest::Read, Interest::Write, Interest::Accept, Interest::Life] {
+                waiters.list(interest).drain(wakers);
+            }
+        }
+        self.stop_waiters.drain(wakers);
+    }
+
+    fn driver_if_parked(&mut self) -> Option<Waker> {
+        if std::mem::take(&mut self.driver.parked) { self.driver.waker.clone() } else { None }
+    }
+}
+
+/// Waits on a socket. Dropping it takes its waker out of the list.
+struct Wait<'a, F> {
+    shared: &'a Shared,
+    socket: SocketId,
+    interest: Interest,
+    key: Option<u64>,
+    op: F,
+}
+
+impl<R, F: FnMut(&mut State, Time) -> Result<R, Error> + Unpin> Future for Wait<'_, F> {
+    type Output = Result<R, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let blocked = this.shared.with_if(|state, now| match (this.op)(state, now) {
+            Err(Error::WouldBlock) if state.phase == Phase::Stopped => {
+                (Poll::Ready(Err(Error::Stopped)), false)
+            }
+            Err(Error::WouldBlock) => {
+                let waiters = state.waiters.entry(this.socket).or_default();
+                waiters.list(this.interest).register(&mut this.key, cx.waker());
+                (Poll::Pending, false)
+            }
+            result => (Poll::Ready(result), true),
+        });
+        if blocked.is_ready() {
+            this.leave();
+        }
+        blocked
+    }
+}
+
+impl<F> Wait<'_, F> {
+    fn leave(&mut self) {
+        if let Some(key) = self.key.take()
+            && let Some(waiters) = self.shared.lock().waiters.get_mut(&self.socket)
+        {
+            waiters.list(self.interest).forget(key);
+        }
+    }
+}
+
+impl<F> Drop for Wait<'_, F> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Waits for the end of the driver.
+struct Stopped<'a> {
+    shared: &'a Shared,
+    key: Option<u64>,
+}
+
+impl Future for Stopped<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let mut state = this.shared.lock();
+        if state.phase == Phase::Stopped {
+            return Poll::Ready(());
+        }
+        state.stop_waiters.register(&mut this.key, cx.waker());
+        Poll::Pending
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.shared.lock().stop_waiters.forget(key);
+        }
+    }
+}
