@@ -70,23 +70,47 @@ impl Program {
         }
     }
 
+    /// As [`wait_for`](Self::wait_for), for a line on standard error.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn wait_for_complaint<T>(&mut self, what: &str, mut wanted: impl FnMut(&str) -> Option<T>) -> T {
+        let found = self.wait_line(PATIENCE, |line| match line {
+            Line::Err(text) => wanted(text),
+            Line::Out(_) => None,
+        });
+        match found {
+            Some(found) => found,
+            None => panic!("{} did not show {what}; it said:\n{}", self.name, self.seen.join("\n")),
+        }
+    }
+
     /// As [`wait_for`](Self::wait_for), for at most `limit`; `None` when no such line came.
     pub fn wait_at_most<T>(
         &mut self,
         limit: Duration,
         mut wanted: impl FnMut(&str) -> Option<T>,
     ) -> Option<T> {
+        self.wait_line(limit, |line| match line {
+            Line::Out(text) => wanted(text),
+            Line::Err(_) => None,
+        })
+    }
+
+    fn wait_line<T>(&mut self, limit: Duration, mut wanted: impl FnMut(&Line) -> Option<T>) -> Option<T> {
         let end = Instant::now() + limit;
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(Line::Out(text)) => {
-                    let found = wanted(&text);
-                    self.seen.push(text);
+                Ok(line) => {
+                    let found = wanted(&line);
+                    self.seen.push(match line {
+                        Line::Out(text) => text,
+                        Line::Err(text) => format!("(stderr) {text}"),
+                    });
                     if found.is_some() {
                         return found;
                     }
                 }
-                Ok(Line::Err(text)) => self.seen.push(format!("(stderr) {text}")),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             }
         }

@@ -62,7 +62,6 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     client.tell(&ClientEvent::Finished { sent: client.pings.sent(), answered: client.pings.answered() });
     // What can fail now is not worth a word: everything was answered, or will not be.
     let _ = tokio::time::timeout(CLOSE_LIMIT, client.session.close()).await;
-    drop(user);
     let _ = tokio::time::timeout(CLOSE_LIMIT, stack.shutdown()).await;
     match missing {
         0 => Ok(ExitCode::SUCCESS),

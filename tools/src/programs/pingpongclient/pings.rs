@@ -55,11 +55,6 @@ impl Pings {
         }
     }
 
-    /// When the longest unanswered Ping was sent last.
-    pub(crate) fn oldest(&self) -> Option<Duration> {
-        self.open.values().min().copied()
-    }
-
     /// Unanswered Pings.
     pub(crate) fn open(&self) -> usize {
         self.open.len()
@@ -100,9 +95,7 @@ mod tests {
             pings.next(MS);
         }
         pings.pong(2, 2 * MS);
-        assert_eq!(pings.oldest(), Some(MS));
         assert_eq!(pings.again(10 * MS), [1, 3, 4]);
-        assert_eq!(pings.oldest(), Some(10 * MS));
         assert_eq!(pings.pong(3, 11 * MS), Verdict::First(MS));
     }
 

@@ -73,7 +73,6 @@ async fn converse(options: Options) -> anyhow::Result<ExitCode> {
         }
     }
     let _ = tokio::time::timeout(CLOSE_LIMIT, terminal.session.close()).await;
-    drop(user);
     let _ = tokio::time::timeout(CLOSE_LIMIT, stack.shutdown()).await;
     Ok(ExitCode::SUCCESS)
 }

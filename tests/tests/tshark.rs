@@ -1,0 +1,77 @@
+//! The demo's traffic in the eyes of an independent dissector.
+
+use std::process::Command;
+use std::time::Duration;
+
+use rsp_tools::cli::ReadyLine;
+use workspace_tests::gate::{self, Need};
+use workspace_tests::process::{PATIENCE, Program};
+
+#[test]
+fn tshark_finds_no_fault_with_the_demo() {
+    if !gate::all_or_skip(&[Need::Linux, Need::Root, Need::Program("tshark"), Need::Program("dumpcap")]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("demo.pcapng");
+    let mut capture = Command::new(gate::find("dumpcap").unwrap());
+    capture.args(["-i", "lo", "-f", "udp or icmp", "-B", "64", "-w"]).arg(&file);
+    let mut capture = Program::start("dumpcap", &mut capture);
+    capture.wait_for_complaint("that it captures", |line| line.contains("File:").then_some(()));
+
+    let mut demo =
+        Program::start("rspdemo", Command::new(env!("CARGO_BIN_EXE_programs")).args(["rspdemo", "--plain"]));
+    let ready = demo.wait_for("the ready line", ReadyLine::parse);
+    let ended = demo.ended(Duration::from_secs(25));
+    assert!(ended.status.success(), "{}", ended.text());
+    capture.signal("INT");
+    capture.ended(PATIENCE);
+
+    let ports: Vec<u16> = ready.get("udp").unwrap().split(',').map(|port| port.parse().unwrap()).collect();
+    assert_eq!(ports.len(), 5, "the ports of all five processes");
+    let capture = Capture { file, ports };
+
+    let all = capture.count("sctp");
+    assert!(all > 500, "only {all} SCTP packets were captured");
+    // All good, not merely none bad: that shows the checksums were looked at.
+    assert_eq!(capture.count("sctp.checksum.status == 1"), all, "packets with a good CRC32c");
+    for fault in ["sctp.checksum.status == 0", "_ws.malformed", "_ws.expert.severity == error"] {
+        assert_eq!(capture.list(fault), Vec::<String>::new(), "{fault}");
+    }
+    // Registration, its answer, handle resolution, its answer, unreachable report, cookie, cookie echo.
+    for kind in [1, 3, 5, 6, 9, 11, 12] {
+        let filter = format!("asap.message_type == {kind}");
+        assert!(capture.count(&filter) > 0, "no packet with {filter}");
+    }
+    for kind in [1, 2] {
+        let filter = format!("pingpongprotocol.message_type == {kind}");
+        assert!(capture.count(&filter) > 100, "hardly a packet with {filter}");
+    }
+    // Pong and cookie share a packet.
+    assert!(capture.count("pingpongprotocol.message_type == 2 && asap.message_type == 11") > 100);
+}
+
+struct Capture {
+    file: std::path::PathBuf,
+    ports: Vec<u16>,
+}
+
+impl Capture {
+    fn count(&self, filter: &str) -> usize {
+        self.list(filter).len()
+    }
+
+    /// One line for each packet of the demo that `filter` shows. ICMP messages quote only the head of a packet and are left out.
+    fn list(&self, filter: &str) -> Vec<String> {
+        let mut tshark = Command::new(gate::find("tshark").unwrap());
+        tshark.arg("-r").arg(&self.file).args(["-o", "sctp.checksum:CRC 32c"]);
+        for port in &self.ports {
+            tshark.args(["-d", &format!("udp.port=={port},sctp")]);
+        }
+        let ports: Vec<String> = self.ports.iter().map(|port| format!("udp.port == {port}")).collect();
+        tshark.args(["-Y", &format!("({filter}) && !icmp && ({})", ports.join(" || "))]);
+        let output = tshark.output().unwrap();
+        assert!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+}
