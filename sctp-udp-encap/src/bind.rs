@@ -1,0 +1,158 @@
+//! Opening the sockets of a link under one port number.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::{Port, UdpEncapConfig, WELL_KNOWN_PORT};
+
+/// Why a link could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UdpBindError {
+    /// Another process has port 9899.
+    #[error(
+        "udp port {WELL_KNOWN_PORT} of {addr}, the well-known one for SCTP, is in use by another process: \
+         only one SCTP stack of a host can have it, so stop that process or take another port"
+    )]
+    WellKnownPortInUse {
+        /// The address it was wanted for.
+        addr: IpAddr,
+    },
+    /// Another process has the port.
+    #[error(
+        "udp port {port} of {addr} is in use by another process: take another port, or 0 for any free one"
+    )]
+    PortInUse {
+        /// The address it was wanted for.
+        addr: IpAddr,
+        /// The port.
+        port: u16,
+    },
+    /// No port was free on all addresses at once.
+    #[error("found no udp port that is free on all of the addresses {addrs:?}")]
+    NoFreePort {
+        /// The addresses it was wanted for.
+        addrs: Vec<IpAddr>,
+    },
+    /// [`Port::Fixed`] with 0.
+    #[error("0 is no udp port to be bound: name a port from 1 to 65535, or choose any free one")]
+    PortZero,
+    /// The configuration lists no address.
+    #[error("no address to bind: give at least one, such as 0.0.0.0 or ::")]
+    NoAddress,
+    /// An address stands twice in the list, or beside the wildcard of its family.
+    #[error("address {addr} is listed twice, or beside the wildcard address that includes it")]
+    Overlap {
+        /// The address.
+        addr: IpAddr,
+    },
+    /// The host has no such address.
+    #[error("{addr} is no address of this host")]
+    NotLocal {
+        /// The address.
+        addr: IpAddr,
+    },
+    /// Called from outside a tokio runtime.
+    #[error("a udp link can only be made inside a tokio runtime")]
+    NoRuntime,
+    /// The system refused for another reason.
+    #[error("cannot open a udp socket on {addr}: {source}")]
+    Socket {
+        /// Address and port wanted.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Opens and binds one socket per configured address, all with the same port.
+pub(crate) fn open(config: &UdpEncapConfig) -> Result<(Vec<(IpAddr, Socket)>, u16), UdpBindError> {
+    if config.addrs.is_empty() {
+        return Err(UdpBindError::NoAddress);
+    }
+    reject_overlap(&config.addrs)?;
+    match config.port {
+        Port::Fixed(0) => Err(UdpBindError::PortZero),
+        Port::Fixed(port) => open_all(config, port),
+        Port::WellKnown => open_all(config, WELL_KNOWN_PORT).map_err(|error| match error {
+            UdpBindError::PortInUse { addr, .. } => UdpBindError::WellKnownPortInUse { addr },
+            other => other,
+        }),
+        Port::Any => {
+            for _ in 0..FREE_PORT_TRIES {
+                match open_all(config, 0) {
+                    // Free on the first address but taken on another one.
+                    Err(UdpBindError::PortInUse { .. }) => {}
+                    other => return other,
+                }
+            }
+            Err(UdpBindError::NoFreePort { addrs: config.addrs.clone() })
+        }
+    }
+}
+
+fn open_all(config: &UdpEncapConfig, mut port: u16) -> Result<(Vec<(IpAddr, Socket)>, u16), UdpBindError> {
+    let has_v4 = config.addrs.iter().any(IpAddr::is_ipv4);
+    let mut sockets = Vec::new();
+    for &addr in &config.addrs {
+        match open_one(config, SocketAddr::new(addr, port)) {
+            Ok((socket, bound)) => {
+                port = bound;
+                sockets.push((addr, socket));
+            }
+            Err(UdpBindError::NotLocal { .. }) if has_v4 && addr.is_ipv6() && addr.is_unspecified() => {
+                tracing::debug!("no IPv6 on this host, going on with IPv4 alone");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((sockets, port))
+}
+
+fn open_one(config: &UdpEncapConfig, addr: SocketAddr) -> Result<(Socket, u16), UdpBindError> {
+    let classify = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => UdpBindError::PortInUse { addr: addr.ip(), port: addr.port() },
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported => {
+            UdpBindError::NotLocal { addr: addr.ip() }
+        }
+        _ => UdpBindError::Socket { addr, source },
+    };
+    let socket =
+        Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP)).map_err(|source| {
+            // Families that were compiled out of the kernel give EAFNOSUPPORT, which has no kind of its own.
+            if addr.is_ipv6() { UdpBindError::NotLocal { addr: addr.ip() } } else { classify(source) }
+        })?;
+    socket.set_nonblocking(true).map_err(classify)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true).map_err(classify)?;
+    }
+    // As much as the system grants; a small buffer costs throughput, not correctness.
+    let _ = socket.set_recv_buffer_size(config.recv_buffer);
+    let _ = socket.set_send_buffer_size(config.send_buffer);
+    let mut wanted = addr;
+    if let SocketAddr::V6(v6) = &mut wanted
+        && v6.ip().is_unicast_link_local()
+    {
+        v6.set_scope_id(config.ipv6_scope_id);
+    }
+    socket.bind(&wanted.into()).map_err(classify)?;
+    let bound = socket.local_addr().map_err(classify)?.as_socket().map_or(0, |bound| bound.port());
+    Ok((socket, bound))
+}
+
+fn reject_overlap(addrs: &[IpAddr]) -> Result<(), UdpBindError> {
+    for (index, &addr) in addrs.iter().enumerate() {
+        let others = addrs.iter().enumerate().filter(|(other, _)| *other != index);
+        for (_, other) in others {
+            if *other == addr || (other.is_unspecified() && other.is_ipv4() == addr.is_ipv4()) {
+                return Err(UdpBindError::Overlap { addr });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A free port of one address is nearly always free on the others too.
+const FREE_PORT_TRIES: usize = 64;

@@ -1,0 +1,406 @@
+//! One UDP socket: receiving and sending batches, and what to do when a call fails.
+
+use std::future::Future;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
+use sctp_user::link::{IcmpError, RecvBatch, RecvDatagram};
+use sctp_user_core::{Ecn, Encap, PathAddr};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::time::Sleep;
+
+use crate::icmp::{self, ErrorReady, PendingErrors};
+
+/// A bound socket of a link.
+pub(crate) struct EncapSocket {
+    /// The address it is bound to, perhaps the unspecified one.
+    addr: IpAddr,
+    io: Arc<UdpSocket>,
+    state: UdpSocketState,
+    error_ready: ErrorReady,
+    /// Set while write readiness cannot be trusted, see [`Self::poll_send_once`].
+    backoff: Option<Pin<Box<Sleep>>>,
+    /// Bytes of the current transmit that are sent already, with what identifies that transmit.
+    progress: Option<(Outgoing, usize)>,
+}
+
+/// Packets for one destination, as [`EncapSocket::poll_send`] takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outgoing {
+    pub(crate) destination: SocketAddr,
+    /// Source address, if it is not up to the system.
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) ecn: Option<EcnCodepoint>,
+    /// Length of all packets together.
+    pub(crate) len: usize,
+    /// Size of all packets but the last, for several packets.
+    pub(crate) segment_size: Option<usize>,
+    pub(crate) may_fragment: bool,
+}
+
+/// A send that failed for good.
+#[derive(Debug)]
+pub(crate) struct SendFailure {
+    pub(crate) error: io::Error,
+    /// MTU of the interface, when the system says that a packet exceeds it.
+    pub(crate) local_mtu: Option<u16>,
+}
+
+impl From<io::Error> for SendFailure {
+    fn from(error: io::Error) -> Self {
+        SendFailure { error, local_mtu: None }
+    }
+}
+
+impl EncapSocket {
+    /// Takes over a bound socket. Must be called inside a tokio runtime.
+    pub(crate) fn new(addr: IpAddr, socket: socket2::Socket) -> io::Result<Self> {
+        let io = Arc::new(UdpSocket::from_std(socket.into())?);
+        let state = new_state(&io)?;
+        Ok(EncapSocket { addr, state, error_ready: icmp::wait(&io), io, backoff: None, progress: None })
+    }
+
+    pub(crate) fn addr(&self) -> IpAddr {
+        self.addr
+    }
+
+    /// How many packets one send call can hold.
+    pub(crate) fn max_segments(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    /// Receives what one system call gives and appends it to `batch`; `Pending` when there is nothing.
+    pub(crate) fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+        batch: &mut RecvBatch,
+    ) -> Poll<io::Result<()>> {
+        self.poll_errors(cx, &mut batch.errors);
+        for _ in 0..MAX_CONSECUTIVE_FAILURES {
+            ready!(self.io.poll_recv_ready(cx))?;
+            let mut metas = [RecvMeta::default(); RECV_BUFFERS];
+            let mut parts = scratch.chunks_mut(RECV_BUFFER_SIZE);
+            let mut buffers: [IoSliceMut<'_>; RECV_BUFFERS] =
+                std::array::from_fn(|_| IoSliceMut::new(parts.next().unwrap_or_default()));
+            let received = self
+                .io
+                .try_io(Interest::READABLE, || self.state.recv((&*self.io).into(), &mut buffers, &mut metas));
+            match received {
+                Ok(count) => {
+                    let filled = buffers.iter().zip(&metas).take(count);
+                    append(self.addr, filled.map(|(buffer, meta)| (&**buffer, meta)), &mut batch.datagrams);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // An ICMP error makes one receive call fail; what arrived is still there.
+                Err(error) => {
+                    tracing::trace!(%error, "receive call failed");
+                    icmp::drain(&self.io, |error| batch.errors.push(error));
+                }
+            }
+        }
+        // So many failures in a row come from a flood of ICMP errors; let others run and go on later.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Reads the error queue if the system says that there is something in it.
+    fn poll_errors(&mut self, cx: &mut Context<'_>, errors: &mut Vec<IcmpError>) {
+        while self.error_ready.as_mut().poll(cx).is_ready() {
+            icmp::on_ready(&self.io, |error| errors.push(error));
+            self.error_ready = icmp::wait(&self.io);
+            if errors.len() >= MAX_ERRORS_PER_POLL {
+                cx.waker().wake_by_ref();
+                break;
+            }
+        }
+    }
+
+    /// Sends `bytes` as `out` describes them. After `Pending` it goes on where it stopped, provided that the next call
+    /// is for the same packets.
+    pub(crate) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &Outgoing,
+        bytes: &[u8],
+        errors: &mut PendingErrors,
+    ) -> Poll<Result<(), SendFailure>> {
+        let mut done = match self.progress.take() {
+            Some((unfinished, done)) if unfinished == *out => done,
+            _ => 0,
+        };
+        let segment_size = out.segment_size.filter(|size| *size < bytes.len() && *size > 0);
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            let batched = segment_size.is_some_and(|size| size < rest.len()) && self.max_segments() > 1;
+            let take = match segment_size {
+                Some(size) => (size * segments_per_call(size, self.max_segments())).min(rest.len()),
+                None => rest.len(),
+            };
+            let transmit = quinn_udp::Transmit {
+                destination: out.destination,
+                ecn: out.ecn,
+                contents: rest.get(..take).unwrap_or(rest),
+                segment_size: segment_size.filter(|size| *size < take),
+                src_ip: out.source,
+            };
+            match self.poll_send_once(cx, &transmit, out.may_fragment, errors) {
+                Poll::Pending => {
+                    self.progress = Some((*out, done));
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(())) => done += take,
+                Poll::Ready(Err(failure)) => {
+                    if let Some(source) = self.lost_source(out, &failure.error) {
+                        self.forget_failures();
+                        let message = format!("the source address {source} is no address of this host");
+                        return Poll::Ready(Err(
+                            io::Error::new(io::ErrorKind::AddrNotAvailable, message).into()
+                        ));
+                    }
+                    // The kernel or the network card refuses segmentation: from now on packet by packet.
+                    if batched && self.max_segments() == 1 {
+                        continue;
+                    }
+                    return Poll::Ready(Err(failure));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// One send call, repeated when it failed for reasons that have nothing to do with this packet.
+    fn poll_send_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        transmit: &quinn_udp::Transmit<'_>,
+        may_fragment: bool,
+        errors: &mut PendingErrors,
+    ) -> Poll<Result<(), SendFailure>> {
+        let mut blocked = false;
+        let mut failures = 0;
+        loop {
+            if let Some(sleep) = &mut self.backoff {
+                ready!(sleep.as_mut().poll(cx));
+                self.backoff = None;
+            }
+            ready!(self.io.poll_send_ready(cx))?;
+            let send = || self.state.try_send((&*self.io).into(), transmit);
+            let sent = self.io.try_io(Interest::WRITABLE, || {
+                if may_fragment && !self.state.may_fragment() {
+                    crate::fragment::allowed(&self.io, transmit.destination.is_ipv6(), send)
+                } else {
+                    send()
+                }
+            });
+            let error = match sent {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Once a socket has seen an ICMP error, the runtime takes its write half for closed and reports it
+                    // ready for ever. Then only time tells when there is room again.
+                    if blocked {
+                        self.backoff = Some(Box::pin(tokio::time::sleep(FULL_BUFFER_DELAY)));
+                    }
+                    blocked = true;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let drained = icmp::drain(&self.io, |error| errors.push(error));
+            if drained.local_mtu.is_some() {
+                return Poll::Ready(Err(SendFailure { error, local_mtu: drained.local_mtu }));
+            }
+            // ICMP errors about earlier packets, perhaps for other peers, make a later send call fail before it sends
+            // anything (each at most one).
+            failures += 1;
+            let too_big = quinn_udp::is_msg_size_err(&error);
+            let pending_error = failures == 1 || (drained.from_network > 0 && !too_big);
+            if !pending_error || failures >= MAX_CONSECUTIVE_FAILURES {
+                return Poll::Ready(Err(error.into()));
+            }
+            tracing::trace!(%error, "send call failed, trying again");
+        }
+    }
+
+    /// The wanted source address, if that is what made a call fail. The system's own words for it differ: IPv6 calls
+    /// the argument invalid, IPv4 finds no route.
+    fn lost_source(&self, out: &Outgoing, error: &io::Error) -> Option<IpAddr> {
+        let source = out.source.filter(|_| is_invalid_argument(error) || is_unreachable(error))?;
+        let probe = std::net::UdpSocket::bind(SocketAddr::new(source, 0));
+        probe.is_err().then_some(source)
+    }
+
+    /// The send code takes "invalid argument" for a kernel that lacks segmentation and ECN and stops using them.
+    /// Where the argument was at fault, start afresh.
+    fn forget_failures(&mut self) {
+        if let Ok(state) = new_state(&self.io) {
+            self.state = state;
+        }
+    }
+}
+
+fn new_state(io: &Arc<UdpSocket>) -> io::Result<UdpSocketState> {
+    let state = UdpSocketState::new((&**io).into())?;
+    state.enable_transport_errors((&**io).into())?;
+    Ok(state)
+}
+
+/// Copies received buffers into one allocation and cuts it into datagrams.
+fn append<'a>(
+    bound: IpAddr,
+    received: impl Iterator<Item = (&'a [u8], &'a RecvMeta)> + Clone,
+    datagrams: &mut Vec<RecvDatagram>,
+) {
+    let bytes_of = |(buffer, meta): (&'a [u8], &'a RecvMeta)| buffer.get(..meta.len).unwrap_or(buffer);
+    let mut all = BytesMut::with_capacity(received.clone().map(|part| bytes_of(part).len()).sum());
+    for part in received.clone() {
+        all.extend_from_slice(bytes_of(part));
+    }
+    let mut all = all.freeze();
+    for part in received {
+        let mut buffer = all.split_to(bytes_of(part).len());
+        let meta = part.1;
+        let Some(from) = path(bound, meta) else { continue };
+        let ecn = meta.ecn.map(from_codepoint);
+        while !buffer.is_empty() {
+            // A stride of 0 would mean an endless row of empty datagrams.
+            let stride = if meta.stride == 0 { buffer.len() } else { meta.stride.min(buffer.len()) };
+            datagrams.push(RecvDatagram { from, ecn, bytes: buffer.split_to(stride) });
+        }
+    }
+}
+
+/// The path of a received datagram; `None` for those that SCTP cannot answer.
+fn path(bound: IpAddr, meta: &RecvMeta) -> Option<PathAddr> {
+    let local = meta.dst_ip.or((!bound.is_unspecified()).then_some(bound));
+    let group = match local {
+        Some(IpAddr::V4(v4)) => v4.is_multicast() || v4.is_broadcast(),
+        Some(IpAddr::V6(v6)) => v6.is_multicast(),
+        None => false,
+    };
+    let remote_port = meta.addr.port();
+    (remote_port != 0 && !group).then_some(PathAddr {
+        local,
+        remote: meta.addr.ip(),
+        encap: Encap::Udp { remote_port },
+    })
+}
+
+/// How many packets of `size` bytes one call may send, at least 1: together they must fit one UDP datagram.
+fn segments_per_call(size: usize, max_segments: usize) -> usize {
+    (MAX_UDP_PAYLOAD / size.max(1)).min(max_segments).max(1)
+}
+
+fn is_invalid_argument(error: &io::Error) -> bool {
+    // EINVAL, and EIO as some network cards say it.
+    error.kind() == io::ErrorKind::InvalidInput || error.raw_os_error() == Some(5)
+}
+
+/// True for the errors that say there is no way to the destination.
+pub(crate) fn is_unreachable(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)
+}
+
+fn from_codepoint(codepoint: EcnCodepoint) -> Ecn {
+    match codepoint {
+        EcnCodepoint::Ect0 => Ecn::Ect0,
+        EcnCodepoint::Ect1 => Ecn::Ect1,
+        EcnCodepoint::Ce => Ecn::Ce,
+    }
+}
+
+/// The code point to send for `ecn`.
+pub(crate) fn to_codepoint(ecn: Ecn) -> EcnCodepoint {
+    match ecn {
+        Ecn::Ect0 => EcnCodepoint::Ect0,
+        Ecn::Ect1 => EcnCodepoint::Ect1,
+        Ecn::Ce => EcnCodepoint::Ce,
+    }
+}
+
+/// Buffers of one receive call. With receive offload each takes up to 64 datagrams, so few are enough.
+const RECV_BUFFERS: usize = if quinn_udp::BATCH_SIZE < 4 { quinn_udp::BATCH_SIZE } else { 4 };
+/// The largest UDP datagram, and the largest row of them that receive offload makes.
+const RECV_BUFFER_SIZE: usize = 65535;
+/// Size of the scratch memory that [`EncapSocket::poll_recv`] needs.
+pub(crate) const SCRATCH_SIZE: usize = RECV_BUFFERS * RECV_BUFFER_SIZE;
+/// 65535 bytes less the IPv4 and UDP headers, which bounds a batch as well.
+const MAX_UDP_PAYLOAD: usize = 65507;
+/// Calls that may fail in a row because of errors that are pending on a socket.
+const MAX_CONSECUTIVE_FAILURES: u32 = 16;
+const MAX_ERRORS_PER_POLL: usize = 1024;
+/// How long to wait for room in a send buffer when the system will not say.
+const FULL_BUFFER_DELAY: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(addr: &str, len: usize, stride: usize) -> RecvMeta {
+        let mut meta = RecvMeta::default();
+        meta.addr = addr.parse().unwrap();
+        meta.len = len;
+        meta.stride = stride;
+        meta.dst_ip = Some("127.0.0.1".parse().unwrap());
+        meta
+    }
+
+    fn split(received: &[(&[u8], RecvMeta)]) -> Vec<RecvDatagram> {
+        let mut datagrams = Vec::new();
+        append(
+            "0.0.0.0".parse().unwrap(),
+            received.iter().map(|(bytes, meta)| (*bytes, meta)),
+            &mut datagrams,
+        );
+        datagrams
+    }
+
+    #[test]
+    fn offloaded_row_with_a_short_last_datagram() {
+        let got =
+            split(&[(b"aaabbbcc????", meta("127.0.0.1:7", 8, 3)), (b"d???", meta("127.0.0.2:8", 1, 1))]);
+        let bytes: Vec<&[u8]> = got.iter().map(|d| &d.bytes[..]).collect();
+        assert_eq!(bytes, [b"aaa".as_slice(), b"bbb", b"cc", b"d"]);
+        assert_eq!(got[3].from.remote, "127.0.0.2".parse::<IpAddr>().unwrap());
+        assert_eq!(got[3].from.encap, Encap::Udp { remote_port: 8 });
+    }
+
+    #[test]
+    fn one_allocation_for_the_batch() {
+        let got = split(&[(b"aaabbb", meta("127.0.0.1:7", 6, 3)), (b"cc", meta("127.0.0.1:7", 2, 2))]);
+        let start = got[0].bytes.as_ptr() as usize;
+        assert_eq!(got[1].bytes.as_ptr() as usize, start + 3);
+        assert_eq!(got[2].bytes.as_ptr() as usize, start + 6);
+    }
+
+    #[test]
+    fn useless_datagrams_are_dropped() {
+        assert_eq!(split(&[(b"", meta("127.0.0.1:7", 0, 0))]), []);
+        assert_eq!(split(&[(b"x", meta("127.0.0.1:0", 1, 1))]), []);
+        let mut multicast = meta("127.0.0.1:7", 1, 1);
+        multicast.dst_ip = Some("224.0.0.1".parse().unwrap());
+        assert_eq!(split(&[(b"x", multicast)]), []);
+    }
+
+    #[test]
+    fn odd_lengths_from_the_system_do_not_panic() {
+        assert_eq!(split(&[(b"abc", meta("127.0.0.1:7", 9, 0))])[0].bytes, b"abc"[..]);
+        assert_eq!(split(&[(b"abc", meta("127.0.0.1:7", 2, 9))])[0].bytes, b"ab"[..]);
+    }
+
+    #[test]
+    fn a_batch_fits_one_udp_datagram() {
+        assert_eq!(segments_per_call(1472, 64), 44);
+        assert_eq!(segments_per_call(1472, 10), 10);
+        assert_eq!(segments_per_call(60000, 64), 1);
+        assert_eq!(segments_per_call(70000, 64), 1);
+        assert_eq!(segments_per_call(100, 64), 64);
+    }
+}

@@ -1,0 +1,60 @@
+//! Links on loopback, and awaiting their poll methods.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
+use sctp_user::link::{IcmpError, Link, RecvBatch, RecvDatagram};
+use sctp_user_core::{Encap, PathAddr, Transmit};
+
+pub fn ip(addr: &str) -> IpAddr {
+    addr.parse().unwrap()
+}
+
+/// A link on a free port of these addresses.
+pub fn link(addrs: &[&str]) -> UdpEncapLink {
+    UdpEncapLink::bind(&UdpEncapConfig::with_addrs(addrs.iter().map(|a| ip(a)), Port::Any)).unwrap()
+}
+
+pub fn path(local: Option<&str>, remote: &str, remote_port: u16) -> PathAddr {
+    PathAddr { local: local.map(ip), remote: ip(remote), encap: Encap::Udp { remote_port } }
+}
+
+pub fn single(path: PathAddr, len: usize) -> Transmit {
+    Transmit { path, ecn: None, len, segment_size: None, may_fragment: false }
+}
+
+pub async fn send(link: &mut UdpEncapLink, transmit: &Transmit, bytes: &[u8]) -> io::Result<()> {
+    within(poll_fn(|cx| link.poll_send(cx, transmit, bytes))).await
+}
+
+/// Receives until there are `count` datagrams, collecting errors on the way.
+pub async fn recv(link: &mut UdpEncapLink, count: usize) -> (Vec<RecvDatagram>, Vec<IcmpError>) {
+    let mut batch = RecvBatch::new();
+    while batch.datagrams.len() < count {
+        within(poll_fn(|cx| link.poll_recv(cx, &mut batch))).await.unwrap();
+    }
+    (batch.datagrams, batch.errors)
+}
+
+/// Receives until there is an error.
+pub async fn recv_error(link: &mut UdpEncapLink) -> IcmpError {
+    let mut batch = RecvBatch::new();
+    while batch.errors.is_empty() {
+        within(poll_fn(|cx| link.poll_recv(cx, &mut batch))).await.unwrap();
+    }
+    batch.errors.remove(0)
+}
+
+/// A test that hangs is a test that fails.
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(5), future).await.expect("nothing happened for 5 s")
+}
+
+/// A UDP port of `addr` where nobody listens: just bound and closed again.
+pub fn closed_port(addr: &str) -> u16 {
+    std::net::UdpSocket::bind((addr, 0)).unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,164 @@
+//! ICMP errors and failing send calls, as Linux tells of them.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use common::*;
+use sctp_user::link::{Link, RecvBatch};
+use sctp_user_core::{Transmit, Unreachable};
+
+/// A packet to a port where nobody listens is answered by ICMP port unreachable.
+#[tokio::test]
+async fn port_unreachable_comes_back_with_quote_and_path() {
+    for addr in ["127.0.0.1", "::1"] {
+        let port = closed_port(addr);
+        let mut a = link(&[addr]);
+        let packet: Vec<u8> = (0..100).collect();
+        send(&mut a, &single(path(None, addr, port), packet.len()), &packet).await.unwrap();
+        let error = tokio::time::timeout(Duration::from_millis(100), recv_error(&mut a))
+            .await
+            .expect("within 100 ms");
+        assert_eq!(error.kind, Unreachable::Protocol);
+        assert_eq!(error.to, path(Some(addr), addr, port));
+        assert!(error.quoted.len() >= 12, "only {} bytes quoted", error.quoted.len());
+        assert!(packet.starts_with(&error.quoted[..]), "{:?}", error.quoted);
+    }
+}
+
+/// The reader sleeps when the error arrives: nothing but the error wakes it, each time once.
+#[tokio::test]
+async fn an_error_alone_wakes_the_reader() {
+    let mut a = link(&["127.0.0.1", "::1"]);
+    let mut batch = RecvBatch::new();
+    for round in 0..10u8 {
+        let addr = if round % 2 == 0 { "127.0.0.1" } else { "::1" };
+        let alarm = Arc::new(Alarm::default());
+        let waker = Waker::from(Arc::clone(&alarm));
+        let mut reader = Context::from_waker(&waker);
+        batch.clear();
+        assert!(a.poll_recv(&mut reader, &mut batch).is_pending());
+        let packet = [round; 12];
+        send(&mut a, &single(path(None, addr, closed_port(addr)), packet.len()), &packet).await.unwrap();
+        tokio::time::timeout(Duration::from_millis(100), alarm.rung.notified()).await.expect("a wake-up");
+        assert!(a.poll_recv(&mut reader, &mut batch).is_ready());
+        assert_eq!(batch.errors[0].quoted, packet[..]);
+
+        // And then all is quiet.
+        batch.clear();
+        assert!(a.poll_recv(&mut reader, &mut batch).is_pending());
+        let count = alarm.count.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert_eq!(alarm.count.load(Ordering::Relaxed), count, "woken for nothing");
+    }
+}
+
+#[derive(Default)]
+struct Alarm {
+    rung: tokio::sync::Notify,
+    count: AtomicUsize,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.rung.notify_one();
+    }
+}
+
+/// Errors that wait on the socket make the next send calls fail. None of these packets may be lost.
+#[tokio::test]
+async fn sends_after_an_error_are_not_lost() {
+    let closed = closed_port("127.0.0.1");
+    let mut a = link(&["127.0.0.1"]);
+    let mut b = link(&["127.0.0.1"]);
+    for round in 0..50u8 {
+        for _ in 0..3 {
+            send(&mut a, &single(path(None, "127.0.0.1", closed), 12), &[round; 12]).await.unwrap();
+        }
+        // Loopback answers at once: the error is pending now.
+        send(&mut a, &single(path(None, "127.0.0.1", b.port()), 1), &[round]).await.unwrap();
+        let (got, _) = recv(&mut b, 1).await;
+        assert_eq!(got[0].bytes, [round][..]);
+    }
+    let error = recv_error(&mut a).await;
+    assert_eq!((error.kind, error.to.remote), (Unreachable::Protocol, ip("127.0.0.1")));
+    assert_eq!(error.quoted, [0; 12][..], "the first one is the oldest");
+}
+
+/// What arrives together with errors is received as well.
+#[tokio::test]
+async fn datagrams_behind_an_error_are_received() {
+    let closed = closed_port("127.0.0.1");
+    let mut a = link(&["127.0.0.1"]);
+    let mut b = link(&["127.0.0.1"]);
+    for _ in 0..20 {
+        send(&mut a, &single(path(None, "127.0.0.1", closed), 12), &[1; 12]).await.unwrap();
+        send(&mut b, &single(path(None, "127.0.0.1", a.port()), 2), b"ok").await.unwrap();
+        let (got, errors) = recv(&mut a, 1).await;
+        assert_eq!(got[0].bytes, b"ok"[..]);
+        assert_eq!(errors.len(), 1);
+    }
+}
+
+/// A packet larger than the interface carries is not sent, and tells the path MTU.
+#[tokio::test]
+async fn too_large_a_packet_is_reported_as_packet_too_big() {
+    for (addr, len) in [("127.0.0.1", 65508), ("127.0.0.1", 65600), ("::1", 65528), ("::1", 65600)] {
+        let mut a = link(&[addr]);
+        let bytes = vec![3; len];
+        let to = path(None, addr, 9);
+        let error = send(&mut a, &single(to, len), &bytes).await.unwrap_err();
+        assert!(quinn_udp::is_msg_size_err(&error), "{error}");
+        let report = recv_error(&mut a).await;
+        // Loopback itself sends an ICMP message in one of these cases; then the own address is known as well.
+        assert_eq!((report.to.remote, report.to.encap), (to.remote, to.encap));
+        assert!(matches!(report.kind, Unreachable::PacketTooBig { ip_mtu } if ip_mtu >= 32000), "{report:?}");
+        assert!(bytes.starts_with(&report.quoted[..]) && report.quoted.len() >= 12);
+    }
+}
+
+/// No route is told like an unreachable host, and the link goes on.
+#[tokio::test]
+async fn no_route_is_reported_as_unreachable() {
+    let mut a = link(&["0.0.0.0"]);
+    // Whether a host refuses this depends on its routes (here: from loopback into the world), hence the condition.
+    let to = path(Some("127.0.0.1"), "203.0.113.1", 9);
+    let sent = send(&mut a, &single(to, 12), &[5; 12]).await;
+    if let Err(error) = sent
+        && matches!(
+            error.kind(),
+            std::io::ErrorKind::NetworkUnreachable | std::io::ErrorKind::HostUnreachable
+        )
+    {
+        let report = recv_error(&mut a).await;
+        assert_eq!((report.to, report.kind), (to, Unreachable::Destination));
+        assert_eq!(report.quoted, [5; 12][..]);
+    }
+    let mut b = link(&["127.0.0.1"]);
+    send(&mut a, &single(path(None, "127.0.0.1", b.port()), 1), b"x").await.unwrap();
+    assert_eq!(recv(&mut b, 1).await.0.len(), 1);
+}
+
+/// Errors in great numbers neither block the sender nor spin the reader.
+#[tokio::test]
+async fn a_flood_of_errors_passes() {
+    let closed = closed_port("127.0.0.1");
+    let mut a = link(&["127.0.0.1"]);
+    let mut b = link(&["127.0.0.1"]);
+    let started = Instant::now();
+    let bytes = vec![9; 40 * 1000];
+    let batch = Transmit { segment_size: Some(1000), ..single(path(None, "127.0.0.1", closed), bytes.len()) };
+    for _ in 0..20 {
+        send(&mut a, &batch, &bytes).await.unwrap();
+    }
+    send(&mut b, &single(path(None, "127.0.0.1", a.port()), 2), b"ok").await.unwrap();
+    let (got, errors) = recv(&mut a, 1).await;
+    assert_eq!(got[0].bytes, b"ok"[..]);
+    assert!(!errors.is_empty() && errors.iter().all(|e| e.kind == Unreachable::Protocol));
+    assert!(started.elapsed() < Duration::from_secs(2));
+}

@@ -1,0 +1,86 @@
+//! The port policies and what is said when a port cannot be had.
+
+mod common;
+
+use common::{ip, link};
+use sctp_udp_encap::{Port, UdpBindError, UdpEncapConfig, UdpEncapLink, WELL_KNOWN_PORT};
+
+fn bind(addrs: &[&str], port: Port) -> Result<UdpEncapLink, UdpBindError> {
+    UdpEncapLink::bind(&UdpEncapConfig::with_addrs(addrs.iter().map(|a| ip(a)), port))
+}
+
+#[tokio::test]
+async fn any_port_is_free_for_each_link() {
+    let (a, b) = (link(&["0.0.0.0", "::"]), link(&["0.0.0.0", "::"]));
+    assert_ne!(a.port(), 0);
+    assert_ne!(a.port(), b.port());
+}
+
+#[tokio::test]
+async fn fixed_port_is_taken_or_refused_with_a_sentence() {
+    let holder = link(&["127.0.0.1"]);
+    let error = bind(&["127.0.0.1"], Port::Fixed(holder.port())).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "udp port {} of 127.0.0.1 is in use by another process: take another port, or 0 for any free one",
+            holder.port()
+        )
+    );
+    // The same port of another address is another matter, but a wildcard would include the first.
+    let other = bind(&["127.0.0.2"], Port::Fixed(holder.port())).unwrap();
+    assert_eq!(other.port(), holder.port());
+    let error = bind(&["0.0.0.0"], Port::Fixed(holder.port())).err().unwrap();
+    assert!(matches!(error, UdpBindError::PortInUse { .. }), "{error}");
+    let port = holder.port();
+    drop(holder);
+    assert_eq!(bind(&["127.0.0.1"], Port::Fixed(port)).unwrap().port(), port, "free again when dropped");
+}
+
+#[tokio::test]
+async fn well_known_port_is_9899_or_an_error_that_says_so() {
+    // An address that nothing else uses, so that a stack running on this host does not matter.
+    let holder = bind(&["127.98.99.1"], Port::WellKnown).unwrap();
+    assert_eq!(holder.port(), WELL_KNOWN_PORT);
+    let error = bind(&["127.98.99.1"], Port::WellKnown).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "udp port 9899 of 127.98.99.1, the well-known one for SCTP, is in use by another process: \
+         only one SCTP stack of a host can have it, so stop that process or take another port"
+    );
+}
+
+#[tokio::test]
+async fn a_half_taken_port_leaves_nothing_bound() {
+    let holder = link(&["::1"]);
+    let error = bind(&["127.0.0.1", "::1"], Port::Fixed(holder.port())).err().unwrap();
+    assert!(matches!(error, UdpBindError::PortInUse { addr, .. } if addr == ip("::1")), "{error}");
+    assert!(std::net::UdpSocket::bind(("127.0.0.1", holder.port())).is_ok());
+}
+
+#[tokio::test]
+async fn wrong_configurations_are_explained() {
+    let say = |addrs: &[&str], port| bind(addrs, port).err().unwrap().to_string();
+    assert_eq!(
+        say(&["127.0.0.1"], Port::Fixed(0)),
+        "0 is no udp port to be bound: name a port from 1 to 65535, or choose any free one"
+    );
+    assert_eq!(say(&[], Port::Any), "no address to bind: give at least one, such as 0.0.0.0 or ::");
+    assert_eq!(say(&["192.0.2.1"], Port::Any), "192.0.2.1 is no address of this host");
+    let overlap = "address 127.0.0.1 is listed twice, or beside the wildcard address that includes it";
+    assert_eq!(say(&["127.0.0.1", "127.0.0.1"], Port::Any), overlap);
+    assert_eq!(say(&["0.0.0.0", "127.0.0.1"], Port::Any), overlap);
+}
+
+#[test]
+fn a_runtime_is_needed() {
+    let error = bind(&["127.0.0.1"], Port::Any).err().unwrap();
+    assert_eq!(error.to_string(), "a udp link can only be made inside a tokio runtime");
+}
+
+#[test]
+fn port_numbers_choose_a_policy() {
+    assert_eq!(Port::from(0), Port::Any);
+    assert_eq!(Port::from(9899), Port::WellKnown);
+    assert_eq!(Port::from(9900), Port::Fixed(9900));
+}
