@@ -1,0 +1,21 @@
+//! Sends every message back: SCTP port 7 in UDP port 9899. `echo_client` talks to it.
+
+use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
+use sctp_user::{Message, StackBuilder};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let link = UdpEncapLink::bind(&UdpEncapConfig::with_port(Port::WellKnown))?;
+    let stack = StackBuilder::new().link(link).build()?;
+    let endpoint = stack.bind(7)?;
+    endpoint.listen(16)?;
+    loop {
+        let association = endpoint.accept().await?;
+        tokio::spawn(async move {
+            while let Some(message) = association.recv_message().await? {
+                association.send(Message::new(message.stream, message.ppid, message.data)).await?;
+            }
+            association.shutdown().await
+        });
+    }
+}
