@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rserpool_wire::numbers::{ANNOUNCE_TTL, ASAP_ANNOUNCE_GROUP, port};
 use rserpool_wire::{LifeUnit, PoolHandle, ServerId};
-use sctp_user_core::{ConfigError, Scope};
+use sctp_user_core::{AssocConfig, ConfigError, Scope};
 
 /// Settings of a registrar. [`Config::check`] tells whether they fit together; starting a registrar does so too.
 #[derive(Clone, Debug)]
@@ -17,6 +17,11 @@ pub struct Config {
     pub asap_port: u16,
     /// Addresses to bind, empty for all. Default empty.
     pub asap_addrs: Vec<IpAddr>,
+    /// Settings of the associations; `None`, the default, takes those of the stack, without delayed SACKs: answers
+    /// come late here, so nothing is there to carry them.
+    pub assoc: Option<AssocConfig>,
+    /// Fixes all randomness, for repeatable tests. Default `None`: the operating system gives a seed.
+    pub seed: Option<[u8; 32]>,
     /// An association without ASAP messages for this long is shut down, at least 5 s. Elements are kept alive by
     /// keep-alives, so this ends those of idle pool users. Default 300 s; `None` never.
     pub autoclose: Option<Duration>,
@@ -68,6 +73,8 @@ impl Default for Config {
             server_id: None,
             asap_port: port::ASAP,
             asap_addrs: Vec::new(),
+            assoc: None,
+            seed: None,
             autoclose: Some(Duration::from_secs(300)),
             max_backlog: 1024 * 1024,
             announce: Some(SocketAddr::new(ASAP_ANNOUNCE_GROUP, port::ASAP)),

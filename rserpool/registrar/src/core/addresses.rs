@@ -1,7 +1,7 @@
 //! Which addresses of an element are believed (RFC 5352 sec 3.1), and who gets to see them.
 //!
-//! An element proves its addresses by having them in the association it registers over: SCTP has checked those.
-//! So nobody can point pool users at a third party.
+//! Believed is what belongs to the association that the element registers over. So an element cannot send pool users to
+//! addresses that it does not use itself.
 
 use std::net::IpAddr;
 

@@ -1,0 +1,45 @@
+//! By which interfaces announces can go out.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// An interface that is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Interface {
+    pub(super) index: u32,
+    pub(super) loopback: bool,
+    pub(super) v4: Vec<Ipv4Addr>,
+    pub(super) v6: Vec<Ipv6Addr>,
+}
+
+/// All interfaces that are up and pass multicast, or are the loopback one.
+#[cfg(unix)]
+pub(super) fn interfaces() -> Vec<Interface> {
+    use std::net::IpAddr;
+
+    let mut found = Vec::new();
+    for interface in pnet::datalink::interfaces() {
+        if !interface.is_up() || !(interface.is_multicast() || interface.is_loopback()) {
+            continue;
+        }
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for network in &interface.ips {
+            match network.ip() {
+                IpAddr::V4(addr) => v4.push(addr),
+                IpAddr::V6(addr) => v6.push(addr),
+            }
+        }
+        found.push(Interface { index: interface.index, loopback: interface.is_loopback(), v4, v6 });
+    }
+    found
+}
+
+/// Where interfaces cannot be listed, the operating system chooses one (index 0).
+#[cfg(not(unix))]
+pub(super) fn interfaces() -> Vec<Interface> {
+    vec![Interface {
+        index: 0,
+        loopback: false,
+        v4: vec![Ipv4Addr::UNSPECIFIED],
+        v6: vec![Ipv6Addr::UNSPECIFIED],
+    }]
+}

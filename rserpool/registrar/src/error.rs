@@ -1,0 +1,16 @@
+//! Why a registrar does not start.
+
+use sctp_user_core::ConfigError;
+use thiserror::Error;
+
+/// A registrar could not be started.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting is out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The ASAP port could not be bound.
+    #[error("cannot open the ASAP endpoint: {0}")]
+    Endpoint(#[from] sctp_user::Error),
+}
