@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Waker;
@@ -64,7 +63,7 @@ pub(crate) use others::{drain, on_ready, wait};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {
-    use std::io::IoSliceMut;
+    use std::io::{self, IoSliceMut};
     use std::net::IpAddr;
     use std::os::fd::AsRawFd;
 

@@ -111,8 +111,8 @@ impl UdpEncapLink {
         })
     }
 
-    /// Turns failures that tell something about the path into what an ICMP message would have said.
-    fn report(&mut self, transmit: &Transmit, bytes: &[u8], failure: &SendFailure) {
+    /// Turns a failure that tells something about the path into what an ICMP message would have said; false for others.
+    fn report(&mut self, transmit: &Transmit, bytes: &[u8], failure: &SendFailure) -> bool {
         let kind = match &failure.error {
             error if is_unreachable(error) => Unreachable::Destination,
             error if quinn_udp::is_msg_size_err(error) => {
@@ -121,10 +121,11 @@ impl UdpEncapLink {
                     ip_mtu: failure.local_mtu.unwrap_or_else(|| plateau_below(&transmit.path, packet)),
                 }
             }
-            _ => return,
+            _ => return false,
         };
         let quoted = Bytes::copy_from_slice(bytes.get(..QUOTE).unwrap_or(bytes));
         self.pending.push(IcmpError { to: transmit.path, kind, quoted });
+        true
     }
 }
 
@@ -189,8 +190,11 @@ impl Link for UdpEncapLink {
             Ok(()) => Poll::Ready(Ok(())),
             Err(failure) => {
                 tracing::debug!(error = %failure.error, path = ?transmit.path, "packets not sent");
-                self.report(transmit, bytes, &failure);
-                Poll::Ready(Err(failure.error))
+                if self.report(transmit, bytes, &failure) {
+                    Poll::Ready(Ok(()))
+                } else {
+                    Poll::Ready(Err(failure.error))
+                }
             }
         }
     }

@@ -184,31 +184,38 @@ impl EncapSocket {
         may_fragment: bool,
         errors: &mut PendingErrors,
     ) -> Poll<Result<(), SendFailure>> {
-        let mut blocked = false;
+        let mut blocked = 0;
         let mut failures = 0;
         loop {
             if let Some(sleep) = &mut self.backoff {
                 ready!(sleep.as_mut().poll(cx));
                 self.backoff = None;
             }
-            ready!(self.io.poll_send_ready(cx))?;
-            let send = || self.state.try_send((&*self.io).into(), transmit);
-            let sent = self.io.try_io(Interest::WRITABLE, || {
+            let send = || {
+                let send = || self.state.try_send((&*self.io).into(), transmit);
                 if may_fragment && !self.state.may_fragment() {
                     crate::fragment::allowed(&self.io, transmit.destination.is_ipv6(), send)
                 } else {
                     send()
                 }
-            });
+            };
+            // The first try does not ask: there is nearly always room, and a stack that says good-bye while its runtime
+            // goes away must not depend on it.
+            let sent = if blocked == 0 {
+                send()
+            } else {
+                ready!(self.io.poll_send_ready(cx))?;
+                self.io.try_io(Interest::WRITABLE, send)
+            };
             let error = match sent {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // Once a socket has seen an ICMP error, the runtime takes its write half for closed and reports it
                     // ready for ever. Then only time tells when there is room again.
-                    if blocked {
+                    if blocked > 1 {
                         self.backoff = Some(Box::pin(tokio::time::sleep(FULL_BUFFER_DELAY)));
                     }
-                    blocked = true;
+                    blocked += 1;
                     continue;
                 }
                 Err(error) => error,

@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use common::*;
@@ -112,8 +112,7 @@ async fn too_large_a_packet_is_reported_as_packet_too_big() {
         let mut a = link(&[addr]);
         let bytes = vec![3; len];
         let to = path(None, addr, 9);
-        let error = send(&mut a, &single(to, len), &bytes).await.unwrap_err();
-        assert!(quinn_udp::is_msg_size_err(&error), "{error}");
+        send(&mut a, &single(to, len), &bytes).await.expect("told by the reader, not here");
         let report = recv_error(&mut a).await;
         // Loopback itself sends an ICMP message in one of these cases; then the own address is known as well.
         assert_eq!((report.to.remote, report.to.encap), (to.remote, to.encap));
@@ -126,15 +125,12 @@ async fn too_large_a_packet_is_reported_as_packet_too_big() {
 #[tokio::test]
 async fn no_route_is_reported_as_unreachable() {
     let mut a = link(&["0.0.0.0"]);
-    // Whether a host refuses this depends on its routes (here: from loopback into the world), hence the condition.
     let to = path(Some("127.0.0.1"), "203.0.113.1", 9);
+    // From loopback into the world: whether the system refuses that at once depends on its routes.
+    let refused =
+        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[5; 12], "203.0.113.1:9").is_err();
     let sent = send(&mut a, &single(to, 12), &[5; 12]).await;
-    if let Err(error) = sent
-        && matches!(
-            error.kind(),
-            std::io::ErrorKind::NetworkUnreachable | std::io::ErrorKind::HostUnreachable
-        )
-    {
+    if refused && sent.is_ok() {
         let report = recv_error(&mut a).await;
         assert_eq!((report.to, report.kind), (to, Unreachable::Destination));
         assert_eq!(report.quoted, [5; 12][..]);
@@ -142,6 +138,22 @@ async fn no_route_is_reported_as_unreachable() {
     let mut b = link(&["127.0.0.1"]);
     send(&mut a, &single(path(None, "127.0.0.1", b.port()), 1), b"x").await.unwrap();
     assert_eq!(recv(&mut b, 1).await.0.len(), 1);
+}
+
+/// Nobody is left to wake a stack that says good-bye while its runtime ends; its last packets are sent all the same.
+#[test]
+fn sending_works_without_the_runtime() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let mut a = first.block_on(async { link(&["127.0.0.1"]) });
+    drop(first);
+    runtime().block_on(async {
+        let mut b = link(&["127.0.0.1"]);
+        let transmit = single(path(None, "127.0.0.1", b.port()), 3);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(a.poll_send(&mut cx, &transmit, b"bye"), Poll::Ready(Ok(()))));
+        assert_eq!(recv(&mut b, 1).await.0[0].bytes, b"bye"[..]);
+    });
 }
 
 /// Errors in great numbers neither block the sender nor spin the reader.

@@ -49,7 +49,8 @@ pub trait Link: Send {
     /// Sends what `transmit` describes; `bytes` are its `len` bytes, the packets one after the other.
     ///
     /// `Pending` means that nothing was sent: keep transmit and bytes and call again with the same ones when woken.
-    /// `Ready(Ok(()))` means handed to the system, which is no promise of delivery.
+    /// `Ready(Ok(()))` means handed to the system, which is no promise of delivery; also when the system refused it in
+    /// words that an ICMP message could have used: [`poll_recv`](Self::poll_recv) then gives them as an [`IcmpError`].
     ///
     /// # Errors
     /// The packets were not sent and trying again will not help now. The caller drops them, as the network could
