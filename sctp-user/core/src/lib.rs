@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod addr;
+mod assoc;
 mod config;
 mod error;
 mod event;
@@ -26,7 +27,8 @@ pub mod tlv;
 pub mod wire;
 
 pub use addr::{
-    Datagram, Ecn, Encap, Message, PathAddr, Peer, Received, Scope, SegmentLimits, SendOptions, Transmit, scope,
+    Datagram, Ecn, Encap, Message, PathAddr, Peer, Received, Scope, SegmentLimits, SendOptions, Transmit,
+    scope,
 };
 pub use config::{AssocConfig, StackConfig};
 pub use error::{BindError, ConfigError, ConnectError, NotFound, SendError};

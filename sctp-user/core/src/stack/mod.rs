@@ -1,232 +1,78 @@
 //! The public core: many ports and associations over any number of links.
 
-use core::time::Duration;
+mod cookie;
+mod demux;
+mod limit;
+mod listen;
+mod ootb;
+mod receive;
+mod replies;
+mod table;
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use rand::RngExt;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
 
-use crate::addr::{Datagram, Message, PathAddr, Peer, Received, SegmentLimits, Transmit};
+use crate::addr::{Message, Peer, Received, Scope, SegmentLimits, Transmit, scope};
+use crate::assoc::{Association, Cx};
 use crate::config::{AssocConfig, StackConfig};
 use crate::error::{BindError, ConfigError, ConnectError, NotFound, SendError};
 use crate::event::Event;
+use crate::serial::Tsn;
 use crate::stats::{AssocStats, AssocStatus, PathStatus, StackStats};
 use crate::time::Time;
 
-/// Names an association of a [`Stack`]; never reused for another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AssocId {
-    index: u32,
-    generation: u32,
+use cookie::CookieJar;
+use demux::Demux;
+use limit::TokenBucket;
+pub(crate) use replies::Replies;
+pub use table::AssocId;
+use table::Table;
+
+/// A bound port.
+#[derive(Debug)]
+struct Port {
+    addrs: Vec<IpAddr>,
+    config: Arc<AssocConfig>,
+    /// How many may wait in `waiting`; 0 when not listening.
+    backlog: usize,
+    waiting: VecDeque<AssocId>,
+    /// Associations that use the port.
+    users: usize,
+    /// Given up by the user; kept until the last association is gone.
+    unbound: bool,
 }
 
+/// Verification tags that must not be given out again yet.
+#[derive(Debug, Default)]
+struct RecentTags {
+    order: VecDeque<(Time, u32)>,
+    set: HashSet<u32>,
+}
+
+/// Tags remembered at most; with more, the oldest are forgotten early.
+const MAX_RECENT_TAGS: usize = 65_536;
+
 /// An SCTP stack: ports, associations and the routing between them.
-pub struct Stack {}
-
-#[allow(unused_variables, clippy::unimplemented)]
-impl Stack {
-    /// Makes a stack. All randomness (tags, TSNs, nonces, keys, jitter) comes from `seed`.
-    pub fn new(config: StackConfig, seed: [u8; 32]) -> Self {
-        unimplemented!()
-    }
-
-    /// Binds an SCTP port: `port` 0 picks a random free one in 49152..=65535. `addrs` empty means all addresses
-    /// (and none is announced to peers unless `StackConfig::local_addresses` is set); one address pins the source; several make the
-    /// port multi-homed. `config` applies to associations set up through this port.
-    ///
-    /// # Errors
-    /// When the port is taken, an address is not unicast, or the configuration is not valid.
-    pub fn bind(&mut self, port: u16, addrs: &[IpAddr], config: AssocConfig) -> Result<u16, BindError> {
-        unimplemented!()
-    }
-
-    /// Accepts new associations on a bound port, with at most `backlog` of them waiting in
-    /// [`accept`](Self::accept); 0 stops listening. Beyond the backlog INITs get an ABORT "out of resource".
-    ///
-    /// # Errors
-    /// When the port is not bound.
-    pub fn listen(&mut self, port: u16, backlog: usize) -> Result<(), NotFound> {
-        unimplemented!()
-    }
-
-    /// Takes the next incoming association of a listening port.
-    pub fn accept(&mut self, port: u16) -> Option<AssocId> {
-        unimplemented!()
-    }
-
-    /// Gives the port up. Its associations live on; the port is free for `bind` when the last one is gone.
-    /// Associations never accepted are aborted.
-    pub fn unbind(&mut self, now: Time, port: u16) {
-        unimplemented!()
-    }
-
-    /// Replaces the configuration for future associations of a port.
-    ///
-    /// # Errors
-    /// When the configuration is not valid (unknown ports are ignored).
-    pub fn set_port_config(&mut self, port: u16, config: AssocConfig) -> Result<(), ConfigError> {
-        unimplemented!()
-    }
-
-    /// Starts an association from a bound port. The outcome is an [`Event::Up`] or [`Event::Lost`]. Messages
-    /// may be queued at once; they travel with the COOKIE ECHO. `config` overrides that of the port.
-    ///
-    /// # Errors
-    /// When the port is not bound, the peer is unusable or there already is such an association.
-    pub fn connect(
-        &mut self,
-        now: Time,
-        port: u16,
-        peer: &Peer,
-        config: Option<AssocConfig>,
-    ) -> Result<AssocId, ConnectError> {
-        unimplemented!()
-    }
-
-    /// Takes one received packet. Call it for a whole batch before polling: acknowledgements are then decided
-    /// once for the batch.
-    pub fn handle_datagram(&mut self, datagram: Datagram) {
-        unimplemented!()
-    }
-
-    /// Takes an ICMP error: `quoted` is the SCTP packet as quoted by the ICMP message (from the SCTP common header on,
-    /// at least 8 bytes), `to` the path it was sent to (for UDP with the peer's UDP port). Believed only when the quoted
-    /// verification tag is right (RFC 9260 sec 10).
-    pub fn handle_unreachable(&mut self, now: Time, to: PathAddr, kind: Unreachable, quoted: &[u8]) {
-        unimplemented!()
-    }
-
-    /// Fires every timer that is due at `now`.
-    pub fn handle_timeout(&mut self, now: Time) {
-        unimplemented!()
-    }
-
-    /// Appends the next packet(s) to `buf` and says where they go; `None` when there is nothing to send now.
-    pub fn poll_transmit(&mut self, now: Time, limits: SegmentLimits, buf: &mut Vec<u8>) -> Option<Transmit> {
-        unimplemented!()
-    }
-
-    /// When [`handle_timeout`](Self::handle_timeout) must be called next at the latest.
-    pub fn poll_timeout(&mut self) -> Option<Time> {
-        unimplemented!()
-    }
-
-    /// The next event.
-    pub fn poll_event(&mut self) -> Option<(AssocId, Event)> {
-        unimplemented!()
-    }
-
-    /// Queues a message.
-    ///
-    /// # Errors
-    /// The message is handed back by not being taken; see [`SendError`].
-    pub fn send(&mut self, now: Time, id: AssocId, message: Message) -> Result<(), SendError> {
-        unimplemented!()
-    }
-
-    /// Queues several messages as one unit: all or none. They share packets where they fit.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    pub fn send_all(&mut self, now: Time, id: AssocId, messages: Vec<Message>) -> Result<(), SendError> {
-        unimplemented!()
-    }
-
-    /// Takes the next received message. Reading grows the window announced to the peer. Messages may still be
-    /// read after the association ended, until it is [`release`](Self::release)d.
-    pub fn recv(&mut self, now: Time, id: AssocId) -> Option<Received> {
-        unimplemented!()
-    }
-
-    /// Begins the graceful shutdown (RFC 9260 sec 9.2): what is queued is still sent.
-    ///
-    /// # Errors
-    /// When there is no such association.
-    pub fn shutdown(&mut self, now: Time, id: AssocId) -> Result<(), NotFound> {
-        unimplemented!()
-    }
-
-    /// Ends the association with an ABORT carrying `reason` (cause 12). Gives [`Event::Lost`] with `LocalAbort`.
-    ///
-    /// # Errors
-    /// When there is no such association.
-    pub fn abort(&mut self, now: Time, id: AssocId, reason: Bytes) -> Result<(), NotFound> {
-        unimplemented!()
-    }
-
-    /// Says that the user is done with an association: unread data is dropped and, once the association has
-    /// ended, its slot is freed. Must be called once for every association that was given out by `connect`,
-    /// `accept` or an event; an association still alive goes on (shut it down or abort it first).
-    pub fn release(&mut self, now: Time, id: AssocId) {
-        unimplemented!()
-    }
-
-    /// Asks for a heartbeat on the path to `addr` at once (RFC 9260 sec 11.1.9).
-    ///
-    /// # Errors
-    /// When there is no such association or address.
-    pub fn request_heartbeat(&mut self, now: Time, id: AssocId, addr: IpAddr) -> Result<(), NotFound> {
-        unimplemented!()
-    }
-
-    /// Makes the path to `addr` the primary one.
-    ///
-    /// # Errors
-    /// When there is no such association or confirmed address.
-    pub fn set_primary(&mut self, now: Time, id: AssocId, addr: IpAddr) -> Result<(), NotFound> {
-        unimplemented!()
-    }
-
-    /// Changes settings of a live association: timers, limits, buffers, heartbeat. Stream counts and MTUs stay.
-    ///
-    /// # Errors
-    /// When there is no such association.
-    pub fn configure(
-        &mut self,
-        now: Time,
-        id: AssocId,
-        change: impl FnOnce(&mut AssocConfig),
-    ) -> Result<Result<(), ConfigError>, NotFound> {
-        unimplemented!()
-    }
-
-    /// State and figures of an association; also after its end until it is released.
-    pub fn status(&self, id: AssocId) -> Option<AssocStatus> {
-        unimplemented!()
-    }
-
-    /// All paths of an association.
-    pub fn paths(&self, id: AssocId) -> Vec<PathStatus> {
-        unimplemented!()
-    }
-
-    /// Counters of an association.
-    pub fn assoc_stats(&self, id: AssocId) -> Option<AssocStats> {
-        unimplemented!()
-    }
-
-    /// Local addresses of an association as announced to the peer.
-    pub fn local_addrs(&self, id: AssocId) -> Vec<IpAddr> {
-        unimplemented!()
-    }
-
-    /// Counters of the stack.
-    pub fn stats(&self) -> StackStats {
-        unimplemented!()
-    }
-
-    /// Aborts everything (the stack is going away); drain `poll_transmit` once more afterwards.
-    pub fn abort_all(&mut self, now: Time, reason: Bytes) {
-        unimplemented!()
-    }
-
-    /// Checks the invariants of every association: data outstanding on a path implies that its T3 runs, flight equals the sum
-    /// of outstanding chunks, and so on. For tests; costs time proportional to everything outstanding.
-    ///
-    /// # Errors
-    /// A sentence that names the first violated invariant.
-    pub fn verify(&self) -> Result<(), String> {
-        unimplemented!()
-    }
+#[derive(Debug)]
+pub struct Stack {
+    config: StackConfig,
+    rng: ChaCha12Rng,
+    ports: BTreeMap<u16, Port>,
+    table: Table,
+    demux: Demux,
+    cookies: CookieJar,
+    recent_tags: RecentTags,
+    replies: Replies,
+    events: VecDeque<(AssocId, Event)>,
+    init_limit: TokenBucket,
+    ootb_limit: TokenBucket,
+    stats: StackStats,
 }
 
 /// What an ICMP error said.
@@ -243,5 +89,465 @@ pub enum Unreachable {
     },
 }
 
-#[allow(dead_code)]
-const _: Option<Duration> = None;
+impl Stack {
+    /// Makes a stack. All randomness (tags, TSNs, nonces, keys, jitter) comes from `seed`.
+    pub fn new(config: StackConfig, seed: [u8; 32]) -> Self {
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let cookies = CookieJar::new(config.cookie_key_life, config.cookie_life, &mut rng);
+        let init_limit = TokenBucket::new(config.init_ack_rate);
+        let ootb_limit = TokenBucket::new(config.ootb_rate);
+        Stack {
+            config,
+            rng,
+            ports: BTreeMap::new(),
+            table: Table::default(),
+            demux: Demux::default(),
+            cookies,
+            recent_tags: RecentTags::default(),
+            replies: Replies::default(),
+            events: VecDeque::new(),
+            init_limit,
+            ootb_limit,
+            stats: StackStats::default(),
+        }
+    }
+
+    /// Binds an SCTP port: `port` 0 picks a random free one in 49152..=65535. `addrs` empty means all addresses
+    /// (and none is announced to peers unless `StackConfig::local_addresses` is set); one address pins the source; several make the
+    /// port multi-homed. `config` applies to associations set up through this port.
+    ///
+    /// # Errors
+    /// When the port is taken, an address is not unicast, or the configuration is not valid.
+    pub fn bind(&mut self, port: u16, addrs: &[IpAddr], config: AssocConfig) -> Result<u16, BindError> {
+        config.check()?;
+        if let Some(&bad) = addrs.iter().find(|&&a| scope(a).is_none()) {
+            return Err(BindError::Address(bad));
+        }
+        let port = match port {
+            0 => self.free_port()?,
+            taken if self.ports.contains_key(&taken) => return Err(BindError::PortInUse(taken)),
+            free => free,
+        };
+        self.ports.insert(
+            port,
+            Port {
+                addrs: addrs.to_vec(),
+                config: Arc::new(config),
+                backlog: 0,
+                waiting: VecDeque::new(),
+                users: 0,
+                unbound: false,
+            },
+        );
+        Ok(port)
+    }
+
+    /// Accepts new associations on a bound port, with at most `backlog` of them waiting in
+    /// [`accept`](Self::accept); 0 stops listening. Beyond the backlog INITs get an ABORT "out of resource".
+    ///
+    /// # Errors
+    /// When the port is not bound.
+    pub fn listen(&mut self, port: u16, backlog: usize) -> Result<(), NotFound> {
+        let port = self.ports.get_mut(&port).filter(|p| !p.unbound).ok_or(NotFound)?;
+        port.backlog = backlog;
+        Ok(())
+    }
+
+    /// Takes the next incoming association of a listening port.
+    pub fn accept(&mut self, port: u16) -> Option<AssocId> {
+        self.ports.get_mut(&port)?.waiting.pop_front()
+    }
+
+    /// Gives the port up. Its associations live on; the port is free for `bind` when the last one is gone.
+    /// Associations never accepted are aborted.
+    pub fn unbind(&mut self, now: Time, port: u16) {
+        let Some(entry) = self.ports.get_mut(&port) else { return };
+        entry.unbound = true;
+        entry.backlog = 0;
+        for id in std::mem::take(&mut entry.waiting) {
+            let _ = self.abort(now, id, Bytes::from_static(b"nobody accepted the association"));
+            self.release(now, id);
+        }
+        self.drop_unused_port(port);
+    }
+
+    /// Replaces the configuration for future associations of a port.
+    ///
+    /// # Errors
+    /// When the configuration is not valid (unknown ports are ignored).
+    pub fn set_port_config(&mut self, port: u16, config: AssocConfig) -> Result<(), ConfigError> {
+        config.check()?;
+        if let Some(entry) = self.ports.get_mut(&port) {
+            entry.config = Arc::new(config);
+        }
+        Ok(())
+    }
+
+    /// Starts an association from a bound port. The outcome is an [`Event::Up`] or [`Event::Lost`]. Messages
+    /// may be queued at once; they travel with the COOKIE ECHO. `config` overrides that of the port.
+    ///
+    /// # Errors
+    /// When the port is not bound, the peer is unusable or there already is such an association.
+    pub fn connect(
+        &mut self,
+        now: Time,
+        port: u16,
+        peer: &Peer,
+        config: Option<AssocConfig>,
+    ) -> Result<AssocId, ConnectError> {
+        let entry = self.ports.get(&port).filter(|p| !p.unbound).ok_or(ConnectError::NotBound)?;
+        if peer.port == 0 || !peer.addrs.iter().any(|(a, _)| scope(*a).is_some()) {
+            return Err(ConnectError::NoAddress);
+        }
+        if self.table.len() >= self.config.max_associations {
+            return Err(ConnectError::TooMany);
+        }
+        if peer.addrs.iter().any(|&(a, _)| self.demux.by_pair(a, peer.port, port).is_some()) {
+            return Err(ConnectError::AlreadyConnected);
+        }
+        let config = config.map_or_else(|| Arc::clone(&entry.config), Arc::new);
+        let bound = entry.addrs.clone();
+        let announced = self.announcable(&bound);
+        let tag = self.draw_tag(now, port);
+        let tsn = self.draw_tsn();
+        let source = move |remote| pinned_source(&bound, remote);
+        let mut cx = Cx {
+            now,
+            id: self.table.next_id(),
+            rng: &mut self.rng,
+            events: &mut self.events,
+            replies: &mut self.replies,
+        };
+        let assoc = Association::connecting(port, peer, config, tag, tsn, (announced, source), &mut cx);
+        Ok(self.enter(assoc))
+    }
+
+    /// Fires every timer that is due at `now`.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(id) = self.table.pop_due(now) {
+            self.with(now, id, |assoc, cx| assoc.handle_timeout(cx));
+        }
+    }
+
+    /// Appends the next packet(s) to `buf` and says where they go; `None` when there is nothing to send now.
+    pub fn poll_transmit(&mut self, now: Time, limits: SegmentLimits, buf: &mut Vec<u8>) -> Option<Transmit> {
+        if let Some(transmit) = self.replies.poll_transmit(buf) {
+            self.stats.packets_sent += 1;
+            return Some(transmit);
+        }
+        while let Some(id) = self.table.next_dirty() {
+            let transmit = self.with(now, id, |assoc, cx| assoc.poll_transmit(cx, limits, buf)).flatten();
+            // An association that has sent may have more; `with` has put it at the end of the queue. One that
+            // has not will be touched when that changes.
+            match transmit {
+                Some(transmit) => {
+                    self.stats.packets_sent +=
+                        transmit.segment_size.map_or(1, |s| transmit.len.div_ceil(s) as u64);
+                    return Some(transmit);
+                }
+                None => self.table.settle(id),
+            }
+            if let Some(transmit) = self.replies.poll_transmit(buf) {
+                self.stats.packets_sent += 1;
+                return Some(transmit);
+            }
+        }
+        None
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must be called next at the latest.
+    pub fn poll_timeout(&mut self) -> Option<Time> {
+        self.table.next_deadline().map(|(at, _)| at)
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<(AssocId, Event)> {
+        self.events.pop_front()
+    }
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    /// The message is handed back by not being taken; see [`SendError`].
+    pub fn send(&mut self, now: Time, id: AssocId, message: Message) -> Result<(), SendError> {
+        self.with(now, id, |assoc, cx| assoc.send(cx, [message])).unwrap_or(Err(SendError::NotFound))
+    }
+
+    /// Queues several messages as one unit: all or none. They share packets where they fit.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_all(&mut self, now: Time, id: AssocId, messages: Vec<Message>) -> Result<(), SendError> {
+        self.with(now, id, |assoc, cx| assoc.send(cx, messages)).unwrap_or(Err(SendError::NotFound))
+    }
+
+    /// Takes the next received message. Reading grows the window announced to the peer. Messages may still be
+    /// read after the association ended, until it is [`release`](Self::release)d.
+    pub fn recv(&mut self, now: Time, id: AssocId) -> Option<Received> {
+        self.with(now, id, |assoc, _| assoc.recv()).flatten()
+    }
+
+    /// Begins the graceful shutdown (RFC 9260 sec 9.2): what is queued is still sent.
+    ///
+    /// # Errors
+    /// When there is no such association.
+    pub fn shutdown(&mut self, now: Time, id: AssocId) -> Result<(), NotFound> {
+        let entry = self.table.get(id).ok_or(NotFound)?;
+        if entry.assoc.is_closed() {
+            return Err(NotFound);
+        }
+        self.with(now, id, |assoc, cx| assoc.shutdown(cx)).ok_or(NotFound)
+    }
+
+    /// Ends the association with an ABORT carrying `reason` (cause 12). Gives [`Event::Lost`] with `LocalAbort`.
+    ///
+    /// # Errors
+    /// When there is no such association.
+    pub fn abort(&mut self, now: Time, id: AssocId, reason: Bytes) -> Result<(), NotFound> {
+        let entry = self.table.get(id).ok_or(NotFound)?;
+        if entry.assoc.is_closed() {
+            return Err(NotFound);
+        }
+        self.with(now, id, |assoc, cx| assoc.abort(cx, &reason)).ok_or(NotFound)
+    }
+
+    /// Says that the user is done with an association: unread data is dropped and, once the association has
+    /// ended, its slot is freed. Must be called once for every association that was given out by `connect`,
+    /// `accept` or an event; an association still alive goes on (shut it down or abort it first).
+    pub fn release(&mut self, now: Time, id: AssocId) {
+        let Some(entry) = self.table.get_mut(id) else { return };
+        entry.released = true;
+        self.with(now, id, |_, _| ());
+    }
+
+    /// Asks for a heartbeat on the path to `addr` at once (RFC 9260 sec 11.1.9).
+    ///
+    /// # Errors
+    /// When there is no such association or address.
+    pub fn request_heartbeat(&mut self, now: Time, id: AssocId, addr: IpAddr) -> Result<(), NotFound> {
+        match self.with(now, id, |assoc, _| assoc.request_heartbeat(addr)) {
+            Some(true) => Ok(()),
+            _ => Err(NotFound),
+        }
+    }
+
+    /// Makes the path to `addr` the primary one.
+    ///
+    /// # Errors
+    /// When there is no such association or confirmed address.
+    pub fn set_primary(&mut self, now: Time, id: AssocId, addr: IpAddr) -> Result<(), NotFound> {
+        match self.with(now, id, |assoc, cx| assoc.set_primary(cx, addr)) {
+            Some(true) => Ok(()),
+            _ => Err(NotFound),
+        }
+    }
+
+    /// Changes settings of a live association: timers, limits, buffers, heartbeat. Stream counts and MTUs stay.
+    ///
+    /// # Errors
+    /// When there is no such association.
+    pub fn configure(
+        &mut self,
+        now: Time,
+        id: AssocId,
+        change: impl FnOnce(&mut AssocConfig),
+    ) -> Result<Result<(), ConfigError>, NotFound> {
+        self.with(now, id, |assoc, _| assoc.configure(change)).ok_or(NotFound)
+    }
+
+    /// State and figures of an association; also after its end until it is released.
+    pub fn status(&self, id: AssocId) -> Option<AssocStatus> {
+        Some(self.table.get(id)?.assoc.status())
+    }
+
+    /// All paths of an association.
+    pub fn paths(&self, id: AssocId) -> Vec<PathStatus> {
+        self.table.get(id).map(|e| e.assoc.path_status()).unwrap_or_default()
+    }
+
+    /// Counters of an association.
+    pub fn assoc_stats(&self, id: AssocId) -> Option<AssocStats> {
+        Some(self.table.get(id)?.assoc.stats())
+    }
+
+    /// Local addresses of an association as announced to the peer.
+    pub fn local_addrs(&self, id: AssocId) -> Vec<IpAddr> {
+        self.table.get(id).map(|e| e.assoc.local_addrs().to_vec()).unwrap_or_default()
+    }
+
+    /// Counters of the stack.
+    pub fn stats(&self) -> StackStats {
+        StackStats { associations: self.table.len(), ..self.stats }
+    }
+
+    /// Aborts everything (the stack is going away); drain `poll_transmit` once more afterwards.
+    pub fn abort_all(&mut self, now: Time, reason: Bytes) {
+        for id in self.table.ids() {
+            let _ = self.abort(now, id, reason.clone());
+        }
+    }
+
+    /// Checks the invariants of every association: data outstanding on a path implies that its T3 runs, flight equals the sum
+    /// of outstanding chunks, and so on. For tests; costs time proportional to everything outstanding.
+    ///
+    /// # Errors
+    /// A sentence that names the first violated invariant.
+    pub fn verify(&self) -> Result<(), String> {
+        for id in self.table.ids() {
+            let Some(entry) = self.table.get(id) else { continue };
+            entry.assoc.verify().map_err(|e| format!("association {}: {e}", id.index))?;
+            if !entry.assoc.is_closed()
+                && self.demux.by_tag(entry.assoc.local_tag(), entry.assoc.local_port) != Some(id.index)
+            {
+                return Err(format!("association {} is not found by its tag", id.index));
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of messages, or parts of one, that [`recv`](Self::recv) would give now.
+    pub fn recv_pending(&self, id: AssocId) -> usize {
+        self.table.get(id).map_or(0, |e| e.assoc.recv_pending())
+    }
+
+    /// True when [`poll_transmit`](Self::poll_transmit) may have something.
+    pub fn has_transmit(&self) -> bool {
+        !self.replies.is_empty() || self.table.any_dirty()
+    }
+
+    /// Runs something on an association and follows up: routing, queues, deadlines, the end.
+    fn with<R>(
+        &mut self,
+        now: Time,
+        id: AssocId,
+        run: impl FnOnce(&mut Association, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
+        let entry = self.table.get_mut(id)?;
+        let mut cx = Cx { now, id, rng: &mut self.rng, events: &mut self.events, replies: &mut self.replies };
+        let result = run(&mut entry.assoc, &mut cx);
+        let closed = entry.assoc.is_closed();
+        let gone = closed && entry.released;
+        if std::mem::take(&mut entry.assoc.reroute) {
+            self.reroute(now, id);
+        }
+        if gone {
+            let port = self.table.get(id).map(|e| e.assoc.local_port);
+            self.table.remove(id.index);
+            if let Some(port) = port {
+                if let Some(entry) = self.ports.get_mut(&port) {
+                    entry.users -= 1;
+                }
+                self.drop_unused_port(port);
+            }
+        } else {
+            self.table.touch(id);
+        }
+        Some(result)
+    }
+
+    /// Adds an association to the table, its port and the indexes.
+    fn enter(&mut self, assoc: Association) -> AssocId {
+        if let Some(port) = self.ports.get_mut(&assoc.local_port) {
+            port.users += 1;
+        }
+        let id = self.table.insert(assoc);
+        self.reroute(Time::ZERO, id);
+        self.table.touch(id);
+        id
+    }
+
+    /// Brings the indexes up to date with the tag and the addresses of an association.
+    fn reroute(&mut self, now: Time, id: AssocId) {
+        let Some(entry) = self.table.get_mut(id) else { return };
+        let (local, peer) = (entry.assoc.local_port, entry.assoc.peer_port);
+        for addr in std::mem::take(&mut entry.indexed_addrs) {
+            self.demux.remove_pair(addr, peer, local, id.index);
+        }
+        if let Some(tag) = entry.indexed_tag.take() {
+            self.demux.remove_tag(tag, local);
+            if entry.assoc.is_closed() || entry.assoc.local_tag() != tag {
+                self.recent_tags.add(now + self.config.tag_reuse_guard, tag);
+            }
+        }
+        entry.assoc.reroute = false;
+        if entry.assoc.is_closed() {
+            return;
+        }
+        entry.indexed_tag = Some(entry.assoc.local_tag());
+        self.demux.add_tag(entry.assoc.local_tag(), local, id.index);
+        entry.indexed_addrs = entry.assoc.remote_addrs().collect();
+        for &addr in &entry.indexed_addrs {
+            self.demux.add_pair(addr, peer, local, id.index);
+        }
+    }
+
+    fn drop_unused_port(&mut self, port: u16) {
+        if self.ports.get(&port).is_some_and(|p| p.unbound && p.users == 0) {
+            self.ports.remove(&port);
+        }
+    }
+
+    fn free_port(&mut self) -> Result<u16, BindError> {
+        // Random, so that clients behind one NAT address rarely meet (RFC 6951 sec 5.1).
+        for _ in 0..64 {
+            let port = self.rng.random_range(49_152..=65_535);
+            if !self.ports.contains_key(&port) {
+                return Ok(port);
+            }
+        }
+        (49_152..=65_535).find(|port| !self.ports.contains_key(port)).ok_or(BindError::NoPort)
+    }
+
+    /// A verification tag nobody has or recently had. The one place where tags are made.
+    fn draw_tag(&mut self, now: Time, port: u16) -> u32 {
+        self.recent_tags.expire(now);
+        loop {
+            let tag = self.rng.random_range(1..=u32::MAX);
+            if self.demux.by_tag(tag, port).is_none() && !self.recent_tags.set.contains(&tag) {
+                return tag;
+            }
+        }
+    }
+
+    fn draw_tsn(&mut self) -> Tsn {
+        Tsn(self.config.initial_tsn.unwrap_or_else(|| self.rng.random()))
+    }
+
+    /// Addresses that a port bound to `bound` may announce.
+    fn announcable(&self, bound: &[IpAddr]) -> Vec<IpAddr> {
+        if bound.is_empty() { self.config.local_addresses.clone() } else { bound.to_vec() }
+    }
+}
+
+impl RecentTags {
+    fn add(&mut self, until: Time, tag: u32) {
+        if self.set.insert(tag) {
+            self.order.push_back((until, tag));
+        }
+        if self.order.len() > MAX_RECENT_TAGS
+            && let Some((_, tag)) = self.order.pop_front()
+        {
+            self.set.remove(&tag);
+        }
+    }
+
+    fn expire(&mut self, now: Time) {
+        while self.order.front().is_some_and(|(until, _)| *until <= now) {
+            if let Some((_, tag)) = self.order.pop_front() {
+                self.set.remove(&tag);
+            }
+        }
+    }
+}
+
+/// The source to use towards `remote` when the port is bound to exactly one address that can reach it; with
+/// several, the operating system's routes decide.
+fn pinned_source(bound: &[IpAddr], remote: IpAddr) -> Option<IpAddr> {
+    let loopback = |a: IpAddr| scope(a) == Some(Scope::Loopback);
+    let mut fitting =
+        bound.iter().copied().filter(|a| a.is_ipv4() == remote.is_ipv4() && loopback(*a) == loopback(remote));
+    match (fitting.next(), fitting.next()) {
+        (Some(only), None) => Some(only),
+        _ => None,
+    }
+}

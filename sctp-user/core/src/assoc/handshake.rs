@@ -1,0 +1,409 @@
+//! The connecting side: INIT, INIT ACK, COOKIE ECHO, COOKIE ACK (RFC 9260 sec 5.1, 5.2.6).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::path::{Path, PathId};
+use super::timer::Timer;
+use super::{Agreed, Association, Cx};
+use crate::addr::{Datagram, Peer, Scope, scope};
+use crate::config::AssocConfig;
+use crate::event::{Event, LossReason};
+use crate::serial::Tsn;
+use crate::stats::{AssocState, PathState};
+use crate::time::{Duration, Time};
+use crate::wire::{InitChunk, Param, cause_code};
+
+/// New INITs after a Stale Cookie error at most.
+const MAX_STALE_RETRIES: u32 = 3;
+
+/// Bytes of unrecognized parameters reported at most.
+const MAX_UNRECOGNIZED: usize = 128;
+
+/// What the connecting side remembers until COOKIE ACK.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    /// Where INIT or COOKIE ECHO goes next.
+    pub(super) target: PathId,
+    /// State Cookie of the INIT ACK.
+    pub(super) cookie: Vec<u8>,
+    /// Unrecognized parameters of the INIT ACK, to be reported with the COOKIE ECHO.
+    pub(super) unrecognized: Vec<u8>,
+    /// Cookie Preservative to ask for, milliseconds.
+    pub(super) preservative: Option<u32>,
+    init_retransmits: u32,
+    cookie_retransmits: u32,
+    stale_retries: u32,
+    timeout: Duration,
+    /// When the INIT or COOKIE ECHO that is not yet answered was sent first.
+    pub(super) sent_at: Time,
+    pub(super) retransmitted: bool,
+}
+
+/// What an INIT or INIT ACK tells about its sender.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PeerInit {
+    /// Usable addresses listed, without duplicates.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// State Cookie.
+    pub(crate) cookie: Option<Vec<u8>>,
+    /// Extra cookie lifetime asked for.
+    pub(crate) preservative: Option<Duration>,
+    /// A Host Name parameter was there: not allowed any more.
+    pub(crate) host_name: bool,
+    /// Whole TLVs to report, padded.
+    pub(crate) unrecognized: Vec<u8>,
+}
+
+impl PeerInit {
+    /// Reads the parameters; `source` is where the packet came from.
+    pub(crate) fn read(init: &InitChunk<'_>, source: IpAddr, max_addresses: usize) -> Self {
+        let mut out = PeerInit::default();
+        let address = |out: &mut PeerInit, addr: IpAddr| {
+            let known = out.addresses.contains(&addr);
+            if !known && out.addresses.len() < max_addresses && usable_address(addr, source) {
+                out.addresses.push(addr);
+            }
+        };
+        for param in init.params.iter() {
+            match param {
+                Param::Ipv4(a) => address(&mut out, a.into()),
+                Param::Ipv6(a) => address(&mut out, a.into()),
+                Param::StateCookie(cookie) if out.cookie.is_none() => out.cookie = Some(cookie.to_vec()),
+                Param::CookiePreservative { millis } => {
+                    out.preservative = Some(Duration::from_millis(millis.into()));
+                }
+                Param::HostName => out.host_name = true,
+                Param::Unknown { action, whole, .. } => {
+                    let padded = whole.len().next_multiple_of(4);
+                    if action.reports() && out.unrecognized.len() + padded <= MAX_UNRECOGNIZED {
+                        out.unrecognized.extend_from_slice(whole);
+                        out.unrecognized.resize(out.unrecognized.len().next_multiple_of(4), 0);
+                    }
+                    if action.stops() {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+        out
+    }
+}
+
+/// An address listed by a peer is taken when it can be a unicast peer at all, and loopback ones only from a peer
+/// on loopback (RFC 9260 sec 5.1.2).
+fn usable_address(addr: IpAddr, source: IpAddr) -> bool {
+    match scope(addr) {
+        None => false,
+        Some(Scope::Loopback) => scope(source) == Some(Scope::Loopback),
+        Some(_) => true,
+    }
+}
+
+impl Association {
+    /// An association that starts with our INIT to one of the addresses in `peer`.
+    pub(crate) fn connecting(
+        local_port: u16,
+        peer: &Peer,
+        config: Arc<AssocConfig>,
+        local_tag: u32,
+        initial_tsn: Tsn,
+        local: (Vec<IpAddr>, impl Fn(IpAddr) -> Option<IpAddr>),
+        cx: &mut Cx<'_>,
+    ) -> Self {
+        let (local_addrs, source_for) = local;
+        let timeout = config.rto_initial;
+        let mut assoc =
+            Association::new((local_port, peer.port), config, local_tag, initial_tsn, local_addrs, cx);
+        for &(remote, encap) in &peer.addrs {
+            if scope(remote).is_some() && assoc.paths.len() < assoc.config.max_peer_addresses {
+                let addr = crate::addr::PathAddr { local: source_for(remote), remote, encap };
+                // Addresses that the user gave count as confirmed (RFC 9260 sec 5.4).
+                assoc.paths.add(Path::new(addr, PathState::Active, &assoc.config, cx.now));
+            }
+        }
+        assoc.state = AssocState::CookieWait;
+        assoc.pending.init = true;
+        assoc.handshake = Some(Box::new(Handshake {
+            target: PathId(0),
+            cookie: Vec::new(),
+            unrecognized: Vec::new(),
+            preservative: None,
+            init_retransmits: 0,
+            cookie_retransmits: 0,
+            stale_retries: 0,
+            timeout,
+            sent_at: cx.now,
+            retransmitted: false,
+        }));
+        assoc.timers.set(Timer::T1Init, cx.now + timeout);
+        assoc
+    }
+
+    /// INIT ACK in COOKIE-WAIT (RFC 9260 sec 5.1.3 C, 3.3.3).
+    pub(super) fn on_init_ack(
+        &mut self,
+        cx: &mut Cx<'_>,
+        init: &InitChunk<'_>,
+        datagram: &Datagram,
+        from: PathId,
+    ) {
+        let ports = (self.local_port, self.peer_port);
+        let to = datagram.from;
+        let refuse = |cx: &mut Cx<'_>, code: u16, info: &[u8]| {
+            cx.replies.push(to, ports, init.initiate_tag, |w| w.abort(false, |c| c.raw(code, info)));
+        };
+        if init.initiate_tag == 0 {
+            let own = self.local_tag;
+            cx.replies.push(to, ports, own, |w| w.abort(true, |_| {}));
+            return self.end(cx, Event::Lost(LossReason::ProtocolViolation("INIT ACK with initiate tag 0")));
+        }
+        if init.outbound_streams == 0 || init.inbound_streams == 0 {
+            refuse(cx, cause_code::INVALID_MANDATORY_PARAM, &[]);
+            return self.end(cx, Event::Lost(LossReason::ProtocolViolation("INIT ACK with no streams")));
+        }
+        if init.a_rwnd < 1500 {
+            return refuse(cx, cause_code::INVALID_MANDATORY_PARAM, &[]);
+        }
+        let peer = PeerInit::read(init, datagram.from.remote, self.config.max_peer_addresses);
+        if peer.host_name {
+            refuse(cx, cause_code::UNRESOLVABLE_ADDRESS, &[]);
+            return self.end(cx, Event::Lost(LossReason::ProtocolViolation("INIT ACK with a host name")));
+        }
+        let Some(cookie) = peer.cookie else {
+            // Cause 2 names what is missing: one parameter, type 7.
+            refuse(cx, cause_code::MISSING_MANDATORY_PARAM, &[0, 0, 0, 1, 0, 7]);
+            return self
+                .end(cx, Event::Lost(LossReason::ProtocolViolation("INIT ACK without a State Cookie")));
+        };
+
+        let agreed = Agreed {
+            local_tag: self.local_tag,
+            peer_tag: init.initiate_tag,
+            local_tsn: self.initial_tsn,
+            peer_tsn: init.initial_tsn,
+            peer_rwnd: init.a_rwnd,
+            out_streams: self.config.out_streams.min(init.inbound_streams),
+            in_streams: self.config.max_in_streams.min(init.outbound_streams),
+        };
+        // The peer does not know addresses that it neither listed nor answered from.
+        let source = datagram.from;
+        self.paths.retain(|p| p.remote() == source.remote || peer.addresses.contains(&p.remote()));
+        let from = self.paths.find(source.remote).unwrap_or(from);
+        self.last_heard = from;
+        self.adopt(&agreed, source, &peer.addresses, cx.now);
+        self.drop_invalid_streams(cx);
+
+        let config = Arc::clone(&self.config);
+        let Some(handshake) = self.handshake.as_deref_mut() else { return };
+        let path = self.paths.get_mut(from);
+        if !handshake.retransmitted {
+            path.rto.on_sample(cx.now.since(handshake.sent_at), &config);
+        }
+        handshake.timeout = path.rto.get();
+        handshake.target = from;
+        handshake.cookie = cookie;
+        handshake.unrecognized = peer.unrecognized;
+        handshake.cookie_retransmits = 0;
+        handshake.sent_at = cx.now;
+        handshake.retransmitted = false;
+        let timeout = handshake.timeout;
+        self.state = AssocState::CookieEchoed;
+        self.pending.init = false;
+        self.pending.cookie_echo = true;
+        self.timers.stop(Timer::T1Init);
+        self.timers.set(Timer::T1Cookie, cx.now + timeout);
+    }
+
+    /// COOKIE ACK in COOKIE-ECHOED.
+    pub(super) fn on_cookie_ack(&mut self, cx: &mut Cx<'_>, from: PathId) {
+        if let Some(handshake) = self.handshake.as_deref()
+            && !handshake.retransmitted
+        {
+            let config = Arc::clone(&self.config);
+            let rtt = cx.now.since(handshake.sent_at);
+            self.paths.get_mut(from).rto.on_sample(rtt, &config);
+        }
+        self.established(cx, false);
+    }
+
+    /// ESTABLISHED: tells the user and starts the heartbeats.
+    pub(crate) fn established(&mut self, cx: &mut Cx<'_>, incoming: bool) {
+        self.timers.stop(Timer::T1Init);
+        self.timers.stop(Timer::T1Cookie);
+        self.pending.init = false;
+        self.pending.cookie_echo = false;
+        self.handshake = None;
+        self.error_count = 0;
+        self.state = AssocState::Established;
+        self.drop_invalid_streams(cx);
+        self.start_heartbeats(cx);
+        cx.event(Event::Up {
+            outbound_streams: self.out_streams,
+            inbound_streams: self.in_streams,
+            incoming,
+        });
+    }
+
+    /// A COOKIE ECHO was accepted: answer it with the next packet to its source.
+    pub(crate) fn acknowledge_cookie(&mut self, to: PathId) {
+        self.pending.cookie_ack = Some(to);
+    }
+
+    /// Messages queued before the peer said how many streams it has.
+    fn drop_invalid_streams(&mut self, cx: &mut Cx<'_>) {
+        for message in self.send.queue.drain_streams_from(self.out_streams) {
+            cx.event(Event::SendFailed { message, unsent: true });
+        }
+    }
+
+    /// T1-init or T1-cookie expired (RFC 9260 sec 5.1.6).
+    pub(super) fn on_t1(&mut self, cx: &mut Cx<'_>, timer: Timer) {
+        let limit = self.config.max_init_retransmits;
+        let cap = self.config.max_init_timeout.unwrap_or(self.config.rto_max).min(self.config.rto_max);
+        let paths = self.paths.len();
+        let Some(handshake) = self.handshake.as_deref_mut() else { return };
+        let count = match timer {
+            Timer::T1Init => &mut handshake.init_retransmits,
+            _ => &mut handshake.cookie_retransmits,
+        };
+        *count += 1;
+        if *count > limit {
+            return self.end(cx, Event::Lost(LossReason::SetupTimeout));
+        }
+        handshake.timeout = (handshake.timeout * 2).min(cap);
+        handshake.retransmitted = true;
+        let old = handshake.target;
+        // Several addresses take turns.
+        let next = PathId(u8::try_from((old.index() + 1) % paths).unwrap_or(0));
+        handshake.target =
+            if timer == Timer::T1Init || self.paths.get(next).is_confirmed() { next } else { old };
+        let (target, timeout) = (handshake.target, handshake.timeout);
+        self.timers.set(timer, cx.now + timeout);
+        if timer == Timer::T1Init {
+            self.pending.init = true;
+        } else {
+            // DATA that went with the COOKIE ECHO goes with it again.
+            for id in self.paths.ids() {
+                self.take_back(id, target);
+            }
+            self.pending.cookie_echo = true;
+        }
+    }
+
+    /// ICMP says that nobody is at this address: the next one is tried at once.
+    pub(super) fn try_next_address(&mut self, cx: &mut Cx<'_>, failed: PathId) {
+        self.paths.get_mut(failed).state = PathState::Inactive;
+        let next = self.paths.ids().find(|&id| self.paths.get(id).state == PathState::Active);
+        let Some(next) = next else {
+            return self.end(cx, Event::Lost(LossReason::ProtocolUnreachable));
+        };
+        if let Some(handshake) = self.handshake.as_deref_mut()
+            && handshake.target == failed
+        {
+            handshake.target = next;
+            handshake.retransmitted = true;
+            self.pending.init = true;
+        }
+    }
+
+    /// The peer says that our cookie came too late (RFC 9260 sec 5.2.6): a new INIT asks for a longer life.
+    pub(super) fn on_stale_cookie(&mut self, cx: &mut Cx<'_>, _staleness_micros: u32) {
+        let Some(handshake) = self.handshake.as_deref_mut() else { return };
+        handshake.stale_retries += 1;
+        if handshake.stale_retries > MAX_STALE_RETRIES {
+            return self.end(cx, Event::Lost(LossReason::SetupTimeout));
+        }
+        // At most one second more than the round trip just seen.
+        let rtt = cx.now.since(handshake.sent_at);
+        let ask = (rtt + Duration::from_millis(500)).min(rtt + Duration::from_secs(1));
+        handshake.preservative = Some(u32::try_from(ask.as_millis()).unwrap_or(u32::MAX));
+        handshake.retransmitted = false;
+        handshake.timeout = self.config.rto_initial;
+        let (target, timeout) = (handshake.target, handshake.timeout);
+        for id in self.paths.ids() {
+            self.take_back(id, target);
+        }
+        self.state = AssocState::CookieWait;
+        self.peer_tag = 0;
+        self.pending.cookie_echo = false;
+        self.pending.init = true;
+        self.timers.stop(Timer::T1Cookie);
+        self.timers.set(Timer::T1Init, cx.now + timeout);
+    }
+
+    /// Marks what is in flight on a path to be sent again to `to`, without blaming the network.
+    fn take_back(&mut self, path: PathId, to: PathId) {
+        self.send.outstanding.on_t3(path, to, &mut self.paths);
+        self.paths.get_mut(path).t3 = None;
+        self.paths.get_mut(to).retransmit_now = true;
+    }
+
+    /// Collision, RFC 9260 sec 5.2.4 case B: the peer's cookie carries our tag and another tag of the peer.
+    pub(crate) fn on_collision(
+        &mut self,
+        cx: &mut Cx<'_>,
+        agreed: &Agreed,
+        source: crate::PathAddr,
+        addrs: &[IpAddr],
+    ) {
+        self.paths.retain(|p| p.remote() == source.remote || addrs.contains(&p.remote()));
+        self.adopt(agreed, source, addrs, cx.now);
+        let target = self.paths.find(source.remote).unwrap_or(PathId(0));
+        for id in self.paths.ids() {
+            self.take_back(id, target);
+        }
+        self.established(cx, false);
+    }
+
+    /// Restart, RFC 9260 sec 5.2.4 case A: the same peer, everything else anew.
+    pub(crate) fn on_restart(
+        &mut self,
+        cx: &mut Cx<'_>,
+        agreed: &Agreed,
+        source: crate::PathAddr,
+        addrs: &[IpAddr],
+    ) {
+        for (message, unsent) in self.send.drain_failed() {
+            cx.event(Event::SendFailed { message, unsent });
+        }
+        let config: Arc<AssocConfig> = Arc::clone(&self.config);
+        for path in self.paths.iter_mut() {
+            path.reset(&config, cx.now);
+        }
+        let writer_waits = self.send.writer_waits;
+        self.send = super::SendSide::new(agreed.local_tsn);
+        self.send.peer_rwnd = agreed.peer_rwnd as usize;
+        let aborted = self.recv.restart(agreed.peer_tsn, &config);
+        // Addresses that the restarted peer no longer has are gone; all slots are free now.
+        self.paths.retain(|p| p.remote() == source.remote || addrs.contains(&p.remote()));
+        if let Some(id) = self.paths.find(source.remote) {
+            let path = self.paths.get_mut(id);
+            path.set_encap(source.encap);
+            path.state = PathState::Active;
+        }
+        self.add_unconfirmed(source, addrs, cx.now);
+        self.last_heard = self.paths.find(source.remote).unwrap_or(PathId(0));
+        self.reroute = true;
+        self.local_tag = agreed.local_tag;
+        self.peer_tag = agreed.peer_tag;
+        self.initial_tsn = agreed.local_tsn;
+        self.out_streams = agreed.out_streams;
+        self.in_streams = agreed.in_streams;
+        self.timers.stop_all();
+        self.pending = super::Pending::default();
+        self.handshake = None;
+        self.error_count = 0;
+        self.t2_expiries = 0;
+        self.state = AssocState::Established;
+        if let Some((stream, ssn)) = aborted {
+            cx.event(Event::PartialDeliveryAborted { stream, ssn });
+        }
+        self.start_heartbeats(cx);
+        cx.event(Event::Restart { outbound_streams: self.out_streams, inbound_streams: self.in_streams });
+        if writer_waits {
+            cx.event(Event::Writable);
+        }
+    }
+}

@@ -1,0 +1,733 @@
+//! One association: dispatch of received chunks and the calls of the user. The rules live in the submodules.
+
+mod cc;
+mod handshake;
+mod heartbeat;
+mod path;
+mod paths;
+mod probing;
+mod recv;
+mod rto;
+mod sack;
+mod send;
+mod shutdown;
+mod timeout;
+mod timer;
+mod transmit;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rand_chacha::ChaCha12Rng;
+
+use crate::addr::{Datagram, Message, PathAddr, Received};
+use crate::config::AssocConfig;
+use crate::error::SendError;
+use crate::event::{Event, LossReason};
+use crate::serial::Tsn;
+use crate::stack::{AssocId, Replies};
+use crate::stats::{AssocState, AssocStats, AssocStatus, PathState, PathStatus};
+use crate::time::Time;
+use crate::tlv::UnknownAction;
+use crate::wire::{Cause, Chunk, Chunks, DataChunk, cause_code};
+
+use handshake::Handshake;
+pub(crate) use handshake::PeerInit;
+use path::Path;
+pub(crate) use path::PathId;
+use paths::PathSet;
+use recv::{RecvSide, Taken};
+use send::SendSide;
+use timer::{Timer, TimerTable};
+pub(crate) use transmit::announced;
+
+/// What an association may use of its surroundings during a call.
+pub(crate) struct Cx<'a> {
+    pub(crate) now: Time,
+    pub(crate) id: AssocId,
+    pub(crate) rng: &'a mut ChaCha12Rng,
+    pub(crate) events: &'a mut VecDeque<(AssocId, Event)>,
+    pub(crate) replies: &'a mut Replies,
+}
+
+impl Cx<'_> {
+    fn event(&mut self, event: Event) {
+        self.events.push_back((self.id, event));
+    }
+}
+
+/// Control chunks that wait for the next packet.
+#[derive(Debug, Default)]
+struct Pending {
+    init: bool,
+    cookie_echo: bool,
+    cookie_ack: Option<PathId>,
+    /// Heartbeats to answer: where, and the TLVs to return.
+    heartbeat_acks: Vec<(PathId, Bytes)>,
+    /// Error causes to report, encoded, and where.
+    errors: Vec<u8>,
+    errors_to: PathId0,
+    shutdown: bool,
+    shutdown_ack: bool,
+}
+
+/// A path id that defaults to the first path.
+#[derive(Clone, Copy, Debug)]
+struct PathId0(PathId);
+
+impl Default for PathId0 {
+    fn default() -> Self {
+        PathId0(PathId(0))
+    }
+}
+
+/// Heartbeats answered per batch at most; more are dropped.
+const MAX_HEARTBEAT_ACKS: usize = 8;
+
+/// Bytes of error causes reported per packet at most.
+const MAX_ERROR_BYTES: usize = 256;
+
+/// What both sides agreed on during setup.
+#[derive(Clone, Debug)]
+pub(crate) struct Agreed {
+    pub(crate) local_tag: u32,
+    pub(crate) peer_tag: u32,
+    pub(crate) local_tsn: Tsn,
+    pub(crate) peer_tsn: Tsn,
+    pub(crate) peer_rwnd: u32,
+    pub(crate) out_streams: u16,
+    pub(crate) in_streams: u16,
+}
+
+/// An association.
+#[derive(Debug)]
+pub(crate) struct Association {
+    pub(crate) local_port: u16,
+    pub(crate) peer_port: u16,
+    pub(crate) config: Arc<AssocConfig>,
+    state: AssocState,
+    local_tag: u32,
+    peer_tag: u32,
+    /// Stand for the tags in cookies that others can ask for (RFC 9260 sec 5.2.2): local and peer's.
+    tie_tags: (u32, u32),
+    /// Our first TSN.
+    initial_tsn: Tsn,
+    /// Addresses announced to the peer; empty when there is nothing to choose from.
+    local_addrs: Vec<IpAddr>,
+    out_streams: u16,
+    in_streams: u16,
+    paths: PathSet,
+    send: SendSide,
+    recv: RecvSide,
+    timers: TimerTable,
+    pending: Pending,
+    /// Present until the association is established by us.
+    handshake: Option<Box<Handshake>>,
+    /// Consecutive errors of the association (RFC 9260 sec 8.1).
+    error_count: u32,
+    /// Expiries of T2-shutdown in a row.
+    t2_expiries: u32,
+    /// No heartbeat goes to another unconfirmed address before this time (HB.Max.Burst).
+    probe_gate: Time,
+    /// Where the last packet came from.
+    last_heard: PathId,
+    /// DATA was sent or received.
+    data_exchanged: bool,
+    /// Tags or addresses changed; the routing of the stack must follow.
+    pub(crate) reroute: bool,
+    stats: AssocStats,
+}
+
+impl Association {
+    /// An association that the peer's valid COOKIE ECHO brings to life (RFC 9260 sec 5.1.5).
+    pub(crate) fn from_cookie(
+        ports: (u16, u16),
+        config: Arc<AssocConfig>,
+        agreed: &Agreed,
+        source: PathAddr,
+        addresses: &[IpAddr],
+        local_addrs: Vec<IpAddr>,
+        cx: &mut Cx<'_>,
+    ) -> Self {
+        let mut assoc = Association::new(ports, config, agreed.local_tag, agreed.local_tsn, local_addrs, cx);
+        assoc.adopt(agreed, source, addresses, cx.now);
+        assoc.state = AssocState::Established;
+        assoc
+    }
+
+    fn new(
+        (local_port, peer_port): (u16, u16),
+        config: Arc<AssocConfig>,
+        local_tag: u32,
+        initial_tsn: Tsn,
+        local_addrs: Vec<IpAddr>,
+        cx: &mut Cx<'_>,
+    ) -> Self {
+        use rand::RngExt;
+        Association {
+            local_port,
+            peer_port,
+            state: AssocState::Closed,
+            local_tag,
+            peer_tag: 0,
+            tie_tags: (cx.rng.random_range(1..=u32::MAX), cx.rng.random_range(1..=u32::MAX)),
+            initial_tsn,
+            local_addrs,
+            out_streams: config.out_streams,
+            in_streams: config.max_in_streams,
+            paths: PathSet::default(),
+            send: SendSide::new(initial_tsn),
+            recv: RecvSide::new(Tsn(0), &config),
+            timers: TimerTable::default(),
+            pending: Pending::default(),
+            handshake: None,
+            error_count: 0,
+            t2_expiries: 0,
+            probe_gate: Time::ZERO,
+            last_heard: PathId(0),
+            data_exchanged: false,
+            reroute: true,
+            stats: AssocStats::default(),
+            config,
+        }
+    }
+
+    /// Takes over what was agreed on: tags, TSNs, streams, window, and the addresses of the peer. `source` is
+    /// confirmed, the others are not (RFC 9260 sec 5.4).
+    fn adopt(&mut self, agreed: &Agreed, source: PathAddr, addresses: &[IpAddr], now: Time) {
+        self.reroute = true;
+        self.local_tag = agreed.local_tag;
+        self.peer_tag = agreed.peer_tag;
+        self.initial_tsn = agreed.local_tsn;
+        self.out_streams = agreed.out_streams;
+        self.in_streams = agreed.in_streams;
+        self.recv = RecvSide::new(agreed.peer_tsn, &self.config);
+        self.send.peer_rwnd = agreed.peer_rwnd as usize;
+        self.paths.add(Path::new(source, PathState::Active, &self.config, now));
+        self.add_unconfirmed(source, addresses, now);
+    }
+
+    fn add_unconfirmed(&mut self, source: PathAddr, addresses: &[IpAddr], now: Time) {
+        for &remote in addresses {
+            if self.paths.len() >= self.config.max_peer_addresses {
+                break;
+            }
+            let addr = PathAddr { local: None, remote, encap: source.encap };
+            self.paths.add(Path::new(addr, PathState::Unconfirmed, &self.config, now));
+        }
+    }
+
+    /// State.
+    pub(crate) fn state(&self) -> AssocState {
+        self.state
+    }
+
+    /// The association has ended; only unread messages are left.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state == AssocState::Closed
+    }
+
+    /// Own verification tag.
+    pub(crate) fn local_tag(&self) -> u32 {
+        self.local_tag
+    }
+
+    /// Verification tag of the peer, 0 while unknown.
+    pub(crate) fn peer_tag(&self) -> u32 {
+        self.peer_tag
+    }
+
+    /// Stand-ins for the tags in a cookie made for an INIT during this association.
+    pub(crate) fn tie_tags(&self) -> (u32, u32) {
+        self.tie_tags
+    }
+
+    /// Our first TSN.
+    pub(crate) fn initial_tsn(&self) -> Tsn {
+        self.initial_tsn
+    }
+
+    /// Addresses announced to the peer.
+    pub(crate) fn local_addrs(&self) -> &[IpAddr] {
+        &self.local_addrs
+    }
+
+    /// Addresses of the peer.
+    pub(crate) fn remote_addrs(&self) -> impl Iterator<Item = IpAddr> {
+        self.paths.iter().map(Path::remote)
+    }
+
+    /// The path a packet came by, if its source is an address of the peer.
+    pub(crate) fn path_of(&self, remote: IpAddr) -> Option<PathId> {
+        self.paths.find(remote)
+    }
+
+    /// Addresses and encapsulation of a path.
+    pub(crate) fn path_addr(&self, id: PathId) -> PathAddr {
+        self.paths.get(id).addr()
+    }
+
+    /// Any path, for a packet from an address not known yet.
+    pub(crate) fn any_path(&self) -> PathId {
+        self.paths.primary()
+    }
+
+    /// A packet with the right tag came by a path: its encapsulation is that of the path from now on.
+    pub(crate) fn learn_encap(&mut self, id: PathId, encap: crate::addr::Encap) {
+        self.paths.get_mut(id).set_encap(encap);
+    }
+
+    /// Data went one way or the other.
+    pub(crate) fn data_exchanged(&self) -> bool {
+        self.data_exchanged
+    }
+
+    // ---- received packets ----
+
+    /// Takes the chunks of a packet whose verification tag was right (or, for `reflected` ones, is checked here).
+    pub(crate) fn handle_chunks(
+        &mut self,
+        cx: &mut Cx<'_>,
+        datagram: &Datagram,
+        from: PathId,
+        chunks: Chunks<'_>,
+    ) {
+        self.stats.packets_received += 1;
+        self.last_heard = from;
+        self.paths.get_mut(from).set_local(datagram.from.local);
+        let mut data = 0u32;
+        let mut new = 0u32;
+        let mut reported = false;
+        for raw in chunks {
+            let Ok(chunk) = raw.decode(&datagram.packet) else { break };
+            match chunk {
+                Chunk::Data(chunk) => match self.on_data(cx, chunk, from) {
+                    Some(Taken::New) => {
+                        data += 1;
+                        new += 1;
+                    }
+                    Some(_) => data += 1,
+                    None => {}
+                },
+                Chunk::Unknown { action, whole, .. } => {
+                    if action.reports() && !reported {
+                        reported = true;
+                        self.report(cause_code::UNRECOGNIZED_CHUNK, whole, from);
+                    }
+                    if matches!(action, UnknownAction::Stop | UnknownAction::StopReport) {
+                        break;
+                    }
+                }
+                other => self.on_control(cx, other, datagram, from),
+            }
+            if self.is_closed() {
+                return;
+            }
+        }
+        // Any packet shows that the peer is alive (RFC 9260 sec 9.2).
+        self.t2_expiries = 0;
+        if data > 0 {
+            self.after_data(cx, from, new == 0);
+        }
+        self.signal_readable(cx);
+        self.advance_shutdown(cx);
+    }
+
+    /// Takes a packet with our peer's tag instead of ours: only ABORT and SHUTDOWN COMPLETE with the T bit count.
+    pub(crate) fn handle_reflected(&mut self, cx: &mut Cx<'_>, datagram: &Datagram, from: PathId) {
+        for raw in datagram.packet.chunks() {
+            if let Ok(
+                chunk @ (Chunk::Abort { reflected: true, .. } | Chunk::ShutdownComplete { reflected: true }),
+            ) = raw.decode(&datagram.packet)
+            {
+                return self.on_control(cx, chunk, datagram, from);
+            }
+        }
+    }
+
+    fn on_control(&mut self, cx: &mut Cx<'_>, chunk: Chunk<'_>, datagram: &Datagram, from: PathId) {
+        use AssocState::*;
+        let state = self.state;
+        match chunk {
+            Chunk::InitAck(init) if state == CookieWait => self.on_init_ack(cx, &init, datagram, from),
+            Chunk::CookieAck if state == CookieEchoed => self.on_cookie_ack(cx, from),
+            Chunk::Sack(sack)
+                if matches!(state, CookieEchoed | Established | ShutdownPending | ShutdownReceived) =>
+            {
+                self.stats.sacks_received += 1;
+                self.on_sack(cx, sack.cum_tsn, Some(&sack));
+            }
+            Chunk::Heartbeat(tlvs)
+                if matches!(
+                    state,
+                    CookieEchoed | Established | ShutdownPending | ShutdownSent | ShutdownReceived
+                ) =>
+            {
+                self.on_heartbeat(tlvs, datagram, from);
+            }
+            Chunk::HeartbeatAck(tlvs) => self.on_heartbeat_ack(cx, tlvs),
+            Chunk::Abort { reflected, causes } => {
+                let tag = if reflected { self.peer_tag } else { self.local_tag };
+                if datagram.packet.vtag() == tag {
+                    let first = causes.iter().next();
+                    self.on_abort(cx, first);
+                }
+            }
+            Chunk::Error { causes } => {
+                for cause in causes.iter() {
+                    self.on_error(cx, &cause);
+                    if self.is_closed() {
+                        return;
+                    }
+                }
+            }
+            Chunk::Shutdown { cum_tsn } => self.on_shutdown(cx, cum_tsn),
+            Chunk::ShutdownAck => self.on_shutdown_ack(cx, datagram),
+            Chunk::ShutdownComplete { reflected } if state == ShutdownAckSent => {
+                let tag = if reflected { self.peer_tag } else { self.local_tag };
+                if datagram.packet.vtag() == tag {
+                    self.end(cx, Event::ShutdownComplete);
+                }
+            }
+            // Everything else has no meaning in this state or at this place.
+            _ => {}
+        }
+    }
+
+    fn on_data(&mut self, cx: &mut Cx<'_>, chunk: DataChunk, from: PathId) -> Option<Taken> {
+        use AssocState::*;
+        if !matches!(self.state, Established | ShutdownPending | ShutdownSent) {
+            return None;
+        }
+        self.stats.data_chunks_received += 1;
+        if chunk.payload.is_empty() {
+            let tsn = chunk.tsn.0.to_be_bytes();
+            self.abort_with(
+                cx,
+                cause_code::NO_USER_DATA,
+                &tsn,
+                LossReason::ProtocolViolation("DATA without user data"),
+            );
+            return None;
+        }
+        self.data_exchanged = true;
+        let taken = if chunk.stream < self.in_streams {
+            self.recv.on_data(chunk, from)
+        } else {
+            let mut info = [0; 4];
+            info[..2].copy_from_slice(&chunk.stream.to_be_bytes());
+            self.report(cause_code::INVALID_STREAM, &info, from);
+            self.recv.discard(chunk.tsn)
+        };
+        match taken {
+            Taken::New => {}
+            Taken::Duplicate => self.stats.duplicates_received += 1,
+            Taken::Dropped => self.stats.data_chunks_dropped += 1,
+            Taken::Violation(what) => {
+                self.violation(cx, what);
+                return None;
+            }
+        }
+        Some(taken)
+    }
+
+    fn after_data(&mut self, cx: &mut Cx<'_>, from: PathId, only_old: bool) {
+        let wants_timer = self.recv.end_of_packet(from, only_old, self.config.sack_frequency);
+        if self.state == AssocState::ShutdownSent {
+            // Each DATA packet is answered by SHUTDOWN at once, with a SACK when there is more to say.
+            self.pending.shutdown = true;
+            self.start_t2(cx.now);
+            if self.recv.is_plain() {
+                self.recv.sack_sent();
+            } else {
+                self.recv.force_sack();
+            }
+        } else if self.config.sack_delay.is_zero() {
+            self.recv.force_sack();
+        } else if wants_timer && self.timers.get(Timer::Sack).is_none() {
+            self.timers.set(Timer::Sack, cx.now + self.config.sack_delay);
+        }
+    }
+
+    fn signal_readable(&mut self, cx: &mut Cx<'_>) {
+        if self.recv.is_readable() && !self.recv.reader_knows {
+            self.recv.reader_knows = true;
+            cx.event(Event::Readable);
+        }
+    }
+
+    fn on_abort(&mut self, cx: &mut Cx<'_>, cause: Option<Cause<'_>>) {
+        let (cause, info) = match cause {
+            Some(c) => (c.code(), Bytes::copy_from_slice(c.info())),
+            None => (0, Bytes::new()),
+        };
+        self.end(cx, Event::Lost(LossReason::PeerAbort { cause, info }));
+    }
+
+    fn on_error(&mut self, cx: &mut Cx<'_>, cause: &Cause<'_>) {
+        if let Cause::StaleCookie { micros, .. } = cause {
+            if self.state == AssocState::CookieEchoed {
+                self.on_stale_cookie(cx, *micros);
+            }
+            return;
+        }
+        cx.event(Event::RemoteError { cause: cause.code(), info: Bytes::copy_from_slice(cause.info()) });
+    }
+
+    /// Queues an error cause for an ERROR chunk. What does not fit is left out: reports must stay small.
+    fn report(&mut self, code: u16, info: &[u8], to: PathId) {
+        let room = MAX_ERROR_BYTES.saturating_sub(self.pending.errors.len());
+        if room < 8 {
+            return;
+        }
+        let info = &info[..info.len().min(room - 4)];
+        let length = u16::try_from(info.len() + 4).unwrap_or(u16::MAX);
+        self.pending.errors.extend_from_slice(&code.to_be_bytes());
+        self.pending.errors.extend_from_slice(&length.to_be_bytes());
+        self.pending.errors.extend_from_slice(info);
+        while self.pending.errors.len() % 4 != 0 {
+            self.pending.errors.push(0);
+        }
+        self.pending.errors_to = PathId0(to);
+    }
+
+    // ---- the end ----
+
+    /// Ends the association with an ABORT because the peer broke the protocol.
+    fn violation(&mut self, cx: &mut Cx<'_>, what: &'static str) {
+        self.abort_with(
+            cx,
+            cause_code::PROTOCOL_VIOLATION,
+            what.as_bytes(),
+            LossReason::ProtocolViolation(what),
+        );
+    }
+
+    /// Sends an ABORT with one cause (where the peer was last heard) and ends.
+    fn abort_with(&mut self, cx: &mut Cx<'_>, code: u16, info: &[u8], reason: LossReason) {
+        if self.peer_tag != 0 {
+            let to = self.paths.get(self.last_heard).addr();
+            let pmtu = self.paths.get(self.last_heard).pmtu();
+            let info = &info[..info.len().min(pmtu - 64)];
+            cx.replies.push(to, (self.local_port, self.peer_port), self.peer_tag, |w| {
+                w.abort(false, |c| c.raw(code, info));
+            });
+        }
+        self.end(cx, Event::Lost(reason));
+    }
+
+    /// The user ends it without grace (RFC 9260 sec 9.1).
+    pub(crate) fn abort(&mut self, cx: &mut Cx<'_>, reason: &[u8]) {
+        if !self.is_closed() {
+            self.abort_with(cx, cause_code::USER_ABORT, reason, LossReason::LocalAbort);
+        }
+    }
+
+    /// Nothing more is sent or received; what was not acknowledged goes back to the user.
+    fn end(&mut self, cx: &mut Cx<'_>, last: Event) {
+        self.signal_readable(cx);
+        for (message, unsent) in self.send.drain_failed() {
+            cx.event(Event::SendFailed { message, unsent });
+        }
+        for path in self.paths.iter_mut() {
+            path.t3 = None;
+            path.flight = 0;
+            path.lost = 0;
+            path.heartbeat = heartbeat::Heartbeat::Off;
+        }
+        self.timers.stop_all();
+        self.pending = Pending::default();
+        self.handshake = None;
+        self.state = AssocState::Closed;
+        self.reroute = true;
+        cx.event(last);
+    }
+
+    /// ICMP told that the peer has no SCTP there.
+    pub(crate) fn on_protocol_unreachable(&mut self, cx: &mut Cx<'_>, path: PathId) {
+        if self.state == AssocState::CookieWait && self.paths.len() > 1 {
+            self.try_next_address(cx, path);
+        } else {
+            self.end(cx, Event::Lost(LossReason::ProtocolUnreachable));
+        }
+    }
+
+    /// ICMP told that only smaller packets pass.
+    pub(crate) fn on_packet_too_big(&mut self, path: PathId, ip_mtu: u16) {
+        self.paths.get_mut(path).on_packet_too_big(usize::from(ip_mtu));
+    }
+
+    // ---- calls of the user ----
+
+    /// Checks and queues messages, all or none.
+    pub(crate) fn send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        messages: impl AsRef<[Message]> + IntoIterator<Item = Message>,
+    ) -> Result<(), SendError> {
+        use AssocState::*;
+        match self.state {
+            CookieWait | CookieEchoed | Established => {}
+            Closed => return Err(SendError::NotFound),
+            _ => return Err(SendError::ShuttingDown),
+        }
+        let mut total = 0;
+        for message in messages.as_ref() {
+            if message.data.is_empty() {
+                return Err(SendError::Empty);
+            }
+            if message.data.len() > self.config.max_message_size {
+                return Err(SendError::TooLarge);
+            }
+            if message.stream >= self.out_streams {
+                return Err(SendError::InvalidStream { stream: message.stream, streams: self.out_streams });
+            }
+            total += message.data.len();
+        }
+        let buffered = self.send.buffered();
+        if buffered > 0 && buffered + total > self.config.send_buffer {
+            self.send.writer_waits = true;
+            return Err(SendError::WouldBlock);
+        }
+        for message in messages {
+            self.stats.messages_sent += 1;
+            self.stats.bytes_sent += message.data.len() as u64;
+            self.send.not_dry = true;
+            self.send.queue.push(message, cx.now);
+        }
+        Ok(())
+    }
+
+    /// The next received message.
+    pub(crate) fn recv(&mut self) -> Option<Received> {
+        let Some(m) = self.recv.pop() else {
+            self.recv.reader_knows = false;
+            return None;
+        };
+        if m.end_of_record {
+            self.stats.messages_received += 1;
+        }
+        self.stats.bytes_received += m.data.len() as u64;
+        Some(Received {
+            stream: m.stream,
+            ssn: m.ssn.0,
+            ppid: m.ppid,
+            tsn: m.tsn.0,
+            cumtsn: self.recv.cum_tsn().0,
+            context: self.config.context,
+            unordered: m.unordered,
+            end_of_record: m.end_of_record,
+            from: self.paths.get(m.from).addr(),
+            data: m.data,
+        })
+    }
+
+    /// Messages or parts that `recv` would give now.
+    pub(crate) fn recv_pending(&self) -> usize {
+        self.recv.pending()
+    }
+
+    /// Changes the configuration of the live association.
+    pub(crate) fn configure(
+        &mut self,
+        change: impl FnOnce(&mut AssocConfig),
+    ) -> Result<(), crate::error::ConfigError> {
+        let mut config = AssocConfig::clone(&self.config);
+        change(&mut config);
+        config.check()?;
+        self.recv.set_limit(&config);
+        self.config = Arc::new(config);
+        Ok(())
+    }
+
+    /// Makes a confirmed address the primary one.
+    pub(crate) fn set_primary(&mut self, cx: &mut Cx<'_>, addr: IpAddr) -> bool {
+        match self.paths.find(addr) {
+            Some(id) if self.paths.get(id).is_confirmed() => {
+                if self.paths.primary() != id {
+                    self.paths.set_primary(id);
+                    cx.event(Event::PeerAddrChange { addr, state: crate::event::PeerAddrState::MadePrimary });
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// RFC 6458 SCTP_STATUS.
+    pub(crate) fn status(&self) -> AssocStatus {
+        AssocStatus {
+            state: self.state,
+            peer_rwnd: u32::try_from(self.send.peer_rwnd).unwrap_or(u32::MAX),
+            local_rwnd: u32::try_from(self.recv.a_rwnd()).unwrap_or(u32::MAX),
+            unacked_chunks: u32::try_from(self.send.outstanding.len()).unwrap_or(u32::MAX),
+            send_buffered: self.send.buffered(),
+            recv_buffered: self.recv.held(),
+            outbound_streams: self.out_streams,
+            inbound_streams: self.in_streams,
+            fragmentation_point: u32::try_from(self.fragment_size()).unwrap_or(u32::MAX),
+            primary: Some(self.paths.get(self.paths.primary()).remote()),
+            peer_port: self.peer_port,
+            local_port: self.local_port,
+            local_tag: self.local_tag,
+            peer_tag: self.peer_tag,
+        }
+    }
+
+    /// All paths.
+    pub(crate) fn path_status(&self) -> Vec<PathStatus> {
+        let primary = self.paths.primary();
+        let status = |id: PathId| {
+            let p = self.paths.get(id);
+            PathStatus {
+                addr: p.addr(),
+                state: p.state,
+                primary: id == primary,
+                cwnd: p.cc.cwnd(),
+                ssthresh: p.cc.ssthresh(),
+                flight: p.flight,
+                srtt: p.rto.srtt(),
+                rto: p.rto.get(),
+                pmtu: u32::try_from(p.pmtu()).unwrap_or(u32::MAX),
+                error_count: p.error_count,
+            }
+        };
+        self.paths.ids().map(status).collect()
+    }
+
+    /// Counters.
+    pub(crate) fn stats(&self) -> AssocStats {
+        self.stats
+    }
+
+    /// The earliest deadline.
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        [self.timers.next(), self.paths.deadline()].into_iter().flatten().min()
+    }
+
+    /// Checks invariants; for tests.
+    pub(crate) fn verify(&self) -> Result<(), String> {
+        if self.is_closed() {
+            return match self.poll_timeout() {
+                Some(at) => Err(format!("a closed association has a timer at {at}")),
+                None => Ok(()),
+            };
+        }
+        self.send.outstanding.verify(&self.paths)?;
+        for id in self.paths.ids() {
+            let path = self.paths.get(id);
+            if path.flight > 0 && path.t3.is_none() {
+                return Err(format!(
+                    "{} bytes are in flight on path {} and T3 does not run",
+                    path.flight, id.0
+                ));
+            }
+        }
+        if self.timers.get(Timer::Sack).is_some() && !self.recv.sack_owed() {
+            return Err("the SACK timer runs and no SACK is owed".into());
+        }
+        Ok(())
+    }
+}

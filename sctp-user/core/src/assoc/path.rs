@@ -1,0 +1,233 @@
+//! One path: a destination address with everything RFC 9260 keeps per destination.
+
+use std::net::IpAddr;
+
+use crate::addr::{Encap, PathAddr};
+use crate::assoc::cc::{CongestionControl, Rfc9260};
+use crate::assoc::heartbeat::Heartbeat;
+use crate::assoc::rto::Rto;
+use crate::config::AssocConfig;
+use crate::serial::Tsn;
+use crate::stats::PathState;
+use crate::time::{Duration, Time};
+use crate::wire::{COMMON_HEADER, DATA_HEADER};
+
+/// Index of a path in its association. A slot is never reused while anything names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PathId(pub(crate) u8);
+
+impl PathId {
+    /// As an index.
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Everything kept per destination address.
+#[derive(Debug)]
+pub(crate) struct Path {
+    addr: PathAddr,
+    /// IP MTUs for native and UDP-encapsulated packets.
+    ip_mtu: (usize, usize),
+    pub(crate) state: PathState,
+    /// Consecutive errors (RFC 9260 sec 8.2).
+    pub(crate) error_count: u32,
+    /// Largest SCTP packet: common header, chunks, padding.
+    pmtu: usize,
+    /// Bytes in flight: chunks with header and padding, sent, not acknowledged, not marked for retransmission.
+    pub(crate) flight: u32,
+    /// Chunks marked for retransmission to this path.
+    pub(crate) lost: u32,
+    pub(crate) cc: CongestionControl,
+    pub(crate) rto: Rto,
+    /// T3-rtx.
+    pub(crate) t3: Option<Time>,
+    pub(crate) heartbeat: Heartbeat,
+    /// When something that gives an RTT (DATA, HEARTBEAT, INIT, COOKIE ECHO) was last sent here.
+    pub(crate) last_used: Time,
+    /// The chunk whose acknowledgement gives the next RTT sample; at most one per round trip.
+    pub(crate) rtt_tsn: Option<Tsn>,
+    /// Packets with new DATA that may still be sent before the next SACK (Max.Burst).
+    pub(crate) burst: u32,
+    /// One packet of retransmissions may leave whatever cwnd says (RFC 9260 sec 6.3.3 E3, 7.2.4).
+    pub(crate) retransmit_now: bool,
+    /// A SACK has come since T3 was started: expiries then are no sign of a dead peer while its window is closed.
+    pub(crate) sack_since_t3: bool,
+}
+
+impl Path {
+    /// A path that has carried nothing yet.
+    pub(crate) fn new(addr: PathAddr, state: PathState, config: &AssocConfig, now: Time) -> Self {
+        let ip_mtu = (config.ip_mtu, config.ip_mtu_udp);
+        let pmtu = pmtu(addr, ip_mtu);
+        let cc = Rfc9260::new(pmdcs(pmtu), addr.remote.is_ipv6(), config.abc_l);
+        Path {
+            addr,
+            ip_mtu,
+            state,
+            error_count: 0,
+            pmtu,
+            flight: 0,
+            lost: 0,
+            cc: CongestionControl::Rfc9260(cc),
+            rto: Rto::new(config),
+            t3: None,
+            heartbeat: Heartbeat::default(),
+            last_used: now,
+            rtt_tsn: None,
+            burst: burst_limit(config),
+            retransmit_now: false,
+            sack_since_t3: false,
+        }
+    }
+
+    /// Addresses and encapsulation.
+    pub(crate) fn addr(&self) -> PathAddr {
+        self.addr
+    }
+
+    /// The address of the peer.
+    pub(crate) fn remote(&self) -> IpAddr {
+        self.addr.remote
+    }
+
+    /// Largest SCTP packet.
+    pub(crate) fn pmtu(&self) -> usize {
+        self.pmtu
+    }
+
+    /// Largest DATA chunk with header that fits (PMDCS).
+    pub(crate) fn pmdcs(&self) -> u32 {
+        pmdcs(self.pmtu)
+    }
+
+    /// The peer was heard with this encapsulation; the only place that changes it (RFC 6951 sec 5.4). Call it only when
+    /// checksum and verification tag of the packet were right and it was no INIT.
+    pub(crate) fn set_encap(&mut self, encap: Encap) {
+        if self.addr.encap != encap {
+            self.addr.encap = encap;
+            self.set_pmtu(pmtu(self.addr, self.ip_mtu));
+        }
+    }
+
+    /// The own address packets of this path come to.
+    pub(crate) fn set_local(&mut self, local: Option<IpAddr>) {
+        if local.is_some() {
+            self.addr.local = local;
+        }
+    }
+
+    /// ICMP said that only packets of `ip_mtu` bytes fit: lowers the PMTU, never raises it, and never below what
+    /// every host of the family must take (RFC 9260 sec 10.1).
+    pub(crate) fn on_packet_too_big(&mut self, ip_mtu: usize) {
+        let floor = if self.addr.remote.is_ipv6() { 1280 } else { 576 };
+        let lower = ip_mtu.max(floor);
+        self.ip_mtu = (self.ip_mtu.0.min(lower), self.ip_mtu.1.min(lower));
+        self.set_pmtu(pmtu(self.addr, self.ip_mtu));
+    }
+
+    fn set_pmtu(&mut self, pmtu: usize) {
+        self.pmtu = pmtu;
+        self.cc.set_pmdcs(pmdcs(pmtu));
+    }
+
+    /// Back to the state of a path never used (association restart, RFC 9260 sec 5.2.4.1).
+    pub(crate) fn reset(&mut self, config: &AssocConfig, now: Time) {
+        let (addr, state) = (self.addr, self.state);
+        *self = Path::new(addr, state, config, now);
+    }
+
+    /// Takes idle time into account before sending DATA (RFC 9260 sec 7.2.1: for each RTO without sending).
+    pub(crate) fn decay_idle(&mut self, now: Time) {
+        if self.flight > 0 {
+            return;
+        }
+        let mut idle = now.since(self.last_used);
+        let rto = self.rto.get().max(Duration::from_millis(1));
+        let mut steps = 0;
+        while idle >= rto && steps < 16 {
+            self.cc.on_idle();
+            idle -= rto;
+            steps += 1;
+        }
+    }
+
+    /// DATA may be sent to this path (nothing but probes may go to unconfirmed addresses, RFC 9260 sec 5.4).
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.state != PathState::Unconfirmed
+    }
+
+    /// Gives the path a new sending opportunity of at least Max.Burst packets.
+    pub(crate) fn grant_burst(&mut self, config: &AssocConfig, acked_packets: u32) {
+        let limit = burst_limit(config);
+        self.burst = limit.saturating_add(acked_packets);
+    }
+
+    /// The earliest deadline of this path.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        [self.t3, self.heartbeat.deadline()].into_iter().flatten().min()
+    }
+}
+
+fn burst_limit(config: &AssocConfig) -> u32 {
+    if config.max_burst == 0 { u32::MAX } else { config.max_burst }
+}
+
+fn pmtu(addr: PathAddr, ip_mtu: (usize, usize)) -> usize {
+    let ip_header = if addr.remote.is_ipv6() { 40 } else { 20 };
+    // UDP encapsulation takes its share of 8 bytes (RFC 6951 sec 5.6).
+    let size = match addr.encap {
+        Encap::Native => ip_mtu.0 - ip_header,
+        Encap::Udp { .. } => ip_mtu.1 - ip_header - 8,
+    };
+    size & !3
+}
+
+fn pmdcs(pmtu: usize) -> u32 {
+    u32::try_from((pmtu - COMMON_HEADER) & !3).unwrap_or(u32::MAX).max(DATA_HEADER as u32 + 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(remote: &str, encap: Encap) -> Path {
+        let addr = PathAddr { local: None, remote: remote.parse().unwrap(), encap };
+        let config = AssocConfig { ip_mtu_udp: 1500, ..AssocConfig::default() };
+        Path::new(addr, PathState::Active, &config, Time::ZERO)
+    }
+
+    #[test]
+    fn mtu_shares() {
+        let udp = Encap::Udp { remote_port: 9899 };
+        for (remote, encap, pmtu, pmdcs) in [
+            ("10.0.0.1", Encap::Native, 1480, 1468),
+            ("fd00::1", Encap::Native, 1460, 1448),
+            ("10.0.0.1", udp, 1472, 1460),
+            ("fd00::1", udp, 1452, 1440),
+        ] {
+            let p = path(remote, encap);
+            assert_eq!((p.pmtu(), p.pmdcs()), (pmtu, pmdcs), "{remote} {encap:?}");
+        }
+    }
+
+    #[test]
+    fn encapsulation_changes_the_mtu_by_eight() {
+        let mut p = path("10.0.0.1", Encap::Native);
+        p.set_encap(Encap::Udp { remote_port: 1 });
+        assert_eq!(p.pmtu(), 1472);
+        p.set_encap(Encap::Native);
+        assert_eq!(p.pmtu(), 1480);
+    }
+
+    #[test]
+    fn packet_too_big_only_lowers() {
+        let mut p = path("10.0.0.1", Encap::Native);
+        p.on_packet_too_big(9000);
+        assert_eq!(p.pmtu(), 1480);
+        p.on_packet_too_big(1000);
+        assert_eq!(p.pmtu(), 980);
+        p.on_packet_too_big(100);
+        assert_eq!(p.pmtu(), 556);
+    }
+}

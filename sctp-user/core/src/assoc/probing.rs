@@ -1,0 +1,183 @@
+//! Heartbeats: idle probing, confirmation of addresses, path failure (RFC 9260 sec 5.4, 8.1-8.3).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rand::RngExt;
+
+use super::heartbeat::{Heartbeat, parse_info};
+use super::path::PathId;
+use super::{Association, Cx, MAX_HEARTBEAT_ACKS};
+use crate::addr::{Datagram, Encap};
+use crate::event::{Event, LossReason, PeerAddrState};
+use crate::stats::{AssocState, PathState};
+use crate::time::Duration;
+use crate::wire::heartbeat_info;
+
+impl Association {
+    /// The association is up: confirmed paths are probed when idle, unconfirmed ones at once.
+    pub(super) fn start_heartbeats(&mut self, cx: &mut Cx<'_>) {
+        for id in self.paths.ids() {
+            if self.paths.get(id).state == PathState::Unconfirmed {
+                self.paths.get_mut(id).heartbeat = Heartbeat::Idle { next: cx.now };
+            } else {
+                self.schedule_heartbeat(cx, id);
+            }
+        }
+    }
+
+    /// No more heartbeats: the shutdown has reached the point where T2 watches the peer.
+    pub(super) fn stop_heartbeats(&mut self) {
+        for path in self.paths.iter_mut() {
+            path.heartbeat = Heartbeat::Off;
+        }
+    }
+
+    /// Probes an address now (RFC 9260 sec 11.1.9).
+    pub(crate) fn request_heartbeat(&mut self, addr: std::net::IpAddr) -> bool {
+        let Some(id) = self.paths.find(addr) else { return false };
+        if !self.may_probe() {
+            return false;
+        }
+        self.paths.get_mut(id).heartbeat = Heartbeat::Due;
+        true
+    }
+
+    fn may_probe(&self) -> bool {
+        matches!(
+            self.state,
+            AssocState::Established | AssocState::ShutdownPending | AssocState::ShutdownReceived
+        )
+    }
+
+    /// RTO with jitter of half of it, plus HB.interval.
+    fn heartbeat_period(&self, cx: &mut Cx<'_>, id: PathId) -> Duration {
+        let path = self.paths.get(id);
+        let interval = match path.addr().encap {
+            Encap::Native => self.config.hb_interval,
+            Encap::Udp { .. } => self.config.hb_interval.min(self.config.hb_interval_udp),
+        };
+        path.rto.get().mul_f64(cx.rng.random_range(0.5..1.5)) + interval
+    }
+
+    fn schedule_heartbeat(&mut self, cx: &mut Cx<'_>, id: PathId) {
+        let period = self.heartbeat_period(cx, id);
+        let next = cx.now + period;
+        self.paths.get_mut(id).heartbeat =
+            if self.config.hb_enabled { Heartbeat::Idle { next } } else { Heartbeat::Off };
+    }
+
+    /// The heartbeat deadline of a path has come.
+    pub(super) fn on_heartbeat_timer(&mut self, cx: &mut Cx<'_>, id: PathId) {
+        let path = self.paths.get(id);
+        match path.heartbeat {
+            Heartbeat::Idle { next } if next <= cx.now => {
+                let unproven =
+                    path.state == PathState::Unconfirmed && path.error_count <= self.config.path_max_retrans;
+                if unproven {
+                    if cx.now < self.probe_gate {
+                        let next = self.probe_gate;
+                        self.paths.get_mut(id).heartbeat = Heartbeat::Idle { next };
+                        return;
+                    }
+                    self.probe_gate = cx.now + path.rto.get();
+                } else if path.is_confirmed() {
+                    // The path was used meanwhile: what was sent there serves as a probe.
+                    let period = self.heartbeat_period(cx, id);
+                    let last_used = self.paths.get(id).last_used;
+                    if last_used + period > cx.now {
+                        let next = last_used + period;
+                        self.paths.get_mut(id).heartbeat = Heartbeat::Idle { next };
+                        return;
+                    }
+                }
+                self.paths.get_mut(id).heartbeat = Heartbeat::Due;
+            }
+            Heartbeat::Waiting { deadline, .. } if deadline <= cx.now => self.on_heartbeat_lost(cx, id),
+            _ => {}
+        }
+    }
+
+    fn on_heartbeat_lost(&mut self, cx: &mut Cx<'_>, id: PathId) {
+        let config = Arc::clone(&self.config);
+        self.paths.get_mut(id).rto.back_off(&config);
+        let carries_data = id == self.paths.data_path();
+        self.path_error(cx, id);
+        if carries_data && self.paths.get(id).is_confirmed() && self.association_error(cx) {
+            return;
+        }
+        let path = self.paths.get_mut(id);
+        if path.state == PathState::Unconfirmed && path.error_count <= config.path_max_retrans {
+            path.heartbeat = Heartbeat::Idle { next: cx.now };
+        } else {
+            self.schedule_heartbeat(cx, id);
+        }
+    }
+
+    /// A timeout on a path: counts it and takes the path out of use beyond Path.Max.Retrans.
+    pub(super) fn path_error(&mut self, cx: &mut Cx<'_>, id: PathId) {
+        let limit = self.config.path_max_retrans;
+        let path = self.paths.get_mut(id);
+        path.error_count = path.error_count.saturating_add(1);
+        if path.error_count > limit && matches!(path.state, PathState::Active | PathState::PotentiallyFailed)
+        {
+            path.state = PathState::Inactive;
+            let addr = path.remote();
+            cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::Unreachable });
+        }
+    }
+
+    /// A timeout of the association; true when it was one too many and the association has ended.
+    pub(super) fn association_error(&mut self, cx: &mut Cx<'_>) -> bool {
+        self.error_count += 1;
+        if self.error_count <= self.config.assoc_max_retrans {
+            return false;
+        }
+        // One ABORT is customary: the peer may hear us although we do not hear it.
+        self.abort_with(
+            cx,
+            crate::wire::cause_code::USER_ABORT,
+            b"too many timeouts",
+            LossReason::Unreachable,
+        );
+        true
+    }
+
+    /// HEARTBEAT: returned as it is, unless it would not fit one packet.
+    pub(super) fn on_heartbeat(&mut self, tlvs: &[u8], datagram: &Datagram, from: PathId) {
+        let fits = tlvs.len() + 16 <= self.paths.get(from).pmtu();
+        if fits && self.pending.heartbeat_acks.len() < MAX_HEARTBEAT_ACKS {
+            let tlvs: Bytes = datagram.packet.bytes().slice_ref(tlvs);
+            self.pending.heartbeat_acks.push((from, tlvs));
+        }
+    }
+
+    /// HEARTBEAT ACK: counts only with the nonce that is outstanding for that very path.
+    pub(super) fn on_heartbeat_ack(&mut self, cx: &mut Cx<'_>, tlvs: &[u8]) {
+        let Some((nonce, path)) = heartbeat_info(tlvs).and_then(parse_info) else { return };
+        let id = PathId(path);
+        if id.index() >= self.paths.len() {
+            return;
+        }
+        let config = Arc::clone(&self.config);
+        let path = self.paths.get_mut(id);
+        let Heartbeat::Waiting { nonce: expected, sent, .. } = path.heartbeat else { return };
+        if nonce != expected {
+            return;
+        }
+        path.rto.on_sample(cx.now.since(sent), &config);
+        path.error_count = 0;
+        let news = match path.state {
+            PathState::Unconfirmed => Some(PeerAddrState::Confirmed),
+            PathState::Inactive | PathState::PotentiallyFailed => Some(PeerAddrState::Available),
+            PathState::Active => None,
+        };
+        path.state = PathState::Active;
+        let addr = path.remote();
+        self.error_count = 0;
+        if let Some(state) = news {
+            cx.event(Event::PeerAddrChange { addr, state });
+        }
+        self.schedule_heartbeat(cx, id);
+    }
+}

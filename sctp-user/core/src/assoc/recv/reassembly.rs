@@ -1,0 +1,490 @@
+//! From DATA chunks to user messages: reassembly by TSN, order within streams, partial delivery.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::assoc::path::PathId;
+use crate::serial::{Ssn, Tsn};
+use crate::wire::{DataChunk, DataFlags};
+
+/// Every chunk counts as at least this many bytes of receive memory.
+pub(crate) const MIN_CHARGE: usize = 32;
+
+/// Payloads below this size are copied out of their datagram when they have to be held for a while, so that a
+/// few bytes do not pin a whole receive batch.
+const COPY_BELOW: usize = 512;
+
+/// Bytes of receive memory that a chunk counts as.
+pub(crate) fn charge(len: usize) -> usize {
+    len.max(MIN_CHARGE)
+}
+
+/// A complete message, or a part of one in partial delivery.
+#[derive(Debug)]
+pub(crate) struct Assembled {
+    pub(crate) stream: u16,
+    pub(crate) ssn: Ssn,
+    pub(crate) ppid: u32,
+    pub(crate) tsn: Tsn,
+    pub(crate) unordered: bool,
+    pub(crate) end_of_record: bool,
+    pub(crate) from: PathId,
+    pub(crate) data: Bytes,
+    /// Receive memory it occupies.
+    pub(crate) charge: usize,
+}
+
+/// Why a chunk cannot belong where its TSN puts it: the peer broke RFC 9260 sec 6.9.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inconsistent(pub(crate) &'static str);
+
+#[derive(Debug)]
+struct Fragment {
+    payload: Bytes,
+    stream: u16,
+    ssn: Ssn,
+    ppid: u32,
+    flags: DataFlags,
+    from: PathId,
+    /// At the first slot of a run of neighbours: the TSN of its last slot; at the last one: that of the first.
+    other_end: Tsn,
+}
+
+#[derive(Debug)]
+enum Slot {
+    /// Not here yet, or gone.
+    Empty,
+    /// Waiting for the rest of its message.
+    Held(Fragment),
+    /// Given on; the flags are kept to check neighbours.
+    Done { begin: bool, end: bool },
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    next_ssn: Ssn,
+    /// Complete messages that came early, sorted by distance from `next_ssn`.
+    early: VecDeque<Assembled>,
+}
+
+/// A message that is being given to the user in parts.
+#[derive(Clone, Copy, Debug)]
+struct Partial {
+    stream: u16,
+    ssn: Ssn,
+    unordered: bool,
+    next: Tsn,
+}
+
+/// Chunks on their way to the user.
+#[derive(Debug)]
+pub(crate) struct Reassembly {
+    /// Slots of consecutive TSNs; the first belongs to `base`.
+    slots: VecDeque<Slot>,
+    base: Tsn,
+    streams: BTreeMap<u16, Stream>,
+    partial: Option<Partial>,
+    /// Complete messages behind a partial delivery.
+    blocked: VecDeque<Assembled>,
+    /// Messages the user can read.
+    ready: VecDeque<Assembled>,
+    /// Receive memory in use by everything above.
+    held: usize,
+}
+
+impl Reassembly {
+    /// Nothing received; the peer's first TSN is `initial`.
+    pub(crate) fn new(initial: Tsn) -> Self {
+        Reassembly {
+            slots: VecDeque::new(),
+            base: initial,
+            streams: BTreeMap::new(),
+            partial: None,
+            blocked: VecDeque::new(),
+            ready: VecDeque::new(),
+            held: 0,
+        }
+    }
+
+    /// Receive memory in use.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// The user can read something.
+    pub(crate) fn is_readable(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Messages or parts the user can read.
+    pub(crate) fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Takes the next message for the user.
+    pub(crate) fn pop(&mut self) -> Option<Assembled> {
+        let message = self.ready.pop_front()?;
+        self.held -= message.charge;
+        Some(message)
+    }
+
+    /// Takes a chunk that the tracker called new.
+    pub(crate) fn insert(&mut self, chunk: DataChunk, from: PathId) -> Result<(), Inconsistent> {
+        let tsn = chunk.tsn;
+        if tsn.precedes(self.base) {
+            return Ok(());
+        }
+        self.check_neighbours(&chunk)?;
+        self.held += charge(chunk.payload.len());
+        let whole = chunk.flags.begin && chunk.flags.end;
+        if whole {
+            if tsn == self.base && self.slots.is_empty() {
+                // In order, complete, nothing held: the usual case needs no slot.
+                self.base = tsn.next();
+            } else {
+                *self.slot_mut(tsn) = Slot::Done { begin: true, end: true };
+            }
+            let charge = charge(chunk.payload.len());
+            self.complete(Assembled {
+                stream: chunk.stream,
+                ssn: chunk.ssn,
+                ppid: chunk.ppid,
+                tsn,
+                unordered: chunk.flags.unordered,
+                end_of_record: true,
+                from,
+                data: chunk.payload,
+                charge,
+            });
+        } else {
+            self.hold(chunk, from);
+        }
+        self.trim();
+        Ok(())
+    }
+
+    /// Gives the user what is there of the first incomplete message, provided it is the next in its order and
+    /// everything before it has arrived. Returns true when something became readable.
+    pub(crate) fn deliver_partially(&mut self) -> bool {
+        if self.partial.is_none() {
+            let Some(Slot::Held(first)) = self.slots.front() else { return false };
+            let (stream, ssn, unordered) = (first.stream, first.ssn, first.flags.unordered);
+            let in_order = self.streams.get(&stream).map_or(Ssn(0), |s| s.next_ssn) == ssn;
+            if !first.flags.begin || (!unordered && !in_order) {
+                return false;
+            }
+            self.partial = Some(Partial { stream, ssn, unordered, next: self.base });
+        }
+        let delivered = self.continue_partial();
+        self.trim();
+        delivered
+    }
+
+    /// About how many bytes there are of the message at the front that is still incomplete.
+    pub(crate) fn front_run_len(&self) -> usize {
+        match self.slots.front() {
+            Some(Slot::Held(f)) => (f.other_end.offset_from(self.base) as usize + 1) * f.payload.len(),
+            _ => 0,
+        }
+    }
+
+    /// Ends a partial delivery that cannot go on; returns stream and SSN.
+    pub(crate) fn abort_partial(&mut self) -> Option<(u16, u16)> {
+        let p = self.partial.take()?;
+        self.ready.append(&mut self.blocked);
+        Some((p.stream, p.ssn.0))
+    }
+
+    /// Drops the held fragment with the highest TSN above `above`, to make room for a lower one.
+    pub(crate) fn evict_highest(&mut self, above: Tsn) -> Option<Tsn> {
+        for i in (0..self.slots.len()).rev() {
+            let tsn = self.base.plus(i as u32);
+            if tsn.at_or_before(above) {
+                return None;
+            }
+            if matches!(self.slots[i], Slot::Held(_))
+                && let Slot::Held(fragment) = std::mem::replace(&mut self.slots[i], Slot::Empty)
+            {
+                self.held -= charge(fragment.payload.len());
+                // Shorten the run it ended; it is its last slot, because nothing held lies above it.
+                let start = fragment.other_end;
+                if start != tsn {
+                    let last = tsn.minus(1);
+                    self.set_run(start, last);
+                }
+                return Some(tsn);
+            }
+        }
+        None
+    }
+
+    /// A TSN that is acknowledged but carries nothing for the user.
+    pub(crate) fn skip(&mut self, tsn: Tsn) {
+        if !tsn.precedes(self.base) {
+            *self.slot_mut(tsn) = Slot::Done { begin: true, end: true };
+            self.trim();
+        }
+    }
+
+    /// Takes the readable messages out, to survive a restart of the peer.
+    pub(crate) fn take_ready(&mut self) -> VecDeque<Assembled> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Puts readable messages back.
+    pub(crate) fn put_ready(&mut self, ready: VecDeque<Assembled>) {
+        let charge: usize = ready.iter().map(|m| m.charge).sum();
+        self.held += charge;
+        self.ready = ready;
+    }
+
+    fn index(&self, tsn: Tsn) -> usize {
+        tsn.offset_from(self.base) as usize
+    }
+
+    fn slot(&self, tsn: Tsn) -> Option<&Slot> {
+        if tsn.precedes(self.base) { None } else { self.slots.get(self.index(tsn)) }
+    }
+
+    fn fragment(&self, tsn: Tsn) -> Option<&Fragment> {
+        match self.slot(tsn) {
+            Some(Slot::Held(f)) => Some(f),
+            _ => None,
+        }
+    }
+
+    /// The slot of a TSN at or after `base`. The tracker admits nothing more than 65 535 ahead, which bounds the
+    /// ring.
+    fn slot_mut(&mut self, tsn: Tsn) -> &mut Slot {
+        let i = self.index(tsn);
+        while self.slots.len() <= i {
+            self.slots.push_back(Slot::Empty);
+        }
+        &mut self.slots[i]
+    }
+
+    fn check_neighbours(&self, chunk: &DataChunk) -> Result<(), Inconsistent> {
+        let same = |f: &Fragment| {
+            f.stream == chunk.stream
+                && f.flags.unordered == chunk.flags.unordered
+                && (f.flags.unordered || f.ssn == chunk.ssn)
+        };
+        // Everything before `base` was handed on in whole messages, but for one in partial delivery.
+        if chunk.tsn == self.base && !chunk.flags.begin && self.partial.is_none_or(|p| p.next != chunk.tsn) {
+            return Err(Inconsistent("a message continues that never began"));
+        }
+        match self.slot(chunk.tsn.minus(1)) {
+            Some(Slot::Held(f)) if !f.flags.end && chunk.flags.begin => {
+                return Err(Inconsistent("a message begins before the one before it has ended"));
+            }
+            Some(Slot::Held(f)) if !f.flags.end && !same(f) => {
+                return Err(Inconsistent("fragments of one message differ in stream, SSN or order"));
+            }
+            Some(Slot::Held(f)) if f.flags.end && !chunk.flags.begin => {
+                return Err(Inconsistent("a message continues after its end"));
+            }
+            Some(Slot::Done { end: true, .. }) if !chunk.flags.begin => {
+                return Err(Inconsistent("a message continues after its end"));
+            }
+            Some(Slot::Done { end: false, .. }) if chunk.flags.begin => {
+                return Err(Inconsistent("a message begins before the one before it has ended"));
+            }
+            _ => {}
+        }
+        if let Some(p) = self.partial
+            && p.next == chunk.tsn
+            && (chunk.flags.begin
+                || chunk.stream != p.stream
+                || chunk.flags.unordered != p.unordered
+                || (!p.unordered && chunk.ssn != p.ssn))
+        {
+            return Err(Inconsistent("fragments of one message differ in stream, SSN or order"));
+        }
+        match self.slot(chunk.tsn.next()) {
+            Some(Slot::Held(f)) if !chunk.flags.end && (f.flags.begin || !same(f)) => {
+                Err(Inconsistent("fragments of one message differ in stream, SSN or order"))
+            }
+            Some(Slot::Held(f)) if chunk.flags.end && !f.flags.begin => {
+                Err(Inconsistent("a message continues after its end"))
+            }
+            Some(Slot::Done { begin: true, .. }) if !chunk.flags.end => {
+                Err(Inconsistent("a message begins before the one before it has ended"))
+            }
+            Some(Slot::Done { begin: false, .. }) if chunk.flags.end => {
+                Err(Inconsistent("a message continues after its end"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps a fragment, joins it with its neighbours and hands the message on when it is complete.
+    fn hold(&mut self, chunk: DataChunk, from: PathId) {
+        let tsn = chunk.tsn;
+        let payload = if chunk.payload.len() < COPY_BELOW {
+            Bytes::copy_from_slice(&chunk.payload)
+        } else {
+            chunk.payload
+        };
+        let flags = chunk.flags;
+        *self.slot_mut(tsn) = Slot::Held(Fragment {
+            payload,
+            stream: chunk.stream,
+            ssn: chunk.ssn,
+            ppid: chunk.ppid,
+            flags,
+            from,
+            other_end: tsn,
+        });
+        let mut first = tsn;
+        let mut last = tsn;
+        if !flags.begin
+            && let Some(left) = self.fragment(tsn.minus(1))
+        {
+            first = left.other_end;
+        }
+        if !flags.end
+            && let Some(right) = self.fragment(tsn.next())
+        {
+            last = right.other_end;
+        }
+        self.set_run(first, last);
+        let begins = self.fragment(first).is_some_and(|f| f.flags.begin);
+        let ends = self.fragment(last).is_some_and(|f| f.flags.end);
+        if self.partial.is_some_and(|p| p.next == first) {
+            self.continue_partial();
+        } else if begins
+            && ends
+            && let Some(message) = self.collect(first, last)
+        {
+            self.complete(message);
+        }
+    }
+
+    fn set_run(&mut self, first: Tsn, last: Tsn) {
+        if let Slot::Held(f) = self.slot_mut(first) {
+            f.other_end = last;
+        }
+        if let Slot::Held(f) = self.slot_mut(last) {
+            f.other_end = first;
+        }
+    }
+
+    /// Takes the run `first..=last` out of the ring as one message (or part of one).
+    fn collect(&mut self, first: Tsn, last: Tsn) -> Option<Assembled> {
+        let count = last.offset_from(first) + 1;
+        let total: usize =
+            (0..count).filter_map(|i| self.fragment(first.plus(i))).map(|f| f.payload.len()).sum();
+        let mut data = BytesMut::with_capacity(total);
+        let mut message: Option<Assembled> = None;
+        let mut charged = 0;
+        for i in 0..count {
+            let Slot::Held(f) = std::mem::replace(self.slot_mut(first.plus(i)), Slot::Empty) else {
+                continue;
+            };
+            *self.slot_mut(first.plus(i)) = Slot::Done { begin: f.flags.begin, end: f.flags.end };
+            charged += charge(f.payload.len());
+            data.extend_from_slice(&f.payload);
+            let m = message.get_or_insert_with(|| Assembled {
+                stream: f.stream,
+                ssn: f.ssn,
+                ppid: f.ppid,
+                tsn: first,
+                unordered: f.flags.unordered,
+                end_of_record: false,
+                from: f.from,
+                data: Bytes::new(),
+                charge: 0,
+            });
+            m.from = f.from;
+            m.end_of_record = f.flags.end;
+        }
+        let mut message = message?;
+        message.data = data.freeze();
+        message.charge = charged;
+        Some(message)
+    }
+
+    /// Hands on the next part of the message in partial delivery.
+    fn continue_partial(&mut self) -> bool {
+        let Some(p) = self.partial else { return false };
+        let Some(last) = self.fragment(p.next).map(|f| f.other_end) else { return false };
+        let Some(part) = self.collect(p.next, last) else { return false };
+        let ends = part.end_of_record;
+        self.partial = Some(Partial { next: last.next(), ..p });
+        self.make_ready(part);
+        if ends {
+            self.partial = None;
+            if !p.unordered {
+                self.advance_stream(p.stream);
+            }
+            while let Some(message) = self.blocked.pop_front() {
+                self.make_ready(message);
+            }
+        }
+        true
+    }
+
+    /// A whole message is there: deliver it now or keep it for its turn.
+    fn complete(&mut self, message: Assembled) {
+        if message.unordered {
+            self.deliver(message);
+            return;
+        }
+        let id = message.stream;
+        let stream = self.streams.entry(id).or_default();
+        if message.ssn == stream.next_ssn && self.partial.is_none_or(|p| p.unordered || p.stream != id) {
+            self.deliver(message);
+            self.advance_stream(id);
+            return;
+        }
+        let distance = message.ssn.offset_from(stream.next_ssn);
+        let at = stream.early.partition_point(|m| m.ssn.offset_from(stream.next_ssn) < distance);
+        let mut message = message;
+        if message.data.len() < COPY_BELOW {
+            message.data = Bytes::copy_from_slice(&message.data);
+        }
+        stream.early.insert(at, message);
+    }
+
+    /// The message with the next SSN of a stream went on: count, and deliver what waited behind it.
+    fn advance_stream(&mut self, id: u16) {
+        loop {
+            let stream = self.streams.entry(id).or_default();
+            stream.next_ssn = stream.next_ssn.next();
+            match stream.early.front() {
+                Some(m) if m.ssn == stream.next_ssn => {}
+                _ => return,
+            }
+            let Some(message) = stream.early.pop_front() else { return };
+            self.deliver(message);
+        }
+    }
+
+    fn deliver(&mut self, message: Assembled) {
+        if self.partial.is_some() {
+            self.blocked.push_back(message);
+        } else {
+            self.make_ready(message);
+        }
+    }
+
+    fn make_ready(&mut self, mut message: Assembled) {
+        // A reader that keeps up gets slices of the datagrams; a backlog must not pin them.
+        if self.ready.len() >= 64 && message.data.len() < COPY_BELOW {
+            message.data = Bytes::copy_from_slice(&message.data);
+        }
+        self.ready.push_back(message);
+    }
+
+    /// Forgets slots at the front that are done with: `base` is the first TSN not handed on.
+    fn trim(&mut self) {
+        while let Some(Slot::Done { .. }) = self.slots.front() {
+            self.slots.pop_front();
+            self.base = self.base.next();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

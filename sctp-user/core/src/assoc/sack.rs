@@ -1,0 +1,104 @@
+//! Reaction to acknowledgements: window, congestion control, T3, fast retransmit (RFC 9260 sec 6.2.1, 6.3.2, 7.2).
+
+use std::sync::Arc;
+
+use super::cc::AckInfo;
+use super::send::SackVerdict;
+use super::timer::Timer;
+use super::{Association, Cx};
+use crate::event::{Event, PeerAddrState};
+use crate::serial::Tsn;
+use crate::stats::PathState;
+use crate::wire::SackChunk;
+
+impl Association {
+    /// A SACK, or with `sack` absent the cumulative TSN of a SHUTDOWN.
+    pub(super) fn on_sack(&mut self, cx: &mut Cx<'_>, cum_tsn: Tsn, sack: Option<&SackChunk<'_>>) {
+        let was_in_recovery = self.send.outstanding.in_fast_recovery();
+        match self.send.outstanding.on_sack(cum_tsn, sack, cx.now, &mut self.paths) {
+            SackVerdict::Old => return,
+            SackVerdict::Unsent => return self.violation(cx, "acknowledgement of a TSN that was never sent"),
+            SackVerdict::Taken { .. } => {}
+        }
+        if let Some(sack) = sack {
+            let in_flight = self.send.outstanding.in_flight_payload();
+            self.send.peer_rwnd = (sack.a_rwnd as usize).saturating_sub(in_flight);
+            if self.send.peer_rwnd > 0 {
+                self.send.window_probes = 0;
+                self.send.probe_window = false;
+                self.timers.stop(Timer::WindowProbe);
+            }
+        }
+        self.react_per_path(cx, was_in_recovery, sack.is_some());
+        self.react_to_loss();
+        self.signal_writable(cx);
+    }
+
+    fn react_per_path(&mut self, cx: &mut Cx<'_>, in_fast_recovery: bool, is_sack: bool) {
+        let config = Arc::clone(&self.config);
+        let mut any_acked = false;
+        for (path, acks) in self.paths.iter_mut().zip(self.send.outstanding.path_acks()) {
+            if is_sack {
+                path.sack_since_t3 = true;
+            }
+            path.cc.on_ack(AckInfo {
+                newly_acked: acks.newly_acked,
+                flight_before: acks.flight_before,
+                all_acked: path.flight == 0,
+                in_fast_recovery,
+            });
+            path.grant_burst(&config, acks.chunks);
+            if let Some(rtt) = acks.rtt {
+                path.rto.on_sample(rtt, &config);
+            }
+            if acks.newly_acked > 0 {
+                any_acked = true;
+                if acks.proves_path {
+                    path.error_count = 0;
+                    if matches!(path.state, PathState::Inactive | PathState::PotentiallyFailed) {
+                        path.state = PathState::Active;
+                        let addr = path.remote();
+                        cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::Available });
+                    }
+                }
+            }
+            if path.flight == 0 {
+                path.t3 = None;
+            } else if acks.lowest_acked || path.t3.is_none() {
+                // Rules R3 and R4.
+                path.t3 = Some(cx.now + path.rto.get());
+            }
+        }
+        if any_acked {
+            self.error_count = 0;
+        }
+    }
+
+    fn react_to_loss(&mut self) {
+        let marked = self.send.outstanding.path_acks().iter().any(|a| a.marked);
+        // Within fast recovery the window is not cut again, and what is newly marked waits for cwnd.
+        if !marked || self.send.outstanding.in_fast_recovery() {
+            return;
+        }
+        for (path, acks) in self.paths.iter_mut().zip(self.send.outstanding.path_acks()) {
+            if acks.marked {
+                path.cc.on_fast_retransmit();
+                path.retransmit_now = true;
+            }
+        }
+        self.send.outstanding.enter_fast_recovery();
+        self.stats.fast_retransmits += 1;
+    }
+
+    /// Tells the user about room in the send buffer and about the end of everything sent.
+    fn signal_writable(&mut self, cx: &mut Cx<'_>) {
+        if self.send.writer_waits && self.send.buffered() <= self.config.send_buffer / 4 * 3 {
+            self.send.writer_waits = false;
+            cx.event(Event::Writable);
+        }
+        if self.send.not_dry && self.send.is_drained() {
+            self.send.not_dry = false;
+            cx.event(Event::SenderDry);
+        }
+    }
+}

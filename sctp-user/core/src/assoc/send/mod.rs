@@ -1,0 +1,67 @@
+//! The sending half of an association: queue, outstanding chunks, packet filling.
+
+mod outstanding;
+mod packetize;
+mod queue;
+
+pub(crate) use outstanding::{Outstanding, SackVerdict};
+pub(crate) use packetize::{Blocked, FillLimits};
+pub(crate) use queue::SendQueue;
+
+use crate::addr::Message;
+use crate::serial::Tsn;
+
+/// Everything about data on its way to the peer.
+#[derive(Debug)]
+pub(crate) struct SendSide {
+    /// Messages and rests of messages without a TSN.
+    pub(crate) queue: SendQueue,
+    /// Chunks with a TSN, not cumulatively acknowledged.
+    pub(crate) outstanding: Outstanding,
+    /// Window of the peer as last announced, minus what is in flight (RFC 9260 sec 6.2.1 C).
+    pub(crate) peer_rwnd: usize,
+    /// Set when the peer's window is too small for the next chunk and nothing is in flight; one chunk may
+    /// then go as a zero-window probe.
+    pub(crate) probe_window: bool,
+    /// Probes sent since the window was last open, for their exponential backoff.
+    pub(crate) window_probes: u32,
+    /// The user was told that the buffer is full and waits for `Writable`.
+    pub(crate) writer_waits: bool,
+    /// Something was sent since the last `SenderDry`.
+    pub(crate) not_dry: bool,
+}
+
+impl SendSide {
+    /// Nothing sent yet; `initial_tsn` is the first TSN to use.
+    pub(crate) fn new(initial_tsn: Tsn) -> Self {
+        SendSide {
+            queue: SendQueue::default(),
+            outstanding: Outstanding::new(initial_tsn),
+            peer_rwnd: 0,
+            probe_window: false,
+            window_probes: 0,
+            writer_waits: false,
+            not_dry: false,
+        }
+    }
+
+    /// Bytes of user data queued or not cumulatively acknowledged.
+    pub(crate) fn buffered(&self) -> usize {
+        self.queue.bytes() + self.outstanding.payload_bytes()
+    }
+
+    /// Nothing is queued and everything is acknowledged.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.queue.is_empty() && self.outstanding.is_empty()
+    }
+
+    /// Takes out every message that has not been acknowledged completely, oldest first; the flag says that no
+    /// part of it was ever sent.
+    pub(crate) fn drain_failed(&mut self) -> Vec<(Message, bool)> {
+        let mut failed = self.outstanding.drain_messages();
+        failed.extend(self.queue.drain_messages());
+        // A message whose head is outstanding and whose tail is queued shows up in both.
+        failed.dedup_by(|later, earlier| later.2.is_some() && later.2 == earlier.2);
+        failed.into_iter().map(|(message, unsent, _)| (message, unsent)).collect()
+    }
+}

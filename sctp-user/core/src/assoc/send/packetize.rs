@@ -1,0 +1,164 @@
+//! Filling packets with DATA: retransmissions first, then new fragments (RFC 9260 sec 6.1, 6.9, 6.10).
+
+use super::SendSide;
+use super::outstanding::chunk_size;
+use crate::assoc::path::PathId;
+use crate::assoc::paths::PathSet;
+use crate::time::Time;
+use crate::wire::{DATA_HEADER, PacketWriter};
+
+/// What may go into a packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FillLimits {
+    /// Now.
+    pub(crate) now: Time,
+    /// Most user bytes in one chunk, so that it fits every path (AMDCS minus header).
+    pub(crate) fragment: usize,
+    /// The packet may be as large as the path allows, so large messages may be cut to fill it.
+    pub(crate) full_size: bool,
+    /// New data may go to this path.
+    pub(crate) new_data: bool,
+    /// Set the I bit on the last chunk in the queue (RFC 9260 sec 4, SHUTDOWN-PENDING).
+    pub(crate) closing: bool,
+}
+
+/// What went into a packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fill {
+    /// Chunks sent for the first time.
+    pub(crate) new: u32,
+    /// Chunks sent again.
+    pub(crate) retransmitted: u32,
+    /// The lowest outstanding chunk of the path was sent again: T3 restarts.
+    pub(crate) lowest: bool,
+    /// The packet is larger than the path MTU because of a chunk made before that shrank.
+    pub(crate) oversize: bool,
+}
+
+impl Fill {
+    /// Nothing was written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.new + self.retransmitted == 0
+    }
+}
+
+/// Why no new chunk can be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    /// The queue is empty, or the next message does not fit into the rest of the packet.
+    NoFit,
+    /// The window of the peer is too small.
+    Window,
+}
+
+impl SendSide {
+    /// Writes as many chunks for `path` as the limits allow. Whether cwnd lets a packet leave at all is the
+    /// caller's decision: one packet may exceed it (RFC 9260 sec 6.1 B).
+    pub(crate) fn fill(
+        &mut self,
+        writer: &mut PacketWriter<'_>,
+        path: PathId,
+        paths: &mut PathSet,
+        limits: FillLimits,
+    ) -> Fill {
+        let mut fill = Fill::default();
+        self.fill_lost(writer, path, paths, limits.now, &mut fill);
+        if limits.new_data && !fill.oversize && paths.get(path).lost == 0 {
+            self.fill_new(writer, path, paths, limits, &mut fill);
+        }
+        if !fill.is_empty() {
+            paths.get_mut(path).last_used = limits.now;
+        }
+        fill
+    }
+
+    fn fill_lost(
+        &mut self,
+        writer: &mut PacketWriter<'_>,
+        path: PathId,
+        paths: &mut PathSet,
+        now: Time,
+        fill: &mut Fill,
+    ) {
+        let mut from = 0;
+        while let Some(index) = self.outstanding.next_lost(path, from) {
+            let Some((tsn, slot)) = self.outstanding.get(index) else { break };
+            if chunk_size(slot.payload.len()) as usize > writer.room() {
+                // A chunk is never cut again; alone in its packet it goes without DF (RFC 9260 sec 6.9).
+                if !writer.is_empty() || slot.payload.len() + DATA_HEADER <= paths.get(path).pmdcs() as usize
+                {
+                    break;
+                }
+                fill.oversize = true;
+            }
+            writer.data(tsn, slot.stream, slot.ssn, slot.ppid, slot.flags, &slot.payload);
+            fill.lowest |= self.outstanding.is_lowest_on_path(index);
+            self.peer_rwnd = self.peer_rwnd.saturating_sub(slot.payload.len());
+            self.outstanding.retransmitted(index, now, paths);
+            fill.retransmitted += 1;
+            if fill.oversize {
+                break;
+            }
+            from = index + 1;
+        }
+    }
+
+    fn fill_new(
+        &mut self,
+        writer: &mut PacketWriter<'_>,
+        path: PathId,
+        paths: &mut PathSet,
+        limits: FillLimits,
+        fill: &mut Fill,
+    ) {
+        while let Ok(len) = self.next_len(writer.room(), limits.fragment, limits.full_size) {
+            let probe = len > self.peer_rwnd;
+            let Some(mut fragment) = self.queue.take(len) else { break };
+            fragment.flags.immediate |= limits.closing && self.queue.is_empty();
+            writer.data(
+                self.outstanding.next_tsn(),
+                fragment.stream,
+                fragment.ssn,
+                fragment.ppid,
+                fragment.flags,
+                &fragment.payload,
+            );
+            self.outstanding.push(fragment, path, limits.now, paths);
+            self.peer_rwnd = self.peer_rwnd.saturating_sub(len);
+            self.not_dry = true;
+            fill.new += 1;
+            if probe {
+                self.probe_window = false;
+                self.window_probes = self.window_probes.saturating_add(1);
+                break;
+            }
+        }
+    }
+
+    /// User bytes of the next new chunk, given the room in the packet.
+    pub(crate) fn next_len(&self, room: usize, fragment: usize, full_size: bool) -> Result<usize, Blocked> {
+        let (remaining, started) = self.queue.head().ok_or(Blocked::NoFit)?;
+        if self.outstanding.is_full() {
+            return Err(Blocked::NoFit);
+        }
+        let room = room.saturating_sub(DATA_HEADER);
+        let len = if remaining <= room.min(fragment) {
+            remaining
+        } else if (started || remaining > fragment) && full_size && room >= fragment / 2 {
+            // Cut to fill the packet, but not into crumbs (sender SWS avoidance).
+            room.min(fragment) & !3
+        } else {
+            return Err(Blocked::NoFit);
+        };
+        if len <= self.peer_rwnd || (self.probe_window && self.may_probe()) {
+            Ok(len)
+        } else {
+            Err(Blocked::Window)
+        }
+    }
+
+    /// A zero-window probe is one chunk with nothing else in flight (RFC 9260 sec 6.1 A).
+    pub(crate) fn may_probe(&self) -> bool {
+        !self.outstanding.any_in_flight() && self.outstanding.lost() == 0
+    }
+}

@@ -1,0 +1,124 @@
+//! Graceful shutdown (RFC 9260 sec 9.2).
+
+use super::timer::Timer;
+use super::{Association, Cx};
+use crate::addr::Datagram;
+use crate::event::{Event, LossReason};
+use crate::serial::Tsn;
+use crate::stats::AssocState;
+use crate::time::Time;
+
+impl Association {
+    /// The user wants to end the association; what is queued is still sent.
+    pub(crate) fn shutdown(&mut self, cx: &mut Cx<'_>) {
+        match self.state {
+            AssocState::CookieWait => {
+                // Nobody knows of us yet.
+                self.end(cx, Event::Lost(LossReason::LocalAbort));
+            }
+            AssocState::CookieEchoed => self.abort(cx, b"shut down during setup"),
+            AssocState::Established => {
+                self.state = AssocState::ShutdownPending;
+                self.advance_shutdown(cx);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the next step of a shutdown when everything is acknowledged.
+    pub(super) fn advance_shutdown(&mut self, cx: &mut Cx<'_>) {
+        if !self.send.is_drained() {
+            return;
+        }
+        match self.state {
+            AssocState::ShutdownPending => {
+                self.state = AssocState::ShutdownSent;
+                self.pending.shutdown = true;
+                let guard = self.config.shutdown_guard.unwrap_or(self.config.rto_max * 5);
+                self.timers.set(Timer::T5Guard, cx.now + guard);
+            }
+            AssocState::ShutdownReceived => {
+                self.state = AssocState::ShutdownAckSent;
+                self.pending.shutdown_ack = true;
+            }
+            _ => return,
+        }
+        self.start_t2(cx.now);
+        self.stop_heartbeats();
+    }
+
+    /// (Re)starts T2-shutdown.
+    pub(super) fn start_t2(&mut self, now: Time) {
+        let rto = self.paths.get(self.paths.data_path()).rto.get();
+        self.timers.set(Timer::T2Shutdown, now + rto);
+    }
+
+    /// SHUTDOWN.
+    pub(super) fn on_shutdown(&mut self, cx: &mut Cx<'_>, cum_tsn: Tsn) {
+        match self.state {
+            AssocState::Established | AssocState::ShutdownPending | AssocState::ShutdownReceived => {
+                self.on_sack(cx, cum_tsn, None);
+                if self.is_closed() {
+                    return;
+                }
+                if self.state != AssocState::ShutdownReceived {
+                    self.state = AssocState::ShutdownReceived;
+                    cx.event(Event::PeerShutdown);
+                }
+            }
+            AssocState::ShutdownSent => {
+                // Both sides began at the same time.
+                self.state = AssocState::ShutdownAckSent;
+                self.pending.shutdown = false;
+                self.pending.shutdown_ack = true;
+                self.start_t2(cx.now);
+            }
+            AssocState::ShutdownAckSent => self.pending.shutdown_ack = true,
+            AssocState::Closed | AssocState::CookieWait | AssocState::CookieEchoed => {}
+        }
+    }
+
+    /// An INIT came while our SHUTDOWN ACK is unanswered: that is sent again (RFC 9260 sec 9.2).
+    pub(crate) fn resend_shutdown_ack(&mut self) {
+        self.pending.shutdown_ack = true;
+    }
+
+    /// The peer restarted while our SHUTDOWN ACK is on its way: it has to answer that first (RFC 9260 sec 5.2.4 A).
+    pub(crate) fn refuse_restart(&mut self) {
+        self.pending.shutdown_ack = true;
+        let to = self.paths.data_path();
+        self.report(crate::wire::cause_code::COOKIE_WHILE_SHUTTING_DOWN, &[], to);
+    }
+
+    /// SHUTDOWN ACK.
+    pub(super) fn on_shutdown_ack(&mut self, cx: &mut Cx<'_>, datagram: &Datagram) {
+        if matches!(self.state, AssocState::ShutdownSent | AssocState::ShutdownAckSent) {
+            let ports = (self.local_port, self.peer_port);
+            cx.replies.push(datagram.from, ports, self.peer_tag, |w| w.shutdown_complete(false));
+            self.end(cx, Event::ShutdownComplete);
+        }
+    }
+
+    /// T2-shutdown expired.
+    pub(super) fn on_t2(&mut self, cx: &mut Cx<'_>) {
+        self.t2_expiries += 1;
+        if self.t2_expiries > self.config.assoc_max_retrans {
+            return self.abort_with(
+                cx,
+                crate::wire::cause_code::USER_ABORT,
+                b"no answer to the shutdown",
+                LossReason::Unreachable,
+            );
+        }
+        let path = self.paths.data_path();
+        self.path_error(cx, path);
+        let config = std::sync::Arc::clone(&self.config);
+        self.paths.get_mut(path).rto.back_off(&config);
+        match self.state {
+            AssocState::ShutdownSent => self.pending.shutdown = true,
+            AssocState::ShutdownAckSent => self.pending.shutdown_ack = true,
+            _ => return,
+        }
+        self.start_t2(cx.now);
+    }
+}

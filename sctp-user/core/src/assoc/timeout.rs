@@ -1,0 +1,86 @@
+//! What happens when a timer expires.
+
+use std::sync::Arc;
+
+use super::path::PathId;
+use super::timer::{Timer, TimerTable};
+use super::{Association, Cx};
+use crate::event::LossReason;
+use crate::stats::AssocState;
+use crate::wire::cause_code;
+
+impl Association {
+    /// Fires everything that is due.
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Cx<'_>) {
+        for timer in TimerTable::ALL {
+            if self.timers.take_due(timer, cx.now) {
+                self.on_timer(cx, timer);
+                if self.is_closed() {
+                    return;
+                }
+            }
+        }
+        for id in self.paths.ids() {
+            if self.paths.get(id).t3.is_some_and(|at| at <= cx.now) {
+                self.on_t3(cx, id);
+            }
+            if self.is_closed() {
+                return;
+            }
+            if self.paths.get(id).heartbeat.deadline().is_some_and(|at| at <= cx.now) {
+                self.on_heartbeat_timer(cx, id);
+            }
+            if self.is_closed() {
+                return;
+            }
+        }
+    }
+
+    fn on_timer(&mut self, cx: &mut Cx<'_>, timer: Timer) {
+        match timer {
+            Timer::T1Init | Timer::T1Cookie => self.on_t1(cx, timer),
+            Timer::T2Shutdown => self.on_t2(cx),
+            Timer::T5Guard => {
+                self.abort_with(
+                    cx,
+                    cause_code::USER_ABORT,
+                    b"shutdown took too long",
+                    LossReason::ShutdownGuard,
+                );
+            }
+            Timer::Sack => self.recv.force_sack(),
+            Timer::WindowProbe => self.send.probe_window = true,
+        }
+    }
+
+    /// T3-rtx of a path expired (RFC 9260 sec 6.3.3).
+    fn on_t3(&mut self, cx: &mut Cx<'_>, id: PathId) {
+        let config = Arc::clone(&self.config);
+        if self.state == AssocState::CookieEchoed {
+            // DATA waits for COOKIE ACK; T1-cookie repeats both.
+            let path = self.paths.get_mut(id);
+            path.t3 = Some(cx.now + path.rto.get());
+            return;
+        }
+        self.stats.t3_expiries += 1;
+        let path = self.paths.get_mut(id);
+        path.t3 = None;
+        path.cc.on_timeout();
+        path.rto.back_off(&config);
+        // While the peer answers probes of its closed window, their loss is no sign of failure (sec 6.1 A).
+        let peer_is_alive = self.send.window_probes > 0 && path.sack_since_t3;
+        if !peer_is_alive {
+            self.path_error(cx, id);
+            if self.association_error(cx) {
+                return;
+            }
+        }
+        let target = self.paths.alternate(id);
+        let before = self.send.outstanding.in_flight_payload();
+        self.send.outstanding.on_t3(id, target, &mut self.paths);
+        self.send.peer_rwnd += before - self.send.outstanding.in_flight_payload();
+        let path = self.paths.get_mut(target);
+        path.retransmit_now = true;
+        path.grant_burst(&config, 0);
+    }
+}

@@ -1,0 +1,383 @@
+//! Building packets: which path, which control chunks, then DATA (RFC 9260 sec 6.1, 6.10).
+
+use std::sync::Arc;
+
+use rand::RngExt;
+
+use super::heartbeat::{Heartbeat, info};
+use super::path::PathId;
+use super::send::{Blocked, FillLimits};
+use super::timer::Timer;
+use super::{Association, Cx};
+use crate::addr::{Scope, SegmentLimits, Transmit, scope};
+use crate::stats::AssocState;
+use crate::wire::{CHUNK_HEADER, COMMON_HEADER, DATA_HEADER, InitFixed, PacketWriter};
+
+impl Association {
+    /// Appends the next packet, or several equal ones for one path, to `buf`.
+    pub(crate) fn poll_transmit(
+        &mut self,
+        cx: &mut Cx<'_>,
+        limits: SegmentLimits,
+        buf: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        let transmit = match self.state {
+            AssocState::Closed => None,
+            AssocState::CookieWait => self.transmit_init(cx, buf),
+            _ if self.pending.cookie_echo => self.transmit_cookie_echo(cx, buf),
+            _ => {
+                self.expire_messages(cx);
+                self.transmit_established(cx, limits, buf)
+            }
+        };
+        match transmit {
+            Some(t) => {
+                let packets = t.segment_size.map_or(1, |size| t.len.div_ceil(size));
+                self.stats.packets_sent += packets as u64;
+            }
+            None => self.arm_window_probe(cx),
+        }
+        transmit
+    }
+
+    fn writer<'b>(&self, buf: &'b mut Vec<u8>, limit: usize, tag: u32) -> PacketWriter<'b> {
+        PacketWriter::new(buf, limit, self.local_port, self.peer_port, tag)
+    }
+
+    fn single(&mut self, cx: &Cx<'_>, to: PathId, len: usize) -> Transmit {
+        let path = self.paths.get_mut(to);
+        path.last_used = cx.now;
+        Transmit { path: path.addr(), ecn: None, len, segment_size: None, may_fragment: len > path.pmtu() }
+    }
+
+    fn transmit_init(&mut self, cx: &mut Cx<'_>, buf: &mut Vec<u8>) -> Option<Transmit> {
+        if !self.pending.init {
+            return None;
+        }
+        self.pending.init = false;
+        let handshake = self.handshake.as_deref_mut()?;
+        if !handshake.retransmitted {
+            handshake.sent_at = cx.now;
+        }
+        let (target, preservative) = (handshake.target, handshake.preservative);
+        let path = self.paths.get(target);
+        let addresses = announced(&self.local_addrs, path.remote());
+        let fixed = InitFixed {
+            initiate_tag: self.local_tag,
+            a_rwnd: u32::try_from(self.config.recv_buffer).unwrap_or(u32::MAX),
+            outbound_streams: self.config.out_streams,
+            inbound_streams: self.config.max_in_streams,
+            initial_tsn: self.initial_tsn,
+        };
+        // The verification tag of a packet with INIT is 0 (RFC 9260 sec 8.5.1 A).
+        let mut writer = self.writer(buf, path.pmtu(), 0);
+        writer.init(false, &fixed, |params| {
+            for addr in addresses {
+                params.address(addr);
+            }
+            if let Some(millis) = preservative {
+                params.cookie_preservative(millis);
+            }
+        });
+        let len = writer.finish();
+        Some(self.single(cx, target, len))
+    }
+
+    fn transmit_cookie_echo(&mut self, cx: &mut Cx<'_>, buf: &mut Vec<u8>) -> Option<Transmit> {
+        self.pending.cookie_echo = false;
+        let handshake = self.handshake.as_deref_mut()?;
+        if !handshake.retransmitted {
+            handshake.sent_at = cx.now;
+        }
+        let target = handshake.target;
+        let cookie = std::mem::take(&mut handshake.cookie);
+        let unrecognized = std::mem::take(&mut handshake.unrecognized);
+        let pmtu = self.paths.get(target).pmtu();
+        let mut writer = self.writer(buf, pmtu, self.peer_tag);
+        writer.cookie_echo(&cookie);
+        if !unrecognized.is_empty() && writer.room() >= unrecognized.len() + 8 {
+            writer.error(|causes| causes.unrecognized_params(&unrecognized));
+        }
+        self.write_heartbeat(cx, &mut writer, target);
+        self.fill(cx, &mut writer, target, true);
+        let len = writer.finish();
+        if let Some(handshake) = self.handshake.as_deref_mut() {
+            handshake.cookie = cookie;
+            handshake.unrecognized = unrecognized;
+        }
+        Some(self.single(cx, target, len))
+    }
+
+    fn transmit_established(
+        &mut self,
+        cx: &mut Cx<'_>,
+        limits: SegmentLimits,
+        buf: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        loop {
+            let id = self.next_path(cx)?;
+            let start = buf.len();
+            let path = self.paths.get(id);
+            let (addr, pmtu) = (path.addr(), path.pmtu());
+            let max = limits.of(addr.encap);
+            let mut first = 0;
+            let mut oversize = false;
+            let mut segments = 0;
+            loop {
+                let segment = buf.len();
+                let limit = if segments == 0 { pmtu } else { first };
+                let mut writer = self.writer(buf, limit, self.peer_tag);
+                if segments == 0 {
+                    self.write_control(cx, &mut writer, id);
+                }
+                // Later segments must not be longer than the first, so large messages may only be cut to fill them
+                // when the first is full.
+                let full_size = segments == 0 || first + 4 > pmtu;
+                // Before COOKIE ACK only the packet with the COOKIE ECHO may carry DATA.
+                let more =
+                    self.state != AssocState::CookieEchoed && self.fill(cx, &mut writer, id, full_size);
+                if writer.is_empty() {
+                    writer.abandon();
+                    break;
+                }
+                let len = writer.finish();
+                segments += 1;
+                if segments == 1 {
+                    first = len;
+                }
+                oversize |= buf.len() - segment > pmtu;
+                if !more || len < first || segments >= max || oversize {
+                    break;
+                }
+            }
+            let len = buf.len() - start;
+            if segments == 0 {
+                // Nothing fitted although something was due (a control chunk that is not wanted any more): look again.
+                if self.next_path(cx) == Some(id) {
+                    return None;
+                }
+                continue;
+            }
+            return Some(Transmit {
+                path: addr,
+                ecn: None,
+                len,
+                segment_size: (segments > 1).then_some(first),
+                may_fragment: oversize,
+            });
+        }
+    }
+
+    /// The path that has something to send now.
+    fn next_path(&mut self, cx: &Cx<'_>) -> Option<PathId> {
+        if let Some(id) = self.pending.cookie_ack {
+            return Some(id);
+        }
+        if let Some(&(id, _)) = self.pending.heartbeat_acks.first() {
+            return Some(id);
+        }
+        if !self.pending.errors.is_empty() {
+            return Some(self.pending.errors_to.0);
+        }
+        if let Some(id) = self.paths.ids().find(|&id| self.paths.get(id).heartbeat == Heartbeat::Due) {
+            return Some(id);
+        }
+        if self.state == AssocState::CookieEchoed {
+            // Nothing else may leave before COOKIE ACK.
+            return None;
+        }
+        if self.pending.shutdown || self.pending.shutdown_ack {
+            return Some(self.paths.data_path());
+        }
+        let data = self.paths.ids().find(|&id| self.may_send_lost(id)).or_else(|| self.new_data_path(cx));
+        if data.is_some() {
+            return data;
+        }
+        self.recv.sack_now().then(|| self.sack_path())
+    }
+
+    /// SACKs go to where the last DATA came from (RFC 9260 sec 6.4), if that is confirmed.
+    fn sack_path(&self) -> PathId {
+        let id = self.recv.sack_path;
+        if id.index() < self.paths.len() && self.paths.get(id).is_confirmed() {
+            id
+        } else {
+            self.paths.data_path()
+        }
+    }
+
+    fn may_send_lost(&self, id: PathId) -> bool {
+        let path = self.paths.get(id);
+        path.lost > 0 && (path.retransmit_now || path.flight < path.cc.cwnd())
+    }
+
+    /// The data path, if new DATA may leave on it now.
+    fn new_data_path(&mut self, cx: &Cx<'_>) -> Option<PathId> {
+        let id = self.paths.data_path();
+        self.may_send_new(cx, id).then_some(id)
+    }
+
+    fn may_send_new(&mut self, cx: &Cx<'_>, id: PathId) -> bool {
+        use AssocState::*;
+        if !matches!(self.state, Established | ShutdownPending | ShutdownReceived)
+            || self.send.queue.is_empty()
+        {
+            return false;
+        }
+        let fragment = self.fragment_size();
+        let config = Arc::clone(&self.config);
+        let path = self.paths.get_mut(id);
+        if !path.is_confirmed() || path.lost > 0 {
+            return false;
+        }
+        if path.flight == 0 {
+            path.decay_idle(cx.now);
+            if path.burst == 0 {
+                path.grant_burst(&config, 0);
+            }
+        }
+        if path.flight >= path.cc.cwnd() || path.burst == 0 {
+            return false;
+        }
+        let room = path.pmtu() - COMMON_HEADER;
+        if !config.nodelay && self.send.outstanding.any_in_flight() && self.send.queue.bytes() < fragment {
+            return false;
+        }
+        self.send.next_len(room, fragment, true).is_ok()
+    }
+
+    /// User bytes of the largest chunk that fits all paths.
+    pub(super) fn fragment_size(&self) -> usize {
+        (self.paths.min_pmtu() - COMMON_HEADER - DATA_HEADER) & !3
+    }
+
+    /// Writes the control chunks that are due on a path, in the order that receivers expect.
+    fn write_control(&mut self, cx: &mut Cx<'_>, writer: &mut PacketWriter<'_>, id: PathId) {
+        if self.pending.cookie_ack == Some(id) {
+            self.pending.cookie_ack = None;
+            writer.cookie_ack();
+        }
+        let acks = &mut self.pending.heartbeat_acks;
+        while let Some(i) =
+            acks.iter().position(|(to, tlvs)| *to == id && tlvs.len() + CHUNK_HEADER <= writer.room())
+        {
+            let (_, tlvs) = acks.remove(i);
+            writer.heartbeat_ack(&tlvs);
+        }
+        if !self.pending.errors.is_empty()
+            && self.pending.errors_to.0 == id
+            && self.pending.errors.len() + CHUNK_HEADER <= writer.room()
+        {
+            let causes = std::mem::take(&mut self.pending.errors);
+            writer.raw_chunk(crate::wire::chunk_type::ERROR, 0, &causes);
+        }
+        self.write_heartbeat(cx, writer, id);
+        if !self.paths.get(id).is_confirmed() || self.state == AssocState::CookieEchoed {
+            return;
+        }
+        if self.recv.sack_owed()
+            && (self.recv.sack_now() || self.may_send_lost(id) || self.may_send_new(cx, id))
+        {
+            self.recv.write_sack(writer);
+            self.stats.sacks_sent += 1;
+            self.timers.stop(Timer::Sack);
+        }
+        if self.pending.shutdown {
+            self.pending.shutdown = false;
+            writer.shutdown(self.recv.cum_tsn());
+        }
+        if self.pending.shutdown_ack {
+            self.pending.shutdown_ack = false;
+            writer.shutdown_ack();
+        }
+    }
+
+    fn write_heartbeat(&mut self, cx: &mut Cx<'_>, writer: &mut PacketWriter<'_>, id: PathId) {
+        let path = self.paths.get_mut(id);
+        if path.heartbeat != Heartbeat::Due {
+            return;
+        }
+        let nonce = cx.rng.random();
+        writer.heartbeat(&info(nonce, id.0));
+        path.heartbeat = Heartbeat::Waiting { nonce, sent: cx.now, deadline: cx.now + path.rto.get() };
+        path.last_used = cx.now;
+    }
+
+    /// Adds DATA for a path to a packet; true when more could follow in another packet.
+    fn fill(&mut self, cx: &mut Cx<'_>, writer: &mut PacketWriter<'_>, id: PathId, full_size: bool) -> bool {
+        let setup = self.state == AssocState::CookieEchoed;
+        let lost = self.may_send_lost(id);
+        // During setup the one packet with COOKIE ECHO takes what fits; later cwnd, burst and window decide.
+        let new_data = if setup { !lost } else { self.may_send_new(cx, id) };
+        if !lost && !new_data {
+            return false;
+        }
+        let limits = FillLimits {
+            now: cx.now,
+            fragment: self.fragment_size(),
+            full_size,
+            new_data: new_data && id == self.paths.data_path(),
+            closing: self.state == AssocState::ShutdownPending,
+        };
+        let fill = self.send.fill(writer, id, &mut self.paths, limits);
+        if fill.is_empty() {
+            return false;
+        }
+        self.data_exchanged = true;
+        self.stats.data_chunks_sent += u64::from(fill.new + fill.retransmitted);
+        self.stats.data_chunks_retransmitted += u64::from(fill.retransmitted);
+        let path = self.paths.get_mut(id);
+        path.retransmit_now = false;
+        if fill.new > 0 {
+            path.burst = path.burst.saturating_sub(1);
+        }
+        if path.t3.is_none() || fill.lowest {
+            path.t3 = Some(cx.now + path.rto.get());
+            path.sack_since_t3 = false;
+        }
+        !setup && (self.may_send_lost(id) || (id == self.paths.data_path() && self.may_send_new(cx, id)))
+    }
+
+    /// Drops messages at the front of the queue whose lifetime is over.
+    fn expire_messages(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now;
+        while let Some(message) = self.send.queue.pop_expired(now) {
+            cx.event(crate::event::Event::SendFailed { message, unsent: true });
+        }
+        self.advance_shutdown(cx);
+    }
+
+    /// With a closed window and nothing in flight, a timer must open the way for a probe.
+    fn arm_window_probe(&mut self, cx: &Cx<'_>) {
+        use AssocState::*;
+        if !matches!(self.state, Established | ShutdownPending | ShutdownReceived)
+            || self.timers.get(Timer::WindowProbe).is_some()
+            || self.send.probe_window
+            || !self.send.may_probe()
+        {
+            return;
+        }
+        let path = self.paths.get(self.paths.data_path());
+        let room = path.pmtu() - COMMON_HEADER;
+        if self.send.next_len(room, self.fragment_size(), true) == Err(Blocked::Window) {
+            let wait = path.rto.get() * (1 << self.send.window_probes.min(6));
+            self.timers.set(Timer::WindowProbe, cx.now + wait.min(self.config.rto_max));
+        }
+    }
+}
+
+/// The own addresses to list for a peer at `remote`: none when there is only one, and none of a narrower
+/// scope than the way to the peer has (RFC 9260 sec 5.1.2 and common practice).
+pub(crate) fn announced(local: &[std::net::IpAddr], remote: std::net::IpAddr) -> Vec<std::net::IpAddr> {
+    if local.len() < 2 {
+        return Vec::new();
+    }
+    let at_least = match scope(remote) {
+        Some(Scope::Loopback) => Scope::Loopback,
+        // Link-local addresses mean nothing on another link, so they are never listed beyond loopback.
+        Some(Scope::Link | Scope::Private) => Scope::Private,
+        _ => Scope::Global,
+    };
+    let listed: Vec<_> = local.iter().copied().filter(|&a| scope(a).is_some_and(|s| s >= at_least)).collect();
+    if listed.len() < 2 { Vec::new() } else { listed }
+}

@@ -1,0 +1,357 @@
+//! The accepting side, without state until a valid cookie comes back, and what INIT and COOKIE ECHO mean to
+//! associations that exist (RFC 9260 sec 5.1, 5.2).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::addr::{Datagram, Encap};
+use crate::assoc::{Agreed, Association, Cx, PeerInit, announced};
+use crate::config::AssocConfig;
+use crate::stats::AssocState;
+use crate::time::Duration;
+use crate::wire::{COMMON_HEADER, CauseWriter, Chunks, INIT_HEADER, InitChunk, InitFixed, cause_code};
+
+use super::cookie::Cookie;
+use super::{AssocId, Stack};
+
+/// What an INIT ACK will say about us.
+struct Answer {
+    local_tag: u32,
+    local_tsn: crate::serial::Tsn,
+    ties: (u32, u32),
+    config: Arc<AssocConfig>,
+    local_addrs: Vec<IpAddr>,
+}
+
+impl Stack {
+    /// A lone INIT with tag 0. True when it was answered.
+    pub(super) fn on_init(&mut self, d: &Datagram, init: &InitChunk<'_>) -> bool {
+        self.stats.inits_received += 1;
+        if init.initiate_tag == 0 {
+            return false;
+        }
+        let broken = init.outbound_streams == 0 || init.inbound_streams == 0 || init.a_rwnd < 1500;
+        if broken {
+            return self.refuse(d, init, |c| c.invalid_mandatory_param());
+        }
+        let local_port = d.packet.dst_port();
+        let max = self.ports.get(&local_port).map_or(32, |p| p.config.max_peer_addresses);
+        let peer = PeerInit::read(init, d.from.remote, max);
+        if peer.host_name {
+            return self.refuse(d, init, |c| c.raw(cause_code::UNRESOLVABLE_ADDRESS, &[]));
+        }
+        if let Some(id) = self.find_existing(d, &peer.addresses) {
+            return self.on_init_for(id, d, init, &peer);
+        }
+        let Some(port) = self.ports.get(&local_port).filter(|p| p.backlog > 0) else {
+            // Not listening. Natively the port may belong to somebody else on this host.
+            let ours = self.ports.contains_key(&local_port);
+            if d.from.encap == Encap::Native && !ours && !self.config.ootb_native {
+                return false;
+            }
+            return self.refuse(d, init, |_| {});
+        };
+        if port.waiting.len() >= port.backlog || self.table.len() >= self.config.max_associations {
+            return self.refuse(d, init, |c| c.out_of_resource());
+        }
+        let config = Arc::clone(&port.config);
+        let bound = port.addrs.clone();
+        let answer = Answer {
+            local_tag: self.draw_tag(d.at, local_port),
+            local_tsn: self.draw_tsn(),
+            ties: (0, 0),
+            config,
+            local_addrs: self.announcable(&bound),
+        };
+        self.answer_init(d, init, &peer, &answer)
+    }
+
+    /// The association that a peer with these addresses has on these ports.
+    fn find_existing(&self, d: &Datagram, listed: &[IpAddr]) -> Option<AssocId> {
+        let ports = (d.packet.src_port(), d.packet.dst_port());
+        std::iter::once(&d.from.remote)
+            .chain(listed)
+            .find_map(|&addr| self.demux.by_pair(addr, ports.0, ports.1))
+            .and_then(|index| self.table.id(index))
+    }
+
+    /// INIT while an association with its sender exists (RFC 9260 sec 5.2.1, 5.2.2).
+    fn on_init_for(&mut self, id: AssocId, d: &Datagram, init: &InitChunk<'_>, peer: &PeerInit) -> bool {
+        use AssocState::*;
+        let Some(entry) = self.table.get(id) else { return false };
+        let assoc = &entry.assoc;
+        let state = assoc.state();
+        let path = assoc.path_of(d.from.remote);
+        // The tag of an INIT proves nothing, so it must not change the encapsulation (RFC 6951 sec 5.4).
+        if state != CookieWait && path.is_some_and(|p| assoc.path_addr(p).encap != d.from.encap) {
+            return self.refuse(d, init, |_| {});
+        }
+        let added: Vec<IpAddr> = std::iter::once(d.from.remote)
+            .chain(peer.addresses.iter().copied())
+            .filter(|&a| assoc.path_of(a).is_none())
+            .collect();
+        let config = Arc::clone(&assoc.config);
+        let local_addrs = assoc.local_addrs().to_vec();
+        let (local_tag, local_tsn) = match state {
+            CookieWait | CookieEchoed => (assoc.local_tag(), assoc.initial_tsn()),
+            ShutdownAckSent => {
+                self.with(d.at, id, |assoc, _| assoc.resend_shutdown_ack());
+                return true;
+            }
+            _ => (0, assoc.initial_tsn()),
+        };
+        let ties = if state == CookieWait { (0, 0) } else { assoc.tie_tags() };
+        if state == CookieWait && path.is_none() {
+            return false;
+        }
+        if state != CookieWait && !added.is_empty() {
+            return self.refuse(d, init, |c| c.restart_with_new_addresses(added.iter().copied()));
+        }
+        let answer = if local_tag == 0 {
+            let tag = self.draw_tag(d.at, d.packet.dst_port());
+            Answer { local_tag: tag, local_tsn: self.draw_tsn(), ties, config, local_addrs }
+        } else {
+            Answer { local_tag, local_tsn, ties, config, local_addrs }
+        };
+        self.answer_init(d, init, peer, &answer)
+    }
+
+    /// Sends an INIT ACK with a sealed cookie; nothing is kept.
+    fn answer_init(&mut self, d: &Datagram, init: &InitChunk<'_>, peer: &PeerInit, answer: &Answer) -> bool {
+        if !self.init_limit.take(d.at) {
+            self.stats.rate_limited += 1;
+            return false;
+        }
+        let config = &answer.config;
+        let agreed = Agreed {
+            local_tag: answer.local_tag,
+            peer_tag: init.initiate_tag,
+            local_tsn: answer.local_tsn,
+            peer_tsn: init.initial_tsn,
+            peer_rwnd: init.a_rwnd,
+            out_streams: config.out_streams.min(init.inbound_streams),
+            in_streams: config.max_in_streams.min(init.outbound_streams),
+        };
+        let extra = peer.preservative.unwrap_or(Duration::ZERO).min(self.config.cookie_life);
+        let cookie = Cookie {
+            created: d.at,
+            life: self.config.cookie_life + extra,
+            local_port: d.packet.dst_port(),
+            peer_port: d.packet.src_port(),
+            agreed: agreed.clone(),
+            ties: answer.ties,
+            source: d.from,
+            addresses: peer.addresses.iter().copied().filter(|&a| a != d.from.remote).collect(),
+            features: 0,
+        };
+        let mut sealed = Vec::with_capacity(128);
+        self.cookies.seal(&cookie, &mut sealed, &mut self.rng);
+
+        let fixed = InitFixed {
+            initiate_tag: answer.local_tag,
+            a_rwnd: u32::try_from(config.recv_buffer).unwrap_or(u32::MAX),
+            outbound_streams: agreed.out_streams,
+            inbound_streams: config.max_in_streams,
+            initial_tsn: answer.local_tsn,
+        };
+        // A spoofed INIT must not buy much traffic: at most three times what came in. Reports go first, then
+        // our further addresses.
+        let budget = 3 * d.packet.len().max(100);
+        let addresses = announced(&answer.local_addrs, d.from.remote);
+        let addresses_len: usize = addresses.iter().map(|a| if a.is_ipv4() { 8 } else { 20 }).sum();
+        let base = COMMON_HEADER + INIT_HEADER + 4 + sealed.len().next_multiple_of(4);
+        let with_addresses = base + addresses_len <= budget;
+        let used = base + if with_addresses { addresses_len } else { 0 };
+        let with_reports = used + peer.unrecognized.len() + 4 <= budget;
+        let ports = (d.packet.dst_port(), d.packet.src_port());
+        self.replies.push(d.from, ports, init.initiate_tag, |w| {
+            w.init(true, &fixed, |params| {
+                if with_addresses {
+                    for &addr in &addresses {
+                        params.address(addr);
+                    }
+                }
+                params.state_cookie(&sealed);
+                if with_reports {
+                    for tlv in crate::tlv::Tlvs::new(&peer.unrecognized) {
+                        params.unrecognized(tlv.whole);
+                    }
+                }
+            });
+        });
+        true
+    }
+
+    /// Refuses an INIT with an ABORT that carries its initiate tag (RFC 9260 sec 5.1).
+    fn refuse(
+        &mut self,
+        d: &Datagram,
+        init: &InitChunk<'_>,
+        causes: impl FnOnce(&mut CauseWriter<'_>),
+    ) -> bool {
+        if !self.init_limit.take(d.at) {
+            self.stats.rate_limited += 1;
+            return false;
+        }
+        let ports = (d.packet.dst_port(), d.packet.src_port());
+        self.replies.push(d.from, ports, init.initiate_tag, |w| w.abort(false, causes));
+        true
+    }
+
+    /// A packet that begins with COOKIE ECHO (RFC 9260 sec 5.1.5, 5.2.4). `rest` are the chunks behind it.
+    pub(super) fn on_cookie_echo(&mut self, d: &Datagram, bytes: &[u8], rest: Chunks<'_>) -> bool {
+        let Some(cookie) = self.cookies.open(bytes, d.at) else {
+            self.stats.cookies_forged += 1;
+            return false;
+        };
+        let packet = &d.packet;
+        let fits = packet.dst_port() == cookie.local_port
+            && packet.src_port() == cookie.peer_port
+            && packet.vtag() == cookie.agreed.local_tag;
+        let from_peer = d.from.remote == cookie.source.remote || cookie.addresses.contains(&d.from.remote);
+        if !fits || !from_peer {
+            return false;
+        }
+        let existing = self
+            .demux
+            .by_tag(cookie.agreed.local_tag, cookie.local_port)
+            .and_then(|i| self.table.id(i))
+            .or_else(|| self.find_existing(d, &cookie.addresses));
+        let age = d.at.since(cookie.created);
+        if age > cookie.life {
+            let same = existing.and_then(|id| self.table.get(id)).is_some_and(|e| {
+                e.assoc.local_tag() == cookie.agreed.local_tag && e.assoc.peer_tag() == cookie.agreed.peer_tag
+            });
+            if !same {
+                return self.refuse_stale(d, &cookie, age - cookie.life);
+            }
+        }
+        // Where the COOKIE ECHO came from counts: a NAT may have moved the UDP port since the INIT.
+        let source =
+            crate::PathAddr { remote: cookie.source.remote, local: cookie.source.local, encap: d.from.encap };
+        match existing {
+            Some(id) => self.on_cookie_for(id, d, &cookie, source, rest),
+            None => self.on_new_association(d, &cookie, source, rest),
+        }
+    }
+
+    fn refuse_stale(&mut self, d: &Datagram, cookie: &Cookie, late: Duration) -> bool {
+        if !self.ootb_limit.take(d.at) {
+            self.stats.rate_limited += 1;
+            return false;
+        }
+        let micros = u32::try_from(late.as_micros()).unwrap_or(u32::MAX);
+        let ports = (cookie.local_port, cookie.peer_port);
+        self.replies.push(d.from, ports, cookie.agreed.peer_tag, |w| w.error(|c| c.stale_cookie(micros)));
+        true
+    }
+
+    fn on_new_association(
+        &mut self,
+        d: &Datagram,
+        cookie: &Cookie,
+        source: crate::PathAddr,
+        rest: Chunks<'_>,
+    ) -> bool {
+        let room = self.table.len() < self.config.max_associations;
+        let port = self.ports.get(&cookie.local_port).filter(|p| p.backlog > p.waiting.len() && room);
+        let Some(port) = port else {
+            let ports = (cookie.local_port, cookie.peer_port);
+            self.replies
+                .push(d.from, ports, cookie.agreed.peer_tag, |w| w.abort(false, |c| c.out_of_resource()));
+            return true;
+        };
+        let config = Arc::clone(&port.config);
+        let local_addrs = self.announcable(&port.addrs.clone());
+        let mut cx = Cx {
+            now: d.at,
+            id: self.table.next_id(),
+            rng: &mut self.rng,
+            events: &mut self.events,
+            replies: &mut self.replies,
+        };
+        let ports = (cookie.local_port, cookie.peer_port);
+        let assoc = Association::from_cookie(
+            ports,
+            config,
+            &cookie.agreed,
+            source,
+            &cookie.addresses,
+            local_addrs,
+            &mut cx,
+        );
+        let id = self.enter(assoc);
+        self.stats.cookies_accepted += 1;
+        if let Some(port) = self.ports.get_mut(&cookie.local_port) {
+            port.waiting.push_back(id);
+        }
+        self.with(d.at, id, |assoc, cx| assoc.established(cx, true));
+        self.acknowledge_cookie(id, d, rest);
+        true
+    }
+
+    /// COOKIE ACK, and the chunks that came behind the COOKIE ECHO.
+    fn acknowledge_cookie(&mut self, id: AssocId, d: &Datagram, rest: Chunks<'_>) {
+        self.with(d.at, id, |assoc, cx| {
+            let Some(path) = assoc.path_of(d.from.remote) else { return };
+            assoc.learn_encap(path, d.from.encap);
+            assoc.acknowledge_cookie(path);
+            assoc.handle_chunks(cx, d, path, rest);
+        });
+    }
+
+    /// COOKIE ECHO while an association with its sender exists: the table of RFC 9260 sec 5.2.4.
+    fn on_cookie_for(
+        &mut self,
+        id: AssocId,
+        d: &Datagram,
+        cookie: &Cookie,
+        source: crate::PathAddr,
+        rest: Chunks<'_>,
+    ) -> bool {
+        use AssocState::*;
+        let Some(entry) = self.table.get(id) else { return false };
+        let assoc = &entry.assoc;
+        let agreed = &cookie.agreed;
+        let state = assoc.state();
+        let local_matches = agreed.local_tag == assoc.local_tag();
+        let peer_matches = agreed.peer_tag == assoc.peer_tag();
+        let ties_match = cookie.ties != (0, 0) && cookie.ties == assoc.tie_tags();
+        match (local_matches, peer_matches) {
+            // D: a duplicate; the COOKIE ACK was lost, or both ends opened at once.
+            (true, true) => {
+                if state == CookieEchoed {
+                    self.with(d.at, id, |assoc, cx| assoc.established(cx, false));
+                }
+                self.acknowledge_cookie(id, d, rest);
+                true
+            }
+            // B: both ends opened at once, and the peer drew a new tag. Never after data went: an old cookie
+            // could cut a living association then.
+            (true, false) if matches!(state, CookieWait | CookieEchoed) || !assoc.data_exchanged() => {
+                self.with(d.at, id, |assoc, cx| assoc.on_collision(cx, agreed, source, &cookie.addresses));
+                self.acknowledge_cookie(id, d, rest);
+                true
+            }
+            // A: the peer restarted.
+            (false, false) if ties_match => {
+                if state == ShutdownAckSent {
+                    // It must finish the old association first.
+                    self.with(d.at, id, |assoc, _| assoc.refuse_restart());
+                    return true;
+                }
+                // The addresses may have changed since the INIT was checked.
+                let new = |a: &IpAddr| assoc.path_of(*a).is_none();
+                if std::iter::once(&source.remote).chain(&cookie.addresses).any(new) {
+                    return false;
+                }
+                self.with(d.at, id, |assoc, cx| assoc.on_restart(cx, agreed, source, &cookie.addresses));
+                self.stats.cookies_accepted += 1;
+                self.acknowledge_cookie(id, d, rest);
+                true
+            }
+            // C: an old cookie of a handshake given up; everything else: not meant for this association.
+            _ => false,
+        }
+    }
+}

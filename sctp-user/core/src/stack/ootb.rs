@@ -1,0 +1,48 @@
+//! Packets out of the blue: no association is known for them (RFC 9260 sec 8.4).
+
+use crate::addr::{Datagram, Encap};
+use crate::wire::{Cause, Chunk, chunk_type};
+
+use super::Stack;
+use super::receive::contains;
+
+impl Stack {
+    /// Answers or drops a packet that belongs to no association; the rules stand in the order of the RFC.
+    pub(super) fn on_ootb(&mut self, d: &Datagram) -> bool {
+        self.stats.ootb_received += 1;
+        let packet = &d.packet;
+        if contains(packet, chunk_type::ABORT) {
+            return false;
+        }
+        let reply_complete = contains(packet, chunk_type::SHUTDOWN_ACK);
+        let quiet = !reply_complete
+            && (contains(packet, chunk_type::SHUTDOWN_COMPLETE)
+                || contains(packet, chunk_type::COOKIE_ACK)
+                || has_stale_cookie(d));
+        // Natively, other stacks of the host and the kernel see the same packets, which may well be theirs.
+        let silent = d.from.encap == Encap::Native && !self.config.ootb_native;
+        if quiet || silent {
+            return false;
+        }
+        if !self.ootb_limit.take(d.at) {
+            self.stats.rate_limited += 1;
+            return false;
+        }
+        let ports = (packet.dst_port(), packet.src_port());
+        self.replies.push(d.from, ports, packet.vtag(), |w| {
+            if reply_complete {
+                w.shutdown_complete(true);
+            } else {
+                w.abort(true, |_| {});
+            }
+        });
+        true
+    }
+}
+
+fn has_stale_cookie(d: &Datagram) -> bool {
+    d.packet.chunks().any(|raw| match raw.decode(&d.packet) {
+        Ok(Chunk::Error { causes }) => causes.iter().any(|c| matches!(c, Cause::StaleCookie { .. })),
+        _ => false,
+    })
+}

@@ -1,0 +1,151 @@
+//! What arrives: packets and ICMP errors, and the way to the association they belong to (RFC 9260 sec 8.4, 8.5).
+
+use crate::addr::{Datagram, PathAddr, scope};
+use crate::stats::AssocState;
+use crate::time::Time;
+use crate::wire::{Chunk, Packet, chunk_type};
+
+use super::{AssocId, Stack, Unreachable};
+
+impl Stack {
+    /// Takes one received packet. Call it for a whole batch before polling: acknowledgements are then decided
+    /// once for the batch.
+    pub fn handle_datagram(&mut self, datagram: Datagram) {
+        self.stats.packets_received += 1;
+        if !self.dispatch(&datagram) {
+            self.stats.packets_dropped += 1;
+        }
+    }
+
+    /// True when the packet had any effect.
+    fn dispatch(&mut self, d: &Datagram) -> bool {
+        let packet = &d.packet;
+        let unicast = |addr| scope(addr).is_some();
+        if !unicast(d.from.remote) || d.from.local.is_some_and(|a| !unicast(a)) {
+            return false;
+        }
+        let mut chunks = packet.chunks();
+        let Some(first) = chunks.next() else { return false };
+        match first.kind {
+            chunk_type::INIT => {
+                // Only alone and with tag 0 (RFC 9260 sec 8.5.1 A).
+                let Ok(Chunk::Init(init)) = first.decode(packet) else { return false };
+                return packet.vtag() == 0 && chunks.next().is_none() && self.on_init(d, &init);
+            }
+            chunk_type::COOKIE_ECHO => {
+                let Ok(Chunk::CookieEcho(cookie)) = first.decode(packet) else { return false };
+                return packet.vtag() != 0 && self.on_cookie_echo(d, cookie, chunks);
+            }
+            _ if packet.vtag() == 0 => return false,
+            _ => {}
+        }
+        match self.demux.by_tag(packet.vtag(), packet.dst_port()).and_then(|i| self.table.id(i)) {
+            Some(id) if self.belongs(id, d) => self.deliver(id, d),
+            _ => self.on_foreign(d),
+        }
+    }
+
+    /// The packet carries the association's tag; ports and source must fit, too.
+    fn belongs(&self, id: AssocId, d: &Datagram) -> bool {
+        let Some(entry) = self.table.get(id) else { return false };
+        let assoc = &entry.assoc;
+        if assoc.peer_port != d.packet.src_port() {
+            return false;
+        }
+        // An INIT ACK may come from another address of the peer than the INIT went to.
+        assoc.path_of(d.from.remote).is_some()
+            || (assoc.state() == AssocState::CookieWait && contains(&d.packet, chunk_type::INIT_ACK))
+    }
+
+    fn deliver(&mut self, id: AssocId, d: &Datagram) -> bool {
+        let Some(entry) = self.table.get_mut(id) else { return false };
+        let state = entry.assoc.state();
+        let early = matches!(state, AssocState::CookieWait | AssocState::CookieEchoed);
+        if early && contains(&d.packet, chunk_type::SHUTDOWN_ACK) {
+            // Left over from an association before this one (RFC 9260 sec 8.5.1 E).
+            return self.on_ootb(d);
+        }
+        // An unknown source is only possible for an INIT ACK, which brings its own path.
+        let path = entry.assoc.path_of(d.from.remote);
+        // A reflected tag proves less: such a packet moves no UDP port.
+        if let Some(path) = path
+            && !has_reflected(&d.packet)
+        {
+            entry.assoc.learn_encap(path, d.from.encap);
+        }
+        let path = path.unwrap_or_else(|| entry.assoc.any_path());
+        self.with(d.at, id, |assoc, cx| assoc.handle_chunks(cx, d, path, d.packet.chunks()));
+        true
+    }
+
+    /// The tag is not one of ours, or does not fit the addresses.
+    fn on_foreign(&mut self, d: &Datagram) -> bool {
+        let packet = &d.packet;
+        let known = self.demux.by_pair(d.from.remote, packet.src_port(), packet.dst_port());
+        let Some(id) = known.and_then(|i| self.table.id(i)) else { return self.on_ootb(d) };
+        let Some(entry) = self.table.get(id) else { return false };
+        let (state, peer_tag) = (entry.assoc.state(), entry.assoc.peer_tag());
+        if matches!(state, AssocState::CookieWait | AssocState::CookieEchoed)
+            && contains(packet, chunk_type::SHUTDOWN_ACK)
+        {
+            return self.on_ootb(d);
+        }
+        // The peer lost the association and reflects our packets' tag with the T bit.
+        if peer_tag != 0 && packet.vtag() == peer_tag && has_reflected(packet) {
+            let Some(path) = entry.assoc.path_of(d.from.remote) else { return false };
+            self.with(d.at, id, |assoc, cx| assoc.handle_reflected(cx, d, path));
+            return true;
+        }
+        false
+    }
+
+    /// Takes an ICMP error: `quoted` is the SCTP packet as quoted by the ICMP message (from the SCTP common header on,
+    /// at least 8 bytes), `to` the path it was sent to (for UDP with the peer's UDP port). Believed only when the quoted
+    /// verification tag is right (RFC 9260 sec 10).
+    pub fn handle_unreachable(&mut self, now: Time, to: PathAddr, kind: Unreachable, quoted: &[u8]) {
+        let Some((header, rest)) = quoted.split_first_chunk::<8>() else { return };
+        let [s0, s1, d0, d1, tag @ ..] = *header;
+        let local_port = u16::from_be_bytes([s0, s1]);
+        let peer_port = u16::from_be_bytes([d0, d1]);
+        let tag = u32::from_be_bytes(tag);
+        let found = self.demux.by_pair(to.remote, peer_port, local_port);
+        let Some(id) = found.and_then(|i| self.table.id(i)) else { return };
+        let Some(entry) = self.table.get(id) else { return };
+        let assoc = &entry.assoc;
+        let Some(path) = assoc.path_of(to.remote) else { return };
+        // The message must be about the encapsulation that is in use now.
+        if assoc.path_addr(path).encap != to.encap {
+            return;
+        }
+        let believable = if tag == 0 {
+            // After the checksum: the INIT chunk with our initiate tag.
+            let own = rest
+                .get(4..12)
+                .and_then(|c| Some((*c.first()?, u32::from_be_bytes(c.get(4..8)?.try_into().ok()?))));
+            assoc.state() == AssocState::CookieWait && own == Some((chunk_type::INIT, assoc.local_tag()))
+        } else {
+            tag == assoc.peer_tag()
+        };
+        if !believable {
+            return;
+        }
+        self.with(now, id, |assoc, cx| match kind {
+            Unreachable::Protocol => assoc.on_protocol_unreachable(cx, path),
+            // Hints about routes come and go; the timers decide.
+            Unreachable::Destination => {}
+            Unreachable::PacketTooBig { ip_mtu } => assoc.on_packet_too_big(path, ip_mtu),
+        });
+    }
+}
+
+/// The packet has a chunk of this type.
+pub(super) fn contains(packet: &Packet, kind: u8) -> bool {
+    packet.chunks().any(|c| c.kind == kind)
+}
+
+/// The packet has an ABORT or SHUTDOWN COMPLETE with the T bit.
+fn has_reflected(packet: &Packet) -> bool {
+    packet
+        .chunks()
+        .any(|c| matches!(c.kind, chunk_type::ABORT | chunk_type::SHUTDOWN_COMPLETE) && c.flags & 1 != 0)
+}

@@ -1,0 +1,63 @@
+//! Packets that belong to no living association: INIT ACK, ABORT, SHUTDOWN COMPLETE and the like.
+
+use std::collections::VecDeque;
+
+use crate::addr::{PathAddr, Transmit};
+use crate::wire::PacketWriter;
+
+/// Replies waiting at most; more are dropped, as the network might.
+const MAX_WAITING: usize = 1024;
+
+/// Nothing here is larger than this, so that it passes every path.
+const LIMIT: usize = 1200;
+
+#[derive(Debug)]
+struct Reply {
+    to: PathAddr,
+    bytes: Vec<u8>,
+}
+
+/// The queue of such packets.
+#[derive(Debug, Default)]
+pub(crate) struct Replies {
+    waiting: VecDeque<Reply>,
+    /// Buffers of packets sent, to be used again.
+    spare: Vec<Vec<u8>>,
+}
+
+impl Replies {
+    /// Queues a packet that leaves from `ports.0` to `ports.1`.
+    pub(crate) fn push(
+        &mut self,
+        to: PathAddr,
+        ports: (u16, u16),
+        tag: u32,
+        write: impl FnOnce(&mut PacketWriter<'_>),
+    ) {
+        if self.waiting.len() >= MAX_WAITING {
+            return;
+        }
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        bytes.clear();
+        let mut writer = PacketWriter::new(&mut bytes, LIMIT, ports.0, ports.1, tag);
+        write(&mut writer);
+        writer.finish();
+        self.waiting.push_back(Reply { to, bytes });
+    }
+
+    /// Nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Appends the next packet to `buf`.
+    pub(crate) fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
+        let reply = self.waiting.pop_front()?;
+        buf.extend_from_slice(&reply.bytes);
+        let len = reply.bytes.len();
+        if self.spare.len() < 32 {
+            self.spare.push(reply.bytes);
+        }
+        Some(Transmit { path: reply.to, ecn: None, len, segment_size: None, may_fragment: true })
+    }
+}

@@ -1,0 +1,202 @@
+//! The associations of a stack: slots, handles that are never reused, deadlines, and who has something to send.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::net::IpAddr;
+
+use crate::assoc::Association;
+use crate::time::Time;
+
+/// Names an association of a [`Stack`](crate::Stack); never reused for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AssocId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// An association with what the stack keeps about it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) assoc: Association,
+    /// The user is done with it.
+    pub(crate) released: bool,
+    /// In the queue of those with something to send.
+    dirty: bool,
+    /// Earliest deadline in the heap.
+    scheduled: Option<Time>,
+    /// What the indexes know.
+    pub(crate) indexed_tag: Option<u32>,
+    pub(crate) indexed_addrs: Vec<IpAddr>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    entry: Option<Box<Entry>>,
+}
+
+/// All associations.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    count: usize,
+    dirty: VecDeque<u32>,
+    /// Deadlines with lazy deletion: an entry counts only while it equals `scheduled` of its association.
+    deadlines: BinaryHeap<Reverse<(Time, u32)>>,
+}
+
+impl Table {
+    /// Number of associations, ended but unreleased ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The handle that the next [`insert`](Self::insert) gives.
+    pub(crate) fn next_id(&self) -> AssocId {
+        match self.free.last() {
+            Some(&index) => AssocId { index, generation: self.slots[index as usize].generation },
+            None => AssocId { index: u32::try_from(self.slots.len()).unwrap_or(u32::MAX), generation: 0 },
+        }
+    }
+
+    /// Adds an association.
+    pub(crate) fn insert(&mut self, assoc: Association) -> AssocId {
+        let id = self.next_id();
+        if self.free.pop().is_none() {
+            self.slots.push(Slot::default());
+        }
+        self.count += 1;
+        self.slots[id.index as usize].entry = Some(Box::new(Entry {
+            assoc,
+            released: false,
+            dirty: false,
+            scheduled: None,
+            indexed_tag: None,
+            indexed_addrs: Vec::new(),
+        }));
+        id
+    }
+
+    /// Frees a slot.
+    pub(crate) fn remove(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index as usize)
+            && slot.entry.take().is_some()
+        {
+            slot.generation = slot.generation.wrapping_add(1);
+            self.free.push(index);
+            self.count -= 1;
+        }
+    }
+
+    /// The handle of a slot in use.
+    pub(crate) fn id(&self, index: u32) -> Option<AssocId> {
+        let slot = self.slots.get(index as usize)?;
+        slot.entry.as_ref()?;
+        Some(AssocId { index, generation: slot.generation })
+    }
+
+    /// By handle.
+    pub(crate) fn get(&self, id: AssocId) -> Option<&Entry> {
+        let slot = self.slots.get(id.index as usize)?;
+        if slot.generation == id.generation { slot.entry.as_deref() } else { None }
+    }
+
+    /// By handle.
+    pub(crate) fn get_mut(&mut self, id: AssocId) -> Option<&mut Entry> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        if slot.generation == id.generation { slot.entry.as_deref_mut() } else { None }
+    }
+
+    /// Handles of all associations, by slot.
+    pub(crate) fn ids(&self) -> Vec<AssocId> {
+        (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).filter_map(|i| self.id(i)).collect()
+    }
+
+    /// The association may have something to send, and its deadlines may have moved.
+    pub(crate) fn touch(&mut self, id: AssocId) {
+        let Some(entry) = self.slots.get_mut(id.index as usize).and_then(|s| s.entry.as_deref_mut()) else {
+            return;
+        };
+        if !entry.dirty && !entry.assoc.is_closed() {
+            entry.dirty = true;
+            self.dirty.push_back(id.index);
+        }
+        if let Some(at) = entry.assoc.poll_timeout()
+            && entry.scheduled.is_none_or(|s| at < s)
+        {
+            entry.scheduled = Some(at);
+            self.deadlines.push(Reverse((at, id.index)));
+        }
+    }
+
+    /// The next association that may have something to send. It comes to the end of the queue.
+    pub(crate) fn next_dirty(&mut self) -> Option<AssocId> {
+        while let Some(index) = self.dirty.pop_front() {
+            if let Some(id) = self.id(index) {
+                if let Some(entry) = self.get_mut(id) {
+                    entry.dirty = false;
+                }
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// The association has nothing to send for now.
+    pub(crate) fn settle(&mut self, id: AssocId) {
+        // `touch` queued it last, so it stands at the end.
+        if self.dirty.back() == Some(&id.index) {
+            self.dirty.pop_back();
+            if let Some(entry) = self.get_mut(id) {
+                entry.dirty = false;
+            }
+        }
+    }
+
+    /// Something may be waiting to be sent.
+    pub(crate) fn any_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Takes the next association whose deadline has come.
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<AssocId> {
+        let (at, id) = self.next_deadline()?;
+        if at > now {
+            return None;
+        }
+        self.deadlines.pop();
+        if let Some(entry) = self.get_mut(id) {
+            entry.scheduled = None;
+        }
+        Some(id)
+    }
+
+    /// The earliest deadline of all associations.
+    pub(crate) fn next_deadline(&mut self) -> Option<(Time, AssocId)> {
+        while let Some(&Reverse((at, index))) = self.deadlines.peek() {
+            let current = self.id(index);
+            let entry = self.slots.get_mut(index as usize).and_then(|s| s.entry.as_deref_mut());
+            let (Some(id), Some(entry)) = (current, entry) else {
+                self.deadlines.pop();
+                continue;
+            };
+            if entry.scheduled != Some(at) {
+                self.deadlines.pop();
+                continue;
+            }
+            match entry.assoc.poll_timeout() {
+                Some(real) if real == at => return Some((at, id)),
+                real => {
+                    // It moved to later (or stopped) since.
+                    self.deadlines.pop();
+                    entry.scheduled = real;
+                    if let Some(real) = real {
+                        self.deadlines.push(Reverse((real, index)));
+                    }
+                }
+            }
+        }
+        None
+    }
+}
