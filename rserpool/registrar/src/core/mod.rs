@@ -90,6 +90,11 @@ pub enum Input<'a> {
         /// The message.
         data: &'a [u8],
     },
+    /// Too much that was sent waits for the other end to read it ([`Config::max_backlog`]).
+    BacklogFull {
+        /// The association.
+        association: AssociationId,
+    },
     /// An association ended, in whatever way. The name means nothing from now on.
     AssociationDown {
         /// The association.
@@ -208,6 +213,9 @@ impl Core {
                 }
             }
             Input::Message { association, ppid, data } => self.on_message(now, association, ppid, data),
+            Input::BacklogFull { association } => {
+                self.abort(association, "too many messages wait to be read");
+            }
             Input::AssociationDown { association } => {
                 if self.associations.remove(&association).is_some() {
                     self.remove_elements_of(association, RemovalReason::AssociationLost);

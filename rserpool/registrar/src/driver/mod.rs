@@ -261,9 +261,7 @@ impl Driver {
                     let Some(connection) = self.connections.get(&association) else { continue };
                     let queued = connection.send(Message::new(0, ppid, data));
                     if queued > self.config.max_backlog {
-                        connection.abort("too many messages wait to be read");
-                        self.connections.remove(&association);
-                        self.core.handle(now, Input::AssociationDown { association });
+                        self.core.handle(now, Input::BacklogFull { association });
                     }
                 }
                 Output::Abort { association, reason } => {

@@ -118,6 +118,18 @@ fn unknown_associations_are_ignored() {
 }
 
 #[test]
+fn whoever_does_not_read_is_aborted() {
+    let mut lab = Lab::new();
+    let pe = lab.up(&["10.0.0.1"]);
+    lab.register(pe, "pool", element(1)).unwrap();
+    lab.handle(Input::BacklogFull { association: pe });
+    lab.handle(Input::BacklogFull { association: pe });
+    assert_eq!(lab.aborted(), [pe]);
+    assert!(lab.members("pool").is_empty());
+    assert_eq!(lab.core.stats().aborts, 1);
+}
+
+#[test]
 fn an_association_without_addresses_or_port_can_register_nothing() {
     let mut lab = Lab::new();
     let bare = lab.up(&[]);
