@@ -271,6 +271,36 @@ async fn a_registrar_ends_with_its_stack() {
     assert!(matches!(client.association.ended().await, Some(EndReason::Lost(LossReason::PeerAbort { .. }))));
 }
 
+/// A process that was killed and started again has the same address and ports, but knows nothing of its elements.
+#[tokio::test(start_paused = true)]
+async fn elements_of_a_restarted_peer_are_removed_at_once() {
+    let lab = Lab::new(config());
+    let user = lab.peer(3, 9899).await;
+    let addr = [10, 0, 0, 2];
+    let peer = Peer::new(ip(REGISTRAR), Encap::Udp { remote_port: 9899 }, 3863);
+    let first = stack(&lab.net, addr, 9899);
+    let element = Client {
+        addr: ip(addr),
+        association: first.bind(5000).unwrap().connect(&peer).await.unwrap(),
+        _stack: first.clone(),
+    };
+    element.register(1).await;
+    // Its ABORT gets lost.
+    lab.net.with(|net| net.cut(ip(REGISTRAR), ip(addr)));
+    drop(element);
+    first.abort("killed").await;
+    drop(first);
+    lab.net.with(|net| net.heal(ip(REGISTRAR), ip(addr)));
+    let second = StackBuilder::new().link(lab.net.link(&[ip(addr)], 9899)).seed([77; 32]).build().unwrap();
+    let association = second.bind(5000).unwrap().connect(&peer).await.unwrap();
+    let element = Client { addr: ip(addr), association, _stack: second };
+    assert_eq!(user.resolve().await, Err(CauseCode::UNKNOWN_POOL));
+    element.register(2).await;
+    assert_eq!(user.resolve().await.map(|found| found[0].id), Ok(PeId(2)));
+    let stats = lab.registrar.stats();
+    assert_eq!((stats.associations, stats.registrations, stats.removals), (2, 2, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_silent_death_is_noticed_by_the_keep_alive() {
     let lab = Lab::new(config());
