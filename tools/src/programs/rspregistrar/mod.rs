@@ -1,21 +1,119 @@
-//! `rspregistrar`
+//! `rspregistrar`: an RSerPool registrar.
 
 mod options;
 
 use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use crate::cli;
+use anyhow::{Context, bail};
+use rserpool_registrar::{Config, Registrar};
+use rserpool_wire::ServerId;
+use rserpool_wire::numbers::port;
+use sctp_udp_encap::Port;
+use tokio::sync::broadcast::error::RecvError;
 
-use options::{Options, UNSUPPORTED};
+use super::stack;
+use crate::cli::{self, Ready, banner, say_with_time};
+
+use options::{LocalEndpoint, Options, UNSUPPORTED};
 
 /// Name of the program.
 pub const NAME: &str = "rspregistrar";
 
+/// How long closing the associations may take.
+const END_LIMIT: Duration = Duration::from_secs(1);
+
 /// The program.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match cli::parse::<Options>(NAME, UNSUPPORTED, args) {
-        Ok(options) => cli::run_async(NAME, async move { anyhow::bail!("{options:?}") }),
+        Ok(options) => cli::run_async(NAME, serve(options)),
         Err(status) => status,
     }
+}
+
+async fn serve(options: Options) -> anyhow::Result<ExitCode> {
+    options.common.log.start()?;
+    let mut end = options.common.end.watch().context("signals cannot be watched")?;
+    let (addrs, asap_port) = match &options.asap {
+        LocalEndpoint::Auto => (Vec::new(), port::ASAP),
+        LocalEndpoint::At(list) => (list.addrs.clone(), list.port_or(port::ASAP)),
+    };
+    let stack = stack::open(&options.common.link, &addrs, Port::WellKnown)?;
+    let mut registrar = Registrar::start(&stack, config(&options, addrs.clone(), asap_port))?;
+    let mut events = registrar.events();
+    let udp = stack.local_udp_port().unwrap_or_default();
+    if !options.quiet {
+        show_banner(&options, &registrar, &addrs, udp);
+    }
+    // All addresses are written as the unspecified one.
+    let addr = addrs.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    Ready::new(NAME)
+        .with("id", format!("{:#010x}", registrar.server_id().0))
+        .with("asap", SocketAddr::new(addr, registrar.asap_port()))
+        .with("udp", udp)
+        .print();
+    loop {
+        tokio::select! {
+            biased;
+            _ = end.wait() => break,
+            () = registrar.ended() => bail!("the SCTP stack has ended"),
+            event = events.recv() => match event {
+                Ok(event) if options.events => say_with_time(&event.to_string()),
+                Ok(event) => tracing::info!("{event}"),
+                Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "events came faster than they could be shown"),
+                Err(RecvError::Closed) => bail!("the SCTP stack has ended"),
+            },
+        }
+    }
+    let _ = tokio::time::timeout(END_LIMIT, registrar.shutdown()).await;
+    let _ = tokio::time::timeout(END_LIMIT, stack.shutdown()).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn config(options: &Options, addrs: Vec<IpAddr>, asap_port: u16) -> Config {
+    Config {
+        server_id: options.identifier.map(ServerId),
+        asap_port,
+        asap_addrs: addrs,
+        autoclose: Some(Duration::from_secs(options.autoclosetimeout)),
+        announce: options.asapannounce.group(),
+        announce_cycle: options.serverannouncecycle,
+        announce_ttl: options.announcettl,
+        keep_alive_interval: options.endpointkeepalivetransmissioninterval,
+        keep_alive_timeout: options.endpointkeepalivetimeoutinterval,
+        max_bad_pe_reports: options.maxbadpereports,
+        min_address_scope: options.minaddressscope.into(),
+        max_increment: options.maxincrement as usize,
+        max_resolution_items: usize::from(options.maxhresitems),
+        max_resolution_rate: options.maxhrrate.0,
+        max_report_rate: options.maxeurate.0,
+        ..Config::default()
+    }
+}
+
+fn show_banner(options: &Options, registrar: &Registrar, addrs: &[IpAddr], udp: u16) {
+    let list = match addrs {
+        [] => "all addresses".to_owned(),
+        addrs => addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    };
+    let ms = |time: Duration| format!("{} ms", time.as_millis());
+    let group = options.asapannounce.group().map_or_else(|| "(none)".to_owned(), |group| group.to_string());
+    banner(
+        &format!("Registrar - Version {}", env!("CARGO_PKG_VERSION")),
+        &[
+            ("Server ID", format!("${:08x}", registrar.server_id().0)),
+            ("ASAP address", format!("{list}, SCTP port {}, UDP port {udp}", registrar.asap_port())),
+            ("ASAP announce address", group),
+            ("Announce TTL", options.announcettl.to_string()),
+            ("Announce cycle", ms(options.serverannouncecycle)),
+            ("Auto-close timeout", format!("{} s", options.autoclosetimeout)),
+            ("Minimum address scope", format!("{:?}", options.minaddressscope).to_lowercase()),
+            ("Maximum bad PE reports", options.maxbadpereports.to_string()),
+            ("Keep-alive interval", ms(options.endpointkeepalivetransmissioninterval)),
+            ("Keep-alive timeout", ms(options.endpointkeepalivetimeoutinterval)),
+            ("Maximum resolution items", options.maxhresitems.to_string()),
+        ],
+    );
 }

@@ -110,6 +110,16 @@ pub(crate) enum Scope {
     Global,
 }
 
+impl From<Scope> for sctp_user_core::Scope {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Loopback => sctp_user_core::Scope::Loopback,
+            Scope::Sitelocal => sctp_user_core::Scope::Private,
+            Scope::Global => sctp_user_core::Scope::Global,
+        }
+    }
+}
+
 const NO_ENRP: &str = "registrars do not talk to each other yet";
 const NO_STATISTICS: &str = "no statistics are written yet";
 const NO_CSP: &str = "no status reports are sent yet";
