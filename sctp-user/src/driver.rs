@@ -153,6 +153,7 @@ impl Driver {
         // Nobody needs to wake a driver that waits for room in a link.
         state.driver.parked = next == Next::Park && !blocked;
         let deadline = state.sockets.poll_timeout();
+        state.driver.deadline = deadline;
         drop(state);
         if waker.is_some() {
             self.arm(deadline, now);

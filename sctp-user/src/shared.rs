@@ -50,6 +50,8 @@ pub(crate) struct DriverWaker {
     pub(crate) waker: Option<Waker>,
     /// It sleeps and wants to know when there may be something to send.
     pub(crate) parked: bool,
+    /// The deadline it knows of.
+    pub(crate) deadline: Option<Time>,
 }
 
 /// What a task waits for on a socket.
@@ -161,7 +163,7 @@ impl Shared {
         let now = state.advance(now);
         let (result, changed) = f(&mut state, now);
         state.collect_ready(&mut wakers);
-        let driver = if changed { state.driver_if_parked() } else { None };
+        let driver = if changed && state.driver_has_work() { state.driver_if_parked() } else { None };
         drop(state);
         wakers.into_iter().chain(driver).for_each(Waker::wake);
         result
@@ -262,6 +264,14 @@ impl State {
             }
         }
         self.stop_waiters.drain(wakers);
+    }
+
+    /// Whether a sleeping driver must look: there may be something to send, or a deadline earlier than it knows.
+    fn driver_has_work(&mut self) -> bool {
+        let known = self.driver.deadline;
+        self.phase != Phase::Running
+            || self.sockets.stack().has_transmit()
+            || self.sockets.poll_timeout().is_some_and(|at| known.is_none_or(|known| at < known))
     }
 
     fn driver_if_parked(&mut self) -> Option<Waker> {

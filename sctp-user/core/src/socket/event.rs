@@ -79,16 +79,15 @@ impl Sockets {
         let style = socket.style;
         self.assocs.insert(id, Assoc::new(owner, false, now));
         if style == Style::OneToMany {
-            self.take_incoming(port, owner);
+            self.take_incoming(now, port, owner);
         }
         true
     }
 
     /// Makes every association that waits on `port` a member of the socket `owner`.
-    pub(super) fn take_incoming(&mut self, port: u16, owner: SocketId) {
+    pub(super) fn take_incoming(&mut self, now: Time, port: u16, owner: SocketId) {
         while let Some(id) = self.stack.accept(port) {
-            let Some(assoc) = self.assocs.get_mut(&id) else { continue };
-            assoc.accepted = true;
+            self.assocs.entry(id).or_insert_with(|| Assoc::new(owner, true, now)).accepted = true;
             if let Some(socket) = self.socket_mut(owner) {
                 socket.waiting.remove(&id);
                 socket.members.insert(id);

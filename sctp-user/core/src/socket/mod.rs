@@ -156,7 +156,7 @@ impl Sockets {
     pub fn shutdown_all(&mut self, now: Time) {
         let ports: Vec<(u16, SocketId)> = self.ports.iter().map(|(port, id)| (*port, *id)).collect();
         for (port, id) in ports {
-            self.take_incoming(port, id);
+            self.take_incoming(now, port, id);
             let _ = self.stack.listen(port, 0);
             if let Some(socket) = self.socket_mut(id) {
                 socket.listening = false;

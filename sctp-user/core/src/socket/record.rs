@@ -132,7 +132,7 @@ pub(super) struct Notes {
     queue: VecDeque<Note>,
     /// Bytes of failed messages in the queue.
     failed_bytes: usize,
-    /// [`Notification::Stopped`] stands at the end of the queue.
+    /// [`Notification::Stopped`] stands in the queue, and until it is read nothing more comes in.
     stopped: bool,
 }
 
@@ -148,6 +148,7 @@ impl Notes {
         let fits = match &notification {
             // These come once.
             Notification::AssocChange(change) if change.is_end() => true,
+            _ if self.stopped => return,
             Notification::SendFailed { message, .. } => {
                 let bytes = message.data.len() + FAILED_OVERHEAD;
                 let fits = self.failed_bytes + bytes <= failed_limit;
@@ -156,13 +157,9 @@ impl Notes {
             }
             _ => self.queue.len() < NOTES_LIMIT,
         };
-        if fits {
-            self.stopped = false;
-            self.queue.push_back(Note { after, notification });
-        } else if !self.stopped {
-            self.stopped = true;
-            self.queue.push_back(Note { after, notification: Notification::Stopped });
-        }
+        self.stopped |= !fits;
+        let notification = if fits { notification } else { Notification::Stopped };
+        self.queue.push_back(Note { after, notification });
     }
 
     /// Takes the next notification whose turn has come after `delivered` messages.
@@ -173,10 +170,13 @@ impl Notes {
     /// Takes the next notification; there are no messages before it any more.
     pub(super) fn pop(&mut self) -> Option<Notification> {
         let notification = self.queue.pop_front()?.notification;
-        if let Notification::SendFailed { message, .. } = &notification {
-            self.failed_bytes = self.failed_bytes.saturating_sub(message.data.len() + FAILED_OVERHEAD);
+        match &notification {
+            Notification::SendFailed { message, .. } => {
+                self.failed_bytes = self.failed_bytes.saturating_sub(message.data.len() + FAILED_OVERHEAD);
+            }
+            Notification::Stopped => self.stopped = false,
+            _ => {}
         }
-        self.stopped &= !self.queue.is_empty();
         Some(notification)
     }
 

@@ -107,7 +107,8 @@ impl Sockets {
     /// Messages of an association that can be read before what happens now.
     pub(super) fn messages_waiting(&self, id: AssocId) -> u64 {
         match self.assocs.get(&id) {
-            Some(assoc) if assoc.readable => u64::MAX / 2,
+            Some(assoc) if assoc.readable => self.stack.recv_pending(id) as u64,
+            // Nothing was told to be readable before: what is there now came with or after it.
             _ => 0,
         }
     }

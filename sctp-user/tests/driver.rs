@@ -1,0 +1,193 @@
+//! The driver against links that misbehave.
+
+mod common;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use common::*;
+use sctp_user::link::sim::SimLink;
+use sctp_user::link::{Link, RecvBatch};
+use sctp_user::{Encap, EndReason, Error, LossReason, Message, Stack, StackBuilder, Transmit};
+
+/// What a [`Moody`] link does with the next packets.
+#[derive(Default)]
+struct Mood {
+    /// Errors to answer, last one first.
+    errors: Vec<fn() -> io::Error>,
+    /// No room.
+    full: bool,
+    waker: Option<Waker>,
+    /// Receiving fails for good.
+    broken: bool,
+    /// (first bytes, segments) of what was tried.
+    tried: Vec<(Vec<u8>, usize)>,
+}
+
+struct Moody {
+    link: SimLink,
+    mood: Arc<Mutex<Mood>>,
+    polls: Arc<AtomicUsize>,
+}
+
+impl Link for Moody {
+    fn handles(&self, encap: Encap) -> bool {
+        self.link.handles(encap)
+    }
+    fn max_segments(&self) -> usize {
+        self.link.max_segments()
+    }
+    fn ip_mtu(&self) -> usize {
+        self.link.ip_mtu()
+    }
+    fn local_udp_port(&self) -> Option<u16> {
+        self.link.local_udp_port()
+    }
+    fn local_addrs(&self) -> Vec<IpAddr> {
+        self.link.local_addrs()
+    }
+    fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {
+        self.polls.fetch_add(1, Ordering::Relaxed);
+        if self.mood.lock().unwrap().broken {
+            return Poll::Ready(Err(io::Error::other("unplugged")));
+        }
+        self.link.poll_recv(cx, batch)
+    }
+    fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
+        {
+            let mut mood = self.mood.lock().unwrap();
+            let segments = transmit.segment_size.map_or(1, |size| bytes.len().div_ceil(size));
+            mood.tried.push((bytes[..bytes.len().min(64)].to_vec(), segments));
+            if mood.full {
+                mood.waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            if let Some(error) = mood.errors.pop() {
+                return Poll::Ready(Err(error()));
+            }
+        }
+        self.link.poll_send(cx, transmit, bytes)
+    }
+}
+
+/// Stack A over a moody link, and stack B.
+fn moody() -> (Stack, Stack, Arc<Mutex<Mood>>, Arc<AtomicUsize>) {
+    let net = net();
+    let mood = Arc::new(Mutex::new(Mood::default()));
+    let polls = Arc::new(AtomicUsize::new(0));
+    let link = Moody { link: net.link(&[A], PORT), mood: Arc::clone(&mood), polls: Arc::clone(&polls) };
+    let a = StackBuilder::new().link(link).seed([1; 32]).build().unwrap();
+    (a, stack(&net, B), mood, polls)
+}
+
+async fn pair(a: &Stack, b: &Stack) -> (sctp_user::Association, sctp_user::Association) {
+    let endpoint = b.bind(7).unwrap();
+    endpoint.listen(1).unwrap();
+    let client = a.connect(&peer(B, 7)).await.unwrap();
+    (client, endpoint.accept().await.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_link_keeps_the_packets_and_gets_them_later() {
+    let (a, b, mood, _) = moody();
+    let (client, server) = pair(&a, &b).await;
+    mood.lock().unwrap().full = true;
+    client.send(text("waits")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(server.try_recv(), Err(Error::WouldBlock));
+    let waker = {
+        let mut mood = mood.lock().unwrap();
+        mood.full = false;
+        mood.tried.clear();
+        mood.waker.take().unwrap()
+    };
+    waker.wake();
+    assert_eq!(&server.recv_message().await.unwrap().unwrap().data[..], b"waits");
+    assert_eq!(client.stats().data_chunks_retransmitted, 0);
+    // More that is sent meanwhile is not lost either.
+    client.send(text("next")).await.unwrap();
+    assert_eq!(&server.recv_message().await.unwrap().unwrap().data[..], b"next");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_an_earlier_packet_does_not_cost_this_one() {
+    let (a, b, mood, _) = moody();
+    let (client, server) = pair(&a, &b).await;
+    mood.lock().unwrap().errors = vec![|| io::ErrorKind::ConnectionRefused.into()];
+    client.send(text("sent again at once")).await.unwrap();
+    let start = tokio::time::Instant::now();
+    server.recv_message().await.unwrap().unwrap();
+    assert!(start.elapsed() < Duration::from_millis(50));
+    assert_eq!(client.stats().data_chunks_retransmitted, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_system_drops_is_repaired() {
+    let (a, b, mood, _) = moody();
+    let (client, server) = pair(&a, &b).await;
+    mood.lock().unwrap().errors = vec![|| io::Error::other("no buffer space")];
+    client.send(text("lost at first")).await.unwrap();
+    assert_eq!(&server.recv_message().await.unwrap().unwrap().data[..], b"lost at first");
+    assert_eq!(client.stats().data_chunks_retransmitted, 1);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn a_packet_too_large_for_the_interface_shrinks_the_path_mtu() {
+    let (a, b, mood, _) = moody();
+    let (client, server) = pair(&a, &b).await;
+    let before = client.primary_path().unwrap().pmtu;
+    mood.lock().unwrap().errors = vec![|| io::Error::from_raw_os_error(90)];
+    client.send(Message::new(0, 0, vec![1; 1_200])).await.unwrap();
+    assert_eq!(server.recv_message().await.unwrap().unwrap().data.len(), 1_200);
+    let after = client.primary_path().unwrap().pmtu;
+    assert!(after < before, "{after} < {before}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_link_ends_everything_that_needs_it() {
+    let (a, b, mood, _) = moody();
+    let (client, server) = pair(&a, &b).await;
+    mood.lock().unwrap().broken = true;
+    server.send(text("wakes the driver")).await.unwrap();
+    assert_eq!(client.ended().await, Some(EndReason::Lost(LossReason::LocalAbort)));
+    a.abort("").await;
+    assert!(matches!(a.bind(0), Err(Error::Stopped)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_stack_does_nothing() {
+    let (a, b, _, polls) = moody();
+    let (client, server) = pair(&a, &b).await;
+    client.send(text("last")).await.unwrap();
+    server.recv_message().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let before = polls.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let rounds = polls.load(Ordering::Relaxed) - before;
+    // A heartbeat each way about every 15 s, and what belongs to it.
+    assert!((20..400).contains(&rounds), "{rounds} rounds in 10 minutes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bulk_data_goes_in_runs_of_packets() {
+    let (a, b, mood, _) = moody();
+    let (client, server) = pair(&a, &b).await;
+    client.configure(|c| c.max_burst = 0).unwrap();
+    let sending = tokio::spawn(async move {
+        for _ in 0..100 {
+            client.send(Message::new(0, 0, vec![1; 20_000])).await.unwrap();
+        }
+        client
+    });
+    for _ in 0..100 {
+        server.recv_message().await.unwrap().unwrap();
+    }
+    let longest = mood.lock().unwrap().tried.iter().map(|(_, segments)| *segments).max();
+    assert!(longest.is_some_and(|n| (4..=16).contains(&n)), "{longest:?}");
+    drop(sending.await.unwrap());
+}
