@@ -38,6 +38,8 @@ pub(crate) struct Handshake {
     /// When the INIT or COOKIE ECHO that is not yet answered was sent first.
     pub(super) sent_at: Time,
     pub(super) retransmitted: bool,
+    /// The user asked for a shutdown after the COOKIE ECHO; it begins when the association is established.
+    pub(super) then_shut_down: bool,
 }
 
 /// What an INIT or INIT ACK tells about its sender.
@@ -136,6 +138,7 @@ impl Association {
             timeout,
             sent_at: cx.now,
             retransmitted: false,
+            then_shut_down: false,
         }));
         assoc.timers.set(Timer::T1Init, cx.now + timeout);
         assoc
@@ -147,7 +150,6 @@ impl Association {
         cx: &mut Cx<'_>,
         init: &InitChunk<'_>,
         datagram: &Datagram,
-        from: PathId,
     ) {
         let ports = (self.local_port, self.peer_port);
         let to = datagram.from;
@@ -190,9 +192,11 @@ impl Association {
         // The peer does not know addresses that it neither listed nor answered from.
         let source = datagram.from;
         self.paths.retain(|p| p.remote() == source.remote || peer.addresses.contains(&p.remote()));
-        let from = self.paths.find(source.remote).unwrap_or(from);
-        self.last_heard = from;
         self.adopt(&agreed, source, &peer.addresses, cx.now);
+        let from = self.paths.find(source.remote).unwrap_or(PathId(0));
+        self.last_heard = from;
+        self.pending = super::Pending::default();
+        self.send.outstanding.rehome(from, &mut self.paths);
         self.drop_invalid_streams(cx);
 
         let config = Arc::clone(&self.config);
@@ -210,7 +214,6 @@ impl Association {
         handshake.retransmitted = false;
         let timeout = handshake.timeout;
         self.state = AssocState::CookieEchoed;
-        self.pending.init = false;
         self.pending.cookie_echo = true;
         self.timers.stop(Timer::T1Init);
         self.timers.set(Timer::T1Cookie, cx.now + timeout);
@@ -234,6 +237,7 @@ impl Association {
         self.timers.stop(Timer::T1Cookie);
         self.pending.init = false;
         self.pending.cookie_echo = false;
+        let then_shut_down = self.is_shutting_down_after_setup();
         self.handshake = None;
         self.error_count = 0;
         self.state = AssocState::Established;
@@ -244,6 +248,14 @@ impl Association {
             inbound_streams: self.in_streams,
             incoming,
         });
+        if then_shut_down {
+            self.shutdown(cx);
+        }
+    }
+
+    /// The user asked for a shutdown before the setup was complete.
+    pub(super) fn is_shutting_down_after_setup(&self) -> bool {
+        self.handshake.as_deref().is_some_and(|h| h.then_shut_down)
     }
 
     /// A COOKIE ECHO was accepted: answer it with the next packet to its source.
@@ -285,9 +297,7 @@ impl Association {
             self.pending.init = true;
         } else {
             // DATA that went with the COOKIE ECHO goes with it again.
-            for id in self.paths.ids() {
-                self.take_back(id, target);
-            }
+            self.send.outstanding.rehome(target, &mut self.paths);
             self.pending.cookie_echo = true;
         }
     }
@@ -322,22 +332,13 @@ impl Association {
         handshake.retransmitted = false;
         handshake.timeout = self.config.rto_initial;
         let (target, timeout) = (handshake.target, handshake.timeout);
-        for id in self.paths.ids() {
-            self.take_back(id, target);
-        }
+        self.send.outstanding.rehome(target, &mut self.paths);
         self.state = AssocState::CookieWait;
         self.peer_tag = 0;
         self.pending.cookie_echo = false;
         self.pending.init = true;
         self.timers.stop(Timer::T1Cookie);
         self.timers.set(Timer::T1Init, cx.now + timeout);
-    }
-
-    /// Marks what is in flight on a path to be sent again to `to`, without blaming the network.
-    fn take_back(&mut self, path: PathId, to: PathId) {
-        self.send.outstanding.on_t3(path, to, &mut self.paths);
-        self.paths.get_mut(path).t3 = None;
-        self.paths.get_mut(to).retransmit_now = true;
     }
 
     /// Collision, RFC 9260 sec 5.2.4 case B: the peer's cookie carries our tag and another tag of the peer.
@@ -351,9 +352,9 @@ impl Association {
         self.paths.retain(|p| p.remote() == source.remote || addrs.contains(&p.remote()));
         self.adopt(agreed, source, addrs, cx.now);
         let target = self.paths.find(source.remote).unwrap_or(PathId(0));
-        for id in self.paths.ids() {
-            self.take_back(id, target);
-        }
+        self.last_heard = target;
+        self.pending = super::Pending::default();
+        self.send.outstanding.rehome(target, &mut self.paths);
         self.established(cx, false);
     }
 

@@ -320,6 +320,13 @@ impl Association {
                         break;
                     }
                 }
+                Chunk::InitAck(init) => {
+                    // Alone in its packet; paths may have come and gone, so `from` means nothing after it.
+                    if self.state == AssocState::CookieWait {
+                        self.on_init_ack(cx, &init, datagram);
+                    }
+                    return;
+                }
                 other => self.on_control(cx, other, datagram, from),
             }
             if self.is_closed() {
@@ -351,7 +358,6 @@ impl Association {
         use AssocState::*;
         let state = self.state;
         match chunk {
-            Chunk::InitAck(init) if state == CookieWait => self.on_init_ack(cx, &init, datagram, from),
             Chunk::CookieAck if state == CookieEchoed => self.on_cookie_ack(cx, from),
             Chunk::Sack(sack)
                 if matches!(state, CookieEchoed | Established | ShutdownPending | ShutdownReceived) =>
@@ -439,8 +445,10 @@ impl Association {
             // Each DATA packet is answered by SHUTDOWN at once, with a SACK when there is more to say.
             self.pending.shutdown = true;
             self.start_t2(cx.now);
+            self.timers.stop(Timer::Sack);
             if self.recv.is_plain() {
                 self.recv.sack_sent();
+                self.timers.stop(Timer::Sack);
             } else {
                 self.recv.force_sack();
             }
@@ -569,7 +577,7 @@ impl Association {
     ) -> Result<(), SendError> {
         use AssocState::*;
         match self.state {
-            CookieWait | CookieEchoed | Established => {}
+            CookieWait | CookieEchoed | Established if !self.is_shutting_down_after_setup() => {}
             Closed => return Err(SendError::NotFound),
             _ => return Err(SendError::ShuttingDown),
         }
@@ -619,7 +627,7 @@ impl Association {
             context: self.config.context,
             unordered: m.unordered,
             end_of_record: m.end_of_record,
-            from: self.paths.get(m.from).addr(),
+            from: self.paths.try_get(m.from).map_or_else(|| self.path_addr(self.paths.primary()), Path::addr),
             data: m.data,
         })
     }

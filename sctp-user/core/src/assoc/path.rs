@@ -45,6 +45,8 @@ pub(crate) struct Path {
     pub(crate) heartbeat: Heartbeat,
     /// When something that gives an RTT (DATA, HEARTBEAT, INIT, COOKIE ECHO) was last sent here.
     pub(crate) last_used: Time,
+    /// Idle time up to here has been taken into account by the congestion control.
+    decayed_until: Time,
     /// The chunk whose acknowledgement gives the next RTT sample; at most one per round trip.
     pub(crate) rtt_tsn: Option<Tsn>,
     /// Packets with new DATA that may still be sent before the next SACK (Max.Burst).
@@ -74,6 +76,7 @@ impl Path {
             t3: None,
             heartbeat: Heartbeat::default(),
             last_used: now,
+            decayed_until: now,
             rtt_tsn: None,
             burst: burst_limit(config),
             retransmit_now: false,
@@ -142,14 +145,17 @@ impl Path {
         if self.flight > 0 {
             return;
         }
-        let mut idle = now.since(self.last_used);
         let rto = self.rto.get().max(Duration::from_millis(1));
-        let mut steps = 0;
-        while idle >= rto && steps < 16 {
+        let mut from = self.last_used.max(self.decayed_until);
+        // Sixteen halvings bring any window to its floor.
+        for _ in 0..16 {
+            if now.since(from) < rto {
+                break;
+            }
             self.cc.on_idle();
-            idle -= rto;
-            steps += 1;
+            from += rto;
         }
+        self.decayed_until = if now.since(from) < rto { from } else { now };
     }
 
     /// DATA may be sent to this path (nothing but probes may go to unconfirmed addresses, RFC 9260 sec 5.4).

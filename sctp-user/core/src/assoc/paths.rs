@@ -34,6 +34,11 @@ impl PathSet {
         &self.paths[id.index()]
     }
 
+    /// The path of an id that may be older than the last [`retain`](Self::retain).
+    pub(crate) fn try_get(&self, id: PathId) -> Option<&Path> {
+        self.paths.get(id.index())
+    }
+
     /// As [`get`](Self::get).
     pub(crate) fn get_mut(&mut self, id: PathId) -> &mut Path {
         &mut self.paths[id.index()]

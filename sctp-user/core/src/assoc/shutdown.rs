@@ -16,7 +16,12 @@ impl Association {
                 // Nobody knows of us yet.
                 self.end(cx, Event::Lost(LossReason::LocalAbort));
             }
-            AssocState::CookieEchoed => self.abort(cx, b"shut down during setup"),
+            AssocState::CookieEchoed => {
+                // The peer may have established it already: it ends as soon as we have, too.
+                if let Some(handshake) = self.handshake.as_deref_mut() {
+                    handshake.then_shut_down = true;
+                }
+            }
             AssocState::Established => {
                 self.state = AssocState::ShutdownPending;
                 self.advance_shutdown(cx);

@@ -377,7 +377,7 @@ impl Stack {
 
     /// Counters of the stack.
     pub fn stats(&self) -> StackStats {
-        StackStats { associations: self.table.len(), ..self.stats }
+        self.stats
     }
 
     /// Aborts everything (the stack is going away); drain `poll_transmit` once more afterwards.
@@ -465,6 +465,7 @@ impl Stack {
         }
         if let Some(tag) = entry.indexed_tag.take() {
             self.demux.remove_tag(tag, local);
+            self.stats.associations -= 1;
             if entry.assoc.is_closed() || entry.assoc.local_tag() != tag {
                 self.recent_tags.add(now + self.config.tag_reuse_guard, tag);
             }
@@ -475,6 +476,7 @@ impl Stack {
         }
         entry.indexed_tag = Some(entry.assoc.local_tag());
         self.demux.add_tag(entry.assoc.local_tag(), local, id.index);
+        self.stats.associations += 1;
         entry.indexed_addrs = entry.assoc.remote_addrs().collect();
         for &addr in &entry.indexed_addrs {
             self.demux.add_pair(addr, peer, local, id.index);

@@ -301,6 +301,33 @@ impl Outstanding {
         self.recovery_exit = None;
     }
 
+    /// Marks everything in flight to be sent again, to `target`, without blaming the network. For the time before
+    /// the association is established, when paths may still come and go: what the chunks knew about paths is void.
+    pub(crate) fn rehome(&mut self, target: PathId, paths: &mut PathSet) {
+        for path in paths.iter_mut() {
+            path.flight = 0;
+            path.lost = 0;
+            path.t3 = None;
+            path.rtt_tsn = None;
+        }
+        self.in_flight_payload = 0;
+        self.in_flight_chunks = 0;
+        self.lost = 0;
+        self.lost_hint = 0;
+        self.recovery_exit = None;
+        for slot in &mut self.slots {
+            slot.path = target;
+            slot.misses = 0;
+            if slot.state != State::Acked {
+                slot.state = State::Lost;
+                self.lost += 1;
+            }
+        }
+        let path = paths.get_mut(target);
+        path.lost = self.lost;
+        path.retransmit_now = self.lost > 0;
+    }
+
     /// Processes the acknowledgements of a SACK, or of a SHUTDOWN (`gaps` empty and `reneging` false, because a
     /// SHUTDOWN says nothing about gaps). The results per path are in [`path_acks`](Self::path_acks).
     pub(crate) fn on_sack(
