@@ -376,10 +376,14 @@ impl Association {
             Chunk::HeartbeatAck(tlvs) => self.on_heartbeat_ack(cx, tlvs),
             Chunk::Abort { reflected, causes } => {
                 let tag = if reflected { self.peer_tag } else { self.local_tag };
-                if datagram.packet.vtag() == tag {
-                    let first = causes.iter().next();
-                    self.on_abort(cx, first);
+                if datagram.packet.vtag() != tag {
+                    return;
                 }
+                if reflected && state == ShutdownAckSent {
+                    // The peer is done and forgot us; its SHUTDOWN COMPLETE was lost or is late. Nothing else is.
+                    return self.end(cx, Event::ShutdownComplete);
+                }
+                self.on_abort(cx, causes.iter().next());
             }
             Chunk::Error { causes } => {
                 for cause in causes.iter() {
