@@ -8,6 +8,7 @@ pub mod rspdemo;
 pub mod rspregistrar;
 pub mod rspserver;
 pub mod rspterminal;
+pub mod sctp_perf;
 
 mod asap;
 mod stack;
@@ -35,6 +36,7 @@ pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(rspregistrar::NAME) => rspregistrar::run(args),
         Some(rspserver::NAME) => rspserver::run(args),
         Some(rspterminal::NAME) => rspterminal::run(args),
+        Some(sctp_perf::NAME) => sctp_perf::run(args),
         _ => {
             eprintln!("there is no program '{}', there are {}", name.display(), NAMES.join(", "));
             ExitCode::from(2)
@@ -43,5 +45,11 @@ pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// The names [`multi_call`] knows.
-pub const NAMES: [&str; 5] =
-    [pingpongclient::NAME, rspdemo::NAME, rspregistrar::NAME, rspserver::NAME, rspterminal::NAME];
+pub const NAMES: [&str; 6] = [
+    pingpongclient::NAME,
+    rspdemo::NAME,
+    rspregistrar::NAME,
+    rspserver::NAME,
+    rspterminal::NAME,
+    sctp_perf::NAME,
+];

@@ -1,0 +1,80 @@
+//! The ordering end.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use sctp_udp_encap::Port;
+use sctp_user::{Encap, Peer};
+
+use super::options::{ClientOptions, DEFAULT_PORT};
+use super::output::{self, Outcome};
+use super::protocol::{Control, Order, Received, Sent};
+use super::transfer::{Expect, Transfer};
+use crate::programs::stack;
+
+pub(crate) async fn run(options: ClientOptions) -> anyhow::Result<ExitCode> {
+    options.common.log.start()?;
+    let mut end = options.common.end.watch()?;
+    let stack = stack::open(&options.common.link, &[], Port::Any)?;
+    let encap = match options.server.udp_port() {
+        Some(remote_port) => Encap::Udp { remote_port },
+        None => Encap::Native,
+    };
+    let peer = Peer {
+        addrs: options.server.addrs.iter().map(|addr| (*addr, encap)).collect(),
+        port: options.server.port_or(DEFAULT_PORT),
+    };
+    let test = async {
+        let config = options.common.transport.config();
+        let association = tokio::time::timeout(CONNECT_TIMEOUT, stack.connect_with(&peer, config))
+            .await
+            .with_context(|| format!("no answer from {} in {} s", options.server, CONNECT_TIMEOUT.as_secs()))?
+            .with_context(|| format!("cannot connect to {}", options.server))?;
+        let order = Order {
+            direction: options.direction,
+            size: options.size,
+            duration_ms: options.duration * 1000,
+            streams: options.streams,
+            unordered: options.unordered,
+        };
+        let transfer = Transfer::new(association.clone());
+        transfer.control(&Control::Order(order)).await?;
+        let send = async {
+            if order.direction.client_sends() { transfer.send(&order).await } else { Ok(Sent::default()) }
+        };
+        let receive = transfer.receive(Expect { data: order.direction.server_sends(), report: true });
+        let limit = Duration::from_millis(order.duration_ms) + DRAIN_TIMEOUT;
+        let (sent, arrived) =
+            tokio::time::timeout(limit, async { tokio::try_join!(send, receive) }).await.with_context(
+                || format!("the test was not over {} s after its end", DRAIN_TIMEOUT.as_secs()),
+            )??;
+        let Some(server) = arrived.report else { bail!("the server did not report") };
+        let received: Received = arrived.received;
+        let path = association.primary_path();
+        let outcome = Outcome { order, client: transfer.report(sent, received), server, path };
+        association.shutdown().await?;
+        anyhow::Ok(outcome)
+    };
+    let outcome = tokio::select! {
+        outcome = test => outcome?,
+        reason = end.wait() => {
+            stack.abort("the client was interrupted").await;
+            bail!("interrupted ({reason:?})");
+        }
+    };
+    stack.shutdown().await;
+    if options.json {
+        output::json(&outcome)?;
+    } else if options.csv {
+        output::csv(&outcome);
+    } else {
+        output::human(&options, &outcome);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Setting up an association over a bad network takes seconds; beyond this there is nobody.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// For what is still in buffers when the time is over.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,0 +1,83 @@
+//! `sctp-perf`: measures bulk transfer between two processes, in one direction or both.
+//!
+//! The client orders a test over the association to be measured; whoever sends does so for the ordered time, and throughput is
+//! what the receiver got, from its first message to its last.
+
+mod client;
+mod count;
+mod options;
+mod output;
+mod protocol;
+mod server;
+mod transfer;
+mod usage;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::cli;
+use options::{ClientOptions, ServerOptions};
+
+/// Name of the program.
+pub const NAME: &str = "sctp-perf";
+
+/// The program.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args = args.into_iter();
+    let executable = args.next().unwrap_or_default();
+    let role = args.next();
+    let args = std::iter::once(executable).chain(args);
+    match role.as_ref().and_then(|role| role.to_str()) {
+        Some("server") => match cli::parse::<ServerOptions>(SERVER, &[], args) {
+            Ok(options) => execute(SERVER, options.common.threads, server::run(options)),
+            Err(status) => status,
+        },
+        Some("client") => match cli::parse::<ClientOptions>(CLIENT, &[], args) {
+            Ok(options) => execute(CLIENT, options.common.threads, client::run(options)),
+            Err(status) => status,
+        },
+        Some("--help" | "-h" | "-help" | "help") => {
+            println!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        Some("--version" | "-V" | "-version") => {
+            println!("{NAME} {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("{NAME}: the first argument must be 'server' or 'client'; {NAME} --help tells more");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs one role on a runtime with as many threads as wanted.
+fn execute<F>(name: &'static str, threads: usize, program: F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<ExitCode>>,
+{
+    if threads <= 1 {
+        return cli::run_async(name, program);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(program),
+        Err(error) => Err(anyhow::Error::new(error).context("the runtime cannot be started")),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("{name}: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+const SERVER: &str = "sctp-perf server";
+const CLIENT: &str = "sctp-perf client";
+
+const HELP: &str = "\
+Measures SCTP throughput between two processes
+
+Usage: sctp-perf server [OPTIONS]
+       sctp-perf client ADDR:PORT[/udp:N] [OPTIONS]
+
+The server prints a ready line with its ports; the client prints the result.
+'sctp-perf server --help' and 'sctp-perf client --help' list the options.";

@@ -1,0 +1,141 @@
+//! Options of both roles.
+
+use clap::{Args, Parser, ValueEnum};
+use sctp_user::AssocConfig;
+use serde::{Deserialize, Serialize};
+
+use super::count::bytes;
+use super::protocol::{MAX_MESSAGE, MAX_STREAMS};
+use crate::cli::{AddressList, EndOptions, LinkOptions, LogOptions};
+
+/// Waits for clients and takes part in the tests they order.
+#[derive(Clone, Debug, Parser)]
+#[command(version)]
+pub(crate) struct ServerOptions {
+    /// Own SCTP port; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_PORT)]
+    pub(crate) port: u16,
+    /// End after the first test.
+    #[arg(long)]
+    pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+}
+
+/// Orders a test from a server and prints its result.
+#[derive(Clone, Debug, Parser)]
+#[command(version)]
+pub(crate) struct ClientOptions {
+    /// The server, ADDR:PORT{,ADDR}[/udp:N]. Default SCTP port 5201, default UDP port 9899.
+    #[arg(value_name = "SERVER")]
+    pub(crate) server: AddressList,
+    /// Who sends, as seen from the client.
+    #[arg(long, value_enum, value_name = "send|recv|both", default_value = "send")]
+    pub(crate) direction: Direction,
+    /// Size of each message, bytes.
+    #[arg(long, value_name = "BYTES", default_value = "64k", value_parser = |s: &str| bytes(s, 1, MAX_MESSAGE))]
+    pub(crate) size: usize,
+    /// How long to send, s.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) duration: u64,
+    /// Streams to send on, in turn.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_STREAMS as i64))]
+    pub(crate) streams: u16,
+    /// Send messages without order.
+    #[arg(long)]
+    pub(crate) unordered: bool,
+    /// Print the result as JSON.
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) json: bool,
+    /// Print the result as lines of comma-separated values, with a header.
+    #[arg(long)]
+    pub(crate) csv: bool,
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+}
+
+/// Who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Direction {
+    /// The client.
+    Send,
+    /// The server.
+    Recv,
+    /// Client and server at the same time.
+    Both,
+}
+
+impl Direction {
+    pub(crate) fn client_sends(self) -> bool {
+        matches!(self, Direction::Send | Direction::Both)
+    }
+
+    pub(crate) fn server_sends(self) -> bool {
+        matches!(self, Direction::Recv | Direction::Both)
+    }
+}
+
+/// What both roles can choose for their end.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CommonOptions {
+    #[command(flatten)]
+    pub(crate) transport: TransportOptions,
+    /// Threads to run on; with one, the stack and the program share it.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = |s: &str| threads(s))]
+    pub(crate) threads: usize,
+    #[command(flatten)]
+    pub(crate) link: LinkOptions,
+    #[command(flatten)]
+    pub(crate) log: LogOptions,
+    #[command(flatten)]
+    pub(crate) end: EndOptions,
+}
+
+/// SCTP settings of one end.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Transport")]
+pub(crate) struct TransportOptions {
+    /// IP MTU, bytes. Both ends send packets up to their own.
+    #[arg(long, value_name = "BYTES", default_value = "1500", value_parser = |s: &str| bytes(s, 576, 65_535))]
+    pub(crate) mtu: usize,
+    /// Send buffer, bytes.
+    #[arg(long, value_name = "BYTES", default_value = "4M", value_parser = |s: &str| bytes(s, 4096, 1 << 30))]
+    pub(crate) sendbuffer: usize,
+    /// Receive buffer, bytes.
+    #[arg(long, value_name = "BYTES", default_value = "4M", value_parser = |s: &str| bytes(s, 4096, 1 << 30))]
+    pub(crate) recvbuffer: usize,
+    /// Packets per sending opportunity (Max.Burst), 0 for no limit.
+    #[arg(long, value_name = "N", default_value_t = AssocConfig::default().max_burst)]
+    pub(crate) maxburst: u32,
+    /// A SACK for every so many packets at the latest.
+    #[arg(long, value_name = "N", default_value_t = AssocConfig::default().sack_frequency, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) sackfrequency: u32,
+}
+
+impl TransportOptions {
+    /// The settings of an association.
+    pub(crate) fn config(&self) -> AssocConfig {
+        AssocConfig {
+            ip_mtu: self.mtu,
+            ip_mtu_udp: self.mtu,
+            send_buffer: self.sendbuffer,
+            recv_buffer: self.recvbuffer,
+            max_burst: self.maxburst,
+            sack_frequency: self.sackfrequency,
+            out_streams: MAX_STREAMS,
+            max_message_size: MAX_MESSAGE,
+            ..AssocConfig::default()
+        }
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (1..=64).contains(&n) => Ok(n),
+        _ => Err("a number of threads from 1 to 64 is wanted".to_owned()),
+    }
+}
+
+/// The port that other measuring programs use as well.
+pub(crate) const DEFAULT_PORT: u16 = 5201;

@@ -1,0 +1,87 @@
+//! The waiting end.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use sctp_udp_encap::Port;
+use sctp_user::{Association, BindOptions};
+use tokio::sync::Notify;
+
+use super::options::ServerOptions;
+use super::protocol::{Control, Order, Received, Sent};
+use super::transfer::{Expect, Transfer, decode};
+use crate::cli::Ready;
+use crate::programs::stack;
+
+pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<ExitCode> {
+    options.common.log.start()?;
+    let mut end = options.common.end.watch()?;
+    let stack = stack::open(&options.common.link, &[], Port::Any)?;
+    let endpoint = stack
+        .bind(BindOptions {
+            port: options.port,
+            config: Some(options.common.transport.config()),
+            ..BindOptions::default()
+        })
+        .with_context(|| format!("cannot bind SCTP port {}", options.port))?;
+    endpoint.listen(16)?;
+    let mut ready = Ready::new(super::NAME).with("sctp", endpoint.port());
+    if let Some(udp) = endpoint.local_udp_port() {
+        ready = ready.with("udp", udp);
+    }
+    ready.print();
+
+    let first_done = Arc::new(Notify::new());
+    loop {
+        let association = tokio::select! {
+            reason = end.wait() => {
+                tracing::info!(?reason, "ending");
+                break;
+            }
+            () = first_done.notified(), if options.once => break,
+            association = endpoint.accept() => association?,
+        };
+        let done = Arc::clone(&first_done);
+        tokio::spawn(async move {
+            if let Err(error) = serve(association).await {
+                eprintln!("{}: a test failed: {error:#}", super::NAME);
+            }
+            done.notify_one();
+        });
+    }
+    stack.abort("the server ends").await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes part in one test.
+async fn serve(association: Association) -> anyhow::Result<()> {
+    let order = receive_order(&association).await?;
+    if let Err(reason) = order.check() {
+        association.abort(reason);
+        bail!("the client ordered nonsense: {reason}");
+    }
+    tracing::info!(?order, "test begins");
+    let transfer = Transfer::new(association.clone());
+    let send = async {
+        if order.direction.server_sends() { transfer.send(&order).await } else { Ok(Sent::default()) }
+    };
+    let receive = async {
+        let expect = Expect { data: order.direction.client_sends(), report: false };
+        Ok(transfer.receive(expect).await?.received)
+    };
+    let (sent, received): (Sent, Received) = tokio::try_join!(send, receive)?;
+    transfer.control(&Control::Report(transfer.report(sent, received))).await?;
+    // The client has the last word. What it says besides good-bye does not matter any more.
+    while association.recv_message().await?.is_some() {}
+    association.shutdown().await?;
+    Ok(())
+}
+
+async fn receive_order(association: &Association) -> anyhow::Result<Order> {
+    let Some(first) = association.recv_message().await? else { bail!("the client left without an order") };
+    match decode(&first.data)? {
+        Control::Order(order) => Ok(order),
+        _ => bail!("the client began with something else than an order"),
+    }
+}
