@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rand::RngExt;
+
 use super::path::{Path, PathId};
 use super::timer::Timer;
 use super::{Agreed, Association, Cx};
@@ -103,6 +105,11 @@ fn usable_address(addr: IpAddr, source: IpAddr) -> bool {
     }
 }
 
+/// Stand-ins for the tags of an incarnation of an association; a cookie with others is of another incarnation.
+pub(super) fn draw_tie_tags(cx: &mut Cx<'_>) -> (u32, u32) {
+    (cx.rng.random_range(1..=u32::MAX), cx.rng.random_range(1..=u32::MAX))
+}
+
 impl Association {
     /// An association that starts with our INIT to one of the addresses in `peer`.
     pub(crate) fn connecting(
@@ -145,12 +152,7 @@ impl Association {
     }
 
     /// INIT ACK in COOKIE-WAIT (RFC 9260 sec 5.1.3 C, 3.3.3).
-    pub(super) fn on_init_ack(
-        &mut self,
-        cx: &mut Cx<'_>,
-        init: &InitChunk<'_>,
-        datagram: &Datagram,
-    ) {
+    pub(super) fn on_init_ack(&mut self, cx: &mut Cx<'_>, init: &InitChunk<'_>, datagram: &Datagram) {
         let ports = (self.local_port, self.peer_port);
         let to = datagram.from;
         let refuse = |cx: &mut Cx<'_>, code: u16, info: &[u8]| {
@@ -390,6 +392,7 @@ impl Association {
         self.local_tag = agreed.local_tag;
         self.peer_tag = agreed.peer_tag;
         self.initial_tsn = agreed.local_tsn;
+        self.tie_tags = draw_tie_tags(cx);
         self.out_streams = agreed.out_streams;
         self.in_streams = agreed.in_streams;
         self.timers.stop_all();

@@ -1,5 +1,6 @@
 //! One association: dispatch of received chunks and the calls of the user. The rules live in the submodules.
 
+mod calls;
 mod cc;
 mod handshake;
 mod heartbeat;
@@ -22,13 +23,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 
-use crate::addr::{Datagram, Message, PathAddr, Received};
+use crate::addr::{Datagram, PathAddr};
 use crate::config::AssocConfig;
-use crate::error::SendError;
 use crate::event::{Event, LossReason};
 use crate::serial::Tsn;
 use crate::stack::{AssocId, Replies};
-use crate::stats::{AssocState, AssocStats, AssocStatus, PathState, PathStatus};
+use crate::stats::{AssocState, AssocStats, PathState};
 use crate::time::Time;
 use crate::tlv::UnknownAction;
 use crate::wire::{Cause, Chunk, Chunks, DataChunk, cause_code};
@@ -135,6 +135,8 @@ pub(crate) struct Association {
     last_heard: PathId,
     /// DATA was sent or received.
     data_exchanged: bool,
+    /// The association ended by a graceful shutdown.
+    ended_gracefully: bool,
     /// Tags or addresses changed; the routing of the stack must follow.
     pub(crate) reroute: bool,
     stats: AssocStats,
@@ -165,14 +167,13 @@ impl Association {
         local_addrs: Vec<IpAddr>,
         cx: &mut Cx<'_>,
     ) -> Self {
-        use rand::RngExt;
         Association {
             local_port,
             peer_port,
             state: AssocState::Closed,
             local_tag,
             peer_tag: 0,
-            tie_tags: (cx.rng.random_range(1..=u32::MAX), cx.rng.random_range(1..=u32::MAX)),
+            tie_tags: handshake::draw_tie_tags(cx),
             initial_tsn,
             local_addrs,
             out_streams: config.out_streams,
@@ -188,6 +189,7 @@ impl Association {
             probe_gate: Time::ZERO,
             last_heard: PathId(0),
             data_exchanged: false,
+            ended_gracefully: false,
             reroute: true,
             stats: AssocStats::default(),
             config,
@@ -227,6 +229,11 @@ impl Association {
     /// The association has ended; only unread messages are left.
     pub(crate) fn is_closed(&self) -> bool {
         self.state == AssocState::Closed
+    }
+
+    /// It ended by a graceful shutdown.
+    pub(crate) fn ended_gracefully(&self) -> bool {
+        self.ended_gracefully
     }
 
     /// Own verification tag.
@@ -553,6 +560,7 @@ impl Association {
         self.pending = Pending::default();
         self.handshake = None;
         self.state = AssocState::Closed;
+        self.ended_gracefully = last == Event::ShutdownComplete;
         self.reroute = true;
         cx.event(last);
     }
@@ -569,149 +577,6 @@ impl Association {
     /// ICMP told that only smaller packets pass.
     pub(crate) fn on_packet_too_big(&mut self, path: PathId, ip_mtu: u16) {
         self.paths.get_mut(path).on_packet_too_big(usize::from(ip_mtu));
-    }
-
-    // ---- calls of the user ----
-
-    /// Checks and queues messages, all or none.
-    pub(crate) fn send(
-        &mut self,
-        cx: &mut Cx<'_>,
-        messages: impl AsRef<[Message]> + IntoIterator<Item = Message>,
-    ) -> Result<(), SendError> {
-        use AssocState::*;
-        match self.state {
-            CookieWait | CookieEchoed | Established if !self.is_shutting_down_after_setup() => {}
-            Closed => return Err(SendError::NotFound),
-            _ => return Err(SendError::ShuttingDown),
-        }
-        let mut total = 0;
-        for message in messages.as_ref() {
-            if message.data.is_empty() {
-                return Err(SendError::Empty);
-            }
-            if message.data.len() > self.config.max_message_size {
-                return Err(SendError::TooLarge);
-            }
-            if message.stream >= self.out_streams {
-                return Err(SendError::InvalidStream { stream: message.stream, streams: self.out_streams });
-            }
-            total += message.data.len();
-        }
-        let buffered = self.send.buffered();
-        if buffered > 0 && buffered + total > self.config.send_buffer {
-            self.send.writer_waits = true;
-            return Err(SendError::WouldBlock);
-        }
-        for message in messages {
-            self.stats.messages_sent += 1;
-            self.stats.bytes_sent += message.data.len() as u64;
-            self.send.not_dry = true;
-            self.send.queue.push(message, cx.now);
-        }
-        Ok(())
-    }
-
-    /// The next received message.
-    pub(crate) fn recv(&mut self) -> Option<Received> {
-        let Some(m) = self.recv.pop() else {
-            self.recv.reader_knows = false;
-            return None;
-        };
-        if m.end_of_record {
-            self.stats.messages_received += 1;
-        }
-        self.stats.bytes_received += m.data.len() as u64;
-        Some(Received {
-            stream: m.stream,
-            ssn: m.ssn.0,
-            ppid: m.ppid,
-            tsn: m.tsn.0,
-            cumtsn: self.recv.cum_tsn().0,
-            context: self.config.context,
-            unordered: m.unordered,
-            end_of_record: m.end_of_record,
-            from: self.paths.try_get(m.from).map_or_else(|| self.path_addr(self.paths.primary()), Path::addr),
-            data: m.data,
-        })
-    }
-
-    /// Messages or parts that `recv` would give now.
-    pub(crate) fn recv_pending(&self) -> usize {
-        self.recv.pending()
-    }
-
-    /// Changes the configuration of the live association.
-    pub(crate) fn configure(
-        &mut self,
-        change: impl FnOnce(&mut AssocConfig),
-    ) -> Result<(), crate::error::ConfigError> {
-        let mut config = AssocConfig::clone(&self.config);
-        change(&mut config);
-        config.check()?;
-        self.recv.set_limit(&config);
-        self.config = Arc::new(config);
-        Ok(())
-    }
-
-    /// Makes a confirmed address the primary one.
-    pub(crate) fn set_primary(&mut self, cx: &mut Cx<'_>, addr: IpAddr) -> bool {
-        match self.paths.find(addr) {
-            Some(id) if self.paths.get(id).is_confirmed() => {
-                if self.paths.primary() != id {
-                    self.paths.set_primary(id);
-                    cx.event(Event::PeerAddrChange { addr, state: crate::event::PeerAddrState::MadePrimary });
-                }
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// RFC 6458 SCTP_STATUS.
-    pub(crate) fn status(&self) -> AssocStatus {
-        AssocStatus {
-            state: self.state,
-            peer_rwnd: u32::try_from(self.send.peer_rwnd).unwrap_or(u32::MAX),
-            local_rwnd: u32::try_from(self.recv.a_rwnd()).unwrap_or(u32::MAX),
-            unacked_chunks: u32::try_from(self.send.outstanding.len()).unwrap_or(u32::MAX),
-            send_buffered: self.send.buffered(),
-            recv_buffered: self.recv.held(),
-            outbound_streams: self.out_streams,
-            inbound_streams: self.in_streams,
-            fragmentation_point: u32::try_from(self.fragment_size()).unwrap_or(u32::MAX),
-            primary: Some(self.paths.get(self.paths.primary()).remote()),
-            peer_port: self.peer_port,
-            local_port: self.local_port,
-            local_tag: self.local_tag,
-            peer_tag: self.peer_tag,
-        }
-    }
-
-    /// All paths.
-    pub(crate) fn path_status(&self) -> Vec<PathStatus> {
-        let primary = self.paths.primary();
-        let status = |id: PathId| {
-            let p = self.paths.get(id);
-            PathStatus {
-                addr: p.addr(),
-                state: p.state,
-                primary: id == primary,
-                cwnd: p.cc.cwnd(),
-                ssthresh: p.cc.ssthresh(),
-                flight: p.flight,
-                srtt: p.rto.srtt(),
-                rto: p.rto.get(),
-                pmtu: u32::try_from(p.pmtu()).unwrap_or(u32::MAX),
-                error_count: p.error_count,
-            }
-        };
-        self.paths.ids().map(status).collect()
-    }
-
-    /// Counters.
-    pub(crate) fn stats(&self) -> AssocStats {
-        self.stats
     }
 
     /// The earliest deadline.

@@ -59,7 +59,8 @@ impl Sockets {
     }
 
     /// Takes the next message or subscribed notification, with the association it belongs to. `Ok(None)` is the end of the
-    /// association of a one-to-one socket: the peer has shut down (or this side, for reading) and everything was read.
+    /// association of a one-to-one socket: the peer has shut down (or this side, for reading) and everything was
+    /// read, the notification of the end included when it is subscribed.
     ///
     /// # Errors
     /// [`SocketError::WouldBlock`] ([`Ready::readable`](super::Ready::readable) follows); [`SocketError::Ended`] once
@@ -98,9 +99,11 @@ impl Sockets {
         if let Some(reason) = socket.error.take() {
             return Err(SocketError::Ended(reason));
         }
+        // Whoever wants to be told of the end gets that first.
+        let end_is_told = socket.options.subscriptions.assoc_change;
         match self.assocs.get(&assoc) {
-            Some(a) if a.end.is_none() && !a.peer_shutdown && !a.discard => Err(SocketError::WouldBlock),
-            _ => Ok(None),
+            Some(a) if a.end.is_some() || a.discard || (a.peer_shutdown && !end_is_told) => Ok(None),
+            _ => Err(SocketError::WouldBlock),
         }
     }
 

@@ -212,6 +212,9 @@ impl Stack {
         if !fits || !from_peer {
             return false;
         }
+        if self.recent_tags.ended_gracefully(d.at, cookie.agreed.local_tag).is_some() {
+            return self.refuse_late(d, &cookie);
+        }
         let existing = self
             .demux
             .by_tag(cookie.agreed.local_tag, cookie.local_port)
@@ -233,6 +236,18 @@ impl Stack {
             Some(id) => self.on_cookie_for(id, d, &cookie, source, rest),
             None => self.on_new_association(d, &cookie, source, rest),
         }
+    }
+
+    /// The association of this cookie has been and ended: a late duplicate must not bring it (and the DATA behind the
+    /// COOKIE ECHO) back. A peer that still waits for our COOKIE ACK learns that it is over.
+    fn refuse_late(&mut self, d: &Datagram, cookie: &Cookie) -> bool {
+        if !self.ootb_limit.take(d.at) {
+            self.stats.rate_limited += 1;
+            return false;
+        }
+        let ports = (cookie.local_port, cookie.peer_port);
+        self.replies.push(d.from, ports, cookie.agreed.peer_tag, |w| w.abort(false, |_| {}));
+        true
     }
 
     fn refuse_stale(&mut self, d: &Datagram, cookie: &Cookie, late: Duration) -> bool {

@@ -9,7 +9,7 @@ mod receive;
 mod replies;
 mod table;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -48,11 +48,13 @@ struct Port {
     unbound: bool,
 }
 
-/// Verification tags that must not be given out again yet.
+/// Verification tags of associations that ended a short while ago: they must not be given out again yet, and packets
+/// with them are late ones.
 #[derive(Debug, Default)]
 struct RecentTags {
     order: VecDeque<(Time, u32)>,
-    set: HashSet<u32>,
+    /// Whether the association ended by a graceful shutdown.
+    graceful: HashMap<u32, bool>,
 }
 
 /// Tags remembered at most; with more, the oldest are forgotten early.
@@ -467,7 +469,8 @@ impl Stack {
             self.demux.remove_tag(tag, local);
             self.stats.associations -= 1;
             if entry.assoc.is_closed() || entry.assoc.local_tag() != tag {
-                self.recent_tags.add(now + self.config.tag_reuse_guard, tag);
+                let until = now + self.config.tag_reuse_guard;
+                self.recent_tags.add(until, tag, entry.assoc.ended_gracefully());
             }
         }
         entry.assoc.reroute = false;
@@ -505,7 +508,7 @@ impl Stack {
         self.recent_tags.expire(now);
         loop {
             let tag = self.rng.random_range(1..=u32::MAX);
-            if self.demux.by_tag(tag, port).is_none() && !self.recent_tags.set.contains(&tag) {
+            if self.demux.by_tag(tag, port).is_none() && !self.recent_tags.graceful.contains_key(&tag) {
                 return tag;
             }
         }
@@ -522,23 +525,29 @@ impl Stack {
 }
 
 impl RecentTags {
-    fn add(&mut self, until: Time, tag: u32) {
-        if self.set.insert(tag) {
+    fn add(&mut self, until: Time, tag: u32, graceful: bool) {
+        if self.graceful.insert(tag, graceful).is_none() {
             self.order.push_back((until, tag));
         }
         if self.order.len() > MAX_RECENT_TAGS
             && let Some((_, tag)) = self.order.pop_front()
         {
-            self.set.remove(&tag);
+            self.graceful.remove(&tag);
         }
     }
 
     fn expire(&mut self, now: Time) {
         while self.order.front().is_some_and(|(until, _)| *until <= now) {
             if let Some((_, tag)) = self.order.pop_front() {
-                self.set.remove(&tag);
+                self.graceful.remove(&tag);
             }
         }
+    }
+
+    /// Whether the association that had this tag until recently ended by a graceful shutdown; `None` for other tags.
+    fn ended_gracefully(&mut self, now: Time, tag: u32) -> Option<bool> {
+        self.expire(now);
+        self.graceful.get(&tag).copied()
     }
 }
 

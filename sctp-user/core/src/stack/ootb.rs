@@ -21,7 +21,10 @@ impl Stack {
                 || has_stale_cookie(d));
         // Natively, other stacks of the host and the kernel see the same packets, which may well be theirs.
         let silent = d.from.encap == Encap::Native && !self.config.ootb_native;
-        if quiet || silent {
+        // After a graceful shutdown everything was acknowledged on both sides: what still comes, except for a repeated
+        // SHUTDOWN ACK, was overtaken, and an ABORT could overtake our SHUTDOWN COMPLETE in its turn.
+        let late = !reply_complete && self.recent_tags.ended_gracefully(d.at, packet.vtag()) == Some(true);
+        if quiet || silent || late {
             return false;
         }
         if !self.ootb_limit.take(d.at) {

@@ -1,0 +1,152 @@
+//! What the user asks of an association: send, receive, configure, look at it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::path::{Path, PathId};
+use super::{Association, Cx};
+use crate::addr::{Message, Received};
+use crate::config::AssocConfig;
+use crate::error::{ConfigError, SendError};
+use crate::event::{Event, PeerAddrState};
+use crate::stats::{AssocState, AssocStats, AssocStatus, PathStatus};
+
+impl Association {
+    /// Checks and queues messages, all or none.
+    pub(crate) fn send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        messages: impl AsRef<[Message]> + IntoIterator<Item = Message>,
+    ) -> Result<(), SendError> {
+        use AssocState::*;
+        match self.state {
+            CookieWait | CookieEchoed | Established if !self.is_shutting_down_after_setup() => {}
+            Closed => return Err(SendError::NotFound),
+            _ => return Err(SendError::ShuttingDown),
+        }
+        let mut total = 0;
+        for message in messages.as_ref() {
+            if message.data.is_empty() {
+                return Err(SendError::Empty);
+            }
+            if message.data.len() > self.config.max_message_size {
+                return Err(SendError::TooLarge);
+            }
+            if message.stream >= self.out_streams {
+                return Err(SendError::InvalidStream { stream: message.stream, streams: self.out_streams });
+            }
+            total += message.data.len();
+        }
+        let buffered = self.send.buffered();
+        if buffered > 0 && buffered + total > self.config.send_buffer {
+            self.send.writer_waits = true;
+            return Err(SendError::WouldBlock);
+        }
+        for message in messages {
+            self.stats.messages_sent += 1;
+            self.stats.bytes_sent += message.data.len() as u64;
+            self.send.not_dry = true;
+            self.send.queue.push(message, cx.now);
+        }
+        Ok(())
+    }
+
+    /// The next received message.
+    pub(crate) fn recv(&mut self) -> Option<Received> {
+        let Some(m) = self.recv.pop() else {
+            self.recv.reader_knows = false;
+            return None;
+        };
+        if m.end_of_record {
+            self.stats.messages_received += 1;
+        }
+        self.stats.bytes_received += m.data.len() as u64;
+        Some(Received {
+            stream: m.stream,
+            ssn: m.ssn.0,
+            ppid: m.ppid,
+            tsn: m.tsn.0,
+            cumtsn: self.recv.cum_tsn().0,
+            context: self.config.context,
+            unordered: m.unordered,
+            end_of_record: m.end_of_record,
+            from: self.paths.try_get(m.from).map_or_else(|| self.path_addr(self.paths.primary()), Path::addr),
+            data: m.data,
+        })
+    }
+
+    /// Messages or parts that `recv` would give now.
+    pub(crate) fn recv_pending(&self) -> usize {
+        self.recv.pending()
+    }
+
+    /// Changes the configuration of the live association.
+    pub(crate) fn configure(&mut self, change: impl FnOnce(&mut AssocConfig)) -> Result<(), ConfigError> {
+        let mut config = AssocConfig::clone(&self.config);
+        change(&mut config);
+        config.check()?;
+        self.recv.set_limit(&config);
+        self.config = Arc::new(config);
+        Ok(())
+    }
+
+    /// Makes a confirmed address the primary one.
+    pub(crate) fn set_primary(&mut self, cx: &mut Cx<'_>, addr: IpAddr) -> bool {
+        match self.paths.find(addr) {
+            Some(id) if self.paths.get(id).is_confirmed() => {
+                if self.paths.primary() != id {
+                    self.paths.set_primary(id);
+                    cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::MadePrimary });
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// RFC 6458 SCTP_STATUS.
+    pub(crate) fn status(&self) -> AssocStatus {
+        AssocStatus {
+            state: self.state,
+            peer_rwnd: u32::try_from(self.send.peer_rwnd).unwrap_or(u32::MAX),
+            local_rwnd: u32::try_from(self.recv.a_rwnd()).unwrap_or(u32::MAX),
+            unacked_chunks: u32::try_from(self.send.outstanding.len()).unwrap_or(u32::MAX),
+            send_buffered: self.send.buffered(),
+            recv_buffered: self.recv.held(),
+            outbound_streams: self.out_streams,
+            inbound_streams: self.in_streams,
+            fragmentation_point: u32::try_from(self.fragment_size()).unwrap_or(u32::MAX),
+            primary: Some(self.paths.get(self.paths.primary()).remote()),
+            peer_port: self.peer_port,
+            local_port: self.local_port,
+            local_tag: self.local_tag,
+            peer_tag: self.peer_tag,
+        }
+    }
+
+    /// All paths.
+    pub(crate) fn path_status(&self) -> Vec<PathStatus> {
+        let primary = self.paths.primary();
+        let status = |id: PathId| {
+            let p = self.paths.get(id);
+            PathStatus {
+                addr: p.addr(),
+                state: p.state,
+                primary: id == primary,
+                cwnd: p.cc.cwnd(),
+                ssthresh: p.cc.ssthresh(),
+                flight: p.flight,
+                srtt: p.rto.srtt(),
+                rto: p.rto.get(),
+                pmtu: u32::try_from(p.pmtu()).unwrap_or(u32::MAX),
+                error_count: p.error_count,
+            }
+        };
+        self.paths.ids().map(status).collect()
+    }
+
+    /// Counters.
+    pub(crate) fn stats(&self) -> AssocStats {
+        self.stats
+    }
+}
