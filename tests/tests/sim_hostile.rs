@@ -205,7 +205,7 @@ fn replies_to_strangers_are_few_and_small() {
         sim.run_for(Duration::from_secs(1));
         assert!(sim[b].app.ended(sim[b].app.accepted[0]));
         let material: Vec<IpPacket> = sim.net.sent().map(|(_, p)| p.clone()).collect();
-        assert!(material.len() >= 10);
+        assert!(material.len() >= 7, "setup, data and shutdown");
 
         for n in 0..300_u32 {
             let rng = sim.net.rng();
@@ -243,7 +243,7 @@ fn replies_to_strangers_are_few_and_small() {
                 );
                 assert_eq!(reply.udp, packet.reply(reply.sctp.clone()).udp);
             }
-            assert_eq!(sim[b].stack.stats().associations, 1, "the ended one that was not released yet");
+            assert_eq!(sim[b].stack.stats().associations, 0, "nothing was allocated");
         }
     });
 }
@@ -274,8 +274,9 @@ fn an_init_flood_allocates_nothing_and_is_limited() {
     let peer = sim[b].peer(5001);
     sim[a].use_udp(9899);
     let id = sim.with(a, |h, now| h.connect(now, &peer));
-    assert!(sim.run_until(Duration::from_secs(10), |sim| !sim[b].app.accepted.is_empty()));
-    assert!(sim[a].app.events.iter().any(|(_, i, e)| *i == id && matches!(e, Event::Up { .. })));
+    let is_up =
+        |sim: &mut Sim| sim[a].app.events.iter().any(|(_, i, e)| *i == id && matches!(e, Event::Up { .. }));
+    assert!(sim.run_until(Duration::from_secs(10), is_up));
 }
 
 #[test]
