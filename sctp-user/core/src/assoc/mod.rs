@@ -506,7 +506,7 @@ impl Association {
         self.pending.errors.extend_from_slice(&code.to_be_bytes());
         self.pending.errors.extend_from_slice(&length.to_be_bytes());
         self.pending.errors.extend_from_slice(info);
-        while self.pending.errors.len() % 4 != 0 {
+        while !self.pending.errors.len().is_multiple_of(4) {
             self.pending.errors.push(0);
         }
         self.pending.errors_to = PathId0(to);
