@@ -87,8 +87,9 @@ async fn dropped_futures_have_done_nothing() {
     let Connected { client, server, .. } = connected().await;
     // Fill the buffer, then give up one more send.
     while client.try_send(Message::new(0, 0, vec![0u8; 10_000])).is_ok() {}
-    assert!(timeout(Duration::ZERO, client.send(text("given up"))).await.is_err());
-    assert!(timeout(Duration::ZERO, client.send_all(vec![text("given up"), text("too")])).await.is_err());
+    let given_up = || Message::new(0, 0, vec![1u8; 10_001]);
+    assert!(timeout(Duration::ZERO, client.send(given_up())).await.is_err());
+    assert!(timeout(Duration::ZERO, client.send_all(vec![text("small"), given_up()])).await.is_err());
     client.start_shutdown();
     let mut messages = 0;
     while let Some(received) = server.recv_message().await.unwrap() {
