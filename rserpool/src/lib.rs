@@ -6,10 +6,16 @@
 //! element at a time and moves on to another when that one is gone.
 #![forbid(unsafe_code)]
 
+mod announce;
+mod asap;
+mod assemble;
+mod clock;
 mod config;
 mod element;
 mod error;
 mod message;
+mod reach;
+mod seed;
 mod session;
 mod user;
 

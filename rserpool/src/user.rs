@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use rserpool_wire::{PeId, PoolElement, PoolHandle};
 use sctp_user::Stack;
+use tracing::debug;
 
+use crate::asap::driver::{Handle, Notice};
 use crate::config::{SessionOptions, UserOptions};
 use crate::error::Error;
 use crate::session::Session;
@@ -15,20 +17,26 @@ use crate::session::Session;
 /// Clones mean the same pool user. Sessions keep it alive.
 #[derive(Clone, Debug)]
 pub struct PoolUser {
-    _private: (),
+    stack: Stack,
+    asap: Handle,
 }
 
 /// An element that a resolution gave, with all that is known about it.
 pub type ResolvedElement = PoolElement;
 
-#[allow(unused_variables, clippy::unimplemented, clippy::unused_async)]
 impl PoolUser {
     /// Begins to look for a registrar, in the background.
     ///
     /// # Errors
     /// When an option is out of range, a port is taken or the announce group cannot be joined.
     pub fn new(stack: &Stack, options: UserOptions) -> Result<PoolUser, Error> {
-        unimplemented!()
+        options.asap.check()?;
+        let asap = Handle::start(stack, options.asap, None, |notice| {
+            if let Notice::Event(event, _) = notice {
+                debug!(?event, "registrar");
+            }
+        })?;
+        Ok(PoolUser { stack: stack.clone(), asap })
     }
 
     /// Opens a session with a pool. It connects in the background; the first event of [`Session::recv`] is
@@ -37,7 +45,8 @@ impl PoolUser {
     /// # Errors
     /// When an option is out of range.
     pub fn open(&self, pool: PoolHandle, options: SessionOptions) -> Result<Session, Error> {
-        unimplemented!()
+        options.check()?;
+        Ok(Session::start(&self.stack, self, pool, options))
     }
 
     /// Resolves a pool handle to at least one and at most `items` elements (0 leaves the number to the registrar), best first. Elements that
@@ -51,11 +60,11 @@ impl PoolUser {
         items: u32,
         stale: Duration,
     ) -> Result<Vec<ResolvedElement>, Error> {
-        unimplemented!()
+        self.asap.resolve(pool, items, stale).await
     }
 
     /// Tells the registrar that an element could not be reached and drops it from the cache. There is no answer.
     pub fn report_unreachable(&self, pool: &PoolHandle, id: PeId) {
-        unimplemented!()
+        self.asap.report_unreachable(pool, id);
     }
 }

@@ -1,12 +1,23 @@
 //! Sessions of pool users: an association with one element of a pool, moved to another one when that one is gone.
 
+mod core;
+mod driver;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rserpool_wire::{PeId, PoolHandle};
-use sctp_user::EndReason;
-use std::fmt;
+use sctp_user::{EndReason, Stack};
+use tokio::sync::{mpsc, oneshot};
 
+use crate::config::SessionOptions;
 use crate::error::Error;
 use crate::message::UserMessage;
+use crate::user::PoolUser;
+use driver::{Driver, Shared};
 
 /// A session with a pool, on the side of the pool user.
 ///
@@ -30,7 +41,10 @@ use crate::message::UserMessage;
 /// Dropping it aborts the association; [`Session::close`] is the polite way.
 #[derive(Debug)]
 pub struct Session {
-    _private: (),
+    pool: PoolHandle,
+    shared: Arc<Shared>,
+    events: mpsc::Receiver<SessionEvent>,
+    close: mpsc::Sender<driver::CloseReply>,
 }
 
 /// What [`Session::recv`] gives.
@@ -102,22 +116,44 @@ impl fmt::Display for FailoverProblem {
     }
 }
 
-#[allow(unused_variables, clippy::unimplemented, clippy::unused_async)]
 impl Session {
+    pub(crate) fn start(
+        stack: &Stack,
+        user: &PoolUser,
+        pool: PoolHandle,
+        options: SessionOptions,
+    ) -> Session {
+        let shared = Arc::new(Shared::default());
+        let (event_tx, events) = mpsc::channel(driver::QUEUE);
+        let (close, close_rx) = mpsc::channel(1);
+        let driver = Driver::new(
+            stack.clone(),
+            user.clone(),
+            pool.clone(),
+            options,
+            Arc::clone(&shared),
+            event_tx,
+            close_rx,
+        );
+        tokio::spawn(driver.run());
+        Session { pool, shared, events, close }
+    }
+
     /// Waits for the next event. Cancel-safe.
     ///
     /// # Errors
-    /// [`Error::Closed`] when the session was closed or the stack has stopped.
+    /// [`Error::Closed`] when the pool user's link to the registrars or the stack has stopped.
     pub async fn recv(&mut self) -> Result<SessionEvent, Error> {
-        unimplemented!()
+        self.events.recv().await.ok_or(Error::Closed)
     }
 
     /// Sends a message; waits while the send buffer is full. `Ok` means queued, not delivered.
     ///
     /// # Errors
-    /// [`Error::NotConnected`] during a failover, [`Error::Sctp`] when the message cannot be sent as it is.
+    /// [`Error::NotConnected`] during a failover, [`Error::Sctp`] when the message cannot be sent as it is,
+    /// [`Error::Invalid`] with the PPID of ASAP.
     pub async fn send(&self, message: UserMessage) -> Result<(), Error> {
-        unimplemented!()
+        self.send_unit(vec![message]).await
     }
 
     /// Sends several messages as one unit: all or none are queued, and they share packets where they fit.
@@ -125,35 +161,51 @@ impl Session {
     /// # Errors
     /// As [`Session::send`].
     pub async fn send_unit(&self, messages: Vec<UserMessage>) -> Result<(), Error> {
-        unimplemented!()
+        let unit = messages.into_iter().map(UserMessage::into_sctp).collect::<Result<_, _>>()?;
+        let association = self.shared.association().ok_or(Error::NotConnected)?;
+        match association.send_all(unit).await {
+            Ok(()) => {
+                self.shared.sent();
+                Ok(())
+            }
+            // The session notices it, too, and fails over.
+            Err(sctp_user::Error::Ended(_) | sctp_user::Error::ShuttingDown) => Err(Error::NotConnected),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Gives the element up and fails over; with `report`, the registrar is told that it could not be reached. Does nothing while a
     /// failover is already going on, except to begin it where it waits for being asked to.
     pub fn force_failover(&self, report: bool) {
-        unimplemented!()
+        self.shared.force_failover(report);
     }
 
     /// The pool.
     pub fn pool(&self) -> &PoolHandle {
-        unimplemented!()
+        &self.pool
     }
 
     /// The element that the session is connected with; `None` during a failover.
     pub fn element(&self) -> Option<PeId> {
-        unimplemented!()
+        self.shared.element()
     }
 
     /// The newest cookie that an element of the session sent.
     pub fn cookie(&self) -> Option<Bytes> {
-        unimplemented!()
+        self.shared.cookie()
     }
 
-    /// Shuts the association down gracefully and waits until it has ended, or until another failover would be needed.
+    /// Shuts the association down gracefully and waits until it has ended. During a failover there is nothing to
+    /// wait for.
     ///
     /// # Errors
     /// [`Error::Sctp`] when the association was lost before everything was delivered.
     pub async fn close(self) -> Result<(), Error> {
-        unimplemented!()
+        let (reply, answer) = oneshot::channel();
+        // A task that has ended has nothing to close any more.
+        if self.close.send(reply).await.is_err() {
+            return Ok(());
+        }
+        answer.await.unwrap_or(Ok(()))
     }
 }

@@ -1,0 +1,51 @@
+//! The registrars that are known: static ones, and announced ones until they expire.
+
+use rand::RngExt;
+use rand_chacha::ChaCha12Rng;
+use sctp_user::Peer;
+use sctp_user_core::{Duration, Time};
+
+/// Announced registrars that are remembered; more are ignored.
+const MAX_ANNOUNCED: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct RegistrarTable {
+    fixed: Vec<Peer>,
+    announced: Vec<(Peer, Time)>,
+    validity: Duration,
+}
+
+impl RegistrarTable {
+    pub(super) fn new(fixed: Vec<Peer>, validity: Duration) -> Self {
+        RegistrarTable { fixed, announced: Vec::new(), validity }
+    }
+
+    /// Notes an announce; true when the registrar was not known.
+    pub(super) fn announce(&mut self, now: Time, peer: Peer) -> bool {
+        self.announced.retain(|(_, expiry)| *expiry > now);
+        let expiry = now + self.validity;
+        if let Some(entry) = self.announced.iter_mut().find(|(known, _)| *known == peer) {
+            entry.1 = expiry;
+            return false;
+        }
+        if self.fixed.contains(&peer) || self.announced.len() >= MAX_ANNOUNCED {
+            return false;
+        }
+        self.announced.push((peer, expiry));
+        true
+    }
+
+    /// All registrars, from a random one on in turn, with `last` at the end.
+    pub(super) fn candidates(&mut self, now: Time, rng: &mut ChaCha12Rng, last: Option<&Peer>) -> Vec<Peer> {
+        self.announced.retain(|(_, expiry)| *expiry > now);
+        let mut all: Vec<Peer> =
+            self.fixed.iter().chain(self.announced.iter().map(|(p, _)| p)).cloned().collect();
+        if all.len() > 1 {
+            let start = rng.random_range(0..all.len());
+            all.rotate_left(start);
+        }
+        // A stable sort keeps the turn otherwise.
+        all.sort_by_key(|peer| Some(peer) == last);
+        all
+    }
+}

@@ -1,0 +1,305 @@
+//! Pool elements: servers in a pool.
+
+mod session;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rand::RngExt;
+use rserpool_wire::{Life, OperationError, PeId, Policy, PoolHandle, TransportUse};
+use sctp_user::{Endpoint, PathAddr, Stack};
+use tokio::sync::{Notify, watch};
+
+use crate::asap::driver::{Handle, Notice};
+use crate::asap::{AsapEvent, OwnElement};
+use crate::config::ElementOptions;
+use crate::error::Error;
+use crate::reach::DEFAULT_UDP_PORT;
+use crate::seed;
+
+pub use session::{ElementIncoming, ElementSession};
+
+/// A server in a pool. A task of its own keeps it registered: it finds a registrar, registers, renews the registration in time, and
+/// registers with another registrar as soon as the one it had is lost.
+///
+/// Clones mean the same element. When the last one is dropped, the association with the registrar is aborted, which ends the
+/// registration; [`PoolElement::deregister`] is the polite way. Sessions live on.
+#[derive(Clone, Debug)]
+pub struct PoolElement {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    endpoint: Endpoint,
+    asap: Handle,
+    pool: PoolHandle,
+    id: PeId,
+    policy: u32,
+    control_channel: bool,
+    max_message_size: usize,
+    standing: watch::Receiver<Standing>,
+    events: Arc<EventQueue>,
+    closed: watch::Sender<bool>,
+}
+
+/// How the element stands with the registrars.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Standing {
+    Pending,
+    Registered,
+    Rejected(OperationError),
+    Closed,
+}
+
+/// Events that wait for being read; the oldest are dropped.
+#[derive(Debug, Default)]
+struct EventQueue {
+    queue: Mutex<VecDeque<ElementEvent>>,
+    added: Notify,
+}
+
+const MAX_EVENTS: usize = 64;
+
+impl EventQueue {
+    fn push(&self, event: ElementEvent) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.len() >= MAX_EVENTS {
+            queue.pop_front();
+        }
+        queue.push_back(event);
+        drop(queue);
+        self.added.notify_one();
+    }
+
+    fn pop(&self) -> Option<ElementEvent> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+impl PoolElement {
+    /// Binds the port of the service, starts to listen on it and begins to register, in the background:
+    /// [`PoolElement::registered`] waits for it, [`PoolElement::next_event`] reports on it.
+    ///
+    /// # Errors
+    /// When an option is out of range, a port is taken or the announce group cannot be joined.
+    pub fn register(stack: &Stack, options: ElementOptions) -> Result<PoolElement, Error> {
+        options.check()?;
+        let endpoint = stack.bind(options.bind.clone())?;
+        endpoint.listen(options.backlog)?;
+        let id = match options.id {
+            Some(id) => id,
+            None => PeId(seed::generator(options.asap.seed)?.random_range(1..=u32::MAX)),
+        };
+        let life = options.life.unwrap_or(options.reregistration_interval.saturating_mul(3));
+        let element = OwnElement {
+            pool: options.pool.clone(),
+            id,
+            policy: options.policy.clone(),
+            port: endpoint.port(),
+            addrs: options.bind.addrs.clone(),
+            transport_use: if options.control_channel {
+                TransportUse::DataControl
+            } else {
+                TransportUse::DataOnly
+            },
+            udp_port: stack.local_udp_port().filter(|port| *port != DEFAULT_UDP_PORT),
+            life: Life::new(Some(life), options.asap.life_unit),
+            interval: options.reregistration_interval,
+        };
+        let (standing_tx, standing) = watch::channel(Standing::Pending);
+        let events = Arc::new(EventQueue::default());
+        let queue = Arc::clone(&events);
+        let asap = Handle::start(stack, options.asap, Some(element), move |notice| {
+            on_notice(notice, &standing_tx, &queue);
+        })?;
+        Ok(PoolElement {
+            inner: Arc::new(Inner {
+                endpoint,
+                asap,
+                pool: options.pool,
+                id,
+                policy: options.policy.number(),
+                control_channel: options.control_channel,
+                max_message_size: options.max_message_size,
+                standing,
+                events,
+                closed: watch::channel(false).0,
+            }),
+        })
+    }
+
+    /// Waits until the element is registered; at once when it is.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] when a registrar refuses it, [`Error::Closed`].
+    pub async fn registered(&self) -> Result<(), Error> {
+        let mut standing = self.inner.standing.clone();
+        let decided = standing.wait_for(|s| *s != Standing::Pending).await.map_err(|_| Error::Closed)?;
+        match &*decided {
+            Standing::Registered => Ok(()),
+            Standing::Rejected(error) => Err(Error::Rejected(error.clone())),
+            Standing::Pending | Standing::Closed => Err(Error::Closed),
+        }
+    }
+
+    /// Waits for the next event. Of events that nobody reads, the newest 64 are kept. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn next_event(&self) -> Result<ElementEvent, Error> {
+        let mut standing = self.inner.standing.clone();
+        loop {
+            if let Some(event) = self.inner.events.pop() {
+                return Ok(event);
+            }
+            tokio::select! {
+                biased;
+                () = self.inner.events.added.notified() => {}
+                _ = standing.wait_for(|s| *s == Standing::Closed) => {
+                    return self.inner.events.pop().ok_or(Error::Closed);
+                }
+            }
+        }
+    }
+
+    /// Waits for the next session. Several tasks may wait at the same time. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after the deregistration, [`Error::Sctp`] when the stack has stopped.
+    pub async fn accept(&self) -> Result<ElementSession, Error> {
+        let mut closed = self.inner.closed.subscribe();
+        let association = tokio::select! {
+            biased;
+            _ = closed.wait_for(|closed| *closed) => return Err(Error::Closed),
+            association = self.inner.endpoint.accept() => association?,
+        };
+        Ok(ElementSession::new(association, self.inner.control_channel, self.inner.max_message_size))
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &PoolHandle {
+        &self.inner.pool
+    }
+
+    /// The identifier in the pool.
+    pub fn id(&self) -> PeId {
+        self.inner.id
+    }
+
+    /// SCTP port of the service.
+    pub fn port(&self) -> u16 {
+        self.inner.endpoint.port()
+    }
+
+    /// SCTP port of the association with the registrar.
+    pub fn asap_port(&self) -> u16 {
+        self.inner.asap.port()
+    }
+
+    /// Says how busy the element is, from 0 to 1. When the policy depends on the load and it changed by at least 1 %
+    /// since the last registration, the element re-registers at once; otherwise the value goes with the next registration.
+    pub fn set_load(&self, load: f64) {
+        self.inner.asap.set_load(Policy::fraction(load));
+    }
+
+    /// Changes the values of the policy and re-registers at once. The kind of policy must stay, as the pool has it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the policy is another one.
+    pub fn set_policy(&self, policy: Policy) -> Result<(), Error> {
+        if policy.number() != self.inner.policy {
+            return Err(Error::Invalid("a registered pool element cannot change to another kind of policy"));
+        }
+        self.inner.asap.set_policy(policy);
+        Ok(())
+    }
+
+    /// Leaves the pool: stops to listen, tells the registrar and waits for its answer. Open sessions live on.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] or [`Error::NoRegistrar`] when the registrar could not be told; the element is closed all the same.
+    pub async fn deregister(&self) -> Result<(), Error> {
+        self.inner.closed.send_replace(true);
+        // Only fails with a stack that has stopped, which does not listen either.
+        let _ = self.inner.endpoint.listen(0);
+        self.inner.asap.deregister().await
+    }
+}
+
+/// Tells the user of the element what its task says.
+fn on_notice(notice: Notice, standing: &watch::Sender<Standing>, events: &EventQueue) {
+    let Notice::Event(event, association) = notice else {
+        standing.send_replace(Standing::Closed);
+        return;
+    };
+    let at = association.and_then(|a| Some((a.peer_addrs().first().copied()?, a.peer_port())));
+    let event = match (event, at) {
+        (AsapEvent::Hunting, _) => ElementEvent::Hunting,
+        (AsapEvent::RegistrarFound(_), Some((registrar, port))) => {
+            ElementEvent::RegistrarFound { registrar, port }
+        }
+        (AsapEvent::NewHome(_), Some((registrar, port))) => ElementEvent::NewHome { registrar, port },
+        (AsapEvent::Registered { .. }, _) => {
+            standing.send_replace(Standing::Registered);
+            ElementEvent::Registered
+        }
+        (AsapEvent::Rejected { error, .. }, _) => {
+            standing.send_replace(Standing::Rejected(error.clone()));
+            ElementEvent::Rejected(error)
+        }
+        (AsapEvent::RegistrarLost, _) => {
+            standing.send_replace(Standing::Pending);
+            ElementEvent::RegistrarLost
+        }
+        // Gone again already; that it is lost will be told.
+        (AsapEvent::RegistrarFound(_) | AsapEvent::NewHome(_), None) => return,
+    };
+    events.push(event);
+}
+
+/// What happens between a pool element and its registrar. Its `Display` is one line for a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ElementEvent {
+    /// The search for a registrar has begun.
+    Hunting,
+    /// Connected with a registrar.
+    RegistrarFound {
+        /// The address of the registrar.
+        registrar: PathAddr,
+        /// Its SCTP port.
+        port: u16,
+    },
+    /// Registered; given for the first registration with each registrar only.
+    Registered,
+    /// The registrar refused the registration. It is tried again after the re-registration interval.
+    Rejected(OperationError),
+    /// The registrar did not answer, or the association with it ended; the search begins anew.
+    RegistrarLost,
+    /// Another registrar declared itself the home of this element.
+    NewHome {
+        /// The address of the registrar.
+        registrar: PathAddr,
+        /// Its SCTP port.
+        port: u16,
+    },
+}
+
+impl fmt::Display for ElementEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ElementEvent::Hunting => f.write_str("looking for a registrar"),
+            ElementEvent::RegistrarFound { registrar, port } => {
+                write!(f, "connected with registrar {}, port {port}", registrar.remote)
+            }
+            ElementEvent::Registered => f.write_str("registered"),
+            ElementEvent::Rejected(error) => write!(f, "registration refused: {error}"),
+            ElementEvent::RegistrarLost => f.write_str("lost the registrar"),
+            ElementEvent::NewHome { registrar, port } => {
+                write!(f, "taken over by registrar {}, port {port}", registrar.remote)
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Sessions on the side of the pool element.
+
+use bytes::Bytes;
+use rserpool_wire::AsapMessage;
+use rserpool_wire::numbers::ppid;
+use sctp_user::Association;
+use tracing::debug;
+
+use crate::assemble::Assembler;
+use crate::error::Error;
+use crate::message::{Outgoing, UserMessage};
+
+/// A session with a pool user, on the side of the pool element. It ends by [`ElementSession::shutdown`] or [`ElementSession::abort`]; dropping it
+/// aborts.
+#[derive(Debug)]
+pub struct ElementSession {
+    association: Association,
+    assembler: Assembler,
+    max_message_size: usize,
+    /// Messages with the PPID of ASAP belong to the control channel.
+    control: bool,
+    /// Something has been received, so it is too late for an echo.
+    begun: bool,
+}
+
+/// What a pool user sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ElementIncoming {
+    /// Application data.
+    Message(UserMessage),
+    /// The newest cookie of the session, from this or another element, after a failover: continue from there. Comes
+    /// before all data of the session.
+    CookieEcho(Bytes),
+}
+
+impl ElementSession {
+    pub(super) fn new(association: Association, control: bool, max_message_size: usize) -> Self {
+        let assembler = Assembler::new(max_message_size);
+        ElementSession { association, assembler, max_message_size, control, begun: false }
+    }
+
+    /// Waits for the next message; `Ok(None)` when the pool user has ended the session. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::Sctp`] when the association was lost, [`Error::MessageTooLong`] (the session is aborted then).
+    pub async fn recv(&mut self) -> Result<Option<ElementIncoming>, Error> {
+        while let Some(received) = self.association.recv_message().await? {
+            match self.assembler.push(received) {
+                Ok(None) => {}
+                Ok(Some(message)) if self.control && message.ppid == ppid::ASAP => {
+                    if let Some(cookie) = self.echo(&message.data) {
+                        return Ok(Some(ElementIncoming::CookieEcho(cookie)));
+                    }
+                }
+                Ok(Some(message)) => {
+                    self.begun = true;
+                    return Ok(Some(ElementIncoming::Message(message)));
+                }
+                Err(_) => {
+                    self.association.abort("message too long");
+                    return Err(Error::MessageTooLong(self.max_message_size));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The cookie of an echo that comes first; nothing else that a pool user says on the control channel matters.
+    fn echo(&mut self, bytes: &[u8]) -> Option<Bytes> {
+        match AsapMessage::decode(bytes) {
+            Ok(AsapMessage::CookieEcho(cookie)) if !self.begun => {
+                self.begun = true;
+                Some(cookie)
+            }
+            Ok(_) => {
+                debug!("a pool user sent a control message that is not the first echo");
+                None
+            }
+            Err(error) => {
+                debug!(%error, "undecodable control message of a pool user");
+                None
+            }
+        }
+    }
+
+    /// Sends a message; waits while the send buffer is full.
+    ///
+    /// # Errors
+    /// [`Error::Sctp`] when the session has ended or the message cannot be sent, [`Error::Invalid`] with the PPID of ASAP.
+    pub async fn send(&self, message: UserMessage) -> Result<(), Error> {
+        Ok(self.association.send(message.into_sctp()?).await?)
+    }
+
+    /// Gives the pool user a cookie, which replaces the one before.
+    ///
+    /// # Errors
+    /// As [`ElementSession::send`], and [`Error::Encode`].
+    pub async fn send_cookie(&self, cookie: impl Into<Bytes>) -> Result<(), Error> {
+        self.send_unit(vec![Outgoing::Cookie(cookie.into())]).await
+    }
+
+    /// Sends several messages as one unit: all or none are queued, and they share packets where they fit. A reply and the cookie that
+    /// covers it belong together, so that no failure can come between them.
+    ///
+    /// # Errors
+    /// As [`ElementSession::send_cookie`].
+    pub async fn send_unit(&self, unit: Vec<Outgoing>) -> Result<(), Error> {
+        let unit = unit.into_iter().map(Outgoing::into_sctp).collect::<Result<_, _>>()?;
+        Ok(self.association.send_all(unit).await?)
+    }
+
+    /// The association below, for its addresses and statistics.
+    pub fn association(&self) -> &Association {
+        &self.association
+    }
+
+    /// Ends the session gracefully and waits until everything queued is delivered. What the pool user still sends is
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`Error::Sctp`] when the association was lost before.
+    pub async fn shutdown(self) -> Result<(), Error> {
+        self.association.start_shutdown();
+        while let Ok(Some(_)) = self.association.recv_message().await {}
+        Ok(self.association.shutdown().await?)
+    }
+
+    /// Ends the session at once. The pool user fails over.
+    pub fn abort(self, reason: impl Into<Bytes>) {
+        self.association.abort(reason);
+    }
+}

@@ -1,0 +1,281 @@
+//! Drives a [`SessionCore`] with real associations. One task for each session.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use rserpool_wire::numbers::ppid;
+use rserpool_wire::{PeId, PoolElement, PoolHandle};
+use sctp_user::{AssocConfig, Association, EndReason, Message, Peer, Stack};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::SessionEvent;
+use super::core::{Attempt, Output, SessionCore};
+use crate::assemble::Assembler;
+use crate::clock::Clock;
+use crate::config::SessionOptions;
+use crate::error::Error;
+use crate::reach::Reach;
+use crate::user::PoolUser;
+
+/// Events that may wait for the application; then nothing more is read from the element.
+pub(super) const QUEUE: usize = 64;
+
+/// What the task and the [`Session`](super::Session) share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    state: Mutex<Visible>,
+    sent: Notify,
+    forced: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Visible {
+    connection: Option<(Association, PeId)>,
+    cookie: Option<Bytes>,
+    /// A failover is wished, with or without report.
+    force: Option<bool>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Visible> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn association(&self) -> Option<Association> {
+        self.lock().connection.as_ref().map(|(association, _)| association.clone())
+    }
+
+    pub(super) fn element(&self) -> Option<PeId> {
+        self.lock().connection.as_ref().map(|(_, element)| *element)
+    }
+
+    pub(super) fn cookie(&self) -> Option<Bytes> {
+        self.lock().cookie.clone()
+    }
+
+    pub(super) fn force_failover(&self, report: bool) {
+        let mut state = self.lock();
+        state.force = Some(report || state.force == Some(true));
+        drop(state);
+        self.forced.notify_one();
+    }
+
+    pub(super) fn sent(&self) {
+        self.sent.notify_one();
+    }
+}
+
+pub(super) type CloseReply = oneshot::Sender<Result<(), Error>>;
+type Task<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
+
+pub(super) struct Driver {
+    core: SessionCore,
+    clock: Clock,
+    stack: Stack,
+    user: PoolUser,
+    pool: PoolHandle,
+    assoc_config: AssocConfig,
+    max_message_size: usize,
+    shared: Arc<Shared>,
+    events: mpsc::Sender<SessionEvent>,
+    close: mpsc::Receiver<CloseReply>,
+    /// Events that did not fit into the queue yet.
+    pending: VecDeque<SessionEvent>,
+    resolving: Task<(Attempt, Result<Vec<PoolElement>, Error>)>,
+    connecting: Task<(Attempt, Result<Association, sctp_user::Error>)>,
+    association: Option<(Association, Assembler)>,
+}
+
+impl Driver {
+    pub(super) fn new(
+        stack: Stack,
+        user: PoolUser,
+        pool: PoolHandle,
+        options: SessionOptions,
+        shared: Arc<Shared>,
+        events: mpsc::Sender<SessionEvent>,
+        close: mpsc::Receiver<CloseReply>,
+    ) -> Self {
+        let assoc_config =
+            options.assoc.clone().unwrap_or_else(|| crate::config::session_profile(stack.assoc_config()));
+        Driver {
+            max_message_size: options.max_message_size,
+            core: SessionCore::new(options),
+            clock: Clock::start(),
+            stack,
+            user,
+            pool,
+            assoc_config,
+            shared,
+            events,
+            close,
+            pending: VecDeque::new(),
+            resolving: None,
+            connecting: None,
+            association: None,
+        }
+    }
+
+    /// Runs until the session is closed or dropped, or the stack has stopped.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.drain();
+            let quiet = self.pending.is_empty();
+            let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
+            tokio::select! {
+                biased;
+                reply = self.close.recv() => {
+                    if let Some(reply) = reply {
+                        let _ = reply.send(self.finish().await);
+                    }
+                    break;
+                }
+                () = shared.forced.notified() => {
+                    if let Some(report) = shared.lock().force.take() {
+                        self.core.force_failover(self.clock.now(), report);
+                    }
+                }
+                () = shared.sent.notified() => self.core.handle_sent(self.clock.now()),
+                permit = events.reserve(), if !quiet => match (permit, self.pending.pop_front()) {
+                    (Ok(permit), Some(event)) => permit.send(event),
+                    _ => break,
+                },
+                (attempt, result) = finished(&mut self.resolving) => {
+                    if result == Err(Error::Closed) {
+                        break;
+                    }
+                    self.core.handle_resolved(self.clock.now(), attempt, result);
+                }
+                (attempt, result) = finished(&mut self.connecting) => match result {
+                    Ok(association) => {
+                        self.association = Some((association, Assembler::new(self.max_message_size)));
+                        self.core.handle_connected(self.clock.now(), attempt);
+                    }
+                    Err(sctp_user::Error::Stopped) => break,
+                    Err(_) => self.core.handle_connect_failed(self.clock.now(), attempt),
+                },
+                incoming = receive(&mut self.association), if quiet => self.incoming(incoming),
+                () = self.clock.wait(self.core.poll_timeout()) => self.core.handle_timeout(self.clock.now()),
+            }
+        }
+        self.shared.lock().connection = None;
+    }
+
+    fn incoming(&mut self, incoming: Result<Option<sctp_user::Received>, sctp_user::Error>) {
+        let now = self.clock.now();
+        let Some((association, assembler)) = &mut self.association else { return };
+        match incoming {
+            Ok(Some(received)) => match assembler.push(received) {
+                Ok(Some(message)) => {
+                    let control = message.ppid == ppid::ASAP;
+                    self.core.handle_message(message);
+                    if control {
+                        self.shared.lock().cookie = self.core.cookie().cloned();
+                    }
+                }
+                Ok(None) => {}
+                Err(_) => self.core.handle_too_long(now),
+            },
+            Ok(None) => self.core.handle_ended(now, EndReason::Graceful),
+            Err(sctp_user::Error::Ended(reason)) => self.core.handle_ended(now, reason),
+            Err(_) => {
+                let reason = association.end_reason().unwrap_or(EndReason::Graceful);
+                self.core.handle_ended(now, reason);
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Resolve { attempt, items, stale } => {
+                    let (user, pool) = (self.user.clone(), self.pool.clone());
+                    let task = async move { (attempt, user.resolve(&pool, items, stale).await) };
+                    self.resolving = Some(Box::pin(task));
+                }
+                Output::Connect { attempt, element } => {
+                    let transport = &element.user_transport;
+                    let reach = Reach::of(&self.stack);
+                    let peers =
+                        reach.peers(transport.addrs(), transport.port().unwrap_or(0), element.udp_port);
+                    let race = race(self.stack.clone(), peers, self.assoc_config.clone());
+                    self.connecting = Some(Box::pin(async move { (attempt, race.await) }));
+                }
+                Output::Cancel => (self.resolving, self.connecting) = (None, None),
+                Output::Abort { reason } => {
+                    if let Some((association, _)) = self.association.take() {
+                        association.abort(reason);
+                    }
+                }
+                Output::Send(message) => {
+                    // The send buffer of a new association has room; if it has ended already, reading says so.
+                    if let Some((association, _)) = &self.association {
+                        let _ = association.try_send(Message::new(0, ppid::ASAP, message));
+                    }
+                }
+                Output::Ready { element } => {
+                    let association = self.association.as_ref().map(|(a, _)| a.clone());
+                    self.shared.lock().connection = association.map(|a| (a, element));
+                }
+                Output::NotReady => {
+                    self.shared.lock().connection = None;
+                    self.association = None;
+                }
+                Output::Report(element) => self.user.report_unreachable(&self.pool, element),
+                Output::Event(event) => self.pending.push_back(event),
+            }
+        }
+    }
+
+    /// Shuts down gracefully. What the element still sends is of no interest.
+    async fn finish(&mut self) -> Result<(), Error> {
+        let Some((association, _)) = self.association.take() else { return Ok(()) };
+        association.start_shutdown();
+        while let Ok(Some(_)) = association.recv_message().await {}
+        Ok(association.shutdown().await?)
+    }
+}
+
+/// Waits for a task and takes it out; for ever without one.
+async fn finished<T>(task: &mut Task<T>) -> T {
+    match task {
+        Some(running) => {
+            let result = running.await;
+            *task = None;
+            result
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn receive(
+    association: &mut Option<(Association, Assembler)>,
+) -> Result<Option<sctp_user::Received>, sctp_user::Error> {
+    match association {
+        Some((association, _)) => association.recv_message().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Connects with the first of several peers that accepts; the other attempts are aborted.
+async fn race(stack: Stack, peers: Vec<Peer>, config: AssocConfig) -> Result<Association, sctp_user::Error> {
+    let mut attempts = JoinSet::new();
+    for peer in peers {
+        let (stack, config) = (stack.clone(), config.clone());
+        attempts.spawn(async move { stack.connect_with(&peer, config).await });
+    }
+    let mut result = Err(sctp_user::Error::Invalid("the pool element has no usable address"));
+    while let Some(finished) = attempts.join_next().await {
+        match finished {
+            Ok(Ok(association)) => return Ok(association),
+            Ok(Err(error)) => result = Err(error),
+            // The runtime is going away.
+            Err(_) => result = Err(sctp_user::Error::Stopped),
+        }
+    }
+    result
+}
