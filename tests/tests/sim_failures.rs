@@ -400,7 +400,7 @@ fn a_reader_that_sleeps_stops_the_sender_and_nothing_else() {
         sim.run_for(60 * SEC);
         // From here on nothing is lost, so every probe is answered.
         sim.net.set_default(Link::new().delay(5 * MS, 5 * MS));
-        sim.run_for(150 * SEC);
+        sim.run_for(300 * SEC);
         sim.net.clear_log();
         for _ in 0..60 {
             sim.run_for(10 * SEC);

@@ -43,7 +43,7 @@ pub(crate) struct Path {
     /// T3-rtx.
     pub(crate) t3: Option<Time>,
     pub(crate) heartbeat: Heartbeat,
-    /// When something that gives an RTT (DATA, HEARTBEAT, INIT, COOKIE ECHO) was last sent here.
+    /// When something that gives an RTT (new DATA, HEARTBEAT, INIT, COOKIE ECHO) was last sent here.
     pub(crate) last_used: Time,
     /// Idle time up to here has been taken into account by the congestion control.
     decayed_until: Time,
@@ -138,6 +138,14 @@ impl Path {
     pub(crate) fn reset(&mut self, config: &AssocConfig, now: Time) {
         let (addr, state) = (self.addr, self.state);
         *self = Path::new(addr, state, config, now);
+    }
+
+    /// DATA left on this path. Without `new` chunks it gives no RTT, so heartbeats go on beside it (RFC 9260 sec 8.3).
+    pub(crate) fn on_data_sent(&mut self, now: Time, new: bool) {
+        if new {
+            self.last_used = now;
+        }
+        self.decayed_until = now;
     }
 
     /// Takes idle time into account before sending DATA (RFC 9260 sec 7.2.1: for each RTO without sending).

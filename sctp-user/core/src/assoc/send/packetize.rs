@@ -67,7 +67,7 @@ impl SendSide {
             self.fill_new(writer, path, paths, limits, &mut fill);
         }
         if !fill.is_empty() {
-            paths.get_mut(path).last_used = limits.now;
+            paths.get_mut(path).on_data_sent(limits.now, fill.new > 0);
         }
         fill
     }
