@@ -24,6 +24,7 @@ mod config;
 mod fragment;
 mod icmp;
 mod link;
+mod recycle;
 mod socket;
 
 pub use bind::UdpBindError;
