@@ -22,6 +22,7 @@ impl Association {
         }
         if let Some(sack) = sack {
             let in_flight = self.send.outstanding.in_flight_payload();
+            self.send.announced_rwnd = sack.a_rwnd as usize;
             self.send.peer_rwnd = (sack.a_rwnd as usize).saturating_sub(in_flight);
             if self.send.peer_rwnd > 0 {
                 self.send.window_probes = 0;

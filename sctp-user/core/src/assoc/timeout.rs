@@ -67,8 +67,8 @@ impl Association {
         path.t3 = None;
         path.cc.on_timeout();
         path.rto.back_off(&config);
-        // While the peer answers probes of its closed window, their loss is no sign of failure (sec 6.1 A).
-        let peer_is_alive = self.send.window_probes > 0 && path.sack_since_t3;
+        // While the peer answers what its closed window does not take, that is no sign of failure (sec 6.1 A).
+        let peer_is_alive = path.sack_since_t3 && self.send.window_is_closed();
         if !peer_is_alive {
             self.path_error(cx, id);
             if self.association_error(cx) {

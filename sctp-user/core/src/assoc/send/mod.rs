@@ -20,6 +20,8 @@ pub(crate) struct SendSide {
     pub(crate) outstanding: Outstanding,
     /// Window of the peer as last announced, minus what is in flight (RFC 9260 sec 6.2.1 C).
     pub(crate) peer_rwnd: usize,
+    /// Window in the last SACK.
+    pub(crate) announced_rwnd: usize,
     /// Set when the peer's window is too small for the next chunk and nothing is in flight; one chunk may
     /// then go as a zero-window probe.
     pub(crate) probe_window: bool,
@@ -38,6 +40,7 @@ impl SendSide {
             queue: SendQueue::default(),
             outstanding: Outstanding::new(initial_tsn),
             peer_rwnd: 0,
+            announced_rwnd: usize::MAX,
             probe_window: false,
             window_probes: 0,
             writer_waits: false,
@@ -48,6 +51,11 @@ impl SendSide {
     /// Bytes of user data queued or not cumulatively acknowledged.
     pub(crate) fn buffered(&self) -> usize {
         self.queue.bytes() + self.outstanding.payload_bytes()
+    }
+
+    /// The peer said that it has no room for the first chunk it has not acknowledged.
+    pub(crate) fn window_is_closed(&self) -> bool {
+        self.outstanding.first_len().is_some_and(|len| self.announced_rwnd < len)
     }
 
     /// Nothing is queued and everything is acknowledged.

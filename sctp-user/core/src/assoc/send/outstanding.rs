@@ -168,6 +168,11 @@ impl Outstanding {
         self.slots.len()
     }
 
+    /// User bytes of the first chunk not cumulatively acknowledged.
+    pub(crate) fn first_len(&self) -> Option<usize> {
+        self.slots.front().map(|slot| slot.payload.len())
+    }
+
     /// User bytes not cumulatively acknowledged.
     pub(crate) fn payload_bytes(&self) -> usize {
         self.payload_bytes
