@@ -19,7 +19,7 @@ impl Sockets {
     }
 
     fn on_event(&mut self, now: Time, id: AssocId, event: Event) {
-        if !self.assocs.contains_key(&id) && !self.adopt(now, id, &event) {
+        if !self.assocs.contains(&id) && !self.adopt(now, id, &event) {
             return; // released, or gone before anybody could know it
         }
         match event {
@@ -87,7 +87,12 @@ impl Sockets {
     /// Makes every association that waits on `port` a member of the socket `owner`.
     pub(super) fn take_incoming(&mut self, now: Time, port: u16, owner: SocketId) {
         while let Some(id) = self.stack.accept(port) {
-            self.assocs.entry(id).or_insert_with(|| Assoc::new(owner, true, now)).accepted = true;
+            if !self.assocs.contains(&id) {
+                self.assocs.insert(id, Assoc::new(owner, true, now));
+            }
+            if let Some(assoc) = self.assocs.get_mut(&id) {
+                assoc.accepted = true;
+            }
             if let Some(socket) = self.socket_mut(owner) {
                 socket.waiting.remove(&id);
                 socket.members.insert(id);

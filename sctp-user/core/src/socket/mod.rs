@@ -6,6 +6,7 @@
 //! [`poll_transmit`](Sockets::poll_transmit) and [`poll_ready`](Sockets::poll_ready), and sleep until
 //! [`poll_timeout`](Sockets::poll_timeout).
 
+mod assocs;
 mod autoclose;
 mod ending;
 mod error;
@@ -24,7 +25,7 @@ pub use notification::{AssocChange, Incoming, Notification, Subscriptions};
 pub use options::{Interleave, Linger, SocketOptions, Style};
 pub use transfer::Target;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -35,6 +36,7 @@ use crate::config::StackConfig;
 use crate::stack::{AssocId, Stack, Unreachable};
 use crate::time::Time;
 
+use assocs::Assocs;
 use record::{Assoc, Socket};
 
 /// Names an open socket of a [`Sockets`]; never used again for another one.
@@ -67,7 +69,7 @@ pub struct Sockets {
     stack: Stack,
     sockets: Slab<Socket>,
     next_serial: u64,
-    assocs: HashMap<AssocId, Assoc>,
+    assocs: Assocs,
     /// Who bound a port.
     ports: BTreeMap<u16, SocketId>,
     /// Sockets with news, each once.
@@ -83,7 +85,7 @@ impl Sockets {
             stack: Stack::new(config, seed),
             sockets: Slab::new(),
             next_serial: 0,
-            assocs: HashMap::new(),
+            assocs: Assocs::default(),
             ports: BTreeMap::new(),
             news: VecDeque::new(),
             autoclose: BTreeSet::new(),

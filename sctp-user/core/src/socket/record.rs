@@ -22,7 +22,7 @@ pub(super) struct Socket {
     pub(super) owns_port: bool,
     pub(super) addrs: Vec<IpAddr>,
     pub(super) listening: bool,
-    /// Its associations; never more than one for [`Style::OneToOne`].
+    /// Its associations; never more than one for [`Style::OneToOne`], but for a listener when everything shuts down.
     pub(super) members: BTreeSet<AssocId>,
     /// Incoming associations that were not accepted yet.
     pub(super) waiting: BTreeSet<AssocId>,

@@ -75,7 +75,9 @@ impl Sockets {
         }
         let port = socket.port.ok_or(SocketError::Invalid("the socket is not bound"))?;
         let assoc = self.stack.accept(port).ok_or(SocketError::WouldBlock)?;
-        self.assocs.entry(assoc).or_insert_with(|| Assoc::new(id, false, now));
+        if !self.assocs.contains(&assoc) {
+            self.assocs.insert(assoc, Assoc::new(id, false, now));
+        }
         let new = self.share(id)?;
         self.give(assoc, new);
         Ok(new)

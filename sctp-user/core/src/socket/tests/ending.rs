@@ -184,7 +184,7 @@ fn autoclose_ends_what_is_idle_and_nothing_else() {
     assert_eq!(pair.a.try_recv(pair.now, clients[0]), Ok(None));
     let _ = read_all(&mut pair.b, pair.now, server);
     assert_eq!(pair.b.assocs_of(server), []);
-    assert!(pair.b.assocs.is_empty());
+    assert_eq!(pair.b.assocs.len(), 0);
 
     let single = pair.b.open(Style::OneToOne, SocketOptions::default());
     assert!(matches!(pair.b.set_autoclose(single, None), Err(SocketError::NotSupported(_))));
