@@ -98,7 +98,7 @@ impl Association {
     }
 
     /// Waits for the next message or subscribed notification. `Ok(None)` is the end: the peer has shut down and everything
-    /// was read. Cancel-safe: a dropped future has taken nothing.
+    /// was read (the notification of the end, too, when association changes are subscribed). Cancel-safe: a dropped future has taken nothing.
     ///
     /// # Errors
     /// [`Error::Ended`] when the association was lost (after everything received was read), [`Error::Stopped`].

@@ -14,6 +14,32 @@ use crate::stack::Handle;
 /// A bound SCTP port, from which associations are started and on which they are accepted, both at the same time if
 /// wanted.
 ///
+/// ```
+/// # use sctp_user::{Encap, Error, Peer, StackBuilder, link::sim::SimNet};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// # let net = SimNet::new(1);
+/// # let start = |host: u8| StackBuilder::new().link(net.link(&[[192, 0, 2, host].into()], 9899)).build();
+/// # let (one, two) = (start(1)?, start(2)?);
+/// let here = one.bind(4000)?;
+/// here.listen(16)?;
+/// # let there = two.bind(5000)?;
+/// # there.listen(16)?;
+/// let peer = Peer::new([192, 0, 2, 2].into(), Encap::Udp { remote_port: 9899 }, 5000);
+/// let association = here.connect(&peer).await?;
+/// assert_eq!(association.local_port(), 4000);
+///
+/// // The other side may connect to the same port; a second association between the same two ports is refused.
+/// # let other = two.bind(0)?;
+/// # let back = Peer::new([192, 0, 2, 1].into(), Encap::Udp { remote_port: 9899 }, 4000);
+/// # let (connected, accepted) = tokio::join!(other.connect(&back), here.accept());
+/// # connected?;
+/// # let accepted = accepted?;
+/// assert_eq!(accepted.local_port(), 4000);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// Dropping it gives the port up: it stops listening and aborts what was not accepted yet. Its associations live on, and
 /// the port is free again when the last of them is gone.
 pub struct Endpoint {
