@@ -24,7 +24,6 @@ mod config;
 mod fragment;
 mod icmp;
 mod link;
-mod recycle;
 mod socket;
 
 pub use bind::UdpBindError;

@@ -11,7 +11,7 @@ use sctp_user_core::{Encap, PathAddr, Transmit, Unreachable};
 use crate::bind::{self, UdpBindError};
 use crate::config::UdpEncapConfig;
 use crate::icmp::PendingErrors;
-use crate::socket::{EncapSocket, Outgoing, Scratch, SendFailure, is_unreachable, to_codepoint};
+use crate::socket::{EncapSocket, Outgoing, SCRATCH_SIZE, SendFailure, is_unreachable, to_codepoint};
 
 /// SCTP over UDP on one port (RFC 6951).
 ///
@@ -21,7 +21,7 @@ pub struct UdpEncapLink {
     sockets: Vec<EncapSocket>,
     port: u16,
     ipv6_scope_id: u32,
-    scratch: Scratch,
+    scratch: Vec<u8>,
     /// The socket to be read first next time, for fairness.
     next: usize,
     pending: PendingErrors,
@@ -49,7 +49,7 @@ impl UdpEncapLink {
             sockets,
             port,
             ipv6_scope_id: config.ipv6_scope_id,
-            scratch: Scratch::default(),
+            scratch: vec![0; SCRATCH_SIZE],
             next: 0,
             pending: PendingErrors::default(),
         })

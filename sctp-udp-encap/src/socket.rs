@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 use sctp_user::link::{IcmpError, RecvBatch, RecvDatagram};
 use sctp_user_core::{Ecn, Encap, PathAddr};
@@ -16,7 +17,6 @@ use tokio::net::UdpSocket;
 use tokio::time::Sleep;
 
 use crate::icmp::{self, ErrorReady, PendingErrors};
-use crate::recycle::Recycler;
 
 /// A bound socket of a link.
 pub(crate) struct EncapSocket {
@@ -29,20 +29,6 @@ pub(crate) struct EncapSocket {
     backoff: Option<Pin<Box<Sleep>>>,
     /// Bytes of the current transmit that are sent already, with what identifies that transmit.
     progress: Option<(Outgoing, usize)>,
-}
-
-/// Memory for receiving, shared by the sockets of a link.
-#[derive(Debug)]
-pub(crate) struct Scratch {
-    /// What the system writes into.
-    buffers: Vec<u8>,
-    recycler: Recycler,
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Scratch { buffers: vec![0; RECV_BUFFERS * RECV_BUFFER_SIZE], recycler: Recycler::default() }
-    }
 }
 
 /// Packets for one destination, as [`EncapSocket::poll_send`] takes them.
@@ -94,14 +80,14 @@ impl EncapSocket {
     pub(crate) fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
-        scratch: &mut Scratch,
+        scratch: &mut [u8],
         batch: &mut RecvBatch,
     ) -> Poll<io::Result<()>> {
         self.poll_errors(cx, &mut batch.errors);
         for _ in 0..MAX_CONSECUTIVE_FAILURES {
             ready!(self.io.poll_recv_ready(cx))?;
             let mut metas = [RecvMeta::default(); RECV_BUFFERS];
-            let mut parts = scratch.buffers.chunks_mut(RECV_BUFFER_SIZE);
+            let mut parts = scratch.chunks_mut(RECV_BUFFER_SIZE);
             let mut buffers: [IoSliceMut<'_>; RECV_BUFFERS] =
                 std::array::from_fn(|_| IoSliceMut::new(parts.next().unwrap_or_default()));
             let received = self
@@ -109,9 +95,8 @@ impl EncapSocket {
                 .try_io(Interest::READABLE, || self.state.recv((&*self.io).into(), &mut buffers, &mut metas));
             match received {
                 Ok(count) => {
-                    let filled =
-                        buffers.iter().zip(&metas).take(count).map(|(buffer, meta)| (&**buffer, meta));
-                    append(self.addr, filled, &mut scratch.recycler, &mut batch.datagrams);
+                    let filled = buffers.iter().zip(&metas).take(count);
+                    append(self.addr, filled.map(|(buffer, meta)| (&**buffer, meta)), &mut batch.datagrams);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -278,16 +263,14 @@ fn new_state(io: &Arc<UdpSocket>) -> io::Result<UdpSocketState> {
 fn append<'a>(
     bound: IpAddr,
     received: impl Iterator<Item = (&'a [u8], &'a RecvMeta)> + Clone,
-    recycler: &mut Recycler,
     datagrams: &mut Vec<RecvDatagram>,
 ) {
     let bytes_of = |(buffer, meta): (&'a [u8], &'a RecvMeta)| buffer.get(..meta.len).unwrap_or(buffer);
-    let len = received.clone().map(|part| bytes_of(part).len()).sum();
-    let mut all = recycler.fill(len, |all| {
-        for part in received.clone() {
-            all.extend_from_slice(bytes_of(part));
-        }
-    });
+    let mut all = BytesMut::with_capacity(received.clone().map(|part| bytes_of(part).len()).sum());
+    for part in received.clone() {
+        all.extend_from_slice(bytes_of(part));
+    }
+    let mut all = all.freeze();
     for part in received {
         let mut buffer = all.split_to(bytes_of(part).len());
         let meta = part.1;
@@ -353,6 +336,8 @@ pub(crate) fn to_codepoint(ecn: Ecn) -> EcnCodepoint {
 const RECV_BUFFERS: usize = if quinn_udp::BATCH_SIZE < 4 { quinn_udp::BATCH_SIZE } else { 4 };
 /// The largest UDP datagram, and the largest row of them that receive offload makes.
 const RECV_BUFFER_SIZE: usize = 65535;
+/// Size of the scratch memory that [`EncapSocket::poll_recv`] needs.
+pub(crate) const SCRATCH_SIZE: usize = RECV_BUFFERS * RECV_BUFFER_SIZE;
 /// 65535 bytes less the IPv4 and UDP headers, which bounds a batch as well.
 const MAX_UDP_PAYLOAD: usize = 65507;
 /// Calls that may fail in a row because of errors that are pending on a socket.
@@ -379,7 +364,6 @@ mod tests {
         append(
             "0.0.0.0".parse().unwrap(),
             received.iter().map(|(bytes, meta)| (*bytes, meta)),
-            &mut Recycler::default(),
             &mut datagrams,
         );
         datagrams
