@@ -128,7 +128,7 @@ impl SessionCore {
             }
             State::Connecting { attempt, deadline, .. } if deadline <= now => {
                 self.outputs.push_back(Output::Cancel);
-                self.handle_connect_failed(now, attempt);
+                self.handle_connect_failed(attempt);
             }
             State::Up { reply_due: Some(at), .. } if at <= now => {
                 self.outputs.push_back(Output::Abort { reason: "no reply" });
@@ -189,7 +189,7 @@ impl SessionCore {
     }
 
     /// The element did not accept.
-    pub(crate) fn handle_connect_failed(&mut self, _now: Time, attempt: Attempt) {
+    pub(crate) fn handle_connect_failed(&mut self, attempt: Attempt) {
         let State::Connecting { attempt: a, element, .. } = self.state else { return };
         if a != attempt {
             return;

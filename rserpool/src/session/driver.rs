@@ -156,7 +156,7 @@ impl Driver {
                         self.core.handle_connected(self.clock.now(), attempt);
                     }
                     Err(sctp_user::Error::Stopped) => break,
-                    Err(_) => self.core.handle_connect_failed(self.clock.now(), attempt),
+                    Err(_) => self.core.handle_connect_failed(attempt),
                 },
                 incoming = receive(&mut self.association), if quiet => self.incoming(incoming),
                 () = self.clock.wait(self.core.poll_timeout()) => self.core.handle_timeout(self.clock.now()),
