@@ -111,6 +111,7 @@ impl Traffic {
                     assert_eq!(key(&part), key(&head), "a part of another message within a message");
                     head.data = [&head.data[..], &part.data[..]].concat().into();
                     head.end_of_record = part.end_of_record;
+                    head.cumtsn = part.cumtsn;
                     head
                 }
             };

@@ -34,10 +34,10 @@ fn bad_link(rng: &mut SimRng, mtu: usize) -> Link {
 /// Settings that never give up, so that only a defect can end an association early.
 fn config(rng: &mut SimRng, mtu: usize) -> AssocConfig {
     let mut config = AssocConfig {
-        max_init_retransmits: 60,
-        assoc_max_retrans: 60,
-        path_max_retrans: if rng.random_bool(0.5) { 5 } else { 60 },
-        shutdown_guard: Some(10 * HOUR),
+        max_init_retransmits: 1000,
+        assoc_max_retrans: 1000,
+        path_max_retrans: if rng.random_bool(0.5) { 5 } else { 1000 },
+        shutdown_guard: Some(100 * HOUR),
         out_streams: rng.random_range(1..=20),
         ip_mtu: mtu,
         ip_mtu_udp: mtu,

@@ -307,6 +307,7 @@ impl Association {
         let mut data = 0u32;
         let mut new = 0u32;
         let mut reported = false;
+        let mut heartbeats = 0;
         for raw in chunks {
             let Ok(chunk) = raw.decode(&datagram.packet) else { break };
             match chunk {
@@ -334,7 +335,13 @@ impl Association {
                     }
                     return;
                 }
-                other => self.on_control(cx, other, datagram, from),
+                // One received packet is answered with one control packet at most (RFC 9260 sec 12), so only one of its
+                // heartbeats is.
+                Chunk::Heartbeat(_) if heartbeats > 0 => {}
+                other => {
+                    heartbeats += u32::from(matches!(other, Chunk::Heartbeat(_)));
+                    self.on_control(cx, other, datagram, from);
+                }
             }
             if self.is_closed() {
                 return;

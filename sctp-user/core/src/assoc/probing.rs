@@ -12,7 +12,10 @@ use crate::addr::{Datagram, Encap};
 use crate::event::{Event, LossReason, PeerAddrState};
 use crate::stats::{AssocState, PathState};
 use crate::time::Duration;
-use crate::wire::heartbeat_info;
+use crate::wire::{CHUNK_HEADER, COMMON_HEADER, heartbeat_info};
+
+/// Room left in a packet with HEARTBEAT ACK for COOKIE ACK, SHUTDOWN and SHUTDOWN ACK.
+const SMALL_CONTROLS: usize = 16;
 
 impl Association {
     /// The association is up: confirmed paths are probed when idle, unconfirmed ones at once.
@@ -143,9 +146,9 @@ impl Association {
         true
     }
 
-    /// HEARTBEAT: returned as it is, unless it would not fit one packet.
+    /// HEARTBEAT: returned as it is, unless it would not fit one packet beside other small control chunks.
     pub(super) fn on_heartbeat(&mut self, tlvs: &[u8], datagram: &Datagram, from: PathId) {
-        let fits = tlvs.len() + 16 <= self.paths.get(from).pmtu();
+        let fits = tlvs.len() + COMMON_HEADER + CHUNK_HEADER + SMALL_CONTROLS <= self.paths.get(from).pmtu();
         if fits && self.pending.heartbeat_acks.len() < MAX_HEARTBEAT_ACKS {
             let tlvs: Bytes = datagram.packet.bytes().slice_ref(tlvs);
             self.pending.heartbeat_acks.push((from, tlvs));

@@ -264,12 +264,12 @@ impl Association {
             let (_, tlvs) = acks.remove(i);
             writer.heartbeat_ack(&tlvs);
         }
-        if !self.pending.errors.is_empty()
-            && self.pending.errors_to.0 == id
-            && self.pending.errors.len() + CHUNK_HEADER <= writer.room()
-        {
+        if !self.pending.errors.is_empty() && self.pending.errors_to.0 == id {
             let causes = std::mem::take(&mut self.pending.errors);
-            writer.raw_chunk(crate::wire::chunk_type::ERROR, 0, &causes);
+            // What does not fit is not reported: it would take a second control packet for the same received one.
+            if causes.len() + CHUNK_HEADER <= writer.room() {
+                writer.raw_chunk(crate::wire::chunk_type::ERROR, 0, &causes);
+            }
         }
         self.write_heartbeat(cx, writer, id);
         if !self.paths.get(id).is_confirmed() || self.state == AssocState::CookieEchoed {
