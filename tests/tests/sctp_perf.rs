@@ -1,0 +1,108 @@
+//! `sctp-perf` as two processes over UDP on loopback.
+
+use std::process::Command;
+
+use serde_json::Value;
+use workspace_tests::process::{Ended, PATIENCE, Program};
+
+#[test]
+fn all_directions_transfer_and_account_for_every_byte() {
+    let (_server, peer) = server(&[]);
+    for (direction, flows) in
+        [("send", &["to_server"][..]), ("recv", &["to_client"]), ("both", &["to_server", "to_client"])]
+    {
+        let direction = format!("--direction={direction}");
+        let result =
+            json(&client(&peer, &[&direction, "--duration=1", "--size=10k", "--streams=5", "--json"]));
+        let names: Vec<&str> = result["flows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|flow| flow["direction"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, flows);
+        for flow in result["flows"].as_array().unwrap() {
+            assert!(flow["bits_per_second"].as_f64().unwrap() > 0.0, "{flow}");
+        }
+        for (sender, receiver) in [("client", "server"), ("server", "client")] {
+            let (sent, received) = (&result[sender]["sent"], &result[receiver]["received"]);
+            assert_eq!(sent["messages"], received["messages"], "{result}");
+            assert_eq!(sent["bytes"], received["bytes"], "{result}");
+            assert_eq!(sent["bytes"].as_u64().unwrap(), 10240 * sent["messages"].as_u64().unwrap());
+        }
+    }
+}
+
+#[test]
+fn messages_larger_than_the_buffers_and_unordered_ones_arrive() {
+    let (_server, peer) = server(&["--recvbuffer=64k"]);
+    let args = ["--duration=1", "--size=1M", "--unordered", "--sendbuffer=100k", "--mtu=9000", "--json"];
+    let result = json(&client(&peer, &args));
+    let (sent, received) = (&result["client"]["sent"], &result["server"]["received"]);
+    assert!(sent["messages"].as_u64().unwrap() > 0);
+    assert_eq!(sent["bytes"], received["bytes"], "{result}");
+}
+
+#[test]
+fn output_for_people_and_for_spreadsheets() {
+    let (mut server, peer) = server(&["--once"]);
+    let ended = client(&peer, &["--duration=1", "--csv"]);
+    let [header, line] = &ended.lines[..] else { panic!("{}", ended.text()) };
+    assert!(header.starts_with("direction,message_bytes,"), "{header}");
+    assert!(line.starts_with("to_server,65536,1,false,"), "{line}");
+    assert_eq!(header.split(',').count(), line.split(',').count());
+    let ended = server.ended(PATIENCE);
+    assert!(ended.status.success(), "{}", ended.text());
+
+    let (_server, peer) = self::server(&["--threads=2"]);
+    let text = client(&peer, &["--duration=1", "--threads=2"]).text();
+    for word in ["bit/s", "packets out", "processor time", "cwnd"] {
+        assert!(text.contains(word), "no '{word}' in:\n{text}");
+    }
+}
+
+#[test]
+fn mistakes_get_one_sentence() {
+    let complaint = |args: &[&str]| {
+        let ended = Program::start("sctp-perf", &mut command(args)).ended(PATIENCE);
+        assert_eq!(ended.complaints().len(), 1, "{}", ended.text());
+        (ended.status.code().unwrap(), ended.complaints()[0].to_owned())
+    };
+    let (status, text) = complaint(&["serve"]);
+    assert_eq!(status, 2);
+    assert!(text.contains("'server' or 'client'"), "{text}");
+    let (status, text) = complaint(&["client", "127.0.0.1", "--size=0"]);
+    assert_eq!(status, 2);
+    assert!(text.contains("--size") && text.contains("such as 1400"), "{text}");
+    // Nobody listens at this port: ICMP says so at once.
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (status, text) = complaint(&["client", &format!("127.0.0.1:5201/udp:{closed}")]);
+    assert_eq!(status, 1);
+    assert!(text.contains("cannot connect to 127.0.0.1:5201"), "{text}");
+}
+
+/// A server on free ports, and the address by which clients reach it.
+fn server(args: &[&str]) -> (Program, String) {
+    let args = [&["server", "--port=0"], args].concat();
+    let mut server = Program::start("sctp-perf server", &mut command(&args));
+    let ready = server.ready();
+    let peer = format!("127.0.0.1:{}/udp:{}", ready.get("sctp").unwrap(), ready.udp().unwrap());
+    (server, peer)
+}
+
+fn client(peer: &str, args: &[&str]) -> Ended {
+    let args = [&["client", peer], args].concat();
+    let ended = Program::start("sctp-perf client", &mut command(&args)).ended(2 * PATIENCE);
+    assert!(ended.status.success(), "{}", ended.text());
+    ended
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_programs"));
+    command.arg("sctp-perf").args(args);
+    command
+}
+
+fn json(ended: &Ended) -> Value {
+    serde_json::from_str(&ended.text()).unwrap_or_else(|error| panic!("{error}:\n{}", ended.text()))
+}
