@@ -148,12 +148,15 @@ impl App for Traffic {
     }
 }
 
-/// A message of this length with random contents; the PPID is its number.
-pub fn message(rng: &mut SimRng, ppid: u32, stream: u16, unordered: bool, len: usize) -> Message {
+/// PPIDs of test messages begin here: no dissector of Wireshark claims these.
+pub const FIRST_PPID: u32 = 0x4000_0000;
+
+/// A message of this length with random contents; its PPID is `FIRST_PPID` plus its number.
+pub fn message(rng: &mut SimRng, number: u32, stream: u16, unordered: bool, len: usize) -> Message {
     let mut data = vec![0; len];
     rng.fill_bytes(&mut data);
     let options = SendOptions { unordered, ..SendOptions::default() };
-    Message { stream, ppid, data: Bytes::from(data), options }
+    Message { stream, ppid: FIRST_PPID + number, data: Bytes::from(data), options }
 }
 
 /// Messages of all sizes from 1 byte to 64 KiB, most of them small, on all of `streams` streams, `bytes` in all.

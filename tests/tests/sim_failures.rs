@@ -8,7 +8,7 @@ use sctp_user_core::wire::chunk_type;
 use sctp_user_core::{
     AssocConfig, AssocId, AssocState, Encap, Event, LossReason, Peer, PeerAddrState, StackConfig, Time,
 };
-use workspace_tests::traffic::{Traffic, message, plan};
+use workspace_tests::traffic::{FIRST_PPID, Traffic, message, plan};
 
 type Id = NodeId<Host<Recorder>>;
 
@@ -221,7 +221,8 @@ fn a_cut_path_moves_the_traffic_to_the_other_one() {
             }
         };
         send(&mut sim, 50);
-        let received = |sim: &Sim| sim[b].app.received.iter().map(|(_, r)| r.ppid).collect::<Vec<_>>();
+        let received =
+            |sim: &Sim| sim[b].app.received.iter().map(|(_, r)| r.ppid - FIRST_PPID).collect::<Vec<_>>();
         assert!(sim.run_until(20 * SEC, |sim| received(sim).len() == 50), "only {:?}", received(&sim));
         assert_eq!(received(&sim), (0..50).collect::<Vec<_>>());
         let down = Event::PeerAddrChange { addr: primary, state: PeerAddrState::Unreachable };

@@ -99,7 +99,7 @@ impl Association {
             writer.error(|causes| causes.unrecognized_params(&unrecognized));
         }
         self.write_heartbeat(cx, &mut writer, target);
-        self.fill(cx, &mut writer, target, true);
+        self.fill(cx, &mut writer, target, true, true);
         let len = writer.finish();
         if let Some(handshake) = self.handshake.as_deref_mut() {
             handshake.cookie = cookie;
@@ -134,8 +134,8 @@ impl Association {
                 // when the first is full.
                 let full_size = segments == 0 || first + 4 > pmtu;
                 // Before COOKIE ACK only the packet with the COOKIE ECHO may carry DATA.
-                let more =
-                    self.state != AssocState::CookieEchoed && self.fill(cx, &mut writer, id, full_size);
+                let more = self.state != AssocState::CookieEchoed
+                    && self.fill(cx, &mut writer, id, full_size, segments == 0);
                 if writer.is_empty() {
                     writer.abandon();
                     break;
@@ -304,7 +304,14 @@ impl Association {
     }
 
     /// Adds DATA for a path to a packet; true when more could follow in another packet.
-    fn fill(&mut self, cx: &mut Cx<'_>, writer: &mut PacketWriter<'_>, id: PathId, full_size: bool) -> bool {
+    fn fill(
+        &mut self,
+        cx: &mut Cx<'_>,
+        writer: &mut PacketWriter<'_>,
+        id: PathId,
+        full_size: bool,
+        oversize: bool,
+    ) -> bool {
         let setup = self.state == AssocState::CookieEchoed;
         let lost = self.may_send_lost(id);
         // During setup the one packet with COOKIE ECHO takes what fits; later cwnd, burst and window decide.
@@ -316,6 +323,7 @@ impl Association {
             now: cx.now,
             fragment: self.fragment_size(),
             full_size,
+            oversize,
             new_data: new_data && id == self.paths.data_path(),
             closing: self.state == AssocState::ShutdownPending,
         };

@@ -16,6 +16,8 @@ pub(crate) struct FillLimits {
     pub(crate) fragment: usize,
     /// The packet may be as large as the path allows, so large messages may be cut to fill it.
     pub(crate) full_size: bool,
+    /// The packet may be larger than the path allows: it is the first of its transmit, and stays the only one then.
+    pub(crate) oversize: bool,
     /// New data may go to this path.
     pub(crate) new_data: bool,
     /// Set the I bit on the last chunk in the queue (RFC 9260 sec 4, SHUTDOWN-PENDING).
@@ -62,7 +64,7 @@ impl SendSide {
         limits: FillLimits,
     ) -> Fill {
         let mut fill = Fill::default();
-        self.fill_lost(writer, path, paths, limits.now, &mut fill);
+        self.fill_lost(writer, path, paths, limits, &mut fill);
         if limits.new_data && !fill.oversize && paths.get(path).lost == 0 {
             self.fill_new(writer, path, paths, limits, &mut fill);
         }
@@ -77,7 +79,7 @@ impl SendSide {
         writer: &mut PacketWriter<'_>,
         path: PathId,
         paths: &mut PathSet,
-        now: Time,
+        limits: FillLimits,
         fill: &mut Fill,
     ) {
         let mut from = 0;
@@ -85,8 +87,8 @@ impl SendSide {
             let Some((tsn, slot)) = self.outstanding.get(index) else { break };
             if chunk_size(slot.payload.len()) as usize > writer.room() {
                 // A chunk is never cut again; alone in its packet it goes without DF (RFC 9260 sec 6.9).
-                if !writer.is_empty() || slot.payload.len() + DATA_HEADER <= paths.get(path).pmdcs() as usize
-                {
+                let fits_path = slot.payload.len() + DATA_HEADER <= paths.get(path).pmdcs() as usize;
+                if !limits.oversize || !writer.is_empty() || fits_path {
                     break;
                 }
                 fill.oversize = true;
@@ -94,7 +96,7 @@ impl SendSide {
             writer.data(tsn, slot.stream, slot.ssn, slot.ppid, slot.flags, &slot.payload);
             fill.lowest |= self.outstanding.is_lowest_on_path(index);
             self.peer_rwnd = self.peer_rwnd.saturating_sub(slot.payload.len());
-            self.outstanding.retransmitted(index, now, paths);
+            self.outstanding.retransmitted(index, limits.now, paths);
             fill.retransmitted += 1;
             if fill.oversize {
                 break;
