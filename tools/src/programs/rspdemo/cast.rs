@@ -17,7 +17,9 @@ pub(crate) const SERVERS: usize = 3;
 /// Name of the client in the time line and of its lines.
 pub(crate) const CLIENT: &str = "client";
 
-const REGISTRAR: &str = "registrar";
+/// Name of the registrar.
+pub(crate) const REGISTRAR: &str = "registrar";
+
 const START_LIMIT: Duration = Duration::from_secs(5);
 const END_LIMIT: Duration = Duration::from_millis(1500);
 
@@ -55,7 +57,7 @@ impl Cast {
         lines_tx: &mpsc::Sender<ChildLine>,
         lines: &mut mpsc::Receiver<ChildLine>,
     ) -> anyhow::Result<()> {
-        let args = ["--asap=127.0.0.1:0", "--encap-port=0", "--asapannounce=off", "--quiet"];
+        let args = ["--asap=127.0.0.1:0", "--encap-port=0", "--asapannounce=off", "--events", "--quiet"];
         self.registrar =
             Some(Child::start(REGISTRAR, rspregistrar::NAME, &args.map(OsString::from), lines_tx)?);
         let line = ready(REGISTRAR, lines, START_LIMIT).await?;

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use rserpool_wire::PeId;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Options;
-use super::cast::{CLIENT, Cast};
+use super::cast::{CLIENT, Cast, REGISTRAR};
 use super::children::{ChildLine, Line};
 use super::ledger::{Kill, Ledger};
 use super::summary;
@@ -80,8 +81,9 @@ struct Recent {
     rtt_us: u64,
     /// Places of the servers that sent the last Pongs.
     trail: VecDeque<usize>,
-    /// Pings sent again and not yet told.
+    /// Pings sent again and not yet told, and when that began.
     again: Vec<u64>,
+    again_at: Duration,
 }
 
 impl Demo {
@@ -176,6 +178,7 @@ impl Demo {
                     self.client_event(&event);
                 }
             }
+            Line::Out(text) if child == REGISTRAR => self.registrar_line(&text),
             Line::Out(text) => self.timeline.event(Colour::Dim, &child, &text),
             Line::Err(text) => self.timeline.event(Colour::Yellow, &child, &text),
             Line::End if child == CLIENT && self.finished => self.client_ended = true,
@@ -183,6 +186,19 @@ impl Demo {
             Line::End => bail!("{child} has ended, which nobody asked for"),
         }
         Ok(true)
+    }
+
+    /// Shows what the registrar notices, in the demo's own time and names. Registrations are told when they are done.
+    fn registrar_line(&mut self, text: &str) {
+        let Some((_, what)) = text.split_once(": ") else { return };
+        if what.starts_with("registered") || what.starts_with("re-registered") {
+            return;
+        }
+        let named =
+            self.cast.servers.iter().fold(what.to_owned(), |what, server| {
+                what.replace(&PeId(server.pe).to_string(), &server.name)
+            });
+        self.timeline.event(Colour::Plain, REGISTRAR, &named);
     }
 
     fn client_event(&mut self, event: &ClientEvent) {
@@ -209,7 +225,12 @@ impl Demo {
                     &format!("{whom}: {why}; asks the registrar for another"),
                 );
             }
-            ClientEvent::Sent { number, again: true } => self.recent.again.push(*number),
+            ClientEvent::Sent { number, again: true } => {
+                if self.recent.again.is_empty() {
+                    self.recent.again_at = now;
+                }
+                self.recent.again.push(*number);
+            }
             ClientEvent::Sent { .. } => self.show_status(),
             ClientEvent::Pong { number, reply, pe, rtt_us } => self.pong(*number, *reply, *pe, *rtt_us),
             ClientEvent::Dropped { number, pe, .. } => {
@@ -255,7 +276,7 @@ impl Demo {
     fn tell_again(&mut self) {
         if !self.recent.again.is_empty() {
             let what = format!("sends {} again", numbers("ping", &std::mem::take(&mut self.recent.again)));
-            self.timeline.event(Colour::Plain, CLIENT, &what);
+            self.timeline.event_at(self.recent.again_at, Colour::Plain, CLIENT, &what);
         }
     }
 
@@ -268,7 +289,9 @@ impl Demo {
         let from =
             self.ledger.serving().map_or_else(String::new, |pe| format!(" from {}", self.cast.name(pe)));
         let rtt = rtt_us as f64 / 1000.0;
-        let what = format!("{pongs} pongs{from}, the last #{number} (reply {reply}) after {rtt:.1} ms");
+        let plural = if pongs == 1 { "" } else { "s" };
+        let what =
+            format!("{pongs} pong{plural}{from}, the last #{number} (reply {reply}) after {rtt:.1} ms");
         self.timeline.event(Colour::Dim, CLIENT, &what);
     }
 

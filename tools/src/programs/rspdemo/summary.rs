@@ -30,7 +30,7 @@ pub(super) fn print(timeline: &Timeline, ledger: &Ledger, cast: &Cast) {
     let repeated = ledger.repeated_replies();
     let which: Vec<String> = repeated.iter().take(5).map(u64::to_string).collect();
     let note = match repeated.is_empty() {
-        true => "the servers' common count went on without a gap in the state".to_owned(),
+        true => "the servers counted on as one".to_owned(),
         false => format!("{}: the cookie died with the server", which.join(", ")),
     };
     row("repeated reply numbers", repeated.len().to_string(), &note);

@@ -71,7 +71,12 @@ impl Timeline {
 
     /// A line with the present time and who it is about.
     pub(crate) fn event(&self, colour: Colour, who: &str, what: &str) {
-        let time = self.now().as_secs_f64();
+        self.event_at(self.now(), colour, who, what);
+    }
+
+    /// A line with a time that has just passed.
+    pub(crate) fn event_at(&self, time: Duration, colour: Colour, who: &str, what: &str) {
+        let time = time.as_secs_f64();
         let who = self.paint(colour, &format!("{who:<10}"));
         let what = match colour {
             Colour::Server(_) => what.to_owned(),

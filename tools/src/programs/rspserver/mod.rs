@@ -161,8 +161,8 @@ async fn tell_events(element: &PoolElement) -> anyhow::Result<()> {
             event @ (ElementEvent::Registered
             | ElementEvent::RegistrarLost
             | ElementEvent::Rejected(_)
-            | ElementEvent::NewHome { .. }) => say_with_time(&format!("{event:?}")),
-            event => tracing::info!("{event:?}"),
+            | ElementEvent::NewHome { .. }) => say_with_time(&event.to_string()),
+            event => tracing::info!("{event}"),
         }
     }
 }
