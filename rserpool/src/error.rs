@@ -32,7 +32,8 @@ pub enum Error {
     /// The pool is not known, or has no usable element.
     #[error("pool \"{0}\" has no available element")]
     NoElement(PoolHandle),
-    /// The session has no element right now; send again after [`SessionEvent::FailoverDone`](crate::SessionEvent::FailoverDone).
+    /// The session has no element right now; send again after
+    /// [`SessionEvent::FailoverDone`](crate::SessionEvent::FailoverDone).
     #[error("the session is not connected to a pool element")]
     NotConnected,
     /// The message has no wire form.

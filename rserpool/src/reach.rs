@@ -21,8 +21,8 @@ impl Reach {
         Reach { native: stack.has_native(), udp: stack.local_udp_port().is_some() }
     }
 
-    /// The peers that an SCTP transport may stand for, to be tried side by side. A UDP port that is named settles
-    /// it; without one, each encapsulation of the own stack is a possibility.
+    /// The peers that an SCTP transport may stand for, to be tried side by side. A UDP port that is named
+    /// settles it; without one, each encapsulation of the own stack is a possibility.
     pub(crate) fn peers(self, addrs: &[IpAddr], port: u16, udp_port: Option<u16>) -> Vec<Peer> {
         let usable: Vec<IpAddr> = addrs.iter().copied().filter(|a| is_usable(*a)).collect();
         if usable.is_empty() || port == 0 {

@@ -1,4 +1,5 @@
-//! The pool user's cache: a handlespace of its own, from which elements are selected by the policy of their pool.
+//! The pool user's cache: a handlespace of its own, from which elements are selected by the policy of their
+//! pool.
 
 use rserpool_handlespace::{Config, Handlespace, Timer};
 use rserpool_wire::{PeId, PoolElement, PoolHandle};

@@ -1,4 +1,5 @@
-//! Drives an [`AsapCore`] with real associations, announces and time. One task for each pool element or pool user.
+//! Drives an [`AsapCore`] with real associations, announces and time. One task for each pool element or pool
+//! user.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};

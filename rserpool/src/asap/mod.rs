@@ -1,8 +1,9 @@
-//! The ASAP side of pool elements and pool users, sans I/O: finds a registrar and keeps it, sends requests and matches the answers, keeps
-//! elements registered, answers keep-alives, caches resolutions.
+//! The ASAP side of pool elements and pool users, sans I/O: finds a registrar and keeps it, sends requests
+//! and matches the answers, keeps elements registered, answers keep-alives, caches resolutions.
 //!
-//! [`AsapCore`] takes what happened (`handle_*`) and what is wanted (`register`, `resolve`, ...), always with the time, and gives
-//! out what to do ([`AsapCore::poll_output`]) and when to call [`AsapCore::handle_timeout`] next.
+//! [`AsapCore`] takes what happened (`handle_*`) and what is wanted (`register`, `resolve`, ...), always with
+//! the time, and gives out what to do ([`AsapCore::poll_output`]) and when to call
+//! [`AsapCore::handle_timeout`] next.
 
 mod cache;
 pub(crate) mod driver;
@@ -305,8 +306,8 @@ impl AsapCore {
         }
     }
 
-    /// Ends the registration of an element. Without a registrar there is little time to find one: a program that
-    /// ends does not want to wait.
+    /// Ends the registration of an element. Without a registrar there is little time to find one: a program
+    /// that ends does not want to wait.
     pub(crate) fn deregister(&mut self, now: Time, pool: &PoolHandle, id: PeId) -> RequestId {
         let request = self.new_request();
         let key = (pool.clone(), id);
@@ -320,7 +321,8 @@ impl AsapCore {
 
     // Pools.
 
-    /// Resolves a pool handle: from the cache if that has elements not older than `stale`, else by the registrar.
+    /// Resolves a pool handle: from the cache if that has elements not older than `stale`, else by the
+    /// registrar.
     pub(crate) fn resolve(&mut self, now: Time, pool: &PoolHandle, items: u32, stale: Duration) -> RequestId {
         let id = self.new_request();
         if !stale.is_zero() {
@@ -662,8 +664,8 @@ impl AsapCore {
         }
     }
 
-    /// Another registrar says that it is the home of our elements now, so it is. The elements register there when
-    /// they are due.
+    /// Another registrar says that it is the home of our elements now, so it is. The elements register there
+    /// when they are due.
     fn adopt(&mut self, now: Time, assoc: AssocKey, local: Vec<IpAddr>) {
         self.incoming.remove(&assoc);
         let new = Home::Up(Up { assoc, peer: None, local, asked: false, proven: true });

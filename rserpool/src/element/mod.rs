@@ -20,11 +20,11 @@ use crate::seed;
 
 pub use session::{ElementIncoming, ElementSession};
 
-/// A server in a pool. A task of its own keeps it registered: it finds a registrar, registers, renews the registration in time, and
-/// registers with another registrar as soon as the one it had is lost.
+/// A server in a pool. A task of its own keeps it registered: it finds a registrar, registers, renews the
+/// registration in time, and registers with another registrar as soon as the one it had is lost.
 ///
-/// Clones mean the same element. When the last one is dropped, the association with the registrar is aborted, which ends the
-/// registration; [`PoolElement::deregister`] is the polite way. Sessions live on.
+/// Clones mean the same element. When the last one is dropped, the association with the registrar is aborted,
+/// which ends the registration; [`PoolElement::deregister`] is the polite way. Sessions live on.
 #[derive(Clone, Debug)]
 pub struct PoolElement {
     inner: Arc<Inner>,
@@ -198,13 +198,15 @@ impl PoolElement {
         self.inner.asap.port()
     }
 
-    /// Says how busy the element is, from 0 to 1. When the policy depends on the load and it changed by at least 1 %
-    /// since the last registration, the element re-registers at once; otherwise the value goes with the next registration.
+    /// Says how busy the element is, from 0 to 1. When the policy depends on the load and it changed by at
+    /// least 1 % since the last registration, the element re-registers at once; otherwise the value goes with
+    /// the next registration.
     pub fn set_load(&self, load: f64) {
         self.inner.asap.set_load(Policy::fraction(load));
     }
 
-    /// Changes the values of the policy and re-registers at once. The kind of policy must stay, as the pool has it.
+    /// Changes the values of the policy and re-registers at once. The kind of policy must stay, as the pool
+    /// has it.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the policy is another one.
@@ -219,7 +221,8 @@ impl PoolElement {
     /// Leaves the pool: stops to listen, tells the registrar and waits for its answer. Open sessions live on.
     ///
     /// # Errors
-    /// [`Error::Timeout`] or [`Error::NoRegistrar`] when the registrar could not be told; the element is closed all the same.
+    /// [`Error::Timeout`] or [`Error::NoRegistrar`] when the registrar could not be told; the element is
+    /// closed all the same.
     pub async fn deregister(&self) -> Result<(), Error> {
         self.inner.closed.send_replace(true);
         // Only fails with a stack that has stopped, which does not listen either.

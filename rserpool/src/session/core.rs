@@ -1,4 +1,5 @@
-//! The session of a pool user, sans I/O: which element to talk to, when to leave it, what to say first (RFC 5352 sec 3.4, 5.6).
+//! The session of a pool user, sans I/O: which element to talk to, when to leave it, what to say first (RFC
+//! 5352 sec 3.4, 5.6).
 
 use std::collections::VecDeque;
 
@@ -19,7 +20,8 @@ use rserpool_wire::numbers::ppid;
 pub(crate) enum Output {
     /// Resolve the pool handle, and report with [`SessionCore::handle_resolved`].
     Resolve { attempt: Attempt, items: u32, stale: Duration },
-    /// Connect with an element, and report with [`SessionCore::handle_connected`] or [`SessionCore::handle_connect_failed`].
+    /// Connect with an element, and report with [`SessionCore::handle_connected`] or
+    /// [`SessionCore::handle_connect_failed`].
     Connect { attempt: Attempt, element: Box<PoolElement> },
     /// Give up resolving or connecting.
     Cancel,

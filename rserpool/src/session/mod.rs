@@ -1,4 +1,5 @@
-//! Sessions of pool users: an association with one element of a pool, moved to another one when that one is gone.
+//! Sessions of pool users: an association with one element of a pool, moved to another one when that one is
+//! gone.
 
 mod core;
 mod driver;
@@ -31,7 +32,7 @@ use driver::{Driver, Shared};
 ///         SessionEvent::Message(message) => println!("{} bytes", message.data.len()),
 ///         SessionEvent::FailoverNeeded(cause) => println!("lost the server: {cause}"),
 ///         SessionEvent::FailoverProblem(problem) => println!("still looking: {problem}"),
-///         SessionEvent::FailoverDone { element, .. } => println!("now served by {element}, send what is unanswered"),
+///         SessionEvent::FailoverDone { element, .. } => println!("now served by {element}"),
 ///         _ => {}
 ///     }
 /// }
@@ -55,10 +56,11 @@ pub enum SessionEvent {
     Message(UserMessage),
     /// The element is gone. What was sent and not answered is lost, as far as the application can know.
     FailoverNeeded(FailoverCause),
-    /// An attempt to find and connect another element failed; attempts go on. Repeated problems are told once.
+    /// An attempt to find and connect another element failed; attempts go on. Repeated problems are told
+    /// once.
     FailoverProblem(FailoverProblem),
-    /// Connected with an element: the first one, or after a failover another one (or the same one again). If there was a cookie, it
-    /// has been sent to the element before anything else can be.
+    /// Connected with an element: the first one, or after a failover another one (or the same one again). If
+    /// there was a cookie, it has been sent to the element before anything else can be.
     FailoverDone {
         /// The element.
         element: PeId,
@@ -79,7 +81,8 @@ pub enum FailoverCause {
     ReplyTimeout,
     /// [`Session::force_failover`].
     Forced,
-    /// The element sent a message longer than [`SessionOptions::max_message_size`](crate::SessionOptions::max_message_size).
+    /// The element sent a message longer than
+    /// [`SessionOptions::max_message_size`](crate::SessionOptions::max_message_size).
     MessageTooLong,
 }
 
@@ -174,8 +177,9 @@ impl Session {
         }
     }
 
-    /// Gives the element up and fails over; with `report`, the registrar is told that it could not be reached. Does nothing while a
-    /// failover is already going on, except to begin it where it waits for being asked to.
+    /// Gives the element up and fails over; with `report`, the registrar is told that it could not be
+    /// reached. Does nothing while a failover is already going on, except to begin it where it waits for
+    /// being asked to.
     pub fn force_failover(&self, report: bool) {
         self.shared.force_failover(report);
     }
@@ -195,8 +199,8 @@ impl Session {
         self.shared.cookie()
     }
 
-    /// Shuts the association down gracefully and waits until it has ended. During a failover there is nothing to
-    /// wait for.
+    /// Shuts the association down gracefully and waits until it has ended. During a failover there is nothing
+    /// to wait for.
     ///
     /// # Errors
     /// [`Error::Sctp`] when the association was lost before everything was delivered.

@@ -265,8 +265,8 @@ pub struct HandleResolution {
     pub subscribe: bool,
     /// The pool.
     pub pool: PoolHandle,
-    /// Wanted number of elements (handle resolution option); absent or 0 leaves it to the registrar, 0xffffffff means as many
-    /// as possible.
+    /// Wanted number of elements (handle resolution option); absent or 0 leaves it to the registrar,
+    /// 0xffffffff means as many as possible.
     pub items: Option<u32>,
 }
 
@@ -304,8 +304,8 @@ pub struct HandleResolutionResponse {
 pub enum Resolution {
     /// Elements of the pool.
     Elements {
-        /// Policy of the pool. Absent means round robin by the RFC; RSPLIB refuses a response without it, so it is always to
-        /// be sent: the policy of the first element.
+        /// Policy of the pool. Absent means round robin by the RFC; RSPLIB refuses a response without it, so
+        /// it is always to be sent: the policy of the first element.
         policy: Option<Policy>,
         /// The elements, the one selected first at the front.
         elements: Vec<PoolElement>,

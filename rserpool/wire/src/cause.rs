@@ -7,8 +7,8 @@ use std::fmt;
 use crate::error::DecodeError;
 use crate::numbers::param;
 
-/// Why an operation failed. Below 0x100 the codes of RFC 5354 and two of RSPLIB, from 0x1000 on further ones of
-/// RSPLIB; any other value is carried through.
+/// Why an operation failed. Below 0x100 the codes of RFC 5354 and two of RSPLIB, from 0x1000 on further ones
+/// of RSPLIB; any other value is carried through.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CauseCode(pub u16);
 
@@ -104,8 +104,8 @@ pub struct Cause {
     pub info: Bytes,
 }
 
-/// Operation error parameter: a list of causes, usually exactly one. Layout of a cause: code u16, length u16 (with these
-/// four bytes), data, padding.
+/// Operation error parameter: a list of causes, usually exactly one. Layout of a cause: code u16, length u16
+/// (with these four bytes), data, padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationError {
     /// The causes in wire order.

@@ -65,7 +65,8 @@ impl EnrpMessage {
     /// Decodes one SCTP user message or UDP datagram.
     ///
     /// # Errors
-    /// When it is not a valid ENRP message; the error says what to tell the sender, [`EnrpMessage::ids`] who that is.
+    /// When it is not a valid ENRP message; the error says what to tell the sender, [`EnrpMessage::ids`] who
+    /// that is.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         Self::decode_inner(bytes).map_err(|e| message::never_answer_errors(e, bytes, enrp_type::ERROR))
     }
@@ -81,8 +82,8 @@ impl EnrpMessage {
         Ok(EnrpMessage { sender, receiver, body })
     }
 
-    /// Sender and receiver of a message, also of one that does not decode. An answer to a faulty message carries them as they
-    /// are, not swapped, as RSPLIB does.
+    /// Sender and receiver of a message, also of one that does not decode. An answer to a faulty message
+    /// carries them as they are, not swapped, as RSPLIB does.
     pub fn ids(bytes: &[u8]) -> Option<(ServerId, ServerId)> {
         let (_, rest) = bytes.split_first_chunk::<4>()?;
         let (sender, rest) = rest.split_first_chunk()?;

@@ -4,7 +4,8 @@
 //! type u8 | flags u8 | length u16, header included | body
 //! ```
 //!
-//! RFC 5354 sec 2 leaves the final padding out of the length field, RSPLIB counts it. We count it and accept both.
+//! RFC 5354 sec 2 leaves the final padding out of the length field, RSPLIB counts it. We count it and accept
+//! both.
 
 use bytes::Bytes;
 use sctp_user_core::tlv::{Reader, UnknownAction, Writer};

@@ -1,9 +1,10 @@
 //! Reading a sequence of parameters with the rules for unknown and misplaced ones, and the small parameters.
 //!
-//! RFC 5354 sec 3: the two high bits of an *unknown* type say what to do: `00` drop the message silently, `01`
-//! drop it and report, `10` skip, `11` skip and report. RSPLIB never reports skipped parameters, and neither do we:
-//! its clients end their registrar association on an ERROR. All standard types have the bits `00`, and a known parameter in
-//! the wrong place is treated as an unknown one; it thus drops the message silently.
+//! RFC 5354 sec 3: the two high bits of an *unknown* type say what to do: `00` drop the message silently,
+//! `01` drop it and report, `10` skip, `11` skip and report. RSPLIB never reports skipped parameters, and
+//! neither do we: its clients end their registrar association on an ERROR. All standard types have the bits
+//! `00`, and a known parameter in the wrong place is treated as an unknown one; it thus drops the message
+//! silently.
 
 use sctp_user_core::tlv::{Reader, Tlv, UnknownAction, Writer};
 
@@ -182,7 +183,8 @@ pub(crate) fn put_udp_port(w: &mut Writer<'_>, port: Option<u16>) {
     }
 }
 
-/// The UDP encapsulation port, where it may stand: last in a pool element, in server information, in an announce.
+/// The UDP encapsulation port, where it may stand: last in a pool element, in server information, in an
+/// announce.
 pub(crate) fn udp_port(p: &mut Params<'_>) -> Result<Option<u16>, DecodeError> {
     match p.take(param::UDP_PORT)? {
         None => Ok(None),

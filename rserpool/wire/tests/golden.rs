@@ -1,4 +1,5 @@
-//! Messages that RSPLIB 3.5.10 produced or accepted, byte for byte, in both directions; and how broken ones are answered.
+//! Messages that RSPLIB 3.5.10 produced or accepted, byte for byte, in both directions; and how broken ones
+//! are answered.
 
 use std::net::IpAddr;
 
@@ -287,7 +288,8 @@ fn takeover() {
     );
 }
 
-/// The UDP port parameter: last in a pool element, in server information and in an announce, and nowhere else.
+/// The UDP port parameter: last in a pool element, in server information and in an announce, and nowhere
+/// else.
 #[test]
 fn udp_port_parameter() {
     let with_port = PoolElement { udp_port: Some(5000), ..element() };
