@@ -1,0 +1,43 @@
+//! Settings of single paths (RFC 6458 sec 8.1.12).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{Association, Cx};
+use crate::config::{AssocConfig, PathParams};
+
+impl Association {
+    /// The settings of the path to `addr`.
+    pub(crate) fn path_params(&self, addr: IpAddr) -> Option<PathParams> {
+        Some(self.paths.get(self.paths.find(addr)?).params)
+    }
+
+    /// Changes the settings of the path to `addr`; false when there is none. A changed heartbeat starts counting now.
+    pub(crate) fn set_path_params(&mut self, cx: &mut Cx<'_>, addr: IpAddr, params: PathParams) -> bool {
+        let Some(id) = self.paths.find(addr) else { return false };
+        let config = Arc::clone(&self.config);
+        let path = self.paths.get_mut(id);
+        let heartbeat = |p: &PathParams| (p.hb_enabled, p.hb_interval);
+        let changed = heartbeat(&path.params) != heartbeat(&params);
+        path.set_params(params, &config);
+        if changed {
+            self.reschedule_heartbeat(cx, id);
+        }
+        true
+    }
+
+    /// The configuration of the association has changed: what is new there applies to every path.
+    pub(super) fn inherit_path_params(&mut self, old: &AssocConfig) {
+        let config = Arc::clone(&self.config);
+        let (old, new) = (PathParams::of(old), PathParams::of(&config));
+        for path in self.paths.iter_mut() {
+            let had = path.params;
+            path.params = PathParams {
+                hb_enabled: if old.hb_enabled == new.hb_enabled { had.hb_enabled } else { new.hb_enabled },
+                hb_interval: if old.hb_interval == new.hb_interval { had.hb_interval } else { new.hb_interval },
+                max_retrans: if old.max_retrans == new.max_retrans { had.max_retrans } else { new.max_retrans },
+                ip_mtu: had.ip_mtu,
+            };
+        }
+    }
+}
