@@ -16,15 +16,13 @@
 //!
 //! Learning the UDP port of a peer, answering an INIT from an unexpected port and the 8 bytes that UDP takes from the path
 //! MTU are matters of the core; this crate moves datagrams. Of ICMP it delivers what the system tells: on Linux
-//! every error together with the head of the packet that caused it, so that the core can believe or discard it.
-#![deny(unsafe_code)]
+//! every error together with the head of the packet that caused it, so that the core can believe or discard it. What it shares with the
+//! raw link is `sctp_user::link::sockets`; here are the configuration and the binding of UDP ports.
+#![forbid(unsafe_code)]
 
 mod bind;
 mod config;
-mod fragment;
-mod icmp;
 mod link;
-mod socket;
 
 pub use bind::UdpBindError;
 pub use config::{Port, UdpEncapConfig, WELL_KNOWN_PORT};

@@ -1,30 +1,23 @@
-//! The link: several sockets as one.
+//! The link.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::task::{Context, Poll, ready};
+use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use sctp_user::link::{IcmpError, Link, RecvBatch};
-use sctp_user_core::{Encap, PathAddr, Transmit, Unreachable};
+use sctp_user::link::sockets::{Carrier, SocketLink};
+use sctp_user::link::{Link, RecvBatch};
+use sctp_user_core::{Encap, Transmit};
 
 use crate::bind::{self, UdpBindError};
 use crate::config::UdpEncapConfig;
-use crate::icmp::PendingErrors;
-use crate::socket::{EncapSocket, Outgoing, SCRATCH_SIZE, SendFailure, is_unreachable, to_codepoint};
 
 /// SCTP over UDP on one port (RFC 6951).
 ///
 /// Wildcard sockets learn the destination address of what they receive and send from the address that a
 /// path asks for, so that peers see answers come from where they sent to.
 pub struct UdpEncapLink {
-    sockets: Vec<EncapSocket>,
+    inner: SocketLink,
     port: u16,
-    ipv6_scope_id: u32,
-    scratch: Vec<u8>,
-    /// The socket to be read first next time, for fairness.
-    next: usize,
-    pending: PendingErrors,
 }
 
 impl UdpEncapLink {
@@ -37,202 +30,44 @@ impl UdpEncapLink {
             return Err(UdpBindError::NoRuntime);
         }
         let (opened, port) = bind::open(config)?;
-        let sockets = opened
-            .into_iter()
-            .map(|(addr, socket)| {
-                EncapSocket::new(addr, socket)
-                    .map_err(|source| UdpBindError::Socket { addr: SocketAddr::new(addr, port), source })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let inner = SocketLink::new(Carrier::Udp, opened, port, config.ipv6_scope_id)
+            .map_err(|(addr, source)| UdpBindError::Socket { addr: SocketAddr::new(addr, port), source })?;
         tracing::debug!(port, addrs = ?config.addrs, "udp encapsulation ready");
-        Ok(UdpEncapLink {
-            sockets,
-            port,
-            ipv6_scope_id: config.ipv6_scope_id,
-            scratch: vec![0; SCRATCH_SIZE],
-            next: 0,
-            pending: PendingErrors::default(),
-        })
+        Ok(UdpEncapLink { inner, port })
     }
 
     /// The UDP port of this link, the same for all of its addresses.
     pub fn port(&self) -> u16 {
         self.port
     }
-
-    /// The socket for a path: the one bound to the wanted source, else the wildcard one, else (when the
-    /// source is up to us) one that can reach the destination.
-    fn choose(&self, path: &PathAddr) -> Option<usize> {
-        let usable = |socket: &EncapSocket| socket.addr().is_ipv4() == path.remote.is_ipv4();
-        let find = |wanted: &dyn Fn(IpAddr) -> bool| {
-            self.sockets.iter().position(|socket| usable(socket) && wanted(socket.addr()))
-        };
-        let wildcard = || find(&|addr| addr.is_unspecified());
-        match path.local.filter(|local| !local.is_unspecified()) {
-            Some(local) => find(&|addr| addr == local).or_else(wildcard),
-            None => wildcard()
-                .or_else(|| find(&|addr| addr.is_loopback() == path.remote.is_loopback()))
-                .or_else(|| find(&|_| true)),
-        }
-    }
-
-    fn outgoing(
-        &self,
-        transmit: &Transmit,
-        bytes: &[u8],
-        socket_addr: IpAddr,
-    ) -> Result<Outgoing, &'static str> {
-        let Encap::Udp { remote_port } = transmit.path.encap else {
-            return Err("only udp-encapsulated paths go over this link");
-        };
-        if remote_port == 0 {
-            return Err("the path has no udp port yet");
-        }
-        if bytes.is_empty() || bytes.len() != transmit.len || transmit.segment_size == Some(0) {
-            return Err("the lengths of a transmit and its bytes differ");
-        }
-        let destination = match transmit.path.remote {
-            IpAddr::V6(v6) if v6.is_unicast_link_local() => {
-                SocketAddr::V6(SocketAddrV6::new(v6, remote_port, 0, self.ipv6_scope_id))
-            }
-            remote => SocketAddr::new(remote, remote_port),
-        };
-        Ok(Outgoing {
-            destination,
-            // A socket bound to one address sends from there anyhow.
-            source: transmit
-                .path
-                .local
-                .filter(|local| socket_addr.is_unspecified() && !local.is_unspecified()),
-            ecn: transmit.ecn.map(to_codepoint),
-            len: transmit.len,
-            segment_size: transmit.segment_size,
-            may_fragment: transmit.may_fragment,
-        })
-    }
-
-    /// Turns a failure that tells something about the path into what an ICMP message would have said; false for others.
-    fn report(&mut self, transmit: &Transmit, bytes: &[u8], failure: &SendFailure) -> bool {
-        let kind = match &failure.error {
-            error if is_unreachable(error) => Unreachable::Destination,
-            error if quinn_udp::is_msg_size_err(error) => {
-                let packet = transmit.segment_size.unwrap_or(transmit.len).min(transmit.len);
-                Unreachable::PacketTooBig {
-                    ip_mtu: failure.local_mtu.unwrap_or_else(|| plateau_below(&transmit.path, packet)),
-                }
-            }
-            _ => return false,
-        };
-        let quoted = Bytes::copy_from_slice(bytes.get(..QUOTE).unwrap_or(bytes));
-        self.pending.push(IcmpError { to: transmit.path, kind, quoted });
-        true
-    }
 }
 
 impl Link for UdpEncapLink {
     fn handles(&self, encap: Encap) -> bool {
-        matches!(encap, Encap::Udp { .. })
+        self.inner.handles(encap)
     }
 
     fn max_segments(&self) -> usize {
-        let segments = self.sockets.iter().map(EncapSocket::max_segments).min().unwrap_or(1);
-        segments.clamp(1, MAX_SEGMENTS)
+        self.inner.max_segments()
     }
 
     fn ip_mtu(&self) -> usize {
-        MAX_IP_PACKET
+        self.inner.ip_mtu()
     }
 
     fn local_udp_port(&self) -> Option<u16> {
-        Some(self.port)
+        self.inner.local_udp_port()
     }
 
     fn local_addrs(&self) -> Vec<IpAddr> {
-        self.sockets.iter().map(EncapSocket::addr).collect()
+        self.inner.local_addrs()
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {
-        let held = (batch.datagrams.len(), batch.errors.len());
-        self.pending.take(&mut batch.errors, cx.waker());
-        let first = self.next.min(self.sockets.len());
-        let (before, from) = self.sockets.split_at_mut(first);
-        self.next = if from.len() > 1 { self.next + 1 } else { 0 };
-        for socket in from.iter_mut().chain(before) {
-            if let Poll::Ready(result) = socket.poll_recv(cx, &mut self.scratch, batch) {
-                result?;
-            }
-        }
-        if (batch.datagrams.len(), batch.errors.len()) == held { Poll::Pending } else { Poll::Ready(Ok(())) }
+        self.inner.poll_recv(cx, batch)
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
-        let Some(index) = self.choose(&transmit.path) else {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::AddrNotAvailable,
-                format!(
-                    "no socket of this link reaches {} from {:?}",
-                    transmit.path.remote, transmit.path.local
-                ),
-            )));
-        };
-        let Some(socket_addr) = self.sockets.get(index).map(EncapSocket::addr) else {
-            return Poll::Ready(Ok(()));
-        };
-        let out = match self.outgoing(transmit, bytes, socket_addr) {
-            Ok(out) => out,
-            Err(reason) if matches!(transmit.path.encap, Encap::Native) => {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, reason)));
-            }
-            Err(reason) => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, reason))),
-        };
-        let Some(socket) = self.sockets.get_mut(index) else { return Poll::Ready(Ok(())) };
-        match ready!(socket.poll_send(cx, &out, bytes, &mut self.pending)) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(failure) => {
-                tracing::debug!(error = %failure.error, path = ?transmit.path, "packets not sent");
-                if self.report(transmit, bytes, &failure) {
-                    Poll::Ready(Ok(()))
-                } else {
-                    Poll::Ready(Err(failure.error))
-                }
-            }
-        }
-    }
-}
-
-/// The next common MTU below a packet that did not fit (RFC 1191 sec 7), where the system does not name one.
-fn plateau_below(path: &PathAddr, sctp_packet: usize) -> u16 {
-    let headers = if path.remote.is_ipv4() { 20 + 8 } else { 40 + 8 };
-    let floor = if path.remote.is_ipv4() { 576 } else { 1280 };
-    let packet = sctp_packet + headers;
-    let fits = PLATEAUS.iter().find(|&&mtu| usize::from(mtu) < packet);
-    fits.copied().unwrap_or(floor).max(floor)
-}
-
-const PLATEAUS: [u16; 8] = [32000, 17914, 9000, 4352, 2002, 1500, 1492, 1280];
-/// UDP's length field allows no larger payload, so neither can the path.
-const MAX_IP_PACKET: usize = 65535;
-/// With packets for an MTU of 1500 bytes, as many as one send call can hold.
-const MAX_SEGMENTS: usize = 44;
-/// As much of a packet as is worth quoting.
-const QUOTE: usize = 64;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plateaus() {
-        let v4 = PathAddr {
-            local: None,
-            remote: "127.0.0.1".parse().unwrap(),
-            encap: Encap::Udp { remote_port: 1 },
-        };
-        let v6 = PathAddr { remote: "::1".parse().unwrap(), ..v4 };
-        assert_eq!(plateau_below(&v4, 60000), 32000);
-        assert_eq!(plateau_below(&v4, 1473), 1500);
-        assert_eq!(plateau_below(&v4, 1472), 1492);
-        assert_eq!(plateau_below(&v4, 600), 576);
-        assert_eq!(plateau_below(&v6, 600), 1280);
+        self.inner.poll_send(cx, transmit, bytes)
     }
 }

@@ -154,7 +154,9 @@ impl Driver {
         state.driver.parked = next == Next::Park && !blocked;
         let deadline = state.sockets.poll_timeout();
         state.driver.deadline = deadline;
+        let stale = shared.stale_claims(&state);
         drop(state);
+        drop(stale);
         if waker.is_some() {
             self.arm(deadline, now);
         }

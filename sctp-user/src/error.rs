@@ -24,6 +24,9 @@ pub enum Error {
     /// The handle has no such association (any more).
     #[error("there is no such association (any more)")]
     NoAssociation,
+    /// Another stack on this host, which gets the same packets from its raw link, has bound the SCTP port.
+    #[error("SCTP port {0} is in use by another process, or by another stack of this one")]
+    PortInUse(u16),
     /// The SCTP port could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),

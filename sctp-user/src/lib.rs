@@ -54,9 +54,11 @@
 #![forbid(unsafe_code)]
 
 mod association;
+mod claim;
 mod driver;
 mod endpoint;
 mod error;
+mod interfaces;
 pub mod link;
 mod one_to_many;
 mod options;
@@ -66,6 +68,7 @@ mod stack;
 pub use association::Association;
 pub use endpoint::Endpoint;
 pub use error::Error;
+pub use interfaces::local_addresses;
 pub use one_to_many::OneToMany;
 pub use options::BindOptions;
 pub use sctp_user_core::socket::{
@@ -73,7 +76,7 @@ pub use sctp_user_core::socket::{
 };
 pub use sctp_user_core::{
     AssocConfig, AssocId, AssocState, AssocStats, AssocStatus, BindError, ConfigError, ConnectError, Ecn,
-    Encap, LossReason, Message, PathAddr, PathState, PathStatus, Peer, PeerAddrState, Received, SendError,
+    Encap, LossReason, Message, PathAddr, PathState, PathStatus, Peer, PeerAddrState, Received, Scope, SendError,
     SendOptions, StackConfig, StackStats, Transmit, Unreachable,
 };
 pub use stack::{Stack, StackBuilder};

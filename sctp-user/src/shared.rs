@@ -14,11 +14,14 @@ use sctp_user_core::socket::{SocketId, Sockets};
 use tokio::task::coop::cooperative;
 use tokio::time::Instant;
 
+use crate::claim::{Claim, Claims};
 use crate::error::Error;
 
 /// Sockets, waiters and the state of the driver.
 pub(crate) struct Shared {
     state: Mutex<State>,
+    /// For stacks with a link that others on the host share.
+    claims: Option<Claims>,
     start: Instant,
 }
 
@@ -114,7 +117,8 @@ impl WaitList {
 }
 
 impl Shared {
-    pub(crate) fn new(sockets: Sockets) -> Self {
+    /// `claims` for stacks that have to claim SCTP ports among the processes of the host.
+    pub(crate) fn new(sockets: Sockets, claims: Option<Claims>) -> Self {
         let state = State {
             sockets,
             phase: Phase::Running,
@@ -123,7 +127,7 @@ impl Shared {
             stop_waiters: WaitList::default(),
             latest: Time::ZERO,
         };
-        Shared { state: Mutex::new(state), start: Instant::now() }
+        Shared { state: Mutex::new(state), claims, start: Instant::now() }
     }
 
     /// The time as the core counts it.
@@ -150,6 +154,21 @@ impl Shared {
         f(&self.lock())
     }
 
+    /// Claims a port that was bound, where that is necessary.
+    pub(crate) fn claim(&self, port: u16) -> Result<(), Error> {
+        self.claims.as_ref().map_or(Ok(()), |claims| claims.claim(port))
+    }
+
+    /// Takes the claims on ports that are free again; they are to be dropped without the lock.
+    pub(crate) fn stale_claims(&self, state: &State) -> Vec<Claim> {
+        let stack = state.sockets.stack();
+        match &self.claims {
+            Some(claims) if state.phase == Phase::Stopped => claims.take(|_| true),
+            Some(claims) if claims.count() > stack.ports_in_use() => claims.take(|port| !stack.is_in_use(port)),
+            _ => Vec::new(),
+        }
+    }
+
     /// Does something for the user, then wakes whom it concerns, and the driver if it sleeps.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State, Time) -> R) -> R {
         self.with_if(|state, now| (f(state, now), true))
@@ -164,7 +183,9 @@ impl Shared {
         let (result, changed) = f(&mut state, now);
         state.collect_ready(&mut wakers);
         let driver = if changed && state.driver_has_work() { state.driver_if_parked() } else { None };
+        let stale = self.stale_claims(&state);
         drop(state);
+        drop(stale);
         wakers.into_iter().chain(driver).for_each(Waker::wake);
         result
     }
@@ -195,7 +216,9 @@ impl Shared {
         state.collect_ready(&mut wakers);
         state.driver.parked = false;
         wakers.extend(state.driver.waker.clone());
+        let stale = self.stale_claims(&state);
         drop(state);
+        drop(stale);
         wakers.into_iter().for_each(Waker::wake);
     }
 

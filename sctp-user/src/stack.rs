@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sctp_user_core::socket::{SocketId, SocketOptions, Sockets, Style};
-use sctp_user_core::{AssocConfig, Encap, Peer, StackConfig, StackStats};
+use sctp_user_core::{AssocConfig, BindError, Encap, Peer, Scope, StackConfig, StackStats};
 
 use crate::association::Association;
+use crate::claim::Claims;
 use crate::driver::Driver;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
+use crate::interfaces::local_addresses;
 use crate::link::Link;
 use crate::one_to_many::OneToMany;
 use crate::options::BindOptions;
@@ -23,6 +25,7 @@ pub struct StackBuilder {
     config: StackConfig,
     assoc_config: AssocConfig,
     seed: Option<[u8; 32]>,
+    announce: Option<Scope>,
 }
 
 impl StackBuilder {
@@ -42,6 +45,15 @@ impl StackBuilder {
     #[must_use]
     pub fn config(mut self, config: StackConfig) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Has every wildcard-bound port announce the addresses that the host has when the stack is built, without those narrower
+    /// than `narrowest` ([`local_addresses`]), in place of [`StackConfig::local_addresses`]. Default: none is
+    /// announced, which is the only right choice behind NAT.
+    #[must_use]
+    pub fn announce_local_addresses(mut self, narrowest: Scope) -> Self {
+        self.announce = Some(narrowest);
         self
     }
 
@@ -72,8 +84,13 @@ impl StackBuilder {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
             Error::Invalid("a stack must be built inside a tokio runtime, which runs its task")
         })?;
-        let sockets = Sockets::new(self.config, self.seed.unwrap_or_else(rand::random));
-        let shared = Arc::new(Shared::new(sockets));
+        let mut config = self.config;
+        if let Some(narrowest) = self.announce {
+            config.local_addresses = local_addresses(narrowest);
+        }
+        let sockets = Sockets::new(config, self.seed.unwrap_or_else(rand::random));
+        let claims = self.links.iter().any(|link| link.shares_host()).then(Claims::default);
+        let shared = Arc::new(Shared::new(sockets, claims));
         let mtu = |encap| self.links.iter().find(|l| l.handles(encap)).map(|l| l.ip_mtu());
         let mtus = Mtus { native: mtu(Encap::Native), udp: mtu(Encap::Udp { remote_port: 1 }) };
         let handle = Handle {
@@ -89,11 +106,12 @@ impl StackBuilder {
 
 impl fmt::Debug for StackBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let StackBuilder { links, config, assoc_config, seed: _ } = self;
+        let StackBuilder { links, config, assoc_config, seed: _, announce } = self;
         f.debug_struct("StackBuilder")
             .field("links", &links.len())
             .field("config", config)
             .field("assoc_config", assoc_config)
+            .field("announce", announce)
             .finish_non_exhaustive()
     }
 }
@@ -144,7 +162,8 @@ impl Stack {
     /// Binds an SCTP port: `stack.bind(7)`, or with more said in [`BindOptions`].
     ///
     /// # Errors
-    /// When the port is taken, an address cannot be bound or the configuration is not valid.
+    /// When the port is taken, by this stack ([`Error::Bind`]) or with a raw link by another one of the host
+    /// ([`Error::PortInUse`]), an address cannot be bound or the configuration is not valid.
     pub fn bind(&self, options: impl Into<BindOptions>) -> Result<Endpoint, Error> {
         let (socket, port) = self.bind_socket(Style::OneToOne, options.into())?;
         Ok(Endpoint::new(Arc::clone(&self.handle), socket, port))
@@ -224,17 +243,25 @@ impl Stack {
         let BindOptions { port, addrs, config, subscriptions } = options;
         let config = config.map_or_else(|| self.assoc_config(), |config| self.handle.limit(config));
         let options = SocketOptions { subscriptions, config, ..SocketOptions::default() };
-        self.handle.shared.with(|state, now| {
-            state.check_running()?;
-            let socket = state.sockets.open(style, options);
-            match state.sockets.bind(socket, port, &addrs) {
-                Ok(port) => Ok((socket, port)),
-                Err(why) => {
-                    let _ = state.sockets.close(now, socket);
-                    Err(why.into())
+        for _ in 0..CLAIM_TRIES {
+            let (socket, bound) = self.handle.shared.with(|state, now| {
+                state.check_running()?;
+                let socket = state.sockets.open(style, options.clone());
+                match state.sockets.bind(socket, port, &addrs) {
+                    Ok(port) => Ok((socket, port)),
+                    Err(why) => {
+                        let _ = state.sockets.close(now, socket);
+                        Err(Error::from(why))
+                    }
                 }
+            })?;
+            let Err(why) = self.handle.shared.claim(bound) else { return Ok((socket, bound)) };
+            self.handle.shared.with(|state, now| drop(state.sockets.close(now, socket)));
+            if port != 0 {
+                return Err(why);
             }
-        })
+        }
+        Err(BindError::NoPort.into())
     }
 }
 
@@ -243,3 +270,6 @@ impl fmt::Debug for Stack {
         f.debug_struct("Stack").field("local_udp_port", &self.local_udp_port()).finish_non_exhaustive()
     }
 }
+
+/// Free ports tried that turn out to belong to others on this host.
+const CLAIM_TRIES: usize = 64;

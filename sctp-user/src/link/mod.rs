@@ -4,8 +4,10 @@
 //! packets and nothing else: it neither checks the CRC32c (the driver does that) nor looks behind
 //! the SCTP common header.
 
+pub mod raw;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod sockets;
 
 use std::io;
 use std::net::IpAddr;
@@ -34,6 +36,12 @@ pub trait Link: Send {
 
     /// The own UDP port of a link that encapsulates in UDP; `None` for other links.
     fn local_udp_port(&self) -> Option<u16>;
+
+    /// Whether every stack of the host gets the packets of this link, so that SCTP ports must be claimed among processes. `false`
+    /// unless said otherwise.
+    fn shares_host(&self) -> bool {
+        false
+    }
 
     /// The addresses this link sends from and receives on. Unspecified ones (`0.0.0.0`, `::`) stand for "every
     /// address of this family that the host has".

@@ -377,6 +377,16 @@ impl Stack {
         self.table.get(id).map(|e| e.assoc.local_addrs().to_vec()).unwrap_or_default()
     }
 
+    /// How many SCTP ports are in use: bound, or given up with associations that live on.
+    pub fn ports_in_use(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// Whether the SCTP port is in use: bound, or given up with associations that live on.
+    pub fn is_in_use(&self, port: u16) -> bool {
+        self.ports.contains_key(&port)
+    }
+
     /// Counters of the stack.
     pub fn stats(&self) -> StackStats {
         self.stats

@@ -1,4 +1,4 @@
-//! One UDP socket: receiving and sending batches, and what to do when a call fails.
+//! One socket of a link: receiving and sending batches, and what to do when a call fails.
 
 use std::future::Future;
 use std::io::{self, IoSliceMut};
@@ -10,18 +10,21 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
-use sctp_user::link::{IcmpError, RecvBatch, RecvDatagram};
 use sctp_user_core::{Ecn, Encap, PathAddr};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::Sleep;
 
-use crate::icmp::{self, ErrorReady, PendingErrors};
+use super::errors::{ErrorReady, PendingErrors};
+use super::{Carrier, ipv4, os};
+use crate::link::{IcmpError, RecvBatch, RecvDatagram};
 
 /// A bound socket of a link.
-pub(crate) struct EncapSocket {
+pub(super) struct LinkSocket {
+    carrier: Carrier,
     /// The address it is bound to, perhaps the unspecified one.
     addr: IpAddr,
+    /// Tokio's UDP socket serves raw sockets as well: it is readiness and system calls that know no protocol.
     io: Arc<UdpSocket>,
     state: UdpSocketState,
     error_ready: ErrorReady,
@@ -31,26 +34,26 @@ pub(crate) struct EncapSocket {
     progress: Option<(Outgoing, usize)>,
 }
 
-/// Packets for one destination, as [`EncapSocket::poll_send`] takes them.
+/// Packets for one destination, as [`LinkSocket::poll_send`] takes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Outgoing {
-    pub(crate) destination: SocketAddr,
+pub(super) struct Outgoing {
+    pub(super) destination: SocketAddr,
     /// Source address, if it is not up to the system.
-    pub(crate) source: Option<IpAddr>,
-    pub(crate) ecn: Option<EcnCodepoint>,
+    pub(super) source: Option<IpAddr>,
+    pub(super) ecn: Option<EcnCodepoint>,
     /// Length of all packets together.
-    pub(crate) len: usize,
+    pub(super) len: usize,
     /// Size of all packets but the last, for several packets.
-    pub(crate) segment_size: Option<usize>,
-    pub(crate) may_fragment: bool,
+    pub(super) segment_size: Option<usize>,
+    pub(super) may_fragment: bool,
 }
 
 /// A send that failed for good.
 #[derive(Debug)]
-pub(crate) struct SendFailure {
-    pub(crate) error: io::Error,
+pub(super) struct SendFailure {
+    pub(super) error: io::Error,
     /// MTU of the interface, when the system says that a packet exceeds it.
-    pub(crate) local_mtu: Option<u16>,
+    pub(super) local_mtu: Option<u16>,
 }
 
 impl From<io::Error> for SendFailure {
@@ -59,25 +62,31 @@ impl From<io::Error> for SendFailure {
     }
 }
 
-impl EncapSocket {
+impl LinkSocket {
     /// Takes over a bound socket. Must be called inside a tokio runtime.
-    pub(crate) fn new(addr: IpAddr, socket: socket2::Socket) -> io::Result<Self> {
+    pub(super) fn new(carrier: Carrier, addr: IpAddr, socket: socket2::Socket) -> io::Result<Self> {
         let io = Arc::new(UdpSocket::from_std(socket.into())?);
-        let state = new_state(&io)?;
-        Ok(EncapSocket { addr, state, error_ready: icmp::wait(&io), io, backoff: None, progress: None })
+        let state = UdpSocketState::new((&*io).into())?;
+        os::enable_errors(&io, addr.is_ipv6())?;
+        let error_ready = os::wait(&io);
+        Ok(LinkSocket { carrier, addr, state, error_ready, io, backoff: None, progress: None })
     }
 
-    pub(crate) fn addr(&self) -> IpAddr {
+    pub(super) fn addr(&self) -> IpAddr {
         self.addr
     }
 
     /// How many packets one send call can hold.
-    pub(crate) fn max_segments(&self) -> usize {
-        self.state.max_gso_segments()
+    pub(super) fn max_segments(&self) -> usize {
+        match self.carrier {
+            Carrier::Udp => os::max_segments(&self.state),
+            // What the kernel does with a segment size there is to send one packet that is far too large.
+            Carrier::Ip => 1,
+        }
     }
 
     /// Receives what one system call gives and appends it to `batch`; `Pending` when there is nothing.
-    pub(crate) fn poll_recv(
+    pub(super) fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut [u8],
@@ -86,24 +95,26 @@ impl EncapSocket {
         self.poll_errors(cx, &mut batch.errors);
         for _ in 0..MAX_CONSECUTIVE_FAILURES {
             ready!(self.io.poll_recv_ready(cx))?;
-            let mut metas = [RecvMeta::default(); RECV_BUFFERS];
+            let mut metas = [RecvMeta::default(); MAX_RECV_BUFFERS];
             let mut parts = scratch.chunks_mut(RECV_BUFFER_SIZE);
-            let mut buffers: [IoSliceMut<'_>; RECV_BUFFERS] =
+            let mut buffers: [IoSliceMut<'_>; MAX_RECV_BUFFERS] =
                 std::array::from_fn(|_| IoSliceMut::new(parts.next().unwrap_or_default()));
-            let received = self
-                .io
-                .try_io(Interest::READABLE, || self.state.recv((&*self.io).into(), &mut buffers, &mut metas));
+            let count = recv_buffers(self.carrier);
+            let received = self.io.try_io(Interest::READABLE, || {
+                let buffers = buffers.get_mut(..count).unwrap_or_default();
+                self.state.recv((&*self.io).into(), buffers, &mut metas)
+            });
             match received {
                 Ok(count) => {
                     let filled = buffers.iter().zip(&metas).take(count);
-                    append(self.addr, filled.map(|(buffer, meta)| (&**buffer, meta)), &mut batch.datagrams);
+                    append(self.carrier, self.addr, filled.map(|(buffer, meta)| (&**buffer, meta)), &mut batch.datagrams);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // An ICMP error makes one receive call fail; what arrived is still there.
                 Err(error) => {
                     tracing::trace!(%error, "receive call failed");
-                    icmp::drain(&self.io, |error| batch.errors.push(error));
+                    os::drain(&self.io, self.carrier, |error| batch.errors.push(error));
                 }
             }
         }
@@ -115,8 +126,8 @@ impl EncapSocket {
     /// Reads the error queue if the system says that there is something in it.
     fn poll_errors(&mut self, cx: &mut Context<'_>, errors: &mut Vec<IcmpError>) {
         while self.error_ready.as_mut().poll(cx).is_ready() {
-            icmp::on_ready(&self.io, |error| errors.push(error));
-            self.error_ready = icmp::wait(&self.io);
+            os::on_ready(&self.io, self.carrier, |error| errors.push(error));
+            self.error_ready = os::wait(&self.io);
             if errors.len() >= MAX_ERRORS_PER_POLL {
                 cx.waker().wake_by_ref();
                 break;
@@ -126,7 +137,7 @@ impl EncapSocket {
 
     /// Sends `bytes` as `out` describes them. After `Pending` it goes on where it stopped, provided that the next call
     /// is for the same packets.
-    pub(crate) fn poll_send(
+    pub(super) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
         out: &Outgoing,
@@ -193,8 +204,8 @@ impl EncapSocket {
             }
             let send = || {
                 let send = || self.state.try_send((&*self.io).into(), transmit);
-                if may_fragment && !self.state.may_fragment() {
-                    crate::fragment::allowed(&self.io, transmit.destination.is_ipv6(), send)
+                if may_fragment {
+                    os::fragmenting(&self.io, transmit.destination.is_ipv6(), send)
                 } else {
                     send()
                 }
@@ -220,7 +231,7 @@ impl EncapSocket {
                 }
                 Err(error) => error,
             };
-            let drained = icmp::drain(&self.io, |error| errors.push(error));
+            let drained = os::drain(&self.io, self.carrier, |error| errors.push(error));
             if drained.local_mtu.is_some() {
                 return Poll::Ready(Err(SendFailure { error, local_mtu: drained.local_mtu }));
             }
@@ -247,34 +258,34 @@ impl EncapSocket {
     /// The send code takes "invalid argument" for a kernel that lacks segmentation and ECN and stops using them.
     /// Where the argument was at fault, start afresh.
     fn forget_failures(&mut self) {
-        if let Ok(state) = new_state(&self.io) {
+        if let Ok(state) = UdpSocketState::new((&*self.io).into()) {
             self.state = state;
         }
     }
 }
 
-fn new_state(io: &Arc<UdpSocket>) -> io::Result<UdpSocketState> {
-    let state = UdpSocketState::new((&**io).into())?;
-    state.enable_transport_errors((&**io).into())?;
-    Ok(state)
-}
-
 /// Copies received buffers into one allocation and cuts it into datagrams.
 fn append<'a>(
+    carrier: Carrier,
     bound: IpAddr,
     received: impl Iterator<Item = (&'a [u8], &'a RecvMeta)> + Clone,
     datagrams: &mut Vec<RecvDatagram>,
 ) {
-    let bytes_of = |(buffer, meta): (&'a [u8], &'a RecvMeta)| buffer.get(..meta.len).unwrap_or(buffer);
-    let mut all = BytesMut::with_capacity(received.clone().map(|part| bytes_of(part).len()).sum());
-    for part in received.clone() {
-        all.extend_from_slice(bytes_of(part));
+    let useful = received.filter_map(|(buffer, meta)| {
+        let bytes = buffer.get(..meta.len).unwrap_or(buffer);
+        let bytes = match carrier {
+            Carrier::Ip if meta.addr.is_ipv4() => ipv4::payload(bytes, os::IPV4_LENGTHS)?,
+            _ => bytes,
+        };
+        Some((bytes, path(carrier, bound, meta)?, meta))
+    });
+    let mut all = BytesMut::with_capacity(useful.clone().map(|(bytes, ..)| bytes.len()).sum());
+    for (bytes, ..) in useful.clone() {
+        all.extend_from_slice(bytes);
     }
     let mut all = all.freeze();
-    for part in received {
-        let mut buffer = all.split_to(bytes_of(part).len());
-        let meta = part.1;
-        let Some(from) = path(bound, meta) else { continue };
+    for (bytes, from, meta) in useful {
+        let mut buffer = all.split_to(bytes.len());
         let ecn = meta.ecn.map(from_codepoint);
         while !buffer.is_empty() {
             // A stride of 0 would mean an endless row of empty datagrams.
@@ -285,19 +296,34 @@ fn append<'a>(
 }
 
 /// The path of a received datagram; `None` for those that SCTP cannot answer.
-fn path(bound: IpAddr, meta: &RecvMeta) -> Option<PathAddr> {
+fn path(carrier: Carrier, bound: IpAddr, meta: &RecvMeta) -> Option<PathAddr> {
     let local = meta.dst_ip.or((!bound.is_unspecified()).then_some(bound));
     let group = match local {
         Some(IpAddr::V4(v4)) => v4.is_multicast() || v4.is_broadcast(),
         Some(IpAddr::V6(v6)) => v6.is_multicast(),
         None => false,
     };
-    let remote_port = meta.addr.port();
-    (remote_port != 0 && !group).then_some(PathAddr {
-        local,
-        remote: meta.addr.ip(),
-        encap: Encap::Udp { remote_port },
-    })
+    let encap = match (carrier, meta.addr.port()) {
+        (Carrier::Udp, 0) => return None,
+        (Carrier::Udp, remote_port) => Encap::Udp { remote_port },
+        (Carrier::Ip, _) => Encap::Native,
+    };
+    (!group).then_some(PathAddr { local, remote: meta.addr.ip(), encap })
+}
+
+/// How many buffers one receive call gets.
+fn recv_buffers(carrier: Carrier) -> usize {
+    let wanted = match carrier {
+        // With receive offload each takes up to 64 datagrams, so few are enough.
+        Carrier::Udp => 4,
+        Carrier::Ip => MAX_RECV_BUFFERS,
+    };
+    wanted.min(os::RECV_BATCH)
+}
+
+/// Size of the scratch memory that [`LinkSocket::poll_recv`] needs. What the network does not fill costs address space only.
+pub(super) fn scratch_size(carrier: Carrier) -> usize {
+    recv_buffers(carrier) * RECV_BUFFER_SIZE
 }
 
 /// How many packets of `size` bytes one call may send, at least 1: together they must fit one UDP datagram.
@@ -311,7 +337,7 @@ fn is_invalid_argument(error: &io::Error) -> bool {
 }
 
 /// True for the errors that say there is no way to the destination.
-pub(crate) fn is_unreachable(error: &io::Error) -> bool {
+pub(super) fn is_unreachable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)
 }
 
@@ -324,7 +350,7 @@ fn from_codepoint(codepoint: EcnCodepoint) -> Ecn {
 }
 
 /// The code point to send for `ecn`.
-pub(crate) fn to_codepoint(ecn: Ecn) -> EcnCodepoint {
+pub(super) fn to_codepoint(ecn: Ecn) -> EcnCodepoint {
     match ecn {
         Ecn::Ect0 => EcnCodepoint::Ect0,
         Ecn::Ect1 => EcnCodepoint::Ect1,
@@ -332,12 +358,10 @@ pub(crate) fn to_codepoint(ecn: Ecn) -> EcnCodepoint {
     }
 }
 
-/// Buffers of one receive call. With receive offload each takes up to 64 datagrams, so few are enough.
-const RECV_BUFFERS: usize = if quinn_udp::BATCH_SIZE < 4 { quinn_udp::BATCH_SIZE } else { 4 };
-/// The largest UDP datagram, and the largest row of them that receive offload makes.
+/// Buffers of one receive call at the most.
+const MAX_RECV_BUFFERS: usize = quinn_udp::BATCH_SIZE;
+/// The largest IP packet, also the largest row of UDP datagrams that receive offload makes.
 const RECV_BUFFER_SIZE: usize = 65535;
-/// Size of the scratch memory that [`EncapSocket::poll_recv`] needs.
-pub(crate) const SCRATCH_SIZE: usize = RECV_BUFFERS * RECV_BUFFER_SIZE;
 /// 65535 bytes less the IPv4 and UDP headers, which bounds a batch as well.
 const MAX_UDP_PAYLOAD: usize = 65507;
 /// Calls that may fail in a row because of errors that are pending on a socket.
@@ -362,6 +386,7 @@ mod tests {
     fn split(received: &[(&[u8], RecvMeta)]) -> Vec<RecvDatagram> {
         let mut datagrams = Vec::new();
         append(
+            Carrier::Udp,
             "0.0.0.0".parse().unwrap(),
             received.iter().map(|(bytes, meta)| (*bytes, meta)),
             &mut datagrams,
@@ -409,5 +434,24 @@ mod tests {
         assert_eq!(segments_per_call(60000, 64), 1);
         assert_eq!(segments_per_call(70000, 64), 1);
         assert_eq!(segments_per_call(100, 64), 64);
+    }
+
+    #[test]
+    fn raw_packets_lose_their_ipv4_header_and_nothing_else() {
+        let mut header = [0; 20];
+        header[0] = 0x45;
+        header[3] = 24;
+        header[9] = 132;
+        let good = [&header[..], b"sctp, and whatever was in the buffer"].concat();
+        let (v4, v6) = (meta("127.0.0.2:0", 24, 24), meta("[::1]:0", 4, 4));
+        let mut bad = good.clone();
+        bad[0] = 0x4f;
+        let mut got = Vec::new();
+        let received = [(&good[..], &v4), (&bad[..], &v4), (&b"v6.."[..], &v6), (&good[..], &v4)];
+        append(Carrier::Ip, "0.0.0.0".parse().unwrap(), received.into_iter(), &mut got);
+        let bytes: Vec<&[u8]> = got.iter().map(|d| &d.bytes[..]).collect();
+        assert_eq!(bytes, [b"sctp".as_slice(), b"v6..", b"sctp"]);
+        assert!(got.iter().all(|d| d.from.encap == Encap::Native));
+        assert_eq!(got[0].from.remote, "127.0.0.2".parse::<IpAddr>().unwrap());
     }
 }

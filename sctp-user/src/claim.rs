@@ -1,0 +1,142 @@
+//! Claims on SCTP ports among the processes of a host.
+//!
+//! Raw sockets see all SCTP packets of the host, and nothing in the kernel knows about userland ports. So whoever binds a port claims it
+//! by something that only one can have and that the system takes back when the process dies: on Linux a Unix socket with the
+//! abstract name `sctp-user/<port>`, which every network namespace has for itself, elsewhere a locked file.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::Error;
+pub(crate) use os::Claim;
+
+/// The claims of a stack.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    held: Mutex<BTreeMap<u16, Claim>>,
+    /// Number of claims held, to be read often.
+    count: AtomicUsize,
+}
+
+impl Claims {
+    /// Claims a port.
+    pub(crate) fn claim(&self, port: u16) -> Result<(), Error> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.contains_key(&port) {
+            return Ok(());
+        }
+        match Claim::new(port) {
+            Ok(claim) => {
+                held.insert(port, claim);
+                self.count.store(held.len(), Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::PortInUse(port)),
+            Err(error) => {
+                // Nothing but coexistence suffers, and only where no claim can be made at all.
+                tracing::warn!(%error, port, "the SCTP port cannot be claimed among the processes of this host");
+                Ok(())
+            }
+        }
+    }
+
+    /// How many ports are claimed.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Takes out the claims on all ports that are `free`.
+    pub(crate) fn take(&self, mut free: impl FnMut(u16) -> bool) -> Vec<Claim> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = held.extract_if(.., |port, _| free(*port)).map(|(_, claim)| claim).collect();
+        self.count.store(held.len(), Ordering::Relaxed);
+        taken
+    }
+}
+
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
+mod os {
+    use std::io;
+    #[cfg(target_os = "android")]
+    use std::os::android::net::SocketAddrExt;
+    #[cfg(target_os = "linux")]
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+    /// A claim; dropping it gives it up.
+    #[derive(Debug)]
+    pub(crate) struct Claim {
+        _socket: UnixDatagram,
+    }
+
+    impl Claim {
+        pub(crate) fn new(port: u16) -> io::Result<Self> {
+            let name = SocketAddr::from_abstract_name(format!("sctp-user/{port}"))?;
+            Ok(Claim { _socket: UnixDatagram::bind_addr(&name)? })
+        }
+    }
+}
+
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(portable))))]
+mod os {
+    use std::fs::{self, File, TryLockError};
+    use std::io;
+    use std::path::PathBuf;
+
+    /// A claim; dropping it gives it up.
+    #[derive(Debug)]
+    pub(crate) struct Claim {
+        _locked: File,
+    }
+
+    impl Claim {
+        pub(crate) fn new(port: u16) -> io::Result<Self> {
+            let dir = directory();
+            fs::create_dir_all(&dir)?;
+            // The file stays: to remove it would let a third process lock a new one beside one that is still locked.
+            let file = File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(dir.join(format!("{port}.lock")))?;
+            match file.try_lock() {
+                Ok(()) => Ok(Claim { _locked: file }),
+                Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AddrInUse.into()),
+                Err(TryLockError::Error(error)) => Err(error),
+            }
+        }
+    }
+
+    /// Only root writes there, as only root has raw sockets.
+    fn directory() -> PathBuf {
+        if cfg!(unix) { PathBuf::from("/var/run/sctp-user") } else { std::env::temp_dir().join("sctp-user") }
+    }
+}
+
+#[cfg(all(test, target_os = "linux", not(portable)))]
+mod tests {
+    use super::*;
+
+    // Ports that no other test claims; the name space is that of the whole host.
+    const PORT: u16 = 64_321;
+
+    #[test]
+    fn one_holder_at_a_time() {
+        let (a, b) = (Claims::default(), Claims::default());
+        a.claim(PORT).unwrap();
+        a.claim(PORT).unwrap();
+        assert_eq!(a.count(), 1);
+        let refused = b.claim(PORT).unwrap_err();
+        assert_eq!(refused, Error::PortInUse(PORT));
+        assert!(refused.to_string().contains("SCTP port 64321 is in use by another process"), "{refused}");
+        b.claim(PORT + 1).unwrap();
+        drop(a.take(|port| port == PORT));
+        assert_eq!(a.count(), 0);
+        b.claim(PORT).unwrap();
+        assert_eq!(b.count(), 2);
+        drop(b);
+        a.claim(PORT).unwrap();
+    }
+}

@@ -1,0 +1,138 @@
+//! Opening raw sockets.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::RawConfig;
+
+/// Why a link could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RawBindError {
+    /// The process may not open raw sockets.
+    #[error(
+        "SCTP directly in IP needs the capability CAP_NET_RAW (Linux) or root: grant one of them, or use UDP encapsulation, \
+         which needs neither"
+    )]
+    Privileges,
+    /// The configuration lists no address.
+    #[error("no address to bind: give at least one, such as 0.0.0.0 or ::")]
+    NoAddress,
+    /// An address stands twice in the list, or beside the wildcard of its family.
+    #[error("address {addr} is listed twice, or beside the wildcard address that includes it")]
+    Overlap {
+        /// The address.
+        addr: IpAddr,
+    },
+    /// The host has no such address.
+    #[error("{addr} is no address of this host")]
+    NotLocal {
+        /// The address.
+        addr: IpAddr,
+    },
+    /// Called from outside a tokio runtime.
+    #[error("a raw link can only be made inside a tokio runtime")]
+    NoRuntime,
+    /// The system refused for another reason.
+    #[error("cannot open a raw socket on {addr}: {source}")]
+    Socket {
+        /// The address wanted.
+        addr: IpAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Opens and binds one socket per configured address.
+pub(super) fn open(config: &RawConfig) -> Result<Vec<(IpAddr, Socket)>, RawBindError> {
+    if config.addrs.is_empty() {
+        return Err(RawBindError::NoAddress);
+    }
+    reject_overlap(&config.addrs)?;
+    let has_v4 = config.addrs.iter().any(IpAddr::is_ipv4);
+    let mut sockets = Vec::new();
+    for &addr in &config.addrs {
+        match open_one(config, addr) {
+            Ok(socket) => sockets.push((addr, socket)),
+            Err(RawBindError::NotLocal { .. }) if has_v4 && addr.is_ipv6() && addr.is_unspecified() => {
+                tracing::debug!("no IPv6 on this host, going on with IPv4 alone");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sockets)
+}
+
+fn open_one(config: &RawConfig, addr: IpAddr) -> Result<Socket, RawBindError> {
+    let domain = if addr.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(SCTP))).map_err(|source| {
+        // Families that were compiled out of the kernel give EAFNOSUPPORT, which has no kind of its own.
+        match classify(addr, source) {
+            RawBindError::Socket { .. } if addr.is_ipv6() => RawBindError::NotLocal { addr },
+            error => error,
+        }
+    })?;
+    let classify = |source| classify(addr, source);
+    socket.set_nonblocking(true).map_err(classify)?;
+    // As much as the system grants; a small buffer costs throughput, not correctness.
+    let _ = socket.set_recv_buffer_size(config.recv_buffer);
+    let _ = socket.set_send_buffer_size(config.send_buffer);
+    // IPV6_V6ONLY cannot be set and need not be: a raw IPv6 socket has nothing to do with IPv4. Nor may IPV6_CHECKSUM be:
+    // the checksum of SCTP is another one.
+    let mut wanted = SocketAddr::new(addr, 0);
+    if let SocketAddr::V6(v6) = &mut wanted
+        && v6.ip().is_unicast_link_local()
+    {
+        v6.set_scope_id(config.ipv6_scope_id);
+    }
+    socket.bind(&wanted.into()).map_err(classify)?;
+    Ok(socket)
+}
+
+fn classify(addr: IpAddr, source: io::Error) -> RawBindError {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => RawBindError::Privileges,
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported => RawBindError::NotLocal { addr },
+        _ => RawBindError::Socket { addr, source },
+    }
+}
+
+fn reject_overlap(addrs: &[IpAddr]) -> Result<(), RawBindError> {
+    for (index, &addr) in addrs.iter().enumerate() {
+        let others = addrs.iter().enumerate().filter(|(other, _)| *other != index);
+        for (_, other) in others {
+            if *other == addr || (other.is_unspecified() && other.is_ipv4() == addr.is_ipv4()) {
+                return Err(RawBindError::Overlap { addr });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// IP protocol number.
+const SCTP: i32 = 132;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(addrs: &[&str]) -> String {
+        let config = RawConfig::with_addrs(addrs.iter().map(|a| a.parse().unwrap()));
+        open(&config).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn useless_lists_are_refused_before_anything_is_opened() {
+        assert!(complaint(&[]).contains("at least one"));
+        assert!(complaint(&["127.0.0.1", "127.0.0.1"]).contains("127.0.0.1 is listed twice"));
+        assert!(complaint(&["::1", "::"]).contains("::1 is listed twice, or beside the wildcard"));
+    }
+
+    #[test]
+    fn refusal_of_the_system_says_what_is_missing() {
+        let error = classify([127, 0, 0, 1].into(), io::ErrorKind::PermissionDenied.into()).to_string();
+        assert!(error.contains("CAP_NET_RAW") && error.contains("root") && error.contains("UDP"), "{error}");
+    }
+}

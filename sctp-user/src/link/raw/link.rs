@@ -1,0 +1,92 @@
+//! The link.
+
+use std::io;
+use std::net::IpAddr;
+use std::task::{Context, Poll};
+
+use sctp_user_core::{Encap, Transmit};
+
+use super::bind::{self, RawBindError};
+use super::{KernelSctp, RawConfig};
+use crate::link::sockets::{Carrier, SocketLink};
+use crate::link::{Link, RecvBatch};
+
+/// SCTP directly in IP (protocol 132), for native peers.
+///
+/// ```no_run
+/// use sctp_user::StackBuilder;
+/// use sctp_user::link::raw::{RawConfig, RawLink};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let link = RawLink::open(&RawConfig::default())?;
+/// if let Some(warning) = link.kernel_sctp() {
+///     eprintln!("{warning}");
+/// }
+/// let stack = StackBuilder::new().link(link).build()?;
+/// # drop(stack); Ok(()) }
+/// ```
+pub struct RawLink {
+    inner: SocketLink,
+    kernel_sctp: Option<KernelSctp>,
+}
+
+impl RawLink {
+    /// Opens the raw sockets. Must be called inside a tokio runtime, the one that will drive the link.
+    ///
+    /// # Errors
+    /// See [`RawBindError`]; each says in a sentence what is wrong.
+    pub fn open(config: &RawConfig) -> Result<Self, RawBindError> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(RawBindError::NoRuntime);
+        }
+        let sockets = bind::open(config)?;
+        let inner = SocketLink::new(Carrier::Ip, sockets, 0, config.ipv6_scope_id)
+            .map_err(|(addr, source)| RawBindError::Socket { addr, source })?;
+        let kernel_sctp = KernelSctp::detect();
+        if let Some(warning) = kernel_sctp {
+            tracing::warn!("{warning}");
+        }
+        tracing::debug!(addrs = ?config.addrs, "raw link ready");
+        Ok(RawLink { inner, kernel_sctp })
+    }
+
+    /// Whether the kernel's own SCTP was there when the link was opened, with a sentence for the user. The link works, but
+    /// associations will not last.
+    pub fn kernel_sctp(&self) -> Option<KernelSctp> {
+        self.kernel_sctp
+    }
+}
+
+impl Link for RawLink {
+    fn handles(&self, encap: Encap) -> bool {
+        self.inner.handles(encap)
+    }
+
+    fn max_segments(&self) -> usize {
+        self.inner.max_segments()
+    }
+
+    fn ip_mtu(&self) -> usize {
+        self.inner.ip_mtu()
+    }
+
+    fn local_udp_port(&self) -> Option<u16> {
+        self.inner.local_udp_port()
+    }
+
+    fn shares_host(&self) -> bool {
+        self.inner.shares_host()
+    }
+
+    fn local_addrs(&self) -> Vec<IpAddr> {
+        self.inner.local_addrs()
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {
+        self.inner.poll_recv(cx, batch)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
+        self.inner.poll_send(cx, transmit, bytes)
+    }
+}

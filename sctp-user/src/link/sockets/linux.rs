@@ -1,0 +1,274 @@
+//! Linux: error queues, `IP_MTU_DISCOVER`, batches and segmentation offload.
+//!
+//! A socket with IP_RECVERR (IPV6_RECVERR) keeps an error queue: each entry holds the ICMP type and code, the
+//! destination of the packet that caused it, with its port for UDP, and the head of that packet's payload, which is the
+//! SCTP common header and more. Raw sockets have it as UDP sockets do.
+
+use std::io::{self, IoSliceMut};
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::task::Context;
+
+use bytes::Bytes;
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
+};
+use quinn_udp::UdpSocketState;
+use rustix::net::sockopt::{
+    Ipv4PathMtuDiscovery as V4, Ipv6PathMtuDiscovery as V6, set_ip_mtu_discover, set_ipv6_mtu_discover,
+};
+use sctp_user_core::{Encap, PathAddr, Unreachable};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+use super::errors::{Drained, ErrorReady, meaning};
+use super::{Carrier, ipv4};
+use crate::link::IcmpError;
+
+/// Packets that one receive call may take.
+pub(super) const RECV_BATCH: usize = quinn_udp::BATCH_SIZE;
+/// Raw sockets get IPv4 headers as they were sent.
+pub(super) const IPV4_LENGTHS: ipv4::Lengths = ipv4::Lengths::Network;
+
+/// How many UDP datagrams one send call can hold.
+pub(super) fn max_segments(state: &UdpSocketState) -> usize {
+    state.max_gso_segments()
+}
+
+/// Makes the system keep an error queue for `socket`.
+pub(super) fn enable_errors(socket: &UdpSocket, v6: bool) -> io::Result<()> {
+    if v6 {
+        setsockopt(socket, sockopt::Ipv6RecvErr, &true)?;
+    } else {
+        setsockopt(socket, sockopt::Ipv4RecvErr, &true)?;
+    }
+    Ok(())
+}
+
+/// Nothing: the error queues tell everything.
+pub(super) struct OtherErrors;
+
+impl OtherErrors {
+    pub(super) fn open(_: Carrier, _: &[IpAddr]) -> Self {
+        OtherErrors
+    }
+
+    pub(super) fn poll(&mut self, _: &mut Context<'_>, _: &mut Vec<IcmpError>) {}
+}
+
+/// Runs `send` with fragmentation allowed on `socket`, then forbids it again.
+///
+/// Sockets normally set DF (IPv4) or refuse to fragment (IPv6), because path MTU discovery needs it. COOKIE ECHO and
+/// chunks built before the path MTU shrank must get through all the same (RFC 9260 sec 8.1). A second UDP socket cannot
+/// share the port, and IPv4 has no per-message switch, so the socket option is changed for one send call and
+/// changed back. That is race-free: a link sends from one task only.
+pub(super) fn fragmenting<T>(
+    socket: &UdpSocket,
+    ipv6: bool,
+    send: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
+    let allow = || {
+        if ipv6 {
+            setsockopt(socket, sockopt::Ipv6DontFrag, &false)?;
+            set_ipv6_mtu_discover(socket, V6::DONT)?;
+        } else {
+            set_ip_mtu_discover(socket, V4::DONT)?;
+        }
+        io::Result::Ok(())
+    };
+    let forbid = || {
+        if ipv6 {
+            set_ipv6_mtu_discover(socket, V6::PROBE)?;
+            setsockopt(socket, sockopt::Ipv6DontFrag, &true)?;
+        } else {
+            set_ip_mtu_discover(socket, V4::PROBE)?;
+        }
+        io::Result::Ok(())
+    };
+    if let Err(error) = allow() {
+        tracing::debug!(%error, "cannot allow fragmentation, sending without");
+    }
+    let sent = send();
+    if let Err(error) = forbid() {
+        tracing::debug!(%error, "cannot forbid fragmentation again");
+    }
+    sent
+}
+
+/// A future for the next error event of `socket`. Plain read readiness does not tell: an error alone makes a socket
+/// neither readable nor quiet.
+pub(super) fn wait(socket: &Arc<UdpSocket>) -> ErrorReady {
+    let socket = Arc::clone(socket);
+    Box::pin(async move {
+        if socket.ready(Interest::ERROR).await.is_err() {
+            // The runtime is going away; nobody will be woken any more.
+            std::future::pending::<()>().await;
+        }
+    })
+}
+
+/// Reads the error queue after [`wait`] completed, and makes the next error event a new one.
+pub(super) fn on_ready(socket: &UdpSocket, carrier: Carrier, report: impl FnMut(IcmpError)) {
+    // "Would block" clears the readiness; a queue that was too long to be emptied stays ready.
+    let _ = socket.try_io(Interest::ERROR, || match drain(socket, carrier, report).entries {
+        MAX_PER_DRAIN => Ok(()),
+        _ => io::Result::Err(io::ErrorKind::WouldBlock.into()),
+    });
+}
+
+/// Reads the error queue until it is empty, or a good part of it.
+pub(super) fn drain(socket: &UdpSocket, carrier: Carrier, mut report: impl FnMut(IcmpError)) -> Drained {
+    let mut drained = Drained::default();
+    // On the heap, where it is aligned for the headers in it.
+    let mut control = cmsg_space!(
+        libc::sock_extended_err,
+        libc::sockaddr_in6,
+        libc::in6_pktinfo,
+        libc::timespec,
+        [i32; 4]
+    );
+    for _ in 0..MAX_PER_DRAIN {
+        let mut quote = [0; MAX_QUOTE];
+        let mut parts = [IoSliceMut::new(&mut quote)];
+        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        let message =
+            match recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+                Ok(message) => message,
+                Err(Errno::EINTR) => continue,
+                Err(_) => break,
+            };
+        let mut entry = Entry { to: message.address, ..Entry::default() };
+        for control in message.cmsgs().into_iter().flatten() {
+            match control {
+                ControlMessageOwned::Ipv4RecvErr(error, _)
+                | ControlMessageOwned::Ipv6RecvErr(error, _) => {
+                    entry.error = Some(error);
+                }
+                // The destination of the ICMP message, so the source of the packet it is about.
+                ControlMessageOwned::Ipv4PacketInfo(info) => {
+                    entry.local = Some(IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()));
+                }
+                ControlMessageOwned::Ipv6PacketInfo(info) => {
+                    entry.local = Some(IpAddr::from(info.ipi6_addr.s6_addr));
+                }
+                _ => {}
+            }
+        }
+        let len = message.bytes;
+        drained.entries += 1;
+        match entry.origin() {
+            Origin::Network => drained.from_network += 1,
+            Origin::OwnHost { mtu } => drained.local_mtu = mtu.or(drained.local_mtu),
+            Origin::Other => {}
+        }
+        if let Some((to, kind)) = entry.interpret(carrier) {
+            let quoted = Bytes::copy_from_slice(quote.get(..len).unwrap_or_default());
+            tracing::debug!(?to, ?kind, quoted = quoted.len(), "icmp error");
+            report(IcmpError { to, kind, quoted });
+        }
+    }
+    drained
+}
+
+/// One entry of the error queue.
+#[derive(Default)]
+struct Entry {
+    error: Option<libc::sock_extended_err>,
+    to: Option<SockaddrStorage>,
+    local: Option<IpAddr>,
+}
+
+enum Origin {
+    Network,
+    OwnHost { mtu: Option<u16> },
+    Other,
+}
+
+impl Entry {
+    fn origin(&self) -> Origin {
+        match self.error {
+            Some(e)
+                if e.ee_origin == libc::SO_EE_ORIGIN_ICMP || e.ee_origin == libc::SO_EE_ORIGIN_ICMP6 =>
+            {
+                Origin::Network
+            }
+            Some(e) if e.ee_origin == libc::SO_EE_ORIGIN_LOCAL => {
+                let too_big = e.ee_errno == libc::EMSGSIZE as u32;
+                Origin::OwnHost { mtu: too_big.then(|| mtu(e.ee_info)) }
+            }
+            _ => Origin::Other,
+        }
+    }
+
+    fn interpret(&self, carrier: Carrier) -> Option<(PathAddr, Unreachable)> {
+        let error = self.error?;
+        let kind = meaning(
+            carrier,
+            error.ee_origin == libc::SO_EE_ORIGIN_ICMP6,
+            error.ee_type,
+            error.ee_code,
+            error.ee_info,
+        );
+        let Origin::Network = self.origin() else { return None };
+        let to = self.to?;
+        let (remote, remote_port) = if let Some(v4) = to.as_sockaddr_in() {
+            (IpAddr::V4(v4.ip()), v4.port())
+        } else {
+            let v6 = to.as_sockaddr_in6()?;
+            (IpAddr::V6(v6.ip()), v6.port())
+        };
+        let local = self.local.filter(|local| !local.is_unspecified());
+        let encap = match carrier {
+            Carrier::Udp => Encap::Udp { remote_port },
+            Carrier::Ip => Encap::Native,
+        };
+        Some((PathAddr { local, remote, encap }, kind?))
+    }
+}
+
+fn mtu(info: u32) -> u16 {
+    u16::try_from(info).unwrap_or(u16::MAX)
+}
+
+/// More than the SCTP common header and the INIT chunk that a believable quote must show.
+const MAX_QUOTE: usize = 128;
+/// Bounds the work of one call.
+const MAX_PER_DRAIN: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::sockopt::{
+        Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu_discover, ipv6_mtu_discover,
+    };
+
+    #[tokio::test]
+    async fn option_is_changed_and_changed_back() {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        quinn_udp::UdpSocketState::new((&socket).into()).unwrap();
+        assert_eq!(ip_mtu_discover(&socket).unwrap(), Ipv4PathMtuDiscovery::PROBE);
+        let inside = fragmenting(&socket, false, || Ok(ip_mtu_discover(&socket)?)).unwrap();
+        assert_eq!(inside, Ipv4PathMtuDiscovery::DONT);
+        assert_eq!(ip_mtu_discover(&socket).unwrap(), Ipv4PathMtuDiscovery::PROBE);
+    }
+
+    #[tokio::test]
+    async fn option_is_changed_back_after_a_failed_send_too() {
+        let Ok(socket) = tokio::net::UdpSocket::bind("[::1]:0").await else { return };
+        quinn_udp::UdpSocketState::new((&socket).into()).unwrap();
+        let mut inside = None;
+        let sent: io::Result<()> = fragmenting(&socket, true, || {
+            inside = Some(ipv6_mtu_discover(&socket)?);
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(inside, Some(Ipv6PathMtuDiscovery::DONT));
+        assert_eq!(ipv6_mtu_discover(&socket).unwrap(), Ipv6PathMtuDiscovery::PROBE);
+        let dont_frag = nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::Ipv6DontFrag);
+        assert!(dont_frag.unwrap());
+    }
+}

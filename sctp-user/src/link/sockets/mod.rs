@@ -1,0 +1,23 @@
+//! What links over sockets of the operating system have in common, for the raw IP link here and the UDP link of
+//! `sctp-udp-encap`: batches, source addresses, DF, ECN, and errors that come back from the network.
+//!
+//! [`SocketLink`] is the whole link but for opening its sockets. Where systems differ there is one module
+//! per kind of system with the same functions: `linux` (error queues, `IP_MTU_DISCOVER`) and `portable`
+//! (what macOS and the BSDs have in common). `--cfg portable` takes the second on Linux, too, so that it can be run and not only compiled.
+
+mod errors;
+#[cfg(any(test, portable, not(any(target_os = "linux", target_os = "android"))))]
+#[cfg_attr(test, allow(dead_code))]
+mod icmp;
+mod ipv4;
+mod set;
+mod socket;
+
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
+#[path = "linux.rs"]
+mod os;
+#[cfg(any(not(any(target_os = "linux", target_os = "android")), portable))]
+#[path = "portable.rs"]
+mod os;
+
+pub use set::{Carrier, SocketLink};

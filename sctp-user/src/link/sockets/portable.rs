@@ -1,0 +1,106 @@
+//! What can be relied on beyond Linux: single packets, and no errors on the sockets themselves.
+//!
+//! Where they need privileges anyhow, links read the ICMP messages from a raw socket of its own.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::Context;
+
+use quinn_udp::UdpSocketState;
+use tokio::net::UdpSocket;
+
+use super::errors::{Drained, ErrorReady};
+use super::icmp::IcmpSocket;
+use super::{Carrier, ipv4};
+use crate::link::IcmpError;
+
+/// Packets that one receive call may take.
+pub(super) const RECV_BATCH: usize = 1;
+/// macOS and NetBSD give the length in host order and without the header, FreeBSD since version 11 as it was sent.
+pub(super) const IPV4_LENGTHS: ipv4::Lengths = ipv4::Lengths::Unknown;
+
+/// There is no segmentation offload.
+pub(super) fn max_segments(_: &UdpSocketState) -> usize {
+    1
+}
+
+/// There are no error queues.
+pub(super) fn enable_errors(_: &UdpSocket, _v6: bool) -> io::Result<()> {
+    Ok(())
+}
+
+/// ICMP messages about packets of a raw link. UDP does without: it needs no privileges, and these sockets do.
+pub(super) struct OtherErrors(Vec<IcmpSocket>);
+
+impl OtherErrors {
+    /// Opens a socket for each IP version among the own addresses, if the system allows.
+    pub(super) fn open(carrier: Carrier, addrs: &[IpAddr]) -> Self {
+        let open = |v6| {
+            let opened =
+                addrs.iter().any(|addr| addr.is_ipv6() == v6).then(|| IcmpSocket::open(v6)).transpose();
+            opened.unwrap_or_else(|error| {
+                tracing::debug!(%error, v6, "no icmp errors will be heard");
+                None
+            })
+        };
+        match carrier {
+            Carrier::Udp => OtherErrors(Vec::new()),
+            Carrier::Ip => OtherErrors([false, true].into_iter().filter_map(open).collect()),
+        }
+    }
+
+    /// Appends what has arrived.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, errors: &mut Vec<IcmpError>) {
+        for socket in &mut self.0 {
+            socket.poll(cx, errors);
+        }
+    }
+}
+
+/// Never completes.
+pub(super) fn wait(_: &Arc<UdpSocket>) -> ErrorReady {
+    Box::pin(std::future::pending())
+}
+
+pub(super) fn on_ready(_: &UdpSocket, _: Carrier, _: impl FnMut(IcmpError)) {}
+
+pub(super) fn drain(_: &UdpSocket, _: Carrier, _: impl FnMut(IcmpError)) -> Drained {
+    Drained::default()
+}
+
+/// Runs `send` with fragmentation allowed on `socket`, then forbids it again.
+#[cfg(target_vendor = "apple")]
+pub(super) fn fragmenting<T>(
+    socket: &UdpSocket,
+    ipv6: bool,
+    send: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
+    use nix::sys::socket::{setsockopt, sockopt};
+
+    let set = |on| {
+        if ipv6 {
+            setsockopt(socket, sockopt::Ipv6DontFrag, &on)
+        } else {
+            setsockopt(socket, sockopt::IpDontFrag, &on)
+        }
+    };
+    if let Err(error) = set(false) {
+        tracing::debug!(%error, "cannot allow fragmentation, sending without");
+    }
+    let sent = send();
+    if let Err(error) = set(true) {
+        tracing::debug!(%error, "cannot forbid fragmentation again");
+    }
+    sent
+}
+
+/// Sends as the socket is: there is no known safe way to change it here.
+#[cfg(not(target_vendor = "apple"))]
+pub(super) fn fragmenting<T>(
+    _socket: &UdpSocket,
+    _ipv6: bool,
+    send: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
+    send()
+}

@@ -1,0 +1,260 @@
+//! Several sockets as one link.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use sctp_user_core::{Encap, PathAddr, Transmit, Unreachable};
+use socket2::Socket;
+
+use super::errors::PendingErrors;
+use super::os::OtherErrors;
+use super::socket::{LinkSocket, Outgoing, SendFailure, is_unreachable, scratch_size, to_codepoint};
+use crate::link::{IcmpError, Link, RecvBatch};
+
+/// What the packets of a link travel in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    /// UDP datagrams ([`Encap::Udp`]).
+    Udp,
+    /// IP packets of protocol 132 ([`Encap::Native`]).
+    Ip,
+}
+
+/// A link over one or more sockets, one for each own address.
+///
+/// Wildcard sockets learn the destination address of what they receive and send from the address that a
+/// path asks for, so that peers see answers come from where they sent to.
+pub struct SocketLink {
+    carrier: Carrier,
+    sockets: Vec<LinkSocket>,
+    other_errors: OtherErrors,
+    port: u16,
+    ipv6_scope_id: u32,
+    scratch: Vec<u8>,
+    /// The socket to be read first next time, for fairness.
+    next: usize,
+    pending: PendingErrors,
+}
+
+impl SocketLink {
+    /// A link over sockets that are bound to these addresses, all UDP or all raw as `carrier` says, to the UDP port
+    /// `port` (0 for raw ones). `ipv6_scope_id` is the interface index for link-local IPv6 destinations, 0 leaves it to the system. Must be
+    /// called inside a tokio runtime, the one that will drive the link.
+    ///
+    /// # Errors
+    /// The address whose socket lacks something that the link needs, with what the system said.
+    pub fn new(
+        carrier: Carrier,
+        sockets: Vec<(IpAddr, Socket)>,
+        port: u16,
+        ipv6_scope_id: u32,
+    ) -> Result<Self, (IpAddr, io::Error)> {
+        let addrs: Vec<IpAddr> = sockets.iter().map(|(addr, _)| *addr).collect();
+        let sockets = sockets
+            .into_iter()
+            .map(|(addr, socket)| LinkSocket::new(carrier, addr, socket).map_err(|error| (addr, error)))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(SocketLink {
+            carrier,
+            sockets,
+            other_errors: OtherErrors::open(carrier, &addrs),
+            port,
+            ipv6_scope_id,
+            scratch: vec![0; scratch_size(carrier)],
+            next: 0,
+            pending: PendingErrors::default(),
+        })
+    }
+
+    /// The socket for a path: the one bound to the wanted source, else the wildcard one, else (when the
+    /// source is up to us) one that can reach the destination.
+    fn choose(&self, path: &PathAddr) -> Option<usize> {
+        let usable = |socket: &LinkSocket| socket.addr().is_ipv4() == path.remote.is_ipv4();
+        let find = |wanted: &dyn Fn(IpAddr) -> bool| {
+            self.sockets.iter().position(|socket| usable(socket) && wanted(socket.addr()))
+        };
+        let wildcard = || find(&|addr| addr.is_unspecified());
+        match path.local.filter(|local| !local.is_unspecified()) {
+            Some(local) => find(&|addr| addr == local).or_else(wildcard),
+            None => wildcard()
+                .or_else(|| find(&|addr| addr.is_loopback() == path.remote.is_loopback()))
+                .or_else(|| find(&|_| true)),
+        }
+    }
+
+    fn outgoing(
+        &self,
+        transmit: &Transmit,
+        bytes: &[u8],
+        socket_addr: IpAddr,
+    ) -> Result<Outgoing, &'static str> {
+        let remote_port = match (self.carrier, transmit.path.encap) {
+            (Carrier::Udp, Encap::Udp { remote_port: 0 }) => return Err("the path has no udp port yet"),
+            (Carrier::Udp, Encap::Udp { remote_port }) => remote_port,
+            // A raw IPv6 socket takes the port for the protocol and refuses every other one.
+            (Carrier::Ip, Encap::Native) => 0,
+            (Carrier::Udp, Encap::Native) => return Err("only udp-encapsulated paths go over this link"),
+            (Carrier::Ip, Encap::Udp { .. }) => return Err("no udp-encapsulated paths go over this link"),
+        };
+        if bytes.is_empty() || bytes.len() != transmit.len || transmit.segment_size == Some(0) {
+            return Err("the lengths of a transmit and its bytes differ");
+        }
+        let destination = match transmit.path.remote {
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+                SocketAddr::V6(SocketAddrV6::new(v6, remote_port, 0, self.ipv6_scope_id))
+            }
+            remote => SocketAddr::new(remote, remote_port),
+        };
+        Ok(Outgoing {
+            destination,
+            // A socket bound to one address sends from there anyhow.
+            source: transmit
+                .path
+                .local
+                .filter(|local| socket_addr.is_unspecified() && !local.is_unspecified()),
+            ecn: transmit.ecn.map(to_codepoint),
+            len: transmit.len,
+            segment_size: transmit.segment_size,
+            may_fragment: transmit.may_fragment,
+        })
+    }
+
+    /// Turns a failure that tells something about the path into what an ICMP message would have said; false for others.
+    fn report(&mut self, transmit: &Transmit, bytes: &[u8], failure: &SendFailure) -> bool {
+        let kind = match &failure.error {
+            error if is_unreachable(error) => Unreachable::Destination,
+            error if quinn_udp::is_msg_size_err(error) => {
+                let packet = transmit.segment_size.unwrap_or(transmit.len).min(transmit.len);
+                Unreachable::PacketTooBig {
+                    ip_mtu: failure.local_mtu.unwrap_or_else(|| plateau_below(&transmit.path, packet)),
+                }
+            }
+            _ => return false,
+        };
+        let quoted = Bytes::copy_from_slice(bytes.get(..QUOTE).unwrap_or(bytes));
+        self.pending.push(IcmpError { to: transmit.path, kind, quoted });
+        true
+    }
+}
+
+impl Link for SocketLink {
+    fn handles(&self, encap: Encap) -> bool {
+        matches!(
+            (self.carrier, encap),
+            (Carrier::Udp, Encap::Udp { .. }) | (Carrier::Ip, Encap::Native)
+        )
+    }
+
+    fn max_segments(&self) -> usize {
+        let segments = self.sockets.iter().map(LinkSocket::max_segments).min().unwrap_or(1);
+        segments.clamp(1, MAX_SEGMENTS)
+    }
+
+    fn ip_mtu(&self) -> usize {
+        MAX_IP_PACKET
+    }
+
+    fn local_udp_port(&self) -> Option<u16> {
+        (self.carrier == Carrier::Udp).then_some(self.port)
+    }
+
+    fn local_addrs(&self) -> Vec<IpAddr> {
+        self.sockets.iter().map(LinkSocket::addr).collect()
+    }
+
+    fn shares_host(&self) -> bool {
+        self.carrier == Carrier::Ip
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {
+        let held = (batch.datagrams.len(), batch.errors.len());
+        self.pending.take(&mut batch.errors, cx.waker());
+        self.other_errors.poll(cx, &mut batch.errors);
+        let first = self.next.min(self.sockets.len());
+        let (before, from) = self.sockets.split_at_mut(first);
+        self.next = if from.len() > 1 { self.next + 1 } else { 0 };
+        for socket in from.iter_mut().chain(before) {
+            if let Poll::Ready(result) = socket.poll_recv(cx, &mut self.scratch, batch) {
+                result?;
+            }
+        }
+        if (batch.datagrams.len(), batch.errors.len()) == held { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
+        let Some(index) = self.choose(&transmit.path) else {
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::AddrNotAvailable,
+                format!(
+                    "no socket of this link reaches {} from {:?}",
+                    transmit.path.remote, transmit.path.local
+                ),
+            )));
+        };
+        let Some(socket_addr) = self.sockets.get(index).map(LinkSocket::addr) else {
+            return Poll::Ready(Ok(()));
+        };
+        let out = match self.outgoing(transmit, bytes, socket_addr) {
+            Ok(out) => out,
+            Err(reason) if !self.handles(transmit.path.encap) => {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, reason)));
+            }
+            Err(reason) => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, reason))),
+        };
+        let Some(socket) = self.sockets.get_mut(index) else { return Poll::Ready(Ok(())) };
+        match ready!(socket.poll_send(cx, &out, bytes, &mut self.pending)) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(failure) => {
+                tracing::debug!(error = %failure.error, path = ?transmit.path, "packets not sent");
+                if self.report(transmit, bytes, &failure) {
+                    Poll::Ready(Ok(()))
+                } else {
+                    Poll::Ready(Err(failure.error))
+                }
+            }
+        }
+    }
+}
+
+/// The next common MTU below a packet that did not fit (RFC 1191 sec 7), where the system does not name one.
+fn plateau_below(path: &PathAddr, sctp_packet: usize) -> u16 {
+    let udp = if matches!(path.encap, Encap::Udp { .. }) { 8 } else { 0 };
+    let headers = if path.remote.is_ipv4() { 20 } else { 40 } + udp;
+    let floor = if path.remote.is_ipv4() { 576 } else { 1280 };
+    let packet = sctp_packet + headers;
+    let fits = PLATEAUS.iter().find(|&&mtu| usize::from(mtu) < packet);
+    fits.copied().unwrap_or(floor).max(floor)
+}
+
+const PLATEAUS: [u16; 8] = [32000, 17914, 9000, 4352, 2002, 1500, 1492, 1280];
+/// The length field of IPv4 allows no larger packet; UDP neither.
+const MAX_IP_PACKET: usize = 65535;
+/// With packets for an MTU of 1500 bytes, as many as one send call can hold.
+const MAX_SEGMENTS: usize = 44;
+/// As much of a packet as is worth quoting.
+const QUOTE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plateaus() {
+        let v4 = PathAddr {
+            local: None,
+            remote: "127.0.0.1".parse().unwrap(),
+            encap: Encap::Udp { remote_port: 1 },
+        };
+        let v6 = PathAddr { remote: "::1".parse().unwrap(), ..v4 };
+        assert_eq!(plateau_below(&v4, 60000), 32000);
+        assert_eq!(plateau_below(&v4, 1473), 1500);
+        assert_eq!(plateau_below(&v4, 1472), 1492);
+        assert_eq!(plateau_below(&v4, 600), 576);
+        assert_eq!(plateau_below(&v6, 600), 1280);
+        let native = PathAddr { encap: Encap::Native, ..v4 };
+        assert_eq!(plateau_below(&native, 1480), 1492);
+        assert_eq!(plateau_below(&native, 1481), 1500);
+    }
+}
