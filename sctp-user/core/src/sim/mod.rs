@@ -5,7 +5,7 @@
 //! [`Stack`](crate::Stack) and an [`App`], the script that reacts to its events. The same seed gives the same run,
 //! packet by packet.
 //!
-//! ```no_run
+//! ```
 //! use sctp_user_core::sim::{Link, Recorder, Sim};
 //! use std::time::Duration;
 //!
