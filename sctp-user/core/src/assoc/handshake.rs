@@ -95,12 +95,14 @@ impl PeerInit {
     }
 }
 
-/// An address listed by a peer is taken when it can be a unicast peer at all, and loopback ones only from a peer
-/// on loopback (RFC 9260 sec 5.1.2).
+/// An address listed by a peer is taken when it can be a unicast peer at all, and loopback and link-local ones only
+/// from a peer there (RFC 9260 sec 5.1.2).
 fn usable_address(addr: IpAddr, source: IpAddr) -> bool {
     match scope(addr) {
         None => false,
         Some(Scope::Loopback) => scope(source) == Some(Scope::Loopback),
+        // It means something on its own link only.
+        Some(Scope::Link) => scope(source).is_some_and(|s| s <= Scope::Link),
         Some(_) => true,
     }
 }
@@ -122,7 +124,7 @@ impl Association {
         cx: &mut Cx<'_>,
     ) -> Self {
         let (local_addrs, source_for) = local;
-        let timeout = config.rto_initial;
+        let timeout = config.rto_initial.min(config.max_init_timeout.unwrap_or(config.rto_max));
         let mut assoc =
             Association::new((local_port, peer.port), config, local_tag, initial_tsn, local_addrs, cx);
         for &(remote, encap) in &peer.addrs {
@@ -191,24 +193,38 @@ impl Association {
             out_streams: self.config.out_streams.min(init.inbound_streams),
             in_streams: self.config.max_in_streams.min(init.outbound_streams),
         };
-        // The peer does not know addresses that it neither listed nor answered from.
         let source = datagram.from;
-        self.paths.retain(|p| p.remote() == source.remote || peer.addresses.contains(&p.remote()));
+        let asked = self.handshake.as_deref().map(|h| self.paths.get(h.target).remote());
+        // The peer does not know addresses that it neither listed nor answered from.
+        // And what we have no own address for that the peer knows cannot be used.
+        let usable: Vec<IpAddr> =
+            peer.addresses.iter().copied().filter(|&a| self.source_for(source, a).is_ok()).collect();
+        self.paths.retain(|p| p.remote() == source.remote || usable.contains(&p.remote()));
+        for id in self.paths.ids() {
+            let remote = self.paths.get(id).remote();
+            if let Ok(local) = self.source_for(source, remote) {
+                self.paths.get_mut(id).set_local(local);
+            }
+        }
         self.adopt(&agreed, source, &peer.addresses, cx.now);
         let from = self.paths.find(source.remote).unwrap_or(PathId(0));
+        self.paths.get_mut(from).revive();
+        // An address that the user did not name is not confirmed by an INIT ACK from there.
+        let target = if self.paths.get(from).is_confirmed() { from } else { self.paths.data_path() };
         self.last_heard = from;
         self.pending = super::Pending::default();
-        self.send.outstanding.rehome(from, &mut self.paths);
+        self.send.outstanding.rehome(target, &mut self.paths);
         self.drop_invalid_streams(cx);
 
         let config = Arc::clone(&self.config);
         let Some(handshake) = self.handshake.as_deref_mut() else { return };
-        let path = self.paths.get_mut(from);
-        if !handshake.retransmitted {
-            path.rto.on_sample(cx.now.since(handshake.sent_at), &config);
+        if !handshake.retransmitted && asked == Some(source.remote) {
+            self.paths.get_mut(from).rto.on_sample(cx.now.since(handshake.sent_at), &config);
         }
+        let path = self.paths.get_mut(target);
+        path.probe_if_unconfirmed();
         handshake.timeout = path.rto.get();
-        handshake.target = from;
+        handshake.target = target;
         handshake.cookie = cookie;
         handshake.unrecognized = peer.unrecognized;
         handshake.cookie_retransmits = 0;
@@ -225,6 +241,7 @@ impl Association {
     pub(super) fn on_cookie_ack(&mut self, cx: &mut Cx<'_>, from: PathId) {
         if let Some(handshake) = self.handshake.as_deref()
             && !handshake.retransmitted
+            && handshake.target == from
         {
             let config = Arc::clone(&self.config);
             let rtt = cx.now.since(handshake.sent_at);
@@ -233,8 +250,9 @@ impl Association {
         self.established(cx, false);
     }
 
-    /// ESTABLISHED: tells the user and starts the heartbeats.
+    /// ESTABLISHED: tells the user, unless that is so already, and starts the heartbeats.
     pub(crate) fn established(&mut self, cx: &mut Cx<'_>, incoming: bool) {
+        let news = incoming || self.state != AssocState::Established;
         self.timers.stop(Timer::T1Init);
         self.timers.stop(Timer::T1Cookie);
         self.pending.init = false;
@@ -245,11 +263,14 @@ impl Association {
         self.state = AssocState::Established;
         self.drop_invalid_streams(cx);
         self.start_heartbeats(cx);
-        cx.event(Event::Up {
-            outbound_streams: self.out_streams,
-            inbound_streams: self.in_streams,
-            incoming,
-        });
+        if news {
+            cx.event(Event::Up {
+                outbound_streams: self.out_streams,
+                inbound_streams: self.in_streams,
+                incoming,
+            });
+        }
+        self.signal_writable(cx);
         if then_shut_down {
             self.shutdown(cx);
         }
@@ -263,6 +284,8 @@ impl Association {
     /// A COOKIE ECHO was accepted: answer it with the next packet to its source.
     pub(crate) fn acknowledge_cookie(&mut self, to: PathId) {
         self.pending.cookie_ack = Some(to);
+        // To an unconfirmed address it may only go together with a probe (RFC 9260 sec 5.4).
+        self.paths.get_mut(to).probe_if_unconfirmed();
     }
 
     /// Messages queued before the peer said how many streams it has.
@@ -276,7 +299,6 @@ impl Association {
     pub(super) fn on_t1(&mut self, cx: &mut Cx<'_>, timer: Timer) {
         let limit = self.config.max_init_retransmits;
         let cap = self.config.max_init_timeout.unwrap_or(self.config.rto_max).min(self.config.rto_max);
-        let paths = self.paths.len();
         let Some(handshake) = self.handshake.as_deref_mut() else { return };
         let count = match timer {
             Timer::T1Init => &mut handshake.init_retransmits,
@@ -288,11 +310,8 @@ impl Association {
         }
         handshake.timeout = (handshake.timeout * 2).min(cap);
         handshake.retransmitted = true;
-        let old = handshake.target;
         // Several addresses take turns.
-        let next = PathId(u8::try_from((old.index() + 1) % paths).unwrap_or(0));
-        handshake.target =
-            if timer == Timer::T1Init || self.paths.get(next).is_confirmed() { next } else { old };
+        handshake.target = self.paths.next_active(handshake.target);
         let (target, timeout) = (handshake.target, handshake.timeout);
         self.timers.set(timer, cx.now + timeout);
         if timer == Timer::T1Init {
@@ -300,6 +319,7 @@ impl Association {
         } else {
             // DATA that went with the COOKIE ECHO goes with it again.
             self.send.outstanding.rehome(target, &mut self.paths);
+            self.paths.get_mut(target).probe_if_unconfirmed();
             self.pending.cookie_echo = true;
         }
     }
@@ -329,10 +349,14 @@ impl Association {
         }
         // At most one second more than the round trip just seen.
         let rtt = cx.now.since(handshake.sent_at);
-        let ask = (rtt + Duration::from_millis(500)).min(rtt + Duration::from_secs(1));
+        let ask = rtt + Duration::from_millis(500);
         handshake.preservative = Some(u32::try_from(ask.as_millis()).unwrap_or(u32::MAX));
         handshake.retransmitted = false;
         handshake.timeout = self.config.rto_initial;
+        // An INIT goes only where the user or a confirmed address says.
+        if !self.paths.get(handshake.target).is_confirmed() {
+            handshake.target = self.paths.data_path();
+        }
         let (target, timeout) = (handshake.target, handshake.timeout);
         self.send.outstanding.rehome(target, &mut self.paths);
         self.state = AssocState::CookieWait;
@@ -354,6 +378,8 @@ impl Association {
         self.paths.retain(|p| p.remote() == source.remote || addrs.contains(&p.remote()));
         self.adopt(agreed, source, addrs, cx.now);
         let target = self.paths.find(source.remote).unwrap_or(PathId(0));
+        // The INIT ACK went there and the cookie came back (RFC 9260 sec 5.4).
+        self.paths.get_mut(target).state = PathState::Active;
         self.last_heard = target;
         self.pending = super::Pending::default();
         self.send.outstanding.rehome(target, &mut self.paths);
@@ -400,6 +426,7 @@ impl Association {
         self.handshake = None;
         self.error_count = 0;
         self.t2_expiries = 0;
+        self.data_exchanged = false;
         self.state = AssocState::Established;
         if let Some((stream, ssn)) = aborted {
             cx.event(Event::PartialDeliveryAborted { stream, ssn });

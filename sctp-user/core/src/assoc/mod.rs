@@ -5,6 +5,7 @@ mod cc;
 mod handshake;
 mod heartbeat;
 mod path;
+mod path_params;
 mod paths;
 mod probing;
 mod recv;
@@ -101,6 +102,9 @@ pub(crate) struct Agreed {
     pub(crate) in_streams: u16,
 }
 
+/// No own address fits an address of the peer.
+struct NoSource;
+
 /// An association.
 #[derive(Debug)]
 pub(crate) struct Association {
@@ -129,6 +133,8 @@ pub(crate) struct Association {
     error_count: u32,
     /// Expiries of T2-shutdown in a row.
     t2_expiries: u32,
+    /// Where SHUTDOWN or SHUTDOWN ACK goes.
+    t2_path: PathId,
     /// No heartbeat goes to another unconfirmed address before this time (HB.Max.Burst).
     probe_gate: Time,
     /// Where the last packet came from.
@@ -154,6 +160,8 @@ impl Association {
         cx: &mut Cx<'_>,
     ) -> Self {
         let mut assoc = Association::new(ports, config, agreed.local_tag, agreed.local_tsn, local_addrs, cx);
+        // The INIT ACK went there and the cookie came back (RFC 9260 sec 5.4).
+        assoc.paths.add(Path::new(source, PathState::Active, &assoc.config, cx.now));
         assoc.adopt(agreed, source, addresses, cx.now);
         assoc.state = AssocState::Established;
         assoc
@@ -186,6 +194,7 @@ impl Association {
             handshake: None,
             error_count: 0,
             t2_expiries: 0,
+            t2_path: PathId(0),
             probe_gate: Time::ZERO,
             last_heard: PathId(0),
             data_exchanged: false,
@@ -196,8 +205,8 @@ impl Association {
         }
     }
 
-    /// Takes over what was agreed on: tags, TSNs, streams, window, and the addresses of the peer. `source` is
-    /// confirmed, the others are not (RFC 9260 sec 5.4).
+    /// Takes over what was agreed on: tags, TSNs, streams, window, and the addresses of the peer. Addresses not known
+    /// before are unconfirmed (RFC 9260 sec 5.4).
     fn adopt(&mut self, agreed: &Agreed, source: PathAddr, addresses: &[IpAddr], now: Time) {
         self.reroute = true;
         self.local_tag = agreed.local_tag;
@@ -207,7 +216,7 @@ impl Association {
         self.in_streams = agreed.in_streams;
         self.recv = RecvSide::new(agreed.peer_tsn, &self.config);
         self.send.peer_rwnd = agreed.peer_rwnd as usize;
-        self.paths.add(Path::new(source, PathState::Active, &self.config, now));
+        self.paths.add(Path::new(source, PathState::Unconfirmed, &self.config, now));
         self.add_unconfirmed(source, addresses, now);
     }
 
@@ -216,8 +225,27 @@ impl Association {
             if self.paths.len() >= self.config.max_peer_addresses {
                 break;
             }
-            let addr = PathAddr { local: None, remote, encap: source.encap };
+            let Ok(local) = self.source_for(source, remote) else { continue };
+            let addr = PathAddr { local, remote, encap: source.encap };
             self.paths.add(Path::new(addr, PathState::Unconfirmed, &self.config, now));
+        }
+    }
+
+    /// The own address to use towards `remote`; an error when there is none that the peer would know. An endpoint that
+    /// announced no addresses is known by the one that the handshake went over: from any other, and so to peers of
+    /// the other family, its packets would be out of the blue.
+    fn source_for(&self, handshake: PathAddr, remote: IpAddr) -> Result<Option<IpAddr>, NoSource> {
+        let announced = announced(&self.local_addrs, handshake.remote);
+        let known = handshake.local.unwrap_or(handshake.remote);
+        if announced.is_empty() {
+            return if known.is_ipv4() == remote.is_ipv4() { Ok(handshake.local) } else { Err(NoSource) };
+        }
+        let mut fitting = announced.into_iter().chain(handshake.local).filter(|a| a.is_ipv4() == remote.is_ipv4());
+        match (fitting.next(), fitting.next()) {
+            (None, _) => Err(NoSource),
+            (Some(only), None) => Ok(Some(only)),
+            // The routes of the system decide among several.
+            _ => Ok(None),
         }
     }
 
@@ -303,7 +331,10 @@ impl Association {
     ) {
         self.stats.packets_received += 1;
         self.last_heard = from;
-        self.paths.get_mut(from).set_local(datagram.from.local);
+        let path = self.paths.get_mut(from);
+        if path.remote() == datagram.from.remote {
+            path.set_local(datagram.from.local);
+        }
         let mut data = 0u32;
         let mut new = 0u32;
         let mut reported = false;
@@ -358,6 +389,10 @@ impl Association {
 
     /// Takes a packet with our peer's tag instead of ours: only ABORT and SHUTDOWN COMPLETE with the T bit count.
     pub(crate) fn handle_reflected(&mut self, cx: &mut Cx<'_>, datagram: &Datagram, from: PathId) {
+        if self.paths.get(from).state == PathState::Unconfirmed && self.paths.iter().any(Path::is_confirmed) {
+            // Whoever is at an address that was never proven to be the peer's cannot speak for it.
+            return;
+        }
         for raw in datagram.packet.chunks() {
             if let Ok(
                 chunk @ (Chunk::Abort { reflected: true, .. } | Chunk::ShutdownComplete { reflected: true }),
@@ -460,16 +495,12 @@ impl Association {
     fn after_data(&mut self, cx: &mut Cx<'_>, from: PathId, only_old: bool) {
         let wants_timer = self.recv.end_of_packet(from, only_old, self.config.sack_frequency);
         if self.state == AssocState::ShutdownSent {
-            // Each DATA packet is answered by SHUTDOWN at once, with a SACK when there is more to say.
+            // Each DATA packet is answered by SHUTDOWN at once. The SACK beside it tells about gaps, duplicates and the
+            // window, without which a peer with much to send would stop.
             self.pending.shutdown = true;
             self.start_t2(cx.now);
             self.timers.stop(Timer::Sack);
-            if self.recv.is_plain() {
-                self.recv.sack_sent();
-                self.timers.stop(Timer::Sack);
-            } else {
-                self.recv.force_sack();
-            }
+            self.recv.force_sack();
         } else if self.config.sack_delay.is_zero() {
             self.recv.force_sack();
         } else if wants_timer && self.timers.get(Timer::Sack).is_none() {
@@ -516,6 +547,8 @@ impl Association {
         while !self.pending.errors.len().is_multiple_of(4) {
             self.pending.errors.push(0);
         }
+        // To an unconfirmed address nothing but probes may go (RFC 9260 sec 5.4).
+        let to = if self.paths.get(to).is_confirmed() { to } else { self.paths.data_path() };
         self.pending.errors_to = PathId0(to);
     }
 
@@ -534,10 +567,11 @@ impl Association {
     /// Sends an ABORT with one cause (where the peer was last heard) and ends.
     fn abort_with(&mut self, cx: &mut Cx<'_>, code: u16, info: &[u8], reason: LossReason) {
         if self.peer_tag != 0 {
-            let to = self.paths.get(self.last_heard).addr();
-            let pmtu = self.paths.get(self.last_heard).pmtu();
+            let heard = self.paths.get(self.last_heard);
+            let path = if heard.is_confirmed() { heard } else { self.paths.get(self.paths.data_path()) };
+            let (to, pmtu) = (path.addr(), path.pmtu());
             let info = &info[..info.len().min(pmtu - 64)];
-            cx.replies.push(to, (self.local_port, self.peer_port), self.peer_tag, |w| {
+            cx.replies.push_last(to, (self.local_port, self.peer_port), self.peer_tag, |w| {
                 w.abort(false, |c| c.raw(code, info));
             });
         }
