@@ -26,6 +26,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(15);
 const PONG_LIMIT: Duration = Duration::from_secs(5);
 /// Length of the status line's row of dots.
 const TRAIL: usize = 30;
+/// So many Pongs are worth a line before something else is told.
+const FEW: u64 = 20;
 
 /// Runs the demo; the status is success only if all of it held.
 ///
@@ -282,10 +284,10 @@ impl Demo {
 
     fn tell_pongs(&mut self) {
         let Recent { pongs, number, reply, rtt_us, .. } = self.recent;
-        if pongs == 0 {
+        self.recent.pongs = 0;
+        if pongs < FEW {
             return;
         }
-        self.recent.pongs = 0;
         let from =
             self.ledger.serving().map_or_else(String::new, |pe| format!(" from {}", self.cast.name(pe)));
         let rtt = rtt_us as f64 / 1000.0;
