@@ -77,3 +77,43 @@ fn join(config: &AnnounceConfig) -> io::Result<Socket> {
     let none = || io::Error::new(io::ErrorKind::InvalidInput, "no interface to join it on is given");
     Err(results.into_iter().find_map(Result::err).unwrap_or_else(none))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rserpool_wire::ServerId;
+    use std::net::UdpSocket as StdSocket;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn announces_are_heard_and_nonsense_is_not() {
+        let port = StdSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let group = SocketAddr::from(([239, 0, 0, 50], port));
+        let interfaces = vec![Ipv4Addr::LOCALHOST.into()];
+        let config = AnnounceConfig { group, interfaces, ..AnnounceConfig::default() };
+        // Several processes of a host may listen.
+        let mut listeners = [Listener::open(&config).unwrap(), Listener::open(&config).unwrap()];
+        let sender = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).unwrap();
+        sender.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+        sender.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let source = sender.local_addr().unwrap().as_socket().unwrap();
+        let announce = ServerAnnounce { server: ServerId(7), transports: Vec::new(), udp_port: Some(9) };
+        let bytes = AsapMessage::ServerAnnounce(announce.clone()).encode().unwrap();
+        for datagram in [&b"nonsense"[..], &[], &bytes] {
+            sender.send_to(datagram, &group.into()).unwrap();
+        }
+        for listener in &mut listeners {
+            assert_eq!(listener.recv().await, (source, announce.clone()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_group_that_cannot_be_joined_is_an_error() {
+        let config = AnnounceConfig { interfaces: Vec::new(), ..AnnounceConfig::default() };
+        let error = Listener::open(&config).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "cannot listen for registrar announces on 239.0.0.50:3863: no interface to join it on is given"
+        );
+    }
+}

@@ -267,7 +267,7 @@ impl SessionOptions {
 /// SCTP settings for sessions of pool users, which have to notice a dead server quickly: heartbeat every 1 s,
 /// RTO 200 ms initially and at least, 1 s at most, 2 retransmissions of one path and 3 of the association.
 /// Where no ICMP message tells it sooner, the end of a busy server is noticed after 2.4 s and that of an idle
-/// one after 6 to 8 s. Everything else stays as in `base`.
+/// one after about 8 s. Everything else stays as in `base`.
 pub fn session_profile(base: AssocConfig) -> AssocConfig {
     AssocConfig {
         rto_initial: Duration::from_millis(200),

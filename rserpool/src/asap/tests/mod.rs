@@ -3,6 +3,7 @@
 mod elements;
 mod hunt;
 mod pools;
+mod random;
 
 use rserpool_wire::{Life, SctpTransport, ServerId, Transport, TransportUse};
 use sctp_user::Encap;

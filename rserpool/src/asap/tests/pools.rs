@@ -187,7 +187,7 @@ fn reports_of_unreachable_elements() {
     bench.outputs();
     bench.core.report_unreachable(bench.now, &pool(), PeId(2));
     let report = AsapMessage::EndpointUnreachable(EndpointUnreachable { pool: pool(), id: PeId(2) });
-    assert_eq!(bench.sent(), [report.clone()]);
+    assert_eq!(bench.sent(), std::slice::from_ref(&report));
     for _ in 0..3 {
         let request = bench.core.resolve(bench.now, &pool(), 1, stale);
         assert_eq!(resolved(&mut bench, request), Ok(vec![1]), "2 is out of the cache");
