@@ -62,6 +62,7 @@ mod interfaces;
 pub mod link;
 mod one_to_many;
 mod options;
+mod race;
 mod shared;
 mod stack;
 
@@ -76,7 +77,7 @@ pub use sctp_user_core::socket::{
 };
 pub use sctp_user_core::{
     AssocConfig, AssocId, AssocState, AssocStats, AssocStatus, BindError, ConfigError, ConnectError, Ecn,
-    Encap, LossReason, Message, PathAddr, PathState, PathStatus, Peer, PeerAddrState, Received, Scope, SendError,
-    SendOptions, StackConfig, StackStats, Transmit, Unreachable,
+    Encap, LossReason, Message, PathAddr, PathState, PathStatus, Peer, PeerAddrState, Received, Scope,
+    SendError, SendOptions, StackConfig, StackStats, Transmit, Unreachable,
 };
 pub use stack::{Stack, StackBuilder};

@@ -164,7 +164,9 @@ impl Shared {
         let stack = state.sockets.stack();
         match &self.claims {
             Some(claims) if state.phase == Phase::Stopped => claims.take(|_| true),
-            Some(claims) if claims.count() > stack.ports_in_use() => claims.take(|port| !stack.is_in_use(port)),
+            Some(claims) if claims.count() > stack.ports_in_use() => {
+                claims.take(|port| !stack.is_in_use(port))
+            }
             _ => Vec::new(),
         }
     }

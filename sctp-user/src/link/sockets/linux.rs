@@ -14,9 +14,7 @@ use bytes::Bytes;
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use quinn_udp::UdpSocketState;
 use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery as V4, Ipv6PathMtuDiscovery as V6, set_ip_mtu_discover, set_ipv6_mtu_discover,
@@ -124,13 +122,8 @@ pub(super) fn on_ready(socket: &UdpSocket, carrier: Carrier, report: impl FnMut(
 pub(super) fn drain(socket: &UdpSocket, carrier: Carrier, mut report: impl FnMut(IcmpError)) -> Drained {
     let mut drained = Drained::default();
     // On the heap, where it is aligned for the headers in it.
-    let mut control = cmsg_space!(
-        libc::sock_extended_err,
-        libc::sockaddr_in6,
-        libc::in6_pktinfo,
-        libc::timespec,
-        [i32; 4]
-    );
+    let mut control =
+        cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6, libc::in6_pktinfo, libc::timespec, [i32; 4]);
     for _ in 0..MAX_PER_DRAIN {
         let mut quote = [0; MAX_QUOTE];
         let mut parts = [IoSliceMut::new(&mut quote)];
@@ -144,8 +137,7 @@ pub(super) fn drain(socket: &UdpSocket, carrier: Carrier, mut report: impl FnMut
         let mut entry = Entry { to: message.address, ..Entry::default() };
         for control in message.cmsgs().into_iter().flatten() {
             match control {
-                ControlMessageOwned::Ipv4RecvErr(error, _)
-                | ControlMessageOwned::Ipv6RecvErr(error, _) => {
+                ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) => {
                     entry.error = Some(error);
                 }
                 // The destination of the ICMP message, so the source of the packet it is about.
@@ -191,9 +183,7 @@ enum Origin {
 impl Entry {
     fn origin(&self) -> Origin {
         match self.error {
-            Some(e)
-                if e.ee_origin == libc::SO_EE_ORIGIN_ICMP || e.ee_origin == libc::SO_EE_ORIGIN_ICMP6 =>
-            {
+            Some(e) if e.ee_origin == libc::SO_EE_ORIGIN_ICMP || e.ee_origin == libc::SO_EE_ORIGIN_ICMP6 => {
                 Origin::Network
             }
             Some(e) if e.ee_origin == libc::SO_EE_ORIGIN_LOCAL => {

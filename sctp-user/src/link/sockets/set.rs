@@ -141,10 +141,7 @@ impl SocketLink {
 
 impl Link for SocketLink {
     fn handles(&self, encap: Encap) -> bool {
-        matches!(
-            (self.carrier, encap),
-            (Carrier::Udp, Encap::Udp { .. }) | (Carrier::Ip, Encap::Native)
-        )
+        matches!((self.carrier, encap), (Carrier::Udp, Encap::Udp { .. }) | (Carrier::Ip, Encap::Native))
     }
 
     fn max_segments(&self) -> usize {

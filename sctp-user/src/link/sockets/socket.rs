@@ -107,7 +107,12 @@ impl LinkSocket {
             match received {
                 Ok(count) => {
                     let filled = buffers.iter().zip(&metas).take(count);
-                    append(self.carrier, self.addr, filled.map(|(buffer, meta)| (&**buffer, meta)), &mut batch.datagrams);
+                    append(
+                        self.carrier,
+                        self.addr,
+                        filled.map(|(buffer, meta)| (&**buffer, meta)),
+                        &mut batch.datagrams,
+                    );
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
