@@ -5,7 +5,10 @@ mod hunt;
 mod pools;
 mod random;
 
-use rserpool_wire::{Life, SctpTransport, ServerId, Transport, TransportUse};
+use rserpool_wire::{
+    DeregistrationResponse, EndpointKeepAlive, EndpointKeepAliveAck, HandleResolutionResponse, Life,
+    RegistrationResponse, Resolution, SctpTransport, ServerId, Transport, TransportUse,
+};
 use sctp_user::Encap;
 
 use super::*;
