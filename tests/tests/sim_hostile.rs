@@ -289,9 +289,9 @@ fn replies_out_of_the_blue_are_limited_and_off_where_others_may_own_the_packet()
         writer.finish();
         bytes
     };
-    let heartbeat = {
+    let heartbeat = |port| {
         let mut bytes = Vec::new();
-        let mut writer = PacketWriter::new(&mut bytes, 1500, 7, 5001, 77);
+        let mut writer = PacketWriter::new(&mut bytes, 1500, 7, port, 77);
         writer.heartbeat(b"are you there");
         writer.finish();
         bytes
@@ -301,9 +301,9 @@ fn replies_out_of_the_blue_are_limited_and_off_where_others_may_own_the_packet()
     sim[b].use_both(9899);
     sim.with(b, |h, _| h.listen(5001));
     let (src, dst) = ("10.9.9.9".parse().unwrap(), ADDR_B.parse().unwrap());
-    let native = IpPacket::native(src, dst, heartbeat.clone());
-    assert!(sim.provoke(native).unwrap().is_empty(), "another stack of this machine may own it");
-    let udp = IpPacket::udp((src, 40), (dst, 9899), heartbeat);
+    let native = IpPacket::native(src, dst, heartbeat(5002));
+    assert!(sim.provoke(native).unwrap().is_empty(), "another stack of this machine may own the port");
+    let udp = IpPacket::udp((src, 40), (dst, 9899), heartbeat(5002));
     let replies: usize = (0..500).map(|_| sim.provoke(udp.clone()).unwrap().len()).sum();
     assert_eq!(replies, 100);
     sim.run_for(Duration::from_secs(1));

@@ -54,9 +54,9 @@ pub enum Verdict {
     Pass,
     /// Lose it.
     Drop,
-    /// Go on after this much time.
+    /// Arrive this much later; what is sent after it may overtake it.
     Delay(Duration),
-    /// Go on, and once more after this much time.
+    /// Arrive, and once more this much later.
     Twice(Duration),
 }
 
@@ -216,17 +216,17 @@ impl Net {
         if let Some(capture) = &mut self.capture {
             capture.write(now, &packet);
         }
-        let mut copies = vec![now];
+        let mut copies = vec![Duration::ZERO];
         for tap in &mut self.taps {
             match tap(now, &mut packet) {
                 Verdict::Pass => {}
                 Verdict::Drop => return self.note(now, Fate::Dropped(DropReason::Tap), &packet),
-                Verdict::Delay(by) => copies.iter_mut().for_each(|at| *at += by),
-                Verdict::Twice(lag) => copies.push(now + lag),
+                Verdict::Delay(by) => copies.iter_mut().for_each(|extra| *extra += by),
+                Verdict::Twice(lag) => copies.push(lag),
             }
         }
-        for at in copies {
-            self.enter_link(at, packet.clone());
+        for extra in copies {
+            self.enter_link(now, extra, packet.clone());
         }
     }
 
@@ -300,7 +300,8 @@ impl Net {
         self.log.push_back(entry);
     }
 
-    fn enter_link(&mut self, at: Time, mut packet: IpPacket) {
+    /// Sends a packet through its link; it arrives `extra` later than the link says.
+    fn enter_link(&mut self, at: Time, extra: Duration, mut packet: IpPacket) {
         for nat in &mut self.nats {
             nat.outbound(&mut packet);
         }
@@ -329,7 +330,7 @@ impl Net {
             self.note(at, Fate::Dropped(why), &packet);
         }
         for (at, packet) in passage.forwarded {
-            self.enqueue(at, Arrival::Packet(packet));
+            self.enqueue(at + extra, Arrival::Packet(packet));
         }
     }
 
