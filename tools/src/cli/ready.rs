@@ -26,6 +26,15 @@ impl Ready {
         self
     }
 
+    /// As [`with`](Self::with), but nothing where there is no value.
+    #[must_use]
+    pub fn with_known(self, key: &str, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
+
     /// The line.
     pub fn as_str(&self) -> &str {
         &self.line

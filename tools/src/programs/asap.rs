@@ -5,16 +5,22 @@ use std::time::Duration;
 use anyhow::bail;
 use rserpool::{AnnounceConfig, AsapConfig};
 use rserpool_wire::numbers::port;
-use sctp_user::{BindOptions, Encap, Peer};
+use sctp_user::{BindOptions, Peer, Stack};
 
-use crate::cli::{AddressList, AsapAnnounce, RegistrarOptions};
+use super::stack;
+use crate::cli::{AsapAnnounce, RegistrarOptions};
 
 /// The settings for a pool element or pool user. `bind` is the own end of the association with the registrar.
 ///
 /// # Errors
 /// A sentence for the user.
-pub(crate) fn config(options: &RegistrarOptions, bind: BindOptions) -> anyhow::Result<AsapConfig> {
-    let registrars = options.registrar.iter().map(peer).collect::<anyhow::Result<Vec<_>>>()?;
+pub(crate) fn config(
+    stack: &Stack,
+    options: &RegistrarOptions,
+    bind: BindOptions,
+) -> anyhow::Result<AsapConfig> {
+    let ways = options.registrar.iter().map(|list| stack::peers(stack, list, port::ASAP));
+    let registrars: Vec<Peer> = ways.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect();
     if registrars.is_empty() && options.asapannounce == AsapAnnounce::Off {
         bail!("without announces (--asapannounce=off) a registrar must be named: --registrar=ADDR:PORT");
     }
@@ -59,17 +65,4 @@ pub(crate) fn start<T>(
         }
         result => result,
     }
-}
-
-fn peer(list: &AddressList) -> anyhow::Result<Peer> {
-    let Some(remote_port) = list.udp_port() else {
-        bail!(
-            "the registrar {list} is to be reached directly in IP, but the link is UDP; --link= and /udp:N choose"
-        );
-    };
-    let port = list.port_or(port::ASAP);
-    if port == 0 {
-        bail!("the port of the registrar {list} must not be 0");
-    }
-    Ok(Peer { addrs: list.addrs.iter().map(|addr| (*addr, Encap::Udp { remote_port })).collect(), port })
 }

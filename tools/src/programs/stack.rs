@@ -1,12 +1,13 @@
-//! The SCTP stack of a program, as its options want it.
+//! The SCTP stack of a program, as its options want it, and the peers that it can reach.
 
 use std::net::IpAddr;
 
 use anyhow::{Context, bail};
-use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
-use sctp_user::{Stack, StackBuilder};
+use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink, WELL_KNOWN_PORT};
+use sctp_user::link::raw::{RawBindError, RawConfig, RawLink};
+use sctp_user::{Encap, Peer, Stack, StackBuilder};
 
-use crate::cli::{LinkKind, LinkOptions};
+use crate::cli::{AddressList, EncapSuffix, LinkKind, LinkOptions};
 
 /// Opens the links and starts the stack. `addrs` are the own addresses, none for all of the host; `port` is the UDP port where
 /// `--encap-port=` says nothing.
@@ -14,25 +15,102 @@ use crate::cli::{LinkKind, LinkOptions};
 /// # Errors
 /// A sentence for the user.
 pub(crate) fn open(options: &LinkOptions, addrs: &[IpAddr], port: Port) -> anyhow::Result<Stack> {
-    match options.link {
-        LinkKind::Udp => {}
-        LinkKind::Raw | LinkKind::Both => {
-            bail!("SCTP directly in IP is not supported yet; --link=udp carries it in UDP")
+    let mut unique: Vec<IpAddr> = Vec::new();
+    for addr in addrs {
+        if !unique.contains(addr) {
+            unique.push(*addr);
         }
     }
-    let port = options.encap_port.map_or(port, Port::from);
-    let config = match addrs {
-        [] => UdpEncapConfig::with_port(port),
-        addrs => {
-            let mut unique: Vec<IpAddr> = Vec::new();
-            for addr in addrs {
-                if !unique.contains(addr) {
-                    unique.push(*addr);
-                }
-            }
-            UdpEncapConfig::with_addrs(unique, port)
+    let mut builder = StackBuilder::new();
+    match options.link {
+        LinkKind::Udp => builder = builder.link(udp(options, unique, port)?),
+        LinkKind::Raw if options.encap_port.is_some() => {
+            bail!("--encap-port= names a UDP port, but --link=raw does without UDP; --link=both has both")
         }
+        LinkKind::Raw => builder = builder.link(raw(unique)?),
+        LinkKind::Both => builder = builder.link(raw(unique.clone())?).link(udp(options, unique, port)?),
+    }
+    builder.build().context("the SCTP stack cannot be started")
+}
+
+fn udp(options: &LinkOptions, addrs: Vec<IpAddr>, port: Port) -> anyhow::Result<UdpEncapLink> {
+    let port = options.encap_port.map_or(port, Port::from);
+    let config = match addrs.is_empty() {
+        true => UdpEncapConfig::with_port(port),
+        false => UdpEncapConfig::with_addrs(addrs, port),
     };
-    let link = UdpEncapLink::bind(&config)?;
-    StackBuilder::new().link(link).build().context("the SCTP stack cannot be started")
+    Ok(UdpEncapLink::bind(&config)?)
+}
+
+fn raw(addrs: Vec<IpAddr>) -> anyhow::Result<RawLink> {
+    let config = match addrs.is_empty() {
+        true => RawConfig::default(),
+        false => RawConfig::with_addrs(addrs),
+    };
+    let link = match RawLink::open(&config) {
+        Err(error @ RawBindError::Privileges) => bail!("{error} (--link=udp)"),
+        result => result?,
+    };
+    if let Some(warning) = link.kernel_sctp() {
+        eprintln!("warning: {warning} (--link=udp)");
+    }
+    Ok(link)
+}
+
+/// The ways to reach `list` by the links of `stack`, the preferred one first: what the suffix says, without one natively and
+/// at UDP port 9899. `port` is the SCTP port where the list has none.
+///
+/// # Errors
+/// A sentence for the user: there is no such way, or the port is 0.
+pub(crate) fn peers(stack: &Stack, list: &AddressList, port: u16) -> anyhow::Result<Vec<Peer>> {
+    let port = list.port_or(port);
+    if port == 0 {
+        bail!("the SCTP port of {list} must not be 0");
+    }
+    let (native, udp) = (stack.has_native(), stack.local_udp_port().is_some());
+    let well_known = Encap::Udp { remote_port: WELL_KNOWN_PORT };
+    let ways = match list.encap {
+        Some(EncapSuffix::Native) if !native => {
+            bail!("{list} is to be reached directly in IP, which needs --link=raw or --link=both")
+        }
+        Some(EncapSuffix::Udp(_)) if !udp => {
+            bail!("{list} is to be reached in UDP, which needs --link=udp or --link=both")
+        }
+        Some(EncapSuffix::Native) => vec![Encap::Native],
+        Some(EncapSuffix::Udp(remote_port)) => vec![Encap::Udp { remote_port }],
+        None => [native.then_some(Encap::Native), udp.then_some(well_known)].into_iter().flatten().collect(),
+    };
+    let peer = |encap| Peer { addrs: list.addrs.iter().map(|addr| (*addr, encap)).collect(), port };
+    Ok(ways.into_iter().map(peer).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn udp_stack() -> Stack {
+        let options = LinkOptions { link: LinkKind::Udp, encap_port: None };
+        open(&options, &["127.0.0.1".parse().unwrap()], Port::Any).unwrap()
+    }
+
+    fn ways(list: &str) -> Result<Vec<Peer>, String> {
+        peers(&udp_stack(), &list.parse().unwrap(), 7).map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn ways_of_a_stack_in_udp() {
+        let a = "192.0.2.1".parse().unwrap();
+        let udp = |remote_port, port| vec![Peer::new(a, Encap::Udp { remote_port }, port)];
+        assert_eq!(ways("192.0.2.1"), Ok(udp(9899, 7)));
+        assert_eq!(ways("192.0.2.1:8/udp:5"), Ok(udp(5, 8)));
+        assert!(ways("192.0.2.1/native").unwrap_err().contains("--link=raw or --link=both"));
+        assert!(ways("192.0.2.1:0").unwrap_err().contains("must not be 0"));
+    }
+
+    #[tokio::test]
+    async fn no_udp_port_without_udp() {
+        let options = LinkOptions { link: LinkKind::Raw, encap_port: Some(9899) };
+        let error = open(&options, &[], Port::Any).unwrap_err().to_string();
+        assert!(error.contains("--link=both"), "{error}");
+    }
 }

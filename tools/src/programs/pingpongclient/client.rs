@@ -25,7 +25,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
     let mut end = options.common.end.watch().context("signals cannot be watched")?;
     let stack = stack::open(&options.common.link, &[], Port::Any)?;
-    let asap = asap::config(&options.registrars, BindOptions::default())?;
+    let asap = asap::config(&stack, &options.registrars, BindOptions::default())?;
     let user = asap::start(asap, &options.registrars, |asap| PoolUser::new(&stack, UserOptions { asap }))?;
     if !options.quiet {
         banner(
@@ -36,7 +36,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             ],
         );
     }
-    Ready::new(super::NAME).with("udp", stack.local_udp_port().unwrap_or_default()).print();
+    Ready::new(super::NAME).with_known("udp", stack.local_udp_port()).print();
 
     let session_options =
         SessionOptions { reply_timeout: Some(options.replytimeout), ..SessionOptions::default() };

@@ -43,7 +43,7 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     let stack = stack::open(&options.common.link, &addrs, Port::WellKnown)?;
     let mut registrar = Registrar::start(&stack, config(&options, addrs.clone(), asap_port))?;
     let mut events = registrar.events();
-    let udp = stack.local_udp_port().unwrap_or_default();
+    let udp = stack.local_udp_port();
     if !options.quiet {
         show_banner(&options, &registrar, &addrs, udp);
     }
@@ -52,7 +52,7 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     Ready::new(NAME)
         .with("id", format!("{:#010x}", registrar.server_id().0))
         .with("asap", SocketAddr::new(addr, registrar.asap_port()))
-        .with("udp", udp)
+        .with_known("udp", udp)
         .print();
     loop {
         tokio::select! {
@@ -93,18 +93,19 @@ fn config(options: &Options, addrs: Vec<IpAddr>, asap_port: u16) -> Config {
     }
 }
 
-fn show_banner(options: &Options, registrar: &Registrar, addrs: &[IpAddr], udp: u16) {
+fn show_banner(options: &Options, registrar: &Registrar, addrs: &[IpAddr], udp: Option<u16>) {
     let list = match addrs {
         [] => "all addresses".to_owned(),
         addrs => addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     };
+    let udp = udp.map_or_else(String::new, |port| format!(", UDP port {port}"));
     let ms = |time: Duration| format!("{} ms", time.as_millis());
     let group = options.asapannounce.group().map_or_else(|| "(none)".to_owned(), |group| group.to_string());
     banner(
         &format!("Registrar - Version {}", env!("CARGO_PKG_VERSION")),
         &[
             ("Server ID", format!("${:08x}", registrar.server_id().0)),
-            ("ASAP address", format!("{list}, SCTP port {}, UDP port {udp}", registrar.asap_port())),
+            ("ASAP address", format!("{list}, SCTP port {}{udp}", registrar.asap_port())),
             ("ASAP announce address", group),
             ("Announce TTL", options.announcettl.to_string()),
             ("Announce cycle", ms(options.serverannouncecycle)),

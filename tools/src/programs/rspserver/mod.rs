@@ -56,7 +56,7 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
         .with("id", format!("{:#010x}", element.id().0))
         .with("pool", element.pool())
         .with("local", format!("{local}:{}", element.port()))
-        .with("udp", stack.local_udp_port().unwrap_or_default())
+        .with_known("udp", stack.local_udp_port())
         .print();
 
     let runtime = async {
@@ -95,7 +95,7 @@ fn register(
         policy: options.policy.clone(),
         bind: BindOptions { port, addrs, ..BindOptions::default() },
         reregistration_interval: options.rereginterval,
-        asap: asap::config(&options.registrars, asap_bind)?,
+        asap: asap::config(stack, &options.registrars, asap_bind)?,
         ..ElementOptions::new(pool)
     };
     let asap = element.asap.clone();

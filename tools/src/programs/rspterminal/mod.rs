@@ -43,14 +43,14 @@ async fn converse(options: Options) -> anyhow::Result<ExitCode> {
     // The end of the input ends this program anyway, but only after the last answers.
     let mut end = EndOptions::default().watch().context("signals cannot be watched")?;
     let stack = stack::open(&options.common.link, &[], Port::Any)?;
-    let asap = asap::config(&options.registrars, BindOptions::default())?;
+    let asap = asap::config(&stack, &options.registrars, BindOptions::default())?;
     let user = asap::start(asap, &options.registrars, |asap| PoolUser::new(&stack, UserOptions { asap }))?;
     if !options.quiet {
         let title = format!("RSerPool Terminal - Version {}", env!("CARGO_PKG_VERSION"));
         banner(&title, &[("Pool handle", options.poolhandle.to_string())]);
     }
     let session = user.open(options.poolhandle.clone(), SessionOptions::default())?;
-    Ready::new(NAME).with("udp", stack.local_udp_port().unwrap_or_default()).print();
+    Ready::new(NAME).with_known("udp", stack.local_udp_port()).print();
 
     let mut terminal = Terminal { session, element: None, last_element: None, waiting: VecDeque::new() };
     let mut input = read_input();

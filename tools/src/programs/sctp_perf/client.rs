@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use sctp_udp_encap::Port;
-use sctp_user::{Encap, Peer};
 
 use super::options::{ClientOptions, DEFAULT_PORT};
 use super::output::{self, Outcome};
@@ -17,17 +16,10 @@ pub(crate) async fn run(options: ClientOptions) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
     let mut end = options.common.end.watch()?;
     let stack = stack::open(&options.common.link, &[], Port::Any)?;
-    let encap = match options.server.udp_port() {
-        Some(remote_port) => Encap::Udp { remote_port },
-        None => Encap::Native,
-    };
-    let peer = Peer {
-        addrs: options.server.addrs.iter().map(|addr| (*addr, encap)).collect(),
-        port: options.server.port_or(DEFAULT_PORT),
-    };
+    let peers = stack::peers(&stack, &options.server, DEFAULT_PORT)?;
     let test = async {
         let config = options.common.transport.config();
-        let association = tokio::time::timeout(CONNECT_TIMEOUT, stack.connect_with(&peer, config))
+        let association = tokio::time::timeout(CONNECT_TIMEOUT, stack.connect_first(&peers, config))
             .await
             .with_context(|| format!("no answer from {} in {} s", options.server, CONNECT_TIMEOUT.as_secs()))?
             .with_context(|| format!("cannot connect to {}", options.server))?;

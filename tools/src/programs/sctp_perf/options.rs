@@ -26,7 +26,7 @@ pub(crate) struct ServerOptions {
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub(crate) struct ClientOptions {
-    /// The server, ADDR:PORT{,ADDR}[/udp:N]. Default SCTP port 5201, default UDP port 9899.
+    /// The server, ADDR:PORT{,ADDR}[/udp:N|/native]. Default SCTP port 5201, default UDP port 9899.
     #[arg(value_name = "SERVER")]
     pub(crate) server: AddressList,
     /// Who sends, as seen from the client.

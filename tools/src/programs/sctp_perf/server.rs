@@ -26,11 +26,10 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<ExitCode> {
         })
         .with_context(|| format!("cannot bind SCTP port {}", options.port))?;
     endpoint.listen(16)?;
-    let mut ready = Ready::new(super::NAME).with("sctp", endpoint.port());
-    if let Some(udp) = endpoint.local_udp_port() {
-        ready = ready.with("udp", udp);
-    }
-    ready.print();
+    Ready::new(super::NAME)
+        .with("sctp", endpoint.port())
+        .with_known("udp", endpoint.local_udp_port())
+        .print();
 
     let first_done = Arc::new(Notify::new());
     loop {
