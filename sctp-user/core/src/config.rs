@@ -20,9 +20,9 @@ pub struct StackConfig {
     pub init_ack_rate: u32,
     /// Replies to out-of-the-blue packets per second (RFC 9260 sec 8.4), token bucket. Default 100.
     pub ootb_rate: u32,
-    /// Answer out-of-the-blue packets that came natively in IP. Off by default: every stack and the kernel of the host
-    /// see such packets, and an ABORT would kill associations of others. Over UDP the socket is ours alone and
-    /// replies are always on.
+    /// Answer out-of-the-blue packets that came natively in IP also when they are for a port that is not bound here. Off
+    /// by default: every stack and the kernel of the host see such packets, and an ABORT would kill associations of
+    /// others. Over UDP the socket is ours alone and replies are always on.
     pub ootb_native: bool,
     /// How long a verification tag is not given out again after its association ended. Default 60 s.
     pub tag_reuse_guard: Duration,
@@ -112,6 +112,36 @@ pub struct AssocConfig {
     pub context: u32,
     /// Answer INITs with no more than this many addresses of the peer. Default 32.
     pub max_peer_addresses: usize,
+    /// Most user bytes in one DATA chunk, at least 4 (SCTP_MAXSEG). Default `None`: the path MTU alone decides.
+    pub max_segment: Option<usize>,
+    /// How long cookies of this port are valid (SCTP_ASSOCINFO). Default `None`: [`StackConfig::cookie_life`]. Cookies that live more
+    /// than twice as long as that may lose their key earlier.
+    pub cookie_life: Option<Duration>,
+}
+
+/// Settings of one path (SCTP_PEER_ADDR_PARAMS, RFC 6458 sec 8.1.12). A new path gets those of [`AssocConfig`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathParams {
+    /// Probe the path while it is idle.
+    pub hb_enabled: bool,
+    /// HB.interval of the path; over UDP [`AssocConfig::hb_interval_udp`] applies where it is smaller.
+    pub hb_interval: Duration,
+    /// Path.Max.Retrans of the path.
+    pub max_retrans: u32,
+    /// A fixed MTU of the IP layer, 512 to 65535 bytes, in place of what is found out about the path. Default `None`.
+    pub ip_mtu: Option<u16>,
+}
+
+impl PathParams {
+    /// What a new path of an association with this configuration gets.
+    pub fn of(config: &AssocConfig) -> Self {
+        PathParams {
+            hb_enabled: config.hb_enabled,
+            hb_interval: config.hb_interval,
+            max_retrans: config.path_max_retrans,
+            ip_mtu: None,
+        }
+    }
 }
 
 impl Default for AssocConfig {
@@ -143,6 +173,8 @@ impl Default for AssocConfig {
             shutdown_guard: None,
             context: 0,
             max_peer_addresses: 32,
+            max_segment: None,
+            cookie_life: None,
         }
     }
 }
@@ -180,6 +212,9 @@ impl AssocConfig {
         }
         if !(576..=65535).contains(&self.ip_mtu) || !(576..=65535).contains(&self.ip_mtu_udp) {
             return fail("the IP MTU must be 576 to 65535 bytes");
+        }
+        if self.max_segment.is_some_and(|bytes| bytes < 4) {
+            return fail("the maximum segment must be at least 4 bytes");
         }
         if self.max_peer_addresses == 0 {
             return fail("at least 1 address of the peer must be allowed");

@@ -41,6 +41,9 @@ pub enum ConnectError {
     /// The limit of associations is reached.
     #[error("the limit of associations of this stack is reached")]
     TooMany,
+    /// The configuration is not valid.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 /// Why a message was not taken. The message was not queued.

@@ -68,6 +68,8 @@ pub struct AssocStatus {
     pub local_rwnd: u32,
     /// DATA chunks sent and not acknowledged.
     pub unacked_chunks: u32,
+    /// TSNs missing below the highest one received.
+    pub missing_chunks: u32,
     /// Bytes queued or unacknowledged.
     pub send_buffered: usize,
     /// Bytes received and not read.

@@ -81,12 +81,21 @@ impl Association {
     }
 
     /// Changes the configuration of the live association.
-    pub(crate) fn configure(&mut self, change: impl FnOnce(&mut AssocConfig)) -> Result<(), ConfigError> {
+    pub(crate) fn configure(
+        &mut self,
+        cx: &mut Cx<'_>,
+        change: impl FnOnce(&mut AssocConfig),
+    ) -> Result<(), ConfigError> {
         let mut config = AssocConfig::clone(&self.config);
         change(&mut config);
         config.check()?;
         self.recv.set_limit(&config);
-        self.config = Arc::new(config);
+        let old = std::mem::replace(&mut self.config, Arc::new(config));
+        self.inherit_path_params(&old);
+        let heartbeat = |c: &AssocConfig| (c.hb_enabled, c.hb_interval, c.hb_interval_udp);
+        if heartbeat(&old) != heartbeat(&self.config) {
+            self.reschedule_heartbeats(cx);
+        }
         Ok(())
     }
 
@@ -111,6 +120,7 @@ impl Association {
             peer_rwnd: u32::try_from(self.send.peer_rwnd).unwrap_or(u32::MAX),
             local_rwnd: u32::try_from(self.recv.a_rwnd()).unwrap_or(u32::MAX),
             unacked_chunks: u32::try_from(self.send.outstanding.len()).unwrap_or(u32::MAX),
+            missing_chunks: self.recv.missing(),
             send_buffered: self.send.buffered(),
             recv_buffered: self.recv.held(),
             outbound_streams: self.out_streams,

@@ -5,6 +5,9 @@ use crate::time::Time;
 /// Length of our Heartbeat Info: nonce and path number.
 pub(crate) const INFO_LEN: usize = 12;
 
+/// Length of our HEARTBEAT chunk: chunk header, parameter header, info.
+pub(crate) const HEARTBEAT_LEN: usize = 8 + INFO_LEN;
+
 /// State of the heartbeat of one path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Heartbeat {

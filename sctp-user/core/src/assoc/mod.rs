@@ -649,3 +649,6 @@ impl Association {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

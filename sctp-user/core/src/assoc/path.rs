@@ -6,7 +6,7 @@ use crate::addr::{Encap, PathAddr};
 use crate::assoc::cc::{CongestionControl, Rfc9260};
 use crate::assoc::heartbeat::Heartbeat;
 use crate::assoc::rto::Rto;
-use crate::config::AssocConfig;
+use crate::config::{AssocConfig, PathParams};
 use crate::serial::Tsn;
 use crate::stats::PathState;
 use crate::time::{Duration, Time};
@@ -30,6 +30,8 @@ pub(crate) struct Path {
     /// IP MTUs for native and UDP-encapsulated packets.
     ip_mtu: (usize, usize),
     pub(crate) state: PathState,
+    /// Heartbeat, failure threshold and fixed MTU as the user wants them.
+    pub(crate) params: PathParams,
     /// Consecutive errors (RFC 9260 sec 8.2).
     pub(crate) error_count: u32,
     /// Largest SCTP packet: common header, chunks, padding.
@@ -45,12 +47,16 @@ pub(crate) struct Path {
     pub(crate) heartbeat: Heartbeat,
     /// When something that gives an RTT (new DATA, HEARTBEAT, INIT, COOKIE ECHO) was last sent here.
     pub(crate) last_used: Time,
-    /// Idle time up to here has been taken into account by the congestion control.
+    /// Idle time up to here, the last sending of DATA at least, has been taken into account by the congestion control.
     decayed_until: Time,
     /// The chunk whose acknowledgement gives the next RTT sample; at most one per round trip.
     pub(crate) rtt_tsn: Option<Tsn>,
-    /// Packets with new DATA that may still be sent before the next SACK (Max.Burst).
+    /// Packets with new DATA that may still be sent in this opportunity (Max.Burst).
     pub(crate) burst: u32,
+    /// cwnd was fully used when sending stopped last; only then it may grow (RFC 9260 sec 7.2.1).
+    pub(crate) cwnd_used: bool,
+    /// T3 expired and nothing was acknowledged since: one packet may be in flight (RFC 9260 sec 7.2.3).
+    pub(crate) one_packet: bool,
     /// One packet of retransmissions may leave whatever cwnd says (RFC 9260 sec 6.3.3 E3, 7.2.4).
     pub(crate) retransmit_now: bool,
     /// A SACK has come since T3 was started: expiries then are no sign of a dead peer while its window is closed.
@@ -67,6 +73,7 @@ impl Path {
             addr,
             ip_mtu,
             state,
+            params: PathParams::of(config),
             error_count: 0,
             pmtu,
             flight: 0,
@@ -79,6 +86,8 @@ impl Path {
             decayed_until: now,
             rtt_tsn: None,
             burst: burst_limit(config),
+            cwnd_used: false,
+            one_packet: false,
             retransmit_now: false,
             sack_since_t3: false,
         }
@@ -123,9 +132,23 @@ impl Path {
     /// ICMP said that only packets of `ip_mtu` bytes fit: lowers the PMTU, never raises it, and never below what
     /// every host of the family must take (RFC 9260 sec 10.1).
     pub(crate) fn on_packet_too_big(&mut self, ip_mtu: usize) {
+        if self.params.ip_mtu.is_some() {
+            return;
+        }
         let floor = if self.addr.remote.is_ipv6() { 1280 } else { 576 };
         let lower = ip_mtu.max(floor);
         self.ip_mtu = (self.ip_mtu.0.min(lower), self.ip_mtu.1.min(lower));
+        self.set_pmtu(pmtu(self.addr, self.ip_mtu));
+    }
+
+    /// Takes settings of the user; a fixed MTU given up leaves room for what `config` assumes.
+    pub(crate) fn set_params(&mut self, params: PathParams, config: &AssocConfig) {
+        let had = std::mem::replace(&mut self.params, params);
+        match params.ip_mtu.map(usize::from) {
+            Some(fixed) => self.ip_mtu = (fixed, fixed),
+            None if had.ip_mtu.is_some() => self.ip_mtu = (config.ip_mtu, config.ip_mtu_udp),
+            None => return,
+        }
         self.set_pmtu(pmtu(self.addr, self.ip_mtu));
     }
 
@@ -136,8 +159,9 @@ impl Path {
 
     /// Back to the state of a path never used (association restart, RFC 9260 sec 5.2.4.1).
     pub(crate) fn reset(&mut self, config: &AssocConfig, now: Time) {
-        let (addr, state) = (self.addr, self.state);
+        let (addr, state, params) = (self.addr, self.state, self.params);
         *self = Path::new(addr, state, config, now);
+        self.set_params(params, config);
     }
 
     /// DATA left on this path. Without `new` chunks it gives no RTT, so heartbeats go on beside it (RFC 9260 sec 8.3).
@@ -154,7 +178,7 @@ impl Path {
             return;
         }
         let rto = self.rto.get().max(Duration::from_millis(1));
-        let mut from = self.last_used.max(self.decayed_until);
+        let mut from = self.decayed_until;
         // Sixteen halvings bring any window to its floor.
         for _ in 0..16 {
             if now.since(from) < rto {
@@ -171,10 +195,38 @@ impl Path {
         self.state != PathState::Unconfirmed
     }
 
-    /// Gives the path a new sending opportunity of at least Max.Burst packets.
-    pub(crate) fn grant_burst(&mut self, config: &AssocConfig, acked_packets: u32) {
-        let limit = burst_limit(config);
-        self.burst = limit.saturating_add(acked_packets);
+    /// The peer was heard from an address that the user named: it is worth trying again.
+    pub(crate) fn revive(&mut self) {
+        if self.is_confirmed() {
+            self.state = PathState::Active;
+        }
+    }
+
+    /// What is about to go to an unconfirmed address has to take a HEARTBEAT along (RFC 9260 sec 5.4).
+    pub(crate) fn probe_if_unconfirmed(&mut self) {
+        if !self.is_confirmed() {
+            self.heartbeat = Heartbeat::Due;
+        }
+    }
+
+    /// A SACK gives an opportunity to send Max.Burst packets and as many as it acknowledged: these keep the clock of
+    /// the acknowledgements going however many packets the peer acknowledges with one SACK.
+    pub(crate) fn grant_burst(&mut self, config: &AssocConfig, acked_bytes: u32) {
+        self.burst = self.burst.max(burst_limit(config)).saturating_add(acked_bytes.div_ceil(self.pmdcs()));
+    }
+
+    /// Nothing more can be sent for now: the opportunity is over. `blocked` says that the burst limit stopped it; then
+    /// only a SACK gives another one, while otherwise what the user sends next is one.
+    pub(crate) fn end_burst(&mut self, config: &AssocConfig, blocked: bool) {
+        if !blocked {
+            self.burst = burst_limit(config);
+        }
+        self.cwnd_used = !self.may_carry_more();
+    }
+
+    /// What cwnd and the rule of one packet after T3 leave room for.
+    pub(crate) fn may_carry_more(&self) -> bool {
+        self.flight == 0 || (self.flight < self.cc.cwnd() && !self.one_packet)
     }
 
     /// The earliest deadline of this path.

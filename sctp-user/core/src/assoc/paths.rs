@@ -100,6 +100,13 @@ impl PathSet {
         }
     }
 
+    /// The active path after `id` in turn; `id` itself when there is no other.
+    pub(crate) fn next_active(&self, id: PathId) -> PathId {
+        let (upto, after): (Vec<_>, Vec<_>) = self.ids().partition(|i| i.0 <= id.0);
+        let active = |i: &PathId| self.get(*i).state == PathState::Active;
+        after.into_iter().chain(upto).find(active).unwrap_or(id)
+    }
+
     fn best_except(&self, except: Option<PathId>) -> Option<PathId> {
         self.ids().filter(|&id| Some(id) != except && self.get(id).is_confirmed()).min_by_key(|&id| {
             let path = self.get(id);

@@ -21,11 +21,31 @@ impl Association {
     /// The association is up: confirmed paths are probed when idle, unconfirmed ones at once.
     pub(super) fn start_heartbeats(&mut self, cx: &mut Cx<'_>) {
         for id in self.paths.ids() {
-            if self.paths.get(id).state == PathState::Unconfirmed {
-                self.paths.get_mut(id).heartbeat = Heartbeat::Idle { next: cx.now };
-            } else {
-                self.schedule_heartbeat(cx, id);
+            let path = self.paths.get_mut(id);
+            match (path.state, path.heartbeat) {
+                // The one that went with the COOKIE ECHO is on its way.
+                (PathState::Unconfirmed, Heartbeat::Waiting { .. }) => {}
+                (PathState::Unconfirmed, _) => path.heartbeat = Heartbeat::Idle { next: cx.now },
+                _ => self.schedule_heartbeat(cx, id),
             }
+        }
+    }
+
+    /// The user changed when heartbeats are sent.
+    pub(super) fn reschedule_heartbeats(&mut self, cx: &mut Cx<'_>) {
+        for id in self.paths.ids() {
+            self.reschedule_heartbeat(cx, id);
+        }
+    }
+
+    /// As [`reschedule_heartbeats`](Self::reschedule_heartbeats), for one path.
+    pub(super) fn reschedule_heartbeat(&mut self, cx: &mut Cx<'_>, id: PathId) {
+        let path = self.paths.get(id);
+        if self.may_probe()
+            && path.is_confirmed()
+            && matches!(path.heartbeat, Heartbeat::Off | Heartbeat::Idle { .. })
+        {
+            self.schedule_heartbeat(cx, id);
         }
     }
 
@@ -57,8 +77,8 @@ impl Association {
     fn heartbeat_period(&self, cx: &mut Cx<'_>, id: PathId) -> Duration {
         let path = self.paths.get(id);
         let interval = match path.addr().encap {
-            Encap::Native => self.config.hb_interval,
-            Encap::Udp { .. } => self.config.hb_interval.min(self.config.hb_interval_udp),
+            Encap::Native => path.params.hb_interval,
+            Encap::Udp { .. } => path.params.hb_interval.min(self.config.hb_interval_udp),
         };
         path.rto.get().mul_f64(cx.rng.random_range(0.5..1.5)) + interval
     }
@@ -66,17 +86,22 @@ impl Association {
     fn schedule_heartbeat(&mut self, cx: &mut Cx<'_>, id: PathId) {
         let period = self.heartbeat_period(cx, id);
         let next = cx.now + period;
-        self.paths.get_mut(id).heartbeat =
-            if self.config.hb_enabled { Heartbeat::Idle { next } } else { Heartbeat::Off };
+        let path = self.paths.get_mut(id);
+        path.heartbeat = if path.params.hb_enabled { Heartbeat::Idle { next } } else { Heartbeat::Off };
     }
 
     /// The heartbeat deadline of a path has come.
     pub(super) fn on_heartbeat_timer(&mut self, cx: &mut Cx<'_>, id: PathId) {
+        if self.state == AssocState::CookieEchoed {
+            // T1-cookie sends it again together with the COOKIE ECHO.
+            self.paths.get_mut(id).heartbeat = Heartbeat::Off;
+            return;
+        }
         let path = self.paths.get(id);
         match path.heartbeat {
             Heartbeat::Idle { next } if next <= cx.now => {
                 let unproven =
-                    path.state == PathState::Unconfirmed && path.error_count <= self.config.path_max_retrans;
+                    path.state == PathState::Unconfirmed && path.error_count <= path.params.max_retrans;
                 if unproven {
                     if cx.now < self.probe_gate {
                         let next = self.probe_gate;
@@ -110,7 +135,7 @@ impl Association {
             return;
         }
         let path = self.paths.get_mut(id);
-        if path.state == PathState::Unconfirmed && path.error_count <= config.path_max_retrans {
+        if path.state == PathState::Unconfirmed && path.error_count <= path.params.max_retrans {
             path.heartbeat = Heartbeat::Idle { next: cx.now };
         } else {
             self.schedule_heartbeat(cx, id);
@@ -119,8 +144,8 @@ impl Association {
 
     /// A timeout on a path: counts it and takes the path out of use beyond Path.Max.Retrans.
     pub(super) fn path_error(&mut self, cx: &mut Cx<'_>, id: PathId) {
-        let limit = self.config.path_max_retrans;
         let path = self.paths.get_mut(id);
+        let limit = path.params.max_retrans;
         path.error_count = path.error_count.saturating_add(1);
         if path.error_count > limit && matches!(path.state, PathState::Active | PathState::PotentiallyFailed)
         {

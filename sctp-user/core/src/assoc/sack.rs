@@ -15,20 +15,25 @@ impl Association {
     /// A SACK, or with `sack` absent the cumulative TSN of a SHUTDOWN.
     pub(super) fn on_sack(&mut self, cx: &mut Cx<'_>, cum_tsn: Tsn, sack: Option<&SackChunk<'_>>) {
         let was_in_recovery = self.send.outstanding.in_fast_recovery();
+        let used_before = self.send.outstanding.window_used();
         match self.send.outstanding.on_sack(cum_tsn, sack, cx.now, &mut self.paths) {
             SackVerdict::Old => return,
             SackVerdict::Unsent => return self.violation(cx, "acknowledgement of a TSN that was never sent"),
-            SackVerdict::Taken { .. } => {}
+            SackVerdict::Taken => {}
         }
         if let Some(sack) = sack {
-            let in_flight = self.send.outstanding.in_flight_payload();
+            let used = self.send.outstanding.window_used();
             self.send.announced_rwnd = sack.a_rwnd as usize;
-            self.send.peer_rwnd = (sack.a_rwnd as usize).saturating_sub(in_flight);
+            self.send.peer_rwnd = (sack.a_rwnd as usize).saturating_sub(used);
             if self.send.peer_rwnd > 0 {
                 self.send.window_probes = 0;
                 self.send.probe_window = false;
                 self.timers.stop(Timer::WindowProbe);
             }
+        } else {
+            // A SHUTDOWN tells no window: what it acknowledges is taken to be free again.
+            let freed = used_before.saturating_sub(self.send.outstanding.window_used());
+            self.send.peer_rwnd = self.send.peer_rwnd.saturating_add(freed);
         }
         self.react_per_path(cx, was_in_recovery, sack.is_some());
         self.react_to_loss();
@@ -44,16 +49,17 @@ impl Association {
             }
             path.cc.on_ack(AckInfo {
                 newly_acked: acks.newly_acked,
-                flight_before: acks.flight_before,
-                all_acked: path.flight == 0,
+                fully_used: path.cwnd_used || acks.flight_before >= path.cc.cwnd(),
+                all_acked: path.flight == 0 && path.lost == 0,
                 in_fast_recovery,
             });
-            path.grant_burst(&config, acks.chunks);
+            path.grant_burst(&config, acks.newly_acked);
             if let Some(rtt) = acks.rtt {
                 path.rto.on_sample(rtt, &config);
             }
             if acks.newly_acked > 0 {
                 any_acked = true;
+                path.one_packet = false;
                 if acks.proves_path {
                     path.error_count = 0;
                     if matches!(path.state, PathState::Inactive | PathState::PotentiallyFailed) {
@@ -63,6 +69,7 @@ impl Association {
                     }
                 }
             }
+            path.retransmit_now &= path.lost > 0;
             if path.flight == 0 {
                 path.t3 = None;
             } else if acks.lowest_acked || path.t3.is_none() {
@@ -76,23 +83,23 @@ impl Association {
     }
 
     fn react_to_loss(&mut self) {
-        let marked = self.send.outstanding.path_acks().iter().any(|a| a.marked);
+        let marked: u32 = self.send.outstanding.path_acks().iter().map(|a| a.marked).sum();
+        self.stats.fast_retransmits += u64::from(marked);
         // Within fast recovery the window is not cut again, and what is newly marked waits for cwnd.
-        if !marked || self.send.outstanding.in_fast_recovery() {
+        if marked == 0 || self.send.outstanding.in_fast_recovery() {
             return;
         }
         for (path, acks) in self.paths.iter_mut().zip(self.send.outstanding.path_acks()) {
-            if acks.marked {
+            if acks.marked > 0 {
                 path.cc.on_fast_retransmit();
                 path.retransmit_now = true;
             }
         }
         self.send.outstanding.enter_fast_recovery();
-        self.stats.fast_retransmits += 1;
     }
 
     /// Tells the user about room in the send buffer and about the end of everything sent.
-    fn signal_writable(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn signal_writable(&mut self, cx: &mut Cx<'_>) {
         if self.send.writer_waits && self.send.buffered() <= self.config.send_buffer / 4 * 3 {
             self.send.writer_waits = false;
             cx.event(Event::Writable);

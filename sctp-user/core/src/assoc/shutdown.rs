@@ -1,5 +1,6 @@
 //! Graceful shutdown (RFC 9260 sec 9.2).
 
+use super::path::PathId;
 use super::timer::Timer;
 use super::{Association, Cx};
 use crate::addr::Datagram;
@@ -48,13 +49,19 @@ impl Association {
             }
             _ => return,
         }
+        self.t2_path = self.paths.data_path();
         self.start_t2(cx.now);
         self.stop_heartbeats();
     }
 
+    /// Where SHUTDOWN and SHUTDOWN ACK go.
+    pub(super) fn shutdown_path(&self) -> PathId {
+        self.t2_path
+    }
+
     /// (Re)starts T2-shutdown.
     pub(super) fn start_t2(&mut self, now: Time) {
-        let rto = self.paths.get(self.paths.data_path()).rto.get();
+        let rto = self.paths.get(self.t2_path).rto.get();
         self.timers.set(Timer::T2Shutdown, now + rto);
     }
 
@@ -99,7 +106,7 @@ impl Association {
     pub(super) fn on_shutdown_ack(&mut self, cx: &mut Cx<'_>, datagram: &Datagram) {
         if matches!(self.state, AssocState::ShutdownSent | AssocState::ShutdownAckSent) {
             let ports = (self.local_port, self.peer_port);
-            cx.replies.push(datagram.from, ports, self.peer_tag, |w| w.shutdown_complete(false));
+            cx.replies.push_last(datagram.from, ports, self.peer_tag, |w| w.shutdown_complete(false));
             self.end(cx, Event::ShutdownComplete);
         }
     }
@@ -115,10 +122,12 @@ impl Association {
                 LossReason::Unreachable,
             );
         }
-        let path = self.paths.data_path();
+        let path = self.t2_path;
         self.path_error(cx, path);
         let config = std::sync::Arc::clone(&self.config);
         self.paths.get_mut(path).rto.back_off(&config);
+        // Like data, it is sent again on another path if there is one.
+        self.t2_path = self.paths.alternate(path);
         match self.state {
             AssocState::ShutdownSent => self.pending.shutdown = true,
             AssocState::ShutdownAckSent => self.pending.shutdown_ack = true,

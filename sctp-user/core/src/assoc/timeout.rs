@@ -65,20 +65,21 @@ impl Association {
         self.stats.t3_expiries += 1;
         let path = self.paths.get_mut(id);
         path.t3 = None;
-        path.cc.on_timeout();
         path.rto.back_off(&config);
         // While the peer answers what its closed window does not take, that is no sign of failure (sec 6.1 A).
         let peer_is_alive = path.sack_since_t3 && self.send.window_is_closed();
         if !peer_is_alive {
+            path.cc.on_timeout();
+            path.one_packet = true;
             self.path_error(cx, id);
             if self.association_error(cx) {
                 return;
             }
         }
         let target = self.paths.alternate(id);
-        let before = self.send.outstanding.in_flight_payload();
+        let before = self.send.outstanding.window_used();
         self.send.outstanding.on_t3(id, target, &mut self.paths);
-        self.send.peer_rwnd += before - self.send.outstanding.in_flight_payload();
+        self.send.peer_rwnd += before - self.send.outstanding.window_used();
         let path = self.paths.get_mut(target);
         path.retransmit_now = true;
         path.grant_burst(&config, 0);

@@ -1,17 +1,16 @@
 //! Building packets: which path, which control chunks, then DATA (RFC 9260 sec 6.1, 6.10).
 
-use std::sync::Arc;
-
 use rand::RngExt;
 
-use super::heartbeat::{Heartbeat, info};
+use super::heartbeat::{HEARTBEAT_LEN, Heartbeat, info};
 use super::path::PathId;
 use super::send::{Blocked, FillLimits};
 use super::timer::Timer;
 use super::{Association, Cx};
 use crate::addr::{Scope, SegmentLimits, Transmit, scope};
+use crate::event::Event;
 use crate::stats::AssocState;
-use crate::wire::{CHUNK_HEADER, COMMON_HEADER, DATA_HEADER, InitFixed, PacketWriter};
+use crate::wire::{CHUNK_HEADER, COMMON_HEADER, DATA_HEADER, InitFixed, PacketWriter, SACK_HEADER, SHUTDOWN_LEN};
 
 impl Association {
     /// Appends the next packet, or several equal ones for one path, to `buf`.
@@ -35,9 +34,18 @@ impl Association {
                 let packets = t.segment_size.map_or(1, |size| t.len.div_ceil(size));
                 self.stats.packets_sent += packets as u64;
             }
-            None => self.arm_window_probe(cx),
+            None => self.end_opportunity(cx),
         }
         transmit
+    }
+
+    /// Nothing more can be sent now.
+    fn end_opportunity(&mut self, cx: &Cx<'_>) {
+        self.arm_window_probe(cx);
+        let more = !self.send.queue.is_empty();
+        for path in self.paths.iter_mut() {
+            path.end_burst(&self.config, more && path.burst == 0);
+        }
     }
 
     fn writer<'b>(&self, buf: &'b mut Vec<u8>, limit: usize, tag: u32) -> PacketWriter<'b> {
@@ -99,7 +107,9 @@ impl Association {
             writer.error(|causes| causes.unrecognized_params(&unrecognized));
         }
         self.write_heartbeat(cx, &mut writer, target);
-        self.fill(cx, &mut writer, target, true, true);
+        if self.paths.get(target).is_confirmed() {
+            self.fill(cx, &mut writer, target, true, true);
+        }
         let len = writer.finish();
         if let Some(handshake) = self.handshake.as_deref_mut() {
             handshake.cookie = cookie;
@@ -176,18 +186,19 @@ impl Association {
         if let Some(&(id, _)) = self.pending.heartbeat_acks.first() {
             return Some(id);
         }
-        if !self.pending.errors.is_empty() {
+        let setup = self.state == AssocState::CookieEchoed;
+        if !self.pending.errors.is_empty() && !setup {
             return Some(self.pending.errors_to.0);
         }
         if let Some(id) = self.paths.ids().find(|&id| self.paths.get(id).heartbeat == Heartbeat::Due) {
             return Some(id);
         }
-        if self.state == AssocState::CookieEchoed {
+        if setup {
             // Nothing else may leave before COOKIE ACK.
             return None;
         }
         if self.pending.shutdown || self.pending.shutdown_ack {
-            return Some(self.paths.data_path());
+            return Some(self.shutdown_path());
         }
         let data = self.paths.ids().find(|&id| self.may_send_lost(id)).or_else(|| self.new_data_path(cx));
         if data.is_some() {
@@ -208,7 +219,7 @@ impl Association {
 
     fn may_send_lost(&self, id: PathId) -> bool {
         let path = self.paths.get(id);
-        path.lost > 0 && (path.retransmit_now || path.flight < path.cc.cwnd())
+        path.lost > 0 && path.is_confirmed() && (path.retransmit_now || path.may_carry_more())
     }
 
     /// The data path, if new DATA may leave on it now.
@@ -225,7 +236,7 @@ impl Association {
             return false;
         }
         let fragment = self.fragment_size();
-        let config = Arc::clone(&self.config);
+        let config = &*self.config;
         let path = self.paths.get_mut(id);
         if !path.is_confirmed() || path.lost > 0 {
             return false;
@@ -233,10 +244,10 @@ impl Association {
         if path.flight == 0 {
             path.decay_idle(cx.now);
             if path.burst == 0 {
-                path.grant_burst(&config, 0);
+                path.end_burst(config, false);
             }
         }
-        if path.flight >= path.cc.cwnd() || path.burst == 0 {
+        if !path.may_carry_more() || path.burst == 0 {
             return false;
         }
         let room = path.pmtu() - COMMON_HEADER;
@@ -248,7 +259,8 @@ impl Association {
 
     /// User bytes of the largest chunk that fits all paths.
     pub(super) fn fragment_size(&self) -> usize {
-        (self.paths.min_pmtu() - COMMON_HEADER - DATA_HEADER) & !3
+        let fits = (self.paths.min_pmtu() - COMMON_HEADER - DATA_HEADER) & !3;
+        self.config.max_segment.map_or(fits, |most| most.min(fits))
     }
 
     /// Writes the control chunks that are due on a path, in the order that receivers expect.
@@ -264,7 +276,10 @@ impl Association {
             let (_, tlvs) = acks.remove(i);
             writer.heartbeat_ack(&tlvs);
         }
-        if !self.pending.errors.is_empty() && self.pending.errors_to.0 == id {
+        // A path that became narrower meanwhile must not be blocked by an answer that does not fit any more.
+        acks.retain(|(to, tlvs)| *to != id || tlvs.len() + CHUNK_HEADER <= writer.room() || !writer.is_empty());
+        let setup = self.state == AssocState::CookieEchoed;
+        if !self.pending.errors.is_empty() && self.pending.errors_to.0 == id && !setup {
             let causes = std::mem::take(&mut self.pending.errors);
             // What does not fit is not reported: it would take a second control packet for the same received one.
             if causes.len() + CHUNK_HEADER <= writer.room() {
@@ -275,18 +290,23 @@ impl Association {
         if !self.paths.get(id).is_confirmed() || self.state == AssocState::CookieEchoed {
             return;
         }
+        // A SACK for what came by another path goes there, unless this one is just as good: the way to this address may
+        // be broken (RFC 9260 sec 6.4).
+        let reliable = id == self.sack_path() || self.paths.get(id).error_count == 0;
         if self.recv.sack_owed()
+            && reliable
+            && writer.room() >= SACK_HEADER
             && (self.recv.sack_now() || self.may_send_lost(id) || self.may_send_new(cx, id))
         {
             self.recv.write_sack(writer);
             self.stats.sacks_sent += 1;
             self.timers.stop(Timer::Sack);
         }
-        if self.pending.shutdown {
+        if self.pending.shutdown && writer.room() >= SHUTDOWN_LEN {
             self.pending.shutdown = false;
             writer.shutdown(self.recv.cum_tsn());
         }
-        if self.pending.shutdown_ack {
+        if self.pending.shutdown_ack && writer.room() >= CHUNK_HEADER {
             self.pending.shutdown_ack = false;
             writer.shutdown_ack();
         }
@@ -294,7 +314,7 @@ impl Association {
 
     fn write_heartbeat(&mut self, cx: &mut Cx<'_>, writer: &mut PacketWriter<'_>, id: PathId) {
         let path = self.paths.get_mut(id);
-        if path.heartbeat != Heartbeat::Due {
+        if path.heartbeat != Heartbeat::Due || (!writer.is_empty() && writer.room() < HEARTBEAT_LEN) {
             return;
         }
         let nonce = cx.rng.random();
@@ -328,6 +348,9 @@ impl Association {
             closing: self.state == AssocState::ShutdownPending,
         };
         let fill = self.send.fill(writer, id, &mut self.paths, limits);
+        if !self.send.expired.is_empty() {
+            self.give_back_expired(cx);
+        }
         if fill.is_empty() {
             return false;
         }
@@ -335,7 +358,7 @@ impl Association {
         self.stats.data_chunks_sent += u64::from(fill.new + fill.retransmitted);
         self.stats.data_chunks_retransmitted += u64::from(fill.retransmitted);
         let path = self.paths.get_mut(id);
-        path.retransmit_now = false;
+        path.retransmit_now &= fill.retransmitted == 0;
         if fill.new > 0 {
             path.burst = path.burst.saturating_sub(1);
         }
@@ -348,11 +371,21 @@ impl Association {
 
     /// Drops messages at the front of the queue whose lifetime is over.
     fn expire_messages(&mut self, cx: &mut Cx<'_>) {
-        let now = cx.now;
-        while let Some(message) = self.send.queue.pop_expired(now) {
-            cx.event(crate::event::Event::SendFailed { message, unsent: true });
+        while let Some(message) = self.send.queue.pop_expired(cx.now) {
+            self.send.expired.push(message);
         }
-        self.advance_shutdown(cx);
+        if !self.send.expired.is_empty() {
+            self.give_back_expired(cx);
+            self.advance_shutdown(cx);
+        }
+    }
+
+    /// Tells the user about messages whose lifetime is over, and about the room they leave.
+    fn give_back_expired(&mut self, cx: &mut Cx<'_>) {
+        for message in std::mem::take(&mut self.send.expired) {
+            cx.event(Event::SendFailed { message, unsent: true });
+        }
+        self.signal_writable(cx);
     }
 
     /// With a closed window and nothing in flight, a timer must open the way for a probe.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::net::IpAddr;
 
-use crate::config::AssocConfig;
+use crate::config::{AssocConfig, PathParams};
 use crate::stack::AssocId;
 use crate::time::Time;
 
@@ -195,6 +195,38 @@ impl Sockets {
     ) -> Result<(), SocketError> {
         self.member(id, assoc)?;
         self.stack.request_heartbeat(now, assoc, addr)?;
+        self.settle(now);
+        Ok(())
+    }
+
+    /// The settings of the path to `addr` (SCTP_PEER_ADDR_PARAMS).
+    ///
+    /// # Errors
+    /// [`SocketError::NotConnected`] when there is no such association or address.
+    pub fn path_params(
+        &mut self,
+        id: SocketId,
+        assoc: AssocId,
+        addr: IpAddr,
+    ) -> Result<PathParams, SocketError> {
+        self.member(id, assoc)?;
+        Ok(self.stack.path_params(assoc, addr)?)
+    }
+
+    /// Changes the settings of the path to `addr`.
+    ///
+    /// # Errors
+    /// [`SocketError::NotConnected`] when there is no such association or address; [`SocketError::Config`].
+    pub fn set_path_params(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        assoc: AssocId,
+        addr: IpAddr,
+        params: PathParams,
+    ) -> Result<(), SocketError> {
+        self.member(id, assoc)?;
+        self.stack.set_path_params(now, assoc, addr, params)??;
         self.settle(now);
         Ok(())
     }

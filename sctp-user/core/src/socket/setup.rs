@@ -41,6 +41,23 @@ impl Sockets {
         Ok(port)
     }
 
+    /// Replaces the addresses that a bound socket uses for future associations (`sctp_bindx`).
+    ///
+    /// # Errors
+    /// [`SocketError::Bind`]; [`SocketError::Invalid`] when the socket is not bound by itself;
+    /// [`SocketError::NotSupported`] while it has associations: their addresses do not change.
+    pub fn set_addrs(&mut self, id: SocketId, addrs: &[IpAddr]) -> Result<(), SocketError> {
+        let socket = self.open_socket(id)?;
+        if !socket.members.is_empty() {
+            return Err(SocketError::NotSupported("the addresses of a living association cannot be changed"));
+        }
+        let port = socket.port.filter(|_| socket.owns_port);
+        let port = port.ok_or(SocketError::Invalid("the socket is not bound"))?;
+        self.stack.set_port_addrs(port, addrs)?;
+        self.open_socket(id)?.addrs = addrs.to_vec();
+        Ok(())
+    }
+
     /// Accepts incoming associations (`listen`): a one-to-one socket hands them out by [`accept`](Self::accept), of
     /// which at most `backlog` wait; a one-to-many socket takes them as its own. A `backlog` of 0 stops it. Binds a free port when the
     /// socket is not bound.

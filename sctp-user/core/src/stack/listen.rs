@@ -4,12 +4,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::addr::{Datagram, Encap};
+use crate::addr::{Datagram, Encap, PathAddr};
 use crate::assoc::{Agreed, Association, Cx, PeerInit, announced};
 use crate::config::AssocConfig;
 use crate::stats::AssocState;
 use crate::time::Duration;
-use crate::wire::{COMMON_HEADER, CauseWriter, Chunks, INIT_HEADER, InitChunk, InitFixed, cause_code};
+use crate::tlv::{TLV_HEADER, Tlvs};
+use crate::wire::{
+    CHUNK_HEADER, COMMON_HEADER, CauseWriter, Chunks, INIT_HEADER, InitChunk, InitFixed, cause_code,
+};
 
 use super::cookie::Cookie;
 use super::{AssocId, Stack};
@@ -63,7 +66,7 @@ impl Stack {
             config,
             local_addrs: self.announcable(&bound),
         };
-        self.answer_init(d, init, &peer, &answer)
+        self.answer_init(d, init, &peer, &answer, d.from)
     }
 
     /// The association that a peer with these addresses has on these ports.
@@ -82,11 +85,20 @@ impl Stack {
         let assoc = &entry.assoc;
         let state = assoc.state();
         let path = assoc.path_of(d.from.remote);
+        // In COOKIE-WAIT the answer must go to an address that the user named (RFC 9260 sec 5.2.1): the source, else
+        // one that the INIT lists.
+        let to = match (state, path) {
+            (CookieWait, None) => {
+                let Some(named) = peer.addresses.iter().find_map(|&a| assoc.path_of(a)) else { return false };
+                assoc.path_addr(named)
+            }
+            _ => d.from,
+        };
         // The tag of an INIT proves nothing, so it must not change the encapsulation (RFC 6951 sec 5.4).
         if state != CookieWait && path.is_some_and(|p| assoc.path_addr(p).encap != d.from.encap) {
             return self.refuse(d, init, |_| {});
         }
-        let added: Vec<IpAddr> = std::iter::once(d.from.remote)
+        let mut added: Vec<IpAddr> = std::iter::once(d.from.remote)
             .chain(peer.addresses.iter().copied())
             .filter(|&a| assoc.path_of(a).is_none())
             .collect();
@@ -101,10 +113,15 @@ impl Stack {
             _ => (0, assoc.initial_tsn()),
         };
         let ties = if state == CookieWait { (0, 0) } else { assoc.tie_tags() };
-        if state == CookieWait && path.is_none() {
-            return false;
-        }
         if state != CookieWait && !added.is_empty() {
+            // As many as leave the ABORT no larger than the INIT.
+            let mut room = d.packet.len().saturating_sub(COMMON_HEADER + CHUNK_HEADER + TLV_HEADER);
+            added.retain(|a| {
+                let len = if a.is_ipv4() { 8 } else { 20 };
+                let fits = len <= room;
+                room -= if fits { len } else { 0 };
+                fits
+            });
             return self.refuse(d, init, |c| c.restart_with_new_addresses(added.iter().copied()));
         }
         let answer = if local_tag == 0 {
@@ -113,11 +130,18 @@ impl Stack {
         } else {
             Answer { local_tag, local_tsn, ties, config, local_addrs }
         };
-        self.answer_init(d, init, peer, &answer)
+        self.answer_init(d, init, peer, &answer, to)
     }
 
     /// Sends an INIT ACK with a sealed cookie; nothing is kept.
-    fn answer_init(&mut self, d: &Datagram, init: &InitChunk<'_>, peer: &PeerInit, answer: &Answer) -> bool {
+    fn answer_init(
+        &mut self,
+        d: &Datagram,
+        init: &InitChunk<'_>,
+        peer: &PeerInit,
+        answer: &Answer,
+        to: PathAddr,
+    ) -> bool {
         if !self.init_limit.take(d.at) {
             self.stats.rate_limited += 1;
             return false;
@@ -132,10 +156,11 @@ impl Stack {
             out_streams: config.out_streams.min(init.inbound_streams),
             in_streams: config.max_in_streams.min(init.outbound_streams),
         };
-        let extra = peer.preservative.unwrap_or(Duration::ZERO).min(self.config.cookie_life);
+        let life = config.cookie_life.unwrap_or(self.config.cookie_life);
+        let extra = peer.preservative.unwrap_or(Duration::ZERO).min(life);
         let cookie = Cookie {
             created: d.at,
-            life: self.config.cookie_life + extra,
+            life: life + extra,
             local_port: d.packet.dst_port(),
             peer_port: d.packet.src_port(),
             agreed: agreed.clone(),
@@ -162,9 +187,11 @@ impl Stack {
         let base = COMMON_HEADER + INIT_HEADER + 4 + sealed.len().next_multiple_of(4);
         let with_addresses = base + addresses_len <= budget;
         let used = base + if with_addresses { addresses_len } else { 0 };
-        let with_reports = used + peer.unrecognized.len() + 4 <= budget;
+        let reports_len: usize =
+            Tlvs::new(&peer.unrecognized).map(|t| TLV_HEADER + t.whole.len().next_multiple_of(4)).sum();
+        let with_reports = used + reports_len <= budget;
         let ports = (d.packet.dst_port(), d.packet.src_port());
-        self.replies.push(d.from, ports, init.initiate_tag, |w| {
+        self.replies.push(to, ports, init.initiate_tag, |w| {
             w.init(true, &fixed, |params| {
                 if with_addresses {
                     for &addr in &addresses {
@@ -173,7 +200,7 @@ impl Stack {
                 }
                 params.state_cookie(&sealed);
                 if with_reports {
-                    for tlv in crate::tlv::Tlvs::new(&peer.unrecognized) {
+                    for tlv in Tlvs::new(&peer.unrecognized) {
                         params.unrecognized(tlv.whole);
                     }
                 }
@@ -219,6 +246,7 @@ impl Stack {
             .demux
             .by_tag(cookie.agreed.local_tag, cookie.local_port)
             .and_then(|i| self.table.id(i))
+            .filter(|&id| self.table.get(id).is_some_and(|e| e.assoc.peer_port == cookie.peer_port))
             .or_else(|| self.find_existing(d, &cookie.addresses));
         let age = d.at.since(cookie.created);
         if age > cookie.life {
@@ -230,8 +258,9 @@ impl Stack {
             }
         }
         // Where the COOKIE ECHO came from counts: a NAT may have moved the UDP port since the INIT.
-        let source =
-            crate::PathAddr { remote: cookie.source.remote, local: cookie.source.local, encap: d.from.encap };
+        let moved = d.from.remote == cookie.source.remote;
+        let encap = if moved { d.from.encap } else { cookie.source.encap };
+        let source = PathAddr { encap, ..cookie.source };
         match existing {
             Some(id) => self.on_cookie_for(id, d, &cookie, source, rest),
             None => self.on_new_association(d, &cookie, source, rest),
@@ -265,7 +294,7 @@ impl Stack {
         &mut self,
         d: &Datagram,
         cookie: &Cookie,
-        source: crate::PathAddr,
+        source: PathAddr,
         rest: Chunks<'_>,
     ) -> bool {
         let room = self.table.len() < self.config.max_associations;
@@ -321,7 +350,7 @@ impl Stack {
         id: AssocId,
         d: &Datagram,
         cookie: &Cookie,
-        source: crate::PathAddr,
+        source: PathAddr,
         rest: Chunks<'_>,
     ) -> bool {
         use AssocState::*;
@@ -343,7 +372,10 @@ impl Stack {
             }
             // B: both ends opened at once, and the peer drew a new tag. Never after data went: an old cookie
             // could cut a living association then.
-            (true, false) if matches!(state, CookieWait | CookieEchoed) || !assoc.data_exchanged() => {
+            (true, false)
+                if matches!(state, CookieWait | CookieEchoed)
+                    || (state == Established && !assoc.data_exchanged()) =>
+            {
                 self.with(d.at, id, |assoc, cx| assoc.on_collision(cx, agreed, source, &cookie.addresses));
                 self.acknowledge_cookie(id, d, rest);
                 true
@@ -360,9 +392,14 @@ impl Stack {
                 if std::iter::once(&source.remote).chain(&cookie.addresses).any(new) {
                     return false;
                 }
+                let unwanted = entry.released || matches!(state, ShutdownPending | ShutdownSent);
                 self.with(d.at, id, |assoc, cx| assoc.on_restart(cx, agreed, source, &cookie.addresses));
                 self.stats.cookies_accepted += 1;
                 self.acknowledge_cookie(id, d, rest);
+                if unwanted {
+                    // The user is done with this peer; that does not change with the peer's restart.
+                    self.with(d.at, id, |assoc, cx| assoc.shutdown(cx));
+                }
                 true
             }
             // C: an old cookie of a handshake given up; everything else: not meant for this association.

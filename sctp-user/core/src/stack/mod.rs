@@ -7,7 +7,10 @@ mod listen;
 mod ootb;
 mod receive;
 mod replies;
+mod settings;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -189,7 +192,8 @@ impl Stack {
     /// may be queued at once; they travel with the COOKIE ECHO. `config` overrides that of the port.
     ///
     /// # Errors
-    /// When the port is not bound, the peer is unusable or there already is such an association.
+    /// When the port is not bound, the peer is unusable, the configuration is not valid or there already is such an
+    /// association.
     pub fn connect(
         &mut self,
         now: Time,
@@ -206,6 +210,9 @@ impl Stack {
         }
         if peer.addrs.iter().any(|&(a, _)| self.demux.by_pair(a, peer.port, port).is_some()) {
             return Err(ConnectError::AlreadyConnected);
+        }
+        if let Some(config) = &config {
+            config.check()?;
         }
         let config = config.map_or_else(|| Arc::clone(&entry.config), Arc::new);
         let bound = entry.addrs.clone();
@@ -319,6 +326,10 @@ impl Stack {
     pub fn release(&mut self, now: Time, id: AssocId) {
         let Some(entry) = self.table.get_mut(id) else { return };
         entry.released = true;
+        let port = entry.assoc.local_port;
+        if let Some(port) = self.ports.get_mut(&port) {
+            port.waiting.retain(|w| *w != id);
+        }
         self.with(now, id, |_, _| ());
     }
 
@@ -354,7 +365,7 @@ impl Stack {
         id: AssocId,
         change: impl FnOnce(&mut AssocConfig),
     ) -> Result<Result<(), ConfigError>, NotFound> {
-        self.with(now, id, |assoc, _| assoc.configure(change)).ok_or(NotFound)
+        self.with(now, id, |assoc, cx| assoc.configure(cx, change)).ok_or(NotFound)
     }
 
     /// State and figures of an association; also after its end until it is released.

@@ -19,11 +19,13 @@ impl Stack {
             && (contains(packet, chunk_type::SHUTDOWN_COMPLETE)
                 || contains(packet, chunk_type::COOKIE_ACK)
                 || has_stale_cookie(d));
+        let ended = self.recent_tags.ended_gracefully(d.at, packet.vtag());
         // Natively, other stacks of the host and the kernel see the same packets, which may well be theirs.
-        let silent = d.from.encap == Encap::Native && !self.config.ootb_native;
+        let ours = ended.is_some() || self.ports.contains_key(&packet.dst_port());
+        let silent = d.from.encap == Encap::Native && !self.config.ootb_native && !ours;
         // After a graceful shutdown everything was acknowledged on both sides: what still comes, except for a repeated
         // SHUTDOWN ACK, was overtaken, and an ABORT could overtake our SHUTDOWN COMPLETE in its turn.
-        let late = !reply_complete && self.recent_tags.ended_gracefully(d.at, packet.vtag()) == Some(true);
+        let late = !reply_complete && ended == Some(true);
         if quiet || silent || late {
             return false;
         }

@@ -1,6 +1,6 @@
 //! What arrives: packets and ICMP errors, and the way to the association they belong to (RFC 9260 sec 8.4, 8.5).
 
-use crate::addr::{Datagram, PathAddr, scope};
+use crate::addr::{Datagram, Encap, PathAddr, scope};
 use crate::stats::AssocState;
 use crate::time::Time;
 use crate::wire::{Chunk, Packet, chunk_type};
@@ -22,6 +22,10 @@ impl Stack {
         let packet = &d.packet;
         let unicast = |addr| scope(addr).is_some();
         if !unicast(d.from.remote) || d.from.local.is_some_and(|a| !unicast(a)) {
+            return false;
+        }
+        // Nobody can be answered at UDP port 0.
+        if d.from.encap == (Encap::Udp { remote_port: 0 }) {
             return false;
         }
         let mut chunks = packet.chunks();

@@ -26,7 +26,7 @@ pub(crate) struct Replies {
 }
 
 impl Replies {
-    /// Queues a packet that leaves from `ports.0` to `ports.1`.
+    /// Queues a packet to a stranger, from `ports.0` to `ports.1`; dropped when too many wait.
     pub(crate) fn push(
         &mut self,
         to: PathAddr,
@@ -34,9 +34,20 @@ impl Replies {
         tag: u32,
         write: impl FnOnce(&mut PacketWriter<'_>),
     ) {
-        if self.waiting.len() >= MAX_WAITING {
-            return;
+        if self.waiting.len() < MAX_WAITING {
+            self.push_last(to, ports, tag, write);
         }
+    }
+
+    /// Queues the last packet of an association, an ABORT or a SHUTDOWN COMPLETE. It is never dropped here: there is
+    /// one for each association at most, and strangers must not be able to suppress it.
+    pub(crate) fn push_last(
+        &mut self,
+        to: PathAddr,
+        ports: (u16, u16),
+        tag: u32,
+        write: impl FnOnce(&mut PacketWriter<'_>),
+    ) {
         let mut bytes = self.spare.pop().unwrap_or_default();
         bytes.clear();
         let mut writer = PacketWriter::new(&mut bytes, LIMIT, ports.0, ports.1, tag);

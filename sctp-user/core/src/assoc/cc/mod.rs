@@ -9,9 +9,9 @@ pub(crate) use rfc9260::Rfc9260;
 pub(crate) struct AckInfo {
     /// Bytes (chunks with header and padding) newly acknowledged on this path, cumulatively or by gap blocks.
     pub(crate) newly_acked: u32,
-    /// Bytes in flight on this path before the SACK.
-    pub(crate) flight_before: u32,
-    /// Nothing is in flight on this path any more.
+    /// The window was fully used before the SACK.
+    pub(crate) fully_used: bool,
+    /// Nothing is in flight or marked lost on this path any more.
     pub(crate) all_acked: bool,
     /// The association is in fast recovery.
     pub(crate) in_fast_recovery: bool,

@@ -42,17 +42,16 @@ impl Algorithm for Rfc9260 {
     fn on_ack(&mut self, ack: AckInfo) {
         if ack.newly_acked > 0 {
             self.idle = false;
-            let fully_used = ack.flight_before >= self.cwnd;
             if self.cwnd <= self.ssthresh {
                 // Slow start; the cumulative TSN need not advance (a change of RFC 9260 against RFC 4960).
-                if fully_used && !ack.in_fast_recovery {
+                if ack.fully_used && !ack.in_fast_recovery {
                     let step = ack.newly_acked.min(self.abc_l.saturating_mul(self.pmdcs));
                     self.cwnd = self.cwnd.saturating_add(step);
                 }
             } else {
                 self.partial_bytes_acked = self.partial_bytes_acked.saturating_add(ack.newly_acked);
                 if self.partial_bytes_acked >= self.cwnd {
-                    if fully_used {
+                    if ack.fully_used {
                         self.partial_bytes_acked -= self.cwnd;
                         self.cwnd = self.cwnd.saturating_add(self.pmdcs);
                     } else {
@@ -91,15 +90,15 @@ impl Algorithm for Rfc9260 {
 mod tests {
     use super::*;
 
-    fn ack(newly_acked: u32, flight_before: u32) -> AckInfo {
-        AckInfo { newly_acked, flight_before, ..AckInfo::default() }
+    fn ack(newly_acked: u32) -> AckInfo {
+        AckInfo { newly_acked, fully_used: true, ..AckInfo::default() }
     }
 
     #[test]
     fn initial_window_and_first_growth() {
         let mut c = Rfc9260::new(1468, false, 1);
         assert_eq!(c.cwnd(), 4404);
-        c.on_ack(ack(4404, 4404));
+        c.on_ack(ack(4404));
         assert_eq!(c.cwnd(), 5872);
         assert_eq!(Rfc9260::new(1448, true, 1).cwnd(), 4344);
     }
@@ -107,9 +106,9 @@ mod tests {
     #[test]
     fn no_growth_when_the_window_was_not_used_or_in_recovery() {
         let mut c = Rfc9260::new(1468, false, 1);
-        c.on_ack(ack(1468, 1468));
+        c.on_ack(AckInfo { fully_used: false, ..ack(1468) });
         assert_eq!(c.cwnd(), 4404);
-        c.on_ack(AckInfo { in_fast_recovery: true, ..ack(4404, 4404) });
+        c.on_ack(AckInfo { in_fast_recovery: true, ..ack(4404) });
         assert_eq!(c.cwnd(), 4404);
     }
 
@@ -117,18 +116,18 @@ mod tests {
     fn congestion_avoidance_adds_one_chunk_per_window() {
         let mut c = Rfc9260::new(1000, false, 1);
         for _ in 0..20 {
-            c.on_ack(ack(c.cwnd(), c.cwnd()));
+            c.on_ack(ack(c.cwnd()));
         }
         c.on_fast_retransmit();
         let w = c.cwnd();
         assert_eq!(w, c.ssthresh());
-        c.on_ack(AckInfo { ..ack(1, w) });
+        c.on_ack(ack(1));
         // cwnd == ssthresh is still slow start: it grows by what was acknowledged.
         assert_eq!(c.cwnd(), w + 1);
         let w = c.cwnd();
-        c.on_ack(ack(w / 2, w));
+        c.on_ack(ack(w / 2));
         assert_eq!(c.cwnd(), w);
-        c.on_ack(ack(w - w / 2, w));
+        c.on_ack(ack(w - w / 2));
         assert_eq!(c.cwnd(), w + 1000);
     }
 
@@ -136,7 +135,7 @@ mod tests {
     fn timeout_and_idle() {
         let mut c = Rfc9260::new(1000, false, 1);
         for _ in 0..30 {
-            c.on_ack(ack(c.cwnd(), c.cwnd()));
+            c.on_ack(ack(c.cwnd()));
         }
         let w = c.cwnd();
         c.on_idle();

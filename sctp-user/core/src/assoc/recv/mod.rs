@@ -25,6 +25,12 @@ pub(crate) enum Taken {
     Violation(&'static str),
 }
 
+/// How far ahead of the cumulative TSN chunks are taken: each counts as at least MIN_CHARGE bytes, so no honest sender
+/// gets further.
+fn max_ahead(recv_buffer: usize) -> u16 {
+    u16::try_from(recv_buffer / reassembly::MIN_CHARGE).unwrap_or(u16::MAX)
+}
+
 /// Everything about data from the peer.
 #[derive(Debug)]
 pub(crate) struct RecvSide {
@@ -32,6 +38,8 @@ pub(crate) struct RecvSide {
     reassembly: Reassembly,
     /// Receive memory.
     limit: usize,
+    /// The largest `limit` so far: what was accepted under it may still be held.
+    ceiling: usize,
     partial_delivery_point: usize,
     /// Window announced last.
     announced: usize,
@@ -50,12 +58,11 @@ pub(crate) struct RecvSide {
 impl RecvSide {
     /// Nothing received; the peer's first TSN is `initial`.
     pub(crate) fn new(initial: Tsn, config: &AssocConfig) -> Self {
-        // A chunk counts as at least MIN_CHARGE bytes, so no honest sender gets further ahead than this.
-        let max_ahead = u16::try_from(config.recv_buffer / reassembly::MIN_CHARGE).unwrap_or(u16::MAX);
         RecvSide {
-            tracker: Tracker::new(initial, max_ahead),
+            tracker: Tracker::new(initial, max_ahead(config.recv_buffer)),
             reassembly: Reassembly::new(initial),
             limit: config.recv_buffer,
+            ceiling: config.recv_buffer,
             partial_delivery_point: config.partial_delivery_point.unwrap_or(config.recv_buffer / 2),
             announced: config.recv_buffer,
             packets: 0,
@@ -69,6 +76,11 @@ impl RecvSide {
     /// Highest TSN up to which everything has arrived.
     pub(crate) fn cum_tsn(&self) -> Tsn {
         self.tracker.cum()
+    }
+
+    /// TSNs missing below the highest one.
+    pub(crate) fn missing(&self) -> u32 {
+        self.tracker.missing()
     }
 
     /// Bytes of receive memory in use.
@@ -89,6 +101,8 @@ impl RecvSide {
     /// Changes the receive memory; what was announced is not taken back.
     pub(crate) fn set_limit(&mut self, config: &AssocConfig) {
         self.limit = config.recv_buffer;
+        self.ceiling = self.ceiling.max(self.limit);
+        self.tracker.allow_ahead(max_ahead(self.ceiling));
         self.partial_delivery_point = config.partial_delivery_point.unwrap_or(config.recv_buffer / 2);
     }
 
@@ -168,9 +182,10 @@ impl RecvSide {
         if !next || self.reassembly.is_readable() {
             return false;
         }
-        // Only the head of one long message is left: the user gets what is there.
-        self.reassembly.deliver_partially();
-        true
+        // Only the head of one long message is left: the user gets what is there. Or this chunk is what messages held
+        // for their order wait for. With any other content the peer did not keep the order of its TSNs, and no more
+        // than this one chunk is taken above the limit.
+        self.reassembly.deliver_partially() || self.reassembly.held() <= self.ceiling
     }
 
     /// All chunks of a packet that had DATA were taken; `only_duplicates` says that nothing in it was new.
@@ -207,20 +222,11 @@ impl RecvSide {
             self.tracker.gaps(),
             self.tracker.dups(),
         );
-        self.sack_sent();
-    }
-
-    /// What a SACK would say was said otherwise (by a SHUTDOWN without gaps).
-    pub(crate) fn sack_sent(&mut self) {
         self.tracker.clear_dups();
         self.packets = 0;
         self.immediate = false;
     }
 
-    /// Nothing to say beyond the cumulative TSN: no gaps and no duplicates.
-    pub(crate) fn is_plain(&self) -> bool {
-        !self.tracker.has_gap() && self.tracker.dups().is_empty()
-    }
 
     /// The next message for the user. Asks for a window update SACK when the window grew worthwhile.
     pub(crate) fn pop(&mut self) -> Option<Assembled> {

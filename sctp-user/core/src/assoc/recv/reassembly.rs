@@ -213,6 +213,9 @@ impl Reassembly {
                     let last = tsn.minus(1);
                     self.set_run(start, last);
                 }
+                while matches!(self.slots.back(), Some(Slot::Empty)) {
+                    self.slots.pop_back();
+                }
                 return Some(tsn);
             }
         }

@@ -37,6 +37,11 @@ impl Tracker {
         Tracker { cum: initial.minus(1), ranges: Vec::new(), dups: Vec::new(), max_ahead: max_ahead.into() }
     }
 
+    /// From now on chunks up to `max_ahead` beyond the cumulative TSN are taken.
+    pub(crate) fn allow_ahead(&mut self, max_ahead: u16) {
+        self.max_ahead = max_ahead.into();
+    }
+
     /// Highest TSN up to which everything has arrived.
     pub(crate) fn cum(&self) -> Tsn {
         self.cum
@@ -50,6 +55,12 @@ impl Tracker {
     /// True while something is missing below the highest TSN.
     pub(crate) fn has_gap(&self) -> bool {
         !self.ranges.is_empty()
+    }
+
+    /// How many TSNs are missing below the highest one.
+    pub(crate) fn missing(&self) -> u32 {
+        let held: u32 = self.ranges.iter().map(|r| r.1.offset_from(r.0) + 1).sum();
+        self.highest().offset_from(self.cum).saturating_sub(held)
     }
 
     /// Looks at a TSN without recording it.

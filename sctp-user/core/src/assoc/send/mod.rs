@@ -29,6 +29,8 @@ pub(crate) struct SendSide {
     pub(crate) window_probes: u32,
     /// The user was told that the buffer is full and waits for `Writable`.
     pub(crate) writer_waits: bool,
+    /// Messages whose lifetime ended while packets were filled; the user is yet to be told.
+    pub(crate) expired: Vec<Message>,
     /// Something was sent since the last `SenderDry`.
     pub(crate) not_dry: bool,
 }
@@ -44,6 +46,7 @@ impl SendSide {
             probe_window: false,
             window_probes: 0,
             writer_waits: false,
+            expired: Vec::new(),
             not_dry: false,
         }
     }

@@ -18,6 +18,10 @@ use crate::wire::{DATA_HEADER, DataFlags, SackChunk};
 /// messages of a stream can be unacknowledged than SSNs can tell apart (RFC 9260 sec 6.5).
 pub(crate) const MAX_OUTSTANDING: usize = 65_000;
 
+/// A chunk in flight counts as at least this many bytes of the peer's window: receivers charge something for each
+/// chunk, and what they have no room for is lost. Ours charges as much.
+const MIN_WINDOW_COST: usize = 32;
+
 /// Miss indications that trigger a fast retransmit.
 const FAST_RETRANSMIT_MISSES: u8 = 3;
 
@@ -50,6 +54,8 @@ pub(crate) struct Slot {
     fast_retransmitted: bool,
     /// Sent to more than one address: an acknowledgement does not tell which one works (RFC 7829 sec 5 rule 9).
     several_paths: bool,
+    /// The SACK just processed took its acknowledgement back.
+    reneged: bool,
 }
 
 impl Slot {
@@ -76,13 +82,16 @@ pub(crate) fn chunk_size(payload: usize) -> u32 {
     u32::try_from((DATA_HEADER + payload + 3) & !3).unwrap_or(u32::MAX)
 }
 
+/// Bytes of the peer's window that `payload` user bytes in one chunk are taken to need.
+pub(crate) fn window_cost(payload: usize) -> usize {
+    payload.max(MIN_WINDOW_COST)
+}
+
 /// What a SACK did to one path.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PathAck {
     /// Bytes newly acknowledged.
     pub(crate) newly_acked: u32,
-    /// Packets' worth of chunks newly acknowledged, counted in chunks.
-    pub(crate) chunks: u32,
     /// Bytes in flight before.
     pub(crate) flight_before: u32,
     /// The lowest outstanding TSN of the path was acknowledged (rule R3).
@@ -91,10 +100,8 @@ pub(crate) struct PathAck {
     pub(crate) proves_path: bool,
     /// A round-trip time.
     pub(crate) rtt: Option<Duration>,
-    /// Chunks were newly marked for fast retransmit.
-    pub(crate) marked: bool,
-    /// A gap-acknowledged chunk was taken back by the peer.
-    pub(crate) reneged: bool,
+    /// Chunks newly marked for fast retransmit.
+    pub(crate) marked: u32,
     seen_unacked: bool,
 }
 
@@ -106,10 +113,7 @@ pub(crate) enum SackVerdict {
     /// It acknowledges what was never sent: protocol violation.
     Unsent,
     /// Processed.
-    Taken {
-        /// The cumulative TSN moved.
-        cum_advanced: bool,
-    },
+    Taken,
 }
 
 /// The ring.
@@ -119,7 +123,7 @@ pub(crate) struct Outstanding {
     /// Highest TSN cumulatively acknowledged; slot 0 has the TSN after it.
     cum_ack: Tsn,
     payload_bytes: usize,
-    in_flight_payload: usize,
+    window_used: usize,
     in_flight_chunks: u32,
     lost: u32,
     /// No slot before this one is marked lost.
@@ -138,7 +142,7 @@ impl Outstanding {
             slots: VecDeque::new(),
             cum_ack: initial_tsn.minus(1),
             payload_bytes: 0,
-            in_flight_payload: 0,
+            window_used: 0,
             in_flight_chunks: 0,
             lost: 0,
             lost_hint: 0,
@@ -178,9 +182,9 @@ impl Outstanding {
         self.payload_bytes
     }
 
-    /// User bytes in flight.
-    pub(crate) fn in_flight_payload(&self) -> usize {
-        self.in_flight_payload
+    /// Bytes of the peer's window that the chunks in flight are taken to need.
+    pub(crate) fn window_used(&self) -> usize {
+        self.window_used
     }
 
     /// True when at least one chunk is in flight.
@@ -216,6 +220,7 @@ impl Outstanding {
             transmissions: 1,
             fast_retransmitted: false,
             several_paths: false,
+            reneged: false,
         };
         let p = paths.get_mut(path);
         p.flight += slot.size();
@@ -223,7 +228,7 @@ impl Outstanding {
             p.rtt_tsn = Some(tsn);
         }
         self.payload_bytes += slot.payload.len();
-        self.in_flight_payload += slot.payload.len();
+        self.window_used += window_cost(slot.payload.len());
         self.in_flight_chunks += 1;
         self.slots.push_back(slot);
         tsn
@@ -263,7 +268,7 @@ impl Outstanding {
         slot.misses = 0;
         slot.transmissions = slot.transmissions.saturating_add(1);
         self.lost -= 1;
-        self.in_flight_payload += slot.payload.len();
+        self.window_used += window_cost(slot.payload.len());
         self.in_flight_chunks += 1;
         let (path, size) = (slot.path, slot.size());
         let p = paths.get_mut(path);
@@ -289,7 +294,7 @@ impl Outstanding {
             }
             if slot.state == State::InFlight {
                 paths.get_mut(from).flight -= slot.size();
-                self.in_flight_payload -= slot.payload.len();
+                self.window_used -= window_cost(slot.payload.len());
                 self.in_flight_chunks -= 1;
                 self.lost += 1;
                 slot.state = State::Lost;
@@ -315,7 +320,7 @@ impl Outstanding {
             path.t3 = None;
             path.rtt_tsn = None;
         }
-        self.in_flight_payload = 0;
+        self.window_used = 0;
         self.in_flight_chunks = 0;
         self.lost = 0;
         self.lost_hint = 0;
@@ -371,18 +376,21 @@ impl Outstanding {
         self.lost_hint = self.lost_hint.saturating_sub(advance);
         self.gap_end = self.gap_end.saturating_sub(advance);
 
-        if let Some(sack) = sack {
-            self.apply_gaps(sack, highest_gap, &mut highest_newly_acked, now, paths);
-        }
-        if let Some(highest) = highest_newly_acked {
-            // In fast recovery an advancing cumulative TSN accuses everything that the SACK reports missing.
-            let accused = if self.recovery_exit.is_some() && advance > 0 { highest_gap } else { highest };
-            self.count_misses(accused, paths);
-        }
+        let reneged_end = match sack {
+            Some(sack) => self.apply_gaps(sack, highest_gap, &mut highest_newly_acked, now, paths),
+            None => 0,
+        };
+        // In fast recovery an advancing cumulative TSN accuses everything that the SACK reports missing.
+        let accused = match highest_newly_acked {
+            Some(_) if self.recovery_exit.is_some() && advance > 0 => highest_gap,
+            Some(highest) => highest,
+            None => 0,
+        };
+        self.count_misses(accused, reneged_end, paths);
         if self.recovery_exit.is_some_and(|exit| exit.at_or_before(self.cum_ack)) {
             self.recovery_exit = None;
         }
-        SackVerdict::Taken { cum_advanced: advance > 0 }
+        SackVerdict::Taken
     }
 
     /// What the last SACK did, indexed by path.
@@ -402,7 +410,7 @@ impl Outstanding {
         match slot.state {
             State::InFlight => {
                 path.flight -= size;
-                self.in_flight_payload -= slot.payload.len();
+                self.window_used -= window_cost(slot.payload.len());
                 self.in_flight_chunks -= 1;
             }
             State::Lost => {
@@ -414,7 +422,6 @@ impl Outstanding {
         slot.state = State::Acked;
         let Some(acks) = self.scratch.get_mut(slot.path.index()) else { return };
         acks.newly_acked += size;
-        acks.chunks += 1;
         acks.lowest_acked |= !acks.seen_unacked;
         acks.proves_path |= !slot.several_paths;
         if path.rtt_tsn == Some(tsn) {
@@ -426,6 +433,7 @@ impl Outstanding {
     }
 
     /// Applies gap blocks to the ring; work is bounded by what is outstanding, not by the width of the blocks.
+    /// Returns the offset of the highest chunk that the peer took back, 0 when there is none.
     fn apply_gaps(
         &mut self,
         sack: &SackChunk<'_>,
@@ -433,10 +441,11 @@ impl Outstanding {
         highest_newly_acked: &mut Option<usize>,
         now: Time,
         paths: &mut PathSet,
-    ) {
+    ) -> usize {
         let end = highest_gap.max(self.gap_end);
+        let mut reneged_end = 0;
         if end == 0 {
-            return;
+            return reneged_end;
         }
         let mut slots = std::mem::take(&mut self.slots);
         let mut gaps = valid_gaps(sack);
@@ -456,15 +465,14 @@ impl Outstanding {
                 continue;
             }
             if slot.state == State::Acked {
-                // The peer reneged: outstanding again, with one miss (RFC 9260 sec 6.2.1).
+                // The peer reneged: outstanding again (RFC 9260 sec 6.2.1).
                 slot.state = State::InFlight;
-                slot.misses = 1;
-                self.in_flight_payload += slot.payload.len();
+                slot.misses = 0;
+                slot.reneged = true;
+                reneged_end = offset;
+                self.window_used += window_cost(slot.payload.len());
                 self.in_flight_chunks += 1;
                 paths.get_mut(slot.path).flight += slot.size();
-                if let Some(acks) = self.scratch.get_mut(slot.path.index()) {
-                    acks.reneged = true;
-                }
             }
             if slot.state == State::InFlight
                 && let Some(acks) = self.scratch.get_mut(slot.path.index())
@@ -474,12 +482,16 @@ impl Outstanding {
         }
         self.slots = slots;
         self.gap_end = highest_gap;
+        reneged_end
     }
 
-    /// One miss indication for every chunk in flight below `highest` (an offset from the cumulative TSN, exclusive).
-    fn count_misses(&mut self, highest: usize, paths: &mut PathSet) {
-        for (i, slot) in self.slots.iter_mut().take(highest.saturating_sub(1)).enumerate() {
-            if slot.state != State::InFlight {
+    /// One miss indication for every chunk in flight below `highest` (an offset from the cumulative TSN, exclusive), and
+    /// for those that the peer took back, `reneged_end` being the last of them.
+    fn count_misses(&mut self, highest: usize, reneged_end: usize, paths: &mut PathSet) {
+        let below = highest.saturating_sub(1);
+        for (i, slot) in self.slots.iter_mut().take(below.max(reneged_end)).enumerate() {
+            let reneged = std::mem::take(&mut slot.reneged);
+            if slot.state != State::InFlight || (i >= below && !reneged) {
                 continue;
             }
             slot.misses = slot.misses.saturating_add(1);
@@ -488,13 +500,13 @@ impl Outstanding {
                 slot.state = State::Lost;
                 self.lost += 1;
                 self.lost_hint = self.lost_hint.min(i);
-                self.in_flight_payload -= slot.payload.len();
+                self.window_used -= window_cost(slot.payload.len());
                 self.in_flight_chunks -= 1;
                 let path = paths.get_mut(slot.path);
                 path.flight -= slot.size();
                 path.lost += 1;
                 if let Some(acks) = self.scratch.get_mut(slot.path.index()) {
-                    acks.marked = true;
+                    acks.marked += 1;
                 }
             }
         }
@@ -511,7 +523,7 @@ impl Outstanding {
             out.push((slot.message(), false, key));
         }
         self.payload_bytes = 0;
-        self.in_flight_payload = 0;
+        self.window_used = 0;
         self.in_flight_chunks = 0;
         self.lost = 0;
         self.lost_hint = 0;
@@ -524,13 +536,13 @@ impl Outstanding {
     pub(crate) fn verify(&self, paths: &PathSet) -> Result<(), String> {
         let mut flight = vec![0u32; paths.len()];
         let mut lost = vec![0u32; paths.len()];
-        let (mut payload, mut in_flight, mut chunks) = (0, 0, 0);
+        let (mut payload, mut window, mut chunks) = (0, 0, 0);
         for (i, slot) in self.slots.iter().enumerate() {
             payload += slot.payload.len();
             match slot.state {
                 State::InFlight => {
                     flight[slot.path.index()] += slot.size();
-                    in_flight += slot.payload.len();
+                    window += window_cost(slot.payload.len());
                     chunks += 1;
                 }
                 State::Lost => {
@@ -559,7 +571,7 @@ impl Outstanding {
                 return Err(format!("path {i} counts {} lost chunks, there are {}", path.lost, lost[i]));
             }
         }
-        if (payload, in_flight, chunks) != (self.payload_bytes, self.in_flight_payload, self.in_flight_chunks)
+        if (payload, window, chunks) != (self.payload_bytes, self.window_used, self.in_flight_chunks)
         {
             return Err("byte counters of outstanding chunks are off".into());
         }

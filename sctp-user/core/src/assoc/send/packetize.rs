@@ -1,11 +1,14 @@
 //! Filling packets with DATA: retransmissions first, then new fragments (RFC 9260 sec 6.1, 6.9, 6.10).
 
 use super::SendSide;
-use super::outstanding::chunk_size;
+use super::outstanding::{chunk_size, window_cost};
 use crate::assoc::path::PathId;
 use crate::assoc::paths::PathSet;
 use crate::time::Time;
 use crate::wire::{DATA_HEADER, PacketWriter};
+
+/// A chunk is cut to the window of the peer only down to this many user bytes (sender SWS avoidance).
+const LEAST_PIECE: usize = 512;
 
 /// What may go into a packet.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +98,7 @@ impl SendSide {
             }
             writer.data(tsn, slot.stream, slot.ssn, slot.ppid, slot.flags, &slot.payload);
             fill.lowest |= self.outstanding.is_lowest_on_path(index);
-            self.peer_rwnd = self.peer_rwnd.saturating_sub(slot.payload.len());
+            self.peer_rwnd = self.peer_rwnd.saturating_sub(window_cost(slot.payload.len()));
             self.outstanding.retransmitted(index, limits.now, paths);
             fill.retransmitted += 1;
             if fill.oversize {
@@ -113,7 +116,12 @@ impl SendSide {
         limits: FillLimits,
         fill: &mut Fill,
     ) {
-        while let Ok(len) = self.next_len(writer.room(), limits.fragment, limits.full_size) {
+        loop {
+            // Checked for each: the one before it in the queue may have had all the time in the world.
+            while let Some(message) = self.queue.pop_expired(limits.now) {
+                self.expired.push(message);
+            }
+            let Ok(len) = self.next_len(writer.room(), limits.fragment, limits.full_size) else { break };
             let probe = len > self.peer_rwnd;
             let Some(mut fragment) = self.queue.take(len) else { break };
             fragment.flags.immediate |= limits.closing && self.queue.is_empty();
@@ -126,7 +134,7 @@ impl SendSide {
                 &fragment.payload,
             );
             self.outstanding.push(fragment, path, limits.now, paths);
-            self.peer_rwnd = self.peer_rwnd.saturating_sub(len);
+            self.peer_rwnd = self.peer_rwnd.saturating_sub(window_cost(len));
             self.not_dry = true;
             fill.new += 1;
             if probe {
@@ -152,7 +160,12 @@ impl SendSide {
         } else {
             return Err(Blocked::NoFit);
         };
-        if len <= self.peer_rwnd || (self.probe_window && self.may_probe()) {
+        if len <= self.peer_rwnd {
+            Ok(len)
+        } else if self.peer_rwnd >= LEAST_PIECE && self.may_probe() {
+            // A window that never holds a full chunk: nothing that could open it further is on its way.
+            Ok(self.peer_rwnd & !3)
+        } else if self.probe_window && self.may_probe() {
             Ok(len)
         } else {
             Err(Blocked::Window)
