@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use workspace_tests::gate;
+
 use crate::netns::{Namespace, ip};
 
 /// Two hosts and the cable between them.
@@ -55,6 +57,19 @@ impl Default for Pair {
 }
 
 impl Host {
+    /// Drops all ICMP that arrives here, as firewalls do.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn drop_icmp(&self) {
+        let rules =
+            "table ip quiet { chain input { type filter hook input priority 0; ip protocol icmp drop; }; }";
+        let nft = gate::find("nft").unwrap_or_else(|| "nft".into());
+        let output = self.namespace.command(&nft.to_string_lossy()).arg(rules).output();
+        let output = output.unwrap_or_else(|error| panic!("nft cannot be run: {error}"));
+        assert!(output.status.success(), "nft failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+
     /// Cuts the cable at this host, or joins it again.
     ///
     /// # Panics

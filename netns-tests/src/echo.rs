@@ -1,0 +1,141 @@
+//! An echo server and a client that counts every byte, over whatever links the test names.
+//!
+//! `echo-server LINK PORT` binds the SCTP port, prints a ready line and echoes. `echo-client LINK PEER BYTES`
+//! sends so many bytes, compares what comes back and prints what it saw. LINK is `raw`, `udp` or `both`, optionally with own addresses behind
+//! it (`raw:10.0.0.1,fd00::1`); PEER is an address list as the tools take it.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rsp_tools::cli::{AddressList, EncapSuffix, Ready};
+use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
+use sctp_user::link::raw::{RawConfig, RawLink};
+use sctp_user::{AssocConfig, Association, BindOptions, Encap, Message, Peer, Stack, StackBuilder};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs the program if the first argument after the executable names one of this module.
+pub fn run(args: &[OsString]) -> Option<ExitCode> {
+    let args: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
+    let runtime = || tokio::runtime::Runtime::new().expect("a runtime");
+    let ended = match args.get(1..)? {
+        [SERVER, link, port] => runtime().block_on(server(link, port)),
+        [CLIENT, link, peer, bytes] => runtime().block_on(client(link, peer, bytes)),
+        _ => return None,
+    };
+    Some(match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// Name of the server.
+pub const SERVER: &str = "echo-server";
+/// Name of the client.
+pub const CLIENT: &str = "echo-client";
+
+async fn server(link: &str, port: &str) -> Result<(), Failure> {
+    let (stack, addrs) = stack(link)?;
+    let bind = BindOptions { port: port.parse()?, addrs, ..BindOptions::default() };
+    let endpoint = stack.bind(bind)?;
+    endpoint.listen(16)?;
+    Ready::new(SERVER)
+        .with("sctp", endpoint.port())
+        .with_known("udp", stack.local_udp_port())
+        .print();
+    loop {
+        let association = endpoint.accept().await?;
+        tokio::spawn(async move {
+            while let Ok(Some(received)) = association.recv_message().await {
+                let echo = Message::new(received.stream, received.ppid, received.data);
+                if association.send(echo).await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+}
+
+async fn client(link: &str, peer: &str, bytes: &str) -> Result<(), Failure> {
+    let list: AddressList = peer.parse()?;
+    let bytes: usize = bytes.parse()?;
+    let (stack, _) = stack(link)?;
+    let ways: Vec<Encap> = match list.encap {
+        Some(EncapSuffix::Native) => vec![Encap::Native],
+        Some(EncapSuffix::Udp(remote_port)) => vec![Encap::Udp { remote_port }],
+        None => vec![Encap::Native, Encap::Udp { remote_port: 9899 }],
+    };
+    let peer = |encap| Peer { addrs: list.addrs.iter().map(|a| (*a, encap)).collect(), port: list.port_or(7) };
+    let peers: Vec<Peer> = ways.into_iter().map(peer).collect();
+    let start = Instant::now();
+    let association = stack.connect_first(&peers, AssocConfig::default()).await?;
+    let connected = start.elapsed();
+    let path = association.primary_path().ok_or("no primary path")?;
+    let (sent, echoed) = tokio::join!(send(&association, bytes), compare(&association, bytes));
+    sent?;
+    echoed?;
+    println!(
+        "echoed bytes={bytes} native={} remote={} connect_ms={} ms={} retransmissions={}",
+        path.addr.encap == Encap::Native,
+        path.addr.remote,
+        connected.as_millis(),
+        start.elapsed().as_millis(),
+        association.stats().data_chunks_retransmitted,
+    );
+    association.shutdown().await?;
+    stack.shutdown().await;
+    Ok(())
+}
+
+async fn send(association: &Association, bytes: usize) -> Result<(), Failure> {
+    for start in (0..bytes).step_by(MESSAGE) {
+        let end = (start + MESSAGE).min(bytes);
+        let data: Vec<u8> = (start..end).map(byte).collect();
+        association.send(Message::new(0, 0, data)).await?;
+    }
+    Ok(())
+}
+
+async fn compare(association: &Association, bytes: usize) -> Result<(), Failure> {
+    let mut at = 0;
+    while at < bytes {
+        let limit = tokio::time::timeout(Duration::from_secs(30), association.recv_message());
+        let received = limit.await.map_err(|_| format!("silence after {at} bytes"))??;
+        let data = received.ok_or("the server shut down")?.data;
+        if !data.iter().zip(at..).all(|(got, at)| *got == byte(at)) {
+            return Err(format!("other bytes came back after {at}").into());
+        }
+        at += data.len();
+    }
+    if at == bytes { Ok(()) } else { Err(format!("{at} bytes came back instead of {bytes}").into()) }
+}
+
+/// A byte that tells its place, over a period that no packet has.
+fn byte(at: usize) -> u8 {
+    (at % 251) as u8 ^ (at / 65_521) as u8
+}
+
+fn stack(link: &str) -> Result<(Stack, Vec<IpAddr>), Failure> {
+    let (kind, addrs) = link.split_once(':').unwrap_or((link, ""));
+    let addrs = addrs.split(',').filter(|a| !a.is_empty()).map(str::parse).collect::<Result<Vec<_>, _>>()?;
+    let mut builder = StackBuilder::new();
+    if kind == "raw" || kind == "both" {
+        let config = if addrs.is_empty() { RawConfig::default() } else { RawConfig::with_addrs(addrs.clone()) };
+        builder = builder.link(RawLink::open(&config)?);
+    }
+    if kind == "udp" || kind == "both" {
+        let mut config = UdpEncapConfig::with_port(Port::WellKnown);
+        if !addrs.is_empty() {
+            config.addrs = addrs.clone();
+        }
+        builder = builder.link(UdpEncapLink::bind(&config)?);
+    }
+    Ok((builder.build()?, addrs))
+}
+
+const MESSAGE: usize = 64 * 1024;
