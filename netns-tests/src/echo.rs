@@ -44,10 +44,7 @@ async fn server(link: &str, port: &str) -> Result<(), Failure> {
     let bind = BindOptions { port: port.parse()?, addrs, ..BindOptions::default() };
     let endpoint = stack.bind(bind)?;
     endpoint.listen(16)?;
-    Ready::new(SERVER)
-        .with("sctp", endpoint.port())
-        .with_known("udp", stack.local_udp_port())
-        .print();
+    Ready::new(SERVER).with("sctp", endpoint.port()).with_known("udp", stack.local_udp_port()).print();
     loop {
         let association = endpoint.accept().await?;
         tokio::spawn(async move {
@@ -70,7 +67,8 @@ async fn client(link: &str, peer: &str, bytes: &str) -> Result<(), Failure> {
         Some(EncapSuffix::Udp(remote_port)) => vec![Encap::Udp { remote_port }],
         None => vec![Encap::Native, Encap::Udp { remote_port: 9899 }],
     };
-    let peer = |encap| Peer { addrs: list.addrs.iter().map(|a| (*a, encap)).collect(), port: list.port_or(7) };
+    let peer =
+        |encap| Peer { addrs: list.addrs.iter().map(|a| (*a, encap)).collect(), port: list.port_or(7) };
     let peers: Vec<Peer> = ways.into_iter().map(peer).collect();
     let start = Instant::now();
     let association = stack.connect_first(&peers, AssocConfig::default()).await?;
@@ -125,7 +123,8 @@ fn stack(link: &str) -> Result<(Stack, Vec<IpAddr>), Failure> {
     let addrs = addrs.split(',').filter(|a| !a.is_empty()).map(str::parse).collect::<Result<Vec<_>, _>>()?;
     let mut builder = StackBuilder::new();
     if kind == "raw" || kind == "both" {
-        let config = if addrs.is_empty() { RawConfig::default() } else { RawConfig::with_addrs(addrs.clone()) };
+        let config =
+            if addrs.is_empty() { RawConfig::default() } else { RawConfig::with_addrs(addrs.clone()) };
         builder = builder.link(RawLink::open(&config)?);
     }
     if kind == "udp" || kind == "both" {

@@ -82,7 +82,7 @@ fn nobody_speaks_sctp_there() {
         let ended = program(&pair.left, CLIENT, &["raw", &to, "1"]).ended(PATIENCE);
         assert!(!ended.status.success());
         let complaint = ended.complaints().join(" ");
-        assert!(complaint.contains("unreachable") || complaint.contains("ICMP"), "{complaint}");
+        assert!(complaint.contains("nothing speaks SCTP there"), "{complaint}");
         assert!(start.elapsed() < Duration::from_secs(1), "{:?}: {complaint}", start.elapsed());
     }
 }
@@ -129,13 +129,13 @@ fn answers_come_from_the_address_that_was_asked() {
     for second in ["10.99.0.77/24", "fd99::77/64"] {
         right.namespace.ip(&["address", "add", second, "dev", INTERFACE, "nodad"]);
     }
-    let _server = serve(right, "raw", 7);
+    let server = serve(right, "raw", 7);
     for addr in ["10.99.0.77", "fd99::77"] {
         let seen = echo(left, "raw", &list(addr.parse().unwrap(), 7, "/native"), 100_000);
         assert_eq!(seen.get("remote"), addr);
     }
     // Sockets bound to single addresses.
-    drop(_server);
+    drop(server);
     let link = format!("raw:{},fd99::77", right.addr);
     let _server = serve(right, &link, 7);
     for addr in [right.addr.into(), "fd99::77".parse().unwrap()] {
@@ -143,12 +143,14 @@ fn answers_come_from_the_address_that_was_asked() {
     }
 }
 
-/// The own interface takes less than the stack assumes: the system says how much.
+/// The own interface takes less than the stack assumes: the system says how much. (A cable swallows what only one end takes.)
 #[test]
 fn a_smaller_interface_mtu_is_learnt() {
     let Some(pair) = pair() else { return };
     let (left, right) = (&pair.left, &pair.right);
-    left.namespace.ip(&["link", "set", INTERFACE, "mtu", "1300"]);
+    for host in [left, right] {
+        host.namespace.ip(&["link", "set", INTERFACE, "mtu", "1300"]);
+    }
     let _server = serve(right, "raw", 7);
     for addr in [IpAddr::from(right.addr), v6(right)] {
         let seen = echo(left, "raw", &list(addr, 7, "/native"), 1_000_000);
@@ -163,9 +165,7 @@ fn a_smaller_mtu_behind_a_router_is_learnt() {
     let (left, right) = (&pair.left, &pair.right);
     // A network behind the right host, which forwards into it.
     let far = Namespace::new("far");
-    right.namespace.ip(&[
-        "link", "add", "eth1", "type", "veth", "peer", "name", "eth0", "netns", far.name(),
-    ]);
+    right.namespace.ip(&["link", "add", "eth1", "type", "veth", "peer", "name", "eth0", "netns", far.name()]);
     for args in [
         ["address", "add", "10.98.0.1/24", "dev", "eth1"].as_slice(),
         &["address", "add", "fd98::1/64", "dev", "eth1", "nodad"],
@@ -222,7 +222,8 @@ fn raw_and_udp_are_raced() {
     if !gate::all_or_skip(&[Need::Program("nft")]) {
         return;
     }
-    let rules = "table inet wall { chain input { type filter hook input priority 0; meta l4proto sctp drop; }; }";
+    let rules =
+        "table inet wall { chain input { type filter hook input priority 0; meta l4proto sctp drop; }; }";
     let nft = gate::find("nft").unwrap();
     let output = right.namespace.command(&nft.to_string_lossy()).arg(rules).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
