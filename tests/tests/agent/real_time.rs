@@ -1,0 +1,92 @@
+//! Two agents in real time, over UDP on loopback.
+#![cfg(target_os = "linux")]
+
+use std::net::UdpSocket;
+
+use crate::driver::{Agent, value};
+
+/// Two agents with the same UDP port on different addresses; the second one listens on its socket 1.
+fn pair() -> (Agent, Agent) {
+    // A port that is free on both addresses, as far as one can know.
+    let port = loop {
+        let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = probe.local_addr().unwrap().port();
+        if UdpSocket::bind(("127.0.0.2", port)).is_ok() {
+            break port.to_string();
+        }
+    };
+    let client = Agent::start(&[("SUT_UDP_PORT", &port), ("SUT_UDP_ADDRS", "127.0.0.1")]);
+    let mut server = Agent::start(&[("SUT_UDP_PORT", &port), ("SUT_UDP_ADDRS", "127.0.0.2")]);
+    server.expect("socket fam=4 type=stream", "ok id=1");
+    server.expect("bind id=1 addr=127.0.0.2:2000", "ok");
+    server.expect("listen id=1 backlog=5", "ok");
+    (client, server)
+}
+
+/// An association between sockets 1 and 2.
+fn connected() -> (Agent, Agent) {
+    let (mut client, mut server) = pair();
+    client.expect("socket fam=4 type=stream", "ok id=1");
+    client.expect("bind id=1 addr=127.0.0.1:1000", "ok");
+    client.expect("connect id=1 addr=127.0.0.2:2000", "err 115");
+    assert_eq!(client.wait("connected id=1"), "ok");
+    assert_eq!(server.wait("accept id=1"), "ok id=2 peer=127.0.0.1:1000");
+    (client, server)
+}
+
+#[test]
+fn data_and_shutdown() {
+    let (mut client, mut server) = connected();
+    client.expect("send id=1 sid=3 ppid=9 data=68656c6c6f", "ok len=5");
+    let message = server.wait("recv id=2 max=100");
+    assert_eq!((value(&message, "sid"), value(&message, "ppid"), value(&message, "data")), ("3", "9", "68656c6c6f"));
+    assert_eq!(value(&message, "from"), "127.0.0.1:1000");
+    server.expect("send id=2 data=21 flags=eof", "ok len=1");
+    assert_eq!(value(&client.wait("recv id=1 max=100"), "data"), "21");
+    assert!(client.wait("recv id=1 max=100").starts_with("ok len=0 "));
+    assert!(server.wait("recv id=2 max=100").starts_with("ok len=0 "));
+    assert_eq!(value(&server.ok("get id=2 opt=status"), "state"), "closed");
+}
+
+#[test]
+fn abort() {
+    let (mut client, mut server) = connected();
+    server.expect("send id=2 flags=abort data=6e6f", "ok len=2");
+    assert_eq!(client.wait("recv id=1 max=100"), "err 104");
+    client.expect("soerror id=1", "ok errno=0");
+}
+
+#[test]
+fn refused() {
+    let (mut client, _server) = pair();
+    client.expect("socket fam=4 type=stream", "ok id=1");
+    client.expect("connect id=1 addr=127.0.0.2:2001", "err 115");
+    assert_eq!(client.wait("connected id=1"), "err 111");
+}
+
+#[test]
+fn a_barrier_takes_what_has_arrived() {
+    let (mut client, mut server) = connected();
+    for _ in 0..50 {
+        client.expect("set id=1 opt=nodelay on=1", "ok");
+        client.expect("send id=1 data=00", "ok len=1");
+        // The packet has left when the agent answers the next request.
+        client.expect("barrier", "ok");
+        server.expect("barrier", "ok");
+        assert_eq!(value(&server.ask("recv id=2 max=100"), "len"), "1");
+    }
+}
+
+#[test]
+fn raw_ip_or_a_clear_word() {
+    // Without privileges, or where there is no raw link, the program says so and ends.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sctp-agent"));
+    let output = command
+        .env_remove("SUT_UDP_PORT")
+        .env_remove("SUT_VIRTUAL")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() || complaint.starts_with("sctp-agent: "), "{complaint}");
+}
