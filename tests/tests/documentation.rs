@@ -21,7 +21,9 @@ fn the_readme_shows_the_examples() {
 /// Links between the documents lead somewhere.
 #[test]
 fn no_link_is_dead() {
-    for file in ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/testing.md", "docs/wireshark.md"] {
+    let docs = ["architecture", "performance", "rsplib-differences", "testing", "wireshark"];
+    let docs = docs.map(|name| format!("docs/{name}.md"));
+    for file in ["README.md", "CONTRIBUTING.md"].iter().copied().chain(docs.iter().map(String::as_str)) {
         let base = Path::new(file).parent().unwrap();
         for link in read(file).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if !link.contains("://") {

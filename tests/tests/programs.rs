@@ -235,7 +235,7 @@ fn what_cannot_work_earns_one_sentence_and_status_1() {
         ("pingpongclient", &["-asapannounce=off", &nobody, quick, "-quiet"], "registrar"),
         ("rspterminal", &["-asapannounce=off"], "--registrar"),
         ("rspserver", &["-asapannounce=off", "-registrar=127.0.0.1:0"], "must not be 0"),
-        ("rspserver", &["--link=raw"], "--link=udp"),
+        ("rspserver", &["--link=raw", "--encap-port=9899"], "--link=both"),
         ("rspregistrar", &["-logfile=/no/such/directory/log"], "/no/such/directory/log"),
     ] {
         let ended = run(program, args);
