@@ -1,1 +1,176 @@
-//! (empty)
+//! Which addresses are listed, taken and trusted (RFC 9260 sec 5.1.2, 5.4).
+
+use super::*;
+
+fn own(list: &[&str]) -> Rig {
+    let local_addresses = list.iter().map(|a| a.parse().unwrap()).collect();
+    Rig::with(StackConfig { local_addresses, ..StackConfig::default() }, AssocConfig::default())
+}
+
+/// What our INIT to `peer` lists when we have the addresses `have`.
+fn listed(have: &[&str], peer: &str) -> Vec<String> {
+    let mut rig = own(have);
+    let peer = Peer::new(peer.parse().unwrap(), UDP, PEER_PORT);
+    rig.stack.connect(rig.now, PORT, &peer, None).unwrap();
+    one(rig.drain()).init().1.iter().map(IpAddr::to_string).collect()
+}
+
+#[test]
+fn a_single_address_or_none_lists_nothing() {
+    assert!(listed(&[], "192.0.2.1").is_empty());
+    assert!(listed(&["198.51.100.1"], "192.0.2.1").is_empty());
+    let mut rig = own(&["10.1.1.100"]);
+    assert!(one(rig.init(|_| {})).init().1.is_empty());
+}
+
+#[test]
+fn only_addresses_that_mean_something_to_the_peer_are_listed() {
+    let have = ["127.0.0.1", "169.254.1.1", "10.0.0.1", "198.51.100.1", "fe80::1", "fd00::1", "2001:db8::1"];
+    assert_eq!(listed(&have, "192.0.2.1"), ["198.51.100.1", "2001:db8::1"]);
+    assert_eq!(listed(&have, "10.9.9.9"), ["10.0.0.1", "198.51.100.1", "fd00::1", "2001:db8::1"]);
+    assert_eq!(listed(&have, "127.0.0.2").len(), have.len());
+}
+
+#[test]
+fn only_bound_addresses_are_listed() {
+    let mut rig = own(&["198.51.100.1", "198.51.100.2", "198.51.100.3"]);
+    let bound = ["198.51.100.1".parse().unwrap(), "198.51.100.3".parse().unwrap()];
+    let port = rig.stack.bind(0, &bound, AssocConfig::default()).unwrap();
+    let peer = Peer::new("192.0.2.1".parse().unwrap(), UDP, PEER_PORT);
+    rig.stack.connect(rig.now, port, &peer, None).unwrap();
+    assert_eq!(one(rig.drain()).init().1, bound);
+}
+
+#[test]
+fn the_source_and_all_usable_addresses_are_taken_once() {
+    let rig = Rig::accepted(&[3, 2, 3, 1]);
+    assert_eq!(rig.peer_addrs(), [addr(1), addr(3), addr(2)]);
+    assert_eq!(Rig::accepted(&[]).peer_addrs(), [addr(1)]);
+}
+
+#[test]
+fn unusable_addresses_are_ignored() {
+    let mut rig = Rig::new();
+    let sent = rig.init(|p| {
+        for bad in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "224.0.0.1",
+            "255.255.255.255",
+            "127.0.0.1",
+            "169.254.0.1",
+            "::",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "::1",
+            "fe80::1",
+        ] {
+            p.address(bad.parse().unwrap());
+        }
+        p.raw(5, &[10, 0, 0]);
+        p.raw(6, &[0; 17]);
+    });
+    let (init, _, cookie) = one(sent).init();
+    rig.send(init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+    rig.id = rig.stack.accept(PORT);
+    assert_eq!(rig.peer_addrs(), [addr(1)]);
+}
+
+#[test]
+fn a_peer_lists_only_so_many_addresses() {
+    let mut rig = Rig::new();
+    let sent = rig.init(|p| (2..200).for_each(|n| p.address(addr(n))));
+    let (init, _, cookie) = one(sent).init();
+    rig.send(init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+    rig.id = rig.stack.accept(PORT);
+    assert_eq!(rig.peer_addrs().len(), 32);
+}
+
+#[test]
+fn the_responder_trusts_the_address_of_the_init_only() {
+    let rig = Rig::accepted(&[2]);
+    assert_eq!((rig.path_state(1), rig.path_state(2)), (PathState::Active, PathState::Unconfirmed));
+}
+
+#[test]
+fn the_initiator_trusts_the_addresses_of_its_user_only() {
+    let mut rig = Rig::new();
+    rig.connect(&[1, 2]);
+    rig.init_ack(|p| {
+        p.address(addr(2));
+        p.address(addr(3));
+    });
+    assert_eq!(rig.path_state(1), PathState::Active);
+    assert_eq!(rig.path_state(2), PathState::Active);
+    assert_eq!(rig.path_state(3), PathState::Unconfirmed);
+}
+
+#[test]
+fn an_init_ack_from_elsewhere_does_not_confirm_its_source() {
+    let mut rig = Rig::in_state(AssocState::CookieWait);
+    rig.send_data(b"waits");
+    // The address asked is listed, so the COOKIE ECHO goes there.
+    let ack = |w: &mut PacketWriter<'_>, also: &[u8]| {
+        w.init(true, &fixed(), |p| {
+            p.state_cookie(b"c");
+            also.iter().for_each(|&n| p.address(addr(n)));
+        });
+    };
+    let sent = one(rig.send_from(path(2), rig.own_tag, |w| ack(w, &[1])));
+    assert_eq!(sent.path.remote, addr(1));
+    assert_eq!(sent.kinds(), [chunk_type::COOKIE_ECHO, chunk_type::DATA]);
+    assert_eq!(rig.path_state(2), PathState::Unconfirmed);
+
+    // It is not: the COOKIE ECHO must take a HEARTBEAT along, and no DATA may go before that is answered.
+    let mut rig = Rig::in_state(AssocState::CookieWait);
+    rig.send_data(b"waits");
+    let sent = one(rig.send_from(path(2), rig.own_tag, |w| ack(w, &[])));
+    assert_eq!((sent.path.remote, rig.peer_addrs()), (addr(2), vec![addr(2)]));
+    assert_eq!(sent.kinds(), [chunk_type::COOKIE_ECHO, chunk_type::HEARTBEAT]);
+    let again: Vec<Sent> = rig.pass(Duration::from_millis(1500));
+    let again = one(again);
+    assert_eq!(again.kinds(), [chunk_type::COOKIE_ECHO, chunk_type::HEARTBEAT]);
+    assert_silent(rig.send_from(path(2), rig.own_tag, |w| w.cookie_ack()));
+    let tlvs = again.heartbeat();
+    let sent = one(rig.send_from(path(2), rig.own_tag, |w| w.heartbeat_ack(&tlvs)));
+    assert_eq!(sent.kinds(), [chunk_type::DATA]);
+}
+
+#[test]
+fn a_cookie_ack_to_an_unconfirmed_address_takes_a_heartbeat_along() {
+    let mut rig = Rig::new();
+    let (init, _, cookie) = one(rig.init(|p| p.address(addr(2)))).init();
+    let sent = one(rig
+        .send_from(path(2), init.initiate_tag, |w| {
+            w.cookie_echo(&cookie.unwrap());
+            w.raw_chunk(0xff, 0, b"to be reported");
+        })
+        .into_iter()
+        .take(1)
+        .collect());
+    assert_eq!(sent.path.remote, addr(2));
+    assert_eq!(sent.kinds(), [chunk_type::COOKIE_ACK, chunk_type::HEARTBEAT]);
+    rig.id = rig.stack.accept(PORT);
+    assert_eq!((rig.path_state(1), rig.path_state(2)), (PathState::Active, PathState::Unconfirmed));
+}
+
+#[test]
+fn sacks_and_reports_never_go_to_an_unconfirmed_address() {
+    let mut rig = Rig::accepted(&[2]);
+    rig.pass(Duration::from_millis(1));
+    let sent = one(rig.send_from(path(2), rig.own_tag, |w| data(w, PEER_TSN)));
+    assert_eq!((sent.kinds(), sent.path.remote), (vec![chunk_type::SACK], addr(1)));
+    let sent = one(rig.send_from(path(2), rig.own_tag, |w| w.raw_chunk(0xff, 0, b"?")));
+    assert_eq!((sent.kinds(), sent.path.remote), (vec![chunk_type::ERROR], addr(1)));
+}
+
+#[test]
+fn the_primary_is_what_the_user_named_first() {
+    let mut rig = Rig::new();
+    rig.connect(&[2, 1]);
+    rig.init_ack(|p| p.address(addr(2)));
+    assert_eq!(rig.stack.status(rig.id()).unwrap().primary, Some(addr(2)));
+    // An unconfirmed address cannot be made primary.
+    let mut rig = Rig::accepted(&[2]);
+    assert!(rig.stack.set_primary(rig.now, rig.id(), addr(2)).is_err());
+}

@@ -71,7 +71,9 @@ fn init_with_a_new_address_is_refused_and_the_association_goes_on() {
         let mut rig = Rig::in_state(state);
         let sent = one(rig.init_from(path(1), 5, &[2, 3]));
         assert_eq!((sent.packet.vtag(), sent.causes()), (5, vec![11]), "{state:?}");
-        let Chunk::Abort { causes, reflected: false } = sent.decoded(chunk_type::ABORT) else { unreachable!() };
+        let Chunk::Abort { causes, reflected: false } = sent.decoded(chunk_type::ABORT) else {
+            unreachable!()
+        };
         let Some(Cause::RestartWithNewAddresses(addrs)) = causes.iter().next() else { unreachable!() };
         assert_eq!(addrs.len(), 16, "both new addresses are listed");
         assert_eq!(rig.state(), state);
@@ -110,7 +112,13 @@ fn case_a_a_restarted_peer_gets_everything_anew() {
         assert_eq!(one(sent).kinds(), [chunk_type::COOKIE_ACK]);
         let events = rig.events();
         assert!(
-            matches!(&events[..], [Event::SendFailed { unsent: false, .. }, Event::Restart { outbound_streams: 9, inbound_streams: 7 }]),
+            matches!(
+                &events[..],
+                [
+                    Event::SendFailed { unsent: false, .. },
+                    Event::Restart { outbound_streams: 9, inbound_streams: 7 }
+                ]
+            ),
             "{events:?}"
         );
         assert_eq!(rig.state(), AssocState::Established);
@@ -337,7 +345,10 @@ fn an_expired_cookie_of_a_restart_is_refused() {
     rig.pass(Duration::from_secs(61));
     rig.events();
     let sent = one(rig.send(init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap())));
-    assert_eq!((sent.kinds(), sent.causes(), sent.packet.vtag()), (vec![chunk_type::ERROR], vec![3], NEW_TAG));
+    assert_eq!(
+        (sent.kinds(), sent.causes(), sent.packet.vtag()),
+        (vec![chunk_type::ERROR], vec![3], NEW_TAG)
+    );
     assert_eq!(rig.state(), AssocState::Established);
 }
 

@@ -54,7 +54,10 @@ fn another_tag_port_or_source_is_dropped() {
     assert_silent(rig.receive(path(1), out));
     assert_eq!(rig.stack.table.len(), 0);
     // A listed address is good.
-    assert_eq!(one(rig.send_from(path(2), tag, |w| w.cookie_echo(&cookie))).kinds()[0], chunk_type::COOKIE_ACK);
+    assert_eq!(
+        one(rig.send_from(path(2), tag, |w| w.cookie_echo(&cookie))).kinds()[0],
+        chunk_type::COOKIE_ACK
+    );
 }
 
 #[test]
@@ -72,7 +75,7 @@ fn a_stale_cookie_is_refused_with_the_peers_tag() {
     }));
     assert_eq!((sent.kinds(), sent.packet.vtag()), (vec![chunk_type::ERROR], PEER_TAG));
     let Chunk::Error { causes } = sent.decoded(chunk_type::ERROR) else { unreachable!() };
-    assert!(causes.iter().all(|c| is_stale(&c)));
+    assert_eq!(causes.iter().count(), 1);
     assert!(matches!(causes.iter().next(), Some(Cause::StaleCookie { micros: 250_000, .. })));
     assert_eq!(rig.stack.table.len(), 0);
 }

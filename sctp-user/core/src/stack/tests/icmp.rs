@@ -1,1 +1,130 @@
-//! (empty)
+//! ICMP errors (RFC 9260 sec 10, RFC 6951 sec 5.5).
+
+use super::*;
+use crate::Unreachable;
+use crate::event::LossReason;
+
+/// The start of one of our packets, as an ICMP message quotes it.
+fn quote(tag: u32, rest: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend(PORT.to_be_bytes());
+    out.extend(PEER_PORT.to_be_bytes());
+    out.extend(tag.to_be_bytes());
+    out.extend(rest);
+    out
+}
+
+/// The quote of our INIT: checksum, chunk header, initiate tag.
+fn quoted_init(tag: u32) -> Vec<u8> {
+    let mut rest = vec![0, 0, 0, 0, chunk_type::INIT, 0, 0, 20];
+    rest.extend(tag.to_be_bytes());
+    quote(0, &rest)
+}
+
+fn tell(rig: &mut Rig, kind: Unreachable, quoted: &[u8]) {
+    rig.stack.handle_unreachable(rig.now, path(1), kind, quoted);
+    assert_silent(rig.drain());
+}
+
+#[test]
+fn protocol_unreachable_with_the_peers_tag_ends_the_association() {
+    let mut rig = Rig::in_state(AssocState::Established);
+    tell(&mut rig, Unreachable::Protocol, &quote(PEER_TAG, &[]));
+    assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable));
+}
+
+#[test]
+fn a_wrong_tag_port_address_or_encapsulation_is_not_believed() {
+    for state in [AssocState::CookieEchoed, AssocState::Established] {
+        let mut rig = Rig::in_state(state);
+        let own = rig.own_tag;
+        for tag in [0, own, PEER_TAG ^ 1] {
+            tell(&mut rig, Unreachable::Protocol, &quote(tag, &[]));
+        }
+        tell(&mut rig, Unreachable::Protocol, &quote(PEER_TAG, &[])[..7]);
+        tell(&mut rig, Unreachable::Protocol, &[]);
+        // An INIT counts only while it is unanswered.
+        tell(&mut rig, Unreachable::Protocol, &quoted_init(own));
+        let mut other_port = quote(PEER_TAG, &[]);
+        other_port[3] ^= 1;
+        tell(&mut rig, Unreachable::Protocol, &other_port);
+        for to in [path(2), PathAddr { encap: Encap::Native, ..path(1) }] {
+            rig.stack.handle_unreachable(rig.now, to, Unreachable::Protocol, &quote(PEER_TAG, &[]));
+        }
+        assert_eq!(rig.state(), state);
+        assert!(rig.events().is_empty() || state == AssocState::Established);
+    }
+}
+
+#[test]
+fn in_cookie_wait_the_quoted_init_must_carry_our_initiate_tag() {
+    let mut rig = Rig::in_state(AssocState::CookieWait);
+    let own = rig.own_tag;
+    tell(&mut rig, Unreachable::Protocol, &quoted_init(own ^ 1));
+    tell(&mut rig, Unreachable::Protocol, &quoted_init(own)[..19]);
+    assert_eq!(rig.state(), AssocState::CookieWait);
+    tell(&mut rig, Unreachable::Protocol, &quoted_init(own));
+    assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable));
+}
+
+#[test]
+fn in_cookie_wait_the_next_address_is_tried_at_once() {
+    let mut rig = Rig::new();
+    rig.connect(&[1, 2]);
+    let quoted = quoted_init(rig.own_tag);
+    rig.stack.handle_unreachable(rig.now, path(1), Unreachable::Protocol, &quoted);
+    let sent = one(rig.drain());
+    assert_eq!((sent.kinds(), sent.path.remote), (vec![chunk_type::INIT], addr(2)));
+    // Address 1 is out; T1 does not come back to it.
+    assert_eq!(one(rig.next_timer()).path.remote, addr(2));
+    rig.stack.handle_unreachable(rig.now, path(2), Unreachable::Protocol, &quoted);
+    assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable));
+}
+
+#[test]
+fn an_address_that_answers_after_all_is_good_again() {
+    let mut rig = Rig::new();
+    rig.connect(&[1, 2]);
+    let quoted = quoted_init(rig.own_tag);
+    rig.stack.handle_unreachable(rig.now, path(1), Unreachable::Protocol, &quoted);
+    rig.drain();
+    let sent = one(rig.init_ack(|_| {}));
+    assert_eq!(sent.path.remote, addr(1));
+    assert_eq!(rig.path_state(1), PathState::Active);
+}
+
+#[test]
+fn other_unreachables_never_end_anything() {
+    let mut rig = Rig::in_state(AssocState::Established);
+    for _ in 0..100 {
+        tell(&mut rig, Unreachable::Destination, &quote(PEER_TAG, &[]));
+    }
+    assert_eq!(rig.state(), AssocState::Established);
+}
+
+#[test]
+fn packet_too_big_lowers_the_pmtu_within_reason_and_only_with_the_tag() {
+    let mut rig = Rig::in_state(AssocState::Established);
+    let pmtu = |rig: &Rig| rig.stack.paths(rig.id())[0].pmtu;
+    let before = pmtu(&rig);
+    let too_big = |ip_mtu| Unreachable::PacketTooBig { ip_mtu };
+    tell(&mut rig, too_big(1000), &quote(PEER_TAG ^ 1, &[]));
+    tell(&mut rig, too_big(9000), &quote(PEER_TAG, &[]));
+    assert_eq!(pmtu(&rig), before);
+    tell(&mut rig, too_big(1000), &quote(PEER_TAG, &[]));
+    assert_eq!(pmtu(&rig), 1000 - 28);
+    tell(&mut rig, too_big(0), &quote(PEER_TAG, &[]));
+    assert_eq!(pmtu(&rig), 576 - 28);
+    tell(&mut rig, too_big(1500), &quote(PEER_TAG, &[]));
+    assert_eq!(pmtu(&rig), 576 - 28);
+}
+
+#[test]
+fn an_association_that_ended_hears_nothing() {
+    let mut rig = Rig::in_state(AssocState::Established);
+    rig.stack.abort(rig.now, rig.id(), Bytes::new()).unwrap();
+    rig.drain();
+    rig.events();
+    tell(&mut rig, Unreachable::Protocol, &quote(PEER_TAG, &[]));
+    assert!(rig.events().is_empty());
+}

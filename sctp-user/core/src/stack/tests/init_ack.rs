@@ -67,7 +67,8 @@ fn a_good_one_is_answered_with_its_cookie_at_once() {
 #[test]
 fn only_in_cookie_wait() {
     use AssocState::*;
-    for state in [CookieEchoed, Established, ShutdownPending, ShutdownSent, ShutdownReceived, ShutdownAckSent] {
+    for state in [CookieEchoed, Established, ShutdownPending, ShutdownSent, ShutdownReceived, ShutdownAckSent]
+    {
         let mut rig = Rig::in_state(state);
         assert_silent(rig.init_ack(|_| {}));
         assert_eq!(rig.state(), state);
@@ -114,10 +115,9 @@ fn data_goes_with_the_cookie_echo_and_nothing_else_before_the_cookie_ack() {
 
 #[test]
 fn t1_doubles_and_gives_up_after_the_last_retransmission() {
-    for (state, kind) in [
-        (AssocState::CookieWait, chunk_type::INIT),
-        (AssocState::CookieEchoed, chunk_type::COOKIE_ECHO),
-    ] {
+    for (state, kind) in
+        [(AssocState::CookieWait, chunk_type::INIT), (AssocState::CookieEchoed, chunk_type::COOKIE_ECHO)]
+    {
         let mut rig = Rig::in_state(state);
         let mut waits = Vec::new();
         for _ in 0..8 {
@@ -206,7 +206,10 @@ fn a_stale_cookie_leads_to_a_new_init_that_asks_for_a_longer_life() {
 fn stale_cookies_are_answered_a_few_times_only() {
     let mut rig = Rig::in_state(AssocState::CookieEchoed);
     for _ in 0..3 {
-        assert_eq!(one(rig.send(rig.own_tag, |w| w.error(|c| c.stale_cookie(0)))).kinds(), [chunk_type::INIT]);
+        assert_eq!(
+            one(rig.send(rig.own_tag, |w| w.error(|c| c.stale_cookie(0)))).kinds(),
+            [chunk_type::INIT]
+        );
         rig.init_ack(|_| {});
     }
     assert_silent(rig.send(rig.own_tag, |w| w.error(|c| c.stale_cookie(0))));

@@ -354,9 +354,9 @@ impl Rig {
     }
 }
 
-/// A whole message of the peer on stream 0.
+/// A whole unordered message of the peer on stream 0.
 fn data(w: &mut PacketWriter<'_>, tsn: Tsn) {
-    let flags = DataFlags { begin: true, end: true, ..DataFlags::default() };
+    let flags = DataFlags { begin: true, end: true, unordered: true, ..DataFlags::default() };
     w.data(tsn, 0, Ssn(0), 0, flags, b"data of the peer");
 }
 
@@ -376,9 +376,4 @@ fn lost(events: &[Event]) -> Option<&crate::event::LossReason> {
 /// How often the association came up.
 fn ups(events: &[Event]) -> usize {
     events.iter().filter(|e| matches!(e, Event::Up { .. })).count()
-}
-
-/// An ABORT of the peer that quotes this cause is told like this.
-fn is_stale(cause: &Cause<'_>) -> bool {
-    matches!(cause, Cause::StaleCookie { .. })
 }

@@ -1,1 +1,240 @@
-//! (empty)
+//! Graceful shutdown and abort (RFC 9260 sec 9).
+
+use super::*;
+use crate::event::LossReason;
+use AssocState::*;
+
+const SHUTDOWN: u8 = chunk_type::SHUTDOWN;
+
+fn cum_of(sent: &Sent) -> Tsn {
+    match sent.decoded(SHUTDOWN) {
+        Chunk::Shutdown { cum_tsn } => cum_tsn,
+        _ => unreachable!(),
+    }
+}
+
+#[test]
+fn everything_queued_goes_before_the_shutdown() {
+    let mut rig = Rig::in_state(Established);
+    for _ in 0..100 {
+        rig.stack.send(rig.now, rig.id(), Message::new(0, 0, vec![0; 1000])).unwrap();
+    }
+    rig.stack.shutdown(rig.now, rig.id()).unwrap();
+    let mut highest = rig.own_tsn.minus(1);
+    let mut sent = rig.drain();
+    let mut chunks = 0;
+    let mut immediate = false;
+    while !sent.iter().any(|s| s.kinds().contains(&SHUTDOWN)) {
+        assert!(!sent.is_empty(), "nothing more is sent after {chunks} chunks");
+        assert_eq!(rig.state(), ShutdownPending);
+        for packet in &sent {
+            for chunk in packet.packet.chunks() {
+                if let Ok(Chunk::Data(data)) = chunk.decode(&packet.packet) {
+                    chunks += 1;
+                    highest = data.tsn;
+                    immediate = data.flags.immediate;
+                }
+            }
+        }
+        sent = rig.send(rig.own_tag, |w| sack(w, highest));
+    }
+    assert_eq!(chunks, 100);
+    assert!(immediate, "the last chunk asks for a SACK at once");
+    assert_eq!(rig.state(), ShutdownSent);
+    assert!(rig.events().contains(&Event::SenderDry));
+}
+
+#[test]
+fn the_responder_finishes_its_data_and_the_shutdown_acknowledges() {
+    let mut rig = Rig::in_state(Established);
+    rig.send_data(b"one");
+    rig.send_data(b"two");
+    let first = rig.own_tsn;
+    assert_silent(rig.send(rig.own_tag, |w| w.shutdown(first)));
+    assert_eq!(rig.state(), ShutdownReceived);
+    assert_eq!(rig.events(), [Event::PeerShutdown]);
+    assert_eq!(rig.stack.status(rig.id()).unwrap().unacked_chunks, 1);
+    // Lost DATA is still repaired here.
+    assert_eq!(one(rig.next_timer()).kinds(), [chunk_type::DATA]);
+    // An older number says nothing.
+    assert_silent(rig.send(rig.own_tag, |w| w.shutdown(first.minus(1))));
+    let sent = one(rig.send(rig.own_tag, |w| w.shutdown(first.next())));
+    assert_eq!(sent.kinds(), [chunk_type::SHUTDOWN_ACK]);
+    assert!(!rig.events().contains(&Event::PeerShutdown));
+}
+
+#[test]
+fn shutdown_beyond_what_was_sent_is_a_violation() {
+    let mut rig = Rig::in_state(Established);
+    let cum = rig.own_tsn.plus(3);
+    assert_abort(rig.send(rig.own_tag, |w| w.shutdown(cum)), PEER_TAG, false, &[13]);
+    assert!(matches!(lost(&rig.events()), Some(LossReason::ProtocolViolation(_))));
+}
+
+#[test]
+fn data_in_shutdown_sent_is_answered_with_shutdown_and_its_new_cumulative_tsn() {
+    let mut rig = Rig::in_state(ShutdownSent);
+    // The SACK beside it tells about gaps, duplicates and the window.
+    for (tsn, cum) in [(0, 0), (2, 0), (1, 2), (0, 2)] {
+        let sent = one(rig.data(PEER_TSN.plus(tsn)));
+        assert_eq!(sent.kinds(), [chunk_type::SACK, SHUTDOWN]);
+        assert_eq!(cum_of(&sent), PEER_TSN.plus(cum));
+    }
+    // T2 repeats the number of today, not that of the start.
+    let sent = one(rig.next_timer());
+    assert_eq!((sent.kinds(), cum_of(&sent)), (vec![SHUTDOWN], PEER_TSN.plus(2)));
+    for n in 0..3 {
+        assert!(rig.stack.recv(rig.now, rig.id()).is_some(), "message {n} can be read");
+    }
+}
+
+#[test]
+fn data_restarts_t2() {
+    let mut rig = Rig::in_state(ShutdownSent);
+    for n in 0..20 {
+        rig.pass(Duration::from_millis(900));
+        assert_eq!(one(rig.data(PEER_TSN.plus(n))).kinds(), [chunk_type::SACK, SHUTDOWN], "no expiry");
+    }
+    assert_eq!(rig.state(), ShutdownSent);
+}
+
+#[test]
+fn t2_doubles_and_gives_up() {
+    for (state, kind) in [(ShutdownSent, SHUTDOWN), (ShutdownAckSent, chunk_type::SHUTDOWN_ACK)] {
+        let mut rig = Rig::in_state(Established);
+        // T5 must not end it before.
+        let guard = Some(Duration::from_secs(3600));
+        rig.stack.configure(rig.now, rig.id(), |c| c.shutdown_guard = guard).unwrap().unwrap();
+        if state == ShutdownSent {
+            rig.stack.shutdown(rig.now, rig.id()).unwrap();
+        } else {
+            let cum = rig.own_tsn.minus(1);
+            rig.send(rig.own_tag, |w| w.shutdown(cum));
+        }
+        rig.drain();
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            let before = rig.now;
+            assert_eq!(one(rig.next_timer()).kinds(), [kind]);
+            waits.push(rig.now.since(before).as_secs());
+        }
+        assert_eq!(waits[..7], [1, 2, 4, 8, 16, 32, 60]);
+        rig.events();
+        rig.pass(Duration::from_secs(60));
+        assert_eq!(lost(&rig.events()), Some(&LossReason::Unreachable));
+        assert_eq!(rig.stack.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn any_packet_of_the_peer_clears_the_count_of_t2_until_t5_ends_it() {
+    let mut rig = Rig::in_state(ShutdownSent);
+    let start = rig.now;
+    while rig.state() == ShutdownSent {
+        rig.pass(Duration::from_secs(50));
+        rig.send(rig.own_tag, |w| w.heartbeat(b"still here"));
+        assert!(rig.now.since(start) < Duration::from_secs(400));
+    }
+    assert_eq!(lost(&rig.events()), Some(&LossReason::ShutdownGuard));
+    assert_eq!(rig.now.since(start), Duration::from_secs(300));
+}
+
+#[test]
+fn the_t5_guard_sends_an_abort() {
+    let config = AssocConfig { shutdown_guard: Some(Duration::from_millis(1500)), ..AssocConfig::default() };
+    let mut rig = Rig::with(StackConfig::default(), config);
+    rig.accept(&[]);
+    rig.stack.shutdown(rig.now, rig.id()).unwrap();
+    rig.drain();
+    let kinds: Vec<u8> = rig.pass(Duration::from_secs(5)).iter().flat_map(Sent::kinds).collect();
+    assert_eq!(kinds, [SHUTDOWN, chunk_type::ABORT]);
+}
+
+#[test]
+fn crossing_shutdowns() {
+    let mut rig = Rig::in_state(ShutdownSent);
+    let cum = rig.own_tsn.minus(1);
+    assert_eq!(one(rig.send(rig.own_tag, |w| w.shutdown(cum))).kinds(), [chunk_type::SHUTDOWN_ACK]);
+    assert_eq!(rig.state(), ShutdownAckSent);
+    assert_complete(rig.send(rig.own_tag, |w| w.shutdown_ack()), PEER_TAG, false);
+    assert_eq!(rig.events(), [Event::ShutdownComplete]);
+}
+
+#[test]
+fn the_end_leaves_nothing_behind() {
+    let mut rig = Rig::in_state(ShutdownSent);
+    rig.send(rig.own_tag, |w| w.shutdown_ack());
+    assert_eq!(rig.events(), [Event::ShutdownComplete]);
+    assert_eq!(rig.stack.poll_timeout(), None);
+    assert_eq!(rig.stack.stats().associations, 0);
+    rig.stack.release(rig.now, rig.id());
+    assert_eq!(rig.stack.table.len(), 0);
+}
+
+#[test]
+fn a_lost_shutdown_complete_and_a_new_init_at_once() {
+    // The other side of this: we are in COOKIE-WAIT again while the peer still waits for our SHUTDOWN COMPLETE.
+    let mut rig = Rig::in_state(ShutdownSent);
+    let old = rig.own_tag;
+    rig.send(old, |w| w.shutdown_ack());
+    rig.connect(&[1]);
+    assert_complete(rig.send(old, |w| w.shutdown_ack()), old, true);
+    assert_eq!(rig.state(), CookieWait);
+    assert_eq!(one(rig.next_timer()).kinds(), [chunk_type::INIT]);
+}
+
+#[test]
+fn no_heartbeats_are_sent_once_the_shutdown_left() {
+    for state in [ShutdownSent, ShutdownAckSent] {
+        let mut rig = Rig::in_state(state);
+        assert!(rig.stack.request_heartbeat(rig.now, rig.id(), addr(1)).is_err());
+        let sent = rig.pass(Duration::from_secs(200));
+        assert!(sent.iter().all(|s| !s.kinds().contains(&chunk_type::HEARTBEAT)), "{sent:?}");
+    }
+}
+
+#[test]
+fn t2_takes_another_path() {
+    let mut rig = Rig::new();
+    rig.connect(&[1, 2]);
+    rig.init_ack(|p| p.address(addr(2)));
+    rig.send(rig.own_tag, |w| w.cookie_ack());
+    rig.stack.shutdown(rig.now, rig.id()).unwrap();
+    let mut to = vec![one(rig.drain()).path.remote];
+    to.extend((0..2).map(|_| one(rig.next_timer()).path.remote));
+    assert_eq!(to, [addr(1), addr(2), addr(1)]);
+}
+
+#[test]
+fn unacknowledged_messages_come_back_with_the_loss() {
+    let mut rig = Rig::in_state(Established);
+    rig.send_data(b"sent");
+    rig.events();
+    rig.send(rig.own_tag, |w| w.abort(false, |c| c.user_abort(b"why")));
+    let events = rig.events();
+    assert!(
+        matches!(&events[..], [Event::SendFailed { message, unsent: false }, Event::Lost(LossReason::PeerAbort { cause: 12, info })]
+            if message.data == "sent"[..] && info == "why"),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn all_are_aborted_at_the_end_of_the_stack_however_many_they_are() {
+    let mut rig = Rig::new();
+    rig.stack.listen(PORT, 5000).unwrap();
+    let many = 2000u32;
+    for n in 0..many {
+        let from = PathAddr { remote: IpAddr::from([10, 2, (n >> 8) as u8, n as u8]), ..path(1) };
+        let (init, _, cookie) = one(rig.init_from(from, n + 1, &[])).init();
+        rig.send_from(from, init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+        rig.now += Duration::from_millis(1);
+    }
+    rig.stack.abort_all(rig.now, Bytes::new());
+    let mut aborts = 0;
+    let mut buf = Vec::new();
+    while rig.stack.poll_transmit(rig.now, SegmentLimits::ONE, &mut buf).is_some() {
+        aborts += 1;
+    }
+    assert_eq!(aborts, many);
+}
