@@ -268,8 +268,7 @@ impl Agent {
             (None, None) => return Err(Errno::ENOTCONN),
         };
         let message = Message { stream, ppid, data, options };
-        let assoc =
-            self.sockets.try_send(self.now, id, target, message).map_err(|e| self.errno(id, &e))?;
+        let assoc = self.sockets.try_send(self.now, id, target, message).map_err(|e| self.errno(id, &e))?;
         if eof {
             self.sockets.shutdown_assoc(self.now, id, assoc).map_err(|e| self.errno(id, &e))?;
         }
@@ -277,12 +276,7 @@ impl Agent {
     }
 
     /// The association that a request is about: named by number (`assoc`), by an address of the peer, or the only one.
-    fn addressed(
-        &self,
-        r: &Request<'_>,
-        id: SocketId,
-        to: Option<&Peer>,
-    ) -> Result<Option<AssocId>, Errno> {
+    fn addressed(&self, r: &Request<'_>, id: SocketId, to: Option<&Peer>) -> Result<Option<AssocId>, Errno> {
         let members = self.sockets.assocs_of(id);
         if let Some(number) = r.number::<u32>("assoc")? {
             let named = members.into_iter().find(|a| self.assocs.get(a) == Some(&number));

@@ -120,7 +120,8 @@ pub(super) fn build(transmit: &Transmit, source: IpAddr, sctp: &[u8], udp_port: 
             let mut packet = vec![0; IPV4_HEADER + payload_len];
             u16::try_from(packet.len()).ok()?;
             let mut ip = Ipv4Packet::new_unchecked(&mut packet);
-            Ipv4Repr { src_addr, dst_addr, next_header, payload_len, hop_limit: HOP_LIMIT }.emit(&mut ip, &sums);
+            Ipv4Repr { src_addr, dst_addr, next_header, payload_len, hop_limit: HOP_LIMIT }
+                .emit(&mut ip, &sums);
             ip.set_dont_frag(!transmit.may_fragment);
             ip.set_ecn(ecn);
             ip.fill_checksum();
@@ -176,7 +177,8 @@ mod tests {
     fn native_ipv4_byte_by_byte() {
         let sctp = [0xaa; 12];
         let packet =
-            build(&transmit("192.0.2.1", Encap::Native, 12), "192.168.0.1".parse().unwrap(), &sctp, 0).unwrap();
+            build(&transmit("192.0.2.1", Encap::Native, 12), "192.168.0.1".parse().unwrap(), &sctp, 0)
+                .unwrap();
         assert_eq!(packet[..10], [0x45, 0, 0, 32, 0, 0, 0x40, 0, 64, 132]);
         assert_eq!(packet[12..20], [192, 168, 0, 1, 192, 0, 2, 1]);
         assert_eq!(sum(&packet[..20], 0), 0xffff);
@@ -188,8 +190,7 @@ mod tests {
         let sctp = [0x5a; 13];
         for (source, remote, header) in [("10.0.0.1", "10.0.0.2", 20), ("fd00::1", "fd00::2", 40)] {
             let encap = Encap::Udp { remote_port: 9899 };
-            let packet =
-                build(&transmit(remote, encap, 13), source.parse().unwrap(), &sctp, 9900).unwrap();
+            let packet = build(&transmit(remote, encap, 13), source.parse().unwrap(), &sctp, 9900).unwrap();
             assert_eq!(packet[header..header + 6], [0x26, 0xac, 0x26, 0xab, 0, 21]);
             let addresses = &packet[if header == 20 { 12..20 } else { 8..40 }];
             assert_eq!(sum(&packet[header..], sum(addresses, 17 + 21)), 0xffff);

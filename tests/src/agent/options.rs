@@ -25,7 +25,8 @@ impl Agent {
                 })
             }
             "associnfo" => {
-                let (maxrxt, life): (u32, u64) = (r.number_or_zero("maxrxt")?, r.number_or_zero("cookie_life")?);
+                let (maxrxt, life): (u32, u64) =
+                    (r.number_or_zero("maxrxt")?, r.number_or_zero("cookie_life")?);
                 self.configure(r, id, |c| {
                     set_nonzero(&mut c.assoc_max_retrans, maxrxt);
                     if life != 0 {
@@ -35,7 +36,8 @@ impl Agent {
             }
             "initmsg" => {
                 let (os, is): (u16, u16) = (r.number_or_zero("os")?, r.number_or_zero("is")?);
-                let (attempts, timeo): (u32, u64) = (r.number_or_zero("attempts")?, r.number_or_zero("timeo")?);
+                let (attempts, timeo): (u32, u64) =
+                    (r.number_or_zero("attempts")?, r.number_or_zero("timeo")?);
                 self.configure(r, id, |c| {
                     set_nonzero(&mut c.out_streams, os);
                     set_nonzero(&mut c.max_in_streams, is);
@@ -129,7 +131,8 @@ impl Agent {
             "interleaving" | "enable_stream_reset" => "value=0".to_owned(),
             "event" => {
                 let kind = r.need("type")?;
-                let mut subscriptions = self.sockets.options(id).map_or(Subscriptions::NONE, |o| o.subscriptions);
+                let mut subscriptions =
+                    self.sockets.options(id).map_or(Subscriptions::NONE, |o| o.subscriptions);
                 let on = match kind {
                     "data_io" => false,
                     _ => *event_switch(&mut subscriptions, kind)?,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sctp_udp_encap::{UdpEncapConfig, UdpEncapLink};
+use sctp_user::link::raw::{RawConfig, RawLink};
 use sctp_user::link::{Link, RecvBatch};
 use sctp_user_core::wire::Packet;
 use sctp_user_core::{Datagram, Encap, SegmentLimits, Time};
@@ -27,7 +28,7 @@ pub(super) fn run(udp_port: Option<u16>) -> Result<(), String> {
 async fn serve(udp_port: Option<u16>) -> Result<(), String> {
     let link: Box<dyn Link> = match udp_port {
         Some(port) => Box::new(udp_link(port)?),
-        None => return Err("raw IP is not available here: set SUT_UDP_PORT, or SUT_VIRTUAL=1".into()),
+        None => Box::new(raw_link()?),
     };
     let encap = udp_port.map_or(Encap::Native, |remote_port| Encap::Udp { remote_port });
     let agent = Agent::new(stack_config(), socket_defaults(), encap, rand::random());
@@ -57,6 +58,15 @@ async fn serve(udp_port: Option<u16>) -> Result<(), String> {
     real.agent.sockets.abort_all(now, Bytes::new());
     real.transmit().await;
     Ok(())
+}
+
+/// The raw IP link, on all addresses.
+fn raw_link() -> Result<RawLink, String> {
+    let link = RawLink::open(&RawConfig::default()).map_err(|e| e.to_string())?;
+    if let Some(warning) = link.kernel_sctp() {
+        eprintln!("sctp-agent: {warning}");
+    }
+    Ok(link)
 }
 
 /// The UDP link, on the addresses of `SUT_UDP_ADDRS` or on all.
@@ -119,7 +129,8 @@ impl Real {
         while quiet < QUIET_ROUNDS {
             // The runtime looks at its sockets while this task waits for its next turn.
             tokio::task::yield_now().await;
-            let received = poll_fn(|cx| Poll::Ready(self.link.poll_recv(cx, &mut self.batch).is_ready())).await;
+            let received =
+                poll_fn(|cx| Poll::Ready(self.link.poll_recv(cx, &mut self.batch).is_ready())).await;
             quiet = if received { 0 } else { quiet + 1 };
             self.take_batch();
             self.fire_timers();

@@ -82,7 +82,8 @@ impl<'a> Request<'a> {
     /// Bytes in hexadecimal digits; empty when they are absent.
     pub(crate) fn hex(&self, key: &str) -> Result<Vec<u8>, Errno> {
         let digits = self.get(key).unwrap_or_default().as_bytes();
-        let digit = |d: u8| char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok()).ok_or(Errno::EINVAL);
+        let digit =
+            |d: u8| char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok()).ok_or(Errno::EINVAL);
         if !digits.len().is_multiple_of(2) {
             return Err(Errno::EINVAL);
         }

@@ -49,7 +49,7 @@ impl Virtual {
             "rxpkt" => self.rxpkt(),
             _ => {
                 let reply = self.agent.request(&r);
-                self.transmit();
+                self.settle();
                 reply
             }
         }
@@ -63,11 +63,19 @@ impl Virtual {
         }
         while let Some(at) = self.agent.sockets.poll_timeout().filter(|at| *at <= to) {
             self.agent.now = at.max(self.agent.now);
-            self.agent.sockets.handle_timeout(self.agent.now);
-            self.transmit();
+            self.settle();
         }
         self.agent.now = to;
         Ok(String::new())
+    }
+
+    /// Fires what is due now and sends what there is to send, until nothing more happens at this time.
+    fn settle(&mut self) {
+        self.transmit();
+        while self.agent.sockets.poll_timeout().is_some_and(|at| at <= self.agent.now) {
+            self.agent.sockets.handle_timeout(self.agent.now);
+            self.transmit();
+        }
     }
 
     fn inject(&mut self, r: &Request<'_>) -> Reply {
@@ -84,7 +92,7 @@ impl Virtual {
             }
             None => {}
         }
-        self.transmit();
+        self.settle();
         Ok(String::new())
     }
 

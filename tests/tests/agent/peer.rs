@@ -186,7 +186,8 @@ impl Peer {
                 header.extend_from_slice(&source.octets());
                 header.extend_from_slice(&destination.octets());
                 if self.udp.is_some() {
-                    let sum = checksum(&payload, u32::from(checksum(&header[8..], 17 + u32::from(len)) ^ 0xffff));
+                    let sum =
+                        checksum(&payload, u32::from(checksum(&header[8..], 17 + u32::from(len)) ^ 0xffff));
                     payload[6..8].copy_from_slice(&sum.to_be_bytes());
                 }
                 header
@@ -220,7 +221,8 @@ pub(crate) fn init() -> InitFixed {
 }
 
 fn cookie<'a>(params: impl Iterator<Item = Param<'a>>) -> Vec<u8> {
-    let mut cookies = params.filter_map(|p| if let Param::StateCookie(c) = p { Some(c.to_vec()) } else { None });
+    let mut cookies =
+        params.filter_map(|p| if let Param::StateCookie(c) = p { Some(c.to_vec()) } else { None });
     cookies.next().expect("a State Cookie")
 }
 

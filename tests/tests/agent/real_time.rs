@@ -1,26 +1,37 @@
 //! Two agents in real time, over UDP on loopback.
 #![cfg(target_os = "linux")]
 
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::driver::{Agent, value};
 
-/// Two agents with the same UDP port on different addresses; the second one listens on its socket 1.
-fn pair() -> (Agent, Agent) {
-    // A port that is free on both addresses, as far as one can know.
-    let port = loop {
+/// A UDP port that is free on the addresses these tests use, as far as one can know.
+fn free_port() -> u16 {
+    loop {
         let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = probe.local_addr().unwrap().port();
-        if UdpSocket::bind(("127.0.0.2", port)).is_ok() {
-            break port.to_string();
+        if ["127.0.0.2", "127.0.0.3"].iter().all(|addr| UdpSocket::bind((*addr, port)).is_ok()) {
+            return port;
         }
-    };
+    }
+}
+
+/// Two agents with the same UDP port on different addresses; the second one listens on its socket 1.
+fn pair_at(port: u16) -> (Agent, Agent) {
+    let port = port.to_string();
     let client = Agent::start(&[("SUT_UDP_PORT", &port), ("SUT_UDP_ADDRS", "127.0.0.1")]);
     let mut server = Agent::start(&[("SUT_UDP_PORT", &port), ("SUT_UDP_ADDRS", "127.0.0.2")]);
     server.expect("socket fam=4 type=stream", "ok id=1");
     server.expect("bind id=1 addr=127.0.0.2:2000", "ok");
     server.expect("listen id=1 backlog=5", "ok");
     (client, server)
+}
+
+fn pair() -> (Agent, Agent) {
+    pair_at(free_port())
 }
 
 /// An association between sockets 1 and 2.
@@ -39,7 +50,10 @@ fn data_and_shutdown() {
     let (mut client, mut server) = connected();
     client.expect("send id=1 sid=3 ppid=9 data=68656c6c6f", "ok len=5");
     let message = server.wait("recv id=2 max=100");
-    assert_eq!((value(&message, "sid"), value(&message, "ppid"), value(&message, "data")), ("3", "9", "68656c6c6f"));
+    assert_eq!(
+        (value(&message, "sid"), value(&message, "ppid"), value(&message, "data")),
+        ("3", "9", "68656c6c6f")
+    );
     assert_eq!(value(&message, "from"), "127.0.0.1:1000");
     server.expect("send id=2 data=21 flags=eof", "ok len=1");
     assert_eq!(value(&client.wait("recv id=1 max=100"), "data"), "21");
@@ -77,16 +91,61 @@ fn a_barrier_takes_what_has_arrived() {
     }
 }
 
+/// Passes UDP datagrams on between two addresses and drops the first one with DATA.
+fn lossy_relay(socket: UdpSocket, port: u16) -> JoinHandle<usize> {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        let mut dropped = 0;
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            let packet = &buffer[..len];
+            let to = if from.ip() == Ipv4Addr::new(127, 0, 0, 1) { "127.0.0.2" } else { "127.0.0.1" };
+            // Behind the common header: the type of the first chunk.
+            if packet[12] == 0 && dropped == 0 {
+                dropped += 1;
+                continue;
+            }
+            socket.send_to(packet, (to, port)).unwrap();
+            if packet[12] == 14 {
+                break; // SHUTDOWN COMPLETE is the last packet
+            }
+        }
+        dropped
+    })
+}
+
 #[test]
-fn raw_ip_or_a_clear_word() {
-    // Without privileges, or where there is no raw link, the program says so and ends.
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sctp-agent"));
-    let output = command
-        .env_remove("SUT_UDP_PORT")
-        .env_remove("SUT_VIRTUAL")
-        .stdin(std::process::Stdio::null())
-        .output()
-        .unwrap();
+fn lost_data_is_sent_again() {
+    let port = free_port();
+    let relay = lossy_relay(UdpSocket::bind(("127.0.0.3", port)).unwrap(), port);
+    let (mut client, mut server) = pair_at(port);
+    client.expect("socket fam=4 type=stream", "ok id=1");
+    client.expect("set id=1 opt=rtoinfo initial=100 min=100 max=1000", "ok");
+    client.expect("connect id=1 addr=127.0.0.3:2000", "err 115");
+    assert_eq!(client.wait("connected id=1"), "ok");
+    assert_eq!(value(&server.wait("accept id=1"), "id"), "2");
+    let start = Instant::now();
+    client.expect("send id=1 data=c0ffee", "ok len=3");
+    assert_eq!(value(&server.wait("recv id=2 max=100"), "data"), "c0ffee");
+    assert!(start.elapsed() >= Duration::from_millis(100), "only a timeout brings it back");
+    client.expect("shutdown id=1 how=1", "ok");
+    assert!(server.wait("recv id=2 max=100").starts_with("ok len=0 "));
+    assert_eq!(relay.join().unwrap(), 1);
+}
+
+/// Raw sockets need privileges, which this test does not ask for: without them the agent says so.
+#[test]
+fn without_privileges_raw_ip_is_refused_in_a_sentence() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sctp-agent"));
+    let output =
+        command.env_remove("SUT_UDP_PORT").env_remove("SUT_VIRTUAL").stdin(Stdio::null()).output().unwrap();
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() || complaint.starts_with("sctp-agent: "), "{complaint}");
+    let nonsense = Command::new(env!("CARGO_BIN_EXE_sctp-agent"))
+        .env("SUT_UDP_PORT", "0")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(!nonsense.status.success());
+    assert!(String::from_utf8(nonsense.stderr).unwrap().contains("SUT_UDP_PORT"));
 }

@@ -105,7 +105,9 @@ fn data_in_both_directions() {
     let tsn = PEER_TSN;
     agent.expect(
         "recv id=2 max=100",
-        &format!("ok len=5 sid=3 ssn=0 ppid=7 tsn={tsn} cumtsn={tsn} flags=eor from=192.0.2.1:2000 data=68656c6c6f"),
+        &format!(
+            "ok len=5 sid=3 ssn=0 ppid=7 tsn={tsn} cumtsn={tsn} flags=eor from=192.0.2.1:2000 data=68656c6c6f"
+        ),
     );
     peer.send_data(&mut agent, 1, 3, 1, b"again");
     agent.expect("rxpkt", "err 11");
@@ -361,7 +363,10 @@ fn one_to_many() {
     assert_eq!(assoc, 3);
     // An association that sending sets up.
     agent.expect("send id=1 to=192.0.2.99:2000 data=01", "ok len=1");
-    assert_eq!(peer.take_chunks(&mut agent, &[1]).destination, "192.0.2.99".parse::<std::net::IpAddr>().unwrap());
+    assert_eq!(
+        peer.take_chunks(&mut agent, &[1]).destination,
+        "192.0.2.99".parse::<std::net::IpAddr>().unwrap()
+    );
     agent.expect("send id=1 to=192.0.2.1:2000 data=02", "ok len=1");
     peer.take_chunks(&mut agent, &[0]);
     agent.expect("send id=1 data=03", "err 107");
