@@ -25,7 +25,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(15);
 /// How long to wait for the first session, and for the Pong after a kill.
 const PONG_LIMIT: Duration = Duration::from_secs(5);
 /// Length of the status line's row of dots.
-const TRAIL: usize = 30;
+const TRAIL: usize = 20;
 /// So many Pongs are worth a line before something else is told.
 const FEW: u64 = 20;
 

@@ -51,7 +51,7 @@ impl Timeline {
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let status = terminal.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
-            if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {wide_msg}") {
                 bar.set_style(style);
             }
             bar
