@@ -10,7 +10,9 @@ use super::{Association, Cx};
 use crate::addr::{Scope, SegmentLimits, Transmit, scope};
 use crate::event::Event;
 use crate::stats::AssocState;
-use crate::wire::{CHUNK_HEADER, COMMON_HEADER, DATA_HEADER, InitFixed, PacketWriter, SACK_HEADER, SHUTDOWN_LEN};
+use crate::wire::{
+    CHUNK_HEADER, COMMON_HEADER, DATA_HEADER, InitFixed, PacketWriter, SACK_HEADER, SHUTDOWN_LEN,
+};
 
 impl Association {
     /// Appends the next packet, or several equal ones for one path, to `buf`.
@@ -277,7 +279,9 @@ impl Association {
             writer.heartbeat_ack(&tlvs);
         }
         // A path that became narrower meanwhile must not be blocked by an answer that does not fit any more.
-        acks.retain(|(to, tlvs)| *to != id || tlvs.len() + CHUNK_HEADER <= writer.room() || !writer.is_empty());
+        acks.retain(|(to, tlvs)| {
+            *to != id || tlvs.len() + CHUNK_HEADER <= writer.room() || !writer.is_empty()
+        });
         let setup = self.state == AssocState::CookieEchoed;
         if !self.pending.errors.is_empty() && self.pending.errors_to.0 == id && !setup {
             let causes = std::mem::take(&mut self.pending.errors);

@@ -227,7 +227,6 @@ impl RecvSide {
         self.immediate = false;
     }
 
-
     /// The next message for the user. Asks for a window update SACK when the window grew worthwhile.
     pub(crate) fn pop(&mut self) -> Option<Assembled> {
         let message = self.reassembly.pop();

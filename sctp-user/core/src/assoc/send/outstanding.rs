@@ -571,8 +571,7 @@ impl Outstanding {
                 return Err(format!("path {i} counts {} lost chunks, there are {}", path.lost, lost[i]));
             }
         }
-        if (payload, window, chunks) != (self.payload_bytes, self.window_used, self.in_flight_chunks)
-        {
+        if (payload, window, chunks) != (self.payload_bytes, self.window_used, self.in_flight_chunks) {
             return Err("byte counters of outstanding chunks are off".into());
         }
         if lost.iter().sum::<u32>() != self.lost {
@@ -593,3 +592,6 @@ fn valid_gaps<'a>(sack: &'a SackChunk<'_>) -> impl Iterator<Item = (u16, u16)> +
         good
     })
 }
+
+#[cfg(test)]
+mod tests;

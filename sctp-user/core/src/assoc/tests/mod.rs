@@ -1,0 +1,284 @@
+//! Rules of the data path, driven by hand-made packets in virtual time.
+//!
+//! A [`Bench`] is an established association whose peer is the test: it sees every packet and sends what it likes. TSNs are
+//! written as in the RFC's examples: 1 is the first of an association, 0 the cumulative TSN before it.
+
+mod acknowledging;
+mod congestion;
+mod receiving;
+mod sending;
+mod window;
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+
+use crate::addr::{Datagram, Encap, Message, PathAddr, Peer, SegmentLimits, Transmit};
+use crate::config::{AssocConfig, StackConfig};
+use crate::event::Event;
+use crate::serial::{Ssn, Tsn};
+use crate::stack::{AssocId, Stack};
+use crate::stats::PathStatus;
+use crate::time::{Duration, Time};
+use crate::wire::{Chunk, DataChunk, DataFlags, Packet, PacketWriter};
+
+/// TSN before the first one of both ends: the numbers wrap within every test.
+const BASE: u32 = u32::MAX - 2;
+
+/// User bytes of a full packet.
+const FULL: usize = 1452;
+
+const PORT: u16 = 7;
+
+fn addr(host: u8) -> PathAddr {
+    let ip = |n| IpAddr::from([10, 0, 0, n]);
+    PathAddr { local: Some(ip(host)), remote: ip(3 - host), encap: Encap::Native }
+}
+
+fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// One end.
+struct Bench {
+    stack: Stack,
+    id: AssocId,
+    now: Time,
+    local_tag: u32,
+    limits: SegmentLimits,
+    events: Vec<Event>,
+    /// Everything that `poll` gave.
+    transmits: Vec<Transmit>,
+}
+
+/// A SACK made by hand.
+struct Sack {
+    cum: u32,
+    rwnd: u32,
+    gaps: Vec<(u16, u16)>,
+}
+
+fn sack(cum: u32) -> Sack {
+    Sack { cum, rwnd: 1_000_000, gaps: Vec::new() }
+}
+
+impl Sack {
+    fn gaps(mut self, gaps: &[(u16, u16)]) -> Self {
+        self.gaps = gaps.to_vec();
+        self
+    }
+
+    fn rwnd(mut self, rwnd: u32) -> Self {
+        self.rwnd = rwnd;
+        self
+    }
+}
+
+impl Bench {
+    fn new(config: AssocConfig) -> Self {
+        Bench::pair(config, AssocConfig { recv_buffer: 1_000_000, ..AssocConfig::default() }).0
+    }
+
+    /// Both ends of an association, nothing in flight, half a second old, no round-trip time measured beyond 0.
+    fn pair(config: AssocConfig, other: AssocConfig) -> (Self, Self) {
+        let end = |seed: u8| {
+            let config = StackConfig { initial_tsn: Some(BASE.wrapping_add(1)), ..StackConfig::default() };
+            Stack::new(config, [seed; 32])
+        };
+        let (mut a, mut b) = (end(1), end(2));
+        a.bind(PORT, &[], config).unwrap();
+        b.bind(PORT, &[], other).unwrap();
+        b.listen(PORT, 1).unwrap();
+        let id = a.connect(Time::ZERO, PORT, &Peer::new(addr(1).remote, Encap::Native, PORT), None).unwrap();
+        let bench = |stack: Stack, id| Bench {
+            local_tag: stack.status(id).unwrap().local_tag,
+            stack,
+            id,
+            now: Time::ZERO,
+            limits: SegmentLimits::ONE,
+            events: Vec::new(),
+            transmits: Vec::new(),
+        };
+        let carry = |from: &mut Stack, to: &mut Stack, host| {
+            let mut buf = Vec::new();
+            while from.poll_transmit(Time::ZERO, SegmentLimits::ONE, &mut buf).is_some() {
+                let packet = Packet::check(std::mem::take(&mut buf).into()).unwrap();
+                to.handle_datagram(Datagram { at: Time::ZERO, from: addr(host), ecn: None, packet });
+            }
+        };
+        for _ in 0..3 {
+            carry(&mut a, &mut b, 2);
+            carry(&mut b, &mut a, 1);
+        }
+        let accepted = b.accept(PORT).unwrap();
+        let (mut a, mut b) = (bench(a, id), bench(b, accepted));
+        for end in [&mut a, &mut b] {
+            assert!(end.poll().is_empty());
+            end.events.clear();
+            end.wait(millis(500));
+        }
+        (a, b)
+    }
+
+    /// Everything that is to be sent now.
+    fn poll(&mut self) -> Vec<Packet> {
+        let mut packets = Vec::new();
+        let mut buf = Vec::new();
+        while let Some(transmit) = self.stack.poll_transmit(self.now, self.limits, &mut buf) {
+            assert_eq!(transmit.len, buf.len());
+            let size = transmit.segment_size.unwrap_or(transmit.len);
+            packets.extend(buf.chunks(size).map(|p| Packet::check(Bytes::copy_from_slice(p)).unwrap()));
+            buf.clear();
+            self.transmits.push(transmit);
+        }
+        self.stack.verify().unwrap();
+        while let Some((_, event)) = self.stack.poll_event() {
+            self.events.push(event);
+        }
+        packets
+    }
+
+    /// Lets time pass, fires the timers that are due on the way, and returns what was sent when.
+    fn wait_log(&mut self, time: Duration) -> Vec<(Time, Packet)> {
+        let end = self.now + time;
+        let mut sent = Vec::new();
+        while let Some(at) = self.stack.poll_timeout().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.stack.handle_timeout(self.now);
+            let now = self.now;
+            sent.extend(self.poll().into_iter().map(|p| (now, p)));
+        }
+        self.now = end;
+        sent
+    }
+
+    /// As `wait_log`, without the times.
+    fn wait(&mut self, time: Duration) -> Vec<Packet> {
+        self.wait_log(time).into_iter().map(|(_, p)| p).collect()
+    }
+
+    /// Queues an ordered message.
+    fn send(&mut self, len: usize) {
+        self.send_message(Message::new(0, 0, vec![5; len]));
+    }
+
+    fn send_message(&mut self, message: Message) {
+        self.stack.send(self.now, self.id, message).unwrap();
+    }
+
+    /// Hands in a packet of the peer, without looking what it leads to.
+    fn hear(&mut self, build: impl FnOnce(&mut PacketWriter<'_>)) {
+        let mut buf = Vec::new();
+        let mut writer = PacketWriter::new(&mut buf, 60_000, PORT, PORT, self.local_tag);
+        build(&mut writer);
+        writer.finish();
+        self.hear_packet(Packet::check(buf.into()).unwrap());
+    }
+
+    fn hear_packet(&mut self, packet: Packet) {
+        // Which end this is does not matter: both have one path.
+        let remote = self.path().addr.remote;
+        let from = if remote == addr(1).remote { addr(1) } else { addr(2) };
+        self.stack.handle_datagram(Datagram { at: self.now, from, ecn: None, packet });
+    }
+
+    /// Hands in a SACK and returns what is sent then.
+    fn sack(&mut self, sack: Sack) -> Vec<Packet> {
+        self.hear_sack(&sack);
+        self.poll()
+    }
+
+    fn hear_sack(&mut self, sack: &Sack) {
+        self.hear(|w| w.sack(tsn(sack.cum), sack.rwnd, sack.gaps.iter().copied(), &[]));
+    }
+
+    /// Hands in one DATA chunk on stream 0 and returns what is sent then. `bits` are letters of B, E, U and I.
+    fn data(&mut self, n: u32, ssn: u16, bits: &str, len: usize) -> Vec<Packet> {
+        self.hear(|w| write_data(w, n, ssn, bits, len));
+        self.poll()
+    }
+
+    fn read(&mut self) -> Option<usize> {
+        self.stack.recv(self.now, self.id).map(|m| m.data.len())
+    }
+
+    fn path(&self) -> PathStatus {
+        self.stack.paths(self.id).remove(0)
+    }
+
+    fn peer_rwnd(&self) -> u32 {
+        self.stack.status(self.id).unwrap().peer_rwnd
+    }
+
+    /// Fills cwnd again and again, acknowledged at once, until it is at least `cwnd`. Everything is acknowledged and nothing
+    /// queued afterwards; returns the last TSN.
+    fn grow(&mut self, cwnd: u32) -> u32 {
+        let mut last = 0;
+        while self.path().cwnd < cwnd {
+            // So much that Max.Burst does not keep the window from being used.
+            let cwnd = self.path().cwnd as usize;
+            self.send(cwnd * cwnd / FULL / 2 + 4 * FULL);
+            let mut packets = self.poll();
+            while let Some(&top) = tsns(&packets).concat().last() {
+                last = top;
+                packets = self.sack(sack(last));
+            }
+        }
+        assert_eq!(self.path().flight, 0);
+        last
+    }
+
+    fn count(&self, wanted: impl Fn(&Event) -> bool) -> usize {
+        self.events.iter().filter(|e| wanted(e)).count()
+    }
+}
+
+fn tsn(n: u32) -> Tsn {
+    Tsn(BASE).plus(n)
+}
+
+fn write_data(w: &mut PacketWriter<'_>, n: u32, ssn: u16, bits: &str, len: usize) {
+    let has = |c| bits.contains(c);
+    let flags = DataFlags { begin: has('B'), end: has('E'), unordered: has('U'), immediate: has('I') };
+    w.data(tsn(n), 0, Ssn(ssn), 0, flags, &vec![n as u8; len]);
+}
+
+/// The DATA chunks of a packet.
+fn data_of(packet: &Packet) -> Vec<DataChunk> {
+    packet
+        .chunks()
+        .filter_map(|raw| match raw.decode(packet).unwrap() {
+            Chunk::Data(data) => Some(data),
+            _ => None,
+        })
+        .collect()
+}
+
+/// TSNs in each packet with DATA.
+fn tsns(packets: &[Packet]) -> Vec<Vec<u32>> {
+    packets
+        .iter()
+        .map(|p| data_of(p).iter().map(|d| d.tsn.offset_from(Tsn(BASE))).collect::<Vec<_>>())
+        .filter(|tsns| !tsns.is_empty())
+        .collect()
+}
+
+/// Cumulative TSN, window, gap blocks and duplicates of the SACKs in packets.
+type SackSeen = (u32, u32, Vec<(u16, u16)>, Vec<u32>);
+
+fn sacks(packets: &[Packet]) -> Vec<SackSeen> {
+    let mut out = Vec::new();
+    for packet in packets {
+        for raw in packet.chunks() {
+            if let Chunk::Sack(s) = raw.decode(packet).unwrap() {
+                let number = |t: Tsn| t.offset_from(Tsn(BASE));
+                out.push((number(s.cum_tsn), s.a_rwnd, s.gaps().collect(), s.dups().map(number).collect()));
+            }
+        }
+    }
+    out
+}
+
+fn has(packets: &[Packet], kind: u8) -> bool {
+    packets.iter().any(|p| p.chunks().any(|c| c.kind == kind))
+}
