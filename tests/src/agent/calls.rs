@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sctp_user_core::socket::{How, Linger, SocketError, SocketId, SocketOptions, Sockets, Style, Target};
+use sctp_user_core::socket::{
+    How, Interleave, Linger, SocketError, SocketId, SocketOptions, Sockets, Style, Target,
+};
 use sctp_user_core::{AssocConfig, AssocId, Encap, Message, Peer, SendOptions, StackConfig, Time};
 
 use super::Reply;
@@ -40,6 +42,7 @@ pub(super) struct Open {
     /// Options that exist for whoever asks: the protocol has no use for them.
     pub(super) linger: (bool, u32),
     pub(super) recvrcvinfo: bool,
+    pub(super) data_io: bool,
 }
 
 impl Agent {
@@ -98,9 +101,11 @@ impl Agent {
             "seqpacket" => Style::OneToMany,
             _ => return Err(Errno::EINVAL),
         };
-        let options = SocketOptions { config: self.defaults.clone(), ..SocketOptions::default() };
+        // As on Linux, parts of messages do not mix unless that is asked for.
+        let interleave = Interleave::None;
+        let options = SocketOptions { config: self.defaults.clone(), interleave, ..SocketOptions::default() };
         let id = self.sockets.open(style, options);
-        let open = Open { id, v6, style, rest: None, linger: (false, 0), recvrcvinfo: false };
+        let open = Open { id, v6, style, rest: None, linger: (false, 0), recvrcvinfo: false, data_io: false };
         Ok(self.enter(open))
     }
 
@@ -122,6 +127,7 @@ impl Agent {
             rest: None,
             linger: parent.linger,
             recvrcvinfo: parent.recvrcvinfo,
+            data_io: parent.data_io,
         };
         Ok(self.enter(open))
     }
@@ -197,8 +203,15 @@ impl Agent {
         let (id, v6) = (open.id, open.v6);
         let (addrs, port) = r.addrs("addr")?;
         let peer = self.peer(v6, addrs, port)?;
-        self.sockets.connect(self.now, id, &peer).map_err(|e| self.errno(id, &e))?;
-        Err(Errno::EINPROGRESS)
+        match self.sockets.connect(self.now, id, &peer) {
+            Ok(_) => Err(Errno::EINPROGRESS),
+            Err(SocketError::AlreadyConnected)
+                if self.sockets.connect_result(id) == Err(SocketError::InProgress) =>
+            {
+                Err(Errno::EALREADY)
+            }
+            Err(error) => Err(self.errno(id, &error)),
+        }
     }
 
     fn peer(&self, v6: bool, addrs: Vec<IpAddr>, port: u16) -> Result<Peer, Errno> {
@@ -412,13 +425,25 @@ impl Agent {
         self.sockets.assocs_of(id).iter().any(|assoc| self.sockets.was_up(*assoc))
     }
 
-    /// The source address for a packet from a port when the association has no choice of its own: an address that
-    /// the port was bound to, else one that any port was bound to.
-    pub(crate) fn source_for(&self, port: u16, remote: IpAddr) -> Option<IpAddr> {
+    /// The source address for a packet from a port when the association has no choice of its own.
+    pub(crate) fn source_for(&self, port: u16, remote: IpAddr) -> Source {
         let fits = |a: &&IpAddr| a.is_ipv4() == remote.is_ipv4();
-        let own = self.bound.get(&port).into_iter().flatten().find(fits);
-        own.or_else(|| self.bound.values().flatten().find(fits)).copied()
+        let own = self.bound.get(&port).filter(|addrs| !addrs.is_empty());
+        match own {
+            Some(addrs) => addrs.iter().find(fits).map_or(Source::None, |a| Source::Address(*a)),
+            None => self.bound.values().flatten().find(fits).map_or(Source::Any, |a| Source::Address(*a)),
+        }
     }
+}
+
+/// What a packet may have as its source.
+pub(crate) enum Source {
+    /// This address: one that the port is bound to or, where it is bound to all, one that another port is bound to.
+    Address(IpAddr),
+    /// Whatever a host might have: nobody has named any address of the family.
+    Any,
+    /// The port is bound to addresses of the other family only.
+    None,
 }
 
 /// The addresses to bind to: none at all when one is a wildcard.

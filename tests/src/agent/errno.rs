@@ -25,6 +25,7 @@ impl Errno {
     pub(crate) const ENOTCONN: Errno = Errno(107);
     pub(crate) const ETIMEDOUT: Errno = Errno(110);
     pub(crate) const ECONNREFUSED: Errno = Errno(111);
+    pub(crate) const EALREADY: Errno = Errno(114);
     pub(crate) const EINPROGRESS: Errno = Errno(115);
 
     /// What the end of an association is to a C caller; `up` tells whether it had come up.

@@ -134,7 +134,7 @@ impl Agent {
                 let mut subscriptions =
                     self.sockets.options(id).map_or(Subscriptions::NONE, |o| o.subscriptions);
                 let on = match kind {
-                    "data_io" => false,
+                    "data_io" => self.find(r)?.data_io,
                     _ => *event_switch(&mut subscriptions, kind)?,
                 };
                 format!("type={kind} on={}", u8::from(on))
@@ -241,7 +241,8 @@ impl Agent {
     fn set_event(&mut self, r: &Request<'_>, id: SocketId) -> Reply {
         let (kind, on) = (r.need("type")?, r.switch("on")?);
         if kind == "data_io" {
-            return Ok(String::new()); // what it adds to received messages is always given
+            self.find(r)?.data_io = on; // what it adds to received messages is always given
+            return Ok(String::new());
         }
         let mut subscriptions = self.sockets.options(id).map(|o| o.subscriptions).ok_or(Errno::EBADF)?;
         *event_switch(&mut subscriptions, kind)? = on;

@@ -7,7 +7,7 @@ use sctp_user_core::wire::Packet;
 use sctp_user_core::{AssocConfig, Datagram, Encap, SegmentLimits, StackConfig, Time};
 
 use super::Reply;
-use super::calls::Agent;
+use super::calls::{Agent, Source};
 use super::errno::Errno;
 use super::ip::{self, Arrival};
 use super::request::{Request, to_hex};
@@ -110,22 +110,26 @@ impl Virtual {
             else {
                 break;
             };
-            let source = transmit.path.local.unwrap_or_else(|| self.source(transmit.path.remote));
+            let Some(source) = transmit.path.local.or_else(|| self.source(transmit.path.remote)) else {
+                continue;
+            };
             let udp_port = self.udp_port.unwrap_or_default();
             self.wire.extend(ip::build(&transmit, source, &self.buf, udp_port).map(|packet| (now, packet)));
         }
         while self.agent.sockets.poll_ready().is_some() {}
     }
 
-    /// What a routing table would say.
-    fn source(&self, remote: IpAddr) -> IpAddr {
+    /// What a routing table would say; `None` where nothing leads to `remote`.
+    fn source(&self, remote: IpAddr) -> Option<IpAddr> {
         let port = self.buf.first_chunk::<2>().map_or(0, |port| u16::from_be_bytes(*port));
-        self.agent.source_for(port, remote).unwrap_or(match remote {
-            IpAddr::V4(ip) if ip.is_loopback() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_loopback() => Ipv6Addr::LOCALHOST.into(),
-            IpAddr::V4(_) => ANY_IPV4.into(),
-            IpAddr::V6(_) => ANY_IPV6.into(),
-        })
+        match (self.agent.source_for(port, remote), remote) {
+            (Source::Address(addr), _) => Some(addr),
+            (Source::None, _) => None,
+            (Source::Any, IpAddr::V4(ip)) if ip.is_loopback() => Some(Ipv4Addr::LOCALHOST.into()),
+            (Source::Any, IpAddr::V6(ip)) if ip.is_loopback() => Some(Ipv6Addr::LOCALHOST.into()),
+            (Source::Any, IpAddr::V4(_)) => Some(ANY_IPV4.into()),
+            (Source::Any, IpAddr::V6(_)) => Some(ANY_IPV6.into()),
+        }
     }
 }
 

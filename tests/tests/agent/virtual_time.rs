@@ -29,6 +29,7 @@ fn handshake_from_the_agent() {
     agent.expect("connected id=1", "err 107");
     agent.expect("connect id=1 addr=192.0.2.1:2000", "err 115");
     agent.expect("connected id=1", "err 11");
+    agent.expect("connect id=1 addr=192.0.2.1:2000", "err 114");
     agent.expect("soerror id=1", "ok errno=115");
     assert_eq!(value(&agent.ok("get id=1 opt=status"), "state"), "cookie_wait");
     let mut peer = Peer::new();
@@ -39,6 +40,7 @@ fn handshake_from_the_agent() {
     assert_eq!(chunk.params.iter().count(), 0, "nothing to list with one address");
     peer.answer(&mut agent, &init);
     agent.expect("connected id=1", "ok");
+    agent.expect("connect id=1 addr=192.0.2.1:2000", "err 106");
     agent.expect("soerror id=1", "ok errno=0");
     agent.expect("rxpkt", "err 11");
 }
@@ -177,6 +179,12 @@ fn nagle_waits_for_the_acknowledgement_unless_it_is_switched_off() {
     peer.take_chunks(&mut agent, &[0, 0]);
     agent.expect("set id=2 opt=nodelay on=1", "ok");
     agent.expect("send id=2 data=04", "ok len=1");
+    peer.take_chunks(&mut agent, &[0]);
+    // The end of a long message is not held back.
+    agent.expect("set id=2 opt=nodelay on=0", "ok");
+    peer.send_sack(&mut agent, 4);
+    agent.expect(&format!("send id=2 data={}", "ab".repeat(2000)), "ok len=2000");
+    peer.take_chunks(&mut agent, &[0]);
     peer.take_chunks(&mut agent, &[0]);
 }
 

@@ -34,8 +34,16 @@ impl Association {
             let had = path.params;
             path.params = PathParams {
                 hb_enabled: if old.hb_enabled == new.hb_enabled { had.hb_enabled } else { new.hb_enabled },
-                hb_interval: if old.hb_interval == new.hb_interval { had.hb_interval } else { new.hb_interval },
-                max_retrans: if old.max_retrans == new.max_retrans { had.max_retrans } else { new.max_retrans },
+                hb_interval: if old.hb_interval == new.hb_interval {
+                    had.hb_interval
+                } else {
+                    new.hb_interval
+                },
+                max_retrans: if old.max_retrans == new.max_retrans {
+                    had.max_retrans
+                } else {
+                    new.max_retrans
+                },
                 ip_mtu: had.ip_mtu,
             };
         }

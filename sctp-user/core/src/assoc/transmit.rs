@@ -253,7 +253,13 @@ impl Association {
             return false;
         }
         let room = path.pmtu() - COMMON_HEADER;
-        if !config.nodelay && self.send.outstanding.any_in_flight() && self.send.queue.bytes() < fragment {
+        // Nagle: a small packet waits for an acknowledgement, but not the rest of a message that has begun to leave.
+        let begun = self.send.queue.head().is_some_and(|(_, begun)| begun);
+        if !config.nodelay
+            && !begun
+            && self.send.outstanding.any_in_flight()
+            && self.send.queue.bytes() < fragment
+        {
             return false;
         }
         self.send.next_len(room, fragment, true).is_ok()
