@@ -26,7 +26,8 @@ fn meet(silent_connects: bool) -> (Sim, Id, Id, AssocId, AssocId) {
     // Bound to all addresses, which announces none (RFC 6951 sec 5.1).
     sim[silent].stack.bind(6000, &[], AssocConfig::default()).unwrap();
     sim[open].stack.bind(5001, &[ip("10.1.0.2"), ip("fd00::2")], AssocConfig::default()).unwrap();
-    let (from, to, port, to_port) = if silent_connects { (silent, open, 6000, 5001) } else { (open, silent, 5001, 6000) };
+    let (from, to, port, to_port) =
+        if silent_connects { (silent, open, 6000, 5001) } else { (open, silent, 5001, 6000) };
     sim[to].stack.listen(to_port, 1).unwrap();
     let mut peer = sim[to].peer(to_port);
     peer.addrs.retain(|(addr, _)| addr.is_ipv4());
@@ -46,7 +47,11 @@ fn an_end_that_announces_nothing_stays_with_the_address_the_peer_knows() {
         }
         let paths = sim[silent].stack.paths(at_silent);
         let remotes: Vec<IpAddr> = paths.iter().map(|p| p.addr.remote).collect();
-        assert_eq!(remotes, [ip("10.1.0.2")], "there is no source for the IPv6 address that the peer would know");
+        assert_eq!(
+            remotes,
+            [ip("10.1.0.2")],
+            "there is no source for the IPv6 address that the peer would know"
+        );
         assert_eq!(paths[0].addr.local, Some(ip("10.1.0.1")));
         assert_eq!(paths[0].state, PathState::Active);
         assert_eq!(sim[open].stack.paths(at_open).len(), 1);
