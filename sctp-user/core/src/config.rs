@@ -189,6 +189,11 @@ impl AssocConfig {
         if self.rto_min.is_zero() || self.rto_min > self.rto_initial || self.rto_initial > self.rto_max {
             return fail("RTO values must satisfy 0 < min <= initial <= max");
         }
+        // As many milliseconds as the socket options can express; sums and multiples of it cannot overflow.
+        let most = Duration::from_millis(u32::MAX.into());
+        if self.rto_max > most || self.hb_interval > most || self.hb_interval_udp > most {
+            return fail("RTO.Max and HB.interval must be at most 49 days");
+        }
         if self.sack_delay > Duration::from_millis(500) {
             return fail("the SACK delay must be 0 to 500 ms");
         }
@@ -232,6 +237,8 @@ mod tests {
         AssocConfig::default().check().unwrap();
         let bad = AssocConfig { rto_min: Duration::from_secs(2), ..AssocConfig::default() };
         assert!(bad.check().unwrap_err().to_string().contains("RTO"));
+        let bad = AssocConfig { rto_max: Duration::MAX, ..AssocConfig::default() };
+        assert!(bad.check().unwrap_err().to_string().contains("49 days"));
         let bad = AssocConfig { sack_delay: Duration::from_millis(501), ..AssocConfig::default() };
         assert!(bad.check().is_err());
     }

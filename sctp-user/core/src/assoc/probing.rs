@@ -80,7 +80,7 @@ impl Association {
             Encap::Native => path.params.hb_interval,
             Encap::Udp { .. } => path.params.hb_interval.min(self.config.hb_interval_udp),
         };
-        path.rto.get().mul_f64(cx.rng.random_range(0.5..1.5)) + interval
+        interval.saturating_add(path.rto.get().mul_f64(cx.rng.random_range(0.5..1.5)))
     }
 
     fn schedule_heartbeat(&mut self, cx: &mut Cx<'_>, id: PathId) {

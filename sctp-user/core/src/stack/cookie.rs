@@ -66,7 +66,7 @@ impl CookieJar {
     pub(crate) fn seal(&mut self, cookie: &Cookie, out: &mut Vec<u8>, rng: &mut ChaCha12Rng) {
         if cookie.created >= self.rotate_at {
             // Cookies may live longer when the peer asked for it, but never twice as long.
-            let until = cookie.created + self.cookie_life * 2;
+            let until = cookie.created + self.cookie_life.saturating_mul(2);
             self.previous = Some((self.current, until));
             self.current = draw(rng);
             self.key_id = self.key_id.wrapping_add(1);

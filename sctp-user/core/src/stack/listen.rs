@@ -160,7 +160,7 @@ impl Stack {
         let extra = peer.preservative.unwrap_or(Duration::ZERO).min(life);
         let cookie = Cookie {
             created: d.at,
-            life: life + extra,
+            life: life.saturating_add(extra),
             local_port: d.packet.dst_port(),
             peer_port: d.packet.src_port(),
             agreed: agreed.clone(),
