@@ -75,6 +75,11 @@ impl Association {
         })
     }
 
+    /// After a message was handed in or out: there is something in the queue, or a window update to send.
+    pub(crate) fn wants_to_send(&self) -> bool {
+        !self.send.queue.is_empty() || self.recv.sack_now()
+    }
+
     /// Messages or parts that `recv` would give now.
     pub(crate) fn recv_pending(&self) -> usize {
         self.recv.pending()

@@ -279,7 +279,7 @@ impl Stack {
     /// # Errors
     /// The message is handed back by not being taken; see [`SendError`].
     pub fn send(&mut self, now: Time, id: AssocId, message: Message) -> Result<(), SendError> {
-        self.with(now, id, |assoc, cx| assoc.send(cx, [message])).unwrap_or(Err(SendError::NotFound))
+        self.exchange(now, id, |assoc, cx| assoc.send(cx, [message])).unwrap_or(Err(SendError::NotFound))
     }
 
     /// Queues several messages as one unit: all or none. They share packets where they fit.
@@ -287,13 +287,13 @@ impl Stack {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_all(&mut self, now: Time, id: AssocId, messages: Vec<Message>) -> Result<(), SendError> {
-        self.with(now, id, |assoc, cx| assoc.send(cx, messages)).unwrap_or(Err(SendError::NotFound))
+        self.exchange(now, id, |assoc, cx| assoc.send(cx, messages)).unwrap_or(Err(SendError::NotFound))
     }
 
     /// Takes the next received message. Reading grows the window announced to the peer. Messages may still be
     /// read after the association ended, until it is [`release`](Self::release)d.
     pub fn recv(&mut self, now: Time, id: AssocId) -> Option<Received> {
-        self.with(now, id, |assoc, _| assoc.recv()).flatten()
+        self.exchange(now, id, |assoc, _| assoc.recv()).flatten()
     }
 
     /// Begins the graceful shutdown (RFC 9260 sec 9.2): what is queued is still sent.
@@ -436,6 +436,23 @@ impl Stack {
     /// True when [`poll_transmit`](Self::poll_transmit) may have something.
     pub fn has_transmit(&self) -> bool {
         !self.replies.is_empty() || self.table.any_dirty()
+    }
+
+    /// Hands a message in or out. That happens for every message, and it moves neither deadlines nor addresses and ends
+    /// nothing, so that [`with`](Self::with) would only waste time.
+    fn exchange<R>(
+        &mut self,
+        now: Time,
+        id: AssocId,
+        run: impl FnOnce(&mut Association, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
+        let entry = self.table.get_mut(id)?;
+        let mut cx = Cx { now, id, rng: &mut self.rng, events: &mut self.events, replies: &mut self.replies };
+        let result = run(&mut entry.assoc, &mut cx);
+        if entry.assoc.wants_to_send() {
+            self.table.mark_dirty(id);
+        }
+        Some(result)
     }
 
     /// Runs something on an association and follows up: routing, queues, deadlines, the end.

@@ -113,8 +113,8 @@ impl Table {
         (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).filter_map(|i| self.id(i)).collect()
     }
 
-    /// The association may have something to send, and its deadlines may have moved.
-    pub(crate) fn touch(&mut self, id: AssocId) {
+    /// The association may have something to send.
+    pub(crate) fn mark_dirty(&mut self, id: AssocId) {
         let Some(entry) = self.slots.get_mut(id.index as usize).and_then(|s| s.entry.as_deref_mut()) else {
             return;
         };
@@ -122,6 +122,14 @@ impl Table {
             entry.dirty = true;
             self.dirty.push_back(id.index);
         }
+    }
+
+    /// The association may have something to send, and its deadlines may have moved.
+    pub(crate) fn touch(&mut self, id: AssocId) {
+        self.mark_dirty(id);
+        let Some(entry) = self.slots.get_mut(id.index as usize).and_then(|s| s.entry.as_deref_mut()) else {
+            return;
+        };
         if let Some(at) = entry.assoc.poll_timeout()
             && entry.scheduled.is_none_or(|s| at < s)
         {
