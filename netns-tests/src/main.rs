@@ -4,5 +4,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
+    if args.get(1).is_some_and(|name| name == "sctp-agent") {
+        return workspace_tests::agent::run();
+    }
     netns_tests::echo::run(&args).unwrap_or_else(|| rsp_tools::programs::multi_call(args))
 }

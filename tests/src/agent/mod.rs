@@ -8,6 +8,7 @@ mod errno;
 mod icmp;
 mod ip;
 mod options;
+pub mod process;
 mod real_time;
 mod recv;
 mod request;

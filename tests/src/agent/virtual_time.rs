@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use sctp_user_core::wire::Packet;
 use sctp_user_core::{AssocConfig, Datagram, Encap, SegmentLimits, StackConfig, Time};
@@ -141,5 +142,6 @@ pub(super) fn stack_config() -> StackConfig {
 /// Sockets start as on Linux (Nagle on), with the protocol parameters of RFC 9260.
 pub(super) fn socket_defaults() -> AssocConfig {
     // Over UDP heartbeats come as over IP: NAT bindings are no matter here.
-    AssocConfig { nodelay: false, hb_interval_udp: std::time::Duration::MAX, ..AssocConfig::default() }
+    let never = Duration::from_millis(u32::MAX.into());
+    AssocConfig { nodelay: false, hb_interval_udp: never, ..AssocConfig::default() }
 }

@@ -1,11 +1,11 @@
 //! Options: what was set can be read, and it has its effect.
 
-use crate::driver::{Agent, value};
+use crate::driver::{start_virtual, value};
 use crate::peer::{Peer, listen};
 
 #[test]
 fn defaults_are_those_of_the_rfc_and_of_linux() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     agent.ok("socket fam=4 type=stream");
     for (option, expected) in [
         ("rtoinfo", "initial=1000 max=60000 min=1000"),
@@ -29,7 +29,7 @@ fn defaults_are_those_of_the_rfc_and_of_linux() {
 
 #[test]
 fn what_is_set_can_be_read_and_zero_changes_nothing() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     agent.ok("socket fam=4 type=stream");
     for (option, set, expected) in [
         ("rtoinfo", "initial=500 max=2000 min=100", "initial=500 max=2000 min=100"),
@@ -75,7 +75,7 @@ fn what_is_set_can_be_read_and_zero_changes_nothing() {
 
 #[test]
 fn init_says_what_initmsg_asks_for() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     agent.ok("socket fam=4 type=stream");
     agent.ok("set id=1 opt=initmsg os=3 is=4");
     agent.expect("connect id=1 addr=192.0.2.1:2000", "err 115");
@@ -86,7 +86,7 @@ fn init_says_what_initmsg_asks_for() {
 
 #[test]
 fn sack_frequency_and_delay() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     agent.ok("set id=1 opt=delayed_sack delay=400 freq=3");
     let mut peer = Peer::new();
@@ -109,7 +109,7 @@ fn sack_frequency_and_delay() {
 
 #[test]
 fn maxseg_bounds_the_fragments() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     agent.ok("set id=1 opt=maxseg value=100");
     let mut peer = Peer::new();
@@ -123,7 +123,7 @@ fn maxseg_bounds_the_fragments() {
 
 #[test]
 fn cookies_live_as_long_as_associnfo_says() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     agent.ok("set id=1 opt=associnfo cookie_life=2000");
     let mut peer = Peer::new();
@@ -145,7 +145,7 @@ fn cookies_live_as_long_as_associnfo_says() {
 
 #[test]
 fn missing_chunks_are_pending() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     let mut peer = Peer::new();
     peer.connect(&mut agent, 1);

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use sctp_user_core::wire::{Chunk, Param};
 
-use crate::driver::{Agent, unhex, value};
+use crate::driver::{start_virtual, unhex, value};
 use crate::peer::{Peer, init, listen};
 use crate::virtual_time::u16_at;
 
 #[test]
 fn heartbeats_are_answered_and_sent_on_demand() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     let mut peer = Peer::new();
     peer.connect(&mut agent, 1);
@@ -32,7 +32,7 @@ fn heartbeats_are_answered_and_sent_on_demand() {
 
 #[test]
 fn an_idle_path_is_probed_after_the_interval_and_an_rto_with_jitter() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     let mut peer = Peer::new();
     peer.connect(&mut agent, 1);
@@ -42,7 +42,7 @@ fn an_idle_path_is_probed_after_the_interval_and_an_rto_with_jitter() {
     let at = peer.take_chunks(&mut agent, &[4]).at;
     assert!((30_500_000..=31_500_000).contains(&at), "{at}");
     // A shorter interval counts from when it is set.
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     let mut peer = Peer::new();
     peer.connect(&mut agent, 1);
@@ -54,7 +54,7 @@ fn an_idle_path_is_probed_after_the_interval_and_an_rto_with_jitter() {
 
 #[test]
 fn a_dead_path_is_told() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     agent.ok("set id=1 opt=event type=addr on=1");
     agent.ok("set id=1 opt=paddrparams pathmaxrxt=1 hbinterval=600000");
@@ -82,7 +82,7 @@ fn a_dead_path_is_told() {
 
 #[test]
 fn a_fixed_path_mtu() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     let mut peer = Peer::new();
     peer.connect(&mut agent, 1);
@@ -99,7 +99,7 @@ fn a_fixed_path_mtu() {
 
 #[test]
 fn several_addresses_are_listed_and_the_peers_are_probed() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     agent.expect("socket fam=4 type=stream", "ok id=1");
     agent.expect("bindx id=1 op=add addrs=192.168.0.1:1000,192.168.1.1:1000,", "ok");
     agent.expect("bindx id=1 op=add addrs=192.168.2.1:1000", "ok");

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::driver::{Agent, value};
+use crate::driver::{Agent, start, value};
 
 /// A UDP port that is free on the addresses these tests use, as far as one can know.
 fn free_port() -> u16 {
@@ -22,8 +22,8 @@ fn free_port() -> u16 {
 /// Two agents with the same UDP port on different addresses; the second one listens on its socket 1.
 fn pair_at(port: u16) -> (Agent, Agent) {
     let port = port.to_string();
-    let client = Agent::start(&[("SUT_UDP_PORT", &port), ("SUT_UDP_ADDRS", "127.0.0.1")]);
-    let mut server = Agent::start(&[("SUT_UDP_PORT", &port), ("SUT_UDP_ADDRS", "127.0.0.2")]);
+    let client = start(&[("SUT_UDP_PORT", &port), ("SUT_UDP_ADDRS", "127.0.0.1")]);
+    let mut server = start(&[("SUT_UDP_PORT", &port), ("SUT_UDP_ADDRS", "127.0.0.2")]);
     server.expect("socket fam=4 type=stream", "ok id=1");
     server.expect("bind id=1 addr=127.0.0.2:2000", "ok");
     server.expect("listen id=1 backlog=5", "ok");

@@ -2,12 +2,12 @@
 
 use sctp_user_core::wire::Chunk;
 
-use crate::driver::{Agent, unhex, value};
+use crate::driver::{start, start_virtual, unhex, value};
 use crate::peer::{PEER_TAG, PEER_TSN, Peer, listen};
 
 #[test]
 fn handshake_from_the_peer() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     agent.expect("accept id=1", "err 11");
     let mut peer = Peer::new();
@@ -23,7 +23,7 @@ fn handshake_from_the_peer() {
 
 #[test]
 fn handshake_from_the_agent() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     agent.expect("socket fam=4 type=stream", "ok id=1");
     agent.expect("bind id=1 addr=192.168.0.7:1000", "ok");
     agent.expect("connected id=1", "err 107");
@@ -48,7 +48,7 @@ fn handshake_from_the_agent() {
 #[test]
 fn the_same_requests_give_the_same_replies() {
     let run = || {
-        let mut agent = Agent::start_virtual();
+        let mut agent = start_virtual();
         agent.ok("socket fam=4 type=stream");
         agent.expect("connect id=1 addr=192.0.2.1:2000", "err 115");
         agent.ok("advance to=10000000");
@@ -61,7 +61,7 @@ fn the_same_requests_give_the_same_replies() {
 
 #[test]
 fn init_is_repeated_and_given_up_at_the_times_of_the_rfc() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     agent.ok("socket fam=4 type=stream");
     agent.expect("set id=1 opt=initmsg attempts=3 timeo=3000", "ok");
     agent.expect("connect id=1 addr=192.0.2.1:2000", "err 115");
@@ -79,7 +79,7 @@ fn init_is_repeated_and_given_up_at_the_times_of_the_rfc() {
 
 #[test]
 fn a_refused_attempt() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     agent.ok("socket fam=4 type=stream");
     agent.expect("bind id=1 addr=0.0.0.0:1000", "ok");
     agent.expect("connect id=1 addr=192.0.2.1:2000", "err 115");
@@ -94,7 +94,7 @@ fn a_refused_attempt() {
 
 #[test]
 fn data_in_both_directions() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     let mut peer = Peer::new();
     peer.connect(&mut agent, 1);
@@ -137,7 +137,7 @@ fn data_in_both_directions() {
 
 #[test]
 fn lost_data_is_repeated_with_backoff_until_the_association_is_given_up() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     agent.expect("set id=1 opt=associnfo maxrxt=3", "ok");
     agent.expect("set id=1 opt=paddrparams hbinterval=600000", "ok");
@@ -165,7 +165,7 @@ fn lost_data_is_repeated_with_backoff_until_the_association_is_given_up() {
 
 #[test]
 fn nagle_waits_for_the_acknowledgement_unless_it_is_switched_off() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     let mut peer = Peer::new();
     peer.connect(&mut agent, 1);
@@ -190,7 +190,7 @@ fn nagle_waits_for_the_acknowledgement_unless_it_is_switched_off() {
 
 #[test]
 fn shutdown_by_the_agent() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     let mut peer = Peer::new();
     peer.connect(&mut agent, 1);
@@ -213,7 +213,7 @@ fn shutdown_by_the_agent() {
 
 #[test]
 fn shutdown_by_the_peer() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     let mut peer = Peer::new();
     peer.connect(&mut agent, 1);
@@ -233,7 +233,7 @@ fn closing_is_graceful_or_an_abort() {
         (&["set id=2 opt=linger on=1 secs=5"][..], 7),
         (&["recv id=2 max=1"][..], 6), // half of a message is left
     ] {
-        let mut agent = Agent::start_virtual();
+        let mut agent = start_virtual();
         listen(&mut agent);
         let mut peer = Peer::new();
         peer.connect(&mut agent, 1);
@@ -249,7 +249,7 @@ fn closing_is_graceful_or_an_abort() {
         assert_eq!(peer.take(&mut agent).kinds(), [expected], "{prepare:?}");
     }
     // Unread data alone is reason enough.
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     let mut peer = Peer::new();
     peer.connect(&mut agent, 1);
@@ -261,7 +261,7 @@ fn closing_is_graceful_or_an_abort() {
 
 #[test]
 fn aborts_carry_a_reason_and_are_told() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     agent.expect("set id=1 opt=event type=assoc on=1", "ok");
     let mut peer = Peer::new();
@@ -288,7 +288,7 @@ fn aborts_carry_a_reason_and_are_told() {
 
 #[test]
 fn notifications_of_errors_failed_messages_and_shutdown() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     listen(&mut agent);
     for kind in ["sendfail", "peererr", "shutdown", "addr", "pdapi", "data_io"] {
         agent.expect(&format!("set id=1 opt=event type={kind} on=1"), "ok");
@@ -320,7 +320,7 @@ fn notifications_of_errors_failed_messages_and_shutdown() {
 
 #[test]
 fn out_of_the_blue_packets_are_answered() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     let peer = Peer::new();
     peer.send_with(&mut agent, 99, |w| w.cookie_echo(b"what"));
     agent.expect("rxpkt", "err 11");
@@ -337,7 +337,7 @@ fn out_of_the_blue_packets_are_answered() {
 
 #[test]
 fn over_udp_and_ipv6() {
-    let mut agent = Agent::start(&[("SUT_VIRTUAL", "1"), ("SUT_UDP_PORT", "9899")]);
+    let mut agent = start(&[("SUT_VIRTUAL", "1"), ("SUT_UDP_PORT", "9899")]);
     agent.expect("socket fam=6 type=stream", "ok id=1");
     agent.expect("bind id=1 addr=[2001:db8::1]:1000", "ok");
     agent.expect("connect id=1 addr=[2001:db8::2]:2000", "err 115");
@@ -357,7 +357,7 @@ fn over_udp_and_ipv6() {
 
 #[test]
 fn one_to_many() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     agent.expect("socket fam=4 type=seqpacket", "ok id=1");
     agent.expect("bind id=1 addr=192.168.0.1:1000", "ok");
     agent.expect("listen id=1 backlog=1", "ok");
@@ -388,7 +388,7 @@ fn one_to_many() {
 
 #[test]
 fn misuse_is_answered_with_numbers() {
-    let mut agent = Agent::start_virtual();
+    let mut agent = start_virtual();
     agent.expect("barrier", "ok");
     agent.expect("dance id=1", "err 95");
     agent.expect("", "err 95");

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::addr::scope;
 use crate::config::PathParams;
 use crate::error::{BindError, ConfigError, NotFound};
-use crate::time::Time;
+use crate::time::{Duration, Time};
 
 use super::{AssocId, Stack};
 
@@ -21,7 +21,7 @@ impl Stack {
     /// Changes the settings of the path to `addr`. A changed heartbeat interval counts from now.
     ///
     /// # Errors
-    /// The outer one when there is no such association or address, the inner one when the fixed MTU is out of range.
+    /// The outer one when there is no such association or address, the inner one when the fixed MTU or the interval is out of range.
     pub fn set_path_params(
         &mut self,
         now: Time,
@@ -32,6 +32,9 @@ impl Stack {
         self.path_params(id, addr)?;
         if params.ip_mtu.is_some_and(|mtu| mtu < 512) {
             return Ok(Err(ConfigError("a fixed path MTU must be 512 to 65535 bytes")));
+        }
+        if params.hb_interval > Duration::from_millis(u32::MAX.into()) {
+            return Ok(Err(ConfigError("HB.interval must be at most 49 days")));
         }
         self.with(now, id, |assoc, cx| assoc.set_path_params(cx, addr, params)).ok_or(NotFound)?;
         Ok(Ok(()))

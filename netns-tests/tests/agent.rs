@@ -1,0 +1,48 @@
+//! `sctp-agent` in real time over raw IP, each in a network namespace of its own, as testers run it.
+
+use std::process::Command;
+
+use netns_tests::topology::{Host, Pair};
+use workspace_tests::agent::process::{Agent, value};
+use workspace_tests::gate::{self, Need};
+
+#[test]
+fn handshake_data_shutdown_and_abort_over_raw_ip() {
+    if !gate::all_or_skip(&[Need::Linux, Need::Root, Need::Program("ip")]) {
+        return;
+    }
+    let pair = Pair::new();
+    let (mut client, mut server) = (start(&pair.left), start(&pair.right));
+    let (near, far) = (pair.left.addr, pair.right.addr);
+    server.expect("socket fam=4 type=stream", "ok id=1");
+    server.expect(&format!("bind id=1 addr={far}:2000"), "ok");
+    server.expect("listen id=1 backlog=5", "ok");
+    for round in 0..2 {
+        let (own, accepted) = (round + 1, round + 2);
+        client.expect("socket fam=4 type=stream", &format!("ok id={own}"));
+        client.expect(&format!("bind id={own} addr={near}:{}", 1000 + round), "ok");
+        client.expect(&format!("connect id={own} addr={far}:2000"), "err 115");
+        assert_eq!(client.wait(&format!("connected id={own}")), "ok");
+        let peer = server.wait("accept id=1");
+        assert_eq!(peer, format!("ok id={accepted} peer={near}:{}", 1000 + round));
+        client.expect(&format!("send id={own} sid=1 data=c0ffee"), "ok len=3");
+        let message = server.wait(&format!("recv id={accepted} max=100"));
+        assert_eq!((value(&message, "sid"), value(&message, "data")), ("1", "c0ffee"));
+        if round == 0 {
+            client.expect(&format!("shutdown id={own} how=1"), "ok");
+            assert!(server.wait(&format!("recv id={accepted} max=100")).starts_with("ok len=0 "));
+        } else {
+            client.expect(&format!("send id={own} flags=abort data=6e6f"), "ok len=2");
+            assert_eq!(server.wait(&format!("recv id={accepted} max=100")), "err 104");
+        }
+    }
+    // Nobody listens there.
+    client.expect("socket fam=4 type=stream", "ok id=3");
+    client.expect(&format!("connect id=3 addr={far}:2001"), "err 115");
+    assert_eq!(client.wait("connected id=3"), "err 111");
+}
+
+fn start(host: &Host) -> Agent {
+    let program = env!("CARGO_BIN_EXE_netns-programs");
+    Agent::start(Command::new("ip").args(["netns", "exec", host.namespace.name(), program, "sctp-agent"]))
+}
