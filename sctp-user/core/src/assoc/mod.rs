@@ -240,7 +240,8 @@ impl Association {
         if announced.is_empty() {
             return if known.is_ipv4() == remote.is_ipv4() { Ok(handshake.local) } else { Err(NoSource) };
         }
-        let mut fitting = announced.into_iter().chain(handshake.local).filter(|a| a.is_ipv4() == remote.is_ipv4());
+        let mut fitting =
+            announced.into_iter().chain(handshake.local).filter(|a| a.is_ipv4() == remote.is_ipv4());
         match (fitting.next(), fitting.next()) {
             (None, _) => Err(NoSource),
             (Some(only), None) => Ok(Some(only)),
