@@ -1,6 +1,7 @@
 //! Fixtures of the whole-system tests.
 
 pub mod agent;
+pub mod campaign;
 pub mod duo;
 pub mod gate;
 pub mod hostile;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::BufWriter;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use smoltcp::phy::{ChecksumCapabilities, PcapLinkType, PcapSink};
 use smoltcp::time::Instant;
@@ -29,10 +29,14 @@ impl Capture {
         if std::env::var_os("SCTP_SIM_SEED").is_none() {
             path.set_extension(format!("{seed}.pcap"));
         }
-        let file = File::create(&path).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
-        let mut capture = Capture { file: BufWriter::new(file) };
+        Some(Capture::create(&path).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display())))
+    }
+
+    /// A capture in a new file.
+    pub(super) fn create(path: &Path) -> std::io::Result<Capture> {
+        let mut capture = Capture { file: BufWriter::new(File::create(path)?) };
         capture.file.global_header(PcapLinkType::Ip);
-        Some(capture)
+        Ok(capture)
     }
 
     pub(super) fn write(&mut self, at: Time, packet: &IpPacket) {

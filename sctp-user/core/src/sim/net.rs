@@ -230,6 +230,15 @@ impl Net {
         }
     }
 
+    /// Writes what is sent from now on as a capture file that Wireshark opens.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn capture(&mut self, path: &std::path::Path) -> std::io::Result<()> {
+        self.capture = Some(Capture::create(path)?);
+        Ok(())
+    }
+
     /// Lets a packet arrive at its destination at `at`, past all taps, links and cuts.
     pub fn inject(&mut self, at: Time, packet: IpPacket) {
         self.enqueue(at, Arrival::Packet(packet));

@@ -35,6 +35,8 @@ pub struct Sim {
     /// Check that a node sends at most one packet with control chunks in reaction to one received packet (RFC 9260
     /// sec 12). SACK, DATA and HEARTBEAT do not count: the first two are exempt, the third is never a reply. Default on.
     pub check_replies: bool,
+    /// Print the last packets when a run panics. Default on.
+    pub last_words: bool,
     seed: u64,
     seeder: SimRng,
     nodes: Vec<Slot>,
@@ -59,6 +61,7 @@ impl Sim {
             net,
             verify: true,
             check_replies: true,
+            last_words: true,
             seed,
             seeder,
             nodes: Vec::new(),
@@ -345,7 +348,7 @@ impl<N: Node> IndexMut<NodeId<N>> for Sim {
 /// A run that panics, wherever, says how to repeat it.
 impl Drop for Sim {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if self.last_words && std::thread::panicking() {
             let mut words =
                 format!("simulation with seed {} ended at {}; the last packets were:\n", self.seed, self.now);
             let skip = self.net.log().count().saturating_sub(LAST_WORDS);

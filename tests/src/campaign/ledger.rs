@@ -1,0 +1,267 @@
+//! Who sent what, and what became of it: the books of a life, kept by both ends together and checked at each entry.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use rand::{Rng, SeedableRng};
+use sctp_user_core::sim::SimRng;
+use sctp_user_core::{Message, Received, SendOptions, Time};
+
+use super::scenario::Planned;
+
+/// The PPID of a message names it: above this, the number of its flow and its own number within the flow.
+const FIRST_PPID: u32 = 0x4000_0000;
+const MESSAGE_BITS: u32 = 16;
+/// Messages are cut from random bytes, so that making and comparing them costs no copy.
+const POOL: usize = 1 << 20;
+
+/// One process of an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    pub(super) end: usize,
+    /// Counts the restarts.
+    pub(super) incarnation: u32,
+}
+
+/// All messages that one process sent in one incarnation of an association.
+pub(super) struct Flow {
+    pub(super) process: Process,
+    /// Local port and port of the peer.
+    ports: (u16, u16),
+    pub(super) since: Time,
+    /// Outbound streams that were agreed on, once known.
+    pub(super) streams: Option<u16>,
+    messages: Vec<Entry>,
+    /// Ended by something else than a graceful shutdown.
+    pub(super) broken: bool,
+    receiver: Option<Process>,
+}
+
+struct Entry {
+    stream: u16,
+    unordered: bool,
+    mortal: bool,
+    offset: usize,
+    len: usize,
+    received: bool,
+    /// Given back to the sender; true when nothing of it had been sent.
+    failed: Option<bool>,
+}
+
+/// What one process has read of one flow.
+#[derive(Default)]
+pub(super) struct Reading {
+    flow: Option<usize>,
+    /// By stream: the last ordered message, and how many there were.
+    streams: BTreeMap<u16, (usize, u16)>,
+    done: Vec<usize>,
+    begun: Option<Begun>,
+}
+
+/// A message of which only a part came so far.
+struct Begun {
+    key: (u16, u16, u32, bool),
+    len: usize,
+}
+
+/// The books.
+#[derive(Default)]
+pub(super) struct Ledger {
+    pub(super) flows: Vec<Flow>,
+    offset: usize,
+    pub(super) delivered_messages: u64,
+    pub(super) delivered_bytes: u64,
+}
+
+fn pool() -> &'static Bytes {
+    static BYTES: OnceLock<Bytes> = OnceLock::new();
+    BYTES.get_or_init(|| {
+        let mut bytes = vec![0; POOL];
+        SimRng::seed_from_u64(0).fill_bytes(&mut bytes);
+        bytes.into()
+    })
+}
+
+impl Ledger {
+    /// Opens a flow and returns its number.
+    pub(super) fn open(&mut self, process: Process, ports: (u16, u16), since: Time) -> usize {
+        assert!(self.flows.len() < 1 << (30 - MESSAGE_BITS), "no more flows than PPIDs can name");
+        self.flows.push(Flow {
+            process,
+            ports,
+            since,
+            streams: None,
+            messages: Vec::new(),
+            broken: false,
+            receiver: None,
+        });
+        self.flows.len() - 1
+    }
+
+    /// Makes the `ahead`th next message of a flow; it counts when [`accepted`](Self::accepted) says so.
+    pub(super) fn make(&self, flow: usize, ahead: usize, planned: &Planned) -> Message {
+        let number = self.flows[flow].messages.len() + ahead;
+        assert!(number < 1 << MESSAGE_BITS, "no more messages than PPIDs can name");
+        let offset = self.offset_for(ahead, planned.len);
+        Message {
+            stream: planned.stream,
+            ppid: FIRST_PPID | (flow as u32) << MESSAGE_BITS | number as u32,
+            data: pool().slice(offset..offset + planned.len),
+            options: SendOptions {
+                unordered: planned.unordered,
+                sack_immediately: planned.immediate,
+                lifetime: planned.lifetime,
+                context: number as u32,
+            },
+        }
+    }
+
+    fn offset_for(&self, ahead: usize, len: usize) -> usize {
+        (self.offset + ahead * 7_919) % (POOL - len)
+    }
+
+    /// The stack took these messages.
+    pub(super) fn accepted(&mut self, flow: usize, taken: &[Planned]) {
+        for (ahead, planned) in taken.iter().enumerate() {
+            let offset = self.offset_for(ahead, planned.len);
+            self.flows[flow].messages.push(Entry {
+                stream: planned.stream,
+                unordered: planned.unordered,
+                mortal: planned.lifetime.is_some(),
+                offset,
+                len: planned.len,
+                received: false,
+                failed: None,
+            });
+        }
+        self.offset += taken.len() * 7_919;
+    }
+
+    /// The stack gave a message back.
+    pub(super) fn failed(&mut self, process: Process, message: &Message, unsent: bool) {
+        let (flow, number) = name(message.ppid);
+        let flow = self.flows.get_mut(flow).expect("a message of no flow came back");
+        assert_eq!(flow.process, process, "a message came back to somebody else");
+        let entry = flow.messages.get_mut(number).expect("a message that was not taken came back");
+        assert_eq!(message.options.context as usize, number, "the context of a message came back changed");
+        assert!(
+            message.data == pool().slice(entry.offset..entry.offset + entry.len),
+            "a message came back changed"
+        );
+        assert!(entry.failed.is_none(), "message {number} came back twice");
+        assert!(!(unsent && entry.received), "message {number} came back as unsent but was received");
+        entry.failed = Some(unsent);
+    }
+
+    /// A process read a message or a part of one. `switches` says that the association restarted since the last message.
+    pub(super) fn received(
+        &mut self,
+        reading: &mut Reading,
+        process: Process,
+        ports: (u16, u16),
+        part: &Received,
+        switches: &mut u32,
+    ) {
+        let (number, at) = name(part.ppid);
+        if reading.flow != Some(number) {
+            let flow = self.flows.get_mut(number).expect("a message of no flow was received");
+            assert_eq!(flow.process.end, 1 - process.end, "a message of this end was received");
+            assert_eq!((flow.ports.1, flow.ports.0), ports, "a message of another association was received");
+            if reading.flow.is_some() {
+                assert!(*switches > 0, "messages of another incarnation of the association were received");
+                *switches -= 1;
+            }
+            assert!(!reading.done.contains(&number), "messages of an earlier incarnation were received");
+            assert!(
+                flow.receiver.is_none(),
+                "messages of one incarnation were received in two: {:?} and {process:?}",
+                flow.receiver
+            );
+            flow.receiver = Some(process);
+            reading.done.extend(reading.flow.replace(number));
+            reading.streams.clear();
+            // A message whose rest is lost with its incarnation.
+            reading.begun = None;
+        }
+        let flow = &mut self.flows[number];
+        let entry = flow.messages.get(at).expect("a message that was never sent was received");
+        let what =
+            format_args!("flow {number}, message {at}, {} bytes on stream {}", entry.len, entry.stream);
+        let key = (part.stream, part.ssn, part.ppid, part.unordered);
+        let before = match reading.begun.take() {
+            None => 0,
+            Some(begun) => {
+                assert_eq!(begun.key, key, "a part of another message within a message");
+                begun.len
+            }
+        };
+        assert_eq!((part.stream, part.unordered), (entry.stream, entry.unordered), "{what}");
+        assert!(!entry.received, "{what}: received twice");
+        let len = before + part.data.len();
+        assert!(len <= entry.len, "{what}: longer than it was sent");
+        let sent = &pool()[entry.offset + before..entry.offset + len];
+        assert!(part.data == sent, "{what}: its bytes from {before} on are not those that were sent");
+        assert_ne!(entry.failed, Some(true), "{what}: it had come back as unsent");
+        if !part.end_of_record {
+            reading.begun = Some(Begun { key, len });
+            return;
+        }
+        assert_eq!(len, entry.len, "{what}: shorter than it was sent");
+        if !entry.unordered {
+            let (last, count) = match reading.streams.get(&part.stream) {
+                Some(&(last, count)) => (Some(last), count),
+                None => (None, 0),
+            };
+            assert_eq!(part.ssn, count, "{what}: its stream sequence number");
+            assert!(last.is_none_or(|last| last < at), "{what}: after message {last:?}");
+            let from = last.map_or(0, |last| last + 1);
+            let skipped = flow.messages[from..at]
+                .iter()
+                .position(|e| e.stream == part.stream && !e.unordered && e.failed != Some(true));
+            assert!(skipped.is_none(), "{what}: before message {}", from + skipped.unwrap_or(0));
+            reading.streams.insert(part.stream, (at, count.wrapping_add(1)));
+        }
+        flow.messages[at].received = true;
+        self.delivered_messages += 1;
+        self.delivered_bytes += len as u64;
+    }
+
+    /// What must hold when everybody has read everything. `killed` tells when a process of an end was killed last.
+    pub(super) fn check(&self, killed: [Option<Time>; 2]) {
+        for (number, flow) in self.flows.iter().enumerate() {
+            let (own, peer) = (flow.process.end, 1 - flow.process.end);
+            let dies = |end: usize| killed[end].is_some_and(|at| at >= flow.since);
+            for (at, entry) in flow.messages.iter().enumerate() {
+                let what = format_args!("flow {number} of end {own}, message {at} of {} bytes", entry.len);
+                if !flow.broken
+                    && let Some(unsent) = entry.failed
+                {
+                    let bad_stream = flow.streams.is_some_and(|streams| entry.stream >= streams);
+                    assert!(unsent && (entry.mortal || bad_stream), "{what} came back from a graceful end");
+                }
+                if !entry.received && entry.failed.is_none() && !dies(own) && !dies(peer) {
+                    panic!("{what} on stream {} was neither received nor came back", entry.stream);
+                }
+            }
+        }
+    }
+}
+
+impl Reading {
+    /// A part of a message waits for its rest.
+    pub(super) fn is_within_message(&self) -> bool {
+        self.begun.is_some()
+    }
+
+    /// The rest of a message will not come.
+    pub(super) fn abandon(&mut self) {
+        assert!(self.begun.take().is_some(), "partial delivery aborted where none was");
+    }
+}
+
+fn name(ppid: u32) -> (usize, usize) {
+    assert_eq!(ppid >> 30, 1, "the PPID {ppid:#x} is none of ours");
+    let rest = ppid & ((1 << 30) - 1);
+    ((rest >> MESSAGE_BITS) as usize, (rest & ((1 << MESSAGE_BITS) - 1)) as usize)
+}

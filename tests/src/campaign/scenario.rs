@@ -1,0 +1,344 @@
+//! Everything that a seed decides before the first packet.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use sctp_user_core::sim::SimRng;
+use sctp_user_core::{AssocConfig, SegmentLimits, StackConfig, Time};
+
+use super::actions::{self, Action};
+use super::network::{Quality, Topology, millis};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// SCTP port that both ends listen on.
+pub(super) const SERVICE: u16 = 5000;
+/// Source ports of associations begin here.
+pub(super) const FIRST_PORT: u16 = 6000;
+/// Ports of both ends where they call each other.
+pub(super) const FIRST_COLLISION: u16 = 7000;
+
+/// The script of one life.
+pub(super) struct Scenario {
+    /// Every fault passes, nobody gives up.
+    pub(super) gentle: bool,
+    pub(super) topology: Topology,
+    pub(super) ends: [End; 2],
+    pub(super) assocs: Vec<AssocPlan>,
+    /// What happens when, in order of time.
+    pub(super) actions: Vec<(Time, Action)>,
+    /// Links of the second network may differ from the others.
+    pub(super) quality: [Quality; 2],
+    pub(super) icmp: bool,
+}
+
+/// Settings of one host.
+pub(super) struct End {
+    pub(super) stack: StackConfig,
+    /// For associations that it accepts.
+    pub(super) config: AssocConfig,
+    pub(super) coalesce: Duration,
+    pub(super) limits: SegmentLimits,
+}
+
+/// One association, perhaps set up several times in a row from the same ports.
+#[derive(Clone)]
+pub(super) struct AssocPlan {
+    /// Which end calls; both for a collision of INITs.
+    pub(super) callers: [bool; 2],
+    /// For the calling ends.
+    pub(super) config: AssocConfig,
+    pub(super) sides: [SidePlan; 2],
+    /// How often it is set up.
+    pub(super) rounds: u32,
+    pub(super) closers: [bool; 2],
+}
+
+impl AssocPlan {
+    /// The local port of an end.
+    pub(super) fn port(&self, number: usize, end: usize) -> u16 {
+        match self.callers {
+            [true, true] => FIRST_COLLISION + number as u16,
+            callers if callers[end] => FIRST_PORT + number as u16,
+            _ => SERVICE,
+        }
+    }
+}
+
+/// What the user at one end of an association does.
+#[derive(Clone)]
+pub(super) struct SidePlan {
+    pub(super) messages: Vec<Planned>,
+    /// Send before the association is up.
+    pub(super) early: bool,
+    pub(super) reader: Reader,
+    pub(super) recv_buffer: usize,
+    pub(super) send_buffer: usize,
+    /// Bytes that one call may hand over at most.
+    pub(super) largest_unit: usize,
+}
+
+/// Messages that one call sends at most.
+pub(super) const MAX_UNIT: usize = 20;
+
+/// A message to send.
+#[derive(Clone, Debug)]
+pub(super) struct Planned {
+    /// Not before this time after the start.
+    pub(super) at: Duration,
+    pub(super) stream: u16,
+    pub(super) len: usize,
+    pub(super) unordered: bool,
+    pub(super) immediate: bool,
+    pub(super) lifetime: Option<Duration>,
+    /// Sent by one call together with the next ones.
+    pub(super) together: bool,
+}
+
+/// How a user reads.
+#[derive(Clone, Debug)]
+pub(super) enum Reader {
+    /// At once.
+    Eager,
+    /// This many messages at a time, with a rest after them.
+    Slow(usize, Duration),
+    /// At once, but not between these two times after the start.
+    Pausing(Duration, Duration),
+}
+
+/// How much is sent; most lives are small, so that many can be lived.
+#[derive(Clone, Copy)]
+enum Size {
+    Tiny,
+    Small,
+    Medium,
+    Large,
+}
+
+impl Scenario {
+    pub(super) fn draw(rng: &mut SimRng) -> Self {
+        let gentle = rng.random_bool(0.6);
+        let mut topology = Topology::draw(rng);
+        let size = match rng.random_range(0..1000) {
+            0..700 => Size::Tiny,
+            700..955 => Size::Small,
+            955..995 => Size::Medium,
+            _ => Size::Large,
+        };
+        let count = match size {
+            Size::Tiny | Size::Small => [1, 1, 1, 1, 1, 1, 2, 2, 3, 5][rng.random_range(0..10)],
+            Size::Medium | Size::Large => 1,
+        };
+        let mtu = topology.mtu;
+        let nat = topology.nat.is_some();
+        let mut ends = [0, 1].map(|_| End::draw(rng, gentle, mtu));
+        let mut assocs: Vec<_> =
+            (0..count).map(|_| AssocPlan::draw(rng, gentle, nat, size, mtu, &ends)).collect();
+        if nat {
+            // Only what the inside sends keeps or repairs the binding.
+            let keep_alive = |c: &mut AssocConfig| c.hb_enabled = true;
+            ends.iter_mut().for_each(|e| keep_alive(&mut e.config));
+            assocs.iter_mut().for_each(|a| keep_alive(&mut a.config));
+        }
+        let shuffled = |rng: &mut SimRng| if rng.random_bool(0.85) { Quality::Bad } else { Quality::Good };
+        let quality = [shuffled(rng), shuffled(rng)];
+        let actions = actions::draw(rng, gentle, &topology, &assocs);
+        let again =
+            assocs.iter().any(|a| a.rounds > 1) || actions.iter().any(|(_, a)| matches!(a, Action::Kill(_)));
+        if count > 1 || again {
+            // The network takes what a second association sends before it learns the MTU for a defect.
+            topology.hidden_mtu = None;
+        }
+        let icmp = rng.random_bool(0.3);
+        Scenario { gentle, topology, ends, assocs, actions, quality, icmp }
+    }
+}
+
+impl End {
+    fn draw(rng: &mut SimRng, gentle: bool, mtu: usize) -> Self {
+        let mut stack = StackConfig { ootb_native: true, ootb_rate: 1000, ..StackConfig::default() };
+        if rng.random_bool(0.1) {
+            // Near the wrap.
+            stack.initial_tsn = Some(u32::MAX - rng.random_range(0..20));
+        }
+        if rng.random_bool(0.2) {
+            stack.cookie_key_life = Duration::from_secs(rng.random_range(1..60));
+        }
+        let udp = if rng.random_bool(0.3) { rng.random_range(2..=16) } else { 1 };
+        End {
+            stack,
+            config: config(rng, gentle, mtu),
+            coalesce: if rng.random_bool(0.2) { millis(rng, 2) } else { Duration::ZERO },
+            limits: SegmentLimits { native: 1, udp },
+        }
+    }
+}
+
+impl AssocPlan {
+    fn draw(rng: &mut SimRng, gentle: bool, nat: bool, size: Size, mtu: usize, ends: &[End; 2]) -> Self {
+        let callers = match rng.random_range(0..10) {
+            _ if nat => [true, false],
+            0 => [true, true],
+            1 | 2 => [false, true],
+            _ => [true, false],
+        };
+        let config = config(rng, gentle, mtu);
+        let sides = [0, 1].map(|end| {
+            let own = if callers[end] { &config } else { &ends[end].config };
+            SidePlan::draw(rng, size, own)
+        });
+        AssocPlan {
+            callers,
+            config,
+            sides,
+            rounds: if rng.random_bool(0.1) { rng.random_range(2..=3) } else { 1 },
+            closers: [[true, false], [false, true], [true, true]][rng.random_range(0..3)],
+        }
+    }
+}
+
+impl SidePlan {
+    fn draw(rng: &mut SimRng, size: Size, config: &AssocConfig) -> Self {
+        let streams = config.out_streams;
+        let (most, longest) = match size {
+            Size::Tiny => (4_000, 2_000),
+            Size::Small => (30_000, 16_000),
+            Size::Medium => (150_000, 65_536),
+            Size::Large => (500_000, 200_000),
+        };
+        let mut left = if rng.random_bool(0.15) { 0 } else { rng.random_range(1..=most) };
+        let unordered = [0.0, 0.0, 0.3, 1.0][rng.random_range(0..4)];
+        let mortal = if rng.random_bool(0.1) { 0.3 } else { 0.0 };
+        let spread = if rng.random_bool(0.3) { rng.random_range(1..5_000) } else { 0 };
+        // Some users send nothing but crumbs.
+        let typical = if rng.random_bool(0.1) { 1..=20 } else { 1..=longest };
+        let mut at = Duration::ZERO;
+        let mut messages = Vec::new();
+        while left > 0 && messages.len() < 1_500 {
+            let longest = match rng.random_range(0..10) {
+                0..4 => 40.min(*typical.end()),
+                4..8 => 1_500.min(*typical.end()),
+                _ => *typical.end(),
+            };
+            let len = rng.random_range(*typical.start()..=longest).min(left);
+            left -= len;
+            if spread > 0 && rng.random_bool(0.2) {
+                at += millis(rng, spread);
+            }
+            messages.push(Planned {
+                at,
+                stream: rng.random_range(0..streams),
+                len,
+                unordered: rng.random_bool(unordered),
+                immediate: rng.random_bool(0.05),
+                lifetime: rng.random_bool(mortal).then(|| millis(rng, 2_000)),
+                together: rng.random_bool(0.05),
+            });
+        }
+        let reader = match rng.random_range(0..20) {
+            0..2 => Reader::Slow(rng.random_range(1..8), millis(rng, 300)),
+            2..4 => {
+                let from = millis(rng, 2_000);
+                Reader::Pausing(from, from + millis(rng, 60_000))
+            }
+            _ => Reader::Eager,
+        };
+        let largest_unit = largest_unit(&messages);
+        SidePlan {
+            messages,
+            early: rng.random(),
+            reader,
+            recv_buffer: config.recv_buffer,
+            send_buffer: config.send_buffer,
+            largest_unit,
+        }
+    }
+}
+
+/// The most bytes that one call hands over.
+fn largest_unit(messages: &[Planned]) -> usize {
+    let unit = |from: usize| {
+        let rest = &messages[from..];
+        let more = rest.iter().take(MAX_UNIT - 1).take_while(|p| p.together).count();
+        rest.iter().take(more + 1).map(|p| p.len).sum()
+    };
+    (0..messages.len()).map(unit).max().unwrap_or(0)
+}
+
+/// Any valid settings. Gentle ones never give up, so that only a defect can end an association early.
+fn config(rng: &mut SimRng, gentle: bool, mtu: usize) -> AssocConfig {
+    let mut c = AssocConfig {
+        out_streams: if rng.random_bool(0.9) {
+            rng.random_range(1..=20)
+        } else {
+            rng.random_range(1..=2_000)
+        },
+        ip_mtu: mtu,
+        ip_mtu_udp: mtu,
+        nodelay: rng.random_bool(0.7),
+        hb_enabled: rng.random_bool(0.9),
+        ..AssocConfig::default()
+    };
+    match rng.random_range(0..10) {
+        0..4 => {
+            c.rto_min = Duration::from_millis(rng.random_range(50..400));
+            c.rto_initial = Duration::from_millis(rng.random_range(400..1_000));
+            c.rto_max = Duration::from_millis(rng.random_range(1_000..8_000));
+        }
+        4 => {
+            // All three alike, as some networks want it.
+            let rto = Duration::from_millis(rng.random_range(200..2_000));
+            (c.rto_min, c.rto_initial, c.rto_max) = (rto, rto, rto);
+        }
+        _ => c.rto_max = Duration::from_secs([5, 10, 60][rng.random_range(0..3)]),
+    }
+    if rng.random_bool(0.2) {
+        c.max_init_timeout = Some(millis(rng, 4_000).max(Duration::from_millis(100)));
+    }
+    if rng.random_bool(0.3) {
+        c.hb_interval = millis(rng, 10_000);
+        c.hb_interval_udp = millis(rng, 10_000);
+    }
+    if rng.random_bool(0.3) {
+        c.recv_buffer = rng.random_range(4_096..60_000);
+    }
+    if rng.random_bool(0.3) {
+        c.send_buffer = rng.random_range(1..50_000);
+    }
+    if rng.random_bool(0.3) {
+        c.sack_delay = millis(rng, 500);
+    }
+    if rng.random_bool(0.3) {
+        c.sack_frequency = rng.random_range(1..=6);
+    }
+    if rng.random_bool(0.3) {
+        c.max_burst = rng.random_range(0..=10);
+    }
+    if rng.random_bool(0.1) {
+        c.abc_l = rng.random_range(1..=4);
+    }
+    if rng.random_bool(0.2) {
+        c.partial_delivery_point = Some(rng.random_range(1..c.recv_buffer));
+    }
+    if rng.random_bool(0.1) {
+        c.max_segment = Some(rng.random_range(40..2_000));
+    }
+    if rng.random_bool(0.1) {
+        c.max_in_streams = rng.random_range(1..=10);
+    }
+    if gentle {
+        c.max_init_retransmits = 1_000;
+        c.assoc_max_retrans = 1_000;
+        c.path_max_retrans = if rng.random() { rng.random_range(0..=5) } else { 1_000 };
+        c.shutdown_guard = Some(100 * HOUR);
+        return c;
+    }
+    c.hb_enabled = true;
+    c.path_max_retrans = rng.random_range(0..=5);
+    c.assoc_max_retrans = rng.random_range(1..=10);
+    c.max_init_retransmits = rng.random_range(1..=8);
+    if rng.random_bool(0.2) {
+        c.shutdown_guard = Some(millis(rng, 60_000).max(Duration::from_secs(1)));
+    }
+    c
+}

@@ -1,0 +1,348 @@
+//! The users of the stacks: they send their plans, read at their pace, and enter everything in the ledger.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sctp_user_core::sim::{App, Cx};
+use sctp_user_core::{AssocId, Event, LossReason, SendError, Stack, Time};
+
+use super::ledger::{Ledger, Process, Reading};
+use super::scenario::{FIRST_COLLISION, FIRST_PORT, MAX_UNIT, Planned, Reader, SERVICE, SidePlan};
+
+/// What all users and the driver of a life share.
+#[derive(Default)]
+pub(super) struct World {
+    pub(super) ledger: Ledger,
+    /// Something happened that the driver waits for: an end of an association, or the end of a plan.
+    pub(super) news: bool,
+}
+
+/// The user of one host process.
+pub(super) struct User {
+    pub(super) process: Process,
+    world: Rc<RefCell<World>>,
+    /// What this end does in each association, for those that the peer calls.
+    plans: Vec<SidePlan>,
+    pub(super) conns: Vec<Conn>,
+    /// Restarts of peers noticed.
+    pub(super) restarts: u64,
+}
+
+/// An association as its user sees it.
+pub(super) struct Conn {
+    pub(super) id: AssocId,
+    /// Its number in the scenario.
+    pub(super) number: usize,
+    ports: (u16, u16),
+    start: Time,
+    plan: VecDeque<Planned>,
+    early: bool,
+    reader: Reader,
+    up: bool,
+    /// The flow of messages sent, and the verification tag that it belongs to.
+    flow: Option<(usize, u32)>,
+    reading: Reading,
+    /// Restarts not yet seen in the messages.
+    switches: u32,
+    readable: bool,
+    next_read: Time,
+    /// When it was last tried to send.
+    pumped: Time,
+    pub(super) end: Option<Event>,
+    pub(super) released: bool,
+}
+
+impl Conn {
+    /// Everything planned was taken by the stack, or will never be.
+    pub(super) fn is_done(&self) -> bool {
+        self.end.is_some() || (self.up && self.plan.is_empty())
+    }
+}
+
+impl User {
+    pub(super) fn new(process: Process, world: Rc<RefCell<World>>, plans: Vec<SidePlan>) -> Self {
+        User { process, world, plans, conns: Vec::new(), restarts: 0 }
+    }
+
+    /// The newest association of this number.
+    pub(super) fn conn(&self, number: usize) -> Option<&Conn> {
+        self.conns.iter().rev().find(|c| c.number == number)
+    }
+
+    /// An association that this user or the peer has started.
+    pub(super) fn begin(&mut self, cx: &mut Cx<'_>, id: AssocId, number: usize) {
+        let status = cx.stack.status(id).expect("a new association has a state");
+        let side = self.plans[number].clone();
+        self.conns.push(Conn {
+            id,
+            number,
+            ports: (status.local_port, status.peer_port),
+            start: cx.now,
+            plan: side.messages.into(),
+            early: side.early,
+            reader: side.reader,
+            up: false,
+            flow: None,
+            reading: Reading::default(),
+            switches: 0,
+            readable: false,
+            next_read: Time::ZERO,
+            pumped: cx.now,
+            end: None,
+            released: false,
+        });
+        let at = self.conns.len() - 1;
+        self.pump(cx, at);
+    }
+
+    /// Reads what is left of an ended association and lets it go.
+    pub(super) fn release(&mut self, cx: &mut Cx<'_>, at: usize) {
+        let conn = &mut self.conns[at];
+        if std::mem::replace(&mut conn.released, true) {
+            return;
+        }
+        while let Some(part) = cx.stack.recv(cx.now, conn.id) {
+            let ledger = &mut self.world.borrow_mut().ledger;
+            ledger.received(&mut conn.reading, self.process, conn.ports, &part, &mut conn.switches);
+        }
+        let status = cx.stack.status(conn.id).expect("it was not released");
+        assert_eq!((status.send_buffered, status.unacked_chunks), (0, 0), "something to send after the end");
+        if conn.end == Some(Event::ShutdownComplete) {
+            assert!(!conn.reading.is_within_message(), "a graceful end within a message");
+            assert_eq!(status.recv_buffered, 0, "bytes that nobody can read after a graceful end");
+        }
+        cx.stack.release(cx.now, conn.id);
+        assert!(cx.stack.status(conn.id).is_none(), "released and still there");
+    }
+
+    /// Does something that must be refused.
+    pub(super) fn misuse(&mut self, cx: &mut Cx<'_>, at: usize) {
+        let conn = &self.conns[at];
+        let mut send = |stream, data: &'static [u8]| {
+            cx.stack.send(cx.now, conn.id, sctp_user_core::Message::new(stream, 0, data))
+        };
+        let gone = |e: &SendError| matches!(e, SendError::NotFound | SendError::ShuttingDown);
+        assert!(matches!(send(0, b""), Err(e) if e == SendError::Empty || gone(&e)));
+        assert!(
+            matches!(send(u16::MAX, b"x"), Err(e) if matches!(e, SendError::InvalidStream { .. }) || gone(&e))
+        );
+    }
+
+    fn tell(&self) {
+        self.world.borrow_mut().news = true;
+    }
+
+    /// Sends what is due.
+    fn pump(&mut self, cx: &mut Cx<'_>, at: usize) {
+        let conn = &mut self.conns[at];
+        conn.pumped = cx.now;
+        if conn.end.is_some() || conn.plan.is_empty() || !(conn.up || conn.early) {
+            return;
+        }
+        let status = cx.stack.status(conn.id).expect("it lives");
+        let mut world = self.world.borrow_mut();
+        let ledger = &mut world.ledger;
+        // A restart that this user has not heard of yet has changed the tag already.
+        let flow = match conn.flow {
+            Some((flow, tag)) if tag == status.local_tag => flow,
+            _ => ledger.open(self.process, conn.ports, cx.now),
+        };
+        conn.flow = Some((flow, status.local_tag));
+        if conn.up {
+            ledger.flows[flow].streams = Some(status.outbound_streams);
+        }
+        loop {
+            let due = conn.plan.iter().take_while(|p| conn.start + p.at <= cx.now).count();
+            let unit = conn.plan.iter().take(due.min(MAX_UNIT - 1)).take_while(|p| p.together).count() + 1;
+            let unit: Vec<_> = conn.plan.iter().take(unit.min(due)).cloned().collect();
+            if unit.is_empty() {
+                break;
+            }
+            let mut messages: Vec<_> =
+                unit.iter().enumerate().map(|(n, planned)| ledger.make(flow, n, planned)).collect();
+            let result = match messages.len() {
+                1 => cx.stack.send(cx.now, conn.id, messages.remove(0)),
+                _ => cx.stack.send_all(cx.now, conn.id, messages),
+            };
+            match result {
+                Ok(()) => {
+                    ledger.accepted(flow, &unit);
+                    conn.plan.drain(..unit.len());
+                }
+                Err(SendError::WouldBlock) => {
+                    let buffered = cx.stack.status(conn.id).expect("it lives").send_buffered;
+                    assert!(buffered > 0, "an empty send buffer takes no message");
+                    break;
+                }
+                Err(SendError::InvalidStream { .. }) => {
+                    // Fewer than the user hoped for before the association was up.
+                    let streams = status.outbound_streams;
+                    assert!(
+                        unit.iter().any(|p| p.stream >= streams),
+                        "a stream below {streams} does not exist"
+                    );
+                    conn.plan.retain(|p| p.stream < streams);
+                }
+                Err(SendError::ShuttingDown | SendError::NotFound) => conn.plan.clear(),
+                Err(error) => panic!("send: {error}"),
+            }
+        }
+        world.news |= conn.plan.is_empty();
+    }
+
+    /// Reads as much as the reader wants now.
+    fn read(&mut self, cx: &mut Cx<'_>, at: usize) {
+        let conn = &mut self.conns[at];
+        if conn.released || !conn.readable || conn.next_read > cx.now {
+            return;
+        }
+        let mut most = usize::MAX;
+        match conn.reader {
+            Reader::Eager => {}
+            Reader::Slow(count, _) => most = count,
+            Reader::Pausing(from, until) => {
+                if conn.start + from <= cx.now && cx.now < conn.start + until {
+                    conn.next_read = conn.start + until;
+                    return;
+                }
+            }
+        }
+        let ledger = &mut self.world.borrow_mut().ledger;
+        while most > 0 {
+            let Some(part) = cx.stack.recv(cx.now, conn.id) else {
+                conn.readable = false;
+                return;
+            };
+            most -= 1;
+            ledger.received(&mut conn.reading, self.process, conn.ports, &part, &mut conn.switches);
+        }
+        if let Reader::Slow(_, rest) = conn.reader {
+            conn.next_read = cx.now + rest.max(Duration::from_micros(1));
+        }
+    }
+
+    /// No association holds more than its buffers.
+    pub(super) fn check_bounds(&self, stack: &Stack) {
+        for conn in self.conns.iter().filter(|c| !c.released) {
+            let Some(status) = stack.status(conn.id) else { continue };
+            let plan = &self.plans[conn.number];
+            let (held, limit) = (status.recv_buffered, plan.recv_buffer);
+            assert!(held <= limit, "{held} bytes in a receive buffer of {limit}");
+            let (held, limit) = (status.send_buffered, plan.send_buffer.max(plan.largest_unit));
+            assert!(held <= limit, "{held} bytes in a send buffer of {limit}");
+        }
+    }
+}
+
+/// Which association of the scenario the port of the caller stands for.
+fn number_of(ports: (u16, u16)) -> usize {
+    let caller = if ports.0 == SERVICE { ports.1 } else { ports.0 };
+    let first = if caller >= FIRST_COLLISION { FIRST_COLLISION } else { FIRST_PORT };
+    usize::from(caller.checked_sub(first).expect("a caller's port"))
+}
+
+impl App for User {
+    fn event(&mut self, cx: &mut Cx<'_>, id: AssocId, event: &Event) {
+        if let Event::Up { incoming: true, .. } = event {
+            let status = cx.stack.status(id).expect("the association exists");
+            assert_eq!(cx.stack.accept(status.local_port), Some(id), "what is up can be accepted");
+            if !self.conns.iter().any(|c| c.id == id) {
+                self.begin(cx, id, number_of((status.local_port, status.peer_port)));
+            }
+        }
+        let at = self.conns.iter().position(|c| c.id == id).expect("an event of an unknown association");
+        let process = self.process;
+        let conn = &mut self.conns[at];
+        assert!(!conn.released, "{event:?} after the release");
+        if !matches!(event, Event::Readable | Event::PeerAddrChange { .. }) {
+            assert!(conn.end.is_none(), "{event:?} after {:?}", conn.end);
+        }
+        match event {
+            Event::Up { .. } => {
+                assert!(!conn.up, "up twice");
+                conn.up = true;
+                let flow = conn.flow;
+                if let (Some((flow, _)), Some(status)) = (flow, cx.stack.status(id)) {
+                    self.world.borrow_mut().ledger.flows[flow].streams = Some(status.outbound_streams);
+                }
+                self.tell();
+                self.pump(cx, at);
+            }
+            Event::Restart { .. } => {
+                conn.switches += 1;
+                self.restarts += 1;
+                if let Some((flow, tag)) = conn.flow
+                    && cx.stack.status(id).is_some_and(|s| s.local_tag != tag)
+                {
+                    self.world.borrow_mut().ledger.flows[flow].broken = true;
+                    conn.flow = None;
+                }
+                self.tell();
+                self.pump(cx, at);
+            }
+            Event::Lost(_) | Event::ShutdownComplete => {
+                let broken = matches!(event, Event::Lost(_));
+                conn.end = Some(event.clone());
+                conn.plan.clear();
+                if let Some((flow, _)) = conn.flow {
+                    self.world.borrow_mut().ledger.flows[flow].broken |= broken;
+                }
+                match event {
+                    Event::Lost(LossReason::ProtocolViolation(what)) => panic!("protocol violation: {what}"),
+                    Event::Lost(LossReason::PeerAbort { cause, info }) => assert!(
+                        matches!(cause, 0 | 12),
+                        "the peer aborted with cause {cause} {:?}",
+                        String::from_utf8_lossy(info)
+                    ),
+                    _ => {}
+                }
+                self.tell();
+            }
+            Event::SendFailed { message, unsent } => {
+                self.world.borrow_mut().ledger.failed(process, message, *unsent);
+            }
+            Event::PartialDeliveryAborted { .. } => {
+                // What was delivered before may not have been read yet.
+                while let Some(part) = cx.stack.recv(cx.now, id) {
+                    let ledger = &mut self.world.borrow_mut().ledger;
+                    ledger.received(&mut conn.reading, process, conn.ports, &part, &mut conn.switches);
+                }
+                conn.reading.abandon();
+            }
+            Event::RemoteError { cause, .. } => panic!("the peer reports error cause {cause}"),
+            Event::Readable => {
+                conn.readable = true;
+                self.read(cx, at);
+            }
+            Event::Writable => self.pump(cx, at),
+            Event::PeerShutdown => {
+                conn.plan.clear();
+                self.tell();
+            }
+            _ => {}
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        let sends = |c: &Conn| {
+            let next = c.plan.front().filter(|_| c.up || c.early)?;
+            Some(c.start + next.at)
+        };
+        // What was due and is still there waits for room.
+        let timers = self.conns.iter().filter(|c| !c.released).flat_map(|c| {
+            let send = sends(c).filter(|&at| at > c.pumped);
+            let read = Some(c.next_read).filter(|_| c.readable);
+            [send, read]
+        });
+        timers.flatten().min()
+    }
+
+    fn timeout(&mut self, cx: &mut Cx<'_>) {
+        for at in 0..self.conns.len() {
+            self.read(cx, at);
+            self.pump(cx, at);
+        }
+    }
+}
