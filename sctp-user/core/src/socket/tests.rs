@@ -1,6 +1,7 @@
 //! Tests of the socket semantics: two ends back to back in virtual time.
 
 mod ending;
+mod options;
 mod setup;
 mod transfer;
 
