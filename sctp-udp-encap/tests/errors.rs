@@ -1,5 +1,5 @@
 //! ICMP errors and failing send calls, as Linux tells of them.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(portable)))]
 
 mod common;
 
