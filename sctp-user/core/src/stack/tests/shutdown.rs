@@ -128,10 +128,18 @@ fn t2_doubles_and_gives_up() {
 
 #[test]
 fn any_packet_of_the_peer_clears_the_count_of_t2_until_t5_ends_it() {
-    let mut rig = Rig::in_state(ShutdownSent);
+    let config = AssocConfig {
+        rto_max: Duration::from_secs(2),
+        shutdown_guard: Some(Duration::from_secs(300)),
+        ..AssocConfig::default()
+    };
+    let mut rig = Rig::with(StackConfig::default(), config);
+    rig.accept(&[]);
+    rig.stack.shutdown(rig.now, rig.id()).unwrap();
     let start = rig.now;
     while rig.state() == ShutdownSent {
-        rig.pass(Duration::from_secs(50));
+        // Time for seven expiries of T2; ten in a row would end it.
+        rig.pass(Duration::from_secs(15));
         rig.send(rig.own_tag, |w| w.heartbeat(b"still here"));
         assert!(rig.now.since(start) < Duration::from_secs(400));
     }
