@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use netns_tests::topology::{Host, Pair};
+use netns_tests::topology::{Host, INTERFACE, Pair};
 use workspace_tests::agent::process::{Agent, value};
 use workspace_tests::gate::{self, Need};
 
@@ -45,4 +45,28 @@ fn handshake_data_shutdown_and_abort_over_raw_ip() {
 fn start(host: &Host) -> Agent {
     let program = env!("CARGO_BIN_EXE_netns-programs");
     Agent::start(Command::new("ip").args(["netns", "exec", host.namespace.name(), program, "sctp-agent"]))
+}
+
+/// An endpoint bound to everything lists the addresses of its host where they can reach the peer.
+#[test]
+fn a_wildcard_endpoint_announces_the_addresses_of_its_host() {
+    if !gate::all_or_skip(&[Need::Linux, Need::Root, Need::Program("ip")]) {
+        return;
+    }
+    let pair = Pair::new();
+    pair.left.namespace.ip(&["address", "add", "10.99.0.77/24", "dev", INTERFACE]);
+    let (mut client, mut server) = (start(&pair.left), start(&pair.right));
+    let far = pair.right.addr;
+    server.expect("socket fam=4 type=stream", "ok id=1");
+    server.expect(&format!("bind id=1 addr={far}:2000"), "ok");
+    server.expect("listen id=1 backlog=5", "ok");
+    client.expect("socket fam=4 type=stream", "ok id=1");
+    client.expect("bind id=1 addr=0.0.0.0:1000", "ok");
+    client.expect(&format!("connect id=1 addr={far}:2000"), "err 115");
+    assert_eq!(client.wait("connected id=1"), "ok");
+    server.wait("accept id=1");
+    let paths = server.ok("paddrs id=2");
+    let mut addrs: Vec<&str> = value(&paths, "addrs").split(',').collect();
+    addrs.sort_unstable();
+    assert_eq!(addrs, [format!("{}:1000", pair.left.addr), "10.99.0.77:1000".to_owned()]);
 }

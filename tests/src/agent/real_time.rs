@@ -10,8 +10,9 @@ use bytes::Bytes;
 use sctp_udp_encap::{UdpEncapConfig, UdpEncapLink};
 use sctp_user::link::raw::{RawConfig, RawLink};
 use sctp_user::link::{Link, RecvBatch};
+use sctp_user::local_addresses;
 use sctp_user_core::wire::Packet;
-use sctp_user_core::{Datagram, Encap, SegmentLimits, Time};
+use sctp_user_core::{Datagram, Encap, Scope, SegmentLimits, StackConfig, Time};
 use tokio::sync::mpsc;
 
 use super::calls::Agent;
@@ -26,12 +27,23 @@ pub(super) fn run(udp_port: Option<u16>) -> Result<(), String> {
 }
 
 async fn serve(udp_port: Option<u16>) -> Result<(), String> {
+    let udp_addrs = udp_addrs()?;
+    // Endpoints bound to everything announce what the host has, as those of a kernel do.
+    let local_addresses = match udp_port {
+        Some(_) if !udp_addrs.is_empty() => udp_addrs.clone(),
+        _ => local_addresses(Scope::Loopback),
+    };
     let link: Box<dyn Link> = match udp_port {
-        Some(port) => Box::new(udp_link(port)?),
+        Some(port) => Box::new(udp_link(port, udp_addrs)?),
         None => Box::new(raw_link()?),
     };
     let encap = udp_port.map_or(Encap::Native, |remote_port| Encap::Udp { remote_port });
-    let agent = Agent::new(stack_config(), socket_defaults(), encap, rand::random());
+    let agent = Agent::new(
+        StackConfig { local_addresses, ..stack_config() },
+        socket_defaults(),
+        encap,
+        rand::random(),
+    );
     let mut real = Real { agent, link, started: Instant::now(), batch: RecvBatch::new(), buf: Vec::new() };
     let mut lines = requests();
     loop {
@@ -69,13 +81,16 @@ fn raw_link() -> Result<RawLink, String> {
     Ok(link)
 }
 
-/// The UDP link, on the addresses of `SUT_UDP_ADDRS` or on all.
-fn udp_link(port: u16) -> Result<UdpEncapLink, String> {
+/// `SUT_UDP_ADDRS`: the addresses to bind the UDP port on; none stands for all.
+fn udp_addrs() -> Result<Vec<IpAddr>, String> {
+    let text = std::env::var("SUT_UDP_ADDRS").unwrap_or_default();
+    let addrs = text.split(',').filter(|a| !a.is_empty()).map(str::parse);
+    let wrong = |_| format!("SUT_UDP_ADDRS is {text:?} and must be a comma list of IP addresses");
+    addrs.collect::<Result<_, _>>().map_err(wrong)
+}
+
+fn udp_link(port: u16, addrs: Vec<IpAddr>) -> Result<UdpEncapLink, String> {
     let mut config = UdpEncapConfig::with_port(port.into());
-    let addrs = std::env::var("SUT_UDP_ADDRS").unwrap_or_default();
-    let addrs = addrs.split(',').filter(|a| !a.is_empty()).map(str::parse::<IpAddr>);
-    let addrs: Vec<IpAddr> =
-        addrs.collect::<Result<_, _>>().map_err(|_| "SUT_UDP_ADDRS must be a comma list of IP addresses")?;
     if !addrs.is_empty() {
         config.addrs = addrs;
     }
@@ -126,7 +141,10 @@ impl Real {
     /// Takes everything that has arrived, what the answers to it make arrive included.
     async fn barrier(&mut self) {
         let mut quiet = 0;
-        while quiet < QUIET_ROUNDS {
+        for _ in 0..MOST_ROUNDS {
+            if quiet == QUIET_ROUNDS {
+                break;
+            }
             // The runtime looks at its sockets while this task waits for its next turn.
             tokio::task::yield_now().await;
             let received =
@@ -187,5 +205,7 @@ impl Real {
 
 /// Looks at the link in a row without finding anything that make it empty.
 const QUIET_ROUNDS: u32 = 2;
+/// With a peer that never stops sending, this many looks are enough for all that came before.
+const MOST_ROUNDS: u32 = 10_000;
 /// Deadlines are looked at again after at most this time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(365 * 24 * 3600);
