@@ -67,6 +67,15 @@ pub struct AssocConfig {
     pub assoc_max_retrans: u32,
     /// Path.Max.Retrans: consecutive timeouts of one path before it is inactive. Default 5.
     pub path_max_retrans: u32,
+    /// PFMR of RFC 7829: with more consecutive timeouts than this a path is potentially failed, carries no data while
+    /// another is active, and is probed every RTO. Default `Some(0)`: the first timeout; `None` switches it off. Associations
+    /// with one path do without.
+    pub pf_max_retrans: Option<u32>,
+    /// Tell the user of potentially failed paths ([`PeerAddrState::PotentiallyFailed`](crate::PeerAddrState)). Default off.
+    pub expose_potentially_failed: bool,
+    /// PSMR of RFC 7829 sec 5: with more consecutive timeouts than this on the primary path, another active one becomes
+    /// primary for good. Default `None`: data returns to the primary when it works again.
+    pub primary_switchover_max_retrans: Option<u32>,
     /// HB.interval: an idle path is probed every RTO + this, with jitter (RFC 9260 sec 8.3). Default 30 s.
     pub hb_interval: Duration,
     /// HB.interval where the path is UDP-encapsulated, to keep NAT bindings alive. Default 15 s. The smaller of the
@@ -154,6 +163,9 @@ impl Default for AssocConfig {
             max_init_timeout: None,
             assoc_max_retrans: 10,
             path_max_retrans: 5,
+            pf_max_retrans: Some(0),
+            expose_potentially_failed: false,
+            primary_switchover_max_retrans: None,
             hb_interval: Duration::from_secs(30),
             hb_interval_udp: Duration::from_secs(15),
             hb_enabled: true,
@@ -180,6 +192,24 @@ impl Default for AssocConfig {
 }
 
 impl AssocConfig {
+    /// Settings for networks with short round trips in which a dead path must be left within 300 ms, as in
+    /// signalling: RTO 100/100/400 ms (initial/min/max), SACK after 20 ms, heartbeats every 500 ms, Path.Max.Retrans 3,
+    /// Association.Max.Retrans 8. Both ends must use them, because RTO.Min lies below the SACK delay of the RFC's defaults.
+    /// They make an association end after about 3 s of silence of all paths.
+    pub fn realtime() -> Self {
+        AssocConfig {
+            rto_initial: Duration::from_millis(100),
+            rto_min: Duration::from_millis(100),
+            rto_max: Duration::from_millis(400),
+            sack_delay: Duration::from_millis(20),
+            hb_interval: Duration::from_millis(500),
+            hb_interval_udp: Duration::from_millis(500),
+            path_max_retrans: 3,
+            assoc_max_retrans: 8,
+            ..AssocConfig::default()
+        }
+    }
+
     /// Checks that the values fit together (RFC 9260 sec 16).
     ///
     /// # Errors
@@ -193,6 +223,13 @@ impl AssocConfig {
         let most = Duration::from_millis(u32::MAX.into());
         if self.rto_max > most || self.hb_interval > most || self.hb_interval_udp > most {
             return fail("RTO.Max and HB.interval must be at most 49 days");
+        }
+        if let Some(psmr) = self.primary_switchover_max_retrans
+            && psmr < self.pf_max_retrans.unwrap_or(self.path_max_retrans)
+        {
+            return fail(
+                "the primary switchover threshold must not be below the one of potentially failed paths",
+            );
         }
         if self.sack_delay > Duration::from_millis(500) {
             return fail("the SACK delay must be 0 to 500 ms");

@@ -250,6 +250,11 @@ impl Association {
         }
     }
 
+    /// Whether an address of the peer, learnt by a handshake over `handshake`, can be a path.
+    pub(crate) fn can_reach(&self, handshake: PathAddr, remote: IpAddr) -> bool {
+        self.source_for(handshake, remote).is_ok()
+    }
+
     /// State.
     pub(crate) fn state(&self) -> AssocState {
         self.state

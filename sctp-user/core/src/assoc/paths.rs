@@ -92,12 +92,28 @@ impl PathSet {
         self.best_except(None).unwrap_or(primary)
     }
 
-    /// Where to retransmit what timed out on `failed`: another active path if there is one, else the same.
+    /// Where to retransmit what timed out on `failed`: another active path; without one, whichever is the least bad.
     pub(crate) fn alternate(&self, failed: PathId) -> PathId {
         match self.best_except(Some(failed)) {
-            Some(other) if self.get(other).state == PathState::Active => other,
+            Some(other) if self.rank(other) <= self.rank(failed) || self.is_active(other) => other,
             _ => failed,
         }
+    }
+
+    fn is_active(&self, id: PathId) -> bool {
+        self.get(id).state == PathState::Active
+    }
+
+    /// The lower the better: state, then errors in a row (RFC 7829 sec 3: dormant paths are ranked, too).
+    fn rank(&self, id: PathId) -> (u8, u32) {
+        let path = self.get(id);
+        let state = match path.state {
+            PathState::Active => 0,
+            PathState::PotentiallyFailed => 1,
+            PathState::Inactive => 2,
+            PathState::Unconfirmed => 3,
+        };
+        (state, path.error_count)
     }
 
     /// The active path after `id` in turn; `id` itself when there is no other.
@@ -108,16 +124,9 @@ impl PathSet {
     }
 
     fn best_except(&self, except: Option<PathId>) -> Option<PathId> {
-        self.ids().filter(|&id| Some(id) != except && self.get(id).is_confirmed()).min_by_key(|&id| {
-            let path = self.get(id);
-            let rank = match path.state {
-                PathState::Active => 0,
-                PathState::PotentiallyFailed => 1,
-                PathState::Inactive => 2,
-                PathState::Unconfirmed => 3,
-            };
-            (rank, path.error_count, id != self.primary())
-        })
+        self.ids()
+            .filter(|&id| Some(id) != except && self.get(id).is_confirmed())
+            .min_by_key(|&id| (self.rank(id), id != self.primary()))
     }
 
     /// The smallest PMTU of all paths; fragments are made for it.

@@ -109,7 +109,7 @@ impl Association {
                         return;
                     }
                     self.probe_gate = cx.now + path.rto.get();
-                } else if path.is_confirmed() {
+                } else if matches!(path.state, PathState::Active | PathState::Inactive) {
                     // The path was used meanwhile: what was sent there serves as a probe.
                     let period = self.heartbeat_period(cx, id);
                     let last_used = self.paths.get(id).last_used;
@@ -129,29 +129,79 @@ impl Association {
     fn on_heartbeat_lost(&mut self, cx: &mut Cx<'_>, id: PathId) {
         let config = Arc::clone(&self.config);
         self.paths.get_mut(id).rto.back_off(&config);
-        let carries_data = id == self.paths.data_path();
+        // While data is outstanding, T3 counts for the association; both together would end it in half the time.
+        let carries_data = id == self.paths.data_path() && self.send.outstanding.is_empty();
         self.path_error(cx, id);
         if carries_data && self.paths.get(id).is_confirmed() && self.association_error(cx) {
             return;
         }
         let path = self.paths.get_mut(id);
-        if path.state == PathState::Unconfirmed && path.error_count <= path.params.max_retrans {
+        let unproven = path.state == PathState::Unconfirmed && path.error_count <= path.params.max_retrans;
+        // Its RTO has doubled, and the next probe of a potentially failed path waits for that only.
+        let doubtful = path.state == PathState::PotentiallyFailed && path.params.hb_enabled;
+        if unproven || doubtful {
             path.heartbeat = Heartbeat::Idle { next: cx.now };
         } else {
             self.schedule_heartbeat(cx, id);
         }
     }
 
-    /// A timeout on a path: counts it and takes the path out of use beyond Path.Max.Retrans.
+    /// A timeout on a path: counts it, and takes the path out of use by degrees (RFC 9260 sec 8.2, RFC 7829 sec 3).
     pub(super) fn path_error(&mut self, cx: &mut Cx<'_>, id: PathId) {
+        let several = self.paths.iter().filter(|p| p.is_confirmed()).count() > 1;
         let path = self.paths.get_mut(id);
-        let limit = path.params.max_retrans;
         path.error_count = path.error_count.saturating_add(1);
-        if path.error_count > limit && matches!(path.state, PathState::Active | PathState::PotentiallyFailed)
-        {
+        let count = path.error_count;
+        let addr = path.remote();
+        let usable = matches!(path.state, PathState::Active | PathState::PotentiallyFailed);
+        if usable && count > path.params.max_retrans {
             path.state = PathState::Inactive;
-            let addr = path.remote();
             cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::Unreachable });
+        } else if several
+            && path.state == PathState::Active
+            && self.config.pf_max_retrans.is_some_and(|limit| count > limit)
+        {
+            path.state = PathState::PotentiallyFailed;
+            if path.params.hb_enabled && matches!(path.heartbeat, Heartbeat::Idle { .. }) {
+                // From now on every RTO, the first at once.
+                path.heartbeat = Heartbeat::Idle { next: cx.now };
+            }
+            if self.config.expose_potentially_failed {
+                cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::PotentiallyFailed });
+            }
+        }
+        self.switch_primary(cx, id, count);
+    }
+
+    /// Primary path switchover (RFC 7829 sec 5): a primary with too many errors loses its place to an active path.
+    fn switch_primary(&mut self, cx: &mut Cx<'_>, id: PathId, errors: u32) {
+        let Some(limit) = self.config.primary_switchover_max_retrans else { return };
+        let next = self.paths.data_path();
+        if id == self.paths.primary()
+            && errors > limit
+            && next != id
+            && self.paths.get(next).state == PathState::Active
+        {
+            self.paths.set_primary(next);
+            let addr = self.paths.get(next).remote();
+            cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::MadePrimary });
+        }
+    }
+
+    /// The path has shown that it works.
+    pub(super) fn path_works(&mut self, cx: &mut Cx<'_>, id: PathId) {
+        let expose = self.config.expose_potentially_failed;
+        let path = self.paths.get_mut(id);
+        path.error_count = 0;
+        let news = match std::mem::replace(&mut path.state, PathState::Active) {
+            PathState::Unconfirmed => Some(PeerAddrState::Confirmed),
+            PathState::Inactive => Some(PeerAddrState::Available),
+            PathState::PotentiallyFailed => expose.then_some(PeerAddrState::Available),
+            PathState::Active => None,
+        };
+        let addr = path.remote();
+        if let Some(state) = news {
+            cx.event(Event::PeerAddrChange { addr, state });
         }
     }
 
@@ -194,18 +244,8 @@ impl Association {
             return;
         }
         path.rto.on_sample(cx.now.since(sent), &config);
-        path.error_count = 0;
-        let news = match path.state {
-            PathState::Unconfirmed => Some(PeerAddrState::Confirmed),
-            PathState::Inactive | PathState::PotentiallyFailed => Some(PeerAddrState::Available),
-            PathState::Active => None,
-        };
-        path.state = PathState::Active;
-        let addr = path.remote();
+        self.path_works(cx, id);
         self.error_count = 0;
-        if let Some(state) = news {
-            cx.event(Event::PeerAddrChange { addr, state });
-        }
         self.schedule_heartbeat(cx, id);
     }
 }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use super::cc::AckInfo;
-use super::send::SackVerdict;
+use super::send::{PathAck, SackVerdict};
 use super::timer::Timer;
 use super::{Association, Cx};
-use crate::event::{Event, PeerAddrState};
+use crate::event::Event;
 use crate::serial::Tsn;
-use crate::stats::PathState;
 use crate::wire::SackChunk;
 
 impl Association {
@@ -60,14 +59,6 @@ impl Association {
             if acks.newly_acked > 0 {
                 any_acked = true;
                 path.one_packet = false;
-                if acks.proves_path {
-                    path.error_count = 0;
-                    if matches!(path.state, PathState::Inactive | PathState::PotentiallyFailed) {
-                        path.state = PathState::Active;
-                        let addr = path.remote();
-                        cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::Available });
-                    }
-                }
             }
             path.retransmit_now &= path.lost > 0;
             if path.flight == 0 {
@@ -79,6 +70,12 @@ impl Association {
         }
         if any_acked {
             self.error_count = 0;
+        }
+        for id in self.paths.ids() {
+            let proven = |a: &PathAck| a.newly_acked > 0 && a.proves_path;
+            if self.send.outstanding.path_acks().get(id.index()).is_some_and(proven) {
+                self.path_works(cx, id);
+            }
         }
     }
 

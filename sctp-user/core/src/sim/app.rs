@@ -46,11 +46,19 @@ pub struct Recorder {
     pub accepted: Vec<AssocId>,
     /// All messages (or parts of messages) read.
     pub received: Vec<(AssocId, Received)>,
+    /// When each of them was read.
+    pub times: Vec<Time>,
 }
 
 impl Default for Recorder {
     fn default() -> Self {
-        Recorder { reading: true, events: Vec::new(), accepted: Vec::new(), received: Vec::new() }
+        Recorder {
+            reading: true,
+            events: Vec::new(),
+            accepted: Vec::new(),
+            received: Vec::new(),
+            times: Vec::new(),
+        }
     }
 }
 
@@ -69,6 +77,7 @@ impl Recorder {
     pub fn read_all(&mut self, cx: &mut Cx<'_>, id: AssocId) {
         while let Some(message) = cx.stack.recv(cx.now, id) {
             self.received.push((id, message));
+            self.times.push(cx.now);
         }
     }
 }

@@ -4,7 +4,7 @@ mod outstanding;
 mod packetize;
 mod queue;
 
-pub(crate) use outstanding::{Outstanding, SackVerdict};
+pub(crate) use outstanding::{Outstanding, PathAck, SackVerdict};
 pub(crate) use packetize::{Blocked, FillLimits};
 pub(crate) use queue::SendQueue;
 

@@ -512,12 +512,13 @@ impl Outstanding {
         }
     }
 
-    /// Takes everything out, one entry per message not completely acknowledged.
+    /// Takes everything out, one entry per message not completely acknowledged. What only gap blocks acknowledged counts
+    /// as not acknowledged: it may wait behind a hole for what will never come.
     pub(super) fn drain_messages(&mut self) -> Vec<(Message, bool, Option<usize>)> {
         let mut out: Vec<(Message, bool, Option<usize>)> = Vec::new();
         for slot in self.slots.drain(..) {
             let key = slot.whole.as_ref().map(|w| Arc::as_ptr(w) as usize);
-            if slot.state == State::Acked || (key.is_some() && out.last().is_some_and(|last| last.2 == key)) {
+            if key.is_some() && out.last().is_some_and(|last| last.2 == key) {
                 continue;
             }
             out.push((slot.message(), false, key));
