@@ -1,4 +1,4 @@
-//! Linux: error queues, `IP_MTU_DISCOVER`, batches and segmentation offload.
+//! Linux: error queues, batches and segmentation offload.
 //!
 //! A socket with IP_RECVERR (IPV6_RECVERR) keeps an error queue: each entry holds the ICMP type and code, the
 //! destination of the packet that caused it, with its port for UDP, and the head of that packet's payload, which is the
@@ -16,9 +16,6 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use quinn_udp::UdpSocketState;
-use rustix::net::sockopt::{
-    Ipv4PathMtuDiscovery as V4, Ipv6PathMtuDiscovery as V6, set_ip_mtu_discover, set_ipv6_mtu_discover,
-};
 use sctp_user_core::{Encap, PathAddr, Unreachable};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -56,45 +53,6 @@ impl OtherErrors {
     }
 
     pub(super) fn poll(&mut self, _: &mut Context<'_>, _: &mut Vec<IcmpError>) {}
-}
-
-/// Runs `send` with fragmentation allowed on `socket`, then forbids it again.
-///
-/// Sockets normally set DF (IPv4) or refuse to fragment (IPv6), because path MTU discovery needs it. COOKIE ECHO and
-/// chunks built before the path MTU shrank must get through all the same (RFC 9260 sec 8.1). A second UDP socket cannot
-/// share the port, and IPv4 has no per-message switch, so the socket option is changed for one send call and
-/// changed back. That is race-free: a link sends from one task only.
-pub(super) fn fragmenting<T>(
-    socket: &UdpSocket,
-    ipv6: bool,
-    send: impl FnOnce() -> io::Result<T>,
-) -> io::Result<T> {
-    let allow = || {
-        if ipv6 {
-            setsockopt(socket, sockopt::Ipv6DontFrag, &false)?;
-            set_ipv6_mtu_discover(socket, V6::DONT)?;
-        } else {
-            set_ip_mtu_discover(socket, V4::DONT)?;
-        }
-        io::Result::Ok(())
-    };
-    let forbid = || {
-        if ipv6 {
-            set_ipv6_mtu_discover(socket, V6::PROBE)?;
-            setsockopt(socket, sockopt::Ipv6DontFrag, &true)?;
-        } else {
-            set_ip_mtu_discover(socket, V4::PROBE)?;
-        }
-        io::Result::Ok(())
-    };
-    if let Err(error) = allow() {
-        tracing::debug!(%error, "cannot allow fragmentation, sending without");
-    }
-    let sent = send();
-    if let Err(error) = forbid() {
-        tracing::debug!(%error, "cannot forbid fragmentation again");
-    }
-    sent
 }
 
 /// A future for the next error event of `socket`. Plain read readiness does not tell: an error alone makes a socket
@@ -228,37 +186,3 @@ fn mtu(info: u32) -> u16 {
 const MAX_QUOTE: usize = 128;
 /// Bounds the work of one call.
 const MAX_PER_DRAIN: usize = 256;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rustix::net::sockopt::{
-        Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu_discover, ipv6_mtu_discover,
-    };
-
-    #[tokio::test]
-    async fn option_is_changed_and_changed_back() {
-        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        quinn_udp::UdpSocketState::new((&socket).into()).unwrap();
-        assert_eq!(ip_mtu_discover(&socket).unwrap(), Ipv4PathMtuDiscovery::PROBE);
-        let inside = fragmenting(&socket, false, || Ok(ip_mtu_discover(&socket)?)).unwrap();
-        assert_eq!(inside, Ipv4PathMtuDiscovery::DONT);
-        assert_eq!(ip_mtu_discover(&socket).unwrap(), Ipv4PathMtuDiscovery::PROBE);
-    }
-
-    #[tokio::test]
-    async fn option_is_changed_back_after_a_failed_send_too() {
-        let Ok(socket) = tokio::net::UdpSocket::bind("[::1]:0").await else { return };
-        quinn_udp::UdpSocketState::new((&socket).into()).unwrap();
-        let mut inside = None;
-        let sent: io::Result<()> = fragmenting(&socket, true, || {
-            inside = Some(ipv6_mtu_discover(&socket)?);
-            Err(io::ErrorKind::WouldBlock.into())
-        });
-        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        assert_eq!(inside, Some(Ipv6PathMtuDiscovery::DONT));
-        assert_eq!(ipv6_mtu_discover(&socket).unwrap(), Ipv6PathMtuDiscovery::PROBE);
-        let dont_frag = nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::Ipv6DontFrag);
-        assert!(dont_frag.unwrap());
-    }
-}

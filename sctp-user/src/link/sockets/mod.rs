@@ -2,10 +2,11 @@
 //! `sctp-udp-encap`: batches, source addresses, DF, ECN, and errors that come back from the network.
 //!
 //! [`SocketLink`] is the whole link but for opening its sockets. Where systems differ there is one module
-//! per kind of system with the same functions: `linux` (error queues, `IP_MTU_DISCOVER`) and `portable`
+//! per kind of system with the same functions: `linux` (error queues, batches, offload) and `portable`
 //! (what macOS and the BSDs have in common). `--cfg portable` takes the second on Linux, too, so that it can be run and not only compiled.
 
 mod errors;
+mod fragment;
 #[cfg(any(test, portable, not(any(target_os = "linux", target_os = "android"))))]
 #[cfg_attr(test, allow(dead_code))]
 mod icmp;

@@ -68,39 +68,3 @@ pub(super) fn on_ready(_: &UdpSocket, _: Carrier, _: impl FnMut(IcmpError)) {}
 pub(super) fn drain(_: &UdpSocket, _: Carrier, _: impl FnMut(IcmpError)) -> Drained {
     Drained::default()
 }
-
-/// Runs `send` with fragmentation allowed on `socket`, then forbids it again.
-#[cfg(target_vendor = "apple")]
-pub(super) fn fragmenting<T>(
-    socket: &UdpSocket,
-    ipv6: bool,
-    send: impl FnOnce() -> io::Result<T>,
-) -> io::Result<T> {
-    use nix::sys::socket::{setsockopt, sockopt};
-
-    let set = |on| {
-        if ipv6 {
-            setsockopt(socket, sockopt::Ipv6DontFrag, &on)
-        } else {
-            setsockopt(socket, sockopt::IpDontFrag, &on)
-        }
-    };
-    if let Err(error) = set(false) {
-        tracing::debug!(%error, "cannot allow fragmentation, sending without");
-    }
-    let sent = send();
-    if let Err(error) = set(true) {
-        tracing::debug!(%error, "cannot forbid fragmentation again");
-    }
-    sent
-}
-
-/// Sends as the socket is: there is no known safe way to change it here.
-#[cfg(not(target_vendor = "apple"))]
-pub(super) fn fragmenting<T>(
-    _socket: &UdpSocket,
-    _ipv6: bool,
-    send: impl FnOnce() -> io::Result<T>,
-) -> io::Result<T> {
-    send()
-}

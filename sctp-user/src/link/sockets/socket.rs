@@ -16,7 +16,7 @@ use tokio::net::UdpSocket;
 use tokio::time::Sleep;
 
 use super::errors::{ErrorReady, PendingErrors};
-use super::{Carrier, ipv4, os};
+use super::{Carrier, fragment, ipv4, os};
 use crate::link::{IcmpError, RecvBatch, RecvDatagram};
 
 /// A bound socket of a link.
@@ -210,7 +210,7 @@ impl LinkSocket {
             let send = || {
                 let send = || self.state.try_send((&*self.io).into(), transmit);
                 if may_fragment {
-                    os::fragmenting(&self.io, transmit.destination.is_ipv6(), send)
+                    fragment::allowed(&self.io, transmit.destination.is_ipv6(), send)
                 } else {
                     send()
                 }

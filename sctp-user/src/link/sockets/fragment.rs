@@ -1,0 +1,97 @@
+//! Switching fragmentation on around the rare packet that may exceed the path MTU.
+//!
+//! Sockets normally set DF (IPv4) or refuse to fragment (IPv6), because path MTU discovery needs it. COOKIE ECHO and
+//! chunks built before the path MTU shrank must get through all the same (RFC 9260 sec 8.1). A second UDP socket cannot
+//! share the port, and IPv4 has no per-message switch, so the socket option is changed for one send call and
+//! changed back. That is race-free: a link sends from one task only.
+//!
+//! The options are other ones on every system, so this is one of the few things that `--cfg portable` does not change.
+
+use std::io;
+
+use tokio::net::UdpSocket;
+
+/// Runs `send` with fragmentation allowed on `socket`, then forbids it again.
+pub(super) fn allowed<T>(
+    socket: &UdpSocket,
+    ipv6: bool,
+    send: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
+    if let Err(error) = set(socket, ipv6, true) {
+        tracing::debug!(%error, "cannot allow fragmentation, sending without");
+    }
+    let sent = send();
+    if let Err(error) = set(socket, ipv6, false) {
+        tracing::debug!(%error, "cannot forbid fragmentation again");
+    }
+    sent
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn set(socket: &UdpSocket, ipv6: bool, allow: bool) -> io::Result<()> {
+    use nix::sys::socket::{setsockopt, sockopt};
+    use rustix::net::sockopt::{
+        Ipv4PathMtuDiscovery as V4, Ipv6PathMtuDiscovery as V6, set_ip_mtu_discover, set_ipv6_mtu_discover,
+    };
+
+    if ipv6 {
+        setsockopt(socket, sockopt::Ipv6DontFrag, &!allow)?;
+        set_ipv6_mtu_discover(socket, if allow { V6::DONT } else { V6::PROBE })?;
+    } else {
+        set_ip_mtu_discover(socket, if allow { V4::DONT } else { V4::PROBE })?;
+    }
+    Ok(())
+}
+
+#[cfg(target_vendor = "apple")]
+fn set(socket: &UdpSocket, ipv6: bool, allow: bool) -> io::Result<()> {
+    use nix::sys::socket::{setsockopt, sockopt};
+
+    if ipv6 {
+        setsockopt(socket, sockopt::Ipv6DontFrag, &!allow)?;
+    } else {
+        setsockopt(socket, sockopt::IpDontFrag, &!allow)?;
+    }
+    Ok(())
+}
+
+/// Changes nothing: there is no known safe way here. Where sockets set DF (FreeBSD, Windows), packets larger than the
+/// interface takes are then not sent.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn set(_: &UdpSocket, _ipv6: bool, _allow: bool) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use rustix::net::sockopt::{
+        Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu_discover, ipv6_mtu_discover,
+    };
+
+    #[tokio::test]
+    async fn option_is_changed_and_changed_back() {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        quinn_udp::UdpSocketState::new((&socket).into()).unwrap();
+        assert_eq!(ip_mtu_discover(&socket).unwrap(), Ipv4PathMtuDiscovery::PROBE);
+        let inside = allowed(&socket, false, || Ok(ip_mtu_discover(&socket)?)).unwrap();
+        assert_eq!(inside, Ipv4PathMtuDiscovery::DONT);
+        assert_eq!(ip_mtu_discover(&socket).unwrap(), Ipv4PathMtuDiscovery::PROBE);
+    }
+
+    #[tokio::test]
+    async fn option_is_changed_back_after_a_failed_send_too() {
+        let Ok(socket) = tokio::net::UdpSocket::bind("[::1]:0").await else { return };
+        quinn_udp::UdpSocketState::new((&socket).into()).unwrap();
+        let mut inside = None;
+        let sent: io::Result<()> = allowed(&socket, true, || {
+            inside = Some(ipv6_mtu_discover(&socket)?);
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(inside, Some(Ipv6PathMtuDiscovery::DONT));
+        assert_eq!(ipv6_mtu_discover(&socket).unwrap(), Ipv6PathMtuDiscovery::PROBE);
+        let dont_frag = nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::Ipv6DontFrag);
+        assert!(dont_frag.unwrap());
+    }
+}
