@@ -12,8 +12,8 @@ pub struct StackConfig {
     pub max_associations: usize,
     /// How long a State Cookie is valid (Valid.Cookie.Life, RFC 9260 sec 16). Default 60 s.
     pub cookie_life: Duration,
-    /// How often the key that seals cookies changes; the key before it stays valid for one `cookie_life`.
-    /// Default 1 h.
+    /// How often the key that seals cookies changes, at least twice `cookie_life`; the key before it stays valid for as
+    /// long as its cookies live. Default 1 h.
     pub cookie_key_life: Duration,
     /// INIT ACKs (and ABORTs that refuse an INIT) per second over all peers, a token bucket with one second of
     /// burst. Default 10 000.

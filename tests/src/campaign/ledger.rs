@@ -36,6 +36,8 @@ pub(super) struct Flow {
     /// Ended by something else than a graceful shutdown.
     pub(super) broken: bool,
     receiver: Option<Process>,
+    /// When the association came up for the sender.
+    pub(super) up: Option<Time>,
 }
 
 struct Entry {
@@ -57,6 +59,8 @@ pub(super) struct Reading {
     streams: BTreeMap<u16, (usize, u16)>,
     done: Vec<usize>,
     begun: Option<Begun>,
+    /// Messages whose rest will not come and which are not passed yet.
+    abandoned: u32,
 }
 
 /// A message of which only a part came so far.
@@ -69,6 +73,8 @@ struct Begun {
 #[derive(Default)]
 pub(super) struct Ledger {
     pub(super) flows: Vec<Flow>,
+    /// When a process of an end was killed last.
+    killed: [Option<Time>; 2],
     offset: usize,
     pub(super) delivered_messages: u64,
     pub(super) delivered_bytes: u64,
@@ -95,8 +101,15 @@ impl Ledger {
             messages: Vec::new(),
             broken: false,
             receiver: None,
+            up: None,
         });
         self.flows.len() - 1
+    }
+
+    /// The process of an end was killed.
+    pub(super) fn kill(&mut self, end: usize, now: Time) {
+        self.killed[end] = Some(now);
+        self.flows.iter_mut().for_each(|flow| flow.broken |= flow.process.end == end);
     }
 
     /// Makes the `ahead`th next message of a flow; it counts when [`accepted`](Self::accepted) says so.
@@ -173,16 +186,22 @@ impl Ledger {
                 *switches -= 1;
             }
             assert!(!reading.done.contains(&number), "messages of an earlier incarnation were received");
-            assert!(
-                flow.receiver.is_none(),
-                "messages of one incarnation were received in two: {:?} and {process:?}",
-                flow.receiver
-            );
-            flow.receiver = Some(process);
+            if let Some(before) = flow.receiver.replace(process) {
+                // What goes along with a COOKIE ECHO goes again to a peer that died and came back during the setup.
+                let died = self.killed[process.end].filter(|_| before.incarnation < process.incarnation);
+                assert!(
+                    died.is_some_and(|died| flow.up.is_none_or(|up| up >= died)),
+                    "messages of one incarnation were received in two: {before:?} and {process:?}"
+                );
+                flow.messages.iter_mut().for_each(|m| m.received = false);
+            }
             reading.done.extend(reading.flow.replace(number));
             reading.streams.clear();
-            // A message whose rest is lost with its incarnation.
-            reading.begun = None;
+            // The rest of this message is lost with its incarnation.
+            if reading.begun.take().is_some() {
+                assert!(reading.abandoned > 0, "a message ends within");
+                reading.abandoned -= 1;
+            }
         }
         let flow = &mut self.flows[number];
         let entry = flow.messages.get(at).expect("a message that was never sent was received");
@@ -191,9 +210,11 @@ impl Ledger {
         let key = (part.stream, part.ssn, part.ppid, part.unordered);
         let before = match reading.begun.take() {
             None => 0,
+            Some(begun) if begun.key == key => begun.len,
             Some(begun) => {
-                assert_eq!(begun.key, key, "a part of another message within a message");
-                begun.len
+                assert!(reading.abandoned > 0, "{what}: within message {:x}", begun.key.2);
+                reading.abandoned -= 1;
+                0
             }
         };
         assert_eq!((part.stream, part.unordered), (entry.stream, entry.unordered), "{what}");
@@ -227,11 +248,11 @@ impl Ledger {
         self.delivered_bytes += len as u64;
     }
 
-    /// What must hold when everybody has read everything. `killed` tells when a process of an end was killed last.
-    pub(super) fn check(&self, killed: [Option<Time>; 2]) {
+    /// What must hold when everybody has read everything.
+    pub(super) fn check(&self) {
         for (number, flow) in self.flows.iter().enumerate() {
             let (own, peer) = (flow.process.end, 1 - flow.process.end);
-            let dies = |end: usize| killed[end].is_some_and(|at| at >= flow.since);
+            let dies = |end: usize| self.killed[end].is_some_and(|at| at >= flow.since);
             for (at, entry) in flow.messages.iter().enumerate() {
                 let what = format_args!("flow {number} of end {own}, message {at} of {} bytes", entry.len);
                 if !flow.broken
@@ -251,12 +272,12 @@ impl Ledger {
 impl Reading {
     /// A part of a message waits for its rest.
     pub(super) fn is_within_message(&self) -> bool {
-        self.begun.is_some()
+        self.begun.is_some() && self.abandoned == 0
     }
 
-    /// The rest of a message will not come.
+    /// The rest of a message will not come, once what was delivered of it is read.
     pub(super) fn abandon(&mut self) {
-        assert!(self.begun.take().is_some(), "partial delivery aborted where none was");
+        self.abandoned += 1;
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Topology {
     pub(super) addrs: [Vec<IpAddr>; 2],
     pub(super) mode: Mode,
     /// By network, which path starts with UDP where both can be.
-    udp: [bool; 4],
+    pub(super) udp: [bool; 4],
     /// The outside address when the first end is behind a NAT box.
     pub(super) nat: Option<IpAddr>,
     /// IP MTU of all links.
@@ -84,7 +84,6 @@ impl Topology {
     /// How the `from` end reaches a port of the other one: at its first address, or at all that can be reached.
     pub(super) fn peer(&self, rng: &mut SimRng, from: usize, port: u16) -> Peer {
         let udp = Encap::Udp { remote_port: UDP_PORT };
-        // Both ends agree on native or UDP: an INIT that comes the other way than the association is refused (RFC 6951).
         let reachable = self.addrs[1 - from]
             .iter()
             .zip(self.udp)
@@ -170,6 +169,7 @@ fn address(v6: bool, net: u8, host: u8) -> IpAddr {
     if v6 {
         Ipv6Addr::new(0x2001, 0xdb8, net.into(), 0, 0, 0, 0, host.into()).into()
     } else {
-        Ipv4Addr::new(10, net, 0, host).into()
+        // Global, as the IPv6 ones are: addresses of a narrower scope would not be announced to peers of a wider one.
+        Ipv4Addr::new(198, 18, net, host).into()
     }
 }

@@ -11,6 +11,9 @@ use super::network::{Quality, Topology, millis};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// Longest time that received packets are collected for.
+pub(super) const MAX_COALESCE: Duration = Duration::from_millis(2);
+
 /// SCTP port that both ends listen on.
 pub(super) const SERVICE: u16 = 5000;
 /// Source ports of associations begin here.
@@ -72,6 +75,7 @@ pub(super) struct SidePlan {
     /// Send before the association is up.
     pub(super) early: bool,
     pub(super) reader: Reader,
+    /// Bytes that may be held for the reader.
     pub(super) recv_buffer: usize,
     pub(super) send_buffer: usize,
     /// Bytes that one call may hand over at most.
@@ -145,6 +149,10 @@ impl Scenario {
         let actions = actions::draw(rng, gentle, &topology, &assocs);
         let again =
             assocs.iter().any(|a| a.rounds > 1) || actions.iter().any(|(_, a)| matches!(a, Action::Kill(_)));
+        if again || assocs.iter().any(|a| a.callers == [true, true]) {
+            // An INIT that comes the other way than the association it is meant for is refused (RFC 6951).
+            topology.udp = [topology.udp[0]; 4];
+        }
         if count > 1 || again {
             // The network takes what a second association sends before it learns the MTU for a defect.
             topology.hidden_mtu = None;
@@ -161,14 +169,19 @@ impl End {
             // Near the wrap.
             stack.initial_tsn = Some(u32::MAX - rng.random_range(0..20));
         }
-        if rng.random_bool(0.2) {
-            stack.cookie_key_life = Duration::from_secs(rng.random_range(1..60));
+        if !gentle && rng.random_bool(0.2) {
+            stack.cookie_life = Duration::from_secs(rng.random_range(5..60));
+            stack.cookie_key_life = Duration::ZERO;
         }
         let udp = if rng.random_bool(0.3) { rng.random_range(2..=16) } else { 1 };
         End {
             stack,
             config: config(rng, gentle, mtu),
-            coalesce: if rng.random_bool(0.2) { millis(rng, 2) } else { Duration::ZERO },
+            coalesce: if rng.random_bool(0.2) {
+                Duration::from_nanos(rng.random_range(0..=MAX_COALESCE.as_nanos() as u64))
+            } else {
+                Duration::ZERO
+            },
             limits: SegmentLimits { native: 1, udp },
         }
     }
@@ -191,7 +204,8 @@ impl AssocPlan {
             callers,
             config,
             sides,
-            rounds: if rng.random_bool(0.1) { rng.random_range(2..=3) } else { 1 },
+            // After a NAT box has lost its bindings, the peer may still be busy with the end of the round before.
+            rounds: if rng.random_bool(0.1) && !nat { rng.random_range(2..=3) } else { 1 },
             closers: [[true, false], [false, true], [true, true]][rng.random_range(0..3)],
         }
     }
@@ -248,21 +262,19 @@ impl SidePlan {
             messages,
             early: rng.random(),
             reader,
-            recv_buffer: config.recv_buffer,
+            // One chunk may be taken above the limit, where otherwise nothing would move.
+            recv_buffer: config.recv_buffer + config.ip_mtu,
             send_buffer: config.send_buffer,
             largest_unit,
         }
     }
 }
 
-/// The most bytes that one call hands over.
+/// The most bytes that one call may hand over.
 fn largest_unit(messages: &[Planned]) -> usize {
-    let unit = |from: usize| {
-        let rest = &messages[from..];
-        let more = rest.iter().take(MAX_UNIT - 1).take_while(|p| p.together).count();
-        rest.iter().take(more + 1).map(|p| p.len).sum()
-    };
-    (0..messages.len()).map(unit).max().unwrap_or(0)
+    let mut sizes: Vec<_> = messages.iter().map(|m| m.len).collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    sizes.iter().take(if messages.iter().any(|m| m.together) { MAX_UNIT } else { 1 }).sum()
 }
 
 /// Any valid settings. Gentle ones never give up, so that only a defect can end an association early.

@@ -152,6 +152,7 @@ impl User {
         conn.flow = Some((flow, status.local_tag));
         if conn.up {
             ledger.flows[flow].streams = Some(status.outbound_streams);
+            ledger.flows[flow].up.get_or_insert(cx.now);
         }
         loop {
             let due = conn.plan.iter().take_while(|p| conn.start + p.at <= cx.now).count();
@@ -265,7 +266,9 @@ impl App for User {
                 conn.up = true;
                 let flow = conn.flow;
                 if let (Some((flow, _)), Some(status)) = (flow, cx.stack.status(id)) {
-                    self.world.borrow_mut().ledger.flows[flow].streams = Some(status.outbound_streams);
+                    let flow = &mut self.world.borrow_mut().ledger.flows[flow];
+                    flow.streams = Some(status.outbound_streams);
+                    flow.up = Some(cx.now);
                 }
                 self.tell();
                 self.pump(cx, at);
@@ -303,14 +306,7 @@ impl App for User {
             Event::SendFailed { message, unsent } => {
                 self.world.borrow_mut().ledger.failed(process, message, *unsent);
             }
-            Event::PartialDeliveryAborted { .. } => {
-                // What was delivered before may not have been read yet.
-                while let Some(part) = cx.stack.recv(cx.now, id) {
-                    let ledger = &mut self.world.borrow_mut().ledger;
-                    ledger.received(&mut conn.reading, process, conn.ports, &part, &mut conn.switches);
-                }
-                conn.reading.abandon();
-            }
+            Event::PartialDeliveryAborted { .. } => conn.reading.abandon(),
             Event::RemoteError { cause, .. } => panic!("the peer reports error cause {cause}"),
             Event::Readable => {
                 conn.readable = true;

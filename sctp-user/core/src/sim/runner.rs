@@ -33,7 +33,8 @@ pub struct Sim {
     /// Call [`Node::verify`] of a node after every step that touched it. Default on.
     pub verify: bool,
     /// Check that a node sends at most one packet with control chunks in reaction to one received packet (RFC 9260
-    /// sec 12). SACK, DATA and HEARTBEAT do not count: the first two are exempt, the third is never a reply. Default on.
+    /// sec 12). SACK, DATA, SHUTDOWN and HEARTBEAT do not count: the first two are exempt, the third acknowledges DATA as
+    /// a SACK does, the last is never a reply. Default on.
     pub check_replies: bool,
     /// Print the last packets when a run panics. Default on.
     pub last_words: bool,
@@ -249,7 +250,7 @@ impl Sim {
     }
 
     fn check_reaction(&mut self, sent: &[IpPacket]) {
-        let exempt = [chunk_type::DATA, chunk_type::SACK, chunk_type::HEARTBEAT];
+        let exempt = [chunk_type::DATA, chunk_type::SACK, chunk_type::SHUTDOWN, chunk_type::HEARTBEAT];
         let controls = sent.iter().filter(|p| p.chunk_kinds().iter().any(|k| !exempt.contains(k)));
         if self.check_replies && controls.count() > 1 {
             self.fail(&format!("more than one control packet in reaction to one packet: {sent:#?}"));

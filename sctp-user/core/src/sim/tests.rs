@@ -70,7 +70,7 @@ impl Node for Probe {
         for _ in 0..self.answers {
             let mut bytes = Vec::new();
             let mut writer = PacketWriter::new(&mut bytes, 1500, 5001, 5000, 1);
-            writer.shutdown(Tsn(1));
+            writer.shutdown_ack();
             writer.finish();
             self.to_send.insert(0, packet.reply(bytes));
         }
@@ -369,7 +369,7 @@ fn one_packet_may_provoke_one_control_packet_and_no_more() {
     sim[a].answers = 1;
     let replies = sim.provoke(packet.clone()).unwrap();
     assert_eq!(replies.len(), 1);
-    assert_eq!(replies[0].chunk_kinds(), [chunk_type::SHUTDOWN]);
+    assert_eq!(replies[0].chunk_kinds(), [chunk_type::SHUTDOWN_ACK]);
     assert!(sim.provoke(packet.reply(sctp(1, 100))).is_none(), "nobody there");
 
     sim[a].answers = 2;

@@ -56,8 +56,9 @@ impl std::fmt::Debug for CookieJar {
 }
 
 impl CookieJar {
-    /// A jar with a random key.
+    /// A jar with a random key. Only the key before the current one is kept, so keys live at least as long as any cookie.
     pub(crate) fn new(key_life: Duration, cookie_life: Duration, rng: &mut ChaCha12Rng) -> Self {
+        let key_life = key_life.max(cookie_life * 2);
         let rotate_at = Time::ZERO + key_life;
         CookieJar { current: draw(rng), previous: None, key_id: 0, rotate_at, key_life, cookie_life }
     }

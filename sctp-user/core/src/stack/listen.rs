@@ -98,8 +98,10 @@ impl Stack {
         if state != CookieWait && path.is_some_and(|p| assoc.path_addr(p).encap != d.from.encap) {
             return self.refuse(d, init, |_| {});
         }
+        // What we have no use for does not count: it never became part of the association.
+        let listed = peer.addresses.iter().copied().filter(|&a| a != d.from.remote);
         let mut added: Vec<IpAddr> = std::iter::once(d.from.remote)
-            .chain(peer.addresses.iter().copied())
+            .chain(listed.filter(|&a| assoc.can_reach(d.from, a)))
             .filter(|&a| assoc.path_of(a).is_none())
             .collect();
         let config = Arc::clone(&assoc.config);
@@ -239,7 +241,10 @@ impl Stack {
         if !fits || !from_peer {
             return false;
         }
-        if self.recent_tags.ended_gracefully(d.at, cookie.agreed.local_tag).is_some() {
+        let ports = (cookie.local_port, cookie.peer_port);
+        if self.recent_tags.ended_gracefully(d.at, cookie.agreed.local_tag).is_some()
+            || self.recent_tags.is_of_ended(ports, cookie.agreed.peer_tag)
+        {
             return self.refuse_late(d, &cookie);
         }
         let existing = self
@@ -247,7 +252,13 @@ impl Stack {
             .by_tag(cookie.agreed.local_tag, cookie.local_port)
             .and_then(|i| self.table.id(i))
             .filter(|&id| self.table.get(id).is_some_and(|e| e.assoc.peer_port == cookie.peer_port))
-            .or_else(|| self.find_existing(d, &cookie.addresses));
+            .or_else(|| self.find_existing(d, &cookie.addresses))
+            .or_else(|| {
+                // The INIT came from there and does not list it.
+                let source = cookie.source.remote;
+                let index = self.demux.by_pair(source, cookie.peer_port, cookie.local_port)?;
+                self.table.id(index)
+            });
         let age = d.at.since(cookie.created);
         if age > cookie.life {
             let same = existing.and_then(|id| self.table.get(id)).is_some_and(|e| {
@@ -389,7 +400,8 @@ impl Stack {
                 }
                 // The addresses may have changed since the INIT was checked.
                 let new = |a: &IpAddr| assoc.path_of(*a).is_none();
-                if std::iter::once(&source.remote).chain(&cookie.addresses).any(new) {
+                let usable = cookie.addresses.iter().filter(|&&a| assoc.can_reach(source, a));
+                if std::iter::once(&source.remote).chain(usable).any(new) {
                     return false;
                 }
                 let unwanted = entry.released || matches!(state, ShutdownPending | ShutdownSent);

@@ -12,7 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -55,10 +55,15 @@ struct Port {
 /// with them are late ones.
 #[derive(Debug, Default)]
 struct RecentTags {
-    order: VecDeque<(Time, u32)>,
+    order: VecDeque<(Time, u32, Option<PeerTag>)>,
     /// Whether the association ended by a graceful shutdown.
     graceful: HashMap<u32, bool>,
+    /// The other ends of these associations. In a collision of INITs there are cookies with other tags of ours.
+    peers: HashSet<PeerTag>,
 }
+
+/// Local port, port of the peer, its tag.
+type PeerTag = (u16, u16, u32);
 
 /// Tags remembered at most; with more, the oldest are forgotten early.
 const MAX_RECENT_TAGS: usize = 65_536;
@@ -508,7 +513,9 @@ impl Stack {
             self.stats.associations -= 1;
             if entry.assoc.is_closed() || entry.assoc.local_tag() != tag {
                 let until = now + self.config.tag_reuse_guard;
-                self.recent_tags.add(until, tag, entry.assoc.ended_gracefully());
+                let known = entry.assoc.is_closed() && entry.assoc.peer_tag() != 0;
+                let peer_tag = known.then(|| (local, peer, entry.assoc.peer_tag()));
+                self.recent_tags.add(until, tag, peer_tag, entry.assoc.ended_gracefully());
             }
         }
         entry.assoc.reroute = false;
@@ -563,23 +570,34 @@ impl Stack {
 }
 
 impl RecentTags {
-    fn add(&mut self, until: Time, tag: u32, graceful: bool) {
+    fn add(&mut self, until: Time, tag: u32, peer: Option<PeerTag>, graceful: bool) {
         if self.graceful.insert(tag, graceful).is_none() {
-            self.order.push_back((until, tag));
+            self.peers.extend(peer);
+            self.order.push_back((until, tag, peer));
         }
-        if self.order.len() > MAX_RECENT_TAGS
-            && let Some((_, tag)) = self.order.pop_front()
-        {
-            self.graceful.remove(&tag);
+        if self.order.len() > MAX_RECENT_TAGS {
+            self.forget_oldest();
         }
     }
 
     fn expire(&mut self, now: Time) {
-        while self.order.front().is_some_and(|(until, _)| *until <= now) {
-            if let Some((_, tag)) = self.order.pop_front() {
-                self.graceful.remove(&tag);
+        while self.order.front().is_some_and(|(until, ..)| *until <= now) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, tag, peer)) = self.order.pop_front() {
+            self.graceful.remove(&tag);
+            if let Some(peer) = peer {
+                self.peers.remove(&peer);
             }
         }
+    }
+
+    /// Whether a peer with this tag had an association on these ports (local, peer's) until recently.
+    fn is_of_ended(&self, ports: (u16, u16), tag: u32) -> bool {
+        self.peers.contains(&(ports.0, ports.1, tag))
     }
 
     /// Whether the association that had this tag until recently ended by a graceful shutdown; `None` for other tags.
