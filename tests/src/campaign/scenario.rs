@@ -149,11 +149,12 @@ impl Scenario {
         let actions = actions::draw(rng, gentle, &topology, &assocs);
         let again =
             assocs.iter().any(|a| a.rounds > 1) || actions.iter().any(|(_, a)| matches!(a, Action::Kill(_)));
-        if again || assocs.iter().any(|a| a.callers == [true, true]) {
+        let crossed = assocs.iter().any(|a| a.callers == [true, true]);
+        if again || crossed {
             // An INIT that comes the other way than the association it is meant for is refused (RFC 6951).
             topology.udp = [topology.udp[0]; 4];
         }
-        if count > 1 || again {
+        if count > 1 || again || crossed {
             // The network takes what a second association sends before it learns the MTU for a defect.
             topology.hidden_mtu = None;
         }
@@ -299,7 +300,7 @@ fn config(rng: &mut SimRng, gentle: bool, mtu: usize) -> AssocConfig {
         }
         4 => {
             // All three alike, as some networks want it.
-            let rto = Duration::from_millis(rng.random_range(200..2_000));
+            let rto = Duration::from_millis(rng.random_range(700..2_000));
             (c.rto_min, c.rto_initial, c.rto_max) = (rto, rto, rto);
         }
         _ => c.rto_max = Duration::from_secs([5, 10, 60][rng.random_range(0..3)]),

@@ -94,9 +94,12 @@ impl Stack {
             }
             _ => d.from,
         };
+        // A late duplicate of the INIT that this association began with: nothing that may be wrong with it matters any
+        // more, and an ABORT would carry the right tag.
+        let late = init.initiate_tag == assoc.peer_tag();
         // The tag of an INIT proves nothing, so it must not change the encapsulation (RFC 6951 sec 5.4).
         if state != CookieWait && path.is_some_and(|p| assoc.path_addr(p).encap != d.from.encap) {
-            return self.refuse(d, init, |_| {});
+            return !late && self.refuse(d, init, |_| {});
         }
         // What we have no use for does not count: it never became part of the association.
         let listed = peer.addresses.iter().copied().filter(|&a| a != d.from.remote);
@@ -116,6 +119,9 @@ impl Stack {
         };
         let ties = if state == CookieWait { (0, 0) } else { assoc.tie_tags() };
         if state != CookieWait && !added.is_empty() {
+            if late {
+                return false;
+            }
             // As many as leave the ABORT no larger than the INIT.
             let mut room = d.packet.len().saturating_sub(COMMON_HEADER + CHUNK_HEADER + TLV_HEADER);
             added.retain(|a| {
@@ -241,11 +247,11 @@ impl Stack {
         if !fits || !from_peer {
             return false;
         }
-        let ports = (cookie.local_port, cookie.peer_port);
-        if self.recent_tags.ended_gracefully(d.at, cookie.agreed.local_tag).is_some()
-            || self.recent_tags.is_of_ended(ports, cookie.agreed.peer_tag)
-        {
-            return self.refuse_late(d, &cookie);
+        let peer = (cookie.local_port, cookie.peer_port, cookie.agreed.peer_tag);
+        let ended = self.recent_tags.ended_gracefully(d.at, cookie.agreed.local_tag);
+        if let Some(gracefully) = ended.or_else(|| self.recent_tags.peer_ended_gracefully(peer)) {
+            // After a graceful end the peer knows or will be told by our answer to its SHUTDOWN ACK.
+            return !gracefully && self.refuse_late(d, &cookie);
         }
         let existing = self
             .demux

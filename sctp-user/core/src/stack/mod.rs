@@ -12,7 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ struct RecentTags {
     /// Whether the association ended by a graceful shutdown.
     graceful: HashMap<u32, bool>,
     /// The other ends of these associations. In a collision of INITs there are cookies with other tags of ours.
-    peers: HashSet<PeerTag>,
+    peers: HashMap<PeerTag, bool>,
 }
 
 /// Local port, port of the peer, its tag.
@@ -572,7 +572,7 @@ impl Stack {
 impl RecentTags {
     fn add(&mut self, until: Time, tag: u32, peer: Option<PeerTag>, graceful: bool) {
         if self.graceful.insert(tag, graceful).is_none() {
-            self.peers.extend(peer);
+            self.peers.extend(peer.map(|peer| (peer, graceful)));
             self.order.push_back((until, tag, peer));
         }
         if self.order.len() > MAX_RECENT_TAGS {
@@ -595,9 +595,9 @@ impl RecentTags {
         }
     }
 
-    /// Whether a peer with this tag had an association on these ports (local, peer's) until recently.
-    fn is_of_ended(&self, ports: (u16, u16), tag: u32) -> bool {
-        self.peers.contains(&(ports.0, ports.1, tag))
+    /// Whether the association that the peer knew by this tag of its own until recently ended by a graceful shutdown.
+    fn peer_ended_gracefully(&self, peer: PeerTag) -> Option<bool> {
+        self.peers.get(&peer).copied()
     }
 
     /// Whether the association that had this tag until recently ended by a graceful shutdown; `None` for other tags.

@@ -38,7 +38,8 @@ fn the_refusal_of_new_addresses_is_no_larger_than_the_init() {
     let mut rig = Rig::new();
     let mut out = Vec::new();
     let mut w = PacketWriter::new(&mut out, 1000, PEER_PORT, PORT, 0);
-    w.init(false, &fixed(), |p| p.address(addr(1)));
+    let fixed = InitFixed { initiate_tag: 5, ..fixed() };
+    w.init(false, &fixed, |p| p.address(addr(1)));
     w.finish();
     rig.accept(&[]);
     let from = PathAddr { local: None, remote: "2001:db8::7".parse().unwrap(), encap: UDP };

@@ -9,6 +9,7 @@ mod heartbeat;
 mod icmp;
 mod init;
 mod init_ack;
+mod late;
 mod limits;
 mod ootb;
 mod shutdown;

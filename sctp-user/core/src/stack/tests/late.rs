@@ -1,0 +1,99 @@
+//! Packets of a setup that is over, late or twice: they begin nothing and end nothing (RFC 9260 sec 5.2).
+
+use super::*;
+use crate::event::LossReason;
+
+/// An INIT of the association that lives, over another encapsulation or with addresses that it lists now, gets no
+/// ABORT: that would have the right tag.
+#[test]
+fn the_init_of_a_live_association_is_never_refused() {
+    for state in [AssocState::CookieEchoed, AssocState::Established, AssocState::ShutdownSent] {
+        let mut rig = Rig::in_state(state);
+        let native = PathAddr { encap: Encap::Native, ..path(1) };
+        assert_silent(rig.init_from(native, PEER_TAG, &[]));
+        assert_silent(rig.init_from(path(1), PEER_TAG, &[2]));
+        // Another tag: somebody else, or a restart.
+        assert_abort(rig.init_from(native, 5, &[]), 5, false, &[]);
+        assert_abort(rig.init_from(path(1), 5, &[2]), 5, false, &[11]);
+        assert_eq!(rig.state(), state);
+    }
+}
+
+/// Both ends called; the association came up with our own tag, and there is a cookie with the other one that we offered
+/// before we called.
+#[test]
+fn a_cookie_of_a_collision_brings_nothing_back_after_the_end() {
+    for gracefully in [true, false] {
+        let mut rig = Rig::new();
+        let (offer, _, cookie) = one(rig.init(|_| {})).init();
+        rig.connect(&[1]);
+        assert_ne!(offer.initiate_tag, rig.own_tag);
+        rig.init_ack(|_| {});
+        rig.send(rig.own_tag, |w| w.cookie_ack());
+        assert_eq!(rig.state(), AssocState::Established);
+        let cum = rig.own_tsn.minus(1);
+        if gracefully {
+            rig.send(rig.own_tag, |w| w.shutdown(cum));
+            rig.send(rig.own_tag, |w| w.shutdown_complete(false));
+        } else {
+            rig.send(rig.own_tag, |w| w.abort(false, |_| {}));
+        }
+        assert_eq!(rig.state(), AssocState::Closed);
+        rig.events();
+        let cookie = cookie.unwrap();
+        let sent = rig.send(offer.initiate_tag, |w| w.cookie_echo(&cookie));
+        if gracefully {
+            // An ABORT could overtake our SHUTDOWN COMPLETE.
+            assert_silent(sent);
+        } else {
+            assert_abort(sent, PEER_TAG, false, &[]);
+        }
+        assert!(rig.events().is_empty());
+        assert_eq!(rig.stack.stats().associations, 0);
+    }
+}
+
+/// The COOKIE ECHO comes from another address of the peer than its INIT, which we have called meanwhile.
+#[test]
+fn a_cookie_finds_the_association_by_the_source_of_its_init() {
+    let mut rig = Rig::new();
+    let (offer, _, cookie) = one(rig.init(|p| p.address(addr(2)))).init();
+    rig.connect(&[1]);
+    let sent = rig.send_from(path(2), offer.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+    assert_silent(sent);
+    assert_eq!(rig.stack.stats().associations, 1);
+    assert_eq!(rig.state(), AssocState::CookieWait);
+}
+
+/// What we have no own address for was never part of the association, so it is not new either.
+#[test]
+fn a_restart_may_list_addresses_that_cannot_be_reached() {
+    let mut rig = Rig::accepted(&[]);
+    let fixed = InitFixed { initiate_tag: 5, ..fixed() };
+    let sent = rig.send(0, |w| w.init(false, &fixed, |p| p.address("2001:db8::1".parse().unwrap())));
+    let (init, _, cookie) = one(sent).init();
+    rig.send(init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+    assert!(matches!(rig.events()[..], [Event::Restart { .. }]));
+    assert_eq!(rig.peer_addrs(), [addr(1)]);
+}
+
+/// A message that only gap blocks acknowledged may wait behind a hole for ever.
+#[test]
+fn what_gap_blocks_acknowledged_comes_back_when_the_association_is_lost() {
+    let mut rig = Rig::accepted(&[]);
+    rig.send_data(b"lost");
+    rig.send_data(b"waits for its order");
+    let cum = rig.own_tsn.minus(1);
+    rig.send(rig.own_tag, |w| w.sack(cum, 100_000, [(2, 2)].into_iter(), &[]));
+    rig.send(rig.own_tag, |w| w.abort(false, |_| {}));
+    let events = rig.events();
+    assert!(matches!(lost(&events), Some(LossReason::PeerAbort { .. })));
+    let failed: Vec<_> = events
+        .iter()
+        .filter_map(|e| match e {
+            Event::SendFailed { message, unsent: false } => Some(&message.data[..]),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(failed, [&b"lost"[..], b"waits for its order"]);
+}
