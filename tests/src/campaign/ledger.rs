@@ -167,12 +167,12 @@ impl Ledger {
         entry.failed = Some(unsent);
     }
 
-    /// A process read a message or a part of one. `switches` says that the association restarted since the last message.
+    /// A process read a message or a part of one, of an association that began for it at `since`. `switches` says that the association restarted since the last message.
     pub(super) fn received(
         &mut self,
         reading: &mut Reading,
         process: Process,
-        ports: (u16, u16),
+        (ports, since): ((u16, u16), Time),
         part: &Received,
         switches: &mut u32,
     ) {
@@ -187,10 +187,10 @@ impl Ledger {
             }
             assert!(!reading.done.contains(&number), "messages of an earlier incarnation were received");
             if let Some(before) = flow.receiver.replace(process) {
-                // What goes along with a COOKIE ECHO goes again to a peer that died and came back during the setup.
-                let died = self.killed[process.end].filter(|_| before.incarnation < process.incarnation);
+                // What goes along with a COOKIE ECHO goes again when the setup begins again because the peer died or
+                // gave up meanwhile.
                 assert!(
-                    died.is_some_and(|died| flow.up.is_none_or(|up| up >= died)),
+                    flow.up.is_none_or(|up| up >= since),
                     "messages of one incarnation were received in two: {before:?} and {process:?}"
                 );
                 flow.messages.iter_mut().for_each(|m| m.received = false);

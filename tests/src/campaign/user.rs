@@ -37,6 +37,8 @@ pub(super) struct Conn {
     pub(super) number: usize,
     ports: (u16, u16),
     start: Time,
+    /// When it began or was restarted.
+    since: Time,
     plan: VecDeque<Planned>,
     early: bool,
     reader: Reader,
@@ -80,6 +82,7 @@ impl User {
             number,
             ports: (status.local_port, status.peer_port),
             start: cx.now,
+            since: cx.now,
             plan: side.messages.into(),
             early: side.early,
             reader: side.reader,
@@ -105,7 +108,13 @@ impl User {
         }
         while let Some(part) = cx.stack.recv(cx.now, conn.id) {
             let ledger = &mut self.world.borrow_mut().ledger;
-            ledger.received(&mut conn.reading, self.process, conn.ports, &part, &mut conn.switches);
+            ledger.received(
+                &mut conn.reading,
+                self.process,
+                (conn.ports, conn.since),
+                &part,
+                &mut conn.switches,
+            );
         }
         let status = cx.stack.status(conn.id).expect("it was not released");
         assert_eq!((status.send_buffered, status.unacked_chunks), (0, 0), "something to send after the end");
@@ -217,7 +226,13 @@ impl User {
                 return;
             };
             most -= 1;
-            ledger.received(&mut conn.reading, self.process, conn.ports, &part, &mut conn.switches);
+            ledger.received(
+                &mut conn.reading,
+                self.process,
+                (conn.ports, conn.since),
+                &part,
+                &mut conn.switches,
+            );
         }
         if let Reader::Slow(_, rest) = conn.reader {
             conn.next_read = cx.now + rest.max(Duration::from_micros(1));
@@ -275,6 +290,7 @@ impl App for User {
             }
             Event::Restart { .. } => {
                 conn.switches += 1;
+                conn.since = cx.now;
                 self.restarts += 1;
                 if let Some((flow, tag)) = conn.flow
                     && cx.stack.status(id).is_some_and(|s| s.local_tag != tag)

@@ -22,6 +22,9 @@ struct Flow {
     ssns: BTreeMap<u16, Ssn>,
     /// The last cumulative TSN.
     cum_tsn: Option<Tsn>,
+    /// A COOKIE ACK was sent after the newest DATA chunk: this may be another association, whose peer kept its tag when it
+    /// had to begin its setup again.
+    may_be_new: bool,
 }
 
 impl Inspector {
@@ -43,6 +46,8 @@ impl Inspector {
             match chunk {
                 Chunk::Data(data) => flow.data(data)?,
                 Chunk::Sack(sack) => flow.sack(&sack)?,
+                Chunk::CookieAck => flow.cookie_ack(),
+                Chunk::Unknown { kind: chunk_type::PAD, .. } => {}
                 Chunk::Unknown { kind, .. } => return Err(format!("a chunk of unknown type {kind}")),
                 _ => {}
             }
@@ -67,6 +72,9 @@ fn check_layout(packet: &Packet) -> Result<(), String> {
         if has(alone) && kinds.len() > 1 {
             return Err(format!("a chunk of type {alone} that is not alone"));
         }
+    }
+    if has(chunk_type::PAD) && kinds != [chunk_type::HEARTBEAT, chunk_type::PAD] {
+        return Err("PAD beside anything but a HEARTBEAT".into());
     }
     if (packet.vtag() == 0) != has(chunk_type::INIT) {
         return Err("the verification tag is 0 if and only if there is an INIT".into());
@@ -115,6 +123,10 @@ impl Flow {
             if data.tsn.at_or_before(newest.tsn) {
                 return Ok(());
             }
+            if data.tsn != newest.tsn.next() && self.may_be_new {
+                *self = Flow { cum_tsn: self.cum_tsn, ..Flow::default() };
+                return self.data(data);
+            }
             if data.tsn != newest.tsn.next() {
                 return Err(format!("TSN {} follows {}", data.tsn, newest.tsn));
             }
@@ -138,7 +150,13 @@ impl Flow {
             self.ssns.insert(data.stream, data.ssn.next());
         }
         self.newest = Some(data);
+        self.may_be_new = false;
         Ok(())
+    }
+
+    fn cookie_ack(&mut self) {
+        self.may_be_new = true;
+        self.cum_tsn = None;
     }
 
     /// The cumulative TSN never goes back, gaps are sorted and apart (RFC 9260 sec 3.3.4, 6.2.1).
@@ -198,6 +216,12 @@ mod tests {
             sack(5, &[]),
             sack(5, &[(2, 3), (5, 5)]),
             sack(9, &[]),
+            // An association begun again under the same tag.
+            packet(|w| {
+                w.cookie_ack();
+                data(w, 500, 0, true, true);
+            }),
+            sack(3, &[]),
         ];
         assert_eq!(look_all(&good), Ok(()));
     }
