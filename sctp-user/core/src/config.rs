@@ -113,8 +113,13 @@ pub struct AssocConfig {
     /// MTU of the IP layer on native paths, bytes. Default 1500.
     pub ip_mtu: usize,
     /// MTU of the IP layer on UDP-encapsulated paths, bytes. Default 1280, which every IPv6 path and practically every
-    /// tunnel passes (RFC 6951 sec 5.6 tells not to rely on ICMP).
+    /// tunnel passes (RFC 6951 sec 5.6 tells not to rely on ICMP). With `pmtud` this is where they start, and `ip_mtu`
+    /// is the largest MTU to search for.
     pub ip_mtu_udp: usize,
+    /// Discover the MTU of each path by probe packets (RFC 8899): on UDP-encapsulated paths from `ip_mtu_udp` up to
+    /// `ip_mtu`, beginning 1 s after the path is confirmed, and on all paths after packets of the size in use do not
+    /// arrive any more. Default on. ICMP messages are heeded in any case.
+    pub pmtud: bool,
     /// T5-shutdown-guard; `None` means 5 times `rto_max`.
     pub shutdown_guard: Option<Duration>,
     /// Returned with every received message (SCTP_CONTEXT). Default 0.
@@ -139,6 +144,8 @@ pub struct PathParams {
     pub max_retrans: u32,
     /// A fixed MTU of the IP layer, 512 to 65535 bytes, in place of what is found out about the path. Default `None`.
     pub ip_mtu: Option<u16>,
+    /// Probe for the MTU of the path ([`AssocConfig::pmtud`]); a fixed `ip_mtu` ends that, too.
+    pub pmtud: bool,
 }
 
 impl PathParams {
@@ -149,6 +156,7 @@ impl PathParams {
             hb_interval: config.hb_interval,
             max_retrans: config.path_max_retrans,
             ip_mtu: None,
+            pmtud: config.pmtud,
         }
     }
 }
@@ -182,6 +190,7 @@ impl Default for AssocConfig {
             nodelay: true,
             ip_mtu: 1500,
             ip_mtu_udp: 1280,
+            pmtud: true,
             shutdown_guard: None,
             context: 0,
             max_peer_addresses: 32,

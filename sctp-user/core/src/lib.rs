@@ -16,6 +16,9 @@ mod assoc;
 mod config;
 mod error;
 mod event;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod serial;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -35,5 +38,5 @@ pub use error::{BindError, ConfigError, ConnectError, NotFound, SendError};
 pub use event::{Event, LossReason, PeerAddrState};
 pub use serial::{Ssn, Tsn};
 pub use stack::{AssocId, Stack, Unreachable};
-pub use stats::{AssocState, AssocStats, AssocStatus, PathState, PathStatus, StackStats};
+pub use stats::{AssocState, AssocStats, AssocStatus, PathState, PathStatus, PmtudState, StackStats};
 pub use time::{Duration, Time};

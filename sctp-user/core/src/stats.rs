@@ -32,6 +32,21 @@ pub enum PathState {
     Inactive,
 }
 
+/// State of the discovery of a path's MTU (RFC 8899 sec 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PmtudState {
+    /// No probes: switched off, the MTU is fixed, the path unconfirmed, or the association not established.
+    Disabled,
+    /// Finding out whether packets of the size in use pass.
+    Base,
+    /// Trying larger ones.
+    Search,
+    /// The largest size that passes is in use.
+    Complete,
+    /// Only the smallest packets pass.
+    Error,
+}
+
 /// What is known about one path (RFC 6458 SCTP_GET_PEER_ADDR_INFO).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathStatus {
@@ -53,6 +68,8 @@ pub struct PathStatus {
     pub rto: Duration,
     /// Largest SCTP packet, bytes.
     pub pmtu: u32,
+    /// Discovery of the path MTU.
+    pub pmtud: PmtudState,
     /// Consecutive errors.
     pub error_count: u32,
 }

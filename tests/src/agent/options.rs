@@ -230,7 +230,7 @@ impl Agent {
             }
         };
         let heartbeat = if params.hb_enabled { "hb_enable" } else { "hb_disable" };
-        let pmtud = if params.ip_mtu.is_none() { "pmtud_enable" } else { "pmtud_disable" };
+        let pmtud = if params.pmtud && params.ip_mtu.is_none() { "pmtud_enable" } else { "pmtud_disable" };
         Ok(format!(
             "hbinterval={} pathmaxrxt={} pathmtu={mtu} flags={heartbeat},{pmtud}",
             params.hb_interval.as_millis(),
@@ -275,6 +275,7 @@ struct PaddrChange {
     max_retrans: Option<u32>,
     /// `Some(None)` leaves the MTU to be found out.
     ip_mtu: Option<Option<u16>>,
+    pmtud: Option<bool>,
     demand: bool,
 }
 
@@ -288,9 +289,9 @@ impl PaddrChange {
             hb_enabled: None,
             max_retrans: (max_retrans != 0).then_some(max_retrans),
             ip_mtu: None,
+            pmtud: None,
             demand: false,
         };
-        let mut pmtud = None;
         let once = |known: &mut Option<bool>, value| match known.replace(value) {
             Some(other) if other != value => Err(Errno::EINVAL),
             _ => Ok(()),
@@ -301,13 +302,13 @@ impl PaddrChange {
                 "hb_disable" => once(&mut change.hb_enabled, false)?,
                 "hb_demand" => change.demand = true,
                 "hb_zero" => change.hb_interval = Some(Duration::ZERO),
-                "pmtud_enable" => once(&mut pmtud, true)?,
-                "pmtud_disable" => once(&mut pmtud, false)?,
+                "pmtud_enable" => once(&mut change.pmtud, true)?,
+                "pmtud_disable" => once(&mut change.pmtud, false)?,
                 _ => return Err(Errno::EINVAL),
             }
         }
         // RFC 6458 sec 8.1.12: an MTU can be set only while it is not being discovered.
-        change.ip_mtu = match pmtud {
+        change.ip_mtu = match change.pmtud {
             Some(true) => Some(None),
             Some(false) if pathmtu != 0 => Some(Some(pathmtu)),
             _ => None,
@@ -323,12 +324,14 @@ impl PaddrChange {
         params.hb_enabled = self.hb_enabled.unwrap_or(params.hb_enabled);
         params.max_retrans = self.max_retrans.unwrap_or(params.max_retrans);
         params.ip_mtu = self.ip_mtu.unwrap_or(params.ip_mtu);
+        params.pmtud = self.pmtud.unwrap_or(params.pmtud);
     }
 
     fn apply_to_config(&self, config: &mut AssocConfig) {
         config.hb_interval = self.hb_interval.unwrap_or(config.hb_interval);
         config.hb_enabled = self.hb_enabled.unwrap_or(config.hb_enabled);
         config.path_max_retrans = self.max_retrans.unwrap_or(config.path_max_retrans);
+        config.pmtud = self.pmtud.unwrap_or(config.pmtud);
         if let Some(Some(mtu)) = self.ip_mtu {
             // Future associations begin with it.
             config.ip_mtu = usize::from(mtu);

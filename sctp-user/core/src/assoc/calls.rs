@@ -96,7 +96,7 @@ impl Association {
         config.check()?;
         self.recv.set_limit(&config);
         let old = std::mem::replace(&mut self.config, Arc::new(config));
-        self.inherit_path_params(&old);
+        self.inherit_path_params(cx, &old);
         let heartbeat = |c: &AssocConfig| (c.hb_enabled, c.hb_interval, c.hb_interval_udp);
         if heartbeat(&old) != heartbeat(&self.config) {
             self.reschedule_heartbeats(cx);
@@ -154,6 +154,7 @@ impl Association {
                 srtt: p.rto.srtt(),
                 rto: p.rto.get(),
                 pmtu: u32::try_from(p.pmtu()).unwrap_or(u32::MAX),
+                pmtud: p.pmtud.state(),
                 error_count: p.error_count,
             }
         };

@@ -2,7 +2,7 @@
 
 use crate::time::Time;
 
-/// Length of our Heartbeat Info: nonce and path number.
+/// Length of our Heartbeat Info: nonce, path number, a zero byte, size of a probe packet.
 pub(crate) const INFO_LEN: usize = 12;
 
 /// Length of our HEARTBEAT chunk: chunk header, parameter header, info.
@@ -33,19 +33,32 @@ impl Heartbeat {
     }
 }
 
-/// The info field: a nonce nobody else can know and the path it belongs to.
-pub(crate) fn info(nonce: u64, path: u8) -> [u8; INFO_LEN] {
+/// What an info field says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Info {
+    /// What nobody else can know.
+    pub(crate) nonce: u64,
+    /// The path it belongs to.
+    pub(crate) path: u8,
+    /// Bytes of the SCTP packet that probes the path MTU; 0 for an ordinary heartbeat.
+    pub(crate) probe: u16,
+}
+
+/// The info field.
+pub(crate) fn info(Info { nonce, path, probe }: Info) -> [u8; INFO_LEN] {
     let mut out = [0; INFO_LEN];
     out[..8].copy_from_slice(&nonce.to_be_bytes());
     out[8] = path;
+    out[10..].copy_from_slice(&probe.to_be_bytes());
     out
 }
 
-/// Nonce and path of an info field that we made.
-pub(crate) fn parse_info(info: &[u8]) -> Option<(u64, u8)> {
+/// Reads an info field that we made.
+pub(crate) fn parse_info(info: &[u8]) -> Option<Info> {
     let info: &[u8; INFO_LEN] = info.try_into().ok()?;
     let (nonce, rest) = info.split_first_chunk::<8>()?;
-    Some((u64::from_be_bytes(*nonce), rest[0]))
+    let &[path, 0, size_high, size_low] = rest else { return None };
+    Some(Info { nonce: u64::from_be_bytes(*nonce), path, probe: u16::from_be_bytes([size_high, size_low]) })
 }
 
 #[cfg(test)]
@@ -54,7 +67,13 @@ mod tests {
 
     #[test]
     fn info_round_trip() {
-        assert_eq!(parse_info(&info(0x0123_4567_89ab_cdef, 7)), Some((0x0123_4567_89ab_cdef, 7)));
+        for probe in [0, 1472] {
+            let given = Info { nonce: 0x0123_4567_89ab_cdef, path: 7, probe };
+            assert_eq!(parse_info(&info(given)), Some(given));
+        }
+        let mut odd = info(Info { nonce: 1, path: 2, probe: 3 });
+        odd[9] = 1;
+        assert_eq!(parse_info(&odd), None);
         assert_eq!(parse_info(&[0; 11]), None);
         assert_eq!(parse_info(&[0; 13]), None);
     }

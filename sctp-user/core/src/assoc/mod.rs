@@ -7,6 +7,8 @@ mod heartbeat;
 mod path;
 mod path_params;
 mod paths;
+mod pmtud;
+mod pmtud_probing;
 mod probing;
 mod recv;
 mod rto;
@@ -602,6 +604,7 @@ impl Association {
             path.flight = 0;
             path.lost = 0;
             path.heartbeat = heartbeat::Heartbeat::Off;
+            path.pmtud.stop();
         }
         self.timers.stop_all();
         self.pending = Pending::default();
@@ -622,8 +625,8 @@ impl Association {
     }
 
     /// ICMP told that only smaller packets pass.
-    pub(crate) fn on_packet_too_big(&mut self, path: PathId, ip_mtu: u16) {
-        self.paths.get_mut(path).on_packet_too_big(usize::from(ip_mtu));
+    pub(crate) fn on_packet_too_big(&mut self, cx: &Cx<'_>, path: PathId, ip_mtu: u16) {
+        self.paths.get_mut(path).on_packet_too_big(usize::from(ip_mtu), cx.now);
     }
 
     /// The earliest deadline.

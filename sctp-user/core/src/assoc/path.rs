@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::addr::{Encap, PathAddr};
 use crate::assoc::cc::{CongestionControl, Rfc9260};
 use crate::assoc::heartbeat::Heartbeat;
+use crate::assoc::pmtud::{Pmtud, Sizes};
 use crate::assoc::rto::Rto;
 use crate::config::{AssocConfig, PathParams};
 use crate::serial::Tsn;
@@ -27,15 +28,17 @@ impl PathId {
 #[derive(Debug)]
 pub(crate) struct Path {
     addr: PathAddr,
-    /// IP MTUs for native and UDP-encapsulated packets.
+    /// IP MTUs to start with for native and UDP-encapsulated packets, and the largest to search for.
     ip_mtu: (usize, usize),
     pub(crate) state: PathState,
     /// Heartbeat, failure threshold and fixed MTU as the user wants them.
     pub(crate) params: PathParams,
     /// Consecutive errors (RFC 9260 sec 8.2).
     pub(crate) error_count: u32,
-    /// Largest SCTP packet: common header, chunks, padding.
-    pmtu: usize,
+    /// Largest SCTP packet (common header, chunks, padding), and the probes for it.
+    pub(crate) pmtud: Pmtud,
+    /// The largest packet with DATA sent with DF since everything was acknowledged or T3 expired.
+    pub(crate) largest_sent: usize,
     /// Bytes in flight: chunks with header and padding, sent, not acknowledged, not marked for retransmission.
     pub(crate) flight: u32,
     /// Chunks marked for retransmission to this path.
@@ -67,15 +70,16 @@ impl Path {
     /// A path that has carried nothing yet.
     pub(crate) fn new(addr: PathAddr, state: PathState, config: &AssocConfig, now: Time) -> Self {
         let ip_mtu = (config.ip_mtu, config.ip_mtu_udp);
-        let pmtu = pmtu(addr, ip_mtu);
-        let cc = Rfc9260::new(pmdcs(pmtu), addr.remote.is_ipv6(), config.abc_l);
+        let pmtud = Pmtud::new(sizes(addr, ip_mtu));
+        let cc = Rfc9260::new(pmdcs(pmtud.plpmtu()), addr.remote.is_ipv6(), config.abc_l);
         Path {
             addr,
             ip_mtu,
             state,
             params: PathParams::of(config),
             error_count: 0,
-            pmtu,
+            pmtud,
+            largest_sent: 0,
             flight: 0,
             lost: 0,
             cc: CongestionControl::Rfc9260(cc),
@@ -105,20 +109,22 @@ impl Path {
 
     /// Largest SCTP packet.
     pub(crate) fn pmtu(&self) -> usize {
-        self.pmtu
+        self.pmtud.plpmtu()
     }
 
     /// Largest DATA chunk with header that fits (PMDCS).
     pub(crate) fn pmdcs(&self) -> u32 {
-        pmdcs(self.pmtu)
+        pmdcs(self.pmtu())
     }
 
     /// The peer was heard with this encapsulation; the only place that changes it (RFC 6951 sec 5.4). Call it only when
     /// checksum and verification tag of the packet were right and it was no INIT.
     pub(crate) fn set_encap(&mut self, encap: Encap) {
         if self.addr.encap != encap {
+            let same_kind = (self.addr.encap == Encap::Native) == (encap == Encap::Native);
             self.addr.encap = encap;
-            self.set_pmtu(pmtu(self.addr, self.ip_mtu));
+            self.pmtud.restart(sizes(self.addr, self.ip_mtu), same_kind);
+            self.pmtu_changed();
         }
     }
 
@@ -131,14 +137,10 @@ impl Path {
 
     /// ICMP said that only packets of `ip_mtu` bytes fit: lowers the PMTU, never raises it, and never below what
     /// every host of the family must take (RFC 9260 sec 10.1).
-    pub(crate) fn on_packet_too_big(&mut self, ip_mtu: usize) {
-        if self.params.ip_mtu.is_some() {
-            return;
+    pub(crate) fn on_packet_too_big(&mut self, ip_mtu: usize, now: Time) {
+        if self.params.ip_mtu.is_none() && self.pmtud.on_packet_too_big(ip_mtu, now) {
+            self.pmtu_changed();
         }
-        let floor = if self.addr.remote.is_ipv6() { 1280 } else { 576 };
-        let lower = ip_mtu.max(floor);
-        self.ip_mtu = (self.ip_mtu.0.min(lower), self.ip_mtu.1.min(lower));
-        self.set_pmtu(pmtu(self.addr, self.ip_mtu));
     }
 
     /// Takes settings of the user; a fixed MTU given up leaves room for what `config` assumes.
@@ -149,12 +151,18 @@ impl Path {
             None if had.ip_mtu.is_some() => self.ip_mtu = (config.ip_mtu, config.ip_mtu_udp),
             None => return,
         }
-        self.set_pmtu(pmtu(self.addr, self.ip_mtu));
+        self.pmtud = Pmtud::new(sizes(self.addr, self.ip_mtu));
+        self.pmtu_changed();
     }
 
-    fn set_pmtu(&mut self, pmtu: usize) {
-        self.pmtu = pmtu;
-        self.cc.set_pmdcs(pmdcs(pmtu));
+    /// The PMTU may have changed: the congestion control reckons with it.
+    pub(crate) fn pmtu_changed(&mut self) {
+        self.cc.set_pmdcs(self.pmdcs());
+    }
+
+    /// Probes may look for the MTU.
+    pub(crate) fn may_discover(&self) -> bool {
+        self.is_confirmed() && self.params.pmtud && self.params.ip_mtu.is_none()
     }
 
     /// Back to the state of a path never used (association restart, RFC 9260 sec 5.2.4.1).
@@ -231,7 +239,7 @@ impl Path {
 
     /// The earliest deadline of this path.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        [self.t3, self.heartbeat.deadline()].into_iter().flatten().min()
+        [self.t3, self.heartbeat.deadline(), self.pmtud.deadline()].into_iter().flatten().min()
     }
 }
 
@@ -239,14 +247,10 @@ fn burst_limit(config: &AssocConfig) -> u32 {
     if config.max_burst == 0 { u32::MAX } else { config.max_burst }
 }
 
-fn pmtu(addr: PathAddr, ip_mtu: (usize, usize)) -> usize {
-    let ip_header = if addr.remote.is_ipv6() { 40 } else { 20 };
-    // UDP encapsulation takes its share of 8 bytes (RFC 6951 sec 5.6).
-    let size = match addr.encap {
-        Encap::Native => ip_mtu.0 - ip_header,
-        Encap::Udp { .. } => ip_mtu.1 - ip_header - 8,
-    };
-    size & !3
+/// The bounds of the PMTU. `ip_mtu` is that of native paths, and of UDP-encapsulated ones to begin with.
+fn sizes(addr: PathAddr, ip_mtu: (usize, usize)) -> Sizes {
+    let start = if addr.encap == Encap::Native { ip_mtu.0 } else { ip_mtu.1 };
+    Sizes::new(addr.remote.is_ipv6(), addr.encap, start, ip_mtu.0.max(start))
 }
 
 fn pmdcs(pmtu: usize) -> u32 {
@@ -289,11 +293,11 @@ mod tests {
     #[test]
     fn packet_too_big_only_lowers() {
         let mut p = path("10.0.0.1", Encap::Native);
-        p.on_packet_too_big(9000);
+        p.on_packet_too_big(9000, Time::ZERO);
         assert_eq!(p.pmtu(), 1480);
-        p.on_packet_too_big(1000);
+        p.on_packet_too_big(1000, Time::ZERO);
         assert_eq!(p.pmtu(), 980);
-        p.on_packet_too_big(100);
+        p.on_packet_too_big(100, Time::ZERO);
         assert_eq!(p.pmtu(), 556);
     }
 }

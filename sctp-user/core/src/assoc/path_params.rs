@@ -20,6 +20,7 @@ impl Association {
         let heartbeat = |p: &PathParams| (p.hb_enabled, p.hb_interval);
         let changed = heartbeat(&path.params) != heartbeat(&params);
         path.set_params(params, &config);
+        self.update_discovery(cx, id);
         if changed {
             self.reschedule_heartbeat(cx, id);
         }
@@ -27,7 +28,7 @@ impl Association {
     }
 
     /// The configuration of the association has changed: what is new there applies to every path.
-    pub(super) fn inherit_path_params(&mut self, old: &AssocConfig) {
+    pub(super) fn inherit_path_params(&mut self, cx: &mut Cx<'_>, old: &AssocConfig) {
         let config = Arc::clone(&self.config);
         let (old, new) = (PathParams::of(old), PathParams::of(&config));
         for path in self.paths.iter_mut() {
@@ -45,7 +46,11 @@ impl Association {
                     new.max_retrans
                 },
                 ip_mtu: had.ip_mtu,
+                pmtud: if old.pmtud == new.pmtud { had.pmtud } else { new.pmtud },
             };
+        }
+        for id in self.paths.ids() {
+            self.update_discovery(cx, id);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand::RngExt;
 
-use super::heartbeat::{Heartbeat, parse_info};
+use super::heartbeat::{Heartbeat, Info, parse_info};
 use super::path::PathId;
 use super::{Association, Cx, MAX_HEARTBEAT_ACKS};
 use crate::addr::{Datagram, Encap};
@@ -28,6 +28,7 @@ impl Association {
                 (PathState::Unconfirmed, _) => path.heartbeat = Heartbeat::Idle { next: cx.now },
                 _ => self.schedule_heartbeat(cx, id),
             }
+            self.update_discovery(cx, id);
         }
     }
 
@@ -49,10 +50,11 @@ impl Association {
         }
     }
 
-    /// No more heartbeats: the shutdown has reached the point where T2 watches the peer.
+    /// No more heartbeats and probes: the shutdown has reached the point where T2 watches the peer.
     pub(super) fn stop_heartbeats(&mut self) {
         for path in self.paths.iter_mut() {
             path.heartbeat = Heartbeat::Off;
+            path.pmtud.stop();
         }
     }
 
@@ -66,7 +68,7 @@ impl Association {
         true
     }
 
-    fn may_probe(&self) -> bool {
+    pub(super) fn may_probe(&self) -> bool {
         matches!(
             self.state,
             AssocState::Established | AssocState::ShutdownPending | AssocState::ShutdownReceived
@@ -203,6 +205,8 @@ impl Association {
         if let Some(state) = news {
             cx.event(Event::PeerAddrChange { addr, state });
         }
+        self.update_discovery(cx, id);
+        self.paths.get_mut(id).pmtud.on_path_works(cx.now);
     }
 
     /// A timeout of the association; true when it was one too many and the association has ended.
@@ -232,10 +236,13 @@ impl Association {
 
     /// HEARTBEAT ACK: counts only with the nonce that is outstanding for that very path.
     pub(super) fn on_heartbeat_ack(&mut self, cx: &mut Cx<'_>, tlvs: &[u8]) {
-        let Some((nonce, path)) = heartbeat_info(tlvs).and_then(parse_info) else { return };
+        let Some(Info { nonce, path, probe }) = heartbeat_info(tlvs).and_then(parse_info) else { return };
         let id = PathId(path);
         if id.index() >= self.paths.len() {
             return;
+        }
+        if probe != 0 {
+            return self.on_probe_ack(cx, id, nonce, usize::from(probe));
         }
         let config = Arc::clone(&self.config);
         let path = self.paths.get_mut(id);
@@ -247,5 +254,6 @@ impl Association {
         self.path_works(cx, id);
         self.error_count = 0;
         self.schedule_heartbeat(cx, id);
+        self.on_small_packet_acked(cx, id);
     }
 }

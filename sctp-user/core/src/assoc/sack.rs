@@ -8,7 +8,7 @@ use super::timer::Timer;
 use super::{Association, Cx};
 use crate::event::Event;
 use crate::serial::Tsn;
-use crate::wire::SackChunk;
+use crate::wire::{COMMON_HEADER, SackChunk};
 
 impl Association {
     /// A SACK, or with `sack` absent the cumulative TSN of a SHUTDOWN.
@@ -61,6 +61,13 @@ impl Association {
                 path.one_packet = false;
             }
             path.retransmit_now &= path.lost > 0;
+            if acks.newly_acked > 0 && acks.proves_path {
+                let drained = path.flight == 0 && path.lost == 0;
+                path.pmtud.on_data_acked(acks.largest as usize + COMMON_HEADER, drained);
+                if drained {
+                    path.largest_sent = 0;
+                }
+            }
             if path.flight == 0 {
                 path.t3 = None;
             } else if acks.lowest_acked || path.t3.is_none() {

@@ -30,6 +30,7 @@ impl Association {
             if self.paths.get(id).heartbeat.deadline().is_some_and(|at| at <= cx.now) {
                 self.on_heartbeat_timer(cx, id);
             }
+            self.on_probe_timer(cx, id);
             if self.is_closed() {
                 return;
             }
@@ -71,6 +72,8 @@ impl Association {
         if !peer_is_alive {
             path.cc.on_timeout();
             path.one_packet = true;
+            let largest = std::mem::take(&mut path.largest_sent);
+            path.pmtud.on_timeout(largest);
             self.path_error(cx, id);
             if self.association_error(cx) {
                 return;

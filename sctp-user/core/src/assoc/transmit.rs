@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 
-use super::heartbeat::{HEARTBEAT_LEN, Heartbeat, info};
+use super::heartbeat::{HEARTBEAT_LEN, Heartbeat, Info, info};
 use super::path::PathId;
 use super::send::{Blocked, FillLimits};
 use super::timer::Timer;
@@ -50,7 +50,7 @@ impl Association {
         }
     }
 
-    fn writer<'b>(&self, buf: &'b mut Vec<u8>, limit: usize, tag: u32) -> PacketWriter<'b> {
+    pub(super) fn writer<'b>(&self, buf: &'b mut Vec<u8>, limit: usize, tag: u32) -> PacketWriter<'b> {
         PacketWriter::new(buf, limit, self.local_port, self.peer_port, tag)
     }
 
@@ -127,7 +127,7 @@ impl Association {
         buf: &mut Vec<u8>,
     ) -> Option<Transmit> {
         loop {
-            let id = self.next_path(cx)?;
+            let Some(id) = self.next_path(cx) else { return self.transmit_probe(cx, buf) };
             let start = buf.len();
             let path = self.paths.get(id);
             let (addr, pmtu) = (path.addr(), path.pmtu());
@@ -166,7 +166,7 @@ impl Association {
             if segments == 0 {
                 // Nothing fitted although something was due (a control chunk that is not wanted any more): look again.
                 if self.next_path(cx) == Some(id) {
-                    return None;
+                    return self.transmit_probe(cx, buf);
                 }
                 continue;
             }
@@ -328,7 +328,7 @@ impl Association {
             return;
         }
         let nonce = cx.rng.random();
-        writer.heartbeat(&info(nonce, id.0));
+        writer.heartbeat(&info(Info { nonce, path: id.0, probe: 0 }));
         path.heartbeat = Heartbeat::Waiting { nonce, sent: cx.now, deadline: cx.now + path.rto.get() };
         path.last_used = cx.now;
     }
@@ -369,6 +369,9 @@ impl Association {
         self.stats.data_chunks_retransmitted += u64::from(fill.retransmitted);
         let path = self.paths.get_mut(id);
         path.retransmit_now &= fill.retransmitted == 0;
+        if writer.len() <= path.pmtu() {
+            path.largest_sent = path.largest_sent.max(writer.len());
+        }
         if fill.new > 0 {
             path.burst = path.burst.saturating_sub(1);
         }

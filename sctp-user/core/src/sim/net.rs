@@ -14,6 +14,7 @@ use super::node::IcmpError;
 use super::packet::IpPacket;
 use crate::stack::Unreachable;
 use crate::time::Time;
+use crate::wire::chunk_type;
 
 /// How long an ICMP message takes to its receiver; it is never lost.
 const ICMP_DELAY: Duration = Duration::from_millis(1);
@@ -321,7 +322,8 @@ impl Net {
         let (link, rng) = self.link(pair);
         let (mtu, known, answers) = (link.mtu, link.mtu_known, link.answers_too_big);
         if packet.ip_len() > mtu && !packet.may_fragment {
-            if known {
+            // Probes (packets with PAD) are there to find out whether the MTU has grown.
+            if known && !packet.has(chunk_type::PAD) {
                 self.violation.get_or_insert(format!(
                     "a packet of {} bytes was sent with DF over a path with an MTU of {mtu}: {packet:?}",
                     packet.ip_len()

@@ -137,7 +137,7 @@ impl Stack {
             Unreachable::Protocol => assoc.on_protocol_unreachable(cx, path),
             // Hints about routes come and go; the timers decide.
             Unreachable::Destination => {}
-            Unreachable::PacketTooBig { ip_mtu } => assoc.on_packet_too_big(path, ip_mtu),
+            Unreachable::PacketTooBig { ip_mtu } => assoc.on_packet_too_big(cx, path, ip_mtu),
         });
     }
 }

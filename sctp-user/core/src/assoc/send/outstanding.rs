@@ -96,6 +96,8 @@ pub(crate) struct PathAck {
     pub(crate) flight_before: u32,
     /// The lowest outstanding TSN of the path was acknowledged (rule R3).
     pub(crate) lowest_acked: bool,
+    /// Bytes of the largest chunk acknowledged that went to this path only.
+    pub(crate) largest: u32,
     /// A chunk was acknowledged that went to this path only.
     pub(crate) proves_path: bool,
     /// A round-trip time.
@@ -423,7 +425,10 @@ impl Outstanding {
         let Some(acks) = self.scratch.get_mut(slot.path.index()) else { return };
         acks.newly_acked += size;
         acks.lowest_acked |= !acks.seen_unacked;
-        acks.proves_path |= !slot.several_paths;
+        if !slot.several_paths {
+            acks.proves_path = true;
+            acks.largest = acks.largest.max(size);
+        }
         if path.rtt_tsn == Some(tsn) {
             path.rtt_tsn = None;
             if slot.transmissions == 1 {

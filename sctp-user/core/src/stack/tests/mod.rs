@@ -171,6 +171,8 @@ impl Rig {
     }
 
     fn with(stack: StackConfig, config: AssocConfig) -> Self {
+        // Timers and packets are looked at one by one: no probes of the path MTU between them.
+        let config = AssocConfig { pmtud: false, ..config };
         let mut stack = Stack::new(stack, [7; 32]);
         stack.bind(PORT, &[], config).unwrap();
         stack.listen(PORT, 8).unwrap();

@@ -1,0 +1,285 @@
+use super::*;
+use PmtudState::*;
+
+const UDP: Encap = Encap::Udp { remote_port: 9899 };
+const SEC: Duration = Duration::from_secs(1);
+
+/// Discovery of a path that carries packets of up to `passes` bytes, on a clock of its own.
+struct Rig {
+    pmtud: Pmtud,
+    now: Time,
+    passes: usize,
+    probed: Vec<usize>,
+}
+
+impl Rig {
+    fn new(ipv6: bool, encap: Encap, start: usize, max: usize, passes: usize) -> Self {
+        let mut pmtud = Pmtud::new(Sizes::new(ipv6, encap, start, max));
+        pmtud.start(Time::ZERO);
+        Rig { pmtud, now: Time::ZERO, passes, probed: Vec::new() }
+    }
+
+    fn udp(passes: usize) -> Self {
+        Self::new(false, UDP, 1280, 1500, passes)
+    }
+
+    /// Lets the next timer expire, if it does so within `limit`, and answers probes that pass.
+    fn step(&mut self, limit: Duration) -> bool {
+        if self.pmtud.due().is_none() {
+            let Some(at) = self.pmtud.deadline().filter(|at| *at <= self.now + limit) else { return false };
+            self.now = self.now.max(at);
+            self.pmtud.on_timer(self.now, true);
+        }
+        if let Some(size) = self.pmtud.due() {
+            let nonce = self.probed.len() as u64;
+            self.probed.push(size);
+            self.pmtud.on_sent(nonce, self.now, SEC);
+            if size <= self.passes {
+                assert!(!self.pmtud.on_ack(nonce + 1, size, self.now), "another nonce");
+                assert!(!self.pmtud.on_ack(nonce, size + 4, self.now), "another size");
+                assert!(self.pmtud.on_ack(nonce, size, self.now));
+                assert!(!self.pmtud.on_ack(nonce, size, self.now), "a second answer");
+            }
+        }
+        true
+    }
+
+    /// Runs until nothing happens within `limit`.
+    fn settle(&mut self, limit: Duration) {
+        for _ in 0..1000 {
+            if !self.step(limit) {
+                return;
+            }
+        }
+        panic!("it never settles: {:?}", self.pmtud);
+    }
+
+    fn found(&self) -> (PmtudState, usize) {
+        (self.pmtud.state(), self.pmtud.plpmtu())
+    }
+}
+
+#[test]
+fn sizes_of_families_and_encapsulations() {
+    for (ipv6, encap, expected) in [
+        (false, Encap::Native, (556, 1480, 1480, 1200)),
+        (true, Encap::Native, (1240, 1460, 1460, 1240)),
+        (false, UDP, (548, 1252, 1472, 1200)),
+        (true, UDP, (1232, 1232, 1452, 1232)),
+    ] {
+        let start = if encap == UDP { 1280 } else { 1500 };
+        let s = Sizes::new(ipv6, encap, start, 1500);
+        assert_eq!((s.min, s.start, s.max, s.base()), expected, "{ipv6} {encap:?}");
+    }
+    // A maximum below the rules of the family is obeyed.
+    let s = Sizes::new(true, UDP, 576, 576);
+    assert_eq!((s.min, s.start, s.max, s.base()), (528, 528, 528, 528));
+}
+
+#[test]
+fn nothing_happens_before_the_start_and_nothing_is_searched_at_the_maximum() {
+    let pmtud = Pmtud::new(Sizes::new(false, UDP, 1280, 1500));
+    assert_eq!((pmtud.state(), pmtud.plpmtu(), pmtud.deadline(), pmtud.due()), (Disabled, 1252, None, None));
+    let rig = Rig::new(false, Encap::Native, 1500, 1500, 1480);
+    assert_eq!((rig.found(), rig.pmtud.deadline()), ((Complete, 1480), None));
+}
+
+#[test]
+fn the_maximum_is_found_with_two_probes() {
+    let mut rig = Rig::udp(1472);
+    assert_eq!(rig.pmtud.deadline(), Some(Time::ZERO + PROBE_TIMER));
+    rig.settle(RAISE_TIMER);
+    assert_eq!(rig.found(), (Complete, 1472));
+    assert_eq!(rig.probed, [1252, 1472]);
+    assert_eq!((rig.now, rig.pmtud.deadline()), (Time::ZERO + PROBE_TIMER, None));
+}
+
+#[test]
+fn every_common_mtu_is_found_in_time_and_never_exceeded() {
+    for ipv6 in [false, true] {
+        for mtu in (1280..=9000).step_by(4) {
+            let sizes = Sizes::new(ipv6, UDP, 1280, 9000);
+            let mut rig = Rig::new(ipv6, UDP, 1280, 9000, mtu - sizes.overhead);
+            rig.settle(60 * SEC);
+            let size = |ip: &usize| (ip - sizes.overhead) & !3;
+            let best = COMMON_IP_MTUS.iter().chain([&9000]).map(size).filter(|s| *s <= rig.passes).max();
+            assert_eq!(rig.found(), (Complete, best.unwrap()), "MTU {mtu}");
+            assert!(rig.now.since(Time::ZERO) < 20 * SEC, "MTU {mtu} took {:?}", rig.now);
+            let counts = |size| rig.probed.iter().filter(|s| **s == size).count();
+            assert!(rig.probed.iter().all(|&s| counts(s) <= MAX_PROBES as usize));
+        }
+    }
+}
+
+#[test]
+fn a_result_below_the_maximum_is_tried_again_after_ten_minutes() {
+    let mut rig = Rig::udp(1400 - 28);
+    rig.settle(60 * SEC);
+    assert_eq!(rig.found(), (Complete, 1372));
+    assert_eq!(rig.pmtud.deadline(), Some(rig.now + RAISE_TIMER));
+    rig.passes = 1472;
+    rig.settle(RAISE_TIMER);
+    assert_eq!(rig.found(), (Complete, 1472));
+}
+
+#[test]
+fn without_the_base_size_only_the_least_is_used_until_it_passes() {
+    let mut rig = Rig::udp(1000);
+    while rig.pmtud.state() != Error {
+        assert!(rig.step(60 * SEC));
+    }
+    assert_eq!(rig.found(), (Error, 548));
+    assert_eq!(rig.probed, [1252, 1252, 1252, 1200, 1200, 1200]);
+    let from = rig.now;
+    for _ in 0..20 {
+        assert!(rig.step(ERROR_TIMER));
+    }
+    assert_eq!(rig.found(), (Error, 548));
+    assert!(rig.now.since(from) > 60 * SEC, "not more than a probe every 15 s");
+    rig.passes = 1472;
+    rig.settle(60 * SEC);
+    assert_eq!(rig.found(), (Complete, 1472));
+}
+
+#[test]
+fn icmp_lowers_and_hints_and_never_raises() {
+    let mut rig = Rig::udp(1372);
+    rig.step(SEC);
+    rig.step(SEC);
+    assert_eq!(rig.probed, [1252, 1472]);
+    assert!(!rig.pmtud.on_packet_too_big(9000, rig.now), "larger than the probe");
+    assert!(rig.pmtud.due().is_none());
+    assert!(!rig.pmtud.on_packet_too_big(1400, rig.now), "a hint only");
+    assert_eq!(rig.found(), (Search, 1252));
+    rig.settle(SEC);
+    assert_eq!((rig.found(), rig.probed.last()), ((Complete, 1372), Some(&1372)));
+    assert_eq!(rig.probed.len(), 3, "nothing above the hint is tried");
+    // Below what is in use it counts at once.
+    assert!(rig.pmtud.on_packet_too_big(1300, rig.now));
+    assert_eq!(rig.found(), (Complete, 1272));
+    assert!(!rig.pmtud.on_packet_too_big(1400, rig.now));
+    assert!(rig.pmtud.on_packet_too_big(0, rig.now));
+    assert_eq!(rig.found(), (Complete, 548));
+    assert!(!rig.step(RAISE_TIMER - SEC));
+    assert!(rig.step(RAISE_TIMER));
+    rig.settle(60 * SEC);
+    assert_eq!(rig.found(), (Complete, 1372), "but not for ever");
+}
+
+#[test]
+fn a_false_hint_ends_below_the_truth_and_a_hint_too_high_costs_probes_only() {
+    let mut rig = Rig::udp(1272);
+    rig.step(SEC);
+    rig.step(SEC);
+    rig.pmtud.on_packet_too_big(1492, rig.now);
+    rig.settle(60 * SEC);
+    assert_eq!(rig.found(), (Complete, 1252));
+    assert_eq!(rig.probed[..5], [1252, 1472, 1464, 1464, 1464]);
+}
+
+#[test]
+fn losses_on_a_path_with_errors_prove_nothing() {
+    let mut rig = Rig::udp(0);
+    for _ in 0..10 {
+        let at = rig.pmtud.deadline().unwrap();
+        rig.now = rig.now.max(at);
+        rig.pmtud.on_timer(rig.now, true);
+        rig.pmtud.on_sent(1, rig.now, 3 * SEC);
+        assert_eq!(rig.pmtud.deadline(), Some(rig.now + 3 * SEC), "the RTO, when it is longer");
+        rig.pmtud.on_timer(rig.now + 3 * SEC, false);
+        assert_eq!((rig.found(), rig.pmtud.deadline()), ((Base, 1252), None));
+        rig.now += 3 * SEC;
+        rig.pmtud.on_path_works(rig.now);
+    }
+}
+
+/// A native path at the maximum of which only `passes` bytes get through any more.
+fn black_hole(passes: usize) -> Rig {
+    let mut rig = Rig::new(false, Encap::Native, 1500, 1500, passes);
+    for _ in 0..2 {
+        rig.pmtud.on_timeout(1480);
+        assert_eq!(rig.pmtud.due(), None);
+    }
+    rig.pmtud.on_timeout(1480);
+    rig
+}
+
+#[test]
+fn a_black_hole_is_left_by_way_of_the_base_size() {
+    let mut rig = black_hole(1260);
+    assert_eq!(rig.pmtud.due(), Some(1200));
+    assert_eq!(rig.found(), (Complete, 1480), "nothing is known yet");
+    assert!(rig.step(SEC));
+    assert_eq!(rig.found(), (Base, 1200));
+    rig.settle(60 * SEC);
+    assert_eq!(rig.found(), (Complete, 1260));
+}
+
+#[test]
+fn a_black_hole_for_the_base_size_is_left_by_way_of_the_minimum() {
+    let mut rig = black_hole(600);
+    assert!(rig.step(SEC));
+    rig.pmtud.on_timeout(1480);
+    assert_eq!(rig.pmtud.due(), Some(556));
+    assert!(rig.step(SEC));
+    assert_eq!(rig.found(), (Error, 556));
+}
+
+#[test]
+fn an_answered_heartbeat_reveals_a_black_hole_too() {
+    let mut rig = Rig::new(false, Encap::Native, 1500, 1500, 1480);
+    rig.pmtud.on_timeout(1480);
+    rig.pmtud.on_timeout(1480);
+    assert!(!rig.pmtud.on_small_acked(rig.now), "two may be bad luck");
+    rig.pmtud.on_timeout(1480);
+    assert!(rig.pmtud.on_small_acked(rig.now));
+    assert_eq!(rig.found(), (Base, 1200));
+    rig.settle(60 * SEC);
+    assert_eq!(rig.found(), (Complete, 1480), "it was none: everything as before");
+}
+
+#[test]
+fn timeouts_are_no_black_hole_when_small_packets_are_lost_or_large_ones_pass_between() {
+    let mut rig = Rig::new(false, Encap::Native, 1500, 1500, 1480);
+    for _ in 0..10 {
+        rig.pmtud.on_timeout(556);
+        rig.pmtud.on_timeout(100);
+    }
+    assert_eq!(rig.pmtud.due(), None);
+    for (size, drained) in [(1480, false), (20, true)] {
+        rig.pmtud.on_timeout(1480);
+        rig.pmtud.on_timeout(1480);
+        rig.pmtud.on_data_acked(size, drained);
+        rig.pmtud.on_timeout(1480);
+        assert_eq!(rig.pmtud.due(), None);
+        rig.pmtud.on_data_acked(size, drained);
+    }
+    // Small ones, and those too large for DF, are no excuse.
+    for size in [1200, 1484, 100] {
+        rig.pmtud.on_timeout(1480);
+        rig.pmtud.on_data_acked(size, false);
+    }
+    assert_eq!(rig.pmtud.due(), Some(1200));
+    // The suspicion is gone before the answer comes.
+    rig.pmtud.on_sent(9, rig.now, SEC);
+    rig.pmtud.on_data_acked(1480, false);
+    assert!(rig.pmtud.on_ack(9, 1200, rig.now));
+    assert_eq!(rig.found(), (Complete, 1480));
+}
+
+#[test]
+fn another_encapsulation_begins_anew_and_another_port_checks_what_is_in_use() {
+    let mut rig = Rig::udp(1472);
+    rig.settle(SEC);
+    assert_eq!(rig.found(), (Complete, 1472));
+    rig.pmtud.restart(Sizes::new(false, UDP, 1280, 1500), true);
+    assert_eq!(rig.found(), (Base, 1472));
+    rig.passes = 1260;
+    rig.settle(60 * SEC);
+    assert_eq!(rig.found(), (Complete, 1252));
+    rig.pmtud.restart(Sizes::new(false, Encap::Native, 1500, 1500), false);
+    assert_eq!(rig.found(), (Base, 1480));
+    rig.pmtud.stop();
+    rig.pmtud.restart(Sizes::new(false, UDP, 1280, 1500), false);
+    assert_eq!((rig.found(), rig.pmtud.deadline()), ((Disabled, 1252), None));
+}
