@@ -4,7 +4,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sctp_user_core::sim::{Fate, Host, IpPacket, Link, NodeId, Recorder, Sim, for_each_seed};
+use sctp_user_core::sim::{
+    Fate, Host, IpPacket, Link, LogEntry, Nat, NodeId, Recorder, Sim, Verdict, for_each_seed,
+};
 use sctp_user_core::wire::chunk_type;
 use sctp_user_core::{
     AssocConfig, AssocId, AssocState, PathState, PathStatus, PmtudState, SegmentLimits, SendError, Time,
@@ -161,7 +163,7 @@ fn udp_paths_with_an_mtu_of_1500_are_used_in_full_within_seconds() {
 fn probes_are_heartbeats_with_padding_that_are_answered_once() {
     let mut pair = Pair::new(2, Udp, false, Link::new(), &AssocConfig::default());
     // Every packet arrives twice, and so do the answers.
-    pair.sim.net.tap(|_, _| sctp_user_core::sim::Verdict::Twice(3 * MS));
+    pair.sim.net.tap(|_, _| Verdict::Twice(3 * MS));
     pair.sim.run_for(10 * SEC);
     let probes = pair.probes();
     assert_eq!(probes.len(), 4, "a second answer has no effect: {probes:?}");
@@ -320,7 +322,7 @@ fn switching_it_off_and_fixing_the_mtu_ends_the_search() {
         pair.sim.with(a, |h, now| {
             let mut params = h.stack.path_params(to_b, addr).unwrap();
             (params.pmtud, params.ip_mtu) = (pmtud, ip_mtu);
-            h.stack.set_path_params(now, to_b, addr, params).unwrap();
+            h.stack.set_path_params(now, to_b, addr, params).unwrap().unwrap();
         });
         pair.sim.run_for(10 * SEC);
         (pair.path().pmtu, pair.path().pmtud)
@@ -353,7 +355,7 @@ fn unconfirmed_addresses_get_no_probes() {
         states(&sim),
         [(PathState::Active, PmtudState::Complete), (PathState::Unconfirmed, PmtudState::Disabled)]
     );
-    let to_second = |e: &&sctp_user_core::sim::LogEntry| e.fate == Fate::Sent && e.packet.dst == second;
+    let to_second = |e: &&LogEntry| e.fate == Fate::Sent && e.packet.dst == second;
     assert!(sim.net.log().filter(to_second).all(|e| !e.packet.has(chunk_type::PAD)));
     for from in ["10.1.0.1", "10.2.0.1"] {
         sim.net.heal(from.parse().unwrap(), second);
@@ -385,4 +387,50 @@ fn a_black_hole_on_one_of_two_paths_is_found() {
         let paths = sim[a].stack.paths(to_b);
         assert_eq!((paths[0].pmtu, paths[1].pmtu), (1260, 1480), "{paths:?}");
     });
+}
+
+#[test]
+fn loss_slows_the_search_and_harms_nothing() {
+    for_each_seed(0..30, |seed| {
+        let mtu = [1280, 1400, 1500][seed as usize % 3];
+        let link = Link::new()
+            .hidden_mtu(mtu, seed % 2 == 0)
+            .loss(0.1)
+            .reorder(0.1, 20 * MS)
+            .duplicate(0.1, 20 * MS);
+        let mut pair = Pair::new(seed, Udp, false, Link::new(), &AssocConfig::default());
+        pair.set_link(link);
+        pair.size = 3_000;
+        pair.trickle_for(60 * SEC);
+        pair.assert_all_arrive(300 * SEC);
+        // Bad luck is made up for when the search begins again.
+        let (a, to_b, wanted) = (pair.a, pair.to_b, size(mtu, Udp, false));
+        let found = |sim: &mut Sim| sim[a].stack.paths(to_b)[0].pmtu == wanted;
+        assert!(pair.sim.run_until(1_300 * SEC, found), "{:?}", pair.path());
+    });
+}
+
+#[test]
+fn a_new_udp_port_has_the_size_in_use_checked() {
+    let mut sim = Sim::new(1);
+    sim.net.set_default(Link::new().delay(5 * MS, 2 * MS));
+    let nat = sim.net.add_nat(Nat::new(["192.168.0.1".parse().unwrap()], "198.51.100.1".parse().unwrap()));
+    let a = sim.host(&["192.168.0.1"], Recorder::default());
+    let b = sim.host(&["10.1.0.2"], Recorder::default());
+    for id in [a, b] {
+        sim[id].use_udp(9899);
+    }
+    let peer = sim.with(b, |h, _| h.listen(5001));
+    let to_b = sim.with(a, |h, now| h.connect(now, &peer));
+    sim.run_for(5 * SEC);
+    let to_a = sim[b].app.accepted[0];
+    assert_eq!(sim[b].stack.paths(to_a)[0].pmtu, 1472);
+    sim.net.nats[nat].rebind();
+    sim.net.clear_log();
+    sim.with(a, |h, now| h.send(now, to_b, 0, "from elsewhere").unwrap());
+    sim.run_for(5 * SEC);
+    let from_b = sim.net.sent().filter(|(_, p)| p.has(chunk_type::PAD) && p.src == sim[b].addr());
+    assert_eq!(from_b.map(|(_, p)| p.sctp.len()).collect::<Vec<_>>(), [1472], "towards the new port");
+    let path = sim[b].stack.paths(to_a).remove(0);
+    assert_eq!((path.pmtu, path.pmtud), (1472, PmtudState::Complete));
 }

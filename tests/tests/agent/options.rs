@@ -53,6 +53,16 @@ fn what_is_set_can_be_read_and_zero_changes_nothing() {
             "hbinterval=700 pathmaxrxt=2 flags=hb_disable,pmtud_enable",
             "hbinterval=700 pathmaxrxt=2 pathmtu=0 flags=hb_disable,pmtud_enable",
         ),
+        (
+            "paddrparams",
+            "flags=pmtud_disable",
+            "hbinterval=700 pathmaxrxt=2 pathmtu=0 flags=hb_disable,pmtud_disable",
+        ),
+        (
+            "paddrparams",
+            "flags=pmtud_enable",
+            "hbinterval=700 pathmaxrxt=2 pathmtu=0 flags=hb_disable,pmtud_enable",
+        ),
     ] {
         agent.expect(&format!("set id=1 opt={option} {set}"), "ok");
         agent.expect(&format!("get id=1 opt={option}"), &format!("ok {expected}"));
