@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::{Rng, RngExt, SeedableRng};
 
 use crate::sim::{Fate, Link, Recorder, Sim, SimRng};
-use crate::wire::chunk_type;
+use crate::wire::{RawChunk, chunk_type};
 
 /// An input for a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub fn seeds() -> Vec<Seed> {
     let mut rng = SimRng::seed_from_u64(1);
     let known: Vec<&[u8]> = packets.iter().map(|p| &p[12..]).collect();
     for state in 0..24_u8 {
-        let mut data = vec![state % 6 | if state > 12 { 0x80 } else { 0 }];
+        let mut data = vec![(state % 6) | if state > 12 { 0x80 } else { 0 }];
         for _ in 0..4 {
             let mut chunks = known[rng.random_range(0..known.len())].to_vec();
             // TSNs are relative in this target.
@@ -79,10 +79,12 @@ fn packets() -> Vec<Vec<u8>> {
         let addrs: [&[&str]; 2] = match seed % 3 {
             0 => [&["198.18.0.1"], &["198.18.0.2"]],
             1 => [&["198.18.1.1", "198.18.2.1"], &["198.18.1.2", "198.18.2.2"]],
+            _ if seed > 6 => [&["2001:db8:1::1"], &["2001:db8:1::2", "2001:db8:2::2", "198.18.2.2"]],
             _ => [&["2001:db8:1::1", "198.18.2.1"], &["2001:db8:1::2", "198.18.2.2"]],
         };
         let hosts = addrs.map(|a| sim.host(a, Recorder::default()));
         for host in hosts {
+            sim[host].config.out_streams = seed as u16 + 1;
             sim[host].config.hb_interval = 500 * ms;
             sim[host].use_udp(9899);
         }
@@ -103,12 +105,17 @@ fn packets() -> Vec<Vec<u8>> {
         sim.run_for(3_000 * ms);
         for entry in sim.net.log().filter(|e| e.fate == Fate::Sent) {
             let Some(packet) = entry.packet.packet() else { continue };
-            let shape: Vec<_> =
-                packet.chunks().take(3).map(|c| (c.kind, c.flags, c.value.len() / 64)).collect();
+            let shape: Vec<_> = packet.chunks().take(3).map(shape_of).collect();
             if packet.len() <= LONGEST && seen.insert(shape) {
                 packets.push(packet.bytes().to_vec());
             }
         }
     }
     packets
+}
+
+/// Chunks that look alike: of one type and flags and about as long. Those of the setup differ in their parameters.
+fn shape_of(chunk: RawChunk<'_>) -> (u8, u8, usize) {
+    let setup = matches!(chunk.kind, chunk_type::INIT | chunk_type::INIT_ACK | chunk_type::COOKIE_ECHO);
+    (chunk.kind, chunk.flags, chunk.value.len() / if setup { 1 } else { 64 })
 }

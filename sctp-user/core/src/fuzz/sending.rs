@@ -11,8 +11,8 @@ use super::input::Input;
 use crate::sim::{Host, Link, NodeId, Recorder, Sim, Verdict};
 use crate::{AssocConfig, AssocId, Event, Message, SendError, SendOptions, StackConfig};
 
-const MOST_CALLS: usize = 400;
-const MOST_BYTES: usize = 300_000;
+const MOST_CALLS: usize = 150;
+const MOST_BYTES: usize = 60_000;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// An end and what the model knows of it.

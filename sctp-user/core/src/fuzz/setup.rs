@@ -7,7 +7,7 @@ use super::packet::sealed;
 use crate::sim::{Host, IpPacket, NodeId, Recorder, Sim};
 use crate::tlv::Tlvs;
 use crate::wire::{Chunk, PacketWriter, chunk_type};
-use crate::{AssocState, Encap, Peer, StackConfig};
+use crate::{AssocId, AssocState, Encap, Peer, StackConfig};
 
 const OURS: &str = "198.18.0.1";
 const PEER: &str = "198.18.0.2";
@@ -18,6 +18,8 @@ const PEER_TAG: u32 = 0x0102_0304;
 struct Rig {
     sim: Sim,
     host: NodeId<Host<Recorder>>,
+    /// Associations that the host has called.
+    called: Vec<AssocId>,
 }
 
 impl Rig {
@@ -30,7 +32,15 @@ impl Rig {
         // A cookie may say anything of the way back.
         sim[host].use_both(9899);
         sim.with(host, |h, _| h.listen(PORT));
-        Rig { sim, host }
+        Rig { sim, host, called: Vec::new() }
+    }
+
+    /// The host calls the peer.
+    fn call(&mut self) -> AssocId {
+        let peer = Peer::new(PEER.parse().expect("an address"), Encap::Native, PEER_PORT);
+        let id = self.sim.with(self.host, |h, now| h.stack.connect(now, PORT, &peer, None));
+        self.called.push(id.expect("a connection"));
+        self.called[0]
     }
 
     /// Sends one chunk; what the stack answers at once.
@@ -47,7 +57,7 @@ impl Rig {
     fn end(mut self) {
         self.sim.run_for(Duration::from_secs(2));
         let (app, host) = (&self.sim[self.host].app, self.host);
-        let mut ids = app.accepted.clone();
+        let mut ids = [&app.accepted[..], &self.called].concat();
         ids.extend(app.events.iter().map(|(_, id, _)| *id));
         ids.sort();
         ids.dedup();
@@ -99,8 +109,7 @@ pub(super) fn init(data: &[u8]) {
     rig.end();
 
     let mut rig = Rig::new();
-    let peer = Peer::new(PEER.parse().expect("an address"), Encap::Native, PEER_PORT);
-    let id = rig.sim.with(rig.host, |h, now| h.stack.connect(now, PORT, &peer, None).expect("a connection"));
+    let id = rig.call();
     rig.sim.with(rig.host, |h, now| h.send(now, id, 0, b"early").expect("room"));
     let tag = rig.sim[rig.host].stack.status(id).expect("it lives").local_tag;
     rig.send(tag, chunk_type::INIT_ACK, &value);
@@ -126,19 +135,16 @@ pub(super) fn cookie(data: &[u8]) {
         body[12..14].copy_from_slice(&PORT.to_be_bytes());
         body[14..16].copy_from_slice(&PEER_PORT.to_be_bytes());
         body[16..20].copy_from_slice(&PEER_TAG.to_be_bytes());
+        // No cookie is made for an INIT whose tag is 0.
+        body[20] |= 1;
     }
     if how & 2 != 0 {
         // Somebody calls the same peer already.
-        let peer = Peer::new(PEER.parse().expect("an address"), Encap::Native, PEER_PORT);
-        rig.sim.with(rig.host, |h, now| h.stack.connect(now, PORT, &peer, None).expect("a connection"));
+        rig.call();
     }
     let cookie = rig.sim[rig.host].stack.seal_anything(&body);
     rig.send(PEER_TAG, chunk_type::COOKIE_ECHO, &cookie);
     rig.send(PEER_TAG, chunk_type::COOKIE_ECHO, &cookie);
     rig.send(PEER_TAG, chunk_type::SHUTDOWN_ACK, &[]);
-    if how & 2 == 0 {
-        rig.end();
-    } else {
-        rig.sim.run_for(Duration::from_secs(2));
-    }
+    rig.end();
 }

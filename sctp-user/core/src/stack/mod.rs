@@ -513,8 +513,10 @@ impl Stack {
             self.stats.associations -= 1;
             if entry.assoc.is_closed() || entry.assoc.local_tag() != tag {
                 let until = now + self.config.tag_reuse_guard;
-                let known = entry.assoc.is_closed() && entry.assoc.peer_tag() != 0;
-                let peer_tag = known.then(|| (local, peer, entry.assoc.peer_tag()));
+                // After a restart the association has the new one already.
+                let closed = entry.assoc.is_closed();
+                let peer_tag = if closed { entry.assoc.peer_tag() } else { entry.indexed_peer_tag };
+                let peer_tag = (peer_tag != 0).then_some((local, peer, peer_tag));
                 self.recent_tags.add(until, tag, peer_tag, entry.assoc.ended_gracefully());
             }
         }
@@ -523,6 +525,7 @@ impl Stack {
             return;
         }
         entry.indexed_tag = Some(entry.assoc.local_tag());
+        entry.indexed_peer_tag = entry.assoc.peer_tag();
         self.demux.add_tag(entry.assoc.local_tag(), local, id.index);
         self.stats.associations += 1;
         entry.indexed_addrs = entry.assoc.remote_addrs().collect();

@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     scheduled: Option<Time>,
     /// What the indexes know.
     pub(crate) indexed_tag: Option<u32>,
+    /// Tag of the peer at that time, 0 while unknown.
+    pub(crate) indexed_peer_tag: u32,
     pub(crate) indexed_addrs: Vec<IpAddr>,
 }
 
@@ -73,6 +75,7 @@ impl Table {
             dirty: false,
             scheduled: None,
             indexed_tag: None,
+            indexed_peer_tag: 0,
             indexed_addrs: Vec::new(),
         }));
         id

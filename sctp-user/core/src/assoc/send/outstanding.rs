@@ -380,7 +380,9 @@ impl Outstanding {
 
         let reneged_end = match sack {
             Some(sack) => self.apply_gaps(sack, highest_gap, &mut highest_newly_acked, now, paths),
-            None => 0,
+            // Had the peer still the chunk after it, it would acknowledge that one, too. Without gap blocks nothing else
+            // tells that it was taken back, and nobody would send it again.
+            None => usize::from(self.take_back_first(paths)),
         };
         // In fast recovery an advancing cumulative TSN accuses everything that the SACK reports missing.
         let accused = match highest_newly_acked {
@@ -435,6 +437,18 @@ impl Outstanding {
                 acks.rtt = Some(now.since(slot.sent_at));
             }
         }
+    }
+
+    /// Counts the first chunk as outstanding again if gap blocks had acknowledged it; true if so.
+    fn take_back_first(&mut self, paths: &mut PathSet) -> bool {
+        let Some(slot) = self.slots.front_mut().filter(|slot| slot.state == State::Acked) else { return false };
+        slot.state = State::InFlight;
+        slot.misses = 0;
+        slot.reneged = true;
+        self.window_used += window_cost(slot.payload.len());
+        self.in_flight_chunks += 1;
+        paths.get_mut(slot.path).flight += slot.size();
+        true
     }
 
     /// Applies gap blocks to the ring; work is bounded by what is outstanding, not by the width of the blocks.

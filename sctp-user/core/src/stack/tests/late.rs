@@ -97,3 +97,38 @@ fn what_gap_blocks_acknowledged_comes_back_when_the_association_is_lost() {
         .collect();
     assert_eq!(failed, [&b"lost"[..], b"waits for its order"]);
 }
+
+/// A restarted peer has ended; a cookie of a collision before the restart is later still.
+#[test]
+fn a_cookie_of_a_collision_before_a_restart_brings_nothing_back() {
+    let mut rig = Rig::new();
+    let (offer, _, cookie) = one(rig.init(|_| {})).init();
+    rig.connect(&[1]);
+    rig.init_ack(|_| {});
+    rig.send(rig.own_tag, |w| w.cookie_ack());
+    let (init, _, again) = one(rig.init_from(path(1), 5, &[])).init();
+    rig.send(init.initiate_tag, |w| w.cookie_echo(&again.unwrap()));
+    assert!(rig.events().iter().any(|e| matches!(e, Event::Restart { .. })));
+    rig.send(init.initiate_tag, |w| w.abort(false, |_| {}));
+    rig.events();
+    rig.send(offer.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+    assert!(rig.events().is_empty());
+    assert_eq!(rig.stack.stats().associations, 0);
+}
+
+/// The SACK that told that a chunk was taken back is lost, and SHUTDOWNs have no gap blocks.
+#[test]
+fn a_shutdown_that_stops_before_a_gap_acknowledged_chunk_takes_it_back() {
+    let mut rig = Rig::accepted(&[]);
+    rig.send_data(b"first");
+    rig.send_data(b"second");
+    let (none, first) = (rig.own_tsn.minus(1), rig.own_tsn);
+    rig.send(rig.own_tag, |w| w.sack(none, 100_000, [(2, 2)].into_iter(), &[]));
+    rig.send(rig.own_tag, |w| w.shutdown(first));
+    assert_eq!(rig.state(), AssocState::ShutdownReceived);
+    let sent = rig.next_timer();
+    assert!(sent.iter().any(|s| s.kinds().contains(&chunk_type::DATA)), "{sent:?}");
+    let second = first.next();
+    let sent = rig.send(rig.own_tag, |w| w.shutdown(second));
+    assert_eq!(one(sent).kinds(), [chunk_type::SHUTDOWN_ACK]);
+}

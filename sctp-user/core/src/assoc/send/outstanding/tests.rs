@@ -120,6 +120,11 @@ impl Model {
                     _ => {}
                 }
             }
+        } else if let Some(first) = self.chunks.front_mut().filter(|c| c.state == State::Acked) {
+            // A SHUTDOWN that stops before a chunk that was acknowledged takes it back.
+            first.state = State::InFlight;
+            first.misses = 0;
+            taken_back.push(0);
         }
         let accused = match (newly, self.exit.is_some() && advance > 0) {
             (false, _) => 0,
