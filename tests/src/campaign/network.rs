@@ -30,8 +30,8 @@ pub(super) struct Topology {
     pub(super) nat: Option<IpAddr>,
     /// IP MTU of all links.
     pub(super) mtu: usize,
-    /// Links of this smaller MTU answer what is too big instead.
-    pub(super) hidden_mtu: Option<usize>,
+    /// Links have this smaller MTU instead; the flag says that what is too big is answered.
+    pub(super) hidden_mtu: Option<(usize, bool)>,
 }
 
 impl Topology {
@@ -77,7 +77,8 @@ impl Topology {
             udp: std::array::from_fn(|_| rng.random()),
             nat: None,
             mtu: mtu.max(least),
-            hidden_mtu: rng.random_bool(0.08).then_some(least),
+            // What ICMP says of one encapsulation does not count for the other.
+            hidden_mtu: (mode != Mode::Mixed && rng.random_bool(0.08)).then(|| (least, rng.random())),
         }
     }
 
@@ -108,7 +109,7 @@ impl Topology {
     /// A link with some of the usual vices.
     pub(super) fn link(&self, rng: &mut SimRng, quality: Quality) -> Link {
         let link = match self.hidden_mtu {
-            Some(mtu) => Link::new().hidden_mtu(mtu, true),
+            Some((mtu, answer)) => Link::new().hidden_mtu(mtu, answer),
             None => Link::new().mtu(self.mtu),
         };
         let longest = if rng.random_bool(0.8) { 40 } else { 300 };

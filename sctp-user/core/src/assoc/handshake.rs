@@ -34,7 +34,7 @@ pub(crate) struct Handshake {
     /// Cookie Preservative to ask for, milliseconds.
     pub(super) preservative: Option<u32>,
     init_retransmits: u32,
-    cookie_retransmits: u32,
+    pub(super) cookie_retransmits: u32,
     stale_retries: u32,
     timeout: Duration,
     /// When the INIT or COOKIE ECHO that is not yet answered was sent first.

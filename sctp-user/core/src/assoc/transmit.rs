@@ -100,6 +100,8 @@ impl Association {
             handshake.sent_at = cx.now;
         }
         let target = handshake.target;
+        // A path may lose large packets without a word (RFC 8899); those with DATA are given up before the setup is.
+        let small_enough = handshake.cookie_retransmits < 2;
         let cookie = std::mem::take(&mut handshake.cookie);
         let unrecognized = std::mem::take(&mut handshake.unrecognized);
         let pmtu = self.paths.get(target).pmtu();
@@ -109,7 +111,7 @@ impl Association {
             writer.error(|causes| causes.unrecognized_params(&unrecognized));
         }
         self.write_heartbeat(cx, &mut writer, target);
-        if self.paths.get(target).is_confirmed() {
+        if small_enough && self.paths.get(target).is_confirmed() {
             self.fill(cx, &mut writer, target, true, true);
         }
         let len = writer.finish();

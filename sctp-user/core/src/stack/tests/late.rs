@@ -132,3 +132,19 @@ fn a_shutdown_that_stops_before_a_gap_acknowledged_chunk_takes_it_back() {
     let sent = rig.send(rig.own_tag, |w| w.shutdown(second));
     assert_eq!(one(sent).kinds(), [chunk_type::SHUTDOWN_ACK]);
 }
+
+/// A path that loses large packets without a word: the COOKIE ECHO goes without DATA in the end.
+#[test]
+fn the_cookie_echo_leaves_data_behind_after_two_losses() {
+    let mut rig = Rig::new();
+    rig.connect(&[1]);
+    rig.send_data(&[7; 1000]);
+    let mut sent = one(rig.init_ack(|_| {})).kinds();
+    for _ in 0..2 {
+        assert_eq!(sent, [chunk_type::COOKIE_ECHO, chunk_type::DATA]);
+        sent = one(rig.next_timer()).kinds();
+    }
+    assert_eq!(sent, [chunk_type::COOKIE_ECHO]);
+    let sent = rig.send(rig.own_tag, |w| w.cookie_ack());
+    assert_eq!(one(sent).kinds(), [chunk_type::DATA]);
+}
