@@ -100,9 +100,14 @@ fn a_restart_from_another_address_is_refused() {
     let mut sim = Sim::new(1);
     let (_, b, _, to_a) = pair(&mut sim, &["10.1.0.1"], &["10.1.0.2"], AssocConfig::default());
     let init = sim.net.sent().find(|(_, p)| p.has(chunk_type::INIT)).unwrap().1.clone();
+    // A restarted peer draws a new tag. With the old one these would be late duplicates, and an ABORT with that tag would
+    // end the living association.
+    let mut restarted = init.clone();
+    restarted.edit(|bytes| bytes[16] ^= 0x55);
+    restarted.fix_crc();
     // From the known address, but listing one more (RFC 9260 sec 5.2.4.1).
-    let mut listing = init.clone();
-    let mut bytes = init.sctp.to_vec();
+    let mut listing = restarted.clone();
+    let mut bytes = restarted.sctp.to_vec();
     bytes.extend([0, 5, 0, 8, 10, 77, 0, 1]);
     let length = (bytes.len() - 12) as u16;
     bytes[14..16].copy_from_slice(&length.to_be_bytes());
@@ -111,11 +116,14 @@ fn a_restart_from_another_address_is_refused() {
     let replies = sim.provoke(listing).unwrap();
     assert_eq!(replies[0].chunk_kinds(), [chunk_type::ABORT]);
     // From another UDP port of the known address (RFC 6951 sec 5.4 and the considerations after it).
-    let mut elsewhere = init.clone();
+    let mut elsewhere = restarted.clone();
     elsewhere.udp.as_mut().unwrap().src = 4444;
     let replies = sim.provoke(elsewhere).unwrap();
     assert_eq!(replies[0].chunk_kinds(), [chunk_type::ABORT]);
     assert_eq!(replies[0].udp.unwrap().dst, 4444);
+    let mut late = init.clone();
+    late.udp.as_mut().unwrap().src = 4444;
+    assert!(sim.provoke(late).unwrap().is_empty(), "a late duplicate from elsewhere is not answered");
     // The same INIT as it was: a late duplicate, answered without harm.
     let replies = sim.provoke(init).unwrap();
     assert_eq!(replies[0].chunk_kinds(), [chunk_type::INIT_ACK]);

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use super::capture::ip_bytes;
 use super::*;
 use crate::addr::Ecn;
-use crate::serial::Tsn;
 use crate::stack::Unreachable;
 use crate::time::Time;
 use crate::wire::{PacketWriter, chunk_type};

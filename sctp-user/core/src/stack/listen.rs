@@ -249,7 +249,9 @@ impl Stack {
         }
         let peer = (cookie.local_port, cookie.peer_port, cookie.agreed.peer_tag);
         let ended = self.recent_tags.ended_gracefully(d.at, cookie.agreed.local_tag);
-        if let Some(gracefully) = ended.or_else(|| self.recent_tags.peer_ended_gracefully(peer)) {
+        if let Some(gracefully) =
+            ended.or_else(|| self.recent_tags.peer_ended_gracefully(peer, cookie.created))
+        {
             // After a graceful end the peer knows or will be told by our answer to its SHUTDOWN ACK.
             return !gracefully && self.refuse_late(d, &cookie);
         }

@@ -59,7 +59,8 @@ struct RecentTags {
     /// Whether the association ended by a graceful shutdown.
     graceful: HashMap<u32, bool>,
     /// The other ends of these associations. In a collision of INITs there are cookies with other tags of ours.
-    peers: HashMap<PeerTag, bool>,
+    /// With the time of the end.
+    peers: HashMap<PeerTag, (bool, Time)>,
 }
 
 /// Local port, port of the peer, its tag.
@@ -517,6 +518,7 @@ impl Stack {
                 let closed = entry.assoc.is_closed();
                 let peer_tag = if closed { entry.assoc.peer_tag() } else { entry.indexed_peer_tag };
                 let peer_tag = (peer_tag != 0).then_some((local, peer, peer_tag));
+                let peer_tag = peer_tag.map(|peer| (peer, now));
                 self.recent_tags.add(until, tag, peer_tag, entry.assoc.ended_gracefully());
             }
         }
@@ -573,10 +575,10 @@ impl Stack {
 }
 
 impl RecentTags {
-    fn add(&mut self, until: Time, tag: u32, peer: Option<PeerTag>, graceful: bool) {
+    fn add(&mut self, until: Time, tag: u32, peer: Option<(PeerTag, Time)>, graceful: bool) {
         if self.graceful.insert(tag, graceful).is_none() {
-            self.peers.extend(peer.map(|peer| (peer, graceful)));
-            self.order.push_back((until, tag, peer));
+            self.peers.extend(peer.map(|(peer, ended)| (peer, (graceful, ended))));
+            self.order.push_back((until, tag, peer.map(|(peer, _)| peer)));
         }
         if self.order.len() > MAX_RECENT_TAGS {
             self.forget_oldest();
@@ -598,9 +600,10 @@ impl RecentTags {
         }
     }
 
-    /// Whether the association that the peer knew by this tag of its own until recently ended by a graceful shutdown.
-    fn peer_ended_gracefully(&self, peer: PeerTag) -> Option<bool> {
-        self.peers.get(&peer).copied()
+    /// Whether the association that the peer knew by this tag of its own until recently ended by a graceful shutdown;
+    /// `None` also for what was `made` after that end: a peer may use its tag again, though it should not.
+    fn peer_ended_gracefully(&self, peer: PeerTag, made: Time) -> Option<bool> {
+        self.peers.get(&peer).filter(|(_, ended)| made < *ended).map(|(graceful, _)| *graceful)
     }
 
     /// Whether the association that had this tag until recently ended by a graceful shutdown; `None` for other tags.

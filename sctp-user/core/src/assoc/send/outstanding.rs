@@ -441,7 +441,9 @@ impl Outstanding {
 
     /// Counts the first chunk as outstanding again if gap blocks had acknowledged it; true if so.
     fn take_back_first(&mut self, paths: &mut PathSet) -> bool {
-        let Some(slot) = self.slots.front_mut().filter(|slot| slot.state == State::Acked) else { return false };
+        let Some(slot) = self.slots.front_mut().filter(|slot| slot.state == State::Acked) else {
+            return false;
+        };
         slot.state = State::InFlight;
         slot.misses = 0;
         slot.reneged = true;
