@@ -54,7 +54,8 @@ pub(crate) struct Path {
     decayed_until: Time,
     /// The chunk whose acknowledgement gives the next RTT sample; at most one per round trip.
     pub(crate) rtt_tsn: Option<Tsn>,
-    /// Packets with new DATA that may still be sent in this opportunity (Max.Burst).
+    /// Bytes of new DATA that may still be sent in this opportunity (Max.Burst packets of full size, RFC 9260 sec 6.1 D);
+    /// one packet may exceed them.
     pub(crate) burst: u32,
     /// cwnd was fully used when sending stopped last; only then it may grow (RFC 9260 sec 7.2.1).
     pub(crate) cwnd_used: bool,
@@ -71,7 +72,8 @@ impl Path {
     pub(crate) fn new(addr: PathAddr, state: PathState, config: &AssocConfig, now: Time) -> Self {
         let ip_mtu = (config.ip_mtu, config.ip_mtu_udp);
         let pmtud = Pmtud::new(sizes(addr, ip_mtu));
-        let cc = Rfc9260::new(pmdcs(pmtud.plpmtu()), addr.remote.is_ipv6(), config.abc_l);
+        let pmdcs = pmdcs(pmtud.plpmtu());
+        let cc = Rfc9260::new(pmdcs, addr.remote.is_ipv6(), config.abc_l);
         Path {
             addr,
             ip_mtu,
@@ -89,7 +91,7 @@ impl Path {
             last_used: now,
             decayed_until: now,
             rtt_tsn: None,
-            burst: burst_limit(config),
+            burst: burst_limit(config, pmdcs),
             cwnd_used: false,
             one_packet: false,
             retransmit_now: false,
@@ -220,14 +222,14 @@ impl Path {
     /// A SACK gives an opportunity to send Max.Burst packets and as many as it acknowledged: these keep the clock of
     /// the acknowledgements going however many packets the peer acknowledges with one SACK.
     pub(crate) fn grant_burst(&mut self, config: &AssocConfig, acked_bytes: u32) {
-        self.burst = self.burst.max(burst_limit(config)).saturating_add(acked_bytes.div_ceil(self.pmdcs()));
+        self.burst = self.burst.max(burst_limit(config, self.pmdcs())).saturating_add(acked_bytes);
     }
 
     /// Nothing more can be sent for now: the opportunity is over. `blocked` says that the burst limit stopped it; then
     /// only a SACK gives another one, while otherwise what the user sends next is one.
     pub(crate) fn end_burst(&mut self, config: &AssocConfig, blocked: bool) {
         if !blocked {
-            self.burst = burst_limit(config);
+            self.burst = burst_limit(config, self.pmdcs());
         }
         self.cwnd_used = !self.may_carry_more();
     }
@@ -243,8 +245,8 @@ impl Path {
     }
 }
 
-fn burst_limit(config: &AssocConfig) -> u32 {
-    if config.max_burst == 0 { u32::MAX } else { config.max_burst }
+fn burst_limit(config: &AssocConfig, pmdcs: u32) -> u32 {
+    if config.max_burst == 0 { u32::MAX } else { config.max_burst.saturating_mul(pmdcs) }
 }
 
 /// The bounds of the PMTU. `ip_mtu` is that of native paths, and of UDP-encapsulated ones to begin with.

@@ -359,6 +359,7 @@ impl Association {
             new_data: new_data && id == self.paths.data_path(),
             closing: self.state == AssocState::ShutdownPending,
         };
+        let flight = self.paths.get(id).flight;
         let fill = self.send.fill(writer, id, &mut self.paths, limits);
         if !self.send.expired.is_empty() {
             self.give_back_expired(cx);
@@ -375,7 +376,7 @@ impl Association {
             path.largest_sent = path.largest_sent.max(writer.len());
         }
         if fill.new > 0 {
-            path.burst = path.burst.saturating_sub(1);
+            path.burst = path.burst.saturating_sub(path.flight.saturating_sub(flight));
         }
         if path.t3.is_none() || fill.lowest {
             path.t3 = Some(cx.now + path.rto.get());

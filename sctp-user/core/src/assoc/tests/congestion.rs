@@ -139,10 +139,28 @@ fn small_chunks_do_not_multiply_the_burst() {
     for _ in 0..2000 {
         a.send(100);
     }
+    // Twelve chunks of 116 bytes in a packet. Bytes count: four such packets leave room for the beginning of a fifth.
     let first = tsns(&a.poll());
-    assert_eq!(first.len(), 4);
+    assert_eq!(first.len(), 5);
     let sent = tsns(&a.sack(sack(base + first.concat().len() as u32)));
-    assert_eq!(sent.len(), 8);
+    assert_eq!(sent.len(), 10);
+}
+
+#[test]
+fn packets_that_are_not_full_keep_the_clock_of_acknowledgements() {
+    let mut a = Bench::new(AssocConfig { send_buffer: 1 << 20, ..AssocConfig::default() });
+    let base = a.grow(100 * PMDCS);
+    for _ in 0..500 {
+        a.send(1000);
+    }
+    let mut window = tsns(&a.poll()).len() as u32;
+    let mut acked = base;
+    for round in 1..=5 {
+        acked += window;
+        let sent = tsns(&a.sack(sack(acked))).len() as u32;
+        assert!(sent >= window + 4, "round {round}: {window} were acknowledged, {sent} followed");
+        window = sent;
+    }
 }
 
 #[test]
