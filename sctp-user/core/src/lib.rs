@@ -16,6 +16,7 @@ mod assoc;
 mod config;
 mod error;
 mod event;
+mod features;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
@@ -36,6 +37,7 @@ pub use addr::{
 pub use config::{AssocConfig, PathParams, StackConfig};
 pub use error::{BindError, ConfigError, ConnectError, NotFound, SendError};
 pub use event::{Event, LossReason, PeerAddrState};
+pub use features::Features;
 pub use serial::{Ssn, Tsn};
 pub use stack::{AssocId, Stack, Unreachable};
 pub use stats::{AssocState, AssocStats, AssocStatus, PathState, PathStatus, PmtudState, StackStats};

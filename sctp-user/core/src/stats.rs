@@ -107,6 +107,8 @@ pub struct AssocStatus {
     pub local_tag: u32,
     /// Verification tag of the peer.
     pub peer_tag: u32,
+    /// Extensions in force.
+    pub features: crate::Features,
 }
 
 /// Counters of one association since it started.

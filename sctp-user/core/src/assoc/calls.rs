@@ -136,6 +136,7 @@ impl Association {
             local_port: self.local_port,
             local_tag: self.local_tag,
             peer_tag: self.peer_tag,
+            features: self.features,
         }
     }
 

@@ -11,6 +11,7 @@ use super::{Agreed, Association, Cx};
 use crate::addr::{Datagram, Peer, Scope, scope};
 use crate::config::AssocConfig;
 use crate::event::{Event, LossReason};
+use crate::features::Features;
 use crate::serial::Tsn;
 use crate::stats::{AssocState, PathState};
 use crate::time::{Duration, Time};
@@ -192,6 +193,7 @@ impl Association {
             peer_rwnd: init.a_rwnd,
             out_streams: self.config.out_streams.min(init.inbound_streams),
             in_streams: self.config.max_in_streams.min(init.outbound_streams),
+            features: Features::OURS.both(Features::announced(init)),
         };
         let source = datagram.from;
         let asked = self.handshake.as_deref().map(|h| self.paths.get(h.target).remote());
@@ -421,6 +423,7 @@ impl Association {
         self.tie_tags = draw_tie_tags(cx);
         self.out_streams = agreed.out_streams;
         self.in_streams = agreed.in_streams;
+        self.features = agreed.features;
         self.timers.stop_all();
         self.pending = super::Pending::default();
         self.handshake = None;

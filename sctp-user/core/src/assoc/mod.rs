@@ -29,6 +29,7 @@ use rand_chacha::ChaCha12Rng;
 use crate::addr::{Datagram, PathAddr};
 use crate::config::AssocConfig;
 use crate::event::{Event, LossReason};
+use crate::features::Features;
 use crate::serial::Tsn;
 use crate::stack::{AssocId, Replies};
 use crate::stats::{AssocState, AssocStats, PathState};
@@ -102,6 +103,8 @@ pub(crate) struct Agreed {
     pub(crate) peer_rwnd: u32,
     pub(crate) out_streams: u16,
     pub(crate) in_streams: u16,
+    /// Extensions in force.
+    pub(crate) features: Features,
 }
 
 /// No own address fits an address of the peer.
@@ -124,6 +127,7 @@ pub(crate) struct Association {
     local_addrs: Vec<IpAddr>,
     out_streams: u16,
     in_streams: u16,
+    features: Features,
     paths: PathSet,
     send: SendSide,
     recv: RecvSide,
@@ -188,6 +192,7 @@ impl Association {
             local_addrs,
             out_streams: config.out_streams,
             in_streams: config.max_in_streams,
+            features: Features::default(),
             paths: PathSet::default(),
             send: SendSide::new(initial_tsn),
             recv: RecvSide::new(Tsn(0), &config),
@@ -216,6 +221,7 @@ impl Association {
         self.initial_tsn = agreed.local_tsn;
         self.out_streams = agreed.out_streams;
         self.in_streams = agreed.in_streams;
+        self.features = agreed.features;
         self.recv = RecvSide::new(agreed.peer_tsn, &self.config);
         self.send.peer_rwnd = agreed.peer_rwnd as usize;
         self.paths.add(Path::new(source, PathState::Unconfirmed, &self.config, now));

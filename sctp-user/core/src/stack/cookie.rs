@@ -10,6 +10,7 @@ use sha2::Sha256;
 
 use crate::addr::{Encap, PathAddr};
 use crate::assoc::Agreed;
+use crate::features::Features;
 use crate::serial::Tsn;
 use crate::time::{Duration, Time};
 use crate::tlv::{Reader, Truncated, Writer};
@@ -34,8 +35,6 @@ pub(crate) struct Cookie {
     pub(crate) source: PathAddr,
     /// Further addresses that the INIT listed.
     pub(crate) addresses: Vec<IpAddr>,
-    /// Negotiated extensions; none yet.
-    pub(crate) features: u32,
 }
 
 /// Seals and opens cookies; the key changes regularly and the one before stays valid for one cookie lifetime.
@@ -127,7 +126,7 @@ impl Cookie {
         w.u16(a.in_streams);
         w.u32(self.ties.0);
         w.u32(self.ties.1);
-        w.u32(self.features);
+        w.u32(a.features.bits());
         match self.source.encap {
             Encap::Native => w.u16(0),
             Encap::Udp { remote_port } => w.u16(remote_port),
@@ -144,7 +143,7 @@ impl Cookie {
         let created = Time::from_nanos(r.u64()?);
         let life = Duration::from_millis(r.u32()?.into());
         let (local_port, peer_port) = (r.u16()?, r.u16()?);
-        let agreed = Agreed {
+        let mut agreed = Agreed {
             local_tag: r.u32()?,
             peer_tag: r.u32()?,
             local_tsn: Tsn(r.u32()?),
@@ -152,9 +151,10 @@ impl Cookie {
             peer_rwnd: r.u32()?,
             out_streams: r.u16()?,
             in_streams: r.u16()?,
+            features: Features::default(),
         };
         let ties = (r.u32()?, r.u32()?);
-        let features = r.u32()?;
+        agreed.features = Features::from_bits(r.u32()?);
         let encap = match r.u16()? {
             0 => Encap::Native,
             remote_port => Encap::Udp { remote_port },
@@ -166,7 +166,7 @@ impl Cookie {
             addresses.extend(read_address(&mut r)?);
         }
         let source = PathAddr { local, remote, encap };
-        Ok(Cookie { created, life, local_port, peer_port, agreed, ties, source, addresses, features })
+        Ok(Cookie { created, life, local_port, peer_port, agreed, ties, source, addresses })
     }
 }
 
@@ -223,6 +223,7 @@ mod tests {
                 peer_rwnd: 7,
                 out_streams: 8,
                 in_streams: 9,
+                features: Features::AUTH,
             },
             ties: (10, 11),
             source: PathAddr {
@@ -231,7 +232,6 @@ mod tests {
                 encap: Encap::Udp { remote_port: 9899 },
             },
             addresses: vec!["2001:db8::1".parse().unwrap()],
-            features: 0,
         }
     }
 
@@ -249,6 +249,7 @@ mod tests {
         assert_eq!(opened.source, cookie(Time::ZERO).source);
         assert_eq!(opened.addresses, cookie(Time::ZERO).addresses);
         assert_eq!(opened.agreed.peer_tsn, Tsn(6));
+        assert_eq!(opened.agreed.features, Features::AUTH);
         for i in 0..bytes.len() {
             let mut forged = bytes.clone();
             forged[i] ^= 1;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::addr::{Datagram, Encap, PathAddr};
 use crate::assoc::{Agreed, Association, Cx, PeerInit, announced};
 use crate::config::AssocConfig;
+use crate::features::Features;
 use crate::stats::AssocState;
 use crate::time::Duration;
 use crate::tlv::{TLV_HEADER, Tlvs};
@@ -163,6 +164,7 @@ impl Stack {
             peer_rwnd: init.a_rwnd,
             out_streams: config.out_streams.min(init.inbound_streams),
             in_streams: config.max_in_streams.min(init.outbound_streams),
+            features: Features::OURS.both(Features::announced(init)),
         };
         let life = config.cookie_life.unwrap_or(self.config.cookie_life);
         let extra = peer.preservative.unwrap_or(Duration::ZERO).min(life);
@@ -175,7 +177,6 @@ impl Stack {
             ties: answer.ties,
             source: d.from,
             addresses: peer.addresses.iter().copied().filter(|&a| a != d.from.remote).collect(),
-            features: 0,
         };
         let mut sealed = Vec::with_capacity(128);
         self.cookies.seal(&cookie, &mut sealed, &mut self.rng);

@@ -20,6 +20,6 @@ pub use chunk::{CHUNK_HEADER, Chunk, ChunkError, Chunks, RawChunk, chunk_type};
 pub use control::{SHUTDOWN_LEN, heartbeat_info};
 pub use data::{DATA_HEADER, DataChunk, DataFlags};
 pub use init::{INIT_HEADER, InitChunk, InitFixed};
-pub use packet::{COMMON_HEADER, Packet, PacketError, PacketWriter};
+pub use packet::{COMMON_HEADER, Packet, PacketError, PacketWriter, Reserved};
 pub use param::{AddressTypes, Param, ParamWriter, Params, param_type};
 pub use sack::{SACK_HEADER, SackChunk};

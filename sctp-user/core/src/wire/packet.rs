@@ -136,6 +136,13 @@ pub struct PacketWriter<'b> {
     limit: usize,
 }
 
+/// A chunk of a packet under construction whose value is still to come.
+#[derive(Debug)]
+pub struct Reserved {
+    start: usize,
+    value_len: usize,
+}
+
 impl<'b> PacketWriter<'b> {
     /// Writes the common header behind what `buf` holds. `limit` is the largest packet in bytes, common header and
     /// padding included.
@@ -172,6 +179,29 @@ impl<'b> PacketWriter<'b> {
         let mark = self.begin(kind, flags);
         self.writer.bytes(value);
         self.writer.end_tlv(mark);
+    }
+
+    /// Appends a chunk of zeros whose value is written when the rest of the packet is known, as that of AUTH (RFC 4895 sec 6.2),
+    /// by [`fill`](Self::fill).
+    pub fn reserve(&mut self, kind: u8, flags: u8, value_len: usize) -> Reserved {
+        let start = self.writer.written().len();
+        let mark = self.begin(kind, flags);
+        for _ in 0..value_len {
+            self.writer.u8(0);
+        }
+        self.writer.end_tlv(mark);
+        Reserved { start, value_len }
+    }
+
+    /// Lets `fill` write the value of a reserved chunk; it sees the packet from that chunk on, which is what AUTH covers, and
+    /// gets back what it returns in the chunk. A value longer than reserved is cut.
+    pub fn fill(&mut self, reserved: Reserved, fill: impl FnOnce(&[u8]) -> Vec<u8>) {
+        let Some(covered) = self.writer.written().get_mut(reserved.start..) else { return };
+        let value = fill(covered);
+        let len = value.len().min(reserved.value_len);
+        if let Some(field) = covered.get_mut(CHUNK_HEADER..CHUNK_HEADER + len) {
+            field.copy_from_slice(&value[..len]);
+        }
     }
 
     /// Fills in the CRC32c and returns the length of the packet in bytes.

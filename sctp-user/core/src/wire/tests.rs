@@ -45,3 +45,24 @@ pub(super) fn reseal(mut packet: Vec<u8>) -> Bytes {
     }
     packet.into()
 }
+
+#[test]
+fn a_reserved_chunk_is_filled_when_the_rest_is_known() {
+    let mut buf = vec![0xee; 3];
+    let mut writer = PacketWriter::new(&mut buf, 200, 1, 2, 3);
+    writer.cookie_ack();
+    let reserved = writer.reserve(0x0f, 0, 6);
+    writer.shutdown_ack();
+    let mut seen = Vec::new();
+    writer.fill(reserved, |covered| {
+        seen = covered.to_vec();
+        vec![9; 10]
+    });
+    let len = writer.finish();
+    // The reserved chunk as zeros with its padding, and what follows it.
+    assert_eq!(seen, [0x0f, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 4]);
+    let packet = Packet::check(bytes::Bytes::copy_from_slice(&buf[3..])).unwrap();
+    assert_eq!(packet.len(), len);
+    let values: Vec<_> = packet.chunks().map(|c| (c.kind, c.value.to_vec())).collect();
+    assert_eq!(values, [(11, vec![]), (0x0f, vec![9; 6]), (8, vec![])]);
+}

@@ -38,8 +38,8 @@ struct Item {
 pub(crate) struct SendQueue {
     items: VecDeque<Item>,
     bytes: usize,
-    /// Next SSN of each stream used so far; grows with the highest stream number used.
-    next_ssn: Vec<Ssn>,
+    /// Next ordered message of each stream used so far; the SSN is its low half. Grows with the highest stream number used.
+    next_number: Vec<u32>,
 }
 
 impl SendQueue {
@@ -86,11 +86,12 @@ impl SendQueue {
         if begin {
             if !item.message.options.unordered {
                 let stream = usize::from(item.message.stream);
-                if self.next_ssn.len() <= stream {
-                    self.next_ssn.resize(stream + 1, Ssn(0));
+                if self.next_number.len() <= stream {
+                    self.next_number.resize(stream + 1, 0);
                 }
-                item.ssn = self.next_ssn[stream];
-                self.next_ssn[stream] = item.ssn.next();
+                let number = &mut self.next_number[stream];
+                item.ssn = Ssn(*number as u16);
+                *number = number.wrapping_add(1);
             }
             if !end {
                 item.whole = Some(Arc::new(item.message.clone()));
