@@ -63,7 +63,7 @@ impl Association {
         self.stats.bytes_received += m.data.len() as u64;
         Some(Received {
             stream: m.stream,
-            ssn: m.ssn.0,
+            ssn: m.id.ssn().0,
             ppid: m.ppid,
             tsn: m.tsn.0,
             cumtsn: self.recv.cum_tsn().0,

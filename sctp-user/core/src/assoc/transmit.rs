@@ -10,9 +10,7 @@ use super::{Association, Cx};
 use crate::addr::{Scope, SegmentLimits, Transmit, scope};
 use crate::event::Event;
 use crate::stats::AssocState;
-use crate::wire::{
-    CHUNK_HEADER, COMMON_HEADER, DATA_HEADER, InitFixed, PacketWriter, SACK_HEADER, SHUTDOWN_LEN,
-};
+use crate::wire::{CHUNK_HEADER, COMMON_HEADER, InitFixed, PacketWriter, SACK_HEADER, SHUTDOWN_LEN};
 
 impl Association {
     /// Appends the next packet, or several equal ones for one path, to `buf`.
@@ -269,7 +267,7 @@ impl Association {
 
     /// User bytes of the largest chunk that fits all paths.
     pub(super) fn fragment_size(&self) -> usize {
-        let fits = (self.paths.min_pmtu() - COMMON_HEADER - DATA_HEADER) & !3;
+        let fits = (self.paths.min_pmtu() - COMMON_HEADER - self.send.queue.header_len()) & !3;
         self.config.max_segment.map_or(fits, |most| most.min(fits))
     }
 

@@ -109,7 +109,7 @@ fn value_of(packet: &Packet, chunk: &Chunk<'_>, raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut w = PacketWriter::new(&mut out, 2 * LARGEST, packet.src_port(), packet.dst_port(), packet.vtag());
     match chunk {
-        Chunk::Data(d) => w.data(d.tsn, d.stream, d.ssn, d.ppid, d.flags, &d.payload),
+        Chunk::Data(d) => w.user_data(d.tsn, d.stream, d.id, d.ppid, d.flags, &d.payload),
         Chunk::Sack(s) => {
             let dups: Vec<Tsn> = s.dups().collect();
             w.sack(s.cum_tsn, s.a_rwnd, s.gaps(), &dups);

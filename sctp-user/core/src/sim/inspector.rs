@@ -130,7 +130,7 @@ impl Flow {
             if data.tsn != newest.tsn.next() {
                 return Err(format!("TSN {} follows {}", data.tsn, newest.tsn));
             }
-            let key = |d: &DataChunk| (d.stream, d.ssn, d.ppid, d.flags.unordered);
+            let key = |d: &DataChunk| (d.stream, d.id, d.ppid, d.flags.unordered);
             if newest.flags.end != data.flags.begin {
                 return Err(format!(
                     "TSN {}: a message begins within another or without end of the last",
@@ -143,11 +143,15 @@ impl Flow {
         }
         if data.flags.begin && !data.flags.unordered {
             if let Some(expected) = self.ssns.get(&data.stream)
-                && *expected != data.ssn
+                && *expected != data.id.ssn()
             {
-                return Err(format!("stream {}: SSN {} where {expected} is next", data.stream, data.ssn));
+                return Err(format!(
+                    "stream {}: SSN {} where {expected} is next",
+                    data.stream,
+                    data.id.ssn()
+                ));
             }
-            self.ssns.insert(data.stream, data.ssn.next());
+            self.ssns.insert(data.stream, data.id.ssn().next());
         }
         self.newest = Some(data);
         self.may_be_new = false;

@@ -132,7 +132,7 @@ impl fmt::Debug for IpPacket {
 fn describe(chunk: &Chunk<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match chunk {
         Chunk::Data(d) => {
-            write!(f, "DATA(tsn {} sid {} ssn {} len {} ", d.tsn, d.stream, d.ssn, d.payload.len())?;
+            write!(f, "DATA(tsn {} sid {} ssn {} len {} ", d.tsn, d.stream, d.id.ssn(), d.payload.len())?;
             for (set, letter) in
                 [(d.flags.begin, 'B'), (d.flags.end, 'E'), (d.flags.unordered, 'U'), (d.flags.immediate, 'I')]
             {

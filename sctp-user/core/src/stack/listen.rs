@@ -70,7 +70,8 @@ impl Stack {
         self.answer_init(d, init, &peer, &answer, d.from)
     }
 
-    /// The association that a peer with these addresses has on these ports.
+    /// The association that a peer with these addresses has on these ports: its source address, or any address that its
+    /// chunk lists (the way an ASCONF from a new address would be found, RFC 5061 sec 4.2.5, too).
     fn find_existing(&self, d: &Datagram, listed: &[IpAddr]) -> Option<AssocId> {
         let ports = (d.packet.src_port(), d.packet.dst_port());
         std::iter::once(&d.from.remote)

@@ -1,4 +1,4 @@
-//! DATA (RFC 9260 sec 3.3.1).
+//! DATA (RFC 9260 sec 3.3.1) and I-DATA (RFC 8260 sec 2.1), which differ in how they name a message.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -15,6 +15,9 @@
 //! |  user data, L >= 1 bytes ...                                  |
 //! +---------------------------------------------------------------+
 //! ```
+//!
+//! In I-DATA (type 64) the 16 bits after the stream identifier are reserved; a message identifier of 32 bits follows, then
+//! the PPID in a first fragment and the fragment sequence number in every other.
 
 use bytes::Bytes;
 
@@ -24,6 +27,66 @@ use crate::serial::{Ssn, Tsn};
 
 /// Bytes of a DATA chunk before the user data, chunk header included.
 pub const DATA_HEADER: usize = 16;
+
+/// Bytes of an I-DATA chunk before the user data, chunk header included.
+pub const I_DATA_HEADER: usize = 20;
+
+/// Names a message within its stream, in the form of the chunk that carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageId {
+    /// DATA: the stream sequence number, without meaning when unordered. The fragments of a message have consecutive TSNs.
+    Ssn(Ssn),
+    /// I-DATA: fragments of several messages may take turns.
+    Mid {
+        /// Message identifier; ordered and unordered messages are counted apart.
+        mid: u32,
+        /// Number of the fragment within its message, from 0.
+        fsn: u32,
+    },
+}
+
+impl MessageId {
+    /// Bytes before the user data of the chunk, chunk header included.
+    #[inline]
+    #[must_use]
+    pub const fn header_len(self) -> usize {
+        match self {
+            Self::Ssn(_) => DATA_HEADER,
+            Self::Mid { .. } => I_DATA_HEADER,
+        }
+    }
+
+    /// The SSN, or the low half of the message identifier: what RFC 6458 shows to users.
+    #[inline]
+    #[must_use]
+    pub const fn ssn(self) -> Ssn {
+        match self {
+            Self::Ssn(ssn) => ssn,
+            Self::Mid { mid, .. } => Ssn(mid as u16),
+        }
+    }
+
+    /// How many messages after number `next` of the stream this one comes, in serial arithmetic; 0 when it is that one.
+    #[inline]
+    #[must_use]
+    pub const fn distance_from(self, next: u32) -> u32 {
+        match self {
+            Self::Ssn(ssn) => ssn.0.wrapping_sub(next as u16) as u32,
+            Self::Mid { mid, .. } => mid.wrapping_sub(next),
+        }
+    }
+
+    /// Both name the same message.
+    #[inline]
+    #[must_use]
+    pub const fn same_message(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Ssn(a), Self::Ssn(b)) => a.0 == b.0,
+            (Self::Mid { mid: a, .. }, Self::Mid { mid: b, .. }) => a == b,
+            _ => false,
+        }
+    }
+}
 
 /// The flags of a DATA chunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -70,16 +133,16 @@ impl DataFlags {
     }
 }
 
-/// A DATA chunk.
+/// A DATA or I-DATA chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataChunk {
     /// Transmission sequence number.
     pub tsn: Tsn,
     /// Stream identifier.
     pub stream: u16,
-    /// Stream sequence number; without meaning when unordered.
-    pub ssn: Ssn,
-    /// Payload protocol identifier, the number on the wire.
+    /// Which message of the stream.
+    pub id: MessageId,
+    /// Payload protocol identifier, the number on the wire. 0 in an I-DATA chunk that is not a first fragment.
     pub ppid: u32,
     /// Fragment position and the like.
     pub flags: DataFlags,
@@ -99,9 +162,30 @@ impl DataChunk {
         Ok(Self {
             tsn: Tsn(u32::from_be_bytes([t0, t1, t2, t3])),
             stream: u16::from_be_bytes([s0, s1]),
-            ssn: Ssn(u16::from_be_bytes([n0, n1])),
+            id: MessageId::Ssn(Ssn(u16::from_be_bytes([n0, n1]))),
             ppid: u32::from_be_bytes([p0, p1, p2, p3]),
             flags: DataFlags::from_bits(chunk.flags),
+            payload: slice_of(packet.bytes(), payload),
+        })
+    }
+
+    /// Reads the value of an I-DATA chunk. Without the extension it is an unknown chunk, so
+    /// [`RawChunk::decode`] does not call this.
+    pub fn parse_interleaved(chunk: &RawChunk<'_>, packet: &Packet) -> Result<Self, ChunkError> {
+        let Some((&[t0, t1, t2, t3, s0, s1, _, _, m0, m1, m2, m3, p0, p1, p2, p3], payload)) =
+            chunk.value.split_first_chunk()
+        else {
+            return Err(chunk.too_short(I_DATA_HEADER));
+        };
+        let flags = DataFlags::from_bits(chunk.flags);
+        let ppid_or_fsn = u32::from_be_bytes([p0, p1, p2, p3]);
+        let (ppid, fsn) = if flags.begin { (ppid_or_fsn, 0) } else { (0, ppid_or_fsn) };
+        Ok(Self {
+            tsn: Tsn(u32::from_be_bytes([t0, t1, t2, t3])),
+            stream: u16::from_be_bytes([s0, s1]),
+            id: MessageId::Mid { mid: u32::from_be_bytes([m0, m1, m2, m3]), fsn },
+            ppid,
+            flags,
             payload: slice_of(packet.bytes(), payload),
         })
     }
@@ -118,6 +202,37 @@ fn slice_of(whole: &Bytes, part: &[u8]) -> Bytes {
 }
 
 impl PacketWriter<'_> {
+    /// A DATA or an I-DATA chunk, as `id` says; `payload` has at least 1 byte and, with the header before it, fits
+    /// [`room`](Self::room).
+    #[inline]
+    pub fn user_data(
+        &mut self,
+        tsn: Tsn,
+        stream: u16,
+        id: MessageId,
+        ppid: u32,
+        flags: DataFlags,
+        payload: &[u8],
+    ) {
+        match id {
+            MessageId::Ssn(ssn) => self.data(tsn, stream, ssn, ppid, flags, payload),
+            MessageId::Mid { mid, fsn } => {
+                let payload = payload.get(..usize::from(u16::MAX) - I_DATA_HEADER).unwrap_or(payload);
+                let mut header = [0; I_DATA_HEADER];
+                header[0] = chunk_type::I_DATA;
+                header[1] = flags.bits();
+                header[2..4].copy_from_slice(&((I_DATA_HEADER + payload.len()) as u16).to_be_bytes());
+                header[4..8].copy_from_slice(&tsn.0.to_be_bytes());
+                header[8..10].copy_from_slice(&stream.to_be_bytes());
+                header[12..16].copy_from_slice(&mid.to_be_bytes());
+                header[16..].copy_from_slice(&if flags.begin { ppid } else { fsn }.to_be_bytes());
+                self.writer.bytes(&header);
+                self.writer.bytes(payload);
+                self.writer.pad4();
+            }
+        }
+    }
+
     /// A DATA chunk; `payload` has at least 1 byte and, with the 16 bytes before it, fits [`room`](Self::room).
     #[inline]
     pub fn data(&mut self, tsn: Tsn, stream: u16, ssn: Ssn, ppid: u32, flags: DataFlags, payload: &[u8]) {
@@ -153,7 +268,7 @@ mod tests {
             DataChunk {
                 tsn: Tsn(0xffff_fffe),
                 stream: 1,
-                ssn: Ssn(0),
+                id: MessageId::Ssn(Ssn(0)),
                 ppid: 0,
                 flags: DataFlags::WHOLE,
                 payload: Bytes::from_static(b"hello"),
@@ -162,7 +277,7 @@ mod tests {
 
         let mut out = Vec::new();
         let mut writer = PacketWriter::new(&mut out, 1480, 5000, 9001, 0xaabb_ccdd);
-        writer.data(data.tsn, data.stream, data.ssn, data.ppid, data.flags, &data.payload);
+        writer.user_data(data.tsn, data.stream, data.id, data.ppid, data.flags, &data.payload);
         assert_eq!(writer.finish(), 36);
         assert_eq!(out, golden);
     }
@@ -209,6 +324,37 @@ mod tests {
         }
         assert!(DataFlags::from_bits(0x01).end && DataFlags::from_bits(0x02).begin);
         assert!(DataFlags::from_bits(0x04).unordered && DataFlags::from_bits(0x08).immediate);
+    }
+
+    #[test]
+    fn i_data_round_trips_and_is_unknown_without_the_extension() {
+        for (begin, fsn, ppid) in [(true, 0, 51), (false, 7, 0)] {
+            let flags = DataFlags { begin, end: false, unordered: true, immediate: true };
+            let id = MessageId::Mid { mid: 0x0102_0304, fsn };
+            let packet = build(|w| w.user_data(Tsn(9), 3, id, ppid, flags, b"part"));
+            let last = if begin { "00000033" } else { "00000007" };
+            let golden = format!("40{:02x}0018000000090003000001020304{last}70617274", flags.bits());
+            assert_eq!(packet.bytes()[12..], unhex(&golden)[..]);
+            let raw = packet.chunks().next().unwrap();
+            assert!(matches!(raw.decode(&packet), Ok(Chunk::Unknown { .. })));
+            let data = DataChunk::parse_interleaved(&raw, &packet).unwrap();
+            assert_eq!(
+                data,
+                DataChunk { tsn: Tsn(9), stream: 3, id, ppid, flags, payload: Bytes::from_static(b"part") }
+            );
+        }
+        let cut = build(|w| w.raw_chunk(chunk_type::I_DATA, 3, &[0; 15]));
+        let error = DataChunk::parse_interleaved(&cut.chunks().next().unwrap(), &cut).unwrap_err();
+        assert_eq!(error, ChunkError { kind: 64, needed: 20, length: 19 });
+    }
+
+    #[test]
+    fn message_ids_count_in_their_own_width() {
+        assert_eq!(MessageId::Ssn(Ssn(1)).distance_from(0x0001_ffff), 2);
+        assert_eq!(MessageId::Mid { mid: 1, fsn: 0 }.distance_from(u32::MAX), 2);
+        assert_eq!(MessageId::Mid { mid: 0x0001_0002, fsn: 0 }.distance_from(2), 0x0001_0000);
+        assert!(MessageId::Mid { mid: 1, fsn: 0 }.same_message(MessageId::Mid { mid: 1, fsn: 5 }));
+        assert!(!MessageId::Mid { mid: 1, fsn: 0 }.same_message(MessageId::Ssn(Ssn(1))));
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod tests;
 pub use cause::{Cause, CauseWriter, Causes, MissingParams, cause_code};
 pub use chunk::{CHUNK_HEADER, Chunk, ChunkError, Chunks, RawChunk, chunk_type};
 pub use control::{SHUTDOWN_LEN, heartbeat_info};
-pub use data::{DATA_HEADER, DataChunk, DataFlags};
+pub use data::{DATA_HEADER, DataChunk, DataFlags, I_DATA_HEADER, MessageId};
 pub use init::{INIT_HEADER, InitChunk, InitFixed};
 pub use packet::{COMMON_HEADER, Packet, PacketError, PacketWriter, Reserved};
 pub use param::{AddressTypes, Param, ParamWriter, Params, param_type};

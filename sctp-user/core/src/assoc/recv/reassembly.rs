@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::{Bytes, BytesMut};
 
 use crate::assoc::path::PathId;
-use crate::serial::{Ssn, Tsn};
-use crate::wire::{DataChunk, DataFlags};
+use crate::serial::Tsn;
+use crate::wire::{DataChunk, DataFlags, MessageId};
 
 /// Every chunk counts as at least this many bytes of receive memory.
 pub(crate) const MIN_CHARGE: usize = 32;
@@ -24,7 +24,7 @@ pub(crate) fn charge(len: usize) -> usize {
 #[derive(Debug)]
 pub(crate) struct Assembled {
     pub(crate) stream: u16,
-    pub(crate) ssn: Ssn,
+    pub(crate) id: MessageId,
     pub(crate) ppid: u32,
     pub(crate) tsn: Tsn,
     pub(crate) unordered: bool,
@@ -43,7 +43,7 @@ pub(crate) struct Inconsistent(pub(crate) &'static str);
 struct Fragment {
     payload: Bytes,
     stream: u16,
-    ssn: Ssn,
+    id: MessageId,
     ppid: u32,
     flags: DataFlags,
     from: PathId,
@@ -63,8 +63,9 @@ enum Slot {
 
 #[derive(Debug, Default)]
 struct Stream {
-    next_ssn: Ssn,
-    /// Complete messages that came early, sorted by distance from `next_ssn`.
+    /// Number of the next message; with DATA its low half is the SSN.
+    next: u32,
+    /// Complete messages that came early, sorted by distance from `next`.
     early: VecDeque<Assembled>,
 }
 
@@ -72,7 +73,7 @@ struct Stream {
 #[derive(Clone, Copy, Debug)]
 struct Partial {
     stream: u16,
-    ssn: Ssn,
+    id: MessageId,
     unordered: bool,
     next: Tsn,
 }
@@ -135,9 +136,14 @@ impl Reassembly {
         if tsn.precedes(self.base) {
             return Ok(());
         }
-        self.check_neighbours(&chunk)?;
-        self.held += charge(chunk.payload.len());
         let whole = chunk.flags.begin && chunk.flags.end;
+        match chunk.id {
+            MessageId::Ssn(_) => self.check_neighbours(&chunk)?,
+            // Fragments of interleaved messages are no neighbours; whole messages take the same way in both forms.
+            MessageId::Mid { .. } if whole => {}
+            MessageId::Mid { .. } => return Err(Inconsistent("interleaved fragments were not negotiated")),
+        }
+        self.held += charge(chunk.payload.len());
         if whole {
             if tsn == self.base && self.slots.is_empty() {
                 // In order, complete, nothing held: the usual case needs no slot.
@@ -148,7 +154,7 @@ impl Reassembly {
             let charge = charge(chunk.payload.len());
             self.complete(Assembled {
                 stream: chunk.stream,
-                ssn: chunk.ssn,
+                id: chunk.id,
                 ppid: chunk.ppid,
                 tsn,
                 unordered: chunk.flags.unordered,
@@ -169,12 +175,13 @@ impl Reassembly {
     pub(crate) fn deliver_partially(&mut self) -> bool {
         if self.partial.is_none() {
             let Some(Slot::Held(first)) = self.slots.front() else { return false };
-            let (stream, ssn, unordered) = (first.stream, first.ssn, first.flags.unordered);
-            let in_order = self.streams.get(&stream).map_or(Ssn(0), |s| s.next_ssn) == ssn;
+            let (stream, id, unordered) = (first.stream, first.id, first.flags.unordered);
+            let next = self.streams.get(&stream).map_or(0, |s| s.next);
+            let in_order = id.distance_from(next) == 0;
             if !first.flags.begin || (!unordered && !in_order) {
                 return false;
             }
-            self.partial = Some(Partial { stream, ssn, unordered, next: self.base });
+            self.partial = Some(Partial { stream, id, unordered, next: self.base });
         }
         let delivered = self.continue_partial();
         self.trim();
@@ -193,7 +200,7 @@ impl Reassembly {
     pub(crate) fn abort_partial(&mut self) -> Option<(u16, u16)> {
         let p = self.partial.take()?;
         self.ready.append(&mut self.blocked);
-        Some((p.stream, p.ssn.0))
+        Some((p.stream, p.id.ssn().0))
     }
 
     /// Drops the held fragment with the highest TSN above `above`, to make room for a lower one.
@@ -271,7 +278,7 @@ impl Reassembly {
         let same = |f: &Fragment| {
             f.stream == chunk.stream
                 && f.flags.unordered == chunk.flags.unordered
-                && (f.flags.unordered || f.ssn == chunk.ssn)
+                && (f.flags.unordered || f.id.same_message(chunk.id))
         };
         // Everything before `base` was handed on in whole messages, but for one in partial delivery.
         if chunk.tsn == self.base && !chunk.flags.begin && self.partial.is_none_or(|p| p.next != chunk.tsn) {
@@ -300,7 +307,7 @@ impl Reassembly {
             && (chunk.flags.begin
                 || chunk.stream != p.stream
                 || chunk.flags.unordered != p.unordered
-                || (!p.unordered && chunk.ssn != p.ssn))
+                || (!p.unordered && !chunk.id.same_message(p.id)))
         {
             return Err(Inconsistent("fragments of one message differ in stream, SSN or order"));
         }
@@ -333,7 +340,7 @@ impl Reassembly {
         *self.slot_mut(tsn) = Slot::Held(Fragment {
             payload,
             stream: chunk.stream,
-            ssn: chunk.ssn,
+            id: chunk.id,
             ppid: chunk.ppid,
             flags,
             from,
@@ -390,7 +397,7 @@ impl Reassembly {
             data.extend_from_slice(&f.payload);
             let m = message.get_or_insert_with(|| Assembled {
                 stream: f.stream,
-                ssn: f.ssn,
+                id: f.id,
                 ppid: f.ppid,
                 tsn: first,
                 unordered: f.flags.unordered,
@@ -436,13 +443,15 @@ impl Reassembly {
         }
         let id = message.stream;
         let stream = self.streams.entry(id).or_default();
-        if message.ssn == stream.next_ssn && self.partial.is_none_or(|p| p.unordered || p.stream != id) {
+        if message.id.distance_from(stream.next) == 0
+            && self.partial.is_none_or(|p| p.unordered || p.stream != id)
+        {
             self.deliver(message);
             self.advance_stream(id);
             return;
         }
-        let distance = message.ssn.offset_from(stream.next_ssn);
-        let at = stream.early.partition_point(|m| m.ssn.offset_from(stream.next_ssn) < distance);
+        let distance = message.id.distance_from(stream.next);
+        let at = stream.early.partition_point(|m| m.id.distance_from(stream.next) < distance);
         let mut message = message;
         if message.data.len() < COPY_BELOW {
             message.data = Bytes::copy_from_slice(&message.data);
@@ -454,9 +463,9 @@ impl Reassembly {
     fn advance_stream(&mut self, id: u16) {
         loop {
             let stream = self.streams.entry(id).or_default();
-            stream.next_ssn = stream.next_ssn.next();
+            stream.next = stream.next.wrapping_add(1);
             match stream.early.front() {
-                Some(m) if m.ssn == stream.next_ssn => {}
+                Some(m) if m.id.distance_from(stream.next) == 0 => {}
                 _ => return,
             }
             let Some(message) = stream.early.pop_front() else { return };

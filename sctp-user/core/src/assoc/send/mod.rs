@@ -1,8 +1,10 @@
 //! The sending half of an association: queue, outstanding chunks, packet filling.
 
+mod abandon;
 mod outstanding;
 mod packetize;
 mod queue;
+mod slot;
 
 pub(crate) use outstanding::{Outstanding, PathAck, SackVerdict};
 pub(crate) use packetize::{Blocked, FillLimits};

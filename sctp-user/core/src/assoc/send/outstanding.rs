@@ -4,88 +4,21 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::queue::Fragment;
-use crate::addr::{Message, SendOptions};
+use super::slot::{Slot, State, window_cost};
+use crate::addr::Message;
 use crate::assoc::path::PathId;
 use crate::assoc::paths::PathSet;
-use crate::serial::{Ssn, Tsn};
+use crate::serial::Tsn;
 use crate::time::{Duration, Time};
-use crate::wire::{DATA_HEADER, DataFlags, SackChunk};
+use crate::wire::SackChunk;
 
 /// Most chunks outstanding at a time: gap blocks reach 65 535 beyond the cumulative TSN, and so no more ordered
 /// messages of a stream can be unacknowledged than SSNs can tell apart (RFC 9260 sec 6.5).
 pub(crate) const MAX_OUTSTANDING: usize = 65_000;
 
-/// A chunk in flight counts as at least this many bytes of the peer's window: receivers charge something for each
-/// chunk, and what they have no room for is lost. Ours charges as much.
-const MIN_WINDOW_COST: usize = 32;
-
 /// Miss indications that trigger a fast retransmit.
 const FAST_RETRANSMIT_MISSES: u8 = 3;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Sent and counted in flight.
-    InFlight,
-    /// Acknowledged by a gap block; kept because the peer may still renege.
-    Acked,
-    /// To be sent again.
-    Lost,
-}
-
-/// One chunk.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    pub(crate) payload: Bytes,
-    whole: Option<Arc<Message>>,
-    sent_at: Time,
-    pub(crate) ppid: u32,
-    options: SendOptions,
-    pub(crate) stream: u16,
-    pub(crate) ssn: Ssn,
-    pub(crate) flags: DataFlags,
-    path: PathId,
-    state: State,
-    misses: u8,
-    /// Number of times sent, saturating.
-    transmissions: u8,
-    fast_retransmitted: bool,
-    /// Sent to more than one address: an acknowledgement does not tell which one works (RFC 7829 sec 5 rule 9).
-    several_paths: bool,
-    /// The SACK just processed took its acknowledgement back.
-    reneged: bool,
-}
-
-impl Slot {
-    /// Bytes on the wire: header, data, padding.
-    fn size(&self) -> u32 {
-        chunk_size(self.payload.len())
-    }
-
-    fn message(&self) -> Message {
-        match &self.whole {
-            Some(whole) => Message::clone(whole),
-            None => Message {
-                stream: self.stream,
-                ppid: self.ppid,
-                data: self.payload.clone(),
-                options: self.options,
-            },
-        }
-    }
-}
-
-/// Bytes a DATA chunk takes in a packet.
-pub(crate) fn chunk_size(payload: usize) -> u32 {
-    u32::try_from((DATA_HEADER + payload + 3) & !3).unwrap_or(u32::MAX)
-}
-
-/// Bytes of the peer's window that `payload` user bytes in one chunk are taken to need.
-pub(crate) fn window_cost(payload: usize) -> usize {
-    payload.max(MIN_WINDOW_COST)
-}
 
 /// What a SACK did to one path.
 #[derive(Clone, Copy, Debug, Default)]
@@ -121,13 +54,13 @@ pub(crate) enum SackVerdict {
 /// The ring.
 #[derive(Debug)]
 pub(crate) struct Outstanding {
-    slots: VecDeque<Slot>,
+    pub(super) slots: VecDeque<Slot>,
     /// Highest TSN cumulatively acknowledged; slot 0 has the TSN after it.
     cum_ack: Tsn,
-    payload_bytes: usize,
-    window_used: usize,
-    in_flight_chunks: u32,
-    lost: u32,
+    pub(super) payload_bytes: usize,
+    pub(super) window_used: usize,
+    pub(super) in_flight_chunks: u32,
+    pub(super) lost: u32,
     /// No slot before this one is marked lost.
     lost_hint: usize,
     /// Slots up to here (exclusive) may be gap-acknowledged.
@@ -207,23 +140,7 @@ impl Outstanding {
     /// A new chunk was sent to `path`.
     pub(crate) fn push(&mut self, fragment: Fragment, path: PathId, now: Time, paths: &mut PathSet) -> Tsn {
         let tsn = self.next_tsn();
-        let slot = Slot {
-            payload: fragment.payload,
-            whole: fragment.whole,
-            sent_at: now,
-            ppid: fragment.ppid,
-            options: fragment.options,
-            stream: fragment.stream,
-            ssn: fragment.ssn,
-            flags: fragment.flags,
-            path,
-            state: State::InFlight,
-            misses: 0,
-            transmissions: 1,
-            fast_retransmitted: false,
-            several_paths: false,
-            reneged: false,
-        };
+        let slot = Slot::sent(fragment, path, now);
         let p = paths.get_mut(path);
         p.flight += slot.size();
         if p.rtt_tsn.is_none() {
@@ -291,7 +208,7 @@ impl Outstanding {
     /// T3-rtx of `from` expired: all its chunks in flight are to be sent to `to` (rule E3). Fast recovery ends.
     pub(crate) fn on_t3(&mut self, from: PathId, to: PathId, paths: &mut PathSet) {
         for (i, slot) in self.slots.iter_mut().enumerate() {
-            if slot.path != from || slot.state == State::Acked {
+            if slot.path != from || !slot.is_outstanding() {
                 continue;
             }
             if slot.state == State::InFlight {
@@ -330,7 +247,7 @@ impl Outstanding {
         for slot in &mut self.slots {
             slot.path = target;
             slot.misses = 0;
-            if slot.state != State::Acked {
+            if slot.is_outstanding() {
                 slot.state = State::Lost;
                 self.lost += 1;
             }
@@ -368,7 +285,7 @@ impl Outstanding {
         for i in 0..advance {
             let Some(mut slot) = self.slots.pop_front() else { break };
             let tsn = self.cum_ack.plus(i as u32).next();
-            if slot.state != State::Acked {
+            if slot.is_outstanding() {
                 self.ack(&mut slot, tsn, now, paths);
                 highest_newly_acked = Some(0);
             }
@@ -421,7 +338,7 @@ impl Outstanding {
                 path.lost -= 1;
                 self.lost -= 1;
             }
-            State::Acked => {}
+            State::Acked | State::Abandoned => {}
         }
         slot.state = State::Acked;
         let Some(acks) = self.scratch.get_mut(slot.path.index()) else { return };
@@ -478,7 +395,7 @@ impl Outstanding {
             }
             let covered = block.is_some_and(|(s, e)| usize::from(s) <= offset && offset <= usize::from(e));
             if covered {
-                if slot.state != State::Acked {
+                if slot.is_outstanding() {
                     let tsn = self.cum_ack.plus(offset as u32);
                     self.ack(slot, tsn, now, paths);
                     *highest_newly_acked = Some(offset);
@@ -542,7 +459,10 @@ impl Outstanding {
             if key.is_some() && out.last().is_some_and(|last| last.2 == key) {
                 continue;
             }
-            out.push((slot.message(), false, key));
+            // The user has an abandoned message back already.
+            if slot.state != State::Abandoned {
+                out.push((slot.message(), false, key));
+            }
         }
         self.payload_bytes = 0;
         self.window_used = 0;
@@ -579,7 +499,7 @@ impl Outstanding {
                         self.gap_end
                     ));
                 }
-                State::Acked => {}
+                State::Acked | State::Abandoned => {}
             }
         }
         for (i, path) in paths.iter().enumerate() {
@@ -616,4 +536,4 @@ fn valid_gaps<'a>(sack: &'a SackChunk<'_>) -> impl Iterator<Item = (u16, u16)> +
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

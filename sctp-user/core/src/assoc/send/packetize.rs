@@ -1,11 +1,11 @@
-//! Filling packets with DATA: retransmissions first, then new fragments (RFC 9260 sec 6.1, 6.9, 6.10).
+//! Filling packets with DATA or I-DATA: retransmissions first, then new fragments (RFC 9260 sec 6.1, 6.9, 6.10).
 
 use super::SendSide;
-use super::outstanding::{chunk_size, window_cost};
+use super::slot::window_cost;
 use crate::assoc::path::PathId;
 use crate::assoc::paths::PathSet;
 use crate::time::Time;
-use crate::wire::{DATA_HEADER, PacketWriter};
+use crate::wire::PacketWriter;
 
 /// A chunk is cut to the window of the peer only down to this many user bytes (sender SWS avoidance).
 const LEAST_PIECE: usize = 512;
@@ -88,15 +88,15 @@ impl SendSide {
         let mut from = 0;
         while let Some(index) = self.outstanding.next_lost(path, from) {
             let Some((tsn, slot)) = self.outstanding.get(index) else { break };
-            if chunk_size(slot.payload.len()) as usize > writer.room() {
+            if slot.size() as usize > writer.room() {
                 // A chunk is never cut again; alone in its packet it goes without DF (RFC 9260 sec 6.9).
-                let fits_path = slot.payload.len() + DATA_HEADER <= paths.get(path).pmdcs() as usize;
+                let fits_path = slot.payload.len() + slot.id.header_len() <= paths.get(path).pmdcs() as usize;
                 if !limits.oversize || !writer.is_empty() || fits_path {
                     break;
                 }
                 fill.oversize = true;
             }
-            writer.data(tsn, slot.stream, slot.ssn, slot.ppid, slot.flags, &slot.payload);
+            writer.user_data(tsn, slot.stream, slot.id, slot.ppid, slot.flags, &slot.payload);
             fill.lowest |= self.outstanding.is_lowest_on_path(index);
             self.peer_rwnd = self.peer_rwnd.saturating_sub(window_cost(slot.payload.len()));
             self.outstanding.retransmitted(index, limits.now, paths);
@@ -125,10 +125,10 @@ impl SendSide {
             let probe = len > self.peer_rwnd;
             let Some(mut fragment) = self.queue.take(len) else { break };
             fragment.flags.immediate |= limits.closing && self.queue.is_empty();
-            writer.data(
+            writer.user_data(
                 self.outstanding.next_tsn(),
                 fragment.stream,
-                fragment.ssn,
+                fragment.id,
                 fragment.ppid,
                 fragment.flags,
                 &fragment.payload,
@@ -151,7 +151,7 @@ impl SendSide {
         if self.outstanding.is_full() {
             return Err(Blocked::NoFit);
         }
-        let room = room.saturating_sub(DATA_HEADER);
+        let room = room.saturating_sub(self.queue.header_len());
         let len = if remaining <= room.min(fragment) {
             remaining
         } else if (started || remaining > fragment) && full_size && room >= fragment / 2 {

@@ -8,14 +8,14 @@ use bytes::Bytes;
 use crate::addr::{Message, SendOptions};
 use crate::serial::Ssn;
 use crate::time::Time;
-use crate::wire::DataFlags;
+use crate::wire::{DATA_HEADER, DataFlags, I_DATA_HEADER, MessageId};
 
 /// One fragment on its way into a packet.
 #[derive(Debug)]
 pub(crate) struct Fragment {
     pub(crate) payload: Bytes,
     pub(crate) stream: u16,
-    pub(crate) ssn: Ssn,
+    pub(crate) id: MessageId,
     pub(crate) ppid: u32,
     pub(crate) flags: DataFlags,
     pub(crate) options: SendOptions,
@@ -28,9 +28,30 @@ struct Item {
     message: Message,
     /// Bytes that have left in earlier fragments.
     offset: usize,
-    ssn: Ssn,
+    /// Of the next fragment; given with the first one.
+    id: MessageId,
     whole: Option<Arc<Message>>,
     expires: Option<Time>,
+}
+
+/// Whether a stream may be used (RFC 6525 sec 5.1.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum ResetState {
+    /// As usual.
+    #[default]
+    Open,
+    /// The peer was asked to reset it: messages wait without numbers for its answer.
+    Asked,
+}
+
+/// What is kept of a stream.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stream {
+    /// Number of the next ordered message; the SSN is its low half.
+    next_ordered: u32,
+    /// Number of the next unordered message; only I-DATA shows it.
+    next_unordered: u32,
+    reset: ResetState,
 }
 
 /// The queue.
@@ -38,8 +59,12 @@ struct Item {
 pub(crate) struct SendQueue {
     items: VecDeque<Item>,
     bytes: usize,
-    /// Next ordered message of each stream used so far; the SSN is its low half. Grows with the highest stream number used.
-    next_number: Vec<u32>,
+    /// Grows with the highest stream number used.
+    streams: Vec<Stream>,
+    /// Streams that wait to be reset.
+    held: usize,
+    /// Messages leave as I-DATA.
+    interleaved: bool,
 }
 
 impl SendQueue {
@@ -57,46 +82,114 @@ impl SendQueue {
     pub(crate) fn push(&mut self, message: Message, now: Time) {
         self.bytes += message.data.len();
         let expires = message.options.lifetime.map(|life| now + life);
-        self.items.push_back(Item { message, offset: 0, ssn: Ssn(0), whole: None, expires });
+        let id = MessageId::Ssn(Ssn(0));
+        self.items.push_back(Item { message, offset: 0, id, whole: None, expires });
     }
 
-    /// Bytes still to send of the first message, and whether a part of it has left already.
+    /// Bytes still to send of the next message, and whether a part of it has left already.
     pub(crate) fn head(&self) -> Option<(usize, bool)> {
-        self.items.front().map(|item| (item.message.data.len() - item.offset, item.offset > 0))
+        let item = self.items.get(self.next_index()?)?;
+        Some((item.message.data.len() - item.offset, item.offset > 0))
     }
 
-    /// Removes the first message if its lifetime ended before it got a TSN (RFC 9260 sec 6.1).
+    /// Removes the next message if its lifetime ended before it got a TSN (RFC 9260 sec 6.1).
     pub(crate) fn pop_expired(&mut self, now: Time) -> Option<Message> {
-        let item = self.items.front()?;
+        let index = self.next_index()?;
+        let item = self.items.get(index)?;
         if item.offset > 0 || item.expires.is_none_or(|at| at > now) {
             return None;
         }
-        let item = self.items.pop_front()?;
+        let item = self.items.remove(index)?;
         self.bytes -= item.message.data.len();
         Some(item.message)
     }
 
-    /// Cuts the next fragment of at most `max` bytes, `max` > 0. The SSN is assigned with the first one.
+    /// The message whose turn it is: the first one whose stream is not waiting to be reset.
+    fn next_index(&self) -> Option<usize> {
+        if self.held == 0 {
+            return if self.items.is_empty() { None } else { Some(0) };
+        }
+        // What has begun goes on: its number was given before the stream was held.
+        self.items.iter().position(|item| {
+            let stream = self.streams.get(usize::from(item.message.stream));
+            item.offset > 0 || stream.is_none_or(|s| s.reset == ResetState::Open)
+        })
+    }
+
+    /// Bytes before the user data of the chunks that leave.
+    pub(crate) fn header_len(&self) -> usize {
+        if self.interleaved { I_DATA_HEADER } else { DATA_HEADER }
+    }
+
+    /// Says whether messages leave as I-DATA (RFC 8260). Settled with the extensions in force, before anything leaves.
+    pub(crate) fn interleave(&mut self, interleaved: bool) {
+        self.interleaved = interleaved;
+    }
+
+    fn stream_mut(&mut self, stream: u16) -> &mut Stream {
+        let stream = usize::from(stream);
+        if self.streams.len() <= stream {
+            self.streams.resize(stream + 1, Stream::default());
+        }
+        &mut self.streams[stream]
+    }
+
+    /// Messages on this stream wait, because the peer is asked to reset it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "stream reconfiguration (RFC 6525) holds streams"))]
+    pub(crate) fn hold_stream(&mut self, stream: u16) {
+        let s = self.stream_mut(stream);
+        let news = s.reset == ResetState::Open;
+        s.reset = ResetState::Asked;
+        self.held += usize::from(news);
+    }
+
+    /// The peer has answered: messages go on, counted from 0 again when it did reset the stream.
+    #[cfg_attr(not(test), expect(dead_code, reason = "stream reconfiguration (RFC 6525) releases them"))]
+    pub(crate) fn release_stream(&mut self, stream: u16, performed: bool) {
+        let s = self.stream_mut(stream);
+        let was_held = s.reset == ResetState::Asked;
+        if performed {
+            *s = Stream::default();
+        }
+        s.reset = ResetState::Open;
+        self.held -= usize::from(was_held);
+    }
+
+    /// The number of a message that begins to leave.
+    fn number(&mut self, stream: u16, unordered: bool) -> MessageId {
+        let interleaved = self.interleaved;
+        if unordered && !interleaved {
+            return MessageId::Ssn(Ssn(0));
+        }
+        let s = self.stream_mut(stream);
+        let next = if unordered { &mut s.next_unordered } else { &mut s.next_ordered };
+        let number = *next;
+        *next = number.wrapping_add(1);
+        if interleaved { MessageId::Mid { mid: number, fsn: 0 } } else { MessageId::Ssn(Ssn(number as u16)) }
+    }
+
+    /// Cuts the next fragment of at most `max` bytes, `max` > 0. The message gets its number with the first one.
     pub(crate) fn take(&mut self, max: usize) -> Option<Fragment> {
-        let item = self.items.front_mut()?;
+        let index = self.next_index()?;
+        let item = self.items.get(index)?;
+        let id = if item.offset == 0 {
+            let (stream, unordered) = (item.message.stream, item.message.options.unordered);
+            self.number(stream, unordered)
+        } else {
+            item.id
+        };
+        let item = self.items.get_mut(index)?;
         let left = item.message.data.len() - item.offset;
         let len = left.min(max);
         let begin = item.offset == 0;
         let end = len == left;
-        if begin {
-            if !item.message.options.unordered {
-                let stream = usize::from(item.message.stream);
-                if self.next_number.len() <= stream {
-                    self.next_number.resize(stream + 1, 0);
-                }
-                let number = &mut self.next_number[stream];
-                item.ssn = Ssn(*number as u16);
-                *number = number.wrapping_add(1);
-            }
-            if !end {
-                item.whole = Some(Arc::new(item.message.clone()));
-            }
+        if begin && !end {
+            item.whole = Some(Arc::new(item.message.clone()));
         }
+        item.id = match id {
+            MessageId::Mid { mid, fsn } => MessageId::Mid { mid, fsn: fsn.wrapping_add(1) },
+            MessageId::Ssn(_) => id,
+        };
         let message = &item.message;
         let flags = DataFlags {
             begin,
@@ -107,7 +200,7 @@ impl SendQueue {
         let fragment = Fragment {
             payload: message.data.slice(item.offset..item.offset + len),
             stream: message.stream,
-            ssn: item.ssn,
+            id,
             ppid: message.ppid,
             flags,
             options: message.options,
@@ -115,7 +208,7 @@ impl SendQueue {
         };
         self.bytes -= len;
         if end {
-            self.items.pop_front();
+            self.items.remove(index);
         } else {
             item.offset += len;
         }
@@ -167,7 +260,7 @@ mod tests {
         let parts: Vec<_> = std::iter::from_fn(|| q.take(10)).collect();
         let lens: Vec<_> = parts.iter().map(|f| f.payload.len()).collect();
         assert_eq!(lens, [10, 10, 5, 5]);
-        let ssns: Vec<_> = parts.iter().map(|f| f.ssn.0).collect();
+        let ssns: Vec<_> = parts.iter().map(|f| f.id.ssn().0).collect();
         assert_eq!(ssns, [0, 0, 0, 1]);
         let bits: Vec<_> = parts.iter().map(|f| (f.flags.begin, f.flags.end)).collect();
         assert_eq!(bits, [(true, false), (false, false), (false, true), (true, true)]);
@@ -183,7 +276,7 @@ mod tests {
         q.push(m, Time::ZERO);
         q.push(message(0, 1), Time::ZERO);
         assert!(q.take(10).unwrap().flags.unordered);
-        assert_eq!(q.take(10).unwrap().ssn, Ssn(0));
+        assert_eq!(q.take(10).unwrap().id, MessageId::Ssn(Ssn(0)));
     }
 
     #[test]
@@ -200,11 +293,52 @@ mod tests {
     }
 
     #[test]
+    fn interleaved_messages_count_fragments_and_both_orders_apart() {
+        let mut q = SendQueue::default();
+        assert_eq!(q.header_len(), 16);
+        q.interleave(true);
+        assert_eq!(q.header_len(), 20);
+        let mut unordered = message(3, 10);
+        unordered.options.unordered = true;
+        for m in [message(3, 25), unordered.clone(), message(3, 5), unordered] {
+            q.push(m, Time::ZERO);
+        }
+        let ids: Vec<_> = std::iter::from_fn(|| q.take(10)).map(|f| f.id).collect();
+        let expected = [(0, 0), (0, 1), (0, 2), (0, 0), (1, 0), (1, 0)];
+        assert_eq!(ids, expected.map(|(mid, fsn)| MessageId::Mid { mid, fsn }));
+    }
+
+    #[test]
+    fn a_held_stream_waits_and_starts_over() {
+        let mut q = SendQueue::default();
+        for m in [message(1, 5), message(1, 20), message(1, 6), message(2, 7), message(1, 8)] {
+            q.push(m, Time::ZERO);
+        }
+        let next = |q: &mut SendQueue| q.take(10).map(|f| (f.stream, f.payload.len(), f.id.ssn().0));
+        assert_eq!(next(&mut q), Some((1, 5, 0)));
+        assert_eq!(next(&mut q), Some((1, 10, 1)));
+        q.hold_stream(1);
+        q.hold_stream(1);
+        q.hold_stream(60_000);
+        assert_eq!(next(&mut q), Some((1, 10, 1)), "what has begun goes on");
+        assert_eq!(q.head(), Some((7, false)));
+        assert_eq!(next(&mut q), Some((2, 7, 0)));
+        assert_eq!((q.head(), next(&mut q), q.bytes()), (None, None, 14));
+        q.release_stream(1, true);
+        assert_eq!(next(&mut q), Some((1, 6, 0)));
+        q.hold_stream(1);
+        q.release_stream(1, false);
+        q.release_stream(60_000, true);
+        assert_eq!(next(&mut q), Some((1, 8, 1)), "refused: the count goes on");
+        assert!(q.is_empty());
+    }
+
+    #[test]
     fn ssn_wraps() {
         let mut q = SendQueue::default();
         for i in 0..65_537u32 {
             q.push(message(0, 1), Time::ZERO);
-            assert_eq!(q.take(10).unwrap().ssn, Ssn(i as u16));
+            assert_eq!(q.take(10).unwrap().id, MessageId::Ssn(Ssn(i as u16)));
         }
     }
 }

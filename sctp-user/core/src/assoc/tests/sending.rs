@@ -17,7 +17,7 @@ fn long_messages_are_cut_into_full_packets_and_short_ones_share_one() {
     let packets = a.poll();
     assert_eq!(sizes(&packets), [vec![FULL], vec![FULL], vec![97, 40]]);
     let bits: Vec<_> =
-        packets.iter().flat_map(data_of).map(|d| (d.flags.begin, d.flags.end, d.ssn.0)).collect();
+        packets.iter().flat_map(data_of).map(|d| (d.flags.begin, d.flags.end, d.id.ssn().0)).collect();
     assert_eq!(bits, [(true, false, 0), (false, false, 0), (false, true, 0), (true, true, 1)]);
 }
 
@@ -78,7 +78,7 @@ fn a_message_behind_another_expires_too() {
         })
         .collect();
     assert_eq!(failed, [(100, true)]);
-    assert_eq!(data_of(&sent[0])[1].ssn, Ssn(0), "the expired one took no SSN");
+    assert_eq!(data_of(&sent[0])[1].id.ssn(), Ssn(0), "the expired one took no SSN");
 }
 
 #[test]

@@ -279,7 +279,7 @@ impl ChunkModel {
             Chunk::Data(data) => Self::Data {
                 tsn: data.tsn.0,
                 stream: data.stream,
-                ssn: data.ssn.0,
+                ssn: data.id.ssn().0,
                 ppid: data.ppid,
                 flags: data.flags.bits(),
                 payload: data.payload.to_vec(),

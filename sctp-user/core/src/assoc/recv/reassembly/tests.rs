@@ -1,10 +1,11 @@
 use super::*;
+use crate::serial::Ssn;
 
 fn chunk(tsn: u32, stream: u16, ssn: u16, bits: &str, data: &[u8]) -> DataChunk {
     DataChunk {
         tsn: Tsn(tsn),
         stream,
-        ssn: Ssn(ssn),
+        id: MessageId::Ssn(Ssn(ssn)),
         ppid: 9,
         flags: DataFlags {
             begin: bits.contains('B'),
@@ -21,7 +22,9 @@ fn insert(r: &mut Reassembly, c: DataChunk) {
 }
 
 fn read(r: &mut Reassembly) -> Vec<(u16, u16, Vec<u8>, bool)> {
-    std::iter::from_fn(|| r.pop()).map(|m| (m.stream, m.ssn.0, m.data.to_vec(), m.end_of_record)).collect()
+    std::iter::from_fn(|| r.pop())
+        .map(|m| (m.stream, m.id.ssn().0, m.data.to_vec(), m.end_of_record))
+        .collect()
 }
 
 #[test]

@@ -2,16 +2,18 @@
 
 use proptest::prelude::*;
 
+use super::super::slot::MIN_WINDOW_COST;
 use super::*;
-use crate::addr::{Encap, PathAddr};
+use crate::addr::{Encap, PathAddr, SendOptions};
 use crate::assoc::path::Path;
 use crate::config::AssocConfig;
+use crate::serial::Ssn;
 use crate::stats::PathState;
-use crate::wire::{Chunk, Packet, PacketWriter};
+use crate::wire::{Chunk, DataFlags, MessageId, Packet, PacketWriter};
 
 const BASE: Tsn = Tsn(u32::MAX - 20);
 
-fn paths() -> PathSet {
+pub(crate) fn paths() -> PathSet {
     let mut set = PathSet::default();
     for host in 1..=2 {
         let addr = PathAddr { local: None, remote: [10, 0, 0, host].into(), encap: Encap::Native };
@@ -20,11 +22,11 @@ fn paths() -> PathSet {
     set
 }
 
-fn fragment(len: usize) -> Fragment {
+pub(crate) fn fragment(len: usize) -> Fragment {
     Fragment {
         payload: vec![0; len].into(),
         stream: 0,
-        ssn: Ssn(0),
+        id: MessageId::Ssn(Ssn(0)),
         ppid: 0,
         flags: DataFlags::WHOLE,
         options: SendOptions::default(),
@@ -33,7 +35,7 @@ fn fragment(len: usize) -> Fragment {
 }
 
 /// Gives a SACK with these blocks, as they would come from the network.
-fn with_sack<R>(cum: Tsn, gaps: &[(u16, u16)], run: impl FnOnce(&SackChunk<'_>) -> R) -> R {
+pub(crate) fn with_sack<R>(cum: Tsn, gaps: &[(u16, u16)], run: impl FnOnce(&SackChunk<'_>) -> R) -> R {
     let mut buf = Vec::new();
     let mut writer = PacketWriter::new(&mut buf, 60_000, 1, 1, 1);
     writer.sack(cum, 0, gaps.iter().copied(), &[]);
