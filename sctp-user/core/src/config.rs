@@ -131,6 +131,23 @@ pub struct AssocConfig {
     /// How long cookies of this port are valid (SCTP_ASSOCINFO). Default `None`: [`StackConfig::cookie_life`]. Cookies that live more
     /// than twice as long as that may lose their key earlier.
     pub cookie_life: Option<Duration>,
+    /// Which of the own addresses are listed for the peer during setup. Default [`Announce::Auto`].
+    pub announce: Announce,
+}
+
+/// Which own addresses INIT and INIT ACK list (RFC 9260 sec 5.1.2). There is something to choose from only where a port is bound to
+/// several addresses, or to all of them with [`StackConfig::local_addresses`] set. A peer knows and uses exactly those that are
+/// listed and the one that the packet came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Announce {
+    /// None that is of narrower scope than the peer's address, and none at all from behind NAT: when the own address is private
+    /// and that of the peer is not (RFC 6951 sec 5.1).
+    #[default]
+    Auto,
+    /// All, private ones also to global peers. Link-local and loopback addresses only where they mean something.
+    All,
+    /// None.
+    None,
 }
 
 /// Settings of one path (SCTP_PEER_ADDR_PARAMS, RFC 6458 sec 8.1.12). A new path gets those of [`AssocConfig`].
@@ -196,6 +213,7 @@ impl Default for AssocConfig {
             max_peer_addresses: 32,
             max_segment: None,
             cookie_life: None,
+            announce: Announce::Auto,
         }
     }
 }

@@ -34,7 +34,7 @@ pub use addr::{
     Datagram, Ecn, Encap, Message, PathAddr, Peer, Received, Scope, SegmentLimits, SendOptions, Transmit,
     scope,
 };
-pub use config::{AssocConfig, PathParams, StackConfig};
+pub use config::{Announce, AssocConfig, PathParams, StackConfig};
 pub use error::{BindError, ConfigError, ConnectError, NotFound, SendError};
 pub use event::{Event, LossReason, PeerAddrState};
 pub use features::Features;

@@ -1,5 +1,6 @@
 //! One association: dispatch of received chunks and the calls of the user. The rules live in the submodules.
 
+mod announce;
 mod calls;
 mod cc;
 mod handshake;
@@ -37,6 +38,7 @@ use crate::time::Time;
 use crate::tlv::UnknownAction;
 use crate::wire::{Cause, Chunk, Chunks, DataChunk, cause_code};
 
+pub(crate) use announce::announced;
 use handshake::Handshake;
 pub(crate) use handshake::PeerInit;
 use path::Path;
@@ -45,7 +47,7 @@ use paths::PathSet;
 use recv::{RecvSide, Taken};
 use send::SendSide;
 use timer::{Timer, TimerTable};
-pub(crate) use transmit::announced;
+
 
 /// What an association may use of its surroundings during a call.
 pub(crate) struct Cx<'a> {
@@ -244,7 +246,7 @@ impl Association {
     /// announced no addresses is known by the one that the handshake went over: from any other, and so to peers of
     /// the other family, its packets would be out of the blue.
     fn source_for(&self, handshake: PathAddr, remote: IpAddr) -> Result<Option<IpAddr>, NoSource> {
-        let announced = announced(&self.local_addrs, handshake.remote);
+        let announced = announced(self.config.announce, &self.local_addrs, handshake);
         let known = handshake.local.unwrap_or(handshake.remote);
         if announced.is_empty() {
             return if known.is_ipv4() == remote.is_ipv4() { Ok(handshake.local) } else { Err(NoSource) };

@@ -2,12 +2,13 @@
 
 use rand::RngExt;
 
+use super::announce::announced;
 use super::heartbeat::{HEARTBEAT_LEN, Heartbeat, Info, info};
 use super::path::PathId;
 use super::send::{Blocked, FillLimits};
 use super::timer::Timer;
 use super::{Association, Cx};
-use crate::addr::{Scope, SegmentLimits, Transmit, scope};
+use crate::addr::{SegmentLimits, Transmit};
 use crate::event::Event;
 use crate::stats::AssocState;
 use crate::wire::{CHUNK_HEADER, COMMON_HEADER, InitFixed, PacketWriter, SACK_HEADER, SHUTDOWN_LEN};
@@ -69,7 +70,7 @@ impl Association {
         }
         let (target, preservative) = (handshake.target, handshake.preservative);
         let path = self.paths.get(target);
-        let addresses = announced(&self.local_addrs, path.remote());
+        let addresses = announced(self.config.announce, &self.local_addrs, path.addr());
         let fixed = InitFixed {
             initiate_tag: self.local_tag,
             a_rwnd: u32::try_from(self.config.recv_buffer).unwrap_or(u32::MAX),
@@ -421,18 +422,4 @@ impl Association {
     }
 }
 
-/// The own addresses to list for a peer at `remote`: none when there is only one, and none of a narrower
-/// scope than the way to the peer has (RFC 9260 sec 5.1.2 and common practice).
-pub(crate) fn announced(local: &[std::net::IpAddr], remote: std::net::IpAddr) -> Vec<std::net::IpAddr> {
-    if local.len() < 2 {
-        return Vec::new();
-    }
-    let at_least = match scope(remote) {
-        Some(Scope::Loopback) => Scope::Loopback,
-        // Link-local addresses mean nothing on another link, so they are never listed beyond loopback.
-        Some(Scope::Link | Scope::Private) => Scope::Private,
-        _ => Scope::Global,
-    };
-    let listed: Vec<_> = local.iter().copied().filter(|&a| scope(a).is_some_and(|s| s >= at_least)).collect();
-    if listed.len() < 2 { Vec::new() } else { listed }
-}
+

@@ -192,7 +192,7 @@ impl Stack {
         // A spoofed INIT must not buy much traffic: at most three times what came in. Reports go first, then
         // our further addresses.
         let budget = 3 * d.packet.len().max(100);
-        let addresses = announced(&answer.local_addrs, d.from.remote);
+        let addresses = announced(config.announce, &answer.local_addrs, d.from);
         let addresses_len: usize = addresses.iter().map(|a| if a.is_ipv4() { 8 } else { 20 }).sum();
         let base = COMMON_HEADER + INIT_HEADER + 4 + sealed.len().next_multiple_of(4);
         let with_addresses = base + addresses_len <= budget;

@@ -1,6 +1,7 @@
 //! Which addresses are listed, taken and trusted (RFC 9260 sec 5.1.2, 5.4).
 
 use super::*;
+use crate::config::Announce;
 
 fn own(list: &[&str]) -> Rig {
     let local_addresses = list.iter().map(|a| a.parse().unwrap()).collect();
@@ -39,6 +40,49 @@ fn only_bound_addresses_are_listed() {
     let peer = Peer::new("192.0.2.1".parse().unwrap(), UDP, PEER_PORT);
     rig.stack.connect(rig.now, port, &peer, None).unwrap();
     assert_eq!(one(rig.drain()).init().1, bound);
+}
+
+/// What our INIT ACK lists for a peer at `remote` whose INIT came to our address `local`.
+fn answered(announce: Announce, have: &[&str], local: &str, remote: &str) -> Vec<String> {
+    let local_addresses = have.iter().map(|a| a.parse().unwrap()).collect();
+    let stack = StackConfig { local_addresses, ..StackConfig::default() };
+    let mut rig = Rig::with(stack, AssocConfig { announce, ..AssocConfig::default() });
+    let from =
+        PathAddr { local: Some(local.parse().unwrap()), remote: remote.parse().unwrap(), encap: UDP };
+    one(rig.init_from(from, 5, &[])).init().1.iter().map(IpAddr::to_string).collect()
+}
+
+#[test]
+fn behind_nat_nothing_is_listed_unless_the_user_says_so() {
+    let have = ["10.0.0.1", "198.51.100.1", "2001:db8::1"];
+    let answered = |announce, local| answered(announce, &have, local, "192.0.2.1");
+    assert_eq!(answered(Announce::Auto, "198.51.100.1"), have[1..]);
+    assert!(answered(Announce::Auto, "10.0.0.1").is_empty());
+    assert_eq!(answered(Announce::All, "10.0.0.1"), have);
+    assert!(answered(Announce::None, "198.51.100.1").is_empty());
+}
+
+#[test]
+fn an_end_that_lists_nothing_sends_from_the_address_that_the_peer_knows_only() {
+    let config = AssocConfig { announce: Announce::None, ..AssocConfig::default() };
+    let mut rig = Rig::with(StackConfig::default(), config.clone());
+    let bound = ["10.1.1.100".parse().unwrap(), "10.1.2.100".parse().unwrap()];
+    let port = rig.stack.bind(0, &bound, config).unwrap();
+    rig.stack.listen(port, 1).unwrap();
+    let mut out = Vec::new();
+    let mut writer = PacketWriter::new(&mut out, 1000, PEER_PORT, port, 0);
+    writer.init(false, &fixed(), |p| p.address(addr(2)));
+    writer.finish();
+    let (init, listed, cookie) = one(rig.receive(path(1), out)).init();
+    assert!(listed.is_empty());
+    let mut out = Vec::new();
+    let mut writer = PacketWriter::new(&mut out, 1000, PEER_PORT, port, init.initiate_tag);
+    writer.cookie_echo(&cookie.unwrap());
+    writer.finish();
+    rig.receive(path(1), out);
+    let id = rig.stack.accept(port).unwrap();
+    let sources: Vec<_> = rig.stack.paths(id).iter().map(|p| (p.addr.remote, p.addr.local)).collect();
+    assert_eq!(sources, [(addr(1), Some(bound[0])), (addr(2), Some(bound[0]))]);
 }
 
 #[test]

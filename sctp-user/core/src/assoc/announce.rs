@@ -1,0 +1,89 @@
+//! Which of the own addresses an INIT or INIT ACK lists (RFC 9260 sec 5.1.2, RFC 6951 sec 5.1).
+
+use std::net::IpAddr;
+
+use crate::addr::{PathAddr, Scope, scope};
+use crate::config::Announce;
+
+/// The own addresses to list for a peer that is reached by `via`: none when there is only one, for the packet shows it, and
+/// what else [`Announce`] says.
+pub(crate) fn announced(mode: Announce, own: &[IpAddr], via: PathAddr) -> Vec<IpAddr> {
+    let silent = match mode {
+        Announce::None => true,
+        Announce::Auto => behind_nat(own, via),
+        Announce::All => false,
+    };
+    if silent || own.len() < 2 {
+        return Vec::new();
+    }
+    let at_least = match (scope(via.remote), mode) {
+        (Some(Scope::Loopback), _) => Scope::Loopback,
+        // Link-local addresses mean nothing on another link, so they are never listed beyond loopback.
+        (_, Announce::All) | (Some(Scope::Link | Scope::Private), _) => Scope::Private,
+        _ => Scope::Global,
+    };
+    let listed: Vec<IpAddr> =
+        own.iter().copied().filter(|&a| scope(a).is_some_and(|s| s >= at_least)).collect();
+    if listed.len() < 2 { Vec::new() } else { listed }
+}
+
+/// A global peer that is spoken to from a private address sees another one. Where the system chooses the source, it has no
+/// other choice when all own addresses of the family are private.
+fn behind_nat(own: &[IpAddr], via: PathAddr) -> bool {
+    let private = |a: IpAddr| scope(a).is_some_and(|s| s < Scope::Global);
+    scope(via.remote) == Some(Scope::Global)
+        && match via.local {
+            Some(source) => private(source),
+            None => {
+                let mut family = own.iter().filter(|a| a.is_ipv4() == via.remote.is_ipv4()).peekable();
+                family.peek().is_some() && family.all(|a| private(*a))
+            }
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addr::Encap;
+
+    fn list(mode: Announce, own: &[&str], local: Option<&str>, remote: &str) -> Vec<String> {
+        let own: Vec<IpAddr> = own.iter().map(|a| a.parse().unwrap()).collect();
+        let local = local.map(|a| a.parse().unwrap());
+        let via = PathAddr { local, remote: remote.parse().unwrap(), encap: Encap::Native };
+        announced(mode, &own, via).iter().map(IpAddr::to_string).collect()
+    }
+
+    const MIXED: [&str; 5] = ["127.0.0.1", "169.254.0.1", "10.0.0.1", "192.0.2.1", "2001:db8::1"];
+
+    #[test]
+    fn the_scope_of_the_peer_decides() {
+        use Announce::Auto;
+        assert_eq!(list(Auto, &MIXED, None, "127.0.0.1"), MIXED);
+        assert_eq!(list(Auto, &MIXED, None, "10.0.0.9"), MIXED[2..]);
+        assert_eq!(list(Auto, &MIXED, None, "169.254.0.9"), MIXED[2..]);
+        assert_eq!(list(Auto, &MIXED, Some("192.0.2.1"), "198.51.100.1"), MIXED[3..]);
+        assert!(list(Auto, &["192.0.2.1"], None, "198.51.100.1").is_empty(), "the packet shows it");
+        assert!(list(Auto, &["10.0.0.1", "192.0.2.1"], None, "198.51.100.1").is_empty(), "only one is left");
+    }
+
+    #[test]
+    fn behind_nat_nothing_is_listed_by_itself() {
+        use Announce::{All, Auto};
+        let global = ["10.0.0.1", "2001:db8::1", "2001:db8::2"];
+        assert!(list(Auto, &global, Some("10.0.0.1"), "198.51.100.1").is_empty());
+        assert!(list(Auto, &global, None, "198.51.100.1").is_empty(), "no other source is possible");
+        assert_eq!(list(Auto, &global, None, "2001:db8::9"), global[1..]);
+        assert!(list(Auto, &MIXED, Some("10.0.0.1"), "198.51.100.1").is_empty());
+        assert_eq!(list(All, &global, Some("10.0.0.1"), "198.51.100.1"), global);
+    }
+
+    #[test]
+    fn all_lists_private_addresses_to_everybody_and_none_lists_nothing() {
+        use Announce::{All, None as Nothing};
+        assert_eq!(list(All, &MIXED, None, "198.51.100.1"), MIXED[2..]);
+        assert_eq!(list(All, &MIXED, None, "127.0.0.1"), MIXED);
+        for remote in ["127.0.0.1", "10.0.0.9", "198.51.100.1"] {
+            assert!(list(Nothing, &MIXED, None, remote).is_empty());
+        }
+    }
+}
