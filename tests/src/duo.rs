@@ -36,10 +36,15 @@ impl Duo {
 
     /// Makes them with these addresses.
     pub fn with_addrs(config: AssocConfig, a: &[&str], b: &[&str]) -> Self {
+        Duo::starting_at(config, a, b, Tsn(1_000))
+    }
+
+    /// Makes them with these addresses; `first_tsn_of_a` is the first TSN that `a` uses.
+    pub fn starting_at(config: AssocConfig, a: &[&str], b: &[&str], first_tsn_of_a: Tsn) -> Self {
         let mut sim = Sim::new(1);
         sim.net.set_default(Link::new().delay(DELAY, Duration::ZERO));
         let stack = |tsn| StackConfig { ootb_native: true, initial_tsn: Some(tsn), ..StackConfig::default() };
-        let a = sim.host_with(stack(1_000), a, Recorder::default());
+        let a = sim.host_with(stack(first_tsn_of_a.0), a, Recorder::default());
         let b = sim.host_with(stack(2_000), b, Recorder::default());
         sim[a].config = config.clone();
         sim[b].config = config;
@@ -52,7 +57,7 @@ impl Duo {
             sim[a].app.events.iter().any(|(_, _, e)| matches!(e, Event::Up { .. }))
         }));
         let to_a = sim[b].app.accepted[0];
-        Duo { sim, a, b, to_b, to_a, first_tsn_of_a: Tsn(1_000) }
+        Duo { sim, a, b, to_b, to_a, first_tsn_of_a }
     }
 
     /// A packet as `a` might send it to `b` within the association.

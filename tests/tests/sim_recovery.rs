@@ -55,7 +55,7 @@ fn nothing_lost_is_nothing_repeated() {
 }
 
 #[test]
-fn overtaking_by_two_is_no_loss_and_by_four_is_taken_for_one() {
+fn hard_case_21_overtaking_by_two_is_no_loss_and_by_four_is_taken_for_one() {
     let (stats, _) = send_ten(|_| Verdict::Delay(2 * MS + MS / 2));
     assert_eq!((stats.data_chunks_retransmitted, stats.fast_retransmits), (0, 0));
     let late = |times| if times == 0 { Verdict::Delay(4 * MS + MS / 2) } else { Verdict::Pass };
@@ -72,7 +72,7 @@ fn a_lost_packet_is_repaired_within_a_few_round_trips() {
 
 /// A TSN is fast-retransmitted once; when that is lost too, T3 repairs it (RFC 9260 sec 7.2.4).
 #[test]
-fn a_lost_fast_retransmission_waits_for_t3() {
+fn hard_case_20_a_lost_fast_retransmission_waits_for_t3() {
     let (stats, took) = send_ten(|times| if times < 2 { Verdict::Drop } else { Verdict::Pass });
     assert_eq!((stats.fast_retransmits, stats.t3_expiries), (1, 1));
     assert_eq!(stats.data_chunks_retransmitted, 2);
@@ -80,7 +80,7 @@ fn a_lost_fast_retransmission_waits_for_t3() {
 }
 
 #[test]
-fn the_last_packet_lost_waits_for_t3() {
+fn hard_case_20_the_last_packet_lost_waits_for_t3() {
     let mut duo = Duo::new(AssocConfig::default());
     let (a, b, to_b) = (duo.a, duo.b, duo.to_b);
     duo.sim.net.drop_nth(chunk_type::DATA, 1);
@@ -93,7 +93,7 @@ fn the_last_packet_lost_waits_for_t3() {
 
 /// New data every 10 ms does not put off T3 of the lost first packet (RFC 9260 sec 6.3.2 R1).
 #[test]
-fn steady_sending_does_not_put_off_t3() {
+fn hard_case_19_steady_sending_does_not_put_off_t3() {
     let config = AssocConfig { sack_delay: Duration::ZERO, ..AssocConfig::default() };
     let mut duo = Duo::new(config);
     let (a, b, to_b) = (duo.a, duo.b, duo.to_b);
@@ -132,7 +132,7 @@ fn messages_that_come_one_by_one_leave_one_by_one() {
 
 /// RFC 9260 sec 9.2: a lost SHUTDOWN COMPLETE, and the closer calls again from the same ports at once.
 #[test]
-fn a_new_call_after_a_lost_shutdown_complete_gets_through() {
+fn hard_case_33_a_new_call_after_a_lost_shutdown_complete_gets_through() {
     let mut duo = Duo::new(AssocConfig::default());
     let (a, b, to_b, to_a) = (duo.a, duo.b, duo.to_b, duo.to_a);
     duo.sim.net.drop_nth(chunk_type::SHUTDOWN_COMPLETE, 1);
@@ -168,7 +168,7 @@ fn crossing_shutdowns_end_well() {
 
 /// The window opens, but the SACK that says so is lost: a probe finds out.
 #[test]
-fn a_lost_window_update_is_found_by_a_probe() {
+fn hard_case_17_a_lost_window_update_is_found_by_a_probe() {
     let config = AssocConfig { recv_buffer: 8_000, ..AssocConfig::default() };
     let mut duo = Duo::new(config);
     let (a, b, to_b, to_a) = (duo.a, duo.b, duo.to_b, duo.to_a);

@@ -320,7 +320,7 @@ fn a_stale_cookie_is_refused_and_the_setup_starts_over() {
 
 /// RFC 9260 sec 5.4: nothing but heartbeats goes to an address that has not proven to be the peer's.
 #[test]
-fn unconfirmed_addresses_get_nothing_but_heartbeats() {
+fn hard_case_38_unconfirmed_addresses_get_nothing_but_heartbeats() {
     use sctp_user_core::StackConfig;
     use sctp_user_core::sim::{Recorder, Sim};
 

@@ -215,7 +215,7 @@ fn host_at_tsn(sim: &mut Sim, addr: &str, tsn: u32, config: AssocConfig) -> Id {
 
 /// The stream sequence number has 16 bits: message 65 536 is number 0 again.
 #[test]
-fn ssns_wrap_around() {
+fn hard_case_08_ssn_wraps_and_delivery_continues() {
     let mut sim = Sim::new(1);
     sim.net.log_limit = 1_000;
     let delay = Duration::from_millis(2);

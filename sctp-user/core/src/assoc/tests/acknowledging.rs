@@ -27,7 +27,7 @@ fn violation(a: &Bench) -> bool {
 }
 
 #[test]
-fn what_was_never_sent_cannot_be_acknowledged() {
+fn hard_case_14_what_was_never_sent_cannot_be_acknowledged() {
     for bad in [sack(4), sack(1 << 30), sack(0).gaps(&[(2, 65_535)]), sack(2).gaps(&[(2, 2)])] {
         let mut a = three_in_flight();
         let answer = a.sack(bad);
@@ -37,7 +37,7 @@ fn what_was_never_sent_cannot_be_acknowledged() {
 }
 
 #[test]
-fn an_old_sack_changes_nothing() {
+fn hard_case_13_an_old_sack_changes_nothing() {
     let mut a = three_in_flight();
     a.sack(sack(2).rwnd(5000));
     let before = (a.path(), a.peer_rwnd());
@@ -46,7 +46,7 @@ fn an_old_sack_changes_nothing() {
 }
 
 #[test]
-fn bad_gap_blocks_count_for_nothing() {
+fn hard_case_13_bad_gap_blocks_count_for_nothing() {
     for bad in [(0, 1), (1, 1), (3, 2), (0, 65_535)] {
         let mut a = three_in_flight();
         assert!(a.sack(sack(0).gaps(&[bad])).is_empty());
@@ -56,7 +56,7 @@ fn bad_gap_blocks_count_for_nothing() {
 }
 
 #[test]
-fn sack_and_data_in_one_packet() {
+fn hard_case_12_sack_and_data_in_one_packet() {
     let mut a = three_in_flight();
     a.hear(|w| {
         w.sack(tsn(3), 1000, std::iter::empty(), &[]);
@@ -69,7 +69,7 @@ fn sack_and_data_in_one_packet() {
 }
 
 #[test]
-fn new_data_does_not_restart_t3() {
+fn hard_case_19_new_data_does_not_restart_t3() {
     let mut a = Bench::new(AssocConfig::default());
     a.send(10);
     assert_eq!(tsns(&a.poll()), [[1]]);
@@ -197,7 +197,7 @@ fn the_third_miss_retransmits_at_once_and_only_once() {
 }
 
 #[test]
-fn misses_count_below_the_highest_newly_acknowledged_only() {
+fn hard_case_21_misses_count_below_the_highest_newly_acknowledged_only() {
     let (mut a, base) = in_flight(8);
     // TSN 8 stays acknowledged; what is newly acknowledged lies below 6.
     a.sack(sack(base).gaps(&[(8, 8)]));

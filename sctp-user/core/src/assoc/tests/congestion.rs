@@ -32,7 +32,7 @@ fn the_window_grows_only_when_it_was_used() {
 }
 
 #[test]
-fn gap_acknowledgements_let_the_window_grow() {
+fn hard_case_22_gap_acknowledgements_let_the_window_grow() {
     let mut a = unlimited_burst();
     a.send(20 * FULL);
     a.poll();

@@ -5,6 +5,7 @@
 
 mod acknowledging;
 mod congestion;
+mod hard_cases;
 mod receiving;
 mod sending;
 mod window;

@@ -14,7 +14,7 @@ fn warm(config: AssocConfig) -> Bench {
 }
 
 #[test]
-fn sacks_are_delayed_and_never_longer_than_two_packets() {
+fn hard_case_23_sacks_are_delayed_and_never_longer_than_two_packets() {
     let mut a = warm(AssocConfig::default());
     assert!(a.data(2, 1, "BE", 10).is_empty());
     assert!(a.wait(millis(199)).is_empty(), "nothing leaves early just because time passes");
@@ -46,7 +46,7 @@ fn a_pending_sack_goes_with_data() {
 }
 
 #[test]
-fn gaps_are_told_at_once_until_they_are_filled() {
+fn hard_case_23_gaps_are_told_at_once_until_they_are_filled() {
     let mut a = warm(AssocConfig::default());
     // Across the wrap of the TSN.
     assert_eq!(sacks(&a.data(3, 2, "BE", 10))[0].2, [(2, 2)]);
@@ -63,7 +63,7 @@ fn the_immediate_bit_asks_for_a_sack() {
 }
 
 #[test]
-fn duplicates_are_listed_once_per_copy_and_then_forgotten() {
+fn hard_case_24_duplicates_are_listed_once_per_copy_and_then_forgotten() {
     let mut a = warm(AssocConfig::default());
     for _ in 0..2 {
         a.hear(|w| {
@@ -122,7 +122,7 @@ fn small() -> AssocConfig {
 }
 
 #[test]
-fn the_window_closes_before_it_is_silly_and_opens_with_one_update() {
+fn hard_case_17_the_window_opens_in_few_updates() {
     let mut a = warm(small());
     let mut n = 1;
     let mut announced = 8192;
@@ -152,7 +152,7 @@ fn the_window_closes_before_it_is_silly_and_opens_with_one_update() {
 }
 
 #[test]
-fn the_next_tsn_is_always_taken() {
+fn hard_case_15_the_next_tsn_is_always_taken() {
     let mut a = warm(small());
     // A long message whose second fragment is missing fills the buffer.
     a.data(2, 1, "B", 1000);

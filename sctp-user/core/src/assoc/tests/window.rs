@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_closed_window_is_probed_ever_more_slowly_and_never_given_up() {
+fn hard_case_16_a_closed_window_is_probed_ever_more_slowly_and_never_given_up() {
     let mut a = Bench::new(AssocConfig { hb_enabled: false, ..AssocConfig::default() });
     a.send(3 * FULL);
     a.poll();
@@ -35,7 +35,7 @@ fn a_closed_window_is_probed_ever_more_slowly_and_never_given_up() {
 }
 
 #[test]
-fn a_probe_finds_the_window_whose_update_was_lost() {
+fn hard_case_17_a_probe_finds_the_window_whose_update_was_lost() {
     let mut a = Bench::new(AssocConfig::default());
     a.send(FULL);
     a.poll();

@@ -92,7 +92,7 @@ fn an_answer_that_no_longer_fits_blocks_nothing() {
 }
 
 #[test]
-fn heartbeat_ack_with_a_wrong_nonce_path_or_unsolicited_has_no_effect() {
+fn hard_case_37_heartbeat_ack_with_a_wrong_nonce_path_or_unsolicited_has_no_effect() {
     let mut rig = Rig::accepted(&[2, 3]);
     let first = one(rig.pass(Duration::from_millis(1)));
     assert_eq!((first.kinds(), first.path.remote), (vec![HEARTBEAT], addr(2)));
@@ -152,7 +152,7 @@ fn unconfirmed_addresses_are_probed_one_per_rto_and_then_at_the_usual_rate() {
 }
 
 #[test]
-fn no_data_goes_to_an_unconfirmed_address_even_when_the_primary_dies() {
+fn hard_case_38_no_data_goes_to_an_unconfirmed_address_even_when_the_primary_dies() {
     let mut rig = Rig::accepted(&[2]);
     rig.stack.send(rig.now, rig.id(), Message::new(0, 0, &b"x"[..])).unwrap();
     let mut confirmed = false;

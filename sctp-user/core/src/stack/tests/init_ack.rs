@@ -77,7 +77,7 @@ fn only_in_cookie_wait() {
 }
 
 #[test]
-fn a_cookie_larger_than_the_path_goes_out_in_fragments() {
+fn hard_case_40_a_cookie_larger_than_the_path_goes_out_in_fragments() {
     let mut rig = Rig::in_state(AssocState::CookieWait);
     rig.send_data(b"waits");
     let cookie = vec![0x5a; 5000];

@@ -77,7 +77,7 @@ fn unknown_chunks_are_skipped_and_reported_as_their_bits_say_once_per_packet() {
 }
 
 #[test]
-fn a_large_unknown_chunk_is_reported_in_part() {
+fn hard_case_40_a_large_unknown_chunk_is_reported_in_part() {
     let mut rig = Rig::in_state(AssocState::Established);
     let sent = one(rig.send(rig.own_tag, |w| w.raw_chunk(0xfe, 0, &[1; 1400])));
     assert_eq!((sent.kinds(), sent.causes()), (vec![chunk_type::ERROR], vec![6]));
@@ -95,7 +95,7 @@ fn an_error_is_never_answered_with_an_error() {
 }
 
 #[test]
-fn unknown_parameters_and_causes_do_no_harm() {
+fn hard_case_40_unknown_parameters_do_not_stop_the_setup() {
     let mut rig = Rig::new();
     let sent = one(rig.init(|p| (0..50).for_each(|n| p.raw(0xc123 + n, &[9; 20]))));
     let (init, _, cookie) = sent.init();

@@ -5,6 +5,7 @@ mod addresses;
 mod collision;
 mod cookie;
 mod encap;
+mod hard_cases;
 mod heartbeat;
 mod icmp;
 mod init;

@@ -45,7 +45,7 @@ fn everything_queued_goes_before_the_shutdown() {
 }
 
 #[test]
-fn the_responder_finishes_its_data_and_the_shutdown_acknowledges() {
+fn hard_case_32_the_responder_finishes_its_data_and_the_shutdown_acknowledges() {
     let mut rig = Rig::in_state(Established);
     rig.send_data(b"one");
     rig.send_data(b"two");
@@ -72,7 +72,7 @@ fn shutdown_beyond_what_was_sent_is_a_violation() {
 }
 
 #[test]
-fn data_in_shutdown_sent_is_answered_with_shutdown_and_its_new_cumulative_tsn() {
+fn hard_case_32_data_in_shutdown_sent_is_answered_with_shutdown() {
     let mut rig = Rig::in_state(ShutdownSent);
     // The SACK beside it tells about gaps, duplicates and the window.
     for (tsn, cum) in [(0, 0), (2, 0), (1, 2), (0, 2)] {
@@ -180,7 +180,7 @@ fn the_end_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_lost_shutdown_complete_and_a_new_init_at_once() {
+fn hard_case_33_a_lost_shutdown_complete_and_a_new_init_at_once() {
     // The other side of this: we are in COOKIE-WAIT again while the peer still waits for our SHUTDOWN COMPLETE.
     let mut rig = Rig::in_state(ShutdownSent);
     let old = rig.own_tag;

@@ -6,7 +6,7 @@ use crate::event::LossReason;
 const WRONG: u32 = 0x5555_5555;
 
 #[test]
-fn an_init_with_a_tag_is_dropped() {
+fn hard_case_11_an_init_with_a_tag_is_dropped() {
     let mut rig = Rig::new();
     assert_silent(rig.send(1, |w| w.init(false, &fixed(), |_| {})));
 }
@@ -47,7 +47,7 @@ fn a_wrong_tag_is_dropped_and_changes_nothing() {
 }
 
 #[test]
-fn a_malformed_chunk_with_a_wrong_tag_gets_no_error() {
+fn hard_case_34_a_malformed_chunk_with_a_wrong_tag_gets_no_error() {
     // An ABORT for it would end the association for whoever can forge the addresses.
     let mut rig = Rig::in_state(AssocState::Established);
     for chunk in [0u8, 3, 7, 0x41, 0xc1] {
