@@ -13,6 +13,9 @@
 
 mod addr;
 mod assoc;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod config;
 mod error;
 mod event;
