@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::*;
 use sctp_user::link::sim::SimNet;
-use sctp_user::{AssocConfig, AssocState, BindError, EndReason, Error, LossReason, StackBuilder};
+use sctp_user::{AssocConfig, AssocState, BindError, EndReason, Error, LossReason, Message, StackBuilder};
 use tokio::time::{Instant, timeout};
 
 fn aborted_with(reason: &'static str) -> EndReason {
@@ -29,6 +29,37 @@ async fn an_abort_tells_its_reason_everywhere() {
     assert_eq!(server.shutdown().await, Err(Error::Ended(aborted_with("no more"))));
     let sentence = server.recv().await.unwrap_err().to_string();
     assert_eq!(sentence, "the peer aborted the association: \"no more\"");
+}
+
+/// A reader that waits for messages and a writer that waits for room, at the end that aborts and at the other.
+#[tokio::test(start_paused = true)]
+async fn readers_and_writers_wake_on_abort() {
+    for by_the_peer in [true, false] {
+        let Connected { client, server, .. } = connected().await;
+        let reader = client.clone();
+        let reader = tokio::spawn(async move { reader.recv().await });
+        let writer = client.clone();
+        let writer = tokio::spawn(async move {
+            loop {
+                // The server does not read: its window closes, then the send buffer fills up.
+                if let Err(why) = writer.send(Message::new(0, 0, vec![7; 60_000])).await {
+                    return why;
+                }
+            }
+        });
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(!reader.is_finished() && !writer.is_finished(), "both wait");
+        let reason = if by_the_peer {
+            server.abort("enough");
+            aborted_with("enough")
+        } else {
+            client.abort("enough");
+            EndReason::Lost(LossReason::LocalAbort)
+        };
+        let ended = timeout(Duration::from_secs(1), async { (reader.await.unwrap(), writer.await.unwrap()) });
+        let (read, written) = ended.await.expect("both wake");
+        assert_eq!((read, written), (Err(Error::Ended(reason.clone())), Error::Ended(reason)));
+    }
 }
 
 #[tokio::test(start_paused = true)]
