@@ -29,6 +29,11 @@ pub struct StackConfig {
     /// Local addresses that wildcard-bound ports announce to peers of a fitting scope. Default empty: a wildcard
     /// bind announces none, which is the only right choice behind NAT (RFC 6951 sec 5.1).
     pub local_addresses: Vec<std::net::IpAddr>,
+    /// Tell peers at one address with equal SCTP ports apart by their UDP ports, as several clients behind one NAT address may be.
+    /// RFC 6951 sec 5.2 knows the UDP port as no part of an association, so off by default: then the INIT of the second
+    /// one gets an ABORT. When on, a client that restarts with another UDP port counts as a new one, and its old association ends by
+    /// its timers.
+    pub nat_port_key: bool,
     /// For tests of the wrap-around: the initial TSN of every association instead of a random one. Default `None`.
     #[doc(hidden)]
     pub initial_tsn: Option<u32>,
@@ -45,6 +50,7 @@ impl Default for StackConfig {
             ootb_native: false,
             tag_reuse_guard: Duration::from_secs(60),
             local_addresses: Vec::new(),
+            nat_port_key: false,
             initial_tsn: None,
         }
     }

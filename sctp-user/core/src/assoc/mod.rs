@@ -48,7 +48,6 @@ use recv::{RecvSide, Taken};
 use send::SendSide;
 use timer::{Timer, TimerTable};
 
-
 /// What an association may use of its surroundings during a call.
 pub(crate) struct Cx<'a> {
     pub(crate) now: Time,
@@ -306,9 +305,9 @@ impl Association {
         &self.local_addrs
     }
 
-    /// Addresses of the peer.
-    pub(crate) fn remote_addrs(&self) -> impl Iterator<Item = IpAddr> {
-        self.paths.iter().map(Path::remote)
+    /// Addresses and encapsulation of all paths.
+    pub(crate) fn path_addrs(&self) -> impl Iterator<Item = PathAddr> {
+        self.paths.iter().map(Path::addr)
     }
 
     /// The path a packet came by, if its source is an address of the peer.
@@ -326,9 +325,14 @@ impl Association {
         self.paths.primary()
     }
 
-    /// A packet with the right tag came by a path: its encapsulation is that of the path from now on.
-    pub(crate) fn learn_encap(&mut self, id: PathId, encap: crate::addr::Encap) {
-        self.paths.get_mut(id).set_encap(encap);
+    /// A packet with the right tag came by a path: its encapsulation is that of the path from now on. True when that is news.
+    pub(crate) fn learn_encap(&mut self, id: PathId, encap: crate::addr::Encap) -> bool {
+        let news = self.paths.get(id).addr().encap != encap;
+        if news {
+            self.paths.get_mut(id).set_encap(encap);
+            self.reroute = true;
+        }
+        news
     }
 
     /// Data went one way or the other.

@@ -1,6 +1,6 @@
 //! Sending and receiving.
 
-use crate::addr::{Message, Peer};
+use crate::addr::{Message, PathAddr, Peer};
 use crate::stack::AssocId;
 use crate::time::Time;
 
@@ -182,14 +182,14 @@ impl Sockets {
     /// The living association of a socket with this peer.
     fn find_peer(&self, id: SocketId, peer: &Peer) -> Option<AssocId> {
         let socket = self.socket(id)?;
+        let by_udp_port = self.stack.config().nat_port_key;
+        let is_it = |p: PathAddr| {
+            peer.addrs.iter().any(|&(ip, encap)| ip == p.remote && (!by_udp_port || encap == p.encap))
+        };
         socket.members.iter().copied().find(|assoc| {
             self.assocs.get(assoc).is_some_and(|a| a.end.is_none())
                 && self.stack.status(*assoc).is_some_and(|s| s.peer_port == peer.port)
-                && self
-                    .stack
-                    .paths(*assoc)
-                    .iter()
-                    .any(|p| peer.addrs.iter().any(|(ip, _)| *ip == p.addr.remote))
+                && self.stack.paths(*assoc).iter().any(|p| is_it(p.addr))
         })
     }
 }

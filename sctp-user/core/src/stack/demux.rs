@@ -1,8 +1,11 @@
 //! Which association a packet belongs to.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
+
+use crate::addr::Encap;
 
 /// Hashes verification tags: they are ours, random and unique, so mixing is all that is needed.
 #[derive(Default)]
@@ -24,9 +27,16 @@ impl Hasher for TagHasher {
     }
 }
 
-/// A transport address pair as far as packets show it: peer address, peer port, own port. The UDP port takes no
-/// part (RFC 6951 sec 5.2).
-type Pair = (IpAddr, u16, u16);
+/// A transport address pair as far as packets show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Pair {
+    pub(crate) remote: IpAddr,
+    /// The UDP port takes no part (RFC 6951 sec 5.2), so this is `None` unless
+    /// [`nat_port_key`](crate::StackConfig::nat_port_key) is on.
+    pub(crate) encap: Option<Encap>,
+    pub(crate) peer_port: u16,
+    pub(crate) local_port: u16,
+}
 
 /// The two indexes of the stack; values are slots of its table of associations.
 #[derive(Default)]
@@ -34,6 +44,8 @@ pub(crate) struct Demux {
     by_tag: HashMap<u64, u32, BuildHasherDefault<TagHasher>>,
     /// Keys are chosen by peers, so the standard, keyed hasher is used; nothing depends on its order.
     by_pair: HashMap<Pair, u32>,
+    /// More associations of the same pair, which come in when those before them are gone.
+    further: HashMap<Pair, Vec<u32>>,
 }
 
 impl std::fmt::Debug for Demux {
@@ -53,8 +65,8 @@ impl Demux {
     }
 
     /// By addresses and ports.
-    pub(crate) fn by_pair(&self, remote: IpAddr, peer_port: u16, local_port: u16) -> Option<u32> {
-        self.by_pair.get(&(remote, peer_port, local_port)).copied()
+    pub(crate) fn by_pair(&self, pair: Pair) -> Option<u32> {
+        self.by_pair.get(&pair).copied()
     }
 
     /// Enters an association under a tag.
@@ -68,14 +80,68 @@ impl Demux {
     }
 
     /// Enters an association under an address; the first one there keeps its place.
-    pub(crate) fn add_pair(&mut self, remote: IpAddr, peer_port: u16, local_port: u16, slot: u32) {
-        self.by_pair.entry((remote, peer_port, local_port)).or_insert(slot);
+    pub(crate) fn add_pair(&mut self, pair: Pair, slot: u32) {
+        match self.by_pair.entry(pair) {
+            Entry::Vacant(entry) => drop(entry.insert(slot)),
+            Entry::Occupied(entry) if *entry.get() == slot => {}
+            Entry::Occupied(_) => {
+                let further = self.further.entry(pair).or_default();
+                if !further.contains(&slot) {
+                    further.push(slot);
+                }
+            }
+        }
+    }
+
+    /// Of several associations under an address, this one is found from now on.
+    pub(crate) fn put_first(&mut self, pair: Pair, slot: u32) {
+        if let Some(further) = self.further.get_mut(&pair)
+            && let Some(place) = further.iter_mut().find(|s| **s == slot)
+            && let Some(first) = self.by_pair.get_mut(&pair)
+        {
+            std::mem::swap(place, first);
+        }
     }
 
     /// Removes an address of an association.
-    pub(crate) fn remove_pair(&mut self, remote: IpAddr, peer_port: u16, local_port: u16, slot: u32) {
-        if self.by_pair.get(&(remote, peer_port, local_port)) == Some(&slot) {
-            self.by_pair.remove(&(remote, peer_port, local_port));
+    pub(crate) fn remove_pair(&mut self, pair: Pair, slot: u32) {
+        let further = self.further.get_mut(&pair);
+        if self.by_pair.get(&pair) != Some(&slot) {
+            further.into_iter().for_each(|others| others.retain(|s| *s != slot));
+        } else if let Some(next) = further.and_then(|others| (!others.is_empty()).then(|| others.remove(0))) {
+            self.by_pair.insert(pair, next);
+        } else {
+            self.by_pair.remove(&pair);
         }
+        if self.further.get(&pair).is_some_and(Vec::is_empty) {
+            self.further.remove(&pair);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_associations_under_one_address() {
+        let mut demux = Demux::default();
+        let pair = Pair { remote: [10, 0, 0, 1].into(), encap: None, peer_port: 1, local_port: 2 };
+        (1..=4).for_each(|slot| demux.add_pair(pair, slot));
+        demux.add_pair(pair, 1);
+        demux.add_pair(pair, 2);
+        assert_eq!(demux.by_pair(pair), Some(1));
+        demux.put_first(pair, 3);
+        demux.put_first(pair, 9);
+        assert_eq!(demux.by_pair(pair), Some(3));
+        demux.remove_pair(pair, 4);
+        demux.remove_pair(pair, 3);
+        assert_eq!(demux.by_pair(pair), Some(2));
+        demux.remove_pair(pair, 2);
+        assert_eq!(demux.by_pair(pair), Some(1));
+        demux.remove_pair(pair, 1);
+        demux.remove_pair(pair, 1);
+        assert_eq!(demux.by_pair(pair), None);
+        assert!(demux.by_pair.is_empty() && demux.further.is_empty());
     }
 }

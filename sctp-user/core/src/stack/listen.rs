@@ -76,8 +76,7 @@ impl Stack {
         let ports = (d.packet.src_port(), d.packet.dst_port());
         std::iter::once(&d.from.remote)
             .chain(listed)
-            .find_map(|&addr| self.demux.by_pair(addr, ports.0, ports.1))
-            .and_then(|index| self.table.id(index))
+            .find_map(|&addr| self.by_pair(addr, d.from.encap, ports))
     }
 
     /// INIT while an association with its sender exists (RFC 9260 sec 5.2.1, 5.2.2).
@@ -265,9 +264,8 @@ impl Stack {
             .or_else(|| self.find_existing(d, &cookie.addresses))
             .or_else(|| {
                 // The INIT came from there and does not list it.
-                let source = cookie.source.remote;
-                let index = self.demux.by_pair(source, cookie.peer_port, cookie.local_port)?;
-                self.table.id(index)
+                let ports = (cookie.peer_port, cookie.local_port);
+                self.by_pair(cookie.source.remote, cookie.source.encap, ports)
             });
         let age = d.at.since(cookie.created);
         if age > cookie.life {

@@ -21,7 +21,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::addr::{Message, Peer, Received, Scope, SegmentLimits, Transmit, scope};
+use crate::addr::{Encap, Message, PathAddr, Peer, Received, Scope, SegmentLimits, Transmit, scope};
 use crate::assoc::{Association, Cx};
 use crate::config::{AssocConfig, StackConfig};
 use crate::error::{BindError, ConfigError, ConnectError, NotFound, SendError};
@@ -31,7 +31,7 @@ use crate::stats::{AssocStats, AssocStatus, PathStatus, StackStats};
 use crate::time::Time;
 
 use cookie::CookieJar;
-use demux::Demux;
+use demux::{Demux, Pair};
 use limit::TokenBucket;
 pub(crate) use replies::Replies;
 pub use table::AssocId;
@@ -214,7 +214,7 @@ impl Stack {
         if self.table.len() >= self.config.max_associations {
             return Err(ConnectError::TooMany);
         }
-        if peer.addrs.iter().any(|&(a, _)| self.demux.by_pair(a, peer.port, port).is_some()) {
+        if peer.addrs.iter().any(|&(a, encap)| self.by_pair(a, encap, (peer.port, port)).is_some()) {
             return Err(ConnectError::AlreadyConnected);
         }
         if let Some(config) = &config {
@@ -394,6 +394,11 @@ impl Stack {
         self.table.get(id).map(|e| e.assoc.local_addrs().to_vec()).unwrap_or_default()
     }
 
+    /// The settings of the stack.
+    pub fn config(&self) -> &StackConfig {
+        &self.config
+    }
+
     /// How many SCTP ports are in use: bound, or given up with associations that live on.
     pub fn ports_in_use(&self) -> usize {
         self.ports.len()
@@ -506,8 +511,8 @@ impl Stack {
     fn reroute(&mut self, now: Time, id: AssocId) {
         let Some(entry) = self.table.get_mut(id) else { return };
         let (local, peer) = (entry.assoc.local_port, entry.assoc.peer_port);
-        for addr in std::mem::take(&mut entry.indexed_addrs) {
-            self.demux.remove_pair(addr, peer, local, id.index);
+        for pair in std::mem::take(&mut entry.indexed_pairs) {
+            self.demux.remove_pair(pair, id.index);
         }
         if let Some(tag) = entry.indexed_tag.take() {
             self.demux.remove_tag(tag, local);
@@ -530,10 +535,26 @@ impl Stack {
         entry.indexed_peer_tag = entry.assoc.peer_tag();
         self.demux.add_tag(entry.assoc.local_tag(), local, id.index);
         self.stats.associations += 1;
-        entry.indexed_addrs = entry.assoc.remote_addrs().collect();
-        for &addr in &entry.indexed_addrs {
-            self.demux.add_pair(addr, peer, local, id.index);
+        let key = self.config.nat_port_key;
+        let pair = |p: PathAddr| Pair {
+            remote: p.remote,
+            encap: key.then_some(p.encap),
+            peer_port: peer,
+            local_port: local,
+        };
+        entry.indexed_pairs = entry.assoc.path_addrs().map(pair).collect();
+        for &pair in &entry.indexed_pairs {
+            self.demux.add_pair(pair, id.index);
         }
+    }
+
+    /// The association with a peer at this address; `ports` are those of SCTP, the peer's first.
+    fn by_pair(&self, remote: IpAddr, encap: Encap, ports: (u16, u16)) -> Option<AssocId> {
+        self.table.id(self.demux.by_pair(self.pair(remote, encap, ports))?)
+    }
+
+    fn pair(&self, remote: IpAddr, encap: Encap, (peer_port, local_port): (u16, u16)) -> Pair {
+        Pair { remote, encap: self.config.nat_port_key.then_some(encap), peer_port, local_port }
     }
 
     fn drop_unused_port(&mut self, port: u16) {

@@ -72,21 +72,24 @@ impl Stack {
         // An unknown source is only possible for an INIT ACK, which brings its own path.
         let path = entry.assoc.path_of(d.from.remote);
         // A reflected tag proves less: such a packet moves no UDP port.
-        if let Some(path) = path
-            && !has_reflected(&d.packet)
-        {
-            entry.assoc.learn_encap(path, d.from.encap);
-        }
+        let moved = path
+            .filter(|_| !has_reflected(&d.packet))
+            .is_some_and(|path| entry.assoc.learn_encap(path, d.from.encap));
         let path = path.unwrap_or_else(|| entry.assoc.any_path());
         self.with(d.at, id, |assoc, cx| assoc.handle_chunks(cx, d, path, d.packet.chunks()));
+        if moved {
+            // Whoever was known there before has lost that UDP port to this one.
+            let ports = (d.packet.src_port(), d.packet.dst_port());
+            self.demux.put_first(self.pair(d.from.remote, d.from.encap, ports), id.index);
+        }
         true
     }
 
     /// The tag is not one of ours, or does not fit the addresses.
     fn on_foreign(&mut self, d: &Datagram) -> bool {
         let packet = &d.packet;
-        let known = self.demux.by_pair(d.from.remote, packet.src_port(), packet.dst_port());
-        let Some(id) = known.and_then(|i| self.table.id(i)) else { return self.on_ootb(d) };
+        let known = self.by_pair(d.from.remote, d.from.encap, (packet.src_port(), packet.dst_port()));
+        let Some(id) = known else { return self.on_ootb(d) };
         let Some(entry) = self.table.get(id) else { return false };
         let (state, peer_tag) = (entry.assoc.state(), entry.assoc.peer_tag());
         if matches!(state, AssocState::CookieWait | AssocState::CookieEchoed)
@@ -112,8 +115,7 @@ impl Stack {
         let local_port = u16::from_be_bytes([s0, s1]);
         let peer_port = u16::from_be_bytes([d0, d1]);
         let tag = u32::from_be_bytes(tag);
-        let found = self.demux.by_pair(to.remote, peer_port, local_port);
-        let Some(id) = found.and_then(|i| self.table.id(i)) else { return };
+        let Some(id) = self.by_pair(to.remote, to.encap, (peer_port, local_port)) else { return };
         let Some(entry) = self.table.get(id) else { return };
         let assoc = &entry.assoc;
         let Some(path) = assoc.path_of(to.remote) else { return };

@@ -2,10 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::net::IpAddr;
 
 use crate::assoc::Association;
 use crate::time::Time;
+
+use super::demux::Pair;
 
 /// Names an association of a [`Stack`](crate::Stack); never reused for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,7 +29,7 @@ pub(crate) struct Entry {
     pub(crate) indexed_tag: Option<u32>,
     /// Tag of the peer at that time, 0 while unknown.
     pub(crate) indexed_peer_tag: u32,
-    pub(crate) indexed_addrs: Vec<IpAddr>,
+    pub(crate) indexed_pairs: Vec<Pair>,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +77,7 @@ impl Table {
             scheduled: None,
             indexed_tag: None,
             indexed_peer_tag: 0,
-            indexed_addrs: Vec::new(),
+            indexed_pairs: Vec::new(),
         }));
         id
     }

@@ -47,8 +47,7 @@ fn answered(announce: Announce, have: &[&str], local: &str, remote: &str) -> Vec
     let local_addresses = have.iter().map(|a| a.parse().unwrap()).collect();
     let stack = StackConfig { local_addresses, ..StackConfig::default() };
     let mut rig = Rig::with(stack, AssocConfig { announce, ..AssocConfig::default() });
-    let from =
-        PathAddr { local: Some(local.parse().unwrap()), remote: remote.parse().unwrap(), encap: UDP };
+    let from = PathAddr { local: Some(local.parse().unwrap()), remote: remote.parse().unwrap(), encap: UDP };
     one(rig.init_from(from, 5, &[])).init().1.iter().map(IpAddr::to_string).collect()
 }
 
