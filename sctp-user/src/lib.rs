@@ -76,8 +76,8 @@ pub use sctp_user_core::socket::{
     AssocChange, EndReason, Incoming, Interleave, Linger, Notification, Subscriptions,
 };
 pub use sctp_user_core::{
-    AssocConfig, AssocId, AssocState, AssocStats, AssocStatus, BindError, ConfigError, ConnectError, Ecn,
-    Encap, LossReason, Message, PathAddr, PathState, PathStatus, Peer, PeerAddrState, Received, Scope,
-    SendError, SendOptions, StackConfig, StackStats, Transmit, Unreachable,
+    Announce, AssocConfig, AssocId, AssocState, AssocStats, AssocStatus, BindError, ConfigError,
+    ConnectError, Ecn, Encap, LossReason, Message, PathAddr, PathState, PathStatus, Peer, PeerAddrState,
+    Received, Scope, SendError, SendOptions, StackConfig, StackStats, Transmit, Unreachable,
 };
 pub use stack::{Stack, StackBuilder};

@@ -210,6 +210,11 @@ impl Stack {
         self.handle.assoc_config.clone()
     }
 
+    /// The settings of the stack.
+    pub fn config(&self) -> StackConfig {
+        self.handle.shared.peek(|state| state.sockets.stack().config().clone())
+    }
+
     /// Own UDP port of the link that encapsulates in UDP; `None` when there is none.
     pub fn local_udp_port(&self) -> Option<u16> {
         self.handle.local_udp_port

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use sctp_user::Announce;
 
 use super::address::AddressList;
 use super::signals::EndOptions;
@@ -55,6 +56,33 @@ pub struct LinkOptions {
     /// Own UDP port of encapsulation; 0 takes a free one. Default: 9899 for a registrar, a free one for everybody else.
     #[arg(long, value_name = "PORT")]
     pub encap_port: Option<u16>,
+    /// Which of several own addresses peers are told of: auto (none that mean nothing to the peer, and none from behind NAT), all, or none.
+    #[arg(long, value_name = "auto|all|none", default_value = "auto")]
+    pub announce: AnnounceKind,
+    /// Tell peers at one address with equal SCTP ports apart by their UDP ports, as clients behind one NAT address may be.
+    #[arg(long, value_name = "on|off", default_value = "off")]
+    pub(crate) nat_port_key: OnOff,
+}
+
+/// Which own addresses peers are told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AnnounceKind {
+    /// What means something to the peer, and nothing from behind NAT.
+    Auto,
+    /// All.
+    All,
+    /// None.
+    None,
+}
+
+impl From<AnnounceKind> for Announce {
+    fn from(kind: AnnounceKind) -> Self {
+        match kind {
+            AnnounceKind::Auto => Announce::Auto,
+            AnnounceKind::All => Announce::All,
+            AnnounceKind::None => Announce::None,
+        }
+    }
 }
 
 /// The links of a stack.

@@ -11,11 +11,13 @@ mod signals;
 mod value;
 
 pub use address::{AddressList, EncapSuffix};
-pub use common::{AsapAnnounce, CommonOptions, LinkKind, LinkOptions, LogOptions, RegistrarOptions};
+pub use common::{
+    AnnounceKind, AsapAnnounce, CommonOptions, LinkKind, LinkOptions, LogOptions, RegistrarOptions,
+};
 pub use ready::{Ready, ReadyLine};
 pub use signals::{EndOptions, EndReason};
 
 pub(crate) use normalize::Unsupported;
 pub(crate) use run::{parse, run_async};
 pub(crate) use screen::{banner, harmless, say, say_with_time};
-pub(crate) use value::{identifier, millis};
+pub(crate) use value::{OnOff, identifier, millis};

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use anyhow::{Context, bail};
 use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink, WELL_KNOWN_PORT};
 use sctp_user::link::raw::{RawBindError, RawConfig, RawLink};
-use sctp_user::{Encap, Peer, Stack, StackBuilder};
+use sctp_user::{AssocConfig, Encap, Peer, Stack, StackBuilder, StackConfig};
 
-use crate::cli::{AddressList, EncapSuffix, LinkKind, LinkOptions};
+use crate::cli::{AddressList, EncapSuffix, LinkKind, LinkOptions, OnOff};
 
 /// Opens the links and starts the stack. `addrs` are the own addresses, none for all of the host; `port` is the UDP port where
 /// `--encap-port=` says nothing.
@@ -21,7 +21,9 @@ pub(crate) fn open(options: &LinkOptions, addrs: &[IpAddr], port: Port) -> anyho
             unique.push(*addr);
         }
     }
-    let mut builder = StackBuilder::new();
+    let stack = StackConfig { nat_port_key: options.nat_port_key == OnOff::On, ..StackConfig::default() };
+    let assoc = AssocConfig { announce: options.announce.into(), ..AssocConfig::default() };
+    let mut builder = StackBuilder::new().config(stack).assoc_config(assoc);
     match options.link {
         LinkKind::Udp => builder = builder.link(udp(options, unique, port)?),
         LinkKind::Raw if options.encap_port.is_some() => {
@@ -86,10 +88,17 @@ pub(crate) fn peers(stack: &Stack, list: &AddressList, port: u16) -> anyhow::Res
 
 #[cfg(test)]
 mod tests {
+    use sctp_user::Announce;
+
     use super::*;
+    use crate::cli::AnnounceKind;
+
+    fn options(link: LinkKind, encap_port: Option<u16>) -> LinkOptions {
+        LinkOptions { link, encap_port, announce: AnnounceKind::None, nat_port_key: OnOff::On }
+    }
 
     fn udp_stack() -> Stack {
-        let options = LinkOptions { link: LinkKind::Udp, encap_port: None };
+        let options = options(LinkKind::Udp, None);
         open(&options, &["127.0.0.1".parse().unwrap()], Port::Any).unwrap()
     }
 
@@ -108,8 +117,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_stack_is_as_the_options_say() {
+        let stack = udp_stack();
+        assert_eq!(stack.assoc_config().announce, Announce::None);
+        assert!(stack.config().nat_port_key);
+    }
+
+    #[tokio::test]
     async fn no_udp_port_without_udp() {
-        let options = LinkOptions { link: LinkKind::Raw, encap_port: Some(9899) };
+        let options = options(LinkKind::Raw, Some(9899));
         let error = open(&options, &[], Port::Any).unwrap_err().to_string();
         assert!(error.contains("--link=both"), "{error}");
     }

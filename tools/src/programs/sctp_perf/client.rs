@@ -18,7 +18,7 @@ pub(crate) async fn run(options: ClientOptions) -> anyhow::Result<ExitCode> {
     let stack = stack::open(&options.common.link, &[], Port::Any)?;
     let peers = stack::peers(&stack, &options.server, DEFAULT_PORT)?;
     let test = async {
-        let config = options.common.transport.config();
+        let config = options.common.transport.config(stack.assoc_config());
         let association = tokio::time::timeout(CONNECT_TIMEOUT, stack.connect_first(&peers, config))
             .await
             .with_context(|| format!("no answer from {} in {} s", options.server, CONNECT_TIMEOUT.as_secs()))?

@@ -114,8 +114,8 @@ pub(crate) struct TransportOptions {
 }
 
 impl TransportOptions {
-    /// The settings of an association.
-    pub(crate) fn config(&self) -> AssocConfig {
+    /// The settings of an association, with the rest as in `base`.
+    pub(crate) fn config(&self, base: AssocConfig) -> AssocConfig {
         AssocConfig {
             ip_mtu: self.mtu,
             ip_mtu_udp: self.mtu,
@@ -125,7 +125,7 @@ impl TransportOptions {
             sack_frequency: self.sackfrequency,
             out_streams: MAX_STREAMS,
             max_message_size: MAX_MESSAGE,
-            ..AssocConfig::default()
+            ..base
         }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<ExitCode> {
     let endpoint = stack
         .bind(BindOptions {
             port: options.port,
-            config: Some(options.common.transport.config()),
+            config: Some(options.common.transport.config(stack.assoc_config())),
             ..BindOptions::default()
         })
         .with_context(|| format!("cannot bind SCTP port {}", options.port))?;
