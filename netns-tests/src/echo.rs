@@ -5,16 +5,13 @@
 //! it (`raw:10.0.0.1,fd00::1`); PEER is an address list as the tools take it.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use rsp_tools::cli::{AddressList, EncapSuffix, Ready};
-use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
-use sctp_user::link::raw::{RawConfig, RawLink};
-use sctp_user::{AssocConfig, Association, BindOptions, Encap, Message, Peer, Stack, StackBuilder};
+use rsp_tools::cli::{AddressList, Ready};
+use sctp_user::{AssocConfig, Association, BindOptions, Encap, Message, StackConfig};
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use crate::open::{self, Failure};
 
 /// Runs the program if the first argument after the executable names one of this module.
 pub fn run(args: &[OsString]) -> Option<ExitCode> {
@@ -40,7 +37,7 @@ pub const SERVER: &str = "echo-server";
 pub const CLIENT: &str = "echo-client";
 
 async fn server(link: &str, port: &str) -> Result<(), Failure> {
-    let (stack, addrs) = stack(link)?;
+    let (stack, addrs) = open::stack(link, StackConfig::default(), AssocConfig::default())?;
     let bind = BindOptions { port: port.parse()?, addrs, ..BindOptions::default() };
     let endpoint = stack.bind(bind)?;
     endpoint.listen(16)?;
@@ -61,15 +58,8 @@ async fn server(link: &str, port: &str) -> Result<(), Failure> {
 async fn client(link: &str, peer: &str, bytes: &str) -> Result<(), Failure> {
     let list: AddressList = peer.parse()?;
     let bytes: usize = bytes.parse()?;
-    let (stack, _) = stack(link)?;
-    let ways: Vec<Encap> = match list.encap {
-        Some(EncapSuffix::Native) => vec![Encap::Native],
-        Some(EncapSuffix::Udp(remote_port)) => vec![Encap::Udp { remote_port }],
-        None => vec![Encap::Native, Encap::Udp { remote_port: 9899 }],
-    };
-    let peer =
-        |encap| Peer { addrs: list.addrs.iter().map(|a| (*a, encap)).collect(), port: list.port_or(7) };
-    let peers: Vec<Peer> = ways.into_iter().map(peer).collect();
+    let (stack, _) = open::stack(link, StackConfig::default(), AssocConfig::default())?;
+    let peers = open::peers(&list);
     let start = Instant::now();
     let association = stack.connect_first(&peers, AssocConfig::default()).await?;
     let connected = start.elapsed();
@@ -116,25 +106,6 @@ async fn compare(association: &Association, bytes: usize) -> Result<(), Failure>
 /// A byte that tells its place, over a period that no packet has.
 fn byte(at: usize) -> u8 {
     (at % 251) as u8 ^ (at / 65_521) as u8
-}
-
-fn stack(link: &str) -> Result<(Stack, Vec<IpAddr>), Failure> {
-    let (kind, addrs) = link.split_once(':').unwrap_or((link, ""));
-    let addrs = addrs.split(',').filter(|a| !a.is_empty()).map(str::parse).collect::<Result<Vec<_>, _>>()?;
-    let mut builder = StackBuilder::new();
-    if kind == "raw" || kind == "both" {
-        let config =
-            if addrs.is_empty() { RawConfig::default() } else { RawConfig::with_addrs(addrs.clone()) };
-        builder = builder.link(RawLink::open(&config)?);
-    }
-    if kind == "udp" || kind == "both" {
-        let mut config = UdpEncapConfig::with_port(Port::WellKnown);
-        if !addrs.is_empty() {
-            config.addrs = addrs.clone();
-        }
-        builder = builder.link(UdpEncapLink::bind(&config)?);
-    }
-    Ok((builder.build()?, addrs))
 }
 
 const MESSAGE: usize = 64 * 1024;

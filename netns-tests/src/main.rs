@@ -4,8 +4,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
-    if args.get(1).is_some_and(|name| name == "sctp-agent") {
-        return workspace_tests::agent::run();
+    match args.get(1).and_then(|name| name.to_str()) {
+        Some("sctp-agent") => workspace_tests::agent::run(),
+        Some(netns_tests::traffic::NAME) => netns_tests::traffic::run(args.into_iter().skip(1)),
+        #[cfg(target_os = "linux")]
+        Some(netns_tests::wire::NAME) => netns_tests::wire::run(args.into_iter().skip(1)),
+        _ => netns_tests::echo::run(&args).unwrap_or_else(|| rsp_tools::programs::multi_call(args)),
     }
-    netns_tests::echo::run(&args).unwrap_or_else(|| rsp_tools::programs::multi_call(args))
 }

@@ -1,6 +1,7 @@
 //! Network namespaces that vanish with their value, also when a test panics.
 
-use std::process::{Command, Output};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use workspace_tests::gate;
@@ -19,7 +20,8 @@ impl Namespace {
     /// When the system refuses.
     pub fn new(role: &str) -> Namespace {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        remove_leftovers();
+        static CLEAN: std::sync::Once = std::sync::Once::new();
+        CLEAN.call_once(remove_leftovers);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{count}-{role}", std::process::id());
         ip(&["netns", "add", &name]);
@@ -46,6 +48,46 @@ impl Namespace {
         let mut command = ip_command();
         command.args(["netns", "exec", &self.name, program]);
         command
+    }
+
+    /// Runs a program inside to its end, with `input` on its standard input, and gives what it printed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn run(&self, program: &str, args: &[&str], input: &str) -> String {
+        let path = gate::find(program).unwrap_or_else(|| program.into());
+        let mut command = self.command(&path.to_string_lossy());
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin
+                .write_all(input.as_bytes())
+                .unwrap_or_else(|error| panic!("{program} does not read: {error}"));
+        }
+        let output = child.wait_with_output().unwrap_or_else(|error| panic!("{program}: {error}"));
+        assert!(
+            output.status.success(),
+            "{program} {} failed: {}\n{input}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Has `nft` read `rules`.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub fn nft(&self, rules: &str) {
+        self.run("nft", &["-f", "-"], rules);
+    }
+
+    /// Changes settings of the kernel that belong to the namespace: `net.ipv4.ip_forward=1`.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub fn sysctl(&self, settings: &[&str]) {
+        self.run("sysctl", &[&["-q", "-w"], settings].concat(), "");
     }
 }
 

@@ -1,80 +1,114 @@
-//! Networks of namespaces.
+//! Networks that several tests want.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use workspace_tests::gate;
+use crate::link::Link;
+use crate::net::{Host, Net};
 
-use crate::netns::{Namespace, ip};
-
-/// Two hosts and the cable between them.
+/// Two hosts and the cable between them, of both IP versions.
 #[derive(Debug)]
 pub struct Pair {
     /// One host.
     pub left: Host,
     /// The other one.
     pub right: Host,
+    /// The cable.
+    pub cable: Link,
+    /// What they are built on.
+    pub net: Net,
 }
-
-/// A namespace with one Ethernet interface.
-#[derive(Debug)]
-pub struct Host {
-    /// Where it is.
-    pub namespace: Namespace,
-    /// Its address on the cable.
-    pub addr: Ipv4Addr,
-}
-
-/// Name of the interface in each host.
-pub const INTERFACE: &str = "eth0";
 
 impl Pair {
-    /// Builds both hosts. The addresses are private and seen only inside the namespaces.
+    /// Builds both hosts, or says what is missing. The addresses are private and seen only inside the namespaces.
     ///
     /// # Panics
     /// When the system refuses.
-    pub fn new() -> Pair {
-        let host =
-            |role, last| Host { namespace: Namespace::new(role), addr: Ipv4Addr::new(10, 99, 0, last) };
-        let pair = Pair { left: host("left", 1), right: host("right", 2) };
-        let (left, right) = (pair.left.namespace.name(), pair.right.namespace.name());
-        // Both ends are born inside, so no interface appears in the namespace of the tests themselves.
-        ip(&[
-            "link", "add", INTERFACE, "netns", left, "type", "veth", "peer", "name", INTERFACE, "netns",
-            right,
-        ]);
-        for host in [&pair.left, &pair.right] {
-            host.namespace.ip(&["address", "add", &format!("{}/24", host.addr), "dev", INTERFACE]);
-            host.namespace.ip(&["link", "set", INTERFACE, "up"]);
-        }
-        pair
+    pub fn open(programs: &str) -> Option<Pair> {
+        let net = Net::open(programs)?;
+        let (left, right) = (net.host("left"), net.host("right"));
+        let cable = net.link(&left, "10.99.0.1/24 fd99::1/64", &right, "10.99.0.2/24 fd99::2/64");
+        Some(Pair { left, right, cable, net })
+    }
+
+    /// The IPv4 address of a host.
+    ///
+    /// # Panics
+    /// When it is none of the two.
+    pub fn v4(&self, host: &Host) -> IpAddr {
+        self.cable.addrs(host)[0]
+    }
+
+    /// The IPv6 address of a host.
+    ///
+    /// # Panics
+    /// When it is none of the two.
+    pub fn v6(&self, host: &Host) -> IpAddr {
+        self.cable.addrs(host)[1]
     }
 }
 
-impl Default for Pair {
-    fn default() -> Self {
-        Pair::new()
-    }
+/// Name of the first interface of each host.
+pub const INTERFACE: &str = "eth0";
+
+/// Two hosts with two providers each: two disjoint networks.
+#[derive(Debug)]
+pub struct TwoNetworks {
+    /// One host.
+    pub left: Host,
+    /// The other one.
+    pub right: Host,
+    /// The cables; the first is that of the primary path.
+    pub cables: [Link; 2],
+    /// What they are built on.
+    pub net: Net,
 }
 
-impl Host {
-    /// Drops all ICMP that arrives here, as firewalls do.
+/// IP versions of two networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    /// IPv4 in both.
+    V4,
+    /// IPv6 in both.
+    V6,
+    /// IPv4 in the first, IPv6 in the second.
+    Mixed,
+}
+
+impl TwoNetworks {
+    /// Builds hosts and cables.
     ///
     /// # Panics
     /// When the system refuses.
-    pub fn drop_icmp(&self) {
-        let rules =
-            "table ip quiet { chain input { type filter hook input priority 0; ip protocol icmp drop; }; }";
-        let nft = gate::find("nft").unwrap_or_else(|| "nft".into());
-        let output = self.namespace.command(&nft.to_string_lossy()).arg(rules).output();
-        let output = output.unwrap_or_else(|error| panic!("nft cannot be run: {error}"));
-        assert!(output.status.success(), "nft failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    pub fn new(net: Net, versions: Versions) -> TwoNetworks {
+        let (left, right) = (net.host("left"), net.host("right"));
+        let networks = match versions {
+            Versions::V4 => ["10.1.0.N/24", "10.2.0.N/24"],
+            Versions::V6 => ["fd01::N/64", "fd02::N/64"],
+            Versions::Mixed => ["10.1.0.N/24", "fd02::N/64"],
+        };
+        let cables = networks
+            .map(|network| net.link(&left, &network.replace('N', "1"), &right, &network.replace('N', "2")));
+        TwoNetworks { left, right, cables, net }
     }
 
-    /// Cuts the cable at this host, or joins it again.
+    /// All addresses of a host, as the programs take them.
     ///
     /// # Panics
-    /// When the system refuses.
-    pub fn set_link(&self, up: bool) {
-        self.namespace.ip(&["link", "set", INTERFACE, if up { "up" } else { "down" }]);
+    /// When it is none of the two.
+    pub fn addrs(&self, host: &Host) -> String {
+        let addrs: Vec<String> =
+            self.cables.iter().flat_map(|cable| cable.addrs(host)).map(|addr| addr.to_string()).collect();
+        addrs.join(",")
+    }
+
+    /// An address list with this port and suffix for a host.
+    ///
+    /// # Panics
+    /// When it is none of the two.
+    pub fn peer(&self, host: &Host, port: u16, suffix: &str) -> String {
+        let addrs: Vec<IpAddr> = self.cables.iter().flat_map(|cable| cable.addrs(host)).collect();
+        let first = std::net::SocketAddr::new(addrs[0], port);
+        let others: String = addrs[1..].iter().map(|addr| format!(",{addr}")).collect();
+        format!("{first}{others}{suffix}")
     }
 }

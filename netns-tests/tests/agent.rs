@@ -2,18 +2,15 @@
 
 use std::process::Command;
 
-use netns_tests::topology::{Host, INTERFACE, Pair};
+use netns_tests::net::Host;
+use netns_tests::topology::{INTERFACE, Pair};
 use workspace_tests::agent::process::{Agent, value};
-use workspace_tests::gate::{self, Need};
 
 #[test]
 fn handshake_data_shutdown_and_abort_over_raw_ip() {
-    if !gate::all_or_skip(&[Need::Linux, Need::Root, Need::Program("ip")]) {
-        return;
-    }
-    let pair = Pair::new();
+    let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (mut client, mut server) = (start(&pair.left), start(&pair.right));
-    let (near, far) = (pair.left.addr, pair.right.addr);
+    let (near, far) = (pair.v4(&pair.left), pair.v4(&pair.right));
     server.expect("socket fam=4 type=stream", "ok id=1");
     server.expect(&format!("bind id=1 addr={far}:2000"), "ok");
     server.expect("listen id=1 backlog=5", "ok");
@@ -43,20 +40,18 @@ fn handshake_data_shutdown_and_abort_over_raw_ip() {
 }
 
 fn start(host: &Host) -> Agent {
-    let program = env!("CARGO_BIN_EXE_netns-programs");
-    Agent::start(Command::new("ip").args(["netns", "exec", host.namespace.name(), program, "sctp-agent"]))
+    Agent::start(Command::new("ip").args(["netns", "exec", host.namespace().name(), PROGRAMS, "sctp-agent"]))
 }
+
+const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");
 
 /// An endpoint bound to everything lists the addresses of its host where they can reach the peer.
 #[test]
 fn a_wildcard_endpoint_announces_the_addresses_of_its_host() {
-    if !gate::all_or_skip(&[Need::Linux, Need::Root, Need::Program("ip")]) {
-        return;
-    }
-    let pair = Pair::new();
-    pair.left.namespace.ip(&["address", "add", "10.99.0.77/24", "dev", INTERFACE]);
+    let Some(pair) = Pair::open(PROGRAMS) else { return };
+    pair.left.namespace().ip(&["address", "add", "10.99.0.77/24", "dev", INTERFACE]);
     let (mut client, mut server) = (start(&pair.left), start(&pair.right));
-    let far = pair.right.addr;
+    let far = pair.v4(&pair.right);
     server.expect("socket fam=4 type=stream", "ok id=1");
     server.expect(&format!("bind id=1 addr={far}:2000"), "ok");
     server.expect("listen id=1 backlog=5", "ok");
@@ -68,5 +63,5 @@ fn a_wildcard_endpoint_announces_the_addresses_of_its_host() {
     let paths = server.ok("paddrs id=2");
     let mut addrs: Vec<&str> = value(&paths, "addrs").split(',').collect();
     addrs.sort_unstable();
-    assert_eq!(addrs, [format!("{}:1000", pair.left.addr), "10.99.0.77:1000".to_owned()]);
+    assert_eq!(addrs, [format!("{}:1000", pair.v4(&pair.left)), "10.99.0.77:1000".to_owned()]);
 }

@@ -1,22 +1,21 @@
 //! SCTP directly in IP: real raw sockets on real networks.
 
 use std::net::IpAddr;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use netns_tests::echo::{CLIENT, SERVER};
-use netns_tests::netns::Namespace;
-use netns_tests::topology::{Host, INTERFACE, Pair};
+use netns_tests::net::{Host, Net, Running};
+use netns_tests::topology::{INTERFACE, Pair};
 use workspace_tests::gate::{self, Need};
-use workspace_tests::process::{Ended, Program};
+use workspace_tests::process::Ended;
 
 #[test]
 fn ten_megabytes_and_back_over_ipv4_and_ipv6() {
-    let Some(pair) = pair() else { return };
+    let Some(pair) = Pair::open(PROGRAMS) else { return };
     for (from, to) in [(&pair.left, &pair.right), (&pair.right, &pair.left)] {
-        let _server = serve(to, "raw", 7);
-        for addr in [IpAddr::from(to.addr), v6(to)] {
-            let seen = echo(from, "raw", &list(addr, 7, "/native"), 10_000_000);
+        let _server = serve(&pair.net, to, "raw", 7);
+        for addr in [pair.v4(to), pair.v6(to)] {
+            let seen = echo(&pair.net, from, "raw", &list(addr, 7, "/native"), 10_000_000);
             assert_eq!((seen.get("native"), seen.get("bytes")), ("true", "10000000"));
         }
     }
@@ -24,24 +23,24 @@ fn ten_megabytes_and_back_over_ipv4_and_ipv6() {
 
 #[test]
 fn two_stacks_of_one_host_talk_to_each_other() {
-    let Some(pair) = pair() else { return };
+    let Some(pair) = Pair::open(PROGRAMS) else { return };
     let host = &pair.left;
-    let _server = serve(host, "raw", 7);
-    for addr in ["127.0.0.1".parse().unwrap(), "::1".parse().unwrap(), IpAddr::from(host.addr), v6(host)] {
-        echo(host, "raw", &list(addr, 7, "/native"), 500_000);
+    let _server = serve(&pair.net, host, "raw", 7);
+    for addr in ["127.0.0.1".parse().unwrap(), "::1".parse().unwrap(), pair.v4(host), pair.v6(host)] {
+        echo(&pair.net, host, "raw", &list(addr, 7, "/native"), 500_000);
     }
 }
 
 /// Each of the four stacks gets all packets of its host and leaves those of the others alone.
 #[test]
 fn stacks_on_one_host_do_not_disturb_each_other() {
-    let Some(pair) = pair() else { return };
+    let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (left, right) = (&pair.left, &pair.right);
-    let _servers = [serve(right, "raw", 7), serve(right, "raw", 8)];
+    let _servers = [serve(&pair.net, right, "raw", 7), serve(&pair.net, right, "raw", 8)];
     // Answers out of the blue would end the associations within the first packets.
     let mut clients = [7, 8].map(|port| {
-        let to = list(right.addr.into(), port, "/native");
-        program(left, CLIENT, &["raw", &to, "3000000"])
+        let to = list(pair.v4(right), port, "/native");
+        pair.net.start(left, &[CLIENT, "raw", &to, "3000000"])
     });
     for client in &mut clients {
         let seen = Seen::of(client.ended(PATIENCE));
@@ -53,35 +52,36 @@ fn stacks_on_one_host_do_not_disturb_each_other() {
 #[cfg(not(portable))]
 #[test]
 fn a_port_belongs_to_one_process_of_a_network_namespace() {
-    let Some(pair) = pair() else { return };
+    let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (left, right) = (&pair.left, &pair.right);
-    let mut first = serve(right, "raw", 7);
-    let refused = program(right, SERVER, &["raw", "7"]).ended(PATIENCE);
+    let mut first = serve(&pair.net, right, "raw", 7);
+    let refused = pair.net.start(right, &[SERVER, "raw", "7"]).ended(PATIENCE);
     assert!(!refused.status.success());
     assert_eq!(
         refused.complaints(),
         ["SCTP port 7 is in use by another process, or by another stack of this one"]
     );
     // UDP has a socket of its own, and other hosts have ports of their own.
-    let _udp = serve(right, "udp", 7);
-    let _elsewhere = serve(left, "raw", 7);
+    let _udp = serve(&pair.net, right, "udp", 7);
+    let _elsewhere = serve(&pair.net, left, "raw", 7);
     // However the process ends, its port is free again.
     first.kill();
-    let _second = serve(right, "raw", 7);
-    echo(left, "raw", &list(right.addr.into(), 7, "/native"), 1000);
+    let _second = serve(&pair.net, right, "raw", 7);
+    echo(&pair.net, left, "raw", &list(pair.v4(right), 7, "/native"), 1000);
 }
 
 #[test]
 fn nobody_speaks_sctp_there() {
-    let Some(pair) = pair() else { return };
+    let Some(pair) = Pair::open(PROGRAMS) else { return };
     if kernel_sctp() {
         eprintln!("skipped: the kernel's SCTP answers");
         return;
     }
-    for addr in [IpAddr::from(pair.right.addr), v6(&pair.right)] {
-        let start = Instant::now();
+    for addr in [pair.v4(&pair.right), pair.v6(&pair.right)] {
         let to = list(addr, 7, "/native");
-        let ended = program(&pair.left, CLIENT, &["raw", &to, "1"]).ended(PATIENCE);
+        let mut client = pair.net.start(&pair.left, &[CLIENT, "raw", &to, "1"]);
+        let start = Instant::now();
+        let ended = client.ended(PATIENCE);
         assert!(!ended.status.success());
         let complaint = ended.complaints().join(" ");
         assert!(complaint.contains("nothing speaks SCTP there"), "{complaint}");
@@ -91,14 +91,14 @@ fn nobody_speaks_sctp_there() {
 
 #[test]
 fn a_server_that_dies_is_noticed_by_icmp() {
-    let Some(pair) = pair() else { return };
+    let Some(pair) = Pair::open(PROGRAMS) else { return };
     if kernel_sctp() {
         eprintln!("skipped: the kernel's SCTP answers");
         return;
     }
-    let mut server = serve(&pair.right, "raw", 7);
-    let to = list(pair.right.addr.into(), 7, "/native");
-    let mut client = program(&pair.left, CLIENT, &["raw", &to, "4000000000"]);
+    let mut server = serve(&pair.net, &pair.right, "raw", 7);
+    let to = list(pair.v4(&pair.right), 7, "/native");
+    let mut client = pair.net.start(&pair.left, &[CLIENT, "raw", &to, "4000000000"]);
     std::thread::sleep(Duration::from_millis(500));
     server.kill();
     let ended = client.ended(Duration::from_secs(2));
@@ -107,15 +107,14 @@ fn a_server_that_dies_is_noticed_by_icmp() {
 
 #[test]
 fn without_privileges_a_sentence_says_what_is_missing() {
-    let Some(pair) = pair() else { return };
+    let Some(pair) = Pair::open(PROGRAMS) else { return };
     if !gate::all_or_skip(&[Need::Program("setpriv")]) {
         return;
     }
-    let program_path = env!("CARGO_BIN_EXE_netns-programs");
     for args in [&[SERVER, "raw", "7"][..], &["sctp-perf", "server", "--link=raw"]] {
-        let mut command = pair.left.namespace.command("setpriv");
-        command.args(["--bounding-set=-net_raw", "--inh-caps=-net_raw", program_path]).args(args);
-        let ended = Program::start("unprivileged", &mut command).ended(PATIENCE);
+        let mut command = pair.left.namespace().command("setpriv");
+        command.args(["--bounding-set=-net_raw", "--inh-caps=-net_raw", PROGRAMS]).args(args);
+        let ended = pair.net.start_command(&pair.left, "unprivileged", &mut command).ended(PATIENCE);
         assert!(!ended.status.success());
         let complaint = ended.complaints().join(" ");
         for word in ["CAP_NET_RAW", "root", "UDP encapsulation"] {
@@ -126,36 +125,36 @@ fn without_privileges_a_sentence_says_what_is_missing() {
 
 #[test]
 fn answers_come_from_the_address_that_was_asked() {
-    let Some(pair) = pair() else { return };
+    let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (left, right) = (&pair.left, &pair.right);
     for second in ["10.99.0.77/24", "fd99::77/64"] {
-        right.namespace.ip(&["address", "add", second, "dev", INTERFACE, "nodad"]);
+        right.namespace().ip(&["address", "add", second, "dev", INTERFACE, "nodad"]);
     }
-    let server = serve(right, "raw", 7);
+    let server = serve(&pair.net, right, "raw", 7);
     for addr in ["10.99.0.77", "fd99::77"] {
-        let seen = echo(left, "raw", &list(addr.parse().unwrap(), 7, "/native"), 100_000);
+        let seen = echo(&pair.net, left, "raw", &list(addr.parse().unwrap(), 7, "/native"), 100_000);
         assert_eq!(seen.get("remote"), addr);
     }
     // Sockets bound to single addresses.
     drop(server);
-    let link = format!("raw:{},fd99::77", right.addr);
-    let _server = serve(right, &link, 7);
-    for addr in [right.addr.into(), "fd99::77".parse().unwrap()] {
-        echo(left, "raw", &list(addr, 7, "/native"), 100_000);
+    let link = format!("raw:{},fd99::77", pair.v4(right));
+    let _server = serve(&pair.net, right, &link, 7);
+    for addr in [pair.v4(right), "fd99::77".parse().unwrap()] {
+        echo(&pair.net, left, "raw", &list(addr, 7, "/native"), 100_000);
     }
 }
 
 /// The own interface takes less than the stack assumes: the system says how much. (A cable swallows what only one end takes.)
 #[test]
 fn a_smaller_interface_mtu_is_learnt() {
-    let Some(pair) = pair() else { return };
+    let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (left, right) = (&pair.left, &pair.right);
     for host in [left, right] {
-        host.namespace.ip(&["link", "set", INTERFACE, "mtu", "1300"]);
+        host.namespace().ip(&["link", "set", INTERFACE, "mtu", "1300"]);
     }
-    let _server = serve(right, "raw", 7);
-    for addr in [IpAddr::from(right.addr), v6(right)] {
-        let seen = echo(left, "raw", &list(addr, 7, "/native"), 1_000_000);
+    let _server = serve(&pair.net, right, "raw", 7);
+    for addr in [pair.v4(right), pair.v6(right)] {
+        let seen = echo(&pair.net, left, "raw", &list(addr, 7, "/native"), 1_000_000);
         assert!(seen.number("ms") < 15_000, "{seen:?}");
     }
 }
@@ -163,41 +162,18 @@ fn a_smaller_interface_mtu_is_learnt() {
 /// A router in between takes less: its ICMP messages say how much.
 #[test]
 fn a_smaller_mtu_behind_a_router_is_learnt() {
-    let Some(pair) = pair() else { return };
-    let (left, right) = (&pair.left, &pair.right);
-    // A network behind the right host, which forwards into it.
-    let far = Namespace::new("far");
-    right.namespace.ip(&["link", "add", "eth1", "type", "veth", "peer", "name", "eth0", "netns", far.name()]);
-    for args in [
-        ["address", "add", "10.98.0.1/24", "dev", "eth1"].as_slice(),
-        &["address", "add", "fd98::1/64", "dev", "eth1", "nodad"],
-        &["link", "set", "eth1", "mtu", "1300"],
-        &["link", "set", "eth1", "up"],
-    ] {
-        right.namespace.ip(args);
+    let Some(net) = Net::open(PROGRAMS) else { return };
+    let (near, router, far) = (net.host("near"), net.router("router"), net.host("far"));
+    net.link(&near, "10.99.0.1/24 fd99::1/64", &router, "10.99.0.2/24 fd99::2/64");
+    net.link(&router, "10.98.0.1/24 fd98::1/64", &far, "10.98.0.2/24 fd98::2/64").mtu(1300);
+    for (host, gateways) in [(&near, ["10.99.0.2", "fd99::2"]), (&far, ["10.98.0.1", "fd98::1"])] {
+        gateways.iter().for_each(|gateway| host.default_route(gateway));
     }
-    for args in [
-        ["address", "add", "10.98.0.2/24", "dev", "eth0"].as_slice(),
-        &["address", "add", "fd98::2/64", "dev", "eth0", "nodad"],
-        &["link", "set", "eth0", "mtu", "1300"],
-        &["link", "set", "eth0", "up"],
-        &["route", "add", "default", "via", "10.98.0.1"],
-        &["route", "add", "default", "via", "fd98::1"],
-    ] {
-        far.ip(args);
-    }
-    left.namespace.ip(&["route", "add", "default", "via", &right.addr.to_string()]);
-    left.namespace.ip(&["route", "add", "default", "via", &v6(right).to_string()]);
-    for setting in ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"] {
-        let output = right.namespace.command("sysctl").args(["-q", "-w", setting]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-    let mut server = Program::start(SERVER, far.command(PROGRAMS).args([SERVER, "raw", "7"]));
-    server.ready();
+    let _server = serve(&net, &far, "raw", 7);
     // Without IPV6_RECVERR, which portable code does not know, Linux does not fragment raw IPv6 packets for the path.
     let addrs = if cfg!(portable) { &["10.98.0.2"][..] } else { &["10.98.0.2", "fd98::2"] };
     for addr in addrs {
-        let seen = echo(left, "raw", &list(addr.parse().unwrap(), 7, "/native"), 1_000_000);
+        let seen = echo(&net, &near, "raw", &list(addr.parse().unwrap(), 7, "/native"), 1_000_000);
         assert!(seen.number("ms") < 15_000, "{seen:?}");
     }
 }
@@ -205,33 +181,26 @@ fn a_smaller_mtu_behind_a_router_is_learnt() {
 /// One stack with both links; nobody says how to reach it.
 #[test]
 fn raw_and_udp_are_raced() {
-    let Some(pair) = pair() else { return };
+    let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (left, right) = (&pair.left, &pair.right);
-    let to = list(right.addr.into(), 7, "");
+    let to = list(pair.v4(right), 7, "");
     {
-        let _server = serve(right, "both", 7);
-        let seen = echo(left, "both", &to, 100_000);
+        let _server = serve(&pair.net, right, "both", 7);
+        let seen = echo(&pair.net, left, "both", &to, 100_000);
         assert_eq!(seen.get("native"), "true");
-        let seen = echo(left, "both", &format!("{to}/udp:9899"), 100_000);
+        let seen = echo(&pair.net, left, "both", &format!("{to}/udp:9899"), 100_000);
         assert_eq!(seen.get("native"), "false");
-        echo(left, "raw", &format!("{to}/native"), 100_000);
-        let _other_port = program(left, CLIENT, &["udp", &format!("{to}/udp:9899"), "1000"]);
+        echo(&pair.net, left, "raw", &format!("{to}/native"), 100_000);
+        let _other_port = pair.net.start(left, &[CLIENT, "udp", &format!("{to}/udp:9899"), "1000"]);
     }
-    let server = serve(right, "udp", 7);
-    let seen = echo(left, "both", &to, 100_000);
+    let server = serve(&pair.net, right, "udp", 7);
+    let seen = echo(&pair.net, left, "both", &to, 100_000);
     assert_eq!(seen.get("native"), "false");
     if !kernel_sctp() {
         assert!(seen.number("connect_ms") < 200, "ICMP refused the native way: {seen:?}");
     }
-    if !gate::all_or_skip(&[Need::Program("nft")]) {
-        return;
-    }
-    let rules =
-        "table inet wall { chain input { type filter hook input priority 0; meta l4proto sctp drop; }; }";
-    let nft = gate::find("nft").unwrap();
-    let output = right.namespace.command(&nft.to_string_lossy()).arg(rules).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let seen = echo(left, "both", &to, 100_000);
+    right.refuse("meta l4proto sctp");
+    let seen = echo(&pair.net, left, "both", &to, 100_000);
     assert_eq!(seen.get("native"), "false");
     assert!((250..1000).contains(&seen.number("connect_ms")), "{seen:?}");
     drop(server);
@@ -239,62 +208,39 @@ fn raw_and_udp_are_raced() {
 
 #[test]
 fn the_tools_measure_over_raw_ip() {
-    let Some(pair) = pair() else { return };
+    let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (left, right) = (&pair.left, &pair.right);
-    let mut server = program(right, "sctp-perf", &["server", "--link=raw"]);
+    let mut server = pair.net.start(right, &["sctp-perf", "server", "--link=raw"]);
     assert_eq!(server.ready().udp(), None);
     for suffix in ["", "/native"] {
-        let to = list(right.addr.into(), 5201, suffix);
-        let args = ["client", "--link=raw", "--duration=1", "--direction=both", &to];
-        let ended = program(left, "sctp-perf", &args).ended(PATIENCE);
+        let to = list(pair.v4(right), 5201, suffix);
+        let args = ["sctp-perf", "client", "--link=raw", "--duration=1", "--direction=both", &to];
+        let ended = pair.net.start(left, &args).ended(PATIENCE);
         assert!(ended.status.success(), "{}", ended.text());
     }
-    let to = list(right.addr.into(), 5201, "/udp:9899");
-    let ended = program(left, "sctp-perf", &["client", "--link=raw", &to]).ended(PATIENCE);
+    let to = list(pair.v4(right), 5201, "/udp:9899");
+    let ended = pair.net.start(left, &["sctp-perf", "client", "--link=raw", &to]).ended(PATIENCE);
     let complaint = ended.complaints().join(" ");
     assert!(complaint.contains("--link=udp or --link=both"), "{complaint}");
 }
 
-const NEEDS: [Need; 3] = [Need::Linux, Need::Root, Need::Program("ip")];
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Two hosts with addresses of both IP versions, or a word about what is missing.
-fn pair() -> Option<Pair> {
-    if !gate::all_or_skip(&NEEDS) {
-        return None;
-    }
-    let pair = Pair::new();
-    for host in [&pair.left, &pair.right] {
-        host.namespace.ip(&["address", "add", &format!("{}/64", v6(host)), "dev", INTERFACE, "nodad"]);
-    }
-    Some(pair)
-}
-
-/// The IPv6 address of a host.
-fn v6(host: &Host) -> IpAddr {
-    format!("fd99::{}", host.addr.octets()[3]).parse().expect("an address")
-}
 
 fn list(addr: IpAddr, port: u16, suffix: &str) -> String {
     format!("{}{suffix}", std::net::SocketAddr::new(addr, port))
 }
 
-fn program(host: &Host, name: &str, args: &[&str]) -> Program {
-    let mut command: Command = host.namespace.command(PROGRAMS);
-    Program::start(name, command.arg(name).args(args))
-}
-
 /// A server that is ready.
-fn serve(host: &Host, link: &str, port: u16) -> Program {
-    let mut server = program(host, SERVER, &[link, &port.to_string()]);
+fn serve(net: &Net, host: &Host, link: &str, port: u16) -> Running {
+    let mut server = net.start(host, &[SERVER, link, &port.to_string()]);
     server.ready();
     server
 }
 
 /// Runs a client to its end, which must be a good one.
-fn echo(host: &Host, link: &str, peer: &str, bytes: usize) -> Seen {
-    Seen::of(program(host, CLIENT, &[link, peer, &bytes.to_string()]).ended(PATIENCE))
+fn echo(net: &Net, host: &Host, link: &str, peer: &str, bytes: usize) -> Seen {
+    Seen::of(net.start(host, &[CLIENT, link, peer, &bytes.to_string()]).ended(PATIENCE))
 }
 
 /// The words `key=value` of a client's last line.

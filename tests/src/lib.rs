@@ -7,3 +7,4 @@ pub mod gate;
 pub mod hostile;
 pub mod process;
 pub mod traffic;
+pub mod tshark;

@@ -143,8 +143,13 @@ impl Program {
     /// # Panics
     /// When it cannot be sent.
     pub fn signal(&self, signal: &str) {
+        assert!(self.try_signal(signal), "{} cannot be sent {signal}", self.name);
+    }
+
+    /// As [`signal`](Self::signal); false when it cannot be sent.
+    pub fn try_signal(&self, signal: &str) -> bool {
         let status = Command::new("kill").args(["-s", signal, &self.id().to_string()]).status();
-        assert!(status.is_ok_and(|status| status.success()), "{} cannot be sent {signal}", self.name);
+        status.is_ok_and(|status| status.success())
     }
 
     /// Waits for its end and gives status and all lines.
@@ -152,20 +157,31 @@ impl Program {
     /// # Panics
     /// When it does not end within `limit`.
     pub fn ended(&mut self, limit: Duration) -> Ended {
-        let end = Instant::now() + limit;
-        let status = loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => break status,
-                Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
-                _ => {
-                    self.wait_at_most(Duration::ZERO, |_| None::<()>);
-                    panic!("{} did not end within {limit:?}; it said:\n{}", self.name, self.seen.join("\n"))
-                }
-            }
+        let Some(status) = self.try_ended(limit) else {
+            let said = self.said().join("\n");
+            panic!("{} did not end within {limit:?}; it said:\n{said}", self.name)
         };
         // The pipes are closed now, or will be when grandchildren end.
         self.wait_at_most(Duration::from_secs(2), |_| None::<()>);
         Ended { status, lines: self.seen.clone() }
+    }
+
+    /// Waits for its end; `None` when it does not end within `limit`.
+    pub fn try_ended(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let end = Instant::now() + limit;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
+                _ => return None,
+            }
+        }
+    }
+
+    /// All lines so far; those of standard error begin with "(stderr) ".
+    pub fn said(&mut self) -> &[String] {
+        self.wait_at_most(Duration::ZERO, |_| None::<()>);
+        &self.seen
     }
 }
 

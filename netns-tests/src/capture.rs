@@ -1,0 +1,58 @@
+//! Captures of links.
+
+use std::path::{Path, PathBuf};
+
+use workspace_tests::gate;
+use workspace_tests::process::{PATIENCE, Program};
+
+use crate::netns::Namespace;
+
+/// A capture by dumpcap.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    file: PathBuf,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Starting(Program),
+    Running(Program),
+    Ended,
+}
+
+impl Capture {
+    /// Begins to write what passes `interface` to `file`.
+    pub(crate) fn start(namespace: &Namespace, interface: &str, file: &Path) -> Capture {
+        let dumpcap = gate::find("dumpcap").unwrap_or_else(|| "dumpcap".into());
+        let mut command = namespace.command(&dumpcap.to_string_lossy());
+        command.args(["-q", "-i", interface, "-f", FILTER, "-B", "16", "-w"]).arg(file);
+        Capture { file: file.to_owned(), state: State::Starting(Program::start("dumpcap", &mut command)) }
+    }
+
+    /// Waits until packets are captured.
+    pub(crate) fn running(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Starting(mut program) => {
+                program.wait_for_complaint("that it captures", |line| line.contains("File:").then_some(()));
+                State::Running(program)
+            }
+            state => state,
+        };
+    }
+
+    /// Ends the capture; the file is complete then.
+    pub(crate) fn end(&mut self) -> PathBuf {
+        if let State::Starting(mut program) | State::Running(mut program) =
+            std::mem::replace(&mut self.state, State::Ended)
+        {
+            // An unwinding test must not panic again here, whatever became of dumpcap.
+            if program.try_signal("INT") {
+                program.try_ended(PATIENCE);
+            }
+        }
+        self.file.clone()
+    }
+}
+
+const FILTER: &str = "sctp or udp or icmp or icmp6";

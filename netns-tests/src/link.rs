@@ -1,0 +1,136 @@
+//! Links and what can happen to them.
+
+use std::net::IpAddr;
+
+use crate::net::{BRIDGE, Host, addr};
+
+/// A cable between two hosts.
+#[derive(Clone, Debug)]
+pub struct Link {
+    ends: [End; 2],
+}
+
+/// One end of a link.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    pub(crate) host: Host,
+    pub(crate) interface: String,
+    /// Addresses with their prefix lengths.
+    pub(crate) prefixes: Vec<String>,
+}
+
+impl Link {
+    pub(crate) fn new(ends: [End; 2]) -> Link {
+        Link { ends }
+    }
+
+    /// The name of its interface at `host`.
+    ///
+    /// # Panics
+    /// When it does not lead there, here and below.
+    pub fn interface(&self, host: &Host) -> &str {
+        &self.end(host).interface
+    }
+
+    /// The addresses of `host` on this link.
+    pub fn addrs(&self, host: &Host) -> Vec<IpAddr> {
+        self.end(host).prefixes.iter().map(|prefix| addr(prefix)).collect()
+    }
+
+    /// Cuts the cable: the interface at `host` goes down, the other one loses its carrier.
+    pub fn cut_at(&self, host: &Host) {
+        self.end(host).set("down");
+    }
+
+    /// Mends what [`cut_at`](Self::cut_at) did.
+    pub fn mend(&self) {
+        self.ends.iter().for_each(|end| end.set("up"));
+    }
+
+    /// Swallows what is sent in both directions; nobody is told. Neighbours stay known, as when the fault lies behind them.
+    pub fn silence(&self) {
+        self.ends.iter().for_each(|end| end.drop_incoming(Some("")));
+    }
+
+    /// Swallows what is sent to `host`, and nothing of what it sends.
+    pub fn silence_towards(&self, host: &Host) {
+        self.end(host).drop_incoming(Some(""));
+    }
+
+    /// Loses so many percent of the packets in each direction.
+    pub fn lose(&self, percent: u32) {
+        let some = format!("numgen random mod 100 < {percent}");
+        self.ends.iter().for_each(|end| end.drop_incoming(Some(&some)));
+    }
+
+    /// Drops what is sent to `host` and matches an expression of nft: `udp length > 1200`.
+    pub fn drop_towards(&self, host: &Host, what: &str) {
+        self.end(host).drop_incoming(Some(what));
+    }
+
+    /// Nothing is lost or swallowed any more.
+    pub fn heal(&self) {
+        self.ends.iter().for_each(|end| end.drop_incoming(None));
+    }
+
+    /// Limits both directions to so many kbit/s, behind a queue that holds `queue_ms` ms of traffic.
+    pub fn limit(&self, kbits: u32, queue_ms: u32) {
+        for end in &self.ends {
+            let (rate, latency) = (format!("{kbits}kbit"), format!("{queue_ms}ms"));
+            let options = ["root", "tbf", "rate", &rate, "burst", "8k", "latency", &latency];
+            end.host.namespace().run(
+                "tc",
+                &[&["qdisc", "replace", "dev", &end.interface], options.as_slice()].concat(),
+                "",
+            );
+        }
+    }
+
+    /// Sets the MTU of both interfaces.
+    pub fn mtu(&self, bytes: u16) {
+        for end in &self.ends {
+            end.host.namespace().ip(&["link", "set", &end.interface, "mtu", &bytes.to_string()]);
+        }
+    }
+
+    fn end(&self, host: &Host) -> &End {
+        let end = self.ends.iter().find(|end| end.host.is(host));
+        end.unwrap_or_else(|| panic!("the link does not lead to {}", host.role()))
+    }
+}
+
+impl End {
+    /// Gives the interface its addresses and switches it on.
+    pub(crate) fn configure(&self) {
+        let namespace = self.host.namespace();
+        if self.host.is_switch() {
+            namespace.ip(&["link", "set", &self.interface, "master", BRIDGE]);
+        }
+        for prefix in &self.prefixes {
+            let mut args = vec!["address", "add", prefix, "dev", &self.interface];
+            if prefix.contains(':') {
+                args.push("nodad");
+            }
+            namespace.ip(&args);
+        }
+        // Otherwise captures show the large datagrams that real interfaces would cut, with the checksums of none of their parts.
+        namespace.ip(&["link", "set", &self.interface, "gso_max_segs", "1"]);
+        self.set("up");
+    }
+
+    fn set(&self, state: &str) {
+        self.host.namespace().ip(&["link", "set", &self.interface, state]);
+    }
+
+    /// Drops what comes in and matches; `None` lets everything pass.
+    fn drop_incoming(&self, what: Option<&str>) {
+        let interface = &self.interface;
+        let rule =
+            what.map_or_else(String::new, |what| format!("meta l4proto {{ sctp, udp, icmp }} {what} drop; "));
+        // One transaction, so that no packet slips through between two rules.
+        self.host.namespace().nft(&format!(
+            "table netdev fault_{interface}\ndelete table netdev fault_{interface}\ntable netdev fault_{interface} {{ \
+             chain in {{ type filter hook ingress device {interface} priority 0; {rule}}}; }}\n"
+        ));
+    }
+}

@@ -1,0 +1,335 @@
+//! The bench: hosts and what is between them, with a capture of every link.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use workspace_tests::gate::{self, Need};
+use workspace_tests::process::Program;
+use workspace_tests::tshark;
+
+use crate::capture::Capture;
+use crate::link::{End, Link};
+use crate::nat::Nat;
+use crate::netns::{Namespace, ip};
+
+/// A bench: everything that one test builds.
+///
+/// When it is dropped, every capture is judged by tshark, and a fault fails the test. When the test fails, captures and what the programs
+/// said are kept; the place is printed.
+#[derive(Debug)]
+pub struct Net {
+    programs: PathBuf,
+    name: String,
+    dir: PathBuf,
+    captures: RefCell<Vec<Capture>>,
+    known_faults: RefCell<Vec<String>>,
+    started: Cell<usize>,
+}
+
+impl Net {
+    /// An empty bench, or a sentence about what is missing and `None`. `programs` is the binary that holds the programs, in tests
+    /// `env!("CARGO_BIN_EXE_netns-programs")`.
+    ///
+    /// # Panics
+    /// With `CI=true` when something is missing; when no directory can be made.
+    pub fn open(programs: &str) -> Option<Net> {
+        let name = std::thread::current().name().unwrap_or("net").replace("::", "-");
+        gate::all_or_skip(&NEEDS).then(|| Net::named(programs, &name))
+    }
+
+    /// As [`open`](Self::open) for one of several benches of a test, which has asked before.
+    ///
+    /// # Panics
+    /// When no directory can be made.
+    pub fn named(programs: &str, name: &str) -> Net {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let base = std::env::var_os("NETNS_TESTS_DIR")
+            .map_or_else(|| std::env::temp_dir().join("netns-tests"), PathBuf::from);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = name.replace([' ', '/', ','], "-");
+        let dir = base.join(format!("{}-{count}-{name}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+        Net {
+            programs: programs.into(),
+            name,
+            dir,
+            captures: RefCell::default(),
+            known_faults: RefCell::default(),
+            started: Cell::new(0),
+        }
+    }
+
+    /// Its name, that of the test.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where captures and logs are while the test runs.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A host.
+    ///
+    /// # Panics
+    /// When the system refuses, here and everywhere below.
+    pub fn host(&self, role: &str) -> Host {
+        let namespace = Namespace::new(role);
+        // Addresses stay while a link is down; daemons that configure networks see to that on real hosts.
+        namespace.sysctl(&["net.ipv6.conf.all.keep_addr_on_down=1", "net.ipv6.conf.default.accept_dad=0"]);
+        Host(Rc::new(Inner {
+            role: role.to_owned(),
+            namespace,
+            interfaces: Cell::new(0),
+            switch: Cell::new(false),
+        }))
+    }
+
+    /// A host that forwards between its networks.
+    pub fn router(&self, role: &str) -> Host {
+        let router = self.host(role);
+        router.namespace().sysctl(&["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]);
+        router
+    }
+
+    /// A switch: links to it need no addresses on its side.
+    pub fn switch(&self, role: &str) -> Host {
+        let switch = self.host(role);
+        switch.namespace().ip(&["link", "add", BRIDGE, "type", "bridge"]);
+        switch.namespace().ip(&["link", "set", BRIDGE, "up"]);
+        switch.0.switch.set(true);
+        switch
+    }
+
+    /// A router that hides what is behind it: everything that leaves by the interface of `outside` leaves with its address there. It
+    /// translates TCP, UDP and ICMP, as the boxes at home do, and lets everything else pass untouched.
+    pub fn nat(&self, router: &Host, outside: &Link) -> Nat {
+        Nat::new(router, outside.interface(router))
+    }
+
+    /// A cable between two hosts; addresses with their prefix lengths, separated by spaces.
+    pub fn link(&self, left: &Host, left_addrs: &str, right: &Host, right_addrs: &str) -> Link {
+        let ends = [left.end(left_addrs), right.end(right_addrs)];
+        // Both ends are born inside, so no interface appears in the namespace of the tests themselves.
+        let (l, r) = (left.namespace().name(), right.namespace().name());
+        ip(&[
+            "link",
+            "add",
+            &ends[0].interface,
+            "netns",
+            l,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            &ends[1].interface,
+            "netns",
+            r,
+        ]);
+        self.adopt(ends)
+    }
+
+    /// Configures the interfaces of a link that is there, and begins to capture it.
+    pub(crate) fn adopt(&self, ends: [End; 2]) -> Link {
+        ends.iter().for_each(End::configure);
+        let file = self.dir.join(format!(
+            "{}-{}-{}.pcapng",
+            ends[0].host.role(),
+            ends[1].host.role(),
+            ends[0].interface
+        ));
+        let capture = Capture::start(ends[0].host.namespace(), &ends[0].interface, &file);
+        self.captures.borrow_mut().push(capture);
+        Link::new(ends)
+    }
+
+    /// Starts a program of the test binary on a host; `args` begin with its name.
+    pub fn start(&self, host: &Host, args: &[&str]) -> Running {
+        let mut command = host.namespace().command(&self.programs.to_string_lossy());
+        command.args(args);
+        self.start_command(host, args[0], &mut command)
+    }
+
+    /// Starts `command`, which must lead into a namespace of the bench.
+    pub fn start_command(&self, host: &Host, name: &str, command: &mut Command) -> Running {
+        self.captures.borrow_mut().iter_mut().for_each(Capture::running);
+        self.started.set(self.started.get() + 1);
+        let log = self.dir.join(format!("{}-{}-{name}.log", self.started.get(), host.role()));
+        Running { program: Program::start(name, command), log }
+    }
+
+    /// Names a fault that tshark will find and that is none, by a part of its message, and why.
+    pub fn expect_fault(&self, message: &str, _reason: &str) {
+        self.known_faults.borrow_mut().push(message.to_owned());
+    }
+
+    /// Ends the captures and says what tshark has against them.
+    fn faults(&self) -> String {
+        let known = self.known_faults.borrow();
+        let mut text = String::new();
+        for capture in self.captures.borrow_mut().iter_mut() {
+            let file = capture.end();
+            let faults = tshark::faults(&file, &[tshark::EVERY_UDP_PORT]);
+            for fault in
+                faults.iter().filter(|fault| !known.iter().any(|known| fault.contains(known))).take(10)
+            {
+                let _ = writeln!(text, "{}: {fault}", file.display());
+            }
+        }
+        text
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        let failed = std::thread::panicking();
+        let faults = if failed { String::new() } else { self.faults() };
+        self.captures.borrow_mut().iter_mut().for_each(|capture| {
+            capture.end();
+        });
+        if failed || !faults.is_empty() || std::env::var_os("NETNS_TESTS_KEEP").is_some() {
+            eprintln!("{}: captures and logs are in {}", self.name, self.dir.display());
+        } else {
+            // What cannot be removed does no harm.
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+        assert!(faults.is_empty(), "tshark found faults:\n{faults}");
+    }
+}
+
+/// A host, a router or a switch: a network namespace with interfaces. Clones mean the same one.
+#[derive(Clone, Debug)]
+pub struct Host(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    role: String,
+    namespace: Namespace,
+    interfaces: Cell<usize>,
+    switch: Cell<bool>,
+}
+
+impl Host {
+    /// Its name on the bench.
+    pub fn role(&self) -> &str {
+        &self.0.role
+    }
+
+    /// Where it is.
+    pub fn namespace(&self) -> &Namespace {
+        &self.0.namespace
+    }
+
+    /// Sends everything that it has no other way for to `gateway`.
+    ///
+    /// # Panics
+    /// When the system refuses, here and below.
+    pub fn default_route(&self, gateway: &str) {
+        self.route("default", gateway);
+    }
+
+    /// Sends what is for `network` to `gateway`.
+    pub fn route(&self, network: &str, gateway: &str) {
+        let version = if gateway.contains(':') { "-6" } else { "-4" };
+        ip(&["-n", self.namespace().name(), version, "route", "add", network, "via", gateway]);
+    }
+
+    /// Drops what matches an expression of nft at its input: `meta l4proto icmp`.
+    pub fn refuse(&self, what: &str) {
+        self.namespace().nft(&format!(
+            "table inet refuse {{ chain input {{ type filter hook input priority 0; {what} drop; }}; }}"
+        ));
+    }
+
+    /// True when `other` is this host.
+    pub fn is(&self, other: &Host) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(crate) fn is_switch(&self) -> bool {
+        self.0.switch.get()
+    }
+
+    /// A new end of a link at this host.
+    pub(crate) fn end(&self, addrs: &str) -> End {
+        let number = self.0.interfaces.replace(self.0.interfaces.get() + 1);
+        End {
+            host: self.clone(),
+            interface: format!("eth{number}"),
+            prefixes: addrs.split_whitespace().map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// A running program of a bench; what it said is kept when the test fails.
+#[derive(Debug)]
+pub struct Running {
+    program: Program,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Waits for its good end and gives all it said.
+    ///
+    /// # Panics
+    /// When it does not end, or badly.
+    pub fn finished(&mut self, limit: Duration) -> Vec<String> {
+        let ended = self.program.ended(limit);
+        assert!(ended.status.success(), "{}: {}", self.log.display(), ended.text());
+        ended.lines
+    }
+}
+
+impl Deref for Running {
+    type Target = Program;
+
+    fn deref(&self) -> &Program {
+        &self.program
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Program {
+        &mut self.program
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A log that cannot be written must not hide the failure.
+            let _ = std::fs::write(&self.log, self.program.said().join("\n") + "\n");
+        }
+    }
+}
+
+/// The address of "192.0.2.1/24".
+///
+/// # Panics
+/// When it has none.
+pub fn addr(prefix: &str) -> IpAddr {
+    let addr = prefix.split_once('/').map_or(prefix, |(addr, _)| addr);
+    addr.parse().unwrap_or_else(|_| panic!("'{prefix}' is not an address"))
+}
+
+/// What a bench is made with.
+const NEEDS: [Need; 9] = [
+    Need::Linux,
+    Need::Root,
+    Need::Program("ip"),
+    Need::Program("tc"),
+    Need::Program("nft"),
+    Need::Program("sysctl"),
+    Need::Program("conntrack"),
+    Need::Program("dumpcap"),
+    Need::Program("tshark"),
+];
+
+pub(crate) const BRIDGE: &str = "br0";

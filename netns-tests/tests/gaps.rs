@@ -1,0 +1,170 @@
+//! How long an application waits when the primary path dies. These tests measure time, so they run one after the other and nothing beside them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use netns_tests::failover::{Carrier, Kind, QUEUE, RATE, Traffic};
+use netns_tests::net::Net;
+use netns_tests::topology::{TwoNetworks, Versions};
+
+#[test]
+fn rfc_defaults_raw_silent() {
+    measure(Carrier::Raw, Fault::Silent, &RFC);
+}
+
+#[test]
+fn rfc_defaults_raw_down() {
+    measure(Carrier::Raw, Fault::Down, &RFC);
+}
+
+#[test]
+fn rfc_defaults_udp_silent() {
+    measure(Carrier::Udp, Fault::Silent, &RFC);
+}
+
+#[test]
+fn rfc_defaults_udp_down() {
+    measure(Carrier::Udp, Fault::Down, &RFC);
+}
+
+#[test]
+fn realtime_raw_silent() {
+    measure(Carrier::Raw, Fault::Silent, &REALTIME);
+}
+
+#[test]
+fn realtime_raw_down() {
+    measure(Carrier::Raw, Fault::Down, &REALTIME);
+}
+
+#[test]
+fn realtime_udp_silent() {
+    measure(Carrier::Udp, Fault::Silent, &REALTIME);
+}
+
+#[test]
+fn realtime_udp_down() {
+    measure(Carrier::Udp, Fault::Down, &REALTIME);
+}
+
+/// Protocol parameters and what is promised for them.
+struct Profile {
+    name: &'static str,
+    /// The longest wait of the application, ms.
+    bound: f64,
+    /// How long the path stays dead.
+    dead: Duration,
+    /// When it must be in use again after that.
+    back: Duration,
+    /// Undisturbed time before the next round.
+    calm: Duration,
+}
+
+const RFC: Profile = Profile {
+    name: "rfc",
+    bound: 2500.0,
+    dead: Duration::from_millis(1500),
+    back: Duration::from_secs(6),
+    calm: Duration::from_millis(400),
+};
+
+const REALTIME: Profile = Profile {
+    name: "realtime",
+    bound: 300.0,
+    dead: Duration::from_millis(600),
+    back: Duration::from_secs(2),
+    calm: Duration::from_millis(300),
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// Packets vanish, nobody is told.
+    Silent,
+    /// The cable is cut: one end is down, the other has no carrier. In turn this and that end.
+    Down,
+}
+
+/// Kills and revives the primary path five times, for bulk transfer and requests over IPv4, IPv6 and one network of each.
+fn measure(carrier: Carrier, fault: Fault, profile: &Profile) {
+    let _alone = alone();
+    let Some(first) = Net::open(PROGRAMS) else { return };
+    let others: Vec<Net> = (1..6).map(|n| Net::named(PROGRAMS, &format!("{}-{n}", first.name()))).collect();
+    let mut nets = std::iter::once(first).chain(others);
+    let mut cases = Vec::new();
+    for kind in [Kind::Bulk, Kind::Ask] {
+        for versions in [Versions::V4, Versions::V6, Versions::Mixed] {
+            let Some(net) = nets.next() else { unreachable!("six benches") };
+            let networks = TwoNetworks::new(net, versions);
+            for cable in &networks.cables {
+                cable.limit(RATE, QUEUE);
+            }
+            let traffic = Traffic::start(&networks, carrier, kind, profile.name, &[]);
+            cases.push(Case { name: format!("{kind:?} {versions:?}"), traffic, networks, waits: Vec::new() });
+        }
+    }
+    for round in 0..ROUNDS {
+        std::thread::sleep(profile.calm);
+        cases.iter_mut().for_each(|case| {
+            case.traffic.longest_wait();
+            case.kill(fault, round);
+        });
+        std::thread::sleep(profile.dead);
+        for case in &mut cases {
+            case.waits.push(case.traffic.longest_wait());
+            case.revive(fault);
+        }
+        for case in &mut cases {
+            let primary = case.networks.cables[0].addrs(&case.networks.right)[0].to_string();
+            case.traffic.wait_for_path(&primary, "Available", profile.back);
+        }
+    }
+    let mut bad = Vec::new();
+    for case in cases {
+        let Case { name, traffic, mut waits, networks } = case;
+        let (longest, messages) = traffic.end(Duration::from_secs(10));
+        waits.sort_by(f64::total_cmp);
+        let median = waits[ROUNDS / 2];
+        println!(
+            "gap: {} {carrier:?} {fault:?} {name}: median {median:.0} ms of {waits:.0?}, ever {longest:.0} ms, {messages} messages",
+            profile.name
+        );
+        if median >= profile.bound || waits[0] == 0.0 {
+            bad.push(format!("{name}: {waits:.0?}"));
+        }
+        drop(networks);
+    }
+    assert!(bad.is_empty(), "the median must be above 0 and below {} ms: {bad:?}", profile.bound);
+}
+
+struct Case {
+    name: String,
+    traffic: Traffic,
+    networks: TwoNetworks,
+    waits: Vec<f64>,
+}
+
+impl Case {
+    fn kill(&self, fault: Fault, round: usize) {
+        let primary = &self.networks.cables[0];
+        match fault {
+            Fault::Silent => primary.silence(),
+            Fault::Down => primary.cut_at([&self.networks.left, &self.networks.right][round % 2]),
+        }
+    }
+
+    fn revive(&self, fault: Fault) {
+        let primary = &self.networks.cables[0];
+        match fault {
+            Fault::Silent => primary.heal(),
+            Fault::Down => primary.mend(),
+        }
+    }
+}
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const ROUNDS: usize = 5;
+const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");
