@@ -12,7 +12,7 @@ use sctp_user_core::{
 };
 
 use crate::error::Error;
-use crate::shared::{Interest, Shared, State};
+use crate::shared::{Clock, Interest, Shared, State};
 use crate::stack::Handle;
 
 /// An SCTP association. Clones mean the same association; all methods take `&self`, so that one task can receive
@@ -57,7 +57,33 @@ impl Association {
     /// [`Error::Ended`], [`Error::ShuttingDown`], [`Error::Message`], [`Error::Stopped`].
     pub async fn send(&self, message: Message) -> Result<(), Error> {
         let inner = &*self.inner;
-        self.wait(Interest::Write, |state, now| inner.try_send(state, now, message.clone())).await
+        let clock = clock_for(std::slice::from_ref(&message));
+        self.shared()
+            .wait_exchange(inner.socket, Interest::Write, clock, |state, now| {
+                inner.try_send(state, now, message.clone())
+            })
+            .await
+    }
+
+    /// Sends messages one after the other, as many at a time as the send buffer has room for: what
+    /// [`send`](Self::send) in a loop does, at a fraction of the cost per message. A dropped future may have sent the
+    /// first of them.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); the messages before the one that failed are sent.
+    pub async fn send_many(&self, messages: Vec<Message>) -> Result<(), Error> {
+        let inner = &*self.inner;
+        let clock = clock_for(&messages);
+        let mut messages = messages.into_iter().peekable();
+        self.shared()
+            .wait_exchange(inner.socket, Interest::Write, clock, |state, now| {
+                while let Some(message) = messages.peek() {
+                    inner.try_send(state, now, message.clone())?;
+                    messages.next();
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// As [`send`](Self::send), with the parts of the message one by one; `ppid` is the number on the wire, in host
@@ -94,7 +120,8 @@ impl Association {
     /// # Errors
     /// [`Error::WouldBlock`] when the send buffer is full, else as [`send`](Self::send).
     pub fn try_send(&self, message: Message) -> Result<(), Error> {
-        self.shared().with(|state, now| self.inner.try_send(state, now, message))
+        let clock = clock_for(std::slice::from_ref(&message));
+        self.shared().exchange(clock, |state, now| self.inner.try_send(state, now, message))
     }
 
     /// Waits for the next message or subscribed notification. `Ok(None)` is the end: the peer has shut down and everything
@@ -104,7 +131,36 @@ impl Association {
     /// [`Error::Ended`] when the association was lost (after everything received was read), [`Error::Stopped`].
     pub async fn recv(&self) -> Result<Option<Incoming>, Error> {
         let inner = &*self.inner;
-        self.wait(Interest::Read, |state, now| inner.try_recv(state, now)).await
+        self.shared()
+            .wait_exchange(inner.socket, Interest::Read, Clock::Latest, |state, now| {
+                inner.try_recv(state, now)
+            })
+            .await
+    }
+
+    /// Waits until there is something to receive and appends what there is, at most `limit` messages and notifications, to `into`: what
+    /// [`recv`](Self::recv) in a loop does, at a fraction of the cost per message. Returns how many there were; 0 is the
+    /// end (or a `limit` of 0). Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), when there is nothing else.
+    pub async fn recv_many(&self, into: &mut Vec<Incoming>, limit: usize) -> Result<usize, Error> {
+        let inner = &*self.inner;
+        let before = into.len();
+        self.shared()
+            .wait_exchange(inner.socket, Interest::Read, Clock::Latest, |state, now| {
+                while into.len() - before < limit {
+                    match inner.try_recv(state, now) {
+                        Ok(Some(incoming)) => into.push(incoming),
+                        Ok(None) => break,
+                        // What is told now is told again by the next call.
+                        Err(_) if into.len() > before => break,
+                        Err(why) => return Err(why),
+                    }
+                }
+                Ok(into.len() - before)
+            })
+            .await
     }
 
     /// As [`recv`](Self::recv), passing over notifications.
@@ -126,7 +182,7 @@ impl Association {
     /// # Errors
     /// [`Error::WouldBlock`] when there is nothing, else as [`recv`](Self::recv).
     pub fn try_recv(&self) -> Result<Option<Incoming>, Error> {
-        self.shared().with(|state, now| self.inner.try_recv(state, now))
+        self.shared().exchange(Clock::Latest, |state, now| self.inner.try_recv(state, now))
     }
 
     /// Chooses which notifications [`recv`](Self::recv) gives.
@@ -320,6 +376,11 @@ impl Inner {
             },
         }
     }
+}
+
+/// Only a lifetime needs the present time.
+fn clock_for(messages: &[Message]) -> Clock {
+    if messages.iter().any(|m| m.options.lifetime.is_some()) { Clock::Now } else { Clock::Latest }
 }
 
 impl Drop for Inner {

@@ -67,6 +67,24 @@ pub(crate) enum Interest {
     Life,
 }
 
+/// What time an operation needs. Reading the clock takes longer than queueing a short message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// The present.
+    Now,
+    /// That of the last look at the clock will do: nothing in the operation lasts.
+    Latest,
+}
+
+/// What an operation may have changed for the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    None,
+    /// There may be something to send; deadlines are as they were.
+    Message,
+    Any,
+}
+
 #[derive(Default)]
 struct Waiters {
     read: WaitList,
@@ -173,22 +191,36 @@ impl Shared {
 
     /// Does something for the user, then wakes whom it concerns, and the driver if it sleeps.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State, Time) -> R) -> R {
-        self.with_if(|state, now| (f(state, now), true))
+        self.with_if(Clock::Now, |state, now| (f(state, now), Effect::Any))
     }
 
-    /// As [`with`](Self::with), but leaves the driver asleep when `f` says that it has changed nothing.
-    fn with_if<R>(&self, f: impl FnOnce(&mut State, Time) -> (R, bool)) -> R {
-        let now = self.now();
+    /// Hands one message in or out.
+    pub(crate) fn exchange<R>(&self, clock: Clock, f: impl FnOnce(&mut State, Time) -> R) -> R {
+        self.with_if(clock, |state, now| (f(state, now), Effect::Message))
+    }
+
+    /// As [`with`](Self::with), but wakes the driver only for what `f` says it has changed.
+    fn with_if<R>(&self, clock: Clock, f: impl FnOnce(&mut State, Time) -> (R, Effect)) -> R {
+        let now = match clock {
+            Clock::Now => self.now(),
+            Clock::Latest => Time::ZERO,
+        };
         let mut wakers = Vec::new();
         let mut state = self.lock();
         let now = state.advance(now);
-        let (result, changed) = f(&mut state, now);
+        let (result, effect) = f(&mut state, now);
         state.collect_ready(&mut wakers);
-        let driver = if changed && state.driver_has_work() { state.driver_if_parked() } else { None };
+        let driver = if state.driver.parked && state.driver_has_work(effect) {
+            state.driver_if_parked()
+        } else {
+            None
+        };
         let stale = self.stale_claims(&state);
         drop(state);
         drop(stale);
-        wakers.into_iter().chain(driver).for_each(Waker::wake);
+        if !wakers.is_empty() || driver.is_some() {
+            wakers.into_iter().chain(driver).for_each(Waker::wake);
+        }
         result
     }
 
@@ -232,7 +264,20 @@ impl Shared {
         interest: Interest,
         op: impl FnMut(&mut State, Time) -> Result<R, Error> + Unpin,
     ) -> Result<R, Error> {
-        cooperative(Wait { shared: self, socket, interest, key: None, op }).await
+        let (clock, effect) = (Clock::Now, Effect::Any);
+        cooperative(Wait { shared: self, socket, interest, clock, effect, key: None, op }).await
+    }
+
+    /// As [`wait`](Self::wait) for an `op` that hands messages in or out.
+    pub(crate) async fn wait_exchange<R>(
+        &self,
+        socket: SocketId,
+        interest: Interest,
+        clock: Clock,
+        op: impl FnMut(&mut State, Time) -> Result<R, Error> + Unpin,
+    ) -> Result<R, Error> {
+        let effect = Effect::Message;
+        cooperative(Wait { shared: self, socket, interest, clock, effect, key: None, op }).await
     }
 
     /// Waits until the driver has ended.
@@ -292,11 +337,17 @@ impl State {
     }
 
     /// Whether a sleeping driver must look: there may be something to send, or a deadline earlier than it knows.
-    fn driver_has_work(&mut self) -> bool {
+    fn driver_has_work(&mut self, effect: Effect) -> bool {
         let known = self.driver.deadline;
-        self.phase != Phase::Running
-            || self.sockets.stack().has_transmit()
-            || self.sockets.poll_timeout().is_some_and(|at| known.is_none_or(|known| at < known))
+        match effect {
+            Effect::None => false,
+            Effect::Message => self.sockets.stack().has_transmit(),
+            Effect::Any => {
+                self.phase != Phase::Running
+                    || self.sockets.stack().has_transmit()
+                    || self.sockets.poll_timeout().is_some_and(|at| known.is_none_or(|known| at < known))
+            }
+        }
     }
 
     fn driver_if_parked(&mut self) -> Option<Waker> {
@@ -309,6 +360,8 @@ struct Wait<'a, F> {
     shared: &'a Shared,
     socket: SocketId,
     interest: Interest,
+    clock: Clock,
+    effect: Effect,
     key: Option<u64>,
     op: F,
 }
@@ -318,16 +371,17 @@ impl<R, F: FnMut(&mut State, Time) -> Result<R, Error> + Unpin> Future for Wait<
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let blocked = this.shared.with_if(|state, now| match (this.op)(state, now) {
+        let effect = this.effect;
+        let blocked = this.shared.with_if(this.clock, |state, now| match (this.op)(state, now) {
             Err(Error::WouldBlock) if state.phase == Phase::Stopped => {
-                (Poll::Ready(Err(Error::Stopped)), false)
+                (Poll::Ready(Err(Error::Stopped)), Effect::None)
             }
             Err(Error::WouldBlock) => {
                 let waiters = state.waiters.entry(this.socket).or_default();
                 waiters.list(this.interest).register(&mut this.key, cx.waker());
-                (Poll::Pending, false)
+                (Poll::Pending, Effect::None)
             }
-            result => (Poll::Ready(result), true),
+            result => (Poll::Ready(result), effect),
         });
         if blocked.is_ready() {
             this.leave();

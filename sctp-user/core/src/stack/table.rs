@@ -23,6 +23,8 @@ pub(crate) struct Entry {
     pub(crate) released: bool,
     /// In the queue of those with something to send.
     dirty: bool,
+    /// In the list of those whose deadline may be earlier than the heap knows.
+    stale: bool,
     /// Earliest deadline in the heap.
     scheduled: Option<Time>,
     /// What the indexes know.
@@ -45,6 +47,8 @@ pub(crate) struct Table {
     free: Vec<u32>,
     count: usize,
     dirty: VecDeque<u32>,
+    /// Deadlines are looked at when somebody asks, once for a whole batch of packets.
+    stale: Vec<u32>,
     /// Deadlines with lazy deletion: an entry counts only while it equals `scheduled` of its association.
     deadlines: BinaryHeap<Reverse<(Time, u32)>>,
 }
@@ -74,6 +78,7 @@ impl Table {
             assoc,
             released: false,
             dirty: false,
+            stale: false,
             scheduled: None,
             indexed_tag: None,
             indexed_peer_tag: 0,
@@ -134,11 +139,24 @@ impl Table {
         let Some(entry) = self.slots.get_mut(id.index as usize).and_then(|s| s.entry.as_deref_mut()) else {
             return;
         };
-        if let Some(at) = entry.assoc.poll_timeout()
-            && entry.scheduled.is_none_or(|s| at < s)
-        {
-            entry.scheduled = Some(at);
-            self.deadlines.push(Reverse((at, id.index)));
+        if !entry.stale {
+            entry.stale = true;
+            self.stale.push(id.index);
+        }
+    }
+
+    /// Brings the heap up to date with deadlines that became earlier.
+    fn schedule_stale(&mut self) {
+        while let Some(index) = self.stale.pop() {
+            let entry = self.slots.get_mut(index as usize).and_then(|s| s.entry.as_deref_mut());
+            let Some(entry) = entry else { continue };
+            entry.stale = false;
+            if let Some(at) = entry.assoc.poll_timeout()
+                && entry.scheduled.is_none_or(|s| at < s)
+            {
+                entry.scheduled = Some(at);
+                self.deadlines.push(Reverse((at, index)));
+            }
         }
     }
 
@@ -186,6 +204,7 @@ impl Table {
 
     /// The earliest deadline of all associations.
     pub(crate) fn next_deadline(&mut self) -> Option<(Time, AssocId)> {
+        self.schedule_stale();
         while let Some(&Reverse((at, index))) = self.deadlines.peek() {
             let current = self.id(index);
             let entry = self.slots.get_mut(index as usize).and_then(|s| s.entry.as_deref_mut());

@@ -5,6 +5,7 @@
 //! broken ends the iteration or comes out as a malformed item. Emission appends to a vector of the caller.
 
 mod cause;
+mod checksum;
 mod chunk;
 mod control;
 mod data;

@@ -16,6 +16,7 @@
 
 use bytes::Bytes;
 
+use super::checksum::checksum_of;
 use super::chunk::{CHUNK_HEADER, Chunks};
 use crate::tlv::{Mark, Reader, Truncated, Writer};
 
@@ -114,16 +115,6 @@ impl Packet {
     }
 }
 
-/// CRC32c over `packet` with the checksum field counted as zero.
-fn checksum_of(packet: &[u8]) -> u32 {
-    const FIELD: std::ops::Range<usize> = 8..COMMON_HEADER;
-    let before = packet.get(..FIELD.start).unwrap_or_default();
-    let behind = packet.get(FIELD.end..).unwrap_or_default();
-    let crc = crc32c::crc32c(before);
-    let crc = crc32c::crc32c_append(crc, &[0; 4]);
-    crc32c::crc32c_append(crc, behind)
-}
-
 /// Builds one packet at the end of a vector. One method per chunk type; they stand beside the parser of their
 /// chunk.
 ///
@@ -208,7 +199,7 @@ impl<'b> PacketWriter<'b> {
     #[inline]
     pub fn finish(mut self) -> usize {
         let packet = self.writer.written();
-        let crc = crc32c::crc32c(packet);
+        let crc = checksum_of(packet);
         if let Some(field) = packet.get_mut(8..COMMON_HEADER) {
             field.copy_from_slice(&crc.to_le_bytes());
         }

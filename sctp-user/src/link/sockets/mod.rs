@@ -13,6 +13,7 @@ mod icmp;
 mod ipv4;
 mod set;
 mod socket;
+mod source;
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 #[path = "linux.rs"]

@@ -1,7 +1,7 @@
 //! Several sockets as one link.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use socket2::Socket;
 
 use super::errors::PendingErrors;
 use super::os::OtherErrors;
+use super::source::Sources;
 use super::socket::{LinkSocket, Outgoing, SendFailure, is_unreachable, scratch_size, to_codepoint};
 use crate::link::{IcmpError, Link, RecvBatch};
 
@@ -36,6 +37,7 @@ pub struct SocketLink {
     /// The socket to be read first next time, for fairness.
     next: usize,
     pending: PendingErrors,
+    sources: Sources,
 }
 
 impl SocketLink {
@@ -65,11 +67,12 @@ impl SocketLink {
             scratch: vec![0; scratch_size(carrier)],
             next: 0,
             pending: PendingErrors::default(),
+            sources: Sources::default(),
         })
     }
 
-    /// The socket for a path: the one bound to the wanted source, else the wildcard one, else (when the
-    /// source is up to us) one that can reach the destination.
+    /// The socket for a path: the one bound to the wanted source, else the wildcard one, else (when the source is up to us) the
+    /// one from which the system's routes lead to the destination. Networks of different providers take only packets with sources of their own.
     fn choose(&self, path: &PathAddr) -> Option<usize> {
         let usable = |socket: &LinkSocket| socket.addr().is_ipv4() == path.remote.is_ipv4();
         let find = |wanted: &dyn Fn(IpAddr) -> bool| {
@@ -79,8 +82,34 @@ impl SocketLink {
         match path.local.filter(|local| !local.is_unspecified()) {
             Some(local) => find(&|addr| addr == local).or_else(wildcard),
             None => wildcard()
+                .or_else(|| {
+                    let several = self.sockets.iter().filter(|socket| usable(socket)).nth(1).is_some();
+                    let source = several.then(|| self.routed_source(path.remote)).flatten()?;
+                    find(&|addr| addr == source)
+                })
                 .or_else(|| find(&|addr| addr.is_loopback() == path.remote.is_loopback()))
                 .or_else(|| find(&|_| true)),
+        }
+    }
+
+    /// The own address that the system would send from.
+    fn routed_source(&self, remote: IpAddr) -> Option<IpAddr> {
+        let any: IpAddr = match remote {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let probe = UdpSocket::bind((any, 0)).ok()?;
+        // Nothing is sent. The port is the one for discarding (RFC 863); any but 0 would do.
+        probe.connect(self.destination(remote, 9)).ok()?;
+        probe.local_addr().ok().map(|source| source.ip())
+    }
+
+    fn destination(&self, remote: IpAddr, port: u16) -> SocketAddr {
+        match remote {
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+                SocketAddr::V6(SocketAddrV6::new(v6, port, 0, self.ipv6_scope_id))
+            }
+            remote => SocketAddr::new(remote, port),
         }
     }
 
@@ -101,14 +130,8 @@ impl SocketLink {
         if bytes.is_empty() || bytes.len() != transmit.len || transmit.segment_size == Some(0) {
             return Err("the lengths of a transmit and its bytes differ");
         }
-        let destination = match transmit.path.remote {
-            IpAddr::V6(v6) if v6.is_unicast_link_local() => {
-                SocketAddr::V6(SocketAddrV6::new(v6, remote_port, 0, self.ipv6_scope_id))
-            }
-            remote => SocketAddr::new(remote, remote_port),
-        };
         Ok(Outgoing {
-            destination,
+            destination: self.destination(transmit.path.remote, remote_port),
             // A socket bound to one address sends from there anyhow.
             source: transmit
                 .path
@@ -236,6 +259,29 @@ const QUOTE: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The loopback network of Linux has many addresses, and routes to it begin at the first one.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_routes_choose_among_bound_sources() {
+        use socket2::{Domain, Type};
+
+        let addrs: [IpAddr; 2] = ["127.0.0.2".parse().unwrap(), "127.0.0.1".parse().unwrap()];
+        let sockets = addrs.map(|addr| {
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket.bind(&SocketAddr::new(addr, 0).into()).unwrap();
+            (addr, socket)
+        });
+        let link = SocketLink::new(Carrier::Udp, sockets.into(), 9, 0).unwrap();
+        let path = PathAddr {
+            local: None,
+            remote: "127.0.0.9".parse().unwrap(),
+            encap: Encap::Udp { remote_port: 1 },
+        };
+        assert_eq!(link.choose(&path), Some(1));
+        assert_eq!(link.choose(&PathAddr { local: Some(addrs[0]), ..path }), Some(0));
+    }
 
     #[test]
     fn plateaus() {
