@@ -124,6 +124,63 @@ async fn messages_sent_as_one_unit_share_a_packet() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_messages_at_a_time_wait_for_room_and_tell_the_end() {
+    let Connected { client, server, .. } = connected().await;
+    let messages: Vec<_> = (0..2000u32).map(|i| Message::new(0, i, vec![i as u8; 1000])).collect();
+    let sending = {
+        let client = client.clone();
+        tokio::spawn(async move {
+            client.send_many(messages).await?;
+            let wrong = vec![text("last"), Message::new(50_000, 0, "stream"), text("never")];
+            let failed = client.send_many(wrong).await;
+            client.start_shutdown();
+            failed
+        })
+    };
+    let mut got = Vec::new();
+    while server.recv_many(&mut got, 64).await.unwrap() > 0 {
+        assert!(got.len() <= 2001);
+    }
+    assert!(matches!(sending.await.unwrap(), Err(Error::Message(SendError::InvalidStream { .. }))));
+    let ppids = got.iter().map(|g| match g {
+        Incoming::Message(m) => m.ppid,
+        Incoming::Notification(n) => panic!("not subscribed: {n:?}"),
+    });
+    assert!(ppids.eq((0..2000).chain([0])));
+    assert!(matches!(got.last(), Some(Incoming::Message(m)) if &m.data[..] == b"last"));
+    assert_eq!(server.recv_many(&mut got, 64).await, Ok(0), "the end stays the end");
+    assert_eq!(server.recv_many(&mut got, 0).await, Ok(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_is_told_after_everything_received() {
+    let Connected { client, server, .. } = connected().await;
+    client.send_many(vec![text("one"), text("two")]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    client.abort("enough");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut got = Vec::new();
+    assert_eq!(server.recv_many(&mut got, 64).await, Ok(2));
+    for _ in 0..2 {
+        assert!(matches!(server.recv_many(&mut got, 64).await, Err(Error::Ended(_))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lifetime_begins_when_the_message_is_given() {
+    let Connected { client, server, .. } = connected().await;
+    // Nothing looks at the clock meanwhile.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let mut short = text("short-lived");
+    short.options.lifetime = Some(Duration::from_millis(50));
+    client.send(short.clone()).await.unwrap();
+    client.send_many(vec![short]).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(&server.recv_message().await.unwrap().unwrap().data[..], b"short-lived");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn notifications_are_given_when_subscribed() {
     let net = net();
     let (a, b) = (stack(&net, A), stack(&net, B));
