@@ -64,6 +64,20 @@ async fn sockets_of_a_link_share_the_port_and_the_source_picks_the_socket() {
     assert_eq!(a.local_addrs(), [ip("127.0.0.1"), ip("127.0.0.2")]);
 }
 
+/// A host with an address in each of two networks: what goes to the second one comes from the address there.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn without_a_wanted_source_the_address_in_the_network_of_the_destination_is_taken() {
+    let mut a = link(&["127.0.1.1", "127.0.2.1"]);
+    for network in [1, 2, 1] {
+        let to = format!("127.0.{network}.2");
+        let mut b = link(&[&to]);
+        send(&mut a, &single(path(None, &to, b.port()), 1), b"x").await.unwrap();
+        let (got, _) = recv(&mut b, 1).await;
+        assert_eq!(got[0].from.remote, ip(&format!("127.0.{network}.1")));
+    }
+}
+
 #[tokio::test]
 async fn a_source_the_host_does_not_have_is_an_error_and_leaves_the_link_well() {
     for (lost, addr) in [("192.0.2.1", "127.0.0.1"), ("2001:db8::1", "::1")] {

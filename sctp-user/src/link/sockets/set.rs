@@ -1,7 +1,7 @@
 //! Several sockets as one link.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -10,8 +10,8 @@ use socket2::Socket;
 
 use super::errors::PendingErrors;
 use super::os::OtherErrors;
-use super::source::Sources;
 use super::socket::{LinkSocket, Outgoing, SendFailure, is_unreachable, scratch_size, to_codepoint};
+use super::source::Sources;
 use crate::link::{IcmpError, Link, RecvBatch};
 
 /// What the packets of a link travel in.
@@ -73,43 +73,31 @@ impl SocketLink {
 
     /// The socket for a path: the one bound to the wanted source, else the wildcard one, else (when the source is up to us) the
     /// one from which the system's routes lead to the destination. Networks of different providers take only packets with sources of their own.
-    fn choose(&self, path: &PathAddr) -> Option<usize> {
-        let usable = |socket: &LinkSocket| socket.addr().is_ipv4() == path.remote.is_ipv4();
+    fn choose(&mut self, path: &PathAddr) -> Option<usize> {
+        let SocketLink { sockets, sources, ipv6_scope_id, .. } = self;
         let find = |wanted: &dyn Fn(IpAddr) -> bool| {
-            self.sockets.iter().position(|socket| usable(socket) && wanted(socket.addr()))
+            let usable = |addr: IpAddr| addr.is_ipv4() == path.remote.is_ipv4() && wanted(addr);
+            sockets.iter().position(|socket| usable(socket.addr()))
         };
-        let wildcard = || find(&|addr| addr.is_unspecified());
-        match path.local.filter(|local| !local.is_unspecified()) {
-            Some(local) => find(&|addr| addr == local).or_else(wildcard),
-            None => wildcard()
-                .or_else(|| {
-                    let several = self.sockets.iter().filter(|socket| usable(socket)).nth(1).is_some();
-                    let source = several.then(|| self.routed_source(path.remote)).flatten()?;
-                    find(&|addr| addr == source)
-                })
-                .or_else(|| find(&|addr| addr.is_loopback() == path.remote.is_loopback()))
-                .or_else(|| find(&|_| true)),
+        let wildcard = find(&|addr| addr.is_unspecified());
+        if let Some(local) = path.local.filter(|local| !local.is_unspecified()) {
+            return find(&|addr| addr == local).or(wildcard);
         }
-    }
-
-    /// The own address that the system would send from.
-    fn routed_source(&self, remote: IpAddr) -> Option<IpAddr> {
-        let any: IpAddr = match remote {
-            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        if wildcard.is_some() {
+            return wildcard;
+        }
+        let alike = |addr: &IpAddr| {
+            addr.is_ipv4() == path.remote.is_ipv4() && addr.is_loopback() == path.remote.is_loopback()
         };
-        let probe = UdpSocket::bind((any, 0)).ok()?;
-        // Nothing is sent. The port is the one for discarding (RFC 863); any but 0 would do.
-        probe.connect(self.destination(remote, 9)).ok()?;
-        probe.local_addr().ok().map(|source| source.ip())
-    }
-
-    fn destination(&self, remote: IpAddr, port: u16) -> SocketAddr {
-        match remote {
-            IpAddr::V6(v6) if v6.is_unicast_link_local() => {
-                SocketAddr::V6(SocketAddrV6::new(v6, port, 0, self.ipv6_scope_id))
+        let own = || sockets.iter().map(LinkSocket::addr).filter(alike);
+        match own().count() {
+            0 => find(&|_| true),
+            1 => find(&|addr| alike(&addr)),
+            _ => {
+                // No packet goes there: the port is the one for discarding (RFC 863), and any but 0 would do.
+                let source = sources.choose(own(), with_scope(path.remote, 9, *ipv6_scope_id))?;
+                find(&|addr| addr == source)
             }
-            remote => SocketAddr::new(remote, port),
         }
     }
 
@@ -131,7 +119,7 @@ impl SocketLink {
             return Err("the lengths of a transmit and its bytes differ");
         }
         Ok(Outgoing {
-            destination: self.destination(transmit.path.remote, remote_port),
+            destination: with_scope(transmit.path.remote, remote_port, self.ipv6_scope_id),
             // A socket bound to one address sends from there anyhow.
             source: transmit
                 .path
@@ -238,6 +226,16 @@ impl Link for SocketLink {
     }
 }
 
+/// With the interface where the address means nothing without one.
+fn with_scope(addr: IpAddr, port: u16, ipv6_scope_id: u32) -> SocketAddr {
+    match addr {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+            SocketAddr::V6(SocketAddrV6::new(v6, port, 0, ipv6_scope_id))
+        }
+        addr => SocketAddr::new(addr, port),
+    }
+}
+
 /// The next common MTU below a packet that did not fit (RFC 1191 sec 7), where the system does not name one.
 fn plateau_below(path: &PathAddr, sctp_packet: usize) -> u16 {
     let udp = if matches!(path.encap, Encap::Udp { .. }) { 8 } else { 0 };
@@ -273,7 +271,7 @@ mod tests {
             socket.bind(&SocketAddr::new(addr, 0).into()).unwrap();
             (addr, socket)
         });
-        let link = SocketLink::new(Carrier::Udp, sockets.into(), 9, 0).unwrap();
+        let mut link = SocketLink::new(Carrier::Udp, sockets.into(), 9, 0).unwrap();
         let path = PathAddr {
             local: None,
             remote: "127.0.0.9".parse().unwrap(),

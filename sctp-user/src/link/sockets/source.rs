@@ -1,0 +1,119 @@
+//! Which of several own addresses reaches a destination, where the stack leaves that to the routes of the system.
+//!
+//! A wildcard socket leaves it to the system with every packet. Sockets that are bound to one address each do not: the choice of the
+//! socket is the choice of the source (RFC 9260 sec 6.4), and with the wrong one a packet for the second network carries an address of the first, so
+//! that the answer goes where the first cut cable ends.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+/// What the system said lately.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    known: BTreeMap<IpAddr, (IpAddr, Instant)>,
+}
+
+impl Sources {
+    /// The one of `own` to send to `remote` from: what the routes say, or else what has most leading bits in common with it. `None`
+    /// when `own` is empty.
+    pub(super) fn choose(
+        &mut self,
+        own: impl Iterator<Item = IpAddr> + Clone,
+        remote: SocketAddr,
+    ) -> Option<IpAddr> {
+        let now = Instant::now();
+        let fresh = |asked: Instant| now.saturating_duration_since(asked) < LIFE;
+        if let Some((addr, asked)) = self.known.get(&remote.ip())
+            && fresh(*asked)
+            && own.clone().any(|a| a == *addr)
+        {
+            return Some(*addr);
+        }
+        let routed = routed_source(remote).filter(|routed| own.clone().any(|a| a == *routed));
+        let chosen = routed.or_else(|| nearest(own, remote.ip()))?;
+        if self.known.len() >= MOST {
+            self.known.retain(|_, (_, asked)| fresh(*asked));
+        }
+        if self.known.len() >= MOST {
+            self.known.clear();
+        }
+        self.known.insert(remote.ip(), (chosen, now));
+        Some(chosen)
+    }
+}
+
+/// The source that the system would take. Connecting a UDP socket asks for the route and sends nothing.
+fn routed_source(remote: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr =
+        if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(remote).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+/// The first of the addresses with the longest prefix in common with `remote`.
+fn nearest(own: impl Iterator<Item = IpAddr>, remote: IpAddr) -> Option<IpAddr> {
+    own.min_by_key(|addr| Reverse(common_bits(*addr, remote)))
+}
+
+fn common_bits(one: IpAddr, other: IpAddr) -> u32 {
+    match (one, other) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        _ => 0,
+    }
+}
+
+/// How long an answer of the system is believed: a route that is gone costs no more than this on top.
+const LIFE: Duration = Duration::from_millis(200);
+/// Destinations remembered at most.
+const MOST: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_nearest_address_has_most_leading_bits_in_common() {
+        let own = || ["10.1.0.1", "10.2.0.1", "192.168.7.1"].map(ip).into_iter();
+        assert_eq!(nearest(own(), ip("10.2.0.9")), Some(ip("10.2.0.1")));
+        assert_eq!(nearest(own(), ip("192.168.9.9")), Some(ip("192.168.7.1")));
+        assert_eq!(nearest(own(), ip("203.0.113.1")), Some(ip("192.168.7.1")));
+        assert_eq!(
+            nearest(["10.0.0.1", "10.0.0.2"].map(ip).into_iter(), ip("1.1.1.1")),
+            Some(ip("10.0.0.1"))
+        );
+        let own = ["fd00:1::1", "fd00:2::1"].map(ip).into_iter();
+        assert_eq!(nearest(own, ip("fd00:2::9")), Some(ip("fd00:2::1")));
+        assert_eq!(nearest(std::iter::empty(), ip("10.0.0.1")), None);
+    }
+
+    #[test]
+    fn what_the_routes_say_counts_when_it_is_an_own_address() {
+        let remote = SocketAddr::new(ip("127.0.0.9"), 9);
+        let routed = routed_source(remote).expect("there is a loopback interface");
+        let mut sources = Sources::default();
+        // The other one has more bits in common.
+        let own = [ip("127.0.0.8"), routed].into_iter();
+        assert_eq!(sources.choose(own.clone(), remote), Some(routed));
+        assert_eq!(sources.choose(own, remote), Some(routed), "remembered");
+        let others = [ip("127.0.3.3"), ip("127.0.0.8")].into_iter();
+        assert_eq!(sources.choose(others, remote), Some(ip("127.0.0.8")), "what was remembered is not here");
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut sources = Sources::default();
+        for n in 0..3 * MOST as u32 {
+            let remote = SocketAddr::new(Ipv4Addr::from_bits(0x7f01_0000 + n).into(), 9);
+            sources.choose([ip("127.0.3.3"), ip("127.0.0.8")].into_iter(), remote);
+            assert!(sources.known.len() <= MOST);
+        }
+    }
+}
