@@ -6,13 +6,14 @@ mod limit;
 mod listen;
 mod ootb;
 mod receive;
+mod recent_tags;
 mod replies;
 mod settings;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ use crate::time::Time;
 use cookie::CookieJar;
 use demux::{Demux, Pair};
 use limit::TokenBucket;
+use recent_tags::RecentTags;
 pub(crate) use replies::Replies;
 pub use table::AssocId;
 use table::Table;
@@ -50,24 +52,6 @@ struct Port {
     /// Given up by the user; kept until the last association is gone.
     unbound: bool,
 }
-
-/// Verification tags of associations that ended a short while ago: they must not be given out again yet, and packets
-/// with them are late ones.
-#[derive(Debug, Default)]
-struct RecentTags {
-    order: VecDeque<(Time, u32, Option<PeerTag>)>,
-    /// Whether the association ended by a graceful shutdown.
-    graceful: HashMap<u32, bool>,
-    /// The other ends of these associations. In a collision of INITs there are cookies with other tags of ours.
-    /// With the time of the end.
-    peers: HashMap<PeerTag, (bool, Time)>,
-}
-
-/// Local port, port of the peer, its tag.
-type PeerTag = (u16, u16, u32);
-
-/// Tags remembered at most; with more, the oldest are forgotten early.
-const MAX_RECENT_TAGS: usize = 65_536;
 
 /// An SCTP stack: ports, associations and the routing between them.
 #[derive(Debug)]
@@ -579,7 +563,7 @@ impl Stack {
         self.recent_tags.expire(now);
         loop {
             let tag = self.rng.random_range(1..=u32::MAX);
-            if self.demux.by_tag(tag, port).is_none() && !self.recent_tags.graceful.contains_key(&tag) {
+            if self.demux.by_tag(tag, port).is_none() && !self.recent_tags.contains(tag) {
                 return tag;
             }
         }
@@ -592,45 +576,6 @@ impl Stack {
     /// Addresses that a port bound to `bound` may announce.
     fn announcable(&self, bound: &[IpAddr]) -> Vec<IpAddr> {
         if bound.is_empty() { self.config.local_addresses.clone() } else { bound.to_vec() }
-    }
-}
-
-impl RecentTags {
-    fn add(&mut self, until: Time, tag: u32, peer: Option<(PeerTag, Time)>, graceful: bool) {
-        if self.graceful.insert(tag, graceful).is_none() {
-            self.peers.extend(peer.map(|(peer, ended)| (peer, (graceful, ended))));
-            self.order.push_back((until, tag, peer.map(|(peer, _)| peer)));
-        }
-        if self.order.len() > MAX_RECENT_TAGS {
-            self.forget_oldest();
-        }
-    }
-
-    fn expire(&mut self, now: Time) {
-        while self.order.front().is_some_and(|(until, ..)| *until <= now) {
-            self.forget_oldest();
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some((_, tag, peer)) = self.order.pop_front() {
-            self.graceful.remove(&tag);
-            if let Some(peer) = peer {
-                self.peers.remove(&peer);
-            }
-        }
-    }
-
-    /// Whether the association that the peer knew by this tag of its own until recently ended by a graceful shutdown;
-    /// `None` also for what was `made` after that end: a peer may use its tag again, though it should not.
-    fn peer_ended_gracefully(&self, peer: PeerTag, made: Time) -> Option<bool> {
-        self.peers.get(&peer).filter(|(_, ended)| made < *ended).map(|(graceful, _)| *graceful)
-    }
-
-    /// Whether the association that had this tag until recently ended by a graceful shutdown; `None` for other tags.
-    fn ended_gracefully(&mut self, now: Time, tag: u32) -> Option<bool> {
-        self.expire(now);
-        self.graceful.get(&tag).copied()
     }
 }
 

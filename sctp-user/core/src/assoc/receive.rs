@@ -1,0 +1,233 @@
+//! What arrives for an association: chunk by chunk, in the order of the packet.
+
+use bytes::Bytes;
+
+use super::path::{Path, PathId};
+use super::recv::Taken;
+use super::timer::Timer;
+use super::{Association, Cx};
+use crate::addr::Datagram;
+use crate::event::{Event, LossReason};
+use crate::stats::{AssocState, PathState};
+use crate::tlv::UnknownAction;
+use crate::wire::{Cause, Chunk, Chunks, DataChunk, cause_code};
+
+impl Association {
+    /// Takes the chunks of a packet whose verification tag was right (or, for `reflected` ones, is checked here).
+    pub(crate) fn handle_chunks(
+        &mut self,
+        cx: &mut Cx<'_>,
+        datagram: &Datagram,
+        from: PathId,
+        chunks: Chunks<'_>,
+    ) {
+        self.stats.packets_received += 1;
+        self.last_heard = from;
+        let path = self.paths.get_mut(from);
+        if path.remote() == datagram.from.remote {
+            path.set_local(datagram.from.local);
+        }
+        let mut data = 0u32;
+        let mut new = 0u32;
+        let mut reported = false;
+        let mut heartbeats = 0;
+        for raw in chunks {
+            let Ok(chunk) = raw.decode(&datagram.packet) else { break };
+            match chunk {
+                Chunk::Data(chunk) => match self.on_data(cx, chunk, from) {
+                    Some(Taken::New) => {
+                        data += 1;
+                        new += 1;
+                    }
+                    Some(_) => data += 1,
+                    None => {}
+                },
+                Chunk::Unknown { action, whole, .. } => {
+                    if action.reports() && !reported {
+                        reported = true;
+                        self.report(cause_code::UNRECOGNIZED_CHUNK, whole, from);
+                    }
+                    if matches!(action, UnknownAction::Stop | UnknownAction::StopReport) {
+                        break;
+                    }
+                }
+                Chunk::InitAck(init) => {
+                    // Alone in its packet; paths may have come and gone, so `from` means nothing after it.
+                    if self.state == AssocState::CookieWait {
+                        self.on_init_ack(cx, &init, datagram);
+                    }
+                    return;
+                }
+                // One received packet is answered with one control packet at most (RFC 9260 sec 12), so only one of its
+                // heartbeats is.
+                Chunk::Heartbeat(_) if heartbeats > 0 => {}
+                other => {
+                    heartbeats += u32::from(matches!(other, Chunk::Heartbeat(_)));
+                    self.on_control(cx, other, datagram, from);
+                }
+            }
+            if self.is_closed() {
+                return;
+            }
+        }
+        // Any packet shows that the peer is alive (RFC 9260 sec 9.2).
+        self.t2_expiries = 0;
+        if data > 0 {
+            self.after_data(cx, from, new == 0);
+        }
+        self.signal_readable(cx);
+        self.advance_shutdown(cx);
+    }
+
+    /// Takes a packet with our peer's tag instead of ours: only ABORT and SHUTDOWN COMPLETE with the T bit count.
+    pub(crate) fn handle_reflected(&mut self, cx: &mut Cx<'_>, datagram: &Datagram, from: PathId) {
+        if self.paths.get(from).state == PathState::Unconfirmed && self.paths.iter().any(Path::is_confirmed) {
+            // Whoever is at an address that was never proven to be the peer's cannot speak for it.
+            return;
+        }
+        for raw in datagram.packet.chunks() {
+            if let Ok(
+                chunk @ (Chunk::Abort { reflected: true, .. } | Chunk::ShutdownComplete { reflected: true }),
+            ) = raw.decode(&datagram.packet)
+            {
+                return self.on_control(cx, chunk, datagram, from);
+            }
+        }
+    }
+
+    pub(super) fn on_control(
+        &mut self,
+        cx: &mut Cx<'_>,
+        chunk: Chunk<'_>,
+        datagram: &Datagram,
+        from: PathId,
+    ) {
+        use AssocState::*;
+        let state = self.state;
+        match chunk {
+            Chunk::CookieAck if state == CookieEchoed => self.on_cookie_ack(cx, from),
+            Chunk::Sack(sack)
+                if matches!(state, CookieEchoed | Established | ShutdownPending | ShutdownReceived) =>
+            {
+                self.stats.sacks_received += 1;
+                self.on_sack(cx, sack.cum_tsn, Some(&sack));
+            }
+            Chunk::Heartbeat(tlvs)
+                if matches!(
+                    state,
+                    CookieEchoed | Established | ShutdownPending | ShutdownSent | ShutdownReceived
+                ) =>
+            {
+                self.on_heartbeat(tlvs, datagram, from);
+            }
+            Chunk::HeartbeatAck(tlvs) => self.on_heartbeat_ack(cx, tlvs),
+            Chunk::Abort { reflected, causes } => {
+                let tag = if reflected { self.peer_tag } else { self.local_tag };
+                if datagram.packet.vtag() != tag {
+                    return;
+                }
+                if reflected && state == ShutdownAckSent {
+                    // The peer is done and forgot us; its SHUTDOWN COMPLETE was lost or is late. Nothing else is.
+                    return self.end(cx, Event::ShutdownComplete);
+                }
+                self.on_abort(cx, causes.iter().next());
+            }
+            Chunk::Error { causes } => {
+                for cause in causes.iter() {
+                    self.on_error(cx, &cause);
+                    if self.is_closed() {
+                        return;
+                    }
+                }
+            }
+            Chunk::Shutdown { cum_tsn } => self.on_shutdown(cx, cum_tsn),
+            Chunk::ShutdownAck => self.on_shutdown_ack(cx, datagram),
+            Chunk::ShutdownComplete { reflected } if state == ShutdownAckSent => {
+                let tag = if reflected { self.peer_tag } else { self.local_tag };
+                if datagram.packet.vtag() == tag {
+                    self.end(cx, Event::ShutdownComplete);
+                }
+            }
+            // Everything else has no meaning in this state or at this place.
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_data(&mut self, cx: &mut Cx<'_>, chunk: DataChunk, from: PathId) -> Option<Taken> {
+        use AssocState::*;
+        if !matches!(self.state, Established | ShutdownPending | ShutdownSent) {
+            return None;
+        }
+        self.stats.data_chunks_received += 1;
+        if chunk.payload.is_empty() {
+            let tsn = chunk.tsn.0.to_be_bytes();
+            self.abort_with(
+                cx,
+                cause_code::NO_USER_DATA,
+                &tsn,
+                LossReason::ProtocolViolation("DATA without user data"),
+            );
+            return None;
+        }
+        self.data_exchanged = true;
+        let taken = if chunk.stream < self.in_streams {
+            self.recv.on_data(chunk, from)
+        } else {
+            let mut info = [0; 4];
+            info[..2].copy_from_slice(&chunk.stream.to_be_bytes());
+            self.report(cause_code::INVALID_STREAM, &info, from);
+            self.recv.discard(chunk.tsn)
+        };
+        match taken {
+            Taken::New => {}
+            Taken::Duplicate => self.stats.duplicates_received += 1,
+            Taken::Dropped => self.stats.data_chunks_dropped += 1,
+            Taken::Violation(what) => {
+                self.violation(cx, what);
+                return None;
+            }
+        }
+        Some(taken)
+    }
+
+    pub(super) fn after_data(&mut self, cx: &mut Cx<'_>, from: PathId, only_old: bool) {
+        let wants_timer = self.recv.end_of_packet(from, only_old, self.config.sack_frequency);
+        if self.state == AssocState::ShutdownSent {
+            // Each DATA packet is answered by SHUTDOWN at once. The SACK beside it tells about gaps, duplicates and the
+            // window, without which a peer with much to send would stop.
+            self.pending.shutdown = true;
+            self.start_t2(cx.now);
+            self.timers.stop(Timer::Sack);
+            self.recv.force_sack();
+        } else if self.config.sack_delay.is_zero() {
+            self.recv.force_sack();
+        } else if wants_timer && self.timers.get(Timer::Sack).is_none() {
+            self.timers.set(Timer::Sack, cx.now + self.config.sack_delay);
+        }
+    }
+
+    pub(super) fn signal_readable(&mut self, cx: &mut Cx<'_>) {
+        if self.recv.is_readable() && !self.recv.reader_knows {
+            self.recv.reader_knows = true;
+            cx.event(Event::Readable);
+        }
+    }
+
+    pub(super) fn on_abort(&mut self, cx: &mut Cx<'_>, cause: Option<Cause<'_>>) {
+        let (cause, info) = match cause {
+            Some(c) => (c.code(), Bytes::copy_from_slice(c.info())),
+            None => (0, Bytes::new()),
+        };
+        self.end(cx, Event::Lost(LossReason::PeerAbort { cause, info }));
+    }
+
+    pub(super) fn on_error(&mut self, cx: &mut Cx<'_>, cause: &Cause<'_>) {
+        if let Cause::StaleCookie { micros, .. } = cause {
+            if self.state == AssocState::CookieEchoed {
+                self.on_stale_cookie(cx, *micros);
+            }
+            return;
+        }
+        cx.event(Event::RemoteError { cause: cause.code(), info: Bytes::copy_from_slice(cause.info()) });
+    }
+}

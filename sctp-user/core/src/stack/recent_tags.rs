@@ -1,0 +1,69 @@
+//! Verification tags that were in use a short while ago.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::time::Time;
+
+/// Verification tags of associations that ended a short while ago: they must not be given out again yet, and packets
+/// with them are late ones.
+#[derive(Debug, Default)]
+pub(super) struct RecentTags {
+    order: VecDeque<(Time, u32, Option<PeerTag>)>,
+    /// Whether the association ended by a graceful shutdown.
+    graceful: HashMap<u32, bool>,
+    /// The other ends of these associations. In a collision of INITs there are cookies with other tags of ours.
+    /// With the time of the end.
+    peers: HashMap<PeerTag, (bool, Time)>,
+}
+
+/// Local port, port of the peer, its tag.
+pub(super) type PeerTag = (u16, u16, u32);
+
+/// Tags remembered at most; with more, the oldest are forgotten early.
+const MAX_RECENT_TAGS: usize = 65_536;
+
+impl RecentTags {
+    /// The tag is remembered.
+    pub(super) fn contains(&self, tag: u32) -> bool {
+        self.graceful.contains_key(&tag)
+    }
+
+    /// Remembers a tag until `until`, with its other end and when it ended.
+    pub(super) fn add(&mut self, until: Time, tag: u32, peer: Option<(PeerTag, Time)>, graceful: bool) {
+        if self.graceful.insert(tag, graceful).is_none() {
+            self.peers.extend(peer.map(|(peer, ended)| (peer, (graceful, ended))));
+            self.order.push_back((until, tag, peer.map(|(peer, _)| peer)));
+        }
+        if self.order.len() > MAX_RECENT_TAGS {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets what need not be remembered any more.
+    pub(super) fn expire(&mut self, now: Time) {
+        while self.order.front().is_some_and(|(until, ..)| *until <= now) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, tag, peer)) = self.order.pop_front() {
+            self.graceful.remove(&tag);
+            if let Some(peer) = peer {
+                self.peers.remove(&peer);
+            }
+        }
+    }
+
+    /// Whether the association that the peer knew by this tag of its own until recently ended by a graceful shutdown;
+    /// `None` also for what was `made` after that end: a peer may use its tag again, though it should not.
+    pub(super) fn peer_ended_gracefully(&self, peer: PeerTag, made: Time) -> Option<bool> {
+        self.peers.get(&peer).filter(|(_, ended)| made < *ended).map(|(graceful, _)| *graceful)
+    }
+
+    /// Whether the association that had this tag until recently ended by a graceful shutdown; `None` for other tags.
+    pub(super) fn ended_gracefully(&mut self, now: Time, tag: u32) -> Option<bool> {
+        self.expire(now);
+        self.graceful.get(&tag).copied()
+    }
+}
