@@ -86,6 +86,25 @@ impl Link {
         }
     }
 
+    /// Drops what has a source of another network, as providers do with what comes from their customers (BCP 38).
+    pub fn filter_sources(&self) {
+        for (end, other) in [(&self.ends[0], &self.ends[1]), (&self.ends[1], &self.ends[0])] {
+            let interface = &end.interface;
+            let of = |v6: bool| other.prefixes.iter().filter(move |p| p.contains(':') == v6).cloned();
+            let (v4, v6): (Vec<_>, Vec<_>) =
+                (of(false).collect(), of(true).chain(["fe80::/10".to_owned()]).collect());
+            let v4 = if v4.is_empty() { "0.0.0.0".to_owned() } else { v4.join(", ") };
+            end.host.namespace().nft(&format!(
+                "table netdev sources_{interface} {{ chain in {{
+                    type filter hook ingress device {interface} priority 1;
+                    ip saddr != {{ {v4} }} drop
+                    ip6 saddr != {{ {} }} drop
+                }}; }}",
+                v6.join(", ")
+            ));
+        }
+    }
+
     /// Sets the MTU of both interfaces.
     pub fn mtu(&self, bytes: u16) {
         for end in &self.ends {

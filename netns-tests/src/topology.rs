@@ -50,7 +50,7 @@ impl Pair {
 /// Name of the first interface of each host.
 pub const INTERFACE: &str = "eth0";
 
-/// Two hosts with two providers each: two disjoint networks.
+/// Two hosts with two providers each: two disjoint networks, each of which takes only packets with sources of its own.
 #[derive(Debug)]
 pub struct TwoNetworks {
     /// One host.
@@ -88,6 +88,7 @@ impl TwoNetworks {
         };
         let cables = networks
             .map(|network| net.link(&left, &network.replace('N', "1"), &right, &network.replace('N', "2")));
+        cables.iter().for_each(Link::filter_sources);
         TwoNetworks { left, right, cables, net }
     }
 

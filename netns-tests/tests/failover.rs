@@ -1,0 +1,108 @@
+//! Two hosts on two disjoint networks: whatever happens to one of them, nothing is lost, doubled or out of order within a stream.
+//!
+//! Each test treats twelve associations alike: bulk transfer and requests, directly in IP and in UDP, over IPv4, IPv6 and one network of each.
+
+use std::time::Duration;
+
+use netns_tests::failover::{Carrier, Kind, QUEUE, RATE, Traffic};
+use netns_tests::link::Link;
+use netns_tests::net::Net;
+use netns_tests::topology::{TwoNetworks, Versions};
+
+#[test]
+fn a_cut_cable_is_mended() {
+    run(&[
+        (500, |n| n.cables[0].cut_at(&n.left)),
+        (1500, |n| n.cables[0].mend()),
+        (2500, |n| n.cables[0].cut_at(&n.right)),
+        (1500, |n| n.cables[0].mend()),
+        (1000, |_| ()),
+    ]);
+}
+
+#[test]
+fn one_network_after_the_other_is_silent() {
+    run(&[
+        (500, |n| n.cables[0].silence()),
+        (1800, |n| n.cables[0].heal()),
+        (200, |n| n.cables[1].silence()),
+        (2500, |n| n.cables[1].heal()),
+        (1000, |_| ()),
+    ]);
+}
+
+#[test]
+fn a_flapping_cable() {
+    let flap: [(u64, Step); 2] = [(300, |n| n.cables[0].cut_at(&n.left)), (300, |n| n.cables[0].mend())];
+    run(&[flap, flap, flap, flap, flap].concat());
+}
+
+#[test]
+fn a_third_of_the_packets_is_lost() {
+    run(&[(300, |n| n.cables[0].lose(30)), (6000, |n| n.cables[0].heal()), (500, |_| ())]);
+}
+
+#[test]
+fn data_get_through_and_acknowledgements_do_not() {
+    run(&[(500, |n| n.cables[0].silence_towards(&n.left)), (3000, |n| n.cables[0].heal()), (500, |_| ())]);
+}
+
+#[test]
+fn acknowledgements_get_through_and_data_do_not() {
+    run(&[(500, |n| n.cables[0].silence_towards(&n.right)), (3000, |n| n.cables[0].heal()), (500, |_| ())]);
+}
+
+#[test]
+fn both_networks_fail_for_a_while() {
+    run(&[
+        (500, |n| n.cables.iter().for_each(Link::silence)),
+        (1500, |n| n.cables.iter().for_each(Link::heal)),
+        (3500, |_| ()),
+    ]);
+}
+
+/// Something that happens to the networks.
+type Step = fn(&TwoNetworks);
+
+/// Waits so many ms before each step.
+fn run(steps: &[(u64, Step)]) {
+    let Some(net) = Net::open(PROGRAMS) else { return };
+    let mut cases = Vec::new();
+    for carrier in [Carrier::Raw, Carrier::Udp] {
+        for versions in [Versions::V4, Versions::V6, Versions::Mixed] {
+            let name = format!("{carrier:?} {versions:?}");
+            let networks =
+                TwoNetworks::new(Net::named(PROGRAMS, &format!("{} {name}", net.name())), versions);
+            networks.cables.iter().for_each(|cable| cable.limit(RATE, QUEUE));
+            let traffic = [Kind::Bulk, Kind::Ask].map(|kind| {
+                Traffic::start(&networks, carrier, kind, "rfc", &["--streams", "7", "--size", "3001"])
+            });
+            cases.push((name, traffic, networks));
+        }
+    }
+    for (wait, step) in steps {
+        std::thread::sleep(Duration::from_millis(*wait));
+        cases.iter().for_each(|(_, _, networks)| step(networks));
+    }
+    let mut bad = Vec::new();
+    for (name, traffic, networks) in cases {
+        let [bulk, ask] = traffic.map(|traffic| traffic.end(Duration::from_secs(20)));
+        println!(
+            "{}: {name}: longest waits {:.0} ms (bulk, {} messages), {:.0} ms (requests, {} messages)",
+            net.name(),
+            bulk.0,
+            bulk.1,
+            ask.0,
+            ask.1
+        );
+        if bulk.0.max(ask.0) > LONGEST {
+            bad.push(format!("{name}: {:.0} and {:.0} ms", bulk.0, ask.0));
+        }
+        drop(networks);
+    }
+    assert!(bad.is_empty(), "the application waited longer than {LONGEST} ms: {bad:?}");
+}
+
+/// Two expiries of an RTO of 1 s and 2 s on the way there, and the same on the way back, ms. Tests run side by side here, so this is no measurement.
+const LONGEST: f64 = 7000.0;
+const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");
