@@ -1,10 +1,14 @@
 //! What the documentation promises.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
 
 fn read(path: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    std::fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// The README shows the examples as they are compiled.
@@ -18,17 +22,169 @@ fn the_readme_shows_the_examples() {
     }
 }
 
+/// Every piece of Rust in the documents about set-ups is a piece of an example that is compiled and run.
+#[test]
+fn code_in_the_documents_is_code_of_the_examples() {
+    for (document, example) in [("multihoming", "multihoming"), ("nat", "nat")] {
+        let source = read(&format!("sctp-udp-encap/examples/{example}.rs"));
+        let source: BTreeSet<&str> = source.lines().map(str::trim).collect();
+        let text = read(&format!("docs/{document}.md"));
+        let blocks: Vec<&str> =
+            text.split("```rust\n").skip(1).filter_map(|b| b.split("```").next()).collect();
+        assert!(!blocks.is_empty(), "docs/{document}.md shows code");
+        for line in blocks.iter().flat_map(|b| b.lines()).map(str::trim).filter(|l| !l.is_empty()) {
+            assert!(source.contains(line), "docs/{document}.md has a line that no example has: {line}");
+        }
+    }
+}
+
 /// Links between the documents lead somewhere.
 #[test]
 fn no_link_is_dead() {
-    let docs = ["architecture", "performance", "rsplib-differences", "testing", "wireshark"];
-    let docs = docs.map(|name| format!("docs/{name}.md"));
-    for file in ["README.md", "CONTRIBUTING.md"].iter().copied().chain(docs.iter().map(String::as_str)) {
+    let mut files = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
+    for entry in std::fs::read_dir(root().join("docs")).expect("there are documents") {
+        let name = entry.expect("a readable directory").file_name().into_string().expect("a plain name");
+        if name.ends_with(".md") {
+            files.push(format!("docs/{name}"));
+        }
+    }
+    assert!(files.len() > 8);
+    let readme = read("README.md");
+    for file in &files {
         let base = Path::new(file).parent().unwrap();
         for link in read(file).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if !link.contains("://") {
                 read(base.join(link.split('#').next().unwrap_or(link)).to_str().unwrap());
             }
+        }
+        assert!(
+            !file.starts_with("docs/") || readme.contains(file.as_str()),
+            "the README does not name {file}"
+        );
+    }
+}
+
+/// One row of a table of docs/hard-cases.md: its first cell, and the tests in its last one.
+struct Row {
+    what: String,
+    tests: Vec<(String, String)>,
+}
+
+/// Rows of the tables below a heading.
+fn rows(text: &str, heading: &str) -> Vec<Row> {
+    let section = text.split("\n## ").find(|s| s.starts_with(heading)).expect("a section of this name");
+    let cells =
+        |line: &str| line.trim_matches('|').split('|').map(|c| c.trim().to_owned()).collect::<Vec<_>>();
+    let rows: Vec<Row> = section
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .skip(2)
+        .map(cells)
+        .map(|cells| Row {
+            what: cells[0].clone(),
+            tests: cells
+                .last()
+                .into_iter()
+                .flat_map(|cell| cell.split('`'))
+                .filter_map(|piece| piece.split_once("::"))
+                .map(|(file, name)| (file.to_owned(), name.to_owned()))
+                .collect(),
+        })
+        .collect();
+    assert!(!rows.is_empty(), "{heading} has a table");
+    rows
+}
+
+/// The file of a test as docs/hard-cases.md shortens it.
+fn test_file(short: &str) -> String {
+    let prefix = if short.starts_with("stack/") || short.starts_with("assoc/") {
+        "sctp-user/core/src/"
+    } else if short.contains('/') {
+        ""
+    } else {
+        "tests/tests/"
+    };
+    format!("{prefix}{short}")
+}
+
+/// Names of the test functions in a source.
+fn test_functions(source: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut is_test = false;
+    for line in source.lines().map(str::trim) {
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            is_test = true;
+        } else if let Some(rest) = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ") {
+            if is_test && let Some((name, _)) = rest.split_once('(') {
+                names.insert(name.to_owned());
+            }
+            is_test = false;
+        }
+    }
+    names
+}
+
+const SCENARIOS: [&str; 6] = ["Setup", "Shutdown", "Data and SACK", "Loss", "Paths", "Other"];
+
+/// Every test that docs/hard-cases.md names exists.
+#[test]
+fn the_tests_of_the_hard_cases_exist() {
+    let text = read("docs/hard-cases.md");
+    let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut count = 0;
+    for heading in ["The numbered cases"].into_iter().chain(SCENARIOS) {
+        for row in rows(&text, heading) {
+            assert!(!row.tests.is_empty(), "\"{}\" below \"{heading}\" has no test", row.what);
+            for (short, name) in row.tests {
+                let file = test_file(&short);
+                let names = files.entry(file.clone()).or_insert_with(|| test_functions(&read(&file)));
+                assert!(names.contains(&name), "there is no test {name} in {file}");
+                count += 1;
+            }
+        }
+    }
+    // Every `file.rs::test` of the document was looked at, also those outside of the tables.
+    assert_eq!(count, text.matches(".rs::").count());
+    let scenarios: usize = SCENARIOS.iter().map(|heading| rows(&text, heading).len()).sum();
+    assert_eq!(scenarios, 47);
+}
+
+/// The forty cases are all there, once; each that waits for nothing has tests with its number, and each numbered test is listed.
+#[test]
+fn the_hard_cases_are_complete() {
+    let text = read("docs/hard-cases.md");
+    let (tested, waiting) = (rows(&text, "The numbered cases"), rows(&text, "Cases that wait"));
+    let mut numbers: Vec<u32> =
+        tested.iter().chain(&waiting).map(|row| row.what.parse().expect("a number")).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=40).collect::<Vec<_>>());
+
+    let mut listed = BTreeSet::new();
+    for row in &tested {
+        let prefix = format!("hard_case_{:0>2}_", row.what);
+        for (file, name) in &row.tests {
+            assert!(name.starts_with(&prefix), "case {} lists {name}", row.what);
+            listed.insert((test_file(file), name.clone()));
+        }
+    }
+    let mut found = BTreeSet::new();
+    for dir in ["sctp-user/core/src", "sctp-user/tests", "tests/tests"] {
+        numbered_tests(&root().join(dir), dir, &mut found);
+    }
+    assert_eq!(found, listed);
+}
+
+/// Collects the numbered tests in a directory and those below it.
+fn numbered_tests(dir: &Path, name: &str, found: &mut BTreeSet<(String, String)>) {
+    for entry in std::fs::read_dir(dir).expect("a directory of the repository") {
+        let entry = entry.expect("a readable directory");
+        let path = format!("{name}/{}", entry.file_name().to_str().expect("a plain name"));
+        if entry.path().is_dir() {
+            numbered_tests(&entry.path(), &path, found);
+        } else if path.ends_with(".rs") {
+            let tests = test_functions(&read(&path));
+            found
+                .extend(tests.into_iter().filter(|t| t.starts_with("hard_case_")).map(|t| (path.clone(), t)));
         }
     }
 }
