@@ -186,6 +186,11 @@ pub struct SendOptions {
     pub sack_immediately: bool,
     /// Drop the message when it has not got a TSN within this time (RFC 9260 sec 11.1.5 "lifetime"); `None` keeps it.
     pub lifetime: Option<core::time::Duration>,
+    /// This is only a part of a message: what is sent on the stream next belongs to it, too, up to and including the
+    /// first part without this mark (explicit EOR, RFC 6458 sec 8.1.26). The parts of a message agree in PPID and `unordered`, and
+    /// each has at least 1 byte. They leave as they come, and until the last one is given nothing else can leave once the first has.
+    /// Ending the association gracefully before that aborts it. Parts have no `lifetime`.
+    pub more_follows: bool,
     /// Returned in [`Event::SendFailed`](crate::Event::SendFailed) (sinfo_context).
     pub context: u32,
 }
@@ -213,6 +218,21 @@ pub struct Received {
     pub from: PathAddr,
     /// The user data.
     pub data: Bytes,
+}
+
+/// What is known of the message that the next `recv` gives (SCTP_NXTINFO, RFC 6458 sec 5.3.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextInfo {
+    /// Stream it came on.
+    pub stream: u16,
+    /// Sent without order.
+    pub unordered: bool,
+    /// Payload protocol identifier, host order.
+    pub ppid: u32,
+    /// Bytes that `recv` will give.
+    pub len: usize,
+    /// They reach to the end of the message.
+    pub end_of_record: bool,
 }
 
 #[cfg(test)]

@@ -137,6 +137,10 @@ pub struct AssocConfig {
     /// How long cookies of this port are valid (SCTP_ASSOCINFO). Default `None`: [`StackConfig::cookie_life`]. Cookies that live more
     /// than twice as long as that may lose their key earlier.
     pub cookie_life: Option<Duration>,
+    /// Refuse messages that do not fit one chunk on every path ([`SendError::NeedsFragments`](crate::SendError)) in place of cutting
+    /// them into several (SCTP_DISABLE_FRAGMENTS, RFC 6458 sec 8.1.11). The path MTU counts as it is when the message is queued.
+    /// Default off.
+    pub disable_fragments: bool,
     /// Which of the own addresses are listed for the peer during setup. Default [`Announce::Auto`].
     pub announce: Announce,
 }
@@ -165,6 +169,11 @@ pub struct PathParams {
     pub hb_interval: Duration,
     /// Path.Max.Retrans of the path.
     pub max_retrans: u32,
+    /// PFMR of the path (SCTP_PEER_ADDR_THLDS, RFC 7829 sec 7.2); `None` never lets it be potentially failed.
+    pub pf_max_retrans: Option<u32>,
+    /// PSMR of the path, used while it is the primary one (SCTP_PEER_ADDR_THLDS_V2, RFC 7829 sec 7.2); not below
+    /// `pf_max_retrans`. `None` lets it stay primary.
+    pub primary_switchover_max_retrans: Option<u32>,
     /// A fixed MTU of the IP layer, 512 to 65535 bytes, in place of what is found out about the path. Default `None`.
     pub ip_mtu: Option<u16>,
     /// Probe for the MTU of the path ([`AssocConfig::pmtud`]); a fixed `ip_mtu` ends that, too.
@@ -178,9 +187,32 @@ impl PathParams {
             hb_enabled: config.hb_enabled,
             hb_interval: config.hb_interval,
             max_retrans: config.path_max_retrans,
+            pf_max_retrans: config.pf_max_retrans,
+            primary_switchover_max_retrans: config.primary_switchover_max_retrans,
             ip_mtu: None,
             pmtud: config.pmtud,
         }
+    }
+
+    /// Checks that the values are in range and fit together.
+    ///
+    /// # Errors
+    /// Names the first value that does not, and what it may be.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let fail = |what| Err(ConfigError(what));
+        if self.ip_mtu.is_some_and(|mtu| mtu < 512) {
+            return fail("a fixed path MTU must be 512 to 65535 bytes");
+        }
+        if self.hb_interval > Duration::from_millis(u32::MAX.into()) {
+            return fail("HB.interval must be at most 49 days");
+        }
+        if self
+            .primary_switchover_max_retrans
+            .is_some_and(|psmr| psmr < self.pf_max_retrans.unwrap_or(self.max_retrans))
+        {
+            return fail(PSMR_BELOW_PFMR);
+        }
+        Ok(())
     }
 }
 
@@ -219,6 +251,7 @@ impl Default for AssocConfig {
             max_peer_addresses: 32,
             max_segment: None,
             cookie_life: None,
+            disable_fragments: false,
             announce: Announce::Auto,
         }
     }
@@ -260,9 +293,7 @@ impl AssocConfig {
         if let Some(psmr) = self.primary_switchover_max_retrans
             && psmr < self.pf_max_retrans.unwrap_or(self.path_max_retrans)
         {
-            return fail(
-                "the primary switchover threshold must not be below the one of potentially failed paths",
-            );
+            return fail(PSMR_BELOW_PFMR);
         }
         if self.sack_delay > Duration::from_millis(500) {
             return fail("the SACK delay must be 0 to 500 ms");
@@ -297,6 +328,9 @@ impl AssocConfig {
         Ok(())
     }
 }
+
+const PSMR_BELOW_PFMR: &str =
+    "the primary switchover threshold must not be below the one of potentially failed paths";
 
 #[cfg(test)]
 mod tests {

@@ -70,6 +70,18 @@ pub enum SendError {
     /// Larger than `max_message_size`.
     #[error("the message is larger than the maximum message size")]
     TooLarge,
+    /// Larger than one chunk, and [`disable_fragments`](crate::AssocConfig::disable_fragments) is on.
+    #[error("the message does not fit one chunk of {most} bytes, and fragmentation is switched off")]
+    NeedsFragments {
+        /// User bytes that fit one chunk now.
+        most: usize,
+    },
+    /// A part of a message differs from the part before it in PPID or order.
+    #[error("the parts of one message must agree in PPID and order")]
+    PartsDiffer,
+    /// The message is for an address that the peer does not have or that is not confirmed.
+    #[error("{0} is no confirmed address of the peer")]
+    NoSuchAddress(std::net::IpAddr),
     /// SCTP cannot carry an empty message (RFC 9260 sec 3.3.1).
     #[error("SCTP cannot carry an empty message")]
     Empty,

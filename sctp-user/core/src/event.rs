@@ -108,7 +108,7 @@ pub enum PeerAddrState {
     Confirmed,
     /// Now part of the association.
     Added,
-    /// No longer part of the association.
+    /// No longer part of the association: a restarted peer does not have it any more.
     Removed,
     /// Now the primary path.
     MadePrimary,

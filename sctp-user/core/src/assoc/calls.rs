@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use super::path::{Path, PathId};
 use super::{Association, Cx};
-use crate::addr::{Message, Received};
+use crate::addr::{Message, NextInfo, Received};
 use crate::config::AssocConfig;
 use crate::error::{ConfigError, SendError};
 use crate::event::{Event, PeerAddrState};
 use crate::stats::{AssocState, AssocStats, AssocStatus, PathStatus};
 
 impl Association {
-    /// Checks and queues messages, all or none.
+    /// Checks and queues messages, all or none, for the address `to` or, without, the data path.
     pub(crate) fn send(
         &mut self,
         cx: &mut Cx<'_>,
         messages: impl AsRef<[Message]> + IntoIterator<Item = Message>,
+        to: Option<IpAddr>,
     ) -> Result<(), SendError> {
         use AssocState::*;
         match self.state {
@@ -32,10 +33,20 @@ impl Association {
             if message.data.len() > self.config.max_message_size {
                 return Err(SendError::TooLarge);
             }
+            if self.config.disable_fragments && message.data.len() > self.fragment_size() {
+                return Err(SendError::NeedsFragments { most: self.fragment_size() });
+            }
             if message.stream >= self.out_streams {
                 return Err(SendError::InvalidStream { stream: message.stream, streams: self.out_streams });
             }
             total += message.data.len();
+        }
+        if !self.send.queue.agrees(messages.as_ref()) {
+            return Err(SendError::PartsDiffer);
+        }
+        let confirmed = |a: &IpAddr| self.paths.find(*a).is_some_and(|id| self.paths.get(id).is_confirmed());
+        if let Some(addr) = to.filter(|a| !confirmed(a)) {
+            return Err(SendError::NoSuchAddress(addr));
         }
         let buffered = self.send.buffered();
         if buffered > 0 && buffered + total > self.config.send_buffer {
@@ -46,7 +57,7 @@ impl Association {
             self.stats.messages_sent += 1;
             self.stats.bytes_sent += message.data.len() as u64;
             self.send.not_dry = true;
-            self.send.queue.push(message, cx.now);
+            self.send.queue.push(message, to, cx.now);
         }
         Ok(())
     }
@@ -72,6 +83,18 @@ impl Association {
             end_of_record: m.end_of_record,
             from: self.paths.try_get(m.from).map_or_else(|| self.path_addr(self.paths.primary()), Path::addr),
             data: m.data,
+        })
+    }
+
+    /// What [`recv`](Self::recv) would give.
+    pub(crate) fn next_info(&self) -> Option<NextInfo> {
+        let m = self.recv.front()?;
+        Some(NextInfo {
+            stream: m.stream,
+            unordered: m.unordered,
+            ppid: m.ppid,
+            len: m.data.len(),
+            end_of_record: m.end_of_record,
         })
     }
 

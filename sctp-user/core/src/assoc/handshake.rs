@@ -10,7 +10,7 @@ use super::timer::Timer;
 use super::{Agreed, Association, Cx};
 use crate::addr::{Datagram, Peer, Scope, scope};
 use crate::config::AssocConfig;
-use crate::event::{Event, LossReason};
+use crate::event::{Event, LossReason, PeerAddrState};
 use crate::features::Features;
 use crate::serial::Tsn;
 use crate::stats::{AssocState, PathState};
@@ -408,6 +408,8 @@ impl Association {
         self.send.peer_rwnd = agreed.peer_rwnd as usize;
         let aborted = self.recv.restart(agreed.peer_tsn, &config);
         // Addresses that the restarted peer no longer has are gone; all slots are free now.
+        let before: Vec<IpAddr> = self.paths.iter().map(Path::remote).collect();
+        let primary = self.paths.get(self.paths.primary()).remote();
         self.paths.retain(|p| p.remote() == source.remote || addrs.contains(&p.remote()));
         if let Some(id) = self.paths.find(source.remote) {
             let path = self.paths.get_mut(id);
@@ -437,6 +439,13 @@ impl Association {
         }
         self.start_heartbeats(cx);
         cx.event(Event::Restart { outbound_streams: self.out_streams, inbound_streams: self.in_streams });
+        for addr in before.into_iter().filter(|&addr| self.paths.find(addr).is_none()) {
+            cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::Removed });
+        }
+        let addr = self.paths.get(self.paths.primary()).remote();
+        if addr != primary {
+            cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::MadePrimary });
+        }
         if writer_waits {
             cx.event(Event::Writable);
         }

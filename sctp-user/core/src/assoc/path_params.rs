@@ -34,23 +34,26 @@ impl Association {
         for path in self.paths.iter_mut() {
             let had = path.params;
             path.params = PathParams {
-                hb_enabled: if old.hb_enabled == new.hb_enabled { had.hb_enabled } else { new.hb_enabled },
-                hb_interval: if old.hb_interval == new.hb_interval {
-                    had.hb_interval
-                } else {
-                    new.hb_interval
-                },
-                max_retrans: if old.max_retrans == new.max_retrans {
-                    had.max_retrans
-                } else {
-                    new.max_retrans
-                },
+                hb_enabled: changed(had.hb_enabled, old.hb_enabled, new.hb_enabled),
+                hb_interval: changed(had.hb_interval, old.hb_interval, new.hb_interval),
+                max_retrans: changed(had.max_retrans, old.max_retrans, new.max_retrans),
+                pf_max_retrans: changed(had.pf_max_retrans, old.pf_max_retrans, new.pf_max_retrans),
+                primary_switchover_max_retrans: changed(
+                    had.primary_switchover_max_retrans,
+                    old.primary_switchover_max_retrans,
+                    new.primary_switchover_max_retrans,
+                ),
                 ip_mtu: had.ip_mtu,
-                pmtud: if old.pmtud == new.pmtud { had.pmtud } else { new.pmtud },
+                pmtud: changed(had.pmtud, old.pmtud, new.pmtud),
             };
         }
         for id in self.paths.ids() {
             self.update_discovery(cx, id);
         }
     }
+}
+
+/// A value of a path: the new one if it is news for the association, else what the path had.
+fn changed<T: PartialEq>(had: T, old: T, new: T) -> T {
+    if old == new { had } else { new }
 }

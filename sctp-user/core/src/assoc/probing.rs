@@ -161,7 +161,7 @@ impl Association {
             cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::Unreachable });
         } else if several
             && path.state == PathState::Active
-            && self.config.pf_max_retrans.is_some_and(|limit| count > limit)
+            && path.params.pf_max_retrans.is_some_and(|limit| count > limit)
         {
             path.state = PathState::PotentiallyFailed;
             if path.params.hb_enabled && matches!(path.heartbeat, Heartbeat::Idle { .. }) {
@@ -177,7 +177,7 @@ impl Association {
 
     /// Primary path switchover (RFC 7829 sec 5): a primary with too many errors loses its place to an active path.
     fn switch_primary(&mut self, cx: &mut Cx<'_>, id: PathId, errors: u32) {
-        let Some(limit) = self.config.primary_switchover_max_retrans else { return };
+        let Some(limit) = self.paths.get(id).params.primary_switchover_max_retrans else { return };
         let next = self.paths.data_path();
         if id == self.paths.primary()
             && errors > limit

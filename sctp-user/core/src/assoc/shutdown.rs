@@ -12,13 +12,18 @@ use crate::time::Time;
 impl Association {
     /// The user wants to end the association; what is queued is still sent.
     pub(crate) fn shutdown(&mut self, cx: &mut Cx<'_>) {
+        if self.send.queue.has_open() {
+            // Its rest will never come, and its beginning may have left.
+            return self.abort(cx, b"a message was left incomplete");
+        }
         match self.state {
-            AssocState::CookieWait => {
-                // Nobody knows of us yet.
+            AssocState::CookieWait if self.send.is_drained() => {
+                // Nobody knows of us yet, and there is nothing to deliver.
                 self.end(cx, Event::Lost(LossReason::LocalAbort));
             }
-            AssocState::CookieEchoed => {
-                // The peer may have established it already: it ends as soon as we have, too.
+            AssocState::CookieWait | AssocState::CookieEchoed => {
+                // What is queued is still to be delivered, and the peer may have established it already: it ends as soon as
+                // we have, too.
                 if let Some(handshake) = self.handshake.as_deref_mut() {
                     handshake.then_shut_down = true;
                 }

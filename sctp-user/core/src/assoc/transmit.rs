@@ -10,7 +10,7 @@ use super::timer::Timer;
 use super::{Association, Cx};
 use crate::addr::{SegmentLimits, Transmit};
 use crate::event::Event;
-use crate::stats::AssocState;
+use crate::stats::{AssocState, PathState};
 use crate::wire::{CHUNK_HEADER, COMMON_HEADER, InitFixed, PacketWriter, SACK_HEADER, SHUTDOWN_LEN};
 
 impl Association {
@@ -225,10 +225,17 @@ impl Association {
         path.lost > 0 && path.is_confirmed() && (path.retransmit_now || path.may_carry_more())
     }
 
-    /// The data path, if new DATA may leave on it now.
+    /// The path for new DATA, if some may leave on it now.
     fn new_data_path(&mut self, cx: &Cx<'_>) -> Option<PathId> {
-        let id = self.paths.data_path();
+        let id = self.new_data_target();
         self.may_send_new(cx, id).then_some(id)
+    }
+
+    /// The path for new DATA: the one that the user wants for the next message unless it has failed, else the data path.
+    fn new_data_target(&self) -> PathId {
+        let wanted = self.send.queue.head_to().and_then(|addr| self.paths.find(addr));
+        let usable = |id: &PathId| self.paths.get(*id).state == PathState::Active;
+        wanted.filter(usable).unwrap_or_else(|| self.paths.data_path())
     }
 
     fn may_send_new(&mut self, cx: &Cx<'_>, id: PathId) -> bool {
@@ -355,7 +362,7 @@ impl Association {
             fragment: self.fragment_size(),
             full_size,
             oversize,
-            new_data: new_data && id == self.paths.data_path(),
+            new_data: new_data && id == self.new_data_target(),
             closing: self.state == AssocState::ShutdownPending,
         };
         let flight = self.paths.get(id).flight;
@@ -381,7 +388,7 @@ impl Association {
             path.t3 = Some(cx.now + path.rto.get());
             path.sack_since_t3 = false;
         }
-        !setup && (self.may_send_lost(id) || (id == self.paths.data_path() && self.may_send_new(cx, id)))
+        !setup && (self.may_send_lost(id) || (id == self.new_data_target() && self.may_send_new(cx, id)))
     }
 
     /// Drops messages at the front of the queue whose lifetime is over.
@@ -413,7 +420,7 @@ impl Association {
         {
             return;
         }
-        let path = self.paths.get(self.paths.data_path());
+        let path = self.paths.get(self.new_data_target());
         let room = path.pmtu() - COMMON_HEADER;
         if self.send.next_len(room, self.fragment_size(), true) == Err(Blocked::Window) {
             let wait = path.rto.get() * (1 << self.send.window_probes.min(6));

@@ -143,7 +143,9 @@ impl Sockets {
         let socket = self.open_socket(id)?;
         let owned = socket.port.filter(|_| socket.owns_port);
         let waiting = std::mem::take(&mut socket.waiting);
-        if let Some(port) = owned {
+        if let Some(port) = owned
+            && !self.leave_port(now, id, port)
+        {
             self.ports.remove(&port);
             self.stack.unbind(now, port); // aborts what nobody accepted
         }

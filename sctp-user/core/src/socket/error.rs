@@ -133,6 +133,7 @@ fn cause_name(cause: u16) -> Option<&'static str> {
         11 => "restart with new addresses",
         12 => "its user asked for it",
         13 => "protocol violation",
+        14 => "restart with another encapsulation port",
         _ => return None,
     })
 }

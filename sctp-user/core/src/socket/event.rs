@@ -1,6 +1,7 @@
 //! From the events of the stack to notifications, readiness and pending errors.
 
 use crate::event::{Event, LossReason};
+use crate::features::Features;
 use crate::stack::AssocId;
 use crate::time::Time;
 
@@ -28,7 +29,8 @@ impl Sockets {
                 assoc.up = true;
                 assoc.idle_since = now;
                 let accepted = assoc.accepted;
-                let change = AssocChange::Up { outbound_streams, inbound_streams };
+                let features = self.features(id);
+                let change = AssocChange::Up { outbound_streams, inbound_streams, features };
                 self.notify(id, Notification::AssocChange(change));
                 if accepted {
                     self.tell(id, News { connected: true, writable: true, ..News::default() });
@@ -38,7 +40,8 @@ impl Sockets {
                 self.watch_idle(id);
             }
             Event::Restart { outbound_streams, inbound_streams } => {
-                let change = AssocChange::Restart { outbound_streams, inbound_streams };
+                let features = self.features(id);
+                let change = AssocChange::Restart { outbound_streams, inbound_streams, features };
                 self.notify(id, Notification::AssocChange(change));
                 self.tell(id, News { writable: true, ..News::default() });
             }
@@ -101,6 +104,10 @@ impl Sockets {
         }
     }
 
+    fn features(&self, id: AssocId) -> Features {
+        self.stack.status(id).map(|status| status.features).unwrap_or_default()
+    }
+
     fn on_readable(&mut self, now: Time, id: AssocId) {
         let Some(assoc) = self.assocs.get_mut(&id) else { return };
         assoc.idle_since = now;
@@ -142,9 +149,9 @@ impl Sockets {
 
     /// Queues a notification for the reader if it is subscribed.
     pub(super) fn notify(&mut self, id: AssocId, notification: Notification) {
-        let Some(owner) = self.assocs.get(&id).map(|a| a.socket) else { return };
+        let Some((owner, own)) = self.assocs.get(&id).map(|a| (a.socket, a.subscriptions)) else { return };
         let Some(options) = self.socket(owner).map(|s| &s.options) else { return };
-        if !options.subscriptions.wants(&notification) {
+        if !own.unwrap_or(options.subscriptions).wants(&notification) {
             if let (Notification::PartialDeliveryAborted { .. }, Some(assoc)) =
                 (notification, self.assocs.get_mut(&id))
             {

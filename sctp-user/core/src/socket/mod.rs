@@ -14,6 +14,8 @@ mod event;
 mod notification;
 mod options;
 mod record;
+mod reuse;
+mod send_defaults;
 mod setup;
 #[cfg(test)]
 mod tests;
@@ -23,7 +25,8 @@ pub use ending::How;
 pub use error::{EndReason, SocketError};
 pub use notification::{AssocChange, Incoming, Notification, Subscriptions};
 pub use options::{Interleave, Linger, SocketOptions, Style};
-pub use transfer::Target;
+pub use send_defaults::SendDefaults;
+pub use transfer::{Next, Target};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::addr::{Message, Received};
 use crate::event::PeerAddrState;
+use crate::features::Features;
 
 use super::error::EndReason;
 
@@ -70,6 +71,8 @@ pub enum AssocChange {
         outbound_streams: u16,
         /// Streams the peer may send on.
         inbound_streams: u16,
+        /// Extensions that both ends have (SCTP_ASSOC_SUPPORTS_...).
+        features: Features,
     },
     /// SCTP_RESTART: the peer lost its state and started again; what was in flight is lost and streams count from 0.
     Restart {
@@ -77,6 +80,8 @@ pub enum AssocChange {
         outbound_streams: u16,
         /// Streams the peer may send on.
         inbound_streams: u16,
+        /// Extensions that both ends have now.
+        features: Features,
     },
     /// SCTP_COMM_LOST: it ended without a graceful shutdown.
     Lost(EndReason),

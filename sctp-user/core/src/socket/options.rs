@@ -3,12 +3,14 @@
 use core::time::Duration;
 use std::net::IpAddr;
 
+use crate::addr::Encap;
 use crate::config::{AssocConfig, PathParams};
 use crate::stack::AssocId;
 use crate::time::Time;
 
 use super::error::SocketError;
 use super::notification::{Notification, Subscriptions};
+use super::send_defaults::SendDefaults;
 use super::{SocketId, Sockets};
 
 /// The two socket styles of RFC 6458.
@@ -52,6 +54,11 @@ pub struct SocketOptions {
     pub autoclose: Option<Duration>,
     /// SCTP_FRAGMENT_INTERLEAVE. Default between associations.
     pub interleave: Interleave,
+    /// SCTP_REUSE_PORT, one-to-one sockets only: the port may be shared with other sockets that have this option on as well when
+    /// they are bound to the same addresses (RFC 6458 sec 8.1.27). Set before binding. Default off.
+    pub reuse_port: bool,
+    /// SCTP_DEFAULT_SNDINFO. Default stream 0, PPID 0, ordered.
+    pub send: SendDefaults,
     /// Settings of future associations of the socket.
     pub config: AssocConfig,
 }
@@ -62,7 +69,7 @@ impl Sockets {
         self.socket(id).map(|s| &s.options)
     }
 
-    /// Chooses the notifications of a socket, for its living associations too.
+    /// Chooses the notifications of a socket, for its living associations too, also where they had a choice of their own (SCTP_ALL_ASSOC).
     ///
     /// # Errors
     /// [`SocketError::BadSocket`].
@@ -71,19 +78,55 @@ impl Sockets {
         id: SocketId,
         subscriptions: Subscriptions,
     ) -> Result<(), SocketError> {
-        let socket = self.open_socket(id)?;
-        let had = std::mem::replace(&mut socket.options.subscriptions, subscriptions);
-        if subscriptions.sender_dry && !had.sender_dry {
-            // RFC 6458 sec 6.1.9: told at once when there is nothing to send already.
-            for assoc in self.assocs_of(id) {
-                if self.stack.status(assoc).is_some_and(|s| s.send_buffered == 0)
-                    && self.end_reason(assoc).is_none()
-                {
-                    self.notify(assoc, Notification::SenderDry);
-                }
+        let had = std::mem::replace(&mut self.open_socket(id)?.options.subscriptions, subscriptions);
+        for assoc in self.assocs_of(id) {
+            let own = self.assocs.get_mut(&assoc).and_then(|a| a.subscriptions.take());
+            if !own.unwrap_or(had).sender_dry {
+                self.tell_dry(assoc, subscriptions);
             }
         }
         Ok(())
+    }
+
+    /// Chooses the notifications of one association (SCTP_EVENT with its identifier), in place of those of the socket.
+    ///
+    /// # Errors
+    /// [`SocketError::BadSocket`], [`SocketError::NotConnected`].
+    pub fn set_assoc_subscriptions(
+        &mut self,
+        id: SocketId,
+        assoc: AssocId,
+        subscriptions: Subscriptions,
+    ) -> Result<(), SocketError> {
+        let had = self.assoc_subscriptions(id, assoc)?;
+        self.member(id, assoc)?.subscriptions = Some(subscriptions);
+        if !had.sender_dry {
+            self.tell_dry(assoc, subscriptions);
+        }
+        Ok(())
+    }
+
+    /// The notifications that an association gives.
+    ///
+    /// # Errors
+    /// [`SocketError::BadSocket`], [`SocketError::NotConnected`].
+    pub fn assoc_subscriptions(
+        &mut self,
+        id: SocketId,
+        assoc: AssocId,
+    ) -> Result<Subscriptions, SocketError> {
+        let own = self.member(id, assoc)?.subscriptions;
+        Ok(own.unwrap_or(self.open_socket(id)?.options.subscriptions))
+    }
+
+    /// RFC 6458 sec 6.1.9: a new subscriber is told at once when there is nothing to send already.
+    fn tell_dry(&mut self, assoc: AssocId, wanted: Subscriptions) {
+        if wanted.sender_dry
+            && self.stack.status(assoc).is_some_and(|s| s.send_buffered == 0)
+            && self.end_reason(assoc).is_none()
+        {
+            self.notify(assoc, Notification::SenderDry);
+        }
     }
 
     /// Chooses what closing does (SO_LINGER).
@@ -126,7 +169,8 @@ impl Sockets {
         config.check()?;
         let socket = self.open_socket(id)?;
         socket.options.config = config.clone();
-        if let Some(port) = socket.port.filter(|_| socket.owns_port) {
+        let port = socket.port.filter(|_| socket.owns_port);
+        if let Some(port) = port.filter(|port| self.ports.get(port) == Some(&id)) {
             self.stack.set_port_config(port, config)?;
         }
         Ok(())
@@ -196,6 +240,24 @@ impl Sockets {
         self.member(id, assoc)?;
         self.stack.request_heartbeat(now, assoc, addr)?;
         self.settle(now);
+        Ok(())
+    }
+
+    /// Changes how packets travel to `addr` (SCTP_REMOTE_UDP_ENCAPS_PORT); see
+    /// [`Stack::set_path_encap`](crate::Stack::set_path_encap).
+    ///
+    /// # Errors
+    /// [`SocketError::NotConnected`] when there is no such association or address; [`SocketError::Config`] for UDP port 0.
+    pub fn set_path_encap(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        assoc: AssocId,
+        addr: IpAddr,
+        encap: Encap,
+    ) -> Result<(), SocketError> {
+        self.member(id, assoc)?;
+        self.stack.set_path_encap(now, assoc, addr, encap)??;
         Ok(())
     }
 

@@ -7,8 +7,9 @@ use crate::stack::AssocId;
 use crate::time::Time;
 
 use super::error::EndReason;
-use super::notification::Notification;
+use super::notification::{Notification, Subscriptions};
 use super::options::{SocketOptions, Style};
+use super::send_defaults::SendDefaults;
 use super::{Ready, SocketId};
 
 /// An open socket.
@@ -78,6 +79,10 @@ pub(super) struct Assoc {
     /// The socket it belongs to: the listening one until it is accepted.
     pub(super) socket: SocketId,
     pub(super) accepted: bool,
+    /// Notifications wanted of it, where they are not those of its socket.
+    pub(super) subscriptions: Option<Subscriptions>,
+    /// Its own values for what a message does not say, where they are not those of its socket.
+    pub(super) send_defaults: Option<SendDefaults>,
     /// It has come up.
     pub(super) up: bool,
     pub(super) end: Option<EndReason>,
@@ -109,6 +114,8 @@ impl Assoc {
         Assoc {
             socket,
             accepted,
+            subscriptions: None,
+            send_defaults: None,
             up: false,
             end: None,
             shutdown_begun: false,
@@ -164,7 +171,12 @@ impl Notes {
 
     /// Takes the next notification whose turn has come after `delivered` messages.
     pub(super) fn pop_due(&mut self, delivered: u64) -> Option<Notification> {
-        if self.queue.front()?.after <= delivered { self.pop() } else { None }
+        if self.is_due(delivered) { self.pop() } else { None }
+    }
+
+    /// A notification's turn has come after `delivered` messages.
+    pub(super) fn is_due(&self, delivered: u64) -> bool {
+        self.queue.front().is_some_and(|note| note.after <= delivered)
     }
 
     /// Takes the next notification; there are no messages before it any more.

@@ -24,6 +24,9 @@ impl Sockets {
     /// Binds a socket to an SCTP port and to addresses (`bind`, `sctp_bindx`); see
     /// [`Stack::bind`](crate::Stack::bind) for what port 0 and no or several addresses mean. Returns the port.
     ///
+    /// A port that another socket has is shared when both have [`reuse_port`](SocketOptions::reuse_port); only one of the sockets of a port
+    /// can listen at a time.
+    ///
     /// # Errors
     /// [`SocketError::Bind`], or [`SocketError::Invalid`] when it is bound already.
     pub fn bind(&mut self, id: SocketId, port: u16, addrs: &[IpAddr]) -> Result<u16, SocketError> {
@@ -32,8 +35,15 @@ impl Sockets {
             return Err(SocketError::Invalid("the socket is bound already"));
         }
         let config = socket.options.config.clone();
-        let port = self.stack.bind(port, addrs, config)?;
-        self.ports.insert(port, id);
+        let may_share = socket.options.reuse_port && socket.style == Style::OneToOne;
+        let port = if may_share && self.can_be_shared(port, addrs) {
+            config.check()?;
+            port
+        } else {
+            let port = self.stack.bind(port, addrs, config)?;
+            self.ports.insert(port, id);
+            port
+        };
         let socket = self.open_socket(id)?;
         socket.port = Some(port);
         socket.owns_port = true;
@@ -53,9 +63,47 @@ impl Sockets {
         }
         let port = socket.port.filter(|_| socket.owns_port);
         let port = port.ok_or(SocketError::Invalid("the socket is not bound"))?;
+        if self.shares_port(id, port).is_some() {
+            return Err(SocketError::NotSupported(
+                "the addresses of a port shared with other sockets cannot be changed",
+            ));
+        }
         self.stack.set_port_addrs(port, addrs)?;
         self.open_socket(id)?.addrs = addrs.to_vec();
         Ok(())
+    }
+
+    /// Adds addresses to those of a bound socket (`sctp_bindx` with SCTP_BINDX_ADD_ADDR); those it has already count once.
+    ///
+    /// # Errors
+    /// As [`set_addrs`](Self::set_addrs); [`SocketError::Invalid`] when it is bound to all addresses.
+    pub fn add_addrs(&mut self, id: SocketId, addrs: &[IpAddr]) -> Result<(), SocketError> {
+        let mut all = self.open_socket(id)?.addrs.clone();
+        if all.is_empty() {
+            return Err(SocketError::Invalid("the socket is not bound to certain addresses"));
+        }
+        for addr in addrs {
+            if !all.contains(addr) {
+                all.push(*addr);
+            }
+        }
+        self.set_addrs(id, &all)
+    }
+
+    /// Takes addresses from those of a bound socket (`sctp_bindx` with SCTP_BINDX_REM_ADDR).
+    ///
+    /// # Errors
+    /// As [`set_addrs`](Self::set_addrs); [`SocketError::Invalid`] when it does not have one of them, or has no others.
+    pub fn remove_addrs(&mut self, id: SocketId, addrs: &[IpAddr]) -> Result<(), SocketError> {
+        let mut rest = self.open_socket(id)?.addrs.clone();
+        if addrs.iter().any(|addr| !rest.contains(addr)) {
+            return Err(SocketError::Invalid("the socket is not bound to this address"));
+        }
+        rest.retain(|addr| !addrs.contains(addr));
+        if rest.is_empty() {
+            return Err(SocketError::Invalid("the last address of a socket cannot be taken away"));
+        }
+        self.set_addrs(id, &rest)
     }
 
     /// Accepts incoming associations (`listen`): a one-to-one socket hands them out by [`accept`](Self::accept), of
@@ -63,13 +111,15 @@ impl Sockets {
     /// socket is not bound.
     ///
     /// # Errors
-    /// [`SocketError::Bind`]; [`SocketError::Invalid`] for a one-to-one socket with an association.
+    /// [`SocketError::Bind`], also when another socket that shares the port listens; [`SocketError::Invalid`] for a one-to-one socket with
+    /// an association.
     pub fn listen(&mut self, id: SocketId, backlog: usize) -> Result<(), SocketError> {
         let socket = self.open_socket(id)?;
         if socket.style == Style::OneToOne && !socket.members.is_empty() {
             return Err(SocketError::Invalid("a one-to-one socket with an association cannot listen"));
         }
         let port = self.own_port(id)?;
+        self.lead_port(id, port)?;
         self.stack.listen(port, backlog)?;
         self.open_socket(id)?.listening = backlog > 0;
         Ok(())
@@ -139,6 +189,9 @@ impl Sockets {
             }
         }
         let port = self.own_port(id)?;
+        // The port knows the settings of one of the sockets that share it only.
+        let options = &self.open_socket(id)?.options;
+        let config = config.or_else(|| options.reuse_port.then(|| options.config.clone()));
         let assoc = self.stack.connect(now, port, peer, config)?;
         self.assocs.insert(assoc, Assoc::new(id, true, now));
         self.open_socket(id)?.members.insert(assoc);

@@ -2,6 +2,8 @@
 
 mod ending;
 mod options;
+mod reuse;
+mod sending;
 mod setup;
 mod transfer;
 

@@ -1,6 +1,9 @@
 //! Sending and receiving.
 
-use crate::addr::{Message, PathAddr, Peer};
+use std::net::IpAddr;
+
+use crate::addr::{Message, NextInfo, PathAddr, Peer};
+use crate::config::AssocConfig;
 use crate::stack::AssocId;
 use crate::time::Time;
 
@@ -19,6 +22,17 @@ pub enum Target<'a> {
     /// Over the association with this peer; when there is none, a new one is started (implicit setup, RFC 6458
     /// sec 3.3). One-to-many sockets only.
     Peer(&'a Peer),
+    /// As `Peer`, with settings for the association if it is a new one (SCTP_INIT).
+    NewPeer(&'a Peer, &'a AssocConfig),
+}
+
+/// What the next [`Sockets::try_recv`] of a socket gives (SCTP_NXTINFO, RFC 6458 sec 5.3.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A message, or a part of one.
+    Message(NextInfo),
+    /// A notification.
+    Notification,
 }
 
 impl Sockets {
@@ -56,6 +70,69 @@ impl Sockets {
         self.stack.send_all(now, assoc, messages)?;
         self.sent(now, assoc);
         Ok(assoc)
+    }
+
+    /// As [`try_send`](Self::try_send), to the address `via` of the peer and not by its primary path (SCTP_ADDR_OVER); see
+    /// [`Stack::send_via`](crate::Stack::send_via).
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send); [`SocketError::Message`] when the peer has no such confirmed address.
+    pub fn try_send_via(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        to: Target<'_>,
+        via: IpAddr,
+        message: Message,
+    ) -> Result<AssocId, SocketError> {
+        let assoc = self.sendable(now, id, to)?;
+        self.stack.send_via(now, assoc, via, message)?;
+        self.sent(now, assoc);
+        Ok(assoc)
+    }
+
+    /// Queues a message on every association of a one-to-many socket (SCTP_SENDALL). Each succeeds or fails for itself; one whose send
+    /// buffer is full answers [`SocketError::WouldBlock`] and has not got the message.
+    ///
+    /// # Errors
+    /// [`SocketError::NotSupported`] for a one-to-one socket.
+    pub fn try_send_to_all(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        message: &Message,
+    ) -> Result<Vec<(AssocId, Result<(), SocketError>)>, SocketError> {
+        if self.open_socket(id)?.style == Style::OneToOne {
+            return Err(SocketError::NotSupported("sending to all is for one-to-many sockets only"));
+        }
+        let living = |a: &AssocId| self.assocs.get(a).is_some_and(|a| a.end.is_none() && !a.shutdown_begun);
+        let all: Vec<AssocId> = self.assocs_of(id).into_iter().filter(living).collect();
+        let mut send = |assoc| self.try_send(now, id, Target::Assoc(assoc), message.clone()).map(drop);
+        Ok(all.into_iter().map(|assoc| (assoc, send(assoc))).collect())
+    }
+
+    /// What the next [`try_recv`](Self::try_recv) gives, and from which association; `None` when it would block or tell of an end.
+    pub fn next_info(&self, id: SocketId) -> Option<(AssocId, Next)> {
+        let socket = self.socket(id)?;
+        for &assoc in &socket.to_read {
+            let Some(record) = self.assocs.get(&assoc) else { continue };
+            if !record.partial && record.notes.is_due(record.delivered) {
+                return Some((assoc, Next::Notification));
+            }
+            if record.readable
+                && let Some(info) = self.stack.next_info(assoc)
+            {
+                return Some((assoc, Next::Message(info)));
+            }
+            let waits = record.partial && record.end.is_none() && !record.notes.aborts_partial();
+            if !waits && !record.notes.is_empty() {
+                return Some((assoc, Next::Notification));
+            }
+            if record.partial && socket.options.interleave == Interleave::None {
+                return None;
+            }
+        }
+        None
     }
 
     /// Takes the next message or subscribed notification, with the association it belongs to. `Ok(None)` is the end of the
@@ -100,7 +177,8 @@ impl Sockets {
             return Err(SocketError::Ended(reason));
         }
         // Whoever wants to be told of the end gets that first.
-        let end_is_told = socket.options.subscriptions.assoc_change;
+        let own = self.assocs.get(&assoc).and_then(|a| a.subscriptions);
+        let end_is_told = own.unwrap_or(self.open_socket(id)?.options.subscriptions).assoc_change;
         match self.assocs.get(&assoc) {
             Some(a) if a.end.is_some() || a.discard || (a.peer_shutdown && !end_is_told) => Ok(None),
             _ => Err(SocketError::WouldBlock),
@@ -156,9 +234,12 @@ impl Sockets {
                 }
             },
             Target::Assoc(assoc) => assoc,
-            Target::Peer(peer) => match self.find_peer(id, peer) {
-                Some(assoc) => assoc,
-                None => return self.connect(now, id, peer),
+            Target::Peer(peer) | Target::NewPeer(peer, _) => match (self.find_peer(id, peer), to) {
+                (Some(assoc), _) => assoc,
+                (None, Target::NewPeer(_, config)) => {
+                    return self.connect_with(now, id, peer, Some(config.clone()));
+                }
+                (None, _) => return self.connect(now, id, peer),
             },
         };
         let record = self.member(id, assoc)?;

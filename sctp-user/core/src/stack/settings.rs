@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::addr::scope;
+use crate::addr::{Encap, scope};
 use crate::config::PathParams;
 use crate::error::{BindError, ConfigError, NotFound};
-use crate::time::{Duration, Time};
+use crate::time::Time;
 
 use super::{AssocId, Stack};
 
@@ -21,7 +21,7 @@ impl Stack {
     /// Changes the settings of the path to `addr`. A changed heartbeat interval counts from now.
     ///
     /// # Errors
-    /// The outer one when there is no such association or address, the inner one when the fixed MTU or the interval is out of range.
+    /// The outer one when there is no such association or address, the inner one as [`PathParams::check`] says.
     pub fn set_path_params(
         &mut self,
         now: Time,
@@ -30,13 +30,35 @@ impl Stack {
         params: PathParams,
     ) -> Result<Result<(), ConfigError>, NotFound> {
         self.path_params(id, addr)?;
-        if params.ip_mtu.is_some_and(|mtu| mtu < 512) {
-            return Ok(Err(ConfigError("a fixed path MTU must be 512 to 65535 bytes")));
-        }
-        if params.hb_interval > Duration::from_millis(u32::MAX.into()) {
-            return Ok(Err(ConfigError("HB.interval must be at most 49 days")));
+        if let Err(why) = params.check() {
+            return Ok(Err(why));
         }
         self.with(now, id, |assoc, cx| assoc.set_path_params(cx, addr, params)).ok_or(NotFound)?;
+        Ok(Ok(()))
+    }
+
+    /// Changes how packets travel to `addr` (SCTP_REMOTE_UDP_ENCAPS_PORT, RFC 6951 sec 6.1): natively or to this UDP port. The next
+    /// valid packet of the peer from another port, or natively, changes it again (RFC 6951 sec 5.4). For addresses of new
+    /// associations [`Peer`](crate::Peer) says it.
+    ///
+    /// # Errors
+    /// The outer one when there is no such association or address, the inner one for UDP port 0.
+    pub fn set_path_encap(
+        &mut self,
+        now: Time,
+        id: AssocId,
+        addr: IpAddr,
+        encap: Encap,
+    ) -> Result<Result<(), ConfigError>, NotFound> {
+        self.path_params(id, addr)?;
+        if encap == (Encap::Udp { remote_port: 0 }) {
+            return Ok(Err(ConfigError("the UDP port of the peer must not be 0")));
+        }
+        self.with(now, id, |assoc, _| {
+            if let Some(path) = assoc.path_of(addr) {
+                assoc.learn_encap(path, encap);
+            }
+        });
         Ok(Ok(()))
     }
 

@@ -227,6 +227,11 @@ impl RecvSide {
         self.immediate = false;
     }
 
+    /// The next message for the user, which stays where it is.
+    pub(crate) fn front(&self) -> Option<&Assembled> {
+        self.reassembly.front()
+    }
+
     /// The next message for the user. Asks for a window update SACK when the window grew worthwhile.
     pub(crate) fn pop(&mut self) -> Option<Assembled> {
         let message = self.reassembly.pop();

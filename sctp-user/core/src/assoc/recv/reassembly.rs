@@ -123,6 +123,11 @@ impl Reassembly {
         self.ready.len()
     }
 
+    /// The next message for the user.
+    pub(crate) fn front(&self) -> Option<&Assembled> {
+        self.ready.front()
+    }
+
     /// Takes the next message for the user.
     pub(crate) fn pop(&mut self) -> Option<Assembled> {
         let message = self.ready.pop_front()?;

@@ -116,10 +116,15 @@ impl SendSide {
         limits: FillLimits,
         fill: &mut Fill,
     ) {
+        let to = self.queue.head_to();
         loop {
             // Checked for each: the one before it in the queue may have had all the time in the world.
             while let Some(message) = self.queue.pop_expired(limits.now) {
                 self.expired.push(message);
+            }
+            // The next one may be meant for another path.
+            if self.queue.head_to() != to {
+                break;
             }
             let Ok(len) = self.next_len(writer.room(), limits.fragment, limits.full_size) else { break };
             let probe = len > self.peer_rwnd;

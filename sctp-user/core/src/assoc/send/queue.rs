@@ -1,6 +1,7 @@
 //! User messages that have no TSN yet, in the order they were given (first come, first served).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,6 +33,17 @@ struct Item {
     id: MessageId,
     whole: Option<Arc<Message>>,
     expires: Option<Time>,
+    /// Where it leaves to, in place of the data path (SCTP_ADDR_OVER).
+    to: Option<IpAddr>,
+    /// It begins a user message: it is no later part of one given in parts.
+    first: bool,
+}
+
+impl Item {
+    /// It ends its user message.
+    fn is_last(&self) -> bool {
+        !self.message.options.more_follows
+    }
 }
 
 /// Whether a stream may be used (RFC 6525 sec 5.1.2).
@@ -65,6 +77,24 @@ pub(crate) struct SendQueue {
     held: usize,
     /// Messages leave as I-DATA.
     interleaved: bool,
+    /// Streams with a message that the user has not given completely, with what its parts must agree in.
+    open: BTreeMap<u16, Agreement>,
+    /// Stream of a message of which all that was given has left, and the number of its next fragment: nothing else
+    /// may leave before its end (RFC 9260 sec 6.9: consecutive TSNs).
+    unfinished: Option<(u16, MessageId)>,
+}
+
+/// What the parts of one message must agree in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Agreement {
+    ppid: u32,
+    unordered: bool,
+}
+
+impl From<&Message> for Agreement {
+    fn from(message: &Message) -> Self {
+        Agreement { ppid: message.ppid, unordered: message.options.unordered }
+    }
 }
 
 impl SendQueue {
@@ -78,18 +108,49 @@ impl SendQueue {
         self.items.is_empty()
     }
 
-    /// Appends a message.
-    pub(crate) fn push(&mut self, message: Message, now: Time) {
+    /// Whether `messages` may be pushed: parts of one message agree with those before them.
+    pub(crate) fn agrees(&self, messages: &[Message]) -> bool {
+        let mut begun: BTreeMap<u16, Option<Agreement>> = BTreeMap::new();
+        messages.iter().all(|message| {
+            let this = Agreement::from(message);
+            let known = begun.get(&message.stream).copied();
+            let before = known.unwrap_or_else(|| self.open.get(&message.stream).copied());
+            if before.is_some() || message.options.more_follows || known.is_some() {
+                begun.insert(message.stream, message.options.more_follows.then_some(this));
+            }
+            before.is_none_or(|agreement| agreement == this)
+        })
+    }
+
+    /// Appends a message, or a part of one, that may leave to the address `to` only.
+    pub(crate) fn push(&mut self, message: Message, to: Option<IpAddr>, now: Time) {
         self.bytes += message.data.len();
-        let expires = message.options.lifetime.map(|life| now + life);
+        let more = message.options.more_follows;
+        let first = match more {
+            true => self.open.insert(message.stream, Agreement::from(&message)).is_none(),
+            false => self.open.is_empty() || self.open.remove(&message.stream).is_none(),
+        };
+        // A part cannot go alone.
+        let life = message.options.lifetime.filter(|_| first && !more);
+        let expires = life.map(|life| now + life);
         let id = MessageId::Ssn(Ssn(0));
-        self.items.push_back(Item { message, offset: 0, id, whole: None, expires });
+        self.items.push_back(Item { message, offset: 0, id, whole: None, expires, to, first });
+    }
+
+    /// A message waits for the rest of it from the user.
+    pub(crate) fn has_open(&self) -> bool {
+        !self.open.is_empty()
     }
 
     /// Bytes still to send of the next message, and whether a part of it has left already.
     pub(crate) fn head(&self) -> Option<(usize, bool)> {
         let item = self.items.get(self.next_index()?)?;
-        Some((item.message.data.len() - item.offset, item.offset > 0))
+        Some((item.message.data.len() - item.offset, item.offset > 0 || !item.first))
+    }
+
+    /// The address that the next message is meant for, if it is meant for a certain one.
+    pub(crate) fn head_to(&self) -> Option<IpAddr> {
+        self.items.get(self.next_index()?)?.to
     }
 
     /// Removes the next message if its lifetime ended before it got a TSN (RFC 9260 sec 6.1).
@@ -106,6 +167,9 @@ impl SendQueue {
 
     /// The message whose turn it is: the first one whose stream is not waiting to be reset.
     fn next_index(&self) -> Option<usize> {
+        if let Some((stream, _)) = self.unfinished {
+            return self.items.iter().position(|item| item.message.stream == stream && !item.first);
+        }
         if self.held == 0 {
             return if self.items.is_empty() { None } else { Some(0) };
         }
@@ -172,7 +236,9 @@ impl SendQueue {
     pub(crate) fn take(&mut self, max: usize) -> Option<Fragment> {
         let index = self.next_index()?;
         let item = self.items.get(index)?;
-        let id = if item.offset == 0 {
+        let id = if let Some((_, id)) = self.unfinished {
+            id
+        } else if item.offset == 0 {
             let (stream, unordered) = (item.message.stream, item.message.options.unordered);
             self.number(stream, unordered)
         } else {
@@ -181,21 +247,25 @@ impl SendQueue {
         let item = self.items.get_mut(index)?;
         let left = item.message.data.len() - item.offset;
         let len = left.min(max);
-        let begin = item.offset == 0;
-        let end = len == left;
-        if begin && !end {
+        let used_up = len == left;
+        if item.offset == 0 && !used_up {
             item.whole = Some(Arc::new(item.message.clone()));
         }
         item.id = match id {
             MessageId::Mid { mid, fsn } => MessageId::Mid { mid, fsn: fsn.wrapping_add(1) },
             MessageId::Ssn(_) => id,
         };
+        let end = used_up && item.is_last();
+        self.unfinished = match (end, used_up || self.unfinished.is_some()) {
+            (false, true) => Some((item.message.stream, item.id)),
+            _ => None,
+        };
         let message = &item.message;
         let flags = DataFlags {
-            begin,
+            begin: item.first && item.offset == 0,
             end,
             unordered: message.options.unordered,
-            immediate: end && message.options.sack_immediately,
+            immediate: used_up && message.options.sack_immediately,
         };
         let fragment = Fragment {
             payload: message.data.slice(item.offset..item.offset + len),
@@ -207,7 +277,7 @@ impl SendQueue {
             whole: item.whole.clone(),
         };
         self.bytes -= len;
-        if end {
+        if used_up {
             self.items.remove(index);
         } else {
             item.offset += len;
@@ -228,6 +298,7 @@ impl SendQueue {
             }
         }
         self.items = kept;
+        self.open.retain(|stream, _| *stream < streams);
         out
     }
 
@@ -255,8 +326,8 @@ mod tests {
     #[test]
     fn fragments_cover_the_message_and_share_an_ssn() {
         let mut q = SendQueue::default();
-        q.push(message(3, 25), Time::ZERO);
-        q.push(message(3, 5), Time::ZERO);
+        q.push(message(3, 25), None, Time::ZERO);
+        q.push(message(3, 5), None, Time::ZERO);
         let parts: Vec<_> = std::iter::from_fn(|| q.take(10)).collect();
         let lens: Vec<_> = parts.iter().map(|f| f.payload.len()).collect();
         assert_eq!(lens, [10, 10, 5, 5]);
@@ -273,8 +344,8 @@ mod tests {
         let mut q = SendQueue::default();
         let mut m = message(0, 1);
         m.options.unordered = true;
-        q.push(m, Time::ZERO);
-        q.push(message(0, 1), Time::ZERO);
+        q.push(m, None, Time::ZERO);
+        q.push(message(0, 1), None, Time::ZERO);
         assert!(q.take(10).unwrap().flags.unordered);
         assert_eq!(q.take(10).unwrap().id, MessageId::Ssn(Ssn(0)));
     }
@@ -284,10 +355,10 @@ mod tests {
         let mut q = SendQueue::default();
         let mut m = message(0, 20);
         m.options.lifetime = Some(core::time::Duration::from_millis(10));
-        q.push(m.clone(), Time::ZERO);
+        q.push(m.clone(), None, Time::ZERO);
         assert!(q.pop_expired(Time::from_millis(9)).is_none());
         assert_eq!(q.pop_expired(Time::from_millis(10)).unwrap(), m);
-        q.push(m, Time::ZERO);
+        q.push(m, None, Time::ZERO);
         q.take(10).unwrap();
         assert!(q.pop_expired(Time::from_millis(100)).is_none());
     }
@@ -301,7 +372,7 @@ mod tests {
         let mut unordered = message(3, 10);
         unordered.options.unordered = true;
         for m in [message(3, 25), unordered.clone(), message(3, 5), unordered] {
-            q.push(m, Time::ZERO);
+            q.push(m, None, Time::ZERO);
         }
         let ids: Vec<_> = std::iter::from_fn(|| q.take(10)).map(|f| f.id).collect();
         let expected = [(0, 0), (0, 1), (0, 2), (0, 0), (1, 0), (1, 0)];
@@ -312,7 +383,7 @@ mod tests {
     fn a_held_stream_waits_and_starts_over() {
         let mut q = SendQueue::default();
         for m in [message(1, 5), message(1, 20), message(1, 6), message(2, 7), message(1, 8)] {
-            q.push(m, Time::ZERO);
+            q.push(m, None, Time::ZERO);
         }
         let next = |q: &mut SendQueue| q.take(10).map(|f| (f.stream, f.payload.len(), f.id.ssn().0));
         assert_eq!(next(&mut q), Some((1, 5, 0)));
@@ -337,7 +408,7 @@ mod tests {
     fn ssn_wraps() {
         let mut q = SendQueue::default();
         for i in 0..65_537u32 {
-            q.push(message(0, 1), Time::ZERO);
+            q.push(message(0, 1), None, Time::ZERO);
             assert_eq!(q.take(10).unwrap().id, MessageId::Ssn(Ssn(i as u16)));
         }
     }

@@ -1,6 +1,7 @@
 //! INIT and COOKIE ECHO for an association that exists: collision and restart (RFC 9260 sec 5.2.1, 5.2.2, 5.2.4).
 
 use super::*;
+use crate::event::PeerAddrState;
 
 const NEW_TAG: u32 = 0x7e57_ab1e;
 const LIVE: [AssocState; 4] = [
@@ -172,6 +173,31 @@ fn case_a_drops_addresses_that_the_restarted_peer_does_not_list() {
     assert_eq!(rig.peer_addrs(), [addr(1), addr(3)]);
     // An INIT from the address that is gone is about a new association.
     assert_eq!(one(rig.init_from(path(2), 5, &[])).kinds(), [chunk_type::INIT_ACK]);
+}
+
+#[test]
+fn case_a_tells_which_addresses_are_gone() {
+    let mut rig = Rig::accepted(&[2, 3]);
+    restart(&mut rig, &[3]);
+    let removed = |n| Event::PeerAddrChange { addr: addr(n), state: PeerAddrState::Removed };
+    let events = rig.events();
+    let restarted = events.iter().position(|e| matches!(e, Event::Restart { .. })).expect("a restart");
+    assert_eq!(events.iter().position(|e| *e == removed(2)), Some(restarted + 1));
+    assert!(!events.contains(&removed(1)) && !events.contains(&removed(3)));
+}
+
+#[test]
+fn case_a_tells_which_address_is_primary_when_that_is_gone() {
+    let mut rig = Rig::accepted(&[2]);
+    let tlvs = one(rig.pass(Duration::from_millis(10))).heartbeat();
+    rig.send_from(path(2), rig.own_tag, |w| w.heartbeat_ack(&tlvs));
+    rig.stack.set_primary(rig.now, rig.id(), addr(2)).unwrap();
+    rig.events();
+    restart(&mut rig, &[]);
+    let change = |n, state| Event::PeerAddrChange { addr: addr(n), state };
+    let changes: Vec<Event> =
+        rig.events().into_iter().filter(|e| matches!(e, Event::PeerAddrChange { .. })).collect();
+    assert_eq!(changes, [change(2, PeerAddrState::Removed), change(1, PeerAddrState::MadePrimary)]);
 }
 
 #[test]

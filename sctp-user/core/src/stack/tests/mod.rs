@@ -17,6 +17,7 @@ mod ootb;
 mod shutdown;
 mod states;
 mod tags;
+mod via;
 
 use std::net::IpAddr;
 

@@ -246,3 +246,30 @@ fn all_are_aborted_at_the_end_of_the_stack_however_many_they_are() {
     }
     assert_eq!(aborts, many);
 }
+
+#[test]
+fn in_cookie_wait_what_is_queued_is_delivered_before_the_shutdown() {
+    let mut rig = Rig::in_state(AssocState::CookieWait);
+    rig.send_data(b"queued");
+    rig.stack.shutdown(rig.now, rig.id()).unwrap();
+    assert_eq!(rig.state(), AssocState::CookieWait);
+    let late = rig.stack.send(rig.now, rig.id(), Message::new(0, 0, "late"));
+    assert_eq!(late, Err(crate::SendError::ShuttingDown));
+    let sent = one(rig.init_ack(|_| {}));
+    assert_eq!(sent.kinds(), [chunk_type::COOKIE_ECHO, chunk_type::DATA]);
+    assert_silent(rig.send(rig.own_tag, |w| w.cookie_ack()));
+    assert_eq!(rig.state(), AssocState::ShutdownPending);
+    let cum = rig.own_tsn;
+    let sent = one(rig.send(rig.own_tag, |w| sack(w, cum)));
+    assert_eq!(sent.kinds(), [chunk_type::SHUTDOWN]);
+    let events = rig.events();
+    assert!(!events.iter().any(|e| matches!(e, Event::SendFailed { .. })), "{events:?}");
+}
+
+#[test]
+fn in_cookie_wait_with_nothing_queued_a_shutdown_just_ends_it() {
+    let mut rig = Rig::in_state(AssocState::CookieWait);
+    rig.stack.shutdown(rig.now, rig.id()).unwrap();
+    assert_eq!(lost(&rig.events()), Some(&crate::event::LossReason::LocalAbort));
+    assert_silent(rig.drain());
+}

@@ -1,0 +1,76 @@
+//! SCTP_REUSE_PORT: several one-to-one sockets with one port (RFC 6458 sec 8.1.27).
+//!
+//! One of them leads: the port takes new associations for it and with its settings. That is the one that bound the port first
+//! or, later, the one that listens.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+
+use crate::error::BindError;
+use crate::time::Time;
+
+use super::error::SocketError;
+use super::options::Style;
+use super::{SocketId, Sockets};
+
+impl Sockets {
+    /// Whether a socket that may share its port can be bound to one that is in use.
+    pub(super) fn can_be_shared(&self, port: u16, addrs: &[IpAddr]) -> bool {
+        let leader = self.ports.get(&port).and_then(|id| self.socket(*id));
+        leader.is_some_and(|s| s.options.reuse_port && s.style == Style::OneToOne && same(&s.addrs, addrs))
+    }
+
+    /// Another socket that is bound to the port of `id`.
+    pub(super) fn shares_port(&self, id: SocketId, port: u16) -> Option<SocketId> {
+        self.sockets.iter().find_map(|(index, s)| {
+            let other = SocketId { index: u32::try_from(index).unwrap_or(u32::MAX), serial: s.serial };
+            (s.owns_port && s.port == Some(port) && other != id).then_some(other)
+        })
+    }
+
+    /// Makes a socket the one that takes new associations of its port.
+    pub(super) fn lead_port(&mut self, id: SocketId, port: u16) -> Result<(), SocketError> {
+        let socket = self.open_socket(id)?;
+        if !socket.owns_port {
+            return Ok(());
+        }
+        let config = socket.options.config.clone();
+        match self.ports.get(&port).copied() {
+            Some(leader) if leader == id => return Ok(()),
+            Some(leader) if self.socket(leader).is_some_and(|s| s.listening) => {
+                return Err(BindError::PortInUse(port).into());
+            }
+            _ => {}
+        }
+        self.stack.set_port_config(port, config)?;
+        self.ports.insert(port, id);
+        Ok(())
+    }
+
+    /// A socket that is bound to `port` closes: true when others keep the port. What it has not accepted is aborted.
+    pub(super) fn leave_port(&mut self, now: Time, id: SocketId, port: u16) -> bool {
+        let Some(heir) = self.shares_port(id, port) else { return false };
+        if self.ports.get(&port) == Some(&id) {
+            let _ = self.stack.listen(port, 0);
+            while let Some(assoc) = self.stack.accept(port) {
+                let reason = Bytes::from_static(b"nobody accepted the association");
+                let _ = self.stack.abort(now, assoc, reason);
+                self.stack.release(now, assoc);
+            }
+            self.ports.insert(port, heir);
+            if let Some(config) = self.socket(heir).map(|s| s.options.config.clone()) {
+                let _ = self.stack.set_port_config(port, config);
+            }
+        }
+        true
+    }
+}
+
+/// The same addresses, in whatever order.
+fn same(a: &[IpAddr], b: &[IpAddr]) -> bool {
+    let (mut a, mut b) = (a.to_vec(), b.to_vec());
+    a.sort_unstable();
+    b.sort_unstable();
+    a == b
+}
