@@ -69,11 +69,11 @@ pub(crate) fn encode(notification: &Notification, assoc: u32, peer_port: u16) ->
 /// `struct sctp_assoc_change`. The ABORT chunk of the peer follows it when there was one.
 fn assoc_change(change: &AssocChange, assoc: u32) -> Event {
     let (state, error, streams, info) = match change {
-        AssocChange::Up { outbound_streams, inbound_streams } => {
+        AssocChange::Up { outbound_streams, inbound_streams, .. } => {
             (0, 0, (*outbound_streams, *inbound_streams), Vec::new())
         }
         AssocChange::Lost(reason) => (1, sac_error(reason), (0, 0), abort_chunk(reason)),
-        AssocChange::Restart { outbound_streams, inbound_streams } => {
+        AssocChange::Restart { outbound_streams, inbound_streams, .. } => {
             (2, 0, (*outbound_streams, *inbound_streams), Vec::new())
         }
         AssocChange::CannotStart(reason) => (4, sac_error(reason), (0, 0), abort_chunk(reason)),
@@ -205,6 +205,7 @@ impl Event {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use sctp_user_core::Features;
 
     fn at16(bytes: &[u8], at: usize) -> u16 {
         u16::from_ne_bytes(bytes[at..at + 2].try_into().unwrap())
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn lengths_and_fields() {
-        let up = Notification::AssocChange(AssocChange::Up { outbound_streams: 10, inbound_streams: 7 });
+        let up = Notification::AssocChange(AssocChange::Up { outbound_streams: 10, inbound_streams: 7, features: Features::default() });
         let b = encode(&up, 3, 5).unwrap();
         assert_eq!((b.len(), at16(&b, 0), at32(&b, 4)), (20, 0x8001, 20));
         assert_eq!((at16(&b, 8), at16(&b, 12), at16(&b, 14), at32(&b, 16)), (0, 10, 7, 3));

@@ -126,6 +126,7 @@ impl Ledger {
                 sack_immediately: planned.immediate,
                 lifetime: planned.lifetime,
                 context: number as u32,
+                ..SendOptions::default()
             },
         }
     }

@@ -26,7 +26,7 @@ pub use error::{EndReason, SocketError};
 pub use notification::{AssocChange, Incoming, Notification, Subscriptions};
 pub use options::{Interleave, Linger, SocketOptions, Style};
 pub use send_defaults::SendDefaults;
-pub use transfer::{Next, Target};
+pub use transfer::{Next, SendOutcomes, Target};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;

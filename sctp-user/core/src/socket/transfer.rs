@@ -35,6 +35,9 @@ pub enum Next {
     Notification,
 }
 
+/// What became of a message for all associations, one by one.
+pub type SendOutcomes = Vec<(AssocId, Result<(), SocketError>)>;
+
 impl Sockets {
     /// Queues a message and returns the association that takes it.
     ///
@@ -101,7 +104,7 @@ impl Sockets {
         now: Time,
         id: SocketId,
         message: &Message,
-    ) -> Result<Vec<(AssocId, Result<(), SocketError>)>, SocketError> {
+    ) -> Result<SendOutcomes, SocketError> {
         if self.open_socket(id)?.style == Style::OneToOne {
             return Err(SocketError::NotSupported("sending to all is for one-to-many sockets only"));
         }

@@ -4,6 +4,7 @@ mod cookie;
 mod demux;
 mod limit;
 mod listen;
+mod messages;
 mod ootb;
 mod receive;
 mod recent_tags;
@@ -22,12 +23,10 @@ use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::addr::{
-    Encap, Message, NextInfo, PathAddr, Peer, Received, Scope, SegmentLimits, Transmit, scope,
-};
+use crate::addr::{Encap, PathAddr, Peer, Scope, SegmentLimits, Transmit, scope};
 use crate::assoc::{Association, Cx};
 use crate::config::{AssocConfig, StackConfig};
-use crate::error::{BindError, ConfigError, ConnectError, NotFound, SendError};
+use crate::error::{BindError, ConfigError, ConnectError, NotFound};
 use crate::event::Event;
 use crate::serial::Tsn;
 use crate::stats::{AssocStats, AssocStatus, PathStatus, StackStats};
@@ -266,50 +265,6 @@ impl Stack {
         self.events.pop_front()
     }
 
-    /// Queues a message.
-    ///
-    /// # Errors
-    /// The message is handed back by not being taken; see [`SendError`].
-    pub fn send(&mut self, now: Time, id: AssocId, message: Message) -> Result<(), SendError> {
-        self.exchange(now, id, |assoc, cx| assoc.send(cx, [message], None))
-            .unwrap_or(Err(SendError::NotFound))
-    }
-
-    /// Queues a message that leaves to the address `to` of the peer, not by the primary path (SCTP_ADDR_OVER, RFC 6458 sec 5.3.4).
-    /// While that path has failed it leaves as any other, and so do retransmissions.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send), and [`SendError::NoSuchAddress`].
-    pub fn send_via(
-        &mut self,
-        now: Time,
-        id: AssocId,
-        to: IpAddr,
-        message: Message,
-    ) -> Result<(), SendError> {
-        self.exchange(now, id, |assoc, cx| assoc.send(cx, [message], Some(to)))
-            .unwrap_or(Err(SendError::NotFound))
-    }
-
-    /// Queues several messages as one unit: all or none. They share packets where they fit.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    pub fn send_all(&mut self, now: Time, id: AssocId, messages: Vec<Message>) -> Result<(), SendError> {
-        self.exchange(now, id, |assoc, cx| assoc.send(cx, messages, None)).unwrap_or(Err(SendError::NotFound))
-    }
-
-    /// Takes the next received message. Reading grows the window announced to the peer. Messages may still be
-    /// read after the association ended, until it is [`release`](Self::release)d.
-    pub fn recv(&mut self, now: Time, id: AssocId) -> Option<Received> {
-        self.exchange(now, id, |assoc, _| assoc.recv()).flatten()
-    }
-
-    /// What [`recv`](Self::recv) would give now, which stays there.
-    pub fn next_info(&self, id: AssocId) -> Option<NextInfo> {
-        self.table.get(id)?.assoc.next_info()
-    }
-
     /// Begins the graceful shutdown (RFC 9260 sec 9.2): what is queued is still sent, during the setup as well. An association
     /// still in COOKIE-WAIT with nothing queued just ends. One with a message given only in part is aborted.
     ///
@@ -446,11 +401,6 @@ impl Stack {
             }
         }
         Ok(())
-    }
-
-    /// Number of messages, or parts of one, that [`recv`](Self::recv) would give now.
-    pub fn recv_pending(&self, id: AssocId) -> usize {
-        self.table.get(id).map_or(0, |e| e.assoc.recv_pending())
     }
 
     /// True when [`poll_transmit`](Self::poll_transmit) may have something.

@@ -1,0 +1,60 @@
+//! Messages in and out.
+
+use std::net::IpAddr;
+
+use crate::addr::{Message, NextInfo, Received};
+use crate::error::SendError;
+use crate::time::Time;
+
+use super::{AssocId, Stack};
+
+impl Stack {
+    /// Queues a message.
+    ///
+    /// # Errors
+    /// The message is handed back by not being taken; see [`SendError`].
+    pub fn send(&mut self, now: Time, id: AssocId, message: Message) -> Result<(), SendError> {
+        self.exchange(now, id, |assoc, cx| assoc.send(cx, [message], None))
+            .unwrap_or(Err(SendError::NotFound))
+    }
+
+    /// Queues a message that leaves to the address `to` of the peer, not by the primary path (SCTP_ADDR_OVER, RFC 6458 sec 5.3.4).
+    /// While that path has failed it leaves as any other, and so do retransmissions.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`SendError::NoSuchAddress`].
+    pub fn send_via(
+        &mut self,
+        now: Time,
+        id: AssocId,
+        to: IpAddr,
+        message: Message,
+    ) -> Result<(), SendError> {
+        self.exchange(now, id, |assoc, cx| assoc.send(cx, [message], Some(to)))
+            .unwrap_or(Err(SendError::NotFound))
+    }
+
+    /// Queues several messages as one unit: all or none. They share packets where they fit.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_all(&mut self, now: Time, id: AssocId, messages: Vec<Message>) -> Result<(), SendError> {
+        self.exchange(now, id, |assoc, cx| assoc.send(cx, messages, None)).unwrap_or(Err(SendError::NotFound))
+    }
+
+    /// Takes the next received message. Reading grows the window announced to the peer. Messages may still be
+    /// read after the association ended, until it is [`release`](Self::release)d.
+    pub fn recv(&mut self, now: Time, id: AssocId) -> Option<Received> {
+        self.exchange(now, id, |assoc, _| assoc.recv()).flatten()
+    }
+
+    /// What [`recv`](Self::recv) would give now, which stays there.
+    pub fn next_info(&self, id: AssocId) -> Option<NextInfo> {
+        self.table.get(id)?.assoc.next_info()
+    }
+
+    /// Number of messages, or parts of one, that [`recv`](Self::recv) would give now.
+    pub fn recv_pending(&self, id: AssocId) -> usize {
+        self.table.get(id).map_or(0, |e| e.assoc.recv_pending())
+    }
+}
