@@ -132,6 +132,12 @@ struct Common {
     /// Receive buffer, bytes.
     #[arg(long)]
     window: Option<usize>,
+    /// Tell clients with equal SCTP ports behind one NAT address apart by their UDP ports.
+    #[arg(long)]
+    nat_port_key: bool,
+    /// Repetitions of an INIT before giving up.
+    #[arg(long)]
+    tries: Option<u32>,
     /// Waits shorter than this are not told, ms.
     #[arg(long, default_value_t = 25.0)]
     usual: f64,
@@ -191,8 +197,10 @@ impl Common {
             Profile::Realtime => AssocConfig::realtime(),
         };
         config.recv_buffer = self.window.unwrap_or(config.recv_buffer);
+        config.max_init_retransmits = self.tries.unwrap_or(config.max_init_retransmits);
         config.expose_potentially_failed = true;
-        let (stack, addrs) = open::stack(&self.link, StackConfig::default(), config)?;
+        let stack = StackConfig { nat_port_key: self.nat_port_key, ..StackConfig::default() };
+        let (stack, addrs) = open::stack(&self.link, stack, config)?;
         let subscriptions = Subscriptions { peer_addr_change: true, ..Subscriptions::default() };
         let bind = BindOptions { port: self.port, addrs, subscriptions, ..BindOptions::default() };
         let endpoint = stack.bind(bind)?;

@@ -145,6 +145,8 @@ pub struct ElementOptions {
     /// SCTP port and addresses of the service. Addresses that are given are registered; without, those of the
     /// association with the registrar are. Default: a free port, all addresses.
     pub bind: BindOptions,
+    /// UDP port to announce in place of the stack's own: the one that a NAT box forwards to it. Default `None`.
+    pub announced_udp_port: Option<u16>,
     /// Sessions that may wait for [`PoolElement::accept`](crate::PoolElement::accept). Default 16.
     pub backlog: usize,
     /// Announce a control channel, on which cookies travel. Default true.
@@ -167,6 +169,7 @@ impl ElementOptions {
             id: None,
             policy: Policy::RoundRobin,
             bind: BindOptions::default(),
+            announced_udp_port: None,
             backlog: 16,
             control_channel: true,
             reregistration_interval: Duration::from_secs(30),
@@ -191,6 +194,7 @@ impl ElementOptions {
                 self.life.is_none_or(|life| life > self.reregistration_interval),
                 "the registration life must be longer than the re-registration interval",
             ),
+            (self.announced_udp_port != Some(0), "the announced UDP port must not be 0"),
             (self.backlog > 0, "the backlog must be at least 1"),
             (self.max_message_size > 0, "messages must be allowed at least 1 byte"),
             (!matches!(self.policy, Policy::Unknown { .. }), "a pool element needs a known policy"),

@@ -94,10 +94,11 @@ impl Endpoint {
     /// Starts an association from this port and waits until it is up. Dropping the future aborts the attempt.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] when the peer refuses or does not answer.
+    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`] when the peer refuses or
+    /// does not answer.
     pub async fn connect(&self, peer: &Peer) -> Result<Association, Error> {
         let association = self.start_connect(peer, None)?;
-        association.established().await?;
+        association.established().await.map_err(|error| error.of_setup(std::slice::from_ref(peer)))?;
         Ok(association)
     }
 
@@ -107,7 +108,7 @@ impl Endpoint {
     /// As [`connect`](Self::connect), and [`Error::Config`].
     pub async fn connect_with(&self, peer: &Peer, config: AssocConfig) -> Result<Association, Error> {
         let association = self.start_connect(peer, Some(config))?;
-        association.established().await?;
+        association.established().await.map_err(|error| error.of_setup(std::slice::from_ref(peer)))?;
         Ok(association)
     }
 

@@ -1,7 +1,7 @@
 //! What can go wrong, in one sentence each.
 
 use sctp_user_core::socket::{EndReason, SocketError};
-use sctp_user_core::{BindError, ConfigError, ConnectError, SendError};
+use sctp_user_core::{BindError, ConfigError, ConnectError, Encap, LossReason, Peer, SendError};
 use thiserror::Error;
 
 /// Why a call on a stack, endpoint or association failed.
@@ -12,6 +12,10 @@ pub enum Error {
     /// [`EndReason::Graceful`] here, receiving from it gives `Ok(None)` instead.
     #[error(transparent)]
     Ended(EndReason),
+    /// Nothing at the other end took part in a setup directly in IP. Perhaps nobody is there; perhaps a box on the way does not know
+    /// protocol 132.
+    #[error("{0}; many NATs and firewalls let SCTP pass only inside UDP: try UDP encapsulation")]
+    NoNativeAnswer(EndReason),
     /// The shutdown has begun, by either side, and nothing more can be sent.
     #[error("the association is shutting down, nothing more can be sent")]
     ShuttingDown,
@@ -42,6 +46,20 @@ pub enum Error {
     /// The call does not fit; the sentence says why and what would.
     #[error("{0}")]
     Invalid(&'static str),
+}
+
+impl Error {
+    /// The outcome of a setup, when it is known which ways to the peer were tried.
+    pub(crate) fn of_setup(self, peers: &[Peer]) -> Error {
+        let native = peers.iter().flat_map(|peer| &peer.addrs).all(|(_, encap)| *encap == Encap::Native);
+        match self {
+            Error::Ended(
+                reason @ EndReason::Lost(LossReason::SetupTimeout | LossReason::ProtocolUnreachable),
+            ) if native => Error::NoNativeAnswer(reason),
+            Error::NoNativeAnswer(reason) if !native => Error::Ended(reason),
+            other => other,
+        }
+    }
 }
 
 impl From<SocketError> for Error {

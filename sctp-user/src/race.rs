@@ -40,7 +40,7 @@ impl Stack {
             if let Some(peer) = waiting.next() {
                 attempts.push(Some(Box::pin(self.connect_with(peer, config.clone()))));
             } else if attempts.iter().all(Option::is_none) {
-                return Err(failure);
+                return Err(failure.of_setup(peers));
             }
             let head_start = sleep_until(Instant::now() + HEAD_START);
             tokio::pin!(head_start);

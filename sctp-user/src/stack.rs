@@ -181,7 +181,8 @@ impl Stack {
     /// Connects from a free port of its own and waits until the association is up. Dropping the future aborts the attempt.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] when the peer refuses or does not answer.
+    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`] when the peer refuses or
+    /// does not answer.
     pub async fn connect(&self, peer: &Peer) -> Result<Association, Error> {
         self.connect_with(peer, self.assoc_config()).await
     }
@@ -201,7 +202,7 @@ impl Stack {
             started
         })?;
         let association = Association::new(Arc::clone(&self.handle), socket, started, port, peer.port);
-        association.established().await?;
+        association.established().await.map_err(|error| error.of_setup(std::slice::from_ref(peer)))?;
         Ok(association)
     }
 

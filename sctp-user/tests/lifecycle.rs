@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use common::*;
 use sctp_user::link::sim::SimNet;
-use sctp_user::{AssocConfig, AssocState, BindError, EndReason, Error, LossReason, Message, StackBuilder};
+use sctp_user::{
+    AssocConfig, AssocState, BindError, EndReason, Error, LossReason, Message, Peer, StackBuilder,
+};
 use tokio::time::{Instant, timeout};
 
 fn aborted_with(reason: &'static str) -> EndReason {
@@ -116,6 +118,13 @@ async fn attempts_fail_with_a_reason() {
     assert_eq!(lost.unwrap_err(), Error::Ended(EndReason::Lost(LossReason::SetupTimeout)));
     assert!((6..9).contains(&start.elapsed().as_secs()), "1 + 2 + 4 s: {:?}", start.elapsed());
     assert_eq!(a.stats().associations, 0);
+    // Directly in IP it may be that a box on the way does not know the protocol.
+    let [own, silent] = ["192.0.2.66", "192.0.2.77"].map(|addr| addr.parse().unwrap());
+    let c = StackBuilder::new().link(net.native_link(&[own])).build().unwrap();
+    let config = AssocConfig { max_init_retransmits: 0, ..c.assoc_config() };
+    let lost = c.connect_with(&Peer::new(silent, sctp_user::Encap::Native, 7), config).await.unwrap_err();
+    assert_eq!(lost, Error::NoNativeAnswer(EndReason::Lost(LossReason::SetupTimeout)));
+    assert!(lost.to_string().contains("try UDP encapsulation"), "{lost}");
     let unusable = a.connect(&peer(B, 0)).await;
     assert!(matches!(unusable, Err(Error::Connect(_))), "{unusable:?}");
 }

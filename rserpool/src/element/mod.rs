@@ -104,7 +104,10 @@ impl PoolElement {
             } else {
                 TransportUse::DataOnly
             },
-            udp_port: stack.local_udp_port().filter(|port| *port != DEFAULT_UDP_PORT),
+            // The usual port needs no word, but for an element behind NAT, whose association shows another one.
+            udp_port: options
+                .announced_udp_port
+                .or_else(|| stack.local_udp_port().filter(|port| *port != DEFAULT_UDP_PORT)),
             life: Life::new(Some(life), options.asap.life_unit),
             interval: options.reregistration_interval,
         };

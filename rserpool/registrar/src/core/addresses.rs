@@ -33,7 +33,7 @@ pub(super) fn settle(element: &mut PoolElement, peer: &Peer, min_scope: Scope) -
                 }
             }
             if taken.is_empty() {
-                return Err(CauseCode::NO_USABLE_USER_ADDRESSES);
+                taken = translated(&trusted, peer).ok_or(CauseCode::NO_USABLE_USER_ADDRESSES)?;
             }
             transport.addrs = taken;
         }
@@ -55,6 +55,12 @@ pub(super) fn settle(element: &mut PoolElement, peer: &Peer, min_scope: Scope) -
     element.udp_port =
         element.udp_port.or(peer.udp_port).filter(|port| *port != DEFAULT_UDP_PORT && *port != 0);
     Ok(())
+}
+
+/// The address of an element behind NAT. It knows its private address only, while the association comes from that of the NAT box, where a UDP port
+/// may be forwarded to it. Only encapsulated packets pass such boxes, and with several addresses they do not.
+fn translated(trusted: &[IpAddr], peer: &Peer) -> Option<Vec<IpAddr>> {
+    (peer.udp_port.is_some() && peer.addrs.len() == 1 && trusted.len() == 1).then(|| trusted.to_vec())
 }
 
 /// The element as a pool user gets it, or `None` when that one cannot reach it.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use rserpool::{ElementEvent, ElementOptions, ElementSession, PoolElement};
 use rserpool_wire::{PeId, PoolHandle};
 use sctp_udp_encap::Port;
@@ -88,12 +88,16 @@ fn register(
         Some(pool) => pool.clone(),
         None => PoolHandle::new(service.default_pool()).context("the default pool handle does not fit")?,
     };
+    if options.announce_udp_port.is_some() && stack.local_udp_port().is_none() {
+        bail!("--announce-udp-port= is for SCTP over UDP: --link=udp or --link=both");
+    }
     let port = options.local.as_ref().map_or(0, |list| list.port_or(0));
     let asap_bind = BindOptions { addrs: addrs.clone(), ..BindOptions::default() };
     let mut element = ElementOptions {
         id: options.identifier.map(PeId),
         policy: options.policy.clone(),
         bind: BindOptions { port, addrs, ..BindOptions::default() },
+        announced_udp_port: options.announce_udp_port,
         reregistration_interval: options.rereginterval,
         asap: asap::config(stack, &options.registrars, asap_bind)?,
         ..ElementOptions::new(pool)

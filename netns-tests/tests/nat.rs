@@ -1,0 +1,309 @@
+//! What passes network address translators, and what does not.
+//!
+//! The "internet" has addresses of documentation networks, so that the stack sees what it sees there: private own addresses, global ones of the peer.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use netns_tests::link::Link;
+use netns_tests::nat::Nat;
+use netns_tests::net::{Host, Net, Running};
+use netns_tests::pool;
+use netns_tests::traffic::{self, Event};
+
+#[test]
+fn a_client_behind_a_nat() {
+    let Some(home) = Home::open(1) else { return };
+    home.nat.changes_ports();
+    let _servers = servers(&home.net, &home.server, &[]);
+    for kind in ["bulk", "ask"] {
+        let mut client = client(&home, 0, kind, &["--messages", "300"]);
+        assert_eq!(ended(&mut client), Ok(300), "{kind}");
+    }
+    assert!(home.nat.bindings().iter().any(|binding| binding.contains("dport=9899")));
+}
+
+#[test]
+fn a_client_behind_two_nats() {
+    let Some(net) = Net::open(PROGRAMS) else { return };
+    let (client, home, provider, server) =
+        (net.host("client"), net.router("home"), net.router("provider"), net.host("server"));
+    net.link(&client, "192.168.1.2/24", &home, "192.168.1.1/24");
+    // The network of a carrier-grade NAT (RFC 6598).
+    let middle = net.link(&home, "100.64.0.2/24", &provider, "100.64.0.1/24");
+    let outside = net.link(&provider, "198.51.100.1/24", &server, SERVER_PREFIX);
+    client.default_route("192.168.1.1");
+    home.default_route("100.64.0.1");
+    for nat in [net.nat(&home, &middle), net.nat(&provider, &outside)] {
+        nat.changes_ports();
+    }
+    let _servers = servers(&net, &server, &[]);
+    for kind in ["bulk", "ask"] {
+        let mut client = start(&net, &client, kind, "udp=0", &["--messages", "300"]);
+        assert_eq!(ended(&mut client), Ok(300), "{kind}");
+    }
+}
+
+/// Addresses and SCTP ports of the clients are the same to the server; only their UDP ports differ.
+#[test]
+fn two_clients_with_equal_ports_behind_one_nat() {
+    let Some(home) = Home::open(2) else { return };
+    let _servers = servers(&home.net, &home.server, &[]);
+    let mut first = client(&home, 0, "ask", &["--port", "5000"]);
+    begun(&mut first);
+    let mut second = client(&home, 1, "ask", &["--port", "5000", "--messages", "10"]);
+    let refused = ended(&mut second).unwrap_err();
+    assert!(refused.contains("aborted the association"), "{refused}");
+    // With a port of its own it is welcome, and the first one has not noticed anything.
+    let mut other = client(&home, 1, "ask", &["--messages", "100"]);
+    assert_eq!(ended(&mut other), Ok(100));
+    first.close_stdin();
+    assert!(ended(&mut first).is_ok_and(|messages| messages > 50));
+}
+
+#[test]
+fn equal_ports_are_told_apart_by_udp_ports_on_demand() {
+    let Some(home) = Home::open(2) else { return };
+    home.nat.changes_ports();
+    let _servers = servers(&home.net, &home.server, &["--nat-port-key"]);
+    let mut clients = [0, 1].map(|n| client(&home, n, "ask", &["--port", "5000"]));
+    clients.iter_mut().for_each(begun);
+    std::thread::sleep(Duration::from_millis(500));
+    for client in &mut clients {
+        client.close_stdin();
+        assert!(ended(client).is_ok_and(|messages| messages > 10));
+    }
+}
+
+/// Afterwards the client has another UDP port, and packets to the old one are strange to the NAT: it drops them silently.
+#[test]
+fn a_nat_forgets_its_table() {
+    let Some(home) = Home::open(1) else { return };
+    home.nat.drops_strangers();
+    forget_in_the_middle(&home);
+}
+
+/// The same where the NAT box answers strange packets with ICMP errors, which tell nothing about the client.
+#[test]
+fn a_nat_forgets_its_table_and_complains() {
+    let Some(home) = Home::open(1) else { return };
+    forget_in_the_middle(&home);
+}
+
+fn forget_in_the_middle(home: &Home) {
+    home.nat.changes_ports();
+    home.inside[0].limit(8000, 60);
+    let _servers = servers(&home.net, &home.server, &[]);
+    let mut clients = ["bulk", "ask"].map(|kind| client(home, 0, kind, &["--window", "32768"]));
+    clients.iter_mut().for_each(begun);
+    let before = ports(&home.nat);
+    for _ in 0..5 {
+        std::thread::sleep(Duration::from_millis(300));
+        home.nat.forgets();
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(ports(&home.nat).iter().all(|port| !before.contains(port)), "the clients have new ports");
+    for client in &mut clients {
+        client.close_stdin();
+        assert!(ended(client).is_ok_and(|messages| messages > 30));
+    }
+}
+
+/// The UDP ports that the NAT uses towards the server.
+fn ports(nat: &Nat) -> Vec<String> {
+    let to_server = |line: &&String| line.contains(&format!("dst={SERVER}"));
+    let answered = |line: &String| line.rsplit("dport=").next().map(|port| port.split(' ').next().unwrap_or("").to_owned());
+    nat.bindings().iter().filter(to_server).filter_map(answered).collect()
+}
+
+/// Nothing tells that large packets do not get through.
+#[test]
+fn a_nat_blocks_icmp_in_front_of_a_small_mtu() {
+    let Some(net) = Net::open(PROGRAMS) else { return };
+    let (client, home, far, server) =
+        (net.host("client"), net.router("home"), net.router("far"), net.host("server"));
+    net.link(&client, "192.168.1.2/24", &home, "192.168.1.1/24");
+    let outside = net.link(&home, "203.0.113.1/24", &far, "203.0.113.2/24");
+    net.link(&far, "198.51.100.1/24", &server, SERVER_PREFIX);
+    outside.mtu(1280);
+    client.default_route("192.168.1.1");
+    home.default_route("203.0.113.2");
+    server.default_route("198.51.100.1");
+    let nat = net.nat(&home, &outside);
+    nat.blocks_icmp();
+    // The router on the other side says nothing either.
+    far.namespace().nft("table inet quiet { chain output { type filter hook output priority 0; meta l4proto icmp drop; }; }");
+    let _servers = servers(&net, &server, &[]);
+    for kind in ["bulk", "ask"] {
+        let mut client = start(&net, &client, kind, "udp=0", &["--messages", "200"]);
+        begun(&mut client);
+        let begin = Instant::now();
+        assert_eq!(ended(&mut client), Ok(200), "{kind}");
+        assert!(begin.elapsed() < Duration::from_secs(10), "{kind}: {:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn a_pool_user_behind_a_nat() {
+    let Some(home) = Home::open(1) else { return };
+    home.nat.changes_ports();
+    home.nat.drops_strangers();
+    let (net, server) = (&home.net, &home.server);
+    let option = registrar(net, server);
+    let mut elements: Vec<(u32, Running)> = (0..2)
+        .map(|_| pool::server(net, server, &["-pingpong", &format!("-local={SERVER}:0"), &option.1]))
+        .collect();
+    let mut user = net.start(&home.clients[0], &user(&option.1));
+    let first = pool::pongs_of_another(&mut user, None, 20);
+    let (_, serving) = elements.iter_mut().find(|(id, _)| *id == first).expect("one of the elements");
+    serving.kill();
+    pool::pongs_of_another(&mut user, Some(first), 20);
+    // New bindings in the middle of a session and of the association with the registrar.
+    home.nat.forgets();
+    pool::pongs_of_another(&mut user, Some(first), 20);
+    pool::finish(user);
+}
+
+/// It knows its private address only; users elsewhere need that of the NAT box and the port that is forwarded there.
+#[test]
+fn a_pool_element_behind_a_forwarded_port() {
+    let Some(home) = Home::open(1) else { return };
+    home.nat.drops_strangers();
+    let (net, element_host) = (&home.net, &home.clients[0]);
+    home.nat.forwards_udp(9900, client_addr(0), 4321);
+    let option = registrar(net, &home.server);
+    let address = format!("-local={}:0", client_addr(0));
+    let args = ["-pingpong", &address, "-encap-port=4321", "-announce-udp-port=9900", &option.1];
+    let (id, _element) = pool::server(net, element_host, &args);
+    let mut user = net.start(&home.server, &user(&option.1));
+    assert_eq!(pool::pongs_of_another(&mut user, None, 20), id);
+    pool::finish(user);
+}
+
+/// Boxes at home translate TCP and UDP. What they make of protocol 132 differs, and the client is told what to do.
+#[test]
+fn without_encapsulation() {
+    let Some(home) = Home::open(1) else { return };
+    let _servers = servers(&home.net, &home.server, &[]);
+    let _raw = serve(&home.net, &home.server, "raw", 9, &["--echo"]);
+    let peer = format!("{SERVER}:9/native");
+    let ask = || {
+        let args = [traffic::NAME, "ask", "--link", "raw", "--peer", &peer, "--messages", "20", "--tries", "1"];
+        let mut client = home.net.start(&home.clients[0], &args);
+        ended(&mut client)
+    };
+    let hint = |refused: Result<u64, String>| {
+        let refused = refused.unwrap_err();
+        assert!(refused.contains("UDP"), "{refused}");
+        println!("without encapsulation: {refused}");
+    };
+    // It passes with its private source, to which no answer finds its way.
+    hint(ask());
+    // It is refused.
+    home.router.namespace().nft(
+        "table inet only_known { chain forward { type filter hook forward priority 0; meta l4proto sctp reject with icmpx admin-prohibited; }; }",
+    );
+    hint(ask());
+    home.router.namespace().nft("delete table inet only_known");
+    // Few boxes know SCTP; then it works as in UDP.
+    home.nat.knows_sctp();
+    assert_eq!(ask(), Ok(20));
+}
+
+/// Clients behind the NAT of a home, and a server in the internet.
+struct Home {
+    clients: Vec<Host>,
+    inside: Vec<Link>,
+    router: Host,
+    server: Host,
+    nat: Nat,
+    net: Net,
+}
+
+impl Home {
+    fn open(clients: usize) -> Option<Home> {
+        let net = Net::open(PROGRAMS)?;
+        let (router, server) = (net.router("home"), net.host("server"));
+        let outside = net.link(&router, "198.51.100.1/24", &server, SERVER_PREFIX);
+        let clients: Vec<Host> = (0..clients).map(|n| net.host(&format!("client{n}"))).collect();
+        let inside = clients
+            .iter()
+            .enumerate()
+            .map(|(n, client)| {
+                let link = net.link(
+                    client,
+                    &format!("{}/24", client_addr(n)),
+                    &router,
+                    &format!("192.168.{}.1/24", n + 1),
+                );
+                client.default_route(&format!("192.168.{}.1", n + 1));
+                link
+            })
+            .collect();
+        let nat = net.nat(&router, &outside);
+        Some(Home { clients, inside, router, server, nat, net })
+    }
+}
+
+fn client_addr(number: usize) -> IpAddr {
+    IpAddr::from([192, 168, number as u8 + 1, 2])
+}
+
+fn registrar(net: &Net, host: &Host) -> (Running, String) {
+    let mut registrar =
+        net.start(host, &["rspregistrar", &format!("-asap={SERVER}:0"), "-asapannounce=off", "-quiet"]);
+    let option = format!("-registrar={}", registrar.ready().get("asap").expect("its address"));
+    (registrar, option)
+}
+
+fn user(option: &str) -> [&str; 6] {
+    ["pingpongclient", "--events", "--interval=20", "--quiet", "-asapannounce=off", option]
+}
+
+/// A server for bulk traffic at SCTP port 7 and one that echoes at port 8.
+fn servers(net: &Net, host: &Host, more: &[&str]) -> [Running; 2] {
+    let echo = [&["--echo"], more].concat();
+    [serve(net, host, "udp=9899", 7, more), serve(net, host, "udp=9900", 8, &echo)]
+}
+
+fn serve(net: &Net, host: &Host, link: &str, port: u16, more: &[&str]) -> Running {
+    let port = port.to_string();
+    let args = [&[traffic::NAME, "serve", "--link", link, "--port", &port], more].concat();
+    let mut server = net.start(host, &args);
+    server.ready();
+    server
+}
+
+fn client(home: &Home, number: usize, kind: &str, more: &[&str]) -> Running {
+    start(&home.net, &home.clients[number], kind, "udp=0", more)
+}
+
+/// A client of the server for this kind of traffic.
+fn start(net: &Net, host: &Host, kind: &str, link: &str, more: &[&str]) -> Running {
+    let peer = match kind {
+        "bulk" => format!("{SERVER}:7/udp:9899"),
+        _ => format!("{SERVER}:8/udp:9900"),
+    };
+    net.start(host, &[&[traffic::NAME, kind, "--link", link, "--peer", &peer], more].concat())
+}
+
+fn begun(client: &mut Running) {
+    client.wait_for("that traffic flows", |line| match Event::parse(line) {
+        Some(Event::Begun { .. }) => Some(()),
+        _ => None,
+    });
+}
+
+/// Waits for the end of a client: the number of its messages, or what went wrong.
+fn ended(client: &mut Running) -> Result<u64, String> {
+    let ended = client.ended(Duration::from_secs(30));
+    let messages = ended.lines.iter().find_map(|line| match Event::parse(line) {
+        Some(Event::End { messages, .. }) => Some(messages),
+        _ => None,
+    });
+    messages.ok_or_else(|| ended.complaints().join(" "))
+}
+
+const SERVER: &str = "198.51.100.9";
+const SERVER_PREFIX: &str = "198.51.100.9/24";
+const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");
