@@ -19,6 +19,8 @@ impl PathSet {
         if self.paths.len() >= 255 || self.find(path.remote()).is_some() {
             return None;
         }
+        // Most associations have one path, and a path is large: no room for three more.
+        self.paths.reserve_exact(1);
         self.paths.push(path);
         u8::try_from(self.paths.len() - 1).ok().map(PathId)
     }

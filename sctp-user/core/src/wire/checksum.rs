@@ -25,6 +25,12 @@ pub(super) fn checksum_of(packet: &[u8]) -> u32 {
     digest.finalize() as u32
 }
 
+/// CRC32c over `packet` whose checksum field is still zero.
+#[inline]
+pub(super) fn checksum_of_fresh(packet: &[u8]) -> u32 {
+    if packet.len() < LARGE { crc32c::crc32c(packet) } else { crc_fast::crc32_iscsi(packet) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +45,7 @@ mod tests {
                     packet[8..COMMON_HEADER].fill(0);
                 }
                 let plain = crc32c::crc32c(packet);
+                assert_eq!(checksum_of_fresh(packet), plain, "{len} bytes at {start}");
                 if len >= COMMON_HEADER {
                     packet[8..COMMON_HEADER].fill(0xa5);
                 }

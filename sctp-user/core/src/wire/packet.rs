@@ -16,7 +16,7 @@
 
 use bytes::Bytes;
 
-use super::checksum::checksum_of;
+use super::checksum::{checksum_of, checksum_of_fresh};
 use super::chunk::{CHUNK_HEADER, Chunks};
 use crate::tlv::{Mark, Reader, Truncated, Writer};
 
@@ -199,7 +199,7 @@ impl<'b> PacketWriter<'b> {
     #[inline]
     pub fn finish(mut self) -> usize {
         let packet = self.writer.written();
-        let crc = checksum_of(packet);
+        let crc = checksum_of_fresh(packet);
         if let Some(field) = packet.get_mut(8..COMMON_HEADER) {
             field.copy_from_slice(&crc.to_le_bytes());
         }

@@ -1,12 +1,14 @@
 //! The sending half of an association: queue, outstanding chunks, packet filling.
 
 mod abandon;
+mod acknowledge;
 mod outstanding;
 mod packetize;
 mod queue;
 mod slot;
 
-pub(crate) use outstanding::{Outstanding, PathAck, SackVerdict};
+pub(crate) use acknowledge::{PathAck, SackVerdict};
+pub(crate) use outstanding::Outstanding;
 pub(crate) use packetize::{Blocked, FillLimits};
 pub(crate) use queue::SendQueue;
 

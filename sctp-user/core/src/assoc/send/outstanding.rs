@@ -2,72 +2,47 @@
 //! cumulative TSN, and what a SACK does to it (RFC 9260 sec 6.2.1, 6.3, 7.2.4).
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::acknowledge::PathAck;
 use super::queue::Fragment;
 use super::slot::{Slot, State, window_cost};
 use crate::addr::Message;
 use crate::assoc::path::PathId;
 use crate::assoc::paths::PathSet;
 use crate::serial::Tsn;
-use crate::time::{Duration, Time};
-use crate::wire::SackChunk;
+use crate::time::Time;
 
 /// Most chunks outstanding at a time: gap blocks reach 65 535 beyond the cumulative TSN, and so no more ordered
 /// messages of a stream can be unacknowledged than SSNs can tell apart (RFC 9260 sec 6.5).
 pub(crate) const MAX_OUTSTANDING: usize = 65_000;
-
-/// Miss indications that trigger a fast retransmit.
-const FAST_RETRANSMIT_MISSES: u8 = 3;
-
-/// What a SACK did to one path.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct PathAck {
-    /// Bytes newly acknowledged.
-    pub(crate) newly_acked: u32,
-    /// Bytes in flight before.
-    pub(crate) flight_before: u32,
-    /// The lowest outstanding TSN of the path was acknowledged (rule R3).
-    pub(crate) lowest_acked: bool,
-    /// Bytes of the largest chunk acknowledged that went to this path only.
-    pub(crate) largest: u32,
-    /// A chunk was acknowledged that went to this path only.
-    pub(crate) proves_path: bool,
-    /// A round-trip time.
-    pub(crate) rtt: Option<Duration>,
-    /// Chunks newly marked for fast retransmit.
-    pub(crate) marked: u32,
-    seen_unacked: bool,
-}
-
-/// What became of a SACK.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SackVerdict {
-    /// Older than what is known: ignored as a whole.
-    Old,
-    /// It acknowledges what was never sent: protocol violation.
-    Unsent,
-    /// Processed.
-    Taken,
-}
 
 /// The ring.
 #[derive(Debug)]
 pub(crate) struct Outstanding {
     pub(super) slots: VecDeque<Slot>,
     /// Highest TSN cumulatively acknowledged; slot 0 has the TSN after it.
-    cum_ack: Tsn,
+    pub(super) cum_ack: Tsn,
     pub(super) payload_bytes: usize,
     pub(super) window_used: usize,
     pub(super) in_flight_chunks: u32,
     pub(super) lost: u32,
     /// No slot before this one is marked lost.
-    lost_hint: usize,
-    /// Slots up to here (exclusive) may be gap-acknowledged.
-    gap_end: usize,
+    pub(super) lost_hint: usize,
+    /// The gap-acknowledged slots, as ranges of indexes in order: the gap blocks of the last SACK.
+    pub(super) acked: Vec<Range<usize>>,
+    /// No slot before this one can get a miss indication that matters.
+    pub(super) miss_hint: usize,
+    /// By path: no slot before this one is in flight to it.
+    pub(super) lowest: Vec<usize>,
+    /// Indexes that the SACK just processed took back.
+    pub(super) reneged: Vec<usize>,
+    /// Memory for ranges while a SACK is processed.
+    pub(super) spare: [Vec<Range<usize>>; 2],
     /// While in fast recovery: its exit point.
-    recovery_exit: Option<Tsn>,
-    scratch: Vec<PathAck>,
+    pub(super) recovery_exit: Option<Tsn>,
+    pub(super) scratch: Vec<PathAck>,
 }
 
 impl Outstanding {
@@ -81,7 +56,11 @@ impl Outstanding {
             in_flight_chunks: 0,
             lost: 0,
             lost_hint: 0,
-            gap_end: 0,
+            acked: Vec::new(),
+            miss_hint: 0,
+            lowest: Vec::new(),
+            reneged: Vec::new(),
+            spare: [Vec::new(), Vec::new()],
             recovery_exit: None,
             scratch: Vec::new(),
         }
@@ -190,6 +169,10 @@ impl Outstanding {
         self.window_used += window_cost(slot.payload.len());
         self.in_flight_chunks += 1;
         let (path, size) = (slot.path, slot.size());
+        if !slot.fast_retransmitted {
+            self.miss_hint = self.miss_hint.min(index);
+        }
+        self.in_flight_again(path, index);
         let p = paths.get_mut(path);
         p.flight += size;
         p.lost -= 1;
@@ -199,10 +182,25 @@ impl Outstanding {
         }
     }
 
-    /// Index of the lowest chunk in flight on a path.
-    pub(crate) fn is_lowest_on_path(&self, index: usize) -> bool {
+    /// No chunk before this one is in flight to its path.
+    pub(crate) fn is_lowest_on_path(&mut self, index: usize) -> bool {
         let Some(slot) = self.slots.get(index) else { return false };
-        !self.slots.iter().take(index).any(|s| s.path == slot.path && s.state == State::InFlight)
+        let path = slot.path;
+        if self.lowest.len() <= path.index() {
+            self.lowest.resize(path.index() + 1, 0);
+        }
+        let Some(hint) = self.lowest.get_mut(path.index()) else { return false };
+        // The hint passes over each slot once, so this costs nothing in the long run.
+        let passed = self.slots.iter().skip(*hint).take(index.saturating_sub(*hint));
+        *hint += passed.take_while(|s| s.path != path || s.state != State::InFlight).count();
+        *hint >= index
+    }
+
+    /// The slot at `index` counts as in flight to `path` again.
+    pub(super) fn in_flight_again(&mut self, path: PathId, index: usize) {
+        if let Some(hint) = self.lowest.get_mut(path.index()) {
+            *hint = index.min(*hint);
+        }
     }
 
     /// T3-rtx of `from` expired: all its chunks in flight are to be sent to `to` (rule E3). Fast recovery ends.
@@ -257,199 +255,6 @@ impl Outstanding {
         path.retransmit_now = self.lost > 0;
     }
 
-    /// Processes the acknowledgements of a SACK, or of a SHUTDOWN (`gaps` empty and `reneging` false, because a
-    /// SHUTDOWN says nothing about gaps). The results per path are in [`path_acks`](Self::path_acks).
-    pub(crate) fn on_sack(
-        &mut self,
-        cum_tsn: Tsn,
-        sack: Option<&SackChunk<'_>>,
-        now: Time,
-        paths: &mut PathSet,
-    ) -> SackVerdict {
-        if cum_tsn.precedes(self.cum_ack) {
-            return SackVerdict::Old;
-        }
-        let advance = cum_tsn.offset_from(self.cum_ack) as usize;
-        if advance > self.slots.len() {
-            return SackVerdict::Unsent;
-        }
-        let highest_gap =
-            sack.map_or(0, |s| valid_gaps(s).map(|(_, end)| usize::from(end)).max().unwrap_or(0));
-        if advance + highest_gap > self.slots.len() {
-            return SackVerdict::Unsent;
-        }
-
-        self.scratch.clear();
-        self.scratch.extend(paths.iter().map(|p| PathAck { flight_before: p.flight, ..PathAck::default() }));
-        let mut highest_newly_acked = None;
-        for i in 0..advance {
-            let Some(mut slot) = self.slots.pop_front() else { break };
-            let tsn = self.cum_ack.plus(i as u32).next();
-            if slot.is_outstanding() {
-                self.ack(&mut slot, tsn, now, paths);
-                highest_newly_acked = Some(0);
-            }
-            self.payload_bytes -= slot.payload.len();
-        }
-        self.cum_ack = cum_tsn;
-        self.lost_hint = self.lost_hint.saturating_sub(advance);
-        self.gap_end = self.gap_end.saturating_sub(advance);
-
-        let reneged_end = match sack {
-            Some(sack) => self.apply_gaps(sack, highest_gap, &mut highest_newly_acked, now, paths),
-            // Had the peer still the chunk after it, it would acknowledge that one, too. Without gap blocks nothing else
-            // tells that it was taken back, and nobody would send it again.
-            None => usize::from(self.take_back_first(paths)),
-        };
-        // In fast recovery an advancing cumulative TSN accuses everything that the SACK reports missing.
-        let accused = match highest_newly_acked {
-            Some(_) if self.recovery_exit.is_some() && advance > 0 => highest_gap,
-            Some(highest) => highest,
-            None => 0,
-        };
-        self.count_misses(accused, reneged_end, paths);
-        if self.recovery_exit.is_some_and(|exit| exit.at_or_before(self.cum_ack)) {
-            self.recovery_exit = None;
-        }
-        SackVerdict::Taken
-    }
-
-    /// What the last SACK did, indexed by path.
-    pub(crate) fn path_acks(&self) -> &[PathAck] {
-        &self.scratch
-    }
-
-    /// Starts fast recovery; it ends when everything sent so far is acknowledged.
-    pub(crate) fn enter_fast_recovery(&mut self) {
-        self.recovery_exit = Some(self.next_tsn().minus(1));
-    }
-
-    /// Takes an acknowledged chunk off the books and notes it for its path.
-    fn ack(&mut self, slot: &mut Slot, tsn: Tsn, now: Time, paths: &mut PathSet) {
-        let path = paths.get_mut(slot.path);
-        let size = slot.size();
-        match slot.state {
-            State::InFlight => {
-                path.flight -= size;
-                self.window_used -= window_cost(slot.payload.len());
-                self.in_flight_chunks -= 1;
-            }
-            State::Lost => {
-                path.lost -= 1;
-                self.lost -= 1;
-            }
-            State::Acked | State::Abandoned => {}
-        }
-        slot.state = State::Acked;
-        let Some(acks) = self.scratch.get_mut(slot.path.index()) else { return };
-        acks.newly_acked += size;
-        acks.lowest_acked |= !acks.seen_unacked;
-        if !slot.several_paths {
-            acks.proves_path = true;
-            acks.largest = acks.largest.max(size);
-        }
-        if path.rtt_tsn == Some(tsn) {
-            path.rtt_tsn = None;
-            if slot.transmissions == 1 {
-                acks.rtt = Some(now.since(slot.sent_at));
-            }
-        }
-    }
-
-    /// Counts the first chunk as outstanding again if gap blocks had acknowledged it; true if so.
-    fn take_back_first(&mut self, paths: &mut PathSet) -> bool {
-        let Some(slot) = self.slots.front_mut().filter(|slot| slot.state == State::Acked) else {
-            return false;
-        };
-        slot.state = State::InFlight;
-        slot.misses = 0;
-        slot.reneged = true;
-        self.window_used += window_cost(slot.payload.len());
-        self.in_flight_chunks += 1;
-        paths.get_mut(slot.path).flight += slot.size();
-        true
-    }
-
-    /// Applies gap blocks to the ring; work is bounded by what is outstanding, not by the width of the blocks.
-    /// Returns the offset of the highest chunk that the peer took back, 0 when there is none.
-    fn apply_gaps(
-        &mut self,
-        sack: &SackChunk<'_>,
-        highest_gap: usize,
-        highest_newly_acked: &mut Option<usize>,
-        now: Time,
-        paths: &mut PathSet,
-    ) -> usize {
-        let end = highest_gap.max(self.gap_end);
-        let mut reneged_end = 0;
-        if end == 0 {
-            return reneged_end;
-        }
-        let mut slots = std::mem::take(&mut self.slots);
-        let mut gaps = valid_gaps(sack);
-        let mut block = gaps.next();
-        for (i, slot) in slots.iter_mut().take(end).enumerate() {
-            let offset = i + 1;
-            while block.is_some_and(|(_, e)| usize::from(e) < offset) {
-                block = gaps.next();
-            }
-            let covered = block.is_some_and(|(s, e)| usize::from(s) <= offset && offset <= usize::from(e));
-            if covered {
-                if slot.is_outstanding() {
-                    let tsn = self.cum_ack.plus(offset as u32);
-                    self.ack(slot, tsn, now, paths);
-                    *highest_newly_acked = Some(offset);
-                }
-                continue;
-            }
-            if slot.state == State::Acked {
-                // The peer reneged: outstanding again (RFC 9260 sec 6.2.1).
-                slot.state = State::InFlight;
-                slot.misses = 0;
-                slot.reneged = true;
-                reneged_end = offset;
-                self.window_used += window_cost(slot.payload.len());
-                self.in_flight_chunks += 1;
-                paths.get_mut(slot.path).flight += slot.size();
-            }
-            if slot.state == State::InFlight
-                && let Some(acks) = self.scratch.get_mut(slot.path.index())
-            {
-                acks.seen_unacked = true;
-            }
-        }
-        self.slots = slots;
-        self.gap_end = highest_gap;
-        reneged_end
-    }
-
-    /// One miss indication for every chunk in flight below `highest` (an offset from the cumulative TSN, exclusive), and
-    /// for those that the peer took back, `reneged_end` being the last of them.
-    fn count_misses(&mut self, highest: usize, reneged_end: usize, paths: &mut PathSet) {
-        let below = highest.saturating_sub(1);
-        for (i, slot) in self.slots.iter_mut().take(below.max(reneged_end)).enumerate() {
-            let reneged = std::mem::take(&mut slot.reneged);
-            if slot.state != State::InFlight || (i >= below && !reneged) {
-                continue;
-            }
-            slot.misses = slot.misses.saturating_add(1);
-            if slot.misses >= FAST_RETRANSMIT_MISSES && !slot.fast_retransmitted {
-                slot.fast_retransmitted = true;
-                slot.state = State::Lost;
-                self.lost += 1;
-                self.lost_hint = self.lost_hint.min(i);
-                self.window_used -= window_cost(slot.payload.len());
-                self.in_flight_chunks -= 1;
-                let path = paths.get_mut(slot.path);
-                path.flight -= slot.size();
-                path.lost += 1;
-                if let Some(acks) = self.scratch.get_mut(slot.path.index()) {
-                    acks.marked += 1;
-                }
-            }
-        }
-    }
-
     /// Takes everything out, one entry per message not completely acknowledged. What only gap blocks acknowledged counts
     /// as not acknowledged: it may wait behind a hole for what will never come.
     pub(super) fn drain_messages(&mut self) -> Vec<(Message, bool, Option<usize>)> {
@@ -469,7 +274,9 @@ impl Outstanding {
         self.in_flight_chunks = 0;
         self.lost = 0;
         self.lost_hint = 0;
-        self.gap_end = 0;
+        self.acked.clear();
+        self.miss_hint = 0;
+        self.lowest.clear();
         self.recovery_exit = None;
         out
     }
@@ -483,6 +290,15 @@ impl Outstanding {
             payload += slot.payload.len();
             match slot.state {
                 State::InFlight => {
+                    if self.acked.iter().any(|range| range.contains(&i)) {
+                        return Err(format!("chunk {i} is in flight inside of the last gap blocks"));
+                    }
+                    if i < self.miss_hint && !slot.fast_retransmitted {
+                        return Err(format!("chunk {i} lies before the miss hint {}", self.miss_hint));
+                    }
+                    if self.lowest.get(slot.path.index()).is_some_and(|hint| i < *hint) {
+                        return Err(format!("chunk {i} is in flight before the lowest of its path"));
+                    }
                     flight[slot.path.index()] += slot.size();
                     window += window_cost(slot.payload.len());
                     chunks += 1;
@@ -493,11 +309,8 @@ impl Outstanding {
                         return Err(format!("lost chunk {i} lies before the hint {}", self.lost_hint));
                     }
                 }
-                State::Acked if i >= self.gap_end => {
-                    return Err(format!(
-                        "chunk {i} is acknowledged beyond the last gap block {}",
-                        self.gap_end
-                    ));
+                State::Acked if !self.acked.iter().any(|range| range.contains(&i)) => {
+                    return Err(format!("chunk {i} is acknowledged outside of the last gap blocks"));
                 }
                 State::Acked | State::Abandoned => {}
             }
@@ -521,18 +334,6 @@ impl Outstanding {
         }
         Ok(())
     }
-}
-
-/// Gap blocks that make sense: in order, not empty, not touching cum + 1.
-fn valid_gaps<'a>(sack: &'a SackChunk<'_>) -> impl Iterator<Item = (u16, u16)> + 'a {
-    let mut last = 1;
-    sack.gaps().filter(move |&(start, end)| {
-        let good = start > last && start <= end;
-        if good {
-            last = end;
-        }
-        good
-    })
 }
 
 #[cfg(test)]

@@ -97,8 +97,8 @@ impl SendSide {
                 fill.oversize = true;
             }
             writer.user_data(tsn, slot.stream, slot.id, slot.ppid, slot.flags, &slot.payload);
-            fill.lowest |= self.outstanding.is_lowest_on_path(index);
             self.peer_rwnd = self.peer_rwnd.saturating_sub(window_cost(slot.payload.len()));
+            fill.lowest |= self.outstanding.is_lowest_on_path(index);
             self.outstanding.retransmitted(index, limits.now, paths);
             fill.retransmitted += 1;
             if fill.oversize {

@@ -45,8 +45,6 @@ pub(crate) struct Slot {
     pub(super) fast_retransmitted: bool,
     /// Sent to more than one address: an acknowledgement does not tell which one works (RFC 7829 sec 5 rule 9).
     pub(super) several_paths: bool,
-    /// The SACK just processed took its acknowledgement back.
-    pub(super) reneged: bool,
 }
 
 impl Slot {
@@ -67,7 +65,6 @@ impl Slot {
             transmissions: 1,
             fast_retransmitted: false,
             several_paths: false,
-            reneged: false,
         }
     }
 

@@ -64,6 +64,32 @@ fn hard_case_14_work_is_bounded_by_what_is_outstanding() {
     assert!(has(&a.sack(sack(0).gaps(&[(2, 65_535)])), chunk_type::ABORT));
 }
 
+/// A peer that takes every probe and keeps its window closed is probed no faster than one that takes none.
+#[test]
+fn hard_case_16_probes_that_are_taken_back_off_too() {
+    let mut a = Bench::new(AssocConfig { hb_enabled: false, pmtud: false, ..AssocConfig::default() });
+    a.send(FULL);
+    a.poll();
+    (0..100).for_each(|_| a.send(10));
+    let (start, mut cum) = (a.now, 1);
+    assert!(a.sack(sack(cum).rwnd(0)).is_empty());
+    let mut probes = Vec::new();
+    while a.now.since(start) < Duration::from_secs(600) {
+        let due = a.stack.poll_timeout().expect("a probe is due at some time");
+        for (at, packet) in a.wait_log(due.since(a.now)) {
+            cum += 1;
+            assert_eq!(tsns(std::slice::from_ref(&packet)), [[cum]], "one chunk");
+            probes.push(at.since(start).as_secs());
+            assert!(a.sack(sack(cum).rwnd(0)).is_empty());
+        }
+    }
+    assert_eq!(probes[..6], [1, 3, 7, 15, 31, 63], "{probes:?}");
+    assert!(probes.len() <= 16, "{probes:?}");
+    assert_eq!((a.path().error_count, a.peer_rwnd()), (0, 0));
+    // With the window open the rest goes at once.
+    assert!(!a.sack(sack(cum).rwnd(100_000)).is_empty());
+}
+
 /// Holes are split by what arrives within them and merged when they close.
 #[test]
 fn gap_blocks_split_and_merge() {

@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use super::super::SackVerdict;
+use super::super::acknowledge::subtract;
 use super::super::slot::MIN_WINDOW_COST;
 use super::*;
 use crate::addr::{Encap, PathAddr, SendOptions};
@@ -9,7 +11,7 @@ use crate::assoc::path::Path;
 use crate::config::AssocConfig;
 use crate::serial::Ssn;
 use crate::stats::PathState;
-use crate::wire::{Chunk, DataFlags, MessageId, Packet, PacketWriter};
+use crate::wire::{Chunk, DataFlags, MessageId, Packet, PacketWriter, SackChunk};
 
 const BASE: Tsn = Tsn(u32::MAX - 20);
 
@@ -135,10 +137,11 @@ impl Model {
         };
         for (i, chunk) in self.chunks.iter_mut().enumerate() {
             if chunk.state == State::InFlight && (i + 1 < accused || taken_back.contains(&i)) {
-                chunk.misses += 1;
-                if chunk.misses >= 3 && !chunk.fast {
+                chunk.misses += u8::from(!chunk.fast);
+                if chunk.misses >= 3 {
                     chunk.fast = true;
                     chunk.state = State::Lost;
+                    chunk.misses = 0;
                 }
             }
         }
@@ -156,7 +159,8 @@ fn view(out: &Outstanding) -> Vec<Sent> {
             len: s.payload.len(),
             path: s.path.0,
             state: s.state,
-            misses: s.misses,
+            // Nobody counts on after the fast retransmit.
+            misses: if s.fast_retransmitted { 0 } else { s.misses },
             fast: s.fast_retransmitted,
         })
         .collect()
@@ -177,7 +181,8 @@ proptest! {
                 }
                 Step::Sack { advance, gaps } => {
                     let cum = BASE.plus(model.cum + advance);
-                    let acked_before: usize = view(&out).iter().filter(|s| s.state == State::Acked).count();
+                    let before = view(&out);
+                    let acked_before: usize = before.iter().filter(|s| s.state == State::Acked).count();
                     let verdict = with_sack(cum, &gaps, |s| out.on_sack(cum, Some(s), Time::ZERO, &mut paths));
                     let expected = match model.sack(advance, Some(&gaps)) {
                         Some(()) => SackVerdict::Taken,
@@ -187,6 +192,25 @@ proptest! {
                     if verdict == SackVerdict::Taken && acked_before == 0 {
                         let bytes: u32 = out.path_acks().iter().map(|a| a.newly_acked).sum();
                         prop_assert_eq!(bytes > 0, advance > 0 || view(&out).iter().any(|s| s.state == State::Acked));
+                    }
+                    if verdict == SackVerdict::Taken {
+                        let after = view(&out);
+                        for (path, acks) in out.path_acks().iter().enumerate() {
+                            let advance = advance as usize;
+                            let mine = |c: &Sent| usize::from(c.path) == path;
+                            let cum = before.iter().take(advance).any(|c| mine(c) && c.state != State::Acked);
+                            // What was in flight and is not acknowledged, be it in flight still or marked lost now.
+                            let gap = (0..after.len()).any(|i| {
+                                mine(&after[i])
+                                    && after[i].state == State::Acked
+                                    && before[i + advance].state != State::Acked
+                                    && !after[..i].iter().zip(&before[advance..]).any(|(now, was)| {
+                                        mine(now) && (now.state == State::InFlight
+                                            || now.state == State::Lost && was.state != State::Lost)
+                                    })
+                            });
+                            prop_assert_eq!(acks.lowest_acked, cum || gap);
+                        }
                     }
                     if model.cum > 0 {
                         let old = BASE.plus(model.cum - 1);
@@ -250,4 +274,27 @@ fn work_is_bounded_by_what_is_outstanding() {
     assert_eq!(verdict, SackVerdict::Taken);
     assert_eq!(out.window_used(), 3 * MIN_WINDOW_COST);
     out.verify(&paths).unwrap();
+}
+
+proptest! {
+    #[test]
+    fn ranges_are_subtracted_as_sets(these in ranges(), those in ranges()) {
+        let mut out = vec![7..9];
+        subtract(&these, &those, &mut out);
+        let expected = these.iter().cloned().flatten().filter(|i| !those.iter().any(|r| r.contains(i)));
+        prop_assert!(out.iter().cloned().flatten().eq(expected), "{out:?}");
+        prop_assert!(out.iter().all(|r| r.start < r.end));
+    }
+}
+
+fn ranges() -> impl Strategy<Value = Vec<Range<usize>>> {
+    prop::collection::vec((0usize..5, 1usize..6), 0..12).prop_map(|parts| {
+        let mut at = 0;
+        let range = |(space, len)| {
+            let start = at + space;
+            at = start + len;
+            start..at
+        };
+        parts.into_iter().map(range).collect()
+    })
 }
