@@ -30,6 +30,32 @@ fn hard_case_10_the_window_of_the_init_counts_from_the_first_byte() {
     assert_eq!(sent_at_once(100_000), 5, "as much as the first congestion window takes");
 }
 
+/// Rule R4 of RFC 9260 sec 6.3.2. With one path the lowest TSN is always in flight and T3 runs anyhow; a second path can have everything
+/// acknowledged by gap blocks, T3 stopped, and then be told that the peer took it back.
+#[test]
+fn hard_case_18_t3_runs_for_what_was_taken_back_on_another_path() {
+    let mut rig = Rig::new();
+    rig.connect(&[1, 2]);
+    rig.init_ack(|p| p.address(addr(2)));
+    rig.send(rig.own_tag, |w| w.cookie_ack());
+    let first = one(rig.send_data(b"over path 1"));
+    rig.stack.set_primary(rig.now, rig.id(), addr(2)).unwrap();
+    let second = one(rig.send_data(b"over path 2"));
+    assert_eq!((first.path.remote, second.path.remote), (addr(1), addr(2)));
+    let (none, tsn) = (rig.own_tsn.minus(1), rig.own_tsn);
+    let flight = |rig: &Rig| rig.stack.paths(rig.id()).iter().map(|p| p.flight > 0).collect::<Vec<_>>();
+    rig.send(rig.own_tag, |w| w.sack(none, 100_000, [(2, 2)].into_iter(), &[]));
+    assert_eq!(flight(&rig), [true, false]);
+    rig.send(rig.own_tag, |w| sack(w, none));
+    assert_eq!(flight(&rig), [true, true], "the peer took it back");
+    rig.send(rig.own_tag, |w| sack(w, tsn));
+    assert_eq!(flight(&rig), [false, true]);
+    let again = rig.pass(Duration::from_millis(1001));
+    let again = again.iter().find(|s| s.kinds() == [chunk_type::DATA]).expect("T3 sends it again");
+    let Chunk::Data(data) = again.decoded(chunk_type::DATA) else { unreachable!() };
+    assert_eq!(data.tsn, tsn.next());
+}
+
 /// The INIT arrived twice, so there are two INIT ACKs with cookies of their own; the peer may take either.
 #[test]
 fn either_of_two_init_acks_leads_to_one_association() {
