@@ -64,6 +64,39 @@ fn hard_case_14_work_is_bounded_by_what_is_outstanding() {
     assert!(has(&a.sack(sack(0).gaps(&[(2, 65_535)])), chunk_type::ABORT));
 }
 
+/// The buffer is full of the head of one message, in order, and there is nothing above that could make room: the reader gets the head although
+/// the point of partial delivery lies far away.
+#[test]
+fn hard_case_15_a_message_larger_than_the_buffer_gets_through() {
+    let config =
+        AssocConfig { recv_buffer: 8192, partial_delivery_point: Some(1 << 20), ..AssocConfig::default() };
+    let mut a = Bench::new(config);
+    let mut read = 0;
+    for n in 1..=40 {
+        let bits = match n {
+            1 => "BI",
+            40 => "EI",
+            _ => "I",
+        };
+        // The peer tries again while the reader has not taken what is there.
+        for attempt in 0.. {
+            assert!(attempt < 3, "fragment {n} is refused for ever, {read} bytes were read");
+            if sacks(&a.data(n, 0, bits, 1000))[0].0 == n {
+                break;
+            }
+            while let Some(len) = a.read() {
+                read += len;
+            }
+            a.poll();
+        }
+        assert!(a.stack.status(a.id).unwrap().recv_buffered <= 8192 + FULL);
+    }
+    while let Some(len) = a.read() {
+        read += len;
+    }
+    assert_eq!(read, 40_000);
+}
+
 /// A peer that takes every probe and keeps its window closed is probed no faster than one that takes none.
 #[test]
 fn hard_case_16_probes_that_are_taken_back_off_too() {
