@@ -21,7 +21,7 @@
 
 #define SCTP_PORT 5001
 #define BUFFER (4 << 20)
-/* A sender goes on for so long after its window, because that of the receiver begins a little later. */
+/* An end goes on for so long after its window, because that of the other end may begin a little later. */
 #define GRACE 0.3
 
 static double warmup = 0.5, seconds = 2.0;
@@ -54,7 +54,7 @@ static double cpu(void)
 static struct { double begin, start, cpu, printed; uint64_t bytes, messages; } window;
 
 /* Counts a batch; true when the end may stop. */
-static int add(uint64_t bytes, uint64_t messages, double grace)
+static int add(uint64_t bytes, uint64_t messages)
 {
 	double t;
 	if (messages == 0 && window.begin == 0)
@@ -77,7 +77,7 @@ static int add(uint64_t bytes, uint64_t messages, double grace)
 			fflush(stdout);
 		}
 	}
-	return window.printed != 0 && t - window.printed >= grace;
+	return window.printed != 0 && t - window.printed >= GRACE;
 }
 
 static int compare(const void *a, const void *b)
@@ -140,8 +140,11 @@ static void run_server(void)
 		infolen = sizeof info;
 		flags = 0;
 		n = usrsctp_recvv(so, buf, 1 << 20, (struct sockaddr *)&from, &fromlen, &info, &infolen, &infotype, &flags);
-		if (n <= 0)
+		if (n <= 0) {
+			if (window.printed)
+				return;
 			fail("usrsctp_recvv");
+		}
 		if (flags & MSG_NOTIFICATION)
 			continue;
 		if (pingpong) {
@@ -153,7 +156,7 @@ static void run_server(void)
 		messages += (flags & MSG_EOR) != 0;
 		/* The clock is read once for so many small messages. */
 		if (bytes >= 16384) {
-			if (add(bytes, messages, 0))
+			if (add(bytes, messages))
 				return;
 			bytes = messages = 0;
 		}
@@ -216,7 +219,7 @@ static void run_client(void)
 				fail("usrsctp_sendv");
 			}
 		}
-		if (add(batch * size, batch, GRACE))
+		if (add(batch * size, batch))
 			return;
 	}
 }
@@ -334,7 +337,7 @@ static void run_core(void)
 		}
 		deliver();
 		tick();
-		if (add(bytes, messages, 0))
+		if (add(bytes, messages))
 			return;
 	}
 }

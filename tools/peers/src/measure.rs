@@ -8,14 +8,13 @@ use serde_json::json;
 
 use crate::options::Options;
 
-/// A sender goes on for so long after its window, because that of the receiver begins a little later.
+/// An end goes on for so long after its window, because that of the other end may begin a little later.
 const GRACE: Duration = Duration::from_millis(300);
 
 /// Counts what happens in the time window after the warm-up, which begins with the first message.
 pub(crate) struct Window {
     warmup: Duration,
     length: Duration,
-    sender: bool,
     begin: Option<Instant>,
     start: Option<(Instant, f64)>,
     bytes: u64,
@@ -24,21 +23,16 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    pub(crate) fn receiver(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         Window {
             warmup: options.warmup,
             length: options.window,
-            sender: false,
             begin: None,
             start: None,
             bytes: 0,
             messages: 0,
             printed: None,
         }
-    }
-
-    pub(crate) fn sender(options: &Options) -> Self {
-        Window { sender: true, ..Window::receiver(options) }
     }
 
     /// Counts; reads the clock, so it is called for batches. True when the end may stop.
@@ -70,7 +64,7 @@ impl Window {
             }
             Some(_) => {}
         }
-        self.printed.is_some_and(|at| !self.sender || now - at >= GRACE)
+        self.printed.is_some_and(|at| now - at >= GRACE)
     }
 
     /// The figures are out; whatever goes wrong now is the other end leaving.

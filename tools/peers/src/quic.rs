@@ -45,7 +45,7 @@ fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
 async fn write(options: &Options, mut send: SendStream) -> anyhow::Result<()> {
     let message = vec![7; options.size];
     let batch = (65_536 / options.size).clamp(1, 64);
-    let mut window = Window::sender(options);
+    let mut window = Window::new(options);
     loop {
         for _ in 0..batch {
             if let Err(error) = send.write_all(&message).await {
@@ -59,12 +59,16 @@ async fn write(options: &Options, mut send: SendStream) -> anyhow::Result<()> {
 }
 
 async fn read(options: &Options, mut recv: RecvStream) -> anyhow::Result<()> {
-    let mut window = Window::receiver(options);
+    let mut window = Window::new(options);
     let (mut total, mut messages) = (0u64, 0u64);
     // As large as a read comes, without copying.
     let mut chunks = vec![bytes::Bytes::new(); 64];
     loop {
-        let count = recv.read_chunks(&mut chunks).await?.context("the client left early")?;
+        let count = match recv.read_chunks(&mut chunks).await {
+            Ok(Some(count)) => count,
+            _ if window.is_over() => return Ok(()),
+            other => other?.context("the client left early")?,
+        };
         let len: usize = chunks[..count].iter().map(bytes::Bytes::len).sum();
         total += len as u64;
         let complete = total / options.size as u64;

@@ -24,7 +24,7 @@ async fn send(options: &Options, mut stream: TcpStream) -> anyhow::Result<()> {
     let message = vec![7; options.size];
     // The clock is read once for so many messages.
     let batch = (65_536 / options.size).clamp(1, 64);
-    let mut window = Window::sender(options);
+    let mut window = Window::new(options);
     loop {
         for _ in 0..batch {
             if let Err(error) = stream.write_all(&message).await {
@@ -39,10 +39,13 @@ async fn send(options: &Options, mut stream: TcpStream) -> anyhow::Result<()> {
 
 async fn receive(options: &Options, mut stream: TcpStream) -> anyhow::Result<()> {
     let mut buf = vec![0; 256 * 1024];
-    let mut window = Window::receiver(options);
+    let mut window = Window::new(options);
     let (mut total, mut messages) = (0u64, 0u64);
     loop {
         let len = stream.read(&mut buf).await?;
+        if len == 0 && window.is_over() {
+            return Ok(());
+        }
         anyhow::ensure!(len > 0, "the client left early");
         total += len as u64;
         let complete = total / options.size as u64;

@@ -55,7 +55,7 @@ fn receive(options: &Options, socket: &UdpSocket) -> anyhow::Result<()> {
     ready(socket)?;
     let mut memory = vec![0; BATCH_SIZE * 65_536];
     let mut meta = [RecvMeta::default(); BATCH_SIZE];
-    let mut window = Window::receiver(options);
+    let mut window = Window::new(options);
     loop {
         let mut bufs: Vec<_> = memory.chunks_mut(65_536).map(IoSliceMut::new).collect();
         let count = state.recv(socket.into(), &mut bufs, &mut meta)?;
@@ -70,7 +70,7 @@ fn send(options: &Options, socket: &UdpSocket, to: SocketAddr, segments: usize) 
     let state = UdpSocketState::new(socket.into())?;
     socket.set_nonblocking(false)?;
     let contents = vec![7; segments * DATAGRAM];
-    let mut window = Window::sender(options);
+    let mut window = Window::new(options);
     let transmit = Transmit {
         destination: to,
         ecn: None,

@@ -51,7 +51,7 @@ pub(crate) fn run<E: End>(
         println!("ready port={}", socket.local_addr()?.port());
     }
     let message = Bytes::from(vec![7; options.size]);
-    let mut window = if client { Window::sender(options) } else { Window::receiver(options) };
+    let mut window = Window::new(options);
     let mut latency = Latency::new(options);
     let mut pinged: Option<Instant> = None;
     let mut buf = vec![0; 65_536];
@@ -113,7 +113,7 @@ pub(crate) fn run<E: End>(
 pub(crate) fn core(options: &Options, mut a: impl End, mut b: impl End) -> anyhow::Result<()> {
     let (from_a, from_b) = addresses();
     let message = Bytes::from(vec![7; options.size]);
-    let mut window = Window::receiver(options);
+    let mut window = Window::new(options);
     loop {
         let now = Instant::now();
         if a.is_up() {

@@ -11,6 +11,7 @@ pub mod rspterminal;
 pub mod sctp_perf;
 
 mod asap;
+mod limited_link;
 mod stack;
 
 /// First argument by which an executable is asked to be another program: `EXECUTABLE CHILD_ARGUMENT PROGRAM ARGUMENT...`. A word that

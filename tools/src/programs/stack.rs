@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use anyhow::{Context, bail};
 use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink, WELL_KNOWN_PORT};
+use sctp_user::link::Link;
 use sctp_user::link::raw::{RawBindError, RawConfig, RawLink};
 use sctp_user::{AssocConfig, Encap, Peer, Stack, StackBuilder, StackConfig};
 
+use super::limited_link::Limited;
 use crate::cli::{AddressList, EncapSuffix, LinkKind, LinkOptions, OnOff};
 
 /// Opens the links and starts the stack. `addrs` are the own addresses, none for all of the host; `port` is the UDP port where
@@ -15,6 +17,19 @@ use crate::cli::{AddressList, EncapSuffix, LinkKind, LinkOptions, OnOff};
 /// # Errors
 /// A sentence for the user.
 pub(crate) fn open(options: &LinkOptions, addrs: &[IpAddr], port: Port) -> anyhow::Result<Stack> {
+    open_limited(options, addrs, port, usize::MAX)
+}
+
+/// As [`open`]; the links hand no more than `segments` packets to the system at once.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_limited(
+    options: &LinkOptions,
+    addrs: &[IpAddr],
+    port: Port,
+    segments: usize,
+) -> anyhow::Result<Stack> {
     let mut unique: Vec<IpAddr> = Vec::new();
     for addr in addrs {
         if !unique.contains(addr) {
@@ -24,13 +39,16 @@ pub(crate) fn open(options: &LinkOptions, addrs: &[IpAddr], port: Port) -> anyho
     let stack = StackConfig { nat_port_key: options.nat_port_key == OnOff::On, ..StackConfig::default() };
     let assoc = AssocConfig { announce: options.announce.into(), ..AssocConfig::default() };
     let mut builder = StackBuilder::new().config(stack).assoc_config(assoc);
+    let limited = |inner: Box<dyn Link>| Limited { inner, segments };
+    let udp = |addrs| anyhow::Ok(limited(Box::new(udp(options, addrs, port)?)));
+    let raw = |addrs| anyhow::Ok(limited(Box::new(raw(addrs)?)));
     match options.link {
-        LinkKind::Udp => builder = builder.link(udp(options, unique, port)?),
+        LinkKind::Udp => builder = builder.link(udp(unique)?),
         LinkKind::Raw if options.encap_port.is_some() => {
             bail!("--encap-port= names a UDP port, but --link=raw does without UDP; --link=both has both")
         }
         LinkKind::Raw => builder = builder.link(raw(unique)?),
-        LinkKind::Both => builder = builder.link(raw(unique.clone())?).link(udp(options, unique, port)?),
+        LinkKind::Both => builder = builder.link(raw(unique.clone())?).link(udp(unique)?),
     }
     builder.build().context("the SCTP stack cannot be started")
 }

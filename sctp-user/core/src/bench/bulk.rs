@@ -11,10 +11,11 @@ use crate::time::Time;
 /// Bytes that a round queues at most: a sender keeps that much waiting, as programs do.
 const ROUND: usize = 256 * 1024;
 
-/// Settings for bulk transfer over UDP with an MTU of 1500: large buffers, no burst limit.
+/// Settings for bulk transfer in packets of 1452 bytes: large buffers, no burst limit.
 pub fn bulk_config() -> AssocConfig {
     AssocConfig {
-        ip_mtu_udp: 1500,
+        ip_mtu: 1480,
+        ip_mtu_udp: 1480,
         send_buffer: 4 << 20,
         recv_buffer: 4 << 20,
         max_burst: 0,

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use sctp_udp_encap::Port;
 
-use super::options::{ClientOptions, DEFAULT_PORT};
+use super::latency;
+use super::options::{ClientOptions, DEFAULT_PORT, Direction};
 use super::output::{self, Outcome};
 use super::protocol::{Control, Order, Received, Sent};
 use super::transfer::{Expect, Transfer};
@@ -15,7 +15,7 @@ use crate::programs::stack;
 pub(crate) async fn run(options: ClientOptions) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
     let mut end = options.common.end.watch()?;
-    let stack = stack::open(&options.common.link, &[], Port::Any)?;
+    let stack = options.common.open()?;
     let peers = stack::peers(&stack, &options.server, DEFAULT_PORT)?;
     let test = async {
         let config = options.common.transport.config(stack.assoc_config());
@@ -27,16 +27,26 @@ pub(crate) async fn run(options: ClientOptions) -> anyhow::Result<ExitCode> {
             direction: options.direction,
             size: options.size,
             duration_ms: options.duration * 1000,
+            warmup_ms: (options.warmup.max(0.0) * 1000.0) as u64,
+            batch: options.batch,
             streams: options.streams,
             unordered: options.unordered,
         };
-        let transfer = Transfer::new(association.clone());
+        let transfer = Transfer::new(association.clone(), &order);
         transfer.control(&Control::Order(order)).await?;
+        let round_trips = match order.direction {
+            Direction::PingPong => Some(latency::ping(&association, &order).await?),
+            _ => None,
+        };
+        if round_trips.is_some() {
+            // The server sends back what is data, and ends with this.
+            transfer.control(&Control::Sent(Sent::default())).await?;
+        }
         let send = async {
             if order.direction.client_sends() { transfer.send(&order).await } else { Ok(Sent::default()) }
         };
         let receive = transfer.receive(Expect { data: order.direction.server_sends(), report: true });
-        let limit = Duration::from_millis(order.duration_ms) + DRAIN_TIMEOUT;
+        let limit = Duration::from_millis(order.warmup_ms + order.duration_ms) + DRAIN_TIMEOUT;
         let (sent, arrived) =
             tokio::time::timeout(limit, async { tokio::try_join!(send, receive) }).await.with_context(
                 || format!("the test was not over {} s after its end", DRAIN_TIMEOUT.as_secs()),
@@ -44,7 +54,7 @@ pub(crate) async fn run(options: ClientOptions) -> anyhow::Result<ExitCode> {
         let Some(server) = arrived.report else { bail!("the server did not report") };
         let received: Received = arrived.received;
         let path = association.primary_path();
-        let outcome = Outcome { order, client: transfer.report(sent, received), server, path };
+        let outcome = Outcome { order, client: transfer.report(sent, received), server, round_trips, path };
         association.shutdown().await?;
         anyhow::Ok(outcome)
     };

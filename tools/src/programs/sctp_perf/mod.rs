@@ -1,10 +1,13 @@
-//! `sctp-perf`: measures bulk transfer between two processes, in one direction or both.
+//! `sctp-perf`: measures bulk transfer between two processes, in one direction or both, and round trips; compares with other stacks.
 //!
 //! The client orders a test over the association to be measured; whoever sends does so for the ordered time, and throughput is
 //! what the receiver got, from its first message to its last.
 
+mod alone;
 mod client;
+mod compare;
 mod count;
+mod latency;
 mod options;
 mod output;
 mod protocol;
@@ -16,6 +19,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use crate::cli;
+use alone::AloneOptions;
+use compare::CompareOptions;
 use options::{ClientOptions, ServerOptions};
 
 /// Name of the program.
@@ -36,6 +41,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(options) => execute(CLIENT, options.common.threads, client::run(options)),
             Err(status) => status,
         },
+        Some("compare") => match cli::parse::<CompareOptions>(COMPARE, &[], args) {
+            Ok(options) => cli::run_async(COMPARE, compare::run(options)),
+            Err(status) => status,
+        },
+        Some("alone") => match cli::parse::<AloneOptions>(ALONE, &[], args) {
+            Ok(options) => alone::run(&options),
+            Err(status) => status,
+        },
         Some("--help" | "-h" | "-help" | "help") => {
             println!("{HELP}");
             ExitCode::SUCCESS
@@ -45,7 +58,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
-            eprintln!("{NAME}: the first argument must be 'server' or 'client'; {NAME} --help tells more");
+            eprintln!(
+                "{NAME}: the first argument must be 'server' or 'client', 'compare' or 'alone'; {NAME} --help tells more"
+            );
             ExitCode::from(2)
         }
     }
@@ -81,11 +96,17 @@ fn keep_freed_memory() {
 const SERVER: &str = "sctp-perf server";
 const CLIENT: &str = "sctp-perf client";
 
+const COMPARE: &str = "sctp-perf compare";
+const ALONE: &str = "sctp-perf alone";
+
 const HELP: &str = "\
 Measures SCTP throughput between two processes
 
 Usage: sctp-perf server [OPTIONS]
        sctp-perf client ADDR:PORT[/udp:N] [OPTIONS]
+       sctp-perf compare [OPTIONS]
+       sctp-perf alone bulk|setup|idle [OPTIONS]
 
 The server prints a ready line with its ports; the client prints the result.
-'sctp-perf server --help' and 'sctp-perf client --help' list the options.";
+'compare' measures this stack beside others, 'alone' the protocol core without
+sockets. 'sctp-perf server --help' and so on list the options.";

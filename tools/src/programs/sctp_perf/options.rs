@@ -1,12 +1,14 @@
 //! Options of both roles.
 
 use clap::{Args, Parser, ValueEnum};
-use sctp_user::AssocConfig;
+use sctp_udp_encap::Port;
+use sctp_user::{AssocConfig, Stack};
 use serde::{Deserialize, Serialize};
 
 use super::count::bytes;
-use super::protocol::{MAX_MESSAGE, MAX_STREAMS};
+use super::protocol::{MAX_BATCH, MAX_MESSAGE, MAX_STREAMS};
 use crate::cli::{AddressList, EndOptions, LinkOptions, LogOptions};
+use crate::programs::stack;
 
 /// Waits for clients and takes part in the tests they order.
 #[derive(Clone, Debug, Parser)]
@@ -29,8 +31,8 @@ pub(crate) struct ClientOptions {
     /// The server, ADDR:PORT{,ADDR}[/udp:N|/native]. Default SCTP port 5201, default UDP port 9899.
     #[arg(value_name = "SERVER")]
     pub(crate) server: AddressList,
-    /// Who sends, as seen from the client.
-    #[arg(long, value_enum, value_name = "send|recv|both", default_value = "send")]
+    /// Who sends, as seen from the client; pingpong: one message at a time, which the server sends back.
+    #[arg(long, value_enum, value_name = "send|recv|both|pingpong", default_value = "send")]
     pub(crate) direction: Direction,
     /// Size of each message, bytes.
     #[arg(long, value_name = "BYTES", default_value = "64k", value_parser = |s: &str| bytes(s, 1, MAX_MESSAGE))]
@@ -38,6 +40,12 @@ pub(crate) struct ClientOptions {
     /// How long to send, s.
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) duration: u64,
+    /// Time at the beginning that does not count, s.
+    #[arg(long, value_name = "S", default_value_t = 0.0)]
+    pub(crate) warmup: f64,
+    /// Messages that one call of the sender hands to the stack.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_BATCH as i64))]
+    pub(crate) batch: u16,
     /// Streams to send on, in turn.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_STREAMS as i64))]
     pub(crate) streams: u16,
@@ -64,6 +72,8 @@ pub(crate) enum Direction {
     Recv,
     /// Client and server at the same time.
     Both,
+    /// The client one message at a time; the server sends each back.
+    PingPong,
 }
 
 impl Direction {
@@ -84,12 +94,26 @@ pub(crate) struct CommonOptions {
     /// Threads to run on; with one, the stack and the program share it.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = |s: &str| threads(s))]
     pub(crate) threads: usize,
+    /// Most packets handed to the system at once; 1 does without segmentation offload.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) segments: Option<u16>,
     #[command(flatten)]
     pub(crate) link: LinkOptions,
     #[command(flatten)]
     pub(crate) log: LogOptions,
     #[command(flatten)]
     pub(crate) end: EndOptions,
+}
+
+impl CommonOptions {
+    /// Opens the links and starts the stack.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    pub(crate) fn open(&self) -> anyhow::Result<Stack> {
+        let segments = self.segments.map_or(usize::MAX, usize::from);
+        stack::open_limited(&self.link, &[], Port::Any, segments)
+    }
 }
 
 /// SCTP settings of one end.

@@ -5,13 +5,15 @@ use serde::Serialize;
 
 use super::count::metric;
 use super::options::ClientOptions;
-use super::protocol::{Order, Received, Report};
+use super::protocol::{Order, Received, Report, RoundTrips};
 
 /// Everything known about a test.
 pub(crate) struct Outcome {
     pub(crate) order: Order,
     pub(crate) client: Report,
     pub(crate) server: Report,
+    /// Of a ping-pong.
+    pub(crate) round_trips: Option<RoundTrips>,
     /// The client's path at the end.
     pub(crate) path: Option<PathStatus>,
 }
@@ -72,6 +74,9 @@ pub(crate) fn human(options: &ClientOptions, outcome: &Outcome) {
             receiver.duplicates_received,
         );
     }
+    if let Some(RoundTrips { count, p50_us, p99_us }) = outcome.round_trips {
+        println!("{count} round trips, median {p50_us:.1} us, 99 % within {p99_us:.1} us");
+    }
     for (name, report) in [("client", &outcome.client), ("server", &outcome.server)] {
         match (cpu(report), report.cpu_user_s, report.cpu_system_s) {
             (Some(all), Some(user), Some(system)) => {
@@ -97,6 +102,8 @@ pub(crate) fn json(outcome: &Outcome) -> anyhow::Result<()> {
     struct Result<'a> {
         order: &'a Order,
         flows: Vec<Flow<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        round_trips: Option<RoundTrips>,
         client: &'a Report,
         server: &'a Report,
     }
@@ -111,6 +118,7 @@ pub(crate) fn json(outcome: &Outcome) -> anyhow::Result<()> {
     let result = Result {
         order: &outcome.order,
         flows: flows.collect(),
+        round_trips: outcome.round_trips,
         client: &outcome.client,
         server: &outcome.server,
     };
@@ -158,8 +166,15 @@ mod tests {
 
     #[test]
     fn csv_has_as_many_values_as_names() {
-        let order =
-            Order { direction: Direction::Send, size: 9, duration_ms: 1, streams: 1, unordered: false };
+        let order = Order {
+            direction: Direction::Send,
+            size: 9,
+            duration_ms: 1,
+            warmup_ms: 0,
+            batch: 1,
+            streams: 1,
+            unordered: false,
+        };
         let receiver = Report {
             received: Received { messages: 2, bytes: 2_000_000, seconds: 2.0 },
             cpu_user_s: Some(1.0),

@@ -14,6 +14,8 @@ pub(crate) const CONTROL_PPID: u32 = 0x7065_7266;
 pub(crate) const MAX_MESSAGE: usize = 16 << 20;
 /// Most streams.
 pub(crate) const MAX_STREAMS: u16 = 1024;
+/// Most messages handed to the stack at once.
+pub(crate) const MAX_BATCH: u16 = 1024;
 /// Longest test, ms.
 const MAX_DURATION_MS: u64 = 86_400_000;
 
@@ -35,7 +37,13 @@ pub(crate) struct Order {
     pub(crate) direction: Direction,
     /// Bytes of each message.
     pub(crate) size: usize,
+    /// What counts.
     pub(crate) duration_ms: u64,
+    /// What comes before it and does not count.
+    #[serde(default)]
+    pub(crate) warmup_ms: u64,
+    /// Messages that one call of a sender hands to the stack.
+    pub(crate) batch: u16,
     pub(crate) streams: u16,
     pub(crate) unordered: bool,
 }
@@ -55,6 +63,12 @@ impl Order {
         if !(1..=MAX_DURATION_MS).contains(&self.duration_ms) {
             return Err("the duration is out of bounds");
         }
+        if self.warmup_ms > MAX_DURATION_MS {
+            return Err("the time before the test is out of bounds");
+        }
+        if !(1..=MAX_BATCH).contains(&self.batch) {
+            return Err("the number of messages handed over at once is out of bounds");
+        }
         Ok(())
     }
 }
@@ -71,8 +85,16 @@ pub(crate) struct Sent {
 pub(crate) struct Received {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
-    /// From the first message to the last.
+    /// From the first message, or the end of the warm-up, to the last.
     pub(crate) seconds: f64,
+}
+
+/// Round-trip times of single messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RoundTrips {
+    pub(crate) count: usize,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
 }
 
 /// How a test went at one end.
@@ -98,8 +120,15 @@ pub(crate) struct Report {
 mod tests {
     use super::*;
 
-    const ORDER: Order =
-        Order { direction: Direction::Both, size: 1000, duration_ms: 5000, streams: 3, unordered: true };
+    const ORDER: Order = Order {
+        direction: Direction::Both,
+        size: 1000,
+        duration_ms: 5000,
+        warmup_ms: 500,
+        batch: 1,
+        streams: 3,
+        unordered: true,
+    };
 
     #[test]
     fn control_messages_come_back_as_they_were() {
@@ -117,5 +146,8 @@ mod tests {
         assert!(Order { streams: MAX_STREAMS + 1, ..ORDER }.check().is_err());
         assert!(Order { duration_ms: 0, ..ORDER }.check().is_err());
         assert!(Order { duration_ms: u64::MAX, ..ORDER }.check().is_err());
+        assert!(Order { warmup_ms: u64::MAX, ..ORDER }.check().is_err());
+        assert!(Order { batch: 0, ..ORDER }.check().is_err());
+        assert!(Order { batch: MAX_BATCH + 1, ..ORDER }.check().is_err());
     }
 }

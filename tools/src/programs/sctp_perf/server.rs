@@ -4,20 +4,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use sctp_udp_encap::Port;
 use sctp_user::{Association, BindOptions};
 use tokio::sync::Notify;
 
-use super::options::ServerOptions;
+use super::latency;
+use super::options::{Direction, ServerOptions};
 use super::protocol::{Control, Order, Received, Sent};
 use super::transfer::{Expect, Transfer, decode};
 use crate::cli::Ready;
-use crate::programs::stack;
 
 pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
     let mut end = options.common.end.watch()?;
-    let stack = stack::open(&options.common.link, &[], Port::Any)?;
+    let stack = options.common.open()?;
     let endpoint = stack
         .bind(BindOptions {
             port: options.port,
@@ -61,7 +60,10 @@ async fn serve(association: Association) -> anyhow::Result<()> {
         bail!("the client ordered nonsense: {reason}");
     }
     tracing::info!(?order, "test begins");
-    let transfer = Transfer::new(association.clone());
+    let transfer = Transfer::new(association.clone(), &order);
+    if order.direction == Direction::PingPong {
+        latency::pong(&association).await?;
+    }
     let send = async {
         if order.direction.server_sends() { transfer.send(&order).await } else { Ok(Sent::default()) }
     };

@@ -1,10 +1,11 @@
 //! Sending and receiving during a test; the same at both ends.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bytes::{Bytes, BytesMut};
-use sctp_user::{Association, Message, SendOptions};
+use sctp_user::{Association, Incoming, Message, Received as Part, SendOptions};
 
 use super::protocol::{CONTROL_PPID, Control, Order, Received, Report, Sent};
 use super::usage::CpuTime;
@@ -12,7 +13,10 @@ use super::usage::CpuTime;
 /// One end of a test.
 pub(crate) struct Transfer {
     association: Association,
+    warmup: Duration,
+    /// Processor time at the beginning, and at the end of the warm-up.
     cpu: Option<CpuTime>,
+    warm_cpu: OnceLock<CpuTime>,
 }
 
 /// What [`Transfer::receive`] ended with.
@@ -31,8 +35,9 @@ pub(crate) struct Expect {
 
 impl Transfer {
     /// Starts counting processor time.
-    pub(crate) fn new(association: Association) -> Self {
-        Transfer { association, cpu: CpuTime::now() }
+    pub(crate) fn new(association: Association, order: &Order) -> Self {
+        let warmup = Duration::from_millis(order.warmup_ms);
+        Transfer { association, warmup, cpu: CpuTime::now(), warm_cpu: OnceLock::new() }
     }
 
     /// Sends data for the ordered time, and how much it was.
@@ -41,59 +46,90 @@ impl Transfer {
         let options = SendOptions { unordered: order.unordered, ..SendOptions::default() };
         let open = self.association.status().map_or(1, |status| status.outbound_streams);
         let streams = order.streams.min(open).max(1);
-        let end = Instant::now() + Duration::from_millis(order.duration_ms);
+        let begin = Instant::now();
+        let length = self.warmup + Duration::from_millis(order.duration_ms);
         let mut sent = Sent::default();
         let mut stream = 0;
-        // A look at the clock for every message would be a good part of the cost of a short one.
-        while !sent.messages.is_multiple_of(CLOCK_EVERY) || Instant::now() < end {
-            self.association
-                .send(Message { stream, ppid: 0, data: data.clone(), options })
-                .await
-                .context("sending failed")?;
-            sent.messages += 1;
-            sent.bytes += order.size as u64;
+        let mut next = || {
+            let message = Message { stream, ppid: 0, data: data.clone(), options };
             stream = (stream + 1) % streams;
+            message
+        };
+        let calls = (CLOCK_EVERY / order.size / usize::from(order.batch)).clamp(1, 64);
+        loop {
+            let elapsed = begin.elapsed();
+            if elapsed >= self.warmup {
+                self.warmed_up();
+            }
+            if elapsed >= length {
+                break;
+            }
+            for _ in 0..calls {
+                let result = match order.batch {
+                    1 => self.association.send(next()).await,
+                    batch => self.association.send_many((0..batch).map(|_| next()).collect()).await,
+                };
+                result.context("sending failed")?;
+                sent.messages += u64::from(order.batch);
+            }
         }
+        sent.bytes = sent.messages * order.size as u64;
         self.control(&Control::Sent(sent)).await?;
         Ok(sent)
     }
 
     /// Receives until everything expected is there.
     pub(crate) async fn receive(&self, expect: Expect) -> anyhow::Result<Arrived> {
-        let mut counter = Counter::default();
+        let mut counter = Counter::new(self.warmup);
         let mut announced = None;
         let mut report = None;
         let mut control = BytesMut::new();
+        let mut parts = Vec::new();
         loop {
-            let complete = announced.is_some_and(|sent: Sent| counter.received.messages >= sent.messages);
+            let complete = announced.is_some_and(|sent: Sent| counter.total.messages >= sent.messages);
             if (complete || !expect.data) && (report.is_some() || !expect.report) {
                 break;
             }
-            let Some(part) = self.association.recv_message().await.context("receiving failed")? else {
+            if self.association.recv_many(&mut parts, RECV_BATCH).await.context("receiving failed")? == 0 {
                 bail!("the peer has shut down in the middle of the test");
-            };
-            if part.ppid != CONTROL_PPID {
-                counter.add(part.data.len(), part.end_of_record);
-                continue;
             }
-            if control.len() + part.data.len() > MAX_CONTROL {
-                bail!("the peer sent a control message that is too long");
-            }
-            control.extend_from_slice(&part.data);
-            if part.end_of_record {
-                match decode(&control.split())? {
-                    Control::Sent(sent) => announced = Some(sent),
-                    Control::Report(theirs) => report = Some(theirs),
-                    Control::Order(_) => bail!("the peer ordered a test in the middle of one"),
+            for incoming in parts.drain(..) {
+                let Incoming::Message(part) = incoming else { continue };
+                if part.ppid != CONTROL_PPID {
+                    counter.count(&part);
+                    continue;
                 }
+                if control.len() + part.data.len() > MAX_CONTROL {
+                    bail!("the peer sent a control message that is too long");
+                }
+                control.extend_from_slice(&part.data);
+                if part.end_of_record {
+                    match decode(&control.split())? {
+                        Control::Sent(sent) => announced = Some(sent),
+                        Control::Report(theirs) => report = Some(theirs),
+                        Control::Order(_) => bail!("the peer ordered a test in the middle of one"),
+                    }
+                }
+            }
+            if counter.look_at_clock() {
+                self.warmed_up();
             }
         }
         if let Some(sent) = announced
-            && counter.received.bytes != sent.bytes
+            && counter.total.bytes != sent.bytes
         {
-            bail!("{} bytes arrived where {} were sent", counter.received.bytes, sent.bytes);
+            bail!("{} bytes arrived where {} were sent", counter.total.bytes, sent.bytes);
         }
-        Ok(Arrived { received: counter.finish(), report })
+        Ok(Arrived { received: counter.measured, report })
+    }
+
+    /// From now on it counts.
+    fn warmed_up(&self) {
+        if self.warm_cpu.get().is_none()
+            && let Some(now) = CpuTime::now()
+        {
+            self.warm_cpu.get_or_init(|| now);
+        }
     }
 
     /// Sends a control message.
@@ -106,7 +142,8 @@ impl Transfer {
     /// The figures of this end.
     pub(crate) fn report(&self, sent: Sent, received: Received) -> Report {
         let stats = self.association.stats();
-        let cpu = CpuTime::now().zip(self.cpu).map(|(now, start)| now.since(start));
+        let start = self.warm_cpu.get().copied().filter(|_| !self.warmup.is_zero()).or(self.cpu);
+        let cpu = CpuTime::now().zip(start).map(|(now, start)| now.since(start));
         Report {
             sent,
             received,
@@ -134,29 +171,59 @@ pub(crate) fn decode(text: &[u8]) -> anyhow::Result<Control> {
 }
 
 /// Counts what arrives, message by message, also where a message comes in parts.
-#[derive(Default)]
 struct Counter {
-    received: Received,
+    warmup: Duration,
+    /// Everything.
+    total: Received,
+    /// What came since the end of the warm-up.
+    measured: Received,
+    /// What came since the clock was read last.
+    fresh: Received,
     first: Option<Instant>,
+    /// When the warm-up ended.
+    start: Option<Instant>,
 }
 
 impl Counter {
-    fn add(&mut self, len: usize, end_of_record: bool) {
-        self.received.bytes += len as u64;
-        if end_of_record {
-            self.received.messages += 1;
-        }
-        self.first.get_or_insert_with(Instant::now);
+    fn new(warmup: Duration) -> Self {
+        let none = Received::default();
+        Counter { warmup, total: none, measured: none, fresh: none, first: None, start: None }
     }
 
-    fn finish(self) -> Received {
-        let seconds = self.first.map_or(0.0, |first| first.elapsed().as_secs_f64());
-        Received { seconds, ..self.received }
+    fn count(&mut self, part: &Part) {
+        self.fresh.bytes += part.data.len() as u64;
+        self.fresh.messages += u64::from(part.end_of_record);
+    }
+
+    /// Assigns what came since the last time to the warm-up or to what is measured; true once the warm-up is over.
+    fn look_at_clock(&mut self) -> bool {
+        let fresh = std::mem::take(&mut self.fresh);
+        if fresh.bytes > 0 {
+            self.total.bytes += fresh.bytes;
+            self.total.messages += fresh.messages;
+            let now = Instant::now();
+            let first = *self.first.get_or_insert(now);
+            // Without a warm-up the time begins with the first message, which counts all the same.
+            if self.warmup.is_zero() {
+                self.start = Some(first);
+            }
+            match self.start {
+                None if now - first >= self.warmup => self.start = Some(now),
+                None => {}
+                Some(start) => {
+                    self.measured.bytes += fresh.bytes;
+                    self.measured.messages += fresh.messages;
+                    self.measured.seconds = (now - start).as_secs_f64();
+                }
+            }
+        }
+        self.start.is_some()
     }
 }
 
-/// Messages between two looks at the clock.
-const CLOCK_EVERY: u64 = 16;
-
 /// Far more than any control message has.
 const MAX_CONTROL: usize = 64 * 1024;
+/// A sender reads the clock after so many bytes.
+const CLOCK_EVERY: usize = 64 * 1024;
+/// Messages taken at once.
+const RECV_BATCH: usize = 256;

@@ -1,4 +1,4 @@
-//! Processor time of the own process.
+//! Processor time and memory of the own process.
 
 use std::time::Duration;
 
@@ -38,6 +38,13 @@ impl CpuTime {
             system: self.system.saturating_sub(earlier.system),
         }
     }
+}
+
+/// Resident memory of the own process, bytes; `None` where the system does not tell in the way Linux does.
+pub(crate) fn resident() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.split_whitespace().next()?.parse::<usize>().ok()? * 1024)
 }
 
 #[cfg(all(test, unix))]

@@ -1,0 +1,49 @@
+//! A link with a limit to how many packets are handed to the system at once.
+
+use std::io;
+use std::net::IpAddr;
+use std::task::{Context, Poll};
+
+use sctp_user::link::{Link, RecvBatch};
+use sctp_user::{Encap, Transmit};
+
+/// A link that takes no more than so many packets at once.
+pub(crate) struct Limited {
+    pub(crate) inner: Box<dyn Link>,
+    /// `usize::MAX` for what the link itself takes.
+    pub(crate) segments: usize,
+}
+
+impl Link for Limited {
+    fn handles(&self, encap: Encap) -> bool {
+        self.inner.handles(encap)
+    }
+
+    fn max_segments(&self) -> usize {
+        self.inner.max_segments().min(self.segments)
+    }
+
+    fn ip_mtu(&self) -> usize {
+        self.inner.ip_mtu()
+    }
+
+    fn local_udp_port(&self) -> Option<u16> {
+        self.inner.local_udp_port()
+    }
+
+    fn shares_host(&self) -> bool {
+        self.inner.shares_host()
+    }
+
+    fn local_addrs(&self) -> Vec<IpAddr> {
+        self.inner.local_addrs()
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {
+        self.inner.poll_recv(cx, batch)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
+        self.inner.poll_send(cx, transmit, bytes)
+    }
+}

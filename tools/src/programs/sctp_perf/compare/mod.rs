@@ -1,0 +1,64 @@
+//! `sctp-perf compare`: this stack beside others on one machine, run in turns.
+//!
+//! The others are driven by small programs (`tools/peers`), which are built when they are first needed.
+
+mod affinity;
+mod catalog;
+mod machine;
+mod netns;
+mod options;
+mod peers;
+mod report;
+mod run;
+mod sample;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+use catalog::{Contender, Row};
+pub(crate) use options::CompareOptions;
+use peers::Peers;
+use report::{Results, RowResult};
+use run::Runner;
+use sample::Sample;
+
+pub(crate) async fn run(options: CompareOptions) -> anyhow::Result<ExitCode> {
+    if cfg!(debug_assertions) && !options.debug {
+        bail!("this is a build without optimisation, whose figures mean nothing: use cargo run --release");
+    }
+    let rows = options.rows();
+    let peers = Peers::prepare(&options, &rows).await?;
+    let mut results = Results::new(&options, &peers);
+    let runner = Runner { options: &options, peers: &peers };
+    for row in rows {
+        let result = measure(&runner, row).await;
+        report::print_row(&result);
+        results.rows.push(result);
+    }
+    results.finish();
+    report::print_footer(&results);
+    if let Some(file) = &options.json {
+        std::fs::write(file, serde_json::to_string_pretty(&results)?)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the contenders of a row in turns.
+async fn measure(runner: &Runner<'_>, row: &'static Row) -> RowResult {
+    let mut result = RowResult::new(row);
+    for turn in 1..=runner.options.runs {
+        for &contender in row.contenders {
+            eprintln!("{}, run {turn} of {}: {}", row.name, runner.options.runs, contender.name());
+            match runner.run(row, contender).await {
+                Ok(sample) => result.add(contender, sample),
+                Err(why) => result.miss(contender, format!("{why:#}")),
+            }
+        }
+    }
+    result.judge();
+    result
+}
+
+/// What all files of this module work with.
+type Samples = Vec<(Contender, Vec<Sample>)>;

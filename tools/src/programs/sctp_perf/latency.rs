@@ -1,0 +1,70 @@
+//! Ping-pong: one message at a time, there and back.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use bytes::Bytes;
+use sctp_user::{Association, Message};
+
+use super::protocol::{CONTROL_PPID, Order, RoundTrips};
+
+/// The client's part.
+pub(crate) async fn ping(association: &Association, order: &Order) -> anyhow::Result<RoundTrips> {
+    let data = Bytes::from(vec![0x5a; order.size]);
+    let begin = Instant::now();
+    let warmup = Duration::from_millis(order.warmup_ms);
+    let end = warmup + Duration::from_millis(order.duration_ms);
+    let mut micros = Vec::new();
+    loop {
+        let sent = Instant::now();
+        association.send(Message::new(0, 0, data.clone())).await?;
+        let mut missing = data.len();
+        while missing > 0 {
+            let Some(part) = association.recv_message().await? else { bail!("the peer has shut down") };
+            missing = missing.saturating_sub(part.data.len());
+        }
+        let back = Instant::now();
+        if back - begin >= warmup && micros.len() < MOST {
+            micros.push((back - sent).as_secs_f64() * 1e6);
+        }
+        if back - begin >= end {
+            return Ok(summary(micros));
+        }
+    }
+}
+
+/// The server's part: sends everything back until the client says that it was enough.
+pub(crate) async fn pong(association: &Association) -> anyhow::Result<()> {
+    while let Some(part) = association.recv_message().await? {
+        if part.ppid == CONTROL_PPID {
+            return Ok(());
+        }
+        association.send(Message::new(part.stream, part.ppid, part.data)).await?;
+    }
+    bail!("the client has shut down in the middle of the test")
+}
+
+fn summary(mut micros: Vec<f64>) -> RoundTrips {
+    micros.sort_unstable_by(f64::total_cmp);
+    let quantile = |q: f64| {
+        let index = (micros.len().saturating_sub(1) as f64 * q) as usize;
+        micros.get(index).copied().unwrap_or_default()
+    };
+    RoundTrips { count: micros.len(), p50_us: quantile(0.5), p99_us: quantile(0.99) }
+}
+
+/// Round trips remembered at most; what comes after them is not counted.
+const MOST: usize = 1 << 22;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles() {
+        let of = |values: Vec<f64>| summary(values);
+        assert_eq!(of(vec![]).count, 0);
+        let hundred = of((1..=101).rev().map(f64::from).collect());
+        assert_eq!((hundred.count, hundred.p50_us, hundred.p99_us), (101, 51.0, 100.0));
+    }
+}
