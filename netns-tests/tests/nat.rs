@@ -112,7 +112,9 @@ fn forget_in_the_middle(home: &Home) {
 /// The UDP ports that the NAT uses towards the server.
 fn ports(nat: &Nat) -> Vec<String> {
     let to_server = |line: &&String| line.contains(&format!("dst={SERVER}"));
-    let answered = |line: &String| line.rsplit("dport=").next().map(|port| port.split(' ').next().unwrap_or("").to_owned());
+    let answered = |line: &String| {
+        line.rsplit("dport=").next().map(|port| port.split(' ').next().unwrap_or("").to_owned())
+    };
     nat.bindings().iter().filter(to_server).filter_map(answered).collect()
 }
 
@@ -132,7 +134,9 @@ fn a_nat_blocks_icmp_in_front_of_a_small_mtu() {
     let nat = net.nat(&home, &outside);
     nat.blocks_icmp();
     // The router on the other side says nothing either.
-    far.namespace().nft("table inet quiet { chain output { type filter hook output priority 0; meta l4proto icmp drop; }; }");
+    far.namespace().nft(
+        "table inet quiet { chain output { type filter hook output priority 0; meta l4proto icmp drop; }; }",
+    );
     let _servers = servers(&net, &server, &[]);
     for kind in ["bulk", "ask"] {
         let mut client = start(&net, &client, kind, "udp=0", &["--messages", "200"]);
@@ -188,7 +192,8 @@ fn without_encapsulation() {
     let _raw = serve(&home.net, &home.server, "raw", 9, &["--echo"]);
     let peer = format!("{SERVER}:9/native");
     let ask = || {
-        let args = [traffic::NAME, "ask", "--link", "raw", "--peer", &peer, "--messages", "20", "--tries", "1"];
+        let args =
+            [traffic::NAME, "ask", "--link", "raw", "--peer", &peer, "--messages", "20", "--tries", "1"];
         let mut client = home.net.start(&home.clients[0], &args);
         ended(&mut client)
     };

@@ -136,6 +136,8 @@ pub(crate) struct Association {
     pending: Pending,
     /// Present until the association is established by us.
     handshake: Option<Box<Handshake>>,
+    /// The peer set it up, perhaps from behind NAT.
+    called: bool,
     /// Consecutive errors of the association (RFC 9260 sec 8.1).
     error_count: u32,
     /// Expiries of T2-shutdown in a row.
@@ -171,6 +173,7 @@ impl Association {
         assoc.paths.add(Path::new(source, PathState::Active, &assoc.config, cx.now));
         assoc.adopt(agreed, source, addresses, cx.now);
         assoc.state = AssocState::Established;
+        assoc.called = true;
         assoc
     }
 
@@ -200,6 +203,7 @@ impl Association {
             timers: TimerTable::default(),
             pending: Pending::default(),
             handshake: None,
+            called: false,
             error_count: 0,
             t2_expiries: 0,
             t2_path: PathId(0),
@@ -420,9 +424,21 @@ impl Association {
     pub(crate) fn on_protocol_unreachable(&mut self, cx: &mut Cx<'_>, path: PathId) {
         if self.state == AssocState::CookieWait && self.paths.len() > 1 {
             self.try_next_address(cx, path);
-        } else {
+        } else if self.refused_for_good(cx.now, path) {
             self.end(cx, Event::Lost(LossReason::ProtocolUnreachable));
         }
+    }
+
+    /// Whether ICMP can be believed that SCTP is gone at the other end of a path. A NAT box that lost its bindings says the same of the UDP port
+    /// that a caller had; the caller gets a new one with the next packet it sends, a heartbeat at the latest.
+    fn refused_for_good(&mut self, now: Time, path: PathId) -> bool {
+        let next_heartbeats = 2 * self.config.hb_interval_udp.min(self.config.hb_interval);
+        let path = self.paths.get_mut(path);
+        if !self.called || path.addr().encap == crate::addr::Encap::Native {
+            return true;
+        }
+        let since = *path.refused_since.get_or_insert(now);
+        now.since(since) >= next_heartbeats
     }
 
     /// ICMP told that only smaller packets pass.

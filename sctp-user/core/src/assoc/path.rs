@@ -63,6 +63,8 @@ pub(crate) struct Path {
     pub(crate) one_packet: bool,
     /// One packet of retransmissions may leave whatever cwnd says (RFC 9260 sec 6.3.3 E3, 7.2.4).
     pub(crate) retransmit_now: bool,
+    /// When ICMP first said that there is no SCTP at the other end; nothing came from there since.
+    pub(crate) refused_since: Option<Time>,
     /// A SACK has come since T3 was started: expiries then are no sign of a dead peer while its window is closed.
     pub(crate) sack_since_t3: bool,
 }
@@ -95,6 +97,7 @@ impl Path {
             cwnd_used: false,
             one_packet: false,
             retransmit_now: false,
+            refused_since: None,
             sack_since_t3: false,
         }
     }

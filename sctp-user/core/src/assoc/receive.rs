@@ -24,6 +24,7 @@ impl Association {
         self.stats.packets_received += 1;
         self.last_heard = from;
         let path = self.paths.get_mut(from);
+        path.refused_since = None;
         if path.remote() == datagram.from.remote {
             path.set_local(datagram.from.local);
         }

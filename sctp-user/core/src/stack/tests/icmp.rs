@@ -33,6 +33,37 @@ fn protocol_unreachable_with_the_peers_tag_ends_the_association() {
     assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable));
 }
 
+/// A NAT box that has lost its bindings says so of the port that the caller had.
+#[test]
+fn a_caller_over_udp_has_time_to_come_by_another_port() {
+    let mut rig = Rig::accepted(&[]);
+    let refuse = |rig: &mut Rig| tell(rig, Unreachable::Protocol, &quote(PEER_TAG, &[]));
+    refuse(&mut rig);
+    rig.pass(Duration::from_secs(29));
+    refuse(&mut rig);
+    assert_eq!(rig.state(), AssocState::Established);
+    // Its heartbeat makes a new binding.
+    let new = PathAddr { encap: Encap::Udp { remote_port: 4444 }, ..path(1) };
+    rig.send_from(new, rig.own_tag, |w| w.cookie_ack());
+    rig.pass(Duration::from_secs(2));
+    rig.stack.handle_unreachable(rig.now, new, Unreachable::Protocol, &quote(PEER_TAG, &[]));
+    assert_eq!(rig.state(), AssocState::Established, "what was before does not count any more");
+    rig.pass(Duration::from_secs(30));
+    rig.stack.handle_unreachable(rig.now, new, Unreachable::Protocol, &quote(PEER_TAG, &[]));
+    assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable), "twice the time of a heartbeat");
+}
+
+#[test]
+fn a_caller_without_udp_is_behind_no_such_box() {
+    let mut rig = Rig::new();
+    let native = PathAddr { encap: Encap::Native, ..path(1) };
+    let ack = one(rig.init_from(native, PEER_TAG, &[]));
+    let (fixed, _, cookie) = ack.init();
+    rig.send_from(native, fixed.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+    rig.stack.handle_unreachable(rig.now, native, Unreachable::Protocol, &quote(PEER_TAG, &[]));
+    assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable));
+}
+
 #[test]
 fn a_wrong_tag_port_address_or_encapsulation_is_not_believed() {
     for state in [AssocState::CookieEchoed, AssocState::Established] {

@@ -50,6 +50,9 @@ fn an_icmp_message_ends_the_association_with_that_port_only() {
     let mut quoted = [PORT.to_be_bytes(), PEER_PORT.to_be_bytes()].concat();
     quoted.extend(12u32.to_be_bytes());
     for (to, tag_fits) in [(4001, false), (4003, false), (4002, true)] {
+        // Callers over UDP have some time to come by another port.
+        rig.stack.handle_unreachable(rig.now, port(to), Unreachable::Protocol, &quoted);
+        rig.pass(crate::time::Duration::from_secs(30));
         rig.stack.handle_unreachable(rig.now, port(to), Unreachable::Protocol, &quoted);
         let events = rig.events();
         assert_eq!(lost(&events), tag_fits.then_some(&LossReason::ProtocolUnreachable), "{to}");
