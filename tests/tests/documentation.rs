@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sctp_user_core::AssocConfig;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -36,6 +39,37 @@ fn code_in_the_documents_is_code_of_the_examples() {
             assert!(source.contains(line), "docs/{document}.md has a line that no example has: {line}");
         }
     }
+}
+
+/// The defaults and the realtime profile are what docs/multihoming.md says.
+#[test]
+fn the_settings_of_multihoming_are_true() {
+    let text = read("docs/multihoming.md");
+    let (default, realtime) = (AssocConfig::default(), AssocConfig::realtime());
+    let row = |name: &str, value: &dyn Fn(&AssocConfig) -> String| {
+        let wanted = format!("| {name} | {} | {} |", value(&default), value(&realtime));
+        assert!(text.contains(&wanted), "docs/multihoming.md lacks: {wanted}");
+    };
+    let time = |time: Duration| match time.as_millis() {
+        ms if ms % 1000 == 0 => format!("{} s", ms / 1000),
+        ms => format!("{ms} ms"),
+    };
+    row("`rto_initial`, `rto_min`, `rto_max`", &|c| {
+        [c.rto_initial, c.rto_min, c.rto_max].map(time).join(", ")
+    });
+    row("`sack_delay`", &|c| time(c.sack_delay));
+    row("`hb_interval`, `hb_interval_udp`", &|c| [c.hb_interval, c.hb_interval_udp].map(time).join(", "));
+    row("`path_max_retrans`", &|c| c.path_max_retrans.to_string());
+    row("`assoc_max_retrans`", &|c| c.assoc_max_retrans.to_string());
+    row("`pf_max_retrans`", &|c| format!("`{:?}`", c.pf_max_retrans));
+    row("`primary_switchover_max_retrans`", &|c| format!("`{:?}`", c.primary_switchover_max_retrans));
+    row("`expose_potentially_failed`", &|c| {
+        (if c.expose_potentially_failed { "on" } else { "off" }).to_owned()
+    });
+    row("`max_peer_addresses`", &|c| c.max_peer_addresses.to_string());
+    let nat = read("docs/nat.md");
+    assert!(nat.contains(&format!("`hb_interval_udp` ({} by default)", time(default.hb_interval_udp))));
+    assert!(nat.contains(&format!("IP MTU of {} bytes", default.ip_mtu_udp)));
 }
 
 /// Links between the documents lead somewhere.
