@@ -21,7 +21,15 @@ impl Reach {
         Reach { native: stack.has_native(), udp: stack.local_udp_port().is_some() }
     }
 
-    /// The peers that an SCTP transport may stand for, to be tried side by side. A UDP port that is named
+    /// Whether the stack has a link for every address of the peer.
+    pub(crate) fn includes(self, peer: &Peer) -> bool {
+        peer.addrs.iter().all(|(_, encap)| match encap {
+            Encap::Native => self.native,
+            Encap::Udp { .. } => self.udp,
+        })
+    }
+
+    /// The peers that an SCTP transport may stand for, to be tried side by side, the preferred one first. A UDP port that is named
     /// settles it; without one, each encapsulation of the own stack is a possibility.
     pub(crate) fn peers(self, addrs: &[IpAddr], port: u16, udp_port: Option<u16>) -> Vec<Peer> {
         let usable: Vec<IpAddr> = addrs.iter().copied().filter(|a| is_usable(*a)).collect();
@@ -31,7 +39,7 @@ impl Reach {
         let udp = |remote_port| Encap::Udp { remote_port };
         let encaps = match udp_port {
             Some(udp_port) => vec![self.udp.then_some(udp(udp_port))],
-            None => vec![self.udp.then_some(udp(DEFAULT_UDP_PORT)), self.native.then_some(Encap::Native)],
+            None => vec![self.native.then_some(Encap::Native), self.udp.then_some(udp(DEFAULT_UDP_PORT))],
         };
         let peer = |encap| Peer { addrs: usable.iter().map(|a| (*a, encap)).collect(), port };
         encaps.into_iter().flatten().map(peer).collect()
@@ -48,6 +56,16 @@ impl Reach {
             .filter(|peers| !peers.is_empty())
             .unwrap_or_else(|| self.peers(&[from.ip().to_canonical()], from.port(), announce.udp_port))
     }
+}
+
+/// The peer is to be reached directly in IP.
+pub(crate) fn is_native(peer: &Peer) -> bool {
+    peer.addrs.iter().all(|(_, encap)| *encap == Encap::Native)
+}
+
+/// Two ways to one place: the same addresses and SCTP port.
+pub(crate) fn same_place(one: &Peer, other: &Peer) -> bool {
+    one.port == other.port && one.addrs.iter().map(|a| a.0).eq(other.addrs.iter().map(|a| a.0))
 }
 
 /// An address that can be connected to. Link-local IPv6 addresses lack the interface on the wire.
@@ -73,7 +91,7 @@ mod tests {
         let udp = |remote_port| Peer::new(a, Encap::Udp { remote_port }, 7);
         assert_eq!(UDP.peers(&[a], 7, None), [udp(9899)]);
         assert_eq!(UDP.peers(&[a], 7, Some(5)), [udp(5)]);
-        assert_eq!(BOTH.peers(&[a], 7, None), [udp(9899), Peer::new(a, Encap::Native, 7)]);
+        assert_eq!(BOTH.peers(&[a], 7, None), [Peer::new(a, Encap::Native, 7), udp(9899)]);
         assert_eq!(BOTH.peers(&[a], 7, Some(5)), [udp(5)]);
         assert_eq!(Reach { native: true, udp: false }.peers(&[a], 7, Some(5)), []);
         assert_eq!(UDP.peers(&[a], 0, None), []);

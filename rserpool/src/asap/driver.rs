@@ -9,25 +9,28 @@ use bytes::Bytes;
 use rand::RngExt;
 use rserpool_wire::numbers::ppid;
 use rserpool_wire::{PeId, Policy, PoolElement, PoolHandle};
-use sctp_user::{Association, Endpoint, Message, Peer, Stack};
+use sctp_user::{Association, Message, Peer, Stack};
 use sctp_user_core::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::debug;
 
+use super::ports::Ports;
 use super::{AsapCore, AsapEvent, AssocKey, Output, OwnElement, RequestId};
 use crate::announce::Listener;
 use crate::assemble::Assembler;
 use crate::clock::Clock;
 use crate::config::{AsapConfig, session_profile};
 use crate::error::Error;
-use crate::reach::Reach;
+use crate::reach::{Reach, is_native, same_place};
 use crate::seed;
 
 /// Commands and messages that may wait for the task.
 const QUEUE: usize = 64;
 /// No ASAP message is longer.
 const MAX_MESSAGE: usize = 65_536;
+/// How long a registrar is tried natively before it is tried in UDP, too.
+const HEAD_START: Duration = Duration::from_millis(250);
 /// Associations of registrars that may wait to be accepted.
 const BACKLOG: usize = 8;
 
@@ -73,10 +76,18 @@ impl Handle {
     ) -> Result<Handle, Error> {
         let mut bind = config.bind.clone();
         bind.config.get_or_insert_with(|| session_profile(stack.assoc_config()));
-        let endpoint = stack.bind(bind)?;
+        let reach = Reach::of(stack);
+        let mut config = config;
+        let named = config.registrars.len();
+        // What cannot be sent would only keep others waiting.
+        config.registrars.retain(|peer| reach.includes(peer));
+        if named > 0 && config.registrars.is_empty() {
+            return Err(Error::Invalid("the stack has no link that reaches any of the registrars"));
+        }
+        let ports = Ports::bind(stack, bind, reach)?;
         if element.is_some() {
             // A new home registrar connects to us.
-            endpoint.listen(BACKLOG)?;
+            ports.listen(BACKLOG)?;
         }
         let announces = config.announce.as_ref().map(Listener::open).transpose()?;
         let seed = seed::generator(config.seed)?.random();
@@ -84,12 +95,12 @@ impl Handle {
         let (commands, command_rx) = mpsc::channel(QUEUE);
         let (input_tx, inputs) = mpsc::channel(QUEUE);
         let wishes = Arc::new(Wishes::default());
-        let port = endpoint.port();
+        let port = ports.port();
         let driver = Driver {
             core: AsapCore::new(clock.now(), config.clone(), config.registrars, seed),
             clock,
-            reach: Reach::of(stack),
-            endpoint: Arc::new(endpoint),
+            reach,
+            ports: Arc::new(ports),
             announces,
             commands: command_rx,
             wishes: Arc::clone(&wishes),
@@ -155,13 +166,22 @@ enum Input {
 struct Entry {
     task: AbortHandle,
     association: Option<Association>,
+    /// The attempt that it began with, if it is one of ours.
+    attempt: Option<Attempt>,
+}
+
+/// An attempt to reach a registrar.
+struct Attempt {
+    peer: Peer,
+    /// Closed when the attempt is over.
+    goes_on: watch::Receiver<()>,
 }
 
 struct Driver {
     core: AsapCore,
     clock: Clock,
     reach: Reach,
-    endpoint: Arc<Endpoint>,
+    ports: Arc<Ports>,
     announces: Option<Listener>,
     commands: mpsc::Receiver<Command>,
     wishes: Arc<Wishes>,
@@ -195,7 +215,7 @@ impl Driver {
                 },
                 () = self.wishes.changed.notified() => self.grant_wishes(),
                 Some(input) = self.inputs.recv() => self.input(input),
-                incoming = self.endpoint.accept(), if listening => match incoming {
+                incoming = self.ports.accept(), if listening => match incoming {
                     Ok(association) => self.accept(association),
                     Err(_) => break,
                 },
@@ -266,16 +286,20 @@ impl Driver {
         let local = own_addresses(&association);
         let Some(assoc) = self.core.handle_incoming(self.clock.now(), local) else { return };
         let task = self.tasks.spawn(read(association.clone(), assoc, self.input_tx.clone()));
-        self.associations.insert(assoc, Entry { task, association: Some(association) });
+        self.associations.insert(assoc, Entry { task, association: Some(association), attempt: None });
     }
 
     fn drain(&mut self) {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Connect { assoc, peer } => {
-                    let task = connect(Arc::clone(&self.endpoint), peer, assoc, self.input_tx.clone());
+                    let (going_on, goes_on) = watch::channel(());
+                    let first = self.native_attempt(&peer);
+                    let inputs = self.input_tx.clone();
+                    let task = connect(Arc::clone(&self.ports), peer.clone(), assoc, first, going_on, inputs);
                     let task = self.tasks.spawn(task);
-                    self.associations.insert(assoc, Entry { task, association: None });
+                    let attempt = Some(Attempt { peer, goes_on });
+                    self.associations.insert(assoc, Entry { task, association: None, attempt });
                 }
                 Output::Send { assoc, message } => {
                     let entry = self.associations.get(&assoc).and_then(|e| e.association.as_ref());
@@ -315,6 +339,14 @@ impl Driver {
         }
     }
 
+    /// The native attempt that goes on for a peer which is to be reached in UDP as well.
+    fn native_attempt(&self, peer: &Peer) -> Option<watch::Receiver<()>> {
+        let open = self.associations.values().filter(|entry| entry.association.is_none());
+        let mut attempts = open.filter_map(|entry| entry.attempt.as_ref());
+        let native = attempts.find(|attempt| is_native(&attempt.peer) && same_place(&attempt.peer, peer));
+        native.filter(|_| !is_native(peer)).map(|attempt| attempt.goes_on.clone())
+    }
+
     fn abort(&mut self, assoc: AssocKey, reason: &'static str) {
         if let Some(entry) = self.associations.remove(&assoc) {
             entry.task.abort();
@@ -332,8 +364,22 @@ async fn next_announce(listener: &mut Option<Listener>) -> (SocketAddr, rserpool
     }
 }
 
-async fn connect(endpoint: Arc<Endpoint>, peer: Peer, assoc: AssocKey, inputs: mpsc::Sender<Input>) {
-    match endpoint.connect(&peer).await {
+/// Connects once the attempt `first` has had its head start or has failed.
+async fn connect(
+    ports: Arc<Ports>,
+    peer: Peer,
+    assoc: AssocKey,
+    first: Option<watch::Receiver<()>>,
+    going_on: watch::Sender<()>,
+    inputs: mpsc::Sender<Input>,
+) {
+    if let Some(mut first) = first {
+        // Nothing is ever sent: it changes by being closed.
+        let _ = tokio::time::timeout(HEAD_START, first.changed()).await;
+    }
+    let outcome = ports.connect(&peer).await;
+    drop(going_on);
+    match outcome {
         Ok(association) => {
             if inputs.send(Input::Up(assoc, association.clone())).await.is_ok() {
                 read(association, assoc, inputs).await;

@@ -10,6 +10,7 @@ mod cache;
 pub(crate) mod driver;
 mod hunt;
 mod own;
+mod ports;
 mod registrars;
 mod requests;
 #[cfg(test)]

@@ -5,6 +5,8 @@ use rand_chacha::ChaCha12Rng;
 use sctp_user::Peer;
 use sctp_user_core::{Duration, Time};
 
+use crate::reach::{is_native, same_place};
+
 /// Announced registrars that are remembered; more are ignored.
 const MAX_ANNOUNCED: usize = 64;
 
@@ -44,8 +46,36 @@ impl RegistrarTable {
             let start = rng.random_range(0..all.len());
             all.rotate_left(start);
         }
+        native_first(&mut all);
         // A stable sort keeps the turn otherwise.
         all.sort_by_key(|peer| Some(peer) == last);
         all
+    }
+}
+
+/// Of several ways to one registrar, the native one comes directly before the first of the others.
+fn native_first(peers: &mut Vec<Peer>) {
+    for i in 0..peers.len() {
+        let Some(this) = peers.get(i).filter(|peer| !is_native(peer)) else { continue };
+        let native = peers.iter().skip(i).position(|other| is_native(other) && same_place(other, this));
+        if let Some(offset) = native {
+            let native = peers.remove(i + offset);
+            peers.insert(i, native);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sctp_user::Encap;
+
+    #[test]
+    fn native_ways_come_first() {
+        let native = |n: u8| Peer::new([10, 0, 0, n].into(), Encap::Native, 7);
+        let udp = |n: u8| Peer::new([10, 0, 0, n].into(), Encap::Udp { remote_port: 9899 }, 7);
+        let mut peers = vec![udp(1), udp(2), native(3), udp(3), native(2), native(1)];
+        native_first(&mut peers);
+        assert_eq!(peers, [native(1), udp(1), native(2), udp(2), native(3), udp(3)]);
     }
 }

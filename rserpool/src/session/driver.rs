@@ -10,7 +10,6 @@ use rserpool_wire::numbers::ppid;
 use rserpool_wire::{PeId, PoolElement, PoolHandle};
 use sctp_user::{AssocConfig, Association, EndReason, Message, Peer, Stack};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::JoinSet;
 
 use super::SessionEvent;
 use super::core::{Attempt, Output, SessionCore};
@@ -202,7 +201,7 @@ impl Driver {
                     let reach = Reach::of(&self.stack);
                     let peers =
                         reach.peers(transport.addrs(), transport.port().unwrap_or(0), element.udp_port);
-                    let race = race(self.stack.clone(), peers, self.assoc_config.clone());
+                    let race = connect_first(self.stack.clone(), peers, self.assoc_config.clone());
                     self.connecting = Some(Box::pin(async move { (attempt, race.await) }));
                 }
                 Output::Cancel => (self.resolving, self.connecting) = (None, None),
@@ -262,21 +261,11 @@ async fn receive(
     }
 }
 
-/// Connects with the first of several peers that accepts; the other attempts are aborted.
-async fn race(stack: Stack, peers: Vec<Peer>, config: AssocConfig) -> Result<Association, sctp_user::Error> {
-    let mut attempts = JoinSet::new();
-    for peer in peers {
-        let (stack, config) = (stack.clone(), config.clone());
-        attempts.spawn(async move { stack.connect_with(&peer, config).await });
-    }
-    let mut result = Err(sctp_user::Error::Invalid("the pool element has no usable address"));
-    while let Some(finished) = attempts.join_next().await {
-        match finished {
-            Ok(Ok(association)) => return Ok(association),
-            Ok(Err(error)) => result = Err(error),
-            // The runtime is going away.
-            Err(_) => result = Err(sctp_user::Error::Stopped),
-        }
-    }
-    result
+/// Connects in the first of several ways that works.
+async fn connect_first(
+    stack: Stack,
+    ways: Vec<Peer>,
+    config: AssocConfig,
+) -> Result<Association, sctp_user::Error> {
+    stack.connect_first(&ways, config).await
 }
