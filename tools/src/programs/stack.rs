@@ -36,7 +36,12 @@ pub(crate) fn open_limited(
             unique.push(*addr);
         }
     }
-    let stack = StackConfig { nat_port_key: options.nat_port_key == OnOff::On, ..StackConfig::default() };
+    let stack = StackConfig {
+        nat_port_key: options.nat_port_key == OnOff::On,
+        // A single one stays unannounced, as from behind NAT.
+        local_addresses: if unique.len() > 1 { unique.clone() } else { Vec::new() },
+        ..StackConfig::default()
+    };
     let assoc = AssocConfig { announce: options.announce.into(), ..AssocConfig::default() };
     let mut builder = StackBuilder::new().config(stack).assoc_config(assoc);
     let limited = |inner: Box<dyn Link>| Limited { inner, segments };

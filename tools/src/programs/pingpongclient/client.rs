@@ -24,7 +24,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
     let mut end = options.common.end.watch().context("signals cannot be watched")?;
-    let stack = stack::open(&options.common.link, &[], Port::Any)?;
+    let stack = stack::open(&options.common.link, &options.local, Port::Any)?;
     let asap = asap::config(&stack, &options.registrars, BindOptions::default())?;
     let user = asap::start(asap, &options.registrars, |asap| PoolUser::new(&stack, UserOptions { asap }))?;
     if !options.quiet {

@@ -1,5 +1,6 @@
 //! Options of the ping-pong client.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Parser;
@@ -16,6 +17,9 @@ pub(crate) struct Options {
     /// Pool to use.
     #[arg(long, value_name = "NAME", default_value = "PingPongPool", value_parser = pool_handle)]
     pub(crate) poolhandle: PoolHandle,
+    /// Own addresses to use, ADDR{,ADDR}; several make it multi-homed [default: all, of which servers learn one].
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+    pub(crate) local: Vec<IpAddr>,
     /// Time between pings, ms.
     #[arg(long, value_name = "MS", default_value = "500", value_parser = |s: &str| millis(s, 1, 3_600_000))]
     pub(crate) interval: Duration,

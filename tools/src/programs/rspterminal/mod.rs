@@ -42,7 +42,7 @@ async fn converse(options: Options) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
     // The end of the input ends this program anyway, but only after the last answers.
     let mut end = EndOptions::default().watch().context("signals cannot be watched")?;
-    let stack = stack::open(&options.common.link, &[], Port::Any)?;
+    let stack = stack::open(&options.common.link, &options.local, Port::Any)?;
     let asap = asap::config(&stack, &options.registrars, BindOptions::default())?;
     let user = asap::start(asap, &options.registrars, |asap| PoolUser::new(&stack, UserOptions { asap }))?;
     if !options.quiet {

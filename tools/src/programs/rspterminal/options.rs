@@ -1,5 +1,6 @@
 //! Options of the terminal.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Parser;
@@ -15,6 +16,9 @@ pub(crate) struct Options {
     /// Pool to use.
     #[arg(long, value_name = "NAME", default_value = "EchoPool", value_parser = pool_handle)]
     pub(crate) poolhandle: PoolHandle,
+    /// Own addresses to use, ADDR{,ADDR}; several make it multi-homed [default: all, of which servers learn one].
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+    pub(crate) local: Vec<IpAddr>,
     /// After the input has ended, stay this long for answers, ms.
     #[arg(long, value_name = "MS", default_value = "500", value_parser = |s: &str| millis(s, 0, 600_000))]
     pub(crate) draintimeout: Duration,
