@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sctp_user_core::socket::{EndReason, Incoming, SocketError, SocketId, Subscriptions, Target};
+use sctp_user_core::socket::{EndReason, Incoming, Next, SocketError, SocketId, Subscriptions, Target};
 use sctp_user_core::{
     AssocConfig, AssocId, AssocStats, AssocStatus, Message, PathAddr, PathStatus, Received, SendOptions, Time,
 };
 
+use crate::control::Control;
 use crate::error::Error;
 use crate::shared::{Clock, Interest, Shared, State};
 use crate::stack::Handle;
@@ -115,6 +116,29 @@ impl Association {
         .await
     }
 
+    /// As [`send`](Self::send), to the address `via` of the peer and not by the primary path (SCTP_ADDR_OVER). While that path has
+    /// failed the message leaves as any other, and so do retransmissions.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`Error::Message`] when the peer has no such confirmed address.
+    pub async fn send_via(&self, via: IpAddr, message: Message) -> Result<(), Error> {
+        let inner = &*self.inner;
+        self.wait(Interest::Write, |state, now| {
+            let sent = state.sockets.try_send_via(now, inner.socket, Target::Only, via, message.clone());
+            sent.map(drop).map_err(|why| inner.send_error(state, why))
+        })
+        .await
+    }
+
+    /// As [`send`](Self::send), on the stream and with the options that [`Control::set_send_defaults`] chose.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_default(&self, data: impl Into<Bytes>) -> Result<(), Error> {
+        let message = self.control().send_defaults()?.message(data);
+        self.send(message).await
+    }
+
     /// Queues a message without waiting.
     ///
     /// # Errors
@@ -185,6 +209,16 @@ impl Association {
         self.shared().exchange(Clock::Latest, |state, now| self.inner.try_recv(state, now))
     }
 
+    /// What the next [`recv`](Self::recv) gives without waiting (SCTP_NXTINFO); `None` when there is nothing.
+    pub fn next_info(&self) -> Option<Next> {
+        self.shared().peek(|state| state.sockets.next_info(self.inner.socket)).map(|(_, next)| next)
+    }
+
+    /// Settings and figures beyond the usual ones: of single paths, defaults for sending, notifications.
+    pub fn control(&self) -> Control<'_> {
+        Control::new(&self.inner.handle, self.inner.socket, self.inner.assoc)
+    }
+
     /// Chooses which notifications [`recv`](Self::recv) gives.
     pub fn subscribe(&self, subscriptions: Subscriptions) {
         self.shared().with(|state, _| {
@@ -241,12 +275,12 @@ impl Association {
 
     /// State and figures (SCTP_STATUS); also after the end. `None` when the stack is gone.
     pub fn status(&self) -> Option<AssocStatus> {
-        self.shared().peek(|state| state.sockets.stack().status(self.inner.assoc))
+        self.control().status()
     }
 
     /// All paths, with addresses, state, round-trip times and congestion windows (SCTP_GET_PEER_ADDR_INFO).
     pub fn paths(&self) -> Vec<PathStatus> {
-        self.shared().peek(|state| state.sockets.stack().paths(self.inner.assoc))
+        self.control().paths()
     }
 
     /// The primary path.
@@ -261,14 +295,12 @@ impl Association {
 
     /// Counters.
     pub fn stats(&self) -> AssocStats {
-        self.shared().peek(|state| state.sockets.stack().assoc_stats(self.inner.assoc)).unwrap_or_default()
+        self.control().stats()
     }
 
     /// The addresses of the peer with their encapsulation, which holds the peer's UDP port. The primary comes first.
     pub fn peer_addrs(&self) -> Vec<PathAddr> {
-        let mut paths = self.paths();
-        paths.sort_by_key(|path| !path.primary);
-        paths.into_iter().map(|path| path.addr).collect()
+        self.control().peer_addrs()
     }
 
     /// SCTP port of the peer.
@@ -276,19 +308,9 @@ impl Association {
         self.inner.peer_port
     }
 
-    /// Own addresses: those that were announced to the peer, or else those that the paths use.
+    /// Own addresses: those that the peer was told of, or else those that the paths use.
     pub fn local_addrs(&self) -> Vec<IpAddr> {
-        let announced = self.shared().peek(|state| state.sockets.stack().local_addrs(self.inner.assoc));
-        if !announced.is_empty() {
-            return announced;
-        }
-        let mut used = Vec::new();
-        for local in self.peer_addrs().into_iter().filter_map(|path| path.local) {
-            if !used.contains(&local) {
-                used.push(local);
-            }
-        }
-        used
+        self.control().local_addrs()
     }
 
     /// Own SCTP port.
@@ -306,12 +328,7 @@ impl Association {
     /// # Errors
     /// [`Error::Config`] when the result is not valid (nothing changes then), [`Error::NoAssociation`] after the end.
     pub fn configure(&self, change: impl FnOnce(&mut AssocConfig)) -> Result<(), Error> {
-        let Inner { socket, assoc, .. } = *self.inner;
-        // The caller's code runs without the lock.
-        let mut config = self.shared().with(|state, now| state.sockets.assoc_config(now, socket, assoc))?;
-        change(&mut config);
-        let config = self.inner.handle.limit(config);
-        Ok(self.shared().with(|state, now| state.sockets.set_assoc_config(now, socket, assoc, config))?)
+        self.control().configure(change)
     }
 
     /// Makes the path to `addr` the primary one.
@@ -319,8 +336,7 @@ impl Association {
     /// # Errors
     /// [`Error::NoAssociation`] when there is no such confirmed address.
     pub fn set_primary(&self, addr: IpAddr) -> Result<(), Error> {
-        let Inner { socket, assoc, .. } = *self.inner;
-        Ok(self.shared().with(|state, now| state.sockets.set_primary(now, socket, assoc, addr))?)
+        self.control().set_primary(addr)
     }
 
     /// Sends a heartbeat to `addr` at once.
@@ -328,8 +344,7 @@ impl Association {
     /// # Errors
     /// [`Error::NoAssociation`] when there is no such address.
     pub fn request_heartbeat(&self, addr: IpAddr) -> Result<(), Error> {
-        let Inner { socket, assoc, .. } = *self.inner;
-        Ok(self.shared().with(|state, now| state.sockets.request_heartbeat(now, socket, assoc, addr))?)
+        self.control().request_heartbeat(addr)
     }
 
     async fn wait_end(&self) -> Result<EndReason, Error> {

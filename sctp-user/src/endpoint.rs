@@ -1,6 +1,7 @@
 //! A bound SCTP port.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use sctp_user_core::socket::SocketId;
@@ -126,6 +127,20 @@ impl Endpoint {
             Ok::<_, Error>((socket, assoc))
         })?;
         Ok(Association::new(Arc::clone(&self.handle), socket, assoc, self.port, peer.port))
+    }
+
+    /// Replaces the own addresses (`sctp_bindx`) for future associations; see [`BindOptions::addrs`](crate::BindOptions::addrs) for what
+    /// no, one or several mean.
+    ///
+    /// # Errors
+    /// [`Error::Bind`] when one of them cannot be bound.
+    pub fn set_addrs(&self, addrs: &[IpAddr]) -> Result<(), Error> {
+        self.handle.shared.with(|state, _| Ok(state.sockets.set_addrs(self.socket, addrs)?))
+    }
+
+    /// The own addresses; none for all.
+    pub fn addrs(&self) -> Vec<IpAddr> {
+        self.handle.shared.peek(|state| state.sockets.local_addrs(self.socket))
     }
 
     /// Changes the settings of future associations of this port.

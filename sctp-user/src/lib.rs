@@ -55,6 +55,7 @@
 
 mod association;
 mod claim;
+mod control;
 mod driver;
 mod endpoint;
 mod error;
@@ -67,17 +68,19 @@ mod shared;
 mod stack;
 
 pub use association::Association;
+pub use control::Control;
 pub use endpoint::Endpoint;
 pub use error::Error;
 pub use interfaces::local_addresses;
 pub use one_to_many::OneToMany;
 pub use options::BindOptions;
 pub use sctp_user_core::socket::{
-    AssocChange, EndReason, Incoming, Interleave, Linger, Notification, Subscriptions,
+    AssocChange, EndReason, Incoming, Interleave, Linger, Next, Notification, SendDefaults, Subscriptions,
 };
 pub use sctp_user_core::{
     Announce, AssocConfig, AssocId, AssocState, AssocStats, AssocStatus, BindError, ConfigError,
-    ConnectError, Ecn, Encap, LossReason, Message, PathAddr, PathState, PathStatus, Peer, PeerAddrState,
-    Received, Scope, SendError, SendOptions, StackConfig, StackStats, Transmit, Unreachable,
+    ConnectError, Ecn, Encap, Features, LossReason, Message, NextInfo, PathAddr, PathParams, PathState,
+    PathStatus, Peer, PeerAddrState, Received, Scope, SendError, SendOptions, StackConfig, StackStats,
+    Transmit, Unreachable,
 };
 pub use stack::{Stack, StackBuilder};

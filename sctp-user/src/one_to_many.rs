@@ -1,14 +1,16 @@
 //! The one-to-many style: one handle, many associations (RFC 6458 sec 3).
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sctp_user_core::socket::{Incoming, SocketId, Subscriptions, Target};
-use sctp_user_core::{AssocId, AssocStatus, Message, PathStatus, Peer};
+use sctp_user_core::socket::{Incoming, Interleave, Next, SocketId, Subscriptions, Target};
+use sctp_user_core::{AssocConfig, AssocId, AssocStatus, Message, PathStatus, Peer};
 
 use crate::association::Association;
+use crate::control::Control;
 use crate::error::Error;
 use crate::shared::{Interest, Shared, State};
 use crate::stack::Handle;
@@ -56,6 +58,18 @@ impl OneToMany {
         })
     }
 
+    /// As [`connect`](Self::connect), with settings for this association in place of those of the port.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), and [`Error::Config`].
+    pub fn connect_with(&self, peer: &Peer, config: AssocConfig) -> Result<AssocId, Error> {
+        let config = self.handle.limit(config);
+        self.shared().with(|state, now| {
+            state.check_running()?;
+            Ok(state.sockets.connect_with(now, self.socket, peer, Some(config))?)
+        })
+    }
+
     /// Sends on one association, waiting for room in its send buffer. Cancel-safe.
     ///
     /// # Errors
@@ -72,6 +86,74 @@ impl OneToMany {
         self.send_over(Target::Peer(peer), message).await
     }
 
+    /// As [`send_to`](Self::send_to), with settings for the association if it is a new one (SCTP_INIT).
+    ///
+    /// # Errors
+    /// As [`send_to`](Self::send_to), and [`Error::Config`].
+    pub async fn send_to_with(
+        &self,
+        peer: &Peer,
+        config: AssocConfig,
+        message: Message,
+    ) -> Result<AssocId, Error> {
+        let config = self.handle.limit(config);
+        self.send_over(Target::NewPeer(peer, &config), message).await
+    }
+
+    /// Sends on one association to the address `via` of the peer (SCTP_ADDR_OVER); see [`Association::send_via`].
+    ///
+    /// # Errors
+    /// As [`Association::send_via`], and [`Error::NoAssociation`].
+    pub async fn send_via(&self, association: AssocId, via: IpAddr, message: Message) -> Result<(), Error> {
+        let target = Target::Assoc(association);
+        let send = |state: &mut State, now| {
+            Ok(state.sockets.try_send_via(now, self.socket, target, via, message.clone()).map(drop)?)
+        };
+        self.shared().wait(self.socket, Interest::Write, send).await
+    }
+
+    /// Sends a message on every association that is not shutting down (SCTP_SENDALL), without waiting: where the send buffer is full the
+    /// answer is [`Error::WouldBlock`], and [`send`](Self::send) can be used.
+    pub fn try_send_to_all(&self, message: &Message) -> Vec<(AssocId, Result<(), Error>)> {
+        let sent = self.shared().with(|state, now| state.sockets.try_send_to_all(now, self.socket, message));
+        let sent = sent.unwrap_or_default().into_iter();
+        sent.map(|(association, sent)| (association, sent.map_err(Error::from))).collect()
+    }
+
+    /// What the next [`recv`](Self::recv) gives without waiting (SCTP_NXTINFO); `None` when there is nothing.
+    pub fn next_info(&self) -> Option<(AssocId, Next)> {
+        self.shared().peek(|state| state.sockets.next_info(self.socket))
+    }
+
+    /// Settings and figures of one association.
+    pub fn control(&self, association: AssocId) -> Control<'_> {
+        Control::new(&self.handle, self.socket, association)
+    }
+
+    /// Changes the settings of future associations (SCTP_FUTURE_ASSOC).
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn set_config(&self, config: AssocConfig) -> Result<(), Error> {
+        let config = self.handle.limit(config);
+        self.shared().with(|state, _| Ok(state.sockets.set_config(self.socket, config)?))
+    }
+
+    /// SCTP_FRAGMENT_INTERLEAVE: what may come between the parts of a message that is given in parts. Default other associations.
+    pub fn set_interleave(&self, interleave: Interleave) {
+        self.shared().with(|state, _| {
+            let _ = state.sockets.set_interleave(self.socket, interleave);
+        });
+    }
+
+    /// Replaces the own addresses (`sctp_bindx`), while there are no associations.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when there are associations; [`Error::Bind`].
+    pub fn set_addrs(&self, addrs: &[IpAddr]) -> Result<(), Error> {
+        self.shared().with(|state, _| Ok(state.sockets.set_addrs(self.socket, addrs)?))
+    }
+
     /// Waits for the next message or subscribed notification of any association. Cancel-safe.
     ///
     /// # Errors
@@ -82,7 +164,7 @@ impl OneToMany {
         self.shared().wait(self.socket, Interest::Read, recv).await
     }
 
-    /// Chooses which notifications [`recv`](Self::recv) gives.
+    /// Chooses which notifications [`recv`](Self::recv) gives, for all associations; [`Control::subscribe`] does it for one.
     pub fn subscribe(&self, subscriptions: Subscriptions) {
         self.shared().with(|state, _| {
             let _ = state.sockets.set_subscriptions(self.socket, subscriptions);

@@ -125,6 +125,14 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
+    /// A link carries packets in this way.
+    pub(crate) fn has_link(&self, encap: Encap) -> bool {
+        match encap {
+            Encap::Native => self.mtus.native.is_some(),
+            Encap::Udp { .. } => self.mtus.udp.is_some(),
+        }
+    }
+
     /// Settings that the links can carry.
     pub(crate) fn limit(&self, config: AssocConfig) -> AssocConfig {
         self.mtus.limit(config)

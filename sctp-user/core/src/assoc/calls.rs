@@ -163,6 +163,11 @@ impl Association {
         }
     }
 
+    /// Own addresses that the peer was told of.
+    pub(crate) fn told_addrs(&self) -> Vec<IpAddr> {
+        super::announced(self.config.announce, &self.local_addrs, self.path_addr(self.paths.primary()))
+    }
+
     /// All paths.
     pub(crate) fn path_status(&self) -> Vec<PathStatus> {
         let primary = self.paths.primary();

@@ -353,9 +353,9 @@ impl Stack {
         Some(self.table.get(id)?.assoc.stats())
     }
 
-    /// Local addresses of an association as announced to the peer.
+    /// Own addresses that the peer of an association was told of, empty when it was told none.
     pub fn local_addrs(&self, id: AssocId) -> Vec<IpAddr> {
-        self.table.get(id).map(|e| e.assoc.local_addrs().to_vec()).unwrap_or_default()
+        self.table.get(id).map(|e| e.assoc.told_addrs()).unwrap_or_default()
     }
 
     /// The settings of the stack.

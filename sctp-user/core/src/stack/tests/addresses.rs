@@ -80,6 +80,7 @@ fn an_end_that_lists_nothing_sends_from_the_address_that_the_peer_knows_only() {
     writer.finish();
     rig.receive(path(1), out);
     let id = rig.stack.accept(port).unwrap();
+    assert!(rig.stack.local_addrs(id).is_empty());
     let sources: Vec<_> = rig.stack.paths(id).iter().map(|p| (p.addr.remote, p.addr.local)).collect();
     assert_eq!(sources, [(addr(1), Some(bound[0])), (addr(2), Some(bound[0]))]);
 }
