@@ -28,7 +28,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 
-use crate::addr::PathAddr;
+use crate::addr::{Encap, PathAddr, Scope, scope};
 use crate::config::AssocConfig;
 use crate::event::{Event, LossReason};
 use crate::features::Features;
@@ -330,7 +330,7 @@ impl Association {
     }
 
     /// A packet with the right tag came by a path: its encapsulation is that of the path from now on. True when that is news.
-    pub(crate) fn learn_encap(&mut self, id: PathId, encap: crate::addr::Encap) -> bool {
+    pub(crate) fn learn_encap(&mut self, id: PathId, encap: Encap) -> bool {
         let news = self.paths.get(id).addr().encap != encap;
         if news {
             self.paths.get_mut(id).set_encap(encap);
@@ -434,7 +434,9 @@ impl Association {
     fn refused_for_good(&mut self, now: Time, path: PathId) -> bool {
         let next_heartbeats = 2 * self.config.hb_interval_udp.min(self.config.hb_interval);
         let path = self.paths.get_mut(path);
-        if !self.called || path.addr().encap == crate::addr::Encap::Native {
+        let PathAddr { remote, encap, .. } = path.addr();
+        // There is no NAT box within a host.
+        if !self.called || encap == Encap::Native || scope(remote) == Some(Scope::Loopback) {
             return true;
         }
         let since = *path.refused_since.get_or_insert(now);
