@@ -27,7 +27,7 @@
 static double warmup = 0.5, seconds = 2.0;
 static size_t size = 16384;
 static int pingpong, raw, port, peer_port;
-static unsigned count = 20000;
+static unsigned count = 5000; /* it refuses more than some 16 000 */
 static const char *own = "127.0.0.1", *server = "127.0.0.1";
 
 static void fail(const char *what)
@@ -205,6 +205,13 @@ static void run_client(void)
 			fail("SCTP_REMOTE_UDP_ENCAPS_PORT");
 	}
 	set_options(so, 0);
+	if (raw) {
+		/* It finds no source by itself. */
+		struct sockaddr_in from = address(own);
+		from.sin_port = 0;
+		if (usrsctp_bind(so, (struct sockaddr *)&from, sizeof from) < 0)
+			fail("usrsctp_bind");
+	}
 	if (usrsctp_connect(so, (struct sockaddr *)&sin, sizeof sin) < 0)
 		fail("usrsctp_connect");
 	if (pingpong) {

@@ -73,6 +73,7 @@ pub(crate) enum Direction {
     /// Client and server at the same time.
     Both,
     /// The client one message at a time; the server sends each back.
+    #[value(name = "pingpong")]
     PingPong,
 }
 

@@ -194,7 +194,8 @@ async fn versions(sources: &Path) -> BTreeMap<&'static str, String> {
         None => ask("pkg-config", &["--modversion", "usrsctp"]).await,
     };
     versions.extend(usrsctp.map(|version| ("usrsctp", version)));
-    versions.extend(ask("rustc", &["--version"]).await.map(|version| ("rustc", version)));
+    let rustc = ask("rustc", &["--version"]).await;
+    versions.extend(rustc.and_then(|text| Some(("rustc", text.split(' ').nth(1)?.to_owned()))));
     versions
 }
 
