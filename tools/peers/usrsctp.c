@@ -86,14 +86,14 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Packets of 1452 bytes: what usrsctp calls the path MTU has the IP header in it, and the UDP header where there is one. */
+/* Packets of 1452 bytes, in IP of 1480: what usrsctp calls the path MTU here is the room for chunks, without the common header. */
 static void set_options(struct socket *so, int conn)
 {
 	struct sctp_paddrparams params;
 	int size = BUFFER, on = 1;
 	memset(&params, 0, sizeof params);
 	params.spp_flags = SPP_PMTUD_DISABLE;
-	params.spp_pathmtu = conn ? 1452 : raw ? 1500 : 1480;
+	params.spp_pathmtu = (!conn && raw ? 1480 : 1452) - 12;
 	params.spp_address.ss_family = conn ? AF_CONN : AF_INET;
 	usrsctp_setsockopt(so, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 	usrsctp_setsockopt(so, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
