@@ -65,14 +65,17 @@ fn a_caller_on_the_same_host_is_behind_no_such_box() {
 }
 
 #[test]
-fn a_caller_without_udp_is_behind_no_such_box() {
-    let mut rig = Rig::new();
-    let native = PathAddr { encap: Encap::Native, ..path(1) };
-    let ack = one(rig.init_from(native, PEER_TAG, &[]));
-    let (fixed, _, cookie) = ack.init();
-    rig.send_from(native, fixed.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
-    rig.stack.handle_unreachable(rig.now, native, Unreachable::Protocol, &quote(PEER_TAG, &[]));
-    assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable));
+fn a_caller_without_udp_or_on_this_host_is_behind_no_such_box() {
+    let local = |n| Some(IpAddr::from([127, 0, 0, n]));
+    let within_host = PathAddr { local: local(1), remote: local(2).unwrap(), encap: UDP };
+    for from in [PathAddr { encap: Encap::Native, ..path(1) }, within_host] {
+        let mut rig = Rig::new();
+        let ack = one(rig.init_from(from, PEER_TAG, &[]));
+        let (fixed, _, cookie) = ack.init();
+        rig.send_from(from, fixed.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+        rig.stack.handle_unreachable(rig.now, from, Unreachable::Protocol, &quote(PEER_TAG, &[]));
+        assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable), "{from:?}");
+    }
 }
 
 #[test]
