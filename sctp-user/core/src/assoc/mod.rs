@@ -430,7 +430,7 @@ impl Association {
     }
 
     /// Whether ICMP can be believed that SCTP is gone at the other end of a path. A NAT box that lost its bindings says the same of the UDP port
-    /// that a caller had; the caller gets a new one with the next packet it sends, a heartbeat at the latest. There is none within a host.
+    /// that a caller had; the caller gets a new one with the next packet it sends, a heartbeat at the latest.
     fn refused_for_good(&mut self, now: Time, path: PathId) -> bool {
         let next_heartbeats = 2 * self.config.hb_interval_udp.min(self.config.hb_interval);
         let path = self.paths.get_mut(path);

@@ -54,17 +54,6 @@ fn a_caller_over_udp_has_time_to_come_by_another_port() {
 }
 
 #[test]
-fn a_caller_on_the_same_host_is_behind_no_such_box() {
-    let mut rig = Rig::new();
-    let loopback = PathAddr { local: None, remote: [127, 0, 0, 1].into(), ..path(1) };
-    let ack = one(rig.init_from(loopback, PEER_TAG, &[]));
-    let (fixed, _, cookie) = ack.init();
-    rig.send_from(loopback, fixed.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
-    rig.stack.handle_unreachable(rig.now, loopback, Unreachable::Protocol, &quote(PEER_TAG, &[]));
-    assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable));
-}
-
-#[test]
 fn a_caller_without_udp_or_on_this_host_is_behind_no_such_box() {
     let local = |n| Some(IpAddr::from([127, 0, 0, n]));
     let within_host = PathAddr { local: local(1), remote: local(2).unwrap(), encap: UDP };
