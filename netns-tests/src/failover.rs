@@ -145,6 +145,6 @@ impl Traffic {
 const WINDOW: &str = "32768";
 
 /// A rate for the cables at which captures stay small, kbit/s.
-pub const RATE: u32 = 8000;
+pub const RATE: u32 = 5000;
 /// The length of their queues, ms; it holds more than a window.
 pub const QUEUE: u32 = 60;

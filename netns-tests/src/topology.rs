@@ -72,6 +72,8 @@ pub enum Versions {
     V6,
     /// IPv4 in the first, IPv6 in the second.
     Mixed,
+    /// Both in both: four paths.
+    Dual,
 }
 
 impl TwoNetworks {
@@ -85,6 +87,7 @@ impl TwoNetworks {
             Versions::V4 => ["10.1.0.N/24", "10.2.0.N/24"],
             Versions::V6 => ["fd01::N/64", "fd02::N/64"],
             Versions::Mixed => ["10.1.0.N/24", "fd02::N/64"],
+            Versions::Dual => ["10.1.0.N/24 fd01::N/64", "10.2.0.N/24 fd02::N/64"],
         };
         let cables = networks
             .map(|network| net.link(&left, &network.replace('N', "1"), &right, &network.replace('N', "2")));

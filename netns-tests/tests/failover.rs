@@ -1,6 +1,6 @@
 //! Two hosts on two disjoint networks: whatever happens to one of them, nothing is lost, doubled or out of order within a stream.
 //!
-//! Each test treats twelve associations alike: bulk transfer and requests, directly in IP and in UDP, over IPv4, IPv6 and one network of each.
+//! Each test treats several associations alike: bulk transfer and requests, directly in IP and in UDP, over IPv4, IPv6 and one network of each.
 
 use std::time::Duration;
 
@@ -61,15 +61,34 @@ fn both_networks_fail_for_a_while() {
     ]);
 }
 
+/// Four paths, of which two die together.
+#[test]
+fn hosts_with_dual_stack() {
+    run_over(
+        &[Versions::Dual],
+        &[
+            (500, |n| n.cables[0].silence()),
+            (3500, |n| n.cables[0].heal()),
+            (2500, |n| n.cables[0].cut_at(&n.left)),
+            (2500, |n| n.cables[0].mend()),
+            (500, |_| ()),
+        ],
+    );
+}
+
 /// Something that happens to the networks.
 type Step = fn(&TwoNetworks);
 
 /// Waits so many ms before each step.
 fn run(steps: &[(u64, Step)]) {
+    run_over(&[Versions::V4, Versions::V6, Versions::Mixed], steps);
+}
+
+fn run_over(versions: &[Versions], steps: &[(u64, Step)]) {
     let Some(net) = Net::open(PROGRAMS) else { return };
     let mut cases = Vec::new();
     for carrier in [Carrier::Raw, Carrier::Udp] {
-        for versions in [Versions::V4, Versions::V6, Versions::Mixed] {
+        for &versions in versions {
             let name = format!("{carrier:?} {versions:?}");
             let networks =
                 TwoNetworks::new(Net::named(PROGRAMS, &format!("{} {name}", net.name())), versions);

@@ -204,6 +204,12 @@ fn without_encapsulation() {
     };
     // It passes with its private source, to which no answer finds its way.
     hint(ask());
+    let option = format!("-registrar={SERVER}:3863/native");
+    let args =
+        ["rspserver", "-link=raw", "-asapannounce=off", "-registrarconnecttimeout=500", "-quiet", &option];
+    let complaints =
+        home.net.start(&home.clients[0], &args).ended(Duration::from_secs(10)).complaints().join(" ");
+    assert!(complaints.contains("try --link=udp"), "{complaints}");
     // It is refused.
     home.router.namespace().nft(
         "table inet only_known { chain forward { type filter hook forward priority 0; meta l4proto sctp reject with icmpx admin-prohibited; }; }",

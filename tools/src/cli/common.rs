@@ -96,6 +96,16 @@ pub enum LinkKind {
     Both,
 }
 
+impl LinkOptions {
+    /// What to add to the news that somebody does not answer.
+    pub(crate) fn advice(&self) -> &'static str {
+        match self.link {
+            LinkKind::Raw => "; many NATs and firewalls let SCTP pass only inside UDP: try --link=udp",
+            LinkKind::Udp | LinkKind::Both => "",
+        }
+    }
+}
+
 /// How pool elements and pool users find a registrar.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Registrars")]

@@ -79,6 +79,8 @@ struct Client {
     failovers: u64,
     start: Instant,
     events: bool,
+    /// What to try when there is no registrar.
+    advice: &'static str,
 }
 
 impl Client {
@@ -91,6 +93,7 @@ impl Client {
             failovers: 0,
             start: Instant::now(),
             events: options.events,
+            advice: options.common.link.advice(),
         }
     }
 
@@ -129,7 +132,7 @@ impl Client {
             SessionEvent::FailoverProblem(FailoverProblem::Resolution(
                 error @ rserpool::Error::NoRegistrar,
             )) if self.last_element.is_none() => {
-                bail!("{error}; --registrar=ADDR:PORT names one");
+                bail!("{error}; --registrar=ADDR:PORT names one{}", self.advice);
             }
             SessionEvent::FailoverProblem(problem) => {
                 self.tell(&ClientEvent::Lost { pe: None, why: problem.to_string() });

@@ -21,7 +21,10 @@ pub(crate) async fn run(options: ClientOptions) -> anyhow::Result<ExitCode> {
         let config = options.common.transport.config(stack.assoc_config());
         let association = tokio::time::timeout(CONNECT_TIMEOUT, stack.connect_first(&peers, config))
             .await
-            .with_context(|| format!("no answer from {} in {} s", options.server, CONNECT_TIMEOUT.as_secs()))?
+            .with_context(|| {
+                let (secs, advice) = (CONNECT_TIMEOUT.as_secs(), options.common.link.advice());
+                format!("no answer from {} in {secs} s{advice}", options.server)
+            })?
             .with_context(|| format!("cannot connect to {}", options.server))?;
         let order = Order {
             direction: options.direction,
