@@ -44,6 +44,41 @@ fn messages_larger_than_the_buffers_and_unordered_ones_arrive() {
 }
 
 #[test]
+fn round_trips_are_counted_one_by_one() {
+    let (_server, peer) = server(&["--segments=1"]);
+    let args =
+        ["--direction=pingpong", "--duration=1", "--warmup=0.2", "--size=64", "--segments=1", "--json"];
+    let result = json(&client(&peer, &args));
+    let trips = &result["round_trips"];
+    let (count, p50, p99) =
+        (&trips["count"], trips["p50_us"].as_f64().unwrap(), trips["p99_us"].as_f64().unwrap());
+    assert!(count.as_u64().unwrap() > 0, "{result}");
+    assert!(0.0 < p50 && p50 <= p99, "{result}");
+    assert_eq!(result["flows"].as_array().unwrap().len(), 0, "{result}");
+}
+
+#[test]
+fn what_comes_before_the_test_does_not_count() {
+    let (_server, peer) = server(&[]);
+    let args = ["--warmup=0.5", "--duration=1", "--size=10k", "--batch=7", "--json"];
+    let result = json(&client(&peer, &args));
+    let (sent, received) = (&result["client"]["sent"], &result["server"]["received"]);
+    assert!(received["bytes"].as_u64().unwrap() < sent["bytes"].as_u64().unwrap(), "{result}");
+    let seconds = received["seconds"].as_f64().unwrap();
+    assert!(seconds > 0.0, "{result}");
+}
+
+#[test]
+fn the_core_alone_gives_figures() {
+    let alone = |args: &[&str]| json(&Program::start("sctp-perf", &mut command(args)).ended(PATIENCE));
+    let bulk = alone(&["alone", "bulk", "--duration=0.1", "--warmup=0", "--size=1k"]);
+    assert!(bulk["messages"].as_u64().unwrap() > 0, "{bulk}");
+    assert_eq!(bulk["bytes"].as_u64().unwrap(), 1024 * bulk["messages"].as_u64().unwrap());
+    assert!(alone(&["alone", "setup", "--duration=0"])["per_second"].as_f64().unwrap() > 0.0);
+    assert!(alone(&["alone", "idle", "--count=1000"])["bytes_per_end"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
 fn output_for_people_and_for_spreadsheets() {
     let (mut server, peer) = server(&["--once"]);
     let ended = client(&peer, &["--duration=1", "--csv"]);
@@ -74,6 +109,9 @@ fn mistakes_get_one_sentence() {
     let (status, text) = complaint(&["client", "127.0.0.1", "--size=0"]);
     assert_eq!(status, 2);
     assert!(text.contains("--size") && text.contains("such as 1400"), "{text}");
+    let (status, text) = complaint(&["compare", "--only=nonsense"]);
+    assert_eq!(status, 2);
+    assert!(text.contains("the rows are bulk16k, "), "{text}");
     // Nobody listens at this port: ICMP says so at once.
     let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (status, text) = complaint(&["client", &format!("127.0.0.1:5201/udp:{closed}")]);

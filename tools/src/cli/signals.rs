@@ -32,7 +32,8 @@ pub(crate) struct End(watch::Receiver<Option<EndReason>>);
 impl End {
     /// Waits for the first reason to end.
     pub(crate) async fn wait(&mut self) -> EndReason {
-        match self.0.wait_for(Option::is_some).await {
+        let reason = self.0.wait_for(Option::is_some).await.map(|reason| *reason);
+        match reason {
             Ok(reason) => reason.unwrap_or(EndReason::Terminate),
             Err(_) => std::future::pending().await, // the watching task lives as long as the runtime
         }

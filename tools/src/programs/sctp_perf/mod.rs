@@ -69,9 +69,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Runs one role on a runtime with as many threads as wanted.
 fn execute<F>(name: &'static str, threads: usize, program: F) -> ExitCode
 where
-    F: Future<Output = anyhow::Result<ExitCode>>,
+    F: Future<Output = anyhow::Result<ExitCode>> + Send + 'static,
 {
     keep_freed_memory();
+    // As a task of its own: to the future of `block_on`, each wake-up of the runtime costs a system call more.
+    let program = async { tokio::spawn(program).await? };
     if threads <= 1 {
         return cli::run_async(name, program);
     }
