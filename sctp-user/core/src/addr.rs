@@ -63,6 +63,8 @@ pub struct Transmit {
     pub path: PathAddr,
     /// ECN bits to set.
     pub ecn: Option<Ecn>,
+    /// Differentiated Services code point to set, 0 to 63.
+    pub dscp: u8,
     /// Bytes appended to the buffer, all packets together.
     pub len: usize,
     /// Size of every packet but the last when there are several; `None` for a single packet.

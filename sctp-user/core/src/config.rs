@@ -141,6 +141,9 @@ pub struct AssocConfig {
     /// them into several (SCTP_DISABLE_FRAGMENTS, RFC 6458 sec 8.1.11). The path MTU counts as it is when the message is queued.
     /// Default off.
     pub disable_fragments: bool,
+    /// Differentiated Services code point of all packets of the association but those that are sent without its state
+    /// (INIT ACK, the last ABORT or SHUTDOWN COMPLETE), 0 to 63 (SPP_DSCP). Default 0.
+    pub dscp: u8,
     /// Which of the own addresses are listed for the peer during setup. Default [`Announce::Auto`].
     pub announce: Announce,
 }
@@ -178,6 +181,8 @@ pub struct PathParams {
     pub ip_mtu: Option<u16>,
     /// Probe for the MTU of the path ([`AssocConfig::pmtud`]); a fixed `ip_mtu` ends that, too.
     pub pmtud: bool,
+    /// Differentiated Services code point of the packets of the path, 0 to 63 (SPP_DSCP).
+    pub dscp: u8,
 }
 
 impl PathParams {
@@ -191,6 +196,7 @@ impl PathParams {
             primary_switchover_max_retrans: config.primary_switchover_max_retrans,
             ip_mtu: None,
             pmtud: config.pmtud,
+            dscp: config.dscp,
         }
     }
 
@@ -205,6 +211,9 @@ impl PathParams {
         }
         if self.hb_interval > Duration::from_millis(u32::MAX.into()) {
             return fail("HB.interval must be at most 49 days");
+        }
+        if self.dscp > 63 {
+            return fail(DSCP_RANGE);
         }
         if self
             .primary_switchover_max_retrans
@@ -252,6 +261,7 @@ impl Default for AssocConfig {
             max_segment: None,
             cookie_life: None,
             disable_fragments: false,
+            dscp: 0,
             announce: Announce::Auto,
         }
     }
@@ -322,6 +332,9 @@ impl AssocConfig {
         if self.max_segment.is_some_and(|bytes| bytes < 4) {
             return fail("the maximum segment must be at least 4 bytes");
         }
+        if self.dscp > 63 {
+            return fail(DSCP_RANGE);
+        }
         if self.max_peer_addresses == 0 {
             return fail("at least 1 address of the peer must be allowed");
         }
@@ -329,6 +342,7 @@ impl AssocConfig {
     }
 }
 
+const DSCP_RANGE: &str = "the DSCP must be 0 to 63";
 const PSMR_BELOW_PFMR: &str =
     "the primary switchover threshold must not be below the one of potentially failed paths";
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::addr::{Encap, PathAddr};
+use crate::addr::{Encap, PathAddr, Transmit};
 use crate::assoc::cc::{CongestionControl, Rfc9260};
 use crate::assoc::heartbeat::Heartbeat;
 use crate::assoc::pmtud::{Pmtud, Sizes};
@@ -105,6 +105,12 @@ impl Path {
     /// Addresses and encapsulation.
     pub(crate) fn addr(&self) -> PathAddr {
         self.addr
+    }
+
+    /// A single packet of `len` bytes on this path.
+    pub(crate) fn transmit(&self, len: usize, may_fragment: bool) -> Transmit {
+        let dscp = self.params.dscp;
+        Transmit { path: self.addr, ecn: None, dscp, len, segment_size: None, may_fragment }
     }
 
     /// The address of the peer.

@@ -45,6 +45,7 @@ impl Association {
                 ),
                 ip_mtu: had.ip_mtu,
                 pmtud: changed(had.pmtud, old.pmtud, new.pmtud),
+                dscp: changed(had.dscp, old.dscp, new.dscp),
             };
         }
         for id in self.paths.ids() {

@@ -48,7 +48,7 @@ impl Association {
         let len = writer.finish();
         let path = self.paths.get_mut(id);
         path.pmtud.on_sent(nonce, cx.now, path.rto.get());
-        Some(Transmit { path: path.addr(), ecn: None, len, segment_size: None, may_fragment: false })
+        Some(path.transmit(len, false))
     }
 
     /// HEARTBEAT ACK for a probe.

@@ -56,7 +56,7 @@ impl Association {
     fn single(&mut self, cx: &Cx<'_>, to: PathId, len: usize) -> Transmit {
         let path = self.paths.get_mut(to);
         path.last_used = cx.now;
-        Transmit { path: path.addr(), ecn: None, len, segment_size: None, may_fragment: len > path.pmtu() }
+        path.transmit(len, len > path.pmtu())
     }
 
     fn transmit_init(&mut self, cx: &mut Cx<'_>, buf: &mut Vec<u8>) -> Option<Transmit> {
@@ -131,7 +131,7 @@ impl Association {
             let Some(id) = self.next_path(cx) else { return self.transmit_probe(cx, buf) };
             let start = buf.len();
             let path = self.paths.get(id);
-            let (addr, pmtu) = (path.addr(), path.pmtu());
+            let (addr, pmtu, dscp) = (path.addr(), path.pmtu(), path.params.dscp);
             let max = limits.of(addr.encap);
             let mut first = 0;
             let mut oversize = false;
@@ -174,6 +174,7 @@ impl Association {
             return Some(Transmit {
                 path: addr,
                 ecn: None,
+                dscp,
                 len,
                 segment_size: (segments > 1).then_some(first),
                 may_fragment: oversize,

@@ -4,7 +4,7 @@
 //! destination of the packet that caused it, with its port for UDP, and the head of that packet's payload, which is the
 //! SCTP common header and more. Raw sockets have it as UDP sockets do.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -14,7 +14,9 @@ use bytes::Bytes;
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
+};
 use quinn_udp::UdpSocketState;
 use sctp_user_core::{Encap, PathAddr, Unreachable};
 use tokio::io::Interest;
@@ -32,6 +34,50 @@ pub(super) const IPV4_LENGTHS: ipv4::Lengths = ipv4::Lengths::Network;
 /// How many UDP datagrams one send call can hold.
 pub(super) fn max_segments(state: &UdpSocketState) -> usize {
     state.max_gso_segments()
+}
+
+/// Sends packets with a Differentiated Services code point, which the usual way of sending has no place for.
+pub(super) fn send_marked(
+    socket: &UdpSocket,
+    _: &UdpSocketState,
+    transmit: &quinn_udp::Transmit<'_>,
+    dscp: u8,
+) -> io::Result<()> {
+    let byte = dscp << 2 | transmit.ecn.map_or(0, |ecn| ecn as u8);
+    let class = i32::from(byte);
+    let segment = transmit.segment_size.filter(|size| *size < transmit.contents.len());
+    let segment = segment.map(|size| u16::try_from(size).unwrap_or(u16::MAX));
+    let v4 = match transmit.src_ip {
+        Some(IpAddr::V4(v4)) => Some(libc::in_pktinfo {
+            ipi_ifindex: 0,
+            ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(v4.octets()) },
+            ipi_addr: libc::in_addr { s_addr: 0 },
+        }),
+        _ => None,
+    };
+    let v6 = match transmit.src_ip {
+        Some(IpAddr::V6(v6)) => {
+            Some(libc::in6_pktinfo { ipi6_ifindex: 0, ipi6_addr: libc::in6_addr { s6_addr: v6.octets() } })
+        }
+        _ => None,
+    };
+    let mark = match transmit.destination.is_ipv4() {
+        true => ControlMessage::Ipv4Tos(&byte),
+        false => ControlMessage::Ipv6TClass(&class),
+    };
+    let mut control = vec![mark];
+    control.extend(segment.as_ref().map(ControlMessage::UdpGsoSegments));
+    control.extend(v4.as_ref().map(ControlMessage::Ipv4PacketInfo));
+    control.extend(v6.as_ref().map(ControlMessage::Ipv6PacketInfo));
+    let to = SockaddrStorage::from(transmit.destination);
+    let parts = [IoSlice::new(transmit.contents)];
+    loop {
+        match sendmsg(socket.as_raw_fd(), &parts, &control, MsgFlags::empty(), Some(&to)) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Makes the system keep an error queue for `socket`.
@@ -186,3 +232,64 @@ fn mtu(info: u32) -> u16 {
 const MAX_QUOTE: usize = 128;
 /// Bounds the work of one call.
 const MAX_PER_DRAIN: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quinn_udp::EcnCodepoint;
+
+    /// Sends two packets of three bytes from `addr` to itself, marked, and gives what arrives with its traffic class.
+    async fn loop_back(addr: IpAddr) -> io::Result<Vec<(usize, u8)>> {
+        let receiver = UdpSocket::bind((addr, 0)).await?;
+        let sender = UdpSocket::bind((addr, 0)).await?;
+        if addr.is_ipv4() {
+            setsockopt(&receiver, sockopt::IpRecvTos, &true)?;
+        } else {
+            setsockopt(&receiver, sockopt::Ipv6RecvTClass, &true)?;
+        }
+        let state = UdpSocketState::new((&sender).into())?;
+        let transmit = quinn_udp::Transmit {
+            destination: receiver.local_addr()?,
+            ecn: Some(EcnCodepoint::Ect0),
+            contents: b"abcdef",
+            segment_size: (max_segments(&state) > 1).then_some(3),
+            src_ip: Some(addr),
+        };
+        send_marked(&sender, &state, &transmit, 46)?;
+        let mut got = Vec::new();
+        while got.iter().map(|(len, _)| len).sum::<usize>() < 6 {
+            receiver.readable().await?;
+            let mut buffer = [0; 100];
+            let mut parts = [IoSliceMut::new(&mut buffer)];
+            let mut control = cmsg_space!([i32; 4]);
+            let read = receiver.try_io(Interest::READABLE, || {
+                let fd = receiver.as_raw_fd();
+                let flags = MsgFlags::MSG_DONTWAIT;
+                let message = recvmsg::<SockaddrStorage>(fd, &mut parts, Some(&mut control), flags)?;
+                let class = message.cmsgs()?.find_map(|c| match c {
+                    ControlMessageOwned::Ipv4Tos(byte) => Some(byte),
+                    ControlMessageOwned::Ipv6TClass(class) => u8::try_from(class).ok(),
+                    _ => None,
+                });
+                Ok((message.bytes, class.unwrap_or(0)))
+            });
+            match read {
+                Ok(packet) => got.push(packet),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(got)
+    }
+
+    #[tokio::test]
+    async fn packets_carry_their_code_point_beside_ecn() {
+        let class = 46 << 2 | 2;
+        let got = loop_back([127, 0, 0, 1].into()).await.unwrap();
+        assert!(got.iter().all(|(len, byte)| (*byte, len % 3) == (class, 0)), "{got:?}");
+        // Hosts without IPv6 are still about.
+        if let Ok(got) = loop_back(std::net::Ipv6Addr::LOCALHOST.into()).await {
+            assert!(got.iter().all(|(_, byte)| *byte == class), "{got:?}");
+        }
+    }
+}

@@ -25,6 +25,16 @@ pub(super) fn max_segments(_: &UdpSocketState) -> usize {
     1
 }
 
+/// Sends without the mark: there is no safe way to set it for one packet that all of these systems have.
+pub(super) fn send_marked(
+    socket: &UdpSocket,
+    state: &UdpSocketState,
+    transmit: &quinn_udp::Transmit<'_>,
+    _dscp: u8,
+) -> io::Result<()> {
+    state.try_send(socket.into(), transmit)
+}
+
 /// There are no error queues.
 pub(super) fn enable_errors(_: &UdpSocket, _v6: bool) -> io::Result<()> {
     Ok(())

@@ -126,6 +126,7 @@ impl SocketLink {
                 .local
                 .filter(|local| socket_addr.is_unspecified() && !local.is_unspecified()),
             ecn: transmit.ecn.map(to_codepoint),
+            dscp: transmit.dscp,
             len: transmit.len,
             segment_size: transmit.segment_size,
             may_fragment: transmit.may_fragment,

@@ -41,6 +41,7 @@ pub(super) struct Outgoing {
     /// Source address, if it is not up to the system.
     pub(super) source: Option<IpAddr>,
     pub(super) ecn: Option<EcnCodepoint>,
+    pub(super) dscp: u8,
     /// Length of all packets together.
     pub(super) len: usize,
     /// Size of all packets but the last, for several packets.
@@ -167,7 +168,7 @@ impl LinkSocket {
                 segment_size: segment_size.filter(|size| *size < take),
                 src_ip: out.source,
             };
-            match self.poll_send_once(cx, &transmit, out.may_fragment, errors) {
+            match self.poll_send_once(cx, &transmit, out, errors) {
                 Poll::Pending => {
                     self.progress = Some((*out, done));
                     return Poll::Pending;
@@ -197,7 +198,7 @@ impl LinkSocket {
         &mut self,
         cx: &mut Context<'_>,
         transmit: &quinn_udp::Transmit<'_>,
-        may_fragment: bool,
+        out: &Outgoing,
         errors: &mut PendingErrors,
     ) -> Poll<Result<(), SendFailure>> {
         let mut blocked = 0;
@@ -208,8 +209,11 @@ impl LinkSocket {
                 self.backoff = None;
             }
             let send = || {
-                let send = || self.state.try_send((&*self.io).into(), transmit);
-                if may_fragment {
+                let send = || match out.dscp {
+                    0 => self.state.try_send((&*self.io).into(), transmit),
+                    dscp => os::send_marked(&self.io, &self.state, transmit, dscp),
+                };
+                if out.may_fragment {
                     fragment::allowed(&self.io, transmit.destination.is_ipv6(), send)
                 } else {
                     send()
