@@ -25,6 +25,43 @@ fn the_readme_shows_the_examples() {
     }
 }
 
+/// What `docs/api.md` names is there: each part of each name is a word of the sources of the two crates.
+#[test]
+fn the_table_of_the_api_names_what_exists() {
+    fn collect(dir: &Path, into: &mut String) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let hidden = ["tests", "sim", "fuzz", "target"].map(|name| dir.join(name));
+            if path.is_dir() && !hidden.contains(&path) {
+                collect(&path, into);
+            } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
+                into.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let mut sources = String::new();
+    collect(&root().join("sctp-user/core/src"), &mut sources);
+    collect(&root().join("sctp-user/src"), &mut sources);
+    let public: BTreeSet<&str> = sources
+        .lines()
+        .map(|line| line.trim().trim_start_matches("pub "))
+        .flat_map(|line| {
+            let line = line.trim_start_matches("async ");
+            let named = ["fn ", "struct ", "enum ", "mod "].iter().find_map(|k| line.strip_prefix(k));
+            named.unwrap_or(line).split(|c: char| !c.is_alphanumeric() && c != '_').next()
+        })
+        .collect();
+    let text = read("docs/api.md");
+    let names: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
+    assert!(names.len() > 150, "only {} names", names.len());
+    let others = ["cargo doc", "sctp-user", "sctp-user-core"];
+    for name in names.into_iter().filter(|name| !others.contains(name)) {
+        for part in name.split("::") {
+            assert!(public.contains(part), "docs/api.md names {name}, and there is no {part}");
+        }
+    }
+}
+
 /// Every piece of Rust in the documents about set-ups is a piece of an example that is compiled and run.
 #[test]
 fn code_in_the_documents_is_code_of_the_examples() {

@@ -217,7 +217,11 @@ mod tests {
 
     #[test]
     fn lengths_and_fields() {
-        let up = Notification::AssocChange(AssocChange::Up { outbound_streams: 10, inbound_streams: 7, features: Features::default() });
+        let up = Notification::AssocChange(AssocChange::Up {
+            outbound_streams: 10,
+            inbound_streams: 7,
+            features: Features::default(),
+        });
         let b = encode(&up, 3, 5).unwrap();
         assert_eq!((b.len(), at16(&b, 0), at32(&b, 4)), (20, 0x8001, 20));
         assert_eq!((at16(&b, 8), at16(&b, 12), at16(&b, 14), at32(&b, 16)), (0, 10, 7, 3));
