@@ -69,6 +69,27 @@ fn what_comes_before_the_test_does_not_count() {
 }
 
 #[test]
+fn many_associations_share_a_stack() {
+    let (_server, peer) = server(&[]);
+    let args = [
+        "scale",
+        &peer,
+        "--associations=50",
+        "--busy=5",
+        "--churn=20",
+        "--duration=1",
+        "--warmup=0",
+        "--json",
+    ];
+    let result = json(&Program::start("sctp-perf scale", &mut command(&args)).ended(2 * PATIENCE));
+    assert_eq!((&result["busy"], &result["failed"]), (&5.into(), &0.into()), "{result}");
+    assert!(result["came_and_went"].as_u64().unwrap() > 0, "{result}");
+    let fairness = result["fairness"].as_f64().unwrap();
+    assert!((0.2..=1.0).contains(&fairness), "{result}");
+    assert!(result["least_bits_per_second"].as_f64().unwrap() > 0.0, "{result}");
+}
+
+#[test]
 fn the_core_alone_gives_figures() {
     let alone = |args: &[&str]| json(&Program::start("sctp-perf", &mut command(args)).ended(PATIENCE));
     let bulk = alone(&["alone", "bulk", "--duration=0.1", "--warmup=0", "--size=1k"]);

@@ -11,6 +11,7 @@ mod latency;
 mod options;
 mod output;
 mod protocol;
+mod scale;
 mod server;
 mod transfer;
 mod usage;
@@ -22,6 +23,7 @@ use crate::cli;
 use alone::AloneOptions;
 use compare::CompareOptions;
 use options::{ClientOptions, ServerOptions};
+use scale::ScaleOptions;
 
 /// Name of the program.
 pub const NAME: &str = "sctp-perf";
@@ -39,6 +41,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         },
         Some("client") => match cli::parse::<ClientOptions>(CLIENT, &[], args) {
             Ok(options) => execute(CLIENT, options.common.threads, client::run(options)),
+            Err(status) => status,
+        },
+        Some("scale") => match cli::parse::<ScaleOptions>(SCALE, &[], args) {
+            Ok(options) => execute(SCALE, options.common.threads, scale::run(options)),
             Err(status) => status,
         },
         Some("compare") => match cli::parse::<CompareOptions>(COMPARE, &[], args) {
@@ -59,7 +65,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         _ => {
             eprintln!(
-                "{NAME}: the first argument must be 'server' or 'client', 'compare' or 'alone'; {NAME} --help tells more"
+                "{NAME}: the first argument must be 'server' or 'client', 'scale', 'compare' or 'alone'; {NAME} --help tells more"
             );
             ExitCode::from(2)
         }
@@ -98,6 +104,7 @@ fn keep_freed_memory() {
 const SERVER: &str = "sctp-perf server";
 const CLIENT: &str = "sctp-perf client";
 
+const SCALE: &str = "sctp-perf scale";
 const COMPARE: &str = "sctp-perf compare";
 const ALONE: &str = "sctp-perf alone";
 
@@ -106,9 +113,11 @@ Measures SCTP throughput between two processes
 
 Usage: sctp-perf server [OPTIONS]
        sctp-perf client ADDR:PORT[/udp:N] [OPTIONS]
+       sctp-perf scale ADDR:PORT[/udp:N] [OPTIONS]
        sctp-perf compare [OPTIONS]
        sctp-perf alone bulk|setup|idle [OPTIONS]
 
 The server prints a ready line with its ports; the client prints the result.
-'compare' measures this stack beside others, 'alone' the protocol core without
-sockets. 'sctp-perf server --help' and so on list the options.";
+'scale' opens many associations to a server, 'compare' measures this stack beside
+others, 'alone' the protocol core without sockets. 'sctp-perf server --help' and
+so on list the options.";

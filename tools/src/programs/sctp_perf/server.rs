@@ -24,7 +24,7 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<ExitCode> {
             ..BindOptions::default()
         })
         .with_context(|| format!("cannot bind SCTP port {}", options.port))?;
-    endpoint.listen(16)?;
+    endpoint.listen(1024)?;
     Ready::new(super::NAME)
         .with("sctp", endpoint.port())
         .with_known("udp", endpoint.local_udp_port())
@@ -54,7 +54,7 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<ExitCode> {
 
 /// Takes part in one test.
 async fn serve(association: Association) -> anyhow::Result<()> {
-    let order = receive_order(&association).await?;
+    let Some(order) = receive_order(&association).await? else { return Ok(()) };
     if let Err(reason) = order.check() {
         association.abort(reason);
         bail!("the client ordered nonsense: {reason}");
@@ -79,10 +79,21 @@ async fn serve(association: Association) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn receive_order(association: &Association) -> anyhow::Result<Order> {
-    let Some(first) = association.recv_message().await? else { bail!("the client left without an order") };
+/// The order; `None` from a client that only came and went.
+async fn receive_order(association: &Association) -> anyhow::Result<Option<Order>> {
+    let first = match association.recv_message().await {
+        Ok(Some(first)) => first,
+        Ok(None) => {
+            association.shutdown().await?;
+            return Ok(None);
+        }
+        Err(why) => {
+            tracing::info!(%why, "a client left without an order");
+            return Ok(None);
+        }
+    };
     match decode(&first.data)? {
-        Control::Order(order) => Ok(order),
+        Control::Order(order) => Ok(Some(order)),
         _ => bail!("the client began with something else than an order"),
     }
 }
