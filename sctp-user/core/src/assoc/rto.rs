@@ -43,8 +43,15 @@ impl Rto {
             }
         }
         self.rttvar = self.rttvar.max(GRANULARITY);
-        let srtt = self.srtt.unwrap_or(r);
-        self.rto = (srtt + self.rttvar * 4).clamp(config.rto_min, config.rto_max);
+        self.end_backoff(config);
+    }
+
+    /// Back to what the measurements say, or to RTO.Initial without any.
+    pub(crate) fn end_backoff(&mut self, config: &AssocConfig) {
+        self.rto = match self.srtt {
+            Some(srtt) => (srtt + self.rttvar * 4).clamp(config.rto_min, config.rto_max),
+            None => config.rto_initial,
+        };
     }
 
     /// A timer with this RTO expired (rule E2).

@@ -80,11 +80,27 @@ impl Association {
             }
         }
         let target = self.paths.alternate(id);
+        self.send_again(id, target);
+    }
+
+    /// The peer has been heard from another UDP port than the one that was silent, as behind a NAT box that lost its bindings: what was sent
+    /// there is sent again now, and not when a timer that has backed off expires.
+    pub(crate) fn on_moved(&mut self, id: PathId) {
+        let path = self.paths.get_mut(id);
+        if path.t3.is_some() && path.error_count > 0 {
+            path.t3 = None;
+            path.rto.end_backoff(&self.config);
+            self.send_again(id, id);
+        }
+    }
+
+    /// Everything outstanding on one path goes out again on another, or on the same.
+    fn send_again(&mut self, from: PathId, to: PathId) {
         let before = self.send.outstanding.window_used();
-        self.send.outstanding.on_t3(id, target, &mut self.paths);
+        self.send.outstanding.on_t3(from, to, &mut self.paths);
         self.send.peer_rwnd += before - self.send.outstanding.window_used();
-        let path = self.paths.get_mut(target);
+        let path = self.paths.get_mut(to);
         path.retransmit_now = true;
-        path.grant_burst(&config, 0);
+        path.grant_burst(&self.config, 0);
     }
 }

@@ -76,7 +76,12 @@ impl Stack {
             .filter(|_| !has_reflected(&d.packet))
             .is_some_and(|path| entry.assoc.learn_encap(path, d.from.encap));
         let path = path.unwrap_or_else(|| entry.assoc.any_path());
-        self.with(d.at, id, |assoc, cx| assoc.handle_chunks(cx, d, path, d.packet.chunks()));
+        self.with(d.at, id, |assoc, cx| {
+            if moved {
+                assoc.on_moved(path);
+            }
+            assoc.handle_chunks(cx, d, path, d.packet.chunks());
+        });
         if moved {
             // Whoever was known there before has lost that UDP port to this one.
             let ports = (d.packet.src_port(), d.packet.dst_port());

@@ -19,6 +19,24 @@ fn a_packet_with_the_right_tag_moves_the_port() {
     assert_eq!(one(rig.send_from(port(4001), rig.own_tag, |w| w.heartbeat(b"x"))).path, port(4001));
 }
 
+/// The timer has backed off meanwhile, for a port that is gone.
+#[test]
+fn what_went_to_the_old_port_is_sent_again_at_once() {
+    let mut rig = Rig::accepted(&[]);
+    rig.send_data(b"x");
+    // 1 + 2 + 4 s; the next expiry would be 8 s later.
+    rig.pass(Duration::from_millis(7100));
+    let sent = rig.send_from(port(4000), rig.own_tag, |w| w.heartbeat(b"i am here"));
+    let data = sent.iter().find(|sent| sent.kinds().contains(&chunk_type::DATA)).expect("it is sent again");
+    assert_eq!(data.path, port(4000));
+    // Once, with a timer of usual length.
+    let own_tsn = rig.own_tsn;
+    assert!(!rig.pass(Duration::from_millis(900)).iter().any(|sent| sent.kinds().contains(&chunk_type::DATA)));
+    assert!(rig.pass(Duration::from_millis(200)).iter().any(|sent| sent.kinds().contains(&chunk_type::DATA)));
+    rig.send_from(port(4000), rig.own_tag, |w| sack(w, own_tsn));
+    assert_eq!(rig.state(), AssocState::Established);
+}
+
 #[test]
 fn a_packet_with_a_wrong_tag_does_not() {
     let mut rig = Rig::in_state(AssocState::Established);
