@@ -1,6 +1,7 @@
 //! Captures of links.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use workspace_tests::gate;
 use workspace_tests::process::{PATIENCE, Program};
@@ -54,5 +55,8 @@ impl Capture {
         self.file.clone()
     }
 }
+
+/// dumpcap fetches packets from the kernel every 250 ms; what it has not fetched at its end is missing.
+pub(crate) const DELAY: Duration = Duration::from_millis(300);
 
 const FILTER: &str = "sctp or udp or icmp or icmp6";

@@ -1,6 +1,9 @@
 //! Links and what can happen to them.
 
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use workspace_tests::process::PATIENCE;
 
 use crate::net::{BRIDGE, Host, addr};
 
@@ -135,6 +138,20 @@ impl End {
         // Otherwise captures show the large datagrams that real interfaces would cut, with the checksums of none of their parts.
         namespace.ip(&["link", "set", &self.interface, "gso_max_segs", "1"]);
         self.set("up");
+    }
+
+    /// Waits until the kernel has taken notice of the carrier, which it does up to 1 s late. IPv6 does not answer neighbours before.
+    pub(crate) fn wait_until_ready(&self) {
+        let end = Instant::now() + PATIENCE;
+        let ready = || {
+            let line = self.host.namespace().run("ip", &["-o", "link", "show", &self.interface], "");
+            // That of a TAP device is never known.
+            line.contains(" state UP ") || line.contains(" state UNKNOWN ")
+        };
+        while !ready() {
+            assert!(Instant::now() < end, "{} of {} does not come up", self.interface, self.host.role());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn set(&self, state: &str) {

@@ -14,7 +14,7 @@ use workspace_tests::gate::{self, Need};
 use workspace_tests::process::Program;
 use workspace_tests::tshark;
 
-use crate::capture::Capture;
+use crate::capture::{self, Capture};
 use crate::link::{End, Link};
 use crate::nat::Nat;
 use crate::netns::{Namespace, ip};
@@ -29,8 +29,12 @@ pub struct Net {
     name: String,
     dir: PathBuf,
     captures: RefCell<Vec<Capture>>,
+    /// Ends of links that may not be ready yet.
+    fresh: RefCell<Vec<End>>,
     known_faults: RefCell<Vec<String>>,
     started: Cell<usize>,
+    /// They stay until the captures have ended: a link without its other end ends a capture early.
+    hosts: RefCell<Vec<Host>>,
 }
 
 impl Net {
@@ -61,8 +65,10 @@ impl Net {
             name,
             dir,
             captures: RefCell::default(),
+            fresh: RefCell::default(),
             known_faults: RefCell::default(),
             started: Cell::new(0),
+            hosts: RefCell::default(),
         }
     }
 
@@ -84,12 +90,14 @@ impl Net {
         let namespace = Namespace::new(role);
         // Addresses stay while a link is down; daemons that configure networks see to that on real hosts.
         namespace.sysctl(&["net.ipv6.conf.all.keep_addr_on_down=1", "net.ipv6.conf.default.accept_dad=0"]);
-        Host(Rc::new(Inner {
+        let host = Host(Rc::new(Inner {
             role: role.to_owned(),
             namespace,
             interfaces: Cell::new(0),
             switch: Cell::new(false),
-        }))
+        }));
+        self.hosts.borrow_mut().push(host.clone());
+        host
     }
 
     /// A host that forwards between its networks.
@@ -147,6 +155,7 @@ impl Net {
         ));
         let capture = Capture::start(ends[0].host.namespace(), &ends[0].interface, &file);
         self.captures.borrow_mut().push(capture);
+        self.fresh.borrow_mut().extend(ends.iter().cloned());
         Link::new(ends)
     }
 
@@ -160,6 +169,7 @@ impl Net {
     /// Starts `command`, which must lead into a namespace of the bench.
     pub fn start_command(&self, host: &Host, name: &str, command: &mut Command) -> Running {
         self.captures.borrow_mut().iter_mut().for_each(Capture::running);
+        self.fresh.borrow_mut().drain(..).for_each(|end| end.wait_until_ready());
         self.started.set(self.started.get() + 1);
         let log = self.dir.join(format!("{}-{}-{name}.log", self.started.get(), host.role()));
         Running { program: Program::start(name, command), log }
@@ -190,6 +200,9 @@ impl Net {
 impl Drop for Net {
     fn drop(&mut self) {
         let failed = std::thread::panicking();
+        if !self.captures.borrow().is_empty() {
+            std::thread::sleep(capture::DELAY);
+        }
         let faults = if failed { String::new() } else { self.faults() };
         self.captures.borrow_mut().iter_mut().for_each(|capture| {
             capture.end();

@@ -94,7 +94,9 @@ fn forget_in_the_middle(home: &Home) {
     home.nat.changes_ports();
     home.inside[0].limit(8000, 60);
     let _servers = servers(&home.net, &home.server, &[]);
-    let mut clients = ["bulk", "ask"].map(|kind| client(home, 0, kind, &["--window", "32768"]));
+    // A client that waits for an answer makes a new binding by its next heartbeat only, so the profile decides how long it waits.
+    let mut clients = [("bulk", "rfc"), ("ask", "realtime")]
+        .map(|(kind, profile)| client(home, 0, kind, &["--window", "32768", "--profile", profile]));
     clients.iter_mut().for_each(begun);
     let before = ports(&home.nat);
     for _ in 0..5 {

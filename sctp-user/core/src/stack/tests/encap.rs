@@ -31,7 +31,9 @@ fn what_went_to_the_old_port_is_sent_again_at_once() {
     assert_eq!(data.path, port(4000));
     // Once, with a timer of usual length.
     let own_tsn = rig.own_tsn;
-    assert!(!rig.pass(Duration::from_millis(900)).iter().any(|sent| sent.kinds().contains(&chunk_type::DATA)));
+    assert!(
+        !rig.pass(Duration::from_millis(900)).iter().any(|sent| sent.kinds().contains(&chunk_type::DATA))
+    );
     assert!(rig.pass(Duration::from_millis(200)).iter().any(|sent| sent.kinds().contains(&chunk_type::DATA)));
     rig.send_from(port(4000), rig.own_tag, |w| sack(w, own_tsn));
     assert_eq!(rig.state(), AssocState::Established);
