@@ -23,6 +23,7 @@ use options::{Mode, Options};
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse(std::env::args().skip(1))?;
+    keep_freed_memory();
     match (options.transport.as_str(), options.mode) {
         ("udp-gso", Mode::Server | Mode::Client) => udp::run(&options, udp::GSO_SEGMENTS),
         ("udp", Mode::Server | Mode::Client) => udp::run(&options, 1),
@@ -38,6 +39,12 @@ fn main() -> anyhow::Result<()> {
         ("dcsctp", Mode::Idle) => dcsctp_peer::idle(&options),
         (transport, mode) => bail!("there is no transport '{transport}' with mode {mode:?}"),
     }
+}
+
+/// Makes glibc keep freed memory, as `sctp-perf` does: its limit for that grows when a large block is freed (mallopt(3),
+/// M_MMAP_THRESHOLD). The memory is never touched.
+fn keep_freed_memory() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity((32 << 20) - 8192)));
 }
 
 /// Everything runs in one thread, as the ends of the stack do.

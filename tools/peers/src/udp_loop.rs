@@ -102,7 +102,7 @@ pub(crate) fn run<E: End>(
         }
         if received == 0 {
             let timer = end.next_timer().map_or(LONGEST, |at| at.saturating_duration_since(now)).min(LONGEST);
-            let timeout = PollTimeout::try_from(timer.as_millis() as u16 + 1)?;
+            let timeout = PollTimeout::from(timer.as_millis() as u16 + 1);
             poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], timeout)?;
         }
         end.timers(Instant::now());

@@ -52,7 +52,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(status) => status,
         },
         Some("alone") => match cli::parse::<AloneOptions>(ALONE, &[], args) {
-            Ok(options) => alone::run(&options),
+            Ok(options) => {
+                keep_freed_memory();
+                alone::run(&options)
+            }
             Err(status) => status,
         },
         Some("--help" | "-h" | "-help" | "help") => {
