@@ -147,3 +147,33 @@ async fn addresses_change_while_there_are_no_associations() {
     assert!(matches!(many.set_addrs(&[A]), Err(Error::Invalid(_))));
     drop(client);
 }
+
+/// Each of the two waits for what only the other one can give: room in the send buffer, and the rest of a message.
+#[tokio::test(start_paused = true)]
+async fn writers_of_parts_on_several_streams_do_not_block_each_other() {
+    let net = net();
+    let (a, b) = (stack(&net, A), stack(&net, B));
+    let endpoint = b.bind(7).unwrap();
+    endpoint.listen(1).unwrap();
+    let config = AssocConfig { send_buffer: 4096, ..AssocConfig::default() };
+    let client = a.connect_with(&peer(B, 7), config).await.unwrap();
+    let server = endpoint.accept().await.unwrap();
+    let write = async |stream| {
+        for n in 0..40 {
+            let options = SendOptions { more_follows: n < 39, ..SendOptions::default() };
+            client.send_bytes(stream, 0, options, vec![1; 1000]).await.unwrap();
+        }
+    };
+    let read = async {
+        let mut lens = [0; 3];
+        for _ in 0..3 {
+            let received = server.recv_message().await.unwrap().unwrap();
+            assert!(received.end_of_record);
+            lens[usize::from(received.stream)] = received.data.len();
+        }
+        lens
+    };
+    let all = async { tokio::join!(write(0), write(1), write(2), read).3 };
+    let lens = tokio::time::timeout(Duration::from_secs(60), all).await.expect("nobody waits for ever");
+    assert_eq!(lens, [40_000; 3]);
+}

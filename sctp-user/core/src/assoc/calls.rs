@@ -49,7 +49,12 @@ impl Association {
             return Err(SendError::NoSuchAddress(addr));
         }
         let buffered = self.send.buffered();
-        if buffered > 0 && buffered + total > self.config.send_buffer {
+        // What everything else waits for must find room, or nothing would move any more.
+        let awaited =
+            self.send.queue.waits_for().is_some_and(|stream| {
+                messages.as_ref().first().is_some_and(|message| message.stream == stream)
+            });
+        if buffered > 0 && buffered + total > self.config.send_buffer && !awaited {
             self.send.writer_waits = true;
             return Err(SendError::WouldBlock);
         }

@@ -104,7 +104,8 @@ impl Association {
 
     /// Tells the user about room in the send buffer and about the end of everything sent.
     pub(super) fn signal_writable(&mut self, cx: &mut Cx<'_>) {
-        if self.send.writer_waits && self.send.buffered() <= self.config.send_buffer / 4 * 3 {
+        let room = self.send.buffered() <= self.config.send_buffer / 4 * 3;
+        if self.send.writer_waits && (room || self.send.queue.waits_for().is_some()) {
             self.send.writer_waits = false;
             cx.event(Event::Writable);
         }

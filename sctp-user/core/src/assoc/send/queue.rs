@@ -142,6 +142,12 @@ impl SendQueue {
         !self.open.is_empty()
     }
 
+    /// The stream of a message whose next part nothing else can leave before, when that part has not been given yet.
+    pub(crate) fn waits_for(&self) -> Option<u16> {
+        let (stream, _) = self.unfinished?;
+        self.next_index().is_none().then_some(stream)
+    }
+
     /// Bytes still to send of the next message, and whether a part of it has left already.
     pub(crate) fn head(&self) -> Option<(usize, bool)> {
         let item = self.items.get(self.next_index()?)?;
