@@ -178,6 +178,22 @@ fn a_smaller_mtu_behind_a_router_is_learnt() {
     }
 }
 
+/// Larger packets vanish, and nobody says a word.
+#[test]
+fn a_black_hole_for_large_packets_is_left() {
+    let Some(pair) = Pair::open(PROGRAMS) else { return };
+    let (left, right) = (&pair.left, &pair.right);
+    for host in [left, right] {
+        pair.cable.drop_towards(host, "meta length > 1300");
+    }
+    let _server = serve(&pair.net, right, "raw", 7);
+    for addr in [pair.v4(right), pair.v6(right)] {
+        let seen = echo(&pair.net, left, "raw", &list(addr, 7, "/native"), 300_000);
+        println!("a black hole: {} ms", seen.number("ms"));
+        assert!(seen.number("ms") < 25_000, "{seen:?}");
+    }
+}
+
 /// One stack with both links; nobody says how to reach it.
 #[test]
 fn raw_and_udp_are_raced() {
