@@ -79,6 +79,9 @@ pub enum SendError {
     /// A part of a message differs from the part before it in PPID or order.
     #[error("the parts of one message must agree in PPID and order")]
     PartsDiffer,
+    /// The peer has restarted since the part of the message before this one: the message must be begun again. Told once.
+    #[error("the peer restarted in the middle of the message, which must be begun again")]
+    CutOff,
     /// The message is for an address that the peer does not have or that is not confirmed.
     #[error("{0} is no confirmed address of the peer")]
     NoSuchAddress(std::net::IpAddr),

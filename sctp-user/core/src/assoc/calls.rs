@@ -41,6 +41,9 @@ impl Association {
             }
             total += message.data.len();
         }
+        if self.send.queue.take_cut(messages.as_ref()) {
+            return Err(SendError::CutOff);
+        }
         if !self.send.queue.agrees(messages.as_ref()) {
             return Err(SendError::PartsDiffer);
         }

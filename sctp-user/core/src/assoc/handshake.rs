@@ -404,7 +404,9 @@ impl Association {
             path.reset(&config, cx.now);
         }
         let writer_waits = self.send.writer_waits;
-        self.send = super::SendSide::new(agreed.local_tsn);
+        let mut fresh = super::SendSide::new(agreed.local_tsn);
+        fresh.queue.cut_off(&self.send.queue);
+        self.send = fresh;
         self.send.peer_rwnd = agreed.peer_rwnd as usize;
         let aborted = self.recv.restart(agreed.peer_tsn, &config);
         // Addresses that the restarted peer no longer has are gone; all slots are free now.

@@ -1,6 +1,6 @@
 //! User messages that have no TSN yet, in the order they were given (first come, first served).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -77,6 +77,8 @@ pub(crate) struct SendQueue {
     held: usize,
     /// Messages leave as I-DATA.
     interleaved: bool,
+    /// Streams on which the user was in the middle of a message when the peer restarted, and has not been told yet.
+    cut: BTreeSet<u16>,
     /// Streams with a message that the user has not given completely, with what its parts must agree in.
     open: BTreeMap<u16, Agreement>,
     /// Stream of a message of which all that was given has left, and the number of its next fragment: nothing else
@@ -135,6 +137,16 @@ impl SendQueue {
         let expires = life.map(|life| now + life);
         let id = MessageId::Ssn(Ssn(0));
         self.items.push_back(Item { message, offset: 0, id, whole: None, expires, to, first });
+    }
+
+    /// Takes over, from the queue before a restart of the peer, where the user was in the middle of a message.
+    pub(crate) fn cut_off(&mut self, before: &SendQueue) {
+        self.cut = before.open.keys().chain(&before.cut).copied().collect();
+    }
+
+    /// Whether what was to continue a message on one of these streams cannot; told once for each stream.
+    pub(crate) fn take_cut(&mut self, messages: &[Message]) -> bool {
+        !self.cut.is_empty() && messages.iter().any(|message| self.cut.remove(&message.stream))
     }
 
     /// A message waits for the rest of it from the user.
@@ -343,6 +355,54 @@ mod tests {
         assert_eq!(bits, [(true, false), (false, false), (false, true), (true, true)]);
         assert!(parts[0].whole.is_some() && parts[3].whole.is_none());
         assert_eq!(q.bytes(), 0);
+    }
+
+    fn part(stream: u16, len: usize) -> Message {
+        let options = SendOptions { more_follows: true, ..SendOptions::default() };
+        Message { options, ..message(stream, len) }
+    }
+
+    /// Stream, first and last mark, and bytes of everything that can leave.
+    fn leaving(q: &mut SendQueue) -> Vec<(u16, bool, bool, usize)> {
+        let fragments = std::iter::from_fn(|| q.take(10));
+        fragments.map(|f| (f.stream, f.flags.begin, f.flags.end, f.payload.len())).collect()
+    }
+
+    #[test]
+    fn nothing_comes_between_the_parts_of_a_message() {
+        let mut q = SendQueue::default();
+        q.push(part(1, 12), None, Time::ZERO);
+        q.push(message(2, 1), None, Time::ZERO);
+        q.push(part(3, 4), None, Time::ZERO);
+        assert_eq!(leaving(&mut q), [(1, true, false, 10), (1, false, false, 2)]);
+        assert_eq!((q.head(), q.waits_for(), q.has_open()), (None, Some(1), true));
+        q.push(part(1, 3), None, Time::ZERO);
+        q.push(message(1, 5), None, Time::ZERO);
+        assert_eq!((q.head(), q.waits_for()), (Some((3, true)), None));
+        assert_eq!(
+            leaving(&mut q),
+            [(1, false, false, 3), (1, false, true, 5), (2, true, true, 1), (3, true, false, 4)]
+        );
+        q.push(message(3, 1), None, Time::ZERO);
+        assert_eq!(leaving(&mut q), [(3, false, true, 1)]);
+        assert!(!q.has_open() && q.is_empty() && q.bytes() == 0 && q.waits_for().is_none());
+    }
+
+    #[test]
+    fn parts_share_the_number_of_their_message() {
+        for interleaved in [false, true] {
+            let mut q = SendQueue::default();
+            q.interleave(interleaved);
+            for m in [part(1, 15), part(1, 5), message(1, 5), message(1, 5)] {
+                q.push(m, None, Time::ZERO);
+            }
+            let ids: Vec<MessageId> = std::iter::from_fn(|| q.take(10)).map(|f| f.id).collect();
+            let id = |number: u32, fsn| match interleaved {
+                true => MessageId::Mid { mid: number, fsn },
+                false => MessageId::Ssn(Ssn(number as u16)),
+            };
+            assert_eq!(ids, [id(0, 0), id(0, 1), id(0, 2), id(0, 3), id(1, 0)]);
+        }
     }
 
     #[test]

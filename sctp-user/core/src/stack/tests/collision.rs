@@ -399,3 +399,17 @@ fn a_second_connect_to_the_same_peer_is_refused() {
     let again = rig.stack.connect(rig.now, PORT, &Peer::new(addr(1), UDP, PEER_PORT), None);
     assert_eq!(again, Err(crate::ConnectError::AlreadyConnected));
 }
+
+#[test]
+fn case_a_in_the_middle_of_a_message_in_parts_is_told_before_it_goes_on() {
+    let mut rig = Rig::in_state(AssocState::Established);
+    let options = crate::SendOptions { more_follows: true, ..Default::default() };
+    let part = |stream| Message { options, ..Message::new(stream, 0, "part") };
+    rig.stack.send(rig.now, rig.id(), part(1)).unwrap();
+    assert_eq!(one(rig.drain()).kinds(), [chunk_type::DATA]);
+    restart(&mut rig, &[]);
+    let mut send = |message| rig.stack.send(rig.now, rig.id.unwrap(), message);
+    send(part(2)).unwrap();
+    assert_eq!(send(Message::new(1, 0, "end")), Err(crate::SendError::CutOff));
+    send(Message::new(1, 0, "anew")).unwrap();
+}
