@@ -125,6 +125,31 @@ pub enum Scope {
     Global,
 }
 
+/// Which of several own addresses to send to `remote` from: the only one there is, or the one that is, by its leading bits, in the
+/// network of `remote`. `None` where that does not tell; then the routes of the system decide.
+pub(crate) fn source_among(own: impl Iterator<Item = IpAddr> + Clone, remote: IpAddr) -> Option<IpAddr> {
+    let mut all = own.clone();
+    if let (Some(only), None) = (all.next(), all.next()) {
+        return Some(only);
+    }
+    let best = own.clone().map(|addr| common_bits(addr, remote)).max()?;
+    let least = if remote.is_ipv4() { 16 } else { 48 };
+    let mut nearest = own.filter(|addr| common_bits(*addr, remote) == best);
+    match (nearest.next(), nearest.next()) {
+        (Some(only), None) if best >= least => Some(only),
+        _ => None,
+    }
+}
+
+/// Leading bits that two addresses of one family have in common; 0 for two families.
+fn common_bits(a: IpAddr, b: IpAddr) -> u32 {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        _ => 0,
+    }
+}
+
 /// The scope of a unicast address, or `None` for addresses that can never be a peer: unspecified, 0.0.0.0/8,
 /// multicast, broadcast, IPv4-mapped IPv6.
 pub fn scope(addr: IpAddr) -> Option<Scope> {
@@ -241,6 +266,23 @@ pub struct NextInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_source_is_the_address_in_the_network_of_the_peer() {
+        let from = |own: &[&str], remote: &str| {
+            let own: Vec<IpAddr> = own.iter().map(|a| a.parse().unwrap()).collect();
+            source_among(own.iter().copied(), remote.parse().unwrap()).map(|a| a.to_string())
+        };
+        assert_eq!(from(&[], "10.1.0.9"), None);
+        assert_eq!(from(&["192.0.2.1"], "10.1.0.9").as_deref(), Some("192.0.2.1"), "there is no other");
+        let own = ["10.1.0.1", "10.2.0.1", "fd00:1::1", "fd00:1:0:2::1"];
+        assert_eq!(from(&own, "10.2.0.9").as_deref(), Some("10.2.0.1"));
+        assert_eq!(from(&own, "10.1.255.9").as_deref(), Some("10.1.0.1"));
+        assert_eq!(from(&own, "10.9.0.9"), None, "behind a router: its routes decide");
+        assert_eq!(from(&own, "8.8.8.8"), None);
+        assert_eq!(from(&own, "fd00:1:0:2::9").as_deref(), Some("fd00:1:0:2::1"));
+        assert_eq!(from(&["10.1.0.1", "10.1.0.2"], "10.1.0.9"), None, "both in the same network");
+    }
 
     #[test]
     fn scopes() {

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 
-use crate::addr::{Encap, PathAddr, Scope, scope};
+use crate::addr::{Encap, PathAddr, Scope, scope, source_among};
 use crate::config::AssocConfig;
 use crate::event::{Event, LossReason};
 use crate::features::Features;
@@ -254,14 +254,12 @@ impl Association {
         if announced.is_empty() {
             return if known.is_ipv4() == remote.is_ipv4() { Ok(handshake.local) } else { Err(NoSource) };
         }
-        let mut fitting =
-            announced.into_iter().chain(handshake.local).filter(|a| a.is_ipv4() == remote.is_ipv4());
-        match (fitting.next(), fitting.next()) {
-            (None, _) => Err(NoSource),
-            (Some(only), None) => Ok(Some(only)),
-            // The routes of the system decide among several.
-            _ => Ok(None),
+        let own = handshake.local.filter(|a| !announced.contains(a));
+        let fitting = announced.iter().copied().chain(own).filter(|a| a.is_ipv4() == remote.is_ipv4());
+        if fitting.clone().next().is_none() {
+            return Err(NoSource);
         }
+        Ok(source_among(fitting, remote))
     }
 
     /// Whether an address of the peer, learnt by a handshake over `handshake`, can be a path.

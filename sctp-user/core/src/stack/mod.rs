@@ -23,7 +23,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::addr::{Encap, PathAddr, Peer, Scope, SegmentLimits, Transmit, scope};
+use crate::addr::{Encap, PathAddr, Peer, Scope, SegmentLimits, Transmit, scope, source_among};
 use crate::assoc::{Association, Cx};
 use crate::config::{AssocConfig, StackConfig};
 use crate::error::{BindError, ConfigError, ConnectError, NotFound};
@@ -554,14 +554,10 @@ impl Stack {
     }
 }
 
-/// The source to use towards `remote` when the port is bound to exactly one address that can reach it; with
-/// several, the operating system's routes decide.
+/// The source to use towards `remote` for a port bound to these addresses, if they tell.
 fn pinned_source(bound: &[IpAddr], remote: IpAddr) -> Option<IpAddr> {
     let loopback = |a: IpAddr| scope(a) == Some(Scope::Loopback);
-    let mut fitting =
+    let fitting =
         bound.iter().copied().filter(|a| a.is_ipv4() == remote.is_ipv4() && loopback(*a) == loopback(remote));
-    match (fitting.next(), fitting.next()) {
-        (Some(only), None) => Some(only),
-        _ => None,
-    }
+    source_among(fitting, remote)
 }
