@@ -52,10 +52,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(status) => status,
         },
         Some("alone") => match cli::parse::<AloneOptions>(ALONE, &[], args) {
-            Ok(options) => {
-                keep_freed_memory();
-                alone::run(&options)
-            }
+            Ok(options) => alone::run(&options),
             Err(status) => status,
         },
         Some("--help" | "-h" | "-help" | "help") => {
