@@ -196,7 +196,7 @@ impl PoolElement {
         self.inner.endpoint.port()
     }
 
-    /// SCTP port of the association with the registrar.
+    /// SCTP port of associations with registrars; over both links that of the native ones, and those in UDP have another.
     pub fn asap_port(&self) -> u16 {
         self.inner.asap.port()
     }

@@ -322,6 +322,11 @@ impl Association {
         self.paths.get(id).addr()
     }
 
+    /// The address of a path has proven to be the peer's.
+    pub(crate) fn is_confirmed(&self, id: PathId) -> bool {
+        self.paths.get(id).is_confirmed()
+    }
+
     /// Any path, for a packet from an address not known yet.
     pub(crate) fn any_path(&self) -> PathId {
         self.paths.primary()

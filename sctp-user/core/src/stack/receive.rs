@@ -5,7 +5,7 @@ use crate::stats::AssocState;
 use crate::time::Time;
 use crate::wire::{Chunk, Packet, chunk_type};
 
-use super::{AssocId, Stack, Unreachable};
+use super::{AssocId, Stack, Unreachable, table};
 
 impl Stack {
     /// Takes one received packet. Call it for a whole batch before polling: acknowledgements are then decided
@@ -82,8 +82,11 @@ impl Stack {
             }
             assoc.handle_chunks(cx, d, path, d.packet.chunks());
         });
-        if moved {
-            // Whoever was known there before has lost that UDP port to this one.
+        let proven =
+            |e: &table::Entry| e.assoc.path_of(d.from.remote).is_some_and(|p| e.assoc.is_confirmed(p));
+        if moved && self.config.nat_port_key && self.table.get(id).is_some_and(proven) {
+            // Whoever was known there before has lost that UDP port to this one. An address that was never confirmed takes
+            // nothing away: its packets may have come from anywhere.
             let ports = (d.packet.src_port(), d.packet.dst_port());
             self.demux.put_first(self.pair(d.from.remote, d.from.encap, ports), id.index);
         }

@@ -137,6 +137,24 @@ fn two_clients_whose_ports_are_swapped_by_the_nat_are_found_where_they_are() {
 }
 
 #[test]
+fn a_peer_that_lists_the_address_of_another_does_not_take_its_place() {
+    let mut rig = rig();
+    let there = PathAddr { encap: Encap::Udp { remote_port: 4002 }, ..path(2) };
+    let (init, _, cookie) = one(rig.init_from(there, 12, &[])).init();
+    rig.send_from(there, init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+    let honest = rig.stack.accept(PORT).unwrap();
+    // The other one listed the address while nobody was known there by another port, and now pretends to send from there.
+    let (init, _, cookie) = one(rig.init_from(port(4001), 11, &[2])).init();
+    rig.send_from(port(4001), init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+    let liar = rig.stack.accept(PORT).unwrap();
+    rig.drain();
+    rig.send_from(there, init.initiate_tag, |w| data(w, PEER_TSN));
+    assert_eq!(rig.stack.paths(liar)[1].addr, there);
+    assert_silent(rig.send_from(there, 12, |w| w.abort(true, |_| {})));
+    assert_eq!((state(&rig, honest), state(&rig, liar)), (AssocState::Closed, AssocState::Established));
+}
+
+#[test]
 fn off_the_second_init_gets_an_abort_and_the_first_association_stays() {
     let mut rig = Rig::new();
     let (id, _) = accept(&mut rig, 4001, 11);
