@@ -1,7 +1,6 @@
 //! The bench: hosts and what is between them, with a capture of every link.
 
 use std::cell::{Cell, RefCell};
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -175,15 +174,18 @@ impl Net {
 
     /// Ends the captures and says what tshark has against them.
     fn faults(&self) -> String {
-        let mut text = String::new();
-        for capture in self.captures.borrow_mut().iter_mut() {
-            let file = capture.end();
-            let faults = tshark::faults(&file, &[tshark::EVERY_UDP_PORT]);
-            for fault in faults.iter().take(10) {
-                let _ = writeln!(text, "{}: {fault}", file.display());
-            }
-        }
-        text
+        let files: Vec<PathBuf> = self.captures.borrow_mut().iter_mut().map(Capture::end).collect();
+        let judge = |file: &PathBuf| -> String {
+            let faults = tshark::faults(file, &[tshark::EVERY_UDP_PORT]);
+            faults.iter().take(10).map(|fault| format!("{}: {fault}\n", file.display())).collect()
+        };
+        std::thread::scope(|scope| {
+            let judges: Vec<_> = files.iter().map(|file| scope.spawn(|| judge(file))).collect();
+            let verdicts = judges.into_iter().map(|judge| judge.join());
+            verdicts
+                .map(|verdict| verdict.unwrap_or_else(|_| "a capture could not be judged\n".to_owned()))
+                .collect()
+        })
     }
 }
 

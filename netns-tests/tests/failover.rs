@@ -86,19 +86,23 @@ fn run(steps: &[(u64, Step)]) {
 
 fn run_over(versions: &[Versions], steps: &[(u64, Step)]) {
     let Some(net) = Net::open(PROGRAMS) else { return };
-    let mut cases = Vec::new();
+    let mut places = Vec::new();
     for carrier in [Carrier::Raw, Carrier::Udp] {
         for &versions in versions {
             let name = format!("{carrier:?} {versions:?}");
             let networks =
                 TwoNetworks::new(Net::named(PROGRAMS, &format!("{} {name}", net.name())), versions);
             networks.cables.iter().for_each(|cable| cable.limit(RATE, QUEUE));
-            let traffic = [Kind::Bulk, Kind::Ask].map(|kind| {
-                Traffic::start(&networks, carrier, kind, "rfc", &["--streams", "7", "--size", "3001"])
-            });
-            cases.push((name, traffic, networks));
+            places.push((name, carrier, networks));
         }
     }
+    let start = |(name, carrier, networks)| {
+        let more = ["--streams", "7", "--size", "3001"];
+        let traffic =
+            [Kind::Bulk, Kind::Ask].map(|kind| Traffic::start(&networks, carrier, kind, "rfc", &more));
+        (name, traffic, networks)
+    };
+    let cases: Vec<_> = places.into_iter().map(start).collect();
     for (wait, step) in steps {
         std::thread::sleep(Duration::from_millis(*wait));
         cases.iter().for_each(|(_, _, networks)| step(networks));

@@ -70,21 +70,23 @@ enum Fault {
 fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
     let _alone = alone();
     let Some(net) = Net::open(PROGRAMS) else { return };
-    let mut cases = Vec::new();
+    let mut places = Vec::new();
     for &carrier in carriers {
         for kind in [Kind::Bulk, Kind::Ask] {
             for versions in [Versions::V4, Versions::V6, Versions::Mixed] {
                 let name = format!("{carrier:?} {kind:?} {versions:?}");
                 let networks =
                     TwoNetworks::new(Net::named(PROGRAMS, &format!("{} {name}", net.name())), versions);
-                for cable in &networks.cables {
-                    cable.limit(RATE, QUEUE);
-                }
-                let traffic = Traffic::start(&networks, carrier, kind, profile.name, &[]);
-                cases.push(Case { name, traffic, networks, waits: Vec::new() });
+                networks.cables.iter().for_each(|cable| cable.limit(RATE, QUEUE));
+                places.push((name, carrier, kind, networks));
             }
         }
     }
+    let start = |(name, carrier, kind, networks)| {
+        let traffic = Traffic::start(&networks, carrier, kind, profile.name, &[]);
+        Case { name, traffic, networks, waits: Vec::new() }
+    };
+    let mut cases: Vec<Case> = places.into_iter().map(start).collect();
     for round in 0..ROUNDS {
         std::thread::sleep(profile.calm);
         for case in &mut cases {
