@@ -66,11 +66,6 @@ impl Link {
         self.ends.iter().for_each(|end| end.drop_incoming(Some(&some)));
     }
 
-    /// Drops what is sent to `host` and matches an expression of nft: `meta length > 1300`.
-    pub fn drop_towards(&self, host: &Host, what: &str) {
-        self.end(host).drop_incoming(Some(what));
-    }
-
     /// Nothing is lost or swallowed any more.
     pub fn heal(&self) {
         self.ends.iter().for_each(|end| end.drop_incoming(None));
