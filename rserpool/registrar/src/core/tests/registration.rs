@@ -58,7 +58,8 @@ fn an_element_behind_nat_is_known_by_the_address_of_its_association() {
     assert_eq!(known.user_transport.addrs(), addrs(&["198.51.100.1"]));
     assert_eq!(known.udp_port, Some(4500), "the forwarded port, not the one of this association");
     // NATs do not pass SCTP without encapsulation, and an end with several addresses knows which ones it has.
-    for (from, udp_port) in [(&["198.51.100.2"][..], None), (&["198.51.100.3", "198.51.100.4"], Some(33333))] {
+    for (from, udp_port) in [(&["198.51.100.2"][..], None), (&["198.51.100.3", "198.51.100.4"], Some(33333))]
+    {
         let other = lab.up_from(from, udp_port);
         let refused = lab.register(other, "pool", PoolElement { id: PeId(2), ..private() });
         assert_eq!(refused, Err(CauseCode::NO_USABLE_USER_ADDRESSES));
