@@ -64,7 +64,7 @@ impl SocketLink {
             other_errors: OtherErrors::open(carrier, &addrs),
             port,
             ipv6_scope_id,
-            scratch: vec![0; scratch_size(carrier)],
+            scratch: vec![0; scratch_size()],
             next: 0,
             pending: PendingErrors::default(),
             sources: Sources::default(),

@@ -32,6 +32,10 @@ pub(super) struct LinkSocket {
     backoff: Option<Pin<Box<Sleep>>>,
     /// Bytes of the current transmit that are sent already, with what identifies that transmit.
     progress: Option<(Outgoing, usize)>,
+    /// Each buffer gets one datagram only: the senders do not batch, or the system does not.
+    single: bool,
+    /// There may be something to receive though the socket was found empty, see [`Self::poll_recv`].
+    must_read: bool,
 }
 
 /// Packets for one destination, as [`LinkSocket::poll_send`] takes them.
@@ -70,7 +74,17 @@ impl LinkSocket {
         let state = UdpSocketState::new((&*io).into())?;
         os::enable_errors(&io, addr.is_ipv6())?;
         let error_ready = os::wait(&io);
-        Ok(LinkSocket { carrier, addr, state, error_ready, io, backoff: None, progress: None })
+        Ok(LinkSocket {
+            carrier,
+            addr,
+            state,
+            error_ready,
+            io,
+            backoff: None,
+            progress: None,
+            single: false,
+            must_read: false,
+        })
     }
 
     pub(super) fn addr(&self) -> IpAddr {
@@ -95,19 +109,39 @@ impl LinkSocket {
     ) -> Poll<io::Result<()>> {
         self.poll_errors(cx, &mut batch.errors);
         for _ in 0..MAX_CONSECUTIVE_FAILURES {
-            ready!(self.io.poll_recv_ready(cx))?;
+            let must_read = std::mem::take(&mut self.must_read);
+            if !must_read {
+                ready!(self.io.poll_recv_ready(cx))?;
+            }
             let mut metas = [RecvMeta::default(); MAX_RECV_BUFFERS];
             let mut parts = scratch.chunks_mut(RECV_BUFFER_SIZE);
             let mut buffers: [IoSliceMut<'_>; MAX_RECV_BUFFERS] =
                 std::array::from_fn(|_| IoSliceMut::new(parts.next().unwrap_or_default()));
-            let count = recv_buffers(self.carrier);
-            let received = self.io.try_io(Interest::READABLE, || {
-                let buffers = buffers.get_mut(..count).unwrap_or_default();
+            let most = if self.single { max_recv_buffers() } else { recv_buffers(self.carrier) };
+            let mut recv = || {
+                let buffers = buffers.get_mut(..most).unwrap_or_default();
                 self.state.recv((&*self.io).into(), buffers, &mut metas)
-            });
+            };
+            let received = if must_read {
+                recv()
+            } else {
+                // Fewer than there was room for: the socket is empty, and asking once more to hear that would cost a system call.
+                // "Would block" makes the runtime wait for news. A receive call also ends early before an error,
+                // but that brings a wake-up of its own, see `poll_errors`.
+                let mut some = None;
+                let io = self.io.try_io(Interest::READABLE, || match recv() {
+                    Ok(count) if count < most => {
+                        some = Some(count);
+                        Err(io::ErrorKind::WouldBlock.into())
+                    }
+                    other => other,
+                });
+                some.map_or(io, Ok)
+            };
             match received {
                 Ok(count) => {
                     let filled = buffers.iter().zip(&metas).take(count);
+                    self.single = count > 1 && metas.iter().take(count).all(|meta| meta.stride >= meta.len);
                     append(
                         self.carrier,
                         self.addr,
@@ -132,6 +166,7 @@ impl LinkSocket {
     /// Reads the error queue if the system says that there is something in it.
     fn poll_errors(&mut self, cx: &mut Context<'_>, errors: &mut Vec<IcmpError>) {
         while self.error_ready.as_mut().poll(cx).is_ready() {
+            self.must_read = true;
             os::on_ready(&self.io, self.carrier, |error| errors.push(error));
             self.error_ready = os::wait(&self.io);
             if errors.len() >= MAX_ERRORS_PER_POLL {
@@ -320,7 +355,12 @@ fn path(carrier: Carrier, bound: IpAddr, meta: &RecvMeta) -> Option<PathAddr> {
     (!group).then_some(PathAddr { local, remote: meta.addr.ip(), encap })
 }
 
-/// How many buffers one receive call gets.
+/// The most buffers that one receive call gets.
+fn max_recv_buffers() -> usize {
+    MAX_RECV_BUFFERS.min(os::RECV_BATCH)
+}
+
+/// How many buffers one receive call gets to begin with.
 fn recv_buffers(carrier: Carrier) -> usize {
     let wanted = match carrier {
         // With receive offload each takes up to 64 datagrams, so few are enough.
@@ -331,8 +371,8 @@ fn recv_buffers(carrier: Carrier) -> usize {
 }
 
 /// Size of the scratch memory that [`LinkSocket::poll_recv`] needs. What the network does not fill costs address space only.
-pub(super) fn scratch_size(carrier: Carrier) -> usize {
-    recv_buffers(carrier) * RECV_BUFFER_SIZE
+pub(super) fn scratch_size() -> usize {
+    max_recv_buffers() * RECV_BUFFER_SIZE
 }
 
 /// How many packets of `size` bytes one call may send, at least 1: together they must fit one UDP datagram.
