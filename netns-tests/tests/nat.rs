@@ -105,9 +105,15 @@ fn forget_in_the_middle(home: &Home) {
     }
     std::thread::sleep(Duration::from_millis(500));
     assert!(ports(&home.nat).iter().all(|port| !before.contains(port)), "the clients have new ports");
-    for client in &mut clients {
+    for (client, least) in clients.iter_mut().zip([100, 5]) {
         client.close_stdin();
-        assert!(ended(client).is_ok_and(|messages| messages > 30));
+        let messages = ended(client).expect("a good end");
+        assert!(messages >= least, "{messages} messages are not many");
+        let longest = client.said().iter().find_map(|line| match Event::parse(line) {
+            Some(Event::End { longest_ms, .. }) => Some(longest_ms),
+            _ => None,
+        });
+        assert!(longest.is_some_and(|ms| ms < 3000.0), "somebody waited {longest:?} ms");
     }
 }
 
