@@ -44,3 +44,8 @@ impl Pinned {
         anyhow::bail!("pinning to a processor works on Linux only")
     }
 }
+
+impl Pinned {
+    /// Lets this thread run everywhere again; the children stay where they are.
+    pub(crate) fn release(self) {}
+}

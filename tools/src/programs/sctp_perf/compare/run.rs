@@ -129,7 +129,9 @@ impl Runner<'_> {
         };
         let client = [vec!["client".to_owned(), peer], common, order].concat();
         let client = Running::start(own_program(prefix(0), client)?)?;
-        drop(pinned);
+        if let Some(pinned) = pinned {
+            pinned.release();
+        }
         let text = client.finish(self.limit()).await?;
         let value: Value = serde_json::from_str(&text).context("the client's figures cannot be read")?;
         if matches!(task, Task::PingPong { .. }) {
@@ -174,7 +176,9 @@ impl Runner<'_> {
         let given = ready.split_whitespace().skip(1).map(str::to_owned);
         let client = end(0, "client", given.chain(addresses(ADDRESSES[0])).collect());
         let mut client = Running::start(client)?;
-        drop(pinned);
+        if let Some(pinned) = pinned {
+            pinned.release();
+        }
         if pingpong {
             return Sample::single(&client.figures(self.limit()).await?);
         }
