@@ -137,6 +137,15 @@ fn one_timeout_moves_data_away_and_it_returns_with_the_path() {
         let gap = longest_gap(&pair.arrivals());
         // RTO.Min and the round trip of the retransmission.
         assert!(gap < 1500 * MS, "the application saw a gap of {gap:?}");
+        let paths = pair.paths();
+        let [first, second] = [paths[0].stats, paths[1].stats];
+        assert!(first.t3_expiries >= 1 && second.t3_expiries == 0, "{first:?} {second:?}");
+        assert!(first.heartbeats_acked >= 1, "{first:?}");
+        assert!(second.data_chunks_retransmitted >= 1, "what was lost went to the other path: {second:?}");
+        let stats = pair.sim[pair.a].stack.assoc_stats(pair.to_b).unwrap();
+        assert_eq!(first.packets_sent + second.packets_sent, stats.packets_sent);
+        assert_eq!(first.packets_received + second.packets_received, stats.packets_received);
+        assert!(second.bytes_sent > 50 * second.packets_received && second.bytes_received > 0, "{second:?}");
     });
 }
 

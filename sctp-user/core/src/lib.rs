@@ -43,5 +43,7 @@ pub use event::{Event, LossReason, PeerAddrState};
 pub use features::Features;
 pub use serial::{Ssn, Tsn};
 pub use stack::{AssocId, Stack, Unreachable};
-pub use stats::{AssocState, AssocStats, AssocStatus, PathState, PathStatus, PmtudState, StackStats};
+pub use stats::{
+    AssocState, AssocStats, AssocStatus, PathState, PathStats, PathStatus, PmtudState, StackStats,
+};
 pub use time::{Duration, Time};

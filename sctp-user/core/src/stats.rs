@@ -72,6 +72,27 @@ pub struct PathStatus {
     pub pmtud: PmtudState,
     /// Consecutive errors.
     pub error_count: u32,
+    /// Counters.
+    pub stats: PathStats,
+}
+
+/// Counters of a path. They begin anew when the peer restarts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathStats {
+    /// Packets sent to it.
+    pub packets_sent: u64,
+    /// SCTP bytes sent to it: packets with their common header, without UDP and IP.
+    pub bytes_sent: u64,
+    /// Packets received from it.
+    pub packets_received: u64,
+    /// SCTP bytes received from it.
+    pub bytes_received: u64,
+    /// DATA chunks sent again to it.
+    pub data_chunks_retransmitted: u64,
+    /// Expiries of T3-rtx.
+    pub t3_expiries: u64,
+    /// Heartbeats that were answered, path MTU probes not counted.
+    pub heartbeats_acked: u64,
 }
 
 /// RFC 6458 SCTP_STATUS.

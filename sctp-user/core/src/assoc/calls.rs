@@ -193,6 +193,7 @@ impl Association {
                 pmtu: u32::try_from(p.pmtu()).unwrap_or(u32::MAX),
                 pmtud: p.pmtud.state(),
                 error_count: p.error_count,
+                stats: p.stats,
             }
         };
         self.paths.ids().map(status).collect()

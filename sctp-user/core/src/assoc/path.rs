@@ -9,7 +9,7 @@ use crate::assoc::pmtud::{Pmtud, Sizes};
 use crate::assoc::rto::Rto;
 use crate::config::{AssocConfig, PathParams};
 use crate::serial::Tsn;
-use crate::stats::PathState;
+use crate::stats::{PathState, PathStats};
 use crate::time::{Duration, Time};
 use crate::wire::{COMMON_HEADER, DATA_HEADER};
 
@@ -67,6 +67,7 @@ pub(crate) struct Path {
     pub(crate) refused_since: Option<Time>,
     /// A SACK has come since T3 was started: expiries then are no sign of a dead peer while its window is closed.
     pub(crate) sack_since_t3: bool,
+    pub(crate) stats: PathStats,
 }
 
 impl Path {
@@ -99,6 +100,7 @@ impl Path {
             retransmit_now: false,
             refused_since: None,
             sack_since_t3: false,
+            stats: PathStats::default(),
         }
     }
 

@@ -251,6 +251,7 @@ impl Association {
             return;
         }
         path.rto.on_sample(cx.now.since(sent), &config);
+        path.stats.heartbeats_acked += 1;
         self.path_works(cx, id);
         self.error_count = 0;
         self.schedule_heartbeat(cx, id);

@@ -25,6 +25,8 @@ impl Association {
         self.last_heard = from;
         let path = self.paths.get_mut(from);
         path.refused_since = None;
+        path.stats.packets_received += 1;
+        path.stats.bytes_received += datagram.packet.len() as u64;
         if path.remote() == datagram.from.remote {
             path.set_local(datagram.from.local);
         }

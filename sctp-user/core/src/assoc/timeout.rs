@@ -66,6 +66,7 @@ impl Association {
         self.stats.t3_expiries += 1;
         let path = self.paths.get_mut(id);
         path.t3 = None;
+        path.stats.t3_expiries += 1;
         path.rto.back_off(&config);
         // While the peer answers what its closed window does not take, that is no sign of failure (sec 6.1 A).
         let peer_is_alive = path.sack_since_t3 && self.send.window_is_closed();

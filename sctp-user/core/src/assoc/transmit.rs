@@ -34,6 +34,11 @@ impl Association {
             Some(t) => {
                 let packets = t.segment_size.map_or(1, |size| t.len.div_ceil(size));
                 self.stats.packets_sent += packets as u64;
+                if let Some(id) = self.paths.find(t.path.remote) {
+                    let stats = &mut self.paths.get_mut(id).stats;
+                    stats.packets_sent += packets as u64;
+                    stats.bytes_sent += t.len as u64;
+                }
             }
             None => self.end_opportunity(cx),
         }
@@ -378,6 +383,7 @@ impl Association {
         self.stats.data_chunks_sent += u64::from(fill.new + fill.retransmitted);
         self.stats.data_chunks_retransmitted += u64::from(fill.retransmitted);
         let path = self.paths.get_mut(id);
+        path.stats.data_chunks_retransmitted += u64::from(fill.retransmitted);
         path.retransmit_now &= fill.retransmitted == 0;
         if writer.len() <= path.pmtu() {
             path.largest_sent = path.largest_sent.max(writer.len());
