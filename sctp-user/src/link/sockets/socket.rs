@@ -153,6 +153,8 @@ impl LinkSocket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // An ICMP error makes one receive call fail; what arrived is still there.
                 Err(error) => {
+                    // Asked without readiness, the answer is still owed.
+                    self.must_read = must_read;
                     tracing::trace!(%error, "receive call failed");
                     os::drain(&self.io, self.carrier, |error| batch.errors.push(error));
                 }
