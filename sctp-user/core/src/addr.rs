@@ -141,8 +141,9 @@ pub(crate) fn source_among(own: impl Iterator<Item = IpAddr> + Clone, remote: Ip
     }
 }
 
-/// Leading bits that two addresses of one family have in common; 0 for two families.
-fn common_bits(a: IpAddr, b: IpAddr) -> u32 {
+/// Leading bits that two addresses of one family have in common; 0 for two families. Of several sources the one with most in common
+/// with a destination is the likeliest to be in its network.
+pub fn common_bits(a: IpAddr, b: IpAddr) -> u32 {
     match (a, b) {
         (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
         (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),

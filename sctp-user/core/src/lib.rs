@@ -35,7 +35,7 @@ pub mod wire;
 
 pub use addr::{
     Datagram, Ecn, Encap, Message, NextInfo, PathAddr, Peer, Received, Scope, SegmentLimits, SendOptions,
-    Transmit, scope,
+    Transmit, common_bits, scope,
 };
 pub use config::{Announce, AssocConfig, PathParams, StackConfig};
 pub use error::{BindError, ConfigError, ConnectError, NotFound, SendError};

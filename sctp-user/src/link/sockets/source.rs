@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use sctp_user_core::common_bits;
+
 /// What the system said lately.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
@@ -56,14 +58,6 @@ fn routed_source(remote: SocketAddr) -> Option<IpAddr> {
 /// The first of the addresses with the longest prefix in common with `remote`.
 fn nearest(own: impl Iterator<Item = IpAddr>, remote: IpAddr) -> Option<IpAddr> {
     own.min_by_key(|addr| Reverse(common_bits(*addr, remote)))
-}
-
-fn common_bits(one: IpAddr, other: IpAddr) -> u32 {
-    match (one, other) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-        _ => 0,
-    }
 }
 
 /// How long an answer of the system is believed: a route that is gone costs no more than this on top.
