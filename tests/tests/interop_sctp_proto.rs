@@ -319,3 +319,30 @@ fn aborts_are_understood() {
     sim.with(a, |h, now| h.stack.abort(now, id, "the end".into()).unwrap());
     assert!(sim.run_until(Duration::from_secs(1), |sim| sim[b].lost));
 }
+
+/// A message that the user gives in parts arrives as one, whatever fragments the parts make.
+#[test]
+fn messages_in_parts_are_one_message_to_others() {
+    use sctp_user_core::{Message, SendOptions};
+
+    for_each_seed(0..20, |seed| {
+        let mut sim = Sim::new(seed);
+        sim.net.set_default(Link::new().loss(0.05).delay(Duration::from_millis(10), Duration::ZERO));
+        let a = sim.host(&[OURS], Traffic::new(Vec::new()));
+        sim[a].use_udp(UDP_PORT);
+        let b = sim.add(Proto::new(Vec::new()));
+        let peer = Peer::new(THEIRS.parse().unwrap(), Encap::Udp { remote_port: UDP_PORT }, SCTP_PORT);
+        let id = sim.with(a, |h, now| h.connect(now, &peer));
+        assert!(sim.run_until(Duration::from_secs(60), |sim| sim[b].connected));
+        let lens = [1usize, 100, 5_000, 3, 1_444, 2_000, 7];
+        for (n, len) in lens.into_iter().enumerate() {
+            let options = SendOptions { more_follows: n + 1 < lens.len(), ..SendOptions::default() };
+            let message = Message { stream: 1, ppid: BINARY, data: vec![n as u8; len].into(), options };
+            sim.with(a, |h, now| h.stack.send(now, id, message).unwrap());
+            sim.run_for(Duration::from_millis(15));
+        }
+        assert!(sim.run_until(Duration::from_secs(60), |sim| !sim[b].received.is_empty()));
+        let whole: Vec<u8> = lens.into_iter().enumerate().flat_map(|(n, len)| vec![n as u8; len]).collect();
+        assert_eq!(sim[b].received, [(1, whole)]);
+    });
+}
