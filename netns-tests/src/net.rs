@@ -158,15 +158,28 @@ impl Net {
 
     /// Starts a program of the test binary on a host; `args` begin with its name.
     pub fn start(&self, host: &Host, args: &[&str]) -> Running {
+        let mut command = self.command(host, args);
+        self.start_command(host, args[0], &mut command)
+    }
+
+    /// A command that runs a program of the test binary on a host; `args` begin with its name. The bench is ready when this returns, so the
+    /// captures miss nothing of what it sends.
+    pub fn command(&self, host: &Host, args: &[&str]) -> Command {
+        self.ready();
         let mut command = host.namespace().command(&self.programs.to_string_lossy());
         command.args(args);
-        self.start_command(host, args[0], &mut command)
+        command
+    }
+
+    /// Waits until all links carry packets and all captures see them.
+    pub fn ready(&self) {
+        self.captures.borrow_mut().iter_mut().for_each(Capture::running);
+        self.fresh.borrow_mut().drain(..).for_each(|end| end.wait_until_ready());
     }
 
     /// Starts `command`, which must lead into a namespace of the bench.
     pub fn start_command(&self, host: &Host, name: &str, command: &mut Command) -> Running {
-        self.captures.borrow_mut().iter_mut().for_each(Capture::running);
-        self.fresh.borrow_mut().drain(..).for_each(|end| end.wait_until_ready());
+        self.ready();
         self.started.set(self.started.get() + 1);
         let log = self.dir.join(format!("{}-{}-{name}.log", self.started.get(), host.role()));
         Running { program: Program::start(name, command), log }
@@ -192,6 +205,10 @@ impl Net {
 impl Drop for Net {
     fn drop(&mut self) {
         let failed = std::thread::panicking();
+        if !failed {
+            // A capture that is ended before it began leaves no file.
+            self.ready();
+        }
         if !self.captures.borrow().is_empty() {
             std::thread::sleep(capture::DELAY);
         }

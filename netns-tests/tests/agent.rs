@@ -1,7 +1,5 @@
 //! `sctp-agent` in real time over raw IP, each in a network namespace of its own, as testers run it.
 
-use std::process::Command;
-
 use netns_tests::net::Host;
 use netns_tests::topology::{INTERFACE, Pair};
 use workspace_tests::agent::process::{Agent, value};
@@ -9,7 +7,7 @@ use workspace_tests::agent::process::{Agent, value};
 #[test]
 fn handshake_data_shutdown_and_abort_over_raw_ip() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
-    let (mut client, mut server) = (start(&pair.left), start(&pair.right));
+    let (mut client, mut server) = (start(&pair, &pair.left), start(&pair, &pair.right));
     let (near, far) = (pair.v4(&pair.left), pair.v4(&pair.right));
     server.expect("socket fam=4 type=stream", "ok id=1");
     server.expect(&format!("bind id=1 addr={far}:2000"), "ok");
@@ -39,8 +37,8 @@ fn handshake_data_shutdown_and_abort_over_raw_ip() {
     assert_eq!(client.wait("connected id=3"), "err 111");
 }
 
-fn start(host: &Host) -> Agent {
-    Agent::start(Command::new("ip").args(["netns", "exec", host.namespace().name(), PROGRAMS, "sctp-agent"]))
+fn start(pair: &Pair, host: &Host) -> Agent {
+    Agent::start(&mut pair.net.command(host, &["sctp-agent"]))
 }
 
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");
@@ -50,7 +48,7 @@ const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");
 fn a_wildcard_endpoint_announces_the_addresses_of_its_host() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     pair.left.namespace().ip(&["address", "add", "10.99.0.77/24", "dev", INTERFACE]);
-    let (mut client, mut server) = (start(&pair.left), start(&pair.right));
+    let (mut client, mut server) = (start(&pair, &pair.left), start(&pair, &pair.right));
     let far = pair.v4(&pair.right);
     server.expect("socket fam=4 type=stream", "ok id=1");
     server.expect(&format!("bind id=1 addr={far}:2000"), "ok");
