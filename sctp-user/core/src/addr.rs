@@ -65,6 +65,8 @@ pub struct Transmit {
     pub ecn: Option<Ecn>,
     /// Differentiated Services code point to set, 0 to 63.
     pub dscp: u8,
+    /// IPv6 flow label to set, 20 bits; 0 leaves it to the system. Nothing in IPv4.
+    pub flow_label: u32,
     /// Bytes appended to the buffer, all packets together.
     pub len: usize,
     /// Size of every packet but the last when there are several; `None` for a single packet.

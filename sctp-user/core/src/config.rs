@@ -144,6 +144,8 @@ pub struct AssocConfig {
     /// Differentiated Services code point of all packets of the association but those that are sent without its state
     /// (INIT ACK, the last ABORT or SHUTDOWN COMPLETE), 0 to 63 (SPP_DSCP). Default 0.
     pub dscp: u8,
+    /// IPv6 flow label of the same packets, at most 0xfffff (SPP_IPV6_FLOWLABEL). Default 0: the system draws one for each flow.
+    pub flow_label: u32,
     /// Which of the own addresses are listed for the peer during setup. Default [`Announce::Auto`].
     pub announce: Announce,
 }
@@ -183,6 +185,8 @@ pub struct PathParams {
     pub pmtud: bool,
     /// Differentiated Services code point of the packets of the path, 0 to 63 (SPP_DSCP).
     pub dscp: u8,
+    /// IPv6 flow label of the packets of the path, at most 0xfffff; 0 leaves it to the system (SPP_IPV6_FLOWLABEL).
+    pub flow_label: u32,
 }
 
 impl PathParams {
@@ -197,6 +201,7 @@ impl PathParams {
             ip_mtu: None,
             pmtud: config.pmtud,
             dscp: config.dscp,
+            flow_label: config.flow_label,
         }
     }
 
@@ -214,6 +219,9 @@ impl PathParams {
         }
         if self.dscp > 63 {
             return fail(DSCP_RANGE);
+        }
+        if self.flow_label > 0xf_ffff {
+            return fail(FLOW_LABEL_RANGE);
         }
         if self
             .primary_switchover_max_retrans
@@ -262,6 +270,7 @@ impl Default for AssocConfig {
             cookie_life: None,
             disable_fragments: false,
             dscp: 0,
+            flow_label: 0,
             announce: Announce::Auto,
         }
     }
@@ -335,6 +344,9 @@ impl AssocConfig {
         if self.dscp > 63 {
             return fail(DSCP_RANGE);
         }
+        if self.flow_label > 0xf_ffff {
+            return fail(FLOW_LABEL_RANGE);
+        }
         if self.max_peer_addresses == 0 {
             return fail("at least 1 address of the peer must be allowed");
         }
@@ -343,6 +355,7 @@ impl AssocConfig {
 }
 
 const DSCP_RANGE: &str = "the DSCP must be 0 to 63";
+const FLOW_LABEL_RANGE: &str = "the IPv6 flow label has 20 bits: 0 to 0xfffff";
 const PSMR_BELOW_PFMR: &str =
     "the primary switchover threshold must not be below the one of potentially failed paths";
 

@@ -158,7 +158,7 @@ mod tests {
 
     fn transmit(remote: &str, encap: Encap, len: usize) -> Transmit {
         let path = PathAddr { local: None, remote: remote.parse().unwrap(), encap };
-        Transmit { path, ecn: None, dscp: 0, len, segment_size: None, may_fragment: false }
+        Transmit { path, ecn: None, dscp: 0, flow_label: 0, len, segment_size: None, may_fragment: false }
     }
 
     /// The ones' complement sum over `bytes`; 0xffff where the checksum in them is right.

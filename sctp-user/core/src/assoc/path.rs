@@ -74,7 +74,7 @@ impl Path {
     /// A path that has carried nothing yet.
     pub(crate) fn new(addr: PathAddr, state: PathState, config: &AssocConfig, now: Time) -> Self {
         let ip_mtu = (config.ip_mtu, config.ip_mtu_udp);
-        let pmtud = Pmtud::new(sizes(addr, ip_mtu));
+        let pmtud = Pmtud::new(sizes(addr, ip_mtu, config.pmtud));
         let pmdcs = pmdcs(pmtud.plpmtu());
         let cc = Rfc9260::new(pmdcs, addr.remote.is_ipv6(), config.abc_l);
         Path {
@@ -111,8 +111,8 @@ impl Path {
 
     /// A single packet of `len` bytes on this path.
     pub(crate) fn transmit(&self, len: usize, may_fragment: bool) -> Transmit {
-        let dscp = self.params.dscp;
-        Transmit { path: self.addr, ecn: None, dscp, len, segment_size: None, may_fragment }
+        let PathParams { dscp, flow_label, .. } = self.params;
+        Transmit { path: self.addr, ecn: None, dscp, flow_label, len, segment_size: None, may_fragment }
     }
 
     /// The address of the peer.
@@ -136,7 +136,7 @@ impl Path {
         if self.addr.encap != encap {
             let same_kind = (self.addr.encap == Encap::Native) == (encap == Encap::Native);
             self.addr.encap = encap;
-            self.pmtud.restart(sizes(self.addr, self.ip_mtu), same_kind);
+            self.pmtud.restart(self.sizes(), same_kind);
             self.pmtu_changed();
         }
     }
@@ -164,8 +164,13 @@ impl Path {
             None if had.ip_mtu.is_some() => self.ip_mtu = (config.ip_mtu, config.ip_mtu_udp),
             None => return,
         }
-        self.pmtud = Pmtud::new(sizes(self.addr, self.ip_mtu));
+        self.pmtud = Pmtud::new(self.sizes());
         self.pmtu_changed();
+    }
+
+    fn sizes(&self) -> Sizes {
+        // A fixed MTU is what the user knows of the path, not a bound for a search.
+        sizes(self.addr, self.ip_mtu, self.params.pmtud && self.params.ip_mtu.is_none())
     }
 
     /// The PMTU may have changed: the congestion control reckons with it.
@@ -260,11 +265,23 @@ fn burst_limit(config: &AssocConfig, pmdcs: u32) -> u32 {
     if config.max_burst == 0 { u32::MAX } else { config.max_burst.saturating_mul(pmdcs) }
 }
 
-/// The bounds of the PMTU. `ip_mtu` is that of native paths, and of UDP-encapsulated ones to begin with.
-fn sizes(addr: PathAddr, ip_mtu: (usize, usize)) -> Sizes {
-    let start = if addr.encap == Encap::Native { ip_mtu.0 } else { ip_mtu.1 };
-    Sizes::new(addr.remote.is_ipv6(), addr.encap, start, ip_mtu.0.max(start))
+/// The bounds of the PMTU. `ip_mtu` is that of native paths, and of UDP-encapsulated ones to begin with; `search` says that probes will look
+/// for it.
+fn sizes(addr: PathAddr, ip_mtu: (usize, usize), search: bool) -> Sizes {
+    let (native, udp) = ip_mtu;
+    let ipv6 = addr.remote.is_ipv6();
+    let start = match addr.encap {
+        Encap::Udp { .. } => udp,
+        // No router cuts IPv6 packets, and hosts do it only after an ICMP message, which firewalls like to drop: chunks that turn out
+        // too large for the path would never arrive. So the search begins with what passes everywhere (RFC 8899 sec 5.1.2).
+        Encap::Native if ipv6 && search => native.min(IPV6_MIN_MTU),
+        Encap::Native => native,
+    };
+    Sizes::new(ipv6, addr.encap, start, native.max(start))
 }
+
+/// Every IPv6 link carries packets of this many bytes (RFC 8200 sec 5).
+const IPV6_MIN_MTU: usize = 1280;
 
 fn pmdcs(pmtu: usize) -> u32 {
     u32::try_from((pmtu - COMMON_HEADER) & !3).unwrap_or(u32::MAX).max(DATA_HEADER as u32 + 4)
@@ -285,13 +302,24 @@ mod tests {
         let udp = Encap::Udp { remote_port: 9899 };
         for (remote, encap, pmtu, pmdcs) in [
             ("10.0.0.1", Encap::Native, 1480, 1468),
-            ("fd00::1", Encap::Native, 1460, 1448),
+            ("fd00::1", Encap::Native, 1240, 1228),
             ("10.0.0.1", udp, 1472, 1460),
             ("fd00::1", udp, 1452, 1440),
         ] {
             let p = path(remote, encap);
             assert_eq!((p.pmtu(), p.pmdcs()), (pmtu, pmdcs), "{remote} {encap:?}");
         }
+    }
+
+    #[test]
+    fn without_a_search_the_configured_mtu_counts() {
+        let addr = PathAddr { local: None, remote: "fd00::1".parse().unwrap(), encap: Encap::Native };
+        let config = AssocConfig { pmtud: false, ..AssocConfig::default() };
+        assert_eq!(Path::new(addr, PathState::Active, &config, Time::ZERO).pmtu(), 1460);
+        let config = AssocConfig::default();
+        let mut path = Path::new(addr, PathState::Active, &config, Time::ZERO);
+        path.set_params(PathParams { ip_mtu: Some(1500), ..path.params }, &config);
+        assert_eq!(path.pmtu(), 1460);
     }
 
     #[test]

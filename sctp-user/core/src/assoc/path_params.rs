@@ -46,6 +46,7 @@ impl Association {
                 ip_mtu: had.ip_mtu,
                 pmtud: changed(had.pmtud, old.pmtud, new.pmtud),
                 dscp: changed(had.dscp, old.dscp, new.dscp),
+                flow_label: changed(had.flow_label, old.flow_label, new.flow_label),
             };
         }
         for id in self.paths.ids() {

@@ -9,6 +9,7 @@ use super::send::{Blocked, FillLimits};
 use super::timer::Timer;
 use super::{Association, Cx};
 use crate::addr::{SegmentLimits, Transmit};
+use crate::config::PathParams;
 use crate::event::Event;
 use crate::stats::{AssocState, PathState};
 use crate::wire::{CHUNK_HEADER, COMMON_HEADER, InitFixed, PacketWriter, SACK_HEADER, SHUTDOWN_LEN};
@@ -136,7 +137,8 @@ impl Association {
             let Some(id) = self.next_path(cx) else { return self.transmit_probe(cx, buf) };
             let start = buf.len();
             let path = self.paths.get(id);
-            let (addr, pmtu, dscp) = (path.addr(), path.pmtu(), path.params.dscp);
+            let (addr, pmtu) = (path.addr(), path.pmtu());
+            let PathParams { dscp, flow_label, .. } = path.params;
             let max = limits.of(addr.encap);
             let mut first = 0;
             let mut oversize = false;
@@ -180,6 +182,7 @@ impl Association {
                 path: addr,
                 ecn: None,
                 dscp,
+                flow_label,
                 len,
                 segment_size: (segments > 1).then_some(first),
                 may_fragment: oversize,

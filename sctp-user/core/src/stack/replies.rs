@@ -69,6 +69,14 @@ impl Replies {
         if self.spare.len() < 32 {
             self.spare.push(reply.bytes);
         }
-        Some(Transmit { path: reply.to, ecn: None, dscp: 0, len, segment_size: None, may_fragment: true })
+        Some(Transmit {
+            path: reply.to,
+            ecn: None,
+            dscp: 0,
+            flow_label: 0,
+            len,
+            segment_size: None,
+            may_fragment: true,
+        })
     }
 }

@@ -36,11 +36,28 @@ fn set(socket: &UdpSocket, ipv6: bool, allow: bool) -> io::Result<()> {
 
     if ipv6 {
         setsockopt(socket, sockopt::Ipv6DontFrag, &!allow)?;
+        setsockopt(socket, own::FragmentSize, if allow { &IPV6_MIN_MTU } else { &0 })?;
         set_ipv6_mtu_discover(socket, if allow { V6::DONT } else { V6::PROBE })?;
     } else {
         set_ip_mtu_discover(socket, if allow { V4::DONT } else { V4::PROBE })?;
     }
     Ok(())
+}
+
+/// No router cuts IPv6 packets, and a router that stays silent leaves the system in the dark about the path: every path carries fragments of
+/// this size (RFC 8200 sec 5).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const IPV6_MIN_MTU: i32 = 1280;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod own {
+    use nix::libc;
+    use nix::sys::socket::sockopt::SetStruct;
+
+    /// IPV6_MTU: the size to cut packets to; 0 leaves it to the system.
+    #[derive(Clone, Copy)]
+    pub(super) struct FragmentSize;
+    nix::setsockopt_impl!(FragmentSize, libc::IPPROTO_IPV6, libc::IPV6_MTU, i32, SetStruct<'_, i32>);
 }
 
 #[cfg(target_vendor = "apple")]

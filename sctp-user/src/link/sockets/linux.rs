@@ -90,6 +90,20 @@ pub(super) fn enable_errors(socket: &UdpSocket, v6: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the system send the flow labels that destinations hold, and draw its own where they hold none.
+pub(super) fn enable_flow_labels(socket: &UdpSocket) {
+    // Without it packets go out just as well, with labels of the system's.
+    if let Err(error) = setsockopt(socket, SendFlowInfo, &true) {
+        tracing::debug!(%error, "no flow labels of one's own");
+    }
+}
+
+/// IPV6_FLOWINFO_SEND: the flow label in a destination counts.
+#[derive(Clone, Copy)]
+struct SendFlowInfo;
+
+nix::setsockopt_impl!(SendFlowInfo, libc::IPPROTO_IPV6, libc::IPV6_FLOWINFO_SEND, bool, sockopt::SetBool);
+
 /// Nothing: the error queues tell everything.
 pub(super) struct OtherErrors;
 

@@ -40,6 +40,9 @@ pub(super) fn enable_errors(_: &UdpSocket, _v6: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// The flow labels are the system's.
+pub(super) fn enable_flow_labels(_: &UdpSocket) {}
+
 /// ICMP messages about packets of a raw link. UDP does without: it needs no privileges, and these sockets do.
 pub(super) struct OtherErrors(Vec<IcmpSocket>);
 

@@ -95,7 +95,7 @@ impl SocketLink {
             1 => find(&|addr| alike(&addr)),
             _ => {
                 // No packet goes there: the port is the one for discarding (RFC 863), and any but 0 would do.
-                let source = sources.choose(own(), with_scope(path.remote, 9, *ipv6_scope_id))?;
+                let source = sources.choose(own(), destination(path.remote, 9, 0, *ipv6_scope_id))?;
                 find(&|addr| addr == source)
             }
         }
@@ -119,7 +119,12 @@ impl SocketLink {
             return Err("the lengths of a transmit and its bytes differ");
         }
         Ok(Outgoing {
-            destination: with_scope(transmit.path.remote, remote_port, self.ipv6_scope_id),
+            destination: destination(
+                transmit.path.remote,
+                remote_port,
+                transmit.flow_label,
+                self.ipv6_scope_id,
+            ),
             // A socket bound to one address sends from there anyhow.
             source: transmit
                 .path
@@ -228,12 +233,14 @@ impl Link for SocketLink {
 }
 
 /// With the interface where the address means nothing without one.
-fn with_scope(addr: IpAddr, port: u16, ipv6_scope_id: u32) -> SocketAddr {
+fn destination(addr: IpAddr, port: u16, flow_label: u32, ipv6_scope_id: u32) -> SocketAddr {
     match addr {
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
-            SocketAddr::V6(SocketAddrV6::new(v6, port, 0, ipv6_scope_id))
+        IpAddr::V6(v6) => {
+            let scope_id = if v6.is_unicast_link_local() { ipv6_scope_id } else { 0 };
+            // The system takes the label as it stands in the IPv6 header (RFC 3493 sec 3.3).
+            SocketAddr::V6(SocketAddrV6::new(v6, port, flow_label.to_be(), scope_id))
         }
-        addr => SocketAddr::new(addr, port),
+        IpAddr::V4(_) => SocketAddr::new(addr, port),
     }
 }
 

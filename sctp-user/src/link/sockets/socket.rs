@@ -73,6 +73,9 @@ impl LinkSocket {
         let io = Arc::new(UdpSocket::from_std(socket.into())?);
         let state = UdpSocketState::new((&*io).into())?;
         os::enable_errors(&io, addr.is_ipv6())?;
+        if addr.is_ipv6() {
+            os::enable_flow_labels(&io);
+        }
         let error_ready = os::wait(&io);
         Ok(LinkSocket {
             carrier,

@@ -128,9 +128,9 @@ fn unknown_parameters_are_skipped_and_reported_as_their_bits_say() {
             .collect();
         reports
     };
-    assert_eq!(reported(0x3fff), []);
+    assert!(reported(0x3fff).is_empty());
     assert_eq!(reported(0x7fff), [0x7fff]);
-    assert_eq!(reported(0xbfff), []);
+    assert!(reported(0xbfff).is_empty());
     assert_eq!(reported(0xffff), [0xffff]);
 }
 

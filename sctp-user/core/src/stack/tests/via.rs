@@ -92,19 +92,23 @@ fn thresholds_of_a_path() {
 }
 
 #[test]
-fn packets_carry_the_code_point_of_their_path() {
+fn packets_carry_code_point_and_flow_label_of_their_path() {
     let mut rig = two_paths();
     let given = rig.stack.path_params(rig.id(), addr(2)).unwrap();
     assert_eq!(given.dscp, 0);
-    let marked = crate::PathParams { dscp: 46, ..given };
+    let marked = crate::PathParams { dscp: 46, flow_label: 0x1_2345, ..given };
     rig.stack.set_path_params(rig.now, rig.id(), addr(2), marked).unwrap().unwrap();
-    let wrong = crate::PathParams { dscp: 64, ..given };
-    assert!(rig.stack.set_path_params(rig.now, rig.id(), addr(2), wrong).unwrap().is_err());
+    for wrong in [
+        crate::PathParams { dscp: 64, ..given },
+        crate::PathParams { flow_label: 0x10_0000, ..given },
+    ] {
+        assert!(rig.stack.set_path_params(rig.now, rig.id(), addr(2), wrong).unwrap().is_err());
+    }
     rig.stack.send(rig.now, rig.id(), Message::new(0, 0, "a")).unwrap();
     via(&mut rig, 2).unwrap();
     let mut buf = Vec::new();
     let sent: Vec<_> =
         std::iter::from_fn(|| rig.stack.poll_transmit(rig.now, SegmentLimits::ONE, &mut buf)).collect();
-    let marks: Vec<_> = sent.iter().map(|t| (t.path.remote, t.dscp)).collect();
-    assert_eq!(marks, [(addr(1), 0), (addr(2), 46)]);
+    let marks: Vec<_> = sent.iter().map(|t| (t.path.remote, t.dscp, t.flow_label)).collect();
+    assert_eq!(marks, [(addr(1), 0, 0), (addr(2), 46, 0x1_2345)]);
 }
