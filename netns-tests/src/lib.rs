@@ -27,7 +27,9 @@ pub mod net;
 pub mod netns;
 pub mod open;
 pub mod pool;
+pub mod sections;
 pub mod topology;
 pub mod traffic;
+pub mod vm;
 #[cfg(target_os = "linux")]
 pub mod wire;

@@ -7,6 +7,7 @@ fn main() -> ExitCode {
     match args.get(1).and_then(|name| name.to_str()) {
         Some("sctp-agent") => workspace_tests::agent::run(),
         Some(netns_tests::traffic::NAME) => netns_tests::traffic::run(args.into_iter().skip(1)),
+        Some(netns_tests::vm::shell::NAME) => netns_tests::vm::shell::run(args.into_iter().skip(1)),
         #[cfg(target_os = "linux")]
         Some(netns_tests::wire::NAME) => netns_tests::wire::run(args.into_iter().skip(1)),
         _ => netns_tests::echo::run(&args).unwrap_or_else(|| rsp_tools::programs::multi_call(args)),

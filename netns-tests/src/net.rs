@@ -74,6 +74,11 @@ impl Net {
         &self.name
     }
 
+    /// The binary that holds the programs.
+    pub fn programs(&self) -> &Path {
+        &self.programs
+    }
+
     /// Where captures and logs are while the test runs.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -8,7 +8,16 @@ use std::path::PathBuf;
 /// With the environment variable `CI=true`, where nothing may be skipped.
 #[must_use]
 pub fn all_or_skip(needs: &[Need]) -> bool {
-    let Some(missing) = needs.iter().find_map(|need| need.missing()) else { return true };
+    or_skip(needs.iter().find_map(|need| need.missing()).map_or(Ok(()), Err))
+}
+
+/// As [`all_or_skip`] for something that the test has tried itself; the error says in a sentence what is missing.
+///
+/// # Panics
+/// With the environment variable `CI=true`.
+#[must_use]
+pub fn or_skip(tried: Result<(), String>) -> bool {
+    let Err(missing) = tried else { return true };
     let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
     assert!(!ci, "{missing}, and with CI=true no test is skipped");
     eprintln!("skipped: {missing}");

@@ -1,0 +1,276 @@
+//! A peer nobody here wrote: a virtual machine with Linux kernel SCTP, lksctp-tools and RSPLIB on the bench.
+//!
+//! `peer-vm/build` makes its kernel and initrd of Debian's packages; the first test that wants them runs it. The machine has two
+//! NICs, each at a switch of its own, to which hosts are linked as to any other, so its traffic is captured and judged like theirs. Commands
+//! reach it by a control channel that no test sees.
+//!
+//! ```no_run
+//! use netns_tests::vm::Vm;
+//!
+//! # let programs = "netns-programs";
+//! let Some(net) = Vm::net(programs) else { return };
+//! let vm = Vm::boot(&net);
+//! let host = net.host("host");
+//! let cable = net.link(&host, "10.1.0.1/24 fd01::1/64", vm.switch(0), "");
+//! vm.address(0, "10.1.0.2/24 fd01::2/64");
+//! vm.setup("sysctl -qw net.sctp.udp_port=9899 net.sctp.encap_port=9899");
+//! let mut server = vm.start("server", "exec rspserver -echo");
+//! server.wait_for("that it is registered", |line| line.contains("Identifier").then_some(()));
+//! vm.cable(0, false);
+//! vm.reboot();
+//! ```
+
+mod image;
+mod machine;
+pub mod shell;
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use workspace_tests::gate::{self, Need};
+use workspace_tests::process::Program;
+
+use crate::link::Link;
+use crate::net::{Host, Net};
+use image::Image;
+use machine::{Accelerator, Machine};
+pub use shell::Guest;
+
+/// A booted machine. Dropping it switches it off, also after a panic.
+#[derive(Debug)]
+pub struct Vm {
+    machine: RefCell<Machine>,
+    switches: [Host; 2],
+    net: NetParts,
+    /// Identifies the last boot.
+    boot: RefCell<String>,
+    boot_time: Cell<Duration>,
+    /// What every boot begins with.
+    setup: RefCell<Vec<Step>>,
+    scripts: Cell<usize>,
+}
+
+/// What a machine needs to know of its bench.
+#[derive(Debug)]
+struct NetParts {
+    programs: PathBuf,
+    dir: PathBuf,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Script(String),
+    Push { file: PathBuf, destination: String },
+}
+
+impl Vm {
+    /// A bench on which machines can be booted, or a sentence about what is missing and `None`. Builds kernel and initrd where this has not
+    /// happened. `programs` is as for [`Net::open`].
+    ///
+    /// # Panics
+    /// With `CI=true` when something is missing.
+    pub fn net(programs: &str) -> Option<Net> {
+        if !gate::all_or_skip(&NEEDS) || !gate::or_skip(Image::build().map(drop)) {
+            return None;
+        }
+        Net::open(programs)
+    }
+
+    /// Boots a machine and waits until it answers: some seconds, since hardware virtualisation is rarely there and QEMU then emulates the
+    /// processor. Its NICs have link-local addresses only.
+    ///
+    /// # Panics
+    /// When it does not answer, here and everywhere below when it or the system refuses.
+    pub fn boot(net: &Net) -> Vm {
+        let image = Image::build().unwrap_or_else(|problem| panic!("{problem}"));
+        let switches = [0, 1].map(|nic| net.switch(&format!("vm-nic{nic}")));
+        let parts = NetParts { programs: net.programs().to_owned(), dir: net.dir().to_owned() };
+        net.ready();
+        let mut candidates = Accelerator::candidates().into_iter().peekable();
+        while let Some(accelerator) = candidates.next() {
+            let started = Instant::now();
+            let machine = Machine::start(&image, accelerator, &switches, &parts.dir);
+            let vm = Vm {
+                machine: RefCell::new(machine),
+                switches: switches.clone(),
+                net: NetParts { programs: parts.programs.clone(), dir: parts.dir.clone() },
+                boot: RefCell::default(),
+                boot_time: Cell::default(),
+                setup: RefCell::default(),
+                scripts: Cell::new(0),
+            };
+            // Nested hardware virtualisation is offered in places where it hangs.
+            let limit = if candidates.peek().is_some() { KVM_LIMIT } else { BOOT_LIMIT };
+            if vm.answers(limit) {
+                vm.boot_time.set(started.elapsed());
+                println!("the VM answered after {:.1} s, by {accelerator}", started.elapsed().as_secs_f64());
+                return vm;
+            }
+        }
+        panic!("the VM does not answer; its console is in {}", Machine::console(&parts.dir).display());
+    }
+
+    /// The switch at NIC 0 or 1: link hosts to it by [`Net::link`], without addresses on its side.
+    pub fn switch(&self, nic: usize) -> &Host {
+        &self.switches[nic]
+    }
+
+    /// Gives a NIC addresses with prefix lengths, separated by spaces, now and after each [`reboot`](Self::reboot).
+    pub fn address(&self, nic: usize, prefixes: &str) {
+        for prefix in prefixes.split_whitespace() {
+            let nodad = if prefix.contains(':') { "nodad" } else { "" };
+            self.setup(&format!("ip address add {prefix} dev eth{nic} {nodad}"));
+        }
+    }
+
+    /// Runs a script like [`run`](Self::run), now and after each [`reboot`](Self::reboot).
+    pub fn setup(&self, script: &str) {
+        let step = Step::Script(script.to_owned());
+        self.step(&step);
+        self.setup.borrow_mut().push(step);
+    }
+
+    /// Copies a file into the machine, executable, now and after each [`reboot`](Self::reboot).
+    pub fn push(&self, file: &Path, destination: &str) {
+        let step = Step::Push { file: file.to_owned(), destination: destination.to_owned() };
+        self.step(&step);
+        self.setup.borrow_mut().push(step);
+    }
+
+    /// Runs a bash script to its good end, for at most a minute, and gives what it printed on both outputs.
+    pub fn run(&self, script: &str) -> String {
+        let (status, said) = self.status(script, RUN_LIMIT);
+        assert!(status == 0, "a script in the VM ended with status {status}:\n{script}\nIt said:\n{said}");
+        said
+    }
+
+    /// Runs a bash script to its end, for at most `limit`, and gives its status and what it printed on both outputs.
+    pub fn status(&self, script: &str, limit: Duration) -> (i32, String) {
+        let ended = self.shell("script", script, None, &[]).ended(limit);
+        (ended.status.code().unwrap_or(-1), ended.text())
+    }
+
+    /// Starts a bash script whose lines, of both outputs, can be awaited as they are printed. A script that ends with `exec PROGRAM` is
+    /// that program to signals and at its end. It is killed when the value is dropped.
+    pub fn start(&self, name: &str, script: &str) -> Guest {
+        let program = self.shell(name, script, None, &[]);
+        let log = self.net.dir.join(format!("{}-vm-{name}.log", self.scripts.get()));
+        Guest::new(program, log)
+    }
+
+    /// Plugs the cable of NIC 0 or 1 in or out, as the machine sees it: its NIC has no carrier then. Reboots change nothing about it.
+    pub fn cable(&self, nic: usize, plugged: bool) {
+        self.machine
+            .borrow_mut()
+            .command("set_link", &format!(r#"{{ "name": "nic{nic}", "up": {plugged} }}"#));
+    }
+
+    /// Resets the machine, as if its power had failed for a moment, and waits until it answers again with addresses, files and
+    /// settings in place. What ran in it is gone without a word to anybody.
+    pub fn reboot(&self) {
+        self.machine.borrow_mut().command("system_reset", "{}");
+        let console = Machine::console(&self.net.dir);
+        assert!(
+            self.answers(BOOT_LIMIT),
+            "the VM did not come back; its console is in {}",
+            console.display()
+        );
+        let steps = self.setup.borrow().clone();
+        steps.iter().for_each(|step| self.step(step));
+    }
+
+    /// How long the first boot took, from QEMU's start to the first answer.
+    pub fn boot_time(&self) -> Duration {
+        self.boot_time.get()
+    }
+
+    /// The version of its kernel, as `uname -r` gives it.
+    pub fn kernel(&self) -> String {
+        self.run("uname -r").trim().to_owned()
+    }
+
+    fn step(&self, step: &Step) {
+        match step {
+            Step::Script(script) => drop(self.run(script)),
+            Step::Push { file, destination } => {
+                let script = format!("install -D -m 755 \"$PAYLOAD\" '{destination}'");
+                let ended = self.shell("push", &script, Some(file), &[]).ended(RUN_LIMIT);
+                assert!(ended.status.success(), "{} did not reach the VM: {}", file.display(), ended.text());
+            }
+        }
+    }
+
+    /// Waits for an answer of another boot than the last one.
+    fn answers(&self, limit: Duration) -> bool {
+        let before = self.boot.borrow().clone();
+        let seconds = limit.as_secs().to_string();
+        let mut options = vec!["--patience", &seconds];
+        if !before.is_empty() {
+            options.extend(["--not", &before]);
+        }
+        let mut program = self.shell("boot", "cat /proc/sys/kernel/random/boot_id", None, &options);
+        let boot = program.wait_at_most(limit + Duration::from_secs(2), |line| Some(line.to_owned()));
+        let answered = boot.is_some();
+        *self.boot.borrow_mut() = boot.unwrap_or_default();
+        answered
+    }
+
+    fn shell(&self, name: &str, script: &str, payload: Option<&Path>, options: &[&str]) -> Program {
+        self.scripts.set(self.scripts.get() + 1);
+        let file = self.net.dir.join(format!("{}-vm-{name}.sh", self.scripts.get()));
+        std::fs::write(&file, script).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        // QEMU listens in the namespace of the first switch.
+        let mut command = self.switches[0].namespace().command(&self.net.programs.to_string_lossy());
+        command.arg(shell::NAME).args(options).arg(&file).args(payload);
+        Program::start(name, &mut command)
+    }
+}
+
+/// A host and a machine with two networks between them, of both IP versions: `10.1.0.N/24 fd01::N/64` at NIC 0 and
+/// `10.2.0.N/24 fd02::N/64` at NIC 1, where the host is 1 and the machine 2.
+#[derive(Debug)]
+pub struct HostAndVm {
+    /// The machine.
+    pub vm: Vm,
+    /// The host.
+    pub host: Host,
+    /// The cables of the host; those of the machine are behind [`Vm::cable`].
+    pub cables: [Link; 2],
+    /// What they are built on.
+    pub net: Net,
+}
+
+impl HostAndVm {
+    /// Builds all of it, or says what is missing.
+    ///
+    /// # Panics
+    /// As [`Vm::net`] and [`Vm::boot`].
+    pub fn open(programs: &str) -> Option<HostAndVm> {
+        let net = Vm::net(programs)?;
+        let vm = Vm::boot(&net);
+        let host = net.host("host");
+        let networks = ["10.1.0.N/24 fd01::N/64", "10.2.0.N/24 fd02::N/64"];
+        let cables = [0, 1].map(|nic: usize| {
+            vm.address(nic, &networks[nic].replace('N', "2"));
+            net.link(&host, &networks[nic].replace('N', "1"), vm.switch(nic), "")
+        });
+        Some(HostAndVm { vm, host, cables, net })
+    }
+}
+
+/// What a machine is made and run with.
+const NEEDS: [Need; 6] = [
+    Need::Linux,
+    Need::Root,
+    Need::Program("qemu-system-x86_64"),
+    Need::Program("setpriv"),
+    Need::Program("cpio"),
+    Need::Program("depmod"),
+];
+
+/// Emulated, on a busy machine, a boot takes some ten seconds.
+const BOOT_LIMIT: Duration = Duration::from_secs(90);
+/// With hardware virtualisation it takes a second.
+const KVM_LIMIT: Duration = Duration::from_secs(15);
+const RUN_LIMIT: Duration = Duration::from_secs(60);

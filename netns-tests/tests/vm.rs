@@ -1,0 +1,99 @@
+//! The peer VM does what tests of peers rely on.
+
+use std::time::Duration;
+
+use netns_tests::sections::Sections;
+use netns_tests::vm::HostAndVm;
+
+#[test]
+fn the_machine_obeys() {
+    let Some(place) = HostAndVm::open(PROGRAMS) else { return };
+    let vm = &place.vm;
+    let mut sections = Sections::new();
+
+    sections.run("scripts", || {
+        assert_eq!(vm.run("echo out; echo err >&2"), "out\nerr");
+        assert_eq!(vm.run("printf 'no newline'"), "no newline");
+        assert_eq!(vm.status("echo why; exit 3", Duration::from_secs(20)), (3, "why".to_owned()));
+        assert!(vm.run("cat /proc/net/protocols").contains("SCTP"), "the kernel's SCTP is loaded");
+    });
+
+    sections.run("a program with input, signals, and an end when nobody wants it any more", || {
+        let mut cat = vm.start("cat", "trap 'echo interrupted' INT\necho ready\nwhile read -r line; do echo \"got $line\"; done; echo end");
+        cat.wait_for("its first line", |line| (line == "ready").then_some(()));
+        cat.type_line("one  two\\");
+        cat.wait_for("its input", |line| (line == "got one  two\\").then_some(()));
+        cat.signal("INT");
+        cat.wait_for("the signal", |line| (line == "interrupted").then_some(()));
+        cat.close_stdin();
+        assert_eq!(cat.finished(Duration::from_secs(20)).last().map(String::as_str), Some("end"));
+
+        let alive = || vm.status("pgrep -f 'sleep 1234' >&2", Duration::from_secs(20)).0 == 0;
+        let mut killed = vm.start("sleep", "sleep 1234 & sleep 1234 & echo here; wait");
+        killed.wait_for("that it runs", |line| (line == "here").then_some(()));
+        assert!(alive());
+        killed.kill();
+        assert!(!alive(), "a killed script and what it started are dead");
+
+        let mut dropped = vm.start("sleep", "echo here; exec sleep 1234");
+        dropped.wait_for("that it runs", |line| (line == "here").then_some(()));
+        assert!(alive());
+        drop(dropped);
+        vm.run("while pgrep -f 'sleep 1234'; do sleep 0.05; done");
+    });
+
+    sections.run("both networks, of both versions, and cables", || {
+        place.net.ready();
+        let ping = |from: &str, to: &str| {
+            let family = if to.contains(':') { "-6" } else { "-4" };
+            vm.status(&format!("ping {family} -c 1 -W 1 -I {from} {to} >&2"), Duration::from_secs(20)).0 == 0
+        };
+        for (from, to) in
+            [("eth0", "10.1.0.1"), ("eth1", "10.2.0.1"), ("eth0", "fd01::1"), ("eth1", "fd02::1")]
+        {
+            assert!(ping(from, to), "{to} is not reached from {from}");
+        }
+        vm.cable(0, false);
+        vm.run("while [ \"$(cat /sys/class/net/eth0/carrier)\" = 1 ]; do sleep 0.05; done");
+        assert!(!ping("eth0", "10.1.0.1"));
+        assert!(ping("eth1", "10.2.0.1"));
+        vm.cable(0, true);
+        vm.run("until [ \"$(cat /sys/class/net/eth0/carrier)\" = 1 ]; do sleep 0.05; done");
+        assert!(ping("eth0", "10.1.0.1"));
+        place.cables[0].silence();
+        assert!(!ping("eth0", "10.1.0.1"), "the link loses what comes from the machine");
+        place.cables[0].heal();
+        assert!(ping("eth0", "10.1.0.1"));
+    });
+
+    sections.run("files, and a reboot after which they and the addresses are there again", || {
+        let file = place.net.dir().join("bytes");
+        let bytes: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+        std::fs::write(&file, &bytes).expect("a file");
+        vm.push(&file, "/opt/bytes");
+        vm.setup("sysctl -qw net.sctp.rto_min=321");
+        let sum = vm.run("sha256sum /opt/bytes; stat -c %a /opt/bytes");
+        let own = place.host.namespace().run("sha256sum", &[&file.to_string_lossy()], "");
+        assert_eq!(sum.split_whitespace().next(), own.split_whitespace().next());
+        assert!(sum.ends_with("755"));
+        let mut program = vm.start("sleep", "echo here; exec sleep 1234");
+        program.wait_for("that it runs", |line| (line == "here").then_some(()));
+        vm.run("touch /tmp/before");
+
+        vm.reboot();
+        assert!(!program.ended(Duration::from_secs(60)).status.success(), "it is gone");
+        assert_eq!(vm.run("ls /tmp/before 2>/dev/null; sha256sum /opt/bytes; stat -c %a /opt/bytes"), sum);
+        assert_eq!(vm.run("sysctl -n net.sctp.rto_min"), "321");
+        assert!(vm.run("ip address show eth1").contains("10.2.0.2/24"));
+    });
+
+    sections.run("RSPLIB's programs are there", || {
+        for program in ["rspregistrar", "rspserver", "rspterminal", "pingpongclient", "hsdump", "sctp_test"] {
+            vm.run(&format!("command -v {program}"));
+        }
+    });
+    println!("the VM took {:.1} s to boot Linux {}", vm.boot_time().as_secs_f64(), vm.kernel());
+    sections.end();
+}
+
+const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");
