@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sctp_user_core::socket::{EndReason, Incoming, Next, SocketError, SocketId, Subscriptions, Target};
+use sctp_user_core::socket::{EndReason, How, Incoming, Next, SocketError, SocketId, Subscriptions, Target};
 use sctp_user_core::{
     AssocConfig, AssocId, AssocStats, AssocStatus, Message, PathAddr, PathStatus, Received, SendOptions, Time,
 };
@@ -252,6 +252,14 @@ impl Association {
     pub fn start_shutdown(&self) {
         self.shared().with(|state, now| {
             let _ = state.sockets.shutdown_assoc(now, self.inner.socket, self.inner.assoc);
+        });
+    }
+
+    /// Receives no more: what waits to be read and what comes later is dropped, and [`recv`](Self::recv) tells the end. The peer
+    /// learns nothing (SHUT_RD, RFC 6458 sec 4.1.7).
+    pub fn stop_receiving(&self) {
+        self.shared().with(|state, now| {
+            let _ = state.sockets.shutdown(now, self.inner.socket, How::Read);
         });
     }
 

@@ -25,6 +25,10 @@ pub struct BindOptions {
     pub config: Option<AssocConfig>,
     /// Notifications that its associations give until changed there. Default none.
     pub subscriptions: Subscriptions,
+    /// Shares the port with other endpoints of this stack that say so too and name the same addresses (SCTP_REUSE_PORT, RFC 6458 sec
+    /// 8.1.27): one of them may listen while others connect, each with settings of its own. Not for the one-to-many style.
+    /// Default off.
+    pub reuse_port: bool,
 }
 
 impl From<u16> for BindOptions {

@@ -254,9 +254,9 @@ impl Stack {
     }
 
     fn bind_socket(&self, style: Style, options: BindOptions) -> Result<(SocketId, u16), Error> {
-        let BindOptions { port, addrs, config, subscriptions } = options;
+        let BindOptions { port, addrs, config, subscriptions, reuse_port } = options;
         let config = config.map_or_else(|| self.assoc_config(), |config| self.handle.limit(config));
-        let options = SocketOptions { subscriptions, config, ..SocketOptions::default() };
+        let options = SocketOptions { subscriptions, config, reuse_port, ..SocketOptions::default() };
         for _ in 0..CLAIM_TRIES {
             let (socket, bound) = self.handle.shared.with(|state, now| {
                 state.check_running()?;

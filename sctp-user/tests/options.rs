@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::*;
 use sctp_user::{
-    AssocChange, AssocConfig, BindOptions, Encap, Error, Incoming, Message, Next, NextInfo, Notification,
-    SendDefaults, SendError, SendOptions, StackBuilder, Subscriptions,
+    AssocChange, AssocConfig, BindOptions, Encap, EndReason, Error, Incoming, Message, Next, NextInfo,
+    Notification, SendDefaults, SendError, SendOptions, StackBuilder, Subscriptions,
 };
 
 #[tokio::test(start_paused = true)]
@@ -176,4 +176,47 @@ async fn writers_of_parts_on_several_streams_do_not_block_each_other() {
     let all = async { tokio::join!(write(0), write(1), write(2), read).3 };
     let lens = tokio::time::timeout(Duration::from_secs(60), all).await.expect("nobody waits for ever");
     assert_eq!(lens, [40_000; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_received_any_more() {
+    let Connected { client, server, .. } = connected().await;
+    client.send(text("unread")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.stop_receiving();
+    assert_eq!(server.recv().await, Ok(None));
+    client.send(text("dropped")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(server.try_recv(), Ok(None));
+    // The other direction and the association know nothing of it.
+    server.send(text("still here")).await.unwrap();
+    assert_eq!(&client.recv_message().await.unwrap().unwrap().data[..], b"still here");
+    client.shutdown().await.unwrap();
+    assert_eq!(server.ended().await, Some(EndReason::Graceful));
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_share_a_port() {
+    let net = net();
+    let (a, b) = (stack(&net, A), stack(&net, B));
+    let shared = |context| BindOptions {
+        port: 7,
+        reuse_port: true,
+        config: Some(AssocConfig { context, ..AssocConfig::default() }),
+        ..BindOptions::default()
+    };
+    let listener = b.bind(shared(1)).unwrap();
+    assert!(matches!(b.bind(7), Err(Error::Bind(_))), "both must want it");
+    let caller = b.bind(shared(2)).unwrap();
+    listener.listen(4).unwrap();
+    assert!(matches!(caller.listen(4), Err(Error::Bind(_))), "one of them listens");
+    let there = a.bind(9).unwrap();
+    there.listen(4).unwrap();
+    let (here, other) = (peer(B, 7), peer(A, 9));
+    let (connected, called) = tokio::join!(a.connect(&here), caller.connect(&other));
+    let (connected, called) = (connected.unwrap(), called.unwrap());
+    let accepted = listener.accept().await.unwrap();
+    assert_eq!((accepted.local_port(), called.local_port(), connected.peer_port()), (7, 7, 7));
+    let context = |association: &sctp_user::Association| association.control().config().unwrap().context;
+    assert_eq!((context(&accepted), context(&called)), (1, 2));
 }

@@ -189,9 +189,7 @@ impl Sockets {
             }
         }
         let port = self.own_port(id)?;
-        // The port knows the settings of one of the sockets that share it only.
-        let options = &self.open_socket(id)?.options;
-        let config = config.or_else(|| options.reuse_port.then(|| options.config.clone()));
+        let config = self.config_of_connect(id, config)?;
         let assoc = self.stack.connect(now, port, peer, config)?;
         self.assocs.insert(assoc, Assoc::new(id, true, now));
         self.open_socket(id)?.members.insert(assoc);
@@ -215,6 +213,7 @@ impl Sockets {
             config.check()?;
         }
         let port = self.own_port(id)?;
+        let config = self.config_of_connect(id, config)?;
         let assoc = self.stack.connect(now, port, peer, config)?;
         let new = self.share(id)?;
         self.assocs.insert(assoc, Assoc::new(new, true, now));
@@ -253,6 +252,17 @@ impl Sockets {
         let new = self.share(id)?;
         self.give(assoc, new);
         Ok(new)
+    }
+
+    /// Settings for an association that a socket starts; `None` leaves them to its port.
+    fn config_of_connect(
+        &mut self,
+        id: SocketId,
+        given: Option<AssocConfig>,
+    ) -> Result<Option<AssocConfig>, SocketError> {
+        // The port knows the settings of one of the sockets that share it only.
+        let options = &self.open_socket(id)?.options;
+        Ok(given.or_else(|| options.reuse_port.then(|| options.config.clone())))
     }
 
     /// The port of a socket, bound now if it was not.
