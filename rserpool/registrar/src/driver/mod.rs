@@ -150,6 +150,7 @@ fn bind(stack: &Stack, config: &Config) -> Result<Endpoint, StartError> {
             partial_delivery: true,
             ..Subscriptions::NONE
         },
+        ..BindOptions::default()
     })?;
     endpoint.listen(ACCEPT_BACKLOG)?;
     Ok(endpoint)
