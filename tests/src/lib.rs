@@ -5,6 +5,7 @@ pub mod campaign;
 pub mod duo;
 pub mod gate;
 pub mod hostile;
+pub mod lint;
 pub mod process;
 pub mod traffic;
 pub mod tshark;

@@ -1,0 +1,185 @@
+//! Associations as captures show them: two flows of packets, told apart by ports and tags, and what each end offered.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use super::capture::{Seen, TooBig};
+use super::data::Sent;
+use super::packet::{
+    ABORT, COOKIE_ACK, COOKIE_ECHO, DATA, HEARTBEAT, HEARTBEAT_ACK, INIT, INIT_ACK, Packet, SACK, SHUTDOWN,
+    SHUTDOWN_ACK, SHUTDOWN_COMPLETE,
+};
+use super::paths::Beat;
+use super::timing::Timing;
+use super::window::Window;
+use super::{Judge, closing, data, handshake, paths, sack};
+
+/// Names a flow: all packets with these ports and this tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) from: u16,
+    pub(super) to: u16,
+    pub(super) tag: u32,
+}
+
+impl Key {
+    pub(super) fn of(packet: &Packet) -> Key {
+        Key { from: packet.src_port, to: packet.dst_port, tag: packet.tag }
+    }
+
+    /// The flow in which the sender of this packet gets packets with this tag.
+    pub(super) fn towards_sender(packet: &Packet, tag: u32) -> Key {
+        Key { from: packet.dst_port, to: packet.src_port, tag }
+    }
+}
+
+/// What an end said of itself by INIT or INIT ACK.
+#[derive(Debug, Default)]
+pub(super) struct Offer {
+    pub(super) by_init: bool,
+    pub(super) by_ack: bool,
+    pub(super) window: u32,
+    pub(super) outbound: u16,
+    pub(super) inbound: u16,
+    pub(super) initial_tsn: u32,
+    pub(super) listed: BTreeSet<IpAddr>,
+    /// Where it said so from, and to where.
+    pub(super) sources: BTreeSet<IpAddr>,
+    pub(super) destinations: BTreeSet<IpAddr>,
+    /// The other flow, when this was an answer.
+    pub(super) peer: Option<Key>,
+    pub(super) cookies: BTreeSet<Vec<u8>>,
+    /// The INIT without what may change when it is repeated.
+    pub(super) init: Option<Vec<u8>>,
+}
+
+/// What one end sends in an association.
+#[derive(Debug, Default)]
+pub(super) struct Flow {
+    /// What the other end sends.
+    pub(super) link: Option<Key>,
+    /// Types of the chunks so far.
+    pub(super) kinds: BTreeSet<u8>,
+    pub(super) sent: Sent,
+    pub(super) window: Window,
+    pub(super) timing: Timing,
+    pub(super) beats: HashMap<Vec<u8>, Beat>,
+    /// Destinations that have answered a HEARTBEAT.
+    pub(super) confirmed: BTreeSet<IpAddr>,
+    /// Where COOKIE ECHOs came from.
+    pub(super) echoed_from: BTreeSet<IpAddr>,
+    views: BTreeMap<usize, View>,
+}
+
+/// How a flow looks in one capture.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    pub(super) cum_tsn: Option<u32>,
+    pub(super) shut_down: bool,
+    pub(super) aborted: bool,
+    pub(super) completed: bool,
+    /// The UDP port that it comes from, `Some(None)` for none.
+    pub(super) udp_port: Option<Option<u16>>,
+}
+
+impl Flow {
+    pub(super) fn view(&mut self, seen: &Seen) -> &mut View {
+        self.views.entry(seen.file).or_default()
+    }
+}
+
+/// All flows.
+#[derive(Debug, Default)]
+pub(super) struct Flows {
+    /// By the flow to the end that made them.
+    pub(super) offers: HashMap<Key, Offer>,
+    pub(super) flows: HashMap<Key, Flow>,
+    pub(super) too_big: Vec<TooBig>,
+}
+
+impl Flows {
+    /// Judges a packet by what came before.
+    pub(super) fn take(&mut self, judge: &mut Judge<'_>, seen: &Seen) {
+        let packet = &seen.packet;
+        let Some(first) = packet.first() else { return };
+        if first.kind == INIT {
+            handshake::init(self, judge, seen, first.value);
+            return;
+        }
+        let ending = |kind| kind == ABORT || kind == SHUTDOWN_COMPLETE;
+        if packet.chunks().any(|chunk| ending(chunk.kind) && chunk.is_reflected()) {
+            closing::reflected(self, judge, seen);
+            return;
+        }
+        let key = Key::of(packet);
+        handshake::tag(self, judge, seen, key);
+        self.link(key, first.kind);
+        handshake::order(self, judge, seen, key);
+        paths::addresses(self, judge, seen, key);
+        paths::unconfirmed(self, judge, seen, key);
+        closing::order(self, judge, seen, key);
+        for chunk in packet.chunks() {
+            match chunk.kind {
+                INIT_ACK => handshake::init_ack(self, judge, seen, chunk.value),
+                COOKIE_ECHO => handshake::cookie_echo(self, judge, seen, key, chunk.value),
+                COOKIE_ACK => handshake::cookie_ack(self, judge, seen, key),
+                DATA => data::take(self, judge, seen, key, chunk),
+                SACK => sack::take(self, judge, seen, key, chunk.value),
+                HEARTBEAT => paths::heartbeat(self, seen, key, chunk.value),
+                HEARTBEAT_ACK => paths::heartbeat_ack(self, judge, seen, key, chunk.value),
+                SHUTDOWN | SHUTDOWN_ACK | SHUTDOWN_COMPLETE | ABORT => {
+                    closing::take(self, judge, seen, key, chunk);
+                }
+                _ => {}
+            }
+            self.flow(key).kinds.insert(chunk.kind);
+        }
+    }
+
+    pub(super) fn too_big(&mut self, message: TooBig) {
+        self.too_big.push(message);
+    }
+
+    /// Judges what can be judged at the end only.
+    pub(super) fn end(&mut self, judge: &mut Judge<'_>) {
+        for flow in self.flows.values() {
+            data::end(judge, &flow.sent);
+            flow.timing.end(judge);
+        }
+    }
+
+    pub(super) fn flow(&mut self, key: Key) -> &mut Flow {
+        self.flows.entry(key).or_default()
+    }
+
+    /// The flow in the other direction.
+    pub(super) fn other(&self, key: Key) -> Option<Key> {
+        self.flows.get(&key)?.link
+    }
+
+    /// The offer of the end that sends this flow.
+    pub(super) fn offer_of_sender(&self, key: Key) -> Option<&Offer> {
+        self.offers.get(&self.other(key)?)
+    }
+
+    /// Joins two flows when one uses the tag that an INIT ACK offered to the other one.
+    fn link(&mut self, key: Key, first: u8) {
+        if first == INIT_ACK || first == ABORT || self.other(key).is_some() {
+            return;
+        }
+        let Some(offer) = self.offers.get(&key) else { return };
+        let Some(other) = offer.peer else { return };
+        let (tsn, window) = (offer.initial_tsn, offer.window);
+        let Some((other_tsn, other_window)) = self.offers.get(&other).map(|o| (o.initial_tsn, o.window))
+        else {
+            return;
+        };
+        for (key, link, tsn, window) in [(key, other, other_tsn, window), (other, key, tsn, other_window)] {
+            let flow = self.flow(key);
+            flow.link = Some(link);
+            if flow.sent.begin(tsn) {
+                flow.window = Window::new(window);
+            }
+        }
+    }
+}

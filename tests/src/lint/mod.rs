@@ -1,0 +1,168 @@
+//! A lint for captured SCTP: rules about what ends send that dissectors do not check.
+//!
+//! It reads captures of one or several links, parses packets on its own, follows associations by ports and tags, and judges each packet by its
+//! [rules]. A finding is a fault of the end that sent the packet, wherever the capture was made: rules that a good sender
+//! could seem to break say [when](rules::Unless) they are not judged, and [`Options`] say what is known about the captures.
+//!
+//! ```no_run
+//! use workspace_tests::lint::{Capture, Options, lint};
+//!
+//! let captures = [Capture::read("first.pcapng".as_ref())?, Capture::read("second.pcapng".as_ref())?];
+//! for finding in lint(&captures, &Options::default()) {
+//!     println!("{finding}");
+//! }
+//! # Ok::<(), workspace_tests::lint::ReadError>(())
+//! ```
+
+pub mod rules;
+
+mod capture;
+mod closing;
+mod data;
+mod flows;
+mod form;
+mod handshake;
+mod packet;
+mod parameters;
+mod paths;
+mod program;
+mod sack;
+#[cfg(test)]
+mod tests;
+mod timing;
+mod window;
+
+use std::fmt;
+use std::net::IpAddr;
+
+pub use capture::{Capture, Frame, LinkType, ReadError};
+pub use program::run;
+use rules::{Rule, Unless};
+
+use capture::{Event, Seen};
+
+/// What is known about captures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The largest IP packet, bytes.
+    pub mtu: usize,
+    /// The captures show every packet of the associations in them.
+    pub complete: bool,
+    /// Packets may have overtaken each other, or have been doubled, before they were captured.
+    pub reordered: bool,
+    /// Something lost, limited or cut packets on purpose.
+    pub disturbed: bool,
+}
+
+impl Default for Options {
+    /// Nothing is known: an MTU of 1500, and neither completeness nor order nor peace.
+    fn default() -> Self {
+        Options { mtu: 1500, complete: false, reordered: true, disturbed: true }
+    }
+}
+
+/// A fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The rule that was broken.
+    pub rule: &'static Rule,
+    /// Name of the capture.
+    pub capture: String,
+    /// The packet that broke it, counted from 1 as other tools do.
+    pub packet: u32,
+    /// Who sent it, as the capture shows it.
+    pub from: IpAddr,
+    /// What was wrong, in a sentence.
+    pub what: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding { rule, capture, packet, from, what } = self;
+        write!(f, "{}: {capture}, packet {packet} from {from}: {what} ({})", rule.name, rule.section)
+    }
+}
+
+/// Judges captures that were made at the same time, by clocks that agree. The findings come in the order of the packets.
+pub fn lint(captures: &[Capture], options: &Options) -> Vec<Finding> {
+    let mut judge = Judge { captures, options: *options, findings: Vec::new() };
+    judge.options.complete &= captures.iter().all(|capture| capture.dropped == 0);
+    let mut flows = flows::Flows::default();
+    for event in capture::events(captures) {
+        match event {
+            Event::Sctp(seen) => {
+                form::judge(&mut judge, &seen);
+                flows.take(&mut judge, &seen);
+            }
+            Event::TooBig(message) => flows.too_big(message),
+        }
+    }
+    flows.end(&mut judge);
+    judge.findings.sort_by_key(|finding| {
+        let capture = captures.iter().position(|capture| capture.name == finding.capture);
+        (capture, finding.packet)
+    });
+    judge.findings
+}
+
+/// Where a packet was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    file: usize,
+    number: u32,
+    from: IpAddr,
+}
+
+impl From<&Seen> for Place {
+    fn from(seen: &Seen) -> Place {
+        Place { file: seen.file, number: seen.number, from: seen.src }
+    }
+}
+
+/// Collects findings and knows which rules can be judged where.
+struct Judge<'a> {
+    captures: &'a [Capture],
+    options: Options,
+    findings: Vec<Finding>,
+}
+
+impl Judge<'_> {
+    /// True when the packet was captured where it was sent.
+    fn is_near(&self, file: usize, from: IpAddr) -> bool {
+        self.captures.get(file).is_some_and(|capture| capture.near.contains(&from))
+    }
+
+    fn applies(&self, rule: &Rule, place: Place) -> bool {
+        let near = self.is_near(place.file, place.from);
+        !rule.unless.iter().any(|unless| match unless {
+            Unless::Partial => !self.options.complete,
+            // Nothing overtakes in front of a capture at the sender.
+            Unless::Reordered => self.options.reordered && !near,
+            Unless::Far => !near,
+            Unless::Disturbed => self.options.disturbed,
+        })
+    }
+
+    /// Notes a fault, if the rule is judged there.
+    fn fault(&mut self, rule: &'static Rule, place: impl Into<Place>, what: impl Into<String>) {
+        let place = place.into();
+        if self.applies(rule, place) {
+            let capture = self.captures.get(place.file).map_or_else(String::new, |c| c.name.clone());
+            let (packet, from) = (place.number, place.from);
+            self.findings.push(Finding { rule, capture, packet, from, what: what.into() });
+        }
+    }
+
+    /// As [`fault`](Self::fault), when `bad` is true.
+    fn fault_if(
+        &mut self,
+        bad: bool,
+        rule: &'static Rule,
+        place: impl Into<Place>,
+        what: impl FnOnce() -> String,
+    ) {
+        if bad {
+            self.fault(rule, place, what());
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The program `sctp-lint`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::{Capture, Options, lint, rules};
+
+/// Judges the SCTP in captures by rules that dissectors do not check, and prints a line for each fault.
+///
+/// Several files are taken for captures of several links at the same time. The exit status is 1 when there are faults, 2 when something cannot be read.
+#[derive(Debug, Parser)]
+#[command(name = "sctp-lint")]
+struct Arguments {
+    /// pcapng or pcap files.
+    #[arg(required_unless_present = "rules")]
+    files: Vec<PathBuf>,
+    /// The largest IP packet, bytes.
+    #[arg(long, default_value_t = 1500)]
+    mtu: usize,
+    /// The files show every packet of the associations in them.
+    #[arg(long)]
+    complete: bool,
+    /// No packets overtook each other before they were captured.
+    #[arg(long)]
+    in_order: bool,
+    /// Nothing was lost or limited on purpose.
+    #[arg(long)]
+    undisturbed: bool,
+    /// An address of the hosts where the files were captured; may be repeated.
+    #[arg(long, value_name = "ADDR")]
+    near: Vec<IpAddr>,
+    /// Print the rules instead, as a table.
+    #[arg(long)]
+    rules: bool,
+}
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.rules {
+        print!("{}", table());
+        return ExitCode::SUCCESS;
+    }
+    let mut captures = Vec::new();
+    for file in &arguments.files {
+        match Capture::read(file) {
+            Ok(capture) => {
+                captures.push(Capture { near: arguments.near.iter().copied().collect(), ..capture });
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    let options = Options {
+        mtu: arguments.mtu,
+        complete: arguments.complete,
+        reordered: !arguments.in_order,
+        disturbed: !arguments.undisturbed,
+    };
+    let findings = lint(&captures, &options);
+    findings.iter().for_each(|finding| println!("{finding}"));
+    if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The rules as a table in Markdown.
+pub(super) fn table() -> String {
+    let mut table = "| rule | says | from | not judged when |\n| --- | --- | --- | --- |\n".to_owned();
+    for rule in rules::ALL {
+        let unless: Vec<&str> = rule.unless.iter().map(|unless| unless.name()).collect();
+        table += &format!("| `{}` | {} | {} | {} |\n", rule.name, rule.says, rule.section, unless.join(", "));
+    }
+    table
+}

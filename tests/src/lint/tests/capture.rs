@@ -1,0 +1,145 @@
+//! Files, link types, IP versions, UDP and fragments.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::super::{Capture, Frame, LinkType, Options, lint, rules};
+use super::wire::{self, Fragment, LEFT, RIGHT, Wire};
+
+/// A packet that breaks one rule: port 0.
+fn faulty() -> Vec<u8> {
+    wire::sctp(0, 2000, 7, &wire::chunk(11, 0, b""))
+}
+
+fn broken_names(frames: Vec<Frame>) -> Vec<&'static str> {
+    let capture = Capture { name: "test".to_owned(), frames, ..Capture::default() };
+    lint(&[capture], &Options::default()).iter().map(|finding| finding.rule.name).collect()
+}
+
+fn ip(bytes: Vec<u8>) -> Frame {
+    Frame { time: 0, link_type: LinkType::Ip, bytes }
+}
+
+#[test]
+fn sctp_is_found_in_ipv4_ipv6_and_udp() {
+    let none = Fragment::default();
+    let native = wire::ipv4(LEFT, RIGHT, 132, none, &faulty());
+    let in_udp = wire::ipv4(LEFT, RIGHT, 17, none, &wire::udp(9899, 9899, &faulty()));
+    let mut v6 = vec![0x60, 0, 0, 0];
+    v6.extend((faulty().len() as u16).to_be_bytes());
+    v6.extend([132, 64]);
+    v6.extend(Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 1).octets());
+    v6.extend(Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 2).octets());
+    v6.extend(faulty());
+    let mut ethernet = vec![0; 12];
+    ethernet.extend([0x08, 0x00]);
+    ethernet.extend(&native);
+    let ethernet = Frame { time: 0, link_type: LinkType::Ethernet, bytes: ethernet };
+    for frame in [ip(native), ip(in_udp), ip(v6), ethernet] {
+        assert_eq!(broken_names(vec![frame]), [rules::PORTS.name]);
+    }
+}
+
+#[test]
+fn what_is_no_sctp_is_left_alone() {
+    let none = Fragment::default();
+    let mut damaged = faulty();
+    damaged[5] ^= 1;
+    for bytes in [
+        wire::ipv4(LEFT, RIGHT, 132, none, &damaged),
+        wire::ipv4(LEFT, RIGHT, 17, none, &wire::udp(53, 53, b"a question about a name")),
+        wire::ipv4(LEFT, RIGHT, 6, none, &faulty()),
+        wire::ipv4(LEFT, [239, 0, 0, 1].into(), 17, none, &wire::udp(9899, 9899, &faulty())),
+        vec![0x45, 1, 2],
+        vec![],
+    ] {
+        assert!(broken_names(vec![ip(bytes)]).is_empty());
+    }
+}
+
+#[test]
+fn fragments_are_put_together_in_any_order() {
+    let large = wire::sctp(0, 2000, 7, &wire::chunk(132, 0, &[0; 100]));
+    let piece = |from: usize, to: usize| {
+        let fragment = Fragment { offset: from as u16, more: to < large.len(), allowed: true };
+        ip(wire::ipv4(LEFT, RIGHT, 132, fragment, &large[from..to]))
+    };
+    let end = large.len();
+    assert_eq!(broken_names(vec![piece(48, 96), piece(96, end), piece(0, 48)]), [rules::PORTS.name]);
+    assert!(broken_names(vec![piece(0, 48), piece(96, end)]).is_empty());
+    let mut v6 = Vec::new();
+    for (from, to) in [(0, 48), (48, end)] {
+        let mut bytes = vec![0x60, 0, 0, 0];
+        bytes.extend(((to - from + 8) as u16).to_be_bytes());
+        bytes.extend([44, 64]);
+        bytes.extend([0xfd; 32]);
+        bytes.extend([132, 0]);
+        bytes.extend((from as u16 | u16::from(to < end)).to_be_bytes());
+        bytes.extend([0, 0, 0, 5]);
+        bytes.extend(&large[from..to]);
+        v6.push(ip(bytes));
+    }
+    assert_eq!(broken_names(v6), [rules::PORTS.name]);
+}
+
+/// A section header, an interface with times in µs, a packet, and statistics.
+#[test]
+fn pcapng_files_are_read() {
+    let block = |kind: u32, body: &[u8]| {
+        let length = (body.len() as u32 + 12).to_le_bytes();
+        [&kind.to_le_bytes()[..], &length, body, &length].concat()
+    };
+    let packet = wire::ipv4(LEFT, RIGHT, 132, Fragment::default(), &faulty());
+    let time = 1_700_000_000_123_456u64;
+    let mut head = 0u32.to_le_bytes().to_vec();
+    head.extend(((time >> 32) as u32).to_le_bytes());
+    head.extend((time as u32).to_le_bytes());
+    head.extend([(packet.len() as u32).to_le_bytes(); 2].concat());
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let section = [&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat();
+    let interface = [101, 0, 0, 0, 0, 0, 4, 0];
+    let mut statistics = [0; 12].to_vec();
+    statistics.extend([5, 0, 8, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    for (kind, body) in [
+        (0x0a0d_0d0a, &section[..]),
+        (1, &interface),
+        (6, &[head, packet.clone()].concat()),
+        (5, &statistics),
+    ] {
+        file.write_all(&block(kind, body)).unwrap();
+    }
+    let capture = Capture::read(file.path()).unwrap();
+    assert_eq!((capture.frames.len(), capture.dropped), (1, 3));
+    assert_eq!((capture.frames[0].time, &capture.frames[0].bytes), (time, &packet));
+    assert_eq!(capture.frames[0].link_type, LinkType::Ip);
+}
+
+#[test]
+fn other_files_are_refused_in_a_sentence() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"this is a letter to a friend, and no capture at all").unwrap();
+    let said = Capture::read(file.path()).unwrap_err().to_string();
+    assert!(said.contains("not a readable pcapng or pcap file"), "{said}");
+    let said = Capture::read("no-such-file.pcapng".as_ref()).unwrap_err().to_string();
+    assert!(said.starts_with("no-such-file.pcapng: "), "{said}");
+}
+
+/// The two ends of an association over two links, each with a capture of its own.
+#[test]
+fn captures_are_merged_by_time() {
+    let mut wire = Wire::default();
+    wire.associate();
+    wire.left(wire::data(100, 0, 0, wire::WHOLE, b"first"));
+    wire.left(wire::data(101, 0, 1, wire::WHOLE, b"second"));
+    wire.right(wire::sack(101, 9000, &[], &[]));
+    let (near, options) = (wire.near.clone(), wire.options);
+    let side = |n: usize, frames: &[Frame]| {
+        let frames = frames.iter().skip(n).step_by(2).cloned().collect();
+        Capture { name: n.to_string(), near: near.clone(), dropped: 0, frames }
+    };
+    let captures = [side(0, &wire.frames), side(1, &wire.frames)];
+    assert_eq!(lint(&captures, &options), []);
+    let alone = lint(&captures[1..], &options);
+    assert!(alone.iter().any(|finding| finding.rule == &rules::RECEIVER_TAG), "{alone:?}");
+    assert_eq!(alone[0].from, IpAddr::from(RIGHT));
+}

@@ -1,0 +1,118 @@
+//! Rules about the end of associations.
+
+use super::super::packet::{ABORT, HEARTBEAT, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE};
+use super::super::rules;
+use super::wire::{LEFT_TSN, RIGHT_TSN, WHOLE, WINDOW, chunk, data, parameter, sack};
+use super::{Wire, broken, kept};
+
+fn shutdown() -> Vec<u8> {
+    chunk(SHUTDOWN, 0, &(RIGHT_TSN - 1).to_be_bytes())
+}
+
+fn bare(kind: u8) -> Vec<u8> {
+    chunk(kind, 0, b"")
+}
+
+#[test]
+fn a_graceful_end() {
+    kept(|w| {
+        w.associate();
+        w.left(data(LEFT_TSN, 0, 0, WHOLE, b"x"));
+        w.right(sack(LEFT_TSN, WINDOW, &[], &[]));
+        w.left(shutdown());
+        w.right(bare(SHUTDOWN_ACK));
+        w.left(bare(SHUTDOWN_COMPLETE));
+    });
+}
+
+#[test]
+fn no_data_after_shutdown() {
+    broken(&rules::NO_DATA_AFTER_SHUTDOWN, |w| {
+        w.associate();
+        w.left(shutdown());
+        w.left(data(LEFT_TSN, 0, 0, WHOLE, b"x"));
+    });
+    // The other end may have something left.
+    kept(|w| {
+        w.associate();
+        w.left(shutdown());
+        w.right(data(RIGHT_TSN, 0, 0, WHOLE, b"x"));
+        w.left(chunk(SHUTDOWN, 0, &RIGHT_TSN.to_be_bytes()));
+        w.right(bare(SHUTDOWN_ACK));
+    });
+    broken(&rules::NO_DATA_AFTER_SHUTDOWN, |w| {
+        w.associate();
+        w.left(shutdown());
+        w.right(bare(SHUTDOWN_ACK));
+        w.right(data(RIGHT_TSN, 0, 0, WHOLE, b"x"));
+    });
+}
+
+#[test]
+fn no_heartbeat_after_shutdown() {
+    let beat = chunk(HEARTBEAT, 0, &parameter(1, &[5; 8]));
+    broken(&rules::NO_HEARTBEAT_AFTER_SHUTDOWN, |w| {
+        w.associate();
+        w.left(shutdown());
+        w.left(&beat);
+    });
+    kept(|w| {
+        w.associate();
+        w.left(&beat);
+        w.left(shutdown());
+        w.right(&beat);
+    });
+}
+
+#[test]
+fn shutdown_ack_answers() {
+    broken(&rules::SHUTDOWN_ACK_ANSWERS, |w| {
+        w.associate();
+        w.right(bare(SHUTDOWN_ACK));
+    });
+}
+
+#[test]
+fn shutdown_complete_answers() {
+    broken(&rules::SHUTDOWN_COMPLETE_ANSWERS, |w| {
+        w.associate();
+        w.left(shutdown());
+        w.left(bare(SHUTDOWN_COMPLETE));
+    });
+    broken(&rules::SHUTDOWN_COMPLETE_ANSWERS, |w| {
+        w.associate();
+        w.right(data(RIGHT_TSN, 0, 0, WHOLE, b"x"));
+        w.left_tagged(super::wire::LEFT_TAG, chunk(SHUTDOWN_COMPLETE, 1, b""));
+    });
+}
+
+#[test]
+fn silent_after_abort() {
+    broken(&rules::SILENT_AFTER_ABORT, |w| {
+        w.associate();
+        w.left(bare(ABORT));
+        w.left(data(LEFT_TSN, 0, 0, WHOLE, b"x"));
+    });
+    // Packets of the other end were on their way, and are answered with its own tag.
+    kept(|w| {
+        w.associate();
+        w.left(bare(ABORT));
+        w.right(data(RIGHT_TSN, 0, 0, WHOLE, b"x"));
+        w.left_tagged(super::wire::LEFT_TAG, chunk(ABORT, 1, b""));
+    });
+}
+
+#[test]
+fn silent_after_complete() {
+    let end = |w: &mut Wire| {
+        w.associate();
+        w.left(shutdown());
+        w.right(bare(SHUTDOWN_ACK));
+        w.left(bare(SHUTDOWN_COMPLETE));
+    };
+    broken(&rules::SILENT_AFTER_COMPLETE, |w| {
+        end(w);
+        w.left(chunk(HEARTBEAT, 0, &parameter(1, &[5; 8])));
+    });
+    kept(end);
+}
