@@ -1,7 +1,7 @@
 //! Tests on real Linux network namespaces: real links, real addresses, several "hosts" on one machine.
 //!
 //! A [`Net`](net::Net) is a bench: [hosts](net::Host), [links](link::Link) between them, switches, routers and [NATs](nat::Nat), every link captured and every
-//! capture judged by tshark in the end. What a failed test leaves is kept. Everything is done by running `ip`, `nft` and their kin inside
+//! capture judged by tshark and a lint in the end. What a failed test leaves is kept. Everything is done by running `ip`, `nft` and their kin inside
 //! namespaces by `ip netns exec`; no process changes its own namespace, and no interface of the machine itself is touched. Without root the
 //! tests say so and are skipped; with `CI=true` they fail instead.
 //!
@@ -21,6 +21,7 @@
 pub mod capture;
 pub mod echo;
 pub mod failover;
+mod judge;
 pub mod link;
 pub mod nat;
 pub mod net;
@@ -28,6 +29,7 @@ pub mod netns;
 pub mod open;
 pub mod pool;
 pub mod sections;
+pub mod soak;
 pub mod topology;
 pub mod traffic;
 pub mod vm;

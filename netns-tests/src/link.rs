@@ -74,6 +74,7 @@ impl Link {
     /// Limits both directions to so many kbit/s, behind a queue that holds `queue_ms` ms of traffic.
     pub fn limit(&self, kbits: u32, queue_ms: u32) {
         for end in &self.ends {
+            end.host.namespace().disturb();
             let (rate, latency) = (format!("{kbits}kbit"), format!("{queue_ms}ms"));
             let options = ["root", "tbf", "rate", &rate, "burst", "8k", "latency", &latency];
             end.host.namespace().run(
@@ -84,7 +85,8 @@ impl Link {
         }
     }
 
-    /// Drops what has a source of another network, as providers do with what comes from their customers (BCP 38).
+    /// Drops what has a source of another network, as providers do with what comes from their customers (BCP 38). No good packet
+    /// has one.
     pub fn filter_sources(&self) {
         for (end, other) in [(&self.ends[0], &self.ends[1]), (&self.ends[1], &self.ends[0])] {
             let interface = &end.interface;
@@ -92,14 +94,15 @@ impl Link {
             let (v4, v6): (Vec<_>, Vec<_>) =
                 (of(false).collect(), of(true).chain(["fe80::/10".to_owned()]).collect());
             let v4 = if v4.is_empty() { "0.0.0.0".to_owned() } else { v4.join(", ") };
-            end.host.namespace().nft(&format!(
+            let rules = format!(
                 "table netdev sources_{interface} {{ chain in {{
                     type filter hook ingress device {interface} priority 1;
                     ip saddr != {{ {v4} }} drop
                     ip6 saddr != {{ {} }} drop
                 }}; }}",
                 v6.join(", ")
-            ));
+            );
+            end.host.namespace().run("nft", &["-f", "-"], &rules);
         }
     }
 

@@ -6,6 +6,7 @@ fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
     match args.get(1).and_then(|name| name.to_str()) {
         Some("sctp-agent") => workspace_tests::agent::run(),
+        Some(netns_tests::soak::NAME) => netns_tests::soak::run(args.into_iter().skip(1)),
         Some(netns_tests::traffic::NAME) => netns_tests::traffic::run(args.into_iter().skip(1)),
         Some(netns_tests::vm::shell::NAME) => netns_tests::vm::shell::run(args.into_iter().skip(1)),
         #[cfg(target_os = "linux")]

@@ -80,6 +80,7 @@ impl Nat {
 
     /// Forgets all bindings, as after a restart.
     pub fn forgets(&self) {
+        self.router.namespace().disturb();
         self.router.namespace().run("conntrack", &["-F"], "");
     }
 

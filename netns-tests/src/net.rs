@@ -1,6 +1,7 @@
 //! The bench: hosts and what is between them, with a capture of every link.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -10,29 +11,34 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use workspace_tests::gate::{self, Need};
+use workspace_tests::lint::rules::Rule;
 use workspace_tests::process::Program;
-use workspace_tests::tshark;
 
 use crate::capture::{self, Capture};
+use crate::judge::{self, Ended, Known};
 use crate::link::{End, Link};
 use crate::nat::Nat;
 use crate::netns::{Namespace, ip};
 
 /// A bench: everything that one test builds.
 ///
-/// When it is dropped, every capture is judged by tshark, and a fault fails the test. When the test fails, captures and what the programs
-/// said are kept; the place is printed.
+/// When it is dropped, its captures are judged by tshark and by the [lint](workspace_tests::lint), and a fault fails the test. When the test fails,
+/// captures and what the programs said are kept; the place is printed.
 #[derive(Debug)]
 pub struct Net {
     programs: PathBuf,
     name: String,
     dir: PathBuf,
-    captures: RefCell<Vec<Capture>>,
+    /// With the hosts where they are made.
+    captures: RefCell<Vec<(Capture, Host)>>,
     /// Ends of links that may not be ready yet.
     fresh: RefCell<Vec<End>>,
     started: Cell<usize>,
     /// They stay until the captures have ended: a link without its other end ends a capture early.
     hosts: RefCell<Vec<Host>>,
+    reordered: Cell<bool>,
+    disturbed: Cell<bool>,
+    allowed: RefCell<Vec<&'static Rule>>,
 }
 
 impl Net {
@@ -66,6 +72,9 @@ impl Net {
             fresh: RefCell::default(),
             started: Cell::new(0),
             hosts: RefCell::default(),
+            reordered: Cell::new(false),
+            disturbed: Cell::new(false),
+            allowed: RefCell::default(),
         }
     }
 
@@ -97,6 +106,9 @@ impl Net {
             namespace,
             interfaces: Cell::new(0),
             switch: Cell::new(false),
+            router: Cell::new(false),
+            addrs: RefCell::default(),
+            foreign: RefCell::default(),
         }));
         self.hosts.borrow_mut().push(host.clone());
         host
@@ -106,6 +118,7 @@ impl Net {
     pub fn router(&self, role: &str) -> Host {
         let router = self.host(role);
         router.namespace().sysctl(&["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]);
+        router.0.router.set(true);
         router
     }
 
@@ -156,7 +169,7 @@ impl Net {
             ends[0].interface
         ));
         let capture = Capture::start(ends[0].host.namespace(), &ends[0].interface, &file);
-        self.captures.borrow_mut().push(capture);
+        self.captures.borrow_mut().push((capture, ends[0].host.clone()));
         self.fresh.borrow_mut().extend(ends.iter().cloned());
         Link::new(ends)
     }
@@ -178,7 +191,7 @@ impl Net {
 
     /// Waits until all links carry packets and all captures see them.
     pub fn ready(&self) {
-        self.captures.borrow_mut().iter_mut().for_each(Capture::running);
+        self.captures.borrow_mut().iter_mut().for_each(|(capture, _)| capture.running());
         self.fresh.borrow_mut().drain(..).for_each(|end| end.wait_until_ready());
     }
 
@@ -190,20 +203,37 @@ impl Net {
         Running { program: Program::start(name, command), log }
     }
 
-    /// Ends the captures and says what tshark has against them.
+    /// Tells the lint that packets may overtake each other before they are captured, or come twice.
+    pub(crate) fn reorders(&self) {
+        self.reordered.set(true);
+    }
+
+    /// Tells the lint that packets are lost or held back on purpose by other means than those of the bench, which it notices by itself.
+    pub fn disturb(&self) {
+        self.disturbed.set(true);
+    }
+
+    /// Tells the lint that the test has a rule broken on purpose.
+    pub fn allow(&self, rule: &'static Rule) {
+        self.allowed.borrow_mut().push(rule);
+    }
+
+    /// Ends the captures and says what is wrong in them.
     fn faults(&self) -> String {
-        let files: Vec<PathBuf> = self.captures.borrow_mut().iter_mut().map(Capture::end).collect();
-        let judge = |file: &PathBuf| -> String {
-            let faults = tshark::faults(file, &[tshark::EVERY_UDP_PORT]);
-            faults.iter().take(10).map(|fault| format!("{}: {fault}\n", file.display())).collect()
+        let ended: Vec<Ended> = self
+            .captures
+            .borrow_mut()
+            .iter_mut()
+            .map(|(capture, host)| Ended { file: capture.end(), near: host.near() })
+            .collect();
+        let hosts = self.hosts.borrow();
+        let known = Known {
+            reordered: self.reordered.get(),
+            disturbed: self.disturbed.get() || hosts.iter().any(|host| host.namespace().is_disturbed()),
+            foreign: hosts.iter().flat_map(|host| host.0.foreign.borrow().clone()).collect(),
+            allowed: self.allowed.borrow().clone(),
         };
-        std::thread::scope(|scope| {
-            let judges: Vec<_> = files.iter().map(|file| scope.spawn(|| judge(file))).collect();
-            let verdicts = judges.into_iter().map(|judge| judge.join());
-            verdicts
-                .map(|verdict| verdict.unwrap_or_else(|_| "a capture could not be judged\n".to_owned()))
-                .collect()
-        })
+        judge::faults(&self.name, &ended, &known)
     }
 }
 
@@ -218,7 +248,7 @@ impl Drop for Net {
             std::thread::sleep(capture::DELAY);
         }
         let faults = if failed { String::new() } else { self.faults() };
-        self.captures.borrow_mut().iter_mut().for_each(|capture| {
+        self.captures.borrow_mut().iter_mut().for_each(|(capture, _)| {
             capture.end();
         });
         if failed || !faults.is_empty() || std::env::var_os("NETNS_TESTS_KEEP").is_some() {
@@ -227,7 +257,7 @@ impl Drop for Net {
             // What cannot be removed does no harm.
             let _ = std::fs::remove_dir_all(&self.dir);
         }
-        assert!(faults.is_empty(), "tshark found faults:\n{faults}");
+        assert!(faults.is_empty(), "the captures show faults:\n{faults}");
     }
 }
 
@@ -241,6 +271,11 @@ struct Inner {
     namespace: Namespace,
     interfaces: Cell<usize>,
     switch: Cell<bool>,
+    router: Cell<bool>,
+    /// All its addresses on links.
+    addrs: RefCell<BTreeSet<IpAddr>>,
+    /// Where other implementations send from, here or behind it.
+    foreign: RefCell<BTreeSet<IpAddr>>,
 }
 
 impl Host {
@@ -280,6 +315,16 @@ impl Host {
         Rc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Says that another implementation sends from these addresses: what the lint has against it fails no test but is printed.
+    pub fn foreign_at(&self, addrs: impl IntoIterator<Item = IpAddr>) {
+        self.0.foreign.borrow_mut().extend(addrs);
+    }
+
+    /// The addresses of packets that this host sends of itself.
+    fn near(&self) -> BTreeSet<IpAddr> {
+        if self.0.router.get() || self.is_switch() { BTreeSet::new() } else { self.0.addrs.borrow().clone() }
+    }
+
     pub(crate) fn is_switch(&self) -> bool {
         self.0.switch.get()
     }
@@ -287,6 +332,7 @@ impl Host {
     /// A new end of a link at this host.
     pub(crate) fn end(&self, addrs: &str) -> End {
         let number = self.0.interfaces.replace(self.0.interfaces.get() + 1);
+        self.0.addrs.borrow_mut().extend(addrs.split_whitespace().map(addr));
         End {
             host: self.clone(),
             interface: format!("eth{number}"),

@@ -1,5 +1,6 @@
 //! Network namespaces that vanish with their value, also when a test panics.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,6 +11,7 @@ use workspace_tests::gate;
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
+    disturbed: Cell<bool>,
 }
 
 impl Namespace {
@@ -25,7 +27,7 @@ impl Namespace {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{count}-{role}", std::process::id());
         ip(&["netns", "add", &name]);
-        let namespace = Namespace { name };
+        let namespace = Namespace { name, disturbed: Cell::new(false) };
         namespace.ip(&["link", "set", "lo", "up"]);
         namespace
     }
@@ -40,6 +42,9 @@ impl Namespace {
     /// # Panics
     /// When it fails.
     pub fn ip(&self, args: &[&str]) {
+        if args.contains(&"down") {
+            self.disturb();
+        }
         ip(&[&["-n", &self.name], args].concat());
     }
 
@@ -79,7 +84,20 @@ impl Namespace {
     /// # Panics
     /// When it refuses.
     pub fn nft(&self, rules: &str) {
+        if ["drop", "reject"].iter().any(|word| rules.contains(word)) {
+            self.disturb();
+        }
         self.run("nft", &["-f", "-"], rules);
+    }
+
+    /// Notes that something here loses packets or holds them back.
+    pub(crate) fn disturb(&self) {
+        self.disturbed.set(true);
+    }
+
+    /// Whether something here has lost packets or held them back: an interface was down, or rules dropped, limited or forgot.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.disturbed.get()
     }
 
     /// Changes settings of the kernel that belong to the namespace: `net.ipv4.ip_forward=1`.

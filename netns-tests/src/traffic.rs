@@ -19,7 +19,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::open::{self, Failure};
 use numbered::{Numbered, Reader};
 
-mod numbered;
+pub(crate) mod numbered;
 
 /// Name of the program.
 pub const NAME: &str = "traffic";

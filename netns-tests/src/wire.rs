@@ -67,6 +67,12 @@ impl Net {
         model: &Model,
     ) -> (Link, Running) {
         let between = self.host("wire");
+        if model.reorder > 0 || model.duplicate > 0 {
+            self.reorders();
+        }
+        if model.loss > 0 {
+            self.disturb();
+        }
         let mut args = vec![NAME.to_owned()];
         let numbers = [
             ("delay", model.delay),

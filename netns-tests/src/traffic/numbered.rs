@@ -7,18 +7,18 @@ use sha2::{Digest as _, Sha256};
 
 /// Makes the messages of a sender: stream, number within the stream, bytes that follow from these, and a SHA-256 of it all.
 #[derive(Debug)]
-pub(super) struct Numbered {
+pub(crate) struct Numbered {
     size: usize,
     next: Vec<u64>,
     count: u64,
 }
 
 impl Numbered {
-    pub(super) fn new(size: usize, streams: u16) -> Numbered {
+    pub(crate) fn new(size: usize, streams: u16) -> Numbered {
         Numbered { size: size.max(HEADER + HASH), next: vec![0; usize::from(streams.max(1))], count: 0 }
     }
 
-    pub(super) fn next_message(&mut self) -> Message {
+    pub(crate) fn next_message(&mut self) -> Message {
         let stream = (self.count % self.next.len() as u64) as u16;
         let number = &mut self.next[usize::from(stream)];
         let message = Message::new(stream, PPID, encode(stream, *number, self.size));
@@ -30,12 +30,12 @@ impl Numbered {
 
 /// Checks the messages of a receiver.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     next: Vec<u64>,
     /// Messages so far, all of them right.
-    pub(super) messages: u64,
+    pub(crate) messages: u64,
     /// Their bytes.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Reader {
@@ -43,7 +43,7 @@ impl Reader {
     ///
     /// # Errors
     /// When it is not the one that is due, with a sentence about it.
-    pub(super) fn check(&mut self, stream: u16, data: &[u8]) -> Result<(), String> {
+    pub(crate) fn check(&mut self, stream: u16, data: &[u8]) -> Result<(), String> {
         let Some((named, number)) = decode(data) else {
             return Err(format!("a message of {} bytes on stream {stream} is damaged", data.len()));
         };

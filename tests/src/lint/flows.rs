@@ -148,6 +148,12 @@ impl Flows {
         }
     }
 
+    /// Associations whose offers were seen, and DATA chunks.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let linked = self.flows.values().filter(|flow| flow.link.is_some()).count();
+        (linked / 2, self.flows.values().map(|flow| flow.sent.chunks.len()).sum())
+    }
+
     pub(super) fn flow(&mut self, key: Key) -> &mut Flow {
         self.flows.entry(key).or_default()
     }

@@ -83,14 +83,42 @@ impl fmt::Display for Finding {
     }
 }
 
+/// What the lint saw, and what it has against it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The faults, in the order of the packets.
+    pub findings: Vec<Finding>,
+    /// SCTP packets; one that several captures show counts for each.
+    pub packets: usize,
+    /// Associations of which both ends and their offers were seen.
+    pub associations: usize,
+    /// Different DATA chunks.
+    pub chunks: usize,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { findings, packets, associations, chunks } = self;
+        let findings = findings.len();
+        write!(f, "{packets} packets, {associations} associations, {chunks} DATA chunks, {findings} faults")
+    }
+}
+
 /// Judges captures that were made at the same time, by clocks that agree. The findings come in the order of the packets.
 pub fn lint(captures: &[Capture], options: &Options) -> Vec<Finding> {
+    report(captures, options).findings
+}
+
+/// As [`lint`], and says what was seen.
+pub fn report(captures: &[Capture], options: &Options) -> Report {
+    let mut packets = 0;
     let mut judge = Judge { captures, options: *options, findings: Vec::new() };
     judge.options.complete &= captures.iter().all(|capture| capture.dropped == 0);
     let mut flows = flows::Flows::default();
     for event in capture::events(captures) {
         match event {
             Event::Sctp(seen) => {
+                packets += 1;
                 form::judge(&mut judge, &seen);
                 flows.take(&mut judge, &seen);
             }
@@ -102,7 +130,8 @@ pub fn lint(captures: &[Capture], options: &Options) -> Vec<Finding> {
         let capture = captures.iter().position(|capture| capture.name == finding.capture);
         (capture, finding.packet)
     });
-    judge.findings
+    let (associations, chunks) = flows.count();
+    Report { findings: judge.findings, packets, associations, chunks }
 }
 
 /// Where a packet was seen.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::{Capture, Options, lint, rules};
+use super::{Capture, Options, report, rules};
 
 /// Judges the SCTP in captures by rules that dissectors do not check, and prints a line for each fault.
 ///
@@ -62,9 +62,10 @@ pub fn run() -> ExitCode {
         reordered: !arguments.in_order,
         disturbed: !arguments.undisturbed,
     };
-    let findings = lint(&captures, &options);
-    findings.iter().for_each(|finding| println!("{finding}"));
-    if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let report = report(&captures, &options);
+    report.findings.iter().for_each(|finding| println!("{finding}"));
+    eprintln!("{report}");
+    if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The rules as a table in Markdown.
