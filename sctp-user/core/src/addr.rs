@@ -219,7 +219,8 @@ pub struct SendOptions {
     /// This is only a part of a message: what is sent on the stream next belongs to it, too, up to and including the
     /// first part without this mark (explicit EOR, RFC 6458 sec 8.1.26). The parts of a message agree in PPID and `unordered`, and
     /// each has at least 1 byte. They leave as they come, and until the last one is given nothing else can leave once the first has.
-    /// Ending the association gracefully before that aborts it. Parts have no `lifetime`. After a restart of the peer the next message or
+    /// Ending the association gracefully before that aborts it; when the peer ends it, messages that have been begun can still be finished.
+    /// Parts have no `lifetime`. After a restart of the peer the next message or
     /// part on the stream is refused once with [`SendError::CutOff`](crate::SendError::CutOff).
     pub more_follows: bool,
     /// Returned in [`Event::SendFailed`](crate::Event::SendFailed) (sinfo_context).

@@ -49,6 +49,14 @@ impl Time {
     }
 }
 
+/// The earlier of two deadlines.
+#[inline]
+pub(crate) fn earlier(a: Option<Time>, b: Option<Time>) -> Option<Time> {
+    // `Time::MAX` comes after everything, so that it can stand for "never" here.
+    let min = a.unwrap_or(Time::MAX).min(b.unwrap_or(Time::MAX));
+    (min < Time::MAX).then_some(min)
+}
+
 impl Add<Duration> for Time {
     type Output = Time;
     fn add(self, d: Duration) -> Time {

@@ -270,6 +270,10 @@ impl Driver {
     }
 
     fn shut_down(&mut self, end: usize, at: usize) {
+        if self.scenario.gentle && self.sim[self.ids[end]].app.finish_first(at) {
+            // To end the association within a message would abort it.
+            return;
+        }
         let host = &self.sim[self.ids[end]];
         let conn = &host.app.conns[at];
         if host.stack.status(conn.id).is_some_and(|s| s.state == AssocState::CookieWait) {

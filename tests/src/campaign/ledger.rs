@@ -49,6 +49,18 @@ struct Entry {
     received: bool,
     /// Given back to the sender; true when nothing of it had been sent.
     failed: Option<bool>,
+    /// Of messages that are given in several parts.
+    parts: Option<Parts>,
+}
+
+struct Parts {
+    planned: Planned,
+    /// How many the stack has taken.
+    taken: usize,
+    /// Those given back, a bit each.
+    back: u32,
+    /// One of them had not been sent.
+    unsent: bool,
 }
 
 /// What one process has read of one flow.
@@ -120,23 +132,48 @@ impl Ledger {
         Message {
             stream: planned.stream,
             ppid: FIRST_PPID | (flow as u32) << MESSAGE_BITS | number as u32,
-            data: pool().slice(offset..offset + planned.len),
+            data: pool().slice(offset..offset + planned.part(0).1),
             options: SendOptions {
                 unordered: planned.unordered,
                 sack_immediately: planned.immediate,
                 lifetime: planned.lifetime,
+                more_follows: planned.parts > 1,
                 context: number as u32,
-                ..SendOptions::default()
             },
         }
+    }
+
+    /// Makes a later part of a message.
+    pub(super) fn part(&self, flow: usize, number: usize, part: usize, planned: &Planned) -> Message {
+        let (from, len) = planned.part(part);
+        let from = self.flows[flow].messages[number].offset + from;
+        Message {
+            stream: planned.stream,
+            ppid: FIRST_PPID | (flow as u32) << MESSAGE_BITS | number as u32,
+            data: pool().slice(from..from + len),
+            options: SendOptions {
+                unordered: planned.unordered,
+                sack_immediately: planned.immediate,
+                lifetime: None,
+                more_follows: part + 1 < planned.parts,
+                context: number as u32 | (part as u32) << MESSAGE_BITS,
+            },
+        }
+    }
+
+    /// The stack took the next part of a message.
+    pub(super) fn part_accepted(&mut self, flow: usize, number: usize) {
+        let parts = self.flows[flow].messages[number].parts.as_mut();
+        parts.expect("it has parts").taken += 1;
     }
 
     fn offset_for(&self, ahead: usize, len: usize) -> usize {
         (self.offset + ahead * 7_919) % (POOL - len)
     }
 
-    /// The stack took these messages.
-    pub(super) fn accepted(&mut self, flow: usize, taken: &[Planned]) {
+    /// The stack took these messages, of those in parts the first one. Gives the number of the first message.
+    pub(super) fn accepted(&mut self, flow: usize, taken: &[Planned]) -> usize {
+        let first = self.flows[flow].messages.len();
         for (ahead, planned) in taken.iter().enumerate() {
             let offset = self.offset_for(ahead, planned.len);
             self.flows[flow].messages.push(Entry {
@@ -147,9 +184,16 @@ impl Ledger {
                 len: planned.len,
                 received: false,
                 failed: None,
+                parts: (planned.parts > 1).then(|| Parts {
+                    planned: planned.clone(),
+                    taken: 1,
+                    back: 0,
+                    unsent: false,
+                }),
             });
         }
         self.offset += taken.len() * 7_919;
+        first
     }
 
     /// The stack gave a message back.
@@ -158,14 +202,27 @@ impl Ledger {
         let flow = self.flows.get_mut(flow).expect("a message of no flow came back");
         assert_eq!(flow.process, process, "a message came back to somebody else");
         let entry = flow.messages.get_mut(number).expect("a message that was not taken came back");
-        assert_eq!(message.options.context as usize, number, "the context of a message came back changed");
-        assert!(
-            message.data == pool().slice(entry.offset..entry.offset + entry.len),
-            "a message came back changed"
-        );
-        assert!(entry.failed.is_none(), "message {number} came back twice");
+        let context = message.options.context as usize % (1 << MESSAGE_BITS);
+        assert_eq!(context, number, "the context of a message came back changed");
+        let (from, len) = match &mut entry.parts {
+            None => {
+                assert!(entry.failed.is_none(), "message {number} came back twice");
+                entry.failed = Some(unsent);
+                (0, entry.len)
+            }
+            Some(parts) => {
+                let part = part_of(message);
+                assert!(part < parts.taken, "a part that was not taken came back");
+                assert!(parts.back & 1 << part == 0, "part {part} of message {number} came back twice");
+                parts.back |= 1 << part;
+                parts.unsent |= unsent;
+                entry.failed = Some(unsent && entry.failed.unwrap_or(true));
+                parts.planned.part(part)
+            }
+        };
+        let from = entry.offset + from;
+        assert!(message.data == pool().slice(from..from + len), "a message came back changed");
         assert!(!(unsent && entry.received), "message {number} came back as unsent but was received");
-        entry.failed = Some(unsent);
     }
 
     /// A process read a message or a part of one, of an association that began for it at `since`. `switches` says that the association restarted since the last message.
@@ -224,12 +281,15 @@ impl Ledger {
         assert!(len <= entry.len, "{what}: longer than it was sent");
         let sent = &pool()[entry.offset + before..entry.offset + len];
         assert!(part.data == sent, "{what}: its bytes from {before} on are not those that were sent");
-        assert_ne!(entry.failed, Some(true), "{what}: it had come back as unsent");
+        // The beginning of a message in parts may have been sent all the same.
+        assert!(entry.parts.is_some() || entry.failed != Some(true), "{what}: it had come back as unsent");
         if !part.end_of_record {
             reading.begun = Some(Begun { key, len });
             return;
         }
         assert_eq!(len, entry.len, "{what}: shorter than it was sent");
+        let unsent = entry.parts.as_ref().is_some_and(|parts| parts.unsent);
+        assert!(!unsent, "{what}: a part of it had come back as unsent");
         if !entry.unordered {
             let (last, count) = match reading.streams.get(&part.stream) {
                 Some(&(last, count)) => (Some(last), count),
@@ -256,10 +316,18 @@ impl Ledger {
             let dies = |end: usize| self.killed[end].is_some_and(|at| at >= flow.since);
             for (at, entry) in flow.messages.iter().enumerate() {
                 let what = format_args!("flow {number} of end {own}, message {at} of {} bytes", entry.len);
+                let bad_stream = flow.streams.is_some_and(|streams| entry.stream >= streams);
+                if entry.parts.as_ref().is_some_and(|parts| parts.taken < parts.planned.parts) {
+                    assert!(
+                        flow.broken || bad_stream || dies(own) || dies(peer),
+                        "{what} was never completed, and the end was graceful"
+                    );
+                    assert!(!entry.received, "{what} was never completed, but received");
+                    continue;
+                }
                 if !flow.broken
                     && let Some(unsent) = entry.failed
                 {
-                    let bad_stream = flow.streams.is_some_and(|streams| entry.stream >= streams);
                     assert!(unsent && (entry.mortal || bad_stream), "{what} came back from a graceful end");
                 }
                 if !entry.received && entry.failed.is_none() && !dies(own) && !dies(peer) {
@@ -280,6 +348,11 @@ impl Reading {
     pub(super) fn abandon(&mut self) {
         self.abandoned += 1;
     }
+}
+
+/// Which part of its message this is, by its context.
+fn part_of(message: &Message) -> usize {
+    (message.options.context >> MESSAGE_BITS) as usize
 }
 
 fn name(ppid: u32) -> (usize, usize) {

@@ -13,6 +13,7 @@ mod network;
 mod runner;
 mod scenario;
 mod user;
+mod writing;
 
 pub use drive::{Life, live};
 pub use runner::{Campaign, Failure, Summary, run};

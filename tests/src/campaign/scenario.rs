@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use sctp_user_core::sim::SimRng;
-use sctp_user_core::{AssocConfig, SegmentLimits, StackConfig, Time};
+use sctp_user_core::{Announce, AssocConfig, SegmentLimits, StackConfig, Time};
 
 use super::actions::{self, Action};
 use super::network::{Quality, Topology, millis};
@@ -97,7 +97,23 @@ pub(super) struct Planned {
     pub(super) lifetime: Option<Duration>,
     /// Sent by one call together with the next ones.
     pub(super) together: bool,
+    /// How many parts it is given in, at least 1 and at most [`MAX_PARTS`]; each but the last has `len / parts` bytes.
+    pub(super) parts: usize,
+    /// Time between its parts.
+    pub(super) pause: Duration,
 }
+
+impl Planned {
+    /// The bytes of a part: from where on, and how many.
+    pub(super) fn part(&self, number: usize) -> (usize, usize) {
+        let share = self.len / self.parts;
+        let from = share * number;
+        (from, if number + 1 == self.parts { self.len - from } else { share })
+    }
+}
+
+/// Parts of a message at most.
+pub(super) const MAX_PARTS: usize = 6;
 
 /// How a user reads.
 #[derive(Clone, Debug)]
@@ -144,6 +160,12 @@ impl Scenario {
             ends.iter_mut().for_each(|e| keep_alive(&mut e.config));
             assocs.iter_mut().for_each(|a| keep_alive(&mut a.config));
         }
+        if rng.random_bool(0.2) {
+            // The same everywhere: a peer that comes back with more addresses is refused (RFC 9260 sec 5.2.4.1).
+            let announce = if rng.random() { Announce::All } else { Announce::None };
+            ends.iter_mut().for_each(|e| e.config.announce = announce);
+            assocs.iter_mut().for_each(|a| a.config.announce = announce);
+        }
         let shuffled = |rng: &mut SimRng| if rng.random_bool(0.85) { Quality::Bad } else { Quality::Good };
         let quality = [shuffled(rng), shuffled(rng)];
         let actions = actions::draw(rng, gentle, &topology, &assocs);
@@ -170,6 +192,7 @@ impl End {
             // Near the wrap.
             stack.initial_tsn = Some(u32::MAX - rng.random_range(0..20));
         }
+        stack.nat_port_key = rng.random_bool(0.2);
         if !gentle && rng.random_bool(0.2) {
             stack.cookie_life = Duration::from_secs(rng.random_range(5..60));
             stack.cookie_key_life = Duration::ZERO;
@@ -224,6 +247,7 @@ impl SidePlan {
         let mut left = if rng.random_bool(0.15) { 0 } else { rng.random_range(1..=most) };
         let unordered = [0.0, 0.0, 0.3, 1.0][rng.random_range(0..4)];
         let mortal = if rng.random_bool(0.1) { 0.3 } else { 0.0 };
+        let in_parts = if rng.random_bool(0.2) { 0.3 } else { 0.0 };
         let spread = if rng.random_bool(0.3) { rng.random_range(1..5_000) } else { 0 };
         // Some users send nothing but crumbs.
         let typical = if rng.random_bool(0.1) { 1..=20 } else { 1..=longest };
@@ -240,7 +264,7 @@ impl SidePlan {
             if spread > 0 && rng.random_bool(0.2) {
                 at += millis(rng, spread);
             }
-            messages.push(Planned {
+            let mut planned = Planned {
                 at,
                 stream: rng.random_range(0..streams),
                 len,
@@ -248,7 +272,16 @@ impl SidePlan {
                 immediate: rng.random_bool(0.05),
                 lifetime: rng.random_bool(mortal).then(|| millis(rng, 2_000)),
                 together: rng.random_bool(0.05),
-            });
+                parts: 1,
+                pause: Duration::ZERO,
+            };
+            if !planned.together && planned.lifetime.is_none() && rng.random_bool(in_parts) {
+                planned.parts = rng.random_range(1..=MAX_PARTS.min(len));
+                if rng.random_bool(0.1) {
+                    planned.pause = millis(rng, 300);
+                }
+            }
+            messages.push(planned);
         }
         let reader = match rng.random_range(0..20) {
             0..2 => Reader::Slow(rng.random_range(1..8), millis(rng, 300)),
@@ -265,7 +298,8 @@ impl SidePlan {
             reader,
             // One chunk may be taken above the limit, where otherwise nothing would move.
             recv_buffer: config.recv_buffer + config.ip_mtu,
-            send_buffer: config.send_buffer,
+            // So may a part that everything else waits for.
+            send_buffer: config.send_buffer + if in_parts > 0.0 { largest_unit } else { 0 },
             largest_unit,
         }
     }

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sctp_user_core::sim::{App, Cx};
-use sctp_user_core::{AssocId, Event, LossReason, SendError, Stack, Time};
+use sctp_user_core::{AssocId, AssocStatus, Event, LossReason, SendError, Stack, Time};
 
 use super::ledger::{Ledger, Process, Reading};
 use super::scenario::{FIRST_COLLISION, FIRST_PORT, MAX_UNIT, Planned, Reader, SERVICE, SidePlan};
+use super::writing::Writing;
 
 /// What all users and the driver of a life share.
 #[derive(Default)]
@@ -40,6 +41,8 @@ pub(super) struct Conn {
     /// When it began or was restarted.
     since: Time,
     plan: VecDeque<Planned>,
+    /// Messages of which the stack has a part.
+    writing: Vec<Writing>,
     early: bool,
     reader: Reader,
     up: bool,
@@ -59,13 +62,89 @@ pub(super) struct Conn {
 impl Conn {
     /// Everything planned was taken by the stack, or will never be.
     pub(super) fn is_done(&self) -> bool {
-        self.end.is_some() || (self.up && self.plan.is_empty())
+        self.end.is_some() || (self.up && self.has_sent())
+    }
+
+    fn has_sent(&self) -> bool {
+        self.plan.is_empty() && self.writing.is_empty()
+    }
+
+    /// Hands the next parts of what has been begun over; false when nothing moves.
+    fn go_on(&mut self, cx: &mut Cx<'_>, ledger: &mut Ledger) -> bool {
+        let before = self.writing.len();
+        let mut moved = false;
+        self.writing.retain_mut(|message| {
+            let progress = message.go_on(cx, self.id, ledger);
+            moved |= progress.is_some_and(|p| p);
+            progress.is_some() && !message.is_complete()
+        });
+        moved || self.writing.len() < before
+    }
+
+    /// Hands over what one call sends; false when nothing moves.
+    fn begin_next(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ledger: &mut Ledger,
+        flow: usize,
+        status: &AssocStatus,
+    ) -> bool {
+        let due = self.plan.iter().take_while(|p| self.start + p.at <= cx.now).count();
+        let unit = self.plan.iter().take(due.min(MAX_UNIT - 1)).take_while(|p| p.together).count() + 1;
+        // Messages in parts go alone, and what comes on their streams before they are complete would belong to them.
+        let free = |p: &&Planned| self.writing.iter().all(|message| message.stream() != p.stream);
+        let mut unit: Vec<_> = self.plan.iter().take(unit.min(due)).take_while(free).cloned().collect();
+        if let Some(first) = unit.iter().position(|p| p.parts > 1) {
+            unit.truncate(first.max(1));
+        }
+        if unit.is_empty() {
+            return false;
+        }
+        let mut messages: Vec<_> =
+            unit.iter().enumerate().map(|(n, planned)| ledger.make(flow, n, planned)).collect();
+        let result = match messages.len() {
+            1 => cx.stack.send(cx.now, self.id, messages.remove(0)),
+            _ => cx.stack.send_all(cx.now, self.id, messages),
+        };
+        match result {
+            Ok(()) => {
+                let number = ledger.accepted(flow, &unit);
+                self.plan.drain(..unit.len());
+                if unit[0].parts > 1 {
+                    self.writing.push(Writing::new(unit.remove(0), flow, number, cx.now));
+                }
+            }
+            Err(SendError::WouldBlock) => {
+                let buffered = cx.stack.status(self.id).expect("it lives").send_buffered;
+                assert!(buffered > 0, "an empty send buffer takes no message");
+                return false;
+            }
+            Err(SendError::InvalidStream { .. }) => {
+                // Fewer than the user hoped for before the association was up.
+                let streams = status.outbound_streams;
+                assert!(unit.iter().any(|p| p.stream >= streams), "a stream below {streams} does not exist");
+                self.plan.retain(|p| p.stream < streams);
+            }
+            Err(SendError::ShuttingDown | SendError::NotFound) => self.plan.clear(),
+            Err(error) => panic!("send: {error}"),
+        }
+        true
     }
 }
 
 impl User {
     pub(super) fn new(process: Process, world: Rc<RefCell<World>>, plans: Vec<SidePlan>) -> Self {
         User { process, world, plans, conns: Vec::new(), restarts: 0 }
+    }
+
+    /// Begins no further messages if one is begun that must be completed; then the association can be ended.
+    pub(super) fn finish_first(&mut self, at: usize) -> bool {
+        let conn = &mut self.conns[at];
+        if conn.writing.is_empty() {
+            return false;
+        }
+        conn.plan.clear();
+        true
     }
 
     /// The newest association of this number.
@@ -84,6 +163,7 @@ impl User {
             start: cx.now,
             since: cx.now,
             plan: side.messages.into(),
+            writing: Vec::new(),
             early: side.early,
             reader: side.reader,
             up: false,
@@ -147,7 +227,7 @@ impl User {
     fn pump(&mut self, cx: &mut Cx<'_>, at: usize) {
         let conn = &mut self.conns[at];
         conn.pumped = cx.now;
-        if conn.end.is_some() || conn.plan.is_empty() || !(conn.up || conn.early) {
+        if conn.end.is_some() || conn.has_sent() || !(conn.up || conn.early) {
             return;
         }
         let status = cx.stack.status(conn.id).expect("it lives");
@@ -163,43 +243,8 @@ impl User {
             ledger.flows[flow].streams = Some(status.outbound_streams);
             ledger.flows[flow].up.get_or_insert(cx.now);
         }
-        loop {
-            let due = conn.plan.iter().take_while(|p| conn.start + p.at <= cx.now).count();
-            let unit = conn.plan.iter().take(due.min(MAX_UNIT - 1)).take_while(|p| p.together).count() + 1;
-            let unit: Vec<_> = conn.plan.iter().take(unit.min(due)).cloned().collect();
-            if unit.is_empty() {
-                break;
-            }
-            let mut messages: Vec<_> =
-                unit.iter().enumerate().map(|(n, planned)| ledger.make(flow, n, planned)).collect();
-            let result = match messages.len() {
-                1 => cx.stack.send(cx.now, conn.id, messages.remove(0)),
-                _ => cx.stack.send_all(cx.now, conn.id, messages),
-            };
-            match result {
-                Ok(()) => {
-                    ledger.accepted(flow, &unit);
-                    conn.plan.drain(..unit.len());
-                }
-                Err(SendError::WouldBlock) => {
-                    let buffered = cx.stack.status(conn.id).expect("it lives").send_buffered;
-                    assert!(buffered > 0, "an empty send buffer takes no message");
-                    break;
-                }
-                Err(SendError::InvalidStream { .. }) => {
-                    // Fewer than the user hoped for before the association was up.
-                    let streams = status.outbound_streams;
-                    assert!(
-                        unit.iter().any(|p| p.stream >= streams),
-                        "a stream below {streams} does not exist"
-                    );
-                    conn.plan.retain(|p| p.stream < streams);
-                }
-                Err(SendError::ShuttingDown | SendError::NotFound) => conn.plan.clear(),
-                Err(error) => panic!("send: {error}"),
-            }
-        }
-        world.news |= conn.plan.is_empty();
+        while conn.go_on(cx, ledger) | conn.begin_next(cx, ledger, flow, &status) {}
+        world.news |= conn.has_sent();
     }
 
     /// Reads as much as the reader wants now.
@@ -305,6 +350,9 @@ impl App for User {
                 let broken = matches!(event, Event::Lost(_));
                 conn.end = Some(event.clone());
                 conn.plan.clear();
+                let flow = conn.flow;
+                let cut = conn.writing.drain(..).any(|message| Some(message.flow()) == flow.map(|f| f.0));
+                assert!(broken || !cut, "a graceful end within a message");
                 if let Some((flow, _)) = conn.flow {
                     self.world.borrow_mut().ledger.flows[flow].broken |= broken;
                 }
@@ -339,12 +387,13 @@ impl App for User {
 
     fn poll_timeout(&self) -> Option<Time> {
         let sends = |c: &Conn| {
-            let next = c.plan.front().filter(|_| c.up || c.early)?;
-            Some(c.start + next.at)
+            let parts = c.writing.iter().map(Writing::next_at).filter(|&at| at > c.pumped);
+            let next = c.plan.front().filter(|_| c.up || c.early).map(|next| c.start + next.at);
+            next.into_iter().chain(parts).filter(|&at| at > c.pumped).min()
         };
         // What was due and is still there waits for room.
         let timers = self.conns.iter().filter(|c| !c.released).flat_map(|c| {
-            let send = sends(c).filter(|&at| at > c.pumped);
+            let send = sends(c);
             let read = Some(c.next_read).filter(|_| c.readable);
             [send, read]
         });

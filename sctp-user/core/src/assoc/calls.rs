@@ -23,6 +23,8 @@ impl Association {
         match self.state {
             CookieWait | CookieEchoed | Established if !self.is_shutting_down_after_setup() => {}
             Closed => return Err(SendError::NotFound),
+            // The peer has nothing more to send; what was begun here is finished.
+            ShutdownReceived if self.send.queue.continues(messages.as_ref()) => {}
             _ => return Err(SendError::ShuttingDown),
         }
         let mut total = 0;

@@ -35,7 +35,7 @@ use crate::features::Features;
 use crate::serial::Tsn;
 use crate::stack::{AssocId, Replies};
 use crate::stats::{AssocState, AssocStats, PathState};
-use crate::time::Time;
+use crate::time::{Time, earlier};
 use crate::wire::cause_code;
 
 pub(crate) use announce::announced;
@@ -76,6 +76,17 @@ struct Pending {
     errors_to: PathId0,
     shutdown: bool,
     shutdown_ack: bool,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        let Pending { init, cookie_echo, cookie_ack, heartbeat_acks, errors, errors_to: _, shutdown, shutdown_ack } =
+            self;
+        !(*init || *cookie_echo || *shutdown || *shutdown_ack)
+            && cookie_ack.is_none()
+            && heartbeat_acks.is_empty()
+            && errors.is_empty()
+    }
 }
 
 /// A path id that defaults to the first path.
@@ -453,7 +464,7 @@ impl Association {
 
     /// The earliest deadline.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        [self.timers.next(), self.paths.deadline()].into_iter().flatten().min()
+        earlier(self.timers.next(), self.paths.deadline())
     }
 
     /// Checks invariants; for tests.

@@ -10,7 +10,7 @@ use crate::assoc::rto::Rto;
 use crate::config::{AssocConfig, PathParams};
 use crate::serial::Tsn;
 use crate::stats::{PathState, PathStats};
-use crate::time::{Duration, Time};
+use crate::time::{Duration, Time, earlier};
 use crate::wire::{COMMON_HEADER, DATA_HEADER};
 
 /// Index of a path in its association. A slot is never reused while anything names it.
@@ -257,7 +257,7 @@ impl Path {
 
     /// The earliest deadline of this path.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        [self.t3, self.heartbeat.deadline(), self.pmtud.deadline()].into_iter().flatten().min()
+        earlier(earlier(self.t3, self.heartbeat.deadline()), self.pmtud.deadline())
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::assoc::path::{Path, PathId};
 use crate::stats::PathState;
-use crate::time::Time;
+use crate::time::{Time, earlier};
 
 /// The paths of an association. Never empty once the association exists.
 #[derive(Debug, Default)]
@@ -138,7 +138,7 @@ impl PathSet {
 
     /// The earliest deadline of all paths.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.paths.iter().filter_map(Path::deadline).min()
+        self.paths.iter().map(Path::deadline).fold(None, earlier)
     }
 }
 

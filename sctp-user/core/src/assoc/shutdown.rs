@@ -38,7 +38,8 @@ impl Association {
 
     /// Takes the next step of a shutdown when everything is acknowledged.
     pub(super) fn advance_shutdown(&mut self, cx: &mut Cx<'_>) {
-        if !self.send.is_drained() {
+        // The user may still finish what was begun before the peer's SHUTDOWN came.
+        if !self.send.is_drained() || self.send.queue.has_open() {
             return;
         }
         match self.state {

@@ -1,6 +1,6 @@
 //! Timers of the association as a whole; T3-rtx and heartbeat belong to the paths.
 
-use crate::time::Time;
+use crate::time::{Time, earlier};
 
 /// Which timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,6 @@ impl TimerTable {
 
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Time> {
-        self.0.iter().flatten().copied().min()
+        self.0.iter().copied().fold(None, earlier)
     }
 }

@@ -4,7 +4,7 @@ use rand::RngExt;
 
 use super::announce::announced;
 use super::heartbeat::{HEARTBEAT_LEN, Heartbeat, Info, info};
-use super::path::PathId;
+use super::path::{Path, PathId};
 use super::send::{Blocked, FillLimits};
 use super::timer::Timer;
 use super::{Association, Cx};
@@ -44,6 +44,25 @@ impl Association {
             None => self.end_opportunity(cx),
         }
         transmit
+    }
+
+    /// Ends the opportunity to send when there plainly is nothing to send, as [`poll_transmit`](Self::poll_transmit) would find out at
+    /// greater cost; false when that must be asked.
+    pub(crate) fn rests(&mut self) -> bool {
+        let nothing = self.state == AssocState::Established
+            && self.send.queue.is_empty()
+            && !self.recv.sack_now()
+            && self.pending.is_empty();
+        let quiet = |path: &Path| {
+            path.lost == 0 && path.heartbeat != Heartbeat::Due && path.pmtud.due().is_none()
+        };
+        let rests = nothing && self.paths.iter().all(quiet);
+        if rests {
+            for path in self.paths.iter_mut() {
+                path.end_burst(&self.config, false);
+            }
+        }
+        rests
     }
 
     /// Nothing more can be sent now.

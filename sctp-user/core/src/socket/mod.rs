@@ -37,7 +37,7 @@ use slab::Slab;
 use crate::addr::{Datagram, PathAddr, SegmentLimits, Transmit};
 use crate::config::StackConfig;
 use crate::stack::{AssocId, Stack, Unreachable};
-use crate::time::Time;
+use crate::time::{Time, earlier};
 
 use assocs::Assocs;
 use record::{Assoc, Socket};
@@ -133,10 +133,12 @@ impl Sockets {
     /// When [`handle_timeout`](Self::handle_timeout) must be called next at the latest.
     pub fn poll_timeout(&mut self) -> Option<Time> {
         let autoclose = self.autoclose.first().map(|(at, _)| *at);
-        match (self.stack.poll_timeout(), autoclose) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        earlier(self.stack.poll_timeout(), autoclose)
+    }
+
+    /// As [`poll_timeout`](Self::poll_timeout), at less cost and perhaps too early; see [`Stack::poll_wakeup`].
+    pub fn poll_wakeup(&mut self) -> Option<Time> {
+        earlier(self.stack.poll_wakeup(), self.autoclose.first().map(|(at, _)| *at))
     }
 
     /// The next socket with news. Every socket comes up once with everything new about it.

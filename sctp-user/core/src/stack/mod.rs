@@ -260,6 +260,12 @@ impl Stack {
         self.table.next_deadline().map(|(at, _)| at)
     }
 
+    /// As [`poll_timeout`](Self::poll_timeout), at less cost and perhaps too early: a deadline that has moved to later, as those for
+    /// retransmission do with every acknowledgement, may still count as it was. For whoever sets a timer and does not mind when it fires once in vain.
+    pub fn poll_wakeup(&mut self) -> Option<Time> {
+        self.table.next_wakeup()
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<(AssocId, Event)> {
         self.events.pop_front()

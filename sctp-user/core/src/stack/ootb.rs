@@ -19,6 +19,10 @@ impl Stack {
             && (contains(packet, chunk_type::SHUTDOWN_COMPLETE)
                 || contains(packet, chunk_type::COOKIE_ACK)
                 || has_stale_cookie(d));
+        // The answer to an INIT that was sent again to another address, which turned out to be none of the association meanwhile: to
+        // be discarded (RFC 9260 sec 5.2.3). The peer would believe an ABORT with the tag it knows.
+        let overtaken = contains(packet, chunk_type::INIT_ACK)
+            && self.demux.by_tag(packet.vtag(), packet.dst_port()).is_some();
         let ended = self.recent_tags.ended_gracefully(d.at, packet.vtag());
         // Natively, other stacks of the host and the kernel see the same packets, which may well be theirs.
         let ours = ended.is_some() || self.ports.contains_key(&packet.dst_port());
@@ -26,7 +30,7 @@ impl Stack {
         // After a graceful shutdown everything was acknowledged on both sides: what still comes, except for a repeated
         // SHUTDOWN ACK, was overtaken, and an ABORT could overtake our SHUTDOWN COMPLETE in its turn.
         let late = !reply_complete && ended == Some(true);
-        if quiet || silent || late {
+        if quiet || silent || late || overtaken {
             return false;
         }
         if !self.ootb_limit.take(d.at) {

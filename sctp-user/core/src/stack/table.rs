@@ -135,10 +135,13 @@ impl Table {
 
     /// The association may have something to send, and its deadlines may have moved.
     pub(crate) fn touch(&mut self, id: AssocId) {
-        self.mark_dirty(id);
         let Some(entry) = self.slots.get_mut(id.index as usize).and_then(|s| s.entry.as_deref_mut()) else {
             return;
         };
+        if !entry.dirty && !entry.assoc.is_closed() && !entry.assoc.rests() {
+            entry.dirty = true;
+            self.dirty.push_back(id.index);
+        }
         if !entry.stale {
             entry.stale = true;
             self.stale.push(id.index);
@@ -200,6 +203,19 @@ impl Table {
             entry.scheduled = None;
         }
         Some(id)
+    }
+
+    /// The earliest deadline of all associations, or an earlier time: deadlines that have moved to later count as they were.
+    pub(crate) fn next_wakeup(&mut self) -> Option<Time> {
+        self.schedule_stale();
+        while let Some(&Reverse((at, index))) = self.deadlines.peek() {
+            let entry = self.slots.get(index as usize).and_then(|s| s.entry.as_deref());
+            if entry.is_some_and(|entry| entry.scheduled == Some(at)) {
+                return Some(at);
+            }
+            self.deadlines.pop();
+        }
+        None
     }
 
     /// The earliest deadline of all associations.

@@ -12,6 +12,8 @@ pub(crate) use outstanding::Outstanding;
 pub(crate) use packetize::{Blocked, FillLimits};
 pub(crate) use queue::SendQueue;
 
+use std::collections::BTreeSet;
+
 use crate::addr::Message;
 use crate::serial::Tsn;
 
@@ -74,9 +76,10 @@ impl SendSide {
     /// part of it was ever sent.
     pub(crate) fn drain_failed(&mut self) -> Vec<(Message, bool)> {
         let mut failed = self.outstanding.drain_messages();
-        failed.extend(self.queue.drain_messages());
-        // A message whose head is outstanding and whose tail is queued shows up in both.
-        failed.dedup_by(|later, earlier| later.2.is_some() && later.2 == earlier.2);
+        // A message whose head is outstanding and whose tail is queued, not always as the first there, shows up in both.
+        let sent: BTreeSet<usize> = failed.iter().filter_map(|(.., key)| *key).collect();
+        let queued = self.queue.drain_messages().into_iter();
+        failed.extend(queued.filter(|(.., key)| key.is_none_or(|key| !sent.contains(&key))));
         failed.into_iter().map(|(message, unsent, _)| (message, unsent)).collect()
     }
 }

@@ -124,6 +124,18 @@ impl SendQueue {
         })
     }
 
+    /// Whether `messages` are nothing but further parts of messages that have been begun.
+    pub(crate) fn continues(&self, messages: &[Message]) -> bool {
+        let mut ended = BTreeSet::new();
+        messages.iter().all(|message| {
+            let goes_on = self.open.contains_key(&message.stream) && !ended.contains(&message.stream);
+            if !message.options.more_follows {
+                ended.insert(message.stream);
+            }
+            goes_on
+        })
+    }
+
     /// Appends a message, or a part of one, that may leave to the address `to` only.
     pub(crate) fn push(&mut self, message: Message, to: Option<IpAddr>, now: Time) {
         self.bytes += message.data.len();

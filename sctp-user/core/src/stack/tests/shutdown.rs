@@ -64,6 +64,48 @@ fn hard_case_32_the_responder_finishes_its_data_and_the_shutdown_acknowledges() 
 }
 
 #[test]
+fn a_message_begun_before_the_shutdown_of_the_peer_can_be_finished() {
+    let mut rig = Rig::in_state(Established);
+    let more = crate::SendOptions { more_follows: true, ..Default::default() };
+    rig.stack.send(rig.now, rig.id(), Message { options: more, ..Message::new(1, 0, "begin") }).unwrap();
+    assert_eq!(one(rig.drain()).kinds(), [chunk_type::DATA]);
+    let first = rig.own_tsn;
+    assert_silent(rig.send(rig.own_tag, |w| w.shutdown(first)));
+    assert_eq!(rig.state(), ShutdownReceived, "its rest is not there yet");
+    let send = |rig: &mut Rig, message| rig.stack.send(rig.now, rig.id.unwrap(), message);
+    assert_eq!(send(&mut rig, Message::new(2, 0, "new")), Err(crate::SendError::ShuttingDown));
+    send(&mut rig, Message { options: more, ..Message::new(1, 0, "middle") }).unwrap();
+    send(&mut rig, Message::new(1, 0, "end")).unwrap();
+    assert_eq!(send(&mut rig, Message::new(1, 0, "new")), Err(crate::SendError::ShuttingDown));
+    assert_eq!(one(rig.drain()).kinds(), [chunk_type::DATA; 2]);
+    let sent = one(rig.send(rig.own_tag, |w| w.shutdown(first.plus(2))));
+    assert_eq!(sent.kinds(), [chunk_type::SHUTDOWN_ACK]);
+}
+
+#[test]
+fn each_part_of_a_message_comes_back_once() {
+    let mut rig = Rig::in_state(Established);
+    let part = |context, more_follows, len| Message {
+        options: crate::SendOptions { more_follows, context, ..Default::default() },
+        ..Message::new(1, 0, vec![0; len])
+    };
+    rig.stack.send(rig.now, rig.id(), part(1, true, 10)).unwrap();
+    assert_eq!(one(rig.drain()).kinds(), [chunk_type::DATA]);
+    // This one waits for the end of the other message, of which only a piece finds room on the way.
+    let options = crate::SendOptions { context: 9, ..Default::default() };
+    rig.stack.send(rig.now, rig.id(), Message { options, ..Message::new(2, 0, "waits") }).unwrap();
+    rig.stack.send(rig.now, rig.id(), part(2, false, 50_000)).unwrap();
+    assert!(rig.drain().len() > 1);
+    rig.stack.abort(rig.now, rig.id(), bytes::Bytes::new()).unwrap();
+    let back = |event| match event {
+        Event::SendFailed { message, unsent } => Some((message.options.context, unsent)),
+        _ => None,
+    };
+    let back: Vec<_> = rig.events().into_iter().filter_map(back).collect();
+    assert_eq!(back, [(1, false), (2, false), (9, true)]);
+}
+
+#[test]
 fn shutdown_beyond_what_was_sent_is_a_violation() {
     let mut rig = Rig::in_state(Established);
     let cum = rig.own_tsn.plus(3);

@@ -145,6 +145,17 @@ fn all_packets_carry_the_peers_tag() {
 }
 
 #[test]
+fn a_second_init_ack_from_another_address_is_discarded() {
+    let mut rig = Rig::in_state(AssocState::Established);
+    let init_ack = |w: &mut PacketWriter<'_>| w.init(true, &fixed(), |p| p.state_cookie(b"c"));
+    // The peer would take an ABORT with this tag for one of its association.
+    assert_silent(rig.send_from(path(9), rig.own_tag, init_ack));
+    assert_eq!(rig.state(), AssocState::Established);
+    let unknown = rig.own_tag ^ 1;
+    assert_abort(rig.send_from(path(9), unknown, init_ack), unknown, true, &[]);
+}
+
+#[test]
 fn other_addresses_and_ports_are_out_of_the_blue() {
     let mut rig = Rig::in_state(AssocState::Established);
     let tag = rig.own_tag;
