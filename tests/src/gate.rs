@@ -1,6 +1,6 @@
 //! What a test needs from the machine, and what happens where it is missing: a sentence, or with `CI=true` a failure.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// True when the test can run. Otherwise the reason is printed and the test must return.
 ///
@@ -31,6 +31,8 @@ pub enum Need {
     Root,
     /// A program in the search path.
     Program(&'static str),
+    /// A file, and the Debian package that it comes from.
+    File(&'static str, &'static str),
     /// Linux.
     Linux,
 }
@@ -41,6 +43,9 @@ impl Need {
             Need::Root if !is_root() => Some("this test needs root".to_owned()),
             Need::Program(name) if find(name).is_none() => {
                 Some(format!("this test needs the program {name}"))
+            }
+            Need::File(file, package) if !Path::new(file).exists() => {
+                Some(format!("this test needs {file} (Debian: {package})"))
             }
             Need::Linux if !cfg!(target_os = "linux") => Some("this test needs Linux".to_owned()),
             _ => None,

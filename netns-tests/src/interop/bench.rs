@@ -1,0 +1,432 @@
+//! Where both ends are, and how a column of scenarios is run there.
+
+use std::net::IpAddr;
+use std::ops::DerefMut;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use workspace_tests::process::Program;
+
+use crate::interop::limits::Limit;
+use crate::interop::matrix::{self, Column, Outcome};
+use crate::interop::ours;
+use crate::interop::scenario::{Fault, SCENARIOS, Scenario, Side};
+use crate::interop::script::Setup;
+use crate::link::Link;
+use crate::net::Net;
+use crate::topology::{TwoNetworks, Versions};
+use crate::vm::HostAndVm;
+
+/// A running end. Dropping it kills it.
+pub type End = Box<dyn DerefMut<Target = Program>>;
+
+/// A place with both ends and two networks between them.
+pub trait Bench {
+    /// The addresses of an end, by network.
+    fn addrs(&self, side: Side, v6: bool) -> [IpAddr; 2];
+    /// Starts an end.
+    fn start(&self, side: Side, args: &[String]) -> End;
+    /// Ends it, and everything it knows, without a word to anybody.
+    fn kill(&self, side: Side, end: End);
+    /// Loses so many percent of the packets of both networks in each direction; 0 heals.
+    fn lose(&self, percent: u32);
+    /// Network 0 or 1 swallows everything, or does no longer.
+    fn silence(&self, network: usize, silent: bool);
+    /// Cuts the cable of network 0 or 1, or mends it.
+    fn cut(&self, network: usize, cut: bool);
+    /// How long traffic goes on where a scenario says 5 s: the first variant may take longer.
+    fn bulk_seconds(&self) -> u32 {
+        5
+    }
+}
+
+/// Both ends in network namespaces.
+#[derive(Debug)]
+pub struct Namespaces {
+    networks: TwoNetworks,
+    /// The program of the other end, with its first arguments.
+    peer: Vec<String>,
+}
+
+impl Namespaces {
+    /// Builds networks and hosts. `peer` is the command of the other end.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn new(net: Net, peer: Vec<String>) -> Namespaces {
+        let networks = TwoNetworks::new(net, Versions::Dual);
+        networks.cables.iter().for_each(|cable| {
+            cable.limit(RATE, QUEUE);
+            networks.right.foreign_at(cable.addrs(&networks.right));
+        });
+        Namespaces { networks, peer }
+    }
+}
+
+impl Bench for Namespaces {
+    fn addrs(&self, side: Side, v6: bool) -> [IpAddr; 2] {
+        let host = if side == Side::Ours { &self.networks.left } else { &self.networks.right };
+        [0, 1].map(|network: usize| self.networks.cables[network].addrs(host)[usize::from(v6)])
+    }
+
+    fn start(&self, side: Side, args: &[String]) -> End {
+        let net = &self.networks.net;
+        if side == Side::Ours {
+            let args: Vec<&str> = [ours::NAME].into_iter().chain(args.iter().map(String::as_str)).collect();
+            return Box::new(net.start(&self.networks.left, &args));
+        }
+        let mut command = self.networks.right.namespace().command(&self.peer[0]);
+        command.args(&self.peer[1..]).args(args);
+        Box::new(net.start_command(&self.networks.right, "peer", &mut command))
+    }
+
+    fn kill(&self, _: Side, mut end: End) {
+        end.kill();
+    }
+
+    fn lose(&self, percent: u32) {
+        lose(&self.networks.cables, percent);
+    }
+
+    fn silence(&self, network: usize, silent: bool) {
+        silence(&self.networks.cables[network], silent);
+    }
+
+    fn cut(&self, network: usize, cut: bool) {
+        let cable = &self.networks.cables[network];
+        if cut { cable.cut_at(&self.networks.right) } else { cable.mend() }
+    }
+}
+
+/// Our end in a network namespace, the other one in a virtual machine, whose kernel is the peer.
+#[derive(Debug)]
+pub struct InVm {
+    place: HostAndVm,
+}
+
+impl InVm {
+    /// Puts the program of the other end into the machine.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn new(place: HostAndVm, peer: &Path) -> InVm {
+        place.vm.push(peer, PROGRAM);
+        place.cables.iter().for_each(|cable| cable.limit(RATE, QUEUE));
+        println!("the peer is Linux {}", place.vm.kernel());
+        InVm { place }
+    }
+}
+
+impl Bench for InVm {
+    fn addrs(&self, side: Side, v6: bool) -> [IpAddr; 2] {
+        let number = if side == Side::Ours { 1 } else { 2 };
+        [1, 2].map(|network| {
+            let text =
+                if v6 { format!("fd0{network}::{number}") } else { format!("10.{network}.0.{number}") };
+            crate::net::addr(&text)
+        })
+    }
+
+    fn start(&self, side: Side, args: &[String]) -> End {
+        if side == Side::Ours {
+            let args: Vec<&str> = [ours::NAME].into_iter().chain(args.iter().map(String::as_str)).collect();
+            return Box::new(self.place.net.start(&self.place.host, &args));
+        }
+        self.place.net.ready();
+        let args: Vec<String> = args.iter().map(|arg| format!("'{arg}'")).collect();
+        Box::new(self.place.vm.start("peer", &format!("exec {PROGRAM} {}", args.join(" "))))
+    }
+
+    /// A kernel tidies up behind a program that dies, so the machine has to.
+    fn kill(&self, side: Side, mut end: End) {
+        match side {
+            Side::Ours => end.kill(),
+            Side::Theirs => self.place.vm.reboot(),
+        }
+    }
+
+    fn lose(&self, percent: u32) {
+        lose(&self.place.cables, percent);
+    }
+
+    fn silence(&self, network: usize, silent: bool) {
+        silence(&self.place.cables[network], silent);
+    }
+
+    fn cut(&self, network: usize, cut: bool) {
+        self.place.vm.cable(network, !cut);
+    }
+
+    fn bulk_seconds(&self) -> u32 {
+        60
+    }
+}
+
+fn lose(cables: &[Link], percent: u32) {
+    for cable in cables {
+        match percent {
+            0 => cable.heal(),
+            percent => cable.lose(percent),
+        }
+    }
+}
+
+fn silence(cable: &Link, silent: bool) {
+    if silent { cable.silence() } else { cable.heal() }
+}
+
+/// Runs all scenarios and compares what comes of them with what is known. `INTEROP_ONLY=key,key` runs only these and compares nothing.
+///
+/// # Panics
+/// When a scenario fails that should not, or passes that should not, or the results have changed.
+pub fn run_column(column: Column, bench: &dyn Bench) {
+    let only = std::env::var("INTEROP_ONLY").ok();
+    let only: Option<Vec<&str>> = only.as_deref().map(|keys| keys.split(',').collect());
+    let (mut outcomes, mut bad) = (Vec::new(), Vec::new());
+    let mut port = 5000;
+    for scenario in SCENARIOS {
+        if only.as_ref().is_some_and(|keys| !keys.contains(&scenario.key)) {
+            continue;
+        }
+        for (number, (caller, v6)) in scenario.variants.list().into_iter().enumerate() {
+            port += 1;
+            let limit = Limit::of(column, scenario.key, caller, v6);
+            let case = Case {
+                bench,
+                column,
+                scenario,
+                caller,
+                v6,
+                port,
+                first: number == 0,
+                expected: limit.is_none(),
+            };
+            let begin = Instant::now();
+            let result = case.run();
+            let variant = matrix::variant(caller, v6);
+            let told = result.as_ref().map_or_else(|error| error.as_str(), |()| "passed");
+            println!(
+                "{column:?} {} ({variant}, port {port}, {:.1} s): {told}",
+                scenario.key,
+                begin.elapsed().as_secs_f32()
+            );
+            match (&result, limit) {
+                (Err(error), None) => bad.push(format!("{} ({variant}): {error}", scenario.key)),
+                (Ok(()), Some(limit)) => {
+                    bad.push(format!("{} ({variant}) passes, although: {}", scenario.key, limit.reason));
+                }
+                _ => {}
+            }
+            outcomes.push(Outcome {
+                scenario: scenario.key.to_owned(),
+                variant,
+                cannot: limit.map(|limit| limit.reason.to_owned()),
+            });
+        }
+    }
+    assert!(bad.is_empty(), "{column:?}:\n{}", bad.join("\n"));
+    if only.is_none()
+        && let Err(error) = matrix::settle(column, &outcomes)
+    {
+        panic!("{error}");
+    }
+}
+
+/// A variant of a scenario.
+struct Case<'a> {
+    bench: &'a dyn Bench,
+    column: Column,
+    scenario: &'a Scenario,
+    caller: Side,
+    v6: bool,
+    port: u16,
+    first: bool,
+    /// False when it is known to fail: then nobody waits long for a success.
+    expected: bool,
+}
+
+impl Case<'_> {
+    fn run(&self) -> Result<(), String> {
+        let result = self.play();
+        match self.scenario.fault {
+            Fault::Loss(_) => self.bench.lose(0),
+            Fault::Cut => {
+                for network in 0..2 {
+                    self.bench.silence(network, false);
+                    self.bench.cut(network, false);
+                }
+            }
+            Fault::None | Fault::Restart { .. } => {}
+        }
+        result
+    }
+
+    fn play(&self) -> Result<(), String> {
+        let scenario = self.scenario;
+        let mut callee = self.start(self.caller.other(), scenario.steps(self.caller.other()));
+        self.wait(&mut callee, "ready")?;
+        let mut caller = self.start(self.caller, scenario.steps(self.caller));
+        match scenario.fault {
+            Fault::None => {}
+            Fault::Loss(percent) => {
+                self.wait(&mut caller, "up")?;
+                self.bench.lose(percent);
+            }
+            Fault::Cut => self.cut(&mut [&mut callee, &mut caller])?,
+            Fault::Restart { who, steps, other } => {
+                let (dying, living) = if who == self.caller { (caller, callee) } else { (callee, caller) };
+                return self.restart(who, steps, other, dying, living);
+            }
+        }
+        self.finish(&mut caller, self.caller)?;
+        self.finish(&mut callee, self.caller.other())
+    }
+
+    fn restart(
+        &self,
+        who: Side,
+        steps: &str,
+        other: &str,
+        mut dying: End,
+        mut living: End,
+    ) -> Result<(), String> {
+        self.wait(&mut dying, "holding")?;
+        // It has all it should get.
+        self.wait(&mut living, "got")?;
+        self.wait_sent(&mut living)?;
+        self.bench.kill(who, dying);
+        let mut reborn = self.start(who, steps);
+        if other.is_empty() {
+            self.finish(&mut reborn, who)?;
+            return self.finish(&mut living, who.other());
+        }
+        self.wait(&mut reborn, "ready")?;
+        self.finish(&mut living, who.other())?;
+        drop(living);
+        let mut again = self.start(who.other(), other);
+        self.finish(&mut again, who.other())?;
+        self.finish(&mut reborn, who)
+    }
+
+    /// Nobody may wait long while one of two networks is dead.
+    fn cut(&self, ends: &mut [&mut End; 2]) -> Result<(), String> {
+        let mut flows = |what: &str| {
+            for end in ends.iter_mut() {
+                for _ in 0..4 {
+                    self.wait(end, "at ").map_err(|error| format!("{what}: {error}"))?;
+                }
+            }
+            Ok::<(), String>(())
+        };
+        flows("at the beginning")?;
+        self.bench.silence(0, true);
+        flows("while the first network is silent")?;
+        self.bench.silence(0, false);
+        flows("after the first network was silent")?;
+        flows("after the first network was silent, still")?;
+        self.bench.cut(1, true);
+        flows("while the second network is cut")?;
+        self.bench.cut(1, false);
+        self.bench.silence(0, true);
+        flows("while the first network is silent again")?;
+        self.bench.silence(0, false);
+        Ok(())
+    }
+
+    fn start(&self, side: Side, steps: &str) -> End {
+        let homes = if self.scenario.multi_homed { 2 } else { 1 };
+        let setup = Setup {
+            raw: self.column.is_raw(),
+            port: self.port,
+            peer_port: self.port,
+            own: self.bench.addrs(side, self.v6)[..homes].to_vec(),
+            peer: self.bench.addrs(side.other(), self.v6)[..homes].to_vec(),
+            ..Setup::default()
+        };
+        let mut args = setup.args();
+        args.extend(self.scenario.setup.split_whitespace().map(str::to_owned));
+        let begin: &[&str] = if side == self.caller { &["connect"] } else { &["listen", "accept"] };
+        args.extend(begin.iter().map(|&step| step.to_owned()));
+        let seconds = if self.first { self.bench.bulk_seconds() } else { 5 };
+        args.extend(
+            steps.split_whitespace().map(|step| step.replace("seconds=5:", &format!("seconds={seconds}:"))),
+        );
+        self.bench.start(side, &args)
+    }
+
+    /// How long a line may take.
+    fn limit(&self) -> Duration {
+        let seconds = match self.scenario.fault {
+            _ if !self.expected => 4,
+            Fault::Loss(_) => u64::from(self.bench.bulk_seconds()) + 40,
+            // Some peers do not say when their window opens again, and have to be asked.
+            Fault::None if self.scenario.blocked.is_some() => 60,
+            Fault::None => 20,
+            Fault::Cut => 20,
+            Fault::Restart { .. } => 60,
+        };
+        Duration::from_secs(seconds)
+    }
+
+    fn wait(&self, end: &mut End, what: &str) -> Result<(), String> {
+        let limit = self.limit();
+        let found = end.wait_at_most(limit, |line| {
+            (line.starts_with(what) || line.starts_with("wrong:")).then(|| line.to_owned())
+        });
+        match found {
+            Some(line) if line.starts_with(what) => Ok(()),
+            Some(line) => Err(line),
+            None => Err(format!("no '{what}' within {limit:?}; it said: {}", end.said().join("; "))),
+        }
+    }
+
+    /// Its messages are sent: the line may have come before another that was waited for.
+    fn wait_sent(&self, end: &mut End) -> Result<(), String> {
+        if end.said().iter().any(|line| line.starts_with("sent")) { Ok(()) } else { self.wait(end, "sent") }
+    }
+
+    /// Waits until it has done everything.
+    fn finish(&self, end: &mut End, side: Side) -> Result<(), String> {
+        self.wait(end, "done").map_err(|error| format!("{side:?}: {error}"))?;
+        let took = end.said().iter().find_map(|line| line.split_once(" ms=")?.1.parse().ok());
+        if let Some((blocked, least)) = self.scenario.blocked
+            && blocked == side
+            && took.is_none_or(|ms: u64| u128::from(ms) < least.as_millis())
+        {
+            return Err(format!("{side:?} sent everything within {took:?} ms, and nobody read"));
+        }
+        Ok(())
+    }
+}
+
+/// Compiles a peer of `peers/` with `cc` and gives the program.
+///
+/// # Panics
+/// When that fails.
+pub fn compile(source: &str, options: &[&str]) -> PathBuf {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let stem = source.trim_end_matches(".c");
+    // Another test may compile the same at the same time.
+    let out = dir.join("../target/peers");
+    std::fs::create_dir_all(&out).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
+    let (program, fresh) = (
+        out.join(stem),
+        out.join(format!("{stem}-{}-{:?}", std::process::id(), std::thread::current().id())),
+    );
+    let mut cc = Command::new("cc");
+    cc.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-o"])
+        .arg(&fresh)
+        .arg(dir.join("peers").join(source));
+    let output = cc.args(options).output().unwrap_or_else(|error| panic!("cc cannot be run: {error}"));
+    assert!(output.status.success(), "{source}: {}", String::from_utf8_lossy(&output.stderr));
+    std::fs::rename(&fresh, &program).unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    program
+}
+
+/// Where it is in the machine.
+const PROGRAM: &str = "/opt/kernel_peer";
+/// Of each network, kbit/s: captures stay small.
+const RATE: u32 = 50_000;
+/// Of its queue, ms.
+const QUEUE: u32 = 60;
