@@ -161,8 +161,10 @@ impl Scenario {
             assocs.iter_mut().for_each(|a| keep_alive(&mut a.config));
         }
         if rng.random_bool(0.2) {
-            // The same everywhere: a peer that comes back with more addresses is refused (RFC 9260 sec 5.2.4.1).
-            let announce = if rng.random() { Announce::All } else { Announce::None };
+            // The same everywhere: a peer that comes back with more addresses is refused (RFC 9260 sec 5.2.4.1). Ends that call each
+            // other by several addresses and name none cannot know that it is one association that they want.
+            let crossed = assocs.iter().any(|a| a.callers == [true, true]);
+            let announce = if crossed || rng.random() { Announce::All } else { Announce::None };
             ends.iter_mut().for_each(|e| e.config.announce = announce);
             assocs.iter_mut().for_each(|a| a.config.announce = announce);
         }
