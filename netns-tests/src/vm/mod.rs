@@ -196,7 +196,9 @@ impl Vm {
         match step {
             Step::Script(script) => drop(self.run(script)),
             Step::Push { file, destination } => {
-                let script = format!("install -D -m 755 \"$PAYLOAD\" '{destination}'");
+                let script = format!(
+                    "mkdir -p \"$(dirname '{destination}')\" && cp \"$PAYLOAD\" '{destination}' && chmod 755 '{destination}'"
+                );
                 let ended = self.shell("push", &script, Some(file), &[]).ended(RUN_LIMIT);
                 assert!(ended.status.success(), "{} did not reach the VM: {}", file.display(), ended.text());
             }
