@@ -35,6 +35,11 @@ pub trait Bench {
     fn silence(&self, network: usize, silent: bool);
     /// Cuts the cable of network 0 or 1, or mends it.
     fn cut(&self, network: usize, cut: bool);
+    /// It takes long until an end that was killed can begin anew: the variants of one IP version have to do.
+    fn revives_slowly(&self, side: Side) -> bool {
+        let _ = side;
+        false
+    }
     /// How long traffic goes on where a scenario says 5 s: the first variant may take longer.
     fn bulk_seconds(&self) -> u32 {
         5
@@ -158,6 +163,10 @@ impl Bench for InVm {
         self.place.vm.cable(network, !cut);
     }
 
+    fn revives_slowly(&self, side: Side) -> bool {
+        side == Side::Theirs
+    }
+
     fn bulk_seconds(&self) -> u32 {
         60
     }
@@ -189,7 +198,9 @@ pub fn run_column(column: Column, bench: &dyn Bench) {
         if only.as_ref().is_some_and(|keys| !keys.contains(&scenario.key)) {
             continue;
         }
-        for (number, (caller, v6)) in scenario.variants.list().into_iter().enumerate() {
+        let slow = matches!(scenario.fault, Fault::Restart { who, .. } if bench.revives_slowly(who));
+        let variants = scenario.variants.list().into_iter().enumerate();
+        for (number, (caller, v6)) in variants.filter(|(_, (_, v6))| !slow || *v6 != column.is_raw()) {
             port += 1;
             let limit = Limit::of(column, scenario.key, caller, v6);
             let case = Case {

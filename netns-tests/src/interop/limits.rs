@@ -74,4 +74,11 @@ pub const LIMITS: &[Limit] = &[
         v6: None,
         reason: "sctp-proto has one address.",
     },
+    Limit {
+        columns: &[Column::ProtoUdp],
+        scenarios: &["slow-theirs"],
+        caller: None,
+        v6: None,
+        reason: "sctp-proto forgets what was not read when the association ends.",
+    },
 ];
