@@ -79,9 +79,12 @@ fn the_machine_obeys() {
         let mut program = vm.start("sleep", "echo here; exec sleep 1234");
         program.wait_for("that it runs", |line| (line == "here").then_some(()));
         vm.run("touch /tmp/before");
+        vm.cable(0, false);
 
         vm.reboot();
-        assert!(!program.ended(Duration::from_secs(60)).status.success(), "it is gone");
+        assert!(!program.ended(Duration::from_secs(20)).status.success(), "it is gone");
+        assert_eq!(vm.run("cat /sys/class/net/eth0/carrier /sys/class/net/eth1/carrier"), "0\n1");
+        vm.cable(0, true);
         assert_eq!(vm.run("ls /tmp/before 2>/dev/null; sha256sum /opt/bytes; stat -c %a /opt/bytes"), sum);
         assert_eq!(vm.run("sysctl -n net.sctp.rto_min"), "321");
         assert!(vm.run("ip address show eth1").contains("10.2.0.2/24"));

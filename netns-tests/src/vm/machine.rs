@@ -15,6 +15,10 @@ use crate::net::{BRIDGE, Host};
 #[derive(Debug)]
 pub(super) struct Machine {
     program: Program,
+    log: PathBuf,
+    accelerator: Accelerator,
+    /// Which cables are plugged in.
+    cables: [bool; 2],
 }
 
 /// What runs the machine's instructions.
@@ -88,7 +92,12 @@ impl Machine {
         let forward = format!("hostfwd=tcp:127.0.0.1:{0}-10.0.2.15:{0}", shell::PORT);
         command.args(["-netdev", &format!("user,id=n2,restrict=on,{forward}")]);
         command.args(["-device", "virtio-net-pci,netdev=n2,romfile="]);
-        let mut machine = Machine { program: Program::start("qemu", &mut command) };
+        let mut machine = Machine {
+            program: Program::start("qemu", &mut command),
+            log: dir.join("vm-qemu.log"),
+            accelerator,
+            cables: [true; 2],
+        };
         machine.program.wait_for("that its monitor listens", |line| line.contains("QMP").then_some(()));
         machine.command("qmp_capabilities", "{}");
         // QEMU is in one namespace; a TAP device works on when it is moved to another.
@@ -101,11 +110,28 @@ impl Machine {
         machine
     }
 
-    /// Has the monitor execute a command with these arguments, a JSON object.
+    /// Switches it off, as when its power fails, and on again.
     ///
     /// # Panics
-    /// When it refuses.
-    pub(super) fn command(&mut self, name: &str, arguments: &str) {
+    /// When QEMU or the system refuses, here and below.
+    pub(super) fn power_cycle(&mut self, image: &Image, switches: &[Host; 2], dir: &Path) {
+        // A new process: a reset of this one lets devices write to the memory in which the next kernel starts.
+        self.program.kill();
+        let cables = self.cables;
+        *self = Machine::start(image, self.accelerator, switches, dir);
+        for (nic, plugged) in cables.into_iter().enumerate().filter(|(_, plugged)| !plugged) {
+            self.cable(nic, plugged);
+        }
+    }
+
+    /// Plugs a cable in or out.
+    pub(super) fn cable(&mut self, nic: usize, plugged: bool) {
+        self.cables[nic] = plugged;
+        self.command("set_link", &format!(r#"{{ "name": "nic{nic}", "up": {plugged} }}"#));
+    }
+
+    /// Has the monitor execute a command with these arguments, a JSON object.
+    fn command(&mut self, name: &str, arguments: &str) {
         self.program.type_line(&format!(r#"{{ "execute": "{name}", "arguments": {arguments} }}"#));
         let error = self.program.wait_for("its answer", |line| {
             let answer: Value = serde_json::from_str(line).ok()?;
@@ -121,6 +147,15 @@ impl Machine {
     /// Where the console of the machine is written to.
     pub(super) fn console(dir: &Path) -> PathBuf {
         dir.join("vm-console.log")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A log that cannot be written must not hide the failure.
+            let _ = std::fs::write(&self.log, self.program.said().join("\n") + "\n");
+        }
     }
 }
 

@@ -32,7 +32,7 @@ use workspace_tests::gate::{self, Need};
 use workspace_tests::process::Program;
 
 use crate::link::Link;
-use crate::net::{Host, Net, addr};
+use crate::net::{Host, Net};
 use image::Image;
 use machine::{Accelerator, Machine};
 pub use shell::Guest;
@@ -43,8 +43,7 @@ pub struct Vm {
     machine: RefCell<Machine>,
     switches: [Host; 2],
     net: NetParts,
-    /// Identifies the last boot.
-    boot: RefCell<String>,
+    image: Image,
     boot_time: Cell<Duration>,
     /// What every boot begins with.
     setup: RefCell<Vec<Step>>,
@@ -95,7 +94,7 @@ impl Vm {
                 machine: RefCell::new(machine),
                 switches: switches.clone(),
                 net: NetParts { programs: parts.programs.clone(), dir: parts.dir.clone() },
-                boot: RefCell::default(),
+                image: image.clone(),
                 boot_time: Cell::default(),
                 setup: RefCell::default(),
                 scripts: Cell::new(0),
@@ -118,7 +117,6 @@ impl Vm {
 
     /// Gives a NIC addresses with prefix lengths, separated by spaces, now and after each [`reboot`](Self::reboot).
     pub fn address(&self, nic: usize, prefixes: &str) {
-        self.switches[nic].foreign_at(prefixes.split_whitespace().map(addr));
         for prefix in prefixes.split_whitespace() {
             let nodad = if prefix.contains(':') { "nodad" } else { "" };
             self.setup(&format!("ip address add {prefix} dev eth{nic} {nodad}"));
@@ -162,16 +160,13 @@ impl Vm {
 
     /// Plugs the cable of NIC 0 or 1 in or out, as the machine sees it: its NIC has no carrier then. Reboots change nothing about it.
     pub fn cable(&self, nic: usize, plugged: bool) {
-        self.switches[nic].namespace().disturb();
-        self.machine
-            .borrow_mut()
-            .command("set_link", &format!(r#"{{ "name": "nic{nic}", "up": {plugged} }}"#));
+        self.machine.borrow_mut().cable(nic, plugged);
     }
 
-    /// Resets the machine, as if its power had failed for a moment, and waits until it answers again with addresses, files and
+    /// Switches the machine off, as when its power fails, and on again, and waits until it answers again with addresses, files and
     /// settings in place. What ran in it is gone without a word to anybody.
     pub fn reboot(&self) {
-        self.machine.borrow_mut().command("system_reset", "{}");
+        self.machine.borrow_mut().power_cycle(&self.image, &self.switches, &self.net.dir);
         let console = Machine::console(&self.net.dir);
         assert!(
             self.answers(BOOT_LIMIT),
@@ -205,19 +200,10 @@ impl Vm {
         }
     }
 
-    /// Waits for an answer of another boot than the last one.
     fn answers(&self, limit: Duration) -> bool {
-        let before = self.boot.borrow().clone();
-        let seconds = limit.as_secs().to_string();
-        let mut options = vec!["--patience", &seconds];
-        if !before.is_empty() {
-            options.extend(["--not", &before]);
-        }
-        let mut program = self.shell("boot", "cat /proc/sys/kernel/random/boot_id", None, &options);
-        let boot = program.wait_at_most(limit + Duration::from_secs(2), |line| Some(line.to_owned()));
-        let answered = boot.is_some();
-        *self.boot.borrow_mut() = boot.unwrap_or_default();
-        answered
+        let mut program = self.shell("boot", "true", None, &["--patience", &limit.as_secs().to_string()]);
+        let status = program.try_ended(limit + Duration::from_secs(5));
+        status.is_some_and(|status| status.success())
     }
 
     fn shell(&self, name: &str, script: &str, payload: Option<&Path>, options: &[&str]) -> Program {

@@ -89,9 +89,6 @@ struct Options {
     /// Give up when the machine has not answered after so many seconds.
     #[arg(long, default_value_t = 20)]
     patience: u64,
-    /// An answer of the machine that booted as this one does not count.
-    #[arg(long)]
-    not: Option<String>,
     /// What to run.
     script: PathBuf,
     /// A file for the script.
@@ -160,7 +157,7 @@ fn split_end(line: &[u8]) -> (&[u8], Option<u8>) {
 fn connect(options: &Options) -> Result<BufReader<TcpStream>, String> {
     let end = Instant::now() + Duration::from_secs(options.patience);
     loop {
-        if let Some(agent) = greeted(options.not.as_deref()) {
+        if let Some(agent) = greeted() {
             return Ok(agent);
         }
         if Instant::now() > end {
@@ -171,15 +168,14 @@ fn connect(options: &Options) -> Result<BufReader<TcpStream>, String> {
     }
 }
 
-fn greeted(not: Option<&str>) -> Option<BufReader<TcpStream>> {
+fn greeted() -> Option<BufReader<TcpStream>> {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)).ok()?;
     stream.set_nodelay(true).ok()?;
     stream.set_read_timeout(Some(GREETING)).ok()?;
     let mut agent = BufReader::new(stream);
     let mut greeting = String::new();
     agent.by_ref().take(100).read_line(&mut greeting).ok()?;
-    let boot = greeting.trim_end().strip_prefix("agent ")?;
-    if Some(boot) == not {
+    if greeting != "agent\n" {
         return None;
     }
     agent.get_ref().set_read_timeout(None).ok()?;
