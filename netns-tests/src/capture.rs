@@ -11,6 +11,7 @@ use crate::netns::Namespace;
 /// A capture by dumpcap.
 #[derive(Debug)]
 pub(crate) struct Capture {
+    interface: String,
     file: PathBuf,
     state: State,
 }
@@ -28,7 +29,8 @@ impl Capture {
         let dumpcap = gate::find("dumpcap").unwrap_or_else(|| "dumpcap".into());
         let mut command = namespace.command(&dumpcap.to_string_lossy());
         command.args(["-q", "-i", interface, "-f", FILTER, "-B", "16", "-w"]).arg(file);
-        Capture { file: file.to_owned(), state: State::Starting(Program::start("dumpcap", &mut command)) }
+        let (interface, file) = (interface.to_owned(), file.to_owned());
+        Capture { interface, file, state: State::Starting(Program::start("dumpcap", &mut command)) }
     }
 
     /// Waits until packets are captured.
@@ -40,6 +42,13 @@ impl Capture {
             }
             state => state,
         };
+    }
+
+    /// Begins a new capture in place of one that has ended, whose file vanishes.
+    pub(crate) fn again(&mut self, namespace: &Namespace) {
+        // What cannot be removed is overwritten.
+        let _ = std::fs::remove_file(&self.file);
+        *self = Capture::start(namespace, &self.interface, &self.file);
     }
 
     /// Ends the capture; the file is complete then.

@@ -38,6 +38,8 @@ pub struct Net {
     hosts: RefCell<Vec<Host>>,
     reordered: Cell<bool>,
     disturbed: Cell<bool>,
+    /// The captures began in the middle.
+    partial: Cell<bool>,
     allowed: RefCell<Vec<&'static Rule>>,
 }
 
@@ -74,6 +76,7 @@ impl Net {
             hosts: RefCell::default(),
             reordered: Cell::new(false),
             disturbed: Cell::new(false),
+            partial: Cell::new(false),
             allowed: RefCell::default(),
         }
     }
@@ -218,6 +221,23 @@ impl Net {
         self.allowed.borrow_mut().push(rule);
     }
 
+    /// Judges what was captured so far and captures anew, so that long tests fill no disk. What passes meanwhile is not seen, so rules that need
+    /// everything are not judged any more.
+    ///
+    /// # Panics
+    /// When something is wrong.
+    pub fn judge_so_far(&self) {
+        self.ready();
+        std::thread::sleep(capture::DELAY);
+        let faults = self.faults();
+        assert!(faults.is_empty(), "the captures show faults:\n{faults}");
+        self.partial.set(true);
+        for (capture, host) in self.captures.borrow_mut().iter_mut() {
+            capture.again(host.namespace());
+        }
+        self.ready();
+    }
+
     /// Ends the captures and says what is wrong in them.
     fn faults(&self) -> String {
         let ended: Vec<Ended> = self
@@ -228,6 +248,7 @@ impl Net {
             .collect();
         let hosts = self.hosts.borrow();
         let known = Known {
+            complete: !self.partial.get(),
             reordered: self.reordered.get(),
             disturbed: self.disturbed.get() || hosts.iter().any(|host| host.namespace().is_disturbed()),
             foreign: hosts.iter().flat_map(|host| host.0.foreign.borrow().clone()).collect(),

@@ -36,7 +36,7 @@ pub struct Status {
     pub associations: usize,
     /// Those that ended gracefully.
     pub graceful: u64,
-    /// Those that were aborted on purpose: by this end, or by the peer.
+    /// Those that were aborted on purpose: by a caller itself, or at a server by its peer.
     pub aborted: u64,
     /// Those that ended otherwise.
     pub lost: u64,
@@ -143,6 +143,7 @@ struct Process {
     common: Common,
     stack: Stack,
     bind: BindOptions,
+    serves: bool,
     tally: Tally,
 }
 
@@ -159,14 +160,14 @@ fn add(counter: &AtomicU64) {
 }
 
 impl Process {
-    fn open(common: Common, port: u16) -> Result<Arc<Process>, Failure> {
+    fn open(common: Common, port: Option<u16>) -> Result<Arc<Process>, Failure> {
         let config = if common.realtime { AssocConfig::realtime() } else { AssocConfig::default() };
         // Ends that went without a word, their ABORT lost, are to be noticed within the test.
         let beats = config.hb_interval.min(Duration::from_secs(5));
         let config = AssocConfig { hb_interval: beats, hb_interval_udp: beats, ..config };
         let (stack, addrs) = open::stack(&common.link, StackConfig::default(), config)?;
-        let bind = BindOptions { port, addrs, ..BindOptions::default() };
-        Ok(Arc::new(Process { common, stack, bind, tally: Tally::default() }))
+        let bind = BindOptions { port: port.unwrap_or(0), addrs, ..BindOptions::default() };
+        Ok(Arc::new(Process { common, stack, bind, serves: port.is_some(), tally: Tally::default() }))
     }
 
     fn status(&self) -> Status {
@@ -194,8 +195,10 @@ impl Process {
     /// Notes how an association ended that did not end gracefully.
     fn failed(&self, association: Option<&Association>, error: &Failure) {
         let reason = association.and_then(Association::end_reason);
-        if let Some(EndReason::Lost(LossReason::PeerAbort { .. })) = reason {
-            // The ABORT, or an answer to what came after it was lost.
+        // Callers abort, servers never do.
+        if let Some(EndReason::Lost(LossReason::PeerAbort { .. })) = reason
+            && self.serves
+        {
             add(&self.tally.aborted);
             return;
         }
@@ -225,7 +228,7 @@ impl Process {
 }
 
 async fn serve(common: Common, port: u16) -> Result<(), Failure> {
-    let process = Process::open(common, port)?;
+    let process = Process::open(common, Some(port))?;
     let endpoint = process.stack.bind(process.bind.clone())?;
     endpoint.listen(256)?;
     Ready::new(NAME).with("sctp", endpoint.port()).print();
@@ -259,7 +262,7 @@ async fn echo(process: &Process, association: &Association) -> Result<(), Failur
 }
 
 async fn call(common: Common, caller: Caller) -> Result<(), Failure> {
-    let process = Process::open(common, 0)?;
+    let process = Process::open(common, None)?;
     let peer = open::peers(&caller.peer).swap_remove(0);
     let (stop, stopped) = watch::channel(false);
     let mut slots = JoinSet::new();

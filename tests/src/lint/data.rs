@@ -3,6 +3,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash as _, Hasher as _};
+use std::net::IpAddr;
 
 use super::capture::Seen;
 use super::flows::{Flows, Key};
@@ -25,6 +26,7 @@ pub(super) struct Sent {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
     pub(super) place: Place,
+    to: IpAddr,
     /// Bytes of user data.
     pub(super) len: usize,
     content: Content,
@@ -103,7 +105,7 @@ pub(super) fn take(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: K
     bytes.hash(&mut hasher);
     let flags = chunk.flags & (BEGIN | END | UNORDERED);
     let content = Content { stream, ssn, ppid, flags, hash: hasher.finish() };
-    let record = Record { place: seen.into(), len: bytes.len(), content };
+    let record = Record { place: seen.into(), to: seen.dst, len: bytes.len(), content };
 
     let flow = flows.flow(key);
     let sent = &mut flow.sent;
@@ -119,6 +121,9 @@ pub(super) fn take(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: K
             seen,
             || format!("TSN {tsn} carries something else than in packet {}", first.place.number),
         );
+        if first.place.file == seen.file || (first.place.from, first.to) != (seen.src, seen.dst) {
+            flow.window.sent_again();
+        }
         // The same packet is in the captures of several links; only in one of them a second time means sent again.
         let acked = sent.acks.range(offset..).next().map(|(_, time)| *time);
         let again = first.place.file == seen.file && acked.is_some_and(|acked| acked + 1_000_000 < seen.time);

@@ -94,7 +94,7 @@ pub(super) fn acknowledge(
             flow.sent.tsn(highest)
         )
     });
-    flow.window.acknowledge(&flow.sent, cum, &gaps, window);
+    flow.window.acknowledge(cum, &gaps, window);
     flow.sent.acknowledged(cum, seen.time);
     if near && kind == SACK {
         flow.timing.acknowledged(judge, seen, cum, &gaps);

@@ -54,18 +54,22 @@ impl Window {
     }
 
     /// An acknowledgement; `gaps` are offsets.
-    pub(super) fn acknowledge(&mut self, sent: &Sent, cum: i64, gaps: &[(i64, i64)], window: Option<u32>) {
+    pub(super) fn acknowledge(&mut self, cum: i64, gaps: &[(i64, i64)], window: Option<u32>) {
         self.acknowledged = true;
-        let Some(before) = usize::try_from(cum + 1).ok().and_then(|at| self.before.get(at)) else {
-            self.lost = true;
-            return;
-        };
-        let gaps = gaps.iter().filter(|(from, to)| from <= to && *from > cum);
-        let held =
-            gaps.flat_map(|(from, to)| sent.chunks.range(from..=to)).map(|(_, record)| record.len as u64);
         let window = window.map_or(self.widest, u64::from);
         self.widest = self.widest.max(window);
-        self.edge = self.edge.max(before + held.sum::<u64>() + window);
+        // What is missing before the last gap block may be marked for retransmission, and is not outstanding then.
+        let last = gaps.iter().map(|(_, end)| *end).fold(cum, i64::max);
+        match usize::try_from(last + 1).ok().and_then(|at| self.before.get(at)) {
+            Some(before) => self.edge = self.edge.max(before + window),
+            None => self.lost = true,
+        }
+    }
+
+    /// Something was sent again: perhaps a timer has expired, and nothing is outstanding any more.
+    pub(super) fn sent_again(&mut self) {
+        let sent = self.before.last().copied().unwrap_or(0);
+        self.edge = self.edge.max(sent + self.widest);
     }
 }
 

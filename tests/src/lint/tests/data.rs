@@ -118,12 +118,18 @@ fn window() {
     };
     broken(&rules::WINDOW, |w| send(w, 9));
     kept(|w| send(w, 8));
-    // What was held for order is acknowledged and makes room.
+    // What was held for order is acknowledged, what is missing before it counts no more.
     kept(|w| {
         send(w, 8);
-        w.right(sack(tsn(0), 2800, &[(2, 7)], &[]));
+        w.right(sack(tsn(0), 1400, &[(2, 7)], &[]));
         w.left(large(8));
         w.left(large(9));
+    });
+    // A timer may have expired, and all that was outstanding is to be sent again.
+    kept(|w| {
+        send(w, 8);
+        w.left(large(1));
+        w.left(large(8));
     });
     kept(|w| {
         send(w, 8);
