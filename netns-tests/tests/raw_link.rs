@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use netns_tests::echo::{CLIENT, SERVER};
 use netns_tests::net::{Host, Net, Running};
 use netns_tests::topology::{INTERFACE, Pair};
+use netns_tests::traffic::{self, Event};
 use workspace_tests::gate::{self, Need};
 use workspace_tests::process::Ended;
 
@@ -178,8 +179,7 @@ fn a_smaller_mtu_behind_a_router_is_learnt() {
     }
 }
 
-/// The same where the router says nothing: it fragments what allows that and swallows the rest. (In IPv6 routers do not fragment, and chunks
-/// that were too long when nobody knew remain so.)
+/// The same where the router says nothing: it fragments what allows that and swallows the rest.
 #[test]
 fn a_black_hole_for_large_packets_is_left() {
     let Some(net) = Net::open(PROGRAMS) else { return };
@@ -188,13 +188,54 @@ fn a_black_hole_for_large_packets_is_left() {
     net.link(&router, "10.98.0.1/24", &far, "10.98.0.2/24").mtu(1300);
     near.default_route("10.99.0.2");
     far.default_route("10.98.0.1");
-    router.namespace().nft(
-        "table inet quiet { chain output { type filter hook output priority 0; meta l4proto icmp drop; }; }",
-    );
+    hush(&router);
     let _server = serve(&net, &far, "raw", 7);
     let seen = echo(&net, &near, "raw", "10.98.0.2:7/native", 300_000);
     // Three expiries of T3 from 1 s on, and the probes after them.
     assert!((6000..20_000).contains(&seen.number("ms")), "{seen:?}");
+}
+
+/// No router cuts IPv6 packets, so a chunk that is too large for the path would never arrive: they are small until probes say more.
+#[test]
+fn a_silent_router_on_an_ipv6_path_stops_nothing() {
+    let Some(net) = Net::open(PROGRAMS) else { return };
+    let (near, router, far) = (net.host("near"), net.router("router"), net.host("far"));
+    let wide = net.link(&near, "fd99::1/64", &router, "fd99::2/64");
+    wide.limit(5000, 60);
+    net.link(&router, "fd98::1/64", &far, "fd98::2/64").mtu(1300);
+    near.default_route("fd99::2");
+    far.default_route("fd98::1");
+    hush(&router);
+    let window = ["--window", "32768"];
+    let serve = [&[traffic::NAME, "serve", "--link", "raw", "--port", "7"], &window[..]].concat();
+    let mut server = net.start(&far, &serve);
+    server.ready();
+    let peer = list("fd98::2".parse().unwrap(), 7, "/native");
+    let bulk = [&[traffic::NAME, "bulk", "--link", "raw", "--peer", &peer], &window[..]].concat();
+    let mut client = net.start(&near, &bulk);
+    let event = |line: &str| Event::parse(line);
+    client.wait_for("that traffic flows", |line| event(line).filter(|e| matches!(e, Event::Begun { .. })));
+    // Time for probes of 1500 bytes, which get no answer.
+    std::thread::sleep(Duration::from_secs(4));
+    client.close_stdin();
+    let end = |line: &str| event(line).filter(|e| matches!(e, Event::End { .. } | Event::Wrong { .. }));
+    let sent = client.wait_at_most(PATIENCE, end);
+    let Some(Event::End { messages: sent, .. }) = sent else { panic!("the sender ended with {sent:?}") };
+    let received = server.wait_at_most(PATIENCE, end);
+    let Some(Event::End { messages, longest_ms, .. }) = received else { panic!("{received:?}") };
+    assert_eq!(messages, sent);
+    assert!(longest_ms < 500.0, "{longest_ms} ms without a message");
+}
+
+/// No ICMP message leaves a router.
+fn hush(router: &Host) {
+    router.namespace().nft(
+        "table inet quiet { chain output {
+            type filter hook output priority 0;
+            meta l4proto icmp drop
+            icmpv6 type packet-too-big drop
+        }; }",
+    );
 }
 
 /// One stack with both links; nobody says how to reach it.
