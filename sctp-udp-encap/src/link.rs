@@ -36,6 +36,18 @@ impl UdpEncapLink {
         Ok(UdpEncapLink { inner, port })
     }
 
+    /// As [`bind`](Self::bind), for a [stack without a runtime](sctp_user::blocking). Where one address will do, name one: with a single socket a
+    /// stack waits in the receive call itself.
+    ///
+    /// # Errors
+    /// See [`UdpBindError`].
+    #[cfg(unix)]
+    pub fn open_blocking(config: &UdpEncapConfig) -> Result<sctp_user::blocking::Link, UdpBindError> {
+        let (opened, port) = bind::open(config)?;
+        sctp_user::blocking::Link::new(Carrier::Udp, opened, port, config.ipv6_scope_id)
+            .map_err(|(addr, source)| UdpBindError::Socket { addr: SocketAddr::new(addr, port), source })
+    }
+
     /// The UDP port of this link, the same for all of its addresses.
     pub fn port(&self) -> u16 {
         self.port

@@ -4,22 +4,20 @@
 //! be woken and encode packets into the driver's own buffer; without the lock wake them and send. Acknowledgements are thus decided once for a
 //! batch, and several of them can earn one long run of packets.
 
-use std::collections::VecDeque;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sctp_user_core::wire::Packet;
-use sctp_user_core::{Datagram, Encap, SegmentLimits, Time, Transmit, Unreachable};
+use sctp_user_core::{Datagram, Time};
 use tokio::time::Sleep;
-use tracing::{debug, error, trace};
+use tracing::error;
 
-use crate::link::{IcmpError, Link, RecvBatch};
-use crate::shared::{Phase, Shared, State};
+use crate::link::{IcmpError, Link, RecvBatch, checked};
+use crate::outgoing::{Outgoing, segment_limits};
+use crate::shared::{Phase, Shared};
 
 /// The future that the stack's task runs.
 pub(crate) struct Driver {
@@ -33,19 +31,6 @@ pub(crate) struct Driver {
     sleep: Pin<Box<Sleep>>,
     /// What `sleep` waits for; it may come early, never late.
     armed: Option<Time>,
-}
-
-/// Packets encoded and not sent yet. They are kept while their link has no room.
-#[derive(Default)]
-struct Outgoing {
-    buf: Vec<u8>,
-    queue: VecDeque<Queued>,
-}
-
-struct Queued {
-    transmit: Transmit,
-    start: usize,
-    attempts: u32,
 }
 
 /// What is to be done after the lock was held.
@@ -85,15 +70,7 @@ impl Driver {
                 Poll::Ready(Ok(())) => {
                     any = true;
                     let at = self.shared.now();
-                    for datagram in self.batch.datagrams.drain(..) {
-                        match Packet::check(datagram.bytes) {
-                            Ok(packet) => {
-                                let (from, ecn) = (datagram.from, datagram.ecn);
-                                self.datagrams.push(Datagram { at, from, ecn, packet });
-                            }
-                            Err(why) => trace!(from = ?datagram.from, %why, "dropped a packet"),
-                        }
-                    }
+                    self.datagrams.extend(self.batch.datagrams.drain(..).filter_map(|d| checked(d, at)));
                     self.errors.append(&mut self.batch.errors);
                 }
                 Poll::Ready(Err(why)) => {
@@ -109,7 +86,7 @@ impl Driver {
 
     /// The part of a round that needs the lock.
     fn step(&mut self, waker: Option<&Waker>, blocked: bool) -> Next {
-        let limits = self.segment_limits();
+        let limits = segment_limits(&self.links);
         let now = self.shared.now();
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
@@ -121,7 +98,7 @@ impl Driver {
         for error in self.errors.drain(..) {
             state.sockets.handle_unreachable(now, error.to, error.kind, &error.quoted);
         }
-        if state.sockets.poll_timeout().is_some_and(|at| at <= now) {
+        if state.sockets.poll_wakeup().is_some_and(|at| at <= now) {
             state.sockets.handle_timeout(now);
         }
         let mut finish = matches!(state.phase, Phase::Aborting(_) | Phase::Stopped);
@@ -135,7 +112,7 @@ impl Driver {
         } else if blocked {
             Next::Park
         } else {
-            let drained = self.out.encode(&mut state, now, limits);
+            let drained = self.out.encode(&mut state.sockets, now, limits);
             finish |= state.phase == Phase::Closing && state.sockets.stack().stats().associations == 0;
             match (drained, finish) {
                 (false, _) => Next::More,
@@ -152,7 +129,7 @@ impl Driver {
         }
         // Nobody needs to wake a driver that waits for room in a link.
         state.driver.parked = next == Next::Park && !blocked;
-        let deadline = state.sockets.poll_timeout();
+        let deadline = state.sockets.poll_wakeup();
         state.driver.deadline = deadline;
         let stale = shared.stale_claims(&state);
         drop(state);
@@ -189,53 +166,7 @@ impl Driver {
 
     /// Sends what is encoded; true when a link has no room for the rest.
     fn flush(&mut self, cx: &mut Context<'_>) -> bool {
-        while let Some(queued) = self.out.queue.front_mut() {
-            let transmit = queued.transmit;
-            let bytes = &self.out.buf[queued.start..queued.start + transmit.len];
-            let link = self.links.iter_mut().find(|link| link.handles(transmit.path.encap));
-            let result = match link {
-                Some(link) => match link.poll_send(cx, &transmit, bytes) {
-                    Poll::Pending => return true,
-                    Poll::Ready(result) => result,
-                },
-                None => Err(io::ErrorKind::Unsupported.into()),
-            };
-            if let Err(why) = result {
-                queued.attempts += 1;
-                if is_pending_icmp(&why) && queued.attempts < SEND_ATTEMPTS {
-                    continue; // the error was about an earlier packet, this one was not sent
-                }
-                if is_too_large(&why) {
-                    self.errors.push(too_big(&transmit, bytes));
-                }
-                debug!(path = ?transmit.path, %why, "a packet could not be sent");
-            }
-            self.out.queue.pop_front();
-        }
-        self.out.buf.clear();
-        false
-    }
-
-    /// How many packets of one path may be handed to the links at once.
-    fn segment_limits(&self) -> SegmentLimits {
-        let of = |encap| {
-            let link = self.links.iter().find(|link| link.handles(encap));
-            link.map_or(1, |link| link.max_segments().max(1))
-        };
-        SegmentLimits { native: of(Encap::Native), udp: of(Encap::Udp { remote_port: 1 }) }
-    }
-}
-
-impl Outgoing {
-    /// Encodes packets until there are no more (true) or the budget of a round is used up (false).
-    fn encode(&mut self, state: &mut State, now: Time, limits: SegmentLimits) -> bool {
-        while self.buf.len() < ENCODE_BYTES && self.queue.len() < ENCODE_TRANSMITS {
-            let start = self.buf.len();
-            let Some(transmit) = state.sockets.poll_transmit(now, limits, &mut self.buf) else { return true };
-            debug_assert_eq!(self.buf.len() - start, transmit.len, "the core announces what it wrote");
-            self.queue.push_back(Queued { transmit, start, attempts: 0 });
-        }
-        false
+        self.out.flush(cx, &mut self.links, &mut self.errors)
     }
 }
 
@@ -291,50 +222,9 @@ impl Drop for Driver {
     }
 }
 
-/// An error that ICMP has caused for an earlier packet and that the system reports on the next occasion.
-fn is_pending_icmp(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
-    matches!(error.kind(), ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable)
-}
-
-/// EMSGSIZE: larger than the interface takes.
-fn is_too_large(error: &io::Error) -> bool {
-    let emsgsize = if cfg!(any(target_os = "linux", target_os = "android")) {
-        90
-    } else if cfg!(windows) {
-        10040
-    } else {
-        40
-    };
-    error.raw_os_error() == Some(emsgsize)
-}
-
-/// What a router would have said about a packet that the own interface does not take.
-fn too_big(transmit: &Transmit, bytes: &[u8]) -> IcmpError {
-    let ip = if transmit.path.remote.is_ipv4() { 20 } else { 40 };
-    let udp = if matches!(transmit.path.encap, Encap::Udp { .. }) { 8 } else { 0 };
-    let first = transmit.segment_size.unwrap_or(transmit.len).min(bytes.len());
-    let size = first + ip + udp;
-    let ip_mtu = COMMON_MTUS.into_iter().find(|mtu| usize::from(*mtu) < size).unwrap_or(SMALLEST_MTU);
-    let quoted = Bytes::copy_from_slice(bytes.get(..first.min(QUOTED)).unwrap_or(bytes));
-    IcmpError { to: transmit.path, kind: Unreachable::PacketTooBig { ip_mtu }, quoted }
-}
-
 /// Rounds of one poll before other tasks get their turn.
 const ROUNDS: usize = 16;
-/// Bytes encoded while the lock is held once.
-const ENCODE_BYTES: usize = 256 * 1024;
-/// Transmits encoded while the lock is held once.
-const ENCODE_TRANSMITS: usize = 64;
-/// How often a packet is tried while the system reports errors of earlier ones.
-const SEND_ATTEMPTS: u32 = 4;
 /// Rounds of encoding and sending when the driver is dropped.
 const FAREWELL_ROUNDS: usize = 1024;
 /// The timer never sleeps longer, whatever the deadline.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);
-/// MTUs to try when the system only says "too large".
-const COMMON_MTUS: [u16; 4] = [9000, 1500, 1492, 1280];
-/// The least that every IPv4 path carries as the core allows it.
-const SMALLEST_MTU: u16 = 576;
-/// Bytes of a packet that was too large that the core gets to see.
-const QUOTED: usize = 64;

@@ -25,6 +25,9 @@ pub enum Error {
     /// A `try_` call would have to wait.
     #[error("the operation would block")]
     WouldBlock,
+    /// A call of the `blocking` API waited as long as it may.
+    #[error("the operation has timed out")]
+    TimedOut,
     /// The handle has no such association (any more).
     #[error("there is no such association (any more)")]
     NoAssociation,

@@ -54,6 +54,8 @@
 #![forbid(unsafe_code)]
 
 mod association;
+#[cfg(unix)]
+pub mod blocking;
 mod claim;
 mod control;
 mod driver;
@@ -63,6 +65,7 @@ mod interfaces;
 pub mod link;
 mod one_to_many;
 mod options;
+mod outgoing;
 mod race;
 mod shared;
 mod stack;

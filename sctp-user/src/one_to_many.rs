@@ -252,4 +252,4 @@ impl fmt::Debug for OneToMany {
 }
 
 /// Associations that may come up in one batch of packets before the socket takes them.
-const BACKLOG: usize = 128;
+pub(crate) const BACKLOG: usize = 128;

@@ -91,8 +91,7 @@ impl StackBuilder {
         let sockets = Sockets::new(config, self.seed.unwrap_or_else(rand::random));
         let claims = self.links.iter().any(|link| link.shares_host()).then(Claims::default);
         let shared = Arc::new(Shared::new(sockets, claims));
-        let mtu = |encap| self.links.iter().find(|l| l.handles(encap)).map(|l| l.ip_mtu());
-        let mtus = Mtus { native: mtu(Encap::Native), udp: mtu(Encap::Udp { remote_port: 1 }) };
+        let mtus = Mtus::of(&self.links);
         let handle = Handle {
             shared: Arc::clone(&shared),
             assoc_config: mtus.limit(self.assoc_config),
@@ -127,10 +126,7 @@ pub(crate) struct Handle {
 impl Handle {
     /// A link carries packets in this way.
     pub(crate) fn has_link(&self, encap: Encap) -> bool {
-        match encap {
-            Encap::Native => self.mtus.native.is_some(),
-            Encap::Udp { .. } => self.mtus.udp.is_some(),
-        }
+        self.mtus.has(encap)
     }
 
     /// Settings that the links can carry.
@@ -147,13 +143,26 @@ impl Drop for Handle {
 
 /// The largest IP packets of the links; `None` where there is no such link.
 #[derive(Clone, Copy)]
-struct Mtus {
+pub(crate) struct Mtus {
     native: Option<usize>,
     udp: Option<usize>,
 }
 
 impl Mtus {
-    fn limit(self, mut config: AssocConfig) -> AssocConfig {
+    pub(crate) fn of<L: Link>(links: &[L]) -> Self {
+        let mtu = |encap| links.iter().find(|l| l.handles(encap)).map(|l| l.ip_mtu());
+        Mtus { native: mtu(Encap::Native), udp: mtu(Encap::Udp { remote_port: 1 }) }
+    }
+
+    /// A link carries packets in this way.
+    pub(crate) fn has(self, encap: Encap) -> bool {
+        match encap {
+            Encap::Native => self.native.is_some(),
+            Encap::Udp { .. } => self.udp.is_some(),
+        }
+    }
+
+    pub(crate) fn limit(self, mut config: AssocConfig) -> AssocConfig {
         config.ip_mtu = config.ip_mtu.min(self.native.unwrap_or(usize::MAX));
         config.ip_mtu_udp = config.ip_mtu_udp.min(self.udp.unwrap_or(usize::MAX));
         config
@@ -231,7 +240,7 @@ impl Stack {
 
     /// Whether the stack has a link for native SCTP (IP protocol 132).
     pub fn has_native(&self) -> bool {
-        self.handle.mtus.native.is_some()
+        self.handle.has_link(Encap::Native)
     }
 
     /// Counters of the stack.
@@ -286,4 +295,4 @@ impl fmt::Debug for Stack {
 }
 
 /// Free ports tried that turn out to belong to others on this host.
-const CLAIM_TRIES: usize = 64;
+pub(crate) const CLAIM_TRIES: usize = 64;

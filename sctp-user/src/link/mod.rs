@@ -14,7 +14,8 @@ use std::net::IpAddr;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use sctp_user_core::{Ecn, Encap, PathAddr, Transmit, Unreachable};
+use sctp_user_core::wire::Packet;
+use sctp_user_core::{Datagram, Ecn, Encap, PathAddr, Time, Transmit, Unreachable};
 
 /// Something that sends and receives SCTP packets: UDP encapsulation, raw IP, a simulated network.
 ///
@@ -68,6 +69,40 @@ pub trait Link: Send {
     fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>>;
 }
 
+impl Link for Box<dyn Link> {
+    fn handles(&self, encap: Encap) -> bool {
+        (**self).handles(encap)
+    }
+
+    fn max_segments(&self) -> usize {
+        (**self).max_segments()
+    }
+
+    fn ip_mtu(&self) -> usize {
+        (**self).ip_mtu()
+    }
+
+    fn local_udp_port(&self) -> Option<u16> {
+        (**self).local_udp_port()
+    }
+
+    fn shares_host(&self) -> bool {
+        (**self).shares_host()
+    }
+
+    fn local_addrs(&self) -> Vec<IpAddr> {
+        (**self).local_addrs()
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {
+        (**self).poll_recv(cx, batch)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
+        (**self).poll_send(cx, transmit, bytes)
+    }
+}
+
 /// What one [`Link::poll_recv`] received.
 #[derive(Debug, Default)]
 pub struct RecvBatch {
@@ -104,6 +139,18 @@ pub struct RecvDatagram {
     pub ecn: Option<Ecn>,
     /// From the SCTP common header on.
     pub bytes: Bytes,
+}
+
+/// For the core, if the checksum is right.
+pub(crate) fn checked(datagram: RecvDatagram, at: Time) -> Option<Datagram> {
+    let RecvDatagram { from, ecn, bytes } = datagram;
+    match Packet::check(bytes) {
+        Ok(packet) => Some(Datagram { at, from, ecn, packet }),
+        Err(why) => {
+            tracing::trace!(?from, %why, "dropped a packet");
+            None
+        }
+    }
 }
 
 /// An ICMP error about a packet sent earlier, for

@@ -30,19 +30,8 @@ pub(crate) fn open_limited(
     port: Port,
     segments: usize,
 ) -> anyhow::Result<Stack> {
-    let mut unique: Vec<IpAddr> = Vec::new();
-    for addr in addrs {
-        if !unique.contains(addr) {
-            unique.push(*addr);
-        }
-    }
-    let stack = StackConfig {
-        nat_port_key: options.nat_port_key == OnOff::On,
-        // A single one stays unannounced, as from behind NAT.
-        local_addresses: if unique.len() > 1 { unique.clone() } else { Vec::new() },
-        ..StackConfig::default()
-    };
-    let assoc = AssocConfig { announce: options.announce.into(), ..AssocConfig::default() };
+    let unique = without_repetition(addrs);
+    let (stack, assoc) = settings(options, &unique);
     let mut builder = StackBuilder::new().config(stack).assoc_config(assoc);
     let limited = |inner: Box<dyn Link>| Limited { inner, segments };
     let udp = |addrs| anyhow::Ok(limited(Box::new(udp(options, addrs, port)?)));
@@ -58,13 +47,60 @@ pub(crate) fn open_limited(
     builder.build().context("the SCTP stack cannot be started")
 }
 
-fn udp(options: &LinkOptions, addrs: Vec<IpAddr>, port: Port) -> anyhow::Result<UdpEncapLink> {
+/// As [`open`], for blocking calls.
+///
+/// # Errors
+/// As [`open`].
+#[cfg(unix)]
+pub(crate) fn open_blocking(
+    options: &LinkOptions,
+    addrs: &[IpAddr],
+    port: Port,
+) -> anyhow::Result<sctp_user::blocking::Stack> {
+    let unique = without_repetition(addrs);
+    let (stack, assoc) = settings(options, &unique);
+    let mut builder = sctp_user::blocking::StackBuilder::new().config(stack).assoc_config(assoc);
+    if options.link != LinkKind::Udp {
+        let config =
+            if unique.is_empty() { RawConfig::default() } else { RawConfig::with_addrs(unique.clone()) };
+        builder = builder.link(RawLink::open_blocking(&config)?);
+    }
+    if options.link != LinkKind::Raw {
+        builder = builder.link(UdpEncapLink::open_blocking(&udp_config(options, unique, port))?);
+    }
+    builder.build().context("the SCTP stack cannot be started")
+}
+
+fn without_repetition(addrs: &[IpAddr]) -> Vec<IpAddr> {
+    let mut unique: Vec<IpAddr> = Vec::new();
+    for addr in addrs {
+        if !unique.contains(addr) {
+            unique.push(*addr);
+        }
+    }
+    unique
+}
+
+fn settings(options: &LinkOptions, addrs: &[IpAddr]) -> (StackConfig, AssocConfig) {
+    let stack = StackConfig {
+        nat_port_key: options.nat_port_key == OnOff::On,
+        // A single one stays unannounced, as from behind NAT.
+        local_addresses: if addrs.len() > 1 { addrs.to_vec() } else { Vec::new() },
+        ..StackConfig::default()
+    };
+    (stack, AssocConfig { announce: options.announce.into(), ..AssocConfig::default() })
+}
+
+fn udp_config(options: &LinkOptions, addrs: Vec<IpAddr>, port: Port) -> UdpEncapConfig {
     let port = options.encap_port.map_or(port, Port::from);
-    let config = match addrs.is_empty() {
+    match addrs.is_empty() {
         true => UdpEncapConfig::with_port(port),
         false => UdpEncapConfig::with_addrs(addrs, port),
-    };
-    Ok(UdpEncapLink::bind(&config)?)
+    }
+}
+
+fn udp(options: &LinkOptions, addrs: Vec<IpAddr>, port: Port) -> anyhow::Result<UdpEncapLink> {
+    Ok(UdpEncapLink::bind(&udp_config(options, addrs, port))?)
 }
 
 fn raw(addrs: Vec<IpAddr>) -> anyhow::Result<RawLink> {
@@ -88,11 +124,26 @@ fn raw(addrs: Vec<IpAddr>) -> anyhow::Result<RawLink> {
 /// # Errors
 /// A sentence for the user: there is no such way, or the port is 0.
 pub(crate) fn peers(stack: &Stack, list: &AddressList, port: u16) -> anyhow::Result<Vec<Peer>> {
+    peers_by(Ways { native: stack.has_native(), udp: stack.local_udp_port().is_some() }, list, port)
+}
+
+/// How a stack can send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ways {
+    pub(crate) native: bool,
+    pub(crate) udp: bool,
+}
+
+/// As [`peers`], for a stack that can send in these `ways`.
+///
+/// # Errors
+/// As [`peers`].
+pub(crate) fn peers_by(ways: Ways, list: &AddressList, port: u16) -> anyhow::Result<Vec<Peer>> {
     let port = list.port_or(port);
     if port == 0 {
         bail!("the SCTP port of {list} must not be 0");
     }
-    let (native, udp) = (stack.has_native(), stack.local_udp_port().is_some());
+    let Ways { native, udp } = ways;
     let well_known = Encap::Udp { remote_port: WELL_KNOWN_PORT };
     let ways = match list.encap {
         Some(EncapSuffix::Native) if !native => {

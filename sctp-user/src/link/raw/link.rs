@@ -50,6 +50,21 @@ impl RawLink {
         Ok(RawLink { inner, kernel_sctp })
     }
 
+    /// As [`open`](Self::open), for a [stack without a runtime](crate::blocking).
+    ///
+    /// # Errors
+    /// See [`RawBindError`].
+    #[cfg(unix)]
+    pub fn open_blocking(config: &RawConfig) -> Result<crate::blocking::Link, RawBindError> {
+        let sockets = bind::open(config)?;
+        let link = crate::blocking::Link::new(Carrier::Ip, sockets, 0, config.ipv6_scope_id)
+            .map_err(|(addr, source)| RawBindError::Socket { addr, source })?;
+        if let Some(warning) = KernelSctp::detect() {
+            tracing::warn!("{warning}");
+        }
+        Ok(link)
+    }
+
     /// Whether the kernel's own SCTP was there when the link was opened, with a sentence for the user. The link works, but
     /// associations will not last.
     pub fn kernel_sctp(&self) -> Option<KernelSctp> {

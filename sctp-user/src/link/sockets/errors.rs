@@ -28,6 +28,12 @@ impl PendingErrors {
         }
     }
 
+    /// Nothing waits.
+    #[cfg(unix)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Moves everything into `errors`, and wakes `waker` when more arrives.
     pub(super) fn take(&mut self, errors: &mut Vec<IcmpError>, waker: &Waker) {
         errors.extend(self.queue.drain(..));

@@ -5,18 +5,17 @@
 //! share the port, and IPv4 has no per-message switch, so the socket option is changed for one send call and
 //! changed back. That is race-free: a link sends from one task only.
 //!
+//! IPv6 packets are cut by the sending host alone, and Linux does it only where the interface or an ICMP message demands it. Behind a router that
+//! drops large packets in silence there is no help for chunks that were built too large, so IPv6 paths begin with small ones.
+//!
 //! The options are other ones on every system, so this is one of the few things that `--cfg portable` does not change.
 
 use std::io;
 
-use tokio::net::UdpSocket;
+use super::io::Io;
 
 /// Runs `send` with fragmentation allowed on `socket`, then forbids it again.
-pub(super) fn allowed<T>(
-    socket: &UdpSocket,
-    ipv6: bool,
-    send: impl FnOnce() -> io::Result<T>,
-) -> io::Result<T> {
+pub(super) fn allowed<T>(socket: &Io, ipv6: bool, send: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     if let Err(error) = set(socket, ipv6, true) {
         tracing::debug!(%error, "cannot allow fragmentation, sending without");
     }
@@ -28,7 +27,7 @@ pub(super) fn allowed<T>(
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn set(socket: &UdpSocket, ipv6: bool, allow: bool) -> io::Result<()> {
+fn set(socket: &Io, ipv6: bool, allow: bool) -> io::Result<()> {
     use nix::sys::socket::{setsockopt, sockopt};
     use rustix::net::sockopt::{
         Ipv4PathMtuDiscovery as V4, Ipv6PathMtuDiscovery as V6, set_ip_mtu_discover, set_ipv6_mtu_discover,
@@ -36,7 +35,6 @@ fn set(socket: &UdpSocket, ipv6: bool, allow: bool) -> io::Result<()> {
 
     if ipv6 {
         setsockopt(socket, sockopt::Ipv6DontFrag, &!allow)?;
-        setsockopt(socket, own::FragmentSize, if allow { &IPV6_MIN_MTU } else { &0 })?;
         set_ipv6_mtu_discover(socket, if allow { V6::DONT } else { V6::PROBE })?;
     } else {
         set_ip_mtu_discover(socket, if allow { V4::DONT } else { V4::PROBE })?;
@@ -44,24 +42,8 @@ fn set(socket: &UdpSocket, ipv6: bool, allow: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// No router cuts IPv6 packets, and a router that stays silent leaves the system in the dark about the path: every path carries fragments of
-/// this size (RFC 8200 sec 5).
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const IPV6_MIN_MTU: i32 = 1280;
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod own {
-    use nix::libc;
-    use nix::sys::socket::sockopt::SetStruct;
-
-    /// IPV6_MTU: the size to cut packets to; 0 leaves it to the system.
-    #[derive(Clone, Copy)]
-    pub(super) struct FragmentSize;
-    nix::setsockopt_impl!(FragmentSize, libc::IPPROTO_IPV6, libc::IPV6_MTU, i32, SetStruct<'_, i32>);
-}
-
 #[cfg(target_vendor = "apple")]
-fn set(socket: &UdpSocket, ipv6: bool, allow: bool) -> io::Result<()> {
+fn set(socket: &Io, ipv6: bool, allow: bool) -> io::Result<()> {
     use nix::sys::socket::{setsockopt, sockopt};
 
     if ipv6 {
@@ -75,7 +57,7 @@ fn set(socket: &UdpSocket, ipv6: bool, allow: bool) -> io::Result<()> {
 /// Changes nothing: there is no known safe way here. Where sockets set DF (FreeBSD, Windows), packets larger than the
 /// interface takes are then not sent.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-fn set(_: &UdpSocket, _ipv6: bool, _allow: bool) -> io::Result<()> {
+fn set(_: &Io, _ipv6: bool, _allow: bool) -> io::Result<()> {
     Ok(())
 }
 
@@ -91,6 +73,7 @@ mod tests {
         let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         quinn_udp::UdpSocketState::new((&socket).into()).unwrap();
         assert_eq!(ip_mtu_discover(&socket).unwrap(), Ipv4PathMtuDiscovery::PROBE);
+        let socket = Io::Watched(std::sync::Arc::new(socket));
         let inside = allowed(&socket, false, || Ok(ip_mtu_discover(&socket)?)).unwrap();
         assert_eq!(inside, Ipv4PathMtuDiscovery::DONT);
         assert_eq!(ip_mtu_discover(&socket).unwrap(), Ipv4PathMtuDiscovery::PROBE);
@@ -100,6 +83,7 @@ mod tests {
     async fn option_is_changed_back_after_a_failed_send_too() {
         let Ok(socket) = tokio::net::UdpSocket::bind("[::1]:0").await else { return };
         quinn_udp::UdpSocketState::new((&socket).into()).unwrap();
+        let socket = Io::Watched(std::sync::Arc::new(socket));
         let mut inside = None;
         let sent: io::Result<()> = allowed(&socket, true, || {
             inside = Some(ipv6_mtu_discover(&socket)?);

@@ -6,9 +6,10 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Duration;
 
 use bytes::Bytes;
 use nix::cmsg_space;
@@ -17,12 +18,13 @@ use nix::libc;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
 };
-use quinn_udp::UdpSocketState;
+use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 use sctp_user_core::{Encap, PathAddr, Unreachable};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use super::errors::{Drained, ErrorReady, meaning};
+use super::io::Io;
 use super::{Carrier, ipv4};
 use crate::link::IcmpError;
 
@@ -38,7 +40,7 @@ pub(super) fn max_segments(state: &UdpSocketState) -> usize {
 
 /// Sends packets with a Differentiated Services code point, which the usual way of sending has no place for.
 pub(super) fn send_marked(
-    socket: &UdpSocket,
+    socket: &impl AsRawFd,
     _: &UdpSocketState,
     transmit: &quinn_udp::Transmit<'_>,
     dscp: u8,
@@ -81,7 +83,7 @@ pub(super) fn send_marked(
 }
 
 /// Makes the system keep an error queue for `socket`.
-pub(super) fn enable_errors(socket: &UdpSocket, v6: bool) -> io::Result<()> {
+pub(super) fn enable_errors(socket: &Io, v6: bool) -> io::Result<()> {
     if v6 {
         setsockopt(socket, sockopt::Ipv6RecvErr, &true)?;
     } else {
@@ -91,7 +93,7 @@ pub(super) fn enable_errors(socket: &UdpSocket, v6: bool) -> io::Result<()> {
 }
 
 /// Makes the system send the flow labels that destinations hold, and draw its own where they hold none.
-pub(super) fn enable_flow_labels(socket: &UdpSocket) {
+pub(super) fn enable_flow_labels(socket: &impl AsFd) {
     // Without it packets go out just as well, with labels of the system's.
     if let Err(error) = setsockopt(socket, SendFlowInfo, &true) {
         tracing::debug!(%error, "no flow labels of one's own");
@@ -112,7 +114,90 @@ impl OtherErrors {
         OtherErrors
     }
 
+    /// For links that no runtime watches.
+    pub(super) fn none() -> Self {
+        OtherErrors
+    }
+
     pub(super) fn poll(&mut self, _: &mut Context<'_>, _: &mut Vec<IcmpError>) {}
+}
+
+/// Switches off what sockets would tell with every datagram and nobody uses: when it came and, where only one address is bound, to
+/// which it was sent.
+pub(super) fn spare(socket: &Io, addr: IpAddr) {
+    let off = |result: nix::Result<()>| {
+        if let Err(error) = result {
+            tracing::debug!(%error, "a socket tells more than it has to");
+        }
+    };
+    off(setsockopt(socket, sockopt::ReceiveTimestampns, &false));
+    match addr {
+        _ if addr.is_unspecified() => {}
+        IpAddr::V4(_) => off(setsockopt(socket, sockopt::Ipv4PacketInfo, &false)),
+        IpAddr::V6(_) => off(setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &false)),
+    }
+}
+
+/// Whether [`recv_one`] can wait.
+pub(super) const CAN_WAIT: bool = true;
+/// How long it waits at the most. Less than delayed acknowledgements may take, so that these are seldom the reason to wait by other means.
+pub(super) const RECV_WAIT: Duration = Duration::from_millis(50);
+
+/// Switches receive offload.
+pub(super) fn set_offload(socket: &Io, on: bool) -> io::Result<()> {
+    Ok(setsockopt(socket, sockopt::UdpGroSegment, &on)?)
+}
+
+/// Memory for what comes beside a datagram. On the heap, where it is aligned for the headers in it.
+pub(super) struct Control(Vec<u8>);
+
+impl Default for Control {
+    fn default() -> Self {
+        Control(cmsg_space!(libc::in6_pktinfo, i32, i32))
+    }
+}
+
+/// Receives one datagram, or a row of them, into `buffer`. With `wait` and on a socket whose calls wait, it does.
+pub(super) fn recv_one(
+    socket: &Io,
+    _: &UdpSocketState,
+    buffer: &mut [u8],
+    control: &mut Control,
+    wait: bool,
+) -> io::Result<RecvMeta> {
+    let flags = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control.0), flags)?;
+    let mut meta = RecvMeta::default();
+    meta.len = message.bytes;
+    meta.stride = message.bytes;
+    let from = message.address.as_ref();
+    meta.addr = if let Some(v4) = from.and_then(SockaddrStorage::as_sockaddr_in) {
+        (*v4).into()
+    } else if let Some(v6) = from.and_then(SockaddrStorage::as_sockaddr_in6) {
+        (*v6).into()
+    } else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    for control in message.cmsgs().into_iter().flatten() {
+        match control {
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                meta.dst_ip = Some(IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()));
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                meta.dst_ip = Some(IpAddr::from(info.ipi6_addr.s6_addr));
+            }
+            ControlMessageOwned::UdpGroSegments(size) => {
+                meta.stride = usize::try_from(size).unwrap_or(meta.len);
+            }
+            ControlMessageOwned::Ipv4Tos(byte) => meta.ecn = EcnCodepoint::from_bits(byte),
+            ControlMessageOwned::Ipv6TClass(class) => {
+                meta.ecn = u8::try_from(class & 0xff).ok().and_then(EcnCodepoint::from_bits);
+            }
+            _ => {}
+        }
+    }
+    Ok(meta)
 }
 
 /// A future for the next error event of `socket`. Plain read readiness does not tell: an error alone makes a socket
@@ -137,7 +222,7 @@ pub(super) fn on_ready(socket: &UdpSocket, carrier: Carrier, report: impl FnMut(
 }
 
 /// Reads the error queue until it is empty, or a good part of it.
-pub(super) fn drain(socket: &UdpSocket, carrier: Carrier, mut report: impl FnMut(IcmpError)) -> Drained {
+pub(super) fn drain(socket: &impl AsRawFd, carrier: Carrier, mut report: impl FnMut(IcmpError)) -> Drained {
     let mut drained = Drained::default();
     // On the heap, where it is aligned for the headers in it.
     let mut control =
@@ -250,7 +335,6 @@ const MAX_PER_DRAIN: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quinn_udp::EcnCodepoint;
 
     /// Sends two packets of three bytes from `addr` to itself, marked, and gives what arrives with its traffic class.
     async fn loop_back(addr: IpAddr) -> io::Result<Vec<(usize, u8)>> {
@@ -294,6 +378,52 @@ mod tests {
             }
         }
         Ok(got)
+    }
+
+    /// Has the system tell the flow label of what arrives.
+    #[derive(Clone, Copy)]
+    struct ReceiveFlowInfo;
+    nix::setsockopt_impl!(ReceiveFlowInfo, libc::IPPROTO_IPV6, libc::IPV6_FLOWINFO, bool, sockopt::SetBool);
+
+    #[tokio::test]
+    async fn packets_carry_the_flow_label_of_their_destination() {
+        let Ok(receiver) = UdpSocket::bind("[::1]:0").await else { return };
+        let sender = UdpSocket::bind("[::1]:0").await.unwrap();
+        setsockopt(&receiver, ReceiveFlowInfo, &true).unwrap();
+        let state = UdpSocketState::new((&sender).into()).unwrap();
+        enable_flow_labels(&sender);
+        let label = |socket: &UdpSocket| {
+            let mut buffer = [0; 100];
+            let mut parts = [IoSliceMut::new(&mut buffer)];
+            let mut control = cmsg_space!([i32; 4]);
+            let flags = MsgFlags::MSG_DONTWAIT;
+            let message =
+                recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+            let info = message.cmsgs()?.find_map(|control| match control {
+                ControlMessageOwned::Unknown(unknown) => unknown.data_bytes.first_chunk().copied(),
+                _ => None,
+            });
+            Ok(u32::from_be_bytes(info.unwrap_or_default()) & 0xf_ffff)
+        };
+        let std::net::SocketAddr::V6(to) = receiver.local_addr().unwrap() else { unreachable!("IPv6") };
+        for marked in [false, true] {
+            let mut to = to;
+            to.set_flowinfo(0x1_2345_u32.to_be());
+            let transmit = quinn_udp::Transmit {
+                destination: to.into(),
+                ecn: None,
+                contents: b"abc",
+                segment_size: None,
+                src_ip: None,
+            };
+            if marked {
+                send_marked(&sender, &state, &transmit, 46).unwrap();
+            } else {
+                state.try_send((&sender).into(), &transmit).unwrap();
+            }
+            receiver.readable().await.unwrap();
+            assert_eq!(receiver.try_io(Interest::READABLE, || label(&receiver)).unwrap(), 0x1_2345);
+        }
     }
 
     #[tokio::test]

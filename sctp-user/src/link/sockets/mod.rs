@@ -10,6 +10,7 @@ mod fragment;
 #[cfg(any(test, portable, not(any(target_os = "linux", target_os = "android"))))]
 #[cfg_attr(test, allow(dead_code))]
 mod icmp;
+mod io;
 mod ipv4;
 mod set;
 mod socket;

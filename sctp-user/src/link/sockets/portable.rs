@@ -2,16 +2,18 @@
 //!
 //! Where they need privileges anyhow, links read the ICMP messages from a raw socket of its own.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Duration;
 
-use quinn_udp::UdpSocketState;
+use quinn_udp::{RecvMeta, UdpSocketState};
 use tokio::net::UdpSocket;
 
 use super::errors::{Drained, ErrorReady};
 use super::icmp::IcmpSocket;
+use super::io::Io;
 use super::{Carrier, ipv4};
 use crate::link::IcmpError;
 
@@ -27,21 +29,21 @@ pub(super) fn max_segments(_: &UdpSocketState) -> usize {
 
 /// Sends without the mark: there is no safe way to set it for one packet that all of these systems have.
 pub(super) fn send_marked(
-    socket: &UdpSocket,
+    socket: &Io,
     state: &UdpSocketState,
     transmit: &quinn_udp::Transmit<'_>,
     _dscp: u8,
 ) -> io::Result<()> {
-    state.try_send(socket.into(), transmit)
+    state.try_send(socket.udp(), transmit)
 }
 
 /// There are no error queues.
-pub(super) fn enable_errors(_: &UdpSocket, _v6: bool) -> io::Result<()> {
+pub(super) fn enable_errors(_: &Io, _v6: bool) -> io::Result<()> {
     Ok(())
 }
 
 /// The flow labels are the system's.
-pub(super) fn enable_flow_labels(_: &UdpSocket) {}
+pub(super) fn enable_flow_labels(_: &Io) {}
 
 /// ICMP messages about packets of a raw link. UDP does without: it needs no privileges, and these sockets do.
 pub(super) struct OtherErrors(Vec<IcmpSocket>);
@@ -63,12 +65,47 @@ impl OtherErrors {
         }
     }
 
+    /// For links that no runtime watches.
+    pub(super) fn none() -> Self {
+        OtherErrors(Vec::new())
+    }
+
     /// Appends what has arrived.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, errors: &mut Vec<IcmpError>) {
         for socket in &mut self.0 {
             socket.poll(cx, errors);
         }
     }
+}
+
+/// Everything that sockets are made to tell is of use.
+pub(super) fn spare(_: &Io, _: IpAddr) {}
+
+/// Whether [`recv_one`] can wait.
+pub(super) const CAN_WAIT: bool = false;
+/// How long it would.
+pub(super) const RECV_WAIT: Duration = Duration::from_millis(1);
+
+/// There is none.
+pub(super) fn set_offload(_: &Io, _on: bool) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Nothing is kept between calls.
+#[derive(Default)]
+pub(super) struct Control;
+
+/// Receives one datagram into `buffer`.
+pub(super) fn recv_one(
+    socket: &Io,
+    state: &UdpSocketState,
+    buffer: &mut [u8],
+    _: &mut Control,
+    _wait: bool,
+) -> io::Result<RecvMeta> {
+    let mut metas = [RecvMeta::default()];
+    state.recv(socket.udp(), &mut [IoSliceMut::new(buffer)], &mut metas)?;
+    Ok(metas[0])
 }
 
 /// Never completes.
@@ -78,6 +115,6 @@ pub(super) fn wait(_: &Arc<UdpSocket>) -> ErrorReady {
 
 pub(super) fn on_ready(_: &UdpSocket, _: Carrier, _: impl FnMut(IcmpError)) {}
 
-pub(super) fn drain(_: &UdpSocket, _: Carrier, _: impl FnMut(IcmpError)) -> Drained {
+pub(super) fn drain(_: &Io, _: Carrier, _: impl FnMut(IcmpError)) -> Drained {
     Drained::default()
 }

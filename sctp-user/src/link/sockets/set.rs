@@ -9,7 +9,7 @@ use sctp_user_core::{Encap, PathAddr, Transmit, Unreachable};
 use socket2::Socket;
 
 use super::errors::PendingErrors;
-use super::os::OtherErrors;
+use super::os::{self, OtherErrors};
 use super::socket::{LinkSocket, Outgoing, SendFailure, is_unreachable, scratch_size, to_codepoint};
 use super::source::Sources;
 use crate::link::{IcmpError, Link, RecvBatch};
@@ -54,14 +54,39 @@ impl SocketLink {
         ipv6_scope_id: u32,
     ) -> Result<Self, (IpAddr, io::Error)> {
         let addrs: Vec<IpAddr> = sockets.iter().map(|(addr, _)| *addr).collect();
+        let other_errors = OtherErrors::open(carrier, &addrs);
+        let opened = |addr, socket| LinkSocket::new(carrier, addr, socket);
+        Self::with(carrier, sockets, opened, other_errors, port, ipv6_scope_id)
+    }
+
+    /// As [`new`](Self::new), without a runtime: polling tells what there is, and `Pending` promises no wake-up.
+    #[cfg(unix)]
+    pub(crate) fn plain(
+        carrier: Carrier,
+        sockets: Vec<(IpAddr, Socket)>,
+        port: u16,
+        ipv6_scope_id: u32,
+    ) -> Result<Self, (IpAddr, io::Error)> {
+        let opened = |addr, socket| LinkSocket::plain(carrier, addr, socket);
+        Self::with(carrier, sockets, opened, OtherErrors::none(), port, ipv6_scope_id)
+    }
+
+    fn with(
+        carrier: Carrier,
+        sockets: Vec<(IpAddr, Socket)>,
+        open: impl Fn(IpAddr, Socket) -> io::Result<LinkSocket>,
+        other_errors: OtherErrors,
+        port: u16,
+        ipv6_scope_id: u32,
+    ) -> Result<Self, (IpAddr, io::Error)> {
         let sockets = sockets
             .into_iter()
-            .map(|(addr, socket)| LinkSocket::new(carrier, addr, socket).map_err(|error| (addr, error)))
+            .map(|(addr, socket)| open(addr, socket).map_err(|error| (addr, error)))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(SocketLink {
             carrier,
             sockets,
-            other_errors: OtherErrors::open(carrier, &addrs),
+            other_errors,
             port,
             ipv6_scope_id,
             scratch: vec![0; scratch_size()],
@@ -69,6 +94,49 @@ impl SocketLink {
             pending: PendingErrors::default(),
             sources: Sources::default(),
         })
+    }
+
+    /// Makes calls wait on the only socket of a plain link; false when there are several, or the system cannot wait in this way.
+    #[cfg(unix)]
+    pub(crate) fn make_waiting(&mut self) -> bool {
+        match &mut *self.sockets {
+            [only] if os::CAN_WAIT => only.make_waiting().is_ok(),
+            _ => false,
+        }
+    }
+
+    /// How long [`recv_waiting`](Self::recv_waiting) waits at the most.
+    #[cfg(unix)]
+    pub(crate) const RECV_WAIT: std::time::Duration = os::RECV_WAIT;
+
+    /// Receives on the only socket of a link that was made waiting; see [`LinkSocket::recv_waiting`].
+    #[cfg(unix)]
+    pub(crate) fn recv_waiting(&mut self, wait: bool, drain: bool, batch: &mut RecvBatch) -> io::Result<()> {
+        let held = batch.errors.len();
+        self.pending.take(&mut batch.errors, std::task::Waker::noop());
+        let wait = wait && batch.errors.len() == held;
+        match &mut *self.sockets {
+            [only] => only.recv_waiting(wait, drain, &mut self.scratch, batch),
+            _ => Ok(()),
+        }
+    }
+
+    /// See [`LinkSocket::expect_single`].
+    #[cfg(unix)]
+    pub(crate) fn expect_single(&mut self, single: bool) {
+        self.sockets.iter_mut().for_each(|socket| socket.expect_single(single));
+    }
+
+    /// Something was learnt while sending that the next poll gives.
+    #[cfg(unix)]
+    pub(crate) fn has_news(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// The sockets, to wait for them.
+    #[cfg(unix)]
+    pub(crate) fn fds(&self) -> impl Iterator<Item = std::os::fd::BorrowedFd<'_>> {
+        self.sockets.iter().map(LinkSocket::fd)
     }
 
     /// The socket for a path: the one bound to the wanted source, else the wildcard one, else (when the source is up to us) the

@@ -16,6 +16,7 @@ use tokio::net::UdpSocket;
 use tokio::time::Sleep;
 
 use super::errors::{ErrorReady, PendingErrors};
+use super::io::Io;
 use super::{Carrier, fragment, ipv4, os};
 use crate::link::{IcmpError, RecvBatch, RecvDatagram};
 
@@ -24,10 +25,10 @@ pub(super) struct LinkSocket {
     carrier: Carrier,
     /// The address it is bound to, perhaps the unspecified one.
     addr: IpAddr,
-    /// Tokio's UDP socket serves raw sockets as well: it is readiness and system calls that know no protocol.
-    io: Arc<UdpSocket>,
+    io: Io,
     state: UdpSocketState,
-    error_ready: ErrorReady,
+    /// `None` where nobody watches: then receive calls tell of errors.
+    error_ready: Option<ErrorReady>,
     /// Set while write readiness cannot be trusted, see [`Self::poll_send_once`].
     backoff: Option<Pin<Box<Sleep>>>,
     /// Bytes of the current transmit that are sent already, with what identifies that transmit.
@@ -36,6 +37,22 @@ pub(super) struct LinkSocket {
     single: bool,
     /// There may be something to receive though the socket was found empty, see [`Self::poll_recv`].
     must_read: bool,
+    /// Where small datagrams are copied to: they share an allocation.
+    pool: BytesMut,
+    /// What a receive call says beside the datagram.
+    control: os::Control,
+    /// System calls wait, see [`Self::make_waiting`].
+    waiting: bool,
+    offload: Offload,
+}
+
+/// Whether several datagrams may come as one, see [`LinkSocket::expect_single`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Offload {
+    On,
+    /// Switched off, but what came before may still be there.
+    Ending,
+    Off,
 }
 
 /// Packets for one destination, as [`LinkSocket::poll_send`] takes them.
@@ -68,15 +85,24 @@ impl From<io::Error> for SendFailure {
 }
 
 impl LinkSocket {
-    /// Takes over a bound socket. Must be called inside a tokio runtime.
+    /// Takes over a bound socket. Must be called inside a tokio runtime, which watches it.
     pub(super) fn new(carrier: Carrier, addr: IpAddr, socket: socket2::Socket) -> io::Result<Self> {
         let io = Arc::new(UdpSocket::from_std(socket.into())?);
-        let state = UdpSocketState::new((&*io).into())?;
+        let error_ready = os::wait(&io);
+        Self::with(carrier, addr, Io::Watched(io), Some(error_ready))
+    }
+
+    /// Takes over a bound socket that nobody watches: polling tells what there is, and `Pending` promises nothing.
+    pub(super) fn plain(carrier: Carrier, addr: IpAddr, socket: socket2::Socket) -> io::Result<Self> {
+        Self::with(carrier, addr, Io::Plain(socket.into()), None)
+    }
+
+    fn with(carrier: Carrier, addr: IpAddr, io: Io, error_ready: Option<ErrorReady>) -> io::Result<Self> {
+        let state = prepare(&io, addr)?;
         os::enable_errors(&io, addr.is_ipv6())?;
         if addr.is_ipv6() {
             os::enable_flow_labels(&io);
         }
-        let error_ready = os::wait(&io);
         Ok(LinkSocket {
             carrier,
             addr,
@@ -87,7 +113,96 @@ impl LinkSocket {
             progress: None,
             single: false,
             must_read: false,
+            pool: BytesMut::new(),
+            control: os::Control::default(),
+            waiting: false,
+            offload: Offload::On,
         })
+    }
+
+    /// Makes system calls on a plain socket wait: receive calls for [`os::RECV_WAIT`] at most, send calls a little.
+    pub(super) fn make_waiting(&mut self) -> io::Result<()> {
+        let socket = self.io.sock();
+        socket.set_read_timeout(Some(os::RECV_WAIT))?;
+        socket.set_write_timeout(Some(SEND_WAIT))?;
+        socket.set_nonblocking(false)?;
+        self.waiting = true;
+        Ok(())
+    }
+
+    /// Says whether datagrams will come one by one, to be answered, or many of them. Receive offload is for the latter; without it a simpler
+    /// system call does, where the socket is bound to an address.
+    pub(super) fn expect_single(&mut self, single: bool) {
+        let possible = self.carrier == Carrier::Udp && !self.addr.is_unspecified();
+        match (self.offload, single) {
+            (Offload::On, true) if possible => {
+                if os::set_offload(&self.io, false).is_ok() {
+                    self.offload = Offload::Ending;
+                }
+            }
+            (Offload::Ending | Offload::Off, false) => {
+                self.offload = Offload::On;
+                // Without it there are more system calls, no other result.
+                let _ = os::set_offload(&self.io, true);
+            }
+            _ => {}
+        }
+    }
+
+    /// Receives by calls that wait for the first datagram, and with `drain` takes what has come meanwhile as well. Nothing is appended when
+    /// nothing came in time.
+    pub(super) fn recv_waiting(
+        &mut self,
+        wait: bool,
+        drain: bool,
+        scratch: &mut [u8],
+        batch: &mut RecvBatch,
+    ) -> io::Result<()> {
+        let buffer = scratch.get_mut(..RECV_BUFFER_SIZE).unwrap_or_default();
+        let may_wait = wait;
+        let mut failures = 0;
+        let mut received = 0;
+        while failures < MAX_CONSECUTIVE_FAILURES && received < MAX_RECV_BUFFERS {
+            let wait = wait && received == 0 && failures == 0 && self.offload != Offload::Ending;
+            let answer = match self.offload {
+                Offload::Off if wait => self.io.recv_from(buffer),
+                _ => os::recv_one(&self.io, &self.state, buffer, &mut self.control, wait),
+            };
+            match answer {
+                Ok(meta) => {
+                    received += 1;
+                    let one = std::iter::once((&*buffer, &meta));
+                    append(self.carrier, self.addr, one, &mut self.pool, &mut batch.datagrams);
+                    if !drain {
+                        return Ok(());
+                    }
+                }
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+                {
+                    if self.offload == Offload::Ending && error.kind() == io::ErrorKind::WouldBlock {
+                        self.offload = Offload::Off;
+                        if received == 0 && may_wait {
+                            continue;
+                        }
+                    }
+                    return Ok(());
+                }
+                // An ICMP error makes one receive call fail; what arrived is still there.
+                Err(error) => {
+                    failures += 1;
+                    tracing::trace!(%error, "receive call failed");
+                    os::drain(&self.io, self.carrier, |error| batch.errors.push(located(error, self.addr)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// To wait for it.
+    #[cfg(unix)]
+    pub(super) fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.io)
     }
 
     pub(super) fn addr(&self) -> IpAddr {
@@ -111,35 +226,52 @@ impl LinkSocket {
         batch: &mut RecvBatch,
     ) -> Poll<io::Result<()>> {
         self.poll_errors(cx, &mut batch.errors);
+        // Room for many headers takes time to make.
+        if self.single || self.carrier == Carrier::Ip {
+            self.poll_recv_into::<MAX_RECV_BUFFERS>(cx, scratch, batch)
+        } else {
+            self.poll_recv_into::<FEW_RECV_BUFFERS>(cx, scratch, batch)
+        }
+    }
+
+    fn poll_recv_into<const MOST: usize>(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+        batch: &mut RecvBatch,
+    ) -> Poll<io::Result<()>> {
         for _ in 0..MAX_CONSECUTIVE_FAILURES {
             let must_read = std::mem::take(&mut self.must_read);
-            if !must_read {
-                ready!(self.io.poll_recv_ready(cx))?;
+            if let Io::Watched(io) = &self.io
+                && !must_read
+            {
+                ready!(io.poll_recv_ready(cx))?;
             }
-            let mut metas = [RecvMeta::default(); MAX_RECV_BUFFERS];
+            let mut metas = [RecvMeta::default(); MOST];
             let mut parts = scratch.chunks_mut(RECV_BUFFER_SIZE);
-            let mut buffers: [IoSliceMut<'_>; MAX_RECV_BUFFERS] =
+            let mut buffers: [IoSliceMut<'_>; MOST] =
                 std::array::from_fn(|_| IoSliceMut::new(parts.next().unwrap_or_default()));
-            let most = if self.single { max_recv_buffers() } else { recv_buffers(self.carrier) };
+            let most = MOST.min(os::RECV_BATCH);
             let mut recv = || {
                 let buffers = buffers.get_mut(..most).unwrap_or_default();
-                self.state.recv((&*self.io).into(), buffers, &mut metas)
+                self.state.recv(self.io.udp(), buffers, &mut metas)
             };
-            let received = if must_read {
-                recv()
-            } else {
+            let received = match &self.io {
                 // Fewer than there was room for: the socket is empty, and asking once more to hear that would cost a system call.
                 // "Would block" makes the runtime wait for news. A receive call also ends early before an error,
                 // but that brings a wake-up of its own, see `poll_errors`.
-                let mut some = None;
-                let io = self.io.try_io(Interest::READABLE, || match recv() {
-                    Ok(count) if count < most => {
-                        some = Some(count);
-                        Err(io::ErrorKind::WouldBlock.into())
-                    }
-                    other => other,
-                });
-                some.map_or(io, Ok)
+                Io::Watched(io) if !must_read => {
+                    let mut some = None;
+                    let answer = io.try_io(Interest::READABLE, || match recv() {
+                        Ok(count) if count < most => {
+                            some = Some(count);
+                            Err(io::ErrorKind::WouldBlock.into())
+                        }
+                        other => other,
+                    });
+                    some.map_or(answer, Ok)
+                }
+                _ => recv(),
             };
             match received {
                 Ok(count) => {
@@ -149,17 +281,22 @@ impl LinkSocket {
                         self.carrier,
                         self.addr,
                         filled.map(|(buffer, meta)| (&**buffer, meta)),
+                        &mut self.pool,
                         &mut batch.datagrams,
                     );
                     return Poll::Ready(Ok(()));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if matches!(self.io, Io::Plain(_)) {
+                        return Poll::Pending;
+                    }
+                }
                 // An ICMP error makes one receive call fail; what arrived is still there.
                 Err(error) => {
                     // Asked without readiness, the answer is still owed.
                     self.must_read = must_read;
                     tracing::trace!(%error, "receive call failed");
-                    os::drain(&self.io, self.carrier, |error| batch.errors.push(error));
+                    os::drain(&self.io, self.carrier, |error| batch.errors.push(located(error, self.addr)));
                 }
             }
         }
@@ -170,10 +307,11 @@ impl LinkSocket {
 
     /// Reads the error queue if the system says that there is something in it.
     fn poll_errors(&mut self, cx: &mut Context<'_>, errors: &mut Vec<IcmpError>) {
-        while self.error_ready.as_mut().poll(cx).is_ready() {
+        let (Some(error_ready), Io::Watched(io)) = (&mut self.error_ready, &self.io) else { return };
+        while error_ready.as_mut().poll(cx).is_ready() {
             self.must_read = true;
-            os::on_ready(&self.io, self.carrier, |error| errors.push(error));
-            self.error_ready = os::wait(&self.io);
+            os::on_ready(io, self.carrier, |error| errors.push(located(error, self.addr)));
+            *error_ready = os::wait(io);
             if errors.len() >= MAX_ERRORS_PER_POLL {
                 cx.waker().wake_by_ref();
                 break;
@@ -250,7 +388,9 @@ impl LinkSocket {
             }
             let send = || {
                 let send = || match out.dscp {
-                    0 => self.state.try_send((&*self.io).into(), transmit),
+                    // What has nothing to say but where it goes needs no message header.
+                    0 if is_simple(transmit) => self.io.send_to(transmit.contents, transmit.destination),
+                    0 => self.state.try_send(self.io.udp(), transmit),
                     dscp => os::send_marked(&self.io, &self.state, transmit, dscp),
                 };
                 if out.may_fragment {
@@ -261,15 +401,19 @@ impl LinkSocket {
             };
             // The first try does not ask: there is nearly always room, and a stack that says good-bye while its runtime
             // goes away must not depend on it.
-            let sent = if blocked == 0 {
-                send()
-            } else {
-                ready!(self.io.poll_send_ready(cx))?;
-                self.io.try_io(Interest::WRITABLE, send)
+            let sent = match &self.io {
+                Io::Watched(io) if blocked > 0 => {
+                    ready!(io.poll_send_ready(cx))?;
+                    io.try_io(Interest::WRITABLE, send)
+                }
+                _ => send(),
             };
             let error = match sent {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if matches!(self.io, Io::Plain(_)) {
+                        return Poll::Pending;
+                    }
                     // Once a socket has seen an ICMP error, the runtime takes its write half for closed and reports it
                     // ready for ever. Then only time tells when there is room again.
                     if blocked > 1 {
@@ -280,7 +424,7 @@ impl LinkSocket {
                 }
                 Err(error) => error,
             };
-            let drained = os::drain(&self.io, self.carrier, |error| errors.push(error));
+            let drained = os::drain(&self.io, self.carrier, |error| errors.push(located(error, self.addr)));
             if drained.local_mtu.is_some() {
                 return Poll::Ready(Err(SendFailure { error, local_mtu: drained.local_mtu }));
             }
@@ -307,17 +451,40 @@ impl LinkSocket {
     /// The send code takes "invalid argument" for a kernel that lacks segmentation and ECN and stops using them.
     /// Where the argument was at fault, start afresh.
     fn forget_failures(&mut self) {
-        if let Ok(state) = UdpSocketState::new((&*self.io).into()) {
+        if let Ok(state) = prepare(&self.io, self.addr) {
             self.state = state;
+        }
+        if self.waiting {
+            let _ = self.io.sock().set_nonblocking(false);
+            self.offload = Offload::On;
         }
     }
 }
 
-/// Copies received buffers into one allocation and cuts it into datagrams.
+/// Switches on what the link uses of a socket, and off what it does not.
+fn prepare(io: &Io, addr: IpAddr) -> io::Result<UdpSocketState> {
+    let state = UdpSocketState::new(io.udp())?;
+    os::spare(io, addr);
+    Ok(state)
+}
+
+/// An error with the own address in it, which the system leaves out for sockets that are bound to one.
+fn located(mut error: IcmpError, bound: IpAddr) -> IcmpError {
+    error.to.local = error.to.local.or((!bound.is_unspecified()).then_some(bound));
+    error
+}
+
+/// There is nothing to tell the system but the destination.
+fn is_simple(transmit: &quinn_udp::Transmit<'_>) -> bool {
+    transmit.ecn.is_none() && transmit.segment_size.is_none() && transmit.src_ip.is_none()
+}
+
+/// Copies received buffers into one allocation and cuts it into datagrams. Small ones share that of `pool` with what comes later.
 fn append<'a>(
     carrier: Carrier,
     bound: IpAddr,
     received: impl Iterator<Item = (&'a [u8], &'a RecvMeta)> + Clone,
+    pool: &mut BytesMut,
     datagrams: &mut Vec<RecvDatagram>,
 ) {
     let useful = received.filter_map(|(buffer, meta)| {
@@ -328,11 +495,17 @@ fn append<'a>(
         };
         Some((bytes, path(carrier, bound, meta)?, meta))
     });
-    let mut all = BytesMut::with_capacity(useful.clone().map(|(bytes, ..)| bytes.len()).sum());
-    for (bytes, ..) in useful.clone() {
-        all.extend_from_slice(bytes);
+    let len: usize = useful.clone().map(|(bytes, ..)| bytes.len()).sum();
+    let mut large = BytesMut::new();
+    let target = if len <= SMALL { pool } else { &mut large };
+    if target.capacity() < len {
+        // Takes the old allocation back when nobody holds a part of it any more.
+        target.reserve(if len <= SMALL { POOL } else { len });
     }
-    let mut all = all.freeze();
+    for (bytes, ..) in useful.clone() {
+        target.extend_from_slice(bytes);
+    }
+    let mut all = target.split().freeze();
     for (bytes, from, meta) in useful {
         let mut buffer = all.split_to(bytes.len());
         let ecn = meta.ecn.map(from_codepoint);
@@ -360,24 +533,9 @@ fn path(carrier: Carrier, bound: IpAddr, meta: &RecvMeta) -> Option<PathAddr> {
     (!group).then_some(PathAddr { local, remote: meta.addr.ip(), encap })
 }
 
-/// The most buffers that one receive call gets.
-fn max_recv_buffers() -> usize {
-    MAX_RECV_BUFFERS.min(os::RECV_BATCH)
-}
-
-/// How many buffers one receive call gets to begin with.
-fn recv_buffers(carrier: Carrier) -> usize {
-    let wanted = match carrier {
-        // With receive offload each takes up to 64 datagrams, so few are enough.
-        Carrier::Udp => 4,
-        Carrier::Ip => MAX_RECV_BUFFERS,
-    };
-    wanted.min(os::RECV_BATCH)
-}
-
 /// Size of the scratch memory that [`LinkSocket::poll_recv`] needs. What the network does not fill costs address space only.
 pub(super) fn scratch_size() -> usize {
-    max_recv_buffers() * RECV_BUFFER_SIZE
+    MAX_RECV_BUFFERS.min(os::RECV_BATCH) * RECV_BUFFER_SIZE
 }
 
 /// How many packets of `size` bytes one call may send, at least 1: together they must fit one UDP datagram.
@@ -414,6 +572,8 @@ pub(super) fn to_codepoint(ecn: Ecn) -> EcnCodepoint {
 
 /// Buffers of one receive call at the most.
 const MAX_RECV_BUFFERS: usize = quinn_udp::BATCH_SIZE;
+/// With receive offload each buffer takes up to 64 UDP datagrams, so few are enough to begin with.
+const FEW_RECV_BUFFERS: usize = 4;
 /// The largest IP packet, also the largest row of UDP datagrams that receive offload makes.
 const RECV_BUFFER_SIZE: usize = 65535;
 /// 65535 bytes less the IPv4 and UDP headers, which bounds a batch as well.
@@ -421,6 +581,12 @@ const MAX_UDP_PAYLOAD: usize = 65507;
 /// Calls that may fail in a row because of errors that are pending on a socket.
 const MAX_CONSECUTIVE_FAILURES: u32 = 16;
 const MAX_ERRORS_PER_POLL: usize = 1024;
+/// How long a waiting send call waits for room before the stack looks after other things.
+const SEND_WAIT: Duration = Duration::from_millis(10);
+/// Up to so many bytes, what was received shares an allocation with what comes next.
+const SMALL: usize = 2048;
+/// Size of that allocation. Whoever keeps one of its datagrams keeps all of it.
+const POOL: usize = 8192;
 /// How long to wait for room in a send buffer when the system will not say.
 const FULL_BUFFER_DELAY: Duration = Duration::from_millis(1);
 
@@ -443,6 +609,7 @@ mod tests {
             Carrier::Udp,
             "0.0.0.0".parse().unwrap(),
             received.iter().map(|(bytes, meta)| (*bytes, meta)),
+            &mut BytesMut::new(),
             &mut datagrams,
         );
         datagrams
@@ -502,7 +669,7 @@ mod tests {
         bad[0] = 0x4f;
         let mut got = Vec::new();
         let received = [(&good[..], &v4), (&bad[..], &v4), (&b"v6.."[..], &v6), (&good[..], &v4)];
-        append(Carrier::Ip, "0.0.0.0".parse().unwrap(), received.into_iter(), &mut got);
+        append(Carrier::Ip, "0.0.0.0".parse().unwrap(), received.into_iter(), &mut BytesMut::new(), &mut got);
         let bytes: Vec<&[u8]> = got.iter().map(|d| &d.bytes[..]).collect();
         assert_eq!(bytes, [b"sctp".as_slice(), b"v6..", b"sctp"]);
         assert!(got.iter().all(|d| d.from.encap == Encap::Native));

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use super::latency;
 use super::options::{ClientOptions, DEFAULT_PORT, Direction};
 use super::output::{self, Outcome};
-use super::protocol::{Control, Order, Received, Sent};
+use super::protocol::{Control, Received, Sent};
 use super::transfer::{Expect, Transfer};
 use crate::programs::stack;
 
@@ -26,15 +26,7 @@ pub(crate) async fn run(options: ClientOptions) -> anyhow::Result<ExitCode> {
                 format!("no answer from {} in {secs} s{advice}", options.server)
             })?
             .with_context(|| format!("cannot connect to {}", options.server))?;
-        let order = Order {
-            direction: options.direction,
-            size: options.size,
-            duration_ms: options.duration * 1000,
-            warmup_ms: (options.warmup.max(0.0) * 1000.0) as u64,
-            batch: options.batch,
-            streams: options.streams,
-            unordered: options.unordered,
-        };
+        let order = options.order();
         let transfer = Transfer::new(association.clone(), &order);
         transfer.control(&Control::Order(order)).await?;
         let round_trips = match order.direction {

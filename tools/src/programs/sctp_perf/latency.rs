@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use bytes::Bytes;
+#[cfg(unix)]
+use sctp_user::blocking;
 use sctp_user::{Association, Message};
 
 use super::protocol::{CONTROL_PPID, Order, RoundTrips};
@@ -11,10 +13,7 @@ use super::protocol::{CONTROL_PPID, Order, RoundTrips};
 /// The client's part.
 pub(crate) async fn ping(association: &Association, order: &Order) -> anyhow::Result<RoundTrips> {
     let data = Bytes::from(vec![0x5a; order.size]);
-    let begin = Instant::now();
-    let warmup = Duration::from_millis(order.warmup_ms);
-    let end = warmup + Duration::from_millis(order.duration_ms);
-    let mut micros = Vec::new();
+    let mut clock = Clock::new(order);
     loop {
         let sent = Instant::now();
         association.send(Message::new(0, 0, data.clone())).await?;
@@ -23,13 +22,75 @@ pub(crate) async fn ping(association: &Association, order: &Order) -> anyhow::Re
             let Some(part) = association.recv_message().await? else { bail!("the peer has shut down") };
             missing = missing.saturating_sub(part.data.len());
         }
+        if clock.is_over(sent) {
+            return Ok(summary(clock.micros));
+        }
+    }
+}
+
+/// The client's part with blocking calls.
+#[cfg(unix)]
+pub(crate) fn ping_blocking(
+    stack: &mut blocking::Stack,
+    association: blocking::Association,
+    order: &Order,
+) -> anyhow::Result<RoundTrips> {
+    let data = Bytes::from(vec![0x5a; order.size]);
+    let mut buffer = vec![0; order.size];
+    let mut clock = Clock::new(order);
+    loop {
+        let sent = Instant::now();
+        stack.send(association, Message::new(0, 0, data.clone()))?;
+        let mut missing = data.len();
+        while missing > 0 {
+            let Some((len, _)) = stack.recv_into(association, &mut buffer)? else {
+                bail!("the peer has shut down")
+            };
+            missing = missing.saturating_sub(len);
+        }
+        if clock.is_over(sent) {
+            return Ok(summary(clock.micros));
+        }
+    }
+}
+
+/// The server's part with blocking calls.
+#[cfg(unix)]
+pub(crate) fn pong_blocking(
+    stack: &mut blocking::Stack,
+    association: blocking::Association,
+) -> anyhow::Result<()> {
+    while let Some(part) = stack.recv_message(association)? {
+        if part.ppid == CONTROL_PPID {
+            return Ok(());
+        }
+        stack.send(association, Message::new(part.stream, part.ppid, part.data))?;
+    }
+    bail!("the client has shut down in the middle of the test")
+}
+
+/// Round trips, and when there were enough of them.
+struct Clock {
+    begin: Instant,
+    warmup: Duration,
+    end: Duration,
+    micros: Vec<f64>,
+}
+
+impl Clock {
+    fn new(order: &Order) -> Self {
+        let warmup = Duration::from_millis(order.warmup_ms);
+        let end = warmup + Duration::from_millis(order.duration_ms);
+        Clock { begin: Instant::now(), warmup, end, micros: Vec::new() }
+    }
+
+    /// Notes a round trip that began at `sent`; true when the time is over.
+    fn is_over(&mut self, sent: Instant) -> bool {
         let back = Instant::now();
-        if back - begin >= warmup && micros.len() < MOST {
-            micros.push((back - sent).as_secs_f64() * 1e6);
+        if back - self.begin >= self.warmup && self.micros.len() < MOST {
+            self.micros.push((back - sent).as_secs_f64() * 1e6);
         }
-        if back - begin >= end {
-            return Ok(summary(micros));
-        }
+        back - self.begin >= self.end
     }
 }
 

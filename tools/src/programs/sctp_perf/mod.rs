@@ -4,6 +4,8 @@
 //! what the receiver got, from its first message to its last.
 
 mod alone;
+#[cfg(unix)]
+mod blocking;
 mod client;
 mod compare;
 mod count;
@@ -22,6 +24,8 @@ use std::process::ExitCode;
 use crate::cli;
 use alone::AloneOptions;
 use compare::CompareOptions;
+#[cfg(unix)]
+use options::Api;
 use options::{ClientOptions, ServerOptions};
 use scale::ScaleOptions;
 
@@ -36,10 +40,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = std::iter::once(executable).chain(args);
     match role.as_ref().and_then(|role| role.to_str()) {
         Some("server") => match cli::parse::<ServerOptions>(SERVER, &[], args) {
+            #[cfg(unix)]
+            Ok(options) if options.common.api == Api::Blocking => plain(SERVER, || blocking::server(options)),
             Ok(options) => execute(SERVER, options.common.threads, server::run(options)),
             Err(status) => status,
         },
         Some("client") => match cli::parse::<ClientOptions>(CLIENT, &[], args) {
+            #[cfg(unix)]
+            Ok(options) if options.common.api == Api::Blocking => plain(CLIENT, || blocking::client(options)),
             Ok(options) => execute(CLIENT, options.common.threads, client::run(options)),
             Err(status) => status,
         },
@@ -89,6 +97,16 @@ where
         Err(error) => Err(anyhow::Error::new(error).context("the runtime cannot be started")),
     };
     result.unwrap_or_else(|error| {
+        eprintln!("{name}: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs one role without a runtime.
+#[cfg(unix)]
+fn plain(name: &'static str, program: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
+    keep_freed_memory();
+    program().unwrap_or_else(|error| {
         eprintln!("{name}: {error:#}");
         ExitCode::FAILURE
     })

@@ -1,12 +1,14 @@
 //! Options of both roles.
 
+use std::net::IpAddr;
+
 use clap::{Args, Parser, ValueEnum};
 use sctp_udp_encap::Port;
 use sctp_user::{AssocConfig, Stack};
 use serde::{Deserialize, Serialize};
 
 use super::count::bytes;
-use super::protocol::{MAX_BATCH, MAX_MESSAGE, MAX_STREAMS};
+use super::protocol::{MAX_BATCH, MAX_MESSAGE, MAX_STREAMS, Order};
 use crate::cli::{AddressList, EndOptions, LinkOptions, LogOptions};
 use crate::programs::stack;
 
@@ -62,6 +64,21 @@ pub(crate) struct ClientOptions {
     pub(crate) common: CommonOptions,
 }
 
+impl ClientOptions {
+    /// What the server is told.
+    pub(crate) fn order(&self) -> Order {
+        Order {
+            direction: self.direction,
+            size: self.size,
+            duration_ms: self.duration * 1000,
+            warmup_ms: (self.warmup.max(0.0) * 1000.0) as u64,
+            batch: self.batch,
+            streams: self.streams,
+            unordered: self.unordered,
+        }
+    }
+}
+
 /// Who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -87,6 +104,15 @@ impl Direction {
     }
 }
 
+/// An interface of the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Api {
+    /// The asynchronous one.
+    Tokio,
+    /// Calls that wait.
+    Blocking,
+}
+
 /// What both roles can choose for their end.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CommonOptions {
@@ -95,6 +121,12 @@ pub(crate) struct CommonOptions {
     /// Threads to run on; with one, the stack and the program share it.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = |s: &str| threads(s))]
     pub(crate) threads: usize,
+    /// Which interface of the stack is measured: that for tokio, or blocking calls (ping-pong only).
+    #[arg(long, value_enum, value_name = "tokio|blocking", default_value = "tokio")]
+    pub(crate) api: Api,
+    /// Own IP addresses, ADDR{,ADDR}; default: all of the host.
+    #[arg(long, value_name = "ADDRS", value_delimiter = ',')]
+    pub(crate) own: Vec<IpAddr>,
     /// Most packets handed to the system at once; 1 does without segmentation offload.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) segments: Option<u16>,
@@ -113,7 +145,19 @@ impl CommonOptions {
     /// A sentence for the user.
     pub(crate) fn open(&self) -> anyhow::Result<Stack> {
         let segments = self.segments.map_or(usize::MAX, usize::from);
-        stack::open_limited(&self.link, &[], Port::Any, segments)
+        stack::open_limited(&self.link, &self.own, Port::Any, segments)
+    }
+
+    /// As [`open`](Self::open), for blocking calls.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    #[cfg(unix)]
+    pub(crate) fn open_blocking(&self) -> anyhow::Result<sctp_user::blocking::Stack> {
+        if self.segments.is_some() {
+            anyhow::bail!("--segments= is for --api=tokio only");
+        }
+        stack::open_blocking(&self.link, &self.own, Port::Any)
     }
 }
 

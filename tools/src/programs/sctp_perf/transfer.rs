@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bytes::{Bytes, BytesMut};
-use sctp_user::{Association, Incoming, Message, Received as Part, SendOptions};
+use sctp_user::{AssocStats, Association, Incoming, Message, Received as Part, SendOptions};
 
 use super::protocol::{CONTROL_PPID, Control, Order, Received, Report, Sent};
 use super::usage::CpuTime;
@@ -141,24 +141,28 @@ impl Transfer {
 
     /// The figures of this end.
     pub(crate) fn report(&self, sent: Sent, received: Received) -> Report {
-        let stats = self.association.stats();
         let start = self.warm_cpu.get().copied().filter(|_| !self.warmup.is_zero()).or(self.cpu);
-        let cpu = CpuTime::now().zip(start).map(|(now, start)| now.since(start));
-        Report {
-            sent,
-            received,
-            packets_sent: stats.packets_sent,
-            packets_received: stats.packets_received,
-            chunks_sent: stats.data_chunks_sent,
-            chunks_retransmitted: stats.data_chunks_retransmitted,
-            fast_retransmits: stats.fast_retransmits,
-            t3_expiries: stats.t3_expiries,
-            chunks_received: stats.data_chunks_received,
-            duplicates_received: stats.duplicates_received,
-            sacks_sent: stats.sacks_sent,
-            cpu_user_s: cpu.map(|cpu| cpu.user.as_secs_f64()),
-            cpu_system_s: cpu.map(|cpu| cpu.system.as_secs_f64()),
-        }
+        report(&self.association.stats(), start, sent, received)
+    }
+}
+
+/// The figures of an end that has used processor time since `start`.
+pub(crate) fn report(stats: &AssocStats, start: Option<CpuTime>, sent: Sent, received: Received) -> Report {
+    let cpu = CpuTime::now().zip(start).map(|(now, start)| now.since(start));
+    Report {
+        sent,
+        received,
+        packets_sent: stats.packets_sent,
+        packets_received: stats.packets_received,
+        chunks_sent: stats.data_chunks_sent,
+        chunks_retransmitted: stats.data_chunks_retransmitted,
+        fast_retransmits: stats.fast_retransmits,
+        t3_expiries: stats.t3_expiries,
+        chunks_received: stats.data_chunks_received,
+        duplicates_received: stats.duplicates_received,
+        sacks_sent: stats.sacks_sent,
+        cpu_user_s: cpu.map(|cpu| cpu.user.as_secs_f64()),
+        cpu_system_s: cpu.map(|cpu| cpu.system.as_secs_f64()),
     }
 }
 

@@ -1,0 +1,408 @@
+//! Stacks without a runtime, against each other and against those of tokio, over real sockets on loopback.
+#![cfg(unix)]
+
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
+use sctp_user::blocking::{self, Handle as _, StackBuilder};
+use sctp_user::{
+    AssocConfig, BindOptions, Encap, EndReason, Error, Incoming, LossReason, Message, Notification, Peer,
+    Subscriptions,
+};
+
+const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Beyond this something hangs.
+const LIMIT: Option<Duration> = Some(Duration::from_secs(60));
+
+fn config(addrs: &[IpAddr]) -> UdpEncapConfig {
+    UdpEncapConfig::with_addrs(addrs.iter().copied(), Port::Any)
+}
+
+/// A stack with one socket, which waits in the receive call.
+fn stack() -> blocking::Stack {
+    stack_at(&[HOST])
+}
+
+fn stack_at(addrs: &[IpAddr]) -> blocking::Stack {
+    let link = UdpEncapLink::open_blocking(&config(addrs)).expect("loopback addresses can be bound");
+    let mut stack = StackBuilder::new().link(link).build().expect("the defaults are valid");
+    stack.set_timeout(LIMIT);
+    stack
+}
+
+fn peer(udp_port: Option<u16>, port: u16) -> Peer {
+    Peer::new(HOST, Encap::Udp { remote_port: udp_port.expect("a UDP link has a port") }, port)
+}
+
+/// Runs `serve` on a stack of its own that listens on port 7.
+fn server(
+    mut stack: blocking::Stack,
+    serve: impl FnOnce(&mut blocking::Stack, blocking::Endpoint) + Send + 'static,
+) -> (Peer, JoinHandle<()>) {
+    let endpoint = stack.bind(7).unwrap();
+    stack.listen(endpoint, 16).unwrap();
+    let to = peer(stack.local_udp_port(), 7);
+    (to, thread::spawn(move || serve(&mut stack, endpoint)))
+}
+
+/// Sends everything back until the peer shuts down.
+fn echo(stack: &mut blocking::Stack, endpoint: blocking::Endpoint) {
+    let association = stack.accept(endpoint).unwrap();
+    while let Some(received) = stack.recv_message(association).unwrap() {
+        stack.send(association, Message::new(received.stream, received.ppid, received.data)).unwrap();
+    }
+    stack.shutdown(association).unwrap();
+}
+
+/// A tokio stack that listens on port 7, in a thread of its own.
+fn tokio_server<F>(serve: impl FnOnce(sctp_user::Association) -> F + Send + 'static) -> (Peer, JoinHandle<()>)
+where
+    F: Future<Output = ()>,
+{
+    let (tell, told) = std::sync::mpsc::channel();
+    let thread = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let link = UdpEncapLink::bind(&config(&[HOST])).unwrap();
+            let stack = sctp_user::StackBuilder::new().link(link).build().unwrap();
+            let endpoint = stack.bind(7).unwrap();
+            endpoint.listen(16).unwrap();
+            tell.send(stack.local_udp_port()).unwrap();
+            let association = endpoint.accept().await.unwrap();
+            serve(association).await;
+        });
+    });
+    (peer(told.recv().unwrap(), 7), thread)
+}
+
+#[test]
+fn a_conversation_a_transfer_and_a_conversation_again_with_tokio() {
+    const LARGE: usize = 60_000;
+    let (to, server) = tokio_server(|association| async move {
+        while let Some(received) = association.recv_message().await.unwrap() {
+            // Of PPID 1 there are as many as its bytes say, else it comes back.
+            if received.ppid == 1 {
+                for _ in 0..received.data.len() {
+                    association.send(Message::new(1, 2, vec![7; LARGE])).await.unwrap();
+                }
+            } else {
+                association.send(Message::new(received.stream, received.ppid, received.data)).await.unwrap();
+            }
+        }
+        association.shutdown().await.unwrap();
+    });
+    let mut stack = stack();
+    let association = stack.connect(&to).unwrap();
+    let mut buffer = vec![0; LARGE];
+    for round in 0..3 {
+        for n in 0..100u8 {
+            stack.send(association, Message::new(0, 5, vec![n; 64])).unwrap();
+            let (len, info) = stack.recv_into(association, &mut buffer).unwrap().unwrap();
+            assert_eq!((&buffer[..len], info.ppid), (&[n; 64][..], 5), "round {round}");
+        }
+        stack.send(association, Message::new(0, 1, vec![0; 50])).unwrap();
+        let mut total = 0;
+        while total < 50 * LARGE {
+            let (len, info) = stack.recv_into(association, &mut buffer).unwrap().unwrap();
+            assert!(buffer[..len].iter().all(|byte| *byte == 7) && info.ppid == 2);
+            total += len;
+        }
+        assert_eq!(total, 50 * LARGE);
+    }
+    stack.shutdown(association).unwrap();
+    server.join().unwrap();
+}
+
+#[test]
+fn more_than_the_buffers_hold_in_both_directions() {
+    let (to, server) = server(stack(), echo);
+    let mut stack = stack();
+    let association = stack.connect(&to).unwrap();
+    // Everything is on its way before the first answer is read: what comes back waits in windows and buffers.
+    let messages = (0..40u8).map(|n| Message::new(0, 0, vec![n; 5_000]));
+    stack.send_many(association, messages).unwrap();
+    for n in 0..40u8 {
+        let mut data = Vec::new();
+        loop {
+            let part = stack.recv_message(association).unwrap().unwrap();
+            data.extend_from_slice(&part.data);
+            if part.end_of_record {
+                break;
+            }
+        }
+        assert_eq!(data, vec![n; 5_000]);
+    }
+    stack.shutdown(association).unwrap();
+    server.join().unwrap();
+}
+
+#[test]
+fn a_timeout_loses_nothing() {
+    let (to, server) = server(stack(), |stack, endpoint| {
+        let association = stack.accept(endpoint).unwrap();
+        // Answers once it is asked the second time.
+        stack.recv_message(association).unwrap().unwrap();
+        stack.recv_message(association).unwrap().unwrap();
+        stack.send(association, Message::new(0, 0, "late")).unwrap();
+        assert_eq!(stack.recv_message(association).unwrap(), None);
+        stack.shutdown(association).unwrap();
+    });
+    let mut stack = stack();
+    let association = stack.connect(&to).unwrap();
+    stack.send(association, Message::new(0, 0, "first")).unwrap();
+    for timeout in [0, 10, 150].map(Duration::from_millis) {
+        stack.set_timeout(Some(timeout));
+        let begin = Instant::now();
+        assert_eq!(stack.recv(association), Err(Error::TimedOut));
+        assert!(begin.elapsed() >= timeout);
+    }
+    stack.set_timeout(LIMIT);
+    stack.send(association, Message::new(0, 0, "second")).unwrap();
+    assert_eq!(&stack.recv_message(association).unwrap().unwrap().data[..], b"late");
+    stack.shutdown(association).unwrap();
+    server.join().unwrap();
+}
+
+/// The receiver owes a SACK and does nothing but wait for a message that does not come: the timer must run meanwhile.
+#[test]
+fn timers_run_while_a_call_waits() {
+    for addrs in [&[HOST][..], &[HOST, IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2))]] {
+        let (to, server) = server(stack_at(addrs), |stack, endpoint| {
+            let association = stack.accept(endpoint).unwrap();
+            stack.recv_message(association).unwrap().unwrap();
+            assert_eq!(stack.recv_message(association).unwrap(), None);
+            stack.shutdown(association).unwrap();
+        });
+        let mut stack = stack();
+        // No retransmission can make up for a SACK that does not come.
+        let slow = Duration::from_secs(50);
+        let config =
+            AssocConfig { rto_initial: slow, rto_min: slow, rto_max: slow, ..AssocConfig::default() };
+        let association = stack.connect_with(&to, config).unwrap();
+        stack.subscribe(association, Subscriptions { sender_dry: true, ..Subscriptions::default() }).unwrap();
+        stack.send(association, Message::new(0, 0, "one")).unwrap();
+        stack.set_timeout(Some(Duration::from_secs(20)));
+        while stack.recv(association).unwrap() != Some(Incoming::Notification(Notification::SenderDry)) {}
+        assert_eq!(stack.assoc_stats(association.id()).t3_expiries, 0);
+        stack.shutdown(association).unwrap();
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn nobody_at_the_udp_port() {
+    // Bound for a moment, so that it is free now.
+    let port = UdpSocket::bind((HOST, 0)).unwrap().local_addr().unwrap().port();
+    let mut stack = stack();
+    let refused = stack.connect(&peer(Some(port), 7)).unwrap_err();
+    assert_eq!(refused, Error::Ended(EndReason::Lost(LossReason::ProtocolUnreachable)));
+}
+
+#[test]
+fn somebody_who_does_not_answer() {
+    let silent = UdpSocket::bind((HOST, 0)).unwrap();
+    let mut stack = stack();
+    stack.set_timeout(Some(Duration::from_millis(300)));
+    let port = silent.local_addr().unwrap().port();
+    assert_eq!(stack.connect(&peer(Some(port), 7)), Err(Error::TimedOut));
+    assert_eq!(stack.stats().associations, 0, "the attempt was given up");
+}
+
+#[test]
+fn the_peer_goes_away() {
+    let (to, server) = server(stack(), |stack, endpoint| {
+        let association = stack.accept(endpoint).unwrap();
+        stack.recv_message(association).unwrap().unwrap();
+        stack.abort(association, "enough");
+    });
+    let mut stack = stack();
+    let association = stack.connect(&to).unwrap();
+    stack.send(association, Message::new(0, 0, "x")).unwrap();
+    let lost = |outcome: Result<Option<Incoming>, Error>| match outcome {
+        Err(Error::Ended(EndReason::Lost(LossReason::PeerAbort { .. }))) => {}
+        other => panic!("{other:?}"),
+    };
+    lost(stack.recv(association));
+    lost(stack.recv(association));
+    assert!(matches!(stack.send(association, Message::new(0, 0, "y")), Err(Error::Ended(_))));
+    server.join().unwrap();
+    stack.close(association);
+    stack.close(association);
+    assert_eq!(stack.recv(association), Err(Error::NoAssociation));
+}
+
+#[test]
+fn a_stack_that_is_dropped_says_good_bye() {
+    let (to, server) = server(stack(), |stack, endpoint| {
+        let association = stack.accept(endpoint).unwrap();
+        assert!(matches!(stack.ended(association).unwrap(), EndReason::Lost(_)));
+    });
+    let mut stack = stack();
+    stack.connect(&to).unwrap();
+    drop(stack);
+    server.join().unwrap();
+}
+
+#[test]
+fn several_sockets_and_both_families() {
+    let two = [HOST, IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2))];
+    for addrs in [&two[..], &[Ipv4Addr::UNSPECIFIED.into(), std::net::Ipv6Addr::UNSPECIFIED.into()]] {
+        let (to, server) = server(stack_at(addrs), echo);
+        let mut stack = stack_at(addrs);
+        let association = stack.connect(&to).unwrap();
+        for n in 0..50u8 {
+            stack.send(association, Message::new(0, 0, vec![n; 10])).unwrap();
+            assert_eq!(&stack.recv_message(association).unwrap().unwrap().data[..], [n; 10]);
+        }
+        stack.shutdown(association).unwrap();
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn a_small_buffer_gets_a_message_in_parts() {
+    let (to, server) = server(stack(), echo);
+    let mut stack = stack();
+    let association = stack.connect(&to).unwrap();
+    stack.send(association, Message::new(3, 9, "0123456789")).unwrap();
+    let mut buffer = [0; 4];
+    let mut parts = Vec::new();
+    loop {
+        let (len, info) = stack.recv_into(association, &mut buffer).unwrap().unwrap();
+        assert_eq!((info.stream, info.ppid), (3, 9));
+        parts.push(String::from_utf8_lossy(&buffer[..len]).into_owned());
+        if info.end_of_record {
+            break;
+        }
+    }
+    assert_eq!(parts, ["0123", "4567", "89"]);
+    assert!(matches!(stack.recv_into(association, &mut []), Err(Error::Invalid(_))));
+    stack.shutdown(association).unwrap();
+    server.join().unwrap();
+}
+
+#[test]
+fn one_handle_for_many_peers() {
+    let mut hub = stack();
+    let many = hub.bind_one_to_many(BindOptions::from(7), true).unwrap();
+    let to = peer(hub.local_udp_port(), 7);
+    let hub = thread::spawn(move || {
+        let mut ended = 0;
+        let all = Subscriptions { assoc_change: true, ..Subscriptions::default() };
+        hub.subscribe(many, all).unwrap();
+        while ended < 3 {
+            match hub.recv_from(many).unwrap() {
+                (from, Incoming::Message(received)) if &received.data[..] == b"alone" => {
+                    let own = hub.peel_off(many, from).unwrap();
+                    hub.send(own, Message::new(0, 0, "with you alone")).unwrap();
+                    while hub.recv_message(own).unwrap().is_some() {}
+                    hub.shutdown(own).unwrap();
+                    ended += 1;
+                }
+                (from, Incoming::Message(received)) => {
+                    hub.send_on(many, from, Message::new(0, 0, received.data)).unwrap();
+                }
+                (_, Incoming::Notification(Notification::AssocChange(change))) if change.is_end() => {
+                    ended += 1
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(hub.associations(many), []);
+    });
+    let callers: Vec<_> = ["a", "b"]
+        .map(|name| {
+            let to = to.clone();
+            thread::spawn(move || {
+                let mut stack = stack();
+                let many = stack.bind_one_to_many(0, false).unwrap();
+                // Sent with the setup.
+                let association = stack.send_to(many, &to, Message::new(0, 0, name)).unwrap();
+                let (from, incoming) = stack.recv_from(many).unwrap();
+                assert_eq!(from, association);
+                let Incoming::Message(received) = incoming else { panic!("{incoming:?}") };
+                assert_eq!(received.data, name);
+                stack.start_shutdown_of(many, association).unwrap();
+                stack.shutdown_all().unwrap();
+            })
+        })
+        .into();
+    let mut stack = stack();
+    let association = stack.connect(&to).unwrap();
+    stack.send(association, Message::new(0, 0, "alone")).unwrap();
+    assert_eq!(&stack.recv_message(association).unwrap().unwrap().data[..], b"with you alone");
+    stack.shutdown(association).unwrap();
+    for thread in callers {
+        thread.join().unwrap();
+    }
+    hub.join().unwrap();
+}
+
+#[test]
+fn one_thread_serves_several_by_readiness() {
+    let (to, server) = server(stack(), |stack, endpoint| {
+        let mut served = Vec::new();
+        let mut answers = 0;
+        while answers < 6 {
+            let ready = stack.ready().unwrap();
+            if ready.acceptable && ready.socket == endpoint.socket() {
+                served.push(stack.accept(endpoint).unwrap());
+            }
+            // What came before the accept is told of no second time.
+            stack.set_timeout(Some(Duration::ZERO));
+            for &association in &served {
+                while let Ok(Some(received)) = stack.recv_message(association) {
+                    stack.send(association, Message::new(0, 0, received.data)).unwrap();
+                    answers += 1;
+                }
+            }
+            stack.set_timeout(LIMIT);
+        }
+        stack.shutdown_all().unwrap();
+        assert_eq!(stack.bind(8), Err(Error::Stopped));
+    });
+    let callers: Vec<_> = (0..2)
+        .map(|_| {
+            let to = to.clone();
+            thread::spawn(move || {
+                let mut stack = stack();
+                let association = stack.connect(&to).unwrap();
+                for n in 0..3u8 {
+                    stack.send(association, Message::new(0, 0, vec![n])).unwrap();
+                    assert_eq!(&stack.recv_message(association).unwrap().unwrap().data[..], [n]);
+                }
+                assert_eq!(stack.recv_message(association).unwrap(), None);
+                assert_eq!(stack.ended(association).unwrap(), EndReason::Graceful);
+            })
+        })
+        .collect();
+    for thread in callers {
+        thread.join().unwrap();
+    }
+    server.join().unwrap();
+}
+
+/// A user who sends now and then and never receives: acknowledgements are read in passing.
+#[test]
+fn whoever_only_sends_is_kept_up_to_date() {
+    let (to, server) = server(stack(), |stack, endpoint| {
+        let association = stack.accept(endpoint).unwrap();
+        let mut count = 0;
+        while stack.recv_message(association).unwrap().is_some() {
+            count += 1;
+        }
+        assert_eq!(count, 30);
+        stack.shutdown(association).unwrap();
+    });
+    let mut stack = stack();
+    let association = stack.connect(&to).unwrap();
+    for _ in 0..30 {
+        stack.send(association, Message::new(0, 0, vec![1; 1000])).unwrap();
+        stack.drive(Duration::from_millis(10));
+    }
+    assert!(stack.assoc_stats(association.id()).sacks_received > 0);
+    stack.shutdown(association).unwrap();
+    server.join().unwrap();
+}

@@ -1,0 +1,279 @@
+//! What runs inside the calls: receiving, the protocol, sending, and waiting.
+
+use std::os::fd::BorrowedFd;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sctp_user_core::Time;
+use sctp_user_core::socket::Sockets;
+
+use crate::claim::Claims;
+use crate::error::Error;
+use crate::link::sockets::SocketLink;
+use crate::link::{IcmpError, Link as _, RecvBatch, checked};
+use crate::outgoing::{Outgoing, segment_limits};
+
+/// Sockets, links and the clock.
+pub(super) struct Engine {
+    pub(super) sockets: Sockets,
+    /// For stacks with a link that others on the host share.
+    pub(super) claims: Option<Claims>,
+    links: Vec<SocketLink>,
+    out: Outgoing,
+    batch: RecvBatch,
+    errors: Vec<IcmpError>,
+    start: Instant,
+    /// The last reading of the clock.
+    latest: Time,
+    /// When the links were asked last for something to receive.
+    looked: Time,
+    /// There is one socket, and its receive calls wait.
+    waits_in_recv: bool,
+    /// The last receive call waited in vain: the next wait may be long.
+    idle: bool,
+    /// How often in a row the user has answered what was received.
+    answers: u32,
+    /// Nothing was sent by the user since the last receive call: datagrams come in a row.
+    unanswered: bool,
+    /// A link has no room.
+    blocked: bool,
+    /// The stack was shut down, or its last link has failed.
+    pub(super) stopped: bool,
+}
+
+impl Engine {
+    pub(super) fn new(sockets: Sockets, mut links: Vec<SocketLink>, claims: Option<Claims>) -> Self {
+        let waits_in_recv = match &mut *links {
+            [only] => only.make_waiting(),
+            _ => false,
+        };
+        Engine {
+            sockets,
+            claims,
+            links,
+            out: Outgoing::default(),
+            batch: RecvBatch::new(),
+            errors: Vec::new(),
+            start: Instant::now(),
+            latest: Time::ZERO,
+            looked: Time::ZERO,
+            waits_in_recv,
+            idle: false,
+            answers: 0,
+            unanswered: false,
+            blocked: false,
+            stopped: false,
+        }
+    }
+
+    /// Reads the clock.
+    pub(super) fn now(&mut self) -> Time {
+        let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.latest = Time::from_nanos(now);
+        self.latest
+    }
+
+    /// Looks after the network in passing, where nobody has done so for a while.
+    pub(super) fn keep_up(&mut self) {
+        if self.latest.since(self.looked) >= KEEP_UP {
+            self.turn(Some(Time::ZERO));
+            self.flush();
+        }
+    }
+
+    /// As [`keep_up`](Self::keep_up), with a look at the clock.
+    pub(super) fn keep_up_now(&mut self) {
+        self.now();
+        self.keep_up();
+    }
+
+    /// The user sends, perhaps the answer to what was received last.
+    pub(super) fn answered(&mut self) {
+        if std::mem::take(&mut self.unanswered) {
+            self.answers = self.answers.saturating_add(1);
+            if self.waits_in_recv && self.answers == MANY_ANSWERS {
+                self.links.iter_mut().for_each(|link| link.expect_single(true));
+            }
+        }
+    }
+
+    /// Sends everything there is to send.
+    pub(super) fn flush(&mut self) {
+        if self.out.is_empty() && !self.sockets.stack().has_transmit() {
+            return;
+        }
+        let now = self.latest;
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            let limits = segment_limits(&self.links);
+            let all = self.blocked || self.out.encode(&mut self.sockets, now, limits);
+            self.blocked = self.out.flush(&mut cx, &mut self.links, &mut self.errors);
+            let told = !self.errors.is_empty();
+            self.hand_in_errors();
+            if self.blocked || (all && !told && !self.sockets.stack().has_transmit()) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until something was received, a timer has fired or `until` has come, and lets the protocol work.
+    pub(super) fn turn(&mut self, until: Option<Time>) {
+        let news = self.links.iter().any(SocketLink::has_news);
+        let mut timer = self.sockets.poll_wakeup();
+        let mut left = self.left(timer, until);
+        if left.is_some_and(|left| left < PATIENCE) {
+            // Too early to be believed, or soon.
+            self.now();
+            timer = self.sockets.poll_timeout();
+            left = self.left(timer, until);
+        }
+        self.receive(if news { Some(Duration::ZERO) } else { left });
+        let now = self.now();
+        self.looked = now;
+        for datagram in self.batch.datagrams.drain(..) {
+            if let Some(datagram) = checked(datagram, now) {
+                self.sockets.handle_datagram(datagram);
+            }
+        }
+        if !self.batch.errors.is_empty() {
+            self.errors.append(&mut self.batch.errors);
+            self.hand_in_errors();
+        }
+        if timer.is_some_and(|at| at <= now) {
+            self.sockets.handle_timeout(now);
+        }
+        if let Some(claims) = &self.claims
+            && claims.count() > self.sockets.stack().ports_in_use()
+        {
+            let stack = self.sockets.stack();
+            drop(claims.take(|port| !stack.is_in_use(port)));
+        }
+    }
+
+    /// The time until the earlier of two deadlines.
+    fn left(&self, timer: Option<Time>, until: Option<Time>) -> Option<Duration> {
+        let wake = match (timer, until) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        wake.map(|at| at.since(self.latest))
+    }
+
+    /// Waits for at most `left` and receives into the batch.
+    fn receive(&mut self, left: Option<Duration>) {
+        let patient = left.is_none_or(|left| left >= PATIENCE);
+        let in_call = self.waits_in_recv && patient && !self.idle && !self.blocked;
+        if !in_call && left != Some(Duration::ZERO) {
+            self.poll(left);
+        }
+        // In a row they come faster than one by one.
+        let row = self.unanswered || !in_call;
+        let mut index = 0;
+        while let Some(link) = self.links.get_mut(index) {
+            let received = if self.waits_in_recv {
+                if self.unanswered && self.answers > 0 {
+                    self.answers = 0;
+                    link.expect_single(false);
+                }
+                link.recv_waiting(in_call, row, &mut self.batch)
+            } else {
+                match link.poll_recv(&mut Context::from_waker(Waker::noop()), &mut self.batch) {
+                    Poll::Ready(result) => result,
+                    Poll::Pending => Ok(()),
+                }
+            };
+            if let Err(why) = received {
+                tracing::error!(%why, "a link has failed and is given up");
+                drop(self.links.remove(index));
+                continue;
+            }
+            index += 1;
+        }
+        self.idle = in_call && self.batch.is_empty();
+        self.unanswered |= !self.batch.is_empty();
+        if self.links.is_empty() && !self.stopped {
+            self.stopped = true;
+            self.sockets.abort_all(self.latest, Bytes::new());
+        }
+    }
+
+    /// Waits for the sockets.
+    fn poll(&self, left: Option<Duration>) {
+        let mut wanted = PollFlags::POLLIN;
+        wanted.set(PollFlags::POLLOUT, self.blocked);
+        let fds = self.links.iter().flat_map(SocketLink::fds);
+        let mut fds: Vec<PollFd<'_>> = fds.map(|fd: BorrowedFd<'_>| PollFd::new(fd, wanted)).collect();
+        // Rounded up: too early would mean to wait again.
+        let millis = left.map(|left| left.as_nanos().div_ceil(1_000_000));
+        let timeout = match millis {
+            None => PollTimeout::NONE,
+            Some(millis) => PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX),
+        };
+        // Interrupted or not: whoever waits looks at the clock and comes again.
+        let _ = poll(&mut fds, timeout);
+    }
+
+    fn hand_in_errors(&mut self) {
+        if self.errors.is_empty() {
+            return;
+        }
+        for error in self.errors.drain(..) {
+            self.sockets.handle_unreachable(self.latest, error.to, error.kind, &error.quoted);
+        }
+    }
+
+    /// Tries `op` until it does not answer [`Error::WouldBlock`], waiting in between, for `timeout` at the most. The first try gets the
+    /// latest reading of the clock.
+    pub(super) fn wait<R>(
+        &mut self,
+        timeout: Option<Duration>,
+        mut op: impl FnMut(&mut Sockets, Time) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let mut until = None;
+        let mut last = false;
+        loop {
+            let result = op(&mut self.sockets, self.latest);
+            self.flush();
+            match result {
+                Err(Error::WouldBlock) if self.stopped => return Err(Error::Stopped),
+                Err(Error::WouldBlock) if last => return Err(Error::TimedOut),
+                Err(Error::WouldBlock) => {}
+                result => return result,
+            }
+            if until.is_none()
+                && let Some(timeout) = timeout
+            {
+                until = Some(self.now() + timeout);
+            }
+            self.turn(until);
+            last = until.is_some_and(|at| at <= self.latest);
+        }
+    }
+
+    /// Says good-bye to every peer, as far as that goes without waiting.
+    pub(super) fn abort_all(&mut self, reason: Bytes) {
+        if !std::mem::replace(&mut self.stopped, true) {
+            let now = self.now();
+            self.sockets.abort_all(now, reason);
+            self.flush();
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // After a panic in the core nothing is certain about it.
+        if !std::thread::panicking() {
+            self.abort_all(Bytes::new());
+        }
+    }
+}
+
+/// With less time left, waiting is left to poll(2), which is exact. A receive call may return some ticks of the kernel later than it was told to.
+const PATIENCE: Duration = SocketLink::RECV_WAIT.saturating_add(Duration::from_millis(20));
+/// So many answers in a row make a conversation, in which the next datagram comes alone.
+const MANY_ANSWERS: u32 = 32;
+/// A stack whose user sends and never waits looks for what was received this often.
+const KEEP_UP: Duration = Duration::from_millis(5);

@@ -1,0 +1,260 @@
+//! The one-to-one style: endpoints and associations.
+
+use bytes::Bytes;
+use sctp_user_core::socket::{EndReason, Incoming, SocketError, Sockets, Style, Target};
+use sctp_user_core::{AssocConfig, Message, Peer, Received, Time};
+
+use super::handles::{Association, Endpoint, Handle};
+use super::stack::Stack;
+use crate::error::Error;
+use crate::options::BindOptions;
+
+impl Stack {
+    /// Binds an SCTP port: `stack.bind(7)`, or with more said in [`BindOptions`].
+    ///
+    /// # Errors
+    /// When the port is taken, by this stack ([`Error::Bind`]) or with a raw link by another one of the host
+    /// ([`Error::PortInUse`]), an address cannot be bound or the configuration is not valid.
+    pub fn bind(&mut self, options: impl Into<BindOptions>) -> Result<Endpoint, Error> {
+        let (socket, port) = self.bind_socket(Style::OneToOne, options.into())?;
+        Ok(Endpoint { socket, port })
+    }
+
+    /// Accepts new associations, of which at most `backlog` wait for [`accept`](Self::accept); 0 stops listening.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`]; [`Error::NoAssociation`] when the handle was closed.
+    pub fn listen(&mut self, endpoint: Endpoint, backlog: usize) -> Result<(), Error> {
+        self.check_running()?;
+        Ok(self.with(|sockets, _| sockets.listen(endpoint.socket, backlog))?)
+    }
+
+    /// Waits for the next incoming association.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`], [`Error::Stopped`], and [`Error::Invalid`] when the endpoint does not listen.
+    pub fn accept(&mut self, endpoint: Endpoint) -> Result<Association, Error> {
+        self.check_running()?;
+        let accept = |sockets: &mut Sockets, now: Time| {
+            let socket = sockets.accept(now, endpoint.socket)?;
+            let assoc = sockets.assocs_of(socket).first().copied().ok_or(Error::NoAssociation)?;
+            let peer_port = sockets.stack().status(assoc).map_or(0, |status| status.peer_port);
+            Ok(Association { socket, assoc, local_port: endpoint.port, peer_port })
+        };
+        self.engine.wait(self.timeout, accept)
+    }
+
+    /// Connects from a free port of its own and waits until the association is up. When that takes too long, the attempt is given up.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`] when the peer refuses or
+    /// does not answer, [`Error::TimedOut`].
+    pub fn connect(&mut self, peer: &Peer) -> Result<Association, Error> {
+        self.connect_with(peer, self.assoc_config())
+    }
+
+    /// As [`connect`](Self::connect), with settings for this association.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), and [`Error::Config`].
+    pub fn connect_with(&mut self, peer: &Peer, config: AssocConfig) -> Result<Association, Error> {
+        let endpoint = self.bind(BindOptions { config: Some(config), ..BindOptions::default() })?;
+        let socket = endpoint.socket;
+        let started = self.with(|sockets, now| sockets.connect(now, socket, peer));
+        let started = started.inspect_err(|_| self.close(endpoint));
+        let association =
+            Association { socket, assoc: started?, local_port: endpoint.port, peer_port: peer.port };
+        self.established(association, peer)
+    }
+
+    /// Starts an association from a bound port, which may listen, and waits until it is up. `config` replaces the settings of the port.
+    ///
+    /// # Errors
+    /// As [`connect_with`](Self::connect_with).
+    pub fn connect_from(
+        &mut self,
+        endpoint: Endpoint,
+        peer: &Peer,
+        config: Option<AssocConfig>,
+    ) -> Result<Association, Error> {
+        self.check_running()?;
+        let config = config.map(|config| self.limit(config));
+        let (socket, assoc) = self.with(|sockets, now| {
+            let socket = sockets.connect_from(now, endpoint.socket, peer, config)?;
+            let assoc = sockets.assocs_of(socket).first().copied().ok_or(Error::NoAssociation)?;
+            Ok::<_, Error>((socket, assoc))
+        })?;
+        let association = Association { socket, assoc, local_port: endpoint.port, peer_port: peer.port };
+        self.established(association, peer)
+    }
+
+    fn established(&mut self, association: Association, peer: &Peer) -> Result<Association, Error> {
+        let outcome = |sockets: &mut Sockets, _: Time| Ok(sockets.connect_result(association.socket)?);
+        match self.engine.wait(self.timeout, outcome) {
+            Ok(()) => Ok(association),
+            Err(why) => {
+                self.close(association);
+                Err(why.of_setup(std::slice::from_ref(peer)))
+            }
+        }
+    }
+
+    /// Sends a message: waits until the send buffer has room, queues it and sends what may be sent now. `Ok` means on its way, not
+    /// delivered.
+    ///
+    /// # Errors
+    /// [`Error::Ended`], [`Error::ShuttingDown`], [`Error::Message`], [`Error::Stopped`], and [`Error::TimedOut`] when there was no
+    /// room: the message was not sent.
+    pub fn send(&mut self, association: Association, message: Message) -> Result<(), Error> {
+        self.send_many(association, std::iter::once(message)).map_err(|(_, why)| why)
+    }
+
+    /// Sends messages one after the other, as many at a time as the send buffer has room for: small ones share packets, which
+    /// [`send`](Self::send) in a loop does not do.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), with the number of messages that were sent before.
+    pub fn send_many(
+        &mut self,
+        association: Association,
+        messages: impl IntoIterator<Item = Message>,
+    ) -> Result<(), (usize, Error)> {
+        self.engine.now();
+        self.engine.answered();
+        self.engine.keep_up();
+        let mut sent = 0;
+        let mut messages = messages.into_iter();
+        let mut next = messages.next();
+        let send = |sockets: &mut Sockets, now: Time| {
+            while let Some(message) = next.take() {
+                // A message is cheap to copy: its bytes are shared.
+                let result = sockets.try_send(now, association.socket, Target::Only, message.clone());
+                if let Err(why) = result {
+                    next = Some(message);
+                    return Err(send_error(sockets, association, why));
+                }
+                sent += 1;
+                next = messages.next();
+            }
+            Ok(())
+        };
+        self.engine.wait(self.timeout, send).map_err(|why| (sent, why))
+    }
+
+    /// Waits for the next message or subscribed notification. `Ok(None)` is the end: the peer has shut down and everything
+    /// was read.
+    ///
+    /// # Errors
+    /// [`Error::Ended`] when the association was lost (after everything received was read), [`Error::TimedOut`], [`Error::Stopped`].
+    pub fn recv(&mut self, association: Association) -> Result<Option<Incoming>, Error> {
+        if let Some(rest) = self.take_rest(association) {
+            return Ok(Some(Incoming::Message(rest)));
+        }
+        let recv = |sockets: &mut Sockets, now: Time| {
+            let given = match sockets.try_recv(now, association.socket) {
+                Ok(given) => given.map(|(_, incoming)| incoming),
+                Err(why) => return Err(why.into()),
+            };
+            // The socket tells a loss once; this API tells it every time.
+            match (given, sockets.end_reason(association.assoc)) {
+                (None, Some(reason @ EndReason::Lost(_))) => Err(Error::Ended(reason.clone())),
+                (given, _) => Ok(given),
+            }
+        };
+        self.engine.wait(self.timeout, recv)
+    }
+
+    /// As [`recv`](Self::recv), passing over notifications.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_message(&mut self, association: Association) -> Result<Option<Received>, Error> {
+        loop {
+            match self.recv(association)? {
+                Some(Incoming::Message(received)) => return Ok(Some(received)),
+                Some(Incoming::Notification(_)) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// As [`recv_message`](Self::recv_message), into memory of the caller. Returns how many bytes were written, and the rest of what is known
+    /// of the message, with its data left out. A message larger than `buffer` comes in parts, of which the last one has
+    /// [`end_of_record`](Received::end_of_record).
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), and [`Error::Invalid`] for a buffer without room.
+    pub fn recv_into(
+        &mut self,
+        association: Association,
+        buffer: &mut [u8],
+    ) -> Result<Option<(usize, Received)>, Error> {
+        if buffer.is_empty() {
+            return Err(Error::Invalid("a buffer to receive into needs room for at least one byte"));
+        }
+        let Some(mut received) = self.recv_message(association)? else { return Ok(None) };
+        let data = std::mem::take(&mut received.data);
+        let len = data.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..len), data.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        if len < data.len() {
+            self.rest.push((association.assoc, Received { data: data.slice(len..), ..received.clone() }));
+            received.end_of_record = false;
+        }
+        Ok(Some((len, received)))
+    }
+
+    fn take_rest(&mut self, association: Association) -> Option<Received> {
+        let at = self.rest.iter().position(|(assoc, _)| *assoc == association.assoc)?;
+        Some(self.rest.swap_remove(at).1)
+    }
+
+    /// Shuts down gracefully: everything queued is still delivered, then the association ends. Waits until it has. What
+    /// the peer still sends meanwhile waits for [`recv`](Self::recv).
+    ///
+    /// # Errors
+    /// [`Error::Ended`] when the association was lost before the shutdown was complete, [`Error::TimedOut`], [`Error::Stopped`].
+    pub fn shutdown(&mut self, association: Association) -> Result<(), Error> {
+        self.start_shutdown(association);
+        match self.ended(association)? {
+            EndReason::Graceful => Ok(()),
+            reason => Err(Error::Ended(reason)),
+        }
+    }
+
+    /// Begins the graceful shutdown without waiting for its end. Does nothing when it has begun or is over.
+    pub fn start_shutdown(&mut self, association: Association) {
+        self.with(|sockets, now| {
+            let _ = sockets.shutdown_assoc(now, association.socket, association.assoc);
+        });
+    }
+
+    /// Ends the association with an ABORT that carries `reason`. Messages queued are lost.
+    pub fn abort(&mut self, association: Association, reason: impl Into<Bytes>) {
+        self.with(|sockets, now| {
+            let _ = sockets.abort_assoc(now, association.socket(), association.assoc, reason.into());
+        });
+    }
+
+    /// Waits until the association has ended, for whatever reason, and says why.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`], [`Error::Stopped`]; [`Error::NoAssociation`] when it was closed.
+    pub fn ended(&mut self, association: Association) -> Result<EndReason, Error> {
+        self.engine.wait(self.timeout, |sockets, _| {
+            if sockets.assocs_of(association.socket).is_empty() {
+                return Err(Error::NoAssociation);
+            }
+            sockets.end_reason(association.assoc).cloned().ok_or(Error::WouldBlock)
+        })
+    }
+}
+
+/// The socket tells a loss once; this API tells it every time.
+fn send_error(sockets: &Sockets, association: Association, why: SocketError) -> Error {
+    match (why, sockets.end_reason(association.assoc)) {
+        (SocketError::ShutDown, Some(reason)) => Error::Ended(reason.clone()),
+        (why, _) => why.into(),
+    }
+}
