@@ -300,8 +300,12 @@ impl SidePlan {
             reader,
             // One chunk may be taken above the limit, where otherwise nothing would move.
             recv_buffer: config.recv_buffer + config.ip_mtu,
-            // So may a part that everything else waits for.
-            send_buffer: config.send_buffer + if in_parts > 0.0 { largest_unit } else { 0 },
+            // A part that everything else waits for finds room beside all that.
+            send_buffer: if in_parts > 0.0 {
+                2 * config.send_buffer + largest_unit
+            } else {
+                config.send_buffer
+            },
             largest_unit,
         }
     }

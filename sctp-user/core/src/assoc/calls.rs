@@ -53,13 +53,13 @@ impl Association {
         if let Some(addr) = to.filter(|a| !confirmed(a)) {
             return Err(SendError::NoSuchAddress(addr));
         }
-        let buffered = self.send.buffered();
-        // What everything else waits for must find room, or nothing would move any more.
+        // What everything else waits for must find room beside it, or nothing would move any more.
         let awaited =
             self.send.queue.waits_for().is_some_and(|stream| {
                 messages.as_ref().first().is_some_and(|message| message.stream == stream)
             });
-        if buffered > 0 && buffered + total > self.config.send_buffer && !awaited {
+        let buffered = if awaited { self.send.outstanding.payload_bytes() } else { self.send.buffered() };
+        if buffered > 0 && buffered + total > self.config.send_buffer {
             self.send.writer_waits = true;
             return Err(SendError::WouldBlock);
         }

@@ -80,8 +80,16 @@ struct Pending {
 
 impl Pending {
     fn is_empty(&self) -> bool {
-        let Pending { init, cookie_echo, cookie_ack, heartbeat_acks, errors, errors_to: _, shutdown, shutdown_ack } =
-            self;
+        let Pending {
+            init,
+            cookie_echo,
+            cookie_ack,
+            heartbeat_acks,
+            errors,
+            errors_to: _,
+            shutdown,
+            shutdown_ack,
+        } = self;
         !(*init || *cookie_echo || *shutdown || *shutdown_ack)
             && cookie_ack.is_none()
             && heartbeat_acks.is_empty()
@@ -444,17 +452,22 @@ impl Association {
     }
 
     /// Whether ICMP can be believed that SCTP is gone at the other end of a path. A NAT box that lost its bindings says the same of the UDP port
-    /// that a caller had; the caller gets a new one with the next packet it sends, a heartbeat at the latest.
+    /// that a caller had; the caller gets a new one with the next packet it sends, a heartbeat at the latest. Linux says it of a raw socket
+    /// whose receive buffer is full; its owner is heard again soon, and what is said when we repeat ourselves to no avail is true.
     fn refused_for_good(&mut self, now: Time, path: PathId) -> bool {
         let next_heartbeats = 2 * self.config.hb_interval_udp.min(self.config.hb_interval);
         let path = self.paths.get_mut(path);
         let PathAddr { remote, encap, .. } = path.addr();
-        // There is no NAT box within a host.
-        if !self.called || encap == Encap::Native || scope(remote) == Some(Scope::Loopback) {
-            return true;
-        }
+        let patience = match encap {
+            Encap::Native if self.state == AssocState::CookieWait => return true,
+            // Less than the time to the next retransmission, which has doubled then.
+            Encap::Native => path.rto.get() / 4,
+            // There is no NAT box within a host.
+            Encap::Udp { .. } if !self.called || scope(remote) == Some(Scope::Loopback) => return true,
+            Encap::Udp { .. } => next_heartbeats,
+        };
         let since = *path.refused_since.get_or_insert(now);
-        now.since(since) >= next_heartbeats
+        now.since(since) >= patience
     }
 
     /// ICMP told that only smaller packets pass.

@@ -53,9 +53,8 @@ impl Association {
             && self.send.queue.is_empty()
             && !self.recv.sack_now()
             && self.pending.is_empty();
-        let quiet = |path: &Path| {
-            path.lost == 0 && path.heartbeat != Heartbeat::Due && path.pmtud.due().is_none()
-        };
+        let quiet =
+            |path: &Path| path.lost == 0 && path.heartbeat != Heartbeat::Due && path.pmtud.due().is_none();
         let rests = nothing && self.paths.iter().all(quiet);
         if rests {
             for path in self.paths.iter_mut() {

@@ -54,17 +54,45 @@ fn a_caller_over_udp_has_time_to_come_by_another_port() {
 }
 
 #[test]
-fn a_caller_without_udp_or_on_this_host_is_behind_no_such_box() {
+fn a_caller_on_this_host_is_behind_no_such_box() {
     let local = |n| Some(IpAddr::from([127, 0, 0, n]));
-    let within_host = PathAddr { local: local(1), remote: local(2).unwrap(), encap: UDP };
-    for from in [PathAddr { encap: Encap::Native, ..path(1) }, within_host] {
-        let mut rig = Rig::new();
-        let ack = one(rig.init_from(from, PEER_TAG, &[]));
-        let (fixed, _, cookie) = ack.init();
-        rig.send_from(from, fixed.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+    let from = PathAddr { local: local(1), remote: local(2).unwrap(), encap: UDP };
+    let mut rig = called_from(from);
+    rig.stack.handle_unreachable(rig.now, from, Unreachable::Protocol, &quote(PEER_TAG, &[]));
+    assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable));
+}
+
+/// Linux says so of every packet for a raw socket whose receive buffer is full.
+#[test]
+fn a_peer_directly_in_ip_that_is_heard_again_was_only_busy() {
+    let from = PathAddr { encap: Encap::Native, ..path(1) };
+    let mut rig = called_from(from);
+    let refuse = |rig: &mut Rig| {
         rig.stack.handle_unreachable(rig.now, from, Unreachable::Protocol, &quote(PEER_TAG, &[]));
-        assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable), "{from:?}");
+    };
+    for _ in 0..100 {
+        refuse(&mut rig);
+        rig.pass(Duration::from_millis(1));
     }
+    let tag = rig.own_tag;
+    rig.send_from(from, tag, |w| w.cookie_ack());
+    rig.pass(Duration::from_secs(1));
+    refuse(&mut rig);
+    assert_eq!(rig.state(), AssocState::Established, "it was heard in between");
+    rig.pass(Duration::from_secs(1));
+    refuse(&mut rig);
+    assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable), "it was not");
+}
+
+/// An association that was set up by a peer at `from`.
+fn called_from(from: PathAddr) -> Rig {
+    let mut rig = Rig::new();
+    let ack = one(rig.init_from(from, PEER_TAG, &[]));
+    let (fixed, _, cookie) = ack.init();
+    rig.own_tag = fixed.initiate_tag;
+    rig.send_from(from, fixed.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+    rig.id = rig.stack.accept(PORT);
+    rig
 }
 
 #[test]

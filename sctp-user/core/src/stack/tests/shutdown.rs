@@ -106,6 +106,32 @@ fn each_part_of_a_message_comes_back_once() {
 }
 
 #[test]
+fn parts_that_everything_waits_for_fill_the_send_buffer_once_more_at_most() {
+    let mut rig = Rig::in_state(Established);
+    let limit = 10_000;
+    rig.stack.configure(rig.now, rig.id(), |c| c.send_buffer = limit).unwrap().unwrap();
+    let options = crate::SendOptions { more_follows: true, ..Default::default() };
+    let part = || Message { options, ..Message::new(1, 0, vec![0; 1000]) };
+    rig.stack.send(rig.now, rig.id(), part()).unwrap();
+    assert_eq!(one(rig.drain()).kinds(), [chunk_type::DATA]);
+    let mut highest = rig.own_tsn;
+    // It waits for the message in parts, and fills the buffer.
+    rig.stack.send(rig.now, rig.id(), Message::new(2, 0, vec![0; 9000])).unwrap();
+    let mut parts = 0;
+    for _ in 0..50 {
+        while rig.stack.send(rig.now, rig.id(), part()).is_ok() {
+            parts += 1;
+            let held = rig.stack.status(rig.id()).unwrap().send_buffered;
+            assert!(held <= 2 * limit, "{held} bytes");
+            highest = highest.plus(rig.drain().iter().map(|p| p.kinds().len() as u32).sum());
+        }
+        let sent = rig.send(rig.own_tag, |w| sack(w, highest));
+        highest = highest.plus(sent.iter().map(|p| p.kinds().len() as u32).sum());
+    }
+    assert!(parts > 50, "only {parts} parts found room");
+}
+
+#[test]
 fn shutdown_beyond_what_was_sent_is_a_violation() {
     let mut rig = Rig::in_state(Established);
     let cum = rig.own_tsn.plus(3);
