@@ -283,6 +283,11 @@ impl Case<'_> {
             Fault::Loss(percent) => {
                 self.wait(&mut caller, "up")?;
                 self.bench.lose(percent);
+                // The last packet of the shutdown may get lost, and only who is there can send it again.
+                let (mut ours, mut theirs) =
+                    if self.caller == Side::Ours { (caller, callee) } else { (callee, caller) };
+                self.wait(&mut ours, "holding")?;
+                return self.finish(&mut theirs, Side::Theirs);
             }
             Fault::Cut => self.cut(&mut [&mut callee, &mut caller])?,
             Fault::Restart { who, steps, other } => {

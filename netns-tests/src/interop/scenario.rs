@@ -292,7 +292,7 @@ pub const SCENARIOS: &[Scenario] = &[
         title: "bulk in both directions, 2 % lost each",
         variants: Variants::Two,
         fault: Fault::Loss(2),
-        ours: both!("seconds=5:size=4000+16+1400:streams=3", "shutdown"),
+        ours: both!("seconds=5:size=4000+16+1400:streams=3", "shutdown hold"),
         theirs: both!("seconds=5:size=4000+16+1400:streams=3", "ended"),
         ..PLAIN
     },
