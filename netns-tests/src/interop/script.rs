@@ -76,7 +76,9 @@ impl Setup {
             .next_if(|arg| arg.split([':', '=']).next().is_some_and(|w| arg[w.len()..].starts_with('=')))
             .and_then(|arg| arg.split_once('='))
         {
-            let addrs = || value.split(',').map(str::parse).collect::<Result<Vec<IpAddr>, _>>();
+            let addrs = || {
+                value.split(',').filter(|a| !a.is_empty()).map(str::parse).collect::<Result<Vec<IpAddr>, _>>()
+            };
             match key {
                 "link" => setup.raw = value == "raw",
                 "udp" => setup.udp = value.parse()?,
