@@ -32,7 +32,7 @@ use workspace_tests::gate::{self, Need};
 use workspace_tests::process::Program;
 
 use crate::link::Link;
-use crate::net::{Host, Net};
+use crate::net::{Host, Net, addr};
 use image::Image;
 use machine::{Accelerator, Machine};
 pub use shell::Guest;
@@ -117,6 +117,7 @@ impl Vm {
 
     /// Gives a NIC addresses with prefix lengths, separated by spaces, now and after each [`reboot`](Self::reboot).
     pub fn address(&self, nic: usize, prefixes: &str) {
+        self.switches[nic].foreign_at(prefixes.split_whitespace().map(addr));
         for prefix in prefixes.split_whitespace() {
             let nodad = if prefix.contains(':') { "nodad" } else { "" };
             self.setup(&format!("ip address add {prefix} dev eth{nic} {nodad}"));
@@ -160,12 +161,14 @@ impl Vm {
 
     /// Plugs the cable of NIC 0 or 1 in or out, as the machine sees it: its NIC has no carrier then. Reboots change nothing about it.
     pub fn cable(&self, nic: usize, plugged: bool) {
+        self.switches[nic].namespace().disturb();
         self.machine.borrow_mut().cable(nic, plugged);
     }
 
     /// Switches the machine off, as when its power fails, and on again, and waits until it answers again with addresses, files and
     /// settings in place. What ran in it is gone without a word to anybody.
     pub fn reboot(&self) {
+        self.switches.iter().for_each(|switch| switch.namespace().disturb());
         self.machine.borrow_mut().power_cycle(&self.image, &self.switches, &self.net.dir);
         let console = Machine::console(&self.net.dir);
         assert!(
