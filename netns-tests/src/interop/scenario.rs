@@ -136,6 +136,13 @@ macro_rules! few {
     };
 }
 
+/// Long enough for all that happens to the cables.
+macro_rules! long {
+    () => {
+        "seconds=16:size=4000+16+1400"
+    };
+}
+
 /// All scenarios; the rows of the matrix in this order.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -303,8 +310,8 @@ pub const SCENARIOS: &[Scenario] = &[
         fault: Fault::Cut,
         multi_homed: true,
         setup: "fast=1",
-        ours: both!("seconds=16:size=4000+16+1400:pause=2", "shutdown"),
-        theirs: both!("seconds=16:size=4000+16+1400:pause=2", "ended"),
+        ours: concat!("&send:", long!(), ":pause=2 expect:", long!(), " join shutdown"),
+        theirs: concat!("&send:", long!(), ":pause=2 expect:", long!(), " join ended"),
         ..PLAIN
     },
     Scenario {
