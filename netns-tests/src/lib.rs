@@ -29,6 +29,7 @@ pub mod net;
 pub mod netns;
 pub mod open;
 pub mod pool;
+pub mod rsplib;
 pub mod sections;
 pub mod soak;
 pub mod topology;

@@ -126,6 +126,11 @@ impl Program {
         writeln!(stdin, "{text}").unwrap_or_else(|error| panic!("{name} does not read its input: {error}"));
     }
 
+    /// As [`type_line`](Self::type_line); false when it does not read any more.
+    pub fn try_type_line(&mut self, text: &str) -> bool {
+        self.stdin.as_mut().is_some_and(|stdin| writeln!(stdin, "{text}").is_ok())
+    }
+
     /// Closes its standard input.
     pub fn close_stdin(&mut self) {
         self.stdin = None;

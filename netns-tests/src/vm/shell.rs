@@ -77,6 +77,10 @@ impl DerefMut for Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        // The next program may want its ports at once. When the machine is off there is nothing to wait for.
+        if self.program.try_ended(Duration::ZERO).is_none() && self.program.try_type_line("!KILL") {
+            self.program.try_ended(DEATH);
+        }
         if std::thread::panicking() {
             // A log that cannot be written must not hide the failure.
             let _ = std::fs::write(&self.log, self.program.said().join("\n") + "\n");
@@ -184,6 +188,8 @@ fn greeted() -> Option<BufReader<TcpStream>> {
 
 /// An agent that has a connection greets within this time, even when its machine is busy.
 const GREETING: Duration = Duration::from_secs(2);
+/// Longer than a busy machine needs to kill a program.
+const DEATH: Duration = Duration::from_secs(5);
 /// The byte before the agent's last words.
 const EOT: u8 = 4;
 /// Exit status when the machine is gone.

@@ -1,0 +1,250 @@
+//! RSPLIB's programs in the peer VM, and ours beside them: what they say, told alike.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use rsp_tools::programs::pingpongclient::ClientEvent;
+use workspace_tests::gate;
+use workspace_tests::process::Program;
+
+use crate::failover::Carrier;
+use crate::link::Link;
+use crate::net::{Host, Net, Running};
+use crate::vm::{Guest, Vm};
+
+/// Registrar, pool element and pool user on hosts of their own, so that each has the well-known UDP port, and the machine in one network.
+#[derive(Debug)]
+pub struct Meeting {
+    /// With RSPLIB; host 2 of the network.
+    pub vm: Vm,
+    /// For our registrar; host 1.
+    pub registrar: Host,
+    /// For our pool elements; host 3.
+    pub element: Host,
+    /// For our pool users; host 4.
+    pub user: Host,
+    /// Their links to the machine's network, in this order.
+    pub links: [Link; 3],
+    /// RSPLIB's registrars so far.
+    registrars: Cell<u16>,
+    /// What they are built on.
+    pub net: Net,
+}
+
+/// A registrar of RSPLIB's.
+#[derive(Debug)]
+pub struct TheirRegistrar {
+    /// Where it serves ASAP.
+    pub asap: String,
+    enrp: String,
+    program: Guest,
+}
+
+/// A Pong as either client tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pong {
+    /// The pool element that answered.
+    pub element: u32,
+    /// Its count of replies, which goes from server to server in the cookie.
+    pub reply: u64,
+}
+
+impl TheirRegistrar {
+    /// Kills it.
+    ///
+    /// # Panics
+    /// When the machine is gone.
+    pub fn kill(mut self) {
+        self.program.kill();
+    }
+}
+
+impl Meeting {
+    /// Builds it, or says what is missing.
+    ///
+    /// # Panics
+    /// As [`Vm::net`] and [`Vm::boot`].
+    pub fn open(programs: &str) -> Option<Meeting> {
+        let net = Vm::net(programs)?;
+        let vm = Vm::boot(&net);
+        vm.address(0, "10.1.0.2/24 fd01::2/64");
+        let [registrar, element, user] = ["registrar", "element", "user"].map(|role| net.host(role));
+        let links = [(&registrar, 1), (&element, 3), (&user, 4)].map(|(host, number)| {
+            net.link(host, &format!("10.1.0.{number}/24 fd01::{number}/64"), vm.switch(0), "")
+        });
+        Some(Meeting { vm, registrar, element, user, links, registrars: Cell::new(0), net })
+    }
+
+    /// Has the machine's kernel carry SCTP in this way from now on.
+    ///
+    /// # Panics
+    /// When it refuses, here and below.
+    pub fn carry(&self, carrier: Carrier) {
+        let port = if carrier == Carrier::Udp { 9899 } else { 0 };
+        self.vm.run(&format!("sysctl -qw net.sctp.udp_port={port} net.sctp.encap_port={port}"));
+    }
+
+    /// Starts a program of ours; `args` begin with its name.
+    pub fn ours(&self, host: &Host, carrier: Carrier, args: &[&str]) -> Running {
+        let link: &[&str] = match carrier {
+            Carrier::Raw => &["--link=raw"],
+            Carrier::Udp => &["--link=udp", "--encap-port=9899"],
+        };
+        let quiet: &[&str] = &["--quiet", "--asapannounce=off"];
+        self.net.start(host, &[args, link, quiet].concat())
+    }
+
+    /// Starts our registrar; elements get keep-alives every 500 ms and have 3 s to answer.
+    pub fn our_registrar(&self, carrier: Carrier) -> Running {
+        let args = [
+            "rspregistrar",
+            "--asap=10.1.0.1:3863,fd01::1",
+            "--events",
+            "--endpointkeepalivetransmissioninterval=500",
+            "--endpointkeepalivetimeoutinterval=3000",
+        ];
+        let mut registrar = self.ours(&self.registrar, carrier, &args);
+        registrar.ready();
+        registrar
+    }
+
+    /// Starts RSPLIB's registrar with the same keep-alives and waits until elements can register. Each one has ports of its own: those of a
+    /// dead one are taken for as long as Linux tries to shut down its associations, with peers that may be dead, too.
+    pub fn their_registrar(&self) -> TheirRegistrar {
+        let number = self.registrars.replace(self.registrars.get() + 1);
+        let [asap, enrp] = [3863, 9901].map(|port| format!("10.1.0.2:{}", port + 10 * number));
+        let script = format!(
+            "exec rspregistrar -asap={asap} -enrp={enrp} -asapannounce=off -enrpannounce=off -mentordiscoverytimeout=1000 \
+             -endpointkeepalivetransmissioninterval=500 -endpointkeepalivetimeoutinterval=3000 {LOG}"
+        );
+        let mut program = self.vm.start("rspregistrar", &script);
+        program.wait_for("its banner", |line| line.contains("ASAP Address").then_some(()));
+        TheirRegistrar { asap, enrp, program }
+    }
+
+    /// Starts a pool element of ours (`-echo`, `-pingpong`) and waits until it is registered; gives its identifier.
+    pub fn our_element(&self, carrier: Carrier, service: &str, registrar: &str) -> (u32, Running) {
+        let registrar = format!("--registrar={registrar}");
+        let args = ["rspserver", service, "--local=10.1.0.3:0,fd01::3", &registrar];
+        let mut element = self.ours(&self.element, carrier, &args);
+        let ready = element.ready();
+        (hex(ready.get("id").and_then(|id| id.strip_prefix("0x")).expect("its identifier")), element)
+    }
+
+    /// Starts a pool element of RSPLIB's and waits until it is registered; gives its identifier.
+    pub fn their_element(&self, service: &str, registrar: &str) -> (u32, Guest) {
+        let script = format!("exec rspserver {service} -registrar={registrar} -asapannounce=off {LOG}");
+        let mut element = self.vm.start("rspserver", &script);
+        let id = element.wait_at_most(LIMIT, |line| {
+            let (label, id) = line.split_once('=')?;
+            (label.trim() == "Identifier").then(|| hex(id.trim().trim_start_matches('$')))
+        });
+        let Some(id) = id else { panic!("no registration:\n{}", element.said().join("\n")) };
+        (id, element)
+    }
+
+    /// Starts our ping-pong client.
+    pub fn our_client(&self, carrier: Carrier, registrar: &str) -> Running {
+        let registrar = format!("--registrar={registrar}");
+        let args = [
+            "pingpongclient",
+            "--events",
+            "--local=10.1.0.4,fd01::4",
+            "--interval=100",
+            // The machine is slow; when a server in it dies, an ABORT tells.
+            "--replytimeout=10000",
+            &registrar,
+        ];
+        self.ours(&self.user, carrier, &args)
+    }
+
+    /// Starts RSPLIB's ping-pong client.
+    pub fn their_client(&self, registrar: &str) -> Guest {
+        let script =
+            format!("exec pingpongclient -interval=100 -registrar={registrar} -asapannounce=off {LOG}");
+        self.vm.start("pingpongclient", &script)
+    }
+
+    /// Watches ASAP messages of one type at a host, as tshark decodes them: a line with the source address for each.
+    pub fn watch(&self, host: &Host, message_type: u8) -> Program {
+        let tshark = gate::find("tshark").unwrap_or_else(|| "tshark".into());
+        let mut command = host.namespace().command(&tshark.to_string_lossy());
+        command.args(["-l", "-n", "-i", "eth0", "-f", "sctp or udp port 9899"]);
+        command.args(["-Y", &format!("asap.message_type == {message_type}")]);
+        command.args(["-T", "fields", "-E", "separator=/s", "-e", "ip.src", "-e", "ipv6.src"]);
+        let mut watch = Program::start("tshark", &mut command);
+        watch.wait_for_complaint("that it captures", |line| line.contains("Capturing on").then_some(()));
+        watch
+    }
+
+    /// True when RSPLIB's registrar lists the element, as its `hsdump` shows it.
+    pub fn they_list(&self, registrar: &TheirRegistrar, element: u32) -> bool {
+        let dump = format!("timeout -s INT 20 hsdump {} -logcolor=off -loglevel=1", registrar.enrp);
+        self.vm.run(&dump).contains(&format!("${element:08x}"))
+    }
+}
+
+/// Waits for so many Pongs of the element and gives the first and the last one.
+///
+/// # Panics
+/// When they do not come within a minute, or a count of replies is left out or comes twice.
+pub fn pongs(client: &mut Program, element: u32, count: usize) -> (Pong, Pong) {
+    let mut got: Vec<Pong> = Vec::new();
+    let enough = client.wait_at_most(LIMIT, |line| {
+        got.extend(pong(line).filter(|pong| pong.element == element));
+        (got.len() >= count).then_some(())
+    });
+    assert!(
+        enough.is_some(),
+        "{} Pongs of ${element:08x}; the client said\n{}",
+        got.len(),
+        client.said().join("\n")
+    );
+    for pair in got.windows(2) {
+        assert_eq!(pair[1].reply, pair[0].reply + 1, "replies of one server are counted: {got:?}");
+    }
+    (got[0], got[got.len() - 1])
+}
+
+/// The last Pong in what a client said that came before all of this element.
+pub fn pong_before(said: &[String], element: u32) -> Option<Pong> {
+    said.iter().filter_map(|line| pong(line)).take_while(|pong| pong.element != element).last()
+}
+
+/// Reads what either client says about a Pong: an event of ours, or `Ack #3 from PE $3d53c598 (reply #3)`.
+fn pong(line: &str) -> Option<Pong> {
+    if let Some(event) = ClientEvent::from_json(line) {
+        return match event {
+            ClientEvent::Pong { reply, pe, .. } => Some(Pong { element: pe, reply }),
+            _ => None,
+        };
+    }
+    let (_, rest) = line.split_once("Ack #")?;
+    let (_, rest) = rest.split_once("from PE $")?;
+    let (element, rest) = rest.split_once(" (reply #")?;
+    let (reply, _) = rest.split_once(')')?;
+    Some(Pong { element: u32::from_str_radix(element, 16).ok()?, reply: reply.parse().ok()? })
+}
+
+fn hex(text: &str) -> u32 {
+    u32::from_str_radix(text, 16).unwrap_or_else(|_| panic!("'{text}' is no identifier"))
+}
+
+/// Enough for what an emulated machine does, and for the time that SCTP takes to notice a dead peer.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+const LOG: &str = "-logcolor=off -loglevel=4";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pongs_of_both_clients_are_read() {
+        let theirs = "\u{1b}[34m20-Nov-2026 07:16:16.7246: Ack #9 from PE $3d53c598 (reply #12)\u{1b}[0m";
+        assert_eq!(pong(theirs), Some(Pong { element: 0x3d53_c598, reply: 12 }));
+        let ours = ClientEvent::Pong { number: 1, reply: 2, pe: 3, rtt_us: 4 }.to_json();
+        assert_eq!(pong(&ours), Some(Pong { element: 3, reply: 2 }));
+        assert_eq!(pong("Message #1 sent"), None);
+    }
+}
