@@ -109,6 +109,16 @@ fn the_settings_of_multihoming_are_true() {
     assert!(nat.contains(&format!("IP MTU of {} bytes", default.ip_mtu_udp)));
 }
 
+/// The rules and the exceptions of the lint are all there, as `sctp-lint --rules` prints them.
+#[test]
+fn the_rules_of_the_lint_are_listed() {
+    let text = read("docs/testing.md");
+    for table in workspace_tests::lint::table().split("\n\n") {
+        let missing = table.lines().find(|line| !text.contains(line));
+        assert!(text.contains(table.trim_end()), "docs/testing.md lacks, or has elsewhere: {missing:?}");
+    }
+}
+
 /// Links between the documents lead somewhere.
 #[test]
 fn no_link_is_dead() {

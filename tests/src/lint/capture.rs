@@ -91,6 +91,17 @@ impl Capture {
     }
 }
 
+impl Capture {
+    /// Leaves out what is not in UDP from or to one of these ports.
+    pub fn keep_udp(&mut self, ports: &[u16]) {
+        self.frames.retain(|frame| {
+            let udp = ip(frame).filter(|ip| ip.protocol == IpProtocol::Udp && ip.fragment.is_none());
+            let header = udp.and_then(|ip| Some([be16(ip.payload, 0)?, be16(ip.payload, 2)?]));
+            header.is_some_and(|header| header.iter().any(|port| ports.contains(port)))
+        });
+    }
+}
+
 /// Larger than any block.
 const BUFFER: usize = 1 << 20;
 
@@ -220,23 +231,27 @@ struct Fragment {
     more: bool,
 }
 
-fn read(frame: &Frame, file: usize, number: u32, pieces: &mut Pieces) -> Option<Event> {
-    let ip = match frame.link_type {
-        LinkType::Other => return None,
+fn ip(frame: &Frame) -> Option<Ip<'_>> {
+    match frame.link_type {
+        LinkType::Other => None,
         LinkType::Ip => match frame.bytes.first()? >> 4 {
-            4 => ipv4(&frame.bytes)?,
-            6 => ipv6(&frame.bytes)?,
-            _ => return None,
+            4 => ipv4(&frame.bytes),
+            6 => ipv6(&frame.bytes),
+            _ => None,
         },
         LinkType::Ethernet => {
             let ethernet = EthernetFrame::new_checked(&frame.bytes[..]).ok()?;
             match ethernet.ethertype() {
-                EthernetProtocol::Ipv4 => ipv4(ethernet.payload())?,
-                EthernetProtocol::Ipv6 => ipv6(ethernet.payload())?,
-                EthernetProtocol::Arp | EthernetProtocol::Unknown(_) => return None,
+                EthernetProtocol::Ipv4 => ipv4(ethernet.payload()),
+                EthernetProtocol::Ipv6 => ipv6(ethernet.payload()),
+                EthernetProtocol::Arp | EthernetProtocol::Unknown(_) => None,
             }
         }
-    };
+    }
+}
+
+fn read(frame: &Frame, file: usize, number: u32, pieces: &mut Pieces) -> Option<Event> {
+    let ip = ip(frame)?;
     let (src, dst, dont_fragment, fragmented) = (ip.src, ip.dst, ip.dont_fragment, ip.fragment.is_some());
     let (payload, ip_len) = match ip.fragment {
         None => (ip.payload.to_vec(), ip.len),

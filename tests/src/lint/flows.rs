@@ -95,6 +95,8 @@ pub(super) struct Flows {
     pub(super) offers: HashMap<Key, Offer>,
     pub(super) flows: HashMap<Key, Flow>,
     pub(super) too_big: Vec<TooBig>,
+    /// Destinations that have answered a HEARTBEAT or were given by the user, by ports: a peer that restarts keeps them.
+    pub(super) proven: BTreeSet<(u16, u16, IpAddr)>,
 }
 
 impl Flows {

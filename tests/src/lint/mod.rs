@@ -36,7 +36,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 pub use capture::{Capture, Frame, LinkType, ReadError};
-pub use program::run;
+pub use program::{run, table};
 use rules::{Rule, Unless};
 
 use capture::{Event, Seen};

@@ -45,10 +45,15 @@ pub(super) fn addresses(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, k
 
 /// What goes to addresses that have not proven themselves. Only the end that was called is judged: which addresses the
 /// user gave to the other one is not seen.
-pub(super) fn unconfirmed(flows: &Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key) {
+pub(super) fn unconfirmed(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key) {
     let (Some(own), Some(flow)) = (flows.offer_of_sender(key), flows.flows.get(&key)) else { return };
+    let destination = (key.from, key.to, seen.dst);
     let proven = own.destinations.contains(&seen.dst) || flow.confirmed.contains(&seen.dst);
     if own.by_init || proven {
+        flows.proven.insert(destination);
+        return;
+    }
+    if flows.proven.contains(&destination) {
         return;
     }
     let packet = &seen.packet;

@@ -68,12 +68,16 @@ pub fn run() -> ExitCode {
     if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The rules as a table in Markdown.
-pub(super) fn table() -> String {
+/// The rules, and then the exceptions, as tables in Markdown.
+pub fn table() -> String {
     let mut table = "| rule | says | from | not judged when |\n| --- | --- | --- | --- |\n".to_owned();
     for rule in rules::ALL {
         let unless: Vec<&str> = rule.unless.iter().map(|unless| unless.name()).collect();
         table += &format!("| `{}` | {} | {} | {} |\n", rule.name, rule.says, rule.section, unless.join(", "));
+    }
+    table += "\n| not judged when | why |\n| --- | --- |\n";
+    for unless in rules::Unless::ALL {
+        table += &format!("| {} | {} |\n", unless.name(), unless.reason());
     }
     table
 }

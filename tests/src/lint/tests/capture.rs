@@ -58,6 +58,17 @@ fn what_is_no_sctp_is_left_alone() {
 }
 
 #[test]
+fn other_udp_ports_can_be_left_out() {
+    let packet =
+        |from, to| ip(wire::ipv4(LEFT, RIGHT, 17, Fragment::default(), &wire::udp(from, to, &faulty())));
+    let native = ip(wire::ipv4(LEFT, RIGHT, 132, Fragment::default(), &faulty()));
+    let frames = vec![packet(1, 2), packet(2, 3), native, packet(3, 1)];
+    let mut capture = Capture { frames, ..Capture::default() };
+    capture.keep_udp(&[2, 9]);
+    assert_eq!(capture.frames.len(), 2);
+}
+
+#[test]
 fn fragments_are_put_together_in_any_order() {
     let large = wire::sctp(0, 2000, 7, &wire::chunk(132, 0, &[0; 100]));
     let piece = |from: usize, to: usize| {

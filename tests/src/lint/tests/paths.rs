@@ -2,11 +2,13 @@
 
 use std::net::Ipv4Addr;
 
-use super::super::packet::{COOKIE_ACK, COOKIE_ECHO, HEARTBEAT, HEARTBEAT_ACK, PAD, SHUTDOWN};
+use super::super::packet::{
+    COOKIE_ACK, COOKIE_ECHO, HEARTBEAT, HEARTBEAT_ACK, INIT, INIT_ACK, PAD, SHUTDOWN,
+};
 use super::super::rules;
 use super::wire::{
     COOKIE, Fragment, LEFT, LEFT_2, LEFT_PORT, LEFT_TAG, LEFT_TSN, RIGHT, RIGHT_PORT, RIGHT_TAG, RIGHT_TSN,
-    WHOLE, WINDOW, chunk, data, ipv4, listed, parameter, sack, sctp, udp,
+    WHOLE, WINDOW, chunk, cookie, data, init, ipv4, listed, parameter, sack, sctp, udp,
 };
 use super::{Wire, broken, kept};
 
@@ -78,6 +80,29 @@ fn unconfirmed() {
     let beat = chunk(HEARTBEAT, 0, &parameter(1, &[5; 8]));
     broken(&rules::UNCONFIRMED, |w| echoed(w, &chunk(COOKIE_ACK, 0, b"")));
     kept(|w| echoed(w, &[chunk(COOKIE_ACK, 0, b""), beat].concat()));
+}
+
+/// The peer begins anew with other tags; what has proven itself before still counts.
+#[test]
+fn addresses_stay_proven_over_a_restart() {
+    let again = |w: &mut Wire| {
+        w.left_tagged(0, init(INIT, 0x4444, 900, &both()));
+        let answer = init(INIT_ACK, 0x5555, 700, &cookie());
+        w.put(RIGHT, LEFT, sctp(RIGHT_PORT, LEFT_PORT, 0x4444, &answer));
+        w.left_tagged(0x5555, chunk(COOKIE_ECHO, 0, COOKIE));
+        w.put(RIGHT, LEFT, sctp(RIGHT_PORT, LEFT_PORT, 0x4444, &chunk(COOKIE_ACK, 0, b"")));
+        w.put(RIGHT, LEFT_2, sctp(RIGHT_PORT, LEFT_PORT, 0x4444, &data(700, 0, 0, WHOLE, b"x")));
+    };
+    kept(|w| {
+        w.associate_with(&both());
+        w.confirm();
+        to_second(w, &data(RIGHT_TSN, 0, 0, WHOLE, b"x"));
+        again(w);
+    });
+    broken(&rules::UNCONFIRMED, |w| {
+        w.associate_with(&both());
+        again(w);
+    });
 }
 
 #[test]
