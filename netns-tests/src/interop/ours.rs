@@ -57,6 +57,9 @@ impl End {
             out_streams: setup.streams,
             recv_buffer: setup.window.unwrap_or(LARGE),
             send_buffer: setup.window.unwrap_or(LARGE),
+            // A machine that reboots would answer them before the peer on it calls again.
+            hb_interval: Duration::from_secs(300),
+            hb_interval_udp: Duration::from_secs(300),
             ..AssocConfig::default()
         };
         if setup.fast {
