@@ -1,10 +1,11 @@
-//! The demo's traffic in the eyes of an independent dissector.
+//! The demo's traffic in the eyes of an independent dissector and of the lint.
 
 use std::process::Command;
 use std::time::Duration;
 
 use rsp_tools::cli::ReadyLine;
 use workspace_tests::gate::{self, Need};
+use workspace_tests::lint;
 use workspace_tests::process::{PATIENCE, Program};
 use workspace_tests::tshark;
 
@@ -35,6 +36,10 @@ fn tshark_finds_no_fault_with_the_demo() {
     let all = capture.count("sctp");
     assert!(all > 500, "only {all} SCTP packets were captured");
     assert_eq!(capture.faults(), Vec::<String>::new());
+    let report = capture.lint();
+    println!("the lint saw {report}");
+    assert!(report.associations >= 5 && report.packets > 500, "{report}");
+    assert!(report.findings.is_empty(), "{report}: {:#?}", report.findings);
     // Registration, its answer, handle resolution, its answer, unreachable report, cookie, cookie echo.
     for kind in [1, 3, 5, 6, 9, 11, 12] {
         let filter = format!("asap.message_type == {kind}");
@@ -67,6 +72,15 @@ impl Capture {
 
     fn faults(&self) -> Vec<String> {
         self.with_ports(|ports| tshark::faults(&self.file, ports))
+    }
+
+    /// What the lint says. Loopback delivers at once and in order, so every packet was captured at its sender as well.
+    fn lint(&self) -> lint::Report {
+        let mut read = lint::Capture::read(&self.file).unwrap();
+        read.keep_udp(&self.ports);
+        read.near = ["127.0.0.1", "::1"].map(|addr| addr.parse().unwrap()).into();
+        let all = lint::Options { complete: true, reordered: false, disturbed: false, ..Default::default() };
+        lint::report(&[read], &all)
     }
 
     fn with_ports<T>(&self, f: impl FnOnce(&[&str]) -> T) -> T {
