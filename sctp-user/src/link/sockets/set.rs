@@ -206,6 +206,28 @@ impl SocketLink {
         })
     }
 
+    /// Sends what goes by the only socket and has nothing to say but where; false when it is not of that kind, or was not sent.
+    fn send_plain(&mut self, transmit: &Transmit, bytes: &[u8]) -> bool {
+        let (Carrier::Udp, Encap::Udp { remote_port }, [only]) =
+            (self.carrier, transmit.path.encap, &*self.sockets)
+        else {
+            return false;
+        };
+        let source = only.addr();
+        let plain = transmit.ecn.is_none()
+            && transmit.dscp == 0
+            && transmit.segment_size.is_none()
+            && !transmit.may_fragment
+            && remote_port != 0
+            && !bytes.is_empty()
+            && bytes.len() == transmit.len
+            && !source.is_unspecified()
+            && source.is_ipv4() == transmit.path.remote.is_ipv4()
+            && transmit.path.local.is_none_or(|local| local == source);
+        let to = destination(transmit.path.remote, remote_port, transmit.flow_label, self.ipv6_scope_id);
+        plain && only.send_plain(to, bytes, &mut self.pending)
+    }
+
     /// Turns a failure that tells something about the path into what an ICMP message would have said; false for others.
     fn report(&mut self, transmit: &Transmit, bytes: &[u8], failure: &SendFailure) -> bool {
         let kind = match &failure.error {
@@ -266,6 +288,9 @@ impl Link for SocketLink {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
+        if self.send_plain(transmit, bytes) {
+            return Poll::Ready(Ok(()));
+        }
         let Some(index) = self.choose(&transmit.path) else {
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::AddrNotAvailable,

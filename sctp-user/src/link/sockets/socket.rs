@@ -371,6 +371,26 @@ impl LinkSocket {
         Poll::Ready(Ok(()))
     }
 
+    /// One packet and no more than its destination; false when it was not sent, for whatever reason.
+    pub(super) fn send_plain(
+        &self,
+        destination: SocketAddr,
+        bytes: &[u8],
+        errors: &mut PendingErrors,
+    ) -> bool {
+        if self.backoff.is_some() || self.progress.is_some() {
+            return false;
+        }
+        let sent = self.io.send_to(bytes, destination);
+        if let Err(error) = &sent
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            // Perhaps about an earlier packet, and told once.
+            os::drain(&self.io, self.carrier, |error| errors.push(located(error, self.addr)));
+        }
+        sent.is_ok()
+    }
+
     /// One send call, repeated when it failed for reasons that have nothing to do with this packet.
     fn poll_send_once(
         &mut self,

@@ -7,6 +7,10 @@ use serde::Serialize;
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Contender {
     Ours,
+    /// This stack without a runtime.
+    OursBlocking,
+    /// This stack with tokio, where it stands beside the other interface.
+    OursTokio,
     Usrsctp,
     SctpProto,
     /// With `log_packet` behind a condition.
@@ -25,6 +29,8 @@ impl Contender {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Contender::Ours => "this stack",
+            Contender::OursBlocking => "this stack, blocking calls",
+            Contender::OursTokio => "this stack, tokio",
             Contender::Usrsctp => "usrsctp",
             Contender::SctpProto => "sctp-proto",
             Contender::Dcsctp => "dcsctp (log_packet conditional)",
@@ -67,7 +73,7 @@ pub(crate) enum Metric {
     SetupsPerSecond,
 }
 
-/// What a figure of ours is held against.
+/// What the figure of a row's first contender is held against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Against {
     /// The best of these.
@@ -95,6 +101,7 @@ pub(crate) struct Row {
     pub(crate) task: Task,
     /// What is printed.
     pub(crate) metrics: &'static [Metric],
+    /// The first one is held against the others.
     pub(crate) contenders: &'static [Contender],
     pub(crate) goals: &'static [Goal],
 }
@@ -118,7 +125,9 @@ const fn number(metric: Metric, value: f64, must: bool) -> Goal {
     Goal { metric, against: Against::Number, value, must }
 }
 
-use Contender::{Dcsctp, DcsctpReleased, Ours, Quinn, SctpProto, Tcp, Udp, UdpGso, Usrsctp};
+use Contender::{
+    Dcsctp, DcsctpReleased, Ours, OursBlocking, OursTokio, Quinn, SctpProto, Tcp, Udp, UdpGso, Usrsctp,
+};
 use Metric::{BitsPerSecond, BytesPerEnd, CpuSecondsPerGb, MessagesPerSecond, P50Us, P99Us, SetupsPerSecond};
 
 /// The comparison.
@@ -207,7 +216,7 @@ pub(crate) const ROWS: [Row; 10] = [
         title: "ping-pong of 64 B, both ends on one processor",
         task: Task::PingPong { size: 64 },
         metrics: &[P50Us, P99Us],
-        contenders: &[Ours, Usrsctp, SctpProto, Dcsctp, Quinn, Tcp, Udp],
+        contenders: &[OursBlocking, OursTokio, Usrsctp, SctpProto, Dcsctp, Quinn, Tcp, Udp],
         goals: &[
             must(P50Us, 1.25, &[Udp]),
             must(P99Us, 1.9, &[Udp]),

@@ -59,7 +59,9 @@ impl Peers {
     /// Why there is none.
     pub(crate) fn driver(&self, contender: Contender) -> anyhow::Result<(&Path, Option<&'static str>)> {
         let (built, transport) = match contender {
-            Contender::Ours => bail!("this stack needs no driver"),
+            Contender::Ours | Contender::OursBlocking | Contender::OursTokio => {
+                bail!("this stack needs no driver")
+            }
             Contender::Usrsctp => (&self.usrsctp, None),
             Contender::SctpProto => (&self.rust, Some("sctp-proto")),
             Contender::Dcsctp => (&self.patched, Some("dcsctp")),

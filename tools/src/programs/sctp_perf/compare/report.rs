@@ -117,7 +117,7 @@ impl RowResult {
     fn verdict(&self, goal: &Goal) -> Verdict {
         let less = goal.metric.less_is_better();
         let bound = if less { "at most" } else { "at least" };
-        let ours = self.median(Contender::Ours, goal.metric);
+        let ours = self.row.contenders.first().and_then(|first| self.median(*first, goal.metric));
         let (expected, found) = match goal.against {
             Against::Number => (format!("{bound} {}", figure(goal.metric, goal.value)), ours),
             Against::Best(others) => {
@@ -248,7 +248,10 @@ mod tests {
     fn ratios_of_medians_decide() {
         let mut result = row("pingpong");
         for (p50, p99) in [(10.0, 20.0), (12.0, 30.0), (11.0, 10.0)] {
-            result.add(Contender::Ours, Sample::single(&json!({ "p50_us": p50, "p99_us": p99 })).unwrap());
+            result.add(
+                Contender::OursBlocking,
+                Sample::single(&json!({ "p50_us": p50, "p99_us": p99 })).unwrap(),
+            );
             result.add(Contender::Udp, Sample::single(&json!({ "p50_us": 10.0, "p99_us": 10.0 })).unwrap());
         }
         result.judge();

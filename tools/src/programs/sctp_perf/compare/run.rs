@@ -52,7 +52,8 @@ impl Runner<'_> {
     pub(crate) async fn run(&self, row: &Row, contender: Contender) -> anyhow::Result<Sample> {
         match (row.task, contender) {
             (Task::Core { .. } | Task::Idle | Task::Setup, _) => self.alone(row.task, contender).await,
-            (task, Contender::Ours) => self.ours(task).await,
+            (task, Contender::Ours | Contender::OursTokio) => self.ours(task, "tokio").await,
+            (task, Contender::OursBlocking) => self.ours(task, "blocking").await,
             (task, contender) => self.peer(task, contender).await,
         }
     }
@@ -90,7 +91,7 @@ impl Runner<'_> {
     }
 
     /// This stack, as two processes.
-    async fn ours(&self, task: Task) -> anyhow::Result<Sample> {
+    async fn ours(&self, task: Task, api: &str) -> anyhow::Result<Sample> {
         let mut common = self.options.ours.clone();
         let mut order = vec![
             format!("--duration={}", self.options.seconds),
@@ -108,6 +109,8 @@ impl Runner<'_> {
             }
             Task::PingPong { size } => {
                 order.push("--direction=pingpong".to_owned());
+                // As bare UDP is bound.
+                common.extend([format!("--api={api}"), "--own=127.0.0.1".to_owned()]);
                 (size, None, Some(Pinned::new()?))
             }
             Task::Core { .. } | Task::Idle | Task::Setup => bail!("that is run in one process"),
