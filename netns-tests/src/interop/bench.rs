@@ -1,7 +1,8 @@
 //! Where both ends are, and how a column of scenarios is run there.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
-use std::ops::DerefMut;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ pub trait Bench {
     /// Starts an end.
     fn start(&self, side: Side, args: &[String]) -> End;
     /// Ends it, and everything it knows, without a word to anybody.
-    fn kill(&self, side: Side, end: End);
+    fn kill(&self, side: Side, end: &mut Program);
     /// Loses so many percent of the packets of both networks in each direction; 0 heals.
     fn lose(&self, percent: u32);
     /// Network 0 or 1 swallows everything, or does no longer.
@@ -86,7 +87,7 @@ impl Bench for Namespaces {
         Box::new(net.start_command(&self.networks.right, "peer", &mut command))
     }
 
-    fn kill(&self, _: Side, mut end: End) {
+    fn kill(&self, _: Side, end: &mut Program) {
         end.kill();
     }
 
@@ -144,7 +145,7 @@ impl Bench for InVm {
     }
 
     /// A kernel tidies up behind a program that dies, so the machine has to.
-    fn kill(&self, side: Side, mut end: End) {
+    fn kill(&self, side: Side, end: &mut Program) {
         match side {
             Side::Ours => end.kill(),
             Side::Theirs => self.place.vm.reboot(),
@@ -212,6 +213,7 @@ pub fn run_column(column: Column, bench: &dyn Bench) {
                 port,
                 first: number == 0,
                 expected: limit.is_none(),
+                said: RefCell::default(),
             };
             let begin = Instant::now();
             let result = case.run();
@@ -244,6 +246,35 @@ pub fn run_column(column: Column, bench: &dyn Bench) {
     }
 }
 
+/// An end in a case; what it said is kept for the case.
+struct Player<'a> {
+    end: End,
+    side: Side,
+    said: &'a RefCell<Vec<String>>,
+}
+
+impl Deref for Player<'_> {
+    type Target = Program;
+
+    fn deref(&self) -> &Program {
+        &self.end
+    }
+}
+
+impl DerefMut for Player<'_> {
+    fn deref_mut(&mut self) -> &mut Program {
+        &mut self.end
+    }
+}
+
+impl Drop for Player<'_> {
+    fn drop(&mut self) {
+        let said = self.end.said();
+        let last = &said[said.len().saturating_sub(8)..];
+        self.said.borrow_mut().push(format!("{:?} said at last: {}", self.side, last.join("; ")));
+    }
+}
+
 /// A variant of a scenario.
 struct Case<'a> {
     bench: &'a dyn Bench,
@@ -255,6 +286,8 @@ struct Case<'a> {
     first: bool,
     /// False when it is known to fail: then nobody waits long for a success.
     expected: bool,
+    /// What ends said that are gone.
+    said: RefCell<Vec<String>>,
 }
 
 impl Case<'_> {
@@ -270,7 +303,7 @@ impl Case<'_> {
             }
             Fault::None | Fault::Restart { .. } => {}
         }
-        result
+        result.map_err(|error| format!("{error}. {}", self.said.borrow().join(". ")))
     }
 
     fn play(&self) -> Result<(), String> {
@@ -287,7 +320,7 @@ impl Case<'_> {
                 let (mut ours, mut theirs) =
                     if self.caller == Side::Ours { (caller, callee) } else { (callee, caller) };
                 self.wait(&mut ours, "holding")?;
-                return self.finish(&mut theirs, Side::Theirs);
+                return self.finish(&mut theirs);
             }
             Fault::Cut => self.cut(&mut [&mut callee, &mut caller])?,
             Fault::Restart { who, steps, other } => {
@@ -295,8 +328,8 @@ impl Case<'_> {
                 return self.restart(who, steps, other, dying, living);
             }
         }
-        self.finish(&mut caller, self.caller)?;
-        self.finish(&mut callee, self.caller.other())
+        self.finish(&mut caller)?;
+        self.finish(&mut callee)
     }
 
     fn restart(
@@ -304,29 +337,30 @@ impl Case<'_> {
         who: Side,
         steps: &str,
         other: &str,
-        mut dying: End,
-        mut living: End,
+        mut dying: Player<'_>,
+        mut living: Player<'_>,
     ) -> Result<(), String> {
         self.wait(&mut dying, "holding")?;
         // It has all it should get.
         self.wait(&mut living, "got")?;
         self.wait_sent(&mut living)?;
-        self.bench.kill(who, dying);
+        self.bench.kill(who, &mut dying);
+        drop(dying);
         let mut reborn = self.start(who, steps);
         if other.is_empty() {
-            self.finish(&mut reborn, who)?;
-            return self.finish(&mut living, who.other());
+            self.finish(&mut reborn)?;
+            return self.finish(&mut living);
         }
         self.wait(&mut reborn, "ready")?;
-        self.finish(&mut living, who.other())?;
+        self.finish(&mut living)?;
         drop(living);
         let mut again = self.start(who.other(), other);
-        self.finish(&mut again, who.other())?;
-        self.finish(&mut reborn, who)
+        self.finish(&mut again)?;
+        self.finish(&mut reborn)
     }
 
     /// Nobody may wait long while one of two networks is dead.
-    fn cut(&self, ends: &mut [&mut End; 2]) -> Result<(), String> {
+    fn cut(&self, ends: &mut [&mut Player<'_>; 2]) -> Result<(), String> {
         let mut flows = |what: &str| {
             for end in ends.iter_mut() {
                 for _ in 0..4 {
@@ -350,7 +384,7 @@ impl Case<'_> {
         Ok(())
     }
 
-    fn start(&self, side: Side, steps: &str) -> End {
+    fn start(&self, side: Side, steps: &str) -> Player<'_> {
         let homes = if self.scenario.multi_homed { 2 } else { 1 };
         let setup = Setup {
             raw: self.column.is_raw(),
@@ -368,7 +402,7 @@ impl Case<'_> {
         args.extend(
             steps.split_whitespace().map(|step| step.replace("seconds=5:", &format!("seconds={seconds}:"))),
         );
-        self.bench.start(side, &args)
+        Player { end: self.bench.start(side, &args), side, said: &self.said }
     }
 
     /// How long a line may take.
@@ -385,26 +419,27 @@ impl Case<'_> {
         Duration::from_secs(seconds)
     }
 
-    fn wait(&self, end: &mut End, what: &str) -> Result<(), String> {
+    fn wait(&self, end: &mut Player<'_>, what: &str) -> Result<(), String> {
         let limit = self.limit();
         let found = end.wait_at_most(limit, |line| {
             (line.starts_with(what) || line.starts_with("wrong:")).then(|| line.to_owned())
         });
         match found {
             Some(line) if line.starts_with(what) => Ok(()),
-            Some(line) => Err(line),
-            None => Err(format!("no '{what}' within {limit:?}; it said: {}", end.said().join("; "))),
+            Some(line) => Err(format!("{:?}: {line}", end.side)),
+            None => Err(format!("{:?} did not say '{what}' within {limit:?}", end.side)),
         }
     }
 
     /// Its messages are sent: the line may have come before another that was waited for.
-    fn wait_sent(&self, end: &mut End) -> Result<(), String> {
+    fn wait_sent(&self, end: &mut Player<'_>) -> Result<(), String> {
         if end.said().iter().any(|line| line.starts_with("sent")) { Ok(()) } else { self.wait(end, "sent") }
     }
 
     /// Waits until it has done everything.
-    fn finish(&self, end: &mut End, side: Side) -> Result<(), String> {
-        self.wait(end, "done").map_err(|error| format!("{side:?}: {error}"))?;
+    fn finish(&self, end: &mut Player<'_>) -> Result<(), String> {
+        self.wait(end, "done")?;
+        let side = end.side;
         let took = end.said().iter().find_map(|line| line.split_once(" ms=")?.1.parse().ok());
         if let Some((blocked, least)) = self.scenario.blocked
             && blocked == side

@@ -81,4 +81,11 @@ pub const LIMITS: &[Limit] = &[
         v6: None,
         reason: "sctp-proto forgets what was not read when the association ends.",
     },
+    Limit {
+        columns: &[Column::ProtoUdp],
+        scenarios: &["extensions-on", "extensions-off"],
+        caller: None,
+        v6: None,
+        reason: "sctp-proto has no switches for its extensions.",
+    },
 ];

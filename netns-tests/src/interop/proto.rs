@@ -64,6 +64,9 @@ struct Sending {
 
 impl End {
     fn open(setup: Setup) -> Result<End, Failure> {
+        if setup.extensions.is_some() {
+            return Err("its extensions cannot be switched".into());
+        }
         let own = *setup.own.first().ok_or("it has no address")?;
         let socket = UdpSocket::bind((own, setup.udp))?;
         let window = setup.window.map_or(LARGE, |window| window as u32);
