@@ -105,34 +105,61 @@ impl Capture {
 /// Larger than any block.
 const BUFFER: usize = 1 << 20;
 
-/// Link types and clocks of the interfaces of a file.
+/// The interfaces of a file.
 #[derive(Default)]
-struct Interfaces(Vec<(LinkType, u64)>);
+struct Interfaces(Vec<Interface>);
+
+#[derive(Clone, Copy)]
+struct Interface {
+    link_type: LinkType,
+    /// Bytes before that, which say nothing about the packet.
+    skip: usize,
+    /// Ticks of its clock in a second.
+    units: u64,
+}
+
+impl Interface {
+    fn new(number: Linktype, units: u64) -> Interface {
+        let (link_type, skip) = match number {
+            Linktype::ETHERNET => (LinkType::Ethernet, 0),
+            Linktype::RAW | Linktype::IPV4 | Linktype::IPV6 => (LinkType::Ip, 0),
+            // Captures of all interfaces of a Linux machine at once.
+            Linktype::LINUX_SLL => (LinkType::Ip, 16),
+            Linktype::LINUX_SLL2 => (LinkType::Ip, 20),
+            _ => (LinkType::Other, 0),
+        };
+        Interface { link_type, skip, units }
+    }
+
+    fn frame(self, time: u64, bytes: &[u8]) -> Frame {
+        Frame { time, link_type: self.link_type, bytes: bytes.get(self.skip..).unwrap_or_default().to_vec() }
+    }
+}
 
 impl Interfaces {
     fn take(&mut self, block: &PcapBlockOwned<'_>, capture: &mut Capture) {
         match block {
             PcapBlockOwned::LegacyHeader(header) => {
                 let units = if header.is_nanosecond_precision() { 1_000_000_000 } else { MICROS };
-                self.0 = vec![(link_type(header.network), units)];
+                self.0 = vec![Interface::new(header.network, units)];
             }
             PcapBlockOwned::Legacy(packet) => {
-                let (link_type, units) = self.of(0);
-                let time = u64::from(packet.ts_sec) * MICROS + u64::from(packet.ts_usec) * MICROS / units;
-                let bytes = packet.data.to_vec();
-                capture.frames.push(Frame { time, link_type, bytes });
+                let interface = self.of(0);
+                let ticks = u64::from(packet.ts_usec);
+                let time = u64::from(packet.ts_sec) * MICROS + ticks * MICROS / interface.units;
+                capture.frames.push(interface.frame(time, packet.data));
             }
             PcapBlockOwned::NG(Block::SectionHeader(_)) => self.0.clear(),
             PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => {
                 let units = interface.ts_resolution().unwrap_or(MICROS);
-                self.0.push((link_type(interface.linktype), units));
+                self.0.push(Interface::new(interface.linktype, units));
             }
             PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
-                let (link_type, units) = self.of(packet.if_id as usize);
+                let interface = self.of(packet.if_id as usize);
                 let ticks = u128::from(packet.ts_high) << 32 | u128::from(packet.ts_low);
-                let time = (ticks * u128::from(MICROS) / u128::from(units)) as u64;
-                let bytes = packet.data[..packet.data.len().min(packet.caplen as usize)].to_vec();
-                capture.frames.push(Frame { time, link_type, bytes });
+                let time = (ticks * u128::from(MICROS) / u128::from(interface.units)) as u64;
+                let bytes = &packet.data[..packet.data.len().min(packet.caplen as usize)];
+                capture.frames.push(interface.frame(time, bytes));
             }
             PcapBlockOwned::NG(Block::InterfaceStatistics(statistics)) => {
                 let dropped = statistics.isb_ifdrop().and_then(Result::ok).unwrap_or(0)
@@ -143,20 +170,13 @@ impl Interfaces {
         }
     }
 
-    fn of(&self, interface: usize) -> (LinkType, u64) {
-        self.0.get(interface).copied().unwrap_or((LinkType::Other, MICROS))
+    fn of(&self, interface: usize) -> Interface {
+        let unknown = Interface { link_type: LinkType::Other, skip: 0, units: MICROS };
+        self.0.get(interface).copied().unwrap_or(unknown)
     }
 }
 
 const MICROS: u64 = 1_000_000;
-
-fn link_type(number: Linktype) -> LinkType {
-    match number {
-        Linktype::ETHERNET => LinkType::Ethernet,
-        Linktype::RAW | Linktype::IPV4 | Linktype::IPV6 => LinkType::Ip,
-        _ => LinkType::Other,
-    }
-}
 
 /// Something in a capture that the lint looks at.
 #[derive(Debug)]

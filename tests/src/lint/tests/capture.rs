@@ -93,7 +93,7 @@ fn fragments_are_put_together_in_any_order() {
     assert_eq!(broken_names(v6), [rules::PORTS.name]);
 }
 
-/// A section header, an interface with times in µs, a packet, and statistics.
+/// A section header, two interfaces with times in µs, a packet of each, and statistics.
 #[test]
 fn pcapng_files_are_read() {
     let block = |kind: u32, body: &[u8]| {
@@ -102,27 +102,36 @@ fn pcapng_files_are_read() {
     };
     let packet = wire::ipv4(LEFT, RIGHT, 132, Fragment::default(), &faulty());
     let time = 1_700_000_000_123_456u64;
-    let mut head = 0u32.to_le_bytes().to_vec();
-    head.extend(((time >> 32) as u32).to_le_bytes());
-    head.extend((time as u32).to_le_bytes());
-    head.extend([(packet.len() as u32).to_le_bytes(); 2].concat());
+    let on = |interface: u32, packet: &[u8]| {
+        let mut body = interface.to_le_bytes().to_vec();
+        body.extend(((time >> 32) as u32).to_le_bytes());
+        body.extend((time as u32).to_le_bytes());
+        body.extend([(packet.len() as u32).to_le_bytes(); 2].concat());
+        body.extend(packet);
+        body
+    };
+    let cooked = [&[0; 20], &packet[..]].concat();
     let mut file = tempfile::NamedTempFile::new().unwrap();
     let section = [&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat();
     let interface = [101, 0, 0, 0, 0, 0, 4, 0];
+    let all_interfaces = [20, 1, 0, 0, 0, 0, 4, 0];
     let mut statistics = [0; 12].to_vec();
     statistics.extend([5, 0, 8, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     for (kind, body) in [
         (0x0a0d_0d0a, &section[..]),
         (1, &interface),
-        (6, &[head, packet.clone()].concat()),
+        (1, &all_interfaces),
+        (6, &on(0, &packet)),
+        (6, &on(1, &cooked)),
         (5, &statistics),
     ] {
         file.write_all(&block(kind, body)).unwrap();
     }
     let capture = Capture::read(file.path()).unwrap();
-    assert_eq!((capture.frames.len(), capture.dropped), (1, 3));
-    assert_eq!((capture.frames[0].time, &capture.frames[0].bytes), (time, &packet));
-    assert_eq!(capture.frames[0].link_type, LinkType::Ip);
+    assert_eq!((capture.frames.len(), capture.dropped), (2, 3));
+    for frame in &capture.frames {
+        assert_eq!((frame.time, &frame.bytes, frame.link_type), (time, &packet, LinkType::Ip));
+    }
 }
 
 #[test]
