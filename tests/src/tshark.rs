@@ -61,6 +61,8 @@ fn fault(line: &str) -> Option<String> {
 fn run(file: &Path, udp_ports: &[&str], args: &[&str]) -> Vec<String> {
     let mut tshark = Command::new(gate::find("tshark").unwrap_or_else(|| "tshark".into()));
     tshark.arg("-r").arg(file).args(["-o", "sctp.checksum:CRC 32c"]);
+    // It takes messages of any bytes for a radio protocol that it knows.
+    tshark.args(["--disable-heuristic", "nbap_sctp"]);
     for port in udp_ports {
         tshark.args(["-d", &format!("udp.port=={port},sctp")]);
     }
