@@ -1,0 +1,10 @@
+//! The README shows what the tests with other stacks gave.
+
+use netns_tests::interop::matrix;
+
+#[test]
+fn the_matrix_is_that_of_the_results() {
+    if let Err(error) = matrix::settle_readme() {
+        panic!("{error}");
+    }
+}
