@@ -68,9 +68,12 @@ impl Meeting {
         let net = Vm::net(programs)?;
         let vm = Vm::boot(&net);
         vm.address(0, "10.1.0.2/24 fd01::2/64");
+        vm.setup("ip route add 224.0.0.0/4 dev eth0");
         let [registrar, element, user] = ["registrar", "element", "user"].map(|role| net.host(role));
         let links = [(&registrar, 1), (&element, 3), (&user, 4)].map(|(host, number)| {
-            net.link(host, &format!("10.1.0.{number}/24 fd01::{number}/64"), vm.switch(0), "")
+            let link = net.link(host, &format!("10.1.0.{number}/24 fd01::{number}/64"), vm.switch(0), "");
+            host.namespace().ip(&["route", "add", "224.0.0.0/4", "dev", link.interface(host)]);
+            link
         });
         Some(Meeting { vm, registrar, element, user, links, registrars: Cell::new(0), net })
     }
@@ -90,16 +93,16 @@ impl Meeting {
             Carrier::Raw => &["--link=raw"],
             Carrier::Udp => &["--link=udp", "--encap-port=9899"],
         };
-        let quiet: &[&str] = &["--quiet", "--asapannounce=off"];
-        self.net.start(host, &[args, link, quiet].concat())
+        self.net.start(host, &[args, link, &["--quiet"]].concat())
     }
 
-    /// Starts our registrar; elements get keep-alives every 500 ms and have 3 s to answer.
+    /// Starts our registrar, which announces itself; elements get keep-alives every 500 ms and have 3 s to answer.
     pub fn our_registrar(&self, carrier: Carrier) -> Running {
         let args = [
             "rspregistrar",
             "--asap=10.1.0.1:3863,fd01::1",
             "--events",
+            "--serverannouncecycle=500",
             "--endpointkeepalivetransmissioninterval=500",
             "--endpointkeepalivetimeoutinterval=3000",
         ];
@@ -108,13 +111,13 @@ impl Meeting {
         registrar
     }
 
-    /// Starts RSPLIB's registrar with the same keep-alives and waits until elements can register. Each one has ports of its own: those of a
+    /// Starts RSPLIB's registrar with the same timing and waits until elements can register. Each one has ports of its own: those of a
     /// dead one are taken for as long as Linux tries to shut down its associations, with peers that may be dead, too.
     pub fn their_registrar(&self) -> TheirRegistrar {
         let number = self.registrars.replace(self.registrars.get() + 1);
         let [asap, enrp] = [3863, 9901].map(|port| format!("10.1.0.2:{}", port + 10 * number));
         let script = format!(
-            "exec rspregistrar -asap={asap} -enrp={enrp} -asapannounce=off -enrpannounce=off -mentordiscoverytimeout=1000 \
+            "exec rspregistrar -asap={asap} -enrp={enrp} -serverannouncecycle=500 -enrpannounce=off -mentordiscoverytimeout=1000 \
              -endpointkeepalivetransmissioninterval=500 -endpointkeepalivetimeoutinterval=3000 {LOG}"
         );
         let mut program = self.vm.start("rspregistrar", &script);
@@ -124,16 +127,16 @@ impl Meeting {
 
     /// Starts a pool element of ours (`-echo`, `-pingpong`) and waits until it is registered; gives its identifier.
     pub fn our_element(&self, carrier: Carrier, service: &str, registrar: &str) -> (u32, Running) {
-        let registrar = format!("--registrar={registrar}");
-        let args = ["rspserver", service, "--local=10.1.0.3:0,fd01::3", &registrar];
-        let mut element = self.ours(&self.element, carrier, &args);
+        let place = Place::of(registrar);
+        let args = ["rspserver", service, "--local=10.1.0.3:0,fd01::3"];
+        let mut element = self.ours(&self.element, carrier, &[&args, place.ours().as_slice()].concat());
         let ready = element.ready();
         (hex(ready.get("id").and_then(|id| id.strip_prefix("0x")).expect("its identifier")), element)
     }
 
     /// Starts a pool element of RSPLIB's and waits until it is registered; gives its identifier.
     pub fn their_element(&self, service: &str, registrar: &str) -> (u32, Guest) {
-        let script = format!("exec rspserver {service} -registrar={registrar} -asapannounce=off {LOG}");
+        let script = format!("exec rspserver {service} {} {LOG}", Place::of(registrar).theirs());
         let mut element = self.vm.start("rspserver", &script);
         let id = element.wait_at_most(LIMIT, |line| {
             let (label, id) = line.split_once('=')?;
@@ -145,17 +148,25 @@ impl Meeting {
 
     /// Starts our ping-pong client.
     pub fn our_client(&self, carrier: Carrier, registrar: &str) -> Running {
-        let registrar = format!("--registrar={registrar}");
-        let args = [
-            "pingpongclient",
-            "--events",
-            "--local=10.1.0.4,fd01::4",
-            "--interval=100",
-            // The machine is slow; when a server in it dies, an ABORT tells.
-            "--replytimeout=10000",
-            &registrar,
-        ];
-        self.ours(&self.user, carrier, &args)
+        let place = Place::of(registrar);
+        // The machine is slow; when a server in it dies, an ABORT tells.
+        let patience = "--replytimeout=10000";
+        let args = ["pingpongclient", "--events", "--local=10.1.0.4,fd01::4", "--interval=100", patience];
+        self.ours(&self.user, carrier, &[&args, place.ours().as_slice()].concat())
+    }
+
+    /// Starts our terminal.
+    pub fn our_terminal(&self, carrier: Carrier, registrar: &str) -> Running {
+        let place = Place::of(registrar);
+        let args = ["rspterminal", "--local=10.1.0.4,fd01::4"];
+        let mut terminal = self.ours(&self.user, carrier, &[&args, place.ours().as_slice()].concat());
+        terminal.ready();
+        terminal
+    }
+
+    /// Starts RSPLIB's terminal.
+    pub fn their_terminal(&self, registrar: &str) -> Guest {
+        self.vm.start("rspterminal", &format!("exec rspterminal {} {LOG}", Place::of(registrar).theirs()))
     }
 
     /// Starts RSPLIB's ping-pong client.
@@ -183,6 +194,28 @@ impl Meeting {
         self.vm.run(&dump).contains(&format!("${element:08x}"))
     }
 }
+
+/// How a program finds its registrar: the options that say it.
+#[derive(Debug)]
+struct Place(Option<String>);
+
+impl Place {
+    /// `registrar` is an endpoint, or [`ANNOUNCED`].
+    fn of(registrar: &str) -> Place {
+        Place((registrar != ANNOUNCED).then(|| format!("-registrar={registrar}")))
+    }
+
+    fn ours(&self) -> Vec<&str> {
+        self.0.iter().flat_map(|registrar| [registrar, "-asapannounce=off"]).collect()
+    }
+
+    fn theirs(&self) -> String {
+        self.ours().join(" ")
+    }
+}
+
+/// In place of a registrar's endpoint: it is found by its announces.
+pub const ANNOUNCED: &str = "announced";
 
 /// Waits for so many Pongs of the element and gives the first and the last one.
 ///

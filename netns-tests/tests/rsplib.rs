@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use netns_tests::failover::Carrier;
-use netns_tests::rsplib::{LIMIT, Meeting, pong_before, pongs};
+use netns_tests::rsplib::{ANNOUNCED, LIMIT, Meeting, pong_before, pongs};
 use netns_tests::sections::Sections;
 use workspace_tests::process::Program;
 
@@ -40,6 +40,7 @@ fn rsplib_and_this_stack_share_pools() {
             let mut client = meeting.their_client(&registrar.asap);
             failovers(meeting, carrier, &registrar.asap, &mut client);
         });
+        part("registrars that are found by their announces", announces);
     }
     sections.end();
 }
@@ -64,21 +65,27 @@ fn echo_at_their_registrar(meeting: &Meeting, carrier: Carrier) {
     assert!(!meeting.they_list(&registrar, id), "it has deregistered");
 }
 
+fn announces(meeting: &Meeting, carrier: Carrier) {
+    let registrar = meeting.our_registrar(carrier);
+    let (id, server) = meeting.their_element("-echo", ANNOUNCED);
+    terminals(meeting, carrier, ANNOUNCED, id);
+    drop((server, registrar));
+
+    let _registrar = meeting.their_registrar();
+    let (id, _server) = meeting.our_element(carrier, "-echo", ANNOUNCED);
+    terminals(meeting, carrier, ANNOUNCED, id);
+}
+
 /// Both terminals talk to the echo server `id`.
 fn terminals(meeting: &Meeting, carrier: Carrier, registrar: &str, id: u32) {
     let echo = |text: &str| format!("from PE ${id:08x}> {text}");
-    let script =
-        format!("exec rspterminal -registrar={registrar} -asapannounce=off -logcolor=off -loglevel=4");
-    let mut theirs = meeting.vm.start("rspterminal", &script);
+    let mut theirs = meeting.their_terminal(registrar);
     theirs.type_line("first line of theirs");
     wait_for(&mut theirs, "an echo", &echo("first line of theirs"));
     theirs.type_line("second");
     wait_for(&mut theirs, "an echo", &echo("second"));
 
-    let option = format!("--registrar={registrar}");
-    let args = ["rspterminal", "--local=10.1.0.4,fd01::4", &option];
-    let mut ours = meeting.ours(&meeting.user, carrier, &args);
-    ours.ready();
+    let mut ours = meeting.our_terminal(carrier, registrar);
     ours.type_line("first line of ours");
     wait_for(&mut ours, "an echo", &echo("first line of ours"));
     ours.type_line(&"long ".repeat(2000));
