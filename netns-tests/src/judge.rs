@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use workspace_tests::lint::rules::Rule;
 use workspace_tests::lint::{Capture, Options, report};
@@ -21,6 +22,8 @@ pub(crate) struct Ended {
 pub(crate) struct Known {
     /// All links were captured from before anything was sent. (What a host sends to itself passes none of them.)
     pub(crate) complete: bool,
+    /// The last moment at which all captures ran, and after which they had the time to fetch what there was.
+    pub(crate) until: SystemTime,
     pub(crate) reordered: bool,
     pub(crate) disturbed: bool,
     /// Where other implementations send from.
@@ -57,7 +60,8 @@ fn by_lint(name: &str, captures: &[Ended], known: &Known) -> String {
         }
     }
     let Known { complete, reordered, disturbed, .. } = *known;
-    let options = Options { complete, reordered, disturbed, ..Options::default() };
+    let until = known.until.duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_micros() as u64);
+    let options = Options { complete, reordered, disturbed, until, ..Options::default() };
     let report = report(&read, &options);
     println!("{name}: the lint saw {report}");
     let mut findings = report.findings;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use workspace_tests::gate::{self, Need};
 use workspace_tests::lint::rules::Rule;
@@ -228,7 +228,6 @@ impl Net {
     /// When something is wrong.
     pub fn judge_so_far(&self) {
         self.ready();
-        std::thread::sleep(capture::DELAY);
         let faults = self.faults();
         assert!(faults.is_empty(), "the captures show faults:\n{faults}");
         self.partial.set(true);
@@ -240,6 +239,10 @@ impl Net {
 
     /// Ends the captures and says what is wrong in them.
     fn faults(&self) -> String {
+        let until = SystemTime::now();
+        if !self.captures.borrow().is_empty() {
+            std::thread::sleep(capture::DELAY);
+        }
         let ended: Vec<Ended> = self
             .captures
             .borrow_mut()
@@ -249,6 +252,7 @@ impl Net {
         let hosts = self.hosts.borrow();
         let known = Known {
             complete: !self.partial.get(),
+            until,
             reordered: self.reordered.get(),
             disturbed: self.disturbed.get() || hosts.iter().any(|host| host.namespace().is_disturbed()),
             foreign: hosts.iter().flat_map(|host| host.0.foreign.borrow().clone()).collect(),
@@ -265,10 +269,12 @@ impl Drop for Net {
             // A capture that is ended before it began leaves no file.
             self.ready();
         }
-        if !self.captures.borrow().is_empty() {
+        let faults = if failed {
             std::thread::sleep(capture::DELAY);
-        }
-        let faults = if failed { String::new() } else { self.faults() };
+            String::new()
+        } else {
+            self.faults()
+        };
         self.captures.borrow_mut().iter_mut().for_each(|(capture, _)| {
             capture.end();
         });

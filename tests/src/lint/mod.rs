@@ -52,12 +52,15 @@ pub struct Options {
     pub reordered: bool,
     /// Something lost, limited or cut packets on purpose.
     pub disturbed: bool,
+    /// They are complete until then, µs since 1970: captures end one after the other, and those that end last show answers to what the first
+    /// ones miss.
+    pub until: u64,
 }
 
 impl Default for Options {
     /// Nothing is known: an MTU of 1500, and neither completeness nor order nor peace.
     fn default() -> Self {
-        Options { mtu: 1500, complete: false, reordered: true, disturbed: true }
+        Options { mtu: 1500, complete: false, reordered: true, disturbed: true, until: u64::MAX }
     }
 }
 
@@ -139,12 +142,13 @@ pub fn report(captures: &[Capture], options: &Options) -> Report {
 struct Place {
     file: usize,
     number: u32,
+    time: u64,
     from: IpAddr,
 }
 
 impl From<&Seen> for Place {
     fn from(seen: &Seen) -> Place {
-        Place { file: seen.file, number: seen.number, from: seen.src }
+        Place { file: seen.file, number: seen.number, time: seen.time, from: seen.src }
     }
 }
 
@@ -164,7 +168,7 @@ impl Judge<'_> {
     fn applies(&self, rule: &Rule, place: Place) -> bool {
         let near = self.is_near(place.file, place.from);
         !rule.unless.iter().any(|unless| match unless {
-            Unless::Partial => !self.options.complete,
+            Unless::Partial => !self.options.complete || place.time > self.options.until,
             // Nothing overtakes in front of a capture at the sender.
             Unless::Reordered => self.options.reordered && !near,
             Unless::Far => !near,

@@ -61,6 +61,7 @@ pub fn run() -> ExitCode {
         complete: arguments.complete,
         reordered: !arguments.in_order,
         disturbed: !arguments.undisturbed,
+        ..Options::default()
     };
     let report = report(&captures, &options);
     report.findings.iter().for_each(|finding| println!("{finding}"));

@@ -160,6 +160,12 @@ fn captures_are_merged_by_time() {
     let captures = [side(0, &wire.frames), side(1, &wire.frames)];
     let report = super::super::report(&captures, &options);
     assert_eq!(report.to_string(), "7 packets, 1 associations, 2 DATA chunks, 0 faults");
+    // The first one ended before the last packet but one; its answer is in the other one.
+    let mut ended = captures.clone();
+    ended[1].frames.pop();
+    assert_eq!(lint(&ended, &options)[0].rule, &rules::SACK_SENT);
+    let until = wire.frames[4].time;
+    assert_eq!(lint(&ended, &Options { until, ..options }), []);
     let alone = lint(&captures[1..], &options);
     assert!(alone.iter().any(|finding| finding.rule == &rules::RECEIVER_TAG), "{alone:?}");
     assert_eq!(alone[0].from, IpAddr::from(RIGHT));

@@ -35,7 +35,7 @@ impl Default for Wire {
     /// Everything is known, so all rules are judged.
     fn default() -> Self {
         Wire {
-            options: Options { mtu: 1500, complete: true, reordered: false, disturbed: false },
+            options: Options { complete: true, reordered: false, disturbed: false, ..Options::default() },
             near: [LEFT, RIGHT, LEFT_2].map(IpAddr::from).into(),
             dropped: 0,
             time: 1_000_000_000,
