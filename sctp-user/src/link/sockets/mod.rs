@@ -5,6 +5,9 @@
 //! per kind of system with the same functions: `linux` (error queues, batches, offload) and `portable`
 //! (what macOS and the BSDs have in common). `--cfg portable` takes the second on Linux, too, so that it can be run and not only compiled.
 
+// What is for blocking calls alone, which are there on Unix.
+#![cfg_attr(not(unix), allow(dead_code))]
+
 mod errors;
 mod fragment;
 #[cfg(any(test, portable, not(any(target_os = "linux", target_os = "android"))))]

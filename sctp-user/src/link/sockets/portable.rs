@@ -93,7 +93,7 @@ pub(super) fn set_offload(_: &Io, _on: bool) -> io::Result<()> {
 
 /// Nothing is kept between calls.
 #[derive(Default)]
-pub(super) struct Control;
+pub(super) struct Control(());
 
 /// Receives one datagram into `buffer`.
 pub(super) fn recv_one(

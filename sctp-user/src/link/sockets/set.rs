@@ -9,7 +9,7 @@ use sctp_user_core::{Encap, PathAddr, Transmit, Unreachable};
 use socket2::Socket;
 
 use super::errors::PendingErrors;
-use super::os::{self, OtherErrors};
+use super::os::OtherErrors;
 use super::socket::{LinkSocket, Outgoing, SendFailure, is_unreachable, scratch_size, to_codepoint};
 use super::source::Sources;
 use crate::link::{IcmpError, Link, RecvBatch};
@@ -100,14 +100,14 @@ impl SocketLink {
     #[cfg(unix)]
     pub(crate) fn make_waiting(&mut self) -> bool {
         match &mut *self.sockets {
-            [only] if os::CAN_WAIT => only.make_waiting().is_ok(),
+            [only] if super::os::CAN_WAIT => only.make_waiting().is_ok(),
             _ => false,
         }
     }
 
     /// How long [`recv_waiting`](Self::recv_waiting) waits at the most.
     #[cfg(unix)]
-    pub(crate) const RECV_WAIT: std::time::Duration = os::RECV_WAIT;
+    pub(crate) const RECV_WAIT: std::time::Duration = super::os::RECV_WAIT;
 
     /// Receives on the only socket of a link that was made waiting; see [`LinkSocket::recv_waiting`].
     #[cfg(unix)]

@@ -135,10 +135,8 @@ impl LinkSocket {
     pub(super) fn expect_single(&mut self, single: bool) {
         let possible = self.carrier == Carrier::Udp && !self.addr.is_unspecified();
         match (self.offload, single) {
-            (Offload::On, true) if possible => {
-                if os::set_offload(&self.io, false).is_ok() {
-                    self.offload = Offload::Ending;
-                }
+            (Offload::On, true) if possible && os::set_offload(&self.io, false).is_ok() => {
+                self.offload = Offload::Ending;
             }
             (Offload::Ending | Offload::Off, false) => {
                 self.offload = Offload::On;

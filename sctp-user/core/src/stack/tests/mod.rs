@@ -18,6 +18,7 @@ mod shutdown;
 mod states;
 mod tags;
 mod via;
+mod wakeup;
 
 use std::net::IpAddr;
 

@@ -1,0 +1,50 @@
+//! Asking less: deadlines that may be told too early, and associations that have nothing to send.
+
+use super::*;
+
+#[test]
+fn a_wakeup_may_be_early_and_is_never_late() {
+    let mut rig = Rig::in_state(AssocState::Established);
+    let mut cum = rig.own_tsn.minus(1);
+    let mut early = 0;
+    for n in 0..200u64 {
+        rig.send_data(b"ping");
+        // T3 is noted now, and stops with the acknowledgement.
+        assert!(rig.stack.poll_wakeup().is_some());
+        let step = Duration::from_millis(7 * (n % 40));
+        rig.now += step;
+        cum = cum.next();
+        rig.send(rig.own_tag, |w| sack(w, cum));
+        let wakeup = rig.stack.poll_wakeup().expect("heartbeats are on");
+        let timeout = rig.stack.poll_timeout().expect("heartbeats are on");
+        assert!(wakeup <= timeout);
+        early += u32::from(wakeup < timeout);
+        if wakeup <= rig.now && timeout > rig.now {
+            rig.stack.handle_timeout(rig.now);
+            assert_silent(rig.drain());
+        }
+        assert_eq!(rig.stack.poll_wakeup(), Some(timeout), "the deadline was looked at meanwhile");
+        rig.pass(Duration::ZERO);
+    }
+    assert!(early > 100, "T3 moves with every message, {early}");
+}
+
+#[test]
+fn an_association_at_rest_saves_up_no_burst() {
+    let flight = |round_trips: u32| {
+        let config = AssocConfig { max_burst: 1, ..AssocConfig::default() };
+        let mut rig = Rig::with(StackConfig::default(), config);
+        rig.connect(&[1]);
+        rig.init_ack(|_| {});
+        rig.send(rig.own_tag, |w| w.cookie_ack());
+        let mut cum = rig.own_tsn.minus(1);
+        for _ in 0..round_trips {
+            assert_eq!(rig.send_data(&[1; 1000]).len(), 1);
+            cum = cum.next();
+            assert_silent(rig.send(rig.own_tag, |w| sack(w, cum)));
+        }
+        rig.send_data(&[2; 20_000]).len()
+    };
+    assert!(flight(0) < 3, "one packet, or two where the first one is not full");
+    assert_eq!(flight(20), flight(0));
+}
