@@ -120,7 +120,7 @@ rules! {
     SSNS_CONSECUTIVE "ssns-consecutive", "RFC 9260, 6.5", "Ordered messages of a stream are numbered from 0 in a row.", [];
     STREAMS_NEGOTIATED "streams-negotiated", "RFC 9260, 5.1.1", "Data goes to streams that both ends agreed on.", [];
     WINDOW "window", "RFC 9260, 6.1 A", "What is outstanding, and not reported missing, exceeds no offered window by more than one chunk.", [Partial Disturbed];
-    INITIAL_BURST "initial-burst", "RFC 9260, 7.2.1", "Before the first acknowledgement no more leaves to an address than the initial congestion window and one chunk.", [Partial];
+    INITIAL_BURST "initial-burst", "RFC 9260, 7.2.1", "Before the first acknowledgement no more leaves to an address than the initial congestion window and one chunk.", [Partial Disturbed];
     NOT_AGAIN "not-again", "RFC 9260, 6.3.3", "What was acknowledged cumulatively more than a second ago is not sent again.", [Partial Far Disturbed];
 
     // Acknowledging.

@@ -19,6 +19,7 @@ pub(super) struct Window {
     before: Vec<u64>,
     /// Something was acknowledged that was not captured.
     lost: bool,
+    /// The first flight is over: something was acknowledged, or sent again after its timer had expired.
     acknowledged: bool,
     /// Bytes with their headers to each address before the first acknowledgement.
     burst: BTreeMap<IpAddr, u64>,
@@ -68,6 +69,7 @@ impl Window {
 
     /// Something was sent again: perhaps a timer has expired, and nothing is outstanding any more.
     pub(super) fn sent_again(&mut self) {
+        self.acknowledged = true;
         let sent = self.before.last().copied().unwrap_or(0);
         self.edge = self.edge.max(sent + self.widest);
     }
