@@ -451,23 +451,31 @@ impl Association {
         }
     }
 
-    /// Whether ICMP can be believed that SCTP is gone at the other end of a path. A NAT box that lost its bindings says the same of the UDP port
-    /// that a caller had; the caller gets a new one with the next packet it sends, a heartbeat at the latest. Linux says it of a raw socket
-    /// whose receive buffer is full; its owner is heard again soon, and what is said when we repeat ourselves to no avail is true.
+    /// Whether ICMP can be believed at once that SCTP is gone at the other end of a path. A NAT box that lost its bindings says the same of the UDP
+    /// port that a caller had; the caller gets a new one with the next packet it sends, a heartbeat at the latest. Linux says it of a raw socket
+    /// whose receive buffer is full, and who owns it is heard again soon; the next timeout of the path [decides](Self::is_gone).
     fn refused_for_good(&mut self, now: Time, path: PathId) -> bool {
         let next_heartbeats = 2 * self.config.hb_interval_udp.min(self.config.hb_interval);
+        let timed = self.may_probe();
         let path = self.paths.get_mut(path);
         let PathAddr { remote, encap, .. } = path.addr();
-        let patience = match encap {
-            Encap::Native if self.state == AssocState::CookieWait => return true,
-            // Less than the time to the next retransmission, which has doubled then.
-            Encap::Native => path.rto.get() / 4,
-            // There is no NAT box within a host.
-            Encap::Udp { .. } if !self.called || scope(remote) == Some(Scope::Loopback) => return true,
-            Encap::Udp { .. } => next_heartbeats,
+        // There is no NAT box within a host.
+        let final_word = match encap {
+            Encap::Native => !timed,
+            Encap::Udp { .. } => !self.called || scope(remote) == Some(Scope::Loopback),
         };
         let since = *path.refused_since.get_or_insert(now);
-        now.since(since) >= patience
+        final_word || (encap != Encap::Native && now.since(since) >= next_heartbeats)
+    }
+
+    /// A path whose timer expired: ends the association when ICMP has said that there is no SCTP, and nothing came from there since.
+    fn is_gone(&mut self, cx: &mut Cx<'_>, path: PathId) -> bool {
+        let path = self.paths.get(path);
+        let gone = path.addr().encap == Encap::Native && path.refused_since.is_some();
+        if gone {
+            self.end(cx, Event::Lost(LossReason::ProtocolUnreachable));
+        }
+        gone
     }
 
     /// ICMP told that only smaller packets pass.

@@ -134,7 +134,8 @@ impl Association {
         // While data is outstanding, T3 counts for the association; both together would end it in half the time.
         let carries_data = id == self.paths.data_path() && self.send.outstanding.is_empty();
         self.path_error(cx, id);
-        if carries_data && self.paths.get(id).is_confirmed() && self.association_error(cx) {
+        let counts = carries_data && self.paths.get(id).is_confirmed();
+        if self.is_gone(cx, id) || (counts && self.association_error(cx)) {
             return;
         }
         let path = self.paths.get_mut(id);

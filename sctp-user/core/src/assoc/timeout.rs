@@ -76,7 +76,7 @@ impl Association {
             let largest = std::mem::take(&mut path.largest_sent);
             path.pmtud.on_timeout(largest);
             self.path_error(cx, id);
-            if self.association_error(cx) {
+            if self.is_gone(cx, id) || self.association_error(cx) {
                 return;
             }
         }

@@ -70,18 +70,31 @@ fn a_peer_directly_in_ip_that_is_heard_again_was_only_busy() {
     let refuse = |rig: &mut Rig| {
         rig.stack.handle_unreachable(rig.now, from, Unreachable::Protocol, &quote(PEER_TAG, &[]));
     };
+    let (id, tag) = (rig.id(), rig.own_tag);
+    rig.stack.send(rig.now, id, Message::new(0, 0, "nobody answers")).unwrap();
     for _ in 0..100 {
         refuse(&mut rig);
         rig.pass(Duration::from_millis(1));
     }
-    let tag = rig.own_tag;
     rig.send_from(from, tag, |w| w.cookie_ack());
-    rig.pass(Duration::from_secs(1));
+    rig.pass(Duration::from_secs(2));
+    assert_eq!(rig.state(), AssocState::Established, "it was heard, although its SACK is missing");
     refuse(&mut rig);
-    assert_eq!(rig.state(), AssocState::Established, "it was heard in between");
-    rig.pass(Duration::from_secs(1));
-    refuse(&mut rig);
+    assert_eq!(rig.state(), AssocState::Established, "it may be heard again");
+    rig.pass(Duration::from_secs(2));
     assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable), "it was not");
+}
+
+/// No data waits for an answer, but a heartbeat does.
+#[test]
+fn an_idle_peer_directly_in_ip_is_gone_when_a_heartbeat_is_refused_and_not_answered() {
+    let from = PathAddr { encap: Encap::Native, ..path(1) };
+    let mut rig = called_from(from);
+    while !rig.next_timer().iter().any(|sent| sent.kinds().contains(&chunk_type::HEARTBEAT)) {}
+    rig.stack.handle_unreachable(rig.now, from, Unreachable::Protocol, &quote(PEER_TAG, &[]));
+    assert_eq!(rig.state(), AssocState::Established);
+    rig.pass(Duration::from_secs(2));
+    assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable));
 }
 
 /// An association that was set up by a peer at `from`.
