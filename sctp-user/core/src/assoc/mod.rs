@@ -453,7 +453,7 @@ impl Association {
 
     /// Whether ICMP can be believed at once that SCTP is gone at the other end of a path. A NAT box that lost its bindings says the same of the UDP
     /// port that a caller had; the caller gets a new one with the next packet it sends, a heartbeat at the latest. Linux says it of a raw socket
-    /// whose receive buffer is full, and who owns it is heard again soon; the next timeout of the path [decides](Self::is_gone).
+    /// whose receive buffer is full, and who owns it is heard again soon: it needs a timeout of the path, before or [after](Self::is_gone).
     fn refused_for_good(&mut self, now: Time, path: PathId) -> bool {
         let next_heartbeats = 2 * self.config.hb_interval_udp.min(self.config.hb_interval);
         let timed = self.may_probe();
@@ -461,7 +461,7 @@ impl Association {
         let PathAddr { remote, encap, .. } = path.addr();
         // There is no NAT box within a host.
         let final_word = match encap {
-            Encap::Native => !timed,
+            Encap::Native => !timed || path.error_count > 0,
             Encap::Udp { .. } => !self.called || scope(remote) == Some(Scope::Loopback),
         };
         let since = *path.refused_since.get_or_insert(now);
