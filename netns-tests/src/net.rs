@@ -207,6 +207,7 @@ impl Net {
     }
 
     /// Tells the lint that packets may overtake each other before they are captured, or come twice.
+    #[cfg(target_os = "linux")]
     pub(crate) fn reorders(&self) {
         self.reordered.set(true);
     }
