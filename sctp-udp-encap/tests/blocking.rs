@@ -310,6 +310,9 @@ fn one_handle_for_many_peers() {
                 _ => {}
             }
         }
+        // What is known of an association goes with the first read after the one that told its end.
+        hub.set_timeout(Some(Duration::from_millis(10)));
+        assert!(matches!(hub.recv_from(many), Err(Error::TimedOut)));
         assert_eq!(hub.associations(many), []);
     });
     let callers: Vec<_> = ["a", "b"]
