@@ -227,6 +227,49 @@ fn a_silent_router_on_an_ipv6_path_stops_nothing() {
     assert!(longest_ms < 500.0, "{longest_ms} ms without a message");
 }
 
+/// What was on its way when an IPv6 path became narrow comes through all the same, in fragments. (Elsewhere than on Linux the system decides
+/// how long fragments are.)
+#[test]
+fn an_ipv6_path_becomes_narrow_in_silence() {
+    let Some(net) = Net::open(PROGRAMS) else { return };
+    let (near, router, far) = (net.host("near"), net.router("router"), net.host("far"));
+    net.link(&near, "fd99::1/64", &router, "fd99::2/64").limit(5000, 60);
+    let narrow = net.link(&router, "fd98::1/64", &far, "fd98::2/64");
+    near.default_route("fd99::2");
+    far.default_route("fd98::1");
+    hush(&router);
+    let window = ["--window", "32768"];
+    let event = |line: &str| Event::parse(line);
+    let mut pairs =
+        [("raw", "raw", "/native"), ("udp=9899", "udp=0", "/udp:9899")].map(|(there, here, suffix)| {
+            let serve = [&[traffic::NAME, "serve", "--link", there, "--port", "7"], &window[..]].concat();
+            let mut server = net.start(&far, &serve);
+            server.ready();
+            let peer = list("fd98::2".parse().unwrap(), 7, suffix);
+            let bulk = [&[traffic::NAME, "bulk", "--link", here, "--peer", &peer], &window[..]].concat();
+            let mut client = net.start(&near, &bulk);
+            client.wait_for("that traffic flows", |line| {
+                event(line).filter(|e| matches!(e, Event::Begun { .. }))
+            });
+            (server, client)
+        });
+    // Within this time the search for the MTU has found 1500.
+    std::thread::sleep(Duration::from_secs(4));
+    narrow.mtu(1300);
+    std::thread::sleep(Duration::from_secs(1));
+    pairs.iter_mut().for_each(|(_, client)| client.close_stdin());
+    let end = |line: &str| event(line).filter(|e| matches!(e, Event::End { .. } | Event::Wrong { .. }));
+    for (mut server, mut client) in pairs {
+        let sent = client.wait_at_most(PATIENCE, end);
+        let Some(Event::End { messages: sent, retransmitted, .. }) = sent else {
+            panic!("the sender ended with {sent:?}")
+        };
+        assert_ne!(retransmitted, 0, "the path was wide when it became narrow");
+        let received = server.wait_at_most(PATIENCE, end);
+        assert!(matches!(received, Some(Event::End { messages, .. }) if messages == sent), "{received:?}");
+    }
+}
+
 /// No ICMP message leaves a router.
 fn hush(router: &Host) {
     router.namespace().nft(

@@ -173,6 +173,14 @@ impl Path {
         sizes(self.addr, self.ip_mtu, self.params.pmtud && self.params.ip_mtu.is_none())
     }
 
+    /// The least size of a packet that may exceed the PMTU. Hosts cut IPv6 packets only where their interface demands it, and no router does: a
+    /// packet that the interface would take gets padding, or it would vanish behind a router that drops it in silence.
+    pub(crate) fn least_fragmented(&self) -> usize {
+        let Sizes { max, overhead, .. } = self.sizes();
+        let interface = self.ip_mtu.0.max(max + overhead);
+        if self.addr.remote.is_ipv6() { (interface.saturating_sub(overhead) & !3) + 4 } else { 0 }
+    }
+
     /// The PMTU may have changed: the congestion control reckons with it.
     pub(crate) fn pmtu_changed(&mut self) {
         self.cc.set_pmdcs(self.pmdcs());

@@ -388,7 +388,7 @@ impl Association {
             now: cx.now,
             fragment: self.fragment_size(),
             full_size,
-            oversize,
+            oversize: oversize.then(|| self.paths.get(id).least_fragmented()),
             new_data: new_data && id == self.new_data_target(),
             closing: self.state == AssocState::ShutdownPending,
         };

@@ -37,7 +37,7 @@ impl Inspector {
         if packet.udp.is_some_and(|u| u.src == 0 || u.dst == 0) {
             return Err("a UDP port is 0".into());
         }
-        check_layout(&sctp)?;
+        check_layout(&sctp, packet.may_fragment)?;
         for raw in sctp.chunks() {
             let kind = raw.kind;
             let chunk =
@@ -57,7 +57,7 @@ impl Inspector {
 }
 
 /// What must hold within one packet (RFC 9260 sec 3, 5.1, 6.10, 8.5.1, 9.2).
-fn check_layout(packet: &Packet) -> Result<(), String> {
+fn check_layout(packet: &Packet, may_fragment: bool) -> Result<(), String> {
     let kinds: Vec<u8> = packet.chunks().map(|c| c.kind).collect();
     let has = |kind| kinds.contains(&kind);
     let count = |kind| kinds.iter().filter(|k| **k == kind).count();
@@ -73,8 +73,10 @@ fn check_layout(packet: &Packet) -> Result<(), String> {
             return Err(format!("a chunk of type {alone} that is not alone"));
         }
     }
-    if has(chunk_type::PAD) && kinds != [chunk_type::HEARTBEAT, chunk_type::PAD] {
-        return Err("PAD beside anything but a HEARTBEAT".into());
+    let padded = kinds == [chunk_type::HEARTBEAT, chunk_type::PAD]
+        || (may_fragment && kinds == [chunk_type::PAD, chunk_type::DATA]);
+    if has(chunk_type::PAD) && !padded {
+        return Err("PAD beside anything but a HEARTBEAT, or a chunk in fragments".into());
     }
     if (packet.vtag() == 0) != has(chunk_type::INIT) {
         return Err("the verification tag is 0 if and only if there is an INIT".into());

@@ -18,6 +18,8 @@ use crate::wire::chunk_type;
 
 /// How long an ICMP message takes to its receiver; it is never lost.
 const ICMP_DELAY: Duration = Duration::from_millis(1);
+/// MTU of the interface of every host.
+const INTERFACE_MTU: usize = 1500;
 
 /// Carries packets. Usable without [`Sim`](super::Sim): give packets to [`send`](Net::send), take them from
 /// [`poll_arrival`](Net::poll_arrival) when [`poll_timeout`](Net::poll_timeout) has come.
@@ -321,7 +323,9 @@ impl Net {
         }
         let (link, rng) = self.link(pair);
         let (mtu, known, answers) = (link.mtu, link.mtu_known, link.answers_too_big);
-        if packet.ip_len() > mtu && !packet.may_fragment {
+        // A host cuts IPv6 packets where its interface or an ICMP message demands it, and no router does.
+        let cut = packet.may_fragment && (packet.src.is_ipv4() || known || packet.ip_len() > INTERFACE_MTU);
+        if packet.ip_len() > mtu && !cut {
             // Probes (packets with PAD) are there to find out whether the MTU has grown.
             if known && !packet.has(chunk_type::PAD) {
                 self.violation.get_or_insert(format!(

@@ -250,7 +250,13 @@ impl Sim {
     }
 
     fn check_reaction(&mut self, sent: &[IpPacket]) {
-        let exempt = [chunk_type::DATA, chunk_type::SACK, chunk_type::SHUTDOWN, chunk_type::HEARTBEAT];
+        let exempt = [
+            chunk_type::DATA,
+            chunk_type::SACK,
+            chunk_type::SHUTDOWN,
+            chunk_type::HEARTBEAT,
+            chunk_type::PAD,
+        ];
         let controls = sent.iter().filter(|p| p.chunk_kinds().iter().any(|k| !exempt.contains(k)));
         if self.check_replies && controls.count() > 1 {
             self.fail(&format!("more than one control packet in reaction to one packet: {sent:#?}"));

@@ -5,8 +5,8 @@
 //! share the port, and IPv4 has no per-message switch, so the socket option is changed for one send call and
 //! changed back. That is race-free: a link sends from one task only.
 //!
-//! IPv6 packets are cut by the sending host alone, and Linux does it only where the interface or an ICMP message demands it. Behind a router that
-//! drops large packets in silence there is no help for chunks that were built too large, so IPv6 paths begin with small ones.
+//! IPv6 packets are cut by the sending host alone, and Linux does it only where the interface or an ICMP message demands it. So the core makes
+//! such packets larger than interfaces take, and here the fragments get the size that passes every router.
 //!
 //! The options are other ones on every system, so this is one of the few things that `--cfg portable` does not change.
 
@@ -35,11 +35,27 @@ fn set(socket: &Io, ipv6: bool, allow: bool) -> io::Result<()> {
 
     if ipv6 {
         setsockopt(socket, sockopt::Ipv6DontFrag, &!allow)?;
+        setsockopt(socket, own::FragmentSize, if allow { &IPV6_MIN_MTU } else { &0 })?;
         set_ipv6_mtu_discover(socket, if allow { V6::DONT } else { V6::PROBE })?;
     } else {
         set_ip_mtu_discover(socket, if allow { V4::DONT } else { V4::PROBE })?;
     }
     Ok(())
+}
+
+/// Every IPv6 link carries packets of this many bytes (RFC 8200 sec 5).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const IPV6_MIN_MTU: i32 = 1280;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod own {
+    use nix::libc;
+    use nix::sys::socket::sockopt::SetStruct;
+
+    /// IPV6_MTU: the size to cut packets to; 0 leaves it to the system.
+    #[derive(Clone, Copy)]
+    pub(super) struct FragmentSize;
+    nix::setsockopt_impl!(FragmentSize, libc::IPPROTO_IPV6, libc::IPV6_MTU, i32, SetStruct<'_, i32>);
 }
 
 #[cfg(target_vendor = "apple")]

@@ -5,7 +5,7 @@ use super::slot::window_cost;
 use crate::assoc::path::PathId;
 use crate::assoc::paths::PathSet;
 use crate::time::Time;
-use crate::wire::PacketWriter;
+use crate::wire::{CHUNK_HEADER, PacketWriter, chunk_type};
 
 /// A chunk is cut to the window of the peer only down to this many user bytes (sender SWS avoidance).
 const LEAST_PIECE: usize = 512;
@@ -19,8 +19,9 @@ pub(crate) struct FillLimits {
     pub(crate) fragment: usize,
     /// The packet may be as large as the path allows, so large messages may be cut to fill it.
     pub(crate) full_size: bool,
-    /// The packet may be larger than the path allows: it is the first of its transmit, and stays the only one then.
-    pub(crate) oversize: bool,
+    /// The packet may be larger than the path allows, as it is the first of its transmit, and stays the only one then. It gets padding (RFC
+    /// 4820) up to this size.
+    pub(crate) oversize: Option<usize>,
     /// New data may go to this path.
     pub(crate) new_data: bool,
     /// Set the I bit on the last chunk in the queue (RFC 9260 sec 4, SHUTDOWN-PENDING).
@@ -91,8 +92,10 @@ impl SendSide {
             if slot.size() as usize > writer.room() {
                 // A chunk is never cut again; alone in its packet it goes without DF (RFC 9260 sec 6.9).
                 let fits_path = slot.payload.len() + slot.id.header_len() <= paths.get(path).pmdcs() as usize;
-                if !limits.oversize || !writer.is_empty() || fits_path {
-                    break;
+                let Some(least) = limits.oversize.filter(|_| writer.is_empty() && !fits_path) else { break };
+                let padding = least.saturating_sub(writer.len() + slot.size() as usize);
+                if padding >= CHUNK_HEADER {
+                    writer.raw_chunk(chunk_type::PAD, 0, &vec![0; padding - CHUNK_HEADER]);
                 }
                 fill.oversize = true;
             }
