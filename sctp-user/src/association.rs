@@ -328,7 +328,7 @@ impl Association {
 
     /// Own UDP port of the stack's encapsulating link; `None` when there is none.
     pub fn local_udp_port(&self) -> Option<u16> {
-        self.inner.handle.local_udp_port
+        self.inner.handle.settings.local_udp_port
     }
 
     /// Changes settings of the live association: timers, limits, buffers, heartbeat. Numbers of streams and MTUs stay.

@@ -106,7 +106,7 @@ impl<'a> Control<'a> {
         // The caller's code runs without the lock.
         let mut config = self.config()?;
         change(&mut config);
-        let config = self.handle.limit(config);
+        let config = self.handle.settings.limit(config);
         Ok(self.shared().with(|state, now| state.sockets.set_assoc_config(now, socket, assoc, config))?)
     }
 
@@ -156,7 +156,7 @@ impl<'a> Control<'a> {
     /// [`Error::NoAssociation`] when there is no such address; [`Error::Config`] for UDP port 0; [`Error::Invalid`] when the stack
     /// has no link for it.
     pub fn set_path_encap(&self, addr: IpAddr, encap: Encap) -> Result<(), Error> {
-        if !self.handle.has_link(encap) {
+        if !self.handle.settings.has_link(encap) {
             return Err(Error::Invalid("the stack has no link that carries packets in this way"));
         }
         let Control { socket, assoc, .. } = *self;

@@ -61,7 +61,7 @@ impl Endpoint {
 
     /// Own UDP port of the stack's encapsulating link; `None` when there is none.
     pub fn local_udp_port(&self) -> Option<u16> {
-        self.handle.local_udp_port
+        self.handle.settings.local_udp_port
     }
 
     /// Accepts new associations, of which at most `backlog` wait for [`accept`](Self::accept); 0 stops listening.
@@ -119,7 +119,7 @@ impl Endpoint {
     /// # Errors
     /// [`Error::Connect`] when it cannot be started, [`Error::Config`].
     pub fn start_connect(&self, peer: &Peer, config: Option<AssocConfig>) -> Result<Association, Error> {
-        let config = config.map(|config| self.handle.limit(config));
+        let config = config.map(|config| self.handle.settings.limit(config));
         let (socket, assoc) = self.handle.shared.with(|state, now| {
             state.check_running()?;
             let socket = state.sockets.connect_from(now, self.socket, peer, config)?;
@@ -148,7 +148,7 @@ impl Endpoint {
     /// # Errors
     /// [`Error::Config`], [`Error::Stopped`].
     pub fn set_config(&self, config: AssocConfig) -> Result<(), Error> {
-        let config = self.handle.limit(config);
+        let config = self.handle.settings.limit(config);
         self.handle.shared.with(|state, _| Ok(state.sockets.set_config(self.socket, config)?))
     }
 }

@@ -54,8 +54,10 @@
 #![forbid(unsafe_code)]
 
 mod association;
+mod bind;
 #[cfg(unix)]
 pub mod blocking;
+mod builder;
 mod claim;
 mod control;
 mod driver;
@@ -71,6 +73,7 @@ mod shared;
 mod stack;
 
 pub use association::Association;
+pub use builder::Builder;
 pub use control::Control;
 pub use endpoint::Endpoint;
 pub use error::Error;

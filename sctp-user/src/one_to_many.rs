@@ -63,7 +63,7 @@ impl OneToMany {
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
     pub fn connect_with(&self, peer: &Peer, config: AssocConfig) -> Result<AssocId, Error> {
-        let config = self.handle.limit(config);
+        let config = self.handle.settings.limit(config);
         self.shared().with(|state, now| {
             state.check_running()?;
             Ok(state.sockets.connect_with(now, self.socket, peer, Some(config))?)
@@ -96,7 +96,7 @@ impl OneToMany {
         config: AssocConfig,
         message: Message,
     ) -> Result<AssocId, Error> {
-        let config = self.handle.limit(config);
+        let config = self.handle.settings.limit(config);
         self.send_over(Target::NewPeer(peer, &config), message).await
     }
 
@@ -135,7 +135,7 @@ impl OneToMany {
     /// # Errors
     /// [`Error::Config`].
     pub fn set_config(&self, config: AssocConfig) -> Result<(), Error> {
-        let config = self.handle.limit(config);
+        let config = self.handle.settings.limit(config);
         self.shared().with(|state, _| Ok(state.sockets.set_config(self.socket, config)?))
     }
 

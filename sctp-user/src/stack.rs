@@ -4,72 +4,28 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sctp_user_core::socket::{SocketId, SocketOptions, Sockets, Style};
-use sctp_user_core::{AssocConfig, BindError, Encap, Peer, Scope, StackConfig, StackStats};
+use sctp_user_core::socket::{SocketId, Sockets, Style};
+use sctp_user_core::{AssocConfig, Encap, Peer, StackConfig, StackStats, Time};
 
 use crate::association::Association;
-use crate::claim::Claims;
+use crate::bind::{Running, bind};
+use crate::builder::{Builder, Parts, Settings};
 use crate::driver::Driver;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::interfaces::local_addresses;
 use crate::link::Link;
 use crate::one_to_many::OneToMany;
 use crate::options::BindOptions;
 use crate::shared::{Phase, Shared};
 
 /// Collects what a [`Stack`] is made of.
-#[derive(Default)]
-pub struct StackBuilder {
-    links: Vec<Box<dyn Link>>,
-    config: StackConfig,
-    assoc_config: AssocConfig,
-    seed: Option<[u8; 32]>,
-    announce: Option<Scope>,
-}
+pub type StackBuilder = Builder<Box<dyn Link>>;
 
 impl StackBuilder {
-    /// No links yet, default settings, and a seed from the operating system.
-    pub fn new() -> Self {
-        StackBuilder::default()
-    }
-
     /// Adds a link. A packet goes by the first link that handles its encapsulation.
     #[must_use]
-    pub fn link(mut self, link: impl Link + 'static) -> Self {
-        self.links.push(Box::new(link));
-        self
-    }
-
-    /// Settings of the stack.
-    #[must_use]
-    pub fn config(mut self, config: StackConfig) -> Self {
-        self.config = config;
-        self
-    }
-
-    /// Has every wildcard-bound port announce the addresses that the host has when the stack is built, without those narrower
-    /// than `narrowest` ([`local_addresses`]), in place of [`StackConfig::local_addresses`]. Default: none is
-    /// announced, which is the only right choice behind NAT.
-    #[must_use]
-    pub fn announce_local_addresses(mut self, narrowest: Scope) -> Self {
-        self.announce = Some(narrowest);
-        self
-    }
-
-    /// Settings of associations for ports that are bound without their own. MTUs larger than a link's are cut to that.
-    #[must_use]
-    pub fn assoc_config(mut self, config: AssocConfig) -> Self {
-        self.assoc_config = config;
-        self
-    }
-
-    /// Fixes all randomness, for tests that must be repeatable. Without it the operating system gives the seed, and nothing else
-    /// is safe on a network: tags, TSNs and keys follow from it.
-    #[must_use]
-    pub fn seed(mut self, seed: [u8; 32]) -> Self {
-        self.seed = Some(seed);
-        self
+    pub fn link(self, link: impl Link + 'static) -> Self {
+        self.add(Box::new(link))
     }
 
     /// Starts the stack's task on the current tokio runtime.
@@ -77,95 +33,25 @@ impl StackBuilder {
     /// # Errors
     /// Without a link, outside of a tokio runtime, or with a configuration that is not valid.
     pub fn build(self) -> Result<Stack, Error> {
-        self.assoc_config.check()?;
-        if self.links.is_empty() {
-            return Err(Error::Invalid("a stack needs at least one link to send and receive packets by"));
-        }
+        let Parts { sockets, links, claims, settings } = self.parts()?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
             Error::Invalid("a stack must be built inside a tokio runtime, which runs its task")
         })?;
-        let mut config = self.config;
-        if let Some(narrowest) = self.announce {
-            config.local_addresses = local_addresses(narrowest);
-        }
-        let sockets = Sockets::new(config, self.seed.unwrap_or_else(rand::random));
-        let claims = self.links.iter().any(|link| link.shares_host()).then(Claims::default);
         let shared = Arc::new(Shared::new(sockets, claims));
-        let mtus = Mtus::of(&self.links);
-        let handle = Handle {
-            shared: Arc::clone(&shared),
-            assoc_config: mtus.limit(self.assoc_config),
-            mtus,
-            local_udp_port: self.links.iter().find_map(|l| l.local_udp_port()),
-        };
-        runtime.spawn(Driver::new(shared, self.links));
-        Ok(Stack { handle: Arc::new(handle) })
-    }
-}
-
-impl fmt::Debug for StackBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let StackBuilder { links, config, assoc_config, seed: _, announce } = self;
-        f.debug_struct("StackBuilder")
-            .field("links", &links.len())
-            .field("config", config)
-            .field("assoc_config", assoc_config)
-            .field("announce", announce)
-            .finish_non_exhaustive()
+        runtime.spawn(Driver::new(Arc::clone(&shared), links));
+        Ok(Stack { handle: Arc::new(Handle { shared, settings }) })
     }
 }
 
 /// What every handle of a stack holds; the last one to go aborts what is open.
 pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) local_udp_port: Option<u16>,
-    assoc_config: AssocConfig,
-    mtus: Mtus,
-}
-
-impl Handle {
-    /// A link carries packets in this way.
-    pub(crate) fn has_link(&self, encap: Encap) -> bool {
-        self.mtus.has(encap)
-    }
-
-    /// Settings that the links can carry.
-    pub(crate) fn limit(&self, config: AssocConfig) -> AssocConfig {
-        self.mtus.limit(config)
-    }
+    pub(crate) settings: Settings,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.enter(Phase::Aborting(Bytes::new()));
-    }
-}
-
-/// The largest IP packets of the links; `None` where there is no such link.
-#[derive(Clone, Copy)]
-pub(crate) struct Mtus {
-    native: Option<usize>,
-    udp: Option<usize>,
-}
-
-impl Mtus {
-    pub(crate) fn of<L: Link>(links: &[L]) -> Self {
-        let mtu = |encap| links.iter().find(|l| l.handles(encap)).map(|l| l.ip_mtu());
-        Mtus { native: mtu(Encap::Native), udp: mtu(Encap::Udp { remote_port: 1 }) }
-    }
-
-    /// A link carries packets in this way.
-    pub(crate) fn has(self, encap: Encap) -> bool {
-        match encap {
-            Encap::Native => self.native.is_some(),
-            Encap::Udp { .. } => self.udp.is_some(),
-        }
-    }
-
-    pub(crate) fn limit(self, mut config: AssocConfig) -> AssocConfig {
-        config.ip_mtu = config.ip_mtu.min(self.native.unwrap_or(usize::MAX));
-        config.ip_mtu_udp = config.ip_mtu_udp.min(self.udp.unwrap_or(usize::MAX));
-        config
     }
 }
 
@@ -225,7 +111,7 @@ impl Stack {
 
     /// The settings for associations of ports that are bound without their own.
     pub fn assoc_config(&self) -> AssocConfig {
-        self.handle.assoc_config.clone()
+        self.handle.settings.assoc_config.clone()
     }
 
     /// The settings of the stack.
@@ -235,12 +121,12 @@ impl Stack {
 
     /// Own UDP port of the link that encapsulates in UDP; `None` when there is none.
     pub fn local_udp_port(&self) -> Option<u16> {
-        self.handle.local_udp_port
+        self.handle.settings.local_udp_port
     }
 
     /// Whether the stack has a link for native SCTP (IP protocol 132).
     pub fn has_native(&self) -> bool {
-        self.handle.has_link(Encap::Native)
+        self.handle.settings.has_link(Encap::Native)
     }
 
     /// Counters of the stack.
@@ -263,28 +149,20 @@ impl Stack {
     }
 
     fn bind_socket(&self, style: Style, options: BindOptions) -> Result<(SocketId, u16), Error> {
-        let BindOptions { port, addrs, config, subscriptions, reuse_port } = options;
-        let config = config.map_or_else(|| self.assoc_config(), |config| self.handle.limit(config));
-        let options = SocketOptions { subscriptions, config, reuse_port, ..SocketOptions::default() };
-        for _ in 0..CLAIM_TRIES {
-            let (socket, bound) = self.handle.shared.with(|state, now| {
-                state.check_running()?;
-                let socket = state.sockets.open(style, options.clone());
-                match state.sockets.bind(socket, port, &addrs) {
-                    Ok(port) => Ok((socket, port)),
-                    Err(why) => {
-                        let _ = state.sockets.close(now, socket);
-                        Err(Error::from(why))
-                    }
-                }
-            })?;
-            let Err(why) = self.handle.shared.claim(bound) else { return Ok((socket, bound)) };
-            self.handle.shared.with(|state, now| drop(state.sockets.close(now, socket)));
-            if port != 0 {
-                return Err(why);
-            }
-        }
-        Err(BindError::NoPort.into())
+        bind(&mut &*self.handle.shared, &self.handle.settings, style, options)
+    }
+}
+
+impl Running for &Shared {
+    fn with<R>(&mut self, f: impl FnOnce(&mut Sockets, Time) -> R) -> Result<R, Error> {
+        Shared::with(self, |state, now| {
+            state.check_running()?;
+            Ok(f(&mut state.sockets, now))
+        })
+    }
+
+    fn claim(&self, port: u16) -> Result<(), Error> {
+        Shared::claim(self, port)
     }
 }
 
@@ -293,6 +171,3 @@ impl fmt::Debug for Stack {
         f.debug_struct("Stack").field("local_udp_port", &self.local_udp_port()).finish_non_exhaustive()
     }
 }
-
-/// Free ports tried that turn out to belong to others on this host.
-pub(crate) const CLAIM_TRIES: usize = 64;

@@ -68,6 +68,18 @@ impl Engine {
         }
     }
 
+    pub(super) fn check_running(&self) -> Result<(), Error> {
+        if self.stopped { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    /// Does something with the sockets, then sends what that has caused.
+    pub(super) fn with<R>(&mut self, f: impl FnOnce(&mut Sockets, Time) -> R) -> R {
+        let now = self.now();
+        let result = f(&mut self.sockets, now);
+        self.flush();
+        result
+    }
+
     /// Reads the clock.
     pub(super) fn now(&mut self) -> Time {
         let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);

@@ -4,73 +4,26 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sctp_user_core::socket::{EndReason, Ready, SocketOptions, Sockets, Style, Subscriptions};
-use sctp_user_core::{
-    AssocConfig, AssocId, AssocStats, AssocStatus, BindError, Encap, PathStatus, Scope, StackConfig,
-    StackStats, Time,
-};
+use sctp_user_core::socket::{EndReason, Ready, Sockets, Style, Subscriptions};
+use sctp_user_core::{AssocConfig, AssocId, AssocStats, AssocStatus, Encap, PathStatus, StackStats, Time};
 
 use super::engine::Engine;
 use super::handles::Handle;
 use super::link::Link;
-use crate::claim::Claims;
+use crate::bind::{Running, bind};
+use crate::builder::{Builder, Parts, Settings};
 use crate::error::Error;
-use crate::interfaces::local_addresses;
-use crate::link::Link as _;
+use crate::link::sockets::SocketLink;
 use crate::options::BindOptions;
-use crate::stack::{CLAIM_TRIES, Mtus};
 
 /// Collects what a [`Stack`] is made of.
-#[derive(Default)]
-pub struct StackBuilder {
-    links: Vec<Link>,
-    config: StackConfig,
-    assoc_config: AssocConfig,
-    seed: Option<[u8; 32]>,
-    announce: Option<Scope>,
-}
+pub type StackBuilder = Builder<SocketLink>;
 
 impl StackBuilder {
-    /// No links yet, default settings, and a seed from the operating system.
-    pub fn new() -> Self {
-        StackBuilder::default()
-    }
-
     /// Adds a link. A packet goes by the first link that handles its encapsulation.
     #[must_use]
-    pub fn link(mut self, link: Link) -> Self {
-        self.links.push(link);
-        self
-    }
-
-    /// Settings of the stack.
-    #[must_use]
-    pub fn config(mut self, config: StackConfig) -> Self {
-        self.config = config;
-        self
-    }
-
-    /// Has every wildcard-bound port announce the addresses that the host has when the stack is built; see
-    /// [`StackBuilder::announce_local_addresses`](crate::StackBuilder::announce_local_addresses).
-    #[must_use]
-    pub fn announce_local_addresses(mut self, narrowest: Scope) -> Self {
-        self.announce = Some(narrowest);
-        self
-    }
-
-    /// Settings of associations for ports that are bound without their own.
-    #[must_use]
-    pub fn assoc_config(mut self, config: AssocConfig) -> Self {
-        self.assoc_config = config;
-        self
-    }
-
-    /// Fixes all randomness, for tests that must be repeatable. Without it the operating system gives the seed, and nothing else
-    /// is safe on a network.
-    #[must_use]
-    pub fn seed(mut self, seed: [u8; 32]) -> Self {
-        self.seed = Some(seed);
-        self
+    pub fn link(self, link: Link) -> Self {
+        self.add(link.inner)
     }
 
     /// Makes the stack.
@@ -78,32 +31,8 @@ impl StackBuilder {
     /// # Errors
     /// Without a link, or with a configuration that is not valid.
     pub fn build(self) -> Result<Stack, Error> {
-        self.assoc_config.check()?;
-        if self.links.is_empty() {
-            return Err(Error::Invalid("a stack needs at least one link to send and receive packets by"));
-        }
-        let mut config = self.config;
-        if let Some(narrowest) = self.announce {
-            config.local_addresses = local_addresses(narrowest);
-        }
-        let sockets = Sockets::new(config, self.seed.unwrap_or_else(rand::random));
-        let links: Vec<_> = self.links.into_iter().map(|link| link.inner).collect();
-        let claims = links.iter().any(|link| link.shares_host()).then(Claims::default);
-        let mtus = Mtus::of(&links);
-        Ok(Stack {
-            mtus,
-            assoc_config: mtus.limit(self.assoc_config),
-            local_udp_port: links.iter().find_map(|l| l.local_udp_port()),
-            timeout: None,
-            rest: Vec::new(),
-            engine: Engine::new(sockets, links, claims),
-        })
-    }
-}
-
-impl fmt::Debug for StackBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StackBuilder").field("links", &self.links.len()).finish_non_exhaustive()
+        let Parts { sockets, links, claims, settings } = self.parts()?;
+        Ok(Stack { settings, timeout: None, rest: Vec::new(), engine: Engine::new(sockets, links, claims) })
     }
 }
 
@@ -113,9 +42,7 @@ pub struct Stack {
     pub(super) timeout: Option<Duration>,
     /// Of messages that were larger than the buffers they were received into.
     pub(super) rest: Vec<(AssocId, sctp_user_core::Received)>,
-    assoc_config: AssocConfig,
-    mtus: Mtus,
-    local_udp_port: Option<u16>,
+    settings: Settings,
 }
 
 impl Stack {
@@ -144,25 +71,22 @@ impl Stack {
     /// Does something with the sockets themselves, which have every option and every function of RFC 6458 and never wait, then sends what
     /// that has caused. Handles give the names that they go by ([`Handle::socket`], [`Association::id`](super::Association::id)).
     pub fn with<R>(&mut self, f: impl FnOnce(&mut Sockets, Time) -> R) -> R {
-        let now = self.engine.now();
-        let result = f(&mut self.engine.sockets, now);
-        self.engine.flush();
-        result
+        self.engine.with(f)
     }
 
     /// The settings for associations of ports that are bound without their own.
     pub fn assoc_config(&self) -> AssocConfig {
-        self.assoc_config.clone()
+        self.settings.assoc_config.clone()
     }
 
     /// Own UDP port of the link that encapsulates in UDP; `None` when there is none.
     pub fn local_udp_port(&self) -> Option<u16> {
-        self.local_udp_port
+        self.settings.local_udp_port
     }
 
     /// Whether the stack has a link for native SCTP (IP protocol 132).
     pub fn has_native(&self) -> bool {
-        self.mtus.has(Encap::Native)
+        self.settings.has_link(Encap::Native)
     }
 
     /// Counters of the stack.
@@ -230,12 +154,12 @@ impl Stack {
     }
 
     pub(super) fn check_running(&self) -> Result<(), Error> {
-        if self.engine.stopped { Err(Error::Stopped) } else { Ok(()) }
+        self.engine.check_running()
     }
 
     /// Settings that the links can carry.
     pub(super) fn limit(&self, config: AssocConfig) -> AssocConfig {
-        self.mtus.limit(config)
+        self.settings.limit(config)
     }
 
     pub(super) fn bind_socket(
@@ -243,30 +167,23 @@ impl Stack {
         style: Style,
         options: BindOptions,
     ) -> Result<(super::SocketId, u16), Error> {
+        bind(&mut self.engine, &self.settings, style, options)
+    }
+}
+
+impl Running for Engine {
+    fn with<R>(&mut self, f: impl FnOnce(&mut Sockets, Time) -> R) -> Result<R, Error> {
         self.check_running()?;
-        let BindOptions { port, addrs, config, subscriptions, reuse_port } = options;
-        let config = config.map_or_else(|| self.assoc_config(), |config| self.limit(config));
-        let options = SocketOptions { subscriptions, config, reuse_port, ..SocketOptions::default() };
-        for _ in 0..CLAIM_TRIES {
-            let (socket, bound) = self.with(|sockets, now| {
-                let socket = sockets.open(style, options.clone());
-                sockets.bind(socket, port, &addrs).map(|port| (socket, port)).inspect_err(|_| {
-                    let _ = sockets.close(now, socket);
-                })
-            })?;
-            let claimed = self.engine.claims.as_ref().map_or(Ok(()), |claims| claims.claim(bound));
-            let Err(why) = claimed else { return Ok((socket, bound)) };
-            self.with(|sockets, now| drop(sockets.close(now, socket)));
-            if port != 0 {
-                return Err(why);
-            }
-        }
-        Err(BindError::NoPort.into())
+        Ok(Engine::with(self, f))
+    }
+
+    fn claim(&self, port: u16) -> Result<(), Error> {
+        self.claims.as_ref().map_or(Ok(()), |claims| claims.claim(port))
     }
 }
 
 impl fmt::Debug for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stack").field("local_udp_port", &self.local_udp_port).finish_non_exhaustive()
+        f.debug_struct("Stack").field("local_udp_port", &self.settings.local_udp_port).finish_non_exhaustive()
     }
 }

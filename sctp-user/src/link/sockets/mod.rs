@@ -8,6 +8,7 @@
 // What is for blocking calls alone, which are there on Unix.
 #![cfg_attr(not(unix), allow(dead_code))]
 
+mod datagrams;
 mod errors;
 mod fragment;
 #[cfg(any(test, portable, not(any(target_os = "linux", target_os = "android"))))]

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use sctp_user_core::{Encap, PathAddr, Transmit, Unreachable};
 use socket2::Socket;
 
+use super::datagrams::to_codepoint;
 use super::errors::PendingErrors;
 use super::os::OtherErrors;
-use super::socket::{LinkSocket, Outgoing, SendFailure, is_unreachable, scratch_size, to_codepoint};
+use super::socket::{LinkSocket, Outgoing, SendFailure, is_unreachable, scratch_size};
 use super::source::Sources;
 use crate::link::{IcmpError, Link, RecvBatch};
 

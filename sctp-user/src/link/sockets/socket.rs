@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
-use sctp_user_core::{Ecn, Encap, PathAddr};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::Sleep;
 
+use super::datagrams::append;
 use super::errors::{ErrorReady, PendingErrors};
 use super::io::Io;
-use super::{Carrier, fragment, ipv4, os};
-use crate::link::{IcmpError, RecvBatch, RecvDatagram};
+use super::{Carrier, fragment, os};
+use crate::link::{IcmpError, RecvBatch};
 
 /// A bound socket of a link.
 pub(super) struct LinkSocket {
@@ -497,60 +497,6 @@ fn is_simple(transmit: &quinn_udp::Transmit<'_>) -> bool {
     transmit.ecn.is_none() && transmit.segment_size.is_none() && transmit.src_ip.is_none()
 }
 
-/// Copies received buffers into one allocation and cuts it into datagrams. Small ones share that of `pool` with what comes later.
-fn append<'a>(
-    carrier: Carrier,
-    bound: IpAddr,
-    received: impl Iterator<Item = (&'a [u8], &'a RecvMeta)> + Clone,
-    pool: &mut BytesMut,
-    datagrams: &mut Vec<RecvDatagram>,
-) {
-    let useful = received.filter_map(|(buffer, meta)| {
-        let bytes = buffer.get(..meta.len).unwrap_or(buffer);
-        let bytes = match carrier {
-            Carrier::Ip if meta.addr.is_ipv4() => ipv4::payload(bytes, os::IPV4_LENGTHS)?,
-            _ => bytes,
-        };
-        Some((bytes, path(carrier, bound, meta)?, meta))
-    });
-    let len: usize = useful.clone().map(|(bytes, ..)| bytes.len()).sum();
-    let mut large = BytesMut::new();
-    let target = if len <= SMALL { pool } else { &mut large };
-    if target.capacity() < len {
-        // Takes the old allocation back when nobody holds a part of it any more.
-        target.reserve(if len <= SMALL { POOL } else { len });
-    }
-    for (bytes, ..) in useful.clone() {
-        target.extend_from_slice(bytes);
-    }
-    let mut all = target.split().freeze();
-    for (bytes, from, meta) in useful {
-        let mut buffer = all.split_to(bytes.len());
-        let ecn = meta.ecn.map(from_codepoint);
-        while !buffer.is_empty() {
-            // A stride of 0 would mean an endless row of empty datagrams.
-            let stride = if meta.stride == 0 { buffer.len() } else { meta.stride.min(buffer.len()) };
-            datagrams.push(RecvDatagram { from, ecn, bytes: buffer.split_to(stride) });
-        }
-    }
-}
-
-/// The path of a received datagram; `None` for those that SCTP cannot answer.
-fn path(carrier: Carrier, bound: IpAddr, meta: &RecvMeta) -> Option<PathAddr> {
-    let local = meta.dst_ip.or((!bound.is_unspecified()).then_some(bound));
-    let group = match local {
-        Some(IpAddr::V4(v4)) => v4.is_multicast() || v4.is_broadcast(),
-        Some(IpAddr::V6(v6)) => v6.is_multicast(),
-        None => false,
-    };
-    let encap = match (carrier, meta.addr.port()) {
-        (Carrier::Udp, 0) => return None,
-        (Carrier::Udp, remote_port) => Encap::Udp { remote_port },
-        (Carrier::Ip, _) => Encap::Native,
-    };
-    (!group).then_some(PathAddr { local, remote: meta.addr.ip(), encap })
-}
-
 /// Size of the scratch memory that [`LinkSocket::poll_recv`] needs. What the network does not fill costs address space only.
 pub(super) fn scratch_size() -> usize {
     MAX_RECV_BUFFERS.min(os::RECV_BATCH) * RECV_BUFFER_SIZE
@@ -571,23 +517,6 @@ pub(super) fn is_unreachable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)
 }
 
-fn from_codepoint(codepoint: EcnCodepoint) -> Ecn {
-    match codepoint {
-        EcnCodepoint::Ect0 => Ecn::Ect0,
-        EcnCodepoint::Ect1 => Ecn::Ect1,
-        EcnCodepoint::Ce => Ecn::Ce,
-    }
-}
-
-/// The code point to send for `ecn`.
-pub(super) fn to_codepoint(ecn: Ecn) -> EcnCodepoint {
-    match ecn {
-        Ecn::Ect0 => EcnCodepoint::Ect0,
-        Ecn::Ect1 => EcnCodepoint::Ect1,
-        Ecn::Ce => EcnCodepoint::Ce,
-    }
-}
-
 /// Buffers of one receive call at the most.
 const MAX_RECV_BUFFERS: usize = quinn_udp::BATCH_SIZE;
 /// With receive offload each buffer takes up to 64 UDP datagrams, so few are enough to begin with.
@@ -601,70 +530,12 @@ const MAX_CONSECUTIVE_FAILURES: u32 = 16;
 const MAX_ERRORS_PER_POLL: usize = 1024;
 /// How long a waiting send call waits for room before the stack looks after other things.
 const SEND_WAIT: Duration = Duration::from_millis(10);
-/// Up to so many bytes, what was received shares an allocation with what comes next.
-const SMALL: usize = 2048;
-/// Size of that allocation. Whoever keeps one of its datagrams keeps all of it.
-const POOL: usize = 8192;
 /// How long to wait for room in a send buffer when the system will not say.
 const FULL_BUFFER_DELAY: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn meta(addr: &str, len: usize, stride: usize) -> RecvMeta {
-        let mut meta = RecvMeta::default();
-        meta.addr = addr.parse().unwrap();
-        meta.len = len;
-        meta.stride = stride;
-        meta.dst_ip = Some("127.0.0.1".parse().unwrap());
-        meta
-    }
-
-    fn split(received: &[(&[u8], RecvMeta)]) -> Vec<RecvDatagram> {
-        let mut datagrams = Vec::new();
-        append(
-            Carrier::Udp,
-            "0.0.0.0".parse().unwrap(),
-            received.iter().map(|(bytes, meta)| (*bytes, meta)),
-            &mut BytesMut::new(),
-            &mut datagrams,
-        );
-        datagrams
-    }
-
-    #[test]
-    fn offloaded_row_with_a_short_last_datagram() {
-        let got =
-            split(&[(b"aaabbbcc????", meta("127.0.0.1:7", 8, 3)), (b"d???", meta("127.0.0.2:8", 1, 1))]);
-        let bytes: Vec<&[u8]> = got.iter().map(|d| &d.bytes[..]).collect();
-        assert_eq!(bytes, [b"aaa".as_slice(), b"bbb", b"cc", b"d"]);
-        assert_eq!(got[3].from.remote, "127.0.0.2".parse::<IpAddr>().unwrap());
-        assert_eq!(got[3].from.encap, Encap::Udp { remote_port: 8 });
-    }
-
-    #[test]
-    fn one_allocation_for_the_batch() {
-        let got = split(&[(b"aaabbb", meta("127.0.0.1:7", 6, 3)), (b"cc", meta("127.0.0.1:7", 2, 2))]);
-        let start = got[0].bytes.as_ptr() as usize;
-        assert_eq!(got[1].bytes.as_ptr() as usize, start + 3);
-        assert_eq!(got[2].bytes.as_ptr() as usize, start + 6);
-    }
-
-    #[test]
-    fn useless_datagrams_are_dropped() {
-        assert_eq!(split(&[(b"", meta("127.0.0.1:7", 0, 0))]), []);
-        assert_eq!(split(&[(b"x", meta("127.0.0.1:0", 1, 1))]), []);
-        let mut multicast = meta("127.0.0.1:7", 1, 1);
-        multicast.dst_ip = Some("224.0.0.1".parse().unwrap());
-        assert_eq!(split(&[(b"x", multicast)]), []);
-    }
-
-    #[test]
-    fn odd_lengths_from_the_system_do_not_panic() {
-        assert_eq!(split(&[(b"abc", meta("127.0.0.1:7", 9, 0))])[0].bytes, b"abc"[..]);
-        assert_eq!(split(&[(b"abc", meta("127.0.0.1:7", 2, 9))])[0].bytes, b"ab"[..]);
-    }
 
     #[test]
     fn a_batch_fits_one_udp_datagram() {
@@ -673,24 +544,5 @@ mod tests {
         assert_eq!(segments_per_call(60000, 64), 1);
         assert_eq!(segments_per_call(70000, 64), 1);
         assert_eq!(segments_per_call(100, 64), 64);
-    }
-
-    #[test]
-    fn raw_packets_lose_their_ipv4_header_and_nothing_else() {
-        let mut header = [0; 20];
-        header[0] = 0x45;
-        header[3] = 24;
-        header[9] = 132;
-        let good = [&header[..], b"sctp, and whatever was in the buffer"].concat();
-        let (v4, v6) = (meta("127.0.0.2:0", 24, 24), meta("[::1]:0", 4, 4));
-        let mut bad = good.clone();
-        bad[0] = 0x4f;
-        let mut got = Vec::new();
-        let received = [(&good[..], &v4), (&bad[..], &v4), (&b"v6.."[..], &v6), (&good[..], &v4)];
-        append(Carrier::Ip, "0.0.0.0".parse().unwrap(), received.into_iter(), &mut BytesMut::new(), &mut got);
-        let bytes: Vec<&[u8]> = got.iter().map(|d| &d.bytes[..]).collect();
-        assert_eq!(bytes, [b"sctp".as_slice(), b"v6..", b"sctp"]);
-        assert!(got.iter().all(|d| d.from.encap == Encap::Native));
-        assert_eq!(got[0].from.remote, "127.0.0.2".parse::<IpAddr>().unwrap());
     }
 }

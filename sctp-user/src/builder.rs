@@ -1,0 +1,153 @@
+//! Collecting what a stack is made of.
+
+use std::fmt;
+
+use sctp_user_core::socket::Sockets;
+use sctp_user_core::{AssocConfig, Encap, Scope, StackConfig};
+
+use crate::claim::Claims;
+use crate::error::Error;
+use crate::interfaces::local_addresses;
+use crate::link::Link;
+
+/// Collects what a stack is made of: [`StackBuilder`](crate::StackBuilder) makes one that runs on tokio, `blocking::StackBuilder` one that
+/// runs inside its calls.
+pub struct Builder<L> {
+    links: Vec<L>,
+    config: StackConfig,
+    assoc_config: AssocConfig,
+    seed: Option<[u8; 32]>,
+    announce: Option<Scope>,
+}
+
+impl<L> Builder<L> {
+    /// No links yet, default settings, and a seed from the operating system.
+    pub fn new() -> Self {
+        Builder {
+            links: Vec::new(),
+            config: StackConfig::default(),
+            assoc_config: AssocConfig::default(),
+            seed: None,
+            announce: None,
+        }
+    }
+
+    /// Settings of the stack.
+    #[must_use]
+    pub fn config(mut self, config: StackConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Has every wildcard-bound port announce the addresses that the host has when the stack is built, without those narrower
+    /// than `narrowest` ([`local_addresses`]), in place of [`StackConfig::local_addresses`]. Default: none is
+    /// announced, which is the only right choice behind NAT.
+    #[must_use]
+    pub fn announce_local_addresses(mut self, narrowest: Scope) -> Self {
+        self.announce = Some(narrowest);
+        self
+    }
+
+    /// Settings of associations for ports that are bound without their own. MTUs larger than a link's are cut to that.
+    #[must_use]
+    pub fn assoc_config(mut self, config: AssocConfig) -> Self {
+        self.assoc_config = config;
+        self
+    }
+
+    /// Fixes all randomness, for tests that must be repeatable. Without it the operating system gives the seed, and nothing else
+    /// is safe on a network: tags, TSNs and keys follow from it.
+    #[must_use]
+    pub fn seed(mut self, seed: [u8; 32]) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    pub(crate) fn add(mut self, link: L) -> Self {
+        self.links.push(link);
+        self
+    }
+}
+
+impl<L: Link> Builder<L> {
+    /// Checks everything, and makes what every stack needs.
+    pub(crate) fn parts(self) -> Result<Parts<L>, Error> {
+        let Builder { links, mut config, assoc_config, seed, announce } = self;
+        assoc_config.check()?;
+        if links.is_empty() {
+            return Err(Error::Invalid("a stack needs at least one link to send and receive packets by"));
+        }
+        if let Some(narrowest) = announce {
+            config.local_addresses = local_addresses(narrowest);
+        }
+        let mtu = |encap| links.iter().find(|l| l.handles(encap)).map(|l| l.ip_mtu());
+        let mut settings = Settings {
+            assoc_config,
+            local_udp_port: links.iter().find_map(|l| l.local_udp_port()),
+            native_mtu: mtu(Encap::Native),
+            udp_mtu: mtu(Encap::Udp { remote_port: 1 }),
+        };
+        settings.assoc_config = settings.limit(settings.assoc_config.clone());
+        Ok(Parts {
+            sockets: Sockets::new(config, seed.unwrap_or_else(rand::random)),
+            claims: links.iter().any(|link| link.shares_host()).then(Claims::default),
+            settings,
+            links,
+        })
+    }
+}
+
+impl<L> Default for Builder<L> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<L> fmt::Debug for Builder<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Builder { links, config, assoc_config, seed: _, announce } = self;
+        f.debug_struct("Builder")
+            .field("links", &links.len())
+            .field("config", config)
+            .field("assoc_config", assoc_config)
+            .field("announce", announce)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What every stack is made of.
+pub(crate) struct Parts<L> {
+    pub(crate) sockets: Sockets,
+    pub(crate) links: Vec<L>,
+    /// For stacks that have to claim SCTP ports among the processes of the host.
+    pub(crate) claims: Option<Claims>,
+    pub(crate) settings: Settings,
+}
+
+/// What stays as the stack was built.
+pub(crate) struct Settings {
+    /// Of associations for ports that are bound without their own.
+    pub(crate) assoc_config: AssocConfig,
+    /// Of the link that encapsulates in UDP.
+    pub(crate) local_udp_port: Option<u16>,
+    /// The largest IP packets of the links; `None` where there is no such link.
+    native_mtu: Option<usize>,
+    udp_mtu: Option<usize>,
+}
+
+impl Settings {
+    /// A link carries packets in this way.
+    pub(crate) fn has_link(&self, encap: Encap) -> bool {
+        match encap {
+            Encap::Native => self.native_mtu.is_some(),
+            Encap::Udp { .. } => self.udp_mtu.is_some(),
+        }
+    }
+
+    /// Settings that the links can carry.
+    pub(crate) fn limit(&self, mut config: AssocConfig) -> AssocConfig {
+        config.ip_mtu = config.ip_mtu.min(self.native_mtu.unwrap_or(usize::MAX));
+        config.ip_mtu_udp = config.ip_mtu_udp.min(self.udp_mtu.unwrap_or(usize::MAX));
+        config
+    }
+}
