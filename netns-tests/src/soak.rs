@@ -162,9 +162,11 @@ fn add(counter: &AtomicU64) {
 impl Process {
     fn open(common: Common, port: Option<u16>) -> Result<Arc<Process>, Failure> {
         let config = if common.realtime { AssocConfig::realtime() } else { AssocConfig::default() };
-        // Ends that went without a word, their ABORT lost, are to be noticed within the test.
-        let beats = config.hb_interval.min(Duration::from_secs(5));
-        let config = AssocConfig { hb_interval: beats, hb_interval_udp: beats, ..config };
+        // Ends that went without a word, their ABORT or SHUTDOWN COMPLETE lost and the NAT binding with it, are to be noticed within the test:
+        // with an RTO.Max of 60 s it takes 5 minutes.
+        let beats = config.hb_interval.min(LONGEST_TIMER);
+        let rto_max = config.rto_max.min(LONGEST_TIMER);
+        let config = AssocConfig { hb_interval: beats, hb_interval_udp: beats, rto_max, ..config };
         let (stack, addrs) = open::stack(&common.link, StackConfig::default(), config)?;
         let bind = BindOptions { port: port.unwrap_or(0), addrs, ..BindOptions::default() };
         Ok(Arc::new(Process { common, stack, bind, serves: port.is_some(), tally: Tally::default() }))
@@ -366,6 +368,8 @@ async fn talk(
     Ok(true)
 }
 
+/// Upper bound of RTO and heartbeat interval.
+const LONGEST_TIMER: Duration = Duration::from_secs(5);
 /// Time from an echo to the next message, on average.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Messages on their way in an association.

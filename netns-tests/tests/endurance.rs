@@ -296,8 +296,8 @@ const LOSS: u32 = 3;
 /// KiB by which memory may grow from the first quarter, with all associations alive, to the end, with none: heaps of threads that were idle
 /// before, and holes in them. A kilobyte lost for each association would be more than that after a few minutes.
 const MEMORY_SLACK: u64 = 2048;
-/// Backed-off timers and heartbeats of 5 s end what has to end within that.
-const LONG: Duration = Duration::from_secs(120);
+/// Eleven timers and heartbeats of 5 s each end what has to end within that.
+const LONG: Duration = Duration::from_secs(180);
 /// Captures of that time are small enough for tshark.
 const JUDGE_EVERY: Duration = Duration::from_secs(150);
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");
