@@ -9,8 +9,8 @@ use netns_tests::wire::Model;
 #[test]
 fn a_long_way_takes_its_time() {
     let seen = run(&Model { delay: 40, ..Model::default() }, 150);
-    // A request and its echo.
-    assert!(seen.iter().all(|way| (80.0..160.0).contains(&way.longest_ms)), "{seen:?}");
+    // A request and its echo; less than a retransmission would take, however busy the machine is.
+    assert!(seen.iter().all(|way| (80.0..500.0).contains(&way.longest_ms)), "{seen:?}");
     assert!(seen.iter().all(|way| way.retransmitted == 0), "{seen:?}");
 }
 

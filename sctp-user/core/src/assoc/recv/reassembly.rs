@@ -49,6 +49,8 @@ struct Fragment {
     from: PathId,
     /// At the first slot of a run of neighbours: the TSN of its last slot; at the last one: that of the first.
     other_end: Tsn,
+    /// At the first slot of a run: user bytes of all of it.
+    run_len: usize,
 }
 
 #[derive(Debug)]
@@ -193,10 +195,10 @@ impl Reassembly {
         delivered
     }
 
-    /// About how many bytes there are of the message at the front that is still incomplete.
+    /// How many bytes there are without a gap of the message at the front that is still incomplete.
     pub(crate) fn front_run_len(&self) -> usize {
         match self.slots.front() {
-            Some(Slot::Held(f)) => (f.other_end.offset_from(self.base) as usize + 1) * f.payload.len(),
+            Some(Slot::Held(first)) => first.run_len,
             _ => 0,
         }
     }
@@ -222,8 +224,8 @@ impl Reassembly {
                 // Shorten the run it ended; it is its last slot, because nothing held lies above it.
                 let start = fragment.other_end;
                 if start != tsn {
-                    let last = tsn.minus(1);
-                    self.set_run(start, last);
+                    let left = self.run_len(start) - fragment.payload.len();
+                    self.set_run(start, tsn.minus(1), left);
                 }
                 while matches!(self.slots.back(), Some(Slot::Empty)) {
                     self.slots.pop_back();
@@ -342,6 +344,7 @@ impl Reassembly {
             chunk.payload
         };
         let flags = chunk.flags;
+        let mut len = payload.len();
         *self.slot_mut(tsn) = Slot::Held(Fragment {
             payload,
             stream: chunk.stream,
@@ -350,6 +353,7 @@ impl Reassembly {
             flags,
             from,
             other_end: tsn,
+            run_len: len,
         });
         let mut first = tsn;
         let mut last = tsn;
@@ -357,13 +361,15 @@ impl Reassembly {
             && let Some(left) = self.fragment(tsn.minus(1))
         {
             first = left.other_end;
+            len += self.run_len(first);
         }
         if !flags.end
             && let Some(right) = self.fragment(tsn.next())
         {
             last = right.other_end;
+            len += right.run_len;
         }
-        self.set_run(first, last);
+        self.set_run(first, last, len);
         let begins = self.fragment(first).is_some_and(|f| f.flags.begin);
         let ends = self.fragment(last).is_some_and(|f| f.flags.end);
         if self.partial.is_some_and(|p| p.next == first) {
@@ -376,9 +382,15 @@ impl Reassembly {
         }
     }
 
-    fn set_run(&mut self, first: Tsn, last: Tsn) {
+    /// User bytes of the run that begins there.
+    fn run_len(&self, first: Tsn) -> usize {
+        self.fragment(first).map_or(0, |f| f.run_len)
+    }
+
+    fn set_run(&mut self, first: Tsn, last: Tsn, len: usize) {
         if let Slot::Held(f) = self.slot_mut(first) {
             f.other_end = last;
+            f.run_len = len;
         }
         if let Slot::Held(f) = self.slot_mut(last) {
             f.other_end = first;

@@ -230,17 +230,18 @@ fn memory_is_bounded_whatever_the_peer_sends() {
 #[test]
 fn partial_delivery_starts_at_its_point() {
     let mut a = warm(AssocConfig { partial_delivery_point: Some(3000), ..AssocConfig::default() });
-    a.data(2, 1, "B", 1000);
+    a.data(2, 1, "B", 1400);
     a.data(3, 1, "", 1000);
-    assert_eq!(a.read(), None);
-    a.data(4, 1, "", 1000);
+    a.data(4, 1, "", 500);
+    assert_eq!(a.read(), None, "three of the first one's size would be enough");
+    a.data(5, 1, "", 100);
     assert_eq!(a.read(), Some(3000));
-    a.data(5, 1, "", 1000);
+    a.data(6, 1, "", 1000);
     assert_eq!(a.read(), Some(1000));
-    a.hear(|w| w.data(tsn(7), 1, Ssn(0), 0, DataFlags::WHOLE, &[1; 10]));
+    a.hear(|w| w.data(tsn(8), 1, Ssn(0), 0, DataFlags::WHOLE, &[1; 10]));
     a.poll();
     assert_eq!(a.read(), None, "other messages wait for the end of this one");
-    a.data(6, 1, "E", 5);
+    a.data(7, 1, "E", 5);
     assert_eq!((a.read(), a.read()), (Some(5), Some(10)));
 }
 

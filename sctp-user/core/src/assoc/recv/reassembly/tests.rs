@@ -116,6 +116,25 @@ fn partial_delivery_blocks_others_and_ends() {
 }
 
 #[test]
+fn the_run_at_the_front_is_counted_in_user_bytes() {
+    let lens = [100, 1, 7, 3, 2];
+    for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 4, 0, 3, 1]] {
+        let mut r = Reassembly::new(Tsn(1));
+        for i in order {
+            let bits = if i == 0 { "B" } else { "" };
+            insert(&mut r, chunk(1 + i as u32, 0, 0, bits, &[0; 100][..lens[i]]));
+        }
+        assert_eq!(r.front_run_len(), 113, "{order:?}");
+        assert_eq!(r.evict_highest(Tsn(1)), Some(Tsn(5)));
+        assert_eq!(r.front_run_len(), 111, "{order:?}");
+    }
+    let mut r = Reassembly::new(Tsn(1));
+    insert(&mut r, chunk(1, 0, 0, "B", b"ab"));
+    insert(&mut r, chunk(3, 0, 0, "", b"efgh"));
+    assert_eq!(r.front_run_len(), 2, "what is behind a gap does not count");
+}
+
+#[test]
 fn partial_delivery_waits_for_the_order_of_the_stream() {
     let mut r = Reassembly::new(Tsn(1));
     insert(&mut r, chunk(1, 0, 1, "B", b"ab"));
