@@ -20,8 +20,8 @@ pub(crate) struct Ended {
 /// What a bench knows of itself.
 #[derive(Debug)]
 pub(crate) struct Known {
-    /// All links were captured from before anything was sent. (What a host sends to itself passes none of them.)
-    pub(crate) complete: bool,
+    /// All links were captured from then on; `None` when this was from before anything was sent. (What a host sends to itself passes none of them.)
+    pub(crate) from: Option<SystemTime>,
     /// The last moment at which all captures ran, and after which they had the time to fetch what there was.
     pub(crate) until: SystemTime,
     pub(crate) reordered: bool,
@@ -59,9 +59,11 @@ fn by_lint(name: &str, captures: &[Ended], known: &Known) -> String {
             Err(error) => return format!("lint: {error}\n"),
         }
     }
-    let Known { complete, reordered, disturbed, .. } = *known;
-    let until = known.until.duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_micros() as u64);
-    let options = Options { complete, reordered, disturbed, until, ..Options::default() };
+    let Known { reordered, disturbed, .. } = *known;
+    let micros =
+        |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(u64::MAX, |t| t.as_micros() as u64);
+    let (from, until) = (known.from.map_or(0, micros), micros(known.until));
+    let options = Options { complete: true, from, until, reordered, disturbed, ..Options::default() };
     let report = report(&read, &options);
     println!("{name}: the lint saw {report}");
     let mut findings = report.findings;

@@ -39,7 +39,8 @@ pub struct Net {
     reordered: Cell<bool>,
     disturbed: Cell<bool>,
     /// The captures began in the middle.
-    partial: Cell<bool>,
+    /// When the captures were begun anew.
+    since: Cell<Option<SystemTime>>,
     allowed: RefCell<Vec<&'static Rule>>,
 }
 
@@ -76,7 +77,7 @@ impl Net {
             hosts: RefCell::default(),
             reordered: Cell::new(false),
             disturbed: Cell::new(false),
-            partial: Cell::new(false),
+            since: Cell::new(None),
             allowed: RefCell::default(),
         }
     }
@@ -223,7 +224,7 @@ impl Net {
     }
 
     /// Judges what was captured so far and captures anew, so that long tests fill no disk. What passes meanwhile is not seen, so rules that need
-    /// everything are not judged any more.
+    /// everything of an association are judged for those that begin later.
     ///
     /// # Panics
     /// When something is wrong.
@@ -231,11 +232,11 @@ impl Net {
         self.ready();
         let faults = self.faults();
         assert!(faults.is_empty(), "the captures show faults:\n{faults}");
-        self.partial.set(true);
         for (capture, host) in self.captures.borrow_mut().iter_mut() {
             capture.again(host.namespace());
         }
         self.ready();
+        self.since.set(Some(SystemTime::now()));
     }
 
     /// Ends the captures and says what is wrong in them.
@@ -252,7 +253,7 @@ impl Net {
             .collect();
         let hosts = self.hosts.borrow();
         let known = Known {
-            complete: !self.partial.get(),
+            from: self.since.get(),
             until,
             reordered: self.reordered.get(),
             disturbed: self.disturbed.get() || hosts.iter().any(|host| host.namespace().is_disturbed()),

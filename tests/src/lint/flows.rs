@@ -42,6 +42,8 @@ pub(super) struct Offer {
     pub(super) outbound: u16,
     pub(super) inbound: u16,
     pub(super) initial_tsn: u32,
+    /// When it said so first, µs since 1970.
+    pub(super) since: Option<u64>,
     pub(super) listed: BTreeSet<IpAddr>,
     /// Where it said so from, and to where.
     pub(super) sources: BTreeSet<IpAddr>,
@@ -97,6 +99,8 @@ pub(super) struct Flows {
     pub(super) too_big: Vec<TooBig>,
     /// Destinations that have answered a HEARTBEAT or were given by the user, by ports: a peer that restarts keeps them.
     pub(super) proven: BTreeSet<(u16, u16, IpAddr)>,
+    /// Ports of associations that began before [`Options::from`](super::Options::from), and perhaps of their restarts.
+    cut: BTreeSet<(u16, u16)>,
 }
 
 impl Flows {
@@ -104,6 +108,7 @@ impl Flows {
     pub(super) fn take(&mut self, judge: &mut Judge<'_>, seen: &Seen) {
         let packet = &seen.packet;
         let Some(first) = packet.first() else { return };
+        judge.whole = judge.options.from == 0;
         if first.kind == INIT {
             handshake::init(self, judge, seen, first.value);
             return;
@@ -114,8 +119,12 @@ impl Flows {
             return;
         }
         let key = Key::of(packet);
-        handshake::tag(self, judge, seen, key);
         self.link(key, first.kind);
+        judge.whole = self.is_whole(key, judge.options.from);
+        if !judge.whole {
+            self.cut.extend([(key.from, key.to), (key.to, key.from)]);
+        }
+        handshake::tag(self, judge, seen, key);
         handshake::order(self, judge, seen, key);
         paths::addresses(self, judge, seen, key);
         paths::unconfirmed(self, judge, seen, key);
@@ -144,7 +153,8 @@ impl Flows {
 
     /// Judges what can be judged at the end only.
     pub(super) fn end(&mut self, judge: &mut Judge<'_>) {
-        for flow in self.flows.values() {
+        for (key, flow) in &self.flows {
+            judge.whole = self.is_whole(*key, judge.options.from);
             data::end(judge, &flow.sent);
             flow.timing.end(judge);
         }
@@ -158,6 +168,15 @@ impl Flows {
 
     pub(super) fn flow(&mut self, key: Key) -> &mut Flow {
         self.flows.entry(key).or_default()
+    }
+
+    /// Nothing of the association came before `from`, as far as the captures show.
+    fn is_whole(&self, key: Key, from: u64) -> bool {
+        let late = |key: &Key| self.offers.get(key).is_some_and(|offer| offer.since >= Some(from));
+        from == 0
+            || (late(&key)
+                && self.other(key).is_none_or(|other| late(&other))
+                && !self.cut.contains(&(key.from, key.to)))
     }
 
     /// The flow in the other direction.

@@ -54,6 +54,7 @@ fn offer(flows: &mut Flows, seen: &Seen, value: &[u8]) -> Option<Key> {
     let initial_tsn = be32(value, 12)?;
     let offer = flows.offers.entry(key).or_default();
     *offer = Offer { window, outbound, inbound, initial_tsn, ..std::mem::take(offer) };
+    offer.since = offer.since.or(Some(seen.time));
     offer.listed.extend(listed(&tlvs(value.get(16..)?).0));
     offer.sources.insert(seen.src);
     offer.destinations.insert(seen.dst);

@@ -48,6 +48,8 @@ pub struct Options {
     pub mtu: usize,
     /// The captures show every packet of the associations in them.
     pub complete: bool,
+    /// They do so from then on, µs since 1970: of associations that began before, a part is missing. 0 when they show everything.
+    pub from: u64,
     /// Packets may have overtaken each other, or have been doubled, before they were captured.
     pub reordered: bool,
     /// Something lost, limited or cut packets on purpose.
@@ -60,7 +62,7 @@ pub struct Options {
 impl Default for Options {
     /// Nothing is known: an MTU of 1500, and neither completeness nor order nor peace.
     fn default() -> Self {
-        Options { mtu: 1500, complete: false, reordered: true, disturbed: true, until: u64::MAX }
+        Options { mtu: 1500, complete: false, from: 0, reordered: true, disturbed: true, until: u64::MAX }
     }
 }
 
@@ -115,7 +117,7 @@ pub fn lint(captures: &[Capture], options: &Options) -> Vec<Finding> {
 /// As [`lint`], and says what was seen.
 pub fn report(captures: &[Capture], options: &Options) -> Report {
     let mut packets = 0;
-    let mut judge = Judge { captures, options: *options, findings: Vec::new() };
+    let mut judge = Judge { captures, options: *options, findings: Vec::new(), whole: true };
     judge.options.complete &= captures.iter().all(|capture| capture.dropped == 0);
     let mut flows = flows::Flows::default();
     for event in capture::events(captures) {
@@ -157,6 +159,8 @@ struct Judge<'a> {
     captures: &'a [Capture],
     options: Options,
     findings: Vec<Finding>,
+    /// Nothing of the association that is judged at present came before [`Options::from`].
+    whole: bool,
 }
 
 impl Judge<'_> {
@@ -168,7 +172,7 @@ impl Judge<'_> {
     fn applies(&self, rule: &Rule, place: Place) -> bool {
         let near = self.is_near(place.file, place.from);
         !rule.unless.iter().any(|unless| match unless {
-            Unless::Partial => !self.options.complete || place.time > self.options.until,
+            Unless::Partial => !self.options.complete || !self.whole || place.time > self.options.until,
             // Nothing overtakes in front of a capture at the sender.
             Unless::Reordered => self.options.reordered && !near,
             Unless::Far => !near,

@@ -166,6 +166,11 @@ fn captures_are_merged_by_time() {
     assert_eq!(lint(&ended, &options)[0].rule, &rules::SACK_SENT);
     let until = wire.frames[4].time;
     assert_eq!(lint(&ended, &Options { until, ..options }), []);
+    // With captures that begin in the middle, only what begins later is judged by what came before.
+    let mut later = captures.clone();
+    later.iter_mut().for_each(|capture| drop(capture.frames.drain(..2)));
+    assert!(lint(&later, &options).iter().any(|finding| finding.rule == &rules::RECEIVER_TAG));
+    assert_eq!(lint(&later, &Options { from: wire.frames[4].time, ..options }), []);
     let alone = lint(&captures[1..], &options);
     assert!(alone.iter().any(|finding| finding.rule == &rules::RECEIVER_TAG), "{alone:?}");
     assert_eq!(alone[0].from, IpAddr::from(RIGHT));

@@ -79,6 +79,8 @@ fn exceptions_silence_their_rules() {
     let (unsent, back) = (rules::SACK_SENT.name, rules::SACK_FORWARD.name);
     assert_eq!(broken(|_| ()), BTreeSet::from([hole, unsent, back]));
     assert_eq!(broken(|w| w.options.complete = false), BTreeSet::from([back]));
+    assert_eq!(broken(|w| w.options.from = w.frames[0].time), BTreeSet::from([hole, unsent, back]));
+    assert_eq!(broken(|w| w.options.from = w.frames[0].time + 1), BTreeSet::from([back]));
     assert_eq!(broken(|w| w.options.disturbed = true), BTreeSet::from([unsent, back]));
     assert_eq!(broken(|w| w.near.clear()), BTreeSet::from([unsent, back]));
     assert_eq!(broken(|w| w.dropped = 1), BTreeSet::from([back]));
