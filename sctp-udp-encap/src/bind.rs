@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use sctp_user::link::sockets::overlap;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::{Port, UdpEncapConfig, WELL_KNOWN_PORT};
@@ -72,7 +73,9 @@ pub(crate) fn open(config: &UdpEncapConfig) -> Result<(Vec<(IpAddr, Socket)>, u1
     if config.addrs.is_empty() {
         return Err(UdpBindError::NoAddress);
     }
-    reject_overlap(&config.addrs)?;
+    if let Some(addr) = overlap(&config.addrs) {
+        return Err(UdpBindError::Overlap { addr });
+    }
     match config.port {
         Port::Fixed(0) => Err(UdpBindError::PortZero),
         Port::Fixed(port) => open_all(config, port),
@@ -140,18 +143,6 @@ fn open_one(config: &UdpEncapConfig, addr: SocketAddr) -> Result<(Socket, u16), 
     socket.bind(&wanted.into()).map_err(classify)?;
     let bound = socket.local_addr().map_err(classify)?.as_socket().map_or(0, |bound| bound.port());
     Ok((socket, bound))
-}
-
-fn reject_overlap(addrs: &[IpAddr]) -> Result<(), UdpBindError> {
-    for (index, &addr) in addrs.iter().enumerate() {
-        let others = addrs.iter().enumerate().filter(|(other, _)| *other != index);
-        for (_, other) in others {
-            if *other == addr || (other.is_unspecified() && other.is_ipv4() == addr.is_ipv4()) {
-                return Err(UdpBindError::Overlap { addr });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// A free port of one address is nearly always free on the others too.

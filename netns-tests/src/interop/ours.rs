@@ -11,7 +11,7 @@ use sctp_user::{
 use tokio::task::JoinHandle;
 
 use crate::interop::content::{self, Check};
-use crate::interop::script::{Flow, Setup, Step};
+use crate::interop::script::{Flow, Setup, Step, say_end};
 use crate::open::{self, Failure};
 
 /// Name of the program.
@@ -31,16 +31,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok::<(), Failure>(())
     });
     runtime.shutdown_background();
-    match ended {
-        Ok(()) => {
-            println!("done");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            println!("wrong: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    say_end(ended)
 }
 
 struct End {

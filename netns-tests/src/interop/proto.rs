@@ -14,7 +14,7 @@ use sctp_proto::{
 };
 
 use crate::interop::content::{self, Check};
-use crate::interop::script::{Flow, Setup, Step};
+use crate::interop::script::{Flow, Setup, Step, say_end};
 use crate::open::Failure;
 
 /// Name of the program.
@@ -30,16 +30,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         end.pump(Duration::ZERO)
     });
-    match ended {
-        Ok(()) => {
-            println!("done");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            println!("wrong: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    say_end(ended)
 }
 
 struct End {

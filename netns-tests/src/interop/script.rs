@@ -15,9 +15,24 @@
 //! An end prints `done` after its last step, and `wrong: REASON` when something is wrong, which ends it with status 1.
 
 use std::net::IpAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::open::Failure;
+
+/// Says how an end has come to its end.
+pub(super) fn say_end(ended: Result<(), Failure>) -> ExitCode {
+    match ended {
+        Ok(()) => {
+            println!("done");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("wrong: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// How an end is set up: the `KEY=VALUE` arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -218,19 +218,17 @@ pub(super) struct TooBig {
     pub(super) mtu: usize,
 }
 
-/// What is in several captures, by time; each capture keeps its order.
+/// What is in several captures, by time. Not by the order in a file: processors of one machine write what they got, a few µs before or behind each other.
 pub(super) fn events(captures: &[Capture]) -> impl Iterator<Item = Event> {
-    let mut next = vec![0; captures.len()];
+    let frames = captures.iter().enumerate().flat_map(|(file, capture)| {
+        capture.frames.iter().enumerate().map(move |(index, frame)| (frame.time, file, index))
+    });
+    let mut order: Vec<(u64, usize, usize)> = frames.collect();
+    order.sort_unstable();
     let mut pieces: Vec<Pieces> = captures.iter().map(|_| Pieces::default()).collect();
-    std::iter::from_fn(move || {
-        let heads = captures.iter().zip(&next).enumerate();
-        let heads = heads.filter_map(|(file, (c, &at))| Some((c.frames.get(at)?.time, file)));
-        let (_, file) = heads.min()?;
-        let frame = &captures[file].frames[next[file]];
-        next[file] += 1;
-        Some(read(frame, file, next[file] as u32, &mut pieces[file]))
+    order.into_iter().filter_map(move |(_, file, index)| {
+        read(&captures[file].frames[index], file, index as u32 + 1, &mut pieces[file])
     })
-    .flatten()
 }
 
 /// An IP packet, perhaps a fragment of one.

@@ -17,7 +17,7 @@ pub use common::{
 pub use ready::{Ready, ReadyLine};
 pub use signals::{EndOptions, EndReason};
 
-pub(crate) use normalize::Unsupported;
+pub(crate) use normalize::{CLIENT_UNSUPPORTED, NO_CSP, Unsupported};
 pub(crate) use run::{parse, run_async};
 pub(crate) use screen::{banner, harmless, say, say_with_time};
 pub(crate) use value::{OnOff, identifier, millis};

@@ -7,6 +7,13 @@ use clap::Command;
 /// An option of RSPLIB that is known but whose function does not exist here, and why.
 pub(crate) type Unsupported = (&'static str, &'static str);
 
+/// Options of RSPLIB's clients without function here.
+pub(crate) const CLIENT_UNSUPPORTED: &[Unsupported] =
+    &[("cspserver", NO_CSP), ("cspinterval", NO_CSP), ("cspidentifier", NO_CSP)];
+
+/// What there is to say about the options for status reports.
+pub(crate) const NO_CSP: &str = "no status reports are sent yet";
+
 /// Rewrites single-dash long options; everything else passes unchanged.
 ///
 /// A word counts as an option in RSPLIB's notation when it is one dash, a letter and at least one more letter, digit or dash, and

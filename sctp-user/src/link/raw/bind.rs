@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::RawConfig;
+use crate::link::sockets::overlap;
 
 /// Why a link could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +51,9 @@ pub(super) fn open(config: &RawConfig) -> Result<Vec<(IpAddr, Socket)>, RawBindE
     if config.addrs.is_empty() {
         return Err(RawBindError::NoAddress);
     }
-    reject_overlap(&config.addrs)?;
+    if let Some(addr) = overlap(&config.addrs) {
+        return Err(RawBindError::Overlap { addr });
+    }
     let has_v4 = config.addrs.iter().any(IpAddr::is_ipv4);
     let mut sockets = Vec::new();
     for &addr in &config.addrs {
@@ -97,18 +100,6 @@ fn classify(addr: IpAddr, source: io::Error) -> RawBindError {
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported => RawBindError::NotLocal { addr },
         _ => RawBindError::Socket { addr, source },
     }
-}
-
-fn reject_overlap(addrs: &[IpAddr]) -> Result<(), RawBindError> {
-    for (index, &addr) in addrs.iter().enumerate() {
-        let others = addrs.iter().enumerate().filter(|(other, _)| *other != index);
-        for (_, other) in others {
-            if *other == addr || (other.is_unspecified() && other.is_ipv4() == addr.is_ipv4()) {
-                return Err(RawBindError::Overlap { addr });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// IP protocol number.

@@ -27,4 +27,19 @@ mod os;
 #[path = "portable.rs"]
 mod os;
 
+use std::net::IpAddr;
+
 pub use set::{Carrier, SocketLink};
+
+/// The first address that is listed twice, or beside the wildcard of its family: no two sockets of a link can be bound so.
+pub fn overlap(addrs: &[IpAddr]) -> Option<IpAddr> {
+    let covers = |other: IpAddr, addr: IpAddr| {
+        other == addr || (other.is_unspecified() && other.is_ipv4() == addr.is_ipv4())
+    };
+    let others = |index: usize| addrs.iter().enumerate().filter(move |(at, _)| *at != index);
+    addrs
+        .iter()
+        .enumerate()
+        .find(|(index, addr)| others(*index).any(|(_, other)| covers(*other, **addr)))
+        .map(|(_, addr)| *addr)
+}

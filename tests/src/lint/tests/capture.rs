@@ -144,6 +144,20 @@ fn other_files_are_refused_in_a_sentence() {
     assert!(said.starts_with("no-such-file.pcapng: "), "{said}");
 }
 
+/// Two processors write into one file.
+#[test]
+fn packets_are_judged_in_the_order_of_their_times() {
+    let mut wire = Wire::default();
+    wire.associate();
+    for n in 0..2 {
+        wire.left(wire::data(100 + n, 0, n as u16, wire::WHOLE, b"message"));
+        wire.right(wire::sack(100 + n, 9000, &[], &[]));
+    }
+    let last = wire.frames.len() - 1;
+    wire.frames.swap(last - 2, last);
+    assert_eq!(wire.findings(), []);
+}
+
 /// The two ends of an association over two links, each with a capture of its own.
 #[test]
 fn captures_are_merged_by_time() {

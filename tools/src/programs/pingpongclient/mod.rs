@@ -11,14 +11,14 @@ use std::process::ExitCode;
 use crate::cli;
 
 pub use event::ClientEvent;
-use options::{Options, UNSUPPORTED};
+use options::Options;
 
 /// Name of the program.
 pub const NAME: &str = "pingpongclient";
 
 /// The program.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match cli::parse::<Options>(NAME, UNSUPPORTED, args) {
+    match cli::parse::<Options>(NAME, cli::CLIENT_UNSUPPORTED, args) {
         Ok(options) => cli::run_async(NAME, client::run(options)),
         Err(status) => status,
     }

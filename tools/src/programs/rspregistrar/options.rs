@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use crate::cli::{AddressList, AsapAnnounce, CommonOptions, Unsupported, identifier, millis};
+use crate::cli::{AddressList, AsapAnnounce, CommonOptions, NO_CSP, Unsupported, identifier, millis};
 
 /// An RSerPool registrar: keeps pools of servers and tells clients whom to talk to (ASAP, RFC 5352).
 #[derive(Clone, Debug, Parser)]
@@ -122,7 +122,6 @@ impl From<Scope> for sctp_user_core::Scope {
 
 const NO_ENRP: &str = "registrars do not talk to each other yet";
 const NO_STATISTICS: &str = "no statistics are written yet";
-const NO_CSP: &str = "no status reports are sent yet";
 
 /// Options of RSPLIB's registrar without function here.
 pub(crate) const UNSUPPORTED: &[Unsupported] = &[

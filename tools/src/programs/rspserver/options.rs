@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Parser};
 use rserpool_wire::{Policy, PoolHandle};
 
-use crate::cli::{AddressList, CommonOptions, RegistrarOptions, Unsupported, identifier, millis};
+use crate::cli::{AddressList, CommonOptions, NO_CSP, RegistrarOptions, Unsupported, identifier, millis};
 
 /// A pool element with a demonstration service: echo (the default) or ping-pong.
 #[derive(Clone, Debug, Parser)]
@@ -65,7 +65,6 @@ pub(crate) fn pool_handle(text: &str) -> Result<PoolHandle, String> {
 }
 
 const NO_SERVICE: &str = "this service is not written yet; there are -echo and -pingpong";
-const NO_CSP: &str = "no status reports are sent yet";
 
 /// Options of RSPLIB's server without function here.
 pub(crate) const UNSUPPORTED: &[Unsupported] = &[

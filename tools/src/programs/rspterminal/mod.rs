@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::{asap, stack};
 use crate::cli::{self, EndOptions, Ready, banner, harmless, say, say_with_time};
 
-use options::{Options, UNSUPPORTED};
+use options::Options;
 
 /// Name of the program.
 pub const NAME: &str = "rspterminal";
@@ -32,7 +32,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The program.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match cli::parse::<Options>(NAME, UNSUPPORTED, args) {
+    match cli::parse::<Options>(NAME, cli::CLIENT_UNSUPPORTED, args) {
         Ok(options) => cli::run_async(NAME, converse(options)),
         Err(status) => status,
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use rserpool_wire::PoolHandle;
 
-use crate::cli::{CommonOptions, RegistrarOptions, Unsupported, millis};
+use crate::cli::{CommonOptions, RegistrarOptions, millis};
 use crate::programs::rspserver::pool_handle;
 
 /// Sends what is typed to a server of a pool and shows what comes back; goes on with another server when that one dies.
@@ -30,9 +30,3 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) common: CommonOptions,
 }
-
-const NO_CSP: &str = "no status reports are sent yet";
-
-/// Options of RSPLIB's terminal without function here.
-pub(crate) const UNSUPPORTED: &[Unsupported] =
-    &[("cspserver", NO_CSP), ("cspinterval", NO_CSP), ("cspidentifier", NO_CSP)];
