@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use workspace_tests::gate;
 use workspace_tests::lint::rules::Rule;
 use workspace_tests::lint::{Capture, Options, report};
 use workspace_tests::tshark;
@@ -66,6 +67,12 @@ fn by_lint(name: &str, captures: &[Ended], known: &Known) -> String {
     let options = Options { complete: true, from, until, reordered, disturbed, ..Options::default() };
     let report = report(&read, &options);
     println!("{name}: the lint saw {report}");
+    if let Some(missed) = read.iter().find(|capture| capture.dropped > 0) {
+        let (missed, number) = (&missed.name, missed.dropped);
+        gate::say(&format!(
+            "{name}: {missed} lacks {number} packets, so rules that need all of them were not judged"
+        ));
+    }
     let mut findings = report.findings;
     findings.retain(|finding| !known.allowed.contains(&finding.rule));
     let (foreign, ours): (Vec<_>, Vec<_>) =

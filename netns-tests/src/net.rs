@@ -18,7 +18,7 @@ use crate::capture::{self, Capture};
 use crate::judge::{self, Ended, Known};
 use crate::link::{End, Link};
 use crate::nat::Nat;
-use crate::netns::{Namespace, ip};
+use crate::netns::{self, Namespace, ip};
 
 /// A bench: everything that one test builds.
 ///
@@ -38,7 +38,6 @@ pub struct Net {
     hosts: RefCell<Vec<Host>>,
     reordered: Cell<bool>,
     disturbed: Cell<bool>,
-    /// The captures began in the middle.
     /// When the captures were begun anew.
     since: Cell<Option<SystemTime>>,
     allowed: RefCell<Vec<&'static Rule>>,
@@ -52,7 +51,8 @@ impl Net {
     /// With `CI=true` when something is missing; when no directory can be made.
     pub fn open(programs: &str) -> Option<Net> {
         let name = std::thread::current().name().unwrap_or("net").replace("::", "-");
-        gate::all_or_skip(&NEEDS).then(|| Net::named(programs, &name))
+        let ready = gate::all_or_skip(&NEEDS) && gate::or_skip(netns::possible());
+        ready.then(|| Net::named(programs, &name))
     }
 
     /// As [`open`](Self::open) for one of several benches of a test, which has asked before.
@@ -405,10 +405,9 @@ impl DerefMut for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            // A log that cannot be written must not hide the failure.
-            let _ = std::fs::write(&self.log, self.program.said().join("\n") + "\n");
-        }
+        // It goes with its directory, unless the test fails, perhaps only when the captures are judged. A log that cannot be written must not
+        // hide the failure.
+        let _ = std::fs::write(&self.log, self.program.said().join("\n") + "\n");
     }
 }
 
@@ -422,7 +421,7 @@ pub fn addr(prefix: &str) -> IpAddr {
 }
 
 /// What a bench is made with.
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 10] = [
     Need::Linux,
     Need::Root,
     Need::Program("ip"),
@@ -430,6 +429,7 @@ const NEEDS: [Need; 9] = [
     Need::Program("nft"),
     Need::Program("sysctl"),
     Need::Program("conntrack"),
+    Need::Program("setpriv"),
     Need::Program("dumpcap"),
     Need::Program("tshark"),
 ];

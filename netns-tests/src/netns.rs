@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use workspace_tests::gate;
@@ -48,9 +50,10 @@ impl Namespace {
         ip(&[&["-n", &self.name], args].concat());
     }
 
-    /// A command that will run inside.
+    /// A command that will run inside. What it starts ends at the latest with the thread that started it, also when that is killed.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = ip_command();
+        let mut command = Command::new(gate::find("setpriv").unwrap_or_else(|| "setpriv".into()));
+        command.args(["--pdeathsig", "KILL", "--"]).arg(ip_program());
         command.args(["netns", "exec", &self.name, program]);
         command
     }
@@ -131,8 +134,40 @@ pub(crate) fn ip(args: &[&str]) -> Output {
     output
 }
 
+/// Whether namespaces can be made here; root in a container often cannot. A sentence otherwise.
+pub(crate) fn possible() -> Result<(), String> {
+    static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
+    TRIED.get_or_init(try_one).clone()
+}
+
+fn try_one() -> Result<(), String> {
+    let name = format!("{PREFIX}{}-try", std::process::id());
+    let tried = [
+        vec!["netns", "add", &name],
+        vec!["-n", &name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth1"],
+        vec!["-n", &name, "tuntap", "add", "tap0", "mode", "tap"],
+    ];
+    let refused = tried.iter().find_map(|args| {
+        let output = ip_command().args(args).output().map_err(|error| error.to_string());
+        let why = output
+            .map(|o| (!o.status.success()).then(|| String::from_utf8_lossy(&o.stderr).trim().to_owned()));
+        why.unwrap_or_else(Some)
+    });
+    let _ = ip_command().args(["netns", "delete", &name]).output();
+    let sentence = |why| {
+        format!(
+            "this test needs to make network namespaces with veth pairs and TAP devices, and the system refuses: {why}"
+        )
+    };
+    refused.map_or(Ok(()), |why| Err(sentence(why)))
+}
+
+fn ip_program() -> PathBuf {
+    gate::find("ip").unwrap_or_else(|| "ip".into())
+}
+
 fn ip_command() -> Command {
-    Command::new(gate::find("ip").unwrap_or_else(|| "ip".into()))
+    Command::new(ip_program())
 }
 
 fn remove_leftovers() {
@@ -140,9 +175,18 @@ fn remove_leftovers() {
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let Some(name) = line.split_whitespace().next() else { continue };
         let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
-        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            kill_inside(name);
             let _ = ip_command().args(["netns", "delete", name]).output();
         }
+    }
+}
+
+/// Kills what still runs in a namespace, which would keep it alive.
+fn kill_inside(name: &str) {
+    let Ok(output) = ip_command().args(["netns", "pids", name]).output() else { return };
+    for pid in String::from_utf8_lossy(&output.stdout).split_whitespace() {
+        let _ = Command::new("kill").args(["-s", "KILL", pid]).output();
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use netns_tests::echo::SERVER;
 use netns_tests::net::Net;
 use netns_tests::topology::Pair;
+use netns_tests::wire::Model;
 use workspace_tests::gate::{self, Need};
 use workspace_tests::lint::rules;
+use workspace_tests::process::PATIENCE;
 
 #[test]
 fn a_broken_packet_on_a_link_fails_the_test_and_is_kept() {
@@ -70,19 +73,25 @@ fn a_panic_leaves_logs_and_captures_and_neither_namespaces_nor_programs() {
     let dir = net.dir().to_owned();
     let mut seen = None;
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        let (host, other) = (net.host("host"), net.host("other"));
+        let (host, other, third) = (net.host("host"), net.host("other"), net.host("third"));
         net.link(&host, "10.3.0.1/24", &other, "10.3.0.2/24");
+        let _wire = net.wire(&host, "10.4.0.1/24", &third, "10.4.0.2/24", &Model::default());
         let mut server = net.start(&host, &[SERVER, "udp", "7"]);
         server.ready();
-        seen = Some((host.namespace().name().to_owned(), server.id()));
+        let namespaces = [&host, &other, &third].map(|host| host.namespace().name().to_owned());
+        let programs: Vec<String> = namespaces.iter().flat_map(|name| programs_in(name)).collect();
+        assert!(programs.contains(&server.id().to_string()), "{programs:?}");
+        assert!(programs.len() >= 3, "the server and two captures: {programs:?}");
+        seen = Some((namespaces, programs));
         let _net = net;
         panic!("on purpose");
     }));
     assert!(panicked.is_err());
-    let (namespace, pid) = seen.expect("it came so far");
-    let listed = Command::new("ip").args(["netns", "list"]).output().expect("a list of namespaces");
-    assert!(!String::from_utf8_lossy(&listed.stdout).contains(&namespace));
-    assert!(!std::path::Path::new("/proc").join(pid.to_string()).exists());
+    let (namespaces, programs) = seen.expect("it came so far");
+    let left: Vec<_> = namespaces.iter().filter(|name| is_listed(name)).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let left: Vec<_> = programs.iter().filter(|pid| runs(pid)).collect();
+    assert!(left.is_empty(), "{left:?}");
     let kept: Vec<String> = std::fs::read_dir(&dir)
         .expect("the directory is kept")
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
@@ -91,6 +100,48 @@ fn a_panic_leaves_logs_and_captures_and_neither_namespaces_nor_programs() {
         assert!(kept.iter().any(|name| name.ends_with(end)), "{kept:?}");
     }
     std::fs::remove_dir_all(dir).expect("it can be removed");
+}
+
+/// Nobody drops anything when a test is killed, and when its thread ends without.
+#[test]
+fn programs_end_with_the_thread_that_started_them() {
+    let Some(net) = Net::open(PROGRAMS) else { return };
+    let host = net.host("host");
+    let mut command = host.namespace().command("sleep");
+    let pid = std::thread::spawn(move || {
+        let child = command.arg("1000").spawn().expect("sleep runs");
+        let pid = child.id().to_string();
+        let is_sleep =
+            || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n");
+        wait_until("sleep is started", is_sleep);
+        std::mem::forget(child);
+        pid
+    });
+    let pid = pid.join().expect("a process");
+    wait_until("it has ended", || !runs(&pid));
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < PATIENCE, "{what}: not so");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn programs_in(namespace: &str) -> Vec<String> {
+    let listed = Command::new("ip").args(["netns", "pids", namespace]).output().expect("a list of processes");
+    String::from_utf8_lossy(&listed.stdout).split_whitespace().map(str::to_owned).collect()
+}
+
+fn is_listed(namespace: &str) -> bool {
+    let listed = Command::new("ip").args(["netns", "list"]).output().expect("a list of namespaces");
+    String::from_utf8_lossy(&listed.stdout).split_whitespace().any(|word| word == namespace)
+}
+
+/// A process that has ended and that nobody has waited for runs no more.
+fn runs(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");

@@ -12,13 +12,14 @@ use netns_tests::soak::{NAME, Status, WRONG};
 use netns_tests::topology::{TwoNetworks, Versions};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use workspace_tests::gate;
 
 #[test]
 fn ends_paths_and_bindings_die_at_random() {
     let Some(net) = Net::open(PROGRAMS) else { return };
     let seconds = number("ENDURANCE_SECONDS").unwrap_or(120);
     let seed = number("ENDURANCE_SEED").unwrap_or_else(|| rand::random_range(0..1_000_000));
-    println!("endurance: ENDURANCE_SECONDS={seconds} ENDURANCE_SEED={seed}");
+    gate::say(&format!("endurance: ENDURANCE_SECONDS={seconds} ENDURANCE_SEED={seed}"));
     let place = Place::new(net);
     let mut soak = Soak::start(&place, seed);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -36,7 +37,7 @@ fn ends_paths_and_bindings_die_at_random() {
             judged = Instant::now();
         }
     }
-    println!("endurance: {events:?}");
+    gate::say(&format!("endurance: {events:?}"));
     place.heal();
     soak.finish(&before.expect("a status of every process while it works"), seconds);
 }
@@ -253,7 +254,7 @@ impl Soak {
         let after = self.statuses();
         let mut bad = Vec::new();
         for (((name, _), before), after) in self.lasting().iter().zip(before).zip(&after) {
-            println!("endurance: {name}: {before:?}\n    in the end {after:?}");
+            gate::say(&format!("endurance: {name}: {before:?}\n    in the end {after:?}"));
             if after.files > before.files {
                 bad.push(format!("{name}: {} open files, {} before", after.files, before.files));
             }

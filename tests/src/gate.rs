@@ -1,5 +1,6 @@
 //! What a test needs from the machine, and what happens where it is missing: a sentence, or with `CI=true` a failure.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// True when the test can run. Otherwise the reason is printed and the test must return.
@@ -20,8 +21,14 @@ pub fn or_skip(tried: Result<(), String>) -> bool {
     let Err(missing) = tried else { return true };
     let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
     assert!(!ci, "{missing}, and with CI=true no test is skipped");
-    eprintln!("skipped: {missing}");
+    say(&format!("skipped: {missing}"));
     false
+}
+
+/// Prints a line that is seen although the test passes: what `println!` prints is kept back then.
+pub fn say(line: &str) {
+    // Whoever closed standard error does not want to know.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Something a test needs.
