@@ -226,8 +226,12 @@ impl OneToMany {
     }
 
     async fn send_over(&self, target: Target<'_>, message: Message) -> Result<AssocId, Error> {
-        let send =
-            |state: &mut State, now| Ok(state.sockets.try_send(now, self.socket, target, message.clone())?);
+        let send = |state: &mut State, now| {
+            if !matches!(target, Target::Assoc(_)) {
+                state.check_running()?; // it may begin an association
+            }
+            Ok(state.sockets.try_send(now, self.socket, target, message.clone())?)
+        };
         self.shared().wait(self.socket, Interest::Write, send).await
     }
 

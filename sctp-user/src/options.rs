@@ -18,7 +18,8 @@ pub struct BindOptions {
     /// SCTP port; 0, the default, picks a random free one in 49152..=65535.
     pub port: u16,
     /// Addresses to bind. Empty, the default, means all, of which none is announced to the peer beyond the one that the packets
-    /// carry: the right choice behind NAT. One pins the source address, several make the port multi-homed.
+    /// carry: the right choice behind NAT. One pins the source address, several make the port multi-homed; INITs to others
+    /// are refused.
     pub addrs: Vec<IpAddr>,
     /// Settings of the associations of this port; `None` takes those of the stack
     /// ([`StackBuilder::assoc_config`](crate::StackBuilder::assoc_config)).

@@ -98,7 +98,8 @@ impl Stack {
         let options = BindOptions { config: Some(config), ..BindOptions::default() };
         let (socket, port) = self.bind_socket(Style::OneToOne, options)?;
         let started = self.handle.shared.with(|state, now| {
-            let started = state.sockets.connect(now, socket, peer);
+            let running = state.check_running();
+            let started = running.and_then(|()| Ok(state.sockets.connect(now, socket, peer)?));
             if started.is_err() {
                 let _ = state.sockets.abandon(now, socket);
             }

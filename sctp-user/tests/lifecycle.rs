@@ -170,12 +170,14 @@ async fn a_stack_shuts_down_gracefully() {
         }
         Ok::<_, Error>(n)
     });
+    let many = a.bind_one_to_many(0).unwrap();
     a.shutdown().await;
     assert_eq!(reading.await.unwrap(), Ok(200));
     assert_eq!(client.end_reason(), Some(EndReason::Graceful));
     assert_eq!(client.send(text("late")).await, Err(Error::Ended(EndReason::Graceful)));
     assert!(matches!(a.bind(0), Err(Error::Stopped)));
     assert!(matches!(a.connect(&peer(B, 7)).await, Err(Error::Stopped)));
+    assert!(matches!(many.send_to(&peer(B, 7), text("late")).await, Err(Error::Stopped)));
     a.shutdown().await;
     assert!(!accepting.is_finished());
     b.shutdown().await;

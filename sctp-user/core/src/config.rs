@@ -15,8 +15,8 @@ pub struct StackConfig {
     /// How often the key that seals cookies changes, at least twice `cookie_life`; the key before it stays valid for as
     /// long as its cookies live. Default 1 h.
     pub cookie_key_life: Duration,
-    /// INIT ACKs (and ABORTs that refuse an INIT) per second over all peers, a token bucket with one second of
-    /// burst. Default 10 000.
+    /// INIT ACKs per second over all peers, a token bucket with one second of burst, and as many ABORTs that refuse an
+    /// INIT. Default 10 000.
     pub init_ack_rate: u32,
     /// Replies to out-of-the-blue packets per second (RFC 9260 sec 8.4), token bucket. Default 100.
     pub ootb_rate: u32,
@@ -126,7 +126,8 @@ pub struct AssocConfig {
     /// `ip_mtu`, beginning 1 s after the path is confirmed, and on all paths after packets of the size in use do not
     /// arrive any more. Default on. ICMP messages are heeded in any case.
     pub pmtud: bool,
-    /// T5-shutdown-guard; `None` means 5 times `rto_max`.
+    /// T5-shutdown-guard: how long a shutdown may take, and how long before it a peer may keep its window closed to what is still to be
+    /// delivered. `None` means 5 times `rto_max`.
     pub shutdown_guard: Option<Duration>,
     /// Returned with every received message (SCTP_CONTEXT). Default 0.
     pub context: u32,

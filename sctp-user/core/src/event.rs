@@ -25,6 +25,8 @@ pub enum Event {
         outbound_streams: u16,
         /// Streams the peer may send on.
         inbound_streams: u16,
+        /// Messages and parts that [`Stack::recv`](crate::Stack::recv) gives before those of the restarted peer.
+        before: usize,
     },
     /// SCTP_COMM_LOST or, when it never came up, SCTP_CANT_STR_ASSOC. The association is gone for sending; received messages may
     /// still be read.
@@ -62,6 +64,8 @@ pub enum Event {
         stream: u16,
         /// Stream sequence number of the message.
         ssn: u16,
+        /// Messages and parts that [`Stack::recv`](crate::Stack::recv) gives before those that came after the last part.
+        before: usize,
     },
     /// [`Stack::recv`](crate::Stack::recv) has something. Given once until `recv` returned `None`.
     Readable,

@@ -133,11 +133,12 @@ impl Engine {
     /// Waits until something was received, a timer has fired or `until` has come, and lets the protocol work.
     pub(super) fn turn(&mut self, until: Option<Time>) {
         let news = self.links.iter().any(SocketLink::has_news);
+        // The user may have taken its time.
+        self.now();
         let mut timer = self.sockets.poll_wakeup();
         let mut left = self.left(timer, until);
         if left.is_some_and(|left| left < PATIENCE) {
             // Too early to be believed, or soon.
-            self.now();
             timer = self.sockets.poll_timeout();
             left = self.left(timer, until);
         }

@@ -72,6 +72,12 @@ impl Association {
         Ok(())
     }
 
+    /// Drops what is unread and what comes, so that the peer can deliver all it has and the shutdown goes on.
+    pub(crate) fn discard(&mut self, cx: &mut Cx<'_>) {
+        self.discards = true;
+        self.signal_readable(cx);
+    }
+
     /// The next received message.
     pub(crate) fn recv(&mut self) -> Option<Received> {
         let Some(m) = self.recv.pop() else {

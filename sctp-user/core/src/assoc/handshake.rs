@@ -436,11 +436,12 @@ impl Association {
         self.t2_expiries = 0;
         self.data_exchanged = false;
         self.state = AssocState::Established;
-        if let Some((stream, ssn)) = aborted {
-            cx.event(Event::PartialDeliveryAborted { stream, ssn });
+        if let Some(cut_off) = aborted {
+            cx.event(cut_off.into());
         }
         self.start_heartbeats(cx);
-        cx.event(Event::Restart { outbound_streams: self.out_streams, inbound_streams: self.in_streams });
+        let (outbound_streams, inbound_streams) = (self.out_streams, self.in_streams);
+        cx.event(Event::Restart { outbound_streams, inbound_streams, before: self.recv.pending() });
         for addr in before.into_iter().filter(|&addr| self.paths.find(addr).is_none()) {
             cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::Removed });
         }

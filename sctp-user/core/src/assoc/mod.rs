@@ -173,6 +173,8 @@ pub(crate) struct Association {
     ended_gracefully: bool,
     /// Tags or addresses changed; the routing of the stack must follow.
     pub(crate) reroute: bool,
+    /// Nobody reads any more.
+    discards: bool,
     stats: AssocStats,
 }
 
@@ -231,6 +233,7 @@ impl Association {
             data_exchanged: false,
             ended_gracefully: false,
             reroute: true,
+            discards: false,
             stats: AssocStats::default(),
             config,
         }
@@ -422,6 +425,9 @@ impl Association {
 
     /// Nothing more is sent or received; what was not acknowledged goes back to the user.
     fn end(&mut self, cx: &mut Cx<'_>, last: Event) {
+        if let Some(cut_off) = self.recv.abort_partial() {
+            cx.event(cut_off.into());
+        }
         self.signal_readable(cx);
         for (message, unsent) in self.send.drain_failed() {
             cx.event(Event::SendFailed { message, unsent });

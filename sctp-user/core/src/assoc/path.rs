@@ -177,7 +177,8 @@ impl Path {
     /// packet that the interface would take gets padding, or it would vanish behind a router that drops it in silence.
     pub(crate) fn least_fragmented(&self) -> usize {
         let Sizes { max, overhead, .. } = self.sizes();
-        let interface = self.ip_mtu.0.max(max + overhead);
+        // What is configured may be less than the interface takes, or far more.
+        let interface = self.ip_mtu.0.max(max + overhead).clamp(1500, 9216);
         if self.addr.remote.is_ipv6() { (interface.saturating_sub(overhead) & !3) + 4 } else { 0 }
     }
 

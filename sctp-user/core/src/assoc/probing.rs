@@ -64,7 +64,11 @@ impl Association {
         if !self.may_probe() {
             return false;
         }
-        self.paths.get_mut(id).heartbeat = Heartbeat::Due;
+        let heartbeat = &mut self.paths.get_mut(id).heartbeat;
+        // One that is on its way is lost first: else asking often would keep a dead path alive.
+        if !matches!(heartbeat, Heartbeat::Waiting { .. }) {
+            *heartbeat = Heartbeat::Due;
+        }
         true
     }
 

@@ -33,7 +33,7 @@ impl Association {
         let mut data = 0u32;
         let mut new = 0u32;
         let mut reported = false;
-        let mut heartbeats = 0;
+        let (mut heartbeats, mut sacks) = (0, 0);
         for raw in chunks {
             let Ok(chunk) = raw.decode(&datagram.packet) else { break };
             match chunk {
@@ -64,8 +64,11 @@ impl Association {
                 // One received packet is answered with one control packet at most (RFC 9260 sec 12), so only one of its
                 // heartbeats is.
                 Chunk::Heartbeat(_) if heartbeats > 0 => {}
+                // Nobody sends two, and each costs as much as is outstanding.
+                Chunk::Sack(_) if sacks > 0 => {}
                 other => {
                     heartbeats += u32::from(matches!(other, Chunk::Heartbeat(_)));
+                    sacks += u32::from(matches!(other, Chunk::Sack(_)));
                     self.on_control(cx, other, datagram, from);
                 }
             }
@@ -210,6 +213,10 @@ impl Association {
     }
 
     pub(super) fn signal_readable(&mut self, cx: &mut Cx<'_>) {
+        if self.discards {
+            while self.recv.pop().is_some() {}
+            return;
+        }
         if self.recv.is_readable() && !self.recv.reader_knows {
             self.recv.reader_knows = true;
             cx.event(Event::Readable);

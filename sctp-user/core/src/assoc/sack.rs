@@ -58,6 +58,8 @@ impl Association {
             }
             if acks.newly_acked > 0 {
                 any_acked = true;
+                // A peer that takes something is not one that keeps its window closed for ever.
+                self.timers.stop(Timer::T5Guard);
                 path.one_packet = false;
             }
             path.retransmit_now &= path.lost > 0;

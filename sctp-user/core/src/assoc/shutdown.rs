@@ -46,8 +46,7 @@ impl Association {
             AssocState::ShutdownPending => {
                 self.state = AssocState::ShutdownSent;
                 self.pending.shutdown = true;
-                let guard = self.config.shutdown_guard.unwrap_or(self.config.rto_max * 5);
-                self.timers.set(Timer::T5Guard, cx.now + guard);
+                self.timers.set(Timer::T5Guard, cx.now + self.shutdown_guard());
             }
             AssocState::ShutdownReceived => {
                 self.state = AssocState::ShutdownAckSent;
@@ -58,6 +57,18 @@ impl Association {
         self.t2_path = self.paths.data_path();
         self.start_t2(cx.now);
         self.stop_heartbeats();
+    }
+
+    fn shutdown_guard(&self) -> crate::time::Duration {
+        self.config.shutdown_guard.unwrap_or(self.config.rto_max * 5)
+    }
+
+    /// The peer is alive and keeps its window closed: what is to be delivered before a shutdown would wait for ever.
+    pub(super) fn guard_shutdown(&mut self, now: Time) {
+        let waits = matches!(self.state, AssocState::ShutdownPending | AssocState::ShutdownReceived);
+        if waits && self.timers.get(Timer::T5Guard).is_none() {
+            self.timers.set(Timer::T5Guard, now + self.shutdown_guard());
+        }
     }
 
     /// Where SHUTDOWN and SHUTDOWN ACK go.

@@ -70,6 +70,10 @@ impl Association {
         path.rto.back_off(&config);
         // While the peer answers what its closed window does not take, that is no sign of failure (sec 6.1 A).
         let peer_is_alive = path.sack_since_t3 && self.send.window_is_closed();
+        if peer_is_alive {
+            self.guard_shutdown(cx.now);
+        }
+        let path = self.paths.get_mut(id);
         if !peer_is_alive {
             path.cc.on_timeout();
             path.one_packet = true;

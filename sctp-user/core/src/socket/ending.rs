@@ -7,7 +7,7 @@ use crate::time::Time;
 
 use super::error::{EndReason, SocketError};
 use super::options::{Linger, Style};
-use super::record::{Assoc, News};
+use super::record::News;
 use super::{SocketId, Sockets};
 
 /// Which directions `shutdown()` closes (RFC 6458 sec 4.1.7). SCTP has no half-closed state: closing the sending
@@ -110,10 +110,16 @@ impl Sockets {
     pub fn abandon(&mut self, now: Time, id: SocketId) -> Result<(), SocketError> {
         self.open_socket(id)?;
         for assoc in self.assocs_of(id) {
-            let in_use = |a: &Assoc| a.end.is_none() && !a.shutdown_begun && !a.peer_shutdown;
-            if self.assocs.get(&assoc).is_some_and(in_use) {
-                let _ = self.stack.abort(now, assoc, Bytes::new());
-            }
+            let Some(record) = self.assocs.get(&assoc).filter(|a| a.end.is_none() && !a.shutdown_begun)
+            else {
+                continue;
+            };
+            let _ = if record.peer_shutdown {
+                // What was begun and not finished ends it here.
+                self.stack.shutdown(now, assoc)
+            } else {
+                self.stack.abort(now, assoc, Bytes::new())
+            };
         }
         self.remove_socket(now, id)
     }

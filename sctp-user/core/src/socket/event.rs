@@ -39,10 +39,13 @@ impl Sockets {
                 }
                 self.watch_idle(id);
             }
-            Event::Restart { outbound_streams, inbound_streams } => {
+            Event::Restart { outbound_streams, inbound_streams, before } => {
+                let Some(assoc) = self.assocs.get_mut(&id) else { return };
+                assoc.peer_shutdown = false; // that was the old one's
+                let at = assoc.delivered + before as u64;
                 let features = self.features(id);
                 let change = AssocChange::Restart { outbound_streams, inbound_streams, features };
-                self.notify(id, Notification::AssocChange(change));
+                self.notify_at(id, Some(at), Notification::AssocChange(change));
                 self.tell(id, News { writable: true, ..News::default() });
             }
             Event::Lost(reason) => self.end(id, EndReason::Lost(reason)),
@@ -62,8 +65,11 @@ impl Sockets {
                 self.notify(id, Notification::SendFailed { message, unsent });
             }
             Event::SenderDry => self.notify(id, Notification::SenderDry),
-            Event::PartialDeliveryAborted { stream, ssn } => {
-                self.notify(id, Notification::PartialDeliveryAborted { stream, ssn });
+            Event::PartialDeliveryAborted { stream, ssn, before } => {
+                let Some(assoc) = self.assocs.get_mut(&id) else { return };
+                let at = assoc.delivered + before as u64;
+                assoc.cut_off_at(at);
+                self.notify_at(id, Some(at), Notification::PartialDeliveryAborted { stream, ssn });
             }
             Event::Readable => self.on_readable(now, id),
             Event::Writable => self.tell(id, News { writable: true, ..News::default() }),
@@ -149,20 +155,20 @@ impl Sockets {
 
     /// Queues a notification for the reader if it is subscribed.
     pub(super) fn notify(&mut self, id: AssocId, notification: Notification) {
+        self.notify_at(id, None, notification);
+    }
+
+    /// As [`notify`](Self::notify), to be given after so many messages of the association; `None` for those that are there.
+    fn notify_at(&mut self, id: AssocId, at: Option<u64>, notification: Notification) {
         let Some((owner, own)) = self.assocs.get(&id).map(|a| (a.socket, a.subscriptions)) else { return };
         let Some(options) = self.socket(owner).map(|s| &s.options) else { return };
         if !own.unwrap_or(options.subscriptions).wants(&notification) {
-            if let (Notification::PartialDeliveryAborted { .. }, Some(assoc)) =
-                (notification, self.assocs.get_mut(&id))
-            {
-                assoc.partial = false;
-            }
             return;
         }
         let failed_limit = (2 * options.config.send_buffer).max(FAILED_BYTES_FLOOR);
         let pending = self.messages_waiting(id);
         let Some(assoc) = self.assocs.get_mut(&id) else { return };
-        assoc.notes.push(assoc.delivered + pending, notification, failed_limit);
+        assoc.notes.push(at.unwrap_or(assoc.delivered + pending), notification, failed_limit);
         self.queue_read(id);
         self.tell(id, News { readable: true, ..News::default() });
     }

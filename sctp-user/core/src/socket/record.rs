@@ -94,6 +94,8 @@ pub(super) struct Assoc {
     pub(super) readable: bool,
     /// The last message given was only a part, and the next part comes next.
     pub(super) partial: bool,
+    /// The part that is the last one, counted as [`delivered`](Self::delivered): its message stays incomplete.
+    cut_off: Option<u64>,
     /// Nobody wants to read any more (SHUT_RD).
     pub(super) discard: bool,
     /// It stands in `to_read` of its socket.
@@ -122,6 +124,7 @@ impl Assoc {
             peer_shutdown: false,
             readable: false,
             partial: false,
+            cut_off: None,
             discard: false,
             queued: false,
             delivered: 0,
@@ -130,6 +133,18 @@ impl Assoc {
             chunks_seen: 0,
             autoclose_queued: false,
         }
+    }
+
+    /// Nothing follows to the message of which a part is given as number `at`.
+    pub(super) fn cut_off_at(&mut self, at: u64) {
+        self.cut_off = Some(at);
+        self.partial &= self.delivered < at;
+    }
+
+    /// A message or part is given.
+    pub(super) fn give(&mut self, end_of_record: bool) {
+        self.delivered += 1;
+        self.partial = !end_of_record && self.cut_off != Some(self.delivered);
     }
 }
 
@@ -150,7 +165,7 @@ struct Note {
 }
 
 impl Notes {
-    /// Appends a notification. `failed_limit` bounds the bytes of messages handed back.
+    /// Adds a notification, behind those for the same place and before those for later ones. `failed_limit` bounds the bytes of messages handed back.
     pub(super) fn push(&mut self, after: u64, notification: Notification, failed_limit: usize) {
         let fits = match &notification {
             // These come once.
@@ -166,7 +181,8 @@ impl Notes {
         };
         self.stopped |= !fits;
         let notification = if fits { notification } else { Notification::Stopped };
-        self.queue.push_back(Note { after, notification });
+        let place = self.queue.iter().rposition(|note| note.after <= after).map_or(0, |last| last + 1);
+        self.queue.insert(place, Note { after, notification });
     }
 
     /// Takes the next notification whose turn has come after `delivered` messages.
@@ -190,14 +206,6 @@ impl Notes {
             _ => {}
         }
         Some(notification)
-    }
-
-    /// The next notification says that a message given in parts stays incomplete.
-    pub(super) fn aborts_partial(&self) -> bool {
-        matches!(
-            self.queue.front(),
-            Some(Note { notification: Notification::PartialDeliveryAborted { .. }, .. })
-        )
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Tests of the socket semantics: two ends back to back in virtual time.
 
+mod cut_off;
 mod ending;
 mod options;
 mod reuse;
@@ -31,6 +32,8 @@ struct Pair {
     wire: VecDeque<(Time, IpAddr, Bytes)>,
     /// Nothing arrives at this address.
     cut: Option<IpAddr>,
+    /// What arrives is lost when this says so.
+    loses: Option<fn(&Packet) -> bool>,
 }
 
 impl Pair {
@@ -41,6 +44,7 @@ impl Pair {
             now: Time::ZERO,
             wire: VecDeque::new(),
             cut: None,
+            loses: None,
         }
     }
 
@@ -86,6 +90,9 @@ impl Pair {
         let remote = if to == A { B } else { A };
         let from = PathAddr { local: Some(to), remote, encap: Encap::Native };
         let packet = Packet::check(bytes).unwrap();
+        if self.loses.is_some_and(|loses| loses(&packet)) {
+            return;
+        }
         let end = if to == A { &mut self.a } else { &mut self.b };
         end.handle_datagram(Datagram { at: self.now, from, ecn: None, packet });
     }

@@ -8,7 +8,7 @@ use crate::stack::AssocId;
 use crate::time::Time;
 
 use super::error::SocketError;
-use super::notification::{Incoming, Notification};
+use super::notification::Incoming;
 use super::options::{Interleave, Style};
 use super::{SocketId, Sockets};
 
@@ -127,8 +127,7 @@ impl Sockets {
             {
                 return Some((assoc, Next::Message(info)));
             }
-            let waits = record.partial && record.end.is_none() && !record.notes.aborts_partial();
-            if !waits && !record.notes.is_empty() {
+            if !record.partial && !record.notes.is_empty() {
                 return Some((assoc, Next::Notification));
             }
             if record.partial && socket.options.interleave == Interleave::None {
@@ -206,22 +205,14 @@ impl Sockets {
         }
         if assoc.readable {
             if let Some(received) = self.stack.recv(now, id) {
-                assoc.delivered += 1;
-                assoc.partial = !received.end_of_record;
+                assoc.give(received.end_of_record);
                 assoc.idle_since = now;
                 return Some(Incoming::Message(received));
             }
             assoc.readable = false;
         }
-        // Only the end of the association or of the message itself comes after an incomplete message.
-        if assoc.partial && assoc.end.is_none() && !assoc.notes.aborts_partial() {
-            return None;
-        }
-        let notification = assoc.notes.pop()?;
-        if matches!(notification, Notification::PartialDeliveryAborted { .. }) {
-            assoc.partial = false;
-        }
-        Some(Incoming::Notification(notification))
+        // Nothing comes between the parts of a message.
+        if assoc.partial { None } else { assoc.notes.pop().map(Incoming::Notification) }
     }
 
     /// The association a message goes over, if it can take one.
@@ -250,7 +241,7 @@ impl Sockets {
             let socket = self.open_socket(id)?;
             return Err(socket.error.take().map_or(SocketError::ShutDown, SocketError::Ended));
         }
-        if record.shutdown_begun || record.peer_shutdown {
+        if record.shutdown_begun {
             return Err(SocketError::ShutDown);
         }
         Ok(assoc)

@@ -47,9 +47,11 @@ impl Stack {
         if let Some(id) = self.find_existing(d, &peer.addresses) {
             return self.on_init_for(id, d, init, &peer);
         }
-        let Some(port) = self.ports.get(&local_port).filter(|p| p.backlog > 0) else {
+        // A port that is bound to some addresses is not there at others.
+        let here = self.ports.get(&local_port).filter(|p| p.is_bound_to(d.from.local));
+        let Some(port) = here.filter(|p| p.backlog > 0) else {
             // Not listening. Natively the port may belong to somebody else on this host.
-            let ours = self.ports.contains_key(&local_port);
+            let ours = here.is_some();
             if d.from.encap == Encap::Native && !ours && !self.config.ootb_native {
                 return false;
             }
@@ -225,7 +227,7 @@ impl Stack {
         init: &InitChunk<'_>,
         causes: impl FnOnce(&mut CauseWriter<'_>),
     ) -> bool {
-        if !self.init_limit.take(d.at) {
+        if !self.refusal_limit.take(d.at) {
             self.stats.rate_limited += 1;
             return false;
         }

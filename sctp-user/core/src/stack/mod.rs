@@ -54,6 +54,13 @@ struct Port {
     unbound: bool,
 }
 
+impl Port {
+    /// Packets to this address of the host are for it; `None` is an address that the system did not tell.
+    fn is_bound_to(&self, local: Option<IpAddr>) -> bool {
+        self.addrs.is_empty() || local.is_none_or(|local| self.addrs.contains(&local))
+    }
+}
+
 /// An SCTP stack: ports, associations and the routing between them.
 #[derive(Debug)]
 pub struct Stack {
@@ -67,6 +74,8 @@ pub struct Stack {
     replies: Replies,
     events: VecDeque<(AssocId, Event)>,
     init_limit: TokenBucket,
+    /// Of INITs that are refused: those leave the ones for servers that are there their answers.
+    refusal_limit: TokenBucket,
     ootb_limit: TokenBucket,
     stats: StackStats,
 }
@@ -91,6 +100,7 @@ impl Stack {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let cookies = CookieJar::new(config.cookie_key_life, config.cookie_life, &mut rng);
         let init_limit = TokenBucket::new(config.init_ack_rate);
+        let refusal_limit = TokenBucket::new(config.init_ack_rate);
         let ootb_limit = TokenBucket::new(config.ootb_rate);
         Stack {
             config,
@@ -103,6 +113,7 @@ impl Stack {
             replies: Replies::default(),
             events: VecDeque::new(),
             init_limit,
+            refusal_limit,
             ootb_limit,
             stats: StackStats::default(),
         }
@@ -296,7 +307,7 @@ impl Stack {
         self.with(now, id, |assoc, cx| assoc.abort(cx, &reason)).ok_or(NotFound)
     }
 
-    /// Says that the user is done with an association: unread data is dropped and, once the association has
+    /// Says that the user is done with an association: unread data is dropped, and so is what comes, and, once the association has
     /// ended, its slot is freed. Must be called once for every association that was given out by `connect`,
     /// `accept` or an event; an association still alive goes on (shut it down or abort it first).
     pub fn release(&mut self, now: Time, id: AssocId) {
@@ -306,7 +317,7 @@ impl Stack {
         if let Some(port) = self.ports.get_mut(&port) {
             port.waiting.retain(|w| *w != id);
         }
-        self.with(now, id, |_, _| ());
+        self.with(now, id, |assoc, cx| assoc.discard(cx));
     }
 
     /// Asks for a heartbeat on the path to `addr` at once (RFC 9260 sec 11.1.9).

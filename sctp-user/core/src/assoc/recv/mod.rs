@@ -8,7 +8,7 @@ use crate::config::AssocConfig;
 use crate::serial::Tsn;
 use crate::wire::{DataChunk, PacketWriter};
 
-pub(crate) use reassembly::Assembled;
+pub(crate) use reassembly::{Assembled, CutOff};
 use reassembly::{Reassembly, charge};
 use tracker::{Arrival, Tracker};
 
@@ -247,10 +247,15 @@ impl RecvSide {
         message
     }
 
-    /// Starts over after a restart of the peer; messages already complete stay readable. Returns stream and SSN of
-    /// a partial delivery that was cut off.
-    pub(crate) fn restart(&mut self, initial: Tsn, config: &AssocConfig) -> Option<(u16, u16)> {
-        let aborted = self.reassembly.abort_partial();
+    /// Ends a partial delivery, of which nothing more will come.
+    pub(crate) fn abort_partial(&mut self) -> Option<CutOff> {
+        self.reassembly.abort_partial()
+    }
+
+    /// Starts over after a restart of the peer; messages already complete stay readable. Returns a
+    /// partial delivery that was cut off.
+    pub(crate) fn restart(&mut self, initial: Tsn, config: &AssocConfig) -> Option<CutOff> {
+        let aborted = self.abort_partial();
         let ready = self.reassembly.take_ready();
         let reader_knows = self.reader_knows;
         *self = RecvSide::new(initial, config);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::{Bytes, BytesMut};
 
 use crate::assoc::path::PathId;
+use crate::event::Event;
 use crate::serial::Tsn;
 use crate::wire::{DataChunk, DataFlags, MessageId};
 
@@ -67,8 +68,8 @@ enum Slot {
 struct Stream {
     /// Number of the next message; with DATA its low half is the SSN.
     next: u32,
-    /// Complete messages that came early, sorted by distance from `next`.
-    early: VecDeque<Assembled>,
+    /// Complete messages that came early, by their numbers. (A map gives its memory back.)
+    early: BTreeMap<u32, Assembled>,
 }
 
 /// A message that is being given to the user in parts.
@@ -78,6 +79,21 @@ struct Partial {
     id: MessageId,
     unordered: bool,
     next: Tsn,
+}
+
+/// A message that was given in parts and stays incomplete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CutOff {
+    pub(crate) stream: u16,
+    pub(crate) ssn: u16,
+    /// Messages and parts that the user can read before it is cut off.
+    pub(crate) before: usize,
+}
+
+impl From<CutOff> for Event {
+    fn from(CutOff { stream, ssn, before }: CutOff) -> Event {
+        Event::PartialDeliveryAborted { stream, ssn, before }
+    }
 }
 
 /// Chunks on their way to the user.
@@ -203,11 +219,12 @@ impl Reassembly {
         }
     }
 
-    /// Ends a partial delivery that cannot go on; returns stream and SSN.
-    pub(crate) fn abort_partial(&mut self) -> Option<(u16, u16)> {
+    /// Ends a partial delivery that cannot go on. What waited behind it becomes readable.
+    pub(crate) fn abort_partial(&mut self) -> Option<CutOff> {
         let p = self.partial.take()?;
+        let before = self.ready.len();
         self.ready.append(&mut self.blocked);
-        Some((p.stream, p.id.ssn().0))
+        Some(CutOff { stream: p.stream, ssn: p.id.ssn().0, before })
     }
 
     /// Drops the held fragment with the highest TSN above `above`, to make room for a lower one.
@@ -467,13 +484,15 @@ impl Reassembly {
             self.advance_stream(id);
             return;
         }
-        let distance = message.id.distance_from(stream.next);
-        let at = stream.early.partition_point(|m| m.id.distance_from(stream.next) < distance);
+        let number = stream.next.wrapping_add(message.id.distance_from(stream.next));
         let mut message = message;
         if message.data.len() < COPY_BELOW {
             message.data = Bytes::copy_from_slice(&message.data);
         }
-        stream.early.insert(at, message);
+        // A number that was used twice means one of them is lost, and nobody can say which.
+        if let Some(doubled) = stream.early.insert(number, message) {
+            self.held -= doubled.charge;
+        }
     }
 
     /// The message with the next SSN of a stream went on: count, and deliver what waited behind it.
@@ -481,11 +500,7 @@ impl Reassembly {
         loop {
             let stream = self.streams.entry(id).or_default();
             stream.next = stream.next.wrapping_add(1);
-            match stream.early.front() {
-                Some(m) if m.id.distance_from(stream.next) == 0 => {}
-                _ => return,
-            }
-            let Some(message) = stream.early.pop_front() else { return };
+            let Some(message) = stream.early.remove(&stream.next) else { return };
             self.deliver(message);
         }
     }

@@ -127,7 +127,7 @@ fn hard_case_03_a_restarted_peer_comes_with_the_new_tag_and_gets_everything_anew
                 &events[..],
                 [
                     Event::SendFailed { unsent: false, .. },
-                    Event::Restart { outbound_streams: 9, inbound_streams: 7 }
+                    Event::Restart { outbound_streams: 9, inbound_streams: 7, before: 0 }
                 ]
             ),
             "{events:?}"

@@ -25,6 +25,16 @@ fn next_heartbeat(rig: &mut Rig) -> (Duration, Sent) {
 }
 
 #[test]
+fn asking_often_for_heartbeats_keeps_no_dead_path_alive() {
+    let mut rig = Rig::in_state(AssocState::Established);
+    for _ in 0..100 {
+        rig.stack.request_heartbeat(rig.now, rig.id(), addr(1)).unwrap();
+        rig.pass(Duration::from_millis(200));
+    }
+    assert!(rig.stack.paths(rig.id())[0].error_count > 2, "{:?}", rig.stack.paths(rig.id()));
+}
+
+#[test]
 fn an_idle_path_is_probed_after_interval_and_rto_with_jitter() {
     let mut waits = Vec::new();
     let mut rig = Rig::in_state(Established);

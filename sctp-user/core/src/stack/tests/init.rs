@@ -34,6 +34,19 @@ fn a_bad_init_leaves_the_existing_association_alone() {
 }
 
 #[test]
+fn a_port_bound_to_addresses_is_not_there_at_others() {
+    let mut rig = Rig::new();
+    rig.stack.unbind(rig.now, PORT);
+    rig.stack.bind(PORT, &[IpAddr::from([10, 1, 1, 100])], AssocConfig::default()).unwrap();
+    rig.stack.listen(PORT, 5).unwrap();
+    assert_eq!(one(rig.init_from(path(1), 5, &[])).kinds(), [chunk_type::INIT_ACK]);
+    let elsewhere = PathAddr { local: Some(IpAddr::from([10, 1, 1, 101])), ..path(1) };
+    assert_abort(rig.init_from(elsewhere, 5, &[]), 5, false, &[]);
+    let unknown = PathAddr { local: None, ..path(1) };
+    assert_eq!(one(rig.init_from(unknown, 5, &[])).kinds(), [chunk_type::INIT_ACK]);
+}
+
+#[test]
 fn a_host_name_is_refused() {
     assert_abort(Rig::new().init(|p| p.raw(11, b"example.org\0")), PEER_TAG, false, &[5]);
 }

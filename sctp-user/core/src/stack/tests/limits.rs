@@ -59,6 +59,17 @@ fn inits_are_rate_limited() {
 }
 
 #[test]
+fn inits_for_nobody_take_no_answers_from_those_for_somebody() {
+    let config = StackConfig { init_ack_rate: 5, ..StackConfig::default() };
+    let mut rig = Rig::with(config, AssocConfig::default());
+    rig.stack.listen(PORT, 0).unwrap();
+    let refused = (1..50).filter(|&n| !rig.init_from(path(n), 5, &[]).is_empty()).count();
+    assert_eq!(refused, 5);
+    rig.stack.listen(PORT, 5).unwrap();
+    assert_eq!(one(rig.init_from(path(1), 5, &[])).kinds(), [chunk_type::INIT_ACK]);
+}
+
+#[test]
 fn unknown_chunks_are_skipped_and_reported_as_their_bits_say_once_per_packet() {
     for (kind, reported, goes_on) in
         [(0x3e, false, false), (0x7e, true, false), (0xbe, false, true), (0xfe, true, true)]

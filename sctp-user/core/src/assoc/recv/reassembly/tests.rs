@@ -67,6 +67,19 @@ fn order_within_a_stream_and_none_across() {
     assert_eq!(r.held(), 0);
 }
 
+/// A peer that uses a number twice loses a message, and takes no memory for it.
+#[test]
+fn a_number_used_twice_leaves_nothing_behind() {
+    let mut r = Reassembly::new(Tsn(1));
+    insert(&mut r, chunk(2, 3, 1, "BE", b"one"));
+    insert(&mut r, chunk(3, 3, 1, "BE", b"another one"));
+    insert(&mut r, chunk(1, 3, 0, "BE", b"zero"));
+    let read = read(&mut r);
+    assert_eq!((read.len(), &read[0].2[..]), (2, &b"zero"[..]));
+    assert_eq!(r.held(), 0);
+    assert!(r.streams[&3].early.is_empty());
+}
+
 #[test]
 fn ssn_wraps() {
     let mut r = Reassembly::new(Tsn(0));
