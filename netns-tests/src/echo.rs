@@ -1,7 +1,7 @@
 //! An echo server and a client that counts every byte, over whatever links the test names.
 //!
 //! `echo-server LINK PORT` binds the SCTP port, prints a ready line and echoes. `echo-client LINK PEER BYTES`
-//! sends so many bytes, compares what comes back and prints what it saw. LINK is `raw`, `udp` or `both`, optionally with own addresses behind
+//! prints `connected` when the association is up, sends so many bytes, compares what comes back and prints what it saw. LINK is `raw`, `udp` or `both`, optionally with own addresses behind
 //! it (`raw:10.0.0.1,fd00::1`); PEER is an address list as the tools take it.
 
 use std::ffi::OsString;
@@ -63,6 +63,7 @@ async fn client(link: &str, peer: &str, bytes: &str) -> Result<(), Failure> {
     let start = Instant::now();
     let association = stack.connect_first(&peers, AssocConfig::default()).await?;
     let connected = start.elapsed();
+    println!("connected");
     let path = association.primary_path().ok_or("no primary path")?;
     let (sent, echoed) = tokio::join!(send(&association, bytes), compare(&association, bytes));
     sent?;

@@ -30,9 +30,14 @@ impl Link {
     /// The name of its interface at `host`.
     ///
     /// # Panics
-    /// When it does not lead there, here and below.
+    /// When it [does not lead there](Self::leads_to), here and below.
     pub fn interface(&self, host: &Host) -> &str {
         &self.end(host).interface
+    }
+
+    /// Whether one of its ends is at `host`.
+    pub fn leads_to(&self, host: &Host) -> bool {
+        self.ends.iter().any(|end| end.host.is(host))
     }
 
     /// The addresses of `host` on this link.
@@ -111,6 +116,14 @@ impl Link {
         for end in &self.ends {
             end.host.namespace().ip(&["link", "set", &end.interface, "mtu", &bytes.to_string()]);
         }
+    }
+
+    /// How many packets `host` has received and sent on this link.
+    pub fn packets(&self, host: &Host) -> [u64; 2] {
+        ["rx_packets", "tx_packets"].map(|which| {
+            let file = format!("/sys/class/net/{}/statistics/{which}", self.interface(host));
+            host.namespace().run("cat", &[&file], "").trim().parse().expect("a number")
+        })
     }
 
     fn end(&self, host: &Host) -> &End {

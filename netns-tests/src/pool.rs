@@ -1,9 +1,10 @@
 //! Pools on a bench: servers, and clients that count their Pongs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rsp_tools::programs::pingpongclient::ClientEvent;
 
+use crate::link::Link;
 use crate::net::{Host, Net, Running};
 
 /// Starts a pool element and waits until it is registered; gives its identifier.
@@ -38,4 +39,114 @@ pub fn pongs_of_another(client: &mut Running, than: Option<u32>, mut count: u32)
 pub fn finish(mut client: Running) {
     client.signal("INT");
     client.finished(Duration::from_secs(10));
+}
+
+/// A pool in which everybody has two providers: registrar, two pool elements and a pool user, each with an address at both.
+#[derive(Debug)]
+pub struct Providers {
+    /// Where the registrar is.
+    pub registrar: Host,
+    /// Where the pool elements are.
+    pub elements: [Host; 2],
+    /// Where the pool user is.
+    pub user: Host,
+    /// The providers.
+    pub switches: [Host; 2],
+    /// The links of registrar, elements and user, in this order, to both providers.
+    pub links: [[Link; 2]; 4],
+    /// What they are built on.
+    pub net: Net,
+}
+
+impl Providers {
+    /// Builds the hosts. `addrs` are the addresses of host N, one for each provider, with prefix lengths.
+    ///
+    /// # Panics
+    /// When the system refuses, here and below.
+    pub fn new(net: Net, addrs: [&str; 2]) -> Providers {
+        let switches = ["provider-a", "provider-b"].map(|role| net.switch(role));
+        let hosts = ["registrar", "element1", "element2", "user"].map(|role| net.host(role));
+        let links = std::array::from_fn(|n| {
+            let place = (n + 1).to_string();
+            let plug = |provider: usize| {
+                net.link(&hosts[n], &addrs[provider].replace('N', &place), &switches[provider], "")
+            };
+            [plug(0), plug(1)]
+        });
+        let [registrar, element1, element2, user] = hosts;
+        Providers { registrar, elements: [element1, element2], user, switches, links, net }
+    }
+
+    /// Starts the registrar, and gives the option by which others find it. `more` are options of all programs, here and below.
+    pub fn start_registrar(&self, more: &[&str]) -> (Running, String) {
+        let list = list(&self.links[0], &self.registrar, Some(3863));
+        let asap = format!("-asap={list}");
+        let args = [&["rspregistrar", &asap, "-asapannounce=off", "-quiet"], more].concat();
+        let mut registrar = self.net.start(&self.registrar, &args);
+        registrar.ready();
+        (registrar, format!("-registrar={list}"))
+    }
+
+    /// Starts one of the elements and waits until it is registered; gives its identifier, too.
+    pub fn start_element(&self, number: usize, registrar: &str, more: &[&str]) -> (u32, Running) {
+        let host = &self.elements[number];
+        let local = format!("-local={}", list(&self.links[number + 1], host, Some(0)));
+        server(&self.net, host, &[&["-pingpong", &local, registrar], more].concat())
+    }
+
+    /// Starts the user, which pings every 20 ms. It changes its server when that has not answered for so many ms.
+    pub fn start_user(&self, timeout: u32, registrar: &str, more: &[&str]) -> Running {
+        let local = format!("-local={}", list(&self.links[3], &self.user, None));
+        let timeout = format!("--replytimeout={timeout}");
+        let args = [
+            "pingpongclient",
+            "--events",
+            "--interval=20",
+            &timeout,
+            "--quiet",
+            "-asapannounce=off",
+            registrar,
+            &local,
+        ];
+        self.net.start(&self.user, &[&args, more].concat())
+    }
+
+    /// The links to a provider.
+    pub fn of(&self, provider: usize) -> impl Iterator<Item = &Link> {
+        self.links.iter().map(move |host| &host[provider])
+    }
+
+    /// How many packets a host has received and sent by a provider.
+    pub fn packets(&self, host: &Host, provider: usize) -> [u64; 2] {
+        let link = self.of(provider).find(|link| link.leads_to(host));
+        link.expect("a host with two providers").packets(host)
+    }
+
+    /// Waits until pings of the user and their Pongs travel by a provider.
+    pub fn wait_for_pings(&self, provider: usize, limit: Duration) {
+        let end = Instant::now() + limit;
+        loop {
+            let before = self.packets(&self.user, provider);
+            std::thread::sleep(Duration::from_millis(500));
+            let after = self.packets(&self.user, provider);
+            let [received, sent] = [0, 1].map(|n| after[n] - before[n]);
+            // 25 of each are due; SACKs of pings alone would be 13.
+            if received.min(sent) >= 18 {
+                return;
+            }
+            assert!(
+                Instant::now() < end,
+                "the user received {received} and sent {sent} packets by provider {provider} within 500 ms"
+            );
+        }
+    }
+}
+
+/// The addresses of a host at both providers as an option takes them, the first one with this port.
+fn list(links: &[Link; 2], host: &Host, port: Option<u16>) -> String {
+    let [a, b] = [0, 1].map(|provider| links[provider].addrs(host)[0]);
+    match port {
+        Some(port) => format!("{},{b}", std::net::SocketAddr::new(a, port)),
+        None => format!("{a},{b}"),
+    }
 }

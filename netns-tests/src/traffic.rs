@@ -16,6 +16,9 @@ use sctp_user::{
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 
+use workspace_tests::process::PATIENCE;
+
+use crate::net::Running;
 use crate::open::{self, Failure};
 use numbered::{Numbered, Reader};
 
@@ -49,6 +52,15 @@ pub enum Event {
         /// What it is now.
         state: String,
     },
+    /// A sender knows another size of packets for its primary path, or the search for it came to another state.
+    Pmtu {
+        /// SCTP port of the peer.
+        peer_port: u16,
+        /// The largest SCTP packet, bytes.
+        bytes: u32,
+        /// State of the search.
+        state: String,
+    },
     /// The association has ended gracefully.
     End {
         /// SCTP port of the peer.
@@ -79,6 +91,31 @@ impl Event {
 
     fn print(&self) {
         println!("{}", serde_json::to_string(self).expect("events are JSON"));
+    }
+}
+
+/// Waits until so many associations of a server have ended gracefully, and gives the numbers of their messages, ascending.
+///
+/// # Panics
+/// When something was wrong with any association, and when not exactly so many have ended.
+pub fn received(server: &mut Running, associations: usize) -> Vec<u64> {
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        let mut messages = Vec::new();
+        for line in server.said() {
+            match Event::parse(line) {
+                Some(Event::End { messages: count, .. }) => messages.push(count),
+                Some(Event::Wrong { what, .. }) => panic!("the server says: {what}"),
+                _ => {}
+            }
+        }
+        messages.sort_unstable();
+        if messages.len() >= associations {
+            assert_eq!(messages.len(), associations, "associations that ended, with {messages:?} messages");
+            return messages;
+        }
+        assert!(Instant::now() < limit, "{associations} associations should end; {messages:?} messages came");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -253,6 +290,7 @@ async fn send(common: &Common, sender: &Sender, pause: Option<Duration>) -> Resu
         [peer] => endpoint.connect(peer).await?,
         peers => stack.connect_first(peers, stack.assoc_config()).await?,
     };
+    let watch = tokio::spawn(watch_pmtu(association.clone()));
     let mut numbered = Numbered::new(sender.size, sender.streams);
     let ended = async {
         let mut nothing = Vec::new();
@@ -299,7 +337,9 @@ async fn send(common: &Common, sender: &Sender, pause: Option<Duration>) -> Resu
         report(&association, &reader, &waits);
         Ok::<(), Failure>(())
     };
-    if let Err(error) = outcome.await {
+    let outcome = outcome.await;
+    watch.abort();
+    if let Err(error) = outcome {
         let what = match association.end_reason() {
             Some(reason) => format!("{error}: {reason}"),
             None => error.to_string(),
@@ -324,6 +364,19 @@ async fn next(association: &Association) -> Result<Option<Message>, Failure> {
             }
             Some(incoming) => tell(&incoming),
         }
+    }
+}
+
+/// Tells what is known of the primary path's MTU, for which there are no notifications.
+async fn watch_pmtu(association: Association) {
+    let mut last = None;
+    while let Some(path) = association.primary_path() {
+        let now = (path.pmtu, path.pmtud);
+        if last.replace(now) != Some(now) {
+            let (bytes, state) = (path.pmtu, format!("{:?}", path.pmtud));
+            Event::Pmtu { peer_port: association.peer_port(), bytes, state }.print();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

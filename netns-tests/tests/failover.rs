@@ -107,7 +107,7 @@ fn run_over(versions: &[Versions], steps: &[(u64, Step)]) {
         std::thread::sleep(Duration::from_millis(*wait));
         cases.iter().for_each(|(_, _, networks)| step(networks));
     }
-    let mut bad = Vec::new();
+    let (mut bad, mut kept) = (Vec::new(), Vec::new());
     for (name, traffic, networks) in cases {
         let [bulk, ask] = traffic.map(|traffic| traffic.end(Duration::from_secs(20)));
         println!(
@@ -121,7 +121,8 @@ fn run_over(versions: &[Versions], steps: &[(u64, Step)]) {
         if bulk.0.max(ask.0) > LONGEST {
             bad.push(format!("{name}: {:.0} and {:.0} ms", bulk.0, ask.0));
         }
-        drop(networks);
+        // Their captures are needed when the test fails.
+        kept.push(networks);
     }
     assert!(bad.is_empty(), "the application waited longer than {LONGEST} ms: {bad:?}");
 }

@@ -10,22 +10,36 @@ use netns_tests::nat::Nat;
 use netns_tests::net::{Host, Net, Running};
 use netns_tests::pool;
 use netns_tests::traffic::{self, Event};
+use workspace_tests::process::PATIENCE;
 
 #[test]
 fn a_client_behind_a_nat() {
     let Some(home) = Home::open(1) else { return };
     home.nat.changes_ports();
-    let _servers = servers(&home.net, &home.server, &[]);
-    for kind in ["bulk", "ask"] {
+    let servers = servers(&home.net, &home.server, &[]);
+    for (kind, mut server) in ["bulk", "ask"].into_iter().zip(servers) {
         let mut client = client(&home, 0, kind, &["--messages", "300"]);
         assert_eq!(ended(&mut client), Ok(300), "{kind}");
+        assert_eq!(traffic::received(&mut server, 1), [300], "{kind}");
     }
     assert!(home.nat.bindings().iter().any(|binding| binding.contains("dport=9899")));
 }
 
 #[test]
 fn a_client_behind_two_nats() {
-    let Some(net) = Net::open(PROGRAMS) else { return };
+    let Some((net, client, server, nats)) = behind_two_nats() else { return };
+    nats.iter().for_each(Nat::changes_ports);
+    let servers = servers(&net, &server, &[]);
+    for (kind, mut server) in ["bulk", "ask"].into_iter().zip(servers) {
+        let mut client = start(&net, &client, kind, "udp=0", &["--messages", "300"]);
+        assert_eq!(ended(&mut client), Ok(300), "{kind}");
+        assert_eq!(traffic::received(&mut server, 1), [300], "{kind}");
+    }
+}
+
+/// A client behind the NAT of a home, behind that of its provider, and a server in the internet.
+fn behind_two_nats() -> Option<(Net, Host, Host, [Nat; 2])> {
+    let net = Net::open(PROGRAMS)?;
     let (client, home, provider, server) =
         (net.host("client"), net.router("home"), net.router("provider"), net.host("server"));
     net.link(&client, "192.168.1.2/24", &home, "192.168.1.1/24");
@@ -34,21 +48,15 @@ fn a_client_behind_two_nats() {
     let outside = net.link(&provider, "198.51.100.1/24", &server, SERVER_PREFIX);
     client.default_route("192.168.1.1");
     home.default_route("100.64.0.1");
-    for nat in [net.nat(&home, &middle), net.nat(&provider, &outside)] {
-        nat.changes_ports();
-    }
-    let _servers = servers(&net, &server, &[]);
-    for kind in ["bulk", "ask"] {
-        let mut client = start(&net, &client, kind, "udp=0", &["--messages", "300"]);
-        assert_eq!(ended(&mut client), Ok(300), "{kind}");
-    }
+    let nats = [net.nat(&home, &middle), net.nat(&provider, &outside)];
+    Some((net, client, server, nats))
 }
 
 /// Addresses and SCTP ports of the clients are the same to the server; only their UDP ports differ.
 #[test]
 fn two_clients_with_equal_ports_behind_one_nat() {
     let Some(home) = Home::open(2) else { return };
-    let _servers = servers(&home.net, &home.server, &[]);
+    let [_, mut server] = servers(&home.net, &home.server, &[]);
     let mut first = client(&home, 0, "ask", &["--port", "5000"]);
     begun(&mut first);
     let mut second = client(&home, 1, "ask", &["--port", "5000", "--messages", "10"]);
@@ -58,21 +66,28 @@ fn two_clients_with_equal_ports_behind_one_nat() {
     let mut other = client(&home, 1, "ask", &["--messages", "100"]);
     assert_eq!(ended(&mut other), Ok(100));
     first.close_stdin();
-    assert!(ended(&mut first).is_ok_and(|messages| messages > 50));
+    let messages = ended(&mut first).expect("a good end");
+    assert!(messages > 50, "{messages} messages are not many");
+    let mut sent = [100, messages];
+    sent.sort_unstable();
+    assert_eq!(traffic::received(&mut server, 2), sent);
 }
 
 #[test]
 fn equal_ports_are_told_apart_by_udp_ports_on_demand() {
     let Some(home) = Home::open(2) else { return };
     home.nat.changes_ports();
-    let _servers = servers(&home.net, &home.server, &["--nat-port-key"]);
+    let [_, mut server] = servers(&home.net, &home.server, &["--nat-port-key"]);
     let mut clients = [0, 1].map(|n| client(&home, n, "ask", &["--port", "5000"]));
     clients.iter_mut().for_each(begun);
     std::thread::sleep(Duration::from_millis(500));
-    for client in &mut clients {
+    let mut sent = clients.map(|mut client| {
         client.close_stdin();
-        assert!(ended(client).is_ok_and(|messages| messages > 10));
-    }
+        ended(&mut client).expect("a good end")
+    });
+    assert!(sent.iter().all(|messages| *messages > 10), "{sent:?} messages are not many");
+    sent.sort_unstable();
+    assert_eq!(traffic::received(&mut server, 2), sent);
 }
 
 /// Afterwards the client has another UDP port, and packets to the old one are strange to the NAT: it drops them silently.
@@ -93,37 +108,50 @@ fn a_nat_forgets_its_table_and_complains() {
 fn forget_in_the_middle(home: &Home) {
     home.nat.changes_ports();
     home.inside[0].limit(8000, 60);
-    let _servers = servers(&home.net, &home.server, &[]);
+    let servers = servers(&home.net, &home.server, &[]);
     // A client that waits for an answer makes a new binding by its next heartbeat only, so the profile decides how long it waits.
     let mut clients = [("bulk", "rfc"), ("ask", "realtime")]
         .map(|(kind, profile)| client(home, 0, kind, &["--window", "32768", "--profile", profile]));
     clients.iter_mut().for_each(begun);
-    let before = ports(&home.nat);
+    let before = ports(home);
+    assert_eq!(before.len(), clients.len(), "the ports of the clients: {before:?}");
     for _ in 0..5 {
         std::thread::sleep(Duration::from_millis(300));
         home.nat.forgets();
     }
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(ports(&home.nat).iter().all(|port| !before.contains(port)), "the clients have new ports");
-    for (client, least) in clients.iter_mut().zip([100, 5]) {
+    // A client has a new port when it has sent something again.
+    let limit = Instant::now() + PATIENCE;
+    let all_new = |now: &[String]| now.len() == before.len() && now.iter().all(|port| !before.contains(port));
+    while !all_new(&ports(home)) {
+        assert!(Instant::now() < limit, "the clients had {before:?} and have {:?}", ports(home));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for ((client, mut server), least) in clients.iter_mut().zip(servers).zip([100, 5]) {
         client.close_stdin();
         let messages = ended(client).expect("a good end");
         assert!(messages >= least, "{messages} messages are not many");
-        let longest = client.said().iter().find_map(|line| match Event::parse(line) {
+        assert_eq!(traffic::received(&mut server, 1), [messages]);
+        let lines = [client.said(), server.said()].concat();
+        let longest = lines.iter().filter_map(|line| match Event::parse(line) {
             Some(Event::End { longest_ms, .. }) => Some(longest_ms),
             _ => None,
         });
-        assert!(longest.is_some_and(|ms| ms < 3000.0), "somebody waited {longest:?} ms");
+        let longest = longest.fold(0.0, f64::max);
+        println!("{}: the longest wait was {longest:.0} ms", home.net.name());
+        // The NAT forgot things for 1.5 s. A server that does not follow its client waits for ever, a client that needs the RFC's heartbeat
+        // for 15 s.
+        assert!(longest > 0.0 && longest < 10_000.0, "somebody waited {longest} ms");
     }
 }
 
-/// The UDP ports that the NAT uses towards the server.
-fn ports(nat: &Nat) -> Vec<String> {
-    let to_server = |line: &&String| line.contains(&format!("dst={SERVER}"));
+/// The UDP ports that the NAT uses for the first client towards the server.
+fn ports(home: &Home) -> Vec<String> {
+    // Packets of the server to a port that is forgotten may have made entries, too; those begin with the server.
+    let begun_by_client = format!("src={} dst={SERVER} ", client_addr(0));
     let answered = |line: &String| {
         line.rsplit("dport=").next().map(|port| port.split(' ').next().unwrap_or("").to_owned())
     };
-    nat.bindings().iter().filter(to_server).filter_map(answered).collect()
+    home.nat.bindings().iter().filter(|line| line.contains(&begun_by_client)).filter_map(answered).collect()
 }
 
 /// Nothing tells that large packets do not get through.
@@ -145,12 +173,13 @@ fn a_nat_blocks_icmp_in_front_of_a_small_mtu() {
     far.namespace().nft(
         "table inet quiet { chain output { type filter hook output priority 0; meta l4proto icmp drop; }; }",
     );
-    let _servers = servers(&net, &server, &[]);
-    for kind in ["bulk", "ask"] {
+    let servers = servers(&net, &server, &[]);
+    for (kind, mut server) in ["bulk", "ask"].into_iter().zip(servers) {
         let mut client = start(&net, &client, kind, "udp=0", &["--messages", "200"]);
         begun(&mut client);
         let begin = Instant::now();
         assert_eq!(ended(&mut client), Ok(200), "{kind}");
+        assert_eq!(traffic::received(&mut server, 1), [200], "{kind}");
         assert!(begin.elapsed() < Duration::from_secs(10), "{kind}: {:?}", begin.elapsed());
     }
 }
@@ -196,37 +225,74 @@ fn a_pool_element_behind_a_forwarded_port() {
 #[test]
 fn without_encapsulation() {
     let Some(home) = Home::open(1) else { return };
-    let _servers = servers(&home.net, &home.server, &[]);
-    let _raw = serve(&home.net, &home.server, "raw", 9, &["--echo"]);
-    let peer = format!("{SERVER}:9/native");
-    let ask = || {
-        let args =
-            [traffic::NAME, "ask", "--link", "raw", "--peer", &peer, "--messages", "20", "--tries", "1"];
-        let mut client = home.net.start(&home.clients[0], &args);
-        ended(&mut client)
-    };
-    let hint = |refused: Result<u64, String>| {
-        let refused = refused.unwrap_err();
-        assert!(refused.contains("UDP"), "{refused}");
-        println!("without encapsulation: {refused}");
-    };
+    let (net, client) = (&home.net, &home.clients[0]);
+    let _servers = servers(net, &home.server, &[]);
+    let mut server = serve(net, &home.server, "raw", 9, &["--echo"]);
     // It passes with its private source, to which no answer finds its way.
-    hint(ask());
-    let option = format!("-registrar={SERVER}:3863/native");
-    let args =
-        ["rspserver", "-link=raw", "-asapannounce=off", "-registrarconnecttimeout=500", "-quiet", &option];
-    let complaints =
-        home.net.start(&home.clients[0], &args).ended(Duration::from_secs(10)).complaints().join(" ");
-    assert!(complaints.contains("try --link=udp"), "{complaints}");
+    told_to_use_udp(net, client);
     // It is refused.
-    home.router.namespace().nft(
-        "table inet only_known { chain forward { type filter hook forward priority 0; meta l4proto sctp reject with icmpx admin-prohibited; }; }",
-    );
-    hint(ask());
+    refuses_sctp(&home.router);
+    told_to_use_udp(net, client);
     home.router.namespace().nft("delete table inet only_known");
     // Few boxes know SCTP; then it works as in UDP.
     home.nat.knows_sctp();
-    assert_eq!(ask(), Ok(20));
+    assert_eq!(ask_natively(net, client), Ok(20));
+    assert_eq!(traffic::received(&mut server, 1), [20]);
+}
+
+#[test]
+fn without_encapsulation_behind_two_nats() {
+    let Some((net, client, server, nats)) = behind_two_nats() else { return };
+    let _server = serve(&net, &server, "raw", 9, &["--echo"]);
+    told_to_use_udp(&net, &client);
+    // Where only the first box knows SCTP, answers end at the second one.
+    nats[0].knows_sctp();
+    told_to_use_udp(&net, &client);
+}
+
+/// Nobody says what becomes of the packets.
+#[test]
+fn without_encapsulation_and_without_icmp() {
+    let Some(home) = Home::open(1) else { return };
+    let (net, client) = (&home.net, &home.clients[0]);
+    home.nat.blocks_icmp();
+    let _server = serve(net, &home.server, "raw", 9, &["--echo"]);
+    told_to_use_udp(net, client);
+    refuses_sctp(&home.router);
+    told_to_use_udp(net, client);
+}
+
+/// The router refuses what passes it in protocol 132, and says so by ICMP.
+fn refuses_sctp(router: &Host) {
+    router.namespace().nft(
+        "table inet only_known { chain forward { type filter hook forward priority 0; meta l4proto sctp reject with icmpx admin-prohibited; }; }",
+    );
+}
+
+/// Sends requests to the server directly in IP.
+fn ask_natively(net: &Net, client: &Host) -> Result<u64, String> {
+    let peer = format!("{SERVER}:9/native");
+    let args = [traffic::NAME, "ask", "--link", "raw", "--peer", &peer, "--messages", "20", "--tries", "1"];
+    ended(&mut net.start(client, &args))
+}
+
+/// Calls of the library and programs fail there directly in IP, and say that UDP would help.
+fn told_to_use_udp(net: &Net, client: &Host) {
+    let refused = ask_natively(net, client).unwrap_err();
+    assert!(refused.contains("UDP"), "{refused}");
+    println!("{}: {refused}", net.name());
+    let option = format!("-registrar={SERVER}:3863/native");
+    let common = ["-link=raw", "-asapannounce=off", "-registrarconnecttimeout=500", "-quiet", &option];
+    let start = |program: &&str| net.start(client, &[&[*program], &common[..]].concat());
+    // All at once, because they wait for their timeouts.
+    let programs = ["rspserver", "rspterminal", "pingpongclient"];
+    let mut running: Vec<Running> = programs.iter().map(start).collect();
+    for (program, running) in programs.iter().zip(&mut running) {
+        let ended = running.ended(Duration::from_secs(10));
+        assert!(!ended.status.success(), "{program} found a registrar");
+        let complaints = ended.complaints().join(" ");
+        assert!(complaints.contains("try --link=udp"), "{program}: {complaints}");
+    }
 }
 
 /// Clients behind the NAT of a home, and a server in the internet.

@@ -74,8 +74,7 @@ fn a_port_belongs_to_one_process_of_a_network_namespace() {
 #[test]
 fn nobody_speaks_sctp_there() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
-    if kernel_sctp() {
-        eprintln!("skipped: the kernel's SCTP answers");
+    if !no_kernel_sctp() {
         return;
     }
     for addr in [pair.v4(&pair.right), pair.v6(&pair.right)] {
@@ -86,24 +85,27 @@ fn nobody_speaks_sctp_there() {
         assert!(!ended.status.success());
         let complaint = ended.complaints().join(" ");
         assert!(complaint.contains("nothing speaks SCTP there"), "{complaint}");
-        assert!(start.elapsed() < Duration::from_secs(1), "{:?}: {complaint}", start.elapsed());
+        // Without ICMP nine INITs would be sent in vain, within more than four minutes.
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}: {complaint}", start.elapsed());
     }
 }
 
 #[test]
 fn a_server_that_dies_is_noticed_by_icmp() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
-    if kernel_sctp() {
-        eprintln!("skipped: the kernel's SCTP answers");
+    if !no_kernel_sctp() {
         return;
     }
     let mut server = serve(&pair.net, &pair.right, "raw", 7);
     let to = list(pair.v4(&pair.right), 7, "/native");
     let mut client = pair.net.start(&pair.left, &[CLIENT, "raw", &to, "4000000000"]);
-    std::thread::sleep(Duration::from_millis(500));
+    client.wait_for("that it is connected", |line| (line == "connected").then_some(()));
     server.kill();
-    let ended = client.ended(Duration::from_secs(2));
+    // Without ICMP data would be sent eleven times in vain, within more than six minutes.
+    let ended = client.ended(Duration::from_secs(30));
     assert!(!ended.status.success(), "{}", ended.text());
+    let complaint = ended.complaints().join(" ");
+    assert!(complaint.contains("nothing speaks SCTP there"), "{complaint}");
 }
 
 #[test]
@@ -215,8 +217,9 @@ fn a_silent_router_on_an_ipv6_path_stops_nothing() {
     let mut client = net.start(&near, &bulk);
     let event = |line: &str| Event::parse(line);
     client.wait_for("that traffic flows", |line| event(line).filter(|e| matches!(e, Event::Begun { .. })));
-    // Time for probes of 1500 bytes, which get no answer.
-    std::thread::sleep(Duration::from_secs(4));
+    // Probes of 1500 bytes get no answer, and those of what the router takes do.
+    let last = pmtu(&mut client, |_, state| state == "Complete");
+    assert!((1200..=1260).contains(&last), "packets of {last} bytes for an MTU of 1300");
     client.close_stdin();
     let end = |line: &str| event(line).filter(|e| matches!(e, Event::End { .. } | Event::Wrong { .. }));
     let sent = client.wait_at_most(PATIENCE, end);
@@ -224,7 +227,8 @@ fn a_silent_router_on_an_ipv6_path_stops_nothing() {
     let received = server.wait_at_most(PATIENCE, end);
     let Some(Event::End { messages, longest_ms, .. }) = received else { panic!("{received:?}") };
     assert_eq!(messages, sent);
-    assert!(longest_ms < 500.0, "{longest_ms} ms without a message");
+    // What is sent again after a timeout comes 1 s late.
+    assert!(longest_ms < 1000.0, "{longest_ms} ms without a message");
 }
 
 /// What was on its way when an IPv6 path became narrow comes through all the same, in fragments. (Elsewhere than on Linux the system decides
@@ -253,10 +257,14 @@ fn an_ipv6_path_becomes_narrow_in_silence() {
             });
             (server, client)
         });
-    // Within this time the search for the MTU has found 1500.
-    std::thread::sleep(Duration::from_secs(4));
+    for ((_, client), headers) in pairs.iter_mut().zip([40, 48]) {
+        pmtu(client, |bytes, _| bytes == 1500 - headers);
+    }
     narrow.mtu(1300);
-    std::thread::sleep(Duration::from_secs(1));
+    // The clients notice by what does not arrive.
+    for (_, client) in &mut pairs {
+        pmtu(client, |bytes, _| bytes <= 1260);
+    }
     pairs.iter_mut().for_each(|(_, client)| client.close_stdin());
     let end = |line: &str| event(line).filter(|e| matches!(e, Event::End { .. } | Event::Wrong { .. }));
     for (mut server, mut client) in pairs {
@@ -268,6 +276,14 @@ fn an_ipv6_path_becomes_narrow_in_silence() {
         let received = server.wait_at_most(PATIENCE, end);
         assert!(matches!(received, Some(Event::End { messages, .. }) if messages == sent), "{received:?}");
     }
+}
+
+/// Waits until a client of `traffic` knows such a size of packets and such a state of the search for it; gives the size.
+fn pmtu(client: &mut Running, wanted: impl Fn(u32, &str) -> bool) -> u32 {
+    client.wait_for("the right size of packets", |line| match Event::parse(line) {
+        Some(Event::Pmtu { bytes, state, .. }) if wanted(bytes, &state) => Some(bytes),
+        _ => None,
+    })
 }
 
 /// No ICMP message leaves a router.
@@ -294,18 +310,27 @@ fn raw_and_udp_are_raced() {
         let seen = echo(&pair.net, left, "both", &format!("{to}/udp:9899"), 100_000);
         assert_eq!(seen.get("native"), "false");
         echo(&pair.net, left, "raw", &format!("{to}/native"), 100_000);
-        let _other_port = pair.net.start(left, &[CLIENT, "udp", &format!("{to}/udp:9899"), "1000"]);
+        let seen = echo(&pair.net, left, "udp", &format!("{to}/udp:9899"), 100_000);
+        assert_eq!(seen.get("native"), "false");
     }
     let server = serve(&pair.net, right, "udp", 7);
-    let seen = echo(&pair.net, left, "both", &to, 100_000);
-    assert_eq!(seen.get("native"), "false");
-    if !kernel_sctp() {
-        assert!(seen.number("connect_ms") < 200, "ICMP refused the native way: {seen:?}");
+    // Other tests may make one of them slow, but not all.
+    let fastest = || {
+        let seen = (0..5).map(|_| echo(&pair.net, left, "both", &to, 100_000));
+        let times = seen.map(|seen| {
+            assert_eq!(seen.get("native"), "false");
+            seen.number("connect_ms")
+        });
+        times.min().expect("five of them")
+    };
+    // UDP gets its turn after 250 ms, or as soon as ICMP refuses the native way; natively the next INIT is due after 1 s.
+    if no_kernel_sctp() {
+        let ms = fastest();
+        assert!(ms < 200, "ICMP refused the native way, and connecting took {ms} ms");
     }
     right.refuse("meta l4proto sctp");
-    let seen = echo(&pair.net, left, "both", &to, 100_000);
-    assert_eq!(seen.get("native"), "false");
-    assert!((250..1000).contains(&seen.number("connect_ms")), "{seen:?}");
+    let ms = fastest();
+    assert!((250..1000).contains(&ms), "connecting took {ms} ms");
     drop(server);
 }
 
@@ -366,7 +391,9 @@ impl Seen {
     }
 }
 
-/// Whether the kernel speaks SCTP itself, in all of its namespaces.
-fn kernel_sctp() -> bool {
-    std::path::Path::new("/proc/net/sctp").exists()
+/// Whether nothing answers where no stack of ours runs. Otherwise, in all namespaces, the kernel's SCTP does, and a part of the test must be skipped.
+fn no_kernel_sctp() -> bool {
+    let there = std::path::Path::new("/proc/net/sctp").exists();
+    let missing = || "this test needs a kernel without SCTP, and the module sctp is loaded".to_owned();
+    gate::or_skip(if there { Err(missing()) } else { Ok(()) })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use sctp_user::Announce;
+use sctp_user::{Announce, AssocConfig};
 
 use super::address::AddressList;
 use super::signals::EndOptions;
@@ -46,7 +46,7 @@ pub struct LogOptions {
     pub(crate) logcolor: OnOff,
 }
 
-/// How SCTP packets travel.
+/// How SCTP packets travel, and when they are sent again.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Link")]
 pub struct LinkOptions {
@@ -62,6 +62,37 @@ pub struct LinkOptions {
     /// Tell peers at one address with equal SCTP ports apart by their UDP ports, as clients behind one NAT address may be.
     #[arg(long, value_name = "on|off", default_value = "off")]
     pub(crate) nat_port_key: OnOff,
+    /// SCTP's timers and limits: default (RFC 9260's; sooner with the end of the other side for sessions of pool users and towards registrars), rfc (RFC
+    /// 9260's for all), or realtime (a dead path is left within 300 ms; for short round trips, and for both ends).
+    #[arg(long, value_name = "default|rfc|realtime", default_value = "default")]
+    pub profile: Profile,
+}
+
+/// Timers and limits of associations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// Those of RFC 9260, and [`session_profile`](rserpool::session_profile) where RSerPool has it by default.
+    Default,
+    /// Those of RFC 9260 everywhere.
+    Rfc,
+    /// [`AssocConfig::realtime`] everywhere.
+    Realtime,
+}
+
+impl Profile {
+    /// The settings of a stack's associations.
+    pub fn stack(self) -> AssocConfig {
+        match self {
+            Profile::Default | Profile::Rfc => AssocConfig::default(),
+            Profile::Realtime => AssocConfig::realtime(),
+        }
+    }
+
+    /// The settings of RSerPool's own associations in a stack whose settings are `stack`: those with registrars, and those of sessions.
+    /// `None` leaves the choice to RSerPool, as in [`SessionOptions::assoc`](rserpool::SessionOptions::assoc).
+    pub fn rserpool(self, stack: AssocConfig) -> Option<AssocConfig> {
+        (self != Profile::Default).then_some(stack)
+    }
 }
 
 /// Which own addresses peers are told of.
@@ -171,6 +202,19 @@ const DEFAULT_GROUP: SocketAddr =
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn profiles() {
+        let (rfc, realtime) = (AssocConfig::default(), AssocConfig::realtime());
+        assert_eq!(Profile::Default.stack().rto_min, rfc.rto_min);
+        assert_eq!(Profile::Rfc.stack().rto_min, rfc.rto_min);
+        assert_eq!(Profile::Realtime.stack().rto_min, realtime.rto_min);
+        assert!(Profile::Default.rserpool(AssocConfig::default()).is_none());
+        for profile in [Profile::Rfc, Profile::Realtime] {
+            let config = profile.rserpool(profile.stack()).unwrap();
+            assert_eq!(config.rto_min, profile.stack().rto_min);
+        }
+    }
 
     #[test]
     fn announce_groups() {

@@ -88,7 +88,7 @@ fn settings(options: &LinkOptions, addrs: &[IpAddr]) -> (StackConfig, AssocConfi
         local_addresses: if addrs.len() > 1 { addrs.to_vec() } else { Vec::new() },
         ..StackConfig::default()
     };
-    (stack, AssocConfig { announce: options.announce.into(), ..AssocConfig::default() })
+    (stack, AssocConfig { announce: options.announce.into(), ..options.profile.stack() })
 }
 
 fn udp_config(options: &LinkOptions, addrs: Vec<IpAddr>, port: Port) -> UdpEncapConfig {
@@ -165,10 +165,16 @@ mod tests {
     use sctp_user::Announce;
 
     use super::*;
-    use crate::cli::AnnounceKind;
+    use crate::cli::{AnnounceKind, Profile};
 
     fn options(link: LinkKind, encap_port: Option<u16>) -> LinkOptions {
-        LinkOptions { link, encap_port, announce: AnnounceKind::None, nat_port_key: OnOff::On }
+        LinkOptions {
+            link,
+            encap_port,
+            announce: AnnounceKind::None,
+            nat_port_key: OnOff::On,
+            profile: Profile::Realtime,
+        }
     }
 
     fn udp_stack() -> Stack {
@@ -194,6 +200,7 @@ mod tests {
     async fn the_stack_is_as_the_options_say() {
         let stack = udp_stack();
         assert_eq!(stack.assoc_config().announce, Announce::None);
+        assert_eq!(stack.assoc_config().rto_min, AssocConfig::realtime().rto_min);
         assert!(stack.config().nat_port_key);
     }
 

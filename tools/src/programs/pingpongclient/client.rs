@@ -9,7 +9,6 @@ use rserpool_wire::PeId;
 use rserpool_wire::numbers::ppid;
 use rserpool_wire::pingpong::{Ping, PingPongMessage};
 use sctp_udp_encap::Port;
-use sctp_user::BindOptions;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::event::ClientEvent;
@@ -25,7 +24,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
     let mut end = options.common.end.watch().context("signals cannot be watched")?;
     let stack = stack::open(&options.common.link, &options.local, Port::Any)?;
-    let asap = asap::config(&stack, &options.registrars, BindOptions::default())?;
+    let profile = options.common.link.profile;
+    let asap = asap::config(&stack, &options.registrars, profile, Vec::new())?;
     let user = asap::start(asap, &options.registrars, |asap| PoolUser::new(&stack, UserOptions { asap }))?;
     if !options.quiet {
         banner(
@@ -38,8 +38,11 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
     Ready::new(super::NAME).with_known("udp", stack.local_udp_port()).print();
 
-    let session_options =
-        SessionOptions { reply_timeout: Some(options.replytimeout), ..SessionOptions::default() };
+    let session_options = SessionOptions {
+        reply_timeout: Some(options.replytimeout),
+        assoc: profile.rserpool(stack.assoc_config()),
+        ..SessionOptions::default()
+    };
     let session = user.open(options.poolhandle.clone(), session_options)?;
     let mut client = Client::new(session, &options);
     let mut ticks = tokio::time::interval(options.interval);

@@ -92,14 +92,13 @@ fn register(
         bail!("--announce-udp-port= is for SCTP over UDP: --link=udp or --link=both");
     }
     let port = options.local.as_ref().map_or(0, |list| list.port_or(0));
-    let asap_bind = BindOptions { addrs: addrs.clone(), ..BindOptions::default() };
     let mut element = ElementOptions {
         id: options.identifier.map(PeId),
         policy: options.policy.clone(),
-        bind: BindOptions { port, addrs, ..BindOptions::default() },
+        bind: BindOptions { port, addrs: addrs.clone(), ..BindOptions::default() },
         announced_udp_port: options.announce_udp_port,
         reregistration_interval: options.rereginterval,
-        asap: asap::config(stack, &options.registrars, asap_bind)?,
+        asap: asap::config(stack, &options.registrars, options.common.link.profile, addrs)?,
         ..ElementOptions::new(pool)
     };
     let asap = element.asap.clone();

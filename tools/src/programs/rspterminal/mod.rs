@@ -13,7 +13,6 @@ use bytes::Bytes;
 use rserpool::{FailoverProblem, PoolUser, Session, SessionEvent, SessionOptions, UserMessage, UserOptions};
 use rserpool_wire::PeId;
 use sctp_udp_encap::Port;
-use sctp_user::BindOptions;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -43,16 +42,25 @@ async fn converse(options: Options) -> anyhow::Result<ExitCode> {
     // The end of the input ends this program anyway, but only after the last answers.
     let mut end = EndOptions::default().watch().context("signals cannot be watched")?;
     let stack = stack::open(&options.common.link, &options.local, Port::Any)?;
-    let asap = asap::config(&stack, &options.registrars, BindOptions::default())?;
+    let profile = options.common.link.profile;
+    let asap = asap::config(&stack, &options.registrars, profile, Vec::new())?;
     let user = asap::start(asap, &options.registrars, |asap| PoolUser::new(&stack, UserOptions { asap }))?;
     if !options.quiet {
         let title = format!("RSerPool Terminal - Version {}", env!("CARGO_PKG_VERSION"));
         banner(&title, &[("Pool handle", options.poolhandle.to_string())]);
     }
-    let session = user.open(options.poolhandle.clone(), SessionOptions::default())?;
+    let session_options =
+        SessionOptions { assoc: profile.rserpool(stack.assoc_config()), ..SessionOptions::default() };
+    let session = user.open(options.poolhandle.clone(), session_options)?;
     Ready::new(NAME).with_known("udp", stack.local_udp_port()).print();
 
-    let mut terminal = Terminal { session, element: None, last_element: None, waiting: VecDeque::new() };
+    let mut terminal = Terminal {
+        session,
+        element: None,
+        last_element: None,
+        waiting: VecDeque::new(),
+        advice: options.common.link.advice(),
+    };
     let mut input = read_input();
     let mut input_open = true;
     let mut leave_at: Option<Instant> = None;
@@ -85,6 +93,8 @@ struct Terminal {
     last_element: Option<PeId>,
     /// Lines that no server has been sent yet.
     waiting: VecDeque<Bytes>,
+    /// What to try when there is no registrar.
+    advice: &'static str,
 }
 
 impl Terminal {
@@ -122,7 +132,7 @@ impl Terminal {
             SessionEvent::FailoverProblem(FailoverProblem::Resolution(
                 error @ rserpool::Error::NoRegistrar,
             )) if self.last_element.is_none() => {
-                bail!("{error}; --registrar=ADDR:PORT names one");
+                bail!("{error}; --registrar=ADDR:PORT names one{}", self.advice);
             }
             SessionEvent::FailoverProblem(problem) => say_with_time(&format!("Looking for a PE: {problem}")),
             SessionEvent::FailoverDone { element, number, .. } => {

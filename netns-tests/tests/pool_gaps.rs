@@ -1,0 +1,216 @@
+//! How long the user of a pool waits for its server when one of two providers dies, and everybody has both. These tests measure time, so they run
+//! one after the other and nothing beside them; with the RFC's parameters, where a few ms do not matter, each has two pools at once.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use netns_tests::link::Link;
+use netns_tests::net::{Net, Running};
+use netns_tests::pool::Providers;
+use rsp_tools::programs::pingpongclient::ClientEvent;
+
+#[test]
+fn rfc_silent() {
+    measure(&CARRIERS, Fault::Silent, &RFC);
+}
+
+#[test]
+fn rfc_down() {
+    measure(&CARRIERS, Fault::Down, &RFC);
+}
+
+#[test]
+fn realtime_silent() {
+    CARRIERS.chunks(1).for_each(|carrier| measure(carrier, Fault::Silent, &REALTIME));
+}
+
+#[test]
+fn realtime_down() {
+    CARRIERS.chunks(1).for_each(|carrier| measure(carrier, Fault::Down, &REALTIME));
+}
+
+/// How SCTP travels, and the addresses of host N at both providers.
+type Carrier = (&'static str, [&'static str; 2]);
+
+const CARRIERS: [Carrier; 2] =
+    [("raw", ["10.1.0.N/24", "fd02::N/64"]), ("udp", ["10.1.0.N/24", "10.2.0.N/24"])];
+
+/// Protocol parameters and what is promised for them.
+struct Profile {
+    name: &'static str,
+    /// The longest wait of the user, ms.
+    bound: f64,
+    /// When the provider must be in use again after that.
+    back: Duration,
+}
+
+const RFC: Profile = Profile { name: "rfc", bound: 2500.0, back: Duration::from_secs(20) };
+
+const REALTIME: Profile = Profile { name: "realtime", bound: 300.0, back: Duration::from_secs(10) };
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// Packets vanish, nobody is told.
+    Silent,
+    /// In turn the interface of the user, that of its server, and all ports of the provider go down.
+    Down,
+}
+
+/// Kills and revives the first provider five times.
+fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
+    let _alone = alone();
+    let Some(net) = Net::open(PROGRAMS) else { return };
+    let start = |(link, addrs): &Carrier| {
+        let place = Providers::new(Net::named(PROGRAMS, &format!("{} {link}", net.name())), *addrs);
+        Case::start(link, place, profile)
+    };
+    let mut cases: Vec<Case> = carriers.iter().map(start).collect();
+    for round in 0..ROUNDS {
+        for case in &cases {
+            case.place.wait_for_pings(0, profile.back);
+        }
+        std::thread::sleep(CALM);
+        for case in &mut cases {
+            case.kill(fault, round);
+        }
+        let end = Instant::now() + Duration::from_secs_f64(profile.bound / 1e3) + MORE;
+        loop {
+            let go_on = cases.iter_mut().map(Case::goes_on).collect::<Vec<bool>>();
+            if !go_on.contains(&false) || Instant::now() > end {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        for case in &mut cases {
+            case.revive(fault);
+        }
+    }
+    let (mut bad, mut kept) = (Vec::new(), Vec::new());
+    for case in cases {
+        let name = case.name;
+        let (mut waits, place) = case.end();
+        waits.sort_by(f64::total_cmp);
+        let median = waits[ROUNDS / 2];
+        println!("pool gap: {} {fault:?} {name}: median {median:.0} ms of {waits:.0?}", profile.name);
+        if median >= profile.bound {
+            bad.push(format!("{name}: {waits:.0?}"));
+        }
+        // Its captures are needed when the test fails.
+        kept.push(place);
+    }
+    assert!(bad.is_empty(), "the median must be below {} ms: {bad:?}", profile.bound);
+}
+
+/// A pool and what happens to its user.
+struct Case {
+    name: &'static str,
+    place: Providers,
+    user: Running,
+    _pool: [Running; 3],
+    /// Lines of the user that belong to earlier rounds.
+    seen: usize,
+    /// The last ping when the fault was complete.
+    ping: u64,
+    waits: Vec<f64>,
+}
+
+impl Case {
+    /// The user has a session with the first element, by the first provider.
+    fn start(link: &'static str, place: Providers, profile: &Profile) -> Case {
+        let options = [format!("--link={link}"), format!("--profile={}", profile.name)];
+        let options = options.each_ref().map(String::as_str);
+        let (registrar, option) = place.start_registrar(&options);
+        let (_, first) = place.start_element(0, &option, &options);
+        // A user that has lost its server must wait for longer than is allowed, and tells.
+        let mut user = place.start_user(60_000, &option, &options);
+        user.wait_for("a pong", |line| match ClientEvent::from_json(line) {
+            Some(ClientEvent::Pong { .. }) => Some(()),
+            _ => None,
+        });
+        let (_, second) = place.start_element(1, &option, &options);
+        let pool = [registrar, first, second];
+        Case { name: link, place, user, _pool: pool, seen: 0, ping: 0, waits: Vec::new() }
+    }
+
+    fn kill(&mut self, fault: Fault, round: usize) {
+        self.seen = self.user.said().len();
+        let (place, [_, element, _, user]) = (&self.place, &self.place.links);
+        match fault {
+            // First where the pings pass.
+            Fault::Silent => [&user[0]].into_iter().chain(place.of(0)).for_each(Link::silence),
+            Fault::Down => match round % 3 {
+                0 => user[0].cut_at(&place.user),
+                1 => element[0].cut_at(&place.elements[0]),
+                _ => {
+                    [&user[0]].into_iter().chain(place.of(0)).for_each(|link| link.cut_at(&place.switches[0]))
+                }
+            },
+        }
+        let last = self.user.said().iter().rev().find_map(|line| match ClientEvent::from_json(line) {
+            Some(ClientEvent::Sent { number, .. }) => Some(number),
+            _ => None,
+        });
+        self.ping = last.expect("pings");
+        self.waits.push(f64::INFINITY);
+    }
+
+    /// True when pings are answered that were sent after the fault; then the longest wait is known. The user goes on pinging, so the time from
+    /// a ping to its Pong is how much later than usual that Pong is.
+    fn goes_on(&mut self) -> bool {
+        let (mut longest, mut done, enough) = (0, false, self.ping + 5);
+        for event in self.events() {
+            match event {
+                ClientEvent::Pong { number, rtt_us, .. } => {
+                    longest = longest.max(rtt_us);
+                    done |= number >= enough;
+                }
+                ClientEvent::Lost { why, .. } => panic!("the user left its server: {why}"),
+                _ => {}
+            }
+        }
+        if let (Some(wait), true) = (self.waits.last_mut(), done) {
+            *wait = longest as f64 / 1e3;
+        }
+        done
+    }
+
+    /// What the user told since the fault.
+    fn events(&mut self) -> Vec<ClientEvent> {
+        let seen = self.seen;
+        self.user.said()[seen..].iter().filter_map(|line| ClientEvent::from_json(line)).collect()
+    }
+
+    fn revive(&self, fault: Fault) {
+        match fault {
+            Fault::Silent => self.place.of(0).for_each(Link::heal),
+            Fault::Down => self.place.of(0).for_each(Link::mend),
+        }
+    }
+
+    /// Ends the user, which has all its Pongs, from one server.
+    fn end(mut self) -> (Vec<f64>, Providers) {
+        self.user.signal("INT");
+        let lines = self.user.finished(Duration::from_secs(10));
+        let events: Vec<ClientEvent> = lines.iter().filter_map(|line| ClientEvent::from_json(line)).collect();
+        let sessions = events.iter().filter(|event| matches!(event, ClientEvent::Session { .. }));
+        assert_eq!(sessions.count(), 1, "sessions of the user");
+        let finished = events.iter().find_map(|event| match event {
+            ClientEvent::Finished { sent, answered } => Some((*sent, *answered)),
+            _ => None,
+        });
+        assert!(finished.is_some_and(|(sent, answered)| sent == answered && sent > 100), "{finished:?}");
+        (self.waits, self.place)
+    }
+}
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const ROUNDS: usize = 5;
+/// Undisturbed time before a fault.
+const CALM: Duration = Duration::from_millis(300);
+/// How much longer than allowed a round waits.
+const MORE: Duration = Duration::from_secs(3);
+const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");
