@@ -23,6 +23,13 @@ static void sysctl(const char *name, int value)
 	close(fd);
 }
 
+/* Whether "extensions=" switches on what this begins the name of. */
+static int wanted(const char *name)
+{
+	size_t len = strcspn(name, "_");
+	return !strcmp(setup.extensions, "on") || (strlen(setup.extensions) == len && !strncmp(setup.extensions, name, len));
+}
+
 static void peer_init(void)
 {
 	static const struct { const char *name; int usual; } extensions[] = {
@@ -32,7 +39,7 @@ static void peer_init(void)
 	sysctl("udp_port", setup.raw ? 0 : setup.udp);
 	sysctl("encap_port", setup.raw ? 0 : setup.peer_udp);
 	for (size_t i = 0; i < sizeof extensions / sizeof *extensions; i++)
-		sysctl(extensions[i].name, setup.extensions ? !strcmp(setup.extensions, "on") : extensions[i].usual);
+		sysctl(extensions[i].name, setup.extensions ? wanted(extensions[i].name) : extensions[i].usual);
 }
 
 static int open_socket(void)
@@ -50,7 +57,7 @@ static int open_socket(void)
 	set(fd, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof on, "SCTP_RECVRCVINFO");
 	set(fd, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof init, "SCTP_INITMSG");
 	set(fd, IPPROTO_SCTP, SCTP_EVENTS, &events, sizeof events, "SCTP_EVENTS");
-	if (setup.extensions && !strcmp(setup.extensions, "on")) {
+	if (setup.extensions && wanted("intl_enable")) {
 		struct sctp_assoc_value value = { .assoc_id = SCTP_FUTURE_ASSOC, .assoc_value = 1 };
 		int interleave = 2;
 		set(fd, IPPROTO_SCTP, SCTP_FRAGMENT_INTERLEAVE, &interleave, sizeof interleave, "SCTP_FRAGMENT_INTERLEAVE");

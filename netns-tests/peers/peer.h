@@ -334,7 +334,7 @@ static void step(const char *word)
 	else if (IS("join")) pthread_join(sender, NULL);
 	else if (IS("expect")) { struct flow flow = parse_flow(options); do_expect(&flow); }
 	else if (IS("sleep")) rest(atof(options) / 1e3);
-	else if (IS("shutdown")) { peer_shutdown(); do_await(GRACEFUL, "graceful"); }
+	else if (IS("shutdown")) { say("closing"); peer_shutdown(); do_await(GRACEFUL, "graceful"); }
 	else if (IS("ended")) do_await(GRACEFUL, "graceful");
 	else if (IS("abort")) { peer_abort(); say("aborted"); }
 	else if (IS("aborted")) do_await(LOST, "aborted");

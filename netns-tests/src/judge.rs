@@ -1,14 +1,16 @@
 //! What tshark and the lint say about the captures of a bench.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use workspace_tests::gate;
 use workspace_tests::lint::rules::Rule;
-use workspace_tests::lint::{Capture, Options, report};
+use workspace_tests::lint::{Capture, Finding, Offered, Options, offered, report};
 use workspace_tests::tshark;
+
+use crate::foreign::{Exception, Implementation};
 
 /// A capture that has ended.
 #[derive(Debug)]
@@ -28,13 +30,15 @@ pub(crate) struct Known {
     pub(crate) reordered: bool,
     pub(crate) disturbed: bool,
     /// Where other implementations send from.
-    pub(crate) foreign: BTreeSet<IpAddr>,
+    pub(crate) foreign: BTreeMap<IpAddr, Implementation>,
     /// Rules that the test breaks on purpose.
     pub(crate) allowed: Vec<&'static Rule>,
+    /// What INITs must have offered.
+    pub(crate) offers: Vec<Offered>,
 }
 
-/// Everything that is wrong in these captures, a line for each fault, at most ten of each judge and capture. What other implementations
-/// do wrong is only printed.
+/// Everything that is wrong in these captures, a line for each fault, at most ten of each judge and capture. How often other implementations
+/// made use of their exceptions is printed.
 pub(crate) fn faults(name: &str, captures: &[Ended], known: &Known) -> String {
     std::thread::scope(|scope| {
         let judges: Vec<_> = captures.iter().map(|capture| scope.spawn(|| by_tshark(capture))).collect();
@@ -75,12 +79,36 @@ fn by_lint(name: &str, captures: &[Ended], known: &Known) -> String {
     }
     let mut findings = report.findings;
     findings.retain(|finding| !known.allowed.contains(&finding.rule));
-    let (foreign, ours): (Vec<_>, Vec<_>) =
-        findings.iter().partition(|finding| known.foreign.contains(&finding.from));
-    for finding in foreign.iter().take(MOST) {
-        println!("{name}: another implementation: {finding}");
+    let excused =
+        |finding: &Finding| known.foreign.get(&finding.from).and_then(|of| Exception::of(*of, finding));
+    let mut faults = missing_offers(&read, &known.offers);
+    let mut excuses = BTreeMap::new();
+    for finding in &findings {
+        match excused(finding) {
+            Some(Exception { of, rule, .. }) => *excuses.entry((of.name(), rule.name)).or_insert(0) += 1,
+            None => faults.push(format!("lint: {finding}\n")),
+        }
     }
-    ours.iter().take(MOST).map(|finding| format!("lint: {finding}\n")).collect()
+    for ((of, rule), count) in excuses {
+        println!("{name}: {of} breaks {rule} {count} times, as it may");
+    }
+    faults.truncate(MOST);
+    faults.concat()
+}
+
+/// What is said of INITs and not so.
+fn missing_offers(captures: &[Capture], due: &[Offered]) -> Vec<String> {
+    let found = if due.is_empty() { Vec::new() } else { offered(captures) };
+    let bad = |due: &Offered| {
+        let there: Vec<_> = found.iter().filter(|f| (f.from, f.port) == (due.from, due.port)).collect();
+        let right = !there.is_empty() && there.iter().all(|offer| *offer == due);
+        let told = |offer: &Offered| format!("{:x?} with {:x?}", offer.parameters, offer.chunks);
+        let there: Vec<String> = there.into_iter().map(told).collect();
+        let (from, port) = (due.from, due.port);
+        let due = told(due);
+        (!right).then(|| format!("INITs from {from}, port {port}, should offer {due} and offer {there:?}\n"))
+    };
+    due.iter().filter_map(bad).collect()
 }
 
 /// Lines of a judge about one capture, or about one bench.

@@ -21,6 +21,7 @@
 pub mod capture;
 pub mod echo;
 pub mod failover;
+pub mod foreign;
 pub mod interop;
 mod judge;
 pub mod link;

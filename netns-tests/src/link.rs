@@ -45,6 +45,16 @@ impl Link {
         self.end(host).prefixes.iter().map(|prefix| addr(prefix)).collect()
     }
 
+    /// Bytes that `host` has sent into the link, and those that have reached it, also when they were swallowed there.
+    pub fn carried(&self, host: &Host) -> [u64; 2] {
+        let end = self.end(host);
+        ["tx_bytes", "rx_bytes"].map(|what| {
+            let file = format!("/sys/class/net/{}/statistics/{what}", end.interface);
+            let count = end.host.namespace().run("cat", &[&file], "");
+            count.trim().parse().unwrap_or_else(|error| panic!("{file}: '{count}': {error}"))
+        })
+    }
+
     /// Cuts the cable: the interface at `host` goes down, the other one loses its carrier.
     pub fn cut_at(&self, host: &Host) {
         self.end(host).set("down");

@@ -1,7 +1,7 @@
 //! The bench: hosts and what is between them, with a capture of every link.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use workspace_tests::gate::{self, Need};
+use workspace_tests::lint::Offered;
 use workspace_tests::lint::rules::Rule;
 use workspace_tests::process::Program;
 
 use crate::capture::{self, Capture};
+use crate::foreign::Implementation;
 use crate::judge::{self, Ended, Known};
 use crate::link::{End, Link};
 use crate::nat::Nat;
@@ -41,6 +43,7 @@ pub struct Net {
     /// When the captures were begun anew.
     since: Cell<Option<SystemTime>>,
     allowed: RefCell<Vec<&'static Rule>>,
+    offers: RefCell<Vec<Offered>>,
 }
 
 impl Net {
@@ -79,6 +82,7 @@ impl Net {
             disturbed: Cell::new(false),
             since: Cell::new(None),
             allowed: RefCell::default(),
+            offers: RefCell::default(),
         }
     }
 
@@ -223,6 +227,12 @@ impl Net {
         self.allowed.borrow_mut().push(rule);
     }
 
+    /// Says what an INIT must have offered: there must be one from this address and port when the captures are judged, and all from there must offer
+    /// exactly this.
+    pub fn expect_offer(&self, offer: Offered) {
+        self.offers.borrow_mut().push(offer);
+    }
+
     /// Judges what was captured so far and captures anew, so that long tests fill no disk. What passes meanwhile is not seen, so rules that need
     /// everything of an association are judged for those that begin later.
     ///
@@ -259,6 +269,7 @@ impl Net {
             disturbed: self.disturbed.get() || hosts.iter().any(|host| host.namespace().is_disturbed()),
             foreign: hosts.iter().flat_map(|host| host.0.foreign.borrow().clone()).collect(),
             allowed: self.allowed.borrow().clone(),
+            offers: self.offers.take(),
         };
         judge::faults(&self.name, &ended, &known)
     }
@@ -304,7 +315,7 @@ struct Inner {
     /// All its addresses on links.
     addrs: RefCell<BTreeSet<IpAddr>>,
     /// Where other implementations send from, here or behind it.
-    foreign: RefCell<BTreeSet<IpAddr>>,
+    foreign: RefCell<BTreeMap<IpAddr, Implementation>>,
 }
 
 impl Host {
@@ -344,9 +355,9 @@ impl Host {
         Rc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Says that another implementation sends from these addresses: what the lint has against it fails no test but is printed.
-    pub fn foreign_at(&self, addrs: impl IntoIterator<Item = IpAddr>) {
-        self.0.foreign.borrow_mut().extend(addrs);
+    /// Says that another implementation sends from these addresses: it may do what the [list of exceptions](crate::foreign::EXCEPTIONS) has.
+    pub fn foreign_at(&self, addrs: impl IntoIterator<Item = IpAddr>, of: Implementation) {
+        self.0.foreign.borrow_mut().extend(addrs.into_iter().map(|addr| (addr, of)));
     }
 
     /// The addresses of packets that this host sends of itself.

@@ -1,5 +1,6 @@
 //! usrsctp as the other end of all scenarios.
 
+use netns_tests::foreign::Implementation;
 use netns_tests::interop::bench::{self, Namespaces};
 use netns_tests::interop::matrix::Column;
 use netns_tests::net::Net;
@@ -21,5 +22,6 @@ fn run(column: Column) {
     }
     let Some(net) = Net::open(env!("CARGO_BIN_EXE_netns-programs")) else { return };
     let peer = bench::compile("usrsctp_peer.c", &["-lusrsctp", "-lpthread"]);
-    bench::run_column(column, &Namespaces::new(net, vec![peer.to_string_lossy().into_owned()]));
+    let peer = vec![peer.to_string_lossy().into_owned()];
+    bench::run_column(column, &Namespaces::new(net, peer, Implementation::Usrsctp));
 }

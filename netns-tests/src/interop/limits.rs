@@ -1,4 +1,4 @@
-//! What peers are known not to do. A scenario that fails and is not listed here fails its test; one that is listed and passes does so, too.
+//! What peers are known not to do. A scenario that fails and is not listed here fails its test; one that is listed and passes, or fails in another way, does so, too.
 
 use crate::interop::matrix::Column;
 use crate::interop::scenario::Side;
@@ -14,6 +14,8 @@ pub struct Limit {
     pub caller: Option<Side>,
     /// Only over IPv6 or only over IPv4.
     pub v6: Option<bool>,
+    /// One of these the failure must say, or what the ends said at last: another failure is no known limit.
+    pub symptoms: &'static [&'static str],
     /// What the peer does or does not: a sentence for the matrix.
     pub reason: &'static str,
 }
@@ -28,6 +30,11 @@ impl Limit {
                 && limit.v6.is_none_or(|only| only == v6)
         })
     }
+
+    /// Whether a failure is the one that is known.
+    pub fn is_cause_of(&self, error: &str) -> bool {
+        !error.contains("panicked at") && self.symptoms.iter().any(|symptom| error.contains(symptom))
+    }
 }
 
 /// All of them.
@@ -37,55 +44,77 @@ pub const LIMITS: &[Limit] = &[
         scenarios: &["cut"],
         caller: None,
         v6: Some(false),
+        symptoms: &["at the beginning: network 0 carries"],
         reason: "usrsctp sends IPv4 packets into one network with its address of the other one, and providers drop such packets.",
     },
-    Limit {
-        columns: &[Column::ProtoUdp],
-        scenarios: &["ppid"],
-        caller: None,
-        v6: None,
-        reason: "sctp-proto knows the identifiers of WebRTC and turns all others into 58.",
-    },
-    Limit {
-        columns: &[Column::ProtoUdp],
-        scenarios: &["shutdown-theirs"],
-        caller: None,
-        v6: None,
-        reason: "The SHUTDOWN of sctp-proto acknowledges a TSN that was never sent, which ends the association.",
-    },
-    Limit {
-        columns: &[Column::ProtoUdp],
-        scenarios: &["abort-theirs"],
-        caller: None,
-        v6: None,
-        reason: "sctp-proto closes associations without an ABORT.",
-    },
-    Limit {
-        columns: &[Column::ProtoUdp],
-        scenarios: &["restart-ours", "restart-theirs", "reborn-ours", "reborn-theirs"],
-        caller: None,
-        v6: None,
-        reason: "sctp-proto knows no restarts; to packets of an association that it does not know it answers nothing, and such answers of others it does not understand.",
-    },
-    Limit {
-        columns: &[Column::ProtoUdp],
-        scenarios: &["cut"],
-        caller: None,
-        v6: None,
-        reason: "sctp-proto has one address.",
-    },
-    Limit {
-        columns: &[Column::ProtoUdp],
-        scenarios: &["slow-theirs"],
-        caller: None,
-        v6: None,
-        reason: "sctp-proto forgets what was not read when the association ends.",
-    },
-    Limit {
-        columns: &[Column::ProtoUdp],
-        scenarios: &["extensions-on", "extensions-off"],
-        caller: None,
-        v6: None,
-        reason: "sctp-proto has no switches for its extensions.",
-    },
+    proto(
+        &["ppid"],
+        &["ppid 58, unordered false, is not that of 10 bytes"],
+        "sctp-proto knows the identifiers of WebRTC and turns all others into 58.",
+    ),
+    proto(
+        &["shutdown-theirs", "restart-theirs", "shutdown-both"],
+        &["acknowledgement of a TSN that was never sent", "Theirs did not say 'done'"],
+        "The SHUTDOWN of sctp-proto acknowledges a TSN that was never sent, which ends the association.",
+    ),
+    proto(
+        &["abort-theirs"],
+        // Of the peer: its end is there, and no ABORT was.
+        &["aborted; done"],
+        "sctp-proto closes associations without an ABORT.",
+    ),
+    proto(&["restart-ours"], &["wrong: the association is lost: aborted by peer (Restarted)"], RESTARTS),
+    proto(
+        &["reborn-ours"],
+        &["Theirs did not say 'done' within 4s. Ours said at last: ready; up;"],
+        RESTARTS,
+    ),
+    proto(
+        &["reborn-theirs"],
+        &["Ours did not say 'done' within 4s. Theirs said at last: ready; up;"],
+        RESTARTS,
+    ),
+    proto(
+        &["cut"],
+        &["at the beginning: Theirs did not say", "at the beginning: Ours did not say"],
+        "sctp-proto has one address.",
+    ),
+    proto(
+        &["slow-theirs"],
+        // Our end is content.
+        &["graceful; done"],
+        "sctp-proto forgets what was not read when the association ends.",
+    ),
+    proto(
+        &["extensions-on", "extensions-off"],
+        &["wrong: its extensions cannot be switched"],
+        "sctp-proto has no switches for its extensions.",
+    ),
 ];
+
+const RESTARTS: &str = "sctp-proto knows no restarts; to packets of an association that it does not know it answers nothing, and such answers of others it does not understand.";
+
+const fn proto(
+    scenarios: &'static [&'static str],
+    symptoms: &'static [&'static str],
+    reason: &'static str,
+) -> Limit {
+    Limit { columns: &[Column::ProtoUdp], scenarios, caller: None, v6: None, symptoms, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_failure_is_no_limit() {
+        let limit = Limit::of(Column::ProtoUdp, "ppid", Side::Ours, true).unwrap();
+        let known = "message 0 of 10 bytes on stream 0, ppid 58, unordered false, is not that of 10 bytes";
+        assert!(limit.is_cause_of(known));
+        assert!(!limit.is_cause_of("Ours did not say 'done' within 4s"));
+        assert!(!limit.is_cause_of(&format!("{known}. Ours said at last: thread 'main' panicked at src")));
+        for limit in LIMITS {
+            assert!(!limit.symptoms.is_empty() && limit.symptoms.iter().all(|symptom| symptom.len() > 12));
+        }
+    }
+}

@@ -6,6 +6,8 @@
 
 pub mod bench;
 pub mod content;
+mod cut;
+mod extensions;
 pub mod limits;
 pub mod matrix;
 pub mod ours;

@@ -51,6 +51,7 @@ impl End {
             // A machine that reboots would answer them before the peer on it calls again.
             hb_interval: Duration::from_secs(300),
             hb_interval_udp: Duration::from_secs(300),
+            expose_potentially_failed: true,
             ..AssocConfig::default()
         };
         if setup.fast {
@@ -65,7 +66,8 @@ impl End {
         let own: Vec<String> = setup.own.iter().map(ToString::to_string).collect();
         let (stack, addrs) =
             open::stack(&format!("{kind}:{}", own.join(",")), StackConfig::default(), config)?;
-        let subscriptions = Subscriptions { assoc_change: true, ..Subscriptions::default() };
+        let subscriptions =
+            Subscriptions { assoc_change: true, peer_addr_change: true, ..Subscriptions::default() };
         let endpoint =
             stack.bind(BindOptions { port: setup.port, addrs, subscriptions, ..BindOptions::default() })?;
         Ok(End { setup, stack, endpoint, association: None, sending: None })
@@ -104,6 +106,7 @@ impl End {
             Step::Expect(flow) => self.expect(flow).await?,
             Step::Sleep(time) => tokio::time::sleep(*time).await,
             Step::Shutdown => {
+                println!("closing");
                 self.association()?.shutdown().await?;
                 println!("graceful");
             }
@@ -171,6 +174,10 @@ impl End {
             let message = match association.recv().await? {
                 Some(Incoming::Message(message)) => message,
                 Some(Incoming::Notification(Notification::AssocChange(AssocChange::Up { .. }))) => continue,
+                Some(Incoming::Notification(Notification::PeerAddrChange { addr, state })) => {
+                    println!("path {addr} {state:?}");
+                    continue;
+                }
                 other => return Err(format!("{other:?} came instead of a message").into()),
             };
             whole.extend_from_slice(&message.data);

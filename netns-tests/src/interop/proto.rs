@@ -131,6 +131,7 @@ impl End {
             }
             Step::Shutdown => {
                 self.until(|end| Ok(end.is_flushed()))?;
+                println!("closing");
                 self.living()?.shutdown()?;
                 self.until(|end| Ok(end.is_closed()))?;
                 println!("graceful");

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::interop::matrix::Column;
+
 /// One of the two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Side {
@@ -42,6 +44,8 @@ pub struct Scenario {
     pub multi_homed: bool,
     /// `sent` of this end must take at least so long: its peer did not read meanwhile.
     pub blocked: Option<(Side, Duration)>,
+    /// The peers it is for.
+    pub columns: &'static [Column],
 }
 
 /// The variants in which a scenario is run.
@@ -75,8 +79,11 @@ pub enum Fault {
     None,
     /// So many percent of the packets in each direction are lost while traffic flows.
     Loss(u32),
-    /// The first network swallows everything, comes back, and then the cable of the second one is cut. Traffic must flow all the time.
+    /// Networks are cut and swallow everything while they carry the data of both ends. Traffic must flow all the time.
     Cut,
+    /// Everything between the ends is swallowed until both have said `closing`: the SHUTDOWNs of both are lost, and both have sent one when the next ones
+    /// arrive.
+    Crossing,
     /// When this end says `holding` it dies without a word (the machine reboots, where the peer is its kernel) and begins anew with these steps; when
     /// `other` is not empty, the other end has come to its end by then and begins anew as well.
     Restart {
@@ -109,6 +116,7 @@ const PLAIN: Scenario = Scenario {
     setup: "",
     multi_homed: false,
     blocked: None,
+    columns: &Column::ALL,
 };
 
 /// Both ends send a flow to each other.
@@ -139,7 +147,7 @@ macro_rules! few {
 /// Long enough for all that happens to the cables.
 macro_rules! long {
     () => {
-        "seconds=16:size=4000+16+1400"
+        "seconds=24:size=4000+16+1400"
     };
 }
 
@@ -193,6 +201,15 @@ pub const SCENARIOS: &[Scenario] = &[
         title: "the peer shuts down, data on its way",
         ours: "expect:n=40:size=20000 ended",
         theirs: "send:n=40:size=20000 shutdown",
+        ..PLAIN
+    },
+    Scenario {
+        key: "shutdown-both",
+        title: "both shut down at once",
+        fault: Fault::Crossing,
+        setup: "fast=1",
+        ours: both!(few!(), "sleep:3000 shutdown"),
+        theirs: both!(few!(), "sleep:3000 shutdown"),
         ..PLAIN
     },
     Scenario {
@@ -330,4 +347,24 @@ pub const SCENARIOS: &[Scenario] = &[
         theirs: both!(few!(), "ended"),
         ..PLAIN
     },
+    alone("addip-alone", "ADD-IP of Linux alone on", "extensions=addip"),
+    alone("auth-alone", "AUTH of Linux alone on", "extensions=auth"),
+    alone("reconf-alone", "RE-CONFIG of Linux alone on", "extensions=reconf"),
+    alone("intl-alone", "I-DATA of Linux alone on", "extensions=intl"),
+    alone("prsctp-alone", "PR-SCTP of Linux alone on", "extensions=prsctp"),
+    alone("ecn-alone", "ECN of Linux alone on", "extensions=ecn"),
 ];
+
+/// One of the extensions of the kernel is on and all others are off. It shows in the INITs of the kernel, so it calls.
+const fn alone(key: &'static str, title: &'static str, setup: &'static str) -> Scenario {
+    Scenario {
+        key,
+        title,
+        setup,
+        variants: Variants::Calls(Side::Theirs),
+        ours: both!(few!(), "shutdown"),
+        theirs: both!(few!(), "ended"),
+        columns: &[Column::LinuxRaw, Column::LinuxUdp],
+        ..PLAIN
+    }
+}

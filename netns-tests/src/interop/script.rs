@@ -6,7 +6,7 @@
 //! | `send:FLOW`, `&send:FLOW`, `join` | sends messages, in the background with `&`; `join` waits for that. Prints `sent n=N ms=T` |
 //! | `expect:FLOW` | reads these messages and nothing else, prints `at n=N` now and then and `got n=N bytes=B` at the end |
 //! | `sleep:MS` | reads nothing for a while |
-//! | `shutdown`, `ended` | shuts down; waits until the other end has. Prints `graceful` when nothing of the association is left |
+//! | `shutdown`, `ended` | prints `closing` and shuts down; waits until the other end has. Prints `graceful` when nothing of the association is left |
 //! | `abort`, `aborted` | the same for ABORT |
 //! | `restarted` | waits until the other end has started anew within the association |
 //! | `lost` | sends a word now and then until the association is lost |
@@ -57,8 +57,8 @@ pub struct Setup {
     pub window: Option<usize>,
     /// `fast=1`: RTO from 300 ms to 1 s, heartbeats twice a second, and a path is given up after its second timeout.
     pub fast: bool,
-    /// `extensions=on` or `off`: all extensions that the peer has, if its defaults are not wanted.
-    pub extensions: Option<bool>,
+    /// `extensions=on` or `off`: all extensions that the peer has, if its defaults are not wanted; `extensions=NAME`: this one alone.
+    pub extensions: Option<String>,
 }
 
 impl Default for Setup {
@@ -105,7 +105,7 @@ impl Setup {
                 "streams" => setup.streams = value.parse()?,
                 "window" => setup.window = Some(value.parse()?),
                 "fast" => setup.fast = value == "1",
-                "extensions" => setup.extensions = Some(value == "on"),
+                "extensions" => setup.extensions = Some(value.to_owned()),
                 _ => return Err(format!("'{key}' is no setting of an end").into()),
             }
         }
@@ -127,7 +127,7 @@ impl Setup {
             format!("fast={}", u8::from(self.fast)),
         ];
         args.extend(self.window.map(|window| format!("window={window}")));
-        args.extend(self.extensions.map(|on| format!("extensions={}", if on { "on" } else { "off" })));
+        args.extend(self.extensions.iter().map(|which| format!("extensions={which}")));
         args
     }
 }
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn command_lines_are_read() {
         let args = words(
-            "link=raw own=fd01::1,10.0.0.1 window=7 listen &send:n=2:size=1+9:unordered=1 sleep:10 hold",
+            "link=raw own=fd01::1,10.0.0.1 window=7 extensions=auth listen &send:n=2:size=1+9:unordered=1 sleep:10 hold",
         );
         let (setup, steps) = Setup::parse(&args).unwrap();
         assert!(setup.raw && setup.window == Some(7) && setup.own.len() == 2);

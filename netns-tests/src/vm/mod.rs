@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 use workspace_tests::gate::{self, Need};
 use workspace_tests::process::Program;
 
+use crate::foreign::Implementation;
 use crate::link::Link;
 use crate::net::{Host, Net, addr};
 use image::Image;
@@ -117,7 +118,7 @@ impl Vm {
 
     /// Gives a NIC addresses with prefix lengths, separated by spaces, now and after each [`reboot`](Self::reboot).
     pub fn address(&self, nic: usize, prefixes: &str) {
-        self.switches[nic].foreign_at(prefixes.split_whitespace().map(addr));
+        self.switches[nic].foreign_at(prefixes.split_whitespace().map(addr), Implementation::Linux);
         for prefix in prefixes.split_whitespace() {
             let nodad = if prefix.contains(':') { "nodad" } else { "" };
             self.setup(&format!("ip address add {prefix} dev eth{nic} {nodad}"));

@@ -53,6 +53,8 @@ pub(super) struct Offer {
     pub(super) cookies: BTreeSet<Vec<u8>>,
     /// The INIT without what may change when it is repeated.
     pub(super) init: Option<Vec<u8>>,
+    /// Parameters of the INIT that RFC 9260 does not know and that ask for a report, types and values.
+    pub(super) to_report: Vec<(u16, Vec<u8>)>,
 }
 
 /// What one end sends in an association.

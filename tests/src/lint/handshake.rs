@@ -3,7 +3,7 @@
 use super::capture::Seen;
 use super::flows::{Flows, Key, Offer};
 use super::packet::{ABORT, COOKIE_ACK, COOKIE_ECHO, HEARTBEAT_ACK, INIT_ACK, be16, be32, name, tlvs};
-use super::parameters::{COOKIE_PRESERVATIVE, STATE_COOKIE, listed};
+use super::parameters::{COOKIE_PRESERVATIVE, STATE_COOKIE, listed, reports, to_report};
 use super::{Judge, rules};
 
 /// An INIT.
@@ -13,7 +13,9 @@ pub(super) fn init(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, value:
     offer.by_init = true;
     let parameters = value.get(16..).unwrap_or_default();
     let mut same = value.get(..16).unwrap_or_default().to_vec();
-    for tlv in tlvs(parameters).0.iter().filter(|tlv| tlv.kind != COOKIE_PRESERVATIVE) {
+    let parameters = tlvs(parameters).0;
+    offer.to_report = to_report(&parameters);
+    for tlv in parameters.iter().filter(|tlv| tlv.kind != COOKIE_PRESERVATIVE) {
         same.extend(tlv.kind.to_be_bytes());
         same.extend(tlv.value);
     }
@@ -36,6 +38,9 @@ pub(super) fn init_ack(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, va
         judge.fault_if(outbound > init.inbound, &rules::ANSWERED_STREAMS, seen, || {
             format!("{outbound} outbound streams, where {} are allowed", init.inbound)
         });
+        if init.by_init {
+            reports(judge, seen, &init.to_report, &tlvs(value.get(16..).unwrap_or_default()).0);
+        }
     }
     let Some(key) = offer(flows, seen, value) else { return };
     let cookies = tlvs(value.get(16..).unwrap_or_default()).0;

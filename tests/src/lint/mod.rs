@@ -22,6 +22,7 @@ mod data;
 mod flows;
 mod form;
 mod handshake;
+mod offers;
 mod packet;
 mod parameters;
 mod paths;
@@ -36,6 +37,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 pub use capture::{Capture, Frame, LinkType, ReadError};
+pub use offers::{Offered, offered};
 pub use program::{run, table};
 use rules::{Rule, Unless};
 

@@ -12,8 +12,14 @@ pub(super) const IPV4: u16 = 5;
 pub(super) const IPV6: u16 = 6;
 pub(super) const STATE_COOKIE: u16 = 7;
 pub(super) const COOKIE_PRESERVATIVE: u16 = 9;
+const UNRECOGNIZED: u16 = 8;
 const HOST_NAME: u16 = 11;
 const ADDRESS_TYPES: u16 = 12;
+/// The upper bits of a type that nobody knows: whether it is reported, and whether those behind it are read.
+const REPORT: u16 = 0x4000;
+const SKIP: u16 = 0x8000;
+/// Reports of so many bytes, at most, have room in an INIT ACK that is not much larger than the INIT.
+const REPORTED: usize = 128;
 
 /// Judges the parameters of a chunk.
 pub(super) fn judge(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
@@ -53,9 +59,59 @@ pub(super) fn judge(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
                 format!("{} with {cookies} State Cookies", name(kind))
             });
             addresses(judge, seen, &tlvs);
+            let strange: Vec<_> = unknown(kind, &tlvs).map(|tlv| format!("{:#06x}", tlv.kind)).collect();
+            judge.fault_if(!strange.is_empty(), &rules::KNOWN_PARAMETERS, seen, || {
+                format!("{} with {}", name(kind), strange.join(", "))
+            });
         }
         _ => {}
     }
+}
+
+/// Parameters of an INIT or INIT ACK that RFC 9260 does not know there.
+pub(super) fn unknown<'a, 'b>(kind: u8, tlvs: &'a [Tlv<'b>]) -> impl Iterator<Item = &'a Tlv<'b>> {
+    tlvs.iter().filter(move |tlv| match tlv.kind {
+        IPV4 | IPV6 | HOST_NAME | ADDRESS_TYPES => false,
+        COOKIE_PRESERVATIVE => kind != INIT,
+        STATE_COOKIE | UNRECOGNIZED => kind != INIT_ACK,
+        _ => true,
+    })
+}
+
+/// The parameters that an answer to an INIT must report when nothing of `tlvs` is known that RFC 9260 does not know, as types and values.
+pub(super) fn to_report(tlvs: &[Tlv<'_>]) -> Vec<(u16, Vec<u8>)> {
+    let mut due = Vec::new();
+    for tlv in unknown(INIT, tlvs) {
+        if tlv.kind & REPORT != 0 {
+            due.push((tlv.kind, tlv.value.to_vec()));
+        }
+        if tlv.kind & SKIP == 0 {
+            break;
+        }
+    }
+    due
+}
+
+/// Judges what an INIT ACK with these parameters reports of an INIT with these to report.
+pub(super) fn reports(judge: &mut Judge<'_>, seen: &Seen, asked: &[(u16, Vec<u8>)], answer: &[Tlv<'_>]) {
+    let reports = answer.iter().filter(|tlv| tlv.kind == UNRECOGNIZED);
+    let reported: Vec<(u16, Vec<u8>)> =
+        reports.flat_map(|tlv| tlvs(tlv.value).0).map(|tlv| (tlv.kind, tlv.value.to_vec())).collect();
+    let kinds = |parameters: &[(u16, Vec<u8>)]| {
+        parameters.iter().map(|(kind, _)| format!("{kind:#06x}")).collect::<Vec<_>>().join(", ")
+    };
+    let (right, wrong): (Vec<_>, Vec<_>) = reported.into_iter().partition(|one| asked.contains(one));
+    judge.fault_if(!wrong.is_empty(), &rules::REPORTED_PARAMETERS, seen, || {
+        format!("it reports {}, which the INIT does not have or does not want to hear of", kinds(&wrong))
+    });
+    // What it offers itself it knows.
+    let known = |kind: u16| answer.iter().any(|tlv| tlv.kind == kind);
+    let due: Vec<_> = asked.iter().filter(|(kind, _)| !known(*kind)).cloned().collect();
+    let size: usize = due.iter().map(|(_, value)| (value.len() + 4).next_multiple_of(4)).sum();
+    let bad = if size > REPORTED { right.len() > due.len() } else { right != due };
+    judge.fault_if(bad, &rules::REPORTED_PARAMETERS, seen, || {
+        format!("it reports [{}] and should report [{}]", kinds(&right), kinds(&due))
+    });
 }
 
 fn parameter_fits(tlv: &Tlv<'_>) -> bool {

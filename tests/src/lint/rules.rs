@@ -110,6 +110,9 @@ rules! {
     NOTHING_BEFORE_COOKIE_ECHO "nothing-before-cookie-echo", "RFC 9260, 5.1", "Before the COOKIE ECHO the other end sends INIT ACK or ABORT.", [Partial];
     COOKIE_ACK_ANSWERS "cookie-ack-answers", "RFC 9260, 5.1", "A COOKIE ACK goes to where a COOKIE ECHO came from.", [Partial];
 
+    KNOWN_PARAMETERS "known-parameters", "RFC 9260, 3.2.1", "INIT and INIT ACK hold nothing but the parameters of RFC 9260, since nothing else is implemented.", [];
+    REPORTED_PARAMETERS "reported-parameters", "RFC 9260, 3.2.1", "An INIT ACK reports, unchanged, the parameters of the INIT that its sender does not know and whose upper bits ask for it, up to one that stops, and nothing else; beyond 128 bytes some may be left out.", [];
+
     // Sending data.
     DATA_NOT_EMPTY "data-not-empty", "RFC 9260, 3.3.1", "DATA holds at least one byte.", [];
     TSNS_IN_PACKET "tsns-in-packet", "RFC 9260, 6.10", "The TSNs in a packet ascend.", [];

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::super::{Capture, Frame, LinkType, Options, lint, rules};
+use super::super::packet::INIT;
+use super::super::{Capture, Frame, LinkType, Offered, Options, lint, offered, rules};
 use super::wire::{self, Fragment, LEFT, RIGHT, Wire};
 
 /// A packet that breaks one rule: port 0.
@@ -188,4 +189,20 @@ fn captures_are_merged_by_time() {
     let alone = lint(&captures[1..], &options);
     assert!(alone.iter().any(|finding| finding.rule == &rules::RECEIVER_TAG), "{alone:?}");
     assert_eq!(alone[0].from, IpAddr::from(RIGHT));
+}
+
+#[test]
+fn offers_are_found() {
+    let mut wire = Wire::default();
+    wire.associate_with(&wire::listed(&[LEFT]));
+    let extensions = [wire::parameter(0x8008, &[0xc1, 0x80]), wire::parameter(0xc000, b"")].concat();
+    wire.put(RIGHT, LEFT, wire::sctp(2000, 1000, 0, &wire::init(INIT, 5, 5, &extensions)));
+    let found = offered(&[Capture { frames: wire.frames, ..Capture::default() }]);
+    let offer = |from, port, parameters: &[u16], chunks: &[u8]| Offered {
+        from: IpAddr::from(from),
+        port,
+        parameters: parameters.iter().copied().collect(),
+        chunks: chunks.iter().copied().collect(),
+    };
+    assert_eq!(found, [offer(LEFT, 1000, &[], &[]), offer(RIGHT, 2000, &[0x8008, 0xc000], &[0x80, 0xc1])]);
 }

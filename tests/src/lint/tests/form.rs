@@ -50,7 +50,7 @@ fn padding() {
         *padded.last_mut().unwrap() = 1;
         w.init(&padded);
     });
-    kept(|w| w.associate_with(&parameter(0x8008, &[192])));
+    kept(|w| w.associate_with(&parameter(12, &[0, 5])));
 }
 
 #[test]

@@ -91,6 +91,67 @@ fn init_ack_to_source() {
 }
 
 #[test]
+fn known_parameters() {
+    // Forward-TSN-Supported, and ECN.
+    for kind in [0xc000, 0x8000] {
+        broken(&rules::KNOWN_PARAMETERS, |w| w.init(&parameter(kind, b"")));
+    }
+    // Some are for one of the two chunks only.
+    broken(&rules::KNOWN_PARAMETERS, |w| w.init(&parameter(8, &parameter(0xc000, b""))));
+    broken(&rules::KNOWN_PARAMETERS, |w| {
+        w.init(&[]);
+        let parameters = [cookie(), parameter(9, &[0, 0, 3, 232])].concat();
+        w.right(init(INIT_ACK, RIGHT_TAG, RIGHT_TSN, &parameters));
+    });
+    kept(|w| {
+        w.init(&[parameter(9, &[0, 0, 3, 232]), parameter(12, &[0, 5]), listed(&[LEFT])].concat());
+        w.init_ack();
+    });
+}
+
+/// What the rule about reports has against an answer with these parameters to an INIT with those. That the INIT breaks another rule is not asked.
+fn reports(asked: &[u8], answer: &[u8]) -> usize {
+    let mut wire = super::Wire::default();
+    wire.init(asked);
+    wire.right(init(INIT_ACK, RIGHT_TAG, RIGHT_TSN, &[cookie(), answer.to_vec()].concat()));
+    wire.findings().iter().filter(|finding| finding.rule == &rules::REPORTED_PARAMETERS).count()
+}
+
+#[test]
+fn reported_parameters() {
+    let (skipped, wanted) = (parameter(0x8008, &[0xc1, 0x80]), parameter(0xc000, b""));
+    let (stops, stops_wanted) = (parameter(0x3001, b"xy"), parameter(0x4001, b"abc"));
+    let report = |whole: &[u8]| parameter(8, whole);
+    broken(&rules::REPORTED_PARAMETERS, |w| {
+        w.init(&parameter(0xc000, b""));
+        w.init_ack();
+    });
+    broken(&rules::REPORTED_PARAMETERS, |w| {
+        w.init(&[]);
+        let parameters = [cookie(), parameter(8, &parameter(0xc000, b""))].concat();
+        w.right(init(INIT_ACK, RIGHT_TAG, RIGHT_TSN, &parameters));
+    });
+    let both = [&skipped[..], &wanted].concat();
+    assert_eq!(reports(&both, &report(&wanted)), 0);
+    assert!(reports(&both, &[report(&skipped), report(&wanted)].concat()) > 0);
+    assert!(reports(&both, &report(&parameter(0xc000, b"more"))) > 0);
+    assert!(reports(&both, &[report(&wanted), report(&wanted)].concat()) > 0);
+    // It knows what it offers.
+    assert_eq!(reports(&both, &wanted), 0);
+    // What stops is the last one.
+    assert_eq!(reports(&[&stops[..], &wanted].concat(), b""), 0);
+    assert!(reports(&[&stops[..], &wanted].concat(), &report(&wanted)) > 0);
+    assert_eq!(reports(&[&stops_wanted[..], &wanted].concat(), &report(&stops_wanted)), 0);
+    assert!(reports(&[&stops_wanted[..], &wanted].concat(), b"") > 0);
+    // Nobody has to send back whatever it is sent.
+    let one = parameter(0xc011, &[1; 60]);
+    for (len, bad) in [(60, 1), (61, 0)] {
+        let two = parameter(0xc012, &vec![2; len]);
+        assert_eq!(reports(&[&one[..], &two].concat(), &report(&one)), bad, "{len}");
+    }
+}
+
+#[test]
 fn receiver_tag() {
     broken(&rules::RECEIVER_TAG, |w| {
         w.associate();

@@ -1,0 +1,115 @@
+//! Other implementations on benches, and what they are known to send that the [lint](workspace_tests::lint) has rules against.
+
+use workspace_tests::lint::Finding;
+use workspace_tests::lint::rules::{self, Rule};
+
+/// Another implementation of SCTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Implementation {
+    /// The kernel of the peer VM.
+    Linux,
+    /// usrsctp, as Debian has it.
+    Usrsctp,
+    /// sctp-proto.
+    SctpProto,
+}
+
+impl Implementation {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Implementation::Linux => "Linux",
+            Implementation::Usrsctp => "usrsctp",
+            Implementation::SctpProto => "sctp-proto",
+        }
+    }
+}
+
+/// A rule that an implementation may break. Whatever else it breaks fails the test.
+#[derive(Clone, Copy, Debug)]
+pub struct Exception {
+    /// Who may.
+    pub of: Implementation,
+    /// The rule.
+    pub rule: &'static Rule,
+    /// What it does, and why this is no fault of the test: a sentence.
+    pub reason: &'static str,
+}
+
+impl Exception {
+    /// The exception that a finding about `of` falls under, if there is one.
+    pub fn of(of: Implementation, finding: &Finding) -> Option<&'static Exception> {
+        EXCEPTIONS.iter().find(|exception| exception.of == of && exception.rule == finding.rule)
+    }
+}
+
+/// All of them.
+pub const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        of: Implementation::Linux,
+        rule: &rules::KNOWN_PARAMETERS,
+        reason: "It offers its extensions.",
+    },
+    Exception {
+        of: Implementation::Usrsctp,
+        rule: &rules::KNOWN_PARAMETERS,
+        reason: "It offers its extensions.",
+    },
+    Exception {
+        of: Implementation::Usrsctp,
+        rule: &rules::SACK_ANSWERS,
+        reason: "The SACK that it owed to a peer that has restarted goes to the new one, with the COOKIE ACK.",
+    },
+    Exception {
+        of: Implementation::SctpProto,
+        rule: &rules::KNOWN_PARAMETERS,
+        reason: "It offers its extensions.",
+    },
+    Exception {
+        of: Implementation::SctpProto,
+        rule: &rules::INITIAL_TSN,
+        reason: "It keeps its tag when a peer that restarts is somebody new to it, and the lint cannot tell the two associations apart.",
+    },
+];
+
+/// The exceptions as a table in Markdown.
+pub fn table() -> String {
+    let mut table = "| implementation | rule | why it may be broken |\n| --- | --- | --- |\n".to_owned();
+    for Exception { of, rule, reason } in EXCEPTIONS {
+        table += &format!("| {} | `{}` | {reason} |\n", of.name(), rule.name);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn finding(rule: &'static Rule) -> Finding {
+        let from = Ipv4Addr::LOCALHOST.into();
+        Finding { rule, capture: "test".to_owned(), packet: 1, from, what: "test".to_owned() }
+    }
+
+    #[test]
+    fn exceptions_hold_for_one_implementation_and_one_rule() {
+        let found = |of, rule| Exception::of(of, &finding(rule)).map(|exception| exception.of);
+        assert_eq!(found(Implementation::SctpProto, &rules::INITIAL_TSN), Some(Implementation::SctpProto));
+        assert_eq!(found(Implementation::Linux, &rules::INITIAL_TSN), None);
+        assert_eq!(found(Implementation::SctpProto, &rules::RECEIVER_TAG), None);
+    }
+
+    #[test]
+    fn exceptions_are_listed_once_each_and_in_the_documents() {
+        for (number, exception) in EXCEPTIONS.iter().enumerate() {
+            let same = |other: &Exception| other.of == exception.of && other.rule == exception.rule;
+            assert!(!EXCEPTIONS[..number].iter().any(same), "{exception:?} twice");
+            assert!(exception.reason.len() > 20 && exception.reason.ends_with('.'), "{exception:?}");
+        }
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/testing.md");
+        let text = std::fs::read_to_string(file).expect("docs/testing.md");
+        let missing = table().lines().find(|line| !text.contains(line)).map(str::to_owned);
+        assert!(text.contains(&table()), "docs/testing.md lacks, or has elsewhere: {missing:?}");
+    }
+}
