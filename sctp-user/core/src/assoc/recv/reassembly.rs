@@ -16,6 +16,9 @@ pub(crate) const MIN_CHARGE: usize = 32;
 /// few bytes do not pin a whole receive batch.
 const COPY_BELOW: usize = 512;
 
+/// Beyond so many that wait, payloads of any size are copied: what is pinned stays bounded, whatever came in one batch with them.
+const BACKLOG: usize = 64;
+
 /// Bytes of receive memory that a chunk counts as.
 pub(crate) fn charge(len: usize) -> usize {
     len.max(MIN_CHARGE)
@@ -34,6 +37,18 @@ pub(crate) struct Assembled {
     pub(crate) data: Bytes,
     /// Receive memory it occupies.
     pub(crate) charge: usize,
+    /// `data` is a slice of a received batch, which it keeps in memory.
+    shared: bool,
+}
+
+impl Assembled {
+    /// Gives up the batch that it came in.
+    fn detach(mut self) -> Self {
+        if std::mem::take(&mut self.shared) {
+            self.data = Bytes::copy_from_slice(&self.data);
+        }
+        self
+    }
 }
 
 /// Why a chunk cannot belong where its TSN puts it: the peer broke RFC 9260 sec 6.9.
@@ -185,6 +200,7 @@ impl Reassembly {
                 from,
                 data: chunk.payload,
                 charge,
+                shared: true,
             });
         } else {
             self.hold(chunk, from);
@@ -355,7 +371,7 @@ impl Reassembly {
     /// Keeps a fragment, joins it with its neighbours and hands the message on when it is complete.
     fn hold(&mut self, chunk: DataChunk, from: PathId) {
         let tsn = chunk.tsn;
-        let payload = if chunk.payload.len() < COPY_BELOW {
+        let payload = if chunk.payload.len() < COPY_BELOW || self.slots.len() >= BACKLOG {
             Bytes::copy_from_slice(&chunk.payload)
         } else {
             chunk.payload
@@ -439,6 +455,7 @@ impl Reassembly {
                 from: f.from,
                 data: Bytes::new(),
                 charge: 0,
+                shared: false,
             });
             m.from = f.from;
             m.end_of_record = f.flags.end;
@@ -485,12 +502,8 @@ impl Reassembly {
             return;
         }
         let number = stream.next.wrapping_add(message.id.distance_from(stream.next));
-        let mut message = message;
-        if message.data.len() < COPY_BELOW {
-            message.data = Bytes::copy_from_slice(&message.data);
-        }
         // A number that was used twice means one of them is lost, and nobody can say which.
-        if let Some(doubled) = stream.early.insert(number, message) {
+        if let Some(doubled) = stream.early.insert(number, message.detach()) {
             self.held -= doubled.charge;
         }
     }
@@ -507,18 +520,15 @@ impl Reassembly {
 
     fn deliver(&mut self, message: Assembled) {
         if self.partial.is_some() {
-            self.blocked.push_back(message);
+            self.blocked.push_back(message.detach());
         } else {
             self.make_ready(message);
         }
     }
 
-    fn make_ready(&mut self, mut message: Assembled) {
+    fn make_ready(&mut self, message: Assembled) {
         // A reader that keeps up gets slices of the datagrams; a backlog must not pin them.
-        if self.ready.len() >= 64 && message.data.len() < COPY_BELOW {
-            message.data = Bytes::copy_from_slice(&message.data);
-        }
-        self.ready.push_back(message);
+        self.ready.push_back(if self.ready.len() >= BACKLOG { message.detach() } else { message });
     }
 
     /// Forgets slots at the front that are done with: `base` is the first TSN not handed on.
