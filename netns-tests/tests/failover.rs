@@ -2,7 +2,7 @@
 //!
 //! Each test treats several associations alike: bulk transfer and requests, directly in IP and in UDP, over IPv4, IPv6 and one network of each.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netns_tests::failover::{Carrier, Kind, QUEUE, RATE, Traffic};
 use netns_tests::link::Link;
@@ -103,10 +103,16 @@ fn run_over(versions: &[Versions], steps: &[(u64, Step)]) {
         (name, traffic, networks)
     };
     let cases: Vec<_> = places.into_iter().map(start).collect();
+    let begin = Instant::now();
     for (wait, step) in steps {
         std::thread::sleep(Duration::from_millis(*wait));
         cases.iter().for_each(|(_, _, networks)| step(networks));
     }
+    // On a busy machine the steps themselves take time, so faults last longer. Expiries double, so the first one after a fault comes up to
+    // twice as much later.
+    let planned: u64 = steps.iter().map(|(wait, _)| wait).sum();
+    let late = begin.elapsed().as_secs_f64() * 1e3 - planned as f64;
+    let limit = LONGEST + 2.0 * late;
     let (mut bad, mut kept) = (Vec::new(), Vec::new());
     for (name, traffic, networks) in cases {
         let [bulk, ask] = traffic.map(|traffic| traffic.end(Duration::from_secs(20)));
@@ -118,13 +124,13 @@ fn run_over(versions: &[Versions], steps: &[(u64, Step)]) {
             ask.0,
             ask.1
         );
-        if bulk.0.max(ask.0) > LONGEST {
+        if bulk.0.max(ask.0) > limit {
             bad.push(format!("{name}: {:.0} and {:.0} ms", bulk.0, ask.0));
         }
         // Their captures are needed when the test fails.
         kept.push(networks);
     }
-    assert!(bad.is_empty(), "the application waited longer than {LONGEST} ms: {bad:?}");
+    assert!(bad.is_empty(), "the application waited longer than {limit:.0} ms: {bad:?}");
 }
 
 /// Two expiries of an RTO of 1 s and 2 s on the way there, and the same on the way back, ms. Tests run side by side here, so this is no measurement.
