@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use netns_tests::failover::{Carrier, Kind, QUEUE, RATE, Traffic};
 use netns_tests::net::Net;
 use netns_tests::topology::{TwoNetworks, Versions};
+use workspace_tests::gate;
 
 #[test]
 fn rfc_defaults_silent() {
@@ -118,10 +119,10 @@ fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
         let (longest, messages) = traffic.end(Duration::from_secs(10));
         waits.sort_by(f64::total_cmp);
         let median = waits[ROUNDS / 2];
-        println!(
+        gate::say(&format!(
             "gap: {} {fault:?} {name}: median {median:.0} ms of {waits:.0?}, ever {longest:.0} ms, {messages} messages",
             profile.name
-        );
+        ));
         if median >= profile.bound {
             bad.push(format!("{name}: {waits:.0?}"));
         }

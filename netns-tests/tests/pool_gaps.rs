@@ -8,6 +8,7 @@ use netns_tests::link::Link;
 use netns_tests::net::{Net, Running};
 use netns_tests::pool::Providers;
 use rsp_tools::programs::pingpongclient::ClientEvent;
+use workspace_tests::gate;
 
 #[test]
 fn rfc_silent() {
@@ -91,7 +92,10 @@ fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
         let (mut waits, place) = case.end();
         waits.sort_by(f64::total_cmp);
         let median = waits[ROUNDS / 2];
-        println!("pool gap: {} {fault:?} {name}: median {median:.0} ms of {waits:.0?}", profile.name);
+        gate::say(&format!(
+            "pool gap: {} {fault:?} {name}: median {median:.0} ms of {waits:.0?}",
+            profile.name
+        ));
         if median >= profile.bound {
             bad.push(format!("{name}: {waits:.0?}"));
         }
