@@ -61,6 +61,16 @@ pub const EXCEPTIONS: &[Exception] = &[
         reason: "The SACK that it owed to a peer that has restarted goes to the new one, with the COOKIE ACK.",
     },
     Exception {
+        of: Implementation::Usrsctp,
+        rule: &rules::INIT_ACK_TO_SOURCE,
+        reason: "It answers INITs over IPv4, directly in IP, with its address in another network.",
+    },
+    Exception {
+        of: Implementation::Usrsctp,
+        rule: &rules::UNCONFIRMED,
+        reason: "As its IPv4 packets have wrong sources, its HEARTBEATs have no answers, and it sends to addresses that have not proven themselves.",
+    },
+    Exception {
         of: Implementation::SctpProto,
         rule: &rules::KNOWN_PARAMETERS,
         reason: "It offers its extensions.",
@@ -69,6 +79,26 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: Implementation::SctpProto,
         rule: &rules::INITIAL_TSN,
         reason: "It keeps its tag when a peer that restarts is somebody new to it, and the lint cannot tell the two associations apart.",
+    },
+    Exception {
+        of: Implementation::SctpProto,
+        rule: &rules::NOTHING_BEFORE_COOKIE_ECHO,
+        reason: "It keeps its tag when a peer that restarts is somebody new to it, and the lint cannot tell the two associations apart.",
+    },
+    Exception {
+        of: Implementation::SctpProto,
+        rule: &rules::COOKIE_ACK_ANSWERS,
+        reason: "It keeps its tag when a peer that restarts is somebody new to it, and the lint cannot tell the two associations apart.",
+    },
+    Exception {
+        of: Implementation::SctpProto,
+        rule: &rules::SACK_SENT,
+        reason: "Its SHUTDOWN acknowledges a TSN of its own.",
+    },
+    Exception {
+        of: Implementation::SctpProto,
+        rule: &rules::SACK_FORWARD,
+        reason: "Its SHUTDOWN acknowledges a TSN of its own.",
     },
 ];
 

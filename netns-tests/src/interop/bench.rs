@@ -449,7 +449,8 @@ impl Case<'_> {
     /// How long a line may take.
     fn limit(&self) -> Duration {
         let seconds = match self.scenario.fault {
-            _ if !self.expected => 4,
+            _ if !self.expected && self.scenario.blocked.is_some() => 12,
+            _ if !self.expected => 6,
             // Some peers send what was lost after timeouts only, which took half a minute.
             Fault::Loss(_) => u64::from(self.bench.bulk_seconds()) + 80,
             // Some peers do not say when their window opens again, and have to be asked.
@@ -463,7 +464,7 @@ impl Case<'_> {
         Duration::from_secs(seconds)
     }
 
-    fn wait(&self, end: &mut Player<'_>, what: &str) -> Result<(), String> {
+    pub(super) fn wait(&self, end: &mut Player<'_>, what: &str) -> Result<(), String> {
         Self::wait_within(end, what, self.limit())
     }
 

@@ -8,6 +8,10 @@ use crate::interop::scenario::Side;
 impl Case<'_> {
     /// Each network dies while it carries the data of both ends, by a cut and silently. Nobody may wait long, and our end must notice.
     pub(super) fn cut(&self, ends: &mut [&mut Player<'_>; 2]) -> Result<(), String> {
+        for end in ends.iter_mut() {
+            // Programs on a busy machine take their time to begin.
+            self.wait(end, "up")?;
+        }
         flow(ends, "at the beginning")?;
         self.carries(0, "at the beginning")?;
 

@@ -72,10 +72,11 @@ pub(super) struct Flow {
     pub(super) confirmed: BTreeSet<IpAddr>,
     /// Where COOKIE ECHOs came from.
     pub(super) echoed_from: BTreeSet<IpAddr>,
-    views: BTreeMap<usize, View>,
+    /// By capture and IP version.
+    views: BTreeMap<(usize, bool), View>,
 }
 
-/// How a flow looks in one capture.
+/// How the packets of one IP version look in one capture: a host has a socket for each, and no order holds between what leaves by two.
 #[derive(Debug, Default)]
 pub(super) struct View {
     pub(super) cum_tsn: Option<u32>,
@@ -88,7 +89,7 @@ pub(super) struct View {
 
 impl Flow {
     pub(super) fn view(&mut self, seen: &Seen) -> &mut View {
-        self.views.entry(seen.file).or_default()
+        self.views.entry((seen.file, seen.src.is_ipv6())).or_default()
     }
 }
 

@@ -1,8 +1,12 @@
 //! Rules about the end of associations.
 
+use std::net::Ipv6Addr;
+
 use super::super::packet::{ABORT, HEARTBEAT, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE};
 use super::super::rules;
-use super::wire::{LEFT_TSN, RIGHT_TSN, WHOLE, WINDOW, chunk, data, parameter, sack};
+use super::wire::{
+    LEFT_PORT, LEFT_TSN, RIGHT_PORT, RIGHT_TAG, RIGHT_TSN, WHOLE, WINDOW, chunk, data, parameter, sack, sctp,
+};
 use super::{Wire, broken, kept};
 
 fn shutdown() -> Vec<u8> {
@@ -62,6 +66,27 @@ fn no_heartbeat_after_shutdown() {
         w.left(shutdown());
         w.right(&beat);
     });
+}
+
+/// Sockets of two IP versions are not in step.
+#[test]
+fn versions_of_ip_overtake_each_other() {
+    let beat = sctp(LEFT_PORT, RIGHT_PORT, RIGHT_TAG, &chunk(HEARTBEAT, 0, &parameter(1, &[5; 8])));
+    let mut wire = Wire::default();
+    wire.associate();
+    wire.left(shutdown());
+    let mut v6 = vec![0x60, 0, 0, 0];
+    v6.extend((beat.len() as u16).to_be_bytes());
+    v6.extend([132, 64]);
+    let addrs = [1, 2].map(|number| Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, number));
+    wire.near.insert(addrs[0].into());
+    v6.extend(addrs.map(|addr| addr.octets()).concat());
+    v6.extend(beat);
+    wire.put_ip(v6);
+    let findings = wire.findings();
+    let late = |rule| findings.iter().any(|finding| finding.rule == rule);
+    assert!(!late(&rules::NO_HEARTBEAT_AFTER_SHUTDOWN), "{findings:?}");
+    assert!(late(&rules::PEER_ADDRESS), "the packet is seen: {findings:?}");
 }
 
 #[test]
