@@ -45,10 +45,16 @@ pub(super) fn init_ack(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, va
     let Some(key) = offer(flows, seen, value) else { return };
     let cookies = tlvs(value.get(16..).unwrap_or_default()).0;
     let cookie = cookies.iter().find(|tlv| tlv.kind == STATE_COOKIE).map(|tlv| tlv.value.to_vec());
+    let mut again = false;
     if let Some(offer) = flows.offers.get_mut(&key) {
+        again = offer.peer.is_some_and(|before| before != asked);
         offer.by_ack = true;
         offer.peer = Some(asked);
         offer.cookies.extend(cookie);
+    }
+    if again {
+        // The same tag for somebody else: whatever comes with it is of another association.
+        flows.flows.remove(&key);
     }
 }
 

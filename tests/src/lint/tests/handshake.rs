@@ -47,6 +47,21 @@ fn two_answers_to_one_init() {
     });
 }
 
+/// The left end has forgotten everything, and the right one answers the new INIT with its old tag.
+#[test]
+fn a_tag_that_is_used_again() {
+    kept(|w| {
+        w.associate();
+        w.left(data(LEFT_TSN, 0, 0, WHOLE, b"x"));
+        w.left_tagged(0, init(INIT, 0x3333, LEFT_TSN - 50, &[]));
+        let answer = |chunks: &[u8]| sctp(RIGHT_PORT, LEFT_PORT, 0x3333, chunks);
+        w.put(RIGHT, LEFT, answer(&init(INIT_ACK, RIGHT_TAG, RIGHT_TSN, &cookie())));
+        w.left(chunk(COOKIE_ECHO, 0, COOKIE));
+        w.put(RIGHT, LEFT, answer(&chunk(COOKIE_ACK, 0, b"")));
+        w.left(data(LEFT_TSN - 50, 0, 0, WHOLE, b"x"));
+    });
+}
+
 #[test]
 fn answered_streams() {
     let answer = |outbound| init_with(INIT_ACK, RIGHT_TAG, 9000, (outbound, 99), RIGHT_TSN, &cookie());
