@@ -1,9 +1,10 @@
 //! Binding a socket to an SCTP port that nobody else on the host has.
 
-use sctp_user_core::socket::{SocketId, SocketOptions, Sockets, Style};
+use sctp_user_core::socket::{SocketError, SocketId, SocketOptions, Sockets, Style};
 use sctp_user_core::{BindError, Time};
 
 use crate::builder::Settings;
+use crate::claim::Claims;
 use crate::error::Error;
 use crate::options::BindOptions;
 
@@ -18,8 +19,8 @@ pub(crate) trait Running {
     /// [`Error::Stopped`] when nothing new can be begun.
     fn with<R>(&mut self, f: impl FnOnce(&mut Sockets, Time) -> R) -> Result<R, Error>;
 
-    /// Claims the port among the processes of the host, if that is needed.
-    fn claim(&self, port: u16) -> Result<(), Error>;
+    /// Its claims on ports among the processes of the host, if it needs any.
+    fn claims(&self) -> Option<&Claims>;
 }
 
 /// Opens a socket and binds it; gives its port as well.
@@ -33,16 +34,25 @@ pub(crate) fn bind(
     let config = config.map_or_else(|| settings.assoc_config.clone(), |config| settings.limit(config));
     let options = SocketOptions { subscriptions, config, reuse_port, ..SocketOptions::default() };
     for _ in 0..CLAIM_TRIES {
-        let (socket, bound) = stack.with(|sockets, now| {
+        let wanted = if port == 0 { stack.with(|sockets, _| sockets.free_port())?? } else { port };
+        match stack.claims().map_or(Ok(()), |claims| claims.claim(wanted)) {
+            Err(why) if port != 0 => return Err(why),
+            Err(_) => continue,
+            Ok(()) => {}
+        }
+        let bound = stack.with(|sockets, now| {
             let socket = sockets.open(style, options.clone());
-            sockets.bind(socket, port, &addrs).map(|port| (socket, port)).inspect_err(|_| {
+            sockets.bind(socket, wanted, &addrs).map(|port| (socket, port)).inspect_err(|_| {
                 let _ = sockets.close(now, socket);
             })
-        })??;
-        let Err(why) = stack.claim(bound) else { return Ok((socket, bound)) };
-        stack.with(|sockets, now| drop(sockets.close(now, socket)))?;
-        if port != 0 {
-            return Err(why);
+        });
+        if let Some(claims) = stack.claims() {
+            claims.settled(wanted);
+        }
+        match bound? {
+            // Another thread was faster.
+            Err(SocketError::Bind(BindError::PortInUse(_))) if port == 0 => {}
+            bound => return Ok(bound?),
         }
     }
     Err(BindError::NoPort.into())

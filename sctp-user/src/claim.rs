@@ -4,10 +4,10 @@
 //! by something that only one can have and that the system takes back when the process dies: on Linux a Unix socket with the
 //! abstract name `sctp-user/<port>`, which every network namespace has for itself, elsewhere a locked file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
 pub(crate) use os::Claim;
@@ -15,22 +15,32 @@ pub(crate) use os::Claim;
 /// The claims of a stack.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    held: Mutex<BTreeMap<u16, Claim>>,
+    held: Mutex<Held>,
     /// Number of claims held, to be read often.
     count: AtomicUsize,
 }
 
+#[derive(Debug, Default)]
+struct Held {
+    claims: BTreeMap<u16, Claim>,
+    /// Ports that are about to be bound.
+    pending: BTreeSet<u16>,
+}
+
 impl Claims {
-    /// Claims a port.
+    /// Claims a port that is to be bound, and keeps the claim until that is [`settled`](Self::settled). From the moment on at which a port is
+    /// bound, packets for it are answered, so those of another process's associations must not come here any more.
     pub(crate) fn claim(&self, port: u16) -> Result<(), Error> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.contains_key(&port) {
+        let mut held = self.lock();
+        if held.claims.contains_key(&port) {
+            held.pending.insert(port);
             return Ok(());
         }
         match Claim::new(port) {
             Ok(claim) => {
-                held.insert(port, claim);
-                self.count.store(held.len(), Ordering::Relaxed);
+                held.claims.insert(port, claim);
+                held.pending.insert(port);
+                self.count.store(held.claims.len(), Ordering::Relaxed);
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::PortInUse(port)),
@@ -42,17 +52,28 @@ impl Claims {
         }
     }
 
+    /// The port is bound, or will not be.
+    pub(crate) fn settled(&self, port: u16) {
+        self.lock().pending.remove(&port);
+    }
+
     /// How many ports are claimed.
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Takes out the claims on all ports that are `free`.
+    /// Takes out the claims on all ports that are `free` and not about to be bound.
     pub(crate) fn take(&self, mut free: impl FnMut(u16) -> bool) -> Vec<Claim> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = held.extract_if(.., |port, _| free(*port)).map(|(_, claim)| claim).collect();
-        self.count.store(held.len(), Ordering::Relaxed);
+        let mut held = self.lock();
+        let Held { claims, pending } = &mut *held;
+        let gone = claims.extract_if(.., |port, _| !pending.contains(port) && free(*port));
+        let taken = gone.map(|(_, claim)| claim).collect();
+        self.count.store(held.claims.len(), Ordering::Relaxed);
         taken
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,6 +153,9 @@ mod tests {
         assert_eq!(refused, Error::PortInUse(PORT));
         assert!(refused.to_string().contains("SCTP port 64321 is in use by another process"), "{refused}");
         b.claim(PORT + 1).unwrap();
+        drop(a.take(|port| port == PORT));
+        assert_eq!(a.count(), 1, "it is about to be bound");
+        a.settled(PORT);
         drop(a.take(|port| port == PORT));
         assert_eq!(a.count(), 0);
         b.claim(PORT).unwrap();

@@ -172,9 +172,9 @@ impl Shared {
         f(&self.lock())
     }
 
-    /// Claims a port that was bound, where that is necessary.
-    pub(crate) fn claim(&self, port: u16) -> Result<(), Error> {
-        self.claims.as_ref().map_or(Ok(()), |claims| claims.claim(port))
+    /// Claims on ports, where they are necessary.
+    pub(crate) fn claims(&self) -> Option<&Claims> {
+        self.claims.as_ref()
     }
 
     /// Takes the claims on ports that are free again; they are to be dropped without the lock.

@@ -10,6 +10,7 @@ use sctp_user_core::{AssocConfig, Encap, Peer, StackConfig, StackStats, Time};
 use crate::association::Association;
 use crate::bind::{Running, bind};
 use crate::builder::{Builder, Parts, Settings};
+use crate::claim::Claims;
 use crate::driver::Driver;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
@@ -162,8 +163,8 @@ impl Running for &Shared {
         })
     }
 
-    fn claim(&self, port: u16) -> Result<(), Error> {
-        Shared::claim(self, port)
+    fn claims(&self) -> Option<&Claims> {
+        Shared::claims(self)
     }
 }
 

@@ -12,6 +12,7 @@ use super::handles::Handle;
 use super::link::Link;
 use crate::bind::{Running, bind};
 use crate::builder::{Builder, Parts, Settings};
+use crate::claim::Claims;
 use crate::error::Error;
 use crate::link::sockets::SocketLink;
 use crate::options::BindOptions;
@@ -177,8 +178,8 @@ impl Running for Engine {
         Ok(Engine::with(self, f))
     }
 
-    fn claim(&self, port: u16) -> Result<(), Error> {
-        self.claims.as_ref().map_or(Ok(()), |claims| claims.claim(port))
+    fn claims(&self) -> Option<&Claims> {
+        self.claims.as_ref()
     }
 }
 

@@ -21,6 +21,14 @@ impl Sockets {
         SocketId { index: u32::try_from(index).expect("fewer than 2^32 open sockets"), serial }
     }
 
+    /// A port that [`bind`](Self::bind) would pick for 0, for those who have to ask others about it first.
+    ///
+    /// # Errors
+    /// [`SocketError::Bind`] when all are taken.
+    pub fn free_port(&mut self) -> Result<u16, SocketError> {
+        Ok(self.stack.free_port()?)
+    }
+
     /// Binds a socket to an SCTP port and to addresses (`bind`, `sctp_bindx`); see
     /// [`Stack::bind`](crate::Stack::bind) for what port 0 and no or several addresses mean. Returns the port.
     ///

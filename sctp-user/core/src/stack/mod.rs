@@ -539,7 +539,7 @@ impl Stack {
         }
     }
 
-    fn free_port(&mut self) -> Result<u16, BindError> {
+    pub(crate) fn free_port(&mut self) -> Result<u16, BindError> {
         // Random, so that clients behind one NAT address rarely meet (RFC 6951 sec 5.1).
         for _ in 0..64 {
             let port = self.rng.random_range(49_152..=65_535);
