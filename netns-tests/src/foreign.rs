@@ -3,6 +3,8 @@
 use workspace_tests::lint::Finding;
 use workspace_tests::lint::rules::{self, Rule};
 
+use Implementation::{Linux, SctpProto, Usrsctp};
+
 /// Another implementation of SCTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Implementation {
@@ -45,47 +47,31 @@ impl Exception {
 
 /// All of them.
 pub const EXCEPTIONS: &[Exception] = &[
-    Exception {
-        of: Implementation::Linux,
-        rule: &rules::KNOWN_PARAMETERS,
-        reason: "It offers its extensions.",
-    },
-    Exception {
-        of: Implementation::Usrsctp,
-        rule: &rules::KNOWN_PARAMETERS,
-        reason: "It offers its extensions.",
-    },
-    Exception {
-        of: Implementation::Usrsctp,
-        rule: &rules::SACK_ANSWERS,
-        reason: "The SACK that it owed to a peer that has restarted goes to the new one, with the COOKIE ACK.",
-    },
-    Exception {
-        of: Implementation::Usrsctp,
-        rule: &rules::INIT_ACK_TO_SOURCE,
-        reason: "It answers INITs over IPv4, directly in IP, with its address in another network.",
-    },
-    Exception {
-        of: Implementation::Usrsctp,
-        rule: &rules::UNCONFIRMED,
-        reason: "As its IPv4 packets have wrong sources, its HEARTBEATs have no answers, and it sends to addresses that have not proven themselves.",
-    },
-    Exception {
-        of: Implementation::SctpProto,
-        rule: &rules::KNOWN_PARAMETERS,
-        reason: "It offers its extensions.",
-    },
-    Exception {
-        of: Implementation::SctpProto,
-        rule: &rules::SACK_SENT,
-        reason: "Its SHUTDOWN acknowledges a TSN of its own.",
-    },
-    Exception {
-        of: Implementation::SctpProto,
-        rule: &rules::SACK_FORWARD,
-        reason: "Its SHUTDOWN acknowledges a TSN of its own.",
-    },
+    may(Linux, &rules::KNOWN_PARAMETERS, "It offers its extensions."),
+    may(Usrsctp, &rules::KNOWN_PARAMETERS, "It offers its extensions."),
+    may(
+        Usrsctp,
+        &rules::SACK_ANSWERS,
+        "The SACK that it owed to a peer that has restarted goes to the new one, with the COOKIE ACK.",
+    ),
+    may(
+        Usrsctp,
+        &rules::INIT_ACK_TO_SOURCE,
+        "It answers INITs over IPv4, directly in IP, with its address in another network.",
+    ),
+    may(
+        Usrsctp,
+        &rules::UNCONFIRMED,
+        "As its IPv4 packets have wrong sources, its HEARTBEATs have no answers, and it sends to addresses that have not proven themselves.",
+    ),
+    may(SctpProto, &rules::KNOWN_PARAMETERS, "It offers its extensions."),
+    may(SctpProto, &rules::SACK_SENT, "Its SHUTDOWN acknowledges a TSN of its own."),
+    may(SctpProto, &rules::SACK_FORWARD, "Its SHUTDOWN acknowledges a TSN of its own."),
 ];
+
+const fn may(of: Implementation, rule: &'static Rule, reason: &'static str) -> Exception {
+    Exception { of, rule, reason }
+}
 
 /// The exceptions as a table in Markdown.
 pub fn table() -> String {

@@ -22,6 +22,7 @@ pub mod capture;
 pub mod echo;
 pub mod failover;
 pub mod foreign;
+pub mod gaps;
 pub mod interop;
 mod judge;
 pub mod link;

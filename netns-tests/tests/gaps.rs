@@ -1,13 +1,12 @@
 //! How long an application waits when the primary path dies. These tests measure time, so they run one after the other. Each has six pairs of
 //! hosts at work at once, or twelve where a few ms do not matter; nothing else runs beside them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use netns_tests::failover::{Carrier, Kind, QUEUE, RATE, Traffic};
+use netns_tests::gaps;
 use netns_tests::net::Net;
 use netns_tests::topology::{TwoNetworks, Versions};
-use workspace_tests::gate;
 
 #[test]
 fn rfc_defaults_silent() {
@@ -70,7 +69,7 @@ enum Fault {
 
 /// Kills and revives the primary path five times, for bulk transfer and requests over IPv4, IPv6 and one network of each.
 fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
-    let _alone = alone();
+    let _alone = gaps::alone();
     let Some(net) = Net::open(PROGRAMS) else { return };
     let mut places = Vec::new();
     for &carrier in carriers {
@@ -89,7 +88,7 @@ fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
         Case { name, traffic, networks, waits: Vec::new() }
     };
     let mut cases: Vec<Case> = places.into_iter().map(start).collect();
-    for round in 0..ROUNDS {
+    for round in 0..gaps::ROUNDS {
         std::thread::sleep(profile.calm);
         for case in &mut cases {
             case.traffic.longest_wait();
@@ -115,17 +114,11 @@ fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
     }
     let (mut bad, mut kept) = (Vec::new(), Vec::new());
     for case in cases {
-        let Case { name, traffic, mut waits, networks } = case;
+        let Case { name, traffic, waits, networks } = case;
         let (longest, messages) = traffic.end(Duration::from_secs(10));
-        waits.sort_by(f64::total_cmp);
-        let median = waits[ROUNDS / 2];
-        gate::say(&format!(
-            "gap: {} {fault:?} {name}: median {median:.0} ms of {waits:.0?}, ever {longest:.0} ms, {messages} messages",
-            profile.name
-        ));
-        if median >= profile.bound {
-            bad.push(format!("{name}: {waits:.0?}"));
-        }
+        let what = format!("gap: {} {fault:?} {name}", profile.name);
+        let more = format!(", ever {longest:.0} ms, {messages} messages");
+        bad.extend(gaps::judge(&what, waits, profile.bound, &more));
         // Their captures are needed when the test fails.
         kept.push(networks);
     }
@@ -157,10 +150,4 @@ impl Case {
     }
 }
 
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-const ROUNDS: usize = 5;
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");

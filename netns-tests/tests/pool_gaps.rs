@@ -1,14 +1,13 @@
 //! How long the user of a pool waits for its server when one of two providers dies, and everybody has both. These tests measure time, so they run
 //! one after the other and nothing beside them; with the RFC's parameters, where a few ms do not matter, each has two pools at once.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use netns_tests::gaps;
 use netns_tests::link::Link;
 use netns_tests::net::{Net, Running};
 use netns_tests::pool::Providers;
 use rsp_tools::programs::pingpongclient::ClientEvent;
-use workspace_tests::gate;
 
 #[test]
 fn rfc_silent() {
@@ -59,14 +58,14 @@ enum Fault {
 
 /// Kills and revives the first provider five times.
 fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
-    let _alone = alone();
+    let _alone = gaps::alone();
     let Some(net) = Net::open(PROGRAMS) else { return };
     let start = |(link, addrs): &Carrier| {
         let place = Providers::new(Net::named(PROGRAMS, &format!("{} {link}", net.name())), *addrs);
         Case::start(link, place, profile)
     };
     let mut cases: Vec<Case> = carriers.iter().map(start).collect();
-    for round in 0..ROUNDS {
+    for round in 0..gaps::ROUNDS {
         for case in &cases {
             case.place.wait_for_pings(0, profile.back);
         }
@@ -89,16 +88,9 @@ fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
     let (mut bad, mut kept) = (Vec::new(), Vec::new());
     for case in cases {
         let name = case.name;
-        let (mut waits, place) = case.end();
-        waits.sort_by(f64::total_cmp);
-        let median = waits[ROUNDS / 2];
-        gate::say(&format!(
-            "pool gap: {} {fault:?} {name}: median {median:.0} ms of {waits:.0?}",
-            profile.name
-        ));
-        if median >= profile.bound {
-            bad.push(format!("{name}: {waits:.0?}"));
-        }
+        let (waits, place) = case.end();
+        let what = format!("pool gap: {} {fault:?} {name}", profile.name);
+        bad.extend(gaps::judge(&what, waits, profile.bound, ""));
         // Its captures are needed when the test fails.
         kept.push(place);
     }
@@ -207,12 +199,6 @@ impl Case {
     }
 }
 
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-const ROUNDS: usize = 5;
 /// Undisturbed time before a fault.
 const CALM: Duration = Duration::from_millis(300);
 /// How much longer than allowed a round waits.

@@ -40,8 +40,9 @@ impl Sockets {
             if let Some(record) = self.assocs.get_mut(&assoc) {
                 record.discard = true;
                 record.readable = false;
+                record.partial = false;
             }
-            while self.stack.recv(now, assoc).is_some() {}
+            self.stack.discard(now, assoc);
             self.tell(assoc, News { readable: true, ..News::default() });
         }
         if matches!(how, How::Write | How::Both) {

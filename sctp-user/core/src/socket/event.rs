@@ -117,10 +117,6 @@ impl Sockets {
     fn on_readable(&mut self, now: Time, id: AssocId) {
         let Some(assoc) = self.assocs.get_mut(&id) else { return };
         assoc.idle_since = now;
-        if assoc.discard {
-            while self.stack.recv(now, id).is_some() {}
-            return;
-        }
         assoc.readable = true;
         self.queue_read(id);
         self.tell(id, News { readable: true, ..News::default() });

@@ -320,6 +320,11 @@ impl Stack {
         self.with(now, id, |assoc, cx| assoc.discard(cx));
     }
 
+    /// Drops what is unread and what comes from now on (SHUT_RD); the peer learns nothing of it.
+    pub fn discard(&mut self, now: Time, id: AssocId) {
+        self.with(now, id, |assoc, cx| assoc.discard(cx));
+    }
+
     /// Asks for a heartbeat on the path to `addr` at once (RFC 9260 sec 11.1.9).
     ///
     /// # Errors

@@ -24,12 +24,27 @@ fn read(end: &mut Sockets, now: Time, socket: SocketId) -> Vec<String> {
     seen
 }
 
-/// A listener with one-to-many style on B, with these options, and two clients.
-fn two_clients(options: SocketOptions) -> (Pair, SocketId, [SocketId; 2]) {
+/// A listener with one-to-many style on B, with these options.
+fn listening(options: SocketOptions) -> (Pair, SocketId) {
     let mut pair = Pair::new();
     let server = pair.b.open(Style::OneToMany, options);
     pair.b.bind(server, 7, &[]).unwrap();
     pair.b.listen(server, 2).unwrap();
+    (pair, server)
+}
+
+/// A forgets everything and calls, always from the same port.
+fn call_from_scratch(pair: &mut Pair, seed: u8) -> SocketId {
+    pair.a = Sockets::new(StackConfig::default(), [seed; 32]);
+    let client = pair.a.open(Style::OneToOne, SocketOptions::default());
+    pair.a.bind(client, 5000, &[]).unwrap();
+    pair.a.connect(pair.now, client, &peer_b(7)).unwrap();
+    client
+}
+
+/// The same, and two clients.
+fn two_clients(options: SocketOptions) -> (Pair, SocketId, [SocketId; 2]) {
+    let (mut pair, server) = listening(options);
     let clients = [0; 2].map(|_| {
         let client = pair.a.open(Style::OneToOne, SocketOptions::default());
         pair.a.connect(pair.now, client, &peer_b(7)).unwrap();
@@ -94,18 +109,8 @@ fn what_waited_behind_a_message_that_stays_incomplete_can_still_be_read() {
 #[test]
 fn a_restart_cuts_a_message_off_before_anything_new_is_read() {
     for subscriptions in [Subscriptions::ALL, Subscriptions::default()] {
-        let mut pair = Pair::new();
-        let server = pair.b.open(Style::OneToMany, SocketOptions { subscriptions, ..in_parts() });
-        pair.b.bind(server, 7, &[]).unwrap();
-        pair.b.listen(server, 1).unwrap();
-        let call = |pair: &mut Pair, seed: u8| {
-            pair.a = Sockets::new(StackConfig::default(), [seed; 32]);
-            let client = pair.a.open(Style::OneToOne, SocketOptions::default());
-            pair.a.bind(client, 5000, &[]).unwrap();
-            pair.a.connect(pair.now, client, &peer_b(7)).unwrap();
-            client
-        };
-        let client = call(&mut pair, 1);
+        let (mut pair, server) = listening(SocketOptions { subscriptions, ..in_parts() });
+        let client = call_from_scratch(&mut pair, 1);
         pair.run(100);
         pair.a.try_send(pair.now, client, Target::Only, begun(20_000)).unwrap();
         pair.run(500);
@@ -114,7 +119,7 @@ fn a_restart_cuts_a_message_off_before_anything_new_is_read() {
         // More of it waits to be read when the peer starts again and sends at once.
         pair.a.try_send(pair.now, client, Target::Only, begun(5_000)).unwrap();
         pair.run(50);
-        let client = call(&mut pair, 3);
+        let client = call_from_scratch(&mut pair, 3);
         pair.a.try_send(pair.now, client, Target::Only, text("new")).unwrap();
         pair.run(500);
         let seen = read(&mut pair.b, pair.now, server);
@@ -156,18 +161,8 @@ fn whoever_leaves_a_message_unfinished_after_the_peers_shutdown_ends_the_associa
 
 #[test]
 fn a_restart_after_the_peers_shutdown_is_a_new_beginning() {
-    let mut pair = Pair::new();
-    let server = pair.b.open(Style::OneToMany, all());
-    pair.b.bind(server, 7, &[]).unwrap();
-    pair.b.listen(server, 1).unwrap();
-    let call = |pair: &mut Pair, seed: u8| {
-        pair.a = Sockets::new(StackConfig::default(), [seed; 32]);
-        let client = pair.a.open(Style::OneToOne, SocketOptions::default());
-        pair.a.bind(client, 5000, &[]).unwrap();
-        pair.a.connect(pair.now, client, &peer_b(7)).unwrap();
-        client
-    };
-    let client = call(&mut pair, 1);
+    let (mut pair, server) = listening(all());
+    let client = call_from_scratch(&mut pair, 1);
     pair.run(100);
     let assoc = pair.b.assocs_of(server)[0];
     // What B sends is lost, so it stays in SHUTDOWN-RECEIVED.
@@ -177,7 +172,7 @@ fn a_restart_after_the_peers_shutdown_is_a_new_beginning() {
     pair.run(50);
     assert_eq!(pair.b.stack().status(assoc).unwrap().state, crate::stats::AssocState::ShutdownReceived);
     pair.cut = None;
-    call(&mut pair, 3);
+    call_from_scratch(&mut pair, 3);
     pair.run(200);
     pair.b.try_send(pair.now, server, Target::Assoc(assoc), text("welcome back")).unwrap();
     pair.b.abandon(pair.now, server).unwrap();
