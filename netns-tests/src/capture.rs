@@ -37,7 +37,9 @@ impl Capture {
     pub(crate) fn running(&mut self) {
         self.state = match std::mem::replace(&mut self.state, State::Ended) {
             State::Starting(mut program) => {
-                program.wait_for_complaint("that it captures", |line| line.contains("File:").then_some(()));
+                program.wait_for_complaint("that it captures", |line| {
+                    line.contains("File:").then_some(())
+                });
                 State::Running(program)
             }
             state => state,

@@ -41,7 +41,10 @@ async fn server(link: &str, port: &str) -> Result<(), Failure> {
     let bind = BindOptions { port: port.parse()?, addrs, ..BindOptions::default() };
     let endpoint = stack.bind(bind)?;
     endpoint.listen(16)?;
-    Ready::new(SERVER).with("sctp", endpoint.port()).with_known("udp", stack.local_udp_port()).print();
+    Ready::new(SERVER)
+        .with("sctp", endpoint.port())
+        .with_known("udp", stack.local_udp_port())
+        .print();
     loop {
         let association = endpoint.accept().await?;
         tokio::spawn(async move {
@@ -101,7 +104,11 @@ async fn compare(association: &Association, bytes: usize) -> Result<(), Failure>
         }
         at += data.len();
     }
-    if at == bytes { Ok(()) } else { Err(format!("{at} bytes came back instead of {bytes}").into()) }
+    if at == bytes {
+        Ok(())
+    } else {
+        Err(format!("{at} bytes came back instead of {bytes}").into())
+    }
 }
 
 /// A byte that tells its place, over a period that no packet has.

@@ -50,12 +50,15 @@ impl Traffic {
         let port: u16 = if kind == Kind::Bulk { 7 } else { 8 };
         let (own, suffix) = match carrier {
             Carrier::Raw => (["raw".to_owned(), "raw".to_owned()], "/native".to_owned()),
-            Carrier::Udp => {
-                (["udp=0".to_owned(), format!("udp={}", 9890 + port)], format!("/udp:{}", 9890 + port))
-            }
+            Carrier::Udp => (
+                ["udp=0".to_owned(), format!("udp={}", 9890 + port)],
+                format!("/udp:{}", 9890 + port),
+            ),
         };
-        let links =
-            [format!("{}:{}", own[0], networks.addrs(left)), format!("{}:{}", own[1], networks.addrs(right))];
+        let links = [
+            format!("{}:{}", own[0], networks.addrs(left)),
+            format!("{}:{}", own[1], networks.addrs(right)),
+        ];
         let port_text = port.to_string();
         let common = ["--profile", profile, "--window", WINDOW];
         let mut args = vec![traffic::NAME, "serve", "--link", &links[1], "--port", &port_text];
@@ -112,7 +115,10 @@ impl Traffic {
             if last.as_deref() == Some(state) {
                 return;
             }
-            assert!(Instant::now() < end, "{addr} did not become {state} within {limit:?} but is {last:?}");
+            assert!(
+                Instant::now() < end,
+                "{addr} did not become {state} within {limit:?} but is {last:?}"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -75,7 +75,8 @@ const fn may(of: Implementation, rule: &'static Rule, reason: &'static str) -> E
 
 /// The exceptions as a table in Markdown.
 pub fn table() -> String {
-    let mut table = "| implementation | rule | why it may be broken |\n| --- | --- | --- |\n".to_owned();
+    let mut table =
+        "| implementation | rule | why it may be broken |\n| --- | --- | --- |\n".to_owned();
     for Exception { of, rule, reason } in EXCEPTIONS {
         table += &format!("| {} | `{}` | {reason} |\n", of.name(), rule.name);
     }
@@ -96,7 +97,10 @@ mod tests {
     #[test]
     fn exceptions_hold_for_one_implementation_and_one_rule() {
         let found = |of, rule| Exception::of(of, &finding(rule)).map(|exception| exception.of);
-        assert_eq!(found(Implementation::SctpProto, &rules::SACK_SENT), Some(Implementation::SctpProto));
+        assert_eq!(
+            found(Implementation::SctpProto, &rules::SACK_SENT),
+            Some(Implementation::SctpProto)
+        );
         assert_eq!(found(Implementation::Linux, &rules::SACK_SENT), None);
         assert_eq!(found(Implementation::SctpProto, &rules::RECEIVER_TAG), None);
     }
@@ -106,7 +110,10 @@ mod tests {
         for (number, exception) in EXCEPTIONS.iter().enumerate() {
             let same = |other: &Exception| other.of == exception.of && other.rule == exception.rule;
             assert!(!EXCEPTIONS[..number].iter().any(same), "{exception:?} twice");
-            assert!(exception.reason.len() > 20 && exception.reason.ends_with('.'), "{exception:?}");
+            assert!(
+                exception.reason.len() > 20 && exception.reason.ends_with('.'),
+                "{exception:?}"
+            );
         }
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/testing.md");
         let text = std::fs::read_to_string(file).expect("docs/testing.md");

@@ -41,7 +41,8 @@ pub(crate) struct Known {
 /// made use of their exceptions is printed.
 pub(crate) fn faults(name: &str, captures: &[Ended], known: &Known) -> String {
     std::thread::scope(|scope| {
-        let judges: Vec<_> = captures.iter().map(|capture| scope.spawn(|| by_tshark(capture))).collect();
+        let judges: Vec<_> =
+            captures.iter().map(|capture| scope.spawn(|| by_tshark(capture))).collect();
         let lint = by_lint(name, captures, known);
         let tshark = judges.into_iter().map(|judge| judge.join());
         let tshark: String = tshark
@@ -53,7 +54,11 @@ pub(crate) fn faults(name: &str, captures: &[Ended], known: &Known) -> String {
 
 fn by_tshark(capture: &Ended) -> String {
     let faults = tshark::faults(&capture.file, &[tshark::EVERY_UDP_PORT]);
-    faults.iter().take(MOST).map(|fault| format!("tshark: {}: {fault}\n", capture.file.display())).collect()
+    faults
+        .iter()
+        .take(MOST)
+        .map(|fault| format!("tshark: {}: {fault}\n", capture.file.display()))
+        .collect()
 }
 
 fn by_lint(name: &str, captures: &[Ended], known: &Known) -> String {
@@ -65,10 +70,12 @@ fn by_lint(name: &str, captures: &[Ended], known: &Known) -> String {
         }
     }
     let Known { reordered, disturbed, .. } = *known;
-    let micros =
-        |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(u64::MAX, |t| t.as_micros() as u64);
+    let micros = |time: SystemTime| {
+        time.duration_since(UNIX_EPOCH).map_or(u64::MAX, |t| t.as_micros() as u64)
+    };
     let (from, until) = (known.from.map_or(0, micros), micros(known.until));
-    let options = Options { complete: true, from, until, reordered, disturbed, ..Options::default() };
+    let options =
+        Options { complete: true, from, until, reordered, disturbed, ..Options::default() };
     let report = report(&read, &options);
     println!("{name}: the lint saw {report}");
     if let Some(missed) = read.iter().find(|capture| capture.dropped > 0) {
@@ -79,13 +86,16 @@ fn by_lint(name: &str, captures: &[Ended], known: &Known) -> String {
     }
     let mut findings = report.findings;
     findings.retain(|finding| !known.allowed.contains(&finding.rule));
-    let excused =
-        |finding: &Finding| known.foreign.get(&finding.from).and_then(|of| Exception::of(*of, finding));
+    let excused = |finding: &Finding| {
+        known.foreign.get(&finding.from).and_then(|of| Exception::of(*of, finding))
+    };
     let mut faults = missing_offers(&read, &known.offers);
     let mut excuses = BTreeMap::new();
     for finding in &findings {
         match excused(finding) {
-            Some(Exception { of, rule, .. }) => *excuses.entry((of.name(), rule.name)).or_insert(0) += 1,
+            Some(Exception { of, rule, .. }) => {
+                *excuses.entry((of.name(), rule.name)).or_insert(0) += 1
+            }
             None => faults.push(format!("lint: {finding}\n")),
         }
     }
@@ -100,13 +110,16 @@ fn by_lint(name: &str, captures: &[Ended], known: &Known) -> String {
 fn missing_offers(captures: &[Capture], due: &[Offered]) -> Vec<String> {
     let found = if due.is_empty() { Vec::new() } else { offered(captures) };
     let bad = |due: &Offered| {
-        let there: Vec<_> = found.iter().filter(|f| (f.from, f.port) == (due.from, due.port)).collect();
+        let there: Vec<_> =
+            found.iter().filter(|f| (f.from, f.port) == (due.from, due.port)).collect();
         let right = !there.is_empty() && there.iter().all(|offer| *offer == due);
         let told = |offer: &Offered| format!("{:x?} with {:x?}", offer.parameters, offer.chunks);
         let there: Vec<String> = there.into_iter().map(told).collect();
         let (from, port) = (due.from, due.port);
         let due = told(due);
-        (!right).then(|| format!("INITs from {from}, port {port}, should offer {due} and offer {there:?}\n"))
+        (!right).then(|| {
+            format!("INITs from {from}, port {port}, should offer {due} and offer {there:?}\n")
+        })
     };
     due.iter().filter_map(bad).collect()
 }

@@ -105,7 +105,8 @@ impl Link {
     pub fn filter_sources(&self) {
         for (end, other) in [(&self.ends[0], &self.ends[1]), (&self.ends[1], &self.ends[0])] {
             let interface = &end.interface;
-            let of = |v6: bool| other.prefixes.iter().filter(move |p| p.contains(':') == v6).cloned();
+            let of =
+                |v6: bool| other.prefixes.iter().filter(move |p| p.contains(':') == v6).cloned();
             let (v4, v6): (Vec<_>, Vec<_>) =
                 (of(false).collect(), of(true).chain(["fe80::/10".to_owned()]).collect());
             let v4 = if v4.is_empty() { "0.0.0.0".to_owned() } else { v4.join(", ") };
@@ -165,12 +166,18 @@ impl End {
     pub(crate) fn wait_until_ready(&self) {
         let end = Instant::now() + PATIENCE;
         let ready = || {
-            let line = self.host.namespace().run("ip", &["-o", "link", "show", &self.interface], "");
+            let line =
+                self.host.namespace().run("ip", &["-o", "link", "show", &self.interface], "");
             // That of a TAP device is never known.
             line.contains(" state UP ") || line.contains(" state UNKNOWN ")
         };
         while !ready() {
-            assert!(Instant::now() < end, "{} of {} does not come up", self.interface, self.host.role());
+            assert!(
+                Instant::now() < end,
+                "{} of {} does not come up",
+                self.interface,
+                self.host.role()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -182,8 +189,9 @@ impl End {
     /// Drops what comes in and matches; `None` lets everything pass.
     fn drop_incoming(&self, what: Option<&str>) {
         let interface = &self.interface;
-        let rule =
-            what.map_or_else(String::new, |what| format!("meta l4proto {{ sctp, udp, icmp }} {what} drop; "));
+        let rule = what.map_or_else(String::new, |what| {
+            format!("meta l4proto {{ sctp, udp, icmp }} {what} drop; ")
+        });
         // One transaction, so that no packet slips through between two rules.
         self.host.namespace().nft(&format!(
             "table netdev fault_{interface}\ndelete table netdev fault_{interface}\ntable netdev fault_{interface} {{ \

@@ -9,8 +9,12 @@ fn main() -> ExitCode {
         Some(netns_tests::soak::NAME) => netns_tests::soak::run(args.into_iter().skip(1)),
         Some(netns_tests::traffic::NAME) => netns_tests::traffic::run(args.into_iter().skip(1)),
         Some(netns_tests::vm::shell::NAME) => netns_tests::vm::shell::run(args.into_iter().skip(1)),
-        Some(netns_tests::interop::ours::NAME) => netns_tests::interop::ours::run(args.into_iter().skip(1)),
-        Some(netns_tests::interop::proto::NAME) => netns_tests::interop::proto::run(args.into_iter().skip(1)),
+        Some(netns_tests::interop::ours::NAME) => {
+            netns_tests::interop::ours::run(args.into_iter().skip(1))
+        }
+        Some(netns_tests::interop::proto::NAME) => {
+            netns_tests::interop::proto::run(args.into_iter().skip(1))
+        }
         #[cfg(target_os = "linux")]
         Some(netns_tests::wire::NAME) => netns_tests::wire::run(args.into_iter().skip(1)),
         _ => netns_tests::echo::run(&args).unwrap_or_else(|| rsp_tools::programs::multi_call(args)),

@@ -30,7 +30,8 @@ impl Nat {
     /// # Panics
     /// When the system refuses, here and below.
     pub fn knows_sctp(&self) {
-        let rule = format!("add rule inet nat out oifname {} meta l4proto sctp masquerade", self.outside);
+        let rule =
+            format!("add rule inet nat out oifname {} meta l4proto sctp masquerade", self.outside);
         self.router.namespace().nft(&rule);
     }
 
@@ -50,8 +51,10 @@ impl Nat {
             IpAddr::V4(_) => ("ip", format!("{to}:{to_port}")),
             IpAddr::V6(_) => ("ip6", format!("[{to}]:{to_port}")),
         };
-        let rule =
-            format!("add rule inet nat in iifname {} udp dport {port} dnat {family} to {to}", self.outside);
+        let rule = format!(
+            "add rule inet nat in iifname {} udp dport {port} dnat {family} to {to}",
+            self.outside
+        );
         self.router.namespace().nft(&rule);
     }
 

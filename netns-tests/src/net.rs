@@ -108,7 +108,10 @@ impl Net {
     pub fn host(&self, role: &str) -> Host {
         let namespace = Namespace::new(role);
         // Addresses stay while a link is down; daemons that configure networks see to that on real hosts.
-        namespace.sysctl(&["net.ipv6.conf.all.keep_addr_on_down=1", "net.ipv6.conf.default.accept_dad=0"]);
+        namespace.sysctl(&[
+            "net.ipv6.conf.all.keep_addr_on_down=1",
+            "net.ipv6.conf.default.accept_dad=0",
+        ]);
         let host = Host(Rc::new(Inner {
             role: role.to_owned(),
             namespace,
@@ -266,7 +269,8 @@ impl Net {
             from: self.since.get(),
             until,
             reordered: self.reordered.get(),
-            disturbed: self.disturbed.get() || hosts.iter().any(|host| host.namespace().is_disturbed()),
+            disturbed: self.disturbed.get()
+                || hosts.iter().any(|host| host.namespace().is_disturbed()),
             foreign: hosts.iter().flat_map(|host| host.0.foreign.borrow().clone()).collect(),
             allowed: self.allowed.borrow().clone(),
             offers: self.offers.take(),
@@ -362,7 +366,11 @@ impl Host {
 
     /// The addresses of packets that this host sends of itself.
     fn near(&self) -> BTreeSet<IpAddr> {
-        if self.0.router.get() || self.is_switch() { BTreeSet::new() } else { self.0.addrs.borrow().clone() }
+        if self.0.router.get() || self.is_switch() {
+            BTreeSet::new()
+        } else {
+            self.0.addrs.borrow().clone()
+        }
     }
 
     pub(crate) fn is_switch(&self) -> bool {

@@ -66,7 +66,8 @@ impl Namespace {
         let path = gate::find(program).unwrap_or_else(|| program.into());
         let mut command = self.command(&path.to_string_lossy());
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
+        let mut child =
+            command.spawn().unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
         if let Some(mut stdin) = child.stdin.take() {
             stdin
                 .write_all(input.as_bytes())
@@ -124,7 +125,10 @@ impl Drop for Namespace {
 /// # Panics
 /// With what it said, when it fails.
 pub(crate) fn ip(args: &[&str]) -> Output {
-    let output = ip_command().args(args).output().unwrap_or_else(|error| panic!("ip cannot be run: {error}"));
+    let output = ip_command()
+        .args(args)
+        .output()
+        .unwrap_or_else(|error| panic!("ip cannot be run: {error}"));
     assert!(
         output.status.success(),
         "ip {} failed: {}",
@@ -149,8 +153,9 @@ fn try_one() -> Result<(), String> {
     ];
     let refused = tried.iter().find_map(|args| {
         let output = ip_command().args(args).output().map_err(|error| error.to_string());
-        let why = output
-            .map(|o| (!o.status.success()).then(|| String::from_utf8_lossy(&o.stderr).trim().to_owned()));
+        let why = output.map(|o| {
+            (!o.status.success()).then(|| String::from_utf8_lossy(&o.stderr).trim().to_owned())
+        });
         why.unwrap_or_else(Some)
     });
     let _ = ip_command().args(["netns", "delete", &name]).output();

@@ -21,15 +21,22 @@ pub fn stack(
     assoc_config: AssocConfig,
 ) -> Result<(Stack, Vec<IpAddr>), Failure> {
     let (kind, addrs) = link.split_once(':').unwrap_or((link, ""));
-    let addrs = addrs.split(',').filter(|a| !a.is_empty()).map(str::parse).collect::<Result<Vec<_>, _>>()?;
+    let addrs = addrs
+        .split(',')
+        .filter(|a| !a.is_empty())
+        .map(str::parse)
+        .collect::<Result<Vec<_>, _>>()?;
     let (kind, port) = kind.split_once('=').unwrap_or((kind, "9899"));
     let mut builder = StackBuilder::new().config(config).assoc_config(assoc_config);
     if !["raw", "udp", "both"].contains(&kind) {
         return Err(format!("'{kind}' is no link; right are raw, udp, udp=PORT and both").into());
     }
     if kind != "udp" {
-        let config =
-            if addrs.is_empty() { RawConfig::default() } else { RawConfig::with_addrs(addrs.clone()) };
+        let config = if addrs.is_empty() {
+            RawConfig::default()
+        } else {
+            RawConfig::with_addrs(addrs.clone())
+        };
         builder = builder.link(RawLink::open(&config)?);
     }
     if kind != "raw" {
@@ -49,7 +56,9 @@ pub fn peers(list: &AddressList) -> Vec<Peer> {
         Some(EncapSuffix::Udp(remote_port)) => vec![Encap::Udp { remote_port }],
         None => vec![Encap::Native, Encap::Udp { remote_port: 9899 }],
     };
-    let peer =
-        |encap| Peer { addrs: list.addrs.iter().map(|a| (*a, encap)).collect(), port: list.port_or(7) };
+    let peer = |encap| Peer {
+        addrs: list.addrs.iter().map(|a| (*a, encap)).collect(),
+        port: list.port_or(7),
+    };
     ways.into_iter().map(peer).collect()
 }

@@ -69,9 +69,11 @@ impl Meeting {
         let vm = Vm::boot(&net);
         vm.address(0, "10.1.0.2/24 fd01::2/64");
         vm.setup("ip route add 224.0.0.0/4 dev eth0");
-        let [registrar, element, user] = ["registrar", "element", "user"].map(|role| net.host(role));
+        let [registrar, element, user] =
+            ["registrar", "element", "user"].map(|role| net.host(role));
         let links = [(&registrar, 1), (&element, 3), (&user, 4)].map(|(host, number)| {
-            let link = net.link(host, &format!("10.1.0.{number}/24 fd01::{number}/64"), vm.switch(0), "");
+            let link =
+                net.link(host, &format!("10.1.0.{number}/24 fd01::{number}/64"), vm.switch(0), "");
             host.namespace().ip(&["route", "add", "224.0.0.0/4", "dev", link.interface(host)]);
             link
         });
@@ -129,9 +131,13 @@ impl Meeting {
     pub fn our_element(&self, carrier: Carrier, service: &str, registrar: &str) -> (u32, Running) {
         let place = Place::of(registrar);
         let args = ["rspserver", service, "--local=10.1.0.3:0,fd01::3"];
-        let mut element = self.ours(&self.element, carrier, &[&args, place.ours().as_slice()].concat());
+        let mut element =
+            self.ours(&self.element, carrier, &[&args, place.ours().as_slice()].concat());
         let ready = element.ready();
-        (hex(ready.get("id").and_then(|id| id.strip_prefix("0x")).expect("its identifier")), element)
+        (
+            hex(ready.get("id").and_then(|id| id.strip_prefix("0x")).expect("its identifier")),
+            element,
+        )
     }
 
     /// Starts a pool element of RSPLIB's and waits until it is registered; gives its identifier.
@@ -151,7 +157,8 @@ impl Meeting {
         let place = Place::of(registrar);
         // The machine is slow; when a server in it dies, an ABORT tells.
         let patience = "--replytimeout=10000";
-        let args = ["pingpongclient", "--events", "--local=10.1.0.4,fd01::4", "--interval=100", patience];
+        let args =
+            ["pingpongclient", "--events", "--local=10.1.0.4,fd01::4", "--interval=100", patience];
         self.ours(&self.user, carrier, &[&args, place.ours().as_slice()].concat())
     }
 
@@ -159,20 +166,25 @@ impl Meeting {
     pub fn our_terminal(&self, carrier: Carrier, registrar: &str) -> Running {
         let place = Place::of(registrar);
         let args = ["rspterminal", "--local=10.1.0.4,fd01::4"];
-        let mut terminal = self.ours(&self.user, carrier, &[&args, place.ours().as_slice()].concat());
+        let mut terminal =
+            self.ours(&self.user, carrier, &[&args, place.ours().as_slice()].concat());
         terminal.ready();
         terminal
     }
 
     /// Starts RSPLIB's terminal.
     pub fn their_terminal(&self, registrar: &str) -> Guest {
-        self.vm.start("rspterminal", &format!("exec rspterminal {} {LOG}", Place::of(registrar).theirs()))
+        self.vm.start(
+            "rspterminal",
+            &format!("exec rspterminal {} {LOG}", Place::of(registrar).theirs()),
+        )
     }
 
     /// Starts RSPLIB's ping-pong client.
     pub fn their_client(&self, registrar: &str) -> Guest {
-        let script =
-            format!("exec pingpongclient -interval=100 -registrar={registrar} -asapannounce=off {LOG}");
+        let script = format!(
+            "exec pingpongclient -interval=100 -registrar={registrar} -asapannounce=off {LOG}"
+        );
         self.vm.start("pingpongclient", &script)
     }
 
@@ -184,7 +196,9 @@ impl Meeting {
         command.args(["-Y", &format!("asap.message_type == {message_type}")]);
         command.args(["-T", "fields", "-E", "separator=/s", "-e", "ip.src", "-e", "ipv6.src"]);
         let mut watch = Program::start("tshark", &mut command);
-        watch.wait_for_complaint("that it captures", |line| line.contains("Capturing on").then_some(()));
+        watch.wait_for_complaint("that it captures", |line| {
+            line.contains("Capturing on").then_some(())
+        });
         watch
     }
 
@@ -274,7 +288,8 @@ mod tests {
 
     #[test]
     fn pongs_of_both_clients_are_read() {
-        let theirs = "\u{1b}[34m20-Nov-2026 07:16:16.7246: Ack #9 from PE $3d53c598 (reply #12)\u{1b}[0m";
+        let theirs =
+            "\u{1b}[34m20-Nov-2026 07:16:16.7246: Ack #9 from PE $3d53c598 (reply #12)\u{1b}[0m";
         assert_eq!(pong(theirs), Some(Pong { element: 0x3d53_c598, reply: 12 }));
         let ours = ClientEvent::Pong { number: 1, reply: 2, pe: 3, rtt_us: 4 }.to_json();
         assert_eq!(pong(&ours), Some(Pong { element: 3, reply: 2 }));

@@ -20,7 +20,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use sctp_user::{
-    AssocConfig, Association, BindOptions, EndReason, Error, LossReason, Message, Peer, Stack, StackConfig,
+    AssocConfig, Association, BindOptions, EndReason, Error, LossReason, Message, Peer, Stack,
+    StackConfig,
 };
 
 use crate::open::{self, Failure};
@@ -169,16 +170,24 @@ impl Process {
         let config = AssocConfig { hb_interval: beats, hb_interval_udp: beats, rto_max, ..config };
         let (stack, addrs) = open::stack(&common.link, StackConfig::default(), config)?;
         let bind = BindOptions { port: port.unwrap_or(0), addrs, ..BindOptions::default() };
-        Ok(Arc::new(Process { common, stack, bind, serves: port.is_some(), tally: Tally::default() }))
+        Ok(Arc::new(Process {
+            common,
+            stack,
+            bind,
+            serves: port.is_some(),
+            tally: Tally::default(),
+        }))
     }
 
     fn status(&self) -> Status {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let memory = memory.and_then(|text| text.split_whitespace().next()?.parse().ok()).unwrap_or(0);
+        let memory =
+            memory.and_then(|text| text.split_whitespace().next()?.parse().ok()).unwrap_or(0);
         // The directory itself is open while it is read.
-        let files = std::fs::read_dir("/proc/self/fd").map_or(0, |dir| dir.count().saturating_sub(1));
+        let files =
+            std::fs::read_dir("/proc/self/fd").map_or(0, |dir| dir.count().saturating_sub(1));
         Status {
             associations: self.stack.stats().associations,
             graceful: get(&self.tally.graceful),

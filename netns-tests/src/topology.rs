@@ -89,8 +89,9 @@ impl TwoNetworks {
             Versions::Mixed => ["10.1.0.N/24", "fd02::N/64"],
             Versions::Dual => ["10.1.0.N/24 fd01::N/64", "10.2.0.N/24 fd02::N/64"],
         };
-        let cables = networks
-            .map(|network| net.link(&left, &network.replace('N', "1"), &right, &network.replace('N', "2")));
+        let cables = networks.map(|network| {
+            net.link(&left, &network.replace('N', "1"), &right, &network.replace('N', "2"))
+        });
         cables.iter().for_each(Link::filter_sources);
         TwoNetworks { left, right, cables, net }
     }
@@ -100,8 +101,12 @@ impl TwoNetworks {
     /// # Panics
     /// When it is none of the two.
     pub fn addrs(&self, host: &Host) -> String {
-        let addrs: Vec<String> =
-            self.cables.iter().flat_map(|cable| cable.addrs(host)).map(|addr| addr.to_string()).collect();
+        let addrs: Vec<String> = self
+            .cables
+            .iter()
+            .flat_map(|cable| cable.addrs(host))
+            .map(|addr| addr.to_string())
+            .collect();
         addrs.join(",")
     }
 

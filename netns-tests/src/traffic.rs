@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rsp_tools::cli::{AddressList, Ready};
 use sctp_user::{
-    AssocConfig, Association, BindOptions, Endpoint, Incoming, Message, Notification, Stack, StackConfig,
-    Subscriptions,
+    AssocConfig, Association, BindOptions, Endpoint, Incoming, Message, Notification, Stack,
+    StackConfig, Subscriptions,
 };
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
@@ -111,10 +111,17 @@ pub fn received(server: &mut Running, associations: usize) -> Vec<u64> {
         }
         messages.sort_unstable();
         if messages.len() >= associations {
-            assert_eq!(messages.len(), associations, "associations that ended, with {messages:?} messages");
+            assert_eq!(
+                messages.len(),
+                associations,
+                "associations that ended, with {messages:?} messages"
+            );
             return messages;
         }
-        assert!(Instant::now() < limit, "{associations} associations should end; {messages:?} messages came");
+        assert!(
+            Instant::now() < limit,
+            "{associations} associations should end; {messages:?} messages came"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -250,7 +257,10 @@ impl Common {
 async fn serve(common: &Common, echo: bool) -> Result<(), Failure> {
     let (stack, endpoint) = common.open()?;
     endpoint.listen(64)?;
-    Ready::new(NAME).with("sctp", endpoint.port()).with_known("udp", stack.local_udp_port()).print();
+    Ready::new(NAME)
+        .with("sctp", endpoint.port())
+        .with_known("udp", stack.local_udp_port())
+        .print();
     loop {
         let association = endpoint.accept().await?;
         let usual = common.usual;

@@ -256,7 +256,9 @@ mod tests {
         let mut sorted = late.clone();
         sorted.sort_unstable();
         assert_eq!(sorted, all);
-        assert!((105..150).contains(&through(Model { duplicate: 20, ..Model::default() }, 100).len()));
+        assert!(
+            (105..150).contains(&through(Model { duplicate: 20, ..Model::default() }, 100).len())
+        );
         assert!((50..95).contains(&through(Model { loss: 20, ..Model::default() }, 100).len()));
     }
 

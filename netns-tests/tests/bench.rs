@@ -23,7 +23,8 @@ fn a_broken_packet_on_a_link_fails_the_test_and_is_kept() {
     let mut server = pair.net.start(&pair.right, &[SERVER, "udp", "7"]);
     server.ready();
     // No SCTP packet has such a checksum.
-    let send = format!("echo 'no checksum here, only text' > /dev/udp/{}/9899", pair.v4(&pair.right));
+    let send =
+        format!("echo 'no checksum here, only text' > /dev/udp/{}/9899", pair.v4(&pair.right));
     pair.left.namespace().run("bash", &["-c", &send], "");
     let judged = catch_unwind(AssertUnwindSafe(|| drop((server, pair))));
     let said = judged.unwrap_err();
@@ -64,7 +65,8 @@ fn a_packet_that_breaks_a_rule_fails_the_test() {
     let said = judged(&|_| ()).expect("a fault");
     assert!(said.contains("lint: receiver-tag") && said.contains("0xaabbccdd"), "{said}");
     // Others may not but for what is listed, and tests may that say so.
-    let foreign = |pair: &Pair| pair.left.foreign_at(pair.cable.addrs(&pair.left), Implementation::SctpProto);
+    let foreign =
+        |pair: &Pair| pair.left.foreign_at(pair.cable.addrs(&pair.left), Implementation::SctpProto);
     let said = judged(&foreign).expect("a fault");
     assert!(said.contains("lint: receiver-tag"), "{said}");
     assert_eq!(judged(&|pair| pair.net.allow(&rules::RECEIVER_TAG)), None);
@@ -114,8 +116,9 @@ fn programs_end_with_the_thread_that_started_them() {
     let pid = std::thread::spawn(move || {
         let child = command.arg("1000").spawn().expect("sleep runs");
         let pid = child.id().to_string();
-        let is_sleep =
-            || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n");
+        let is_sleep = || {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
+        };
         wait_until("sleep is started", is_sleep);
         std::mem::forget(child);
         pid
@@ -133,7 +136,10 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn programs_in(namespace: &str) -> Vec<String> {
-    let listed = Command::new("ip").args(["netns", "pids", namespace]).output().expect("a list of processes");
+    let listed = Command::new("ip")
+        .args(["netns", "pids", namespace])
+        .output()
+        .expect("a list of processes");
     String::from_utf8_lossy(&listed.stdout).split_whitespace().map(str::to_owned).collect()
 }
 

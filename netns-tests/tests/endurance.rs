@@ -114,7 +114,8 @@ impl Place {
         let net = &networks.net;
         let (home, router) = (net.host("home"), net.router("router"));
         net.link(&home, "192.168.1.2/24", &router, "192.168.1.1/24");
-        let outside = net.link(&router, "198.51.100.1/24", &networks.right, &format!("{BEYOND_NAT}/24"));
+        let outside =
+            net.link(&router, "198.51.100.1/24", &networks.right, &format!("{BEYOND_NAT}/24"));
         home.default_route("192.168.1.1");
         let nat = net.nat(&router, &outside);
         nat.changes_ports();
@@ -139,7 +140,10 @@ impl Place {
 
     fn serve(&self, link: &str, port: u16, more: &[&str]) -> Running {
         let port = port.to_string();
-        self.start(&self.networks.right, &[&["serve", "--link", link, "--port", &port], more].concat())
+        self.start(
+            &self.networks.right,
+            &[&["serve", "--link", link, "--port", &port], more].concat(),
+        )
     }
 
     /// A server for those with two networks, and what callers need to reach it.
@@ -156,8 +160,17 @@ impl Place {
             (&self.networks.left, format!("{kind}:{}", self.networks.addrs(&self.networks.left)))
         };
         let (associations, seed) = (associations.to_string(), seed.to_string());
-        let args =
-            ["call", "--link", &link, "--peer", peer, "--associations", &associations, "--seed", &seed];
+        let args = [
+            "call",
+            "--link",
+            &link,
+            "--peer",
+            peer,
+            "--associations",
+            &associations,
+            "--seed",
+            &seed,
+        ];
         self.start(host, &[&args, more].concat())
     }
 }
@@ -185,7 +198,8 @@ impl Soak {
         let (server, peer) = place.serve_two("raw", 7, &[]);
         let raw = Pair { name: "raw", server, caller: place.call("raw", &peer, 12, seed, &[]) };
         let (server, peer) = place.serve_two("udp=9899", 8, &[]);
-        let udp = Pair { name: "udp", server, caller: place.call("udp=0", &peer, 8, seed + 1, &[]) };
+        let udp =
+            Pair { name: "udp", server, caller: place.call("udp=0", &peer, 8, seed + 1, &[]) };
         // An ABORT that is lost together with the NAT binding leaves the server to its timers.
         let server = place.serve(&format!("udp=9899:{BEYOND_NAT}"), 9, &["--tolerant"]);
         let peer = format!("{BEYOND_NAT}:9/udp:9899");
@@ -211,7 +225,10 @@ impl Soak {
     fn lasting(&mut self) -> Vec<(String, &mut Running)> {
         let pairs = self.pairs.iter_mut().flat_map(|pair| {
             let name = pair.name;
-            [(format!("{name} server"), &mut pair.server), (format!("{name} caller"), &mut pair.caller)]
+            [
+                (format!("{name} server"), &mut pair.server),
+                (format!("{name} caller"), &mut pair.caller),
+            ]
         });
         let others = [
             ("server of victims".to_owned(), &mut self.patient_server),
@@ -223,7 +240,8 @@ impl Soak {
     /// Nobody must have seen anything wrong.
     fn check(&mut self) {
         for (name, program) in self.lasting() {
-            let wrong: Vec<&String> = program.said().iter().filter(|line| line.starts_with(WRONG)).collect();
+            let wrong: Vec<&String> =
+                program.said().iter().filter(|line| line.starts_with(WRONG)).collect();
             assert!(wrong.is_empty(), "{name}: {wrong:?}");
         }
     }
@@ -239,9 +257,15 @@ impl Soak {
             pair.caller.type_line("drain");
         }
         self.patient_caller.type_line("drain");
-        for (name, program) in self.lasting().into_iter().filter(|(name, _)| name.contains("caller")) {
+        for (name, program) in
+            self.lasting().into_iter().filter(|(name, _)| name.contains("caller"))
+        {
             let drained = program.wait_at_most(LONG, Status::parse);
-            assert!(drained.is_some(), "{name} does not get rid of its associations: {:?}", program.said());
+            assert!(
+                drained.is_some(),
+                "{name} does not get rid of its associations: {:?}",
+                program.said()
+            );
         }
         let begin = Instant::now();
         for (name, program) in self.lasting() {
@@ -259,7 +283,10 @@ impl Soak {
                 bad.push(format!("{name}: {} open files, {} before", after.files, before.files));
             }
             if after.memory > before.memory + MEMORY_SLACK {
-                bad.push(format!("{name}: {} KiB resident, {} before", after.memory, before.memory));
+                bad.push(format!(
+                    "{name}: {} KiB resident, {} before",
+                    after.memory, before.memory
+                ));
             }
         }
         for (pair, ends) in self.pairs.iter().zip(after.chunks(2)) {

@@ -33,7 +33,8 @@ fn one_network_after_the_other_is_silent() {
 
 #[test]
 fn a_flapping_cable() {
-    let flap: [(u64, Step); 2] = [(300, |n| n.cables[0].cut_at(&n.left)), (300, |n| n.cables[0].mend())];
+    let flap: [(u64, Step); 2] =
+        [(300, |n| n.cables[0].cut_at(&n.left)), (300, |n| n.cables[0].mend())];
     run(&[flap, flap, flap, flap, flap].concat());
 }
 
@@ -44,12 +45,20 @@ fn a_third_of_the_packets_is_lost() {
 
 #[test]
 fn data_get_through_and_acknowledgements_do_not() {
-    run(&[(500, |n| n.cables[0].silence_towards(&n.left)), (3000, |n| n.cables[0].heal()), (500, |_| ())]);
+    run(&[
+        (500, |n| n.cables[0].silence_towards(&n.left)),
+        (3000, |n| n.cables[0].heal()),
+        (500, |_| ()),
+    ]);
 }
 
 #[test]
 fn acknowledgements_get_through_and_data_do_not() {
-    run(&[(500, |n| n.cables[0].silence_towards(&n.right)), (3000, |n| n.cables[0].heal()), (500, |_| ())]);
+    run(&[
+        (500, |n| n.cables[0].silence_towards(&n.right)),
+        (3000, |n| n.cables[0].heal()),
+        (500, |_| ()),
+    ]);
 }
 
 #[test]
@@ -98,8 +107,8 @@ fn run_over(versions: &[Versions], steps: &[(u64, Step)]) {
     }
     let start = |(name, carrier, networks)| {
         let more = ["--streams", "7", "--size", "3001"];
-        let traffic =
-            [Kind::Bulk, Kind::Ask].map(|kind| Traffic::start(&networks, carrier, kind, "rfc", &more));
+        let traffic = [Kind::Bulk, Kind::Ask]
+            .map(|kind| Traffic::start(&networks, carrier, kind, "rfc", &more));
         (name, traffic, networks)
     };
     let cases: Vec<_> = places.into_iter().map(start).collect();

@@ -49,8 +49,12 @@ struct Profile {
     calm: Duration,
 }
 
-const RFC: Profile =
-    Profile { name: "rfc", bound: 2500.0, back: Duration::from_secs(6), calm: Duration::from_millis(400) };
+const RFC: Profile = Profile {
+    name: "rfc",
+    bound: 2500.0,
+    back: Duration::from_secs(6),
+    calm: Duration::from_millis(400),
+};
 
 const REALTIME: Profile = Profile {
     name: "realtime",
@@ -76,8 +80,10 @@ fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
         for kind in [Kind::Bulk, Kind::Ask] {
             for versions in [Versions::V4, Versions::V6, Versions::Mixed] {
                 let name = format!("{carrier:?} {kind:?} {versions:?}");
-                let networks =
-                    TwoNetworks::new(Net::named(PROGRAMS, &format!("{} {name}", net.name())), versions);
+                let networks = TwoNetworks::new(
+                    Net::named(PROGRAMS, &format!("{} {name}", net.name())),
+                    versions,
+                );
                 networks.cables.iter().for_each(|cable| cable.limit(RATE, QUEUE));
                 places.push((name, carrier, kind, networks));
             }

@@ -16,7 +16,10 @@ fn udp() {
 }
 
 fn run(column: Column) {
-    if !gate::all_or_skip(&[Need::Program("cc"), Need::File("/usr/include/linux/sctp.h", "linux-libc-dev")]) {
+    if !gate::all_or_skip(&[
+        Need::Program("cc"),
+        Need::File("/usr/include/linux/sctp.h", "linux-libc-dev"),
+    ]) {
         return;
     }
     let Some(place) = HostAndVm::open(env!("CARGO_BIN_EXE_netns-programs")) else { return };

@@ -17,7 +17,10 @@ fn udp() {
 }
 
 fn run(column: Column) {
-    if !gate::all_or_skip(&[Need::Program("cc"), Need::File("/usr/include/usrsctp.h", "libusrsctp-dev")]) {
+    if !gate::all_or_skip(&[
+        Need::Program("cc"),
+        Need::File("/usr/include/usrsctp.h", "libusrsctp-dev"),
+    ]) {
         return;
     }
     let Some(net) = Net::open(env!("CARGO_BIN_EXE_netns-programs")) else { return };

@@ -121,7 +121,8 @@ fn forget_in_the_middle(home: &Home) {
     }
     // A client has a new port when it has sent something again.
     let limit = Instant::now() + PATIENCE;
-    let all_new = |now: &[String]| now.len() == before.len() && now.iter().all(|port| !before.contains(port));
+    let all_new =
+        |now: &[String]| now.len() == before.len() && now.iter().all(|port| !before.contains(port));
     while !all_new(&ports(home)) {
         assert!(Instant::now() < limit, "the clients had {before:?} and have {:?}", ports(home));
         std::thread::sleep(Duration::from_millis(50));
@@ -151,7 +152,12 @@ fn ports(home: &Home) -> Vec<String> {
     let answered = |line: &String| {
         line.rsplit("dport=").next().map(|port| port.split(' ').next().unwrap_or("").to_owned())
     };
-    home.nat.bindings().iter().filter(|line| line.contains(&begun_by_client)).filter_map(answered).collect()
+    home.nat
+        .bindings()
+        .iter()
+        .filter(|line| line.contains(&begun_by_client))
+        .filter_map(answered)
+        .collect()
 }
 
 /// Nothing tells that large packets do not get through.
@@ -192,11 +198,14 @@ fn a_pool_user_behind_a_nat() {
     let (net, server) = (&home.net, &home.server);
     let option = registrar(net, server);
     let mut elements: Vec<(u32, Running)> = (0..2)
-        .map(|_| pool::server(net, server, &["-pingpong", &format!("-local={SERVER}:0"), &option.1]))
+        .map(|_| {
+            pool::server(net, server, &["-pingpong", &format!("-local={SERVER}:0"), &option.1])
+        })
         .collect();
     let mut user = net.start(&home.clients[0], &user(&option.1));
     let first = pool::pongs_of_another(&mut user, None, 20);
-    let (_, serving) = elements.iter_mut().find(|(id, _)| *id == first).expect("one of the elements");
+    let (_, serving) =
+        elements.iter_mut().find(|(id, _)| *id == first).expect("one of the elements");
     serving.kill();
     pool::pongs_of_another(&mut user, Some(first), 20);
     // New bindings in the middle of a session and of the association with the registrar.
@@ -272,7 +281,18 @@ fn refuses_sctp(router: &Host) {
 /// Sends requests to the server directly in IP.
 fn ask_natively(net: &Net, client: &Host) -> Result<u64, String> {
     let peer = format!("{SERVER}:9/native");
-    let args = [traffic::NAME, "ask", "--link", "raw", "--peer", &peer, "--messages", "20", "--tries", "1"];
+    let args = [
+        traffic::NAME,
+        "ask",
+        "--link",
+        "raw",
+        "--peer",
+        &peer,
+        "--messages",
+        "20",
+        "--tries",
+        "1",
+    ];
     ended(&mut net.start(client, &args))
 }
 
@@ -282,7 +302,8 @@ fn told_to_use_udp(net: &Net, client: &Host) {
     assert!(refused.contains("UDP"), "{refused}");
     println!("{}: {refused}", net.name());
     let option = format!("-registrar={SERVER}:3863/native");
-    let common = ["-link=raw", "-asapannounce=off", "-registrarconnecttimeout=500", "-quiet", &option];
+    let common =
+        ["-link=raw", "-asapannounce=off", "-registrarconnecttimeout=500", "-quiet", &option];
     let start = |program: &&str| net.start(client, &[&[*program], &common[..]].concat());
     // All at once, because they wait for their timeouts.
     let programs = ["rspserver", "rspterminal", "pingpongclient"];
@@ -335,8 +356,10 @@ fn client_addr(number: usize) -> IpAddr {
 }
 
 fn registrar(net: &Net, host: &Host) -> (Running, String) {
-    let mut registrar =
-        net.start(host, &["rspregistrar", &format!("-asap={SERVER}:0"), "-asapannounce=off", "-quiet"]);
+    let mut registrar = net.start(
+        host,
+        &["rspregistrar", &format!("-asap={SERVER}:0"), "-asapannounce=off", "-quiet"],
+    );
     let option = format!("-registrar={}", registrar.ready().get("asap").expect("its address"));
     (registrar, option)
 }

@@ -28,8 +28,8 @@ fn without_icmp_the_reply_timeout_notices() {
 fn failover_across(pair: &Pair, timeout: &str) -> Duration {
     let (net, left) = (&pair.net, &pair.left);
     let addr = pair.v4(left);
-    let mut registrar =
-        net.start(left, &["rspregistrar", &format!("-asap={addr}:0"), "-asapannounce=off", "-quiet"]);
+    let mut registrar = net
+        .start(left, &["rspregistrar", &format!("-asap={addr}:0"), "-asapannounce=off", "-quiet"]);
     let ready = registrar.ready();
     assert_eq!(ready.udp(), Some(9899), "a registrar takes the well-known port");
     // No suffix: UDP port 9899.
@@ -38,11 +38,19 @@ fn failover_across(pair: &Pair, timeout: &str) -> Duration {
     let mut servers: Vec<(u32, Running)> =
         (0..2).map(|_| pool::server(net, left, &["-pingpong", &local, &option])).collect();
 
-    let args =
-        ["pingpongclient", "--events", "--interval=20", timeout, "--quiet", "-asapannounce=off", &option];
+    let args = [
+        "pingpongclient",
+        "--events",
+        "--interval=20",
+        timeout,
+        "--quiet",
+        "-asapannounce=off",
+        &option,
+    ];
     let mut client = net.start(&pair.right, &args);
     let first = pool::pongs_of_another(&mut client, None, 10);
-    let (_, serving) = servers.iter_mut().find(|(id, _)| *id == first).expect("one of the servers answered");
+    let (_, serving) =
+        servers.iter_mut().find(|(id, _)| *id == first).expect("one of the servers answered");
     serving.kill();
     let killed = Instant::now();
     let second = pool::pongs_of_another(&mut client, Some(first), 1);
@@ -60,9 +68,11 @@ fn the_registrar_is_found_by_its_announces() {
         host.namespace().ip(&["route", "add", "default", "dev", INTERFACE]);
     }
     let asap = format!("-asap={}:3863", pair.v4(left));
-    let mut registrar = net.start(left, &["rspregistrar", &asap, "-serverannouncecycle=100", "-quiet"]);
+    let mut registrar =
+        net.start(left, &["rspregistrar", &asap, "-serverannouncecycle=100", "-quiet"]);
     registrar.ready();
-    let (id, _server) = pool::server(net, left, &["-pingpong", &format!("-local={}:0", pair.v4(left))]);
+    let (id, _server) =
+        pool::server(net, left, &["-pingpong", &format!("-local={}:0", pair.v4(left))]);
     let mut client = net.start(right, &["pingpongclient", "--events", "--interval=20", "--quiet"]);
     assert_eq!(pool::pongs_of_another(&mut client, None, 1), id);
     pool::finish(client);

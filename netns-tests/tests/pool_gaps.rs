@@ -137,15 +137,17 @@ impl Case {
             Fault::Down => match round % 3 {
                 0 => user[0].cut_at(&place.user),
                 1 => element[0].cut_at(&place.elements[0]),
-                _ => {
-                    [&user[0]].into_iter().chain(place.of(0)).for_each(|link| link.cut_at(&place.switches[0]))
-                }
+                _ => [&user[0]]
+                    .into_iter()
+                    .chain(place.of(0))
+                    .for_each(|link| link.cut_at(&place.switches[0])),
             },
         }
-        let last = self.user.said().iter().rev().find_map(|line| match ClientEvent::from_json(line) {
-            Some(ClientEvent::Sent { number, .. }) => Some(number),
-            _ => None,
-        });
+        let last =
+            self.user.said().iter().rev().find_map(|line| match ClientEvent::from_json(line) {
+                Some(ClientEvent::Sent { number, .. }) => Some(number),
+                _ => None,
+            });
         self.ping = last.expect("pings");
         self.waits.push(f64::INFINITY);
     }
@@ -187,14 +189,18 @@ impl Case {
     fn end(mut self) -> (Vec<f64>, Providers) {
         self.user.signal("INT");
         let lines = self.user.finished(Duration::from_secs(10));
-        let events: Vec<ClientEvent> = lines.iter().filter_map(|line| ClientEvent::from_json(line)).collect();
+        let events: Vec<ClientEvent> =
+            lines.iter().filter_map(|line| ClientEvent::from_json(line)).collect();
         let sessions = events.iter().filter(|event| matches!(event, ClientEvent::Session { .. }));
         assert_eq!(sessions.count(), 1, "sessions of the user");
         let finished = events.iter().find_map(|event| match event {
             ClientEvent::Finished { sent, answered } => Some((*sent, *answered)),
             _ => None,
         });
-        assert!(finished.is_some_and(|(sent, answered)| sent == answered && sent > 100), "{finished:?}");
+        assert!(
+            finished.is_some_and(|(sent, answered)| sent == answered && sent > 100),
+            "{finished:?}"
+        );
         (self.waits, self.place)
     }
 }

@@ -27,7 +27,8 @@ fn two_stacks_of_one_host_talk_to_each_other() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     let host = &pair.left;
     let _server = serve(&pair.net, host, "raw", 7);
-    for addr in ["127.0.0.1".parse().unwrap(), "::1".parse().unwrap(), pair.v4(host), pair.v6(host)] {
+    for addr in ["127.0.0.1".parse().unwrap(), "::1".parse().unwrap(), pair.v4(host), pair.v6(host)]
+    {
         echo(&pair.net, host, "raw", &list(addr, 7, "/native"), 500_000);
     }
 }
@@ -117,7 +118,8 @@ fn without_privileges_a_sentence_says_what_is_missing() {
     for args in [&[SERVER, "raw", "7"][..], &["sctp-perf", "server", "--link=raw"]] {
         let mut command = pair.left.namespace().command("setpriv");
         command.args(["--bounding-set=-net_raw", "--inh-caps=-net_raw", PROGRAMS]).args(args);
-        let ended = pair.net.start_command(&pair.left, "unprivileged", &mut command).ended(PATIENCE);
+        let ended =
+            pair.net.start_command(&pair.left, "unprivileged", &mut command).ended(PATIENCE);
         assert!(!ended.status.success());
         let complaint = ended.complaints().join(" ");
         for word in ["CAP_NET_RAW", "root", "UDP encapsulation"] {
@@ -135,7 +137,8 @@ fn answers_come_from_the_address_that_was_asked() {
     }
     let server = serve(&pair.net, right, "raw", 7);
     for addr in ["10.99.0.77", "fd99::77"] {
-        let seen = echo(&pair.net, left, "raw", &list(addr.parse().unwrap(), 7, "/native"), 100_000);
+        let seen =
+            echo(&pair.net, left, "raw", &list(addr.parse().unwrap(), 7, "/native"), 100_000);
         assert_eq!(seen.get("remote"), addr);
     }
     // Sockets bound to single addresses.
@@ -216,14 +219,19 @@ fn a_silent_router_on_an_ipv6_path_stops_nothing() {
     let bulk = [&[traffic::NAME, "bulk", "--link", "raw", "--peer", &peer], &window[..]].concat();
     let mut client = net.start(&near, &bulk);
     let event = |line: &str| Event::parse(line);
-    client.wait_for("that traffic flows", |line| event(line).filter(|e| matches!(e, Event::Begun { .. })));
+    client.wait_for("that traffic flows", |line| {
+        event(line).filter(|e| matches!(e, Event::Begun { .. }))
+    });
     // Probes of 1500 bytes get no answer, and those of what the router takes do.
     let last = pmtu(&mut client, |_, state| state == "Complete");
     assert!((1200..=1260).contains(&last), "packets of {last} bytes for an MTU of 1300");
     client.close_stdin();
-    let end = |line: &str| event(line).filter(|e| matches!(e, Event::End { .. } | Event::Wrong { .. }));
+    let end =
+        |line: &str| event(line).filter(|e| matches!(e, Event::End { .. } | Event::Wrong { .. }));
     let sent = client.wait_at_most(PATIENCE, end);
-    let Some(Event::End { messages: sent, .. }) = sent else { panic!("the sender ended with {sent:?}") };
+    let Some(Event::End { messages: sent, .. }) = sent else {
+        panic!("the sender ended with {sent:?}")
+    };
     let received = server.wait_at_most(PATIENCE, end);
     let Some(Event::End { messages, longest_ms, .. }) = received else { panic!("{received:?}") };
     assert_eq!(messages, sent);
@@ -244,19 +252,22 @@ fn an_ipv6_path_becomes_narrow_in_silence() {
     hush(&router);
     let window = ["--window", "32768"];
     let event = |line: &str| Event::parse(line);
-    let mut pairs =
-        [("raw", "raw", "/native"), ("udp=9899", "udp=0", "/udp:9899")].map(|(there, here, suffix)| {
-            let serve = [&[traffic::NAME, "serve", "--link", there, "--port", "7"], &window[..]].concat();
+    let mut pairs = [("raw", "raw", "/native"), ("udp=9899", "udp=0", "/udp:9899")].map(
+        |(there, here, suffix)| {
+            let serve =
+                [&[traffic::NAME, "serve", "--link", there, "--port", "7"], &window[..]].concat();
             let mut server = net.start(&far, &serve);
             server.ready();
             let peer = list("fd98::2".parse().unwrap(), 7, suffix);
-            let bulk = [&[traffic::NAME, "bulk", "--link", here, "--peer", &peer], &window[..]].concat();
+            let bulk =
+                [&[traffic::NAME, "bulk", "--link", here, "--peer", &peer], &window[..]].concat();
             let mut client = net.start(&near, &bulk);
             client.wait_for("that traffic flows", |line| {
                 event(line).filter(|e| matches!(e, Event::Begun { .. }))
             });
             (server, client)
-        });
+        },
+    );
     for ((_, client), headers) in pairs.iter_mut().zip([40, 48]) {
         pmtu(client, |bytes, _| bytes == 1500 - headers);
     }
@@ -266,7 +277,8 @@ fn an_ipv6_path_becomes_narrow_in_silence() {
         pmtu(client, |bytes, _| bytes <= 1260);
     }
     pairs.iter_mut().for_each(|(_, client)| client.close_stdin());
-    let end = |line: &str| event(line).filter(|e| matches!(e, Event::End { .. } | Event::Wrong { .. }));
+    let end =
+        |line: &str| event(line).filter(|e| matches!(e, Event::End { .. } | Event::Wrong { .. }));
     for (mut server, mut client) in pairs {
         let sent = client.wait_at_most(PATIENCE, end);
         let Some(Event::End { messages: sent, retransmitted, .. }) = sent else {
@@ -274,7 +286,10 @@ fn an_ipv6_path_becomes_narrow_in_silence() {
         };
         assert_ne!(retransmitted, 0, "the path was wide when it became narrow");
         let received = server.wait_at_most(PATIENCE, end);
-        assert!(matches!(received, Some(Event::End { messages, .. }) if messages == sent), "{received:?}");
+        assert!(
+            matches!(received, Some(Event::End { messages, .. }) if messages == sent),
+            "{received:?}"
+        );
     }
 }
 
@@ -394,6 +409,7 @@ impl Seen {
 /// Whether nothing answers where no stack of ours runs. Otherwise, in all namespaces, the kernel's SCTP does, and a part of the test must be skipped.
 fn no_kernel_sctp() -> bool {
     let there = std::path::Path::new("/proc/net/sctp").exists();
-    let missing = || "this test needs a kernel without SCTP, and the module sctp is loaded".to_owned();
+    let missing =
+        || "this test needs a kernel without SCTP, and the module sctp is loaded".to_owned();
     gate::or_skip(if there { Err(missing()) } else { Ok(()) })
 }

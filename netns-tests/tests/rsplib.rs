@@ -18,28 +18,40 @@ fn rsplib_and_this_stack_share_pools() {
         };
         part("their echo server at our registrar, with both terminals", echo_at_our_registrar);
         part("our keep-alives and their server", our_keep_alives);
-        part("their ping-pong server and ours at our registrar, with our client", |meeting, carrier| {
-            let _registrar = meeting.our_registrar(carrier);
-            let mut client = meeting.our_client(carrier, OURS);
-            failovers(meeting, carrier, OURS, &mut client);
-        });
-        part("their ping-pong server and ours at our registrar, with their client", |meeting, carrier| {
-            let _registrar = meeting.our_registrar(carrier);
-            let mut client = meeting.their_client(OURS);
-            failovers(meeting, carrier, OURS, &mut client);
-        });
+        part(
+            "their ping-pong server and ours at our registrar, with our client",
+            |meeting, carrier| {
+                let _registrar = meeting.our_registrar(carrier);
+                let mut client = meeting.our_client(carrier, OURS);
+                failovers(meeting, carrier, OURS, &mut client);
+            },
+        );
+        part(
+            "their ping-pong server and ours at our registrar, with their client",
+            |meeting, carrier| {
+                let _registrar = meeting.our_registrar(carrier);
+                let mut client = meeting.their_client(OURS);
+                failovers(meeting, carrier, OURS, &mut client);
+            },
+        );
         part("our echo server at their registrar, with both terminals", echo_at_their_registrar);
         part("their keep-alives and our server", their_keep_alives);
-        part("their ping-pong server and ours at their registrar, with our client", |meeting, carrier| {
-            let registrar = meeting.their_registrar();
-            let mut client = meeting.our_client(carrier, &registrar.asap);
-            failovers(meeting, carrier, &registrar.asap, &mut client);
-        });
-        part("their ping-pong server and ours at their registrar, with their client", |meeting, carrier| {
-            let registrar = meeting.their_registrar();
-            let mut client = meeting.their_client(&registrar.asap);
-            failovers(meeting, carrier, &registrar.asap, &mut client);
-        });
+        part(
+            "their ping-pong server and ours at their registrar, with our client",
+            |meeting, carrier| {
+                let registrar = meeting.their_registrar();
+                let mut client = meeting.our_client(carrier, &registrar.asap);
+                failovers(meeting, carrier, &registrar.asap, &mut client);
+            },
+        );
+        part(
+            "their ping-pong server and ours at their registrar, with their client",
+            |meeting, carrier| {
+                let registrar = meeting.their_registrar();
+                let mut client = meeting.their_client(&registrar.asap);
+                failovers(meeting, carrier, &registrar.asap, &mut client);
+            },
+        );
         part("registrars that are found by their announces", announces);
     }
     sections.end();
@@ -166,7 +178,11 @@ fn answers(acks: &mut Program, from: [&str; 2]) {
 
 fn wait_for(program: &mut Program, what: &str, text: &str) {
     let found = program.wait_at_most(LIMIT, |line| line.contains(text).then_some(()));
-    assert!(found.is_some(), "{what} did not come ('{text}'); it said\n{}", program.said().join("\n"));
+    assert!(
+        found.is_some(),
+        "{what} did not come ('{text}'); it said\n{}",
+        program.said().join("\n")
+    );
 }
 
 /// Where our registrar serves ASAP.

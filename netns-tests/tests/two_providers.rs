@@ -58,8 +58,17 @@ fn a_pool_loses_providers(addrs: [&str; 2], link: &str) {
     place.links.iter().for_each(|host| host[0].heal());
     for (host, before) in since {
         let limit = Instant::now() + PATIENCE;
-        while place.packets(host, 0).iter().zip(before).any(|(now, before)| *now < before + HEARTBEATS) {
-            assert!(Instant::now() < limit, "{} does not use its first provider again", host.role());
+        while place
+            .packets(host, 0)
+            .iter()
+            .zip(before)
+            .any(|(now, before)| *now < before + HEARTBEATS)
+        {
+            assert!(
+                Instant::now() < limit,
+                "{} does not use its first provider again",
+                host.role()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -88,7 +97,10 @@ fn a_pool_loses_providers(addrs: [&str; 2], link: &str) {
         Some(ClientEvent::Finished { sent, answered }) => Some((sent, answered)),
         _ => None,
     });
-    assert!(finished.is_some_and(|(sent, answered)| sent == answered && sent > 200), "{finished:?}");
+    assert!(
+        finished.is_some_and(|(sent, answered)| sent == answered && sent > 200),
+        "{finished:?}"
+    );
 }
 
 /// How long Pongs took.

@@ -46,7 +46,11 @@ fn the_machine_obeys() {
         place.net.ready();
         let ping = |from: &str, to: &str| {
             let family = if to.contains(':') { "-6" } else { "-4" };
-            vm.status(&format!("ping {family} -c 1 -W 1 -I {from} {to} >&2"), Duration::from_secs(20)).0 == 0
+            vm.status(
+                &format!("ping {family} -c 1 -W 1 -I {from} {to} >&2"),
+                Duration::from_secs(20),
+            )
+            .0 == 0
         };
         for (from, to) in
             [("eth0", "10.1.0.1"), ("eth1", "10.2.0.1"), ("eth0", "fd01::1"), ("eth1", "fd02::1")]
@@ -85,13 +89,18 @@ fn the_machine_obeys() {
         assert!(!program.ended(Duration::from_secs(20)).status.success(), "it is gone");
         assert_eq!(vm.run("cat /sys/class/net/eth0/carrier /sys/class/net/eth1/carrier"), "0\n1");
         vm.cable(0, true);
-        assert_eq!(vm.run("ls /tmp/before 2>/dev/null; sha256sum /opt/bytes; stat -c %a /opt/bytes"), sum);
+        assert_eq!(
+            vm.run("ls /tmp/before 2>/dev/null; sha256sum /opt/bytes; stat -c %a /opt/bytes"),
+            sum
+        );
         assert_eq!(vm.run("sysctl -n net.sctp.rto_min"), "321");
         assert!(vm.run("ip address show eth1").contains("10.2.0.2/24"));
     });
 
     sections.run("RSPLIB's programs are there", || {
-        for program in ["rspregistrar", "rspserver", "rspterminal", "pingpongclient", "hsdump", "sctp_test"] {
+        for program in
+            ["rspregistrar", "rspserver", "rspterminal", "pingpongclient", "hsdump", "sctp_test"]
+        {
             vm.run(&format!("command -v {program}"));
         }
     });

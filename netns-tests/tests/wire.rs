@@ -16,7 +16,10 @@ fn a_long_way_takes_its_time() {
 
 #[test]
 fn jitter_reordering_duplication_and_loss() {
-    run(&Model { delay: 10, jitter: 10, reorder: 5, late: 15, duplicate: 3, loss: 2, seed: 7 }, 400);
+    run(
+        &Model { delay: 10, jitter: 10, reorder: 5, late: 15, duplicate: 3, loss: 2, seed: 7 },
+        400,
+    );
 }
 
 #[test]
@@ -34,7 +37,8 @@ struct Way {
 fn run(model: &Model, messages: u64) -> Vec<Way> {
     let Some(net) = Net::open(PROGRAMS) else { return Vec::new() };
     let (left, right) = (net.host("left"), net.host("right"));
-    let (_link, _wire) = net.wire(&left, "10.9.0.1/24 fd09::1/64", &right, "10.9.0.2/24 fd09::2/64", model);
+    let (_link, _wire) =
+        net.wire(&left, "10.9.0.1/24 fd09::1/64", &right, "10.9.0.2/24 fd09::2/64", model);
     let mut pairs = Vec::new();
     for (number, (link, suffix, addr)) in
         [("raw", "/native", "10.9.0.2"), ("udp", "/udp:9899", "[fd09::2]")].iter().enumerate()

@@ -54,7 +54,8 @@ fn join(config: &AnnounceConfig) -> io::Result<Socket> {
     let bind = if cfg!(unix) {
         group
     } else {
-        let any: IpAddr = if group.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { [0u16; 8].into() };
+        let any: IpAddr =
+            if group.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { [0u16; 8].into() };
         SocketAddr::new(any, group.port())
     };
     socket.bind(&bind.into())?;
@@ -74,7 +75,8 @@ fn join(config: &AnnounceConfig) -> io::Result<Socket> {
     if results.iter().any(Result::is_ok) {
         return Ok(socket);
     }
-    let none = || io::Error::new(io::ErrorKind::InvalidInput, "no interface to join it on is given");
+    let none =
+        || io::Error::new(io::ErrorKind::InvalidInput, "no interface to join it on is given");
     Err(results.into_iter().find_map(Result::err).unwrap_or_else(none))
 }
 
@@ -97,7 +99,8 @@ mod tests {
         sender.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
         sender.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         let source = sender.local_addr().unwrap().as_socket().unwrap();
-        let announce = ServerAnnounce { server: ServerId(7), transports: Vec::new(), udp_port: Some(9) };
+        let announce =
+            ServerAnnounce { server: ServerId(7), transports: Vec::new(), udp_port: Some(9) };
         let bytes = AsapMessage::ServerAnnounce(announce.clone()).encode().unwrap();
         for datagram in [&b"nonsense"[..], &[], &bytes] {
             sender.send_to(datagram, &group.into()).unwrap();

@@ -60,7 +60,18 @@ mod tests {
         let from = PathAddr { local: None, remote: [127, 0, 0, 1].into(), encap: Encap::Native };
         let (ppid, data) = (7, Bytes::from_static(data));
         let unordered = false;
-        Received { stream, ssn, ppid, tsn: 0, cumtsn: 0, context: 0, unordered, end_of_record, from, data }
+        Received {
+            stream,
+            ssn,
+            ppid,
+            tsn: 0,
+            cumtsn: 0,
+            context: 0,
+            unordered,
+            end_of_record,
+            from,
+            data,
+        }
     }
 
     #[test]

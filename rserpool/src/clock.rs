@@ -21,7 +21,9 @@ impl Clock {
     /// Waits until `at`; for ever without.
     pub(crate) async fn wait(self, at: Option<Time>) {
         match at {
-            Some(at) => tokio::time::sleep_until(self.start + Duration::from_nanos(at.as_nanos())).await,
+            Some(at) => {
+                tokio::time::sleep_until(self.start + Duration::from_nanos(at.as_nanos())).await
+            }
             None => std::future::pending().await,
         }
     }

@@ -87,7 +87,9 @@ impl AsapConfig {
                 "a registrar needs an address and a port that is not 0",
             ),
             (
-                self.announce.as_ref().is_none_or(|a| a.group.ip().is_multicast() && a.group.port() != 0),
+                self.announce
+                    .as_ref()
+                    .is_none_or(|a| a.group.ip().is_multicast() && a.group.port() != 0),
                 "the announce address must be a multicast address with a port that is not 0",
             ),
             (self.parallel_connects > 0, "at least 1 registrar must be tried at a time"),
@@ -262,7 +264,10 @@ impl SessionOptions {
         check(&[
             (self.connect_timeout >= some, "the connect timeout must be at least 1 ms"),
             (self.retry_delay >= some, "the retry delay must be at least 1 ms"),
-            (self.reply_timeout.is_none_or(|t| t >= some), "the reply timeout must be at least 1 ms"),
+            (
+                self.reply_timeout.is_none_or(|t| t >= some),
+                "the reply timeout must be at least 1 ms",
+            ),
             (self.max_message_size > 0, "messages must be allowed at least 1 byte"),
         ])
     }
@@ -311,11 +316,16 @@ mod tests {
             options.check().unwrap_err().to_string()
         };
         assert!(element(|o| o.id = Some(PeId(0))).contains("identifier"));
-        assert!(element(|o| o.reregistration_interval = Duration::from_millis(9)).contains("10 ms"));
+        assert!(
+            element(|o| o.reregistration_interval = Duration::from_millis(9)).contains("10 ms")
+        );
         assert!(element(|o| o.life = Some(Duration::from_secs(30))).contains("life"));
-        assert!(element(|o| o.asap = AsapConfig::with_registrars(Vec::new())).contains("registrar"));
+        assert!(
+            element(|o| o.asap = AsapConfig::with_registrars(Vec::new())).contains("registrar")
+        );
         assert!(element(|o| o.asap.parallel_connects = 0).contains("at a time"));
-        let options = SessionOptions { reply_timeout: Some(Duration::ZERO), ..SessionOptions::default() };
+        let options =
+            SessionOptions { reply_timeout: Some(Duration::ZERO), ..SessionOptions::default() };
         assert!(options.check().unwrap_err().to_string().contains("reply timeout"));
     }
 }

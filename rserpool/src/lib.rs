@@ -75,7 +75,9 @@ mod seed;
 mod session;
 mod user;
 
-pub use config::{AnnounceConfig, AsapConfig, ElementOptions, SessionOptions, UserOptions, session_profile};
+pub use config::{
+    AnnounceConfig, AsapConfig, ElementOptions, SessionOptions, UserOptions, session_profile,
+};
 pub use element::{ElementEvent, ElementIncoming, ElementSession, PoolElement};
 pub use error::Error;
 pub use message::{Outgoing, UserMessage};

@@ -39,7 +39,10 @@ impl Reach {
         let udp = |remote_port| Encap::Udp { remote_port };
         let encaps = match udp_port {
             Some(udp_port) => vec![self.udp.then_some(udp(udp_port))],
-            None => vec![self.native.then_some(Encap::Native), self.udp.then_some(udp(DEFAULT_UDP_PORT))],
+            None => vec![
+                self.native.then_some(Encap::Native),
+                self.udp.then_some(udp(DEFAULT_UDP_PORT)),
+            ],
         };
         let peer = |encap| Peer { addrs: usable.iter().map(|a| (*a, encap)).collect(), port };
         encaps.into_iter().flatten().map(peer).collect()
@@ -52,9 +55,9 @@ impl Reach {
             Transport::Sctp(t) => Some(self.peers(&t.addrs, t.port, announce.udp_port)),
             _ => None,
         });
-        named
-            .filter(|peers| !peers.is_empty())
-            .unwrap_or_else(|| self.peers(&[from.ip().to_canonical()], from.port(), announce.udp_port))
+        named.filter(|peers| !peers.is_empty()).unwrap_or_else(|| {
+            self.peers(&[from.ip().to_canonical()], from.port(), announce.udp_port)
+        })
     }
 }
 
@@ -95,14 +98,20 @@ mod tests {
         assert_eq!(BOTH.peers(&[a], 7, Some(5)), [udp(5)]);
         assert_eq!(Reach { native: true, udp: false }.peers(&[a], 7, Some(5)), []);
         assert_eq!(UDP.peers(&[a], 0, None), []);
-        assert_eq!(UDP.peers(&["224.0.0.1".parse().unwrap(), "fe80::1".parse().unwrap()], 7, None), []);
+        assert_eq!(
+            UDP.peers(&["224.0.0.1".parse().unwrap(), "fe80::1".parse().unwrap()], 7, None),
+            []
+        );
     }
 
     #[test]
     fn announces() {
         let from = "10.0.0.9:3863".parse().unwrap();
-        let mut announce = ServerAnnounce { server: ServerId(1), transports: Vec::new(), udp_port: Some(4) };
-        let at = |addr: &str, port| Peer::new(addr.parse().unwrap(), Encap::Udp { remote_port: 4 }, port);
+        let mut announce =
+            ServerAnnounce { server: ServerId(1), transports: Vec::new(), udp_port: Some(4) };
+        let at = |addr: &str, port| {
+            Peer::new(addr.parse().unwrap(), Encap::Udp { remote_port: 4 }, port)
+        };
         assert_eq!(UDP.registrar(from, &announce), [at("10.0.0.9", 3863)]);
         let named = SctpTransport::data_only(77, vec!["10.0.0.2".parse().unwrap()]);
         announce.transports.push(Transport::Sctp(named));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rserpool::wire::{PeId, Policy, PoolHandle};
 use rserpool::{
-    AsapConfig, ElementIncoming, ElementOptions, PoolElement, PoolUser, SessionEvent, SessionOptions,
-    UserMessage, UserOptions,
+    AsapConfig, ElementIncoming, ElementOptions, PoolElement, PoolUser, SessionEvent,
+    SessionOptions, UserMessage, UserOptions,
 };
 use rserpool_registrar::{Config, Registrar};
 use sctp_user::link::sim::SimNet;
@@ -130,14 +130,17 @@ async fn a_user_reaches_an_element_in_the_way_that_it_knows() {
                 });
             }
         });
-        let user = PoolUser::new(&stack(&net, 3, Links::Both), UserOptions { asap: asap(3) }).unwrap();
+        let user =
+            PoolUser::new(&stack(&net, 3, Links::Both), UserOptions { asap: asap(3) }).unwrap();
         let pool = PoolHandle::new("pool").unwrap();
         let mut session = user.open(pool, SessionOptions::default()).unwrap();
         let start = Instant::now();
-        let connected = timeout(Duration::from_secs(60), session.recv()).await.expect("connected").unwrap();
+        let connected =
+            timeout(Duration::from_secs(60), session.recv()).await.expect("connected").unwrap();
         assert!(matches!(connected, SessionEvent::FailoverDone { .. }), "{connected:?}");
         session.send(UserMessage::new(7, &b"hello"[..])).await.unwrap();
-        let reply = timeout(Duration::from_secs(60), session.recv()).await.expect("a reply").unwrap();
+        let reply =
+            timeout(Duration::from_secs(60), session.recv()).await.expect("a reply").unwrap();
         let SessionEvent::Message(reply) = reply else { panic!("{reply:?}") };
         assert_eq!(&reply.data[..], b"hello");
         assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());

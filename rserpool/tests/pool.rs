@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use rserpool::wire::{PeId, Policy, PoolHandle, Transport};
 use rserpool::{
-    AsapConfig, ElementEvent, ElementIncoming, ElementOptions, ElementSession, Error, FailoverCause,
-    Outgoing, PoolElement, PoolUser, Session, SessionEvent, SessionOptions, UserMessage, UserOptions,
+    AsapConfig, ElementEvent, ElementIncoming, ElementOptions, ElementSession, Error,
+    FailoverCause, Outgoing, PoolElement, PoolUser, Session, SessionEvent, SessionOptions,
+    UserMessage, UserOptions,
 };
 use rserpool_registrar::{Config, Registrar};
 use sctp_user::link::sim::{SimLink, SimNet};
@@ -90,7 +91,8 @@ impl Lab {
 
     fn user(&self, last: u8, registrars: &[u8]) -> (Stack, PoolUser) {
         let stack = self.stack(last);
-        let user = PoolUser::new(&stack, UserOptions { asap: self.asap(registrars, last) }).unwrap();
+        let user =
+            PoolUser::new(&stack, UserOptions { asap: self.asap(registrars, last) }).unwrap();
         (stack, user)
     }
 }
@@ -141,7 +143,9 @@ async fn ask(session: &mut Session) -> u64 {
 
 async fn done(session: &mut Session) -> (PeId, bool, u64) {
     match event(session).await {
-        SessionEvent::FailoverDone { element, cookie_echoed, number } => (element, cookie_echoed, number),
+        SessionEvent::FailoverDone { element, cookie_echoed, number } => {
+            (element, cookie_echoed, number)
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -237,8 +241,10 @@ async fn the_reply_timeout_finds_a_server_that_lives_but_does_not_answer() {
     // It accepts, but never reads.
     let held = tokio::spawn(async move { mute.accept().await.map(|s| (s, mute)) });
     let (_us, user) = lab.user(21, &[1]);
-    let options =
-        SessionOptions { reply_timeout: Some(Duration::from_millis(500)), ..SessionOptions::default() };
+    let options = SessionOptions {
+        reply_timeout: Some(Duration::from_millis(500)),
+        ..SessionOptions::default()
+    };
     let mut session = user.open(pool(), options).unwrap();
     assert_eq!(done(&mut session).await.0, PeId(11));
     let (_s2, second) = lab.element(12, Policy::RoundRobin, &[1]);

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user::link::{Link, RecvBatch};
 use sctp_user::{
-    AssocConfig, Association, BindOptions, Encap, Incoming, Message, Notification, PathAddr, PathState, Peer,
-    Stack, StackBuilder, Subscriptions, Transmit,
+    AssocConfig, Association, BindOptions, Encap, Incoming, Message, Notification, PathAddr,
+    PathState, Peer, Stack, StackBuilder, Subscriptions, Transmit,
 };
 
 const HERE: [IpAddr; 2] = [address(1, 1), address(2, 1)];
@@ -61,13 +61,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     send_for(Duration::from_millis(300), &association, &mut sent).await?;
     let primary = association.primary_path().map(|path| path.addr.remote);
-    let returned = primary == Some(THERE[0]) && state(&association, THERE[0]) == Some(PathState::Active);
+    let returned =
+        primary == Some(THERE[0]) && state(&association, THERE[0]) == Some(PathState::Active);
     association.shutdown().await?;
 
     let arrivals = arrivals.await??;
     let numbers: Vec<u32> = arrivals.iter().map(|(_, number)| *number).collect();
     let gap = arrivals.windows(2).map(|pair| pair[1].0 - pair[0].0).max().unwrap_or_default();
-    println!("{} of {sent} messages arrived, the longest gap was {} ms", numbers.len(), gap.as_millis());
+    println!(
+        "{} of {sent} messages arrived, the longest gap was {} ms",
+        numbers.len(),
+        gap.as_millis()
+    );
     client.shutdown().await;
     server.shutdown().await;
 
@@ -93,7 +98,11 @@ fn stack(addrs: &[IpAddr], first_is_cut: &Arc<AtomicBool>) -> Result<(Stack, u16
 }
 
 /// One message every 10 ms.
-async fn send_for(time: Duration, to: &Association, sent: &mut u32) -> Result<(), sctp_user::Error> {
+async fn send_for(
+    time: Duration,
+    to: &Association,
+    sent: &mut u32,
+) -> Result<(), sctp_user::Error> {
     let end = Instant::now() + time;
     while Instant::now() < end {
         to.send(Message::new(0, 0, sent.to_be_bytes().to_vec())).await?;
@@ -173,7 +182,12 @@ impl Link for Cables {
         }
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        transmit: &Transmit,
+        bytes: &[u8],
+    ) -> Poll<io::Result<()>> {
         if self.is_cut(&transmit.path) {
             return Poll::Ready(Ok(()));
         }

@@ -42,7 +42,8 @@ async fn changing_ports() -> Result<(), Box<dyn Error>> {
     let (nat, nat_port) = Nat::start((LOOPBACK, server_port).into()).await?;
 
     // Clients keep their binding alive, and tell the server of a new one, at least this often.
-    let config = AssocConfig { hb_interval_udp: Duration::from_millis(200), ..AssocConfig::realtime() };
+    let config =
+        AssocConfig { hb_interval_udp: Duration::from_millis(200), ..AssocConfig::realtime() };
     let mut stacks = vec![server];
     let mut ends = Vec::new();
     for _ in 0..2 {
@@ -137,14 +138,19 @@ async fn equal_ports(nat_port_key: bool) -> Result<usize, Box<dyn Error>> {
 fn stack(config: StackConfig, associations: AssocConfig) -> Result<(Stack, u16), Box<dyn Error>> {
     let link = UdpEncapLink::bind(&UdpEncapConfig::with_addrs([LOOPBACK.into()], Port::Any))?;
     let udp_port = link.local_udp_port().ok_or("the link has a UDP port")?;
-    Ok((StackBuilder::new().link(link).config(config).assoc_config(associations).build()?, udp_port))
+    Ok((
+        StackBuilder::new().link(link).config(config).assoc_config(associations).build()?,
+        udp_port,
+    ))
 }
 
 /// Takes messages `what 0`, `what 1` and so on, exactly these.
 async fn expect(association: &Association, what: &str, count: u32) -> Result<(), Box<dyn Error>> {
     for number in 0..count {
-        let message = tokio::time::timeout(Duration::from_secs(10), association.recv_message()).await??;
-        let text = message.map(|m| String::from_utf8_lossy(&m.data).into_owned()).unwrap_or_default();
+        let message =
+            tokio::time::timeout(Duration::from_secs(10), association.recv_message()).await??;
+        let text =
+            message.map(|m| String::from_utf8_lossy(&m.data).into_owned()).unwrap_or_default();
         if text != format!("{what} {number}") {
             return Err(format!("\"{text}\" came instead of \"{what} {number}\"").into());
         }

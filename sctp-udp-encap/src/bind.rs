@@ -96,7 +96,10 @@ pub(crate) fn open(config: &UdpEncapConfig) -> Result<(Vec<(IpAddr, Socket)>, u1
     }
 }
 
-fn open_all(config: &UdpEncapConfig, mut port: u16) -> Result<(Vec<(IpAddr, Socket)>, u16), UdpBindError> {
+fn open_all(
+    config: &UdpEncapConfig,
+    mut port: u16,
+) -> Result<(Vec<(IpAddr, Socket)>, u16), UdpBindError> {
     let has_v4 = config.addrs.iter().any(IpAddr::is_ipv4);
     let mut sockets = Vec::new();
     for &addr in &config.addrs {
@@ -105,7 +108,9 @@ fn open_all(config: &UdpEncapConfig, mut port: u16) -> Result<(Vec<(IpAddr, Sock
                 port = bound;
                 sockets.push((addr, socket));
             }
-            Err(UdpBindError::NotLocal { .. }) if has_v4 && addr.is_ipv6() && addr.is_unspecified() => {
+            Err(UdpBindError::NotLocal { .. })
+                if has_v4 && addr.is_ipv6() && addr.is_unspecified() =>
+            {
                 tracing::debug!("no IPv6 on this host, going on with IPv4 alone");
             }
             Err(error) => return Err(error),
@@ -122,11 +127,16 @@ fn open_one(config: &UdpEncapConfig, addr: SocketAddr) -> Result<(Socket, u16), 
         }
         _ => UdpBindError::Socket { addr, source },
     };
-    let socket =
-        Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP)).map_err(|source| {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP)).map_err(
+        |source| {
             // Families that were compiled out of the kernel give EAFNOSUPPORT, which has no kind of its own.
-            if addr.is_ipv6() { UdpBindError::NotLocal { addr: addr.ip() } } else { classify(source) }
-        })?;
+            if addr.is_ipv6() {
+                UdpBindError::NotLocal { addr: addr.ip() }
+            } else {
+                classify(source)
+            }
+        },
+    )?;
     socket.set_nonblocking(true).map_err(classify)?;
     if addr.is_ipv6() {
         socket.set_only_v6(true).map_err(classify)?;

@@ -30,8 +30,9 @@ impl UdpEncapLink {
             return Err(UdpBindError::NoRuntime);
         }
         let (opened, port) = bind::open(config)?;
-        let inner = SocketLink::new(Carrier::Udp, opened, port, config.ipv6_scope_id)
-            .map_err(|(addr, source)| UdpBindError::Socket { addr: SocketAddr::new(addr, port), source })?;
+        let inner = SocketLink::new(Carrier::Udp, opened, port, config.ipv6_scope_id).map_err(
+            |(addr, source)| UdpBindError::Socket { addr: SocketAddr::new(addr, port), source },
+        )?;
         tracing::debug!(port, addrs = ?config.addrs, "udp encapsulation ready");
         Ok(UdpEncapLink { inner, port })
     }
@@ -42,10 +43,13 @@ impl UdpEncapLink {
     /// # Errors
     /// See [`UdpBindError`].
     #[cfg(unix)]
-    pub fn open_blocking(config: &UdpEncapConfig) -> Result<sctp_user::blocking::Link, UdpBindError> {
+    pub fn open_blocking(
+        config: &UdpEncapConfig,
+    ) -> Result<sctp_user::blocking::Link, UdpBindError> {
         let (opened, port) = bind::open(config)?;
-        sctp_user::blocking::Link::new(Carrier::Udp, opened, port, config.ipv6_scope_id)
-            .map_err(|(addr, source)| UdpBindError::Socket { addr: SocketAddr::new(addr, port), source })
+        sctp_user::blocking::Link::new(Carrier::Udp, opened, port, config.ipv6_scope_id).map_err(
+            |(addr, source)| UdpBindError::Socket { addr: SocketAddr::new(addr, port), source },
+        )
     }
 
     /// The UDP port of this link, the same for all of its addresses.
@@ -79,7 +83,12 @@ impl Link for UdpEncapLink {
         self.inner.poll_recv(cx, batch)
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        transmit: &Transmit,
+        bytes: &[u8],
+    ) -> Poll<io::Result<()>> {
         self.inner.poll_send(cx, transmit, bytes)
     }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user::blocking::{self, Handle as _, StackBuilder};
 use sctp_user::{
-    AssocConfig, BindOptions, Encap, EndReason, Error, Incoming, LossReason, Message, Notification, Peer,
-    Subscriptions,
+    AssocConfig, BindOptions, Encap, EndReason, Error, Incoming, LossReason, Message, Notification,
+    Peer, Subscriptions,
 };
 
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -26,7 +26,8 @@ fn stack() -> blocking::Stack {
 }
 
 fn stack_at(addrs: &[IpAddr]) -> blocking::Stack {
-    let link = UdpEncapLink::open_blocking(&config(addrs)).expect("loopback addresses can be bound");
+    let link =
+        UdpEncapLink::open_blocking(&config(addrs)).expect("loopback addresses can be bound");
     let mut stack = StackBuilder::new().link(link).build().expect("the defaults are valid");
     stack.set_timeout(LIMIT);
     stack
@@ -51,13 +52,17 @@ fn server(
 fn echo(stack: &mut blocking::Stack, endpoint: blocking::Endpoint) {
     let association = stack.accept(endpoint).unwrap();
     while let Some(received) = stack.recv_message(association).unwrap() {
-        stack.send(association, Message::new(received.stream, received.ppid, received.data)).unwrap();
+        stack
+            .send(association, Message::new(received.stream, received.ppid, received.data))
+            .unwrap();
     }
     stack.shutdown(association).unwrap();
 }
 
 /// A tokio stack that listens on port 7, in a thread of its own.
-fn tokio_server<F>(serve: impl FnOnce(sctp_user::Association) -> F + Send + 'static) -> (Peer, JoinHandle<()>)
+fn tokio_server<F>(
+    serve: impl FnOnce(sctp_user::Association) -> F + Send + 'static,
+) -> (Peer, JoinHandle<()>)
 where
     F: Future<Output = ()>,
 {
@@ -88,7 +93,10 @@ fn a_conversation_a_transfer_and_a_conversation_again_with_tokio() {
                     association.send(Message::new(1, 2, vec![7; LARGE])).await.unwrap();
                 }
             } else {
-                association.send(Message::new(received.stream, received.ppid, received.data)).await.unwrap();
+                association
+                    .send(Message::new(received.stream, received.ppid, received.data))
+                    .await
+                    .unwrap();
             }
         }
         association.shutdown().await.unwrap();
@@ -178,13 +186,21 @@ fn timers_run_while_a_call_waits() {
         let mut stack = stack();
         // No retransmission can make up for a SACK that does not come.
         let slow = Duration::from_secs(50);
-        let config =
-            AssocConfig { rto_initial: slow, rto_min: slow, rto_max: slow, ..AssocConfig::default() };
+        let config = AssocConfig {
+            rto_initial: slow,
+            rto_min: slow,
+            rto_max: slow,
+            ..AssocConfig::default()
+        };
         let association = stack.connect_with(&to, config).unwrap();
-        stack.subscribe(association, Subscriptions { sender_dry: true, ..Subscriptions::default() }).unwrap();
+        stack
+            .subscribe(association, Subscriptions { sender_dry: true, ..Subscriptions::default() })
+            .unwrap();
         stack.send(association, Message::new(0, 0, "one")).unwrap();
         stack.set_timeout(Some(Duration::from_secs(20)));
-        while stack.recv(association).unwrap() != Some(Incoming::Notification(Notification::SenderDry)) {}
+        while stack.recv(association).unwrap()
+            != Some(Incoming::Notification(Notification::SenderDry))
+        {}
         assert_eq!(stack.assoc_stats(association.id()).t3_expiries, 0);
         stack.shutdown(association).unwrap();
         server.join().unwrap();
@@ -250,7 +266,8 @@ fn a_stack_that_is_dropped_says_good_bye() {
 #[test]
 fn several_sockets_and_both_families() {
     let two = [HOST, IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2))];
-    for addrs in [&two[..], &[Ipv4Addr::UNSPECIFIED.into(), std::net::Ipv6Addr::UNSPECIFIED.into()]] {
+    for addrs in [&two[..], &[Ipv4Addr::UNSPECIFIED.into(), std::net::Ipv6Addr::UNSPECIFIED.into()]]
+    {
         let (to, server) = server(stack_at(addrs), echo);
         let mut stack = stack_at(addrs);
         let association = stack.connect(&to).unwrap();
@@ -306,7 +323,9 @@ fn one_handle_for_many_peers() {
                 (from, Incoming::Message(received)) => {
                     hub.send_on(many, from, Message::new(0, 0, received.data)).unwrap();
                 }
-                (_, Incoming::Notification(Notification::AssocChange(change))) if change.is_end() => {
+                (_, Incoming::Notification(Notification::AssocChange(change)))
+                    if change.is_end() =>
+                {
                     ended += 1
                 }
                 _ => {}

@@ -87,7 +87,10 @@ async fn a_source_the_host_does_not_have_is_an_error_and_leaves_the_link_well() 
         let wrong = single(path(Some(lost), addr, b.port()), 1);
         let error = send(&mut a, &wrong, b"x").await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::AddrNotAvailable, "{error}");
-        assert_eq!(error.to_string(), format!("the source address {lost} is no address of this host"));
+        assert_eq!(
+            error.to_string(),
+            format!("the source address {lost} is no address of this host")
+        );
         assert_eq!(a.max_segments(), segments, "segmentation must not be given up for it");
         // Nor ECN.
         let transmit = Transmit { ecn: Some(Ecn::Ect0), ..single(path(None, addr, b.port()), 1) };
@@ -108,8 +111,10 @@ async fn batch_arrives_as_its_datagrams() {
         let (mut a, mut b) = (link(&[addr]), link(&[addr]));
         // 100 datagrams of 1400 bytes and one of 77: more than one system call can hold, the last one short.
         let bytes: Vec<u8> = (0..100 * 1400 + 77).map(|i| (i / 1400) as u8).collect();
-        let transmit =
-            Transmit { segment_size: Some(1400), ..single(path(None, addr, b.port()), bytes.len()) };
+        let transmit = Transmit {
+            segment_size: Some(1400),
+            ..single(path(None, addr, b.port()), bytes.len())
+        };
         send(&mut a, &transmit, &bytes).await.unwrap();
         let (got, _) = recv(&mut b, 101).await;
         let lengths: Vec<usize> = got.iter().map(|d| d.bytes.len()).collect();
@@ -147,7 +152,8 @@ async fn a_packet_that_may_be_fragmented_passes() {
     for addr in ["127.0.0.1", "::1"] {
         let (mut a, mut b) = (link(&[addr]), link(&[addr]));
         let bytes = vec![7; 3000];
-        let transmit = Transmit { may_fragment: true, ..single(path(None, addr, b.port()), bytes.len()) };
+        let transmit =
+            Transmit { may_fragment: true, ..single(path(None, addr, b.port()), bytes.len()) };
         send(&mut a, &transmit, &bytes).await.unwrap();
         assert_eq!(recv(&mut b, 1).await.0[0].bytes, bytes);
     }

@@ -43,8 +43,12 @@ async fn an_error_alone_wakes_the_reader() {
         batch.clear();
         assert!(a.poll_recv(&mut reader, &mut batch).is_pending());
         let packet = [round; 12];
-        send(&mut a, &single(path(None, addr, closed_port(addr)), packet.len()), &packet).await.unwrap();
-        tokio::time::timeout(Duration::from_millis(100), alarm.rung.notified()).await.expect("a wake-up");
+        send(&mut a, &single(path(None, addr, closed_port(addr)), packet.len()), &packet)
+            .await
+            .unwrap();
+        tokio::time::timeout(Duration::from_millis(100), alarm.rung.notified())
+            .await
+            .expect("a wake-up");
         assert!(a.poll_recv(&mut reader, &mut batch).is_ready());
         assert_eq!(batch.errors[0].quoted, packet[..]);
 
@@ -108,7 +112,8 @@ async fn datagrams_behind_an_error_are_received() {
 /// A packet larger than the interface carries is not sent, and tells the path MTU.
 #[tokio::test]
 async fn too_large_a_packet_is_reported_as_packet_too_big() {
-    for (addr, len) in [("127.0.0.1", 65508), ("127.0.0.1", 65600), ("::1", 65528), ("::1", 65600)] {
+    for (addr, len) in [("127.0.0.1", 65508), ("127.0.0.1", 65600), ("::1", 65528), ("::1", 65600)]
+    {
         let mut a = link(&[addr]);
         let bytes = vec![3; len];
         let to = path(None, addr, 9);
@@ -116,7 +121,10 @@ async fn too_large_a_packet_is_reported_as_packet_too_big() {
         let report = recv_error(&mut a).await;
         // Loopback itself sends an ICMP message in one of these cases; then the own address is known as well.
         assert_eq!((report.to.remote, report.to.encap), (to.remote, to.encap));
-        assert!(matches!(report.kind, Unreachable::PacketTooBig { ip_mtu } if ip_mtu >= 1280), "{report:?}");
+        assert!(
+            matches!(report.kind, Unreachable::PacketTooBig { ip_mtu } if ip_mtu >= 1280),
+            "{report:?}"
+        );
         assert!(bytes.starts_with(&report.quoted[..]) && report.quoted.len() >= 12);
     }
 }
@@ -127,8 +135,10 @@ async fn no_route_is_reported_as_unreachable() {
     let mut a = link(&["0.0.0.0"]);
     let to = path(Some("127.0.0.1"), "203.0.113.1", 9);
     // From loopback into the world: whether the system refuses that at once depends on its routes.
-    let refused =
-        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[5; 12], "203.0.113.1:9").is_err();
+    let refused = std::net::UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .send_to(&[5; 12], "203.0.113.1:9")
+        .is_err();
     let sent = send(&mut a, &single(to, 12), &[5; 12]).await;
     if refused && sent.is_ok() {
         let report = recv_error(&mut a).await;
@@ -164,7 +174,10 @@ async fn a_flood_of_errors_passes() {
     let mut b = link(&["127.0.0.1"]);
     let started = Instant::now();
     let bytes = vec![9; 40 * 1000];
-    let batch = Transmit { segment_size: Some(1000), ..single(path(None, "127.0.0.1", closed), bytes.len()) };
+    let batch = Transmit {
+        segment_size: Some(1000),
+        ..single(path(None, "127.0.0.1", closed), bytes.len())
+    };
     for _ in 0..20 {
         send(&mut a, &batch, &bytes).await.unwrap();
     }

@@ -34,7 +34,11 @@ async fn fixed_port_is_taken_or_refused_with_a_sentence() {
     assert!(matches!(error, UdpBindError::PortInUse { .. }), "{error}");
     let port = holder.port();
     drop(holder);
-    assert_eq!(bind(&["127.0.0.1"], Port::Fixed(port)).unwrap().port(), port, "free again when dropped");
+    assert_eq!(
+        bind(&["127.0.0.1"], Port::Fixed(port)).unwrap().port(),
+        port,
+        "free again when dropped"
+    );
 }
 
 #[tokio::test]
@@ -67,7 +71,8 @@ async fn wrong_configurations_are_explained() {
     );
     assert_eq!(say(&[], Port::Any), "no address to bind: give at least one, such as 0.0.0.0 or ::");
     assert_eq!(say(&["192.0.2.1"], Port::Any), "192.0.2.1 is no address of this host");
-    let overlap = "address 127.0.0.1 is listed twice, or beside the wildcard address that includes it";
+    let overlap =
+        "address 127.0.0.1 is listed twice, or beside the wildcard address that includes it";
     assert_eq!(say(&["127.0.0.1", "127.0.0.1"], Port::Any), overlap);
     assert_eq!(say(&["0.0.0.0", "127.0.0.1"], Port::Any), overlap);
 }

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sctp_user::link::{Link, RecvBatch, RecvDatagram};
-use sctp_user::{AssocConfig, Association, Encap, Message, PathAddr, Peer, Stack, StackBuilder, Transmit};
+use sctp_user::{
+    AssocConfig, Association, Encap, Message, PathAddr, Peer, Stack, StackBuilder, Transmit,
+};
 use tokio::runtime::Runtime;
 
 const PORT: u16 = 7;
@@ -64,7 +66,12 @@ impl Link for Wire {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_send(&mut self, _: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
+    fn poll_send(
+        &mut self,
+        _: &mut Context<'_>,
+        transmit: &Transmit,
+        bytes: &[u8],
+    ) -> Poll<io::Result<()>> {
         let mut rest = Bytes::copy_from_slice(bytes);
         let from = PathAddr { local: Some(transmit.path.remote), remote: self.own, encap: UDP };
         let size = transmit.segment_size.unwrap_or(transmit.len);
@@ -93,18 +100,26 @@ async fn pair() -> ([Stack; 2], Association, Association) {
     let stack = |n: usize| {
         let (to_peer, from_peer) = (Arc::clone(&queues[n]), Arc::clone(&queues[1 - n]));
         let link = Wire { own: address(n as u8 + 1), to_peer, from_peer };
-        StackBuilder::new().link(link).assoc_config(config.clone()).build().expect("it can be built")
+        StackBuilder::new()
+            .link(link)
+            .assoc_config(config.clone())
+            .build()
+            .expect("it can be built")
     };
     let stacks = [stack(0), stack(1)];
     let server = stacks[1].bind(PORT).expect("the port is free");
     server.listen(1).expect("it is bound");
-    let client = stacks[0].connect(&Peer::new(address(2), UDP, PORT)).await.expect("the server listens");
+    let client =
+        stacks[0].connect(&Peer::new(address(2), UDP, PORT)).await.expect("the server listens");
     let accepted = server.accept().await.expect("the client has come");
     (stacks, client, accepted)
 }
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be built")
 }
 
 /// Sends `count` messages and receives them at the other end.
@@ -120,7 +135,9 @@ async fn transfer(
         for _ in 0..count / batch {
             match batch {
                 1 => client.send(message.clone()).await.expect("it is up"),
-                _ => client.send_many(vec![message.clone(); batch as usize]).await.expect("it is up"),
+                _ => {
+                    client.send_many(vec![message.clone(); batch as usize]).await.expect("it is up")
+                }
             }
         }
     };
@@ -173,8 +190,11 @@ fn ping_pong(c: &mut Criterion) {
                 };
                 let pong = async {
                     for _ in 0..iters {
-                        let part =
-                            server.recv_message().await.expect("it is up").expect("the client is there");
+                        let part = server
+                            .recv_message()
+                            .await
+                            .expect("it is up")
+                            .expect("the client is there");
                         server.send(Message::new(0, 0, part.data)).await.expect("it is up");
                     }
                 };

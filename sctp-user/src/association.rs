@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sctp_user_core::socket::{EndReason, How, Incoming, Next, SocketError, SocketId, Subscriptions, Target};
+use sctp_user_core::socket::{
+    EndReason, How, Incoming, Next, SocketError, SocketId, Subscriptions, Target,
+};
 use sctp_user_core::{
-    AssocConfig, AssocId, AssocStats, AssocStatus, Message, PathAddr, PathStatus, Received, SendOptions, Time,
+    AssocConfig, AssocId, AssocStats, AssocStatus, Message, PathAddr, PathStatus, Received,
+    SendOptions, Time,
 };
 
 use crate::control::Control;
@@ -110,7 +113,8 @@ impl Association {
     pub async fn send_all(&self, messages: Vec<Message>) -> Result<(), Error> {
         let inner = &*self.inner;
         self.wait(Interest::Write, |state, now| {
-            let sent = state.sockets.try_send_all(now, inner.socket, Target::Only, messages.clone());
+            let sent =
+                state.sockets.try_send_all(now, inner.socket, Target::Only, messages.clone());
             sent.map(drop).map_err(|why| inner.send_error(state, why))
         })
         .await
@@ -124,7 +128,8 @@ impl Association {
     pub async fn send_via(&self, via: IpAddr, message: Message) -> Result<(), Error> {
         let inner = &*self.inner;
         self.wait(Interest::Write, |state, now| {
-            let sent = state.sockets.try_send_via(now, inner.socket, Target::Only, via, message.clone());
+            let sent =
+                state.sockets.try_send_via(now, inner.socket, Target::Only, via, message.clone());
             sent.map(drop).map_err(|why| inner.send_error(state, why))
         })
         .await
@@ -267,7 +272,8 @@ impl Association {
     /// [`LossReason::PeerAbort`](crate::LossReason::PeerAbort). Messages queued are lost.
     pub fn abort(&self, reason: impl Into<Bytes>) {
         self.shared().with(|state, now| {
-            let _ = state.sockets.abort_assoc(now, self.inner.socket, self.inner.assoc, reason.into());
+            let _ =
+                state.sockets.abort_assoc(now, self.inner.socket, self.inner.assoc, reason.into());
         });
     }
 

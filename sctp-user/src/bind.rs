@@ -31,7 +31,8 @@ pub(crate) fn bind(
     options: BindOptions,
 ) -> Result<(SocketId, u16), Error> {
     let BindOptions { port, addrs, config, subscriptions, reuse_port } = options;
-    let config = config.map_or_else(|| settings.assoc_config.clone(), |config| settings.limit(config));
+    let config =
+        config.map_or_else(|| settings.assoc_config.clone(), |config| settings.limit(config));
     let options = SocketOptions { subscriptions, config, reuse_port, ..SocketOptions::default() };
     for _ in 0..CLAIM_TRIES {
         let wanted = if port == 0 { stack.with(|sockets, _| sockets.free_port())?? } else { port };

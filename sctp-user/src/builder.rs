@@ -75,7 +75,9 @@ impl<L: Link> Builder<L> {
         let Builder { links, mut config, assoc_config, seed, announce } = self;
         assoc_config.check()?;
         if links.is_empty() {
-            return Err(Error::Invalid("a stack needs at least one link to send and receive packets by"));
+            return Err(Error::Invalid(
+                "a stack needs at least one link to send and receive packets by",
+            ));
         }
         if let Some(narrowest) = announce {
             config.local_addresses = local_addresses(narrowest);

@@ -132,7 +132,11 @@ mod os {
 
     /// Only root writes there, as only root has raw sockets.
     fn directory() -> PathBuf {
-        if cfg!(unix) { PathBuf::from("/var/run/sctp-user") } else { std::env::temp_dir().join("sctp-user") }
+        if cfg!(unix) {
+            PathBuf::from("/var/run/sctp-user")
+        } else {
+            std::env::temp_dir().join("sctp-user")
+        }
     }
 }
 
@@ -151,7 +155,10 @@ mod tests {
         assert_eq!(a.count(), 1);
         let refused = b.claim(PORT).unwrap_err();
         assert_eq!(refused, Error::PortInUse(PORT));
-        assert!(refused.to_string().contains("SCTP port 64321 is in use by another process"), "{refused}");
+        assert!(
+            refused.to_string().contains("SCTP port 64321 is in use by another process"),
+            "{refused}"
+        );
         b.claim(PORT + 1).unwrap();
         drop(a.take(|port| port == PORT));
         assert_eq!(a.count(), 1, "it is about to be bound");

@@ -63,7 +63,9 @@ impl<'a> Control<'a> {
 
     /// Counters.
     pub fn stats(&self) -> AssocStats {
-        self.shared().peek(|state| state.sockets.stack().assoc_stats(self.assoc)).unwrap_or_default()
+        self.shared()
+            .peek(|state| state.sockets.stack().assoc_stats(self.assoc))
+            .unwrap_or_default()
     }
 
     /// The addresses of the peer with their encapsulation, which holds the peer's UDP port (`sctp_getpaddrs`). The primary comes first.
@@ -107,7 +109,9 @@ impl<'a> Control<'a> {
         let mut config = self.config()?;
         change(&mut config);
         let config = self.handle.settings.limit(config);
-        Ok(self.shared().with(|state, now| state.sockets.set_assoc_config(now, socket, assoc, config))?)
+        Ok(self
+            .shared()
+            .with(|state, now| state.sockets.set_assoc_config(now, socket, assoc, config))?)
     }
 
     /// Makes the path to `addr` the primary one (SCTP_PRIMARY_ADDR).
@@ -125,7 +129,9 @@ impl<'a> Control<'a> {
     /// [`Error::NoAssociation`] when there is no such address.
     pub fn request_heartbeat(&self, addr: IpAddr) -> Result<(), Error> {
         let Control { socket, assoc, .. } = *self;
-        Ok(self.shared().with(|state, now| state.sockets.request_heartbeat(now, socket, assoc, addr))?)
+        Ok(self
+            .shared()
+            .with(|state, now| state.sockets.request_heartbeat(now, socket, assoc, addr))?)
     }
 
     /// The settings of the path to `addr` (SCTP_PEER_ADDR_PARAMS, SCTP_PEER_ADDR_THLDS).
@@ -160,7 +166,9 @@ impl<'a> Control<'a> {
             return Err(Error::Invalid("the stack has no link that carries packets in this way"));
         }
         let Control { socket, assoc, .. } = *self;
-        Ok(self.shared().with(|state, now| state.sockets.set_path_encap(now, socket, assoc, addr, encap))?)
+        Ok(self
+            .shared()
+            .with(|state, now| state.sockets.set_path_encap(now, socket, assoc, addr, encap))?)
     }
 
     /// The notifications that the association gives (SCTP_EVENT).
@@ -199,7 +207,9 @@ impl<'a> Control<'a> {
     /// [`Error::NoAssociation`] after the end.
     pub fn set_send_defaults(&self, defaults: SendDefaults) -> Result<(), Error> {
         let Control { socket, assoc, .. } = *self;
-        Ok(self.shared().with(|state, _| state.sockets.set_send_defaults(socket, Some(assoc), defaults))?)
+        Ok(self
+            .shared()
+            .with(|state, _| state.sockets.set_send_defaults(socket, Some(assoc), defaults))?)
     }
 
     fn shared(&self) -> &'a Shared {

@@ -70,7 +70,8 @@ impl Driver {
                 Poll::Ready(Ok(())) => {
                     any = true;
                     let at = self.shared.now();
-                    self.datagrams.extend(self.batch.datagrams.drain(..).filter_map(|d| checked(d, at)));
+                    self.datagrams
+                        .extend(self.batch.datagrams.drain(..).filter_map(|d| checked(d, at)));
                     self.errors.append(&mut self.batch.errors);
                 }
                 Poll::Ready(Err(why)) => {
@@ -113,7 +114,8 @@ impl Driver {
             Next::Park
         } else {
             let drained = self.out.encode(&mut state.sockets, now, limits);
-            finish |= state.phase == Phase::Closing && state.sockets.stack().stats().associations == 0;
+            finish |=
+                state.phase == Phase::Closing && state.sockets.stack().stats().associations == 0;
             match (drained, finish) {
                 (false, _) => Next::More,
                 (true, true) => Next::Finish,

@@ -83,8 +83,10 @@ impl Endpoint {
         let accept = |state: &mut State, now| {
             state.check_running()?;
             let socket = state.sockets.accept(now, self.socket)?;
-            let assoc = state.sockets.assocs_of(socket).first().copied().ok_or(Error::NoAssociation)?;
-            let peer_port = state.sockets.stack().status(assoc).map_or(0, |status| status.peer_port);
+            let assoc =
+                state.sockets.assocs_of(socket).first().copied().ok_or(Error::NoAssociation)?;
+            let peer_port =
+                state.sockets.stack().status(assoc).map_or(0, |status| status.peer_port);
             Ok((socket, assoc, peer_port))
         };
         let (socket, assoc, peer_port) =
@@ -99,7 +101,10 @@ impl Endpoint {
     /// does not answer.
     pub async fn connect(&self, peer: &Peer) -> Result<Association, Error> {
         let association = self.start_connect(peer, None)?;
-        association.established().await.map_err(|error| error.of_setup(std::slice::from_ref(peer)))?;
+        association
+            .established()
+            .await
+            .map_err(|error| error.of_setup(std::slice::from_ref(peer)))?;
         Ok(association)
     }
 
@@ -107,9 +112,16 @@ impl Endpoint {
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
-    pub async fn connect_with(&self, peer: &Peer, config: AssocConfig) -> Result<Association, Error> {
+    pub async fn connect_with(
+        &self,
+        peer: &Peer,
+        config: AssocConfig,
+    ) -> Result<Association, Error> {
         let association = self.start_connect(peer, Some(config))?;
-        association.established().await.map_err(|error| error.of_setup(std::slice::from_ref(peer)))?;
+        association
+            .established()
+            .await
+            .map_err(|error| error.of_setup(std::slice::from_ref(peer)))?;
         Ok(association)
     }
 
@@ -118,12 +130,17 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`Error::Connect`] when it cannot be started, [`Error::Config`].
-    pub fn start_connect(&self, peer: &Peer, config: Option<AssocConfig>) -> Result<Association, Error> {
+    pub fn start_connect(
+        &self,
+        peer: &Peer,
+        config: Option<AssocConfig>,
+    ) -> Result<Association, Error> {
         let config = config.map(|config| self.handle.settings.limit(config));
         let (socket, assoc) = self.handle.shared.with(|state, now| {
             state.check_running()?;
             let socket = state.sockets.connect_from(now, self.socket, peer, config)?;
-            let assoc = state.sockets.assocs_of(socket).first().copied().ok_or(Error::NoAssociation)?;
+            let assoc =
+                state.sockets.assocs_of(socket).first().copied().ok_or(Error::NoAssociation)?;
             Ok::<_, Error>((socket, assoc))
         })?;
         Ok(Association::new(Arc::clone(&self.handle), socket, assoc, self.port, peer.port))

@@ -54,10 +54,12 @@ pub enum Error {
 impl Error {
     /// The outcome of a setup, when it is known which ways to the peer were tried.
     pub(crate) fn of_setup(self, peers: &[Peer]) -> Error {
-        let native = peers.iter().flat_map(|peer| &peer.addrs).all(|(_, encap)| *encap == Encap::Native);
+        let native =
+            peers.iter().flat_map(|peer| &peer.addrs).all(|(_, encap)| *encap == Encap::Native);
         match self {
             Error::Ended(
-                reason @ EndReason::Lost(LossReason::SetupTimeout | LossReason::ProtocolUnreachable),
+                reason
+                @ EndReason::Lost(LossReason::SetupTimeout | LossReason::ProtocolUnreachable),
             ) if native => Error::NoNativeAnswer(reason),
             Error::NoNativeAnswer(reason) if !native => Error::Ended(reason),
             other => other,
@@ -78,7 +80,9 @@ impl From<SocketError> for Error {
             SocketError::Connect(e) => Error::Connect(e),
             SocketError::Message(e) => Error::Message(e),
             SocketError::Config(e) => Error::Config(e),
-            _ => Error::Invalid("the socket layer reported an error that this version does not know"),
+            _ => {
+                Error::Invalid("the socket layer reported an error that this version does not know")
+            }
         }
     }
 }

@@ -32,10 +32,19 @@ mod tests {
 
     #[test]
     fn narrow_and_doubled_addresses_are_left_out() {
-        let all =
-            ["127.0.0.1", "::1", "fe80::1", "10.0.0.1", "fd00::1", "2001:db8::1", "10.0.0.1", "224.0.0.1"];
+        let all = [
+            "127.0.0.1",
+            "::1",
+            "fe80::1",
+            "10.0.0.1",
+            "fd00::1",
+            "2001:db8::1",
+            "10.0.0.1",
+            "224.0.0.1",
+        ];
         let all = || all.iter().map(|a| a.parse::<IpAddr>().unwrap());
-        let texts = |narrowest| select(all(), narrowest).iter().map(IpAddr::to_string).collect::<Vec<_>>();
+        let texts =
+            |narrowest| select(all(), narrowest).iter().map(IpAddr::to_string).collect::<Vec<_>>();
         assert_eq!(texts(Scope::Global), ["2001:db8::1"]);
         assert_eq!(texts(Scope::Private), ["10.0.0.1", "fd00::1", "2001:db8::1"]);
         assert_eq!(

@@ -81,12 +81,13 @@ pub use interfaces::local_addresses;
 pub use one_to_many::OneToMany;
 pub use options::BindOptions;
 pub use sctp_user_core::socket::{
-    AssocChange, EndReason, Incoming, Interleave, Linger, Next, Notification, SendDefaults, Subscriptions,
+    AssocChange, EndReason, Incoming, Interleave, Linger, Next, Notification, SendDefaults,
+    Subscriptions,
 };
 pub use sctp_user_core::{
     Announce, AssocConfig, AssocId, AssocState, AssocStats, AssocStatus, BindError, ConfigError,
-    ConnectError, Ecn, Encap, Features, LossReason, Message, NextInfo, PathAddr, PathParams, PathState,
-    PathStats, PathStatus, Peer, PeerAddrState, Received, Scope, SendError, SendOptions, StackConfig,
-    StackStats, Transmit, Unreachable,
+    ConnectError, Ecn, Encap, Features, LossReason, Message, NextInfo, PathAddr, PathParams,
+    PathState, PathStats, PathStatus, Peer, PeerAddrState, Received, Scope, SendError, SendOptions,
+    StackConfig, StackStats, Transmit, Unreachable,
 };
 pub use stack::{Stack, StackBuilder};

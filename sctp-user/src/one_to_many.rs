@@ -104,10 +104,18 @@ impl OneToMany {
     ///
     /// # Errors
     /// As [`Association::send_via`], and [`Error::NoAssociation`].
-    pub async fn send_via(&self, association: AssocId, via: IpAddr, message: Message) -> Result<(), Error> {
+    pub async fn send_via(
+        &self,
+        association: AssocId,
+        via: IpAddr,
+        message: Message,
+    ) -> Result<(), Error> {
         let target = Target::Assoc(association);
         let send = |state: &mut State, now| {
-            Ok(state.sockets.try_send_via(now, self.socket, target, via, message.clone()).map(drop)?)
+            Ok(state
+                .sockets
+                .try_send_via(now, self.socket, target, via, message.clone())
+                .map(drop)?)
         };
         self.shared().wait(self.socket, Interest::Write, send).await
     }
@@ -115,7 +123,9 @@ impl OneToMany {
     /// Sends a message on every association that is not shutting down (SCTP_SENDALL), without waiting: where the send buffer is full the
     /// answer is [`Error::WouldBlock`], and [`send`](Self::send) can be used.
     pub fn try_send_to_all(&self, message: &Message) -> Vec<(AssocId, Result<(), Error>)> {
-        let sent = self.shared().with(|state, now| state.sockets.try_send_to_all(now, self.socket, message));
+        let sent = self
+            .shared()
+            .with(|state, now| state.sockets.try_send_to_all(now, self.socket, message));
         let sent = sent.unwrap_or_default().into_iter();
         sent.map(|(association, sent)| (association, sent.map_err(Error::from))).collect()
     }
@@ -159,8 +169,9 @@ impl OneToMany {
     /// # Errors
     /// [`Error::Stopped`].
     pub async fn recv(&self) -> Result<(AssocId, Incoming), Error> {
-        let recv =
-            |state: &mut State, now| state.sockets.try_recv(now, self.socket)?.ok_or(Error::NoAssociation);
+        let recv = |state: &mut State, now| {
+            state.sockets.try_recv(now, self.socket)?.ok_or(Error::NoAssociation)
+        };
         self.shared().wait(self.socket, Interest::Read, recv).await
     }
 
@@ -183,7 +194,9 @@ impl OneToMany {
     /// # Errors
     /// [`Error::NoAssociation`].
     pub fn start_shutdown(&self, association: AssocId) -> Result<(), Error> {
-        Ok(self.shared().with(|state, now| state.sockets.shutdown_assoc(now, self.socket, association))?)
+        Ok(self
+            .shared()
+            .with(|state, now| state.sockets.shutdown_assoc(now, self.socket, association))?)
     }
 
     /// Aborts one association (SCTP_ABORT).
@@ -204,7 +217,8 @@ impl OneToMany {
     pub fn peel_off(&self, association: AssocId) -> Result<Association, Error> {
         let (socket, peer_port) = self.shared().with(|state, _| {
             let socket = state.sockets.peel_off(self.socket, association)?;
-            let peer_port = state.sockets.stack().status(association).map_or(0, |status| status.peer_port);
+            let peer_port =
+                state.sockets.stack().status(association).map_or(0, |status| status.peer_port);
             Ok::<_, Error>((socket, peer_port))
         })?;
         Ok(Association::new(Arc::clone(&self.handle), socket, association, self.port, peer_port))

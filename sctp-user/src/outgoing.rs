@@ -32,11 +32,22 @@ impl Outgoing {
     }
 
     /// Encodes packets until there are no more (true) or the budget of a round is used up (false).
-    pub(crate) fn encode(&mut self, sockets: &mut Sockets, now: Time, limits: SegmentLimits) -> bool {
+    pub(crate) fn encode(
+        &mut self,
+        sockets: &mut Sockets,
+        now: Time,
+        limits: SegmentLimits,
+    ) -> bool {
         while self.buf.len() < ENCODE_BYTES && self.queue.len() < ENCODE_TRANSMITS {
             let start = self.buf.len();
-            let Some(transmit) = sockets.poll_transmit(now, limits, &mut self.buf) else { return true };
-            debug_assert_eq!(self.buf.len() - start, transmit.len, "the core announces what it wrote");
+            let Some(transmit) = sockets.poll_transmit(now, limits, &mut self.buf) else {
+                return true;
+            };
+            debug_assert_eq!(
+                self.buf.len() - start,
+                transmit.len,
+                "the core announces what it wrote"
+            );
             self.queue.push_back(Queued { transmit, start, attempts: 0 });
         }
         false
@@ -89,7 +100,10 @@ pub(crate) fn segment_limits<L: Link>(links: &[L]) -> SegmentLimits {
 /// An error that ICMP has caused for an earlier packet and that the system reports on the next occasion.
 fn is_pending_icmp(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
-    matches!(error.kind(), ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable)
+    matches!(
+        error.kind(),
+        ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable
+    )
 }
 
 /// EMSGSIZE: larger than the interface takes.
@@ -110,7 +124,8 @@ fn too_big(transmit: &Transmit, bytes: &[u8]) -> IcmpError {
     let udp = if matches!(transmit.path.encap, Encap::Udp { .. }) { 8 } else { 0 };
     let first = transmit.segment_size.unwrap_or(transmit.len).min(bytes.len());
     let size = first + ip + udp;
-    let ip_mtu = COMMON_MTUS.into_iter().find(|mtu| usize::from(*mtu) < size).unwrap_or(SMALLEST_MTU);
+    let ip_mtu =
+        COMMON_MTUS.into_iter().find(|mtu| usize::from(*mtu) < size).unwrap_or(SMALLEST_MTU);
     let quoted = Bytes::copy_from_slice(bytes.get(..first.min(QUOTED)).unwrap_or(bytes));
     IcmpError { to: transmit.path, kind: Unreachable::PacketTooBig { ip_mtu }, quoted }
 }

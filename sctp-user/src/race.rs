@@ -32,7 +32,11 @@ impl Stack {
     ///
     /// # Errors
     /// That of the attempt that failed last; [`Error::Invalid`] without any peer.
-    pub async fn connect_first(&self, peers: &[Peer], config: AssocConfig) -> Result<Association, Error> {
+    pub async fn connect_first(
+        &self,
+        peers: &[Peer],
+        config: AssocConfig,
+    ) -> Result<Association, Error> {
         let mut waiting = peers.iter();
         let mut attempts = Vec::new();
         let mut failure = Error::Invalid("there must be at least one peer to connect to");

@@ -345,7 +345,10 @@ impl State {
             Effect::Any => {
                 self.phase != Phase::Running
                     || self.sockets.stack().has_transmit()
-                    || self.sockets.poll_wakeup().is_some_and(|at| known.is_none_or(|known| at < known))
+                    || self
+                        .sockets
+                        .poll_wakeup()
+                        .is_some_and(|at| known.is_none_or(|known| at < known))
             }
         }
     }

@@ -95,7 +95,11 @@ impl Stack {
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
-    pub async fn connect_with(&self, peer: &Peer, config: AssocConfig) -> Result<Association, Error> {
+    pub async fn connect_with(
+        &self,
+        peer: &Peer,
+        config: AssocConfig,
+    ) -> Result<Association, Error> {
         let options = BindOptions { config: Some(config), ..BindOptions::default() };
         let (socket, port) = self.bind_socket(Style::OneToOne, options)?;
         let started = self.handle.shared.with(|state, now| {
@@ -106,8 +110,12 @@ impl Stack {
             }
             started
         })?;
-        let association = Association::new(Arc::clone(&self.handle), socket, started, port, peer.port);
-        association.established().await.map_err(|error| error.of_setup(std::slice::from_ref(peer)))?;
+        let association =
+            Association::new(Arc::clone(&self.handle), socket, started, port, peer.port);
+        association
+            .established()
+            .await
+            .map_err(|error| error.of_setup(std::slice::from_ref(peer)))?;
         Ok(association)
     }
 
@@ -170,6 +178,8 @@ impl Running for &Shared {
 
 impl fmt::Debug for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stack").field("local_udp_port", &self.local_udp_port()).finish_non_exhaustive()
+        f.debug_struct("Stack")
+            .field("local_udp_port", &self.local_udp_port())
+            .finish_non_exhaustive()
     }
 }

@@ -57,7 +57,12 @@ impl Link for Moody {
         }
         self.link.poll_recv(cx, batch)
     }
-    fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        transmit: &Transmit,
+        bytes: &[u8],
+    ) -> Poll<io::Result<()>> {
         {
             let mut mood = self.mood.lock().unwrap();
             let segments = transmit.segment_size.map_or(1, |size| bytes.len().div_ceil(size));
@@ -79,7 +84,8 @@ fn moody() -> (Stack, Stack, Arc<Mutex<Mood>>, Arc<AtomicUsize>) {
     let net = net();
     let mood = Arc::new(Mutex::new(Mood::default()));
     let polls = Arc::new(AtomicUsize::new(0));
-    let link = Moody { link: net.link(&[A], PORT), mood: Arc::clone(&mood), polls: Arc::clone(&polls) };
+    let link =
+        Moody { link: net.link(&[A], PORT), mood: Arc::clone(&mood), polls: Arc::clone(&polls) };
     let a = StackBuilder::new().link(link).seed([1; 32]).build().unwrap();
     (a, stack(&net, B), mood, polls)
 }

@@ -58,7 +58,9 @@ async fn readers_and_writers_wake_on_abort() {
             client.abort("enough");
             EndReason::Lost(LossReason::LocalAbort)
         };
-        let ended = timeout(Duration::from_secs(1), async { (reader.await.unwrap(), writer.await.unwrap()) });
+        let ended = timeout(Duration::from_secs(1), async {
+            (reader.await.unwrap(), writer.await.unwrap())
+        });
         let (read, written) = ended.await.expect("both wake");
         assert_eq!((read, written), (Err(Error::Ended(reason.clone())), Error::Ended(reason)));
     }
@@ -109,7 +111,10 @@ async fn attempts_fail_with_a_reason() {
     let mut nobody = peer(B, 7);
     nobody.addrs[0].1 = sctp_user::Encap::Udp { remote_port: 1234 };
     let refused = a.connect(&nobody).await;
-    assert_eq!(refused.unwrap_err(), Error::Ended(EndReason::Lost(LossReason::ProtocolUnreachable)));
+    assert_eq!(
+        refused.unwrap_err(),
+        Error::Ended(EndReason::Lost(LossReason::ProtocolUnreachable))
+    );
     // Silence.
     net.with(|n| n.cut(A, B));
     let config = AssocConfig { max_init_retransmits: 2, ..a.assoc_config() };
@@ -122,7 +127,8 @@ async fn attempts_fail_with_a_reason() {
     let [own, silent] = ["192.0.2.66", "192.0.2.77"].map(|addr| addr.parse().unwrap());
     let c = StackBuilder::new().link(net.native_link(&[own])).build().unwrap();
     let config = AssocConfig { max_init_retransmits: 0, ..c.assoc_config() };
-    let lost = c.connect_with(&Peer::new(silent, sctp_user::Encap::Native, 7), config).await.unwrap_err();
+    let lost =
+        c.connect_with(&Peer::new(silent, sctp_user::Encap::Native, 7), config).await.unwrap_err();
     assert_eq!(lost, Error::NoNativeAnswer(EndReason::Lost(LossReason::SetupTimeout)));
     assert!(lost.to_string().contains("try UDP encapsulation"), "{lost}");
     let unusable = a.connect(&peer(B, 0)).await;
@@ -241,7 +247,8 @@ fn a_runtime_that_goes_away_says_good_bye() {
     // The server lives on a runtime of its own; nothing is awaited after the client's runtime is gone.
     let server_runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let client_runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client_runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let net = SimNet::new(1);
     let (b, endpoint) = server_runtime.block_on(async {
         let b = stack(&net, B);
@@ -249,12 +256,17 @@ fn a_runtime_that_goes_away_says_good_bye() {
         endpoint.listen(1).unwrap();
         (b, endpoint)
     });
-    let client = client_runtime.block_on(async { stack(&net, A).connect(&peer(B, 7)).await.unwrap() });
+    let client =
+        client_runtime.block_on(async { stack(&net, A).connect(&peer(B, 7)).await.unwrap() });
     let server = server_runtime.block_on(endpoint.accept()).unwrap();
     drop(client_runtime);
-    let ended = server_runtime.block_on(async { timeout(Duration::from_secs(10), server.ended()).await });
+    let ended =
+        server_runtime.block_on(async { timeout(Duration::from_secs(10), server.ended()).await });
     assert_eq!(ended.unwrap(), Some(aborted_with("")));
-    assert_eq!(client.try_send(text("late")), Err(Error::Ended(EndReason::Lost(LossReason::LocalAbort))));
+    assert_eq!(
+        client.try_send(text("late")),
+        Err(Error::Ended(EndReason::Lost(LossReason::LocalAbort)))
+    );
     drop(b);
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::*;
 use sctp_user::{
-    AssocChange, AssocConfig, BindOptions, Encap, EndReason, Error, Incoming, Message, Next, NextInfo,
-    Notification, SendDefaults, SendError, SendOptions, StackBuilder, Subscriptions,
+    AssocChange, AssocConfig, BindOptions, Encap, EndReason, Error, Incoming, Message, Next,
+    NextInfo, Notification, SendDefaults, SendError, SendOptions, StackBuilder, Subscriptions,
 };
 
 #[tokio::test(start_paused = true)]
@@ -25,7 +25,10 @@ async fn settings_of_a_path() {
     assert!(matches!(control.set_path_params(B, wrong), Err(Error::Config(_))));
 
     assert!(matches!(control.set_path_encap(B, Encap::Native), Err(Error::Invalid(_))));
-    assert!(matches!(control.set_path_encap(B, Encap::Udp { remote_port: 0 }), Err(Error::Config(_))));
+    assert!(matches!(
+        control.set_path_encap(B, Encap::Udp { remote_port: 0 }),
+        Err(Error::Config(_))
+    ));
     control.set_path_encap(B, Encap::Udp { remote_port: 4000 }).unwrap();
     assert_eq!(control.paths()[0].addr.encap, Encap::Udp { remote_port: 4000 });
 
@@ -45,7 +48,10 @@ async fn a_message_in_parts_and_one_with_defaults() {
     let received = server.recv_message().await.unwrap().unwrap();
     assert_eq!((&received.data[..], received.end_of_record), (&b"begin and end"[..], true));
 
-    client.control().set_send_defaults(SendDefaults { stream: 4, ppid: 9, ..Default::default() }).unwrap();
+    client
+        .control()
+        .set_send_defaults(SendDefaults { stream: 4, ppid: 9, ..Default::default() })
+        .unwrap();
     client.send_default("text").await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     let next = NextInfo { stream: 4, ppid: 9, len: 4, unordered: false, end_of_record: true };
@@ -59,10 +65,12 @@ async fn a_message_in_parts_and_one_with_defaults() {
 async fn a_message_for_a_certain_address() {
     let net = net();
     let own = |host: u8| [1, 2].map(|network| IpAddr::from([10, 0, network, host]));
-    let stack =
-        |host: u8| StackBuilder::new().link(net.link(&own(host), PORT)).seed([host; 32]).build().unwrap();
+    let stack = |host: u8| {
+        StackBuilder::new().link(net.link(&own(host), PORT)).seed([host; 32]).build().unwrap()
+    };
     let (a, b) = (stack(1), stack(2));
-    let bind = |port, host| BindOptions { port, addrs: own(host).to_vec(), ..BindOptions::default() };
+    let bind =
+        |port, host| BindOptions { port, addrs: own(host).to_vec(), ..BindOptions::default() };
     let endpoint = b.bind(bind(7, 2)).unwrap();
     endpoint.listen(1).unwrap();
     let from = a.bind(bind(0, 1)).unwrap();
@@ -75,7 +83,8 @@ async fn a_message_for_a_certain_address() {
     client.send(text("y")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let to: Vec<IpAddr> = net.with(|net| {
-        let data = net.sent().filter(|(_, p)| own(1).contains(&p.src) && p.chunk_kinds().contains(&0));
+        let data =
+            net.sent().filter(|(_, p)| own(1).contains(&p.src) && p.chunk_kinds().contains(&0));
         data.map(|(_, p)| p.dst).collect()
     });
     assert_eq!(to, [own(2)[1], own(2)[0]]);
@@ -113,7 +122,9 @@ async fn one_to_many_with_settings_for_new_associations_and_a_message_to_all() {
     }
 
     // Notifications of one association only.
-    many.control(two).subscribe(Subscriptions { assoc_change: true, ..Subscriptions::NONE }).unwrap();
+    many.control(two)
+        .subscribe(Subscriptions { assoc_change: true, ..Subscriptions::NONE })
+        .unwrap();
     first.shutdown().await.unwrap();
     second.shutdown().await.unwrap();
     let (id, incoming) = many.recv().await.unwrap();
@@ -174,7 +185,8 @@ async fn writers_of_parts_on_several_streams_do_not_block_each_other() {
         lens
     };
     let all = async { tokio::join!(write(0), write(1), write(2), read).3 };
-    let lens = tokio::time::timeout(Duration::from_secs(60), all).await.expect("nobody waits for ever");
+    let lens =
+        tokio::time::timeout(Duration::from_secs(60), all).await.expect("nobody waits for ever");
     assert_eq!(lens, [40_000; 3]);
 }
 
@@ -217,6 +229,7 @@ async fn endpoints_share_a_port() {
     let (connected, called) = (connected.unwrap(), called.unwrap());
     let accepted = listener.accept().await.unwrap();
     assert_eq!((accepted.local_port(), called.local_port(), connected.peer_port()), (7, 7, 7));
-    let context = |association: &sctp_user::Association| association.control().config().unwrap().context;
+    let context =
+        |association: &sctp_user::Association| association.control().config().unwrap().context;
     assert_eq!((context(&accepted), context(&called)), (1, 2));
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use common::*;
 use sctp_user::link::sim::SimNet;
-use sctp_user::{AssocState, Encap, EndReason, Endpoint, Error, LossReason, Peer, Stack, StackBuilder};
+use sctp_user::{
+    AssocState, Encap, EndReason, Endpoint, Error, LossReason, Peer, Stack, StackBuilder,
+};
 use sctp_user_core::sim::{IpPacket, Verdict};
 use tokio::time::Instant;
 
@@ -36,7 +38,12 @@ fn inits(net: &SimNet) -> Vec<(bool, u64, [u8; 2], [u8; 4])> {
         inits
             .map(|(at, p)| {
                 let port = p.sctp[0..2].try_into().unwrap();
-                (p.udp.is_some(), at.as_nanos() / 1_000_000, port, p.sctp[16..20].try_into().unwrap())
+                (
+                    p.udp.is_some(),
+                    at.as_nanos() / 1_000_000,
+                    port,
+                    p.sctp[16..20].try_into().unwrap(),
+                )
             })
             .collect()
     })
@@ -48,7 +55,8 @@ async fn the_preferred_way_wins_where_it_works() {
     let (a, b) = (both(&net, A, 1), both(&net, B, 2));
     let endpoint = server(&b);
     let ways = ways();
-    let (client, server) = tokio::join!(a.connect_first(&ways, a.assoc_config()), endpoint.accept());
+    let (client, server) =
+        tokio::join!(a.connect_first(&ways, a.assoc_config()), endpoint.accept());
     let (client, server) = (client.unwrap(), server.unwrap());
     assert_eq!(client.paths()[0].addr.encap, NATIVE);
     client.send(text("natively")).await.unwrap();
@@ -73,7 +81,9 @@ async fn udp_follows_after_250_ms_where_native_packets_vanish() {
     assert_eq!(&server.recv_message().await.unwrap().unwrap().data[..], b"in UDP");
 
     let inits = inits(&net);
-    let [(false, 0, port, tag), (true, 250, other_port, other_tag)] = inits[..] else { panic!("{inits:?}") };
+    let [(false, 0, port, tag), (true, 250, other_port, other_tag)] = inits[..] else {
+        panic!("{inits:?}")
+    };
     assert_ne!(port, other_port, "an SCTP port of its own");
     assert_ne!(tag, other_tag, "a tag of its own");
     // The loser is gone.
@@ -101,7 +111,9 @@ async fn the_slower_one_is_aborted_at_the_server_too() {
     let net = net();
     // The native COOKIE ACK is lost: only the server believes that this association is up.
     let native_cookie_ack = |p: &IpPacket| p.udp.is_none() && p.sctp.get(12) == Some(&11);
-    net.with(|n| n.tap(move |_, p| if native_cookie_ack(p) { Verdict::Drop } else { Verdict::Pass }));
+    net.with(|n| {
+        n.tap(move |_, p| if native_cookie_ack(p) { Verdict::Drop } else { Verdict::Pass })
+    });
     let (a, b) = (both(&net, A, 1), both(&net, B, 2));
     let endpoint = server(&b);
     let client = a.connect_first(&ways(), a.assoc_config()).await.unwrap();
@@ -111,7 +123,8 @@ async fn the_slower_one_is_aborted_at_the_server_too() {
     assert_eq!((a.stats().associations, b.stats().associations), (1, 1));
     // Both were up there; the one that is left is the client's.
     let mut left = Vec::new();
-    while let Ok(accepted) = tokio::time::timeout(Duration::from_millis(1), endpoint.accept()).await {
+    while let Ok(accepted) = tokio::time::timeout(Duration::from_millis(1), endpoint.accept()).await
+    {
         left.push(accepted.unwrap().end_reason());
     }
     assert_eq!(left.iter().filter(|end| end.is_none()).count(), 1, "{left:?}");

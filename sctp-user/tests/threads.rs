@@ -21,7 +21,10 @@ async fn no_waiting_task_is_forgotten() {
             let association = endpoint.accept().await.unwrap();
             tasks.push(tokio::spawn(async move {
                 while let Some(received) = association.recv_message().await.unwrap() {
-                    association.send(Message::new(received.stream, 0, received.data)).await.unwrap();
+                    association
+                        .send(Message::new(received.stream, 0, received.data))
+                        .await
+                        .unwrap();
                 }
             }));
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use common::*;
 use sctp_user::{
-    AssocChange, AssocConfig, BindOptions, Error, Incoming, Message, Notification, SendError, Subscriptions,
+    AssocChange, AssocConfig, BindOptions, Error, Incoming, Message, Notification, SendError,
+    Subscriptions,
 };
 use tokio::time::{Instant, timeout};
 
@@ -19,7 +20,10 @@ async fn messages_go_both_ways_in_order() {
     }
     for i in 0..100u32 {
         let received = server.recv_message().await.unwrap().unwrap();
-        assert_eq!((received.stream, received.ppid, &received.data[..]), (1, 42, &i.to_be_bytes()[..]));
+        assert_eq!(
+            (received.stream, received.ppid, &received.data[..]),
+            (1, 42, &i.to_be_bytes()[..])
+        );
         server.send(Message::new(received.stream, 43, received.data)).await.unwrap();
     }
     for i in 0..100u32 {
@@ -89,7 +93,9 @@ async fn dropped_futures_have_done_nothing() {
     while client.try_send(Message::new(0, 0, vec![0u8; 10_000])).is_ok() {}
     let given_up = || Message::new(0, 0, vec![1u8; 10_001]);
     assert!(timeout(Duration::ZERO, client.send(given_up())).await.is_err());
-    assert!(timeout(Duration::ZERO, client.send_all(vec![text("small"), given_up()])).await.is_err());
+    assert!(
+        timeout(Duration::ZERO, client.send_all(vec![text("small"), given_up()])).await.is_err()
+    );
     client.start_shutdown();
     let mut messages = 0;
     while let Some(received) = server.recv_message().await.unwrap() {
@@ -184,7 +190,8 @@ async fn a_lifetime_begins_when_the_message_is_given() {
 async fn notifications_are_given_when_subscribed() {
     let net = net();
     let (a, b) = (stack(&net, A), stack(&net, B));
-    let options = BindOptions { port: 7, subscriptions: Subscriptions::ALL, ..BindOptions::default() };
+    let options =
+        BindOptions { port: 7, subscriptions: Subscriptions::ALL, ..BindOptions::default() };
     let endpoint = b.bind(options).unwrap();
     endpoint.listen(1).unwrap();
     let client = a.connect(&peer(B, 7)).await.unwrap();
@@ -200,7 +207,9 @@ async fn notifications_are_given_when_subscribed() {
         kinds.push(match incoming {
             Incoming::Message(_) => "data",
             Incoming::Notification(Notification::PeerShutdown) => "peer shutdown",
-            Incoming::Notification(Notification::AssocChange(AssocChange::ShutdownComplete)) => "complete",
+            Incoming::Notification(Notification::AssocChange(AssocChange::ShutdownComplete)) => {
+                "complete"
+            }
             Incoming::Notification(_) => "other",
         });
     }
@@ -288,7 +297,10 @@ async fn one_port_listens_and_connects() {
     assert_eq!(out.status().unwrap().outbound_streams, 3);
     // The same ports and addresses the other way round are the same association.
     let again = two.connect(&peer(A, 3000)).await;
-    assert!(matches!(again, Err(Error::Connect(sctp_user::ConnectError::AlreadyConnected))), "{again:?}");
+    assert!(
+        matches!(again, Err(Error::Connect(sctp_user::ConnectError::AlreadyConnected))),
+        "{again:?}"
+    );
     drop(two);
     out.send(text("still there")).await.unwrap();
     assert_eq!(&seen.recv_message().await.unwrap().unwrap().data[..], b"still there");
@@ -299,7 +311,9 @@ async fn loss_costs_time_but_no_message() {
     let Connected { net, client, server, .. } = connected().await;
     net.with(|n| {
         n.set_default(
-            sctp_user_core::sim::Link::new().loss(0.1).delay(Duration::from_millis(10), Duration::ZERO),
+            sctp_user_core::sim::Link::new()
+                .loss(0.1)
+                .delay(Duration::from_millis(10), Duration::ZERO),
         )
     });
     let start = Instant::now();

@@ -43,7 +43,11 @@ impl Duo {
     pub fn starting_at(config: AssocConfig, a: &[&str], b: &[&str], first_tsn_of_a: Tsn) -> Self {
         let mut sim = Sim::new(1);
         sim.net.set_default(Link::new().delay(DELAY, Duration::ZERO));
-        let stack = |tsn| StackConfig { ootb_native: true, initial_tsn: Some(tsn), ..StackConfig::default() };
+        let stack = |tsn| StackConfig {
+            ootb_native: true,
+            initial_tsn: Some(tsn),
+            ..StackConfig::default()
+        };
         let a = sim.host_with(stack(first_tsn_of_a.0), a, Recorder::default());
         let b = sim.host_with(stack(2_000), b, Recorder::default());
         sim[a].config = config.clone();

@@ -46,8 +46,11 @@ fn mutate_once(rng: &mut SimRng, bytes: &mut Vec<u8>) {
             let at = at & !3;
             if let Some(field) = bytes.get_mut(at..at + 4) {
                 let old = u32::from_be_bytes([field[0], field[1], field[2], field[3]]);
-                let new =
-                    if rng.random() { rng.random() } else { old.wrapping_add(rng.random_range(0..200)) };
+                let new = if rng.random() {
+                    rng.random()
+                } else {
+                    old.wrapping_add(rng.random_range(0..200))
+                };
                 field.copy_from_slice(&new.to_be_bytes());
             }
         }
@@ -80,7 +83,8 @@ fn dress_up(rng: &mut SimRng, kind: u8, value: &mut Vec<u8>) {
     let small = |rng: &mut SimRng| rng.random_range(0..20_u16).to_be_bytes();
     let fixed: Vec<u8> = match kind {
         chunk_type::DATA => {
-            [&value.first_chunk().unwrap_or(&[0; 4])[..], &small(rng), &small(rng), &[0; 4]].concat()
+            [&value.first_chunk().unwrap_or(&[0; 4])[..], &small(rng), &small(rng), &[0; 4]]
+                .concat()
         }
         chunk_type::INIT | chunk_type::INIT_ACK => {
             [&[1, 2, 3, 4, 0, 1, 0, 0][..], &small(rng), &small(rng), &[0; 4]].concat()

@@ -34,7 +34,8 @@ impl Program {
     /// When it cannot be started.
     pub fn start(name: &str, command: &mut Command) -> Program {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
+        let mut child =
+            command.spawn().unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
         let (tx, lines) = channel();
         if let Some(out) = child.stdout.take() {
             read_lines(out, Line::Out, tx.clone());
@@ -74,7 +75,11 @@ impl Program {
     ///
     /// # Panics
     /// When none comes.
-    pub fn wait_for_complaint<T>(&mut self, what: &str, mut wanted: impl FnMut(&str) -> Option<T>) -> T {
+    pub fn wait_for_complaint<T>(
+        &mut self,
+        what: &str,
+        mut wanted: impl FnMut(&str) -> Option<T>,
+    ) -> T {
         let found = self.wait_line(PATIENCE, |line| match line {
             Line::Err(text) => wanted(text),
             Line::Out(_) => None,
@@ -97,7 +102,11 @@ impl Program {
         })
     }
 
-    fn wait_line<T>(&mut self, limit: Duration, mut wanted: impl FnMut(&Line) -> Option<T>) -> Option<T> {
+    fn wait_line<T>(
+        &mut self,
+        limit: Duration,
+        mut wanted: impl FnMut(&Line) -> Option<T>,
+    ) -> Option<T> {
         let end = Instant::now() + limit;
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
@@ -122,8 +131,10 @@ impl Program {
     /// When it does not read any more.
     pub fn type_line(&mut self, text: &str) {
         let name = &self.name;
-        let stdin = self.stdin.as_mut().unwrap_or_else(|| panic!("the standard input of {name} is closed"));
-        writeln!(stdin, "{text}").unwrap_or_else(|error| panic!("{name} does not read its input: {error}"));
+        let stdin =
+            self.stdin.as_mut().unwrap_or_else(|| panic!("the standard input of {name} is closed"));
+        writeln!(stdin, "{text}")
+            .unwrap_or_else(|error| panic!("{name} does not read its input: {error}"));
     }
 
     /// As [`type_line`](Self::type_line); false when it does not read any more.

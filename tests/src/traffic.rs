@@ -65,17 +65,23 @@ impl Traffic {
 
     /// The event that ended the association.
     pub fn end(&self) -> Option<&Event> {
-        self.events.iter().map(|(_, e)| e).find(|e| matches!(e, Event::ShutdownComplete | Event::Lost(_)))
+        self.events
+            .iter()
+            .map(|(_, e)| e)
+            .find(|e| matches!(e, Event::ShutdownComplete | Event::Lost(_)))
     }
 
     /// Checks that everything that `sender` planned was received: each message once, byte for byte, in order within
     /// each stream as far as it was sent with order.
     pub fn assert_received_all_of(&self, sender: &[Message]) {
         assert!(self.begun.is_none(), "a message was delivered in part only");
-        let streams = sender.iter().map(|m| m.stream).chain(self.received.iter().map(|r| r.stream)).max();
+        let streams =
+            sender.iter().map(|m| m.stream).chain(self.received.iter().map(|r| r.stream)).max();
         for stream in 0..=streams.unwrap_or(0) {
-            let sent: Vec<_> = sender.iter().filter(|m| m.stream == stream && !m.options.unordered).collect();
-            let got: Vec<_> = self.received.iter().filter(|r| r.stream == stream && !r.unordered).collect();
+            let sent: Vec<_> =
+                sender.iter().filter(|m| m.stream == stream && !m.options.unordered).collect();
+            let got: Vec<_> =
+                self.received.iter().filter(|r| r.stream == stream && !r.unordered).collect();
             for (n, (sent, got)) in sent.iter().zip(&got).enumerate() {
                 assert_eq!(got.ssn, n as u16, "stream {stream}, message {n}");
                 assert_same(sent, got);
@@ -108,7 +114,11 @@ impl Traffic {
                 None => part,
                 Some(mut head) => {
                     let key = |r: &Received| (r.stream, r.ssn, r.ppid, r.unordered);
-                    assert_eq!(key(&part), key(&head), "a part of another message within a message");
+                    assert_eq!(
+                        key(&part),
+                        key(&head),
+                        "a part of another message within a message"
+                    );
                     head.data = [&head.data[..], &part.data[..]].concat().into();
                     head.end_of_record = part.end_of_record;
                     head.cumtsn = part.cumtsn;

@@ -32,8 +32,7 @@ pub fn faults(file: &Path, udp_ports: &[&str]) -> Vec<String> {
         "_ws.malformed",
     ];
     // What is not SCTP is not looked at, but for packets in which something is broken. Multicast carries announces directly in UDP.
-    let filter =
-        "(sctp || _ws.malformed) && !icmp && !icmpv6 && !(ip.dst == 224.0.0.0/4) && !(ipv6.dst == ff00::/8)";
+    let filter = "(sctp || _ws.malformed) && !icmp && !icmpv6 && !(ip.dst == 224.0.0.0/4) && !(ipv6.dst == ff00::/8)";
     let mut args = vec!["-Y", filter, "-T", "fields", "-E", "separator=|", "-E", "aggregator=;"];
     args.extend(fields.iter().flat_map(|field| ["-e", field]));
     run(file, udp_ports, &args).iter().filter_map(|line| fault(line)).collect()
@@ -66,7 +65,8 @@ fn run(file: &Path, udp_ports: &[&str], args: &[&str]) -> Vec<String> {
     for port in udp_ports {
         tshark.args(["-d", &format!("udp.port=={port},sctp")]);
     }
-    let output = tshark.args(args).output().unwrap_or_else(|error| panic!("tshark cannot be run: {error}"));
+    let output =
+        tshark.args(args).output().unwrap_or_else(|error| panic!("tshark cannot be run: {error}"));
     assert!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
@@ -85,8 +85,17 @@ mod tests {
         assert_eq!(fault("1|1|||"), None);
         assert_eq!(fault("2|1|2097152|This chunk had been acked before|"), None);
         assert!(fault("3|0|8388608|Bad SCTP checksum|").unwrap().contains("CRC32c"));
-        assert!(fault("4||||").unwrap().contains("CRC32c"), "a checksum that nobody looked at is not right");
-        assert!(fault("5|1|8388608|Chunk too long|").unwrap().contains("packet 5: an error: Chunk too long"));
-        assert!(fault("6|||Malformed Packet|[Malformed Packet: SCTP]").unwrap().contains("malformed"));
+        assert!(
+            fault("4||||").unwrap().contains("CRC32c"),
+            "a checksum that nobody looked at is not right"
+        );
+        assert!(
+            fault("5|1|8388608|Chunk too long|")
+                .unwrap()
+                .contains("packet 5: an error: Chunk too long")
+        );
+        assert!(
+            fault("6|||Malformed Packet|[Malformed Packet: SCTP]").unwrap().contains("malformed")
+        );
     }
 }

@@ -47,7 +47,8 @@ fn the_table_of_the_api_names_what_exists() {
         .map(|line| line.trim().trim_start_matches("pub "))
         .flat_map(|line| {
             let line = line.trim_start_matches("async ");
-            let named = ["fn ", "struct ", "enum ", "mod "].iter().find_map(|k| line.strip_prefix(k));
+            let named =
+                ["fn ", "struct ", "enum ", "mod "].iter().find_map(|k| line.strip_prefix(k));
             named.unwrap_or(line).split(|c: char| !c.is_alphanumeric() && c != '_').next()
         })
         .collect();
@@ -73,7 +74,10 @@ fn code_in_the_documents_is_code_of_the_examples() {
             text.split("```rust\n").skip(1).filter_map(|b| b.split("```").next()).collect();
         assert!(!blocks.is_empty(), "docs/{document}.md shows code");
         for line in blocks.iter().flat_map(|b| b.lines()).map(str::trim).filter(|l| !l.is_empty()) {
-            assert!(source.contains(line), "docs/{document}.md has a line that no example has: {line}");
+            assert!(
+                source.contains(line),
+                "docs/{document}.md has a line that no example has: {line}"
+            );
         }
     }
 }
@@ -95,17 +99,23 @@ fn the_settings_of_multihoming_are_true() {
         [c.rto_initial, c.rto_min, c.rto_max].map(time).join(", ")
     });
     row("`sack_delay`", &|c| time(c.sack_delay));
-    row("`hb_interval`, `hb_interval_udp`", &|c| [c.hb_interval, c.hb_interval_udp].map(time).join(", "));
+    row("`hb_interval`, `hb_interval_udp`", &|c| {
+        [c.hb_interval, c.hb_interval_udp].map(time).join(", ")
+    });
     row("`path_max_retrans`", &|c| c.path_max_retrans.to_string());
     row("`assoc_max_retrans`", &|c| c.assoc_max_retrans.to_string());
     row("`pf_max_retrans`", &|c| format!("`{:?}`", c.pf_max_retrans));
-    row("`primary_switchover_max_retrans`", &|c| format!("`{:?}`", c.primary_switchover_max_retrans));
+    row("`primary_switchover_max_retrans`", &|c| {
+        format!("`{:?}`", c.primary_switchover_max_retrans)
+    });
     row("`expose_potentially_failed`", &|c| {
         (if c.expose_potentially_failed { "on" } else { "off" }).to_owned()
     });
     row("`max_peer_addresses`", &|c| c.max_peer_addresses.to_string());
     let nat = read("docs/nat.md");
-    assert!(nat.contains(&format!("`hb_interval_udp` ({} by default)", time(default.hb_interval_udp))));
+    assert!(
+        nat.contains(&format!("`hb_interval_udp` ({} by default)", time(default.hb_interval_udp)))
+    );
     assert!(nat.contains(&format!("IP MTU of {} bytes", default.ip_mtu_udp)));
 }
 
@@ -115,7 +125,10 @@ fn the_rules_of_the_lint_are_listed() {
     let text = read("docs/testing.md");
     for table in workspace_tests::lint::table().split("\n\n") {
         let missing = table.lines().find(|line| !text.contains(line));
-        assert!(text.contains(table.trim_end()), "docs/testing.md lacks, or has elsewhere: {missing:?}");
+        assert!(
+            text.contains(table.trim_end()),
+            "docs/testing.md lacks, or has elsewhere: {missing:?}"
+        );
     }
 }
 
@@ -124,7 +137,8 @@ fn the_rules_of_the_lint_are_listed() {
 fn no_link_is_dead() {
     let mut files = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
     for entry in std::fs::read_dir(root().join("docs")).expect("there are documents") {
-        let name = entry.expect("a readable directory").file_name().into_string().expect("a plain name");
+        let name =
+            entry.expect("a readable directory").file_name().into_string().expect("a plain name");
         if name.ends_with(".md") {
             files.push(format!("docs/{name}"));
         }
@@ -153,9 +167,11 @@ struct Row {
 
 /// Rows of the tables below a heading.
 fn rows(text: &str, heading: &str) -> Vec<Row> {
-    let section = text.split("\n## ").find(|s| s.starts_with(heading)).expect("a section of this name");
-    let cells =
-        |line: &str| line.trim_matches('|').split('|').map(|c| c.trim().to_owned()).collect::<Vec<_>>();
+    let section =
+        text.split("\n## ").find(|s| s.starts_with(heading)).expect("a section of this name");
+    let cells = |line: &str| {
+        line.trim_matches('|').split('|').map(|c| c.trim().to_owned()).collect::<Vec<_>>()
+    };
     let rows: Vec<Row> = section
         .lines()
         .filter(|line| line.starts_with('|'))
@@ -218,7 +234,8 @@ fn the_tests_of_the_hard_cases_exist() {
             assert!(!row.tests.is_empty(), "\"{}\" below \"{heading}\" has no test", row.what);
             for (short, name) in row.tests {
                 let file = test_file(&short);
-                let names = files.entry(file.clone()).or_insert_with(|| test_functions(&read(&file)));
+                let names =
+                    files.entry(file.clone()).or_insert_with(|| test_functions(&read(&file)));
                 assert!(names.contains(&name), "there is no test {name} in {file}");
                 count += 1;
             }
@@ -264,8 +281,12 @@ fn numbered_tests(dir: &Path, name: &str, found: &mut BTreeSet<(String, String)>
             numbered_tests(&entry.path(), &path, found);
         } else if path.ends_with(".rs") {
             let tests = test_functions(&read(&path));
-            found
-                .extend(tests.into_iter().filter(|t| t.starts_with("hard_case_")).map(|t| (path.clone(), t)));
+            found.extend(
+                tests
+                    .into_iter()
+                    .filter(|t| t.starts_with("hard_case_"))
+                    .map(|t| (path.clone(), t)),
+            );
         }
     }
 }

@@ -88,7 +88,8 @@ fn ours(loss: f64, round_trip: u64, rate: u64) -> u64 {
     sim[a].config = config.clone();
     sim[b].config = config;
     sim.with(b, |host, _| host.listen(PORT));
-    let peer = Peer::new(Ipv4Addr::new(10, 1, 0, 2).into(), Encap::Udp { remote_port: UDP_PORT }, PORT);
+    let peer =
+        Peer::new(Ipv4Addr::new(10, 1, 0, 2).into(), Encap::Udp { remote_port: UDP_PORT }, PORT);
     sim.with(a, |host, now| host.connect(now, &peer));
     sim.run_for(SETTLE);
     let before = sim[b].app.bytes;

@@ -3,9 +3,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sctp_user_core::sim::{Host, IpPacket, Link, Nat, NodeId, Recorder, Sim, Verdict, for_each_seed};
+use sctp_user_core::sim::{
+    Host, IpPacket, Link, Nat, NodeId, Recorder, Sim, Verdict, for_each_seed,
+};
 use sctp_user_core::wire::{Chunk, InitFixed, PacketWriter, Param, chunk_type};
-use sctp_user_core::{AssocConfig, AssocId, Encap, Event, Message, PathState, SendOptions, StackConfig, Tsn};
+use sctp_user_core::{
+    AssocConfig, AssocId, Encap, Event, Message, PathState, SendOptions, StackConfig, Tsn,
+};
 use workspace_tests::duo::Duo;
 use workspace_tests::traffic::{FIRST_PPID, Traffic, message, plan};
 
@@ -77,7 +81,9 @@ fn hard_case_09_loss_across_the_wrap_of_the_tsn() {
 fn hard_case_32_shutdown_while_both_ends_have_queued_data() {
     for_each_seed(0..60, |seed| {
         let mut duo = Duo::new(AssocConfig { send_buffer: 1 << 20, ..AssocConfig::default() });
-        duo.sim.net.set_default(Link::new().delay(10 * MS, 5 * MS).loss(0.05).reorder(0.1, 20 * MS));
+        duo.sim
+            .net
+            .set_default(Link::new().delay(10 * MS, 5 * MS).loss(0.05).reorder(0.1, 20 * MS));
         let (a, b) = (duo.a, duo.b);
         // The closer has little or much to say, compared with the other end.
         let counts = if seed % 2 == 0 { (3, 200) } else { (200, 50) };
@@ -148,12 +154,19 @@ impl BehindNat {
     }
 
     /// What the server sends in reaction to a packet that seems to come from the client's outside address.
-    fn provoke(&mut self, port: u16, tag: u32, write: impl FnOnce(&mut PacketWriter<'_>)) -> Vec<IpPacket> {
+    fn provoke(
+        &mut self,
+        port: u16,
+        tag: u32,
+        write: impl FnOnce(&mut PacketWriter<'_>),
+    ) -> Vec<IpPacket> {
         let mut bytes = Vec::new();
         let mut writer = PacketWriter::new(&mut bytes, 1500, 6000, 5001, tag);
         write(&mut writer);
         writer.finish();
-        self.sim.provoke(IpPacket::udp((ip(OUTSIDE), port), (ip(SERVER), 9899), bytes)).expect("it listens")
+        self.sim
+            .provoke(IpPacket::udp((ip(OUTSIDE), port), (ip(SERVER), 9899), bytes))
+            .expect("it listens")
     }
 }
 
@@ -179,7 +192,8 @@ fn hard_case_35_a_nat_moves_the_port_in_mid_transfer_and_strangers_do_not() {
         net.sim.net.nats[nat].rebind();
         send(&mut net, 60..120);
         let sim = &mut net.sim;
-        let all = |sim: &mut Sim| [client, server].iter().all(|h| sim[*h].app.received.len() == 120);
+        let all =
+            |sim: &mut Sim| [client, server].iter().all(|h| sim[*h].app.received.len() == 120);
         assert!(sim.run_until(60 * SEC, all));
         let moved = net.port();
         assert_ne!(moved, first, "the first packet through the new binding moved the port");
@@ -218,12 +232,19 @@ fn hard_case_36_a_client_behind_nat_lists_no_addresses() {
     // Bound to all addresses, to all by name, and to all with the stack told of them.
     for (bound, announced) in [(&[][..], &[][..]), (&local[..], &[]), (&[], &local[..])] {
         let mut net = BehindNat::new(1, &local, bound, announced);
-        let inits: Vec<IpPacket> =
-            net.sim.net.sent().filter(|(_, p)| p.has(chunk_type::INIT)).map(|(_, p)| p.clone()).collect();
+        let inits: Vec<IpPacket> = net
+            .sim
+            .net
+            .sent()
+            .filter(|(_, p)| p.has(chunk_type::INIT))
+            .map(|(_, p)| p.clone())
+            .collect();
         assert!(!inits.is_empty());
         for packet in &inits {
             let sctp = packet.packet().unwrap();
-            let Ok(Chunk::Init(init)) = sctp.chunks().next().unwrap().decode(&sctp) else { unreachable!() };
+            let Ok(Chunk::Init(init)) = sctp.chunks().next().unwrap().decode(&sctp) else {
+                unreachable!()
+            };
             let lists = |p: Param<'_>| matches!(p, Param::Ipv4(_) | Param::Ipv6(_));
             assert!(!init.params.iter().any(lists), "bound to {bound:?}, announcing {announced:?}");
         }
@@ -232,7 +253,8 @@ fn hard_case_36_a_client_behind_nat_lists_no_addresses() {
         assert_eq!(remotes, [ip(OUTSIDE)], "the server uses the source alone");
         net.sim.run_for(120 * SEC);
         let to_client = net.to_client;
-        net.sim.with(net.server, |h, now| h.send(now, to_client, 0, "through the binding").unwrap());
+        net.sim
+            .with(net.server, |h, now| h.send(now, to_client, 0, "through the binding").unwrap());
         let client = net.client;
         assert!(net.sim.run_until(SEC, |sim| sim[client].app.received.len() == 1));
     }
@@ -241,7 +263,8 @@ fn hard_case_36_a_client_behind_nat_lists_no_addresses() {
 /// Both ends call each other at the same moment, and one packet of the two handshakes is lost.
 #[test]
 fn an_init_collision_with_a_lost_packet_makes_one_association() {
-    let kinds = [chunk_type::INIT, chunk_type::INIT_ACK, chunk_type::COOKIE_ECHO, chunk_type::COOKIE_ACK];
+    let kinds =
+        [chunk_type::INIT, chunk_type::INIT_ACK, chunk_type::COOKIE_ECHO, chunk_type::COOKIE_ACK];
     for kind in kinds {
         for nth in 1..=2 {
             let mut sim = Sim::new(u64::from(kind));
@@ -256,9 +279,17 @@ fn an_init_collision_with_a_lost_packet_makes_one_association() {
             sim.run_for(3 * MS);
             let to_a = sim.with(b, |h, now| h.stack.connect(now, 5000, &at_a, None).unwrap());
             let ups = |sim: &Sim, host: Id| {
-                sim[host].app.events.iter().filter(|(_, _, e)| matches!(e, Event::Up { .. })).count()
+                sim[host]
+                    .app
+                    .events
+                    .iter()
+                    .filter(|(_, _, e)| matches!(e, Event::Up { .. }))
+                    .count()
             };
-            assert!(sim.run_until(60 * SEC, |sim| ups(sim, a) == 1 && ups(sim, b) == 1), "{kind}, {nth}");
+            assert!(
+                sim.run_until(60 * SEC, |sim| ups(sim, a) == 1 && ups(sim, b) == 1),
+                "{kind}, {nth}"
+            );
             sim.with(a, |h, now| h.send(now, to_b, 0, "a").unwrap());
             sim.with(b, |h, now| h.send(now, to_a, 0, "b").unwrap());
             sim.run_for(30 * SEC);
@@ -288,7 +319,10 @@ fn ordered_and_unordered_messages_mix() {
     let of = |odd: u32| got.iter().copied().filter(|n| n % 2 == odd).collect::<Vec<_>>();
     assert_eq!(of(0), (0..20).step_by(2).collect::<Vec<_>>(), "ordered ones keep their order");
     assert_eq!(of(1), (1..20).step_by(2).collect::<Vec<_>>(), "nothing overtook these on the way");
-    assert!(got.iter().position(|n| *n == 9) < got.iter().position(|n| *n == 0), "{got:?}: not held back");
+    assert!(
+        got.iter().position(|n| *n == 9) < got.iter().position(|n| *n == 0),
+        "{got:?}: not held back"
+    );
 }
 
 /// One path of each family; data moves from one to the other and back, without loss or doubling.
@@ -374,7 +408,9 @@ fn failover_and_fail_back_under_load_lose_and_double_nothing() {
             if works { sim.net.heal(host(1), host(2)) } else { sim.net.cut(host(1), host(2)) }
         };
         let data_over = |sim: &Sim, network: u8| {
-            let over = |p: &IpPacket| p.has(chunk_type::DATA) && p.dst == IpAddr::from([10, network, 0, 2]);
+            let over = |p: &IpPacket| {
+                p.has(chunk_type::DATA) && p.dst == IpAddr::from([10, network, 0, 2])
+            };
             sim.net.sent().filter(|(_, p)| over(p)).count()
         };
         sim.run_for(300 * MS);
@@ -395,8 +431,9 @@ fn failover_and_fail_back_under_load_lose_and_double_nothing() {
         assert!(sim.run_until(20 * SEC, back));
         cut(&mut sim, 2, false);
         let (planned_a, planned_b) = (sim[a].app.planned.len(), sim[b].app.planned.len());
-        let all =
-            |sim: &mut Sim| sim[b].app.received.len() == planned_a && sim[a].app.received.len() == planned_b;
+        let all = |sim: &mut Sim| {
+            sim[b].app.received.len() == planned_a && sim[a].app.received.len() == planned_b
+        };
         assert!(sim.run_until(120 * SEC, all));
         sim.run_for(10 * SEC);
         sim[a].app.assert_received_all_of(&sim[b].app.planned);

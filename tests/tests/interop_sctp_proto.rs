@@ -12,7 +12,9 @@ use sctp_proto::{
     Association, AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Payload,
     PayloadProtocolIdentifier, ServerConfig, StreamEvent, TransportConfig,
 };
-use sctp_user_core::sim::{Host, IpPacket, Link, Node, NodeId, Sim, SimRng, Verdict, for_each_seed};
+use sctp_user_core::sim::{
+    Host, IpPacket, Link, Node, NodeId, Sim, SimRng, Verdict, for_each_seed,
+};
 use sctp_user_core::wire::{Chunk, RawChunk, chunk_type};
 use sctp_user_core::{Encap, Event, Message, Peer, SendOptions, StackConfig, Time};
 use workspace_tests::traffic::Traffic;
@@ -42,7 +44,8 @@ struct Proto {
 
 impl Proto {
     fn new(plan: Vec<(u16, bool, Vec<u8>)>) -> Self {
-        let endpoint = Endpoint::new(Arc::new(EndpointConfig::new()), Some(Arc::new(ServerConfig::new())));
+        let endpoint =
+            Endpoint::new(Arc::new(EndpointConfig::new()), Some(Arc::new(ServerConfig::new())));
         Proto {
             addr: [THEIRS.parse().unwrap()],
             epoch: Instant::now(),
@@ -58,7 +61,8 @@ impl Proto {
 
     fn connect(&mut self, remote: SocketAddr) {
         let mut config = ClientConfig::new();
-        let transport = TransportConfig::default().with_local_port(SCTP_PORT).with_remote_port(SCTP_PORT);
+        let transport =
+            TransportConfig::default().with_local_port(SCTP_PORT).with_remote_port(SCTP_PORT);
         config.transport = Arc::new(transport);
         self.association = Some(self.endpoint.connect(config, remote).unwrap());
     }
@@ -149,12 +153,17 @@ impl Node for Proto {
                             Err(_) => association.open_stream(id, binary).unwrap(),
                         };
                         stream
-                            .set_reliability_params(unordered, sctp_proto::ReliabilityType::Reliable, 0)
+                            .set_reliability_params(
+                                unordered,
+                                sctp_proto::ReliabilityType::Reliable,
+                                0,
+                            )
                             .unwrap();
                         assert_eq!(stream.write_with_ppi(&data, binary).unwrap(), data.len());
                     }
                 }
-                sctp_proto::Event::AssociationLost { .. } | sctp_proto::Event::HandshakeFailed { .. } => {
+                sctp_proto::Event::AssociationLost { .. }
+                | sctp_proto::Event::HandshakeFailed { .. } => {
                     self.lost = true;
                 }
                 sctp_proto::Event::Stream(StreamEvent::Readable { id }) => {
@@ -227,8 +236,11 @@ fn exchange(seed: u64, initiator: Side, closer: Side, loss: f64) {
     // Many control chunks in one packet each are how sctp-proto is; it is not what is tested here.
     sim.check_replies = false;
     let delay = Duration::from_millis(10);
-    let link =
-        Link::new().loss(loss).delay(delay, delay).duplicate(loss / 2.0, delay).reorder(loss, 2 * delay);
+    let link = Link::new()
+        .loss(loss)
+        .delay(delay, delay)
+        .duplicate(loss / 2.0, delay)
+        .reorder(loss, 2 * delay);
     sim.net.set_default(link);
     let (to_them, to_us) = (plan(sim.net.rng()), plan(sim.net.rng()));
     let messages = to_them.iter().map(|(stream, unordered, data)| Message {
@@ -243,7 +255,8 @@ fn exchange(seed: u64, initiator: Side, closer: Side, loss: f64) {
     let b = sim.add(Proto::new(to_us.clone()));
     match initiator {
         Side::Ours => sim.with(a, |h, now| {
-            let peer = Peer::new(THEIRS.parse().unwrap(), Encap::Udp { remote_port: UDP_PORT }, SCTP_PORT);
+            let peer =
+                Peer::new(THEIRS.parse().unwrap(), Encap::Udp { remote_port: UDP_PORT }, SCTP_PORT);
             let id = h.connect(now, &peer);
             h.script(now, |app, cx| app.use_assoc(cx, id));
         }),
@@ -252,8 +265,9 @@ fn exchange(seed: u64, initiator: Side, closer: Side, loss: f64) {
             sim.with(b, |p, _| p.connect(SocketAddr::new(OURS.parse().unwrap(), UDP_PORT)));
         }
     }
-    let all =
-        |sim: &mut Sim| sim[a].app.received.len() == to_us.len() && sim[b].received.len() == to_them.len();
+    let all = |sim: &mut Sim| {
+        sim[a].app.received.len() == to_us.len() && sim[b].received.len() == to_them.len()
+    };
     assert!(
         sim.run_until(Duration::from_secs(600), all),
         "{initiator:?} {closer:?}: {} of {} and {} of {}",
@@ -264,7 +278,9 @@ fn exchange(seed: u64, initiator: Side, closer: Side, loss: f64) {
     );
     let ours = sorted_streams(sim[a].app.received.iter().map(|r| (r.stream, r.data.to_vec())));
     let theirs = sorted_streams(sim[b].received.iter().cloned());
-    let strip = |plan: &[(u16, bool, Vec<u8>)]| sorted_streams(plan.iter().map(|(s, _, d)| (*s, d.clone())));
+    let strip = |plan: &[(u16, bool, Vec<u8>)]| {
+        sorted_streams(plan.iter().map(|(s, _, d)| (*s, d.clone())))
+    };
     assert_eq!(ours, strip(&to_us));
     assert_eq!(theirs, strip(&to_them));
     assert!(sim[a].app.received.iter().all(|r| r.ppid == BINARY && r.unordered == (r.stream == 2)));
@@ -280,7 +296,8 @@ fn exchange(seed: u64, initiator: Side, closer: Side, loss: f64) {
     }
     // sctp-proto as the closer sends SHUTDOWN COMPLETE but does not call itself closed after it.
     let closed = |sim: &mut Sim| {
-        sim[a].app.end() == Some(&Event::ShutdownComplete) && (closer == Side::Theirs || sim[b].is_closed())
+        sim[a].app.end() == Some(&Event::ShutdownComplete)
+            && (closer == Side::Theirs || sim[b].is_closed())
     };
     assert!(sim.run_until(Duration::from_secs(60), closed), "our end {:?}", sim[a].app.end());
 }
@@ -327,22 +344,27 @@ fn messages_in_parts_are_one_message_to_others() {
 
     for_each_seed(0..20, |seed| {
         let mut sim = Sim::new(seed);
-        sim.net.set_default(Link::new().loss(0.05).delay(Duration::from_millis(10), Duration::ZERO));
+        sim.net
+            .set_default(Link::new().loss(0.05).delay(Duration::from_millis(10), Duration::ZERO));
         let a = sim.host(&[OURS], Traffic::new(Vec::new()));
         sim[a].use_udp(UDP_PORT);
         let b = sim.add(Proto::new(Vec::new()));
-        let peer = Peer::new(THEIRS.parse().unwrap(), Encap::Udp { remote_port: UDP_PORT }, SCTP_PORT);
+        let peer =
+            Peer::new(THEIRS.parse().unwrap(), Encap::Udp { remote_port: UDP_PORT }, SCTP_PORT);
         let id = sim.with(a, |h, now| h.connect(now, &peer));
         assert!(sim.run_until(Duration::from_secs(60), |sim| sim[b].connected));
         let lens = [1usize, 100, 5_000, 3, 1_444, 2_000, 7];
         for (n, len) in lens.into_iter().enumerate() {
-            let options = SendOptions { more_follows: n + 1 < lens.len(), ..SendOptions::default() };
-            let message = Message { stream: 1, ppid: BINARY, data: vec![n as u8; len].into(), options };
+            let options =
+                SendOptions { more_follows: n + 1 < lens.len(), ..SendOptions::default() };
+            let message =
+                Message { stream: 1, ppid: BINARY, data: vec![n as u8; len].into(), options };
             sim.with(a, |h, now| h.stack.send(now, id, message).unwrap());
             sim.run_for(Duration::from_millis(15));
         }
         assert!(sim.run_until(Duration::from_secs(60), |sim| !sim[b].received.is_empty()));
-        let whole: Vec<u8> = lens.into_iter().enumerate().flat_map(|(n, len)| vec![n as u8; len]).collect();
+        let whole: Vec<u8> =
+            lens.into_iter().enumerate().flat_map(|(n, len)| vec![n as u8; len]).collect();
         assert_eq!(sim[b].received, [(1, whole)]);
     });
 }

@@ -37,7 +37,8 @@ struct Proto {
 impl Proto {
     fn new() -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let endpoint = Endpoint::new(Arc::new(EndpointConfig::new()), Some(Arc::new(ServerConfig::new())));
+        let endpoint =
+            Endpoint::new(Arc::new(EndpointConfig::new()), Some(Arc::new(ServerConfig::new())));
         Proto { socket, endpoint, association: None }
     }
 
@@ -47,20 +48,26 @@ impl Proto {
 
     fn connect(&mut self, remote: SocketAddr) {
         let mut config = ClientConfig::new();
-        config.transport =
-            Arc::new(TransportConfig::default().with_local_port(SCTP_PORT).with_remote_port(SCTP_PORT));
+        config.transport = Arc::new(
+            TransportConfig::default().with_local_port(SCTP_PORT).with_remote_port(SCTP_PORT),
+        );
         self.association = Some(self.endpoint.connect(config, remote).unwrap());
     }
 
     /// Runs until `app` says that it is over.
-    fn run(&mut self, mut app: impl FnMut(&mut Association, sctp_proto::Event) -> bool, stop: &AtomicBool) {
+    fn run(
+        &mut self,
+        mut app: impl FnMut(&mut Association, sctp_proto::Event) -> bool,
+        stop: &AtomicBool,
+    ) {
         let started = Instant::now();
         let mut over = false;
         while !over && !stop.load(Ordering::Relaxed) {
             assert!(started.elapsed() < LIMIT, "sctp-proto's end hangs");
             self.transmit();
             let timer = self.association.as_ref().and_then(|(_, a)| a.poll_timeout());
-            let wait = timer.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+            let wait =
+                timer.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
             self.receive(wait.clamp(Duration::from_micros(100), Duration::from_millis(20)));
             let Some((_, association)) = &mut self.association else { continue };
             association.handle_timeout(Instant::now());
@@ -132,8 +139,10 @@ fn read(association: &mut Association, id: u16) -> Vec<Vec<u8>> {
 }
 
 fn stack() -> (Stack, u16) {
-    let config =
-        UdpEncapConfig { addrs: vec![Ipv4Addr::LOCALHOST.into()], ..UdpEncapConfig::with_port(Port::Any) };
+    let config = UdpEncapConfig {
+        addrs: vec![Ipv4Addr::LOCALHOST.into()],
+        ..UdpEncapConfig::with_port(Port::Any)
+    };
     let link = UdpEncapLink::bind(&config).unwrap();
     let port = link.port();
     (StackBuilder::new().link(link).build().unwrap(), port)
@@ -163,7 +172,11 @@ fn spawn(run: impl FnOnce(&AtomicBool) + Send + 'static) -> Running {
 #[tokio::test(flavor = "multi_thread")]
 async fn our_client_and_their_echo_server() {
     let mut proto = Proto::new();
-    let peer = Peer::new(Ipv4Addr::LOCALHOST.into(), Encap::Udp { remote_port: proto.udp_port() }, SCTP_PORT);
+    let peer = Peer::new(
+        Ipv4Addr::LOCALHOST.into(),
+        Encap::Udp { remote_port: proto.udp_port() },
+        SCTP_PORT,
+    );
     let _running = spawn(move |stop| {
         let echo = |association: &mut Association, event| {
             if let sctp_proto::Event::Stream(StreamEvent::Readable { id }) = event {
@@ -188,7 +201,10 @@ async fn our_client_and_their_echo_server() {
             back.push(message.data);
         }
         back.sort_by_key(Bytes::len);
-        assert!(back.iter().enumerate().all(|(i, data)| *data == payload(i)), "each came back unchanged");
+        assert!(
+            back.iter().enumerate().all(|(i, data)| *data == payload(i)),
+            "each came back unchanged"
+        );
         association.abort("done");
     };
     tokio::time::timeout(LIMIT, test).await.expect("it does not hang");
@@ -211,7 +227,9 @@ async fn their_client_and_our_echo_server() {
                         write(association, i as u16 % 2, &payload(i));
                     }
                 }
-                sctp_proto::Event::Stream(StreamEvent::Readable { id }) => back.extend(read(association, id)),
+                sctp_proto::Event::Stream(StreamEvent::Readable { id }) => {
+                    back.extend(read(association, id))
+                }
                 sctp_proto::Event::AssociationLost { .. } => panic!("lost the association"),
                 _ => {}
             }
@@ -219,19 +237,28 @@ async fn their_client_and_our_echo_server() {
         };
         proto.run(client, stop);
         back.sort_by_key(Vec::len);
-        assert!(back.iter().enumerate().all(|(i, data)| *data == payload(i)), "each came back unchanged");
+        assert!(
+            back.iter().enumerate().all(|(i, data)| *data == payload(i)),
+            "each came back unchanged"
+        );
     });
     let test = async {
         let association = endpoint.accept().await.unwrap();
         for _ in 0..SIZES.len() {
             let message = association.recv_message().await.unwrap().expect("it is still open");
-            association.send(Message::new(message.stream, message.ppid, message.data)).await.unwrap();
+            association
+                .send(Message::new(message.stream, message.ppid, message.data))
+                .await
+                .unwrap();
         }
         association
     };
     let association = tokio::time::timeout(LIMIT, test).await.expect("it does not hang");
     let thread = running.1.take().unwrap();
-    tokio::task::spawn_blocking(move || thread.join()).await.unwrap().expect("their end is content");
+    tokio::task::spawn_blocking(move || thread.join())
+        .await
+        .unwrap()
+        .expect("their end is content");
     association.abort("done");
     stack.shutdown().await;
 }

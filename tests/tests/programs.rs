@@ -16,17 +16,26 @@ fn the_terminal_reports_a_killed_server_and_goes_on_with_another() {
     let (id, text) = terminal.wait_for("the echo", echo);
     assert_eq!((id, text.as_str()), (connected, "grüß dich"));
 
-    let serving = servers.iter_mut().find(|server| server.id == id).expect("one of the servers answered");
+    let serving =
+        servers.iter_mut().find(|server| server.id == id).expect("one of the servers answered");
     serving.program.kill();
     let killed = Instant::now();
     // Nobody types; the terminal notices by itself.
     let lost = terminal.wait_for("the loss", |line| id_after(line, "Lost PE "));
-    assert!(killed.elapsed() < Duration::from_secs(2), "the loss was reported after {:?}", killed.elapsed());
+    assert!(
+        killed.elapsed() < Duration::from_secs(2),
+        "the loss was reported after {:?}",
+        killed.elapsed()
+    );
     assert_eq!(lost, id);
-    let next = terminal.wait_for("the failover", |line| id_after(line, "FAILOVER #1 ... connected to PE "));
+    let next = terminal
+        .wait_for("the failover", |line| id_after(line, "FAILOVER #1 ... connected to PE "));
     assert_ne!(next, id);
     terminal.type_line("still there?");
-    assert_eq!(terminal.wait_for("the echo of the other server", echo), (next, "still there?".to_owned()));
+    assert_eq!(
+        terminal.wait_for("the echo of the other server", echo),
+        (next, "still there?".to_owned())
+    );
 
     terminal.close_stdin();
     let ended = terminal.ended(PATIENCE);
@@ -44,7 +53,8 @@ fn input_that_ends_at_once_is_answered_before_the_terminal_leaves() {
     terminal.close_stdin();
     let ended = terminal.ended(PATIENCE);
     assert!(ended.status.success(), "{}", ended.text());
-    let texts: Vec<String> = ended.lines.iter().filter_map(|line| echo(line)).map(|(_, text)| text).collect();
+    let texts: Vec<String> =
+        ended.lines.iter().filter_map(|line| echo(line)).map(|(_, text)| text).collect();
     assert_eq!(texts, ["one", "", "three"], "{}", ended.text());
 }
 
@@ -54,7 +64,8 @@ fn every_ping_is_answered_once_although_servers_abort_their_sessions() {
     // Each server gives up after 10 replies, so 40 pings need several failovers.
     let args = ["-pingpong", "-pppfailureafter=10"];
     let _servers = [pool.server(&args), pool.server(&args)];
-    let mut client = pool.client("pingpongclient", &["--events", "--interval=5", "--count=40", "--quiet"]);
+    let mut client =
+        pool.client("pingpongclient", &["--events", "--interval=5", "--count=40", "--quiet"]);
     let ended = client.ended(PATIENCE);
     assert!(ended.status.success(), "{}", ended.text());
     let events: Vec<ClientEvent> =
@@ -69,11 +80,15 @@ fn every_ping_is_answered_once_although_servers_abort_their_sessions() {
     }
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=40).collect::<Vec<u64>>());
-    let failovers =
-        events.iter().filter(|event| matches!(event, ClientEvent::Lost { pe: Some(_), .. })).count();
+    let failovers = events
+        .iter()
+        .filter(|event| matches!(event, ClientEvent::Lost { pe: Some(_), .. }))
+        .count();
     assert!(failovers >= 3, "{failovers} failovers");
-    let resumed =
-        events.iter().filter(|event| matches!(event, ClientEvent::Session { resumed: true, .. })).count();
+    let resumed = events
+        .iter()
+        .filter(|event| matches!(event, ClientEvent::Session { resumed: true, .. }))
+        .count();
     assert!(resumed >= 3, "{resumed} sessions were resumed by a cookie");
     // The count went on from server to server: it never fell back.
     assert!(replies.windows(2).all(|pair| pair[0] <= pair[1]), "{replies:?}");
@@ -86,9 +101,12 @@ fn a_server_registers_again_with_a_restarted_registrar() {
     // The next re-registration cycle would be in 30 s.
     let mut server = pool.server(&["-echo"]);
     pool.registrar.kill();
-    server.program.wait_for("the loss of the registrar", |line| line.contains("egistrar").then_some(()));
+    server
+        .program
+        .wait_for("the loss of the registrar", |line| line.contains("egistrar").then_some(()));
     let ports = [format!("-asap={}", pool.asap), format!("--encap-port={}", pool.udp)];
-    pool.registrar = program("rspregistrar", &["-asapannounce=off", "-quiet", &ports[0], &ports[1]]);
+    pool.registrar =
+        program("rspregistrar", &["-asapannounce=off", "-quiet", &ports[0], &ports[1]]);
     pool.registrar.ready();
     let mut terminal = pool.client("rspterminal", &["-quiet"]);
     terminal.type_line("back again");
@@ -138,18 +156,29 @@ fn two_demos_side_by_side() {
         assert!(ended.status.success(), "{}", ended.text());
         let value = |label: &str| {
             let line = ended.lines.iter().rfind(|line| line.trim_start().starts_with(label));
-            let words = line.map(|line| line.trim_start().trim_start_matches(label).split_whitespace());
+            let words =
+                line.map(|line| line.trim_start().trim_start_matches(label).split_whitespace());
             words
                 .and_then(|mut words| words.next())
                 .unwrap_or_else(|| panic!("no {label} in {}", ended.text()))
                 .to_owned()
         };
-        assert_eq!((value("lost").as_str(), value("doubled").as_str()), ("0", "0"), "{}", ended.text());
+        assert_eq!(
+            (value("lost").as_str(), value("doubled").as_str()),
+            ("0", "0"),
+            "{}",
+            ended.text()
+        );
         assert_eq!(value("pings"), value("pongs"), "{}", ended.text());
         for failover in ["failover 1", "failover 2"] {
             assert!(value(failover).parse::<u32>().is_ok_and(|ms| ms < 1000), "{}", ended.text());
         }
-        assert_eq!(ended.lines.iter().filter(|line| line.contains("SIGKILL")).count(), 2, "{}", ended.text());
+        assert_eq!(
+            ended.lines.iter().filter(|line| line.contains("SIGKILL")).count(),
+            2,
+            "{}",
+            ended.text()
+        );
     }
 }
 
@@ -215,7 +244,11 @@ fn help_and_version_are_no_errors() {
         for option in ["--help", "-h", "-help", "--version", "-V"] {
             let ended = run(program, &[option]);
             assert!(ended.status.success(), "{program} {option}: {}", ended.text());
-            assert!(ended.complaints().is_empty() && ended.text().contains(program), "{}", ended.text());
+            assert!(
+                ended.complaints().is_empty() && ended.text().contains(program),
+                "{}",
+                ended.text()
+            );
         }
     }
 }
@@ -268,7 +301,8 @@ impl Pool {
     }
 
     fn start_with(more: &[&str]) -> Pool {
-        let args = [&["-asap=127.0.0.1:0", "--encap-port=0", "-asapannounce=off", "-quiet"], more].concat();
+        let args = [&["-asap=127.0.0.1:0", "--encap-port=0", "-asapannounce=off", "-quiet"], more]
+            .concat();
         let mut registrar = program("rspregistrar", &args);
         let ready = registrar.ready();
         let asap = ready.get("asap").expect("the ASAP address").to_owned();
@@ -281,7 +315,8 @@ impl Pool {
 
     fn server(&self, more: &[&str]) -> Server {
         let registrar = self.registrar_option();
-        let args = [&["-local=127.0.0.1:0", "-asapannounce=off", "-quiet", &registrar], more].concat();
+        let args =
+            [&["-local=127.0.0.1:0", "-asapannounce=off", "-quiet", &registrar], more].concat();
         let mut program = program("rspserver", &args);
         let ready = program.ready();
         let id = ready.get("id").and_then(|id| id.strip_prefix("0x")).expect("the identifier");

@@ -8,12 +8,16 @@ use workspace_tests::process::{Ended, PATIENCE, Program};
 #[test]
 fn all_directions_transfer_and_account_for_every_byte() {
     let (_server, peer) = server(&[]);
-    for (direction, flows) in
-        [("send", &["to_server"][..]), ("recv", &["to_client"]), ("both", &["to_server", "to_client"])]
-    {
+    for (direction, flows) in [
+        ("send", &["to_server"][..]),
+        ("recv", &["to_client"]),
+        ("both", &["to_server", "to_client"]),
+    ] {
         let direction = format!("--direction={direction}");
-        let result =
-            json(&client(&peer, &[&direction, "--duration=1", "--size=10k", "--streams=5", "--json"]));
+        let result = json(&client(
+            &peer,
+            &[&direction, "--duration=1", "--size=10k", "--streams=5", "--json"],
+        ));
         let names: Vec<&str> = result["flows"]
             .as_array()
             .unwrap()
@@ -36,7 +40,8 @@ fn all_directions_transfer_and_account_for_every_byte() {
 #[test]
 fn messages_larger_than_the_buffers_and_unordered_ones_arrive() {
     let (_server, peer) = server(&["--recvbuffer=64k"]);
-    let args = ["--duration=1", "--size=1M", "--unordered", "--sendbuffer=100k", "--mtu=9000", "--json"];
+    let args =
+        ["--duration=1", "--size=1M", "--unordered", "--sendbuffer=100k", "--mtu=9000", "--json"];
     let result = json(&client(&peer, &args));
     let (sent, received) = (&result["client"]["sent"], &result["server"]["received"]);
     assert!(sent["messages"].as_u64().unwrap() > 0);
@@ -46,8 +51,14 @@ fn messages_larger_than_the_buffers_and_unordered_ones_arrive() {
 #[test]
 fn round_trips_are_counted_one_by_one() {
     let (_server, peer) = server(&["--segments=1"]);
-    let args =
-        ["--direction=pingpong", "--duration=1", "--warmup=0.2", "--size=64", "--segments=1", "--json"];
+    let args = [
+        "--direction=pingpong",
+        "--duration=1",
+        "--warmup=0.2",
+        "--size=64",
+        "--segments=1",
+        "--json",
+    ];
     let result = json(&client(&peer, &args));
     let trips = &result["round_trips"];
     let (count, p50, p99) =
@@ -91,7 +102,8 @@ fn many_associations_share_a_stack() {
 
 #[test]
 fn the_core_alone_gives_figures() {
-    let alone = |args: &[&str]| json(&Program::start("sctp-perf", &mut command(args)).ended(PATIENCE));
+    let alone =
+        |args: &[&str]| json(&Program::start("sctp-perf", &mut command(args)).ended(PATIENCE));
     let bulk = alone(&["alone", "bulk", "--duration=0.1", "--warmup=0", "--size=1k"]);
     assert!(bulk["messages"].as_u64().unwrap() > 0, "{bulk}");
     assert_eq!(bulk["bytes"].as_u64().unwrap(), 1024 * bulk["messages"].as_u64().unwrap());

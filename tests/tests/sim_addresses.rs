@@ -43,7 +43,10 @@ fn an_end_that_announces_nothing_stays_with_the_address_the_peer_knows() {
         let (mut sim, silent, open, at_silent, at_open) = meet(silent_connects);
         sim.run_for(300 * SEC);
         for (host, id) in [(silent, at_silent), (open, at_open)] {
-            assert!(!sim[host].app.ended(id), "probing an address of the other family must not end it");
+            assert!(
+                !sim[host].app.ended(id),
+                "probing an address of the other family must not end it"
+            );
         }
         let paths = sim[silent].stack.paths(at_silent);
         let remotes: Vec<IpAddr> = paths.iter().map(|p| p.addr.remote).collect();

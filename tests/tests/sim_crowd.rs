@@ -25,8 +25,12 @@ impl App for Echo {
             }
             Event::Readable => {
                 while let Some(m) = cx.stack.recv(cx.now, id) {
-                    let back =
-                        Message { stream: m.stream, ppid: m.ppid, data: m.data, options: Default::default() };
+                    let back = Message {
+                        stream: m.stream,
+                        ppid: m.ppid,
+                        data: m.data,
+                        options: Default::default(),
+                    };
                     if cx.stack.send(cx.now, id, back.clone()).is_err() {
                         self.waiting.push((id, back));
                     }
@@ -46,7 +50,8 @@ fn three_hundred_clients_of_one_server() {
     for_each_seed(0..10, |seed| {
         let mut sim = Sim::new(seed);
         sim.net.log_limit = 100;
-        sim.net.set_default(Link::new().delay(10 * MS, 20 * MS).loss(0.05).duplicate(0.02, 50 * MS));
+        sim.net
+            .set_default(Link::new().delay(10 * MS, 20 * MS).loss(0.05).duplicate(0.02, 50 * MS));
         // Rooms for all who wait, and answers for all who end.
         let stack = StackConfig { ootb_rate: 1_000, ..StackConfig::default() };
         let server = sim.host_with(stack, &["10.0.0.1"], Echo::default());
@@ -93,9 +98,17 @@ fn three_hundred_clients_of_one_server() {
                 }
             });
         }
-        assert!(sim.run_until(300 * SEC, |sim| sim[server].app.ended >= 280), "{}", sim[server].app.ended);
+        assert!(
+            sim.run_until(300 * SEC, |sim| sim[server].app.ended >= 280),
+            "{}",
+            sim[server].app.ended
+        );
         // Those whose ABORT was lost are found out by their heartbeats.
-        assert!(sim.run_until(3_600 * SEC, |sim| sim[server].app.ended == 300), "{}", sim[server].app.ended);
+        assert!(
+            sim.run_until(3_600 * SEC, |sim| sim[server].app.ended == 300),
+            "{}",
+            sim[server].app.ended
+        );
         assert_eq!(sim[server].stack.stats().associations, 0);
         assert!(sim[server].app.waiting.is_empty());
         assert!(sim.run_until_idle(3_600 * SEC));

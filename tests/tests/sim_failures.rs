@@ -6,7 +6,8 @@ use rand::RngExt;
 use sctp_user_core::sim::{Host, IpPacket, Link, Nat, NodeId, Recorder, Sim, for_each_seed};
 use sctp_user_core::wire::chunk_type;
 use sctp_user_core::{
-    AssocConfig, AssocId, AssocState, Encap, Event, LossReason, Peer, PeerAddrState, StackConfig, Time,
+    AssocConfig, AssocId, AssocState, Encap, Event, LossReason, Peer, PeerAddrState, StackConfig,
+    Time,
 };
 use workspace_tests::traffic::{FIRST_PPID, Traffic, message, plan};
 
@@ -54,7 +55,8 @@ fn a_restarted_peer_is_recognised_and_the_association_goes_on() {
     for_each_seed(0..50, |seed| {
         let mut sim = Sim::new(seed);
         sim.net.set_default(Link::new().loss(0.1).delay(10 * MS, 5 * MS).duplicate(0.05, 30 * MS));
-        let (a, b, to_b, to_a) = pair(&mut sim, &["10.1.0.1"], &["10.1.0.2"], AssocConfig::default());
+        let (a, b, to_b, to_a) =
+            pair(&mut sim, &["10.1.0.1"], &["10.1.0.2"], AssocConfig::default());
         let old_tag = sim[b].stack.status(to_a).unwrap().peer_tag;
         for n in 0..20 {
             sim.with(a, |h, now| h.send(now, to_b, 0, format!("old {n}")).unwrap());
@@ -66,13 +68,18 @@ fn a_restarted_peer_is_recognised_and_the_association_goes_on() {
         sim.kill(a);
         sim.run_for(200 * MS);
         let seed = sim.stack_seed();
-        let mut again = Host::new(StackConfig::default(), seed, &[ip("10.1.0.1")], Recorder::default());
+        let mut again =
+            Host::new(StackConfig::default(), seed, &[ip("10.1.0.1")], Recorder::default());
         again.use_udp(9899);
         let peer = sim[b].peer(5001);
         let old = sim.replace(a, again);
         let to_b = sim.with(a, |h, now| connect_from(h, now, 6000, &peer));
         let restarted = |sim: &mut Sim| {
-            sim[b].app.events.iter().any(|(_, id, e)| *id == to_a && matches!(e, Event::Restart { .. }))
+            sim[b]
+                .app
+                .events
+                .iter()
+                .any(|(_, id, e)| *id == to_a && matches!(e, Event::Restart { .. }))
         };
         assert!(sim.run_until(60 * SEC, restarted), "the peer tells of the restart");
         assert!(!sim[b].app.ended(to_a));
@@ -90,7 +97,11 @@ fn a_restarted_peer_is_recognised_and_the_association_goes_on() {
         sim.run_for(120 * SEC);
         let expected = |what: &str| (0..20).map(|n| format!("{what} {n}")).collect::<Vec<_>>();
         assert_eq!(texts(&sim, b, to_a)[got..], expected("new"));
-        assert_eq!(texts(&sim, a, to_b), expected("hello"), "nothing of before the restart comes through");
+        assert_eq!(
+            texts(&sim, a, to_b),
+            expected("hello"),
+            "nothing of before the restart comes through"
+        );
         drop(old);
     });
 }
@@ -123,7 +134,10 @@ fn a_restart_from_another_address_is_refused() {
     assert_eq!(replies[0].udp.unwrap().dst, 4444);
     let mut late = init.clone();
     late.udp.as_mut().unwrap().src = 4444;
-    assert!(sim.provoke(late).unwrap().is_empty(), "a late duplicate from elsewhere is not answered");
+    assert!(
+        sim.provoke(late).unwrap().is_empty(),
+        "a late duplicate from elsewhere is not answered"
+    );
     // The same INIT as it was: a late duplicate, answered without harm.
     let replies = sim.provoke(init).unwrap();
     assert_eq!(replies[0].chunk_kinds(), [chunk_type::INIT_ACK]);
@@ -207,7 +221,8 @@ fn a_cut_path_moves_the_traffic_to_the_other_one() {
             hb_interval_udp: SEC,
             ..AssocConfig::default()
         };
-        let (a, b, to_b, to_a) = pair(&mut sim, &["10.1.0.1", "10.2.0.1"], &["10.1.0.2", "10.2.0.2"], config);
+        let (a, b, to_b, to_a) =
+            pair(&mut sim, &["10.1.0.1", "10.2.0.1"], &["10.1.0.2", "10.2.0.2"], config);
         sim.run_for(3 * SEC);
         let paths = sim[a].stack.paths(to_b);
         assert_eq!(paths.len(), 2);
@@ -229,9 +244,14 @@ fn a_cut_path_moves_the_traffic_to_the_other_one() {
             }
         };
         send(&mut sim, 50);
-        let received =
-            |sim: &Sim| sim[b].app.received.iter().map(|(_, r)| r.ppid - FIRST_PPID).collect::<Vec<_>>();
-        assert!(sim.run_until(20 * SEC, |sim| received(sim).len() == 50), "only {:?}", received(&sim));
+        let received = |sim: &Sim| {
+            sim[b].app.received.iter().map(|(_, r)| r.ppid - FIRST_PPID).collect::<Vec<_>>()
+        };
+        assert!(
+            sim.run_until(20 * SEC, |sim| received(sim).len() == 50),
+            "only {:?}",
+            received(&sim)
+        );
         assert_eq!(received(&sim), (0..50).collect::<Vec<_>>());
         let down = Event::PeerAddrChange { addr: primary, state: PeerAddrState::Unreachable };
         assert!(sim.run_until(20 * SEC, |sim| sim[a].app.saw(to_b, &down)), "the user is told");
@@ -260,7 +280,8 @@ fn an_association_survives_a_nat_that_changes_its_port() {
         sim.net.set_default(Link::new().delay(10 * MS, 5 * MS).loss(0.05));
         let outside = ip("198.51.100.1");
         let nat = sim.net.add_nat(Nat::new([ip("192.168.1.1"), ip("192.168.1.2")], outside));
-        let (a, b, to_b, to_a) = pair(&mut sim, &["192.168.1.1"], &["203.0.113.9"], AssocConfig::default());
+        let (a, b, to_b, to_a) =
+            pair(&mut sim, &["192.168.1.1"], &["203.0.113.9"], AssocConfig::default());
         let port = |sim: &Sim| sim[b].stack.paths(to_a)[0].addr;
         assert_eq!(port(&sim).remote, outside);
         assert_eq!(port(&sim).encap, Encap::Udp { remote_port: 9899 });
@@ -271,7 +292,8 @@ fn an_association_survives_a_nat_that_changes_its_port() {
             sim.with(a, |h, now| h.send(now, to_b, 0, &ping).unwrap());
             sim.with(b, |h, now| h.send(now, to_a, 0, &pong).unwrap());
             let there = |sim: &mut Sim| {
-                texts(sim, b, to_a).last() == Some(&ping) && texts(sim, a, to_b).last() == Some(&pong)
+                texts(sim, b, to_a).last() == Some(&ping)
+                    && texts(sim, a, to_b).last() == Some(&pong)
             };
             assert!(sim.run_until(60 * SEC, there), "round {round}");
             assert_eq!(port(&sim).encap, Encap::Udp { remote_port: 30_000 + round as u16 });
@@ -285,7 +307,8 @@ fn an_association_survives_a_nat_that_changes_its_port() {
 fn two_clients_behind_one_address() {
     let mut sim = Sim::new(3);
     sim.net.add_nat(Nat::new([ip("192.168.1.1"), ip("192.168.1.2")], ip("198.51.100.1")));
-    let (a, b, to_b, _) = pair(&mut sim, &["192.168.1.1"], &["203.0.113.9"], AssocConfig::default());
+    let (a, b, to_b, _) =
+        pair(&mut sim, &["192.168.1.1"], &["203.0.113.9"], AssocConfig::default());
     let c = sim.host(&["192.168.1.2"], Recorder::default());
     sim[c].use_udp(9899);
     let peer = sim[b].peer(5001);
@@ -303,7 +326,10 @@ fn two_clients_behind_one_address() {
         sim.with(b, |h, now| h.send(now, id, 0, format!("to {n}")).unwrap());
     }
     sim.run_for(SEC);
-    assert_eq!((texts(&sim, a, to_b), texts(&sim, c, c_to_b)), (vec!["to 0".into()], vec!["to 1".into()]));
+    assert_eq!(
+        (texts(&sim, a, to_b), texts(&sim, c, c_to_b)),
+        (vec!["to 0".into()], vec!["to 1".into()])
+    );
 }
 
 /// Something took over the UDP port of a peer and speaks for it with a wrong tag: nothing moves.
@@ -368,7 +394,11 @@ fn icmp_with_a_wrong_tag_is_not_believed() {
 fn a_smaller_path_mtu_is_learnt_from_icmp() {
     let mut sim = Sim::new(1);
     let (a, b, to_b, _) = pair(&mut sim, &["10.1.0.1"], &["10.1.0.2"], AssocConfig::default());
-    sim.net.set_link(ip("10.1.0.1"), ip("10.1.0.2"), Link::new().hidden_mtu(1000, true).delay(5 * MS, MS));
+    sim.net.set_link(
+        ip("10.1.0.1"),
+        ip("10.1.0.2"),
+        Link::new().hidden_mtu(1000, true).delay(5 * MS, MS),
+    );
     let large = vec![7; 30_000];
     for _ in 0..3 {
         sim.with(a, |h, now| h.send(now, to_b, 0, &large).unwrap());
@@ -432,7 +462,10 @@ fn a_reader_that_sleeps_stops_the_sender_and_nothing_else() {
 
         sim.with(b, |h, now| h.script(now, |app, cx| app.set_reading(cx, true)));
         let sent = sim[a].app.planned.len();
-        assert!(sim.run_until(900 * SEC, |sim| sim[b].app.received.len() == sent), "the rest comes");
+        assert!(
+            sim.run_until(900 * SEC, |sim| sim[b].app.received.len() == sent),
+            "the rest comes"
+        );
         sim[b].app.assert_received_all_of(&sim[a].app.planned);
     });
 }
@@ -454,7 +487,12 @@ fn two_ends_that_call_each_other_get_one_association() {
         // The call of A may have arrived before: B does not listen, so it has no association yet.
         let to_a = to_a.expect("there is no association at B yet");
         let is_up = |sim: &Sim, host: Id, id| {
-            sim[host].app.events.iter().filter(|(_, i, e)| *i == id && matches!(e, Event::Up { .. })).count()
+            sim[host]
+                .app
+                .events
+                .iter()
+                .filter(|(_, i, e)| *i == id && matches!(e, Event::Up { .. }))
+                .count()
         };
         let up = |sim: &mut Sim| {
             (is_up(sim, a, to_b) == 1 || sim[a].app.ended(to_b))
@@ -468,7 +506,10 @@ fn two_ends_that_call_each_other_get_one_association() {
         sim.with(a, |h, now| h.send(now, to_b, 0, "a").unwrap());
         sim.with(b, |h, now| h.send(now, to_a, 0, "b").unwrap());
         sim.run_for(120 * SEC);
-        assert_eq!((texts(&sim, a, to_b), texts(&sim, b, to_a)), (vec!["b".into()], vec!["a".into()]));
+        assert_eq!(
+            (texts(&sim, a, to_b), texts(&sim, b, to_a)),
+            (vec!["b".into()], vec!["a".into()])
+        );
         assert_eq!((is_up(&sim, a, to_b), is_up(&sim, b, to_a)), (1, 1));
         assert_eq!((sim[a].stack.stats().associations, sim[b].stack.stats().associations), (1, 1));
     });
@@ -482,7 +523,8 @@ fn setup_and_shutdown_survive_the_loss_of_any_packet() {
             let mut sim = Sim::new(u64::from(kind));
             sim.net.set_default(Link::new().delay(10 * MS, Duration::ZERO));
             sim.net.drop_nth(kind, nth);
-            let (a, b, to_b, to_a) = pair(&mut sim, &["10.1.0.1"], &["10.1.0.2"], AssocConfig::default());
+            let (a, b, to_b, to_a) =
+                pair(&mut sim, &["10.1.0.1"], &["10.1.0.2"], AssocConfig::default());
             sim.run_for(5 * SEC);
             sim.with(a, |h, now| h.send(now, to_b, 0, "last words").unwrap());
             sim.with(a, |h, now| h.stack.shutdown(now, to_b).unwrap());

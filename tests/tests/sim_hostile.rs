@@ -20,7 +20,8 @@ fn busy_pair(seed: u64, bytes: usize) -> (Sim, Id, Id) {
     let mut sim = Sim::new(seed);
     sim.net.set_default(Link::new().loss(0.02).delay(5 * MS, 5 * MS).rate(4_000_000, 40_000));
     let stack = || StackConfig { ootb_native: true, ..StackConfig::default() };
-    let config = AssocConfig { shutdown_guard: Some(Duration::from_secs(36_000)), ..AssocConfig::default() };
+    let config =
+        AssocConfig { shutdown_guard: Some(Duration::from_secs(36_000)), ..AssocConfig::default() };
     let udp = sim.net.rng().random();
     let mut host = |addr| {
         let plan = plan(sim.net.rng(), 10, 0.3, bytes);
@@ -54,9 +55,9 @@ fn finish(sim: &mut Sim, a: Id, b: Id) {
     let queued = |sim: &mut Sim| [a, b].iter().all(|&x| sim[x].app.plan.is_empty());
     assert!(sim.run_until(Duration::from_secs(3600), queued));
     sim.with(a, |h, now| h.stack.shutdown(now, h.app.id.unwrap()).unwrap());
-    assert!(
-        sim.run_until(Duration::from_secs(36_000), |sim| [a, b].iter().all(|&x| sim[x].app.end().is_some()))
-    );
+    assert!(sim.run_until(Duration::from_secs(36_000), |sim| {
+        [a, b].iter().all(|&x| sim[x].app.end().is_some())
+    }));
     for (end, other) in [(a, b), (b, a)] {
         assert_eq!(sim[end].app.end(), Some(&Event::ShutdownComplete));
         sim[end].app.assert_received_all_of(&sim[other].app.planned);
@@ -232,7 +233,10 @@ fn replies_to_strangers_are_few_and_small() {
                 let kinds = reply.chunk_kinds();
                 if kinds == [chunk_type::INIT_ACK] {
                     assert!(was_init, "{packet:?} provoked {reply:?}");
-                    assert!(reply.sctp.len() <= 3 * request.max(100), "{packet:?} provoked {reply:?}");
+                    assert!(
+                        reply.sctp.len() <= 3 * request.max(100),
+                        "{packet:?} provoked {reply:?}"
+                    );
                 } else {
                     assert!(reply.sctp.len() <= request, "{packet:?} provoked {reply:?}");
                 }
@@ -274,8 +278,9 @@ fn an_init_flood_allocates_nothing_and_is_limited() {
     let peer = sim[b].peer(5001);
     sim[a].use_udp(9899);
     let id = sim.with(a, |h, now| h.connect(now, &peer));
-    let is_up =
-        |sim: &mut Sim| sim[a].app.events.iter().any(|(_, i, e)| *i == id && matches!(e, Event::Up { .. }));
+    let is_up = |sim: &mut Sim| {
+        sim[a].app.events.iter().any(|(_, i, e)| *i == id && matches!(e, Event::Up { .. }))
+    };
     assert!(sim.run_until(Duration::from_secs(10), is_up));
 }
 
@@ -302,7 +307,10 @@ fn replies_out_of_the_blue_are_limited_and_off_where_others_may_own_the_packet()
     sim.with(b, |h, _| h.listen(5001));
     let (src, dst) = ("10.9.9.9".parse().unwrap(), ADDR_B.parse().unwrap());
     let native = IpPacket::native(src, dst, heartbeat(5002));
-    assert!(sim.provoke(native).unwrap().is_empty(), "another stack of this machine may own the port");
+    assert!(
+        sim.provoke(native).unwrap().is_empty(),
+        "another stack of this machine may own the port"
+    );
     let udp = IpPacket::udp((src, 40), (dst, 9899), heartbeat(5002));
     let replies: usize = (0..500).map(|_| sim.provoke(udp.clone()).unwrap().len()).sum();
     assert_eq!(replies, 100);

@@ -92,8 +92,13 @@ impl Pair {
     fn arrivals(&mut self) -> Vec<Time> {
         let (b, sent) = (self.b, self.sent);
         let all = |sim: &mut Sim| sim[b].app.received.len() as u32 == sent;
-        assert!(self.sim.run_until(120 * SEC, all), "{} of {sent} came", self.sim[b].app.received.len());
-        let numbers: Vec<u32> = self.sim[b].app.received.iter().map(|(_, r)| r.ppid - FIRST_PPID).collect();
+        assert!(
+            self.sim.run_until(120 * SEC, all),
+            "{} of {sent} came",
+            self.sim[b].app.received.len()
+        );
+        let numbers: Vec<u32> =
+            self.sim[b].app.received.iter().map(|(_, r)| r.ppid - FIRST_PPID).collect();
         assert_eq!(numbers, (0..sent).collect::<Vec<_>>());
         self.sim[b].app.times.clone()
     }
@@ -141,11 +146,17 @@ fn one_timeout_moves_data_away_and_it_returns_with_the_path() {
         let [first, second] = [paths[0].stats, paths[1].stats];
         assert!(first.t3_expiries >= 1 && second.t3_expiries == 0, "{first:?} {second:?}");
         assert!(first.heartbeats_acked >= 1, "{first:?}");
-        assert!(second.data_chunks_retransmitted >= 1, "what was lost went to the other path: {second:?}");
+        assert!(
+            second.data_chunks_retransmitted >= 1,
+            "what was lost went to the other path: {second:?}"
+        );
         let stats = pair.sim[pair.a].stack.assoc_stats(pair.to_b).unwrap();
         assert_eq!(first.packets_sent + second.packets_sent, stats.packets_sent);
         assert_eq!(first.packets_received + second.packets_received, stats.packets_received);
-        assert!(second.bytes_sent > 50 * second.packets_received && second.bytes_received > 0, "{second:?}");
+        assert!(
+            second.bytes_sent > 50 * second.packets_received && second.bytes_received > 0,
+            "{second:?}"
+        );
     });
 }
 
@@ -189,8 +200,11 @@ fn the_realtime_profile_leaves_a_dead_path_within_300_ms() {
 
 #[test]
 fn primary_switchover_stays_with_the_path_that_works() {
-    let config =
-        AssocConfig { primary_switchover_max_retrans: Some(1), rto_min: 200 * MS, ..AssocConfig::default() };
+    let config = AssocConfig {
+        primary_switchover_max_retrans: Some(1),
+        rto_min: 200 * MS,
+        ..AssocConfig::default()
+    };
     let mut pair = Pair::new(3, &config, false);
     let old = pair.primary();
     pair.network(0, false);

@@ -114,7 +114,8 @@ fn with_the_option_a_restart_is_that_of_the_client_with_the_same_udp_port() {
             at_server.push(sim[server].app.accepted[n]);
         }
         let seed = sim.stack_seed();
-        let mut fresh = Host::new(StackConfig::default(), seed, &[ip(INSIDE[1])], Recorder::default());
+        let mut fresh =
+            Host::new(StackConfig::default(), seed, &[ip(INSIDE[1])], Recorder::default());
         fresh.use_udp(9899);
         sim.replace(clients[1], fresh);
         let again = sim.with(clients[1], |h, now| connect(h, now, &peer));

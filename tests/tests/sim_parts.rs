@@ -39,7 +39,8 @@ fn messages_in_parts_arrive_whole() {
         let a = sim.host(&["10.0.0.1"], Recorder::default());
         let b = sim.host(&["10.0.0.2"], Recorder::default());
         // Small, so that the parts of one stream are in the way of those of another.
-        sim[a].config = AssocConfig { send_buffer: 8192, out_streams: STREAMS, ..AssocConfig::default() };
+        sim[a].config =
+            AssocConfig { send_buffer: 8192, out_streams: STREAMS, ..AssocConfig::default() };
         let peer = sim.with(b, |host, _| host.listen(5001));
         let id = sim.with(a, |host, now| host.connect(now, &peer));
 
@@ -87,8 +88,9 @@ fn messages_in_parts_arrive_whole() {
             }
         }
         let all = expected.len();
-        let complete =
-            |sim: &mut Sim| sim[b].app.received.iter().filter(|(_, r)| r.end_of_record).count() == all;
+        let complete = |sim: &mut Sim| {
+            sim[b].app.received.iter().filter(|(_, r)| r.end_of_record).count() == all
+        };
         assert!(sim.run_until(Duration::from_secs(300), complete), "everything arrives");
 
         // Parts of partial delivery belong together; with DATA they come one after the other.

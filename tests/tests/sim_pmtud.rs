@@ -9,7 +9,8 @@ use sctp_user_core::sim::{
 };
 use sctp_user_core::wire::chunk_type;
 use sctp_user_core::{
-    AssocConfig, AssocId, AssocState, PathState, PathStatus, PmtudState, SegmentLimits, SendError, Time,
+    AssocConfig, AssocId, AssocState, PathState, PathStatus, PmtudState, SegmentLimits, SendError,
+    Time,
 };
 
 type Id = NodeId<Host<Recorder>>;
@@ -40,7 +41,8 @@ impl Pair {
         sim.net.set_default(Link::new().delay(5 * MS, 2 * MS));
         sim.net.log_limit = 200_000;
         let (one, other) = if v6 { ("fd00:1::1", "fd00:1::2") } else { ("10.1.0.1", "10.1.0.2") };
-        let (a, b) = (sim.host(&[one], Recorder::default()), sim.host(&[other], Recorder::default()));
+        let (a, b) =
+            (sim.host(&[one], Recorder::default()), sim.host(&[other], Recorder::default()));
         for id in [a, b] {
             sim[id].config = config.clone();
             if carrier == Udp {
@@ -105,7 +107,10 @@ impl Pair {
         let done = self.sim.run_until(limit, all);
         assert!(done, "{} of {sent} came; {:?}", self.sim[b].app.received.len(), self.path());
         for (n, (_, r)) in self.sim[b].app.received.iter().enumerate() {
-            assert!(r.data.len() == self.size && r.data.iter().all(|x| *x == n as u8), "message {n}");
+            assert!(
+                r.data.len() == self.size && r.data.iter().all(|x| *x == n as u8),
+                "message {n}"
+            );
         }
     }
 
@@ -122,7 +127,10 @@ impl Pair {
     /// Nothing but probes was lost, and nobody reacted to that as to a loss.
     fn assert_undisturbed(&self) {
         let stats = self.sim[self.a].stack.assoc_stats(self.to_b).unwrap();
-        assert_eq!((stats.data_chunks_retransmitted, stats.t3_expiries, stats.fast_retransmits), (0, 0, 0));
+        assert_eq!(
+            (stats.data_chunks_retransmitted, stats.t3_expiries, stats.fast_retransmits),
+            (0, 0, 0)
+        );
         let path = self.path();
         assert_eq!((path.error_count, path.state, path.rto), (0, PathState::Active, SEC));
         assert_eq!(path.ssthresh, u32::MAX, "never left slow start");
@@ -147,10 +155,17 @@ fn udp_paths_with_an_mtu_of_1500_are_used_in_full_within_seconds() {
         assert_eq!(pair.largest_data() as u32, size(1280, Udp, v6));
         pair.trickle_for(2 * SEC);
         pair.send_for(SEC / 2);
-        assert_eq!((pair.path().pmtu, pair.path().pmtud), (size(1500, Udp, v6), PmtudState::Complete));
+        assert_eq!(
+            (pair.path().pmtu, pair.path().pmtud),
+            (size(1500, Udp, v6), PmtudState::Complete)
+        );
         assert!(pair.path().cwnd >= cwnd);
         let status = pair.sim[pair.a].stack.status(pair.to_b).unwrap();
-        assert_eq!(status.fragmentation_point, size(1500, Udp, v6) - 28, "new fragments fill the packets");
+        assert_eq!(
+            status.fragmentation_point,
+            size(1500, Udp, v6) - 28,
+            "new fragments fill the packets"
+        );
         pair.assert_undisturbed();
         pair.assert_all_arrive(60 * SEC);
         assert_eq!(pair.largest_data() as u32, size(1500, Udp, v6));
@@ -172,7 +187,8 @@ fn probes_are_heartbeats_with_padding_that_are_answered_once() {
         assert!(!probe.may_fragment);
         assert!([1252, 1472].contains(&probe.sctp.len()));
     }
-    let answers: Vec<_> = pair.sim.net.sent().filter(|(_, p)| p.has(chunk_type::HEARTBEAT_ACK)).collect();
+    let answers: Vec<_> =
+        pair.sim.net.sent().filter(|(_, p)| p.has(chunk_type::HEARTBEAT_ACK)).collect();
     assert_eq!(answers.len(), 2 * probes.len(), "one for each copy");
     assert!(answers.iter().all(|(_, p)| p.sctp.len() < 50), "the way back is not probed");
     assert_eq!((pair.path().pmtu, pair.path().pmtud), (1472, PmtudState::Complete));
@@ -186,7 +202,10 @@ fn a_narrower_udp_path_is_found_with_and_without_icmp() {
         let link = Link::new().hidden_mtu(mtu, icmp);
         let mut pair = Pair::new(seed, Udp, v6, link, &AssocConfig::default());
         pair.trickle_for(if icmp { 3 * SEC } else { 20 * SEC });
-        assert_eq!((pair.path().pmtu, pair.path().pmtud), (size(mtu, Udp, v6), PmtudState::Complete));
+        assert_eq!(
+            (pair.path().pmtu, pair.path().pmtud),
+            (size(mtu, Udp, v6), PmtudState::Complete)
+        );
         pair.assert_undisturbed();
         pair.assert_all_arrive(60 * SEC);
     });
@@ -211,12 +230,18 @@ fn data_gets_out_of_a_black_hole_and_back_to_full_size() {
         assert!(pair.sim.run_until(20 * SEC, found), "three timeouts reveal it");
         pair.send_for(SEC);
         pair.sim.run_for(30 * SEC);
-        assert_eq!((pair.path().pmtu, pair.path().pmtud), (size(1280, carrier, v6), PmtudState::Complete));
+        assert_eq!(
+            (pair.path().pmtu, pair.path().pmtud),
+            (size(1280, carrier, v6), PmtudState::Complete)
+        );
         pair.assert_all_arrive(60 * SEC);
         // Ten minutes later the way has become wide again.
         pair.set_link(Link::new());
         pair.sim.run_for(620 * SEC);
-        assert_eq!((pair.path().pmtu, pair.path().pmtud), (size(1500, carrier, v6), PmtudState::Complete));
+        assert_eq!(
+            (pair.path().pmtu, pair.path().pmtud),
+            (size(1500, carrier, v6), PmtudState::Complete)
+        );
         pair.send_for(SEC);
         pair.assert_all_arrive(60 * SEC);
     });
@@ -231,11 +256,17 @@ fn a_black_hole_for_1200_bytes_leaves_the_smallest_packets() {
         let mut pair = Pair::new(seed, carrier, false, link, &config);
         pair.send_for(5 * SEC);
         pair.sim.run_for(55 * SEC);
-        assert_eq!((pair.path().pmtu, pair.path().pmtud), (size(576, carrier, false), PmtudState::Error));
+        assert_eq!(
+            (pair.path().pmtu, pair.path().pmtud),
+            (size(576, carrier, false), PmtudState::Error)
+        );
         pair.assert_all_arrive(120 * SEC);
         pair.set_link(Link::new());
         pair.sim.run_for(60 * SEC);
-        assert_eq!((pair.path().pmtu, pair.path().pmtud), (size(1500, carrier, false), PmtudState::Complete));
+        assert_eq!(
+            (pair.path().pmtu, pair.path().pmtud),
+            (size(1500, carrier, false), PmtudState::Complete)
+        );
     });
 }
 
@@ -250,11 +281,17 @@ fn the_mtu_shrinks_and_grows_in_the_middle_of_a_transfer() {
         assert_eq!(pair.path().pmtu, size(1500, carrier, v6));
         pair.set_link(Link::new().hidden_mtu(1400, icmp));
         pair.trickle_for(60 * SEC);
-        assert_eq!((pair.path().pmtu, pair.path().pmtud), (size(1400, carrier, v6), PmtudState::Complete));
+        assert_eq!(
+            (pair.path().pmtu, pair.path().pmtud),
+            (size(1400, carrier, v6), PmtudState::Complete)
+        );
         pair.set_link(Link::new());
         pair.sim.run_for(600 * SEC);
         pair.trickle_for(20 * SEC);
-        assert_eq!((pair.path().pmtu, pair.path().pmtud), (size(1500, carrier, v6), PmtudState::Complete));
+        assert_eq!(
+            (pair.path().pmtu, pair.path().pmtud),
+            (size(1500, carrier, v6), PmtudState::Complete)
+        );
         pair.assert_all_arrive(60 * SEC);
     });
 }
@@ -282,12 +319,17 @@ fn probes_never_delay_a_shutdown() {
         let link = Link::new().hidden_mtu(1280, false);
         let mut pair = Pair::new(seed, Udp, false, link, &AssocConfig::default());
         pair.sim.run_for(1500 * MS);
-        assert_eq!(pair.path().pmtud, PmtudState::Search, "a probe is on its way and will not be answered");
+        assert_eq!(
+            pair.path().pmtud,
+            PmtudState::Search,
+            "a probe is on its way and will not be answered"
+        );
         let probes = pair.probes().len();
         pair.sim.with(pair.a, |h, now| h.stack.shutdown(now, pair.to_b).unwrap());
         pair.sim.run_for(100 * MS);
         assert!(
-            pair.sim[pair.a].app.ended(pair.to_b) && pair.state().is_none_or(|s| s == AssocState::Closed)
+            pair.sim[pair.a].app.ended(pair.to_b)
+                && pair.state().is_none_or(|s| s == AssocState::Closed)
         );
         pair.sim.run_for(60 * SEC);
         assert_eq!(pair.probes().len(), probes);
@@ -349,8 +391,9 @@ fn unconfirmed_addresses_get_no_probes() {
     let peer = sim.with(b, |h, _| h.listen(5001));
     let to_b = sim.with(a, |h, now| h.connect(now, &peer));
     sim.run_for(30 * SEC);
-    let states =
-        |sim: &Sim| -> Vec<_> { sim[a].stack.paths(to_b).iter().map(|p| (p.state, p.pmtud)).collect() };
+    let states = |sim: &Sim| -> Vec<_> {
+        sim[a].stack.paths(to_b).iter().map(|p| (p.state, p.pmtud)).collect()
+    };
     assert_eq!(
         states(&sim),
         [(PathState::Active, PmtudState::Complete), (PathState::Unconfirmed, PmtudState::Disabled)]
@@ -414,7 +457,9 @@ fn loss_slows_the_search_and_harms_nothing() {
 fn a_new_udp_port_has_the_size_in_use_checked() {
     let mut sim = Sim::new(1);
     sim.net.set_default(Link::new().delay(5 * MS, 2 * MS));
-    let nat = sim.net.add_nat(Nat::new(["192.168.0.1".parse().unwrap()], "198.51.100.1".parse().unwrap()));
+    let nat = sim
+        .net
+        .add_nat(Nat::new(["192.168.0.1".parse().unwrap()], "198.51.100.1".parse().unwrap()));
     let a = sim.host(&["192.168.0.1"], Recorder::default());
     let b = sim.host(&["10.1.0.2"], Recorder::default());
     for id in [a, b] {
@@ -430,7 +475,11 @@ fn a_new_udp_port_has_the_size_in_use_checked() {
     sim.with(a, |h, now| h.send(now, to_b, 0, "from elsewhere").unwrap());
     sim.run_for(5 * SEC);
     let from_b = sim.net.sent().filter(|(_, p)| p.has(chunk_type::PAD) && p.src == sim[b].addr());
-    assert_eq!(from_b.map(|(_, p)| p.sctp.len()).collect::<Vec<_>>(), [1472], "towards the new port");
+    assert_eq!(
+        from_b.map(|(_, p)| p.sctp.len()).collect::<Vec<_>>(),
+        [1472],
+        "towards the new port"
+    );
     let path = sim[b].stack.paths(to_a).remove(0);
     assert_eq!((path.pmtu, path.pmtud), (1472, PmtudState::Complete));
 }

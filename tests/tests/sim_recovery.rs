@@ -60,13 +60,19 @@ fn hard_case_21_overtaking_by_two_is_no_loss_and_by_four_is_taken_for_one() {
     assert_eq!((stats.data_chunks_retransmitted, stats.fast_retransmits), (0, 0));
     let late = |times| if times == 0 { Verdict::Delay(4 * MS + MS / 2) } else { Verdict::Pass };
     let (stats, _) = send_ten(late);
-    assert_eq!((stats.data_chunks_retransmitted, stats.fast_retransmits, stats.t3_expiries), (1, 1, 0));
+    assert_eq!(
+        (stats.data_chunks_retransmitted, stats.fast_retransmits, stats.t3_expiries),
+        (1, 1, 0)
+    );
 }
 
 #[test]
 fn a_lost_packet_is_repaired_within_a_few_round_trips() {
     let (stats, took) = send_ten(|times| if times == 0 { Verdict::Drop } else { Verdict::Pass });
-    assert_eq!((stats.data_chunks_retransmitted, stats.fast_retransmits, stats.t3_expiries), (1, 1, 0));
+    assert_eq!(
+        (stats.data_chunks_retransmitted, stats.fast_retransmits, stats.t3_expiries),
+        (1, 1, 0)
+    );
     assert!(took < 10 * MS + 5 * DELAY, "{took:?}");
 }
 

@@ -6,11 +6,14 @@ use sctp_user_core::sim::{IpPacket, Verdict};
 use sctp_user_core::wire::{
     Cause, Chunk, DataFlags, InitFixed, PacketWriter, Param, cause_code, chunk_type, param_type,
 };
-use sctp_user_core::{AssocConfig, AssocState, Event, LossReason, PathStats, PeerAddrState, Ssn, Tsn};
+use sctp_user_core::{
+    AssocConfig, AssocState, Event, LossReason, PathStats, PeerAddrState, Ssn, Tsn,
+};
 use workspace_tests::duo::{DELAY, Duo};
 
 use chunk_type::{
-    ABORT, COOKIE_ACK, COOKIE_ECHO, DATA, ERROR, HEARTBEAT, HEARTBEAT_ACK, INIT, INIT_ACK, SACK, SHUTDOWN_ACK,
+    ABORT, COOKIE_ACK, COOKIE_ECHO, DATA, ERROR, HEARTBEAT, HEARTBEAT_ACK, INIT, INIT_ACK, SACK,
+    SHUTDOWN_ACK,
 };
 
 const SEC: Duration = Duration::from_secs(1);
@@ -134,7 +137,8 @@ fn broken_inits_are_refused_and_change_nothing() {
     with_tag.src = "10.1.0.9".parse().unwrap();
     assert!(duo.provoke_packet(with_tag).is_empty());
     // A host name may not be sent any more.
-    let mut named = duo.from_a_with_tag(0, init(|p| p.raw(param_type::HOST_NAME, b"example.org\0")));
+    let mut named =
+        duo.from_a_with_tag(0, init(|p| p.raw(param_type::HOST_NAME, b"example.org\0")));
     named.src = "10.1.0.9".parse().unwrap();
     assert_eq!(duo.provoke_packet(named), [[ABORT]]);
     assert!(duo.lives_at_b());
@@ -213,7 +217,14 @@ fn empty_data_ends_the_association_and_a_bad_stream_does_not() {
 #[test]
 fn fragments_that_do_not_fit_together_end_the_association() {
     let first = |w: &mut PacketWriter<'_>| {
-        w.data(Tsn(1_000), 0, Ssn(0), 0, DataFlags { begin: true, ..DataFlags::default() }, b"head");
+        w.data(
+            Tsn(1_000),
+            0,
+            Ssn(0),
+            0,
+            DataFlags { begin: true, ..DataFlags::default() },
+            b"head",
+        );
     };
     let (begin, end) = (DataFlags { end: false, ..WHOLE }, DataFlags { begin: false, ..WHOLE });
     let seconds: [(&str, u16, u16, DataFlags); 4] = [
@@ -226,7 +237,8 @@ fn fragments_that_do_not_fit_together_end_the_association() {
         // In order, and the second before the first.
         for swap in [false, true] {
             let mut duo = duo();
-            let second = |w: &mut PacketWriter<'_>| w.data(Tsn(1_001), stream, Ssn(ssn), 0, flags, b"tail");
+            let second =
+                |w: &mut PacketWriter<'_>| w.data(Tsn(1_001), stream, Ssn(ssn), 0, flags, b"tail");
             let replies = if swap {
                 duo.provoke(second);
                 duo.provoke(first)
@@ -316,11 +328,18 @@ fn a_stale_cookie_is_refused_and_the_setup_starts_over() {
     assert!(sim.run_until(10 * SEC, |sim| !sim[b].app.accepted.is_empty()));
     sim.run_for(SEC);
     assert_eq!(sim[a].stack.status(id).unwrap().state, AssocState::Established);
-    let inits: Vec<_> = sim.net.sent().filter(|(_, p)| p.has(INIT)).map(|(_, p)| p.clone()).collect();
+    let inits: Vec<_> =
+        sim.net.sent().filter(|(_, p)| p.has(INIT)).map(|(_, p)| p.clone()).collect();
     assert_eq!(inits.len(), 2);
     let packet = inits[1].packet().unwrap();
-    let Ok(Chunk::Init(init)) = packet.chunks().next().unwrap().decode(&packet) else { panic!("{inits:?}") };
-    assert!(init.params.iter().any(|p| matches!(p, Param::CookiePreservative { millis } if millis >= 200)));
+    let Ok(Chunk::Init(init)) = packet.chunks().next().unwrap().decode(&packet) else {
+        panic!("{inits:?}")
+    };
+    assert!(
+        init.params
+            .iter()
+            .any(|p| matches!(p, Param::CookiePreservative { millis } if millis >= 200))
+    );
     assert!(sim.net.sent().any(|(_, p)| p.chunk_kinds() == [ERROR]));
 }
 
@@ -351,7 +370,8 @@ fn hard_case_38_unconfirmed_addresses_get_nothing_but_heartbeats() {
     }
     sim.run_for(30 * SEC);
     let to_second: Vec<_> = sim.net.sent().filter(|(_, p)| p.dst == a2).collect();
-    let is_probe = |p: &IpPacket| p.chunk_kinds().iter().all(|k| [HEARTBEAT, HEARTBEAT_ACK].contains(k));
+    let is_probe =
+        |p: &IpPacket| p.chunk_kinds().iter().all(|k| [HEARTBEAT, HEARTBEAT_ACK].contains(k));
     assert!(to_second.len() >= 3 && to_second.iter().all(|(_, p)| is_probe(p)), "{to_second:?}");
     // The path comes into being: it is confirmed, and then used.
     for from in ["10.1.0.2", "10.2.0.2"] {
@@ -359,7 +379,11 @@ fn hard_case_38_unconfirmed_addresses_get_nothing_but_heartbeats() {
     }
     let confirmed = Event::PeerAddrChange { addr: a2, state: PeerAddrState::Confirmed };
     assert!(sim.run_until(120 * SEC, |sim| sim[b].app.saw(to_a, &confirmed)));
-    assert!(sim.run_until(300 * SEC, |sim| sim[a].app.received.len() == 20), "{}", sim[a].app.received.len());
+    assert!(
+        sim.run_until(300 * SEC, |sim| sim[a].app.received.len() == 20),
+        "{}",
+        sim[a].app.received.len()
+    );
     assert!(sim.net.sent().any(|(_, p)| p.dst == a2 && p.has(DATA)));
     assert!(!sim[a].app.ended(to_b));
 }

@@ -27,7 +27,8 @@ impl App for Bulk {
             Event::Up { .. } | Event::Writable if self.sender => Bulk::pump(cx, id),
             Event::Up { .. } => self.received.push((id, 0)),
             Event::Readable => {
-                let (_, count) = self.received.iter_mut().find(|(i, _)| *i == id).expect("it is up");
+                let (_, count) =
+                    self.received.iter_mut().find(|(i, _)| *i == id).expect("it is up");
                 while let Some(message) = cx.stack.recv(cx.now, id) {
                     *count += message.data.len();
                 }
@@ -56,8 +57,10 @@ fn goodput(path: &Path, flows: usize, time: Duration) -> Vec<f64> {
     let bdp = path.bits_per_second as f64 / 8.0 * path.rtt.as_secs_f64();
     let queue = ((bdp * path.queue) as usize).max(10 * 1500);
     let ends = ["10.0.0.1", "10.0.0.2"].map(|a| a.parse().unwrap());
-    let link =
-        Link::new().rate(path.bits_per_second, queue).loss(path.loss).delay(path.rtt / 2, Duration::ZERO);
+    let link = Link::new()
+        .rate(path.bits_per_second, queue)
+        .loss(path.loss)
+        .delay(path.rtt / 2, Duration::ZERO);
     sim.net.set_links(ends[0], ends[1], link);
     let mut host = |addr, sender| -> NodeId<Host<Bulk>> {
         let id = sim.host(&[addr], Bulk { sender, ..Bulk::default() });
@@ -92,7 +95,8 @@ fn a_single_transfer_fills_a_clean_link() {
     for bits_per_second in [1_000_000, 10_000_000, 30_000_000] {
         for rtt in [2, 40, 150] {
             for queue in [1.0, 2.0] {
-                let path = Path { bits_per_second, rtt: Duration::from_millis(rtt), loss: 0.0, queue };
+                let path =
+                    Path { bits_per_second, rtt: Duration::from_millis(rtt), loss: 0.0, queue };
                 let share = goodput(&path, 1, Duration::from_secs(30))[0];
                 println!("{bits_per_second} bit/s, RTT {rtt} ms, queue {queue} BDP: {share:.3}");
                 // Headers alone take 4 %.
@@ -112,17 +116,25 @@ fn random_loss_gives_the_rate_that_the_model_of_reno_predicts() {
     for (rtt, loss) in [(20, 0.01), (40, 0.003), (40, 0.01), (100, 0.001)] {
         let seconds = f64::from(rtt) / 1000.0;
         let model = 1444.0 * 8.0 / seconds * 1.22 / f64::sqrt(loss);
-        let path =
-            Path { bits_per_second: 100_000_000, rtt: Duration::from_millis(rtt as u64), loss, queue: 1.0 };
+        let path = Path {
+            bits_per_second: 100_000_000,
+            rtt: Duration::from_millis(rtt as u64),
+            loss,
+            queue: 1.0,
+        };
         let rate = goodput(&path, 1, Duration::from_secs(60))[0] * 100_000_000.0;
         println!("RTT {rtt} ms, loss {loss}: {rate:.0} bit/s, {:.2} of the model", rate / model);
-        assert!((0.4..1.5).contains(&(rate / model)), "RTT {rtt} ms, loss {loss}: {rate} of {model}");
+        assert!(
+            (0.4..1.5).contains(&(rate / model)),
+            "RTT {rtt} ms, loss {loss}: {rate} of {model}"
+        );
     }
 }
 
 #[test]
 fn four_transfers_share_a_link() {
-    let path = Path { bits_per_second: 10_000_000, rtt: Duration::from_millis(40), loss: 0.0, queue: 1.0 };
+    let path =
+        Path { bits_per_second: 10_000_000, rtt: Duration::from_millis(40), loss: 0.0, queue: 1.0 };
     let shares = goodput(&path, 4, Duration::from_secs(60));
     let sum: f64 = shares.iter().sum();
     let fairness = sum * sum / (4.0 * shares.iter().map(|s| s * s).sum::<f64>());

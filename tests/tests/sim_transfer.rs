@@ -23,7 +23,8 @@ fn bad_link(rng: &mut SimRng, mtu: usize) -> Link {
         _ => link.loss(rng.random_range(0.0..=0.2)),
     };
     if rng.random_bool(0.3) {
-        link = link.rate(rng.random_range(500_000..20_000_000), rng.random_range(4 * mtu..64 * mtu));
+        link =
+            link.rate(rng.random_range(500_000..20_000_000), rng.random_range(4 * mtu..64 * mtu));
     }
     if rng.random_bool(0.2) {
         let from = Time::ZERO + millis(rng, 5_000);
@@ -92,7 +93,8 @@ fn transfer(sim: &mut Sim, a: Id, b: Id, early: bool, all_addrs: bool, closers: 
     let mut peer = sim.with(b, |h, _| h.listen(5001));
     if all_addrs {
         let encap = peer.addrs[0].1;
-        peer.addrs = sctp_user_core::sim::Node::addrs(&sim[b]).iter().map(|&a| (a, encap)).collect();
+        peer.addrs =
+            sctp_user_core::sim::Node::addrs(&sim[b]).iter().map(|&a| (a, encap)).collect();
     }
     sim.with(a, |h, now| {
         let id = h.connect(now, &peer);
@@ -102,8 +104,9 @@ fn transfer(sim: &mut Sim, a: Id, b: Id, early: bool, all_addrs: bool, closers: 
             h.app.id = Some(id);
         }
     });
-    let all_queued =
-        |sim: &mut Sim| sim[b].app.id.is_some() && [a, b].iter().all(|&x| sim[x].app.plan.is_empty());
+    let all_queued = |sim: &mut Sim| {
+        sim[b].app.id.is_some() && [a, b].iter().all(|&x| sim[x].app.plan.is_empty())
+    };
     assert!(sim.run_until(10 * HOUR, all_queued), "all is queued in time");
     for (end, closes) in [(a, closers.0), (b, closers.1)] {
         if closes {
@@ -144,14 +147,19 @@ fn over_a_bad_network(seed: u64) -> Sim {
     let default = bad_link(rng, mtu);
     let unordered = [0.0, 0.3, 1.0][rng.random_range(0..3)];
     let bytes = (rng.random_range(1..150_000), rng.random_range(0..80_000));
-    let plans = (plan(rng, streams.0, unordered, bytes.0), plan(rng, streams.1, unordered, bytes.1));
+    let plans =
+        (plan(rng, streams.0, unordered, bytes.0), plan(rng, streams.1, unordered, bytes.1));
     let (early, all_addrs) = (rng.random_bool(0.5), rng.random_bool(0.5));
     let closers = [(true, false), (false, true), (true, true)][rng.random_range(0..3)];
 
     // The least that every link of the family carries; some paths carry no more although the ends start with more.
     let least = if v6 { 1280 } else { 576 };
     let shrinks = rng.random_bool(0.1);
-    sim.net.set_default(if shrinks { default.hidden_mtu(least, true) } else { default.mtu(mtu.max(least)) });
+    sim.net.set_default(if shrinks {
+        default.hidden_mtu(least, true)
+    } else {
+        default.mtu(mtu.max(least))
+    });
     let addrs: (&[&str], &[&str]) = match (v6, multihomed) {
         (false, false) => (&["10.1.0.1"], &["10.1.0.2"]),
         (false, true) => (&["10.1.0.1", "10.2.0.1"], &["10.1.0.2", "10.2.0.2"]),
@@ -197,7 +205,8 @@ fn tsns_wrap_around() {
         let before = [0, 1, 2, rng.random_range(3..20)];
         sim.net.set_default(link);
         let a = host_at_tsn(&mut sim, "10.1.0.1", u32::MAX - before[(seed % 4) as usize], config_a);
-        let b = host_at_tsn(&mut sim, "10.1.0.2", u32::MAX - before[(seed / 4 % 4) as usize], config_b);
+        let b =
+            host_at_tsn(&mut sim, "10.1.0.2", u32::MAX - before[(seed / 4 % 4) as usize], config_b);
         sim[a].app = Traffic::new(plans.0);
         sim[b].app = Traffic::new(plans.1);
         transfer(&mut sim, a, b, true, false, (true, false));

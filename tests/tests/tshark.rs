@@ -11,7 +11,12 @@ use workspace_tests::tshark;
 
 #[test]
 fn tshark_finds_no_fault_with_the_demo() {
-    if !gate::all_or_skip(&[Need::Linux, Need::Root, Need::Program("tshark"), Need::Program("dumpcap")]) {
+    if !gate::all_or_skip(&[
+        Need::Linux,
+        Need::Root,
+        Need::Program("tshark"),
+        Need::Program("dumpcap"),
+    ]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -21,15 +26,18 @@ fn tshark_finds_no_fault_with_the_demo() {
     let mut capture = Program::start("dumpcap", &mut capture);
     capture.wait_for_complaint("that it captures", |line| line.contains("File:").then_some(()));
 
-    let mut demo =
-        Program::start("rspdemo", Command::new(env!("CARGO_BIN_EXE_programs")).args(["rspdemo", "--plain"]));
+    let mut demo = Program::start(
+        "rspdemo",
+        Command::new(env!("CARGO_BIN_EXE_programs")).args(["rspdemo", "--plain"]),
+    );
     let ready = demo.wait_for("the ready line", ReadyLine::parse);
     let ended = demo.ended(Duration::from_secs(25));
     assert!(ended.status.success(), "{}", ended.text());
     capture.signal("INT");
     capture.ended(PATIENCE);
 
-    let ports: Vec<u16> = ready.get("udp").unwrap().split(',').map(|port| port.parse().unwrap()).collect();
+    let ports: Vec<u16> =
+        ready.get("udp").unwrap().split(',').map(|port| port.parse().unwrap()).collect();
     assert_eq!(ports.len(), 5, "the ports of all five processes");
     let capture = Capture { file, ports };
 
@@ -65,7 +73,8 @@ impl Capture {
 
     /// One line for each packet of the demo that `filter` shows.
     fn list(&self, filter: &str) -> Vec<String> {
-        let of_demo: Vec<String> = self.ports.iter().map(|port| format!("udp.port == {port}")).collect();
+        let of_demo: Vec<String> =
+            self.ports.iter().map(|port| format!("udp.port == {port}")).collect();
         let filter = format!("({filter}) && ({})", of_demo.join(" || "));
         self.with_ports(|ports| tshark::list(&self.file, ports, &filter))
     }
@@ -79,7 +88,12 @@ impl Capture {
         let mut read = lint::Capture::read(&self.file).unwrap();
         read.keep_udp(&self.ports);
         read.near = ["127.0.0.1", "::1"].map(|addr| addr.parse().unwrap()).into();
-        let all = lint::Options { complete: true, reordered: false, disturbed: false, ..Default::default() };
+        let all = lint::Options {
+            complete: true,
+            reordered: false,
+            disturbed: false,
+            ..Default::default()
+        };
         lint::report(&[read], &all)
     }
 

@@ -89,7 +89,8 @@ impl Bench for Namespaces {
     fn start(&self, side: Side, args: &[String]) -> End {
         let net = &self.networks.net;
         if side == Side::Ours {
-            let args: Vec<&str> = [ours::NAME].into_iter().chain(args.iter().map(String::as_str)).collect();
+            let args: Vec<&str> =
+                [ours::NAME].into_iter().chain(args.iter().map(String::as_str)).collect();
             return Box::new(net.start(&self.networks.left, &args));
         }
         let mut command = self.networks.right.namespace().command(&self.peer[0]);
@@ -146,15 +147,19 @@ impl Bench for InVm {
     fn addrs(&self, side: Side, v6: bool) -> [IpAddr; 2] {
         let number = if side == Side::Ours { 1 } else { 2 };
         [1, 2].map(|network| {
-            let text =
-                if v6 { format!("fd0{network}::{number}") } else { format!("10.{network}.0.{number}") };
+            let text = if v6 {
+                format!("fd0{network}::{number}")
+            } else {
+                format!("10.{network}.0.{number}")
+            };
             crate::net::addr(&text)
         })
     }
 
     fn start(&self, side: Side, args: &[String]) -> End {
         if side == Side::Ours {
-            let args: Vec<&str> = [ours::NAME].into_iter().chain(args.iter().map(String::as_str)).collect();
+            let args: Vec<&str> =
+                [ours::NAME].into_iter().chain(args.iter().map(String::as_str)).collect();
             return Box::new(self.place.net.start(&self.place.host, &args));
         }
         self.place.net.ready();
@@ -222,9 +227,12 @@ pub fn run_column(column: Column, bench: &dyn Bench) {
         if !wanted || !scenario.columns.contains(&column) {
             continue;
         }
-        let slow = matches!(scenario.fault, Fault::Restart { who, .. } if bench.revives_slowly(who));
+        let slow =
+            matches!(scenario.fault, Fault::Restart { who, .. } if bench.revives_slowly(who));
         let variants = scenario.variants.list().into_iter().enumerate();
-        for (number, (caller, v6)) in variants.filter(|(_, (_, v6))| !slow || *v6 != column.is_raw()) {
+        for (number, (caller, v6)) in
+            variants.filter(|(_, (_, v6))| !slow || *v6 != column.is_raw())
+        {
             port += 1;
             let limit = Limit::of(column, scenario.key, caller, v6);
             let case = Case {
@@ -250,10 +258,16 @@ pub fn run_column(column: Column, bench: &dyn Bench) {
             match (&result, limit) {
                 (Err(error), None) => bad.push(format!("{} ({variant}): {error}", scenario.key)),
                 (Err(error), Some(limit)) if !limit.is_cause_of(error) => {
-                    bad.push(format!("{} ({variant}) fails, but not as known: {error}", scenario.key));
+                    bad.push(format!(
+                        "{} ({variant}) fails, but not as known: {error}",
+                        scenario.key
+                    ));
                 }
                 (Ok(()), Some(limit)) => {
-                    bad.push(format!("{} ({variant}) passes, although: {}", scenario.key, limit.reason));
+                    bad.push(format!(
+                        "{} ({variant}) passes, although: {}",
+                        scenario.key, limit.reason
+                    ));
                 }
                 _ => {}
             }
@@ -363,7 +377,8 @@ impl Case<'_> {
             Fault::Cut => self.cut(&mut [&mut callee, &mut caller])?,
             Fault::Crossing => self.cross(&mut [&mut callee, &mut caller])?,
             Fault::Restart { who, steps, other } => {
-                let (dying, living) = if who == self.caller { (caller, callee) } else { (callee, caller) };
+                let (dying, living) =
+                    if who == self.caller { (caller, callee) } else { (callee, caller) };
                 return self.restart(who, steps, other, dying, living);
             }
         }
@@ -446,7 +461,9 @@ impl Case<'_> {
         args.extend(begin.iter().map(|&step| step.to_owned()));
         let seconds = if self.first { self.bench.bulk_seconds() } else { 5 };
         args.extend(
-            steps.split_whitespace().map(|step| step.replace("seconds=5:", &format!("seconds={seconds}:"))),
+            steps
+                .split_whitespace()
+                .map(|step| step.replace("seconds=5:", &format!("seconds={seconds}:"))),
         );
         Player { end: self.bench.start(side, &args), side, said: &self.said }
     }
@@ -473,7 +490,11 @@ impl Case<'_> {
         Self::wait_within(end, what, self.limit())
     }
 
-    pub(super) fn wait_within(end: &mut Player<'_>, what: &str, limit: Duration) -> Result<(), String> {
+    pub(super) fn wait_within(
+        end: &mut Player<'_>,
+        what: &str,
+        limit: Duration,
+    ) -> Result<(), String> {
         let found = end.wait_at_most(limit, |line| {
             (line.starts_with(what) || line.starts_with("wrong:")).then(|| line.to_owned())
         });
@@ -486,7 +507,11 @@ impl Case<'_> {
 
     /// Its messages are sent: the line may have come before another that was waited for.
     fn wait_sent(&self, end: &mut Player<'_>) -> Result<(), String> {
-        if end.said().iter().any(|line| line.starts_with("sent")) { Ok(()) } else { self.wait(end, "sent") }
+        if end.said().iter().any(|line| line.starts_with("sent")) {
+            Ok(())
+        } else {
+            self.wait(end, "sent")
+        }
     }
 
     /// Waits until it has done everything.
@@ -522,9 +547,11 @@ pub fn compile(source: &str, options: &[&str]) -> PathBuf {
     cc.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-o"])
         .arg(&fresh)
         .arg(dir.join("peers").join(source));
-    let output = cc.args(options).output().unwrap_or_else(|error| panic!("cc cannot be run: {error}"));
+    let output =
+        cc.args(options).output().unwrap_or_else(|error| panic!("cc cannot be run: {error}"));
     assert!(output.status.success(), "{source}: {}", String::from_utf8_lossy(&output.stderr));
-    std::fs::rename(&fresh, &program).unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    std::fs::rename(&fresh, &program)
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     program
 }
 

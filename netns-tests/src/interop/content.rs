@@ -83,7 +83,8 @@ impl<'a> Check<'a> {
             return Ok(());
         }
         let number = if flow.unordered {
-            let number = u64::from(data.first_chunk().map_or(u32::MAX, |head| u32::from_be_bytes(*head)));
+            let number =
+                u64::from(data.first_chunk().map_or(u32::MAX, |head| u32::from_be_bytes(*head)));
             match self.seen.get_mut(number as usize) {
                 Some(seen) if !*seen => *seen = true,
                 _ => return Err(format!("unordered message {number} is damaged or came twice")),
@@ -97,7 +98,9 @@ impl<'a> Check<'a> {
             (*next - 1) * u64::from(flow.streams) + u64::from(stream)
         };
         let (right_stream, right_ppid, right) = message(flow, number);
-        if data != right || (stream, ppid_there, unordered) != (right_stream, right_ppid, flow.unordered) {
+        if data != right
+            || (stream, ppid_there, unordered) != (right_stream, right_ppid, flow.unordered)
+        {
             let at = data.iter().zip(&right).position(|(there, due)| there != due);
             return Err(format!(
                 "message {number} of {} bytes on stream {stream}, ppid {ppid_there}, unordered {unordered}, is not that of {} bytes \

@@ -74,8 +74,8 @@ impl Case<'_> {
         };
         let end = ours(ends);
         let last = end.said()[since..].iter().rev().find_map(|line| as_due(line));
-        let noticed =
-            last == Some(true) || end.wait_at_most(PATIENCE, |line| as_due(line).filter(|is| *is)).is_some();
+        let noticed = last == Some(true)
+            || end.wait_at_most(PATIENCE, |line| as_due(line).filter(|is| *is)).is_some();
         let state = if usable { "usable" } else { "unusable" };
         if noticed {
             Ok(())

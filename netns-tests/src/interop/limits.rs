@@ -33,7 +33,8 @@ impl Limit {
 
     /// Whether a failure is the one that is known.
     pub fn is_cause_of(&self, error: &str) -> bool {
-        !error.contains("panicked at") && self.symptoms.iter().any(|symptom| error.contains(symptom))
+        !error.contains("panicked at")
+            && self.symptoms.iter().any(|symptom| error.contains(symptom))
     }
 }
 
@@ -63,7 +64,11 @@ pub const LIMITS: &[Limit] = &[
         &["aborted; done"],
         "sctp-proto closes associations without an ABORT.",
     ),
-    proto(&["restart-ours"], &["wrong: the association is lost: aborted by peer (Restarted)"], RESTARTS),
+    proto(
+        &["restart-ours"],
+        &["wrong: the association is lost: aborted by peer (Restarted)"],
+        RESTARTS,
+    ),
     proto(
         &["reborn-ours"],
         &["Theirs did not say 'done' within 6s. Ours said at last: ready; up;"],
@@ -74,7 +79,11 @@ pub const LIMITS: &[Limit] = &[
         &["Ours did not say 'done' within 6s. Theirs said at last: ready; up;"],
         RESTARTS,
     ),
-    proto(&["cut"], &["Theirs did not say 'up'", "Ours did not say 'up'"], "sctp-proto has one address."),
+    proto(
+        &["cut"],
+        &["Theirs did not say 'up'", "Ours did not say 'up'"],
+        "sctp-proto has one address.",
+    ),
     proto(
         &["slow-theirs"],
         // Our end is content.
@@ -105,12 +114,19 @@ mod tests {
     #[test]
     fn another_failure_is_no_limit() {
         let limit = Limit::of(Column::ProtoUdp, "ppid", Side::Ours, true).unwrap();
-        let known = "message 0 of 10 bytes on stream 0, ppid 58, unordered false, is not that of 10 bytes";
+        let known =
+            "message 0 of 10 bytes on stream 0, ppid 58, unordered false, is not that of 10 bytes";
         assert!(limit.is_cause_of(known));
         assert!(!limit.is_cause_of("Ours did not say 'done' within 4s"));
-        assert!(!limit.is_cause_of(&format!("{known}. Ours said at last: thread 'main' panicked at src")));
+        assert!(
+            !limit
+                .is_cause_of(&format!("{known}. Ours said at last: thread 'main' panicked at src"))
+        );
         for limit in LIMITS {
-            assert!(!limit.symptoms.is_empty() && limit.symptoms.iter().all(|symptom| symptom.len() > 12));
+            assert!(
+                !limit.symptoms.is_empty()
+                    && limit.symptoms.iter().all(|symptom| symptom.len() > 12)
+            );
         }
     }
 }

@@ -22,8 +22,13 @@ pub enum Column {
 
 impl Column {
     /// All of them, in their order.
-    pub const ALL: [Column; 5] =
-        [Column::LinuxRaw, Column::LinuxUdp, Column::UsrsctpRaw, Column::UsrsctpUdp, Column::ProtoUdp];
+    pub const ALL: [Column; 5] = [
+        Column::LinuxRaw,
+        Column::LinuxUdp,
+        Column::UsrsctpRaw,
+        Column::UsrsctpUdp,
+        Column::ProtoUdp,
+    ];
 
     /// True when SCTP goes directly in IP.
     pub fn is_raw(self) -> bool {
@@ -53,7 +58,9 @@ impl Column {
     }
 
     fn path(self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(format!("{}.txt", self.file()))
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/interop")
+            .join(format!("{}.txt", self.file()))
     }
 }
 
@@ -85,8 +92,10 @@ pub fn settle(column: Column, outcomes: &[Outcome]) -> Result<(), String> {
     let text: String = outcomes
         .iter()
         .map(|outcome| {
-            let result =
-                outcome.cannot.as_ref().map_or("passed".to_owned(), |reason| format!("cannot: {reason}"));
+            let result = outcome
+                .cannot
+                .as_ref()
+                .map_or("passed".to_owned(), |reason| format!("cannot: {reason}"));
             format!("{} | {} | {result}\n", outcome.scenario, outcome.variant)
         })
         .collect();
@@ -114,7 +123,8 @@ pub fn settle(column: Column, outcomes: &[Outcome]) -> Result<(), String> {
 /// When a file cannot be read or written, or the README has no place for the matrix.
 pub fn settle_readme() -> Result<(), String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let readme = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let (before, rest) = readme.split_once(BEGIN).expect("the README has a place for the matrix");
     let (_, after) = rest.split_once(END).expect("the matrix in the README has an end");
     let columns: Vec<(Column, Vec<Outcome>)> =
@@ -154,7 +164,8 @@ fn matrix(columns: &[(Column, Vec<Outcome>)]) -> String {
     for scenario in SCENARIOS {
         let _ = write!(table, "| {} ", scenario.title);
         for (_, outcomes) in columns {
-            let outcomes: Vec<&Outcome> = outcomes.iter().filter(|o| o.scenario == scenario.key).collect();
+            let outcomes: Vec<&Outcome> =
+                outcomes.iter().filter(|o| o.scenario == scenario.key).collect();
             let _ = write!(table, "| {} ", cell(&outcomes, &mut notes));
         }
         table.push_str("|\n");
@@ -208,22 +219,30 @@ mod tests {
     use super::*;
 
     fn outcome(variant: &str, cannot: Option<&str>) -> Outcome {
-        Outcome { scenario: "sizes".into(), variant: variant.into(), cannot: cannot.map(str::to_owned) }
+        Outcome {
+            scenario: "sizes".into(),
+            variant: variant.into(),
+            cannot: cannot.map(str::to_owned),
+        }
     }
 
     #[test]
     fn cells_say_what_variants_gave() {
         let mut notes = Vec::new();
-        let (good, bad) = (outcome("we call, IPv4", None), outcome("we call, IPv6", Some("It is old.")));
+        let (good, bad) =
+            (outcome("we call, IPv4", None), outcome("we call, IPv6", Some("It is old.")));
         assert_eq!(cell(&[&good], &mut notes), "yes");
         assert_eq!(cell(&[], &mut notes), "-");
         assert_eq!(cell(&[&bad, &bad], &mut notes), "no (1)");
         assert_eq!(cell(&[&good, &bad], &mut notes), "partly (2)");
         assert_eq!(notes, ["It is old.", "It is old. (we call, IPv6)"]);
         let table = matrix(&[(Column::LinuxRaw, vec![good]), (Column::ProtoUdp, vec![bad])]);
+        assert!(table.starts_with(
+            "| | Linux, IP | sctp-proto, UDP |\n| --- | --- | --- |\n| messages of 1 byte"
+        ));
         assert!(
-            table.starts_with("| | Linux, IP | sctp-proto, UDP |\n| --- | --- | --- |\n| messages of 1 byte")
+            table.contains("| yes | no (1) |") && table.ends_with("\n1. It is old.\n"),
+            "{table}"
         );
-        assert!(table.contains("| yes | no (1) |") && table.ends_with("\n1. It is old.\n"), "{table}");
     }
 }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use sctp_user::{
-    AssocChange, AssocConfig, Association, BindOptions, Encap, EndReason, Endpoint, Error, Incoming, Message,
-    Notification, Peer, SendOptions, Stack, StackConfig, Subscriptions,
+    AssocChange, AssocConfig, Association, BindOptions, Encap, EndReason, Endpoint, Error,
+    Incoming, Message, Notification, Peer, SendOptions, Stack, StackConfig, Subscriptions,
 };
 use tokio::task::JoinHandle;
 
@@ -19,7 +19,8 @@ pub const NAME: &str = "interop-end";
 
 /// The program.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args: Vec<String> = args.into_iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let args: Vec<String> =
+        args.into_iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let ended = runtime.block_on(async {
         let (setup, steps) = Setup::parse(&args)?;
@@ -66,10 +67,17 @@ impl End {
         let own: Vec<String> = setup.own.iter().map(ToString::to_string).collect();
         let (stack, addrs) =
             open::stack(&format!("{kind}:{}", own.join(",")), StackConfig::default(), config)?;
-        let subscriptions =
-            Subscriptions { assoc_change: true, peer_addr_change: true, ..Subscriptions::default() };
-        let endpoint =
-            stack.bind(BindOptions { port: setup.port, addrs, subscriptions, ..BindOptions::default() })?;
+        let subscriptions = Subscriptions {
+            assoc_change: true,
+            peer_addr_change: true,
+            ..Subscriptions::default()
+        };
+        let endpoint = stack.bind(BindOptions {
+            port: setup.port,
+            addrs,
+            subscriptions,
+            ..BindOptions::default()
+        })?;
         Ok(End { setup, stack, endpoint, association: None, sending: None })
     }
 
@@ -114,7 +122,9 @@ impl End {
                 self.end(false).await?;
                 match self.association()?.ended().await {
                     Some(EndReason::Graceful) => println!("graceful"),
-                    other => return Err(format!("the association ended otherwise: {other:?}").into()),
+                    other => {
+                        return Err(format!("the association ended otherwise: {other:?}").into());
+                    }
                 }
             }
             Step::Abort => {
@@ -123,16 +133,17 @@ impl End {
             }
             Step::Aborted => {
                 let reason = self.end(false).await?;
-                if !matches!(reason, Some(EndReason::Lost(sctp_user::LossReason::PeerAbort { .. }))) {
+                if !matches!(reason, Some(EndReason::Lost(sctp_user::LossReason::PeerAbort { .. })))
+                {
                     return Err(format!("no ABORT of the peer but {reason:?}").into());
                 }
                 println!("aborted");
             }
             Step::Restarted => loop {
                 match self.association()?.recv().await? {
-                    Some(Incoming::Notification(Notification::AssocChange(AssocChange::Restart {
-                        ..
-                    }))) => {
+                    Some(Incoming::Notification(Notification::AssocChange(
+                        AssocChange::Restart { .. },
+                    ))) => {
                         println!("restarted");
                         break;
                     }
@@ -173,7 +184,9 @@ impl End {
         while !check.done() {
             let message = match association.recv().await? {
                 Some(Incoming::Message(message)) => message,
-                Some(Incoming::Notification(Notification::AssocChange(AssocChange::Up { .. }))) => continue,
+                Some(Incoming::Notification(Notification::AssocChange(AssocChange::Up {
+                    ..
+                }))) => continue,
                 Some(Incoming::Notification(Notification::PeerAddrChange { addr, state })) => {
                     println!("path {addr} {state:?}");
                     continue;
@@ -198,7 +211,11 @@ impl End {
             match association.recv().await {
                 Ok(None) => return Ok(Some(EndReason::Graceful)),
                 Ok(Some(Incoming::Message(message))) if !any => {
-                    return Err(format!("a message of {} bytes that nobody sent", message.data.len()).into());
+                    return Err(format!(
+                        "a message of {} bytes that nobody sent",
+                        message.data.len()
+                    )
+                    .into());
                 }
                 Ok(Some(_)) => {}
                 Err(Error::Ended(reason)) => return Ok(Some(reason)),

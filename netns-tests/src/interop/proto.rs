@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sctp_proto::{
-    Association, AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Event, Payload,
-    PayloadProtocolIdentifier, ReliabilityType, ServerConfig, TransportConfig,
+    Association, AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Event,
+    Payload, PayloadProtocolIdentifier, ReliabilityType, ServerConfig, TransportConfig,
 };
 
 use crate::interop::content::{self, Check};
@@ -22,7 +22,8 @@ pub const NAME: &str = "sctp-proto-end";
 
 /// The program.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args: Vec<String> = args.into_iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let args: Vec<String> =
+        args.into_iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let ended = Setup::parse(&args).and_then(|(setup, steps)| {
         let mut end = End::open(setup)?;
         for step in &steps {
@@ -69,7 +70,8 @@ impl End {
             .with_max_send_message_size(LARGE)
             .with_max_receive_message_size(LARGE);
         if setup.fast {
-            transport = transport.with_rto_initial_ms(500).with_rto_min_ms(300).with_rto_max_ms(1000);
+            transport =
+                transport.with_rto_initial_ms(500).with_rto_min_ms(300).with_rto_max_ms(1000);
         }
         let transport = Arc::new(transport);
         let mut server = ServerConfig::new();
@@ -97,14 +99,16 @@ impl End {
                 let peer = *self.setup.peer.first().ok_or("its peer has no address")?;
                 let mut config = ClientConfig::new();
                 config.transport = Arc::clone(&self.transport);
-                self.association =
-                    Some(self.endpoint.connect(config, SocketAddr::new(peer, self.setup.peer_udp))?);
+                self.association = Some(
+                    self.endpoint.connect(config, SocketAddr::new(peer, self.setup.peer_udp))?,
+                );
                 self.until(|end| Ok(end.connected))?;
                 println!("up");
             }
             Step::Send(flow, background) => {
                 let now = Instant::now();
-                self.sending = Some(Sending { flow: flow.clone(), begin: now, number: 0, next: now });
+                self.sending =
+                    Some(Sending { flow: flow.clone(), begin: now, number: 0, next: now });
                 if !background {
                     self.until(|end| Ok(end.sending.is_none()))?;
                 }
@@ -146,7 +150,8 @@ impl End {
                 println!("aborted");
             }
             Step::Aborted | Step::Lost => {
-                let poke = Flow { n: u64::MAX, size: vec![8], pause: Duration::from_millis(200), ..EMPTY };
+                let poke =
+                    Flow { n: u64::MAX, size: vec![8], pause: Duration::from_millis(200), ..EMPTY };
                 if *step == Step::Lost {
                     let now = Instant::now();
                     self.sending = Some(Sending { flow: poke, begin: now, number: 0, next: now });
@@ -178,12 +183,17 @@ impl End {
     fn is_flushed(&mut self) -> bool {
         let Some((_, association)) = &mut self.association else { return true };
         association.stream_ids().into_iter().all(|id| {
-            association.stream(id).is_ok_and(|stream| stream.buffered_amount().is_ok_and(|bytes| bytes == 0))
+            association
+                .stream(id)
+                .is_ok_and(|stream| stream.buffered_amount().is_ok_and(|bytes| bytes == 0))
         })
     }
 
     /// Runs until `over`, which is an error when the association is lost before.
-    fn until(&mut self, mut over: impl FnMut(&mut Self) -> Result<bool, Failure>) -> Result<(), Failure> {
+    fn until(
+        &mut self,
+        mut over: impl FnMut(&mut Self) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
         loop {
             if over(self)? {
                 return self.pump(Duration::ZERO);
@@ -201,7 +211,8 @@ impl End {
     fn pump(&mut self, wait: Duration) -> Result<(), Failure> {
         self.write()?;
         self.transmit()?;
-        let timer = self.association.as_ref().and_then(|(_, association)| association.poll_timeout());
+        let timer =
+            self.association.as_ref().and_then(|(_, association)| association.poll_timeout());
         let timer = timer.map_or(wait, |at| at.saturating_duration_since(Instant::now()).min(wait));
         self.receive(timer.max(Duration::from_micros(50)))?;
         if let Some((_, association)) = &mut self.association {
@@ -224,7 +235,10 @@ impl End {
         loop {
             let next = match self.endpoint.poll_transmit() {
                 Some(transmit) => Some(transmit),
-                None => self.association.as_mut().and_then(|(_, association)| association.poll_transmit(now)),
+                None => self
+                    .association
+                    .as_mut()
+                    .and_then(|(_, association)| association.poll_transmit(now)),
             };
             let Some(transmit) = next else { return Ok(()) };
             if let Payload::RawEncode(packets) = transmit.payload {
@@ -246,7 +260,9 @@ impl End {
         for _ in 0..64 {
             let (len, from) = match self.socket.recv_from(&mut buf) {
                 Ok(received) => received,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),
@@ -268,12 +284,15 @@ impl End {
 
     /// Gives it of the flow on its way what it should have now.
     fn write(&mut self) -> Result<(), Failure> {
-        let (Some(sending), Some((_, association))) = (&mut self.sending, &mut self.association) else {
+        let (Some(sending), Some((_, association))) = (&mut self.sending, &mut self.association)
+        else {
             return Ok(());
         };
         let flow = &sending.flow;
         loop {
-            let more = flow.seconds.map_or(sending.number < flow.n, |limit| sending.begin.elapsed() < limit);
+            let more = flow
+                .seconds
+                .map_or(sending.number < flow.n, |limit| sending.begin.elapsed() < limit);
             if !more {
                 if flow.seconds.is_some() {
                     let data = content::end_mark(sending.number);

@@ -63,9 +63,10 @@ impl Variants {
     /// Who calls, and whether over IPv6.
     pub fn list(self) -> Vec<(Side, bool)> {
         match self {
-            Variants::All => {
-                [Side::Ours, Side::Theirs].iter().flat_map(|side| [(*side, false), (*side, true)]).collect()
-            }
+            Variants::All => [Side::Ours, Side::Theirs]
+                .iter()
+                .flat_map(|side| [(*side, false), (*side, true)])
+                .collect(),
             Variants::Two => vec![(Side::Ours, false), (Side::Theirs, true)],
             Variants::Calls(side) => vec![(side, false), (side, true)],
         }

@@ -88,11 +88,17 @@ impl Setup {
         let mut setup = Setup::default();
         let mut args = args.iter().peekable();
         while let Some((key, value)) = args
-            .next_if(|arg| arg.split([':', '=']).next().is_some_and(|w| arg[w.len()..].starts_with('=')))
+            .next_if(|arg| {
+                arg.split([':', '=']).next().is_some_and(|w| arg[w.len()..].starts_with('='))
+            })
             .and_then(|arg| arg.split_once('='))
         {
             let addrs = || {
-                value.split(',').filter(|a| !a.is_empty()).map(str::parse).collect::<Result<Vec<IpAddr>, _>>()
+                value
+                    .split(',')
+                    .filter(|a| !a.is_empty())
+                    .map(str::parse)
+                    .collect::<Result<Vec<IpAddr>, _>>()
             };
             match key {
                 "link" => setup.raw = value == "raw",
@@ -114,7 +120,8 @@ impl Setup {
 
     /// The arguments that mean this.
     pub fn args(&self) -> Vec<String> {
-        let addrs = |addrs: &[IpAddr]| addrs.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(",");
+        let addrs =
+            |addrs: &[IpAddr]| addrs.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(",");
         let mut args = vec![
             format!("link={}", if self.raw { "raw" } else { "udp" }),
             format!("udp={}", self.udp),
@@ -221,7 +228,8 @@ impl Flow {
             seconds: None,
         };
         for word in text.split(':').filter(|word| !word.is_empty()) {
-            let (key, value) = word.split_once('=').ok_or_else(|| format!("'{word}' has no value"))?;
+            let (key, value) =
+                word.split_once('=').ok_or_else(|| format!("'{word}' has no value"))?;
             match key {
                 "n" => flow.n = value.parse()?,
                 "size" => flow.size = value.split('+').map(str::parse).collect::<Result<_, _>>()?,

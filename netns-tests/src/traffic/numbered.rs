@@ -15,7 +15,11 @@ pub(crate) struct Numbered {
 
 impl Numbered {
     pub(crate) fn new(size: usize, streams: u16) -> Numbered {
-        Numbered { size: size.max(HEADER + HASH), next: vec![0; usize::from(streams.max(1))], count: 0 }
+        Numbered {
+            size: size.max(HEADER + HASH),
+            next: vec![0; usize::from(streams.max(1))],
+            count: 0,
+        }
     }
 
     pub(crate) fn next_message(&mut self) -> Message {
@@ -81,7 +85,8 @@ fn decode(data: &[u8]) -> Option<(u16, u64)> {
     let (text, hash) = data.split_at_checked(data.len().checked_sub(HASH)?)?;
     let (stream, rest) = text.split_first_chunk()?;
     let (number, _) = rest.split_first_chunk()?;
-    (Sha256::digest(text)[..] == *hash).then(|| (u16::from_be_bytes(*stream), u64::from_be_bytes(*number)))
+    (Sha256::digest(text)[..] == *hash)
+        .then(|| (u16::from_be_bytes(*stream), u64::from_be_bytes(*number)))
 }
 
 const HEADER: usize = 10;

@@ -18,14 +18,15 @@ impl Image {
     pub(super) fn build() -> Result<Image, String> {
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
         let build = package.join("peer-vm/build");
-        let output =
-            Command::new(&build).output().map_err(|error| format!("{}: {error}", build.display()))?;
+        let output = Command::new(&build)
+            .output()
+            .map_err(|error| format!("{}: {error}", build.display()))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(said.lines().last().unwrap_or("the peer VM could not be built").to_owned());
         }
-        let dir =
-            std::env::var_os("PEER_VM_DIR").map_or_else(|| package.join("../target/peer-vm"), PathBuf::from);
+        let dir = std::env::var_os("PEER_VM_DIR")
+            .map_or_else(|| package.join("../target/peer-vm"), PathBuf::from);
         Ok(Image { kernel: dir.join("vmlinuz"), initrd: dir.join("initrd.gz") })
     }
 }

@@ -43,7 +43,8 @@ impl Accelerator {
             // The device alone says nothing: there are kernels that offer it without hardware behind it.
             Err(_) => {
                 let vendor = |name: &str| Path::new("/sys/module").join(name).exists();
-                let kvm = Path::new("/dev/kvm").exists() && (vendor("kvm_intel") || vendor("kvm_amd"));
+                let kvm =
+                    Path::new("/dev/kvm").exists() && (vendor("kvm_intel") || vendor("kvm_amd"));
                 let kvm = kvm.then_some(Accelerator::Kvm);
                 kvm.into_iter().chain([Accelerator::Tcg]).collect()
             }
@@ -85,8 +86,10 @@ impl Machine {
         command.args(["-append", "console=ttyS0 quiet net.ifnames=0 random.trust_cpu=on"]);
         command.arg("-serial").arg(format!("file:{}", Self::console(dir).display()));
         for (nic, tap) in TAPS.iter().enumerate() {
-            command.args(["-netdev", &format!("tap,id=n{nic},ifname={tap},script=no,downscript=no")]);
-            let device = format!("virtio-net-pci,netdev=n{nic},id=nic{nic},mac=52:54:00:00:00:0{nic}");
+            command
+                .args(["-netdev", &format!("tap,id=n{nic},ifname={tap},script=no,downscript=no")]);
+            let device =
+                format!("virtio-net-pci,netdev=n{nic},id=nic{nic},mac=52:54:00:00:00:0{nic}");
             command.args(["-device", &format!("{device},romfile=,{NO_OFFLOAD}")]);
         }
         let forward = format!("hostfwd=tcp:127.0.0.1:{0}-10.0.2.15:{0}", shell::PORT);
@@ -98,7 +101,9 @@ impl Machine {
             accelerator,
             cables: [true; 2],
         };
-        machine.program.wait_for("that its monitor listens", |line| line.contains("QMP").then_some(()));
+        machine
+            .program
+            .wait_for("that its monitor listens", |line| line.contains("QMP").then_some(()));
         machine.command("qmp_capabilities", "{}");
         // QEMU is in one namespace; a TAP device works on when it is moved to another.
         let (here, there) = (switches[0].namespace(), switches[1].namespace());

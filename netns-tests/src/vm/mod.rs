@@ -104,11 +104,17 @@ impl Vm {
             let limit = if candidates.peek().is_some() { KVM_LIMIT } else { BOOT_LIMIT };
             if vm.answers(limit) {
                 vm.boot_time.set(started.elapsed());
-                println!("the VM answered after {:.1} s, by {accelerator}", started.elapsed().as_secs_f64());
+                println!(
+                    "the VM answered after {:.1} s, by {accelerator}",
+                    started.elapsed().as_secs_f64()
+                );
                 return vm;
             }
         }
-        panic!("the VM does not answer; its console is in {}", Machine::console(&parts.dir).display());
+        panic!(
+            "the VM does not answer; its console is in {}",
+            Machine::console(&parts.dir).display()
+        );
     }
 
     /// The switch at NIC 0 or 1: link hosts to it by [`Net::link`], without addresses on its side.
@@ -142,7 +148,10 @@ impl Vm {
     /// Runs a bash script to its good end, for at most a minute, and gives what it printed on both outputs.
     pub fn run(&self, script: &str) -> String {
         let (status, said) = self.status(script, RUN_LIMIT);
-        assert!(status == 0, "a script in the VM ended with status {status}:\n{script}\nIt said:\n{said}");
+        assert!(
+            status == 0,
+            "a script in the VM ended with status {status}:\n{script}\nIt said:\n{said}"
+        );
         said
     }
 
@@ -199,13 +208,19 @@ impl Vm {
                     "mkdir -p \"$(dirname '{destination}')\" && cp \"$PAYLOAD\" '{destination}' && chmod 755 '{destination}'"
                 );
                 let ended = self.shell("push", &script, Some(file), &[]).ended(RUN_LIMIT);
-                assert!(ended.status.success(), "{} did not reach the VM: {}", file.display(), ended.text());
+                assert!(
+                    ended.status.success(),
+                    "{} did not reach the VM: {}",
+                    file.display(),
+                    ended.text()
+                );
             }
         }
     }
 
     fn answers(&self, limit: Duration) -> bool {
-        let mut program = self.shell("boot", "true", None, &["--patience", &limit.as_secs().to_string()]);
+        let mut program =
+            self.shell("boot", "true", None, &["--patience", &limit.as_secs().to_string()]);
         let status = program.try_ended(limit + Duration::from_secs(5));
         status.is_some_and(|status| status.success())
     }
@@ -215,7 +230,8 @@ impl Vm {
         let file = self.net.dir.join(format!("{}-vm-{name}.sh", self.scripts.get()));
         std::fs::write(&file, script).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         // QEMU listens in the namespace of the first switch.
-        let mut command = self.switches[0].namespace().command(&self.net.programs.to_string_lossy());
+        let mut command =
+            self.switches[0].namespace().command(&self.net.programs.to_string_lossy());
         command.arg(shell::NAME).args(options).arg(&file).args(payload);
         Program::start(name, &mut command)
     }

@@ -56,7 +56,13 @@ impl Guest {
     /// Waits for its end with status 0 and gives all it said.
     pub fn finished(&mut self, limit: Duration) -> Vec<String> {
         let ended = self.program.ended(limit);
-        assert!(ended.status.success(), "{}: {} {}", self.log.display(), ended.status, ended.text());
+        assert!(
+            ended.status.success(),
+            "{}: {} {}",
+            self.log.display(),
+            ended.status,
+            ended.text()
+        );
         ended.lines
     }
 }
@@ -114,7 +120,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn converse(options: &Options) -> Result<u8, String> {
-    let read = |file: &PathBuf| std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()));
+    let read = |file: &PathBuf| {
+        std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
+    };
     let script = read(&options.script)?;
     let payload = options.payload.as_ref().map(read).transpose()?.unwrap_or_default();
     let mut agent = connect(options)?;

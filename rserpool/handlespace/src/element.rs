@@ -22,7 +22,8 @@ pub enum Timer {
 
 impl Timer {
     /// All of them.
-    pub const ALL: [Timer; 3] = [Timer::Life, Timer::KeepAliveTransmission, Timer::KeepAliveTimeout];
+    pub const ALL: [Timer; 3] =
+        [Timer::Life, Timer::KeepAliveTransmission, Timer::KeepAliveTimeout];
 }
 
 /// A registered pool element. Changed only through the methods of the [`Handlespace`](crate::Handlespace).

@@ -117,7 +117,11 @@ impl Handlespace {
     ///
     /// # Errors
     /// As for `register`.
-    pub fn check_registration(&self, handle: &PoolHandle, info: &PoolElement) -> Result<(), RegisterError> {
+    pub fn check_registration(
+        &self,
+        handle: &PoolHandle,
+        info: &PoolElement,
+    ) -> Result<(), RegisterError> {
         self.check(handle, info)?;
         if self.find(handle, info.id).is_none() && self.elements.len() >= self.config.max_elements {
             return Err(RegisterError::Full(self.config.max_elements));
@@ -131,7 +135,11 @@ impl Handlespace {
         let id = element.info.id;
         let handle = element.handle.clone();
         if let Some(pool) = self.pools.get_mut(&handle) {
-            pool.selection.remove(Member { key, params: &element.params, state: &mut element.state });
+            pool.selection.remove(Member {
+                key,
+                params: &element.params,
+                state: &mut element.state,
+            });
             pool.members.remove(&id);
             if pool.is_empty() {
                 self.pools.remove(&handle);
@@ -164,12 +172,21 @@ impl Handlespace {
     ) -> Vec<ElementKey> {
         let Some(pool) = self.pools.get_mut(handle) else { return Vec::new() };
         let elements = &self.elements;
-        let selected =
-            pool.selection.select(n, &mut self.rng, |key| elements.get(key).is_some_and(&acceptable));
-        let used = if pool.selection.uses_all() { selected.len() } else { self.config.max_increment.max(1) };
+        let selected = pool
+            .selection
+            .select(n, &mut self.rng, |key| elements.get(key).is_some_and(&acceptable));
+        let used = if pool.selection.uses_all() {
+            selected.len()
+        } else {
+            self.config.max_increment.max(1)
+        };
         for &key in selected.iter().take(used) {
             if let Some(element) = self.elements.get_mut(key) {
-                pool.selection.touch(Member { key, params: &element.params, state: &mut element.state });
+                pool.selection.touch(Member {
+                    key,
+                    params: &element.params,
+                    state: &mut element.state,
+                });
             }
         }
         selected
@@ -313,10 +330,13 @@ impl Handlespace {
         }
         let length = handle.as_bytes().len();
         if length > self.config.max_handle_length {
-            return Err(RegisterError::HandleTooLong { length, limit: self.config.max_handle_length });
+            return Err(RegisterError::HandleTooLong {
+                length,
+                limit: self.config.max_handle_length,
+            });
         }
-        let params =
-            Params::of(&info.policy).ok_or(RegisterError::UnsupportedPolicy(info.policy.number()))?;
+        let params = Params::of(&info.policy)
+            .ok_or(RegisterError::UnsupportedPolicy(info.policy.number()))?;
         if let Some(pool) = self.pool(handle) {
             pool.check(info)?;
         }
@@ -357,7 +377,13 @@ impl Handlespace {
         Ok(key)
     }
 
-    fn update(&mut self, key: ElementKey, info: PoolElement, params: Params, owner: Option<OwnerId>) {
+    fn update(
+        &mut self,
+        key: ElementKey,
+        info: PoolElement,
+        params: Params,
+        owner: Option<OwnerId>,
+    ) {
         let home = info.home;
         if let Some(element) = self.elements.get_mut(key) {
             if let Some(pool) = self.pools.get_mut(&element.handle) {

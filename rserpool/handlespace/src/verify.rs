@@ -29,9 +29,12 @@ impl Handlespace {
             }
             members += pool.len();
             for (id, key) in pool.members() {
-                let element = self.get(key).ok_or(format!("{handle:?}: member {id} does not exist"))?;
+                let element =
+                    self.get(key).ok_or(format!("{handle:?}: member {id} does not exist"))?;
                 if element.info.id != id || element.handle != *handle || id.is_undefined() {
-                    return Err(format!("{handle:?}: member {id} is registered under another name"));
+                    return Err(format!(
+                        "{handle:?}: member {id} is registered under another name"
+                    ));
                 }
                 pool.check(&element.info).map_err(|e| format!("{handle:?}: member {id}: {e}"))?;
                 if Params::of(&element.info.policy) != Some(element.params) {
@@ -59,14 +62,18 @@ impl Handlespace {
             let sum = expected.entry(element.info.home).or_default();
             sum.add(&element.handle, element.info.id);
             let name = (element.handle.clone(), element.info.id);
-            let found = self.homes.get(&element.info.home).and_then(|home| home.elements.get(&name));
+            let found =
+                self.homes.get(&element.info.home).and_then(|home| home.elements.get(&name));
             if found != Some(&key) {
                 return Err(format!("{key:?} is missing in the ownership index"));
             }
         }
         let indexed: usize = self.homes.values().map(|home| home.elements.len()).sum();
         if indexed != self.elements.len() {
-            return Err(format!("ownership index holds {indexed} of {} elements", self.elements.len()));
+            return Err(format!(
+                "ownership index holds {indexed} of {} elements",
+                self.elements.len()
+            ));
         }
         let kept: BTreeMap<ServerId, PeChecksum> =
             self.homes.iter().map(|(id, home)| (*id, home.checksum)).collect();

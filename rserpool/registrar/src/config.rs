@@ -121,7 +121,10 @@ impl Config {
                 within(self.keep_alive_interval, 300, 300_000),
                 "the keep-alive transmission interval must be 300 ms to 300 s",
             ),
-            (within(self.keep_alive_timeout, 100, 60_000), "the keep-alive timeout must be 100 ms to 60 s"),
+            (
+                within(self.keep_alive_timeout, 100, 60_000),
+                "the keep-alive timeout must be 100 ms to 60 s",
+            ),
             (self.max_bad_pe_reports > 0, "the maximum of unreachable reports must be at least 1"),
             (self.max_handle_length > 0, "pool handles must be allowed at least 1 byte"),
             (self.max_elements > 0, "there must be room for at least 1 pool element"),
@@ -160,7 +163,10 @@ mod tests {
             ("identifier", Config { server_id: Some(ServerId(0)), ..Config::default() }),
             ("autoclose", Config { autoclose: Some(ms(4999)), ..Config::default() }),
             ("backlog", Config { max_backlog: 0, ..Config::default() }),
-            ("multicast", Config { announce: Some("10.0.0.1:3863".parse().unwrap()), ..Config::default() }),
+            (
+                "multicast",
+                Config { announce: Some("10.0.0.1:3863".parse().unwrap()), ..Config::default() },
+            ),
             ("cycle", Config { announce_cycle: ms(99), ..Config::default() }),
             ("TTL", Config { announce_ttl: 0, ..Config::default() }),
             ("interval", Config { keep_alive_interval: ms(300_001), ..Config::default() }),

@@ -111,7 +111,9 @@ impl fmt::Display for Event {
             Event::RegistrationRefused { pool, id, cause } => {
                 write!(f, "refused to register {id} in pool {pool}: {cause}")
             }
-            Event::Removed { pool, id, reason } => write!(f, "removed {id} from pool {pool}: {reason}"),
+            Event::Removed { pool, id, reason } => {
+                write!(f, "removed {id} from pool {pool}: {reason}")
+            }
             Event::ReportedUnreachable { pool, id, reports } => {
                 write!(f, "{id} of pool {pool} was reported as unreachable, report {reports}")
             }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use rserpool_registrar::{Config, Registrar};
 use rserpool_wire::numbers::ppid;
 use rserpool_wire::{
-    AsapMessage, HandleResolution, Life, PeId, Policy, PoolElement, PoolHandle, Registration, Resolution,
-    SctpTransport, ServerAnnounce, ServerId, Transport, TransportUse,
+    AsapMessage, HandleResolution, Life, PeId, Policy, PoolElement, PoolHandle, Registration,
+    Resolution, SctpTransport, ServerAnnounce, ServerId, Transport, TransportUse,
 };
 use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user::{Association, Encap, Message, Peer, Stack, StackBuilder};
@@ -43,7 +43,8 @@ async fn hear_announce(socket: UdpSocket) -> (ServerAnnounce, SocketAddr) {
 async fn ask(association: &Association, request: AsapMessage) -> AsapMessage {
     association.send(Message::new(0, ppid::ASAP, request.encode().unwrap())).await.unwrap();
     let reply = tokio::time::timeout(Duration::from_secs(10), association.recv_message());
-    let reply = reply.await.expect("no answer within 10 s").unwrap().expect("the association ended");
+    let reply =
+        reply.await.expect("no answer within 10 s").unwrap().expect("the association ended");
     AsapMessage::decode(&reply.data).unwrap()
 }
 
@@ -51,8 +52,12 @@ async fn ask(association: &Association, request: AsapMessage) -> AsapMessage {
 async fn found_by_its_announce_and_used() {
     let (listener, group) = listener();
     let registrar_stack = stack();
-    let config =
-        Config { asap_port: 0, asap_addrs: vec![LOCALHOST], announce: Some(group), ..Config::default() };
+    let config = Config {
+        asap_port: 0,
+        asap_addrs: vec![LOCALHOST],
+        announce: Some(group),
+        ..Config::default()
+    };
     let registrar = Registrar::start(&registrar_stack, config).unwrap();
 
     let (announce, from) = hear_announce(listener).await;
@@ -81,7 +86,9 @@ async fn found_by_its_announce_and_used() {
     };
     let request = Registration { pool: pool.clone(), element: element.clone() };
     match ask(&association, AsapMessage::Registration(request)).await {
-        AsapMessage::RegistrationResponse(response) => assert!(!response.rejected, "{:?}", response.error),
+        AsapMessage::RegistrationResponse(response) => {
+            assert!(!response.rejected, "{:?}", response.error)
+        }
         other => panic!("{other:?}"),
     }
     let request = HandleResolution { subscribe: false, pool, items: Some(1) };
@@ -89,7 +96,8 @@ async fn found_by_its_announce_and_used() {
         AsapMessage::HandleResolutionResponse(response) => {
             let udp_port = element_stack.local_udp_port();
             let shown = PoolElement { home: registrar.server_id(), udp_port, ..element };
-            let expected = Resolution::Elements { policy: Some(Policy::RoundRobin), elements: vec![shown] };
+            let expected =
+                Resolution::Elements { policy: Some(Policy::RoundRobin), elements: vec![shown] };
             assert_eq!(response.resolution, expected);
         }
         other => panic!("{other:?}"),

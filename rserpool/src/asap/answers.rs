@@ -41,13 +41,15 @@ impl AsapCore {
 
     fn on_registered(&mut self, now: Time, m: RegistrationResponse) -> bool {
         let key = (m.pool, m.id);
-        let Some(request) = self.requests.take_sent(|kind| matches!(kind, Kind::Register(k) if *k == key))
+        let Some(request) =
+            self.requests.take_sent(|kind| matches!(kind, Kind::Register(k) if *k == key))
         else {
             return false;
         };
         if m.rejected {
             let error = m.error.unwrap_or(OperationError { causes: Vec::new() });
-            let no_address = [CauseCode::NO_USABLE_ASAP_ADDRESSES, CauseCode::NO_USABLE_USER_ADDRESSES];
+            let no_address =
+                [CauseCode::NO_USABLE_ASAP_ADDRESSES, CauseCode::NO_USABLE_USER_ADDRESSES];
             let reconnect = no_address.contains(&error.code());
             self.fail(now, request, Error::Rejected(error));
             if reconnect {
@@ -68,8 +70,11 @@ impl AsapCore {
 
     fn on_deregistered(&mut self, m: DeregistrationResponse) -> bool {
         let key = (m.pool, m.id);
-        let request = self.requests.take_sent(|kind| matches!(kind, Kind::Deregister(k, _) if *k == key));
-        let Some(Request { kind: Kind::Deregister(_, request), .. }) = request else { return false };
+        let request =
+            self.requests.take_sent(|kind| matches!(kind, Kind::Deregister(k, _) if *k == key));
+        let Some(Request { kind: Kind::Deregister(_, request), .. }) = request else {
+            return false;
+        };
         let result = match m.error {
             Some(error) if m.rejected => Err(Error::Rejected(error)),
             None if m.rejected => Err(Error::Rejected(OperationError { causes: Vec::new() })),
@@ -80,15 +85,20 @@ impl AsapCore {
     }
 
     fn on_resolved(&mut self, now: Time, m: HandleResolutionResponse) -> bool {
-        let request =
-            self.requests.take_sent(|kind| matches!(kind, Kind::Resolve { pool, .. } if *pool == m.pool));
+        let request = self
+            .requests
+            .take_sent(|kind| matches!(kind, Kind::Resolve { pool, .. } if *pool == m.pool));
         let Some(Request { kind: Kind::Resolve { pool, items, stale, id }, .. }) = request else {
             return false;
         };
         let result = match m.resolution {
-            Resolution::Error(e) if e.code() == CauseCode::UNKNOWN_POOL => Err(Error::NoElement(pool)),
+            Resolution::Error(e) if e.code() == CauseCode::UNKNOWN_POOL => {
+                Err(Error::NoElement(pool))
+            }
             Resolution::Error(e) => Err(Error::Rejected(e)),
-            Resolution::Elements { elements, .. } if elements.is_empty() => Err(Error::NoElement(pool)),
+            Resolution::Elements { elements, .. } if elements.is_empty() => {
+                Err(Error::NoElement(pool))
+            }
             Resolution::Elements { elements, .. } if stale.is_zero() => Ok(elements),
             Resolution::Elements { elements, .. } => {
                 let kept = self.cache.store(now, &pool, &elements, stale);
@@ -101,7 +111,13 @@ impl AsapCore {
     }
 
     /// RFC 5352 sec 3.5, with RSPLIB's addition of the element.
-    pub(super) fn on_keep_alive(&mut self, now: Time, assoc: AssocKey, is_home: bool, m: &EndpointKeepAlive) {
+    pub(super) fn on_keep_alive(
+        &mut self,
+        now: Time,
+        assoc: AssocKey,
+        is_home: bool,
+        m: &EndpointKeepAlive,
+    ) {
         let ours: Vec<ElementKey> = match m.id {
             // All elements, whatever pool is named.
             None => self.elements.keys().cloned().collect(),

@@ -19,8 +19,12 @@ pub(super) struct Cache {
 impl Cache {
     pub(super) fn new(seed: [u8; 32]) -> Self {
         // All elements of a resolution count as used: the user gets all of them.
-        let config =
-            Config { max_increment: 1_000_000_000, max_elements: MAX_ELEMENTS, seed, ..Config::default() };
+        let config = Config {
+            max_increment: 1_000_000_000,
+            max_elements: MAX_ELEMENTS,
+            seed,
+            ..Config::default()
+        };
         Cache { space: Handlespace::new(config) }
     }
 
@@ -53,7 +57,13 @@ impl Cache {
         true
     }
 
-    fn insert(&mut self, now: Time, pool: &PoolHandle, element: &PoolElement, stale: Duration) -> bool {
+    fn insert(
+        &mut self,
+        now: Time,
+        pool: &PoolHandle,
+        element: &PoolElement,
+        stale: Duration,
+    ) -> bool {
         match self.space.register(pool, element.clone(), None) {
             Ok(registration) => {
                 self.space.set_timer(registration.key, Timer::Life, Some(now + stale));

@@ -251,7 +251,8 @@ impl Driver {
     }
 
     fn grant_wishes(&mut self) {
-        let wanted = std::mem::take(&mut *self.wishes.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+        let wanted =
+            std::mem::take(&mut *self.wishes.wanted.lock().unwrap_or_else(PoisonError::into_inner));
         let (now, Some(element)) = (self.clock.now(), &self.element) else { return };
         let (load, policy) = wanted;
         if let Some(policy) = policy {
@@ -286,7 +287,8 @@ impl Driver {
         let local = own_addresses(&association);
         let Some(assoc) = self.core.handle_incoming(self.clock.now(), local) else { return };
         let task = self.tasks.spawn(read(association.clone(), assoc, self.input_tx.clone()));
-        self.associations.insert(assoc, Entry { task, association: Some(association), attempt: None });
+        self.associations
+            .insert(assoc, Entry { task, association: Some(association), attempt: None });
     }
 
     fn drain(&mut self) {
@@ -296,7 +298,14 @@ impl Driver {
                     let (going_on, goes_on) = watch::channel(());
                     let first = self.native_attempt(&peer);
                     let inputs = self.input_tx.clone();
-                    let task = connect(Arc::clone(&self.ports), peer.clone(), assoc, first, going_on, inputs);
+                    let task = connect(
+                        Arc::clone(&self.ports),
+                        peer.clone(),
+                        assoc,
+                        first,
+                        going_on,
+                        inputs,
+                    );
                     let task = self.tasks.spawn(task);
                     let attempt = Some(Attempt { peer, goes_on });
                     self.associations.insert(assoc, Entry { task, association: None, attempt });
@@ -343,7 +352,8 @@ impl Driver {
     fn native_attempt(&self, peer: &Peer) -> Option<watch::Receiver<()>> {
         let open = self.associations.values().filter(|entry| entry.association.is_none());
         let mut attempts = open.filter_map(|entry| entry.attempt.as_ref());
-        let native = attempts.find(|attempt| is_native(&attempt.peer) && same_place(&attempt.peer, peer));
+        let native =
+            attempts.find(|attempt| is_native(&attempt.peer) && same_place(&attempt.peer, peer));
         native.filter(|_| !is_native(peer)).map(|attempt| attempt.goes_on.clone())
     }
 
@@ -357,7 +367,9 @@ impl Driver {
     }
 }
 
-async fn next_announce(listener: &mut Option<Listener>) -> (SocketAddr, rserpool_wire::ServerAnnounce) {
+async fn next_announce(
+    listener: &mut Option<Listener>,
+) -> (SocketAddr, rserpool_wire::ServerAnnounce) {
     match listener {
         Some(listener) => listener.recv().await,
         None => std::future::pending().await,

@@ -50,7 +50,10 @@ impl Hunt {
 
     /// Takes the attempts that took too long.
     pub(super) fn take_late(&mut self, now: Time) -> Vec<AssocKey> {
-        self.attempts.extract_if(.., |_, (_, deadline)| *deadline <= now).map(|(assoc, _)| assoc).collect()
+        self.attempts
+            .extract_if(.., |_, (_, deadline)| *deadline <= now)
+            .map(|(assoc, _)| assoc)
+            .collect()
     }
 
     /// Nobody is left to be tried or waited for.

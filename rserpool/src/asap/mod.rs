@@ -23,8 +23,8 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rserpool_wire::{
-    AsapMessage, CauseCode, Deregistration, EndpointUnreachable, HandleResolution, OperationError, PeId,
-    Policy, PoolElement, PoolHandle, Registration,
+    AsapMessage, CauseCode, Deregistration, EndpointUnreachable, HandleResolution, OperationError,
+    PeId, Policy, PoolElement, PoolHandle, Registration,
 };
 use sctp_user::Peer;
 use sctp_user_core::{Duration, Time};
@@ -127,7 +127,12 @@ pub(crate) struct AsapCore {
 
 impl AsapCore {
     /// Begins to hunt. `registrars` are the static ones.
-    pub(crate) fn new(now: Time, config: AsapConfig, registrars: Vec<Peer>, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(
+        now: Time,
+        config: AsapConfig,
+        registrars: Vec<Peer>,
+        seed: [u8; 32],
+    ) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let mut core = AsapCore {
             table: RegistrarTable::new(registrars, config.announce_timeout),
@@ -314,7 +319,8 @@ impl AsapCore {
         let key = (pool.clone(), id);
         self.elements.remove(&key);
         self.requests.drop_unsent(|kind| matches!(kind, Kind::Register(k) if *k == key));
-        self.requests.push(Kind::Deregister(key, request), Some(now + self.config.response_timeout));
+        self.requests
+            .push(Kind::Deregister(key, request), Some(now + self.config.response_timeout));
         self.send(now);
         self.hunt_if_needed(now);
         request
@@ -324,7 +330,13 @@ impl AsapCore {
 
     /// Resolves a pool handle: from the cache if that has elements not older than `stale`, else by the
     /// registrar.
-    pub(crate) fn resolve(&mut self, now: Time, pool: &PoolHandle, items: u32, stale: Duration) -> RequestId {
+    pub(crate) fn resolve(
+        &mut self,
+        now: Time,
+        pool: &PoolHandle,
+        items: u32,
+        stale: Duration,
+    ) -> RequestId {
         let id = self.new_request();
         if !stale.is_zero() {
             let elements = self.cache.select(now, pool, items);
@@ -349,7 +361,8 @@ impl AsapCore {
     pub(crate) fn report_unreachable(&mut self, now: Time, pool: &PoolHandle, id: PeId) {
         self.cache.remove(pool, id);
         if self.requests.len() < MAX_REQUESTS {
-            self.requests.push(Kind::Report((pool.clone(), id)), Some(now + self.config.request_timeout));
+            self.requests
+                .push(Kind::Report((pool.clone(), id)), Some(now + self.config.request_timeout));
             self.send(now);
             self.hunt_if_needed(now);
         }
@@ -372,7 +385,9 @@ impl AsapCore {
     }
 
     fn hunt_if_needed(&mut self, now: Time) {
-        if matches!(self.home, Home::None) && !(self.elements.is_empty() && self.requests.is_empty()) {
+        if matches!(self.home, Home::None)
+            && !(self.elements.is_empty() && self.requests.is_empty())
+        {
             self.hunt(now);
         }
     }
@@ -407,7 +422,8 @@ impl AsapCore {
     /// Waits before the next hunt, the longer the more often it was in vain.
     fn pause(&mut self, now: Time) {
         let doublings = self.failures.saturating_sub(1).min(16);
-        let pause = self.config.hunt_pause.saturating_mul(1 << doublings).min(self.config.max_hunt_pause);
+        let pause =
+            self.config.hunt_pause.saturating_mul(1 << doublings).min(self.config.max_hunt_pause);
         self.home = Home::Pausing { until: now + pause };
     }
 
@@ -497,9 +513,10 @@ impl AsapCore {
                         items,
                     })
                 }
-                Kind::Report((pool, id)) => {
-                    AsapMessage::EndpointUnreachable(EndpointUnreachable { pool: pool.clone(), id: *id })
-                }
+                Kind::Report((pool, id)) => AsapMessage::EndpointUnreachable(EndpointUnreachable {
+                    pool: pool.clone(),
+                    id: *id,
+                }),
             };
             match message.encode() {
                 Ok(message) => {

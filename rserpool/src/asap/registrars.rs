@@ -38,7 +38,12 @@ impl RegistrarTable {
     }
 
     /// All registrars, from a random one on in turn, with `last` at the end.
-    pub(super) fn candidates(&mut self, now: Time, rng: &mut ChaCha12Rng, last: Option<&Peer>) -> Vec<Peer> {
+    pub(super) fn candidates(
+        &mut self,
+        now: Time,
+        rng: &mut ChaCha12Rng,
+        last: Option<&Peer>,
+    ) -> Vec<Peer> {
         self.announced.retain(|(_, expiry)| *expiry > now);
         let mut all: Vec<Peer> =
             self.fixed.iter().chain(self.announced.iter().map(|(p, _)| p)).cloned().collect();
@@ -57,7 +62,8 @@ impl RegistrarTable {
 fn native_first(peers: &mut Vec<Peer>) {
     for i in 0..peers.len() {
         let Some(this) = peers.get(i).filter(|peer| !is_native(peer)) else { continue };
-        let native = peers.iter().skip(i).position(|other| is_native(other) && same_place(other, this));
+        let native =
+            peers.iter().skip(i).position(|other| is_native(other) && same_place(other, this));
         if let Some(offset) = native {
             let native = peers.remove(i + offset);
             peers.insert(i, native);

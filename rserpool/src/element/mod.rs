@@ -139,7 +139,8 @@ impl PoolElement {
     /// [`Error::Rejected`] when a registrar refuses it, [`Error::Closed`].
     pub async fn registered(&self) -> Result<(), Error> {
         let mut standing = self.inner.standing.clone();
-        let decided = standing.wait_for(|s| *s != Standing::Pending).await.map_err(|_| Error::Closed)?;
+        let decided =
+            standing.wait_for(|s| *s != Standing::Pending).await.map_err(|_| Error::Closed)?;
         match &*decided {
             Standing::Registered => Ok(()),
             Standing::Rejected(error) => Err(Error::Rejected(error.clone())),
@@ -178,7 +179,11 @@ impl PoolElement {
             _ = closed.wait_for(|closed| *closed) => return Err(Error::Closed),
             association = self.inner.endpoint.accept() => association?,
         };
-        Ok(ElementSession::new(association, self.inner.control_channel, self.inner.max_message_size))
+        Ok(ElementSession::new(
+            association,
+            self.inner.control_channel,
+            self.inner.max_message_size,
+        ))
     }
 
     /// The pool.
@@ -215,7 +220,9 @@ impl PoolElement {
     /// [`Error::Invalid`] when the policy is another one.
     pub fn set_policy(&self, policy: Policy) -> Result<(), Error> {
         if policy.number() != self.inner.policy {
-            return Err(Error::Invalid("a registered pool element cannot change to another kind of policy"));
+            return Err(Error::Invalid(
+                "a registered pool element cannot change to another kind of policy",
+            ));
         }
         self.inner.asap.set_policy(policy);
         Ok(())
@@ -246,7 +253,9 @@ fn on_notice(notice: Notice, standing: &watch::Sender<Standing>, events: &EventQ
         (AsapEvent::RegistrarFound(_), Some((registrar, port))) => {
             ElementEvent::RegistrarFound { registrar, port }
         }
-        (AsapEvent::NewHome(_), Some((registrar, port))) => ElementEvent::NewHome { registrar, port },
+        (AsapEvent::NewHome(_), Some((registrar, port))) => {
+            ElementEvent::NewHome { registrar, port }
+        }
         (AsapEvent::Registered { .. }, _) => {
             standing.send_replace(Standing::Registered);
             ElementEvent::Registered

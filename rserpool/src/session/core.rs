@@ -157,7 +157,8 @@ impl SessionCore {
         }
         match result {
             Ok(elements) => {
-                let element = elements.into_iter().find(|e| is_sctp(e) && !self.failed.contains(&e.id));
+                let element =
+                    elements.into_iter().find(|e| is_sctp(e) && !self.failed.contains(&e.id));
                 match element {
                     Some(element) => self.connect(now, element),
                     // All are known to be unreachable; perhaps the registrar knows better in a while.
@@ -183,7 +184,11 @@ impl SessionCore {
         self.outputs.extend(echo.map(Output::Send));
         self.outputs.push_back(Output::Ready { element });
         let number = self.connections;
-        self.outputs.push_back(Output::Event(SessionEvent::FailoverDone { element, cookie_echoed, number }));
+        self.outputs.push_back(Output::Event(SessionEvent::FailoverDone {
+            element,
+            cookie_echoed,
+            number,
+        }));
         self.connections += 1;
         self.failed.clear();
         self.told = None;
@@ -240,7 +245,9 @@ impl SessionCore {
 
     /// The application sent something.
     pub(crate) fn handle_sent(&mut self, now: Time) {
-        if let (State::Up { reply_due, .. }, Some(timeout)) = (&mut self.state, self.options.reply_timeout) {
+        if let (State::Up { reply_due, .. }, Some(timeout)) =
+            (&mut self.state, self.options.reply_timeout)
+        {
             reply_due.get_or_insert(now + timeout);
         }
     }

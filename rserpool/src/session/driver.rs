@@ -99,8 +99,10 @@ impl Driver {
         events: mpsc::Sender<SessionEvent>,
         close: mpsc::Receiver<CloseReply>,
     ) -> Self {
-        let assoc_config =
-            options.assoc.clone().unwrap_or_else(|| crate::config::session_profile(stack.assoc_config()));
+        let assoc_config = options
+            .assoc
+            .clone()
+            .unwrap_or_else(|| crate::config::session_profile(stack.assoc_config()));
         Driver {
             max_message_size: options.max_message_size,
             core: SessionCore::new(options),
@@ -199,8 +201,11 @@ impl Driver {
                 Output::Connect { attempt, element } => {
                     let transport = &element.user_transport;
                     let reach = Reach::of(&self.stack);
-                    let peers =
-                        reach.peers(transport.addrs(), transport.port().unwrap_or(0), element.udp_port);
+                    let peers = reach.peers(
+                        transport.addrs(),
+                        transport.port().unwrap_or(0),
+                        element.udp_port,
+                    );
                     let race = connect_first(self.stack.clone(), peers, self.assoc_config.clone());
                     self.connecting = Some(Box::pin(async move { (attempt, race.await) }));
                 }

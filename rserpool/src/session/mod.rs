@@ -92,7 +92,9 @@ impl fmt::Display for FailoverCause {
             FailoverCause::Ended(reason) => reason.fmt(f),
             FailoverCause::ReplyTimeout => f.write_str("the element did not answer in time"),
             FailoverCause::Forced => f.write_str("failover was asked for"),
-            FailoverCause::MessageTooLong => f.write_str("the element sent a message that is too long"),
+            FailoverCause::MessageTooLong => {
+                f.write_str("the element sent a message that is too long")
+            }
         }
     }
 }
@@ -114,7 +116,9 @@ impl fmt::Display for FailoverProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FailoverProblem::Resolution(error) => error.fmt(f),
-            FailoverProblem::Connect { element } => write!(f, "pool element {element} cannot be reached"),
+            FailoverProblem::Connect { element } => {
+                write!(f, "pool element {element} cannot be reached")
+            }
         }
     }
 }
@@ -172,7 +176,9 @@ impl Session {
                 Ok(())
             }
             // The session notices it, too, and fails over.
-            Err(sctp_user::Error::Ended(_) | sctp_user::Error::ShuttingDown) => Err(Error::NotConnected),
+            Err(sctp_user::Error::Ended(_) | sctp_user::Error::ShuttingDown) => {
+                Err(Error::NotConnected)
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -244,7 +244,10 @@ fn an_element_that_closes_is_not_reported_and_may_serve_again() {
     bench.outputs();
     // When it closes at once, the next connection waits a little.
     bench.core.handle_ended(bench.now, EndReason::Graceful);
-    assert_eq!(bench.outputs(), [Output::NotReady, needed(FailoverCause::Ended(EndReason::Graceful))]);
+    assert_eq!(
+        bench.outputs(),
+        [Output::NotReady, needed(FailoverCause::Ended(EndReason::Graceful))]
+    );
     bench.pass(ms(250));
     bench.resolves(1);
 }

@@ -57,12 +57,16 @@ impl AsapMessage {
         use asap_type as t;
         match self {
             AsapMessage::Registration(m) => message::encode(t::REGISTRATION, 0, |w| m.encode(w)),
-            AsapMessage::Deregistration(m) => message::encode(t::DEREGISTRATION, 0, |w| m.encode(w)),
+            AsapMessage::Deregistration(m) => {
+                message::encode(t::DEREGISTRATION, 0, |w| m.encode(w))
+            }
             AsapMessage::RegistrationResponse(m) => {
                 message::encode(t::REGISTRATION_RESPONSE, bit(m.rejected, REJECT), |w| m.encode(w))
             }
             AsapMessage::DeregistrationResponse(m) => {
-                message::encode(t::DEREGISTRATION_RESPONSE, bit(m.rejected, REJECT), |w| m.encode(w))
+                message::encode(t::DEREGISTRATION_RESPONSE, bit(m.rejected, REJECT), |w| {
+                    m.encode(w)
+                })
             }
             AsapMessage::HandleResolution(m) => {
                 message::encode(t::HANDLE_RESOLUTION, bit(m.subscribe, SUBSCRIBE), |w| m.encode(w))
@@ -80,9 +84,13 @@ impl AsapMessage {
             AsapMessage::EndpointUnreachable(m) => {
                 message::encode(t::ENDPOINT_UNREACHABLE, 0, |w| m.encode(w))
             }
-            AsapMessage::ServerAnnounce(m) => message::encode(t::SERVER_ANNOUNCE, 0, |w| m.encode(w)),
+            AsapMessage::ServerAnnounce(m) => {
+                message::encode(t::SERVER_ANNOUNCE, 0, |w| m.encode(w))
+            }
             AsapMessage::Cookie(cookie) => message::encode(t::COOKIE, 0, |w| put_cookie(w, cookie)),
-            AsapMessage::CookieEcho(cookie) => message::encode(t::COOKIE_ECHO, 0, |w| put_cookie(w, cookie)),
+            AsapMessage::CookieEcho(cookie) => {
+                message::encode(t::COOKIE_ECHO, 0, |w| put_cookie(w, cookie))
+            }
             AsapMessage::BusinessCard(m) => message::encode(t::BUSINESS_CARD, 0, |w| m.encode(w)),
             AsapMessage::Error(error) => message::encode(t::ERROR, 0, |w| {
                 error.encode(w);
@@ -96,7 +104,8 @@ impl AsapMessage {
     /// # Errors
     /// When it is not a valid ASAP message; the error says what to tell the sender.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Self::decode_inner(bytes).map_err(|e| message::never_answer_errors(e, bytes, asap_type::ERROR))
+        Self::decode_inner(bytes)
+            .map_err(|e| message::never_answer_errors(e, bytes, asap_type::ERROR))
     }
 
     fn decode_inner(bytes: &[u8]) -> Result<Self, DecodeError> {
@@ -120,20 +129,28 @@ impl AsapMessage {
             t::DEREGISTRATION_RESPONSE => {
                 AsapMessage::DeregistrationResponse(DeregistrationResponse::decode(flags, p)?)
             }
-            t::HANDLE_RESOLUTION => AsapMessage::HandleResolution(HandleResolution::decode(flags, p)?),
+            t::HANDLE_RESOLUTION => {
+                AsapMessage::HandleResolution(HandleResolution::decode(flags, p)?)
+            }
             t::HANDLE_RESOLUTION_RESPONSE => {
                 AsapMessage::HandleResolutionResponse(HandleResolutionResponse::decode(flags, p)?)
             }
             t::ENDPOINT_KEEP_ALIVE => {
                 AsapMessage::EndpointKeepAlive(EndpointKeepAlive::decode(flags, server, p)?)
             }
-            t::ENDPOINT_KEEP_ALIVE_ACK => AsapMessage::EndpointKeepAliveAck(EndpointKeepAliveAck::decode(p)?),
-            t::ENDPOINT_UNREACHABLE => AsapMessage::EndpointUnreachable(EndpointUnreachable::decode(p)?),
+            t::ENDPOINT_KEEP_ALIVE_ACK => {
+                AsapMessage::EndpointKeepAliveAck(EndpointKeepAliveAck::decode(p)?)
+            }
+            t::ENDPOINT_UNREACHABLE => {
+                AsapMessage::EndpointUnreachable(EndpointUnreachable::decode(p)?)
+            }
             t::SERVER_ANNOUNCE => AsapMessage::ServerAnnounce(ServerAnnounce::decode(server, p)?),
             t::COOKIE => AsapMessage::Cookie(cookie(p)?),
             t::COOKIE_ECHO => AsapMessage::CookieEcho(cookie(p)?),
             t::BUSINESS_CARD => AsapMessage::BusinessCard(BusinessCard::decode(p)?),
-            t::ERROR => AsapMessage::Error(OperationError::decode(p.require(param::OPERATION_ERROR)?.value)?),
+            t::ERROR => AsapMessage::Error(OperationError::decode(
+                p.require(param::OPERATION_ERROR)?.value,
+            )?),
             _ => return Err(frame.unknown()),
         };
         params.finish()?;
@@ -339,7 +356,11 @@ impl HandleResolutionResponse {
             let policy = p.take(param::POLICY)?.map(|tlv| Policy::decode(&tlv)).transpose()?;
             Resolution::Elements { policy, elements: elements(p)? }
         };
-        Ok(HandleResolutionResponse { accept_updates: flags & ACCEPT_UPDATES != 0, pool, resolution })
+        Ok(HandleResolutionResponse {
+            accept_updates: flags & ACCEPT_UPDATES != 0,
+            pool,
+            resolution,
+        })
     }
 }
 

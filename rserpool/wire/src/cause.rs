@@ -146,7 +146,8 @@ impl OperationError {
         let mut r = Reader::new(value);
         let mut causes = Vec::new();
         while let Some(tlv) = r.tlv()? {
-            causes.push(Cause { code: CauseCode(tlv.kind), info: Bytes::copy_from_slice(tlv.value) });
+            causes
+                .push(Cause { code: CauseCode(tlv.kind), info: Bytes::copy_from_slice(tlv.value) });
         }
         Ok(OperationError { causes })
     }

@@ -36,7 +36,9 @@ impl Life {
             LifeUnit::Milliseconds => {
                 Life(u32::try_from(life.as_millis()).unwrap_or(u32::MAX - 1).min(u32::MAX - 1))
             }
-            LifeUnit::Seconds => Life(u32::try_from(life.as_secs()).unwrap_or(u32::MAX).min(i32::MAX as u32)),
+            LifeUnit::Seconds => {
+                Life(u32::try_from(life.as_secs()).unwrap_or(u32::MAX).min(i32::MAX as u32))
+            }
         }
     }
 
@@ -97,9 +99,11 @@ impl PoolElement {
             return Err(DecodeError::length(tlv.kind, tlv.whole));
         };
         let mut p = Params::new(r.rest());
-        let user_transport = Transport::decode(&p.require_if(param::SCTP_TRANSPORT, Transport::is_kind)?)?;
+        let user_transport =
+            Transport::decode(&p.require_if(param::SCTP_TRANSPORT, Transport::is_kind)?)?;
         let policy = Policy::decode(&p.require(param::POLICY)?)?;
-        let asap_transport = p.take(param::SCTP_TRANSPORT)?.map(|t| SctpTransport::decode(&t)).transpose()?;
+        let asap_transport =
+            p.take(param::SCTP_TRANSPORT)?.map(|t| SctpTransport::decode(&t)).transpose()?;
         let udp_port = udp_port(&mut p)?;
         p.finish()?;
         Ok(PoolElement {

@@ -68,7 +68,8 @@ impl EnrpMessage {
     /// When it is not a valid ENRP message; the error says what to tell the sender, [`EnrpMessage::ids`] who
     /// that is.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Self::decode_inner(bytes).map_err(|e| message::never_answer_errors(e, bytes, enrp_type::ERROR))
+        Self::decode_inner(bytes)
+            .map_err(|e| message::never_answer_errors(e, bytes, enrp_type::ERROR))
     }
 
     fn decode_inner(bytes: &[u8]) -> Result<Self, DecodeError> {
@@ -109,7 +110,9 @@ impl EnrpBody {
             EnrpBody::HandleTableResponse(m) => {
                 (t::HANDLE_TABLE_RESPONSE, bit(m.rejected, REJECT) | bit(m.more, MORE))
             }
-            EnrpBody::HandleUpdate(m) => (t::HANDLE_UPDATE, bit(m.takeover_suggested, TAKEOVER_SUGGESTED)),
+            EnrpBody::HandleUpdate(m) => {
+                (t::HANDLE_UPDATE, bit(m.takeover_suggested, TAKEOVER_SUGGESTED))
+            }
             EnrpBody::ListRequest => (t::LIST_REQUEST, 0),
             EnrpBody::ListResponse(m) => (t::LIST_RESPONSE, bit(m.rejected, REJECT)),
             EnrpBody::InitTakeover(_) => (t::INIT_TAKEOVER, 0),
@@ -160,14 +163,18 @@ impl EnrpBody {
             t::HANDLE_TABLE_REQUEST => EnrpBody::HandleTableRequest(HandleTableRequest {
                 own_children_only: flags & OWN_CHILDREN_ONLY != 0,
             }),
-            t::HANDLE_TABLE_RESPONSE => EnrpBody::HandleTableResponse(HandleTableResponse::decode(flags, p)?),
+            t::HANDLE_TABLE_RESPONSE => {
+                EnrpBody::HandleTableResponse(HandleTableResponse::decode(flags, p)?)
+            }
             t::HANDLE_UPDATE => EnrpBody::HandleUpdate(HandleUpdate::decode(flags, action, p)?),
             t::LIST_REQUEST => EnrpBody::ListRequest,
             t::LIST_RESPONSE => EnrpBody::ListResponse(ListResponse::decode(flags, p)?),
             t::INIT_TAKEOVER => EnrpBody::InitTakeover(target),
             t::INIT_TAKEOVER_ACK => EnrpBody::InitTakeoverAck(target),
             t::TAKEOVER_SERVER => EnrpBody::TakeoverServer(target),
-            t::ERROR => EnrpBody::Error(OperationError::decode(p.require(param::OPERATION_ERROR)?.value)?),
+            t::ERROR => {
+                EnrpBody::Error(OperationError::decode(p.require(param::OPERATION_ERROR)?.value)?)
+            }
             _ => return Err(frame.unknown()),
         };
         params.finish()?;

@@ -23,14 +23,14 @@ mod transport;
 
 pub use asap::{
     AsapMessage, BusinessCard, Deregistration, DeregistrationResponse, EndpointKeepAlive,
-    EndpointKeepAliveAck, EndpointUnreachable, HandleResolution, HandleResolutionResponse, Registration,
-    RegistrationResponse, Resolution, ServerAnnounce,
+    EndpointKeepAliveAck, EndpointUnreachable, HandleResolution, HandleResolutionResponse,
+    Registration, RegistrationResponse, Resolution, ServerAnnounce,
 };
 pub use cause::{Cause, CauseCode, OperationError};
 pub use element::{Life, LifeUnit, PoolElement, ServerInformation};
 pub use enrp::{
-    EnrpBody, EnrpMessage, HandleTableRequest, HandleTableResponse, HandleUpdate, ListResponse, PoolEntry,
-    Presence, UpdateAction,
+    EnrpBody, EnrpMessage, HandleTableRequest, HandleTableResponse, HandleUpdate, ListResponse,
+    PoolEntry, Presence, UpdateAction,
 };
 pub use error::{DecodeError, EncodeError, Problem, Reaction};
 pub use id::{InvalidPoolHandle, PeId, PoolHandle, ServerId};

@@ -76,7 +76,11 @@ impl<'a> Frame<'a> {
 }
 
 /// An ERROR message is never answered, however broken it is.
-pub(crate) fn never_answer_errors(error: DecodeError, message: &[u8], error_type: u8) -> DecodeError {
+pub(crate) fn never_answer_errors(
+    error: DecodeError,
+    message: &[u8],
+    error_type: u8,
+) -> DecodeError {
     if message.first() == Some(&error_type) {
         DecodeError { reaction: Reaction::Silent, ..error }
     } else {

@@ -47,7 +47,8 @@ pub const ENRP_ANNOUNCE_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(239, 0, 0, 51))
 /// ASAP announce group assigned by IANA for IPv4.
 pub const ASAP_ANNOUNCE_GROUP_IANA: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 1, 185));
 /// ASAP announce group assigned by IANA for IPv6, here with site-local scope (FF05::133).
-pub const ASAP_ANNOUNCE_GROUP_IANA_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 0x133));
+pub const ASAP_ANNOUNCE_GROUP_IANA_V6: IpAddr =
+    IpAddr::V6(Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 0x133));
 /// TTL of multicast announces.
 pub const ANNOUNCE_TTL: u32 = 30;
 

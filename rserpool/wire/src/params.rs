@@ -31,7 +31,10 @@ impl<'a> Params<'a> {
     }
 
     /// As [`Params::take`], for any of several types.
-    pub(crate) fn take_if(&mut self, wanted: impl Fn(u16) -> bool) -> Result<Option<Tlv<'a>>, DecodeError> {
+    pub(crate) fn take_if(
+        &mut self,
+        wanted: impl Fn(u16) -> bool,
+    ) -> Result<Option<Tlv<'a>>, DecodeError> {
         loop {
             let tlv = match self.pending.take() {
                 Some(tlv) => tlv,

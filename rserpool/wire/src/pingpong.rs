@@ -102,7 +102,9 @@ impl PingPongMessage {
         }
         let number = r.u64().map_err(truncated)?;
         match kind {
-            PING => Ok(PingPongMessage::Ping(Ping { number, data: Bytes::copy_from_slice(r.rest()) })),
+            PING => {
+                Ok(PingPongMessage::Ping(Ping { number, data: Bytes::copy_from_slice(r.rest()) }))
+            }
             PONG => {
                 let reply = r.u64().map_err(truncated)?;
                 let data = Bytes::copy_from_slice(r.rest());
@@ -142,10 +144,17 @@ mod tests {
     #[test]
     fn wire_form() {
         let ping = PingPongMessage::Ping(Ping { number: 1, data: Bytes::from_static(b"Na") });
-        assert_eq!(&ping.encode().unwrap()[..], [&[1, 0, 0, 14, 0, 0, 0, 0, 0, 0, 0, 1][..], b"Na"].concat());
-        let pong = PingPongMessage::Pong(Pong { number: 1, reply: 2, data: Bytes::from_static(b"x") });
+        assert_eq!(
+            &ping.encode().unwrap()[..],
+            [&[1, 0, 0, 14, 0, 0, 0, 0, 0, 0, 0, 1][..], b"Na"].concat()
+        );
+        let pong =
+            PingPongMessage::Pong(Pong { number: 1, reply: 2, data: Bytes::from_static(b"x") });
         let bytes = pong.encode().unwrap();
-        assert_eq!(&bytes[..], [&[2, 0, 0, 21][..], &1u64.to_be_bytes(), &2u64.to_be_bytes(), b"x"].concat());
+        assert_eq!(
+            &bytes[..],
+            [&[2, 0, 0, 21][..], &1u64.to_be_bytes(), &2u64.to_be_bytes(), b"x"].concat()
+        );
         for m in [ping, pong] {
             assert_eq!(PingPongMessage::decode(&m.encode().unwrap()), Ok(m));
         }
@@ -157,7 +166,10 @@ mod tests {
         assert_eq!(PingPongMessage::decode(&[]), Err(Length));
         assert_eq!(PingPongMessage::decode(&[1, 0, 0, 4]), Err(Length));
         assert_eq!(PingPongMessage::decode(&[2, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 1]), Err(Length));
-        assert_eq!(PingPongMessage::decode(&[9, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 1]), Err(UnknownType(9)));
+        assert_eq!(
+            PingPongMessage::decode(&[9, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 1]),
+            Err(UnknownType(9))
+        );
         let ping = PingPongMessage::Ping(Ping { number: 1, data: vec![0; 65536].into() });
         assert_eq!(ping.encode(), Err(TooLong(65548)));
     }

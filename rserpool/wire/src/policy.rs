@@ -189,7 +189,9 @@ impl Policy {
         let mut fields = |values: &[u32]| values.iter().for_each(|&v| w.u32(v));
         match *self {
             Policy::RoundRobin | Policy::Random => {}
-            Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => fields(&[weight]),
+            Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => {
+                fields(&[weight])
+            }
             Policy::Priority { priority } => fields(&[priority]),
             Policy::LeastUsed { load } | Policy::RandomizedLeastUsed { load } => fields(&[load]),
             Policy::LeastUsedDegradation { load, load_degradation }
@@ -203,7 +205,9 @@ impl Policy {
             Policy::WeightedRandomDpf { weight, weight_dpf, distance } => {
                 fields(&[weight, weight_dpf, distance])
             }
-            Policy::LeastUsedDpf { load, load_dpf, distance } => fields(&[load, load_dpf, distance]),
+            Policy::LeastUsedDpf { load, load_dpf, distance } => {
+                fields(&[load, load_dpf, distance])
+            }
             Policy::LeastUsedDegradationDpf { load, load_degradation, load_dpf, distance } => {
                 fields(&[load, load_degradation, load_dpf, distance]);
             }
@@ -243,7 +247,9 @@ impl Policy {
             0xb000_1001 => Policy::RandomizedPriorityLeastUsed { load, load_degradation },
             0xb000_1002 => Policy::RandomizedLeastUsedDegradation { load, load_degradation },
             0xb000_1003 => Policy::PriorityLeastUsedDegradation { load, load_degradation },
-            0xb000_1004 => Policy::RandomizedPriorityLeastUsedDegradation { load, load_degradation },
+            0xb000_1004 => {
+                Policy::RandomizedPriorityLeastUsedDegradation { load, load_degradation }
+            }
             0xb000_2001 => Policy::WeightedRandomDpf { weight: a, weight_dpf: b, distance: c },
             0xb000_2002 => Policy::LeastUsedDpf { load, load_dpf: b, distance: c },
             0xb000_2003 => {
@@ -262,7 +268,9 @@ impl fmt::Display for Policy {
             Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => {
                 return write!(f, "{} weight={weight}", self.name());
             }
-            Policy::Priority { priority } => return write!(f, "{} priority={priority}", self.name()),
+            Policy::Priority { priority } => {
+                return write!(f, "{} priority={priority}", self.name());
+            }
             Policy::WeightedRandomDpf { weight, weight_dpf, distance } => {
                 let (name, dpf) = (self.name(), percent(weight_dpf));
                 return write!(f, "{name} weight={weight} dpf={dpf:.2}% distance={distance}ms");
@@ -336,7 +344,8 @@ impl FromStr for Policy {
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let mut parts = s.split(':');
         let name = parts.next().unwrap_or_default();
-        let Some(&(number, name, _)) = POLICIES.iter().find(|p| p.1.eq_ignore_ascii_case(name)) else {
+        let Some(&(number, name, _)) = POLICIES.iter().find(|p| p.1.eq_ignore_ascii_case(name))
+        else {
             let known: Vec<_> = Policy::names().collect();
             return Err(PolicyParseError(format!(
                 "unknown policy \"{name}\"; known are {}",
@@ -447,7 +456,10 @@ mod tests {
     fn command_line_errors_say_what_is_right() {
         let e = |s: &str| s.parse::<Policy>().unwrap_err().to_string();
         assert!(e("Fair").starts_with("unknown policy \"Fair\"; known are RoundRobin, "));
-        assert_eq!(e("WeightedRandom"), "policy WeightedRandom needs a weight: WeightedRandom:<weight>");
+        assert_eq!(
+            e("WeightedRandom"),
+            "policy WeightedRandom needs a weight: WeightedRandom:<weight>"
+        );
         assert_eq!(
             e("Priority:x"),
             "the priority of policy Priority is a whole number from 0 to 4294967295, not \"x\""

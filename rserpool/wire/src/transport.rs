@@ -161,9 +161,9 @@ impl Transport {
     /// Its port, unless opaque.
     pub fn port(&self) -> Option<u16> {
         match self {
-            Transport::Dccp { port, .. } | Transport::Udp { port, .. } | Transport::UdpLite { port, .. } => {
-                Some(*port)
-            }
+            Transport::Dccp { port, .. }
+            | Transport::Udp { port, .. }
+            | Transport::UdpLite { port, .. } => Some(*port),
             Transport::Sctp(t) => Some(t.port),
             Transport::Tcp(t) => Some(t.port),
             Transport::Opaque(_) => None,
@@ -173,9 +173,9 @@ impl Transport {
     /// Its addresses; none when opaque.
     pub fn addrs(&self) -> &[IpAddr] {
         match self {
-            Transport::Dccp { addr, .. } | Transport::Udp { addr, .. } | Transport::UdpLite { addr, .. } => {
-                std::slice::from_ref(addr)
-            }
+            Transport::Dccp { addr, .. }
+            | Transport::Udp { addr, .. }
+            | Transport::UdpLite { addr, .. } => std::slice::from_ref(addr),
             Transport::Sctp(t) => &t.addrs,
             Transport::Tcp(t) => std::slice::from_ref(&t.addr),
             Transport::Opaque(_) => &[],
@@ -207,9 +207,13 @@ impl Transport {
             Transport::Dccp { port, service_code, addr } => {
                 fixed(param::DCCP_TRANSPORT, *port, 0, Some(*service_code), *addr);
             }
-            Transport::Tcp(t) => fixed(param::TCP_TRANSPORT, t.port, t.transport_use.to_u16(), None, t.addr),
+            Transport::Tcp(t) => {
+                fixed(param::TCP_TRANSPORT, t.port, t.transport_use.to_u16(), None, t.addr)
+            }
             Transport::Udp { port, addr } => fixed(param::UDP_TRANSPORT, *port, 0, None, *addr),
-            Transport::UdpLite { port, addr } => fixed(param::UDP_LITE_TRANSPORT, *port, 0, None, *addr),
+            Transport::UdpLite { port, addr } => {
+                fixed(param::UDP_LITE_TRANSPORT, *port, 0, None, *addr)
+            }
             Transport::Opaque(bytes) => {
                 let mark = w.begin_tlv(param::OPAQUE_TRANSPORT);
                 w.bytes(bytes);
@@ -233,7 +237,9 @@ impl Transport {
         }
         let (port, second, mut rest) = port_and_rest(tlv)?;
         let service_code = match tlv.kind {
-            param::DCCP_TRANSPORT => rest.u32().map_err(|_| DecodeError::length(tlv.kind, tlv.whole))?,
+            param::DCCP_TRANSPORT => {
+                rest.u32().map_err(|_| DecodeError::length(tlv.kind, tlv.whole))?
+            }
             _ => 0,
         };
         let addr = match addresses(tlv, rest, 1)?.as_slice() {
@@ -242,9 +248,11 @@ impl Transport {
         };
         Ok(match tlv.kind {
             param::DCCP_TRANSPORT => Transport::Dccp { port, service_code, addr },
-            param::TCP_TRANSPORT => {
-                Transport::Tcp(TcpTransport { port, transport_use: TransportUse::from_u16(second), addr })
-            }
+            param::TCP_TRANSPORT => Transport::Tcp(TcpTransport {
+                port,
+                transport_use: TransportUse::from_u16(second),
+                addr,
+            }),
             param::UDP_TRANSPORT => Transport::Udp { port, addr },
             _ => Transport::UdpLite { port, addr },
         })

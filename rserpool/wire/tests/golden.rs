@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use rserpool_wire::{
     AsapMessage, CauseCode, DecodeError, Deregistration, DeregistrationResponse, EncodeError,
-    EndpointKeepAlive, EndpointKeepAliveAck, EndpointUnreachable, EnrpBody, EnrpMessage, HandleResolution,
-    HandleResolutionResponse, HandleTableRequest, HandleTableResponse, HandleUpdate, Life, ListResponse,
-    OperationError, PeId, Policy, PoolElement, PoolHandle, Presence, Problem, Reaction, Registration,
-    RegistrationResponse, Resolution, SctpTransport, ServerAnnounce, ServerId, ServerInformation, Transport,
-    TransportUse, UpdateAction,
+    EndpointKeepAlive, EndpointKeepAliveAck, EndpointUnreachable, EnrpBody, EnrpMessage,
+    HandleResolution, HandleResolutionResponse, HandleTableRequest, HandleTableResponse,
+    HandleUpdate, Life, ListResponse, OperationError, PeId, Policy, PoolElement, PoolHandle,
+    Presence, Problem, Reaction, Registration, RegistrationResponse, Resolution, SctpTransport,
+    ServerAnnounce, ServerId, ServerInformation, Transport, TransportUse, UpdateAction,
 };
 
 const PING_PONG_HEX: &str = "0009001050696e67506f6e67506f6f6c";
@@ -19,7 +19,9 @@ const DUAL: &str = "000100080a01000b 00020014fd000010000100000000000000000011";
 
 fn unhex(hex: &str) -> Vec<u8> {
     let hex: Vec<u8> = hex.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    hex.chunks(2).map(|b| u8::from_str_radix(std::str::from_utf8(b).unwrap(), 16).unwrap()).collect()
+    hex.chunks(2)
+        .map(|b| u8::from_str_radix(std::str::from_utf8(b).unwrap(), 16).unwrap())
+        .collect()
 }
 
 #[track_caller]
@@ -139,7 +141,10 @@ fn handle_resolution() {
                     id: PeId(0x101),
                     home: ServerId(0x1111_1111),
                     life: Life(90_000),
-                    user_transport: Transport::Sctp(SctpTransport::data_only(5000, ips(&["10.1.0.21"]))),
+                    user_transport: Transport::Sctp(SctpTransport::data_only(
+                        5000,
+                        ips(&["10.1.0.21"]),
+                    )),
                     policy: Policy::RoundRobin,
                     asap_transport: None,
                     udp_port: None,
@@ -182,11 +187,17 @@ fn keep_alive_reports_announces() {
     );
     asap(
         &format!("0800001c {PING_PONG_HEX} {PING_PONG_ID}"),
-        AsapMessage::EndpointKeepAliveAck(EndpointKeepAliveAck { pool: ping_pong(), id: PeId(0x5151_5151) }),
+        AsapMessage::EndpointKeepAliveAck(EndpointKeepAliveAck {
+            pool: ping_pong(),
+            id: PeId(0x5151_5151),
+        }),
     );
     asap(
         "09000018 00090009706f6f6c33000000 000e000800000106",
-        AsapMessage::EndpointUnreachable(EndpointUnreachable { pool: pool("pool3"), id: PeId(0x106) }),
+        AsapMessage::EndpointUnreachable(EndpointUnreachable {
+            pool: pool("pool3"),
+            id: PeId(0x106),
+        }),
     );
     asap(
         "0a000008 11111111",
@@ -201,7 +212,10 @@ fn keep_alive_reports_announces() {
 #[test]
 fn cookies_and_errors() {
     let cookie = Bytes::from_static(b"<PP-TD1>\0\0\0\0\0\0\0\x02");
-    asap("0b000018 000d0014 3c50502d5444313e 0000000000000002", AsapMessage::Cookie(cookie.clone()));
+    asap(
+        "0b000018 000d0014 3c50502d5444313e 0000000000000002",
+        AsapMessage::Cookie(cookie.clone()),
+    );
     asap("0c000018 000d0014 3c50502d5444313e 0000000000000002", AsapMessage::CookieEcho(cookie));
     let info = unhex("4077000861626364");
     let error = OperationError::with_info(CauseCode::UNRECOGNIZED_PARAMETER, &info);
@@ -240,12 +254,17 @@ fn handle_tables() {
         0x2222_2222,
         EnrpBody::HandleTableRequest(HandleTableRequest { own_children_only: true }),
     );
-    for (flags, rejected, more) in [("01", true, false), ("00", false, false), ("02", false, true)] {
+    for (flags, rejected, more) in [("01", true, false), ("00", false, false), ("02", false, true)]
+    {
         enrp(
             &format!("03{flags}000c 11111111 aaaa0001"),
             0x1111_1111,
             0xaaaa_0001,
-            EnrpBody::HandleTableResponse(HandleTableResponse { rejected, more, pools: Vec::new() }),
+            EnrpBody::HandleTableResponse(HandleTableResponse {
+                rejected,
+                more,
+                pools: Vec::new(),
+            }),
         );
     }
     enrp(
@@ -277,9 +296,24 @@ fn handle_tables() {
 #[test]
 fn takeover() {
     let target = ServerId(0x1111_1111);
-    enrp("07000010 33333333 11111111 11111111", 0x3333_3333, 0x1111_1111, EnrpBody::InitTakeover(target));
-    enrp("08000010 33333333 22222222 11111111", 0x3333_3333, 0x2222_2222, EnrpBody::InitTakeoverAck(target));
-    enrp("09000010 33333333 22222222 11111111", 0x3333_3333, 0x2222_2222, EnrpBody::TakeoverServer(target));
+    enrp(
+        "07000010 33333333 11111111 11111111",
+        0x3333_3333,
+        0x1111_1111,
+        EnrpBody::InitTakeover(target),
+    );
+    enrp(
+        "08000010 33333333 22222222 11111111",
+        0x3333_3333,
+        0x2222_2222,
+        EnrpBody::InitTakeoverAck(target),
+    );
+    enrp(
+        "09000010 33333333 22222222 11111111",
+        0x3333_3333,
+        0x2222_2222,
+        EnrpBody::TakeoverServer(target),
+    );
     enrp(
         "0a000014 aaaa0001 11111111 000c0008 f0060004",
         0xaaaa_0001,
@@ -322,7 +356,8 @@ fn udp_port_parameter() {
     );
     // Anywhere else it is skipped, as by everybody who does not know it.
     let bytes = unhex(&format!("02000024 {PING_PONG_HEX} {PING_PONG_ID} a6ab0008 1388 0000"));
-    let message = AsapMessage::Deregistration(Deregistration { pool: ping_pong(), id: PeId(0x5151_5151) });
+    let message =
+        AsapMessage::Deregistration(Deregistration { pool: ping_pong(), id: PeId(0x5151_5151) });
     assert_eq!(AsapMessage::decode(&bytes), Ok(message));
     // Port 0 is no port.
     let error = AsapMessage::decode(&unhex("0a000010 11111111 a6ab0008 0000 0000")).unwrap_err();
@@ -343,14 +378,19 @@ fn unknown_parameters() {
     let id = PING_PONG_ID;
     // 00: the message vanishes.
     let e = fails(&format!("02000024 {PING_PONG_HEX} 0077000861626364 {id}"));
-    assert_eq!(e, DecodeError { problem: Problem::UnknownParameter(0x77), reaction: Reaction::Silent });
+    assert_eq!(
+        e,
+        DecodeError { problem: Problem::UnknownParameter(0x77), reaction: Reaction::Silent }
+    );
     // 01: reported with the whole parameter.
     let e = fails(&format!("02000024 {PING_PONG_HEX} 4077000861626364 {id}"));
     assert_eq!(e.reaction, report(CauseCode::UNRECOGNIZED_PARAMETER, "4077000861626364"));
     // 10 and 11: skipped without a report, also at the end and inside of other parameters.
     for kind in ["8077", "c077"] {
         let unknown = format!("{kind}000861626364");
-        for body in [format!("{PING_PONG_HEX} {unknown} {id}"), format!("{PING_PONG_HEX} {id} {unknown}")] {
+        for body in
+            [format!("{PING_PONG_HEX} {unknown} {id}"), format!("{PING_PONG_HEX} {id} {unknown}")]
+        {
             assert!(AsapMessage::decode(&unhex(&format!("02000024 {body}"))).is_ok());
         }
     }
@@ -359,8 +399,13 @@ fn unknown_parameters() {
 #[test]
 fn misplaced_and_missing_parameters() {
     // A pool element without user transport: the policy stands where it is not expected.
-    let e = fails("01000028 00090009706f6f6c31000000 000a0018 00000101 00000000 00015f90 0008000800000001");
-    assert_eq!(e, DecodeError { problem: Problem::MisplacedParameter(8), reaction: Reaction::Silent });
+    let e = fails(
+        "01000028 00090009706f6f6c31000000 000a0018 00000101 00000000 00015f90 0008000800000001",
+    );
+    assert_eq!(
+        e,
+        DecodeError { problem: Problem::MisplacedParameter(8), reaction: Reaction::Silent }
+    );
     // Nothing behind the pool handle.
     let e = fails(&format!("02000014 {PING_PONG_HEX}"));
     assert_eq!(e.problem, Problem::MissingParameter(0x0e));
@@ -374,11 +419,20 @@ fn misplaced_and_missing_parameters() {
 fn broken_lengths_and_values() {
     assert_eq!(fails("0200").reaction, Reaction::Silent);
     // The length field of the message is too large, too small.
-    assert_eq!(fails("02000014 00090005 61000000").reaction, report(CauseCode::INVALID_MESSAGE, ""));
-    assert_eq!(fails("02000004 00090005 61000000").reaction, report(CauseCode::INVALID_MESSAGE, ""));
+    assert_eq!(
+        fails("02000014 00090005 61000000").reaction,
+        report(CauseCode::INVALID_MESSAGE, "")
+    );
+    assert_eq!(
+        fails("02000004 00090005 61000000").reaction,
+        report(CauseCode::INVALID_MESSAGE, "")
+    );
     // A parameter with a length below 4, beyond the end, an empty pool handle.
     assert_eq!(fails("0200000c 00090003 61000000").reaction, report(CauseCode::INVALID_VALUES, ""));
-    assert_eq!(fails("0200000c 00090009 61000000").reaction, report(CauseCode::INVALID_PARAMETER_VALUE, ""));
+    assert_eq!(
+        fails("0200000c 00090009 61000000").reaction,
+        report(CauseCode::INVALID_PARAMETER_VALUE, "")
+    );
     assert_eq!(fails("02000008 00090004").reaction, report(CauseCode::INVALID_VALUES, "00090004"));
     // A policy without its weight.
     let policy = "0008000800000002";
@@ -388,7 +442,8 @@ fn broken_lengths_and_values() {
     ));
     assert_eq!(e.reaction, report(CauseCode::INVALID_PARAMETER_VALUE, policy));
     // A transport without address, and one with two where one is allowed.
-    for transport in ["00040008 1388 0000", "00060018 1388 0000 000100080a010015 000100080a010016"] {
+    for transport in ["00040008 1388 0000", "00060018 1388 0000 000100080a010015 000100080a010016"]
+    {
         let len = unhex(transport).len();
         let e = fails(&format!(
             "0100{:04x} 00090009706f6f6c31000000 000a{:04x} 00000101 00000000 00015f90 {transport} 0008000800000001",

@@ -8,12 +8,13 @@ use proptest::option;
 use proptest::prelude::*;
 use rserpool_wire::pingpong::{Ping, PingPongCookie, PingPongMessage, Pong};
 use rserpool_wire::{
-    AsapMessage, BusinessCard, Cause, CauseCode, Deregistration, DeregistrationResponse, EndpointKeepAlive,
-    EndpointKeepAliveAck, EndpointUnreachable, EnrpBody, EnrpMessage, HandleResolution,
-    HandleResolutionResponse, HandleTableRequest, HandleTableResponse, HandleUpdate, Life, ListResponse,
-    OperationError, PeId, Policy, PoolElement, PoolEntry, PoolHandle, Presence, Reaction, Registration,
-    RegistrationResponse, Resolution, SctpTransport, ServerAnnounce, ServerId, ServerInformation,
-    TcpTransport, Transport, TransportUse, UpdateAction,
+    AsapMessage, BusinessCard, Cause, CauseCode, Deregistration, DeregistrationResponse,
+    EndpointKeepAlive, EndpointKeepAliveAck, EndpointUnreachable, EnrpBody, EnrpMessage,
+    HandleResolution, HandleResolutionResponse, HandleTableRequest, HandleTableResponse,
+    HandleUpdate, Life, ListResponse, OperationError, PeId, Policy, PoolElement, PoolEntry,
+    PoolHandle, Presence, Reaction, Registration, RegistrationResponse, Resolution, SctpTransport,
+    ServerAnnounce, ServerId, ServerInformation, TcpTransport, Transport, TransportUse,
+    UpdateAction,
 };
 
 fn bytes(range: std::ops::Range<usize>) -> impl Strategy<Value = Bytes> {
@@ -37,11 +38,8 @@ fn transport_use() -> impl Strategy<Value = TransportUse> {
 }
 
 fn sctp() -> impl Strategy<Value = SctpTransport> {
-    (any::<u16>(), transport_use(), vec(ip(), 1..5)).prop_map(|(port, transport_use, addrs)| SctpTransport {
-        port,
-        transport_use,
-        addrs,
-    })
+    (any::<u16>(), transport_use(), vec(ip(), 1..5))
+        .prop_map(|(port, transport_use, addrs)| SctpTransport { port, transport_use, addrs })
 }
 
 fn transport() -> impl Strategy<Value = Transport> {
@@ -94,7 +92,8 @@ fn policy() -> impl Strategy<Value = Policy> {
         (v(), v(), v(), v()).prop_map(|(load, load_degradation, load_dpf, distance)| {
             Policy::LeastUsedDegradationDpf { load, load_degradation, load_dpf, distance }
         }),
-        (0xb000_2004u32.., bytes(0..12)).prop_map(|(number, fields)| Policy::Unknown { number, fields }),
+        (0xb000_2004u32.., bytes(0..12))
+            .prop_map(|(number, fields)| Policy::Unknown { number, fields }),
     ]
 }
 
@@ -118,7 +117,8 @@ fn element() -> impl Strategy<Value = PoolElement> {
 }
 
 fn error() -> impl Strategy<Value = OperationError> {
-    let cause = (any::<u16>(), bytes(0..20)).prop_map(|(code, info)| Cause { code: CauseCode(code), info });
+    let cause =
+        (any::<u16>(), bytes(0..20)).prop_map(|(code, info)| Cause { code: CauseCode(code), info });
     vec(cause, 0..4).prop_map(|causes| OperationError { causes })
 }
 
@@ -141,12 +141,18 @@ fn asap() -> impl Strategy<Value = AsapMessage> {
     prop_oneof![
         (pool(), element())
             .prop_map(|(pool, element)| AsapMessage::Registration(Registration { pool, element })),
-        (pool(), id()).prop_map(|(pool, id)| AsapMessage::Deregistration(Deregistration { pool, id })),
+        (pool(), id())
+            .prop_map(|(pool, id)| AsapMessage::Deregistration(Deregistration { pool, id })),
         (flag(), pool(), id(), option::of(error())).prop_map(|(rejected, pool, id, error)| {
             AsapMessage::RegistrationResponse(RegistrationResponse { rejected, pool, id, error })
         }),
         (flag(), pool(), id(), option::of(error())).prop_map(|(rejected, pool, id, error)| {
-            AsapMessage::DeregistrationResponse(DeregistrationResponse { rejected, pool, id, error })
+            AsapMessage::DeregistrationResponse(DeregistrationResponse {
+                rejected,
+                pool,
+                id,
+                error,
+            })
         }),
         (flag(), pool(), option::of(any::<u32>())).prop_map(|(subscribe, pool, items)| {
             AsapMessage::HandleResolution(HandleResolution { subscribe, pool, items })
@@ -159,19 +165,33 @@ fn asap() -> impl Strategy<Value = AsapMessage> {
             })
         }),
         (flag(), any::<u32>(), pool(), option::of(id())).prop_map(|(home, server, pool, id)| {
-            AsapMessage::EndpointKeepAlive(EndpointKeepAlive { home, server: ServerId(server), pool, id })
+            AsapMessage::EndpointKeepAlive(EndpointKeepAlive {
+                home,
+                server: ServerId(server),
+                pool,
+                id,
+            })
         }),
-        (pool(), id())
-            .prop_map(|(pool, id)| AsapMessage::EndpointKeepAliveAck(EndpointKeepAliveAck { pool, id })),
-        (pool(), id())
-            .prop_map(|(pool, id)| AsapMessage::EndpointUnreachable(EndpointUnreachable { pool, id })),
-        (any::<u32>(), vec(transport(), 0..3), udp_port()).prop_map(|(server, transports, udp_port)| {
-            AsapMessage::ServerAnnounce(ServerAnnounce { server: ServerId(server), transports, udp_port })
-        }),
+        (pool(), id()).prop_map(|(pool, id)| AsapMessage::EndpointKeepAliveAck(
+            EndpointKeepAliveAck { pool, id }
+        )),
+        (pool(), id()).prop_map(|(pool, id)| AsapMessage::EndpointUnreachable(
+            EndpointUnreachable { pool, id }
+        )),
+        (any::<u32>(), vec(transport(), 0..3), udp_port()).prop_map(
+            |(server, transports, udp_port)| {
+                AsapMessage::ServerAnnounce(ServerAnnounce {
+                    server: ServerId(server),
+                    transports,
+                    udp_port,
+                })
+            }
+        ),
         bytes(1..100).prop_map(AsapMessage::Cookie),
         bytes(1..100).prop_map(AsapMessage::CookieEcho),
-        (pool(), vec(element(), 0..4))
-            .prop_map(|(pool, elements)| AsapMessage::BusinessCard(BusinessCard { pool, elements })),
+        (pool(), vec(element(), 0..4)).prop_map(|(pool, elements)| AsapMessage::BusinessCard(
+            BusinessCard { pool, elements }
+        )),
         error().prop_map(AsapMessage::Error),
     ]
 }
@@ -179,24 +199,30 @@ fn asap() -> impl Strategy<Value = AsapMessage> {
 fn enrp() -> impl Strategy<Value = EnrpMessage> {
     let flag = any::<bool>;
     let id = || any::<u32>().prop_map(ServerId);
-    let entry = (pool(), vec(element(), 0..3)).prop_map(|(pool, elements)| PoolEntry { pool, elements });
+    let entry =
+        (pool(), vec(element(), 0..3)).prop_map(|(pool, elements)| PoolEntry { pool, elements });
     let body = prop_oneof![
         (flag(), option::of(any::<u16>()), option::of(server())).prop_map(
             |(reply_required, checksum, info)| {
                 EnrpBody::Presence(Presence { reply_required, checksum, info })
             }
         ),
-        flag().prop_map(|w| EnrpBody::HandleTableRequest(HandleTableRequest { own_children_only: w })),
+        flag().prop_map(|w| EnrpBody::HandleTableRequest(HandleTableRequest {
+            own_children_only: w
+        })),
         (flag(), flag(), vec(entry, 0..3)).prop_map(|(rejected, more, pools)| {
             EnrpBody::HandleTableResponse(HandleTableResponse { rejected, more, pools })
         }),
-        (flag(), 0u16..4, pool(), element()).prop_map(|(takeover_suggested, action, pool, element)| {
-            let action = UpdateAction::from_u16(action);
-            EnrpBody::HandleUpdate(HandleUpdate { takeover_suggested, action, pool, element })
-        }),
+        (flag(), 0u16..4, pool(), element()).prop_map(
+            |(takeover_suggested, action, pool, element)| {
+                let action = UpdateAction::from_u16(action);
+                EnrpBody::HandleUpdate(HandleUpdate { takeover_suggested, action, pool, element })
+            }
+        ),
         Just(EnrpBody::ListRequest),
-        (flag(), vec(server(), 0..4))
-            .prop_map(|(rejected, servers)| EnrpBody::ListResponse(ListResponse { rejected, servers })),
+        (flag(), vec(server(), 0..4)).prop_map(|(rejected, servers)| EnrpBody::ListResponse(
+            ListResponse { rejected, servers }
+        )),
         id().prop_map(EnrpBody::InitTakeover),
         id().prop_map(EnrpBody::InitTakeoverAck),
         id().prop_map(EnrpBody::TakeoverServer),

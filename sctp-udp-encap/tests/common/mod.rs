@@ -24,7 +24,15 @@ pub fn path(local: Option<&str>, remote: &str, remote_port: u16) -> PathAddr {
 }
 
 pub fn single(path: PathAddr, len: usize) -> Transmit {
-    Transmit { path, ecn: None, dscp: 0, flow_label: 0, len, segment_size: None, may_fragment: false }
+    Transmit {
+        path,
+        ecn: None,
+        dscp: 0,
+        flow_label: 0,
+        len,
+        segment_size: None,
+        may_fragment: false,
+    }
 }
 
 pub async fn send(link: &mut UdpEncapLink, transmit: &Transmit, bytes: &[u8]) -> io::Result<()> {

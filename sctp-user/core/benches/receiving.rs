@@ -79,7 +79,8 @@ fn tracker(c: &mut Criterion) {
                         receiver = with_holes(holes);
                         next = 2 * holes + 1;
                     }
-                    let packets = (next..next + BATCH).map(|tsn| receiver.message(tsn, 16)).collect();
+                    let packets =
+                        (next..next + BATCH).map(|tsn| receiver.message(tsn, 16)).collect();
                     next += BATCH;
                     total += take(&mut receiver, packets);
                     receiver.read();
@@ -100,7 +101,8 @@ fn tracker(c: &mut Criterion) {
                     receiver = with_holes(1000);
                     filled = 0;
                 }
-                let packets = (filled..filled + BATCH).map(|i| receiver.message(2 * i + 1, 16)).collect();
+                let packets =
+                    (filled..filled + BATCH).map(|i| receiver.message(2 * i + 1, 16)).collect();
                 filled += BATCH;
                 total += take(&mut receiver, packets);
                 receiver.read();

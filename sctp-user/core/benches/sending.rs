@@ -39,7 +39,8 @@ fn packetize(c: &mut Criterion) {
                 for _ in 0..iters {
                     bulk.queue(now, BYTES);
                     let start = Instant::now();
-                    while let Some(transmit) = bulk.pair.client.poll_transmit(now, LIMITS, &mut buf) {
+                    while let Some(transmit) = bulk.pair.client.poll_transmit(now, LIMITS, &mut buf)
+                    {
                         transmits.push(transmit);
                     }
                     total += start.elapsed();
@@ -61,14 +62,17 @@ fn sack(c: &mut Criterion) {
     for outstanding in OUTSTANDING {
         let batch = BATCH.min(outstanding.into()) as u32;
         // Several senders where one alone would have too little to measure.
-        let mut senders: Vec<_> = (0..BATCH as u32 / batch).map(|_| LoneSender::new(outstanding)).collect();
+        let mut senders: Vec<_> =
+            (0..BATCH as u32 / batch).map(|_| LoneSender::new(outstanding)).collect();
         group.bench_function(format!("{outstanding} outstanding"), |b| {
             b.iter_custom(|iters| {
                 let mut total = Duration::ZERO;
                 let rounds = iters.div_ceil(BATCH);
                 for _ in 0..rounds {
-                    let sacks: Vec<Vec<_>> =
-                        senders.iter().map(|s| (1..=batch).map(|i| s.sack(i, &[])).collect()).collect();
+                    let sacks: Vec<Vec<_>> = senders
+                        .iter()
+                        .map(|s| (1..=batch).map(|i| s.sack(i, &[])).collect())
+                        .collect();
                     let start = Instant::now();
                     for (sender, sacks) in senders.iter_mut().zip(sacks) {
                         for sack in sacks {
@@ -109,7 +113,8 @@ fn sack_gap(c: &mut Criterion) {
                     if u64::from(end) + BATCH > u64::from(*outstanding) {
                         (sender, end) = fresh();
                     }
-                    let sacks: Vec<_> = (1..=BATCH as u16).map(|i| sender.sack(0, &[(2, end + i)])).collect();
+                    let sacks: Vec<_> =
+                        (1..=BATCH as u16).map(|i| sender.sack(0, &[(2, end + i)])).collect();
                     end += BATCH as u16;
                     let start = Instant::now();
                     for sack in sacks {

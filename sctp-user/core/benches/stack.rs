@@ -51,7 +51,11 @@ fn demultiplexing(c: &mut Criterion) {
                     total += start.elapsed();
                     let mut buf = Vec::new();
                     while server
-                        .poll_transmit(now, sctp_user_core::SegmentLimits { native: 1, udp: 44 }, &mut buf)
+                        .poll_transmit(
+                            now,
+                            sctp_user_core::SegmentLimits { native: 1, udp: 44 },
+                            &mut buf,
+                        )
                         .is_some()
                     {}
                     assert!(buf.is_empty(), "nobody has anything to say");

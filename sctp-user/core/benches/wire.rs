@@ -33,7 +33,9 @@ fn packets(c: &mut Criterion) {
         let len = write(&mut buf, chunks, &payload);
         group.throughput(Throughput::Bytes(len as u64));
         let bytes = Bytes::from(buf.clone());
-        group.bench_function(format!("check/{name}"), |b| b.iter(|| Packet::check(black_box(bytes.clone()))));
+        group.bench_function(format!("check/{name}"), |b| {
+            b.iter(|| Packet::check(black_box(bytes.clone())))
+        });
         let packet = Packet::check(bytes).expect("our own packet");
         group.bench_function(format!("parse/{name}"), |b| {
             b.iter(|| {

@@ -30,8 +30,9 @@ fn run(size: usize, time: Duration) {
 }
 
 fn main() {
-    let mut args =
-        std::env::args().skip(1).map(|a| a.parse::<u64>().expect("message size and seconds are numbers"));
+    let mut args = std::env::args()
+        .skip(1)
+        .map(|a| a.parse::<u64>().expect("message size and seconds are numbers"));
     let size = args.next();
     let time = Duration::from_secs(args.next().unwrap_or(3));
     match size {

@@ -17,7 +17,8 @@ fn resident() -> usize {
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 fn main() {
     let arg = std::env::args().nth(1);
-    let count: u32 = arg.map_or(20_000, |arg| arg.parse().expect("the number of associations is a number"));
+    let count: u32 =
+        arg.map_or(20_000, |arg| arg.parse().expect("the number of associations is a number"));
     let mut pair = Pair::new(&AssocConfig::default());
     // The first brings buffers that all share.
     let mut now = Time::ZERO;

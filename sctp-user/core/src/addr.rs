@@ -129,7 +129,10 @@ pub enum Scope {
 
 /// Which of several own addresses to send to `remote` from: the only one there is, or the one that is, by its leading bits, in the
 /// network of `remote`. `None` where that does not tell; then the routes of the system decide.
-pub(crate) fn source_among(own: impl Iterator<Item = IpAddr> + Clone, remote: IpAddr) -> Option<IpAddr> {
+pub(crate) fn source_among(
+    own: impl Iterator<Item = IpAddr> + Clone,
+    remote: IpAddr,
+) -> Option<IpAddr> {
     let mut all = own.clone();
     if let (Some(only), None) = (all.next(), all.next()) {
         return Some(only);
@@ -278,7 +281,11 @@ mod tests {
             source_among(own.iter().copied(), remote.parse().unwrap()).map(|a| a.to_string())
         };
         assert_eq!(from(&[], "10.1.0.9"), None);
-        assert_eq!(from(&["192.0.2.1"], "10.1.0.9").as_deref(), Some("192.0.2.1"), "there is no other");
+        assert_eq!(
+            from(&["192.0.2.1"], "10.1.0.9").as_deref(),
+            Some("192.0.2.1"),
+            "there is no other"
+        );
         let own = ["10.1.0.1", "10.2.0.1", "fd00:1::1", "fd00:1:0:2::1"];
         assert_eq!(from(&own, "10.2.0.9").as_deref(), Some("10.2.0.1"));
         assert_eq!(from(&own, "10.1.255.9").as_deref(), Some("10.1.0.1"));

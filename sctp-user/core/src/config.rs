@@ -302,7 +302,10 @@ impl AssocConfig {
     /// Names the first value that does not, and what it may be.
     pub fn check(&self) -> Result<(), ConfigError> {
         let fail = |what| Err(ConfigError(what));
-        if self.rto_min.is_zero() || self.rto_min > self.rto_initial || self.rto_initial > self.rto_max {
+        if self.rto_min.is_zero()
+            || self.rto_min > self.rto_initial
+            || self.rto_initial > self.rto_max
+        {
             return fail("RTO values must satisfy 0 < min <= initial <= max");
         }
         // As many milliseconds as the socket options can express; sums and multiples of it cannot overflow.

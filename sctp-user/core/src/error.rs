@@ -71,7 +71,9 @@ pub enum SendError {
     #[error("the message is larger than the maximum message size")]
     TooLarge,
     /// Larger than one chunk, and [`disable_fragments`](crate::AssocConfig::disable_fragments) is on.
-    #[error("the message does not fit one chunk of {most} bytes, and fragmentation is switched off")]
+    #[error(
+        "the message does not fit one chunk of {most} bytes, and fragmentation is switched off"
+    )]
     NeedsFragments {
         /// User bytes that fit one chunk now.
         most: usize,

@@ -34,8 +34,8 @@ pub mod tlv;
 pub mod wire;
 
 pub use addr::{
-    Datagram, Ecn, Encap, Message, NextInfo, PathAddr, Peer, Received, Scope, SegmentLimits, SendOptions,
-    Transmit, common_bits, scope,
+    Datagram, Ecn, Encap, Message, NextInfo, PathAddr, Peer, Received, Scope, SegmentLimits,
+    SendOptions, Transmit, common_bits, scope,
 };
 pub use config::{Announce, AssocConfig, PathParams, StackConfig};
 pub use error::{BindError, ConfigError, ConnectError, NotFound, SendError};

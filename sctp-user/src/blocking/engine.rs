@@ -44,7 +44,11 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(sockets: Sockets, mut links: Vec<SocketLink>, claims: Option<Claims>) -> Self {
+    pub(super) fn new(
+        sockets: Sockets,
+        mut links: Vec<SocketLink>,
+        claims: Option<Claims>,
+    ) -> Self {
         let waits_in_recv = match &mut *links {
             [only] => only.make_waiting(),
             _ => false,
@@ -217,7 +221,8 @@ impl Engine {
         let mut wanted = PollFlags::POLLIN;
         wanted.set(PollFlags::POLLOUT, self.blocked);
         let fds = self.links.iter().flat_map(SocketLink::fds);
-        let mut fds: Vec<PollFd<'_>> = fds.map(|fd: BorrowedFd<'_>| PollFd::new(fd, wanted)).collect();
+        let mut fds: Vec<PollFd<'_>> =
+            fds.map(|fd: BorrowedFd<'_>| PollFd::new(fd, wanted)).collect();
         // Rounded up: too early would mean to wait again.
         let millis = left.map(|left| left.as_nanos().div_ceil(1_000_000));
         let timeout = match millis {

@@ -43,7 +43,12 @@ impl Stack {
     ///
     /// # Errors
     /// As [`send`](Self::send), and [`Error::NoAssociation`].
-    pub fn send_on(&mut self, many: OneToMany, association: AssocId, message: Message) -> Result<(), Error> {
+    pub fn send_on(
+        &mut self,
+        many: OneToMany,
+        association: AssocId,
+        message: Message,
+    ) -> Result<(), Error> {
         self.send_over(many, Target::Assoc(association), message).map(drop)
     }
 
@@ -51,7 +56,12 @@ impl Stack {
     ///
     /// # Errors
     /// As [`send_on`](Self::send_on) and [`start_connect`](Self::start_connect).
-    pub fn send_to(&mut self, many: OneToMany, peer: &Peer, message: Message) -> Result<AssocId, Error> {
+    pub fn send_to(
+        &mut self,
+        many: OneToMany,
+        peer: &Peer,
+        message: Message,
+    ) -> Result<AssocId, Error> {
         self.check_running()?;
         self.send_over(many, Target::Peer(peer), message)
     }
@@ -76,7 +86,11 @@ impl Stack {
     ///
     /// # Errors
     /// [`Error::NoAssociation`].
-    pub fn start_shutdown_of(&mut self, many: OneToMany, association: AssocId) -> Result<(), Error> {
+    pub fn start_shutdown_of(
+        &mut self,
+        many: OneToMany,
+        association: AssocId,
+    ) -> Result<(), Error> {
         Ok(self.with(|sockets, now| sockets.shutdown_assoc(now, many.socket, association))?)
     }
 
@@ -84,21 +98,32 @@ impl Stack {
     ///
     /// # Errors
     /// [`Error::NoAssociation`].
-    pub fn peel_off(&mut self, many: OneToMany, association: AssocId) -> Result<Association, Error> {
+    pub fn peel_off(
+        &mut self,
+        many: OneToMany,
+        association: AssocId,
+    ) -> Result<Association, Error> {
         let (socket, peer_port) = self.with(|sockets, _| {
             let socket = sockets.peel_off(many.socket, association)?;
-            let peer_port = sockets.stack().status(association).map_or(0, |status| status.peer_port);
+            let peer_port =
+                sockets.stack().status(association).map_or(0, |status| status.peer_port);
             Ok::<_, Error>((socket, peer_port))
         })?;
         Ok(Association { socket, assoc: association, local_port: many.port, peer_port })
     }
 
-    fn send_over(&mut self, many: OneToMany, to: Target<'_>, message: Message) -> Result<AssocId, Error> {
+    fn send_over(
+        &mut self,
+        many: OneToMany,
+        to: Target<'_>,
+        message: Message,
+    ) -> Result<AssocId, Error> {
         self.engine.now();
         self.engine.answered();
         self.engine.keep_up();
-        let send =
-            |sockets: &mut Sockets, now: Time| Ok(sockets.try_send(now, many.socket, to, message.clone())?);
+        let send = |sockets: &mut Sockets, now: Time| {
+            Ok(sockets.try_send(now, many.socket, to, message.clone())?)
+        };
         self.engine.wait(self.timeout, send)
     }
 }

@@ -62,8 +62,12 @@ impl Stack {
         let socket = endpoint.socket;
         let started = self.with(|sockets, now| sockets.connect(now, socket, peer));
         let started = started.inspect_err(|_| self.close(endpoint));
-        let association =
-            Association { socket, assoc: started?, local_port: endpoint.port, peer_port: peer.port };
+        let association = Association {
+            socket,
+            assoc: started?,
+            local_port: endpoint.port,
+            peer_port: peer.port,
+        };
         self.established(association, peer)
     }
 
@@ -84,12 +88,14 @@ impl Stack {
             let assoc = sockets.assocs_of(socket).first().copied().ok_or(Error::NoAssociation)?;
             Ok::<_, Error>((socket, assoc))
         })?;
-        let association = Association { socket, assoc, local_port: endpoint.port, peer_port: peer.port };
+        let association =
+            Association { socket, assoc, local_port: endpoint.port, peer_port: peer.port };
         self.established(association, peer)
     }
 
     fn established(&mut self, association: Association, peer: &Peer) -> Result<Association, Error> {
-        let outcome = |sockets: &mut Sockets, _: Time| Ok(sockets.connect_result(association.socket)?);
+        let outcome =
+            |sockets: &mut Sockets, _: Time| Ok(sockets.connect_result(association.socket)?);
         match self.engine.wait(self.timeout, outcome) {
             Ok(()) => Ok(association),
             Err(why) => {
@@ -128,7 +134,8 @@ impl Stack {
         let send = |sockets: &mut Sockets, now: Time| {
             while let Some(message) = next.take() {
                 // A message is cheap to copy: its bytes are shared.
-                let result = sockets.try_send(now, association.socket, Target::Only, message.clone());
+                let result =
+                    sockets.try_send(now, association.socket, Target::Only, message.clone());
                 if let Err(why) = result {
                     next = Some(message);
                     return Err(send_error(sockets, association, why));
@@ -190,7 +197,9 @@ impl Stack {
         buffer: &mut [u8],
     ) -> Result<Option<(usize, Received)>, Error> {
         if buffer.is_empty() {
-            return Err(Error::Invalid("a buffer to receive into needs room for at least one byte"));
+            return Err(Error::Invalid(
+                "a buffer to receive into needs room for at least one byte",
+            ));
         }
         let Some(mut received) = self.recv_message(association)? else { return Ok(None) };
         let data = std::mem::take(&mut received.data);
@@ -199,7 +208,10 @@ impl Stack {
             to.copy_from_slice(from);
         }
         if len < data.len() {
-            self.rest.push((association.assoc, Received { data: data.slice(len..), ..received.clone() }));
+            self.rest.push((
+                association.assoc,
+                Received { data: data.slice(len..), ..received.clone() },
+            ));
             received.end_of_record = false;
         }
         Ok(Some((len, received)))
@@ -233,7 +245,8 @@ impl Stack {
     /// Ends the association with an ABORT that carries `reason`. Messages queued are lost.
     pub fn abort(&mut self, association: Association, reason: impl Into<Bytes>) {
         self.with(|sockets, now| {
-            let _ = sockets.abort_assoc(now, association.socket(), association.assoc, reason.into());
+            let _ =
+                sockets.abort_assoc(now, association.socket(), association.assoc, reason.into());
         });
     }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sctp_user_core::socket::{EndReason, Ready, Sockets, Style, Subscriptions};
-use sctp_user_core::{AssocConfig, AssocId, AssocStats, AssocStatus, Encap, PathStatus, StackStats, Time};
+use sctp_user_core::{
+    AssocConfig, AssocId, AssocStats, AssocStatus, Encap, PathStatus, StackStats, Time,
+};
 
 use super::engine::Engine;
 use super::handles::Handle;
@@ -33,7 +35,12 @@ impl StackBuilder {
     /// Without a link, or with a configuration that is not valid.
     pub fn build(self) -> Result<Stack, Error> {
         let Parts { sockets, links, claims, settings } = self.parts()?;
-        Ok(Stack { settings, timeout: None, rest: Vec::new(), engine: Engine::new(sockets, links, claims) })
+        Ok(Stack {
+            settings,
+            timeout: None,
+            rest: Vec::new(),
+            engine: Engine::new(sockets, links, claims),
+        })
     }
 }
 
@@ -119,7 +126,11 @@ impl Stack {
     ///
     /// # Errors
     /// [`Error::NoAssociation`] when the handle was closed.
-    pub fn subscribe(&mut self, handle: impl Handle, subscriptions: Subscriptions) -> Result<(), Error> {
+    pub fn subscribe(
+        &mut self,
+        handle: impl Handle,
+        subscriptions: Subscriptions,
+    ) -> Result<(), Error> {
         Ok(self.with(|sockets, _| sockets.set_subscriptions(handle.socket(), subscriptions))?)
     }
 
@@ -185,6 +196,8 @@ impl Running for Engine {
 
 impl fmt::Debug for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stack").field("local_udp_port", &self.settings.local_udp_port).finish_non_exhaustive()
+        f.debug_struct("Stack")
+            .field("local_udp_port", &self.settings.local_udp_port)
+            .finish_non_exhaustive()
     }
 }

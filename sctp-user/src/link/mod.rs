@@ -66,7 +66,12 @@ pub trait Link: Send {
     /// have; loss recovery repairs it. An error of the link's own making has kind `Unsupported` (an encapsulation that
     /// is not [`handles`](Self::handles)-d), `InvalidInput` (lengths that contradict each other) or
     /// `AddrNotAvailable` (a source address the link does not have).
-    fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>>;
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        transmit: &Transmit,
+        bytes: &[u8],
+    ) -> Poll<io::Result<()>>;
 }
 
 impl Link for Box<dyn Link> {
@@ -98,7 +103,12 @@ impl Link for Box<dyn Link> {
         (**self).poll_recv(cx, batch)
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        transmit: &Transmit,
+        bytes: &[u8],
+    ) -> Poll<io::Result<()>> {
         (**self).poll_send(cx, transmit, bytes)
     }
 }

@@ -65,7 +65,14 @@ impl SimNet {
         for addr in addrs {
             state.listeners.insert((*addr, udp_port), host);
         }
-        SimLink { net: self.clone(), host, addrs: addrs.to_vec(), udp_port, sleep: None, segments: 16 }
+        SimLink {
+            net: self.clone(),
+            host,
+            addrs: addrs.to_vec(),
+            udp_port,
+            sleep: None,
+            segments: 16,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -158,9 +165,16 @@ impl SimLink {
         for arrival in inbox.queue.drain(..n) {
             match arrival {
                 Arrival::Packet(packet) => {
-                    let from =
-                        PathAddr { local: Some(packet.dst), remote: packet.src, encap: packet.encap() };
-                    batch.datagrams.push(RecvDatagram { from, ecn: packet.ecn, bytes: packet.sctp });
+                    let from = PathAddr {
+                        local: Some(packet.dst),
+                        remote: packet.src,
+                        encap: packet.encap(),
+                    };
+                    batch.datagrams.push(RecvDatagram {
+                        from,
+                        ecn: packet.ecn,
+                        bytes: packet.sctp,
+                    });
                 }
                 Arrival::Icmp(error) => {
                     let quoted = error.quoted;
@@ -257,7 +271,8 @@ impl Link for SimLink {
             state.net.send(now, packet);
         }
         // Whoever waits must look again at when the next packet arrives.
-        let wakers: Vec<Waker> = state.hosts.values_mut().filter_map(|inbox| inbox.waker.take()).collect();
+        let wakers: Vec<Waker> =
+            state.hosts.values_mut().filter_map(|inbox| inbox.waker.take()).collect();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         Poll::Ready(Ok(()))

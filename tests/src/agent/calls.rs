@@ -47,7 +47,12 @@ pub(super) struct Open {
 
 impl Agent {
     /// An agent without sockets. `encap` is how peers are reached.
-    pub(crate) fn new(stack: StackConfig, defaults: AssocConfig, encap: Encap, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(
+        stack: StackConfig,
+        defaults: AssocConfig,
+        encap: Encap,
+        seed: [u8; 32],
+    ) -> Self {
         Agent {
             cookie_life: stack.cookie_life,
             sockets: Sockets::new(stack, seed),
@@ -103,9 +108,18 @@ impl Agent {
         };
         // As on Linux, parts of messages do not mix unless that is asked for.
         let interleave = Interleave::None;
-        let options = SocketOptions { config: self.defaults.clone(), interleave, ..SocketOptions::default() };
+        let options =
+            SocketOptions { config: self.defaults.clone(), interleave, ..SocketOptions::default() };
         let id = self.sockets.open(style, options);
-        let open = Open { id, v6, style, rest: None, linger: (false, 0), recvrcvinfo: false, data_io: false };
+        let open = Open {
+            id,
+            v6,
+            style,
+            rest: None,
+            linger: (false, 0),
+            recvrcvinfo: false,
+            data_io: false,
+        };
         Ok(self.enter(open))
     }
 
@@ -281,7 +295,8 @@ impl Agent {
             (None, None) => return Err(Errno::ENOTCONN),
         };
         let message = Message { stream, ppid, data, options };
-        let assoc = self.sockets.try_send(self.now, id, target, message).map_err(|e| self.errno(id, &e))?;
+        let assoc =
+            self.sockets.try_send(self.now, id, target, message).map_err(|e| self.errno(id, &e))?;
         if eof {
             self.sockets.shutdown_assoc(self.now, id, assoc).map_err(|e| self.errno(id, &e))?;
         }
@@ -289,7 +304,12 @@ impl Agent {
     }
 
     /// The association that a request is about: named by number (`assoc`), by an address of the peer, or the only one.
-    fn addressed(&self, r: &Request<'_>, id: SocketId, to: Option<&Peer>) -> Result<Option<AssocId>, Errno> {
+    fn addressed(
+        &self,
+        r: &Request<'_>,
+        id: SocketId,
+        to: Option<&Peer>,
+    ) -> Result<Option<AssocId>, Errno> {
         let members = self.sockets.assocs_of(id);
         if let Some(number) = r.number::<u32>("assoc")? {
             let named = members.into_iter().find(|a| self.assocs.get(a) == Some(&number));
@@ -314,7 +334,11 @@ impl Agent {
 
     /// The association that an option of a socket is about when it names none: that of a one-to-one socket, the only (or
     /// first) one of a one-to-many socket.
-    pub(super) fn assoc_for_option(&self, r: &Request<'_>, id: SocketId) -> Result<Option<AssocId>, Errno> {
+    pub(super) fn assoc_for_option(
+        &self,
+        r: &Request<'_>,
+        id: SocketId,
+    ) -> Result<Option<AssocId>, Errno> {
         match r.get("assoc") {
             Some(_) => self.addressed(r, id, None),
             None => Ok(self.sockets.assocs_of(id).first().copied()),
@@ -368,7 +392,11 @@ impl Agent {
             }
         }
         if addrs.is_empty() {
-            addrs.push(if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() });
+            addrs.push(if v6 {
+                Ipv6Addr::UNSPECIFIED.into()
+            } else {
+                Ipv4Addr::UNSPECIFIED.into()
+            });
         }
         Ok(format!("addrs={}", join(addrs.into_iter().map(|ip| SocketAddr::new(ip, port)))))
     }
@@ -378,7 +406,8 @@ impl Agent {
         let assoc = self.assoc_for_option(r, id)?.ok_or(Errno::ENOTCONN)?;
         let stack = self.sockets.stack();
         let port = stack.status(assoc).ok_or(Errno::ENOTCONN)?.peer_port;
-        let addrs = stack.paths(assoc).into_iter().map(|path| SocketAddr::new(path.addr.remote, port));
+        let addrs =
+            stack.paths(assoc).into_iter().map(|path| SocketAddr::new(path.addr.remote, port));
         Ok(format!("addrs={}", join(addrs)))
     }
 
@@ -431,7 +460,12 @@ impl Agent {
         let own = self.bound.get(&port).filter(|addrs| !addrs.is_empty());
         match own {
             Some(addrs) => addrs.iter().find(fits).map_or(Source::None, |a| Source::Address(*a)),
-            None => self.bound.values().flatten().find(fits).map_or(Source::Any, |a| Source::Address(*a)),
+            None => self
+                .bound
+                .values()
+                .flatten()
+                .find(fits)
+                .map_or(Source::Any, |a| Source::Address(*a)),
         }
     }
 }

@@ -49,9 +49,8 @@ impl Errno {
             SocketError::InProgress => Errno::EINPROGRESS,
             SocketError::BadSocket => Errno::EBADF,
             SocketError::NotConnected => Errno::ENOTCONN,
-            SocketError::AlreadyConnected | SocketError::Connect(ConnectError::AlreadyConnected) => {
-                Errno::EISCONN
-            }
+            SocketError::AlreadyConnected
+            | SocketError::Connect(ConnectError::AlreadyConnected) => Errno::EISCONN,
             SocketError::ShutDown => Errno::EPIPE,
             SocketError::NotSupported(_) => Errno::EOPNOTSUPP,
             SocketError::Ended(reason) => Errno::of_end(reason, up),

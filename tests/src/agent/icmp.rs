@@ -17,7 +17,9 @@ pub(super) fn parse(payload: &Payload<'_>, udp_port: Option<u16>) -> Option<Arri
         (IpProtocol::Icmp, 3, 4) => Unreachable::PacketTooBig { ip_mtu: mtu },
         (IpProtocol::Icmpv6, 2, _) => Unreachable::PacketTooBig { ip_mtu: mtu },
         (IpProtocol::Icmp, 3, 2) | (IpProtocol::Icmpv6, 4, 1) => Unreachable::Protocol,
-        (IpProtocol::Icmp, 3, 3) | (IpProtocol::Icmpv6, 1, 4) if udp_port.is_some() => Unreachable::Protocol,
+        (IpProtocol::Icmp, 3, 3) | (IpProtocol::Icmpv6, 1, 4) if udp_port.is_some() => {
+            Unreachable::Protocol
+        }
         (IpProtocol::Icmp, 3, _) | (IpProtocol::Icmpv6, 1, _) => Unreachable::Destination,
         _ => return None,
     };
@@ -54,7 +56,8 @@ mod tests {
     #[test]
     fn fragmentation_needed() {
         // An IPv4 packet of ours with the first 8 bytes of SCTP, quoted.
-        let mut quoted = vec![0x45, 0, 5, 220, 0, 0, 0x40, 0, 64, 132, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        let mut quoted =
+            vec![0x45, 0, 5, 220, 0, 0, 0x40, 0, 64, 132, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
         quoted.extend_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8]);
         let mut packet = vec![0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1];
         packet.extend_from_slice(&[3, 4, 0, 0, 0, 0, 0x04, 0xb0]);

@@ -54,11 +54,18 @@ pub(super) fn parse(packet: &[u8], udp_port: Option<u16>) -> Option<Arrival> {
         (IpProtocol::Udp, Some(port)) => {
             let udp = UdpPacket::new_checked(payload.bytes).ok()?;
             let (source, destination) = (payload.source.into(), payload.destination.into());
-            if udp.dst_port() != port || udp.src_port() == 0 || !udp.verify_checksum(&source, &destination) {
+            if udp.dst_port() != port
+                || udp.src_port() == 0
+                || !udp.verify_checksum(&source, &destination)
+            {
                 return None;
             }
             let encap = Encap::Udp { remote_port: udp.src_port() };
-            Some(Arrival::Sctp { from: from(encap), ecn, bytes: Bytes::copy_from_slice(udp.payload()) })
+            Some(Arrival::Sctp {
+                from: from(encap),
+                ecn,
+                bytes: Bytes::copy_from_slice(udp.payload()),
+            })
         }
         (IpProtocol::Icmp | IpProtocol::Icmpv6, _) => icmp::parse(&payload, udp_port),
         _ => None,
@@ -101,7 +108,12 @@ fn ip_payload(packet: &[u8]) -> Option<Payload<'_>> {
 
 /// Builds the packet for one SCTP packet to send from `source`; `None` when the addresses are of different families or the packet is too
 /// large for IP.
-pub(super) fn build(transmit: &Transmit, source: IpAddr, sctp: &[u8], udp_port: u16) -> Option<Vec<u8>> {
+pub(super) fn build(
+    transmit: &Transmit,
+    source: IpAddr,
+    sctp: &[u8],
+    udp_port: u16,
+) -> Option<Vec<u8>> {
     let udp = match transmit.path.encap {
         Encap::Native => None,
         Encap::Udp { remote_port } => Some(UdpRepr { src_port: udp_port, dst_port: remote_port }),
@@ -131,7 +143,8 @@ pub(super) fn build(transmit: &Transmit, source: IpAddr, sctp: &[u8], udp_port: 
             let mut packet = vec![0; IPV6_HEADER + payload_len];
             u16::try_from(payload_len).ok()?;
             let mut ip = Ipv6Packet::new_unchecked(&mut packet);
-            Ipv6Repr { src_addr, dst_addr, next_header, payload_len, hop_limit: HOP_LIMIT }.emit(&mut ip);
+            Ipv6Repr { src_addr, dst_addr, next_header, payload_len, hop_limit: HOP_LIMIT }
+                .emit(&mut ip);
             ip.set_traffic_class(ecn);
             (packet, IPV6_HEADER)
         }
@@ -158,7 +171,15 @@ mod tests {
 
     fn transmit(remote: &str, encap: Encap, len: usize) -> Transmit {
         let path = PathAddr { local: None, remote: remote.parse().unwrap(), encap };
-        Transmit { path, ecn: None, dscp: 0, flow_label: 0, len, segment_size: None, may_fragment: false }
+        Transmit {
+            path,
+            ecn: None,
+            dscp: 0,
+            flow_label: 0,
+            len,
+            segment_size: None,
+            may_fragment: false,
+        }
     }
 
     /// The ones' complement sum over `bytes`; 0xffff where the checksum in them is right.
@@ -176,9 +197,13 @@ mod tests {
     #[test]
     fn native_ipv4_byte_by_byte() {
         let sctp = [0xaa; 12];
-        let packet =
-            build(&transmit("192.0.2.1", Encap::Native, 12), "192.168.0.1".parse().unwrap(), &sctp, 0)
-                .unwrap();
+        let packet = build(
+            &transmit("192.0.2.1", Encap::Native, 12),
+            "192.168.0.1".parse().unwrap(),
+            &sctp,
+            0,
+        )
+        .unwrap();
         assert_eq!(packet[..10], [0x45, 0, 0, 32, 0, 0, 0x40, 0, 64, 132]);
         assert_eq!(packet[12..20], [192, 168, 0, 1, 192, 0, 2, 1]);
         assert_eq!(sum(&packet[..20], 0), 0xffff);
@@ -190,7 +215,8 @@ mod tests {
         let sctp = [0x5a; 13];
         for (source, remote, header) in [("10.0.0.1", "10.0.0.2", 20), ("fd00::1", "fd00::2", 40)] {
             let encap = Encap::Udp { remote_port: 9899 };
-            let packet = build(&transmit(remote, encap, 13), source.parse().unwrap(), &sctp, 9900).unwrap();
+            let packet =
+                build(&transmit(remote, encap, 13), source.parse().unwrap(), &sctp, 9900).unwrap();
             assert_eq!(packet[header..header + 6], [0x26, 0xac, 0x26, 0xab, 0, 21]);
             let addresses = &packet[if header == 20 { 12..20 } else { 8..40 }];
             assert_eq!(sum(&packet[header..], sum(addresses, 17 + 21)), 0xffff);
@@ -221,7 +247,8 @@ mod tests {
     fn damage_is_noticed_and_no_packet_panics() {
         let encap = Encap::Udp { remote_port: 5 };
         let packet =
-            build(&transmit("10.0.0.2", encap, 16), "10.0.0.1".parse().unwrap(), &[7; 16], 5).unwrap();
+            build(&transmit("10.0.0.2", encap, 16), "10.0.0.1".parse().unwrap(), &[7; 16], 5)
+                .unwrap();
         for at in 0..packet.len() {
             let mut damaged = packet.clone();
             damaged[at] ^= 0x20;

@@ -145,17 +145,25 @@ impl Agent {
     }
 
     /// Changes the settings of the named association, or of the socket and all its associations.
-    fn configure(&mut self, r: &Request<'_>, id: SocketId, change: impl Fn(&mut AssocConfig)) -> Reply {
+    fn configure(
+        &mut self,
+        r: &Request<'_>,
+        id: SocketId,
+        change: impl Fn(&mut AssocConfig),
+    ) -> Reply {
         let only = r.get("assoc").map(|_| self.assoc_for_option(r, id)).transpose()?.flatten();
         if only.is_none() {
-            let mut config = self.sockets.options(id).map(|o| o.config.clone()).ok_or(Errno::EBADF)?;
+            let mut config =
+                self.sockets.options(id).map(|o| o.config.clone()).ok_or(Errno::EBADF)?;
             change(&mut config);
             self.sockets.set_config(id, config).map_err(|e| self.errno(id, &e))?;
         }
         for assoc in only.map_or_else(|| self.sockets.assocs_of(id), |assoc| vec![assoc]) {
             let Ok(mut config) = self.sockets.assoc_config(self.now, id, assoc) else { continue };
             change(&mut config);
-            self.sockets.set_assoc_config(self.now, id, assoc, config).map_err(|e| self.errno(id, &e))?;
+            self.sockets
+                .set_assoc_config(self.now, id, assoc, config)
+                .map_err(|e| self.errno(id, &e))?;
         }
         Ok(String::new())
     }
@@ -202,13 +210,23 @@ impl Agent {
         Ok(String::new())
     }
 
-    fn change_path(&mut self, id: SocketId, assoc: AssocId, addr: SocketAddr, change: &PaddrChange) -> Reply {
+    fn change_path(
+        &mut self,
+        id: SocketId,
+        assoc: AssocId,
+        addr: SocketAddr,
+        change: &PaddrChange,
+    ) -> Reply {
         let ip = addr.ip();
         let mut params = self.sockets.path_params(id, assoc, ip).map_err(|e| self.errno(id, &e))?;
         change.apply(&mut params);
-        self.sockets.set_path_params(self.now, id, assoc, ip, params).map_err(|e| self.errno(id, &e))?;
+        self.sockets
+            .set_path_params(self.now, id, assoc, ip, params)
+            .map_err(|e| self.errno(id, &e))?;
         if change.demand {
-            self.sockets.request_heartbeat(self.now, id, assoc, ip).map_err(|e| self.errno(id, &e))?;
+            self.sockets
+                .request_heartbeat(self.now, id, assoc, ip)
+                .map_err(|e| self.errno(id, &e))?;
         }
         Ok(String::new())
     }
@@ -218,19 +236,23 @@ impl Agent {
             Some(_) => {
                 let addr = r.addr("addr")?;
                 let assoc = self.assoc_with(id, addr.ip(), addr.port()).ok_or(Errno::EINVAL)?;
-                let params =
-                    self.sockets.path_params(id, assoc, addr.ip()).map_err(|e| self.errno(id, &e))?;
+                let params = self
+                    .sockets
+                    .path_params(id, assoc, addr.ip())
+                    .map_err(|e| self.errno(id, &e))?;
                 let paths = self.sockets.stack().paths(assoc);
                 (params, paths.iter().find(|p| p.addr.remote == addr.ip()).map_or(0, ip_mtu))
             }
             None => {
                 let assoc = self.assoc_for_option(r, id)?;
-                let paths = assoc.map(|assoc| self.sockets.stack().paths(assoc)).unwrap_or_default();
+                let paths =
+                    assoc.map(|assoc| self.sockets.stack().paths(assoc)).unwrap_or_default();
                 (PathParams::of(config), paths.iter().map(ip_mtu).min().unwrap_or(0))
             }
         };
         let heartbeat = if params.hb_enabled { "hb_enable" } else { "hb_disable" };
-        let pmtud = if params.pmtud && params.ip_mtu.is_none() { "pmtud_enable" } else { "pmtud_disable" };
+        let pmtud =
+            if params.pmtud && params.ip_mtu.is_none() { "pmtud_enable" } else { "pmtud_disable" };
         Ok(format!(
             "hbinterval={} pathmaxrxt={} pathmtu={mtu} flags={heartbeat},{pmtud}",
             params.hb_interval.as_millis(),
@@ -244,7 +266,8 @@ impl Agent {
             self.find(r)?.data_io = on; // what it adds to received messages is always given
             return Ok(String::new());
         }
-        let mut subscriptions = self.sockets.options(id).map(|o| o.subscriptions).ok_or(Errno::EBADF)?;
+        let mut subscriptions =
+            self.sockets.options(id).map(|o| o.subscriptions).ok_or(Errno::EBADF)?;
         *event_switch(&mut subscriptions, kind)? = on;
         self.sockets.set_subscriptions(id, subscriptions).map_err(|e| self.errno(id, &e))?;
         Ok(String::new())
@@ -341,7 +364,10 @@ impl PaddrChange {
 }
 
 /// The switch of an event type.
-fn event_switch<'a>(subscriptions: &'a mut Subscriptions, kind: &str) -> Result<&'a mut bool, Errno> {
+fn event_switch<'a>(
+    subscriptions: &'a mut Subscriptions,
+    kind: &str,
+) -> Result<&'a mut bool, Errno> {
     Ok(match kind {
         "assoc" => &mut subscriptions.assoc_change,
         "addr" => &mut subscriptions.peer_addr_change,

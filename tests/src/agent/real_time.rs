@@ -44,7 +44,8 @@ async fn serve(udp_port: Option<u16>) -> Result<(), String> {
         encap,
         rand::random(),
     );
-    let mut real = Real { agent, link, started: Instant::now(), batch: RecvBatch::new(), buf: Vec::new() };
+    let mut real =
+        Real { agent, link, started: Instant::now(), batch: RecvBatch::new(), buf: Vec::new() };
     let mut lines = requests();
     loop {
         let deadline = real.agent.sockets.poll_timeout().map(|at| real.instant(at));
@@ -148,7 +149,8 @@ impl Real {
             // The runtime looks at its sockets while this task waits for its next turn.
             tokio::task::yield_now().await;
             let received =
-                poll_fn(|cx| Poll::Ready(self.link.poll_recv(cx, &mut self.batch).is_ready())).await;
+                poll_fn(|cx| Poll::Ready(self.link.poll_recv(cx, &mut self.batch).is_ready()))
+                    .await;
             quiet = if received { 0 } else { quiet + 1 };
             self.take_batch();
             self.fire_timers();
@@ -182,7 +184,8 @@ impl Real {
         let now = self.now();
         loop {
             self.buf.clear();
-            let Some(transmit) = self.agent.sockets.poll_transmit(now, SegmentLimits::ONE, &mut self.buf)
+            let Some(transmit) =
+                self.agent.sockets.poll_transmit(now, SegmentLimits::ONE, &mut self.buf)
             else {
                 break;
             };

@@ -88,8 +88,10 @@ impl Agent {
 
 impl Rest {
     fn reply(&self, data: &[u8], end_of_record: bool) -> String {
-        let flags = [(end_of_record, "eor"), (self.unordered, "unord"), (self.notification, "notif")];
-        let flags: Vec<&str> = flags.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect();
+        let flags =
+            [(end_of_record, "eor"), (self.unordered, "unord"), (self.notification, "notif")];
+        let flags: Vec<&str> =
+            flags.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect();
         format!(
             "len={} {} flags={} from={} data={}",
             data.len(),

@@ -16,7 +16,9 @@ impl<'a> Request<'a> {
     pub(crate) fn parse(line: &'a str) -> Result<Self, Errno> {
         let mut words = line.split_ascii_whitespace();
         let verb = words.next().unwrap_or_default();
-        let pairs = words.map(|word| word.split_once('=').ok_or(Errno::EINVAL)).collect::<Result<_, _>>()?;
+        let pairs = words
+            .map(|word| word.split_once('=').ok_or(Errno::EINVAL))
+            .collect::<Result<_, _>>()?;
         Ok(Request { verb, pairs })
     }
 
@@ -82,8 +84,9 @@ impl<'a> Request<'a> {
     /// Bytes in hexadecimal digits; empty when they are absent.
     pub(crate) fn hex(&self, key: &str) -> Result<Vec<u8>, Errno> {
         let digits = self.get(key).unwrap_or_default().as_bytes();
-        let digit =
-            |d: u8| char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok()).ok_or(Errno::EINVAL);
+        let digit = |d: u8| {
+            char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok()).ok_or(Errno::EINVAL)
+        };
         if !digits.len().is_multiple_of(2) {
             return Err(Errno::EINVAL);
         }
@@ -119,7 +122,8 @@ mod tests {
 
     #[test]
     fn takes_a_line_apart() {
-        let r = Request::parse("send id=3 to=[::1]:5 flags=unord,eof, data=00fFa1 ppid=0x10").unwrap();
+        let r =
+            Request::parse("send id=3 to=[::1]:5 flags=unord,eof, data=00fFa1 ppid=0x10").unwrap();
         assert_eq!((r.verb, r.need_number("id")), ("send", Ok(3u32)));
         assert_eq!(r.addr("to"), Ok("[::1]:5".parse().unwrap()));
         assert_eq!(r.list("flags").collect::<Vec<_>>(), ["unord", "eof"]);

@@ -241,7 +241,11 @@ mod tests {
         assert_eq!((&b[20..24], at32(&b, 40), at32(&b, 44)), (&[1, 2, 3, 4][..], 9, 9));
         assert_eq!(&b[48..], b"abc");
 
-        let b = encode(&Notification::RemoteError { cause: 6, info: Bytes::from_static(b"info") }, 3, 5);
+        let b = encode(
+            &Notification::RemoteError { cause: 6, info: Bytes::from_static(b"info") },
+            3,
+            5,
+        );
         let b = b.unwrap();
         assert_eq!((b.len(), &b[8..10], at32(&b, 12)), (20, &[0, 6][..], 3));
 
@@ -252,7 +256,8 @@ mod tests {
 
     #[test]
     fn the_abort_chunk_of_the_peer_follows() {
-        let reason = EndReason::Lost(LossReason::PeerAbort { cause: 12, info: Bytes::from_static(b"bye") });
+        let reason =
+            EndReason::Lost(LossReason::PeerAbort { cause: 12, info: Bytes::from_static(b"bye") });
         let b = encode(&Notification::AssocChange(AssocChange::Lost(reason)), 3, 5).unwrap();
         assert_eq!((at16(&b, 8), at16(&b, 10), at32(&b, 4) as usize), (1, 12, b.len()));
         assert_eq!(b[20..], [6, 0, 0, 11, 0, 12, 0, 7, b'b', b'y', b'e']);

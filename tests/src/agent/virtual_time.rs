@@ -107,15 +107,19 @@ impl Virtual {
         let now = self.agent.now;
         loop {
             self.buf.clear();
-            let Some(transmit) = self.agent.sockets.poll_transmit(now, SegmentLimits::ONE, &mut self.buf)
+            let Some(transmit) =
+                self.agent.sockets.poll_transmit(now, SegmentLimits::ONE, &mut self.buf)
             else {
                 break;
             };
-            let Some(source) = transmit.path.local.or_else(|| self.source(transmit.path.remote)) else {
+            let Some(source) = transmit.path.local.or_else(|| self.source(transmit.path.remote))
+            else {
                 continue;
             };
             let udp_port = self.udp_port.unwrap_or_default();
-            self.wire.extend(ip::build(&transmit, source, &self.buf, udp_port).map(|packet| (now, packet)));
+            self.wire.extend(
+                ip::build(&transmit, source, &self.buf, udp_port).map(|packet| (now, packet)),
+            );
         }
         while self.agent.sockets.poll_ready().is_some() {}
     }

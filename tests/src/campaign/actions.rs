@@ -56,7 +56,8 @@ pub(super) fn draw(
     for (number, assoc) in assocs.iter().enumerate() {
         let start = if number == 0 { Duration::ZERO } else { millis(rng, 1_000) };
         for end in [0, 1].into_iter().filter(|&end| assoc.callers[end]) {
-            let later = if assoc.callers == [true, true] { millis(rng, 60) } else { Duration::ZERO };
+            let later =
+                if assoc.callers == [true, true] { millis(rng, 60) } else { Duration::ZERO };
             all.push((Time::ZERO + start + later, Action::Call(end, number)));
         }
     }

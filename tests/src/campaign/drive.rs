@@ -84,7 +84,9 @@ impl Driver {
         let mut sim = Sim::new(seed);
         sim.last_words = pcap.is_some();
         if let Some(path) = pcap {
-            sim.net.capture(path).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
+            sim.net
+                .capture(path)
+                .unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
         }
         sim.net.log_limit = 200;
         sim.net.icmp = scenario.icmp;
@@ -98,7 +100,8 @@ impl Driver {
         sim.net.tap(move |now, packet| {
             // The header holds ports, tag and checksum.
             let header = packet.sctp.iter().take(12);
-            let hash = header.fold(now.as_nanos(), |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+            let hash = header
+                .fold(now.as_nanos(), |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
             sum.store(sum.load(Relaxed).rotate_left(5) ^ hash, Relaxed);
             if packet.src.is_ipv4() == packet.dst.is_ipv4() { Verdict::Pass } else { Verdict::Drop }
         });
@@ -108,7 +111,8 @@ impl Driver {
             sim.add(host)
         });
         set_links(&mut sim, &mut rng, &scenario);
-        let (rounds, excused) = (vec![0; scenario.assocs.len()], vec![false; scenario.assocs.len()]);
+        let (rounds, excused) =
+            (vec![0; scenario.assocs.len()], vec![false; scenario.assocs.len()]);
         Driver {
             sim,
             rng,
@@ -236,7 +240,8 @@ impl Driver {
             let plan = &self.scenario.assocs[number];
             let (closers, callers, rounds) = (plan.closers, plan.callers, plan.rounds);
             let state = [0, 1].map(|end| {
-                let conn = self.alive[end].then(|| self.sim[self.ids[end]].app.conn(number)).flatten();
+                let conn =
+                    self.alive[end].then(|| self.sim[self.ids[end]].app.conn(number)).flatten();
                 conn.map(|c| (c.is_done(), c.end.is_some()))
             });
             if let [Some((true, over_a)), Some((true, over_b))] = state {
@@ -325,7 +330,9 @@ impl Driver {
     fn act(&mut self, action: Action) {
         match action {
             Action::Call(end, number) => self.call(end, number),
-            Action::Cut(pairs) => pairs.into_iter().for_each(|(a, b)| self.sim.net.cut_one_way(a, b)),
+            Action::Cut(pairs) => {
+                pairs.into_iter().for_each(|(a, b)| self.sim.net.cut_one_way(a, b))
+            }
             Action::Heal(pairs) => pairs.into_iter().for_each(|(a, b)| self.sim.net.heal(a, b)),
             Action::Links => set_links(&mut self.sim, &mut self.rng, &self.scenario),
             Action::Rebind => self.sim.net.nats.iter_mut().for_each(Nat::rebind),
@@ -388,12 +395,16 @@ impl Driver {
     /// Packets with wrong tags, broken or random.
     fn garbage(&mut self, count: u32) {
         let delivered = self.sim.net.log().filter(|e| e.fate == Fate::Delivered);
-        let genuine: Vec<_> = delivered.map(|e| e.packet.clone()).filter(|p| p.packet().is_some()).collect();
+        let genuine: Vec<_> =
+            delivered.map(|e| e.packet.clone()).filter(|p| p.packet().is_some()).collect();
         for _ in 0..if genuine.is_empty() { 0 } else { count } {
             let mut packet = genuine[self.rng.random_range(0..genuine.len())].clone();
             let wrong: u32 = self.rng.random_range(1..=u32::MAX);
             if self.rng.random() {
-                let ports = packet.packet().map(|p| (p.src_port(), p.dst_port())).expect("a genuine packet");
+                let ports = packet
+                    .packet()
+                    .map(|p| (p.src_port(), p.dst_port()))
+                    .expect("a genuine packet");
                 packet.sctp = random_chunks(&mut self.rng, ports.0, ports.1, wrong).into();
             } else {
                 mutate(&mut self.rng, &mut packet, true);
@@ -461,7 +472,11 @@ impl Driver {
                 let unreachable = Event::Lost(LossReason::Unreachable);
                 for conn in host.app.conns.iter().filter(|c| !self.excused[c.number]) {
                     if !(rebound && conn.end.as_ref() == Some(&unreachable)) {
-                        assert_eq!(conn.end, Some(Event::ShutdownComplete), "the end of a gentle life");
+                        assert_eq!(
+                            conn.end,
+                            Some(Event::ShutdownComplete),
+                            "the end of a gentle life"
+                        );
                     }
                 }
             }
@@ -493,7 +508,12 @@ impl Driver {
 }
 
 /// A host with its ports bound.
-fn host(sim: &mut Sim, scenario: &Scenario, process: Process, world: &Rc<RefCell<World>>) -> Host<User> {
+fn host(
+    sim: &mut Sim,
+    scenario: &Scenario,
+    process: Process,
+    world: &Rc<RefCell<World>>,
+) -> Host<User> {
     let end = process.end;
     let End { stack, config, coalesce, limits } = &scenario.ends[end];
     let plans = scenario.assocs.iter().map(|a| a.sides[end].clone()).collect();

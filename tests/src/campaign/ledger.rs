@@ -144,7 +144,13 @@ impl Ledger {
     }
 
     /// Makes a later part of a message.
-    pub(super) fn part(&self, flow: usize, number: usize, part: usize, planned: &Planned) -> Message {
+    pub(super) fn part(
+        &self,
+        flow: usize,
+        number: usize,
+        part: usize,
+        planned: &Planned,
+    ) -> Message {
         let (from, len) = planned.part(part);
         let from = self.flows[flow].messages[number].offset + from;
         Message {
@@ -213,7 +219,10 @@ impl Ledger {
             Some(parts) => {
                 let part = part_of(message);
                 assert!(part < parts.taken, "a part that was not taken came back");
-                assert!(parts.back & 1 << part == 0, "part {part} of message {number} came back twice");
+                assert!(
+                    parts.back & 1 << part == 0,
+                    "part {part} of message {number} came back twice"
+                );
                 parts.back |= 1 << part;
                 parts.unsent |= unsent;
                 entry.failed = Some(unsent && entry.failed.unwrap_or(true));
@@ -222,7 +231,10 @@ impl Ledger {
         };
         let from = entry.offset + from;
         assert!(message.data == pool().slice(from..from + len), "a message came back changed");
-        assert!(!(unsent && entry.received), "message {number} came back as unsent but was received");
+        assert!(
+            !(unsent && entry.received),
+            "message {number} came back as unsent but was received"
+        );
     }
 
     /// A process read a message or a part of one, of an association that began for it at `since`. `switches` says that the association restarted since the last message.
@@ -238,12 +250,22 @@ impl Ledger {
         if reading.flow != Some(number) {
             let flow = self.flows.get_mut(number).expect("a message of no flow was received");
             assert_eq!(flow.process.end, 1 - process.end, "a message of this end was received");
-            assert_eq!((flow.ports.1, flow.ports.0), ports, "a message of another association was received");
+            assert_eq!(
+                (flow.ports.1, flow.ports.0),
+                ports,
+                "a message of another association was received"
+            );
             if reading.flow.is_some() {
-                assert!(*switches > 0, "messages of another incarnation of the association were received");
+                assert!(
+                    *switches > 0,
+                    "messages of another incarnation of the association were received"
+                );
                 *switches -= 1;
             }
-            assert!(!reading.done.contains(&number), "messages of an earlier incarnation were received");
+            assert!(
+                !reading.done.contains(&number),
+                "messages of an earlier incarnation were received"
+            );
             if let Some(before) = flow.receiver.replace(process) {
                 // What goes along with a COOKIE ECHO goes again when the setup begins again because the peer died or
                 // gave up meanwhile.
@@ -263,8 +285,10 @@ impl Ledger {
         }
         let flow = &mut self.flows[number];
         let entry = flow.messages.get(at).expect("a message that was never sent was received");
-        let what =
-            format_args!("flow {number}, message {at}, {} bytes on stream {}", entry.len, entry.stream);
+        let what = format_args!(
+            "flow {number}, message {at}, {} bytes on stream {}",
+            entry.len, entry.stream
+        );
         let key = (part.stream, part.ssn, part.ppid, part.unordered);
         let before = match reading.begun.take() {
             None => 0,
@@ -280,9 +304,15 @@ impl Ledger {
         let len = before + part.data.len();
         assert!(len <= entry.len, "{what}: longer than it was sent");
         let sent = &pool()[entry.offset + before..entry.offset + len];
-        assert!(part.data == sent, "{what}: its bytes from {before} on are not those that were sent");
+        assert!(
+            part.data == sent,
+            "{what}: its bytes from {before} on are not those that were sent"
+        );
         // The beginning of a message in parts may have been sent all the same.
-        assert!(entry.parts.is_some() || entry.failed != Some(true), "{what}: it had come back as unsent");
+        assert!(
+            entry.parts.is_some() || entry.failed != Some(true),
+            "{what}: it had come back as unsent"
+        );
         if !part.end_of_record {
             reading.begun = Some(Begun { key, len });
             return;
@@ -315,7 +345,8 @@ impl Ledger {
             let (own, peer) = (flow.process.end, 1 - flow.process.end);
             let dies = |end: usize| self.killed[end].is_some_and(|at| at >= flow.since);
             for (at, entry) in flow.messages.iter().enumerate() {
-                let what = format_args!("flow {number} of end {own}, message {at} of {} bytes", entry.len);
+                let what =
+                    format_args!("flow {number} of end {own}, message {at} of {} bytes", entry.len);
                 let bad_stream = flow.streams.is_some_and(|streams| entry.stream >= streams);
                 if entry.parts.as_ref().is_some_and(|parts| parts.taken < parts.planned.parts) {
                     assert!(
@@ -328,7 +359,10 @@ impl Ledger {
                 if !flow.broken
                     && let Some(unsent) = entry.failed
                 {
-                    assert!(unsent && (entry.mortal || bad_stream), "{what} came back from a graceful end");
+                    assert!(
+                        unsent && (entry.mortal || bad_stream),
+                        "{what} came back from a graceful end"
+                    );
                 }
                 if !entry.received && entry.failed.is_none() && !dies(own) && !dies(peer) {
                     panic!("{what} on stream {} was neither received nor came back", entry.stream);

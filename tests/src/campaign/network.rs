@@ -46,7 +46,10 @@ impl Topology {
             let servers = if rng.random_bool(0.7) { 1 } else { rng.random_range(2..=3) };
             let server = |n: u8| IpAddr::from(Ipv4Addr::new(203, 0, 113 + n, 9));
             return Topology {
-                addrs: [vec![Ipv4Addr::new(192, 168, 1, 1).into()], (0..servers).map(server).collect()],
+                addrs: [
+                    vec![Ipv4Addr::new(192, 168, 1, 1).into()],
+                    (0..servers).map(server).collect(),
+                ],
                 mode: if mode == Mode::Mixed { Mode::Udp } else { mode },
                 udp: [true; 4],
                 nat: Some(Ipv4Addr::new(198, 51, 100, 1).into()),
@@ -78,7 +81,8 @@ impl Topology {
             nat: None,
             mtu: mtu.max(least),
             // What ICMP says of one encapsulation does not count for the other.
-            hidden_mtu: (mode != Mode::Mixed && rng.random_bool(0.08)).then(|| (least, rng.random())),
+            hidden_mtu: (mode != Mode::Mixed && rng.random_bool(0.08))
+                .then(|| (least, rng.random())),
         }
     }
 
@@ -146,7 +150,9 @@ impl Topology {
         };
         let link = link.delay(base, millis(rng, 20));
         match quality {
-            Quality::Bad if rng.random() => link.reorder(rng.random_range(0.0..0.2), millis(rng, 40)),
+            Quality::Bad if rng.random() => {
+                link.reorder(rng.random_range(0.0..0.2), millis(rng, 40))
+            }
             _ => link,
         }
     }

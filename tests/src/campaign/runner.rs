@@ -65,7 +65,9 @@ fn attempt(seed: u64, pcap: Option<&Path>) -> Result<Life, Failure> {
                 return usual(info);
             }
             let what = info.payload_as_str().unwrap_or("a panic without words");
-            let place = info.location().map_or_else(String::new, |l| format!(" ({}:{})", l.file(), l.line()));
+            let place = info
+                .location()
+                .map_or_else(String::new, |l| format!(" ({}:{})", l.file(), l.line()));
             let line = what.lines().map(str::trim).collect::<Vec<_>>().join(" ");
             let line: String = line.chars().take(600).collect();
             REASON.set(Some(line + &place));

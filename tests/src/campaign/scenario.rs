@@ -168,11 +168,12 @@ impl Scenario {
             ends.iter_mut().for_each(|e| e.config.announce = announce);
             assocs.iter_mut().for_each(|a| a.config.announce = announce);
         }
-        let shuffled = |rng: &mut SimRng| if rng.random_bool(0.85) { Quality::Bad } else { Quality::Good };
+        let shuffled =
+            |rng: &mut SimRng| if rng.random_bool(0.85) { Quality::Bad } else { Quality::Good };
         let quality = [shuffled(rng), shuffled(rng)];
         let actions = actions::draw(rng, gentle, &topology, &assocs);
-        let again =
-            assocs.iter().any(|a| a.rounds > 1) || actions.iter().any(|(_, a)| matches!(a, Action::Kill(_)));
+        let again = assocs.iter().any(|a| a.rounds > 1)
+            || actions.iter().any(|(_, a)| matches!(a, Action::Kill(_)));
         let crossed = assocs.iter().any(|a| a.callers == [true, true]);
         if again || crossed {
             // An INIT that comes the other way than the association it is meant for is refused (RFC 6951).
@@ -189,7 +190,8 @@ impl Scenario {
 
 impl End {
     fn draw(rng: &mut SimRng, gentle: bool, mtu: usize) -> Self {
-        let mut stack = StackConfig { ootb_native: true, ootb_rate: 1000, ..StackConfig::default() };
+        let mut stack =
+            StackConfig { ootb_native: true, ootb_rate: 1000, ..StackConfig::default() };
         if rng.random_bool(0.1) {
             // Near the wrap.
             stack.initial_tsn = Some(u32::MAX - rng.random_range(0..20));
@@ -214,7 +216,14 @@ impl End {
 }
 
 impl AssocPlan {
-    fn draw(rng: &mut SimRng, gentle: bool, nat: bool, size: Size, mtu: usize, ends: &[End; 2]) -> Self {
+    fn draw(
+        rng: &mut SimRng,
+        gentle: bool,
+        nat: bool,
+        size: Size,
+        mtu: usize,
+        ends: &[End; 2],
+    ) -> Self {
         let callers = match rng.random_range(0..10) {
             _ if nat => [true, false],
             0 => [true, true],

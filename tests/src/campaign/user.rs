@@ -90,10 +90,12 @@ impl Conn {
         status: &AssocStatus,
     ) -> bool {
         let due = self.plan.iter().take_while(|p| self.start + p.at <= cx.now).count();
-        let unit = self.plan.iter().take(due.min(MAX_UNIT - 1)).take_while(|p| p.together).count() + 1;
+        let unit =
+            self.plan.iter().take(due.min(MAX_UNIT - 1)).take_while(|p| p.together).count() + 1;
         // Messages in parts go alone, and what comes on their streams before they are complete would belong to them.
         let free = |p: &&Planned| self.writing.iter().all(|message| message.stream() != p.stream);
-        let mut unit: Vec<_> = self.plan.iter().take(unit.min(due)).take_while(free).cloned().collect();
+        let mut unit: Vec<_> =
+            self.plan.iter().take(unit.min(due)).take_while(free).cloned().collect();
         if let Some(first) = unit.iter().position(|p| p.parts > 1) {
             unit.truncate(first.max(1));
         }
@@ -122,7 +124,10 @@ impl Conn {
             Err(SendError::InvalidStream { .. }) => {
                 // Fewer than the user hoped for before the association was up.
                 let streams = status.outbound_streams;
-                assert!(unit.iter().any(|p| p.stream >= streams), "a stream below {streams} does not exist");
+                assert!(
+                    unit.iter().any(|p| p.stream >= streams),
+                    "a stream below {streams} does not exist"
+                );
                 self.plan.retain(|p| p.stream < streams);
             }
             Err(SendError::ShuttingDown | SendError::NotFound) => self.plan.clear(),
@@ -197,7 +202,11 @@ impl User {
             );
         }
         let status = cx.stack.status(conn.id).expect("it was not released");
-        assert_eq!((status.send_buffered, status.unacked_chunks), (0, 0), "something to send after the end");
+        assert_eq!(
+            (status.send_buffered, status.unacked_chunks),
+            (0, 0),
+            "something to send after the end"
+        );
         if conn.end == Some(Event::ShutdownComplete) {
             assert!(!conn.reading.is_within_message(), "a graceful end within a message");
             assert_eq!(status.recv_buffered, 0, "bytes that nobody can read after a graceful end");
@@ -313,7 +322,8 @@ impl App for User {
                 self.begin(cx, id, number_of((status.local_port, status.peer_port)));
             }
         }
-        let at = self.conns.iter().position(|c| c.id == id).expect("an event of an unknown association");
+        let at =
+            self.conns.iter().position(|c| c.id == id).expect("an event of an unknown association");
         let process = self.process;
         let conn = &mut self.conns[at];
         assert!(!conn.released, "{event:?} after the release");
@@ -351,13 +361,16 @@ impl App for User {
                 conn.end = Some(event.clone());
                 conn.plan.clear();
                 let flow = conn.flow;
-                let cut = conn.writing.drain(..).any(|message| Some(message.flow()) == flow.map(|f| f.0));
+                let cut =
+                    conn.writing.drain(..).any(|message| Some(message.flow()) == flow.map(|f| f.0));
                 assert!(broken || !cut, "a graceful end within a message");
                 if let Some((flow, _)) = conn.flow {
                     self.world.borrow_mut().ledger.flows[flow].broken |= broken;
                 }
                 match event {
-                    Event::Lost(LossReason::ProtocolViolation(what)) => panic!("protocol violation: {what}"),
+                    Event::Lost(LossReason::ProtocolViolation(what)) => {
+                        panic!("protocol violation: {what}")
+                    }
                     Event::Lost(LossReason::PeerAbort { cause, info }) => assert!(
                         matches!(cause, 0 | 12),
                         "the peer aborted with cause {cause} {:?}",

@@ -41,7 +41,12 @@ impl Writing {
     }
 
     /// Hands the next part over if it is due: whether the stack took it, or `None` when there is no going on.
-    pub(super) fn go_on(&mut self, cx: &mut Cx<'_>, id: AssocId, ledger: &mut Ledger) -> Option<bool> {
+    pub(super) fn go_on(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: AssocId,
+        ledger: &mut Ledger,
+    ) -> Option<bool> {
         if self.next_at > cx.now {
             return Some(false);
         }
@@ -64,7 +69,11 @@ impl Writing {
             Err(SendError::InvalidStream { streams, .. }) if self.planned.stream >= streams => None,
             Err(SendError::ShuttingDown | SendError::NotFound) => {
                 let state = cx.stack.status(id).map(|status| status.state);
-                assert_ne!(state, Some(AssocState::ShutdownReceived), "what was begun can be finished");
+                assert_ne!(
+                    state,
+                    Some(AssocState::ShutdownReceived),
+                    "what was begun can be finished"
+                );
                 None
             }
             Err(error) => panic!("the next part of a message: {error}"),

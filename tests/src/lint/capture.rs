@@ -7,8 +7,8 @@ use std::path::Path;
 
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6ExtHeader, Ipv6FragmentHeader, Ipv6Packet,
-    UdpPacket,
+    EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6ExtHeader, Ipv6FragmentHeader,
+    Ipv6Packet, UdpPacket,
 };
 
 use super::packet::{Packet, be16, be32};
@@ -68,7 +68,9 @@ impl Capture {
     pub fn read(path: &Path) -> Result<Capture, ReadError> {
         let name = path.display().to_string();
         let file = File::open(path).map_err(|error| ReadError::Open(name.clone(), error))?;
-        let bad = |error: PcapError<&[u8]>| ReadError::Format(path.display().to_string(), error.to_string());
+        let bad = |error: PcapError<&[u8]>| {
+            ReadError::Format(path.display().to_string(), error.to_string())
+        };
         let mut reader = create_reader(BUFFER, file).map_err(bad)?;
         let mut capture = Capture { name, ..Capture::default() };
         let mut interfaces = Interfaces::default();
@@ -95,7 +97,8 @@ impl Capture {
     /// Leaves out what is not in UDP from or to one of these ports.
     pub fn keep_udp(&mut self, ports: &[u16]) {
         self.frames.retain(|frame| {
-            let udp = ip(frame).filter(|ip| ip.protocol == IpProtocol::Udp && ip.fragment.is_none());
+            let udp =
+                ip(frame).filter(|ip| ip.protocol == IpProtocol::Udp && ip.fragment.is_none());
             let header = udp.and_then(|ip| Some([be16(ip.payload, 0)?, be16(ip.payload, 2)?]));
             header.is_some_and(|header| header.iter().any(|port| ports.contains(port)))
         });
@@ -132,7 +135,11 @@ impl Interface {
     }
 
     fn frame(self, time: u64, bytes: &[u8]) -> Frame {
-        Frame { time, link_type: self.link_type, bytes: bytes.get(self.skip..).unwrap_or_default().to_vec() }
+        Frame {
+            time,
+            link_type: self.link_type,
+            bytes: bytes.get(self.skip..).unwrap_or_default().to_vec(),
+        }
     }
 }
 
@@ -270,7 +277,8 @@ fn ip(frame: &Frame) -> Option<Ip<'_>> {
 
 fn read(frame: &Frame, file: usize, number: u32, pieces: &mut Pieces) -> Option<Event> {
     let ip = ip(frame)?;
-    let (src, dst, dont_fragment, fragmented) = (ip.src, ip.dst, ip.dont_fragment, ip.fragment.is_some());
+    let (src, dst, dont_fragment, fragmented) =
+        (ip.src, ip.dst, ip.dont_fragment, ip.fragment.is_some());
     let (payload, ip_len) = match ip.fragment {
         None => (ip.payload.to_vec(), ip.len),
         Some(fragment) => pieces.take(&ip, fragment)?,
@@ -306,8 +314,9 @@ fn read(frame: &Frame, file: usize, number: u32, pieces: &mut Pieces) -> Option<
         }
         IpProtocol::Icmpv6 if payload.first() == Some(&2) => {
             let quoted: &[u8; 40] = payload.get(8..)?.first_chunk()?;
-            let addr =
-                |at: usize| Some(IpAddr::from(Ipv6Addr::from(*quoted.get(at..)?.first_chunk::<16>()?)));
+            let addr = |at: usize| {
+                Some(IpAddr::from(Ipv6Addr::from(*quoted.get(at..)?.first_chunk::<16>()?)))
+            };
             too_big(time, (addr(8)?, addr(24)?), be32(&payload, 4)? as usize)
         }
         _ => None,
@@ -321,14 +330,16 @@ fn too_big(time: u64, (sender, destination): (IpAddr, IpAddr), mtu: usize) -> Op
 }
 
 fn ipv4_head(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
-    let addr = |at: usize| Some(IpAddr::from(Ipv4Addr::from(*bytes.get(at..)?.first_chunk::<4>()?)));
+    let addr =
+        |at: usize| Some(IpAddr::from(Ipv4Addr::from(*bytes.get(at..)?.first_chunk::<4>()?)));
     Some((addr(12)?, addr(16)?))
 }
 
 fn ipv4(bytes: &[u8]) -> Option<Ip<'_>> {
     let packet = Ipv4Packet::new_checked(bytes).ok()?;
     let (offset, more) = (usize::from(packet.frag_offset()), packet.more_frags());
-    let fragment = (offset > 0 || more).then(|| Fragment { id: packet.ident().into(), offset, more });
+    let fragment =
+        (offset > 0 || more).then(|| Fragment { id: packet.ident().into(), offset, more });
     Some(Ip {
         src: packet.src_addr().into(),
         dst: packet.dst_addr().into(),
@@ -352,8 +363,11 @@ fn ipv6(bytes: &[u8]) -> Option<Ip<'_>> {
             fragment = Some(Fragment { id: piece.ident(), offset, more: piece.more_frags() });
         }
         // A fragment header is as long as any other one of length 0.
-        let length =
-            if protocol == IpProtocol::Ipv6Frag { 8 } else { 8 + usize::from(header.header_len()) * 8 };
+        let length = if protocol == IpProtocol::Ipv6Frag {
+            8
+        } else {
+            8 + usize::from(header.header_len()) * 8
+        };
         protocol = header.next_header();
         payload = payload.get(length..)?;
     }

@@ -11,7 +11,8 @@ use super::{Judge, rules};
 pub(super) fn order(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key) {
     let packet = &seen.packet;
     let view = flows.flow(key).view(seen);
-    let other = packet.chunks().map(|chunk| chunk.kind).find(|kind| *kind != ABORT && *kind != INIT_ACK);
+    let other =
+        packet.chunks().map(|chunk| chunk.kind).find(|kind| *kind != ABORT && *kind != INIT_ACK);
     if let Some(kind) = other {
         judge.fault_if(view.aborted, &rules::SILENT_AFTER_ABORT, seen, || {
             format!("{} after ABORT", name(kind))
@@ -20,18 +21,28 @@ pub(super) fn order(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: 
             format!("{} after SHUTDOWN COMPLETE", name(kind))
         });
     }
-    judge.fault_if(view.shut_down && packet.has(DATA), &rules::NO_DATA_AFTER_SHUTDOWN, seen, || {
-        "DATA".to_owned()
-    });
+    judge.fault_if(
+        view.shut_down && packet.has(DATA),
+        &rules::NO_DATA_AFTER_SHUTDOWN,
+        seen,
+        || "DATA".to_owned(),
+    );
     let beats = view.shut_down && packet.has(HEARTBEAT);
     judge.fault_if(beats, &rules::NO_HEARTBEAT_AFTER_SHUTDOWN, seen, || "HEARTBEAT".to_owned());
 }
 
 /// A chunk that ends an association.
-pub(super) fn take(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key, chunk: Chunk<'_>) {
+pub(super) fn take(
+    flows: &mut Flows,
+    judge: &mut Judge<'_>,
+    seen: &Seen,
+    key: Key,
+    chunk: Chunk<'_>,
+) {
     let other = flows.other(key);
-    let answers =
-        |kind| other.and_then(|o| flows.flows.get(&o)).is_some_and(|flow| flow.kinds.contains(&kind));
+    let answers = |kind| {
+        other.and_then(|o| flows.flows.get(&o)).is_some_and(|flow| flow.kinds.contains(&kind))
+    };
     let linked = other.is_some();
     match chunk.kind {
         SHUTDOWN_ACK => {
@@ -40,9 +51,12 @@ pub(super) fn take(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: K
             })
         }
         SHUTDOWN_COMPLETE => {
-            judge.fault_if(linked && !answers(SHUTDOWN_ACK), &rules::SHUTDOWN_COMPLETE_ANSWERS, seen, || {
-                "there was no SHUTDOWN ACK".to_owned()
-            });
+            judge.fault_if(
+                linked && !answers(SHUTDOWN_ACK),
+                &rules::SHUTDOWN_COMPLETE_ANSWERS,
+                seen,
+                || "there was no SHUTDOWN ACK".to_owned(),
+            );
         }
         SHUTDOWN => {
             if let Some(cum_tsn) = be32(chunk.value, 0) {

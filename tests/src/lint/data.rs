@@ -89,7 +89,13 @@ impl Sent {
 }
 
 /// A DATA chunk.
-pub(super) fn take(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key, chunk: Chunk<'_>) {
+pub(super) fn take(
+    flows: &mut Flows,
+    judge: &mut Judge<'_>,
+    seen: &Seen,
+    key: Key,
+    chunk: Chunk<'_>,
+) {
     let value = chunk.value;
     let (Some(tsn), Some(stream), Some(ssn), Some(ppid), Some(bytes)) =
         (be32(value, 0), be16(value, 4), be16(value, 6), be32(value, 8), value.get(12..))
@@ -126,8 +132,11 @@ pub(super) fn take(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: K
         }
         // The same packet is in the captures of several links; only in one of them a second time means sent again.
         let acked = sent.acks.range(offset..).next().map(|(_, time)| *time);
-        let again = first.place.file == seen.file && acked.is_some_and(|acked| acked + 1_000_000 < seen.time);
-        judge.fault_if(again, &rules::NOT_AGAIN, seen, || format!("TSN {tsn} was acknowledged long ago"));
+        let again = first.place.file == seen.file
+            && acked.is_some_and(|acked| acked + 1_000_000 < seen.time);
+        judge.fault_if(again, &rules::NOT_AGAIN, seen, || {
+            format!("TSN {tsn} was acknowledged long ago")
+        });
     } else {
         let highest = sent.highest();
         let hole = (sent.begun || highest >= 0) && offset > highest + 1;
@@ -180,7 +189,11 @@ pub(super) fn end(judge: &mut Judge<'_>, sent: &Sent) {
     }
 }
 
-fn wrong_fragment(previous: Option<Content>, content: Content, begins: bool) -> Option<&'static str> {
+fn wrong_fragment(
+    previous: Option<Content>,
+    content: Content,
+    begins: bool,
+) -> Option<&'static str> {
     if begins {
         return (!content.has(BEGIN)).then_some("begins no message, and the one before has ended");
     }

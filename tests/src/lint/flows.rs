@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use super::capture::{Seen, TooBig};
 use super::data::Sent;
 use super::packet::{
-    ABORT, COOKIE_ACK, COOKIE_ECHO, DATA, HEARTBEAT, HEARTBEAT_ACK, INIT, INIT_ACK, Packet, SACK, SHUTDOWN,
-    SHUTDOWN_ACK, SHUTDOWN_COMPLETE,
+    ABORT, COOKIE_ACK, COOKIE_ECHO, DATA, HEARTBEAT, HEARTBEAT_ACK, INIT, INIT_ACK, Packet, SACK,
+    SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE,
 };
 use super::paths::Beat;
 use super::timing::Timing;
@@ -200,11 +200,14 @@ impl Flows {
         let Some(offer) = self.offers.get(&key) else { return };
         let Some(other) = offer.peer else { return };
         let (tsn, window) = (offer.initial_tsn, offer.window);
-        let Some((other_tsn, other_window)) = self.offers.get(&other).map(|o| (o.initial_tsn, o.window))
+        let Some((other_tsn, other_window)) =
+            self.offers.get(&other).map(|o| (o.initial_tsn, o.window))
         else {
             return;
         };
-        for (key, link, tsn, window) in [(key, other, other_tsn, window), (other, key, tsn, other_window)] {
+        for (key, link, tsn, window) in
+            [(key, other, other_tsn, window), (other, key, tsn, other_window)]
+        {
             let flow = self.flow(key);
             flow.link = Some(link);
             if flow.sent.begin(tsn) {

@@ -2,8 +2,8 @@
 
 use super::capture::Seen;
 use super::packet::{
-    ABORT, AUTH, COOKIE_ACK, COOKIE_ECHO, Chunk, DATA, ERROR, HEARTBEAT, HEARTBEAT_ACK, INIT, INIT_ACK, PAD,
-    SACK, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE, be16, be32, name,
+    ABORT, AUTH, COOKIE_ACK, COOKIE_ECHO, Chunk, DATA, ERROR, HEARTBEAT, HEARTBEAT_ACK, INIT,
+    INIT_ACK, PAD, SACK, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE, be16, be32, name,
 };
 use super::{Judge, parameters, rules};
 
@@ -21,14 +21,20 @@ pub(super) fn judge(judge: &mut Judge<'_>, seen: &Seen) {
 fn envelope(judge: &mut Judge<'_>, seen: &Seen) {
     let packet = &seen.packet;
     let (from, to) = (packet.src_port, packet.dst_port);
-    judge.fault_if(from == 0 || to == 0, &rules::PORTS, seen, || format!("the ports are {from} and {to}"));
-    judge.fault_if(packet.first().is_none(), &rules::WHOLE_CHUNKS, seen, || "there is no chunk".to_owned());
+    judge.fault_if(from == 0 || to == 0, &rules::PORTS, seen, || {
+        format!("the ports are {from} and {to}")
+    });
+    judge.fault_if(packet.first().is_none(), &rules::WHOLE_CHUNKS, seen, || {
+        "there is no chunk".to_owned()
+    });
     let rest = packet.rest();
     judge.fault_if(packet.first().is_some() && rest > 0, &rules::WHOLE_CHUNKS, seen, || {
         format!("{rest} bytes at the end are no chunk")
     });
     let len = packet.len();
-    judge.fault_if(!len.is_multiple_of(4), &rules::LENGTH_OF_4, seen, || format!("it has {len} bytes"));
+    judge.fault_if(!len.is_multiple_of(4), &rules::LENGTH_OF_4, seen, || {
+        format!("it has {len} bytes")
+    });
     let (ip_len, mtu) = (seen.ip_len, judge.options.mtu);
     judge.fault_if(ip_len > mtu && !seen.dst.is_loopback(), &rules::MTU, seen, || {
         format!("an IP packet of {ip_len} bytes, where {mtu} are allowed")
@@ -43,7 +49,11 @@ fn envelope(judge: &mut Judge<'_>, seen: &Seen) {
 fn single(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
     let (kind, flags, length) = (chunk.kind, chunk.flags, chunk.value.len() + 4);
     if chunk.padding.iter().any(|byte| *byte != 0) {
-        judge.fault(&rules::PADDING, seen, format!("{} is padded with {:02x?}", name(kind), chunk.padding));
+        judge.fault(
+            &rules::PADDING,
+            seen,
+            format!("{} is padded with {:02x?}", name(kind), chunk.padding),
+        );
     }
     let known = kind <= SHUTDOWN_COMPLETE && kind != 12 && kind != 13 || kind == PAD;
     judge.fault_if(!known, &rules::KNOWN_CHUNKS, seen, || name(kind));
@@ -69,8 +79,12 @@ fn single(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
         COOKIE_ECHO => length > 4,
         _ => true,
     };
-    judge.fault_if(!right, &rules::CHUNK_LENGTH, seen, || format!("{} of {length} bytes", name(kind)));
-    judge.fault_if(kind == DATA && length == 16, &rules::DATA_NOT_EMPTY, seen, || "empty DATA".to_owned());
+    judge.fault_if(!right, &rules::CHUNK_LENGTH, seen, || {
+        format!("{} of {length} bytes", name(kind))
+    });
+    judge.fault_if(kind == DATA && length == 16, &rules::DATA_NOT_EMPTY, seen, || {
+        "empty DATA".to_owned()
+    });
     if (kind == INIT || kind == INIT_ACK) && right {
         fixed_part(judge, seen, chunk);
     }
@@ -80,9 +94,12 @@ fn single(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
 fn fixed_part(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
     let what = name(chunk.kind);
     let (tag, window) = (be32(chunk.value, 0).unwrap_or(0), be32(chunk.value, 4).unwrap_or(0));
-    let (outbound, inbound) = (be16(chunk.value, 8).unwrap_or(0), be16(chunk.value, 10).unwrap_or(0));
+    let (outbound, inbound) =
+        (be16(chunk.value, 8).unwrap_or(0), be16(chunk.value, 10).unwrap_or(0));
     judge.fault_if(tag == 0, &rules::INITIATE_TAG, seen, || what.clone());
-    judge.fault_if(window < 1500, &rules::INIT_WINDOW, seen, || format!("{what} offers {window} bytes"));
+    judge.fault_if(window < 1500, &rules::INIT_WINDOW, seen, || {
+        format!("{what} offers {window} bytes")
+    });
     judge.fault_if(outbound == 0 || inbound == 0, &rules::INIT_STREAMS, seen, || {
         format!("{what} has {outbound} outbound and {inbound} inbound streams")
     });

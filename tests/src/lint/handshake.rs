@@ -2,7 +2,9 @@
 
 use super::capture::Seen;
 use super::flows::{Flows, Key, Offer};
-use super::packet::{ABORT, COOKIE_ACK, COOKIE_ECHO, HEARTBEAT_ACK, INIT_ACK, be16, be32, name, tlvs};
+use super::packet::{
+    ABORT, COOKIE_ACK, COOKIE_ECHO, HEARTBEAT_ACK, INIT_ACK, be16, be32, name, tlvs,
+};
 use super::parameters::{COOKIE_PRESERVATIVE, STATE_COOKIE, listed, reports, to_report};
 use super::{Judge, rules};
 
@@ -74,9 +76,12 @@ fn offer(flows: &mut Flows, seen: &Seen, value: &[u8]) -> Option<Key> {
 
 /// The tag of a packet.
 pub(super) fn tag(flows: &Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key) {
-    judge.fault_if(key.tag != 0 && !flows.offers.contains_key(&key), &rules::RECEIVER_TAG, seen, || {
-        format!("nobody at port {} has offered the tag {:#x}", key.to, key.tag)
-    });
+    judge.fault_if(
+        key.tag != 0 && !flows.offers.contains_key(&key),
+        &rules::RECEIVER_TAG,
+        seen,
+        || format!("nobody at port {} has offered the tag {:#x}", key.to, key.tag),
+    );
 }
 
 /// What may be sent so far.
@@ -86,9 +91,12 @@ pub(super) fn order(flows: &Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key)
     let only = |allowed: &[u8]| packet.chunks().all(|chunk| allowed.contains(&chunk.kind));
     let Some(other) = flows.other(key) else {
         let asked = flows.offers.get(&key).is_some_and(|offer| offer.by_init);
-        judge.fault_if(asked && !only(&[INIT_ACK, ABORT]), &rules::NOTHING_BEFORE_COOKIE_ECHO, seen, || {
-            name(first)
-        });
+        judge.fault_if(
+            asked && !only(&[INIT_ACK, ABORT]),
+            &rules::NOTHING_BEFORE_COOKIE_ECHO,
+            seen,
+            || name(first),
+        );
         return;
     };
     let initiator = flows.offers.get(&other).is_some_and(|offer| offer.by_init && !offer.by_ack);
@@ -100,7 +108,13 @@ pub(super) fn order(flows: &Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key)
 }
 
 /// A COOKIE ECHO.
-pub(super) fn cookie_echo(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key, value: &[u8]) {
+pub(super) fn cookie_echo(
+    flows: &mut Flows,
+    judge: &mut Judge<'_>,
+    seen: &Seen,
+    key: Key,
+    value: &[u8],
+) {
     let known = flows.offers.get(&key).is_some_and(|offer| offer.cookies.contains(value));
     judge.fault_if(!known, &rules::COOKIE_UNCHANGED, seen, || {
         format!("no INIT ACK held this cookie of {} bytes", value.len())

@@ -64,7 +64,14 @@ pub struct Options {
 impl Default for Options {
     /// Nothing is known: an MTU of 1500, and neither completeness nor order nor peace.
     fn default() -> Self {
-        Options { mtu: 1500, complete: false, from: 0, reordered: true, disturbed: true, until: u64::MAX }
+        Options {
+            mtu: 1500,
+            complete: false,
+            from: 0,
+            reordered: true,
+            disturbed: true,
+            until: u64::MAX,
+        }
     }
 }
 
@@ -86,7 +93,11 @@ pub struct Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Finding { rule, capture, packet, from, what } = self;
-        write!(f, "{}: {capture}, packet {packet} from {from}: {what} ({})", rule.name, rule.section)
+        write!(
+            f,
+            "{}: {capture}, packet {packet} from {from}: {what} ({})",
+            rule.name, rule.section
+        )
     }
 }
 
@@ -107,7 +118,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { findings, packets, associations, chunks } = self;
         let findings = findings.len();
-        write!(f, "{packets} packets, {associations} associations, {chunks} DATA chunks, {findings} faults")
+        write!(
+            f,
+            "{packets} packets, {associations} associations, {chunks} DATA chunks, {findings} faults"
+        )
     }
 }
 
@@ -174,7 +188,9 @@ impl Judge<'_> {
     fn applies(&self, rule: &Rule, place: Place) -> bool {
         let near = self.is_near(place.file, place.from);
         !rule.unless.iter().any(|unless| match unless {
-            Unless::Partial => !self.options.complete || !self.whole || place.time > self.options.until,
+            Unless::Partial => {
+                !self.options.complete || !self.whole || place.time > self.options.until
+            }
             // Nothing overtakes in front of a capture at the sender.
             Unless::Reordered => self.options.reordered && !near,
             Unless::Far => !near,
@@ -186,7 +202,8 @@ impl Judge<'_> {
     fn fault(&mut self, rule: &'static Rule, place: impl Into<Place>, what: impl Into<String>) {
         let place = place.into();
         if self.applies(rule, place) {
-            let capture = self.captures.get(place.file).map_or_else(String::new, |c| c.name.clone());
+            let capture =
+                self.captures.get(place.file).map_or_else(String::new, |c| c.name.clone());
             let (packet, from) = (place.number, place.from);
             self.findings.push(Finding { rule, capture, packet, from, what: what.into() });
         }

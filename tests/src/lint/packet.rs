@@ -121,7 +121,9 @@ pub(super) struct Tlv<'a> {
 pub(super) fn tlvs(mut bytes: &[u8]) -> (Vec<Tlv<'_>>, bool) {
     let mut found = Vec::new();
     while !bytes.is_empty() {
-        let (Some(kind), Some(length)) = (be16(bytes, 0), be16(bytes, 2)) else { return (found, false) };
+        let (Some(kind), Some(length)) = (be16(bytes, 0), be16(bytes, 2)) else {
+            return (found, false);
+        };
         let length = usize::from(length);
         let Some(value) = bytes.get(4..length) else { return (found, false) };
         let padded = length.next_multiple_of(4).min(bytes.len());

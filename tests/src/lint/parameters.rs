@@ -35,7 +35,8 @@ pub(super) fn judge(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
     });
     for tlv in &tlvs {
         let (number, length) = (tlv.kind, tlv.value.len() + 4);
-        let right = if kind == ERROR || kind == ABORT { cause_fits(tlv) } else { parameter_fits(tlv) };
+        let right =
+            if kind == ERROR || kind == ABORT { cause_fits(tlv) } else { parameter_fits(tlv) };
         judge.fault_if(!right, &rules::PARAMETERS, seen, || {
             format!("type {number:#06x} with {length} bytes in {}", name(kind))
         });
@@ -46,7 +47,8 @@ pub(super) fn judge(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
     }
     match kind {
         HEARTBEAT => {
-            let right = matches!(tlvs[..], [Tlv { kind: HEARTBEAT_INFO, value, .. }] if value.len() >= 8);
+            let right =
+                matches!(tlvs[..], [Tlv { kind: HEARTBEAT_INFO, value, .. }] if value.len() >= 8);
             judge.fault_if(!right, &rules::HEARTBEAT_INFO, seen, || {
                 let sizes: Vec<_> = tlvs.iter().map(|tlv| (tlv.kind, tlv.value.len())).collect();
                 format!("types and lengths {sizes:?}")
@@ -59,7 +61,8 @@ pub(super) fn judge(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
                 format!("{} with {cookies} State Cookies", name(kind))
             });
             addresses(judge, seen, &tlvs);
-            let strange: Vec<_> = unknown(kind, &tlvs).map(|tlv| format!("{:#06x}", tlv.kind)).collect();
+            let strange: Vec<_> =
+                unknown(kind, &tlvs).map(|tlv| format!("{:#06x}", tlv.kind)).collect();
             judge.fault_if(!strange.is_empty(), &rules::KNOWN_PARAMETERS, seen, || {
                 format!("{} with {}", name(kind), strange.join(", "))
             });
@@ -93,16 +96,27 @@ pub(super) fn to_report(tlvs: &[Tlv<'_>]) -> Vec<(u16, Vec<u8>)> {
 }
 
 /// Judges what an INIT ACK with these parameters reports of an INIT with these to report.
-pub(super) fn reports(judge: &mut Judge<'_>, seen: &Seen, asked: &[(u16, Vec<u8>)], answer: &[Tlv<'_>]) {
+pub(super) fn reports(
+    judge: &mut Judge<'_>,
+    seen: &Seen,
+    asked: &[(u16, Vec<u8>)],
+    answer: &[Tlv<'_>],
+) {
     let reports = answer.iter().filter(|tlv| tlv.kind == UNRECOGNIZED);
-    let reported: Vec<(u16, Vec<u8>)> =
-        reports.flat_map(|tlv| tlvs(tlv.value).0).map(|tlv| (tlv.kind, tlv.value.to_vec())).collect();
+    let reported: Vec<(u16, Vec<u8>)> = reports
+        .flat_map(|tlv| tlvs(tlv.value).0)
+        .map(|tlv| (tlv.kind, tlv.value.to_vec()))
+        .collect();
     let kinds = |parameters: &[(u16, Vec<u8>)]| {
         parameters.iter().map(|(kind, _)| format!("{kind:#06x}")).collect::<Vec<_>>().join(", ")
     };
-    let (right, wrong): (Vec<_>, Vec<_>) = reported.into_iter().partition(|one| asked.contains(one));
+    let (right, wrong): (Vec<_>, Vec<_>) =
+        reported.into_iter().partition(|one| asked.contains(one));
     judge.fault_if(!wrong.is_empty(), &rules::REPORTED_PARAMETERS, seen, || {
-        format!("it reports {}, which the INIT does not have or does not want to hear of", kinds(&wrong))
+        format!(
+            "it reports {}, which the INIT does not have or does not want to hear of",
+            kinds(&wrong)
+        )
     });
     // What it offers itself it knows.
     let known = |kind: u16| answer.iter().any(|tlv| tlv.kind == kind);
@@ -129,7 +143,9 @@ fn cause_fits(tlv: &Tlv<'_>) -> bool {
     match tlv.kind {
         // Invalid stream, stale cookie, no user data.
         1 | 3 | 9 => length == 4,
-        2 => length >= 4 && length == 4 + 2 * super::packet::be32(tlv.value, 0).unwrap_or(0) as usize,
+        2 => {
+            length >= 4 && length == 4 + 2 * super::packet::be32(tlv.value, 0).unwrap_or(0) as usize
+        }
         // Out of resource, invalid mandatory parameter, cookie while shutting down.
         4 | 7 | 10 => length == 0,
         // An address, a chunk, parameters, addresses.

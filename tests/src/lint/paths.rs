@@ -20,11 +20,16 @@ pub(super) fn addresses(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, k
     let (src, dst) = (seen.src, seen.dst);
     if let (Some(own), Some(peer)) = (flows.offer_of_sender(key), flows.offers.get(&key)) {
         let told = own.listed.contains(&src) || own.sources.contains(&src);
-        judge.fault_if(!told, &rules::OWN_ADDRESS, seen, || format!("the peer was not told of {src}"));
+        judge.fault_if(!told, &rules::OWN_ADDRESS, seen, || {
+            format!("the peer was not told of {src}")
+        });
         // The user may have named an address that the peer did not list.
-        let known =
-            peer.listed.contains(&dst) || peer.sources.contains(&dst) || own.destinations.contains(&dst);
-        judge.fault_if(!known, &rules::PEER_ADDRESS, seen, || format!("the peer did not tell of {dst}"));
+        let known = peer.listed.contains(&dst)
+            || peer.sources.contains(&dst)
+            || own.destinations.contains(&dst);
+        judge.fault_if(!known, &rules::PEER_ADDRESS, seen, || {
+            format!("the peer did not tell of {dst}")
+        });
     }
     let port = seen.udp.map(|(from, _)| from);
     if flows.other(key).is_some() {
@@ -33,20 +38,27 @@ pub(super) fn addresses(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, k
             format!("the UDP port was {before:?} and is {port:?}")
         });
     }
-    let late =
-        |m: &&super::capture::TooBig| m.time + 2_000_000 < seen.time && seen.time < m.time + 600_000_000;
-    let messages = flows.too_big.iter().filter(|m| m.sender == src && m.destination == dst).filter(late);
+    let late = |m: &&super::capture::TooBig| {
+        m.time + 2_000_000 < seen.time && seen.time < m.time + 600_000_000
+    };
+    let messages =
+        flows.too_big.iter().filter(|m| m.sender == src && m.destination == dst).filter(late);
     let smallest = messages.map(|message| message.mtu).min();
     let whole = seen.dont_fragment && !seen.fragmented && !seen.packet.is_probe();
-    judge.fault_if(whole && smallest.is_some_and(|mtu| seen.ip_len > mtu), &rules::TOO_BIG, seen, || {
-        format!("{} bytes, and ICMP said {}", seen.ip_len, smallest.unwrap_or(0))
-    });
+    judge.fault_if(
+        whole && smallest.is_some_and(|mtu| seen.ip_len > mtu),
+        &rules::TOO_BIG,
+        seen,
+        || format!("{} bytes, and ICMP said {}", seen.ip_len, smallest.unwrap_or(0)),
+    );
 }
 
 /// What goes to addresses that have not proven themselves. Only the end that was called is judged: which addresses the
 /// user gave to the other one is not seen.
 pub(super) fn unconfirmed(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key) {
-    let (Some(own), Some(flow)) = (flows.offer_of_sender(key), flows.flows.get(&key)) else { return };
+    let (Some(own), Some(flow)) = (flows.offer_of_sender(key), flows.flows.get(&key)) else {
+        return;
+    };
     let destination = (key.from, key.to, seen.dst);
     let proven = own.destinations.contains(&seen.dst) || flow.confirmed.contains(&seen.dst);
     if own.by_init || proven {
@@ -75,15 +87,28 @@ pub(super) fn heartbeat(flows: &mut Flows, seen: &Seen, key: Key, value: &[u8]) 
 }
 
 /// A HEARTBEAT ACK.
-pub(super) fn heartbeat_ack(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key, value: &[u8]) {
+pub(super) fn heartbeat_ack(
+    flows: &mut Flows,
+    judge: &mut Judge<'_>,
+    seen: &Seen,
+    key: Key,
+    value: &[u8],
+) {
     let Some(other) = flows.other(key) else { return };
     let flow = flows.flow(other);
     let Some(beat) = flow.beats.get(value) else {
-        judge.fault(&rules::HEARTBEAT_ECHO, seen, format!("no HEARTBEAT held these {} bytes", value.len()));
+        judge.fault(
+            &rules::HEARTBEAT_ECHO,
+            seen,
+            format!("no HEARTBEAT held these {} bytes", value.len()),
+        );
         return;
     };
-    judge.fault_if(!beat.sources.contains(&seen.dst), &rules::HEARTBEAT_ACK_TO_SOURCE, seen, || {
-        format!("it goes to {}", seen.dst)
-    });
+    judge.fault_if(
+        !beat.sources.contains(&seen.dst),
+        &rules::HEARTBEAT_ACK_TO_SOURCE,
+        seen,
+        || format!("it goes to {}", seen.dst),
+    );
     flow.confirmed.extend(&beat.destinations);
 }

@@ -48,7 +48,8 @@ pub fn run() -> ExitCode {
     for file in &arguments.files {
         match Capture::read(file) {
             Ok(capture) => {
-                captures.push(Capture { near: arguments.near.iter().copied().collect(), ..capture });
+                captures
+                    .push(Capture { near: arguments.near.iter().copied().collect(), ..capture });
             }
             Err(error) => {
                 eprintln!("{error}");
@@ -71,10 +72,17 @@ pub fn run() -> ExitCode {
 
 /// The rules, and then the exceptions, as tables in Markdown.
 pub fn table() -> String {
-    let mut table = "| rule | says | from | not judged when |\n| --- | --- | --- | --- |\n".to_owned();
+    let mut table =
+        "| rule | says | from | not judged when |\n| --- | --- | --- | --- |\n".to_owned();
     for rule in rules::ALL {
         let unless: Vec<&str> = rule.unless.iter().map(|unless| unless.name()).collect();
-        table += &format!("| `{}` | {} | {} | {} |\n", rule.name, rule.says, rule.section, unless.join(", "));
+        table += &format!(
+            "| `{}` | {} | {} | {} |\n",
+            rule.name,
+            rule.says,
+            rule.section,
+            unless.join(", ")
+        );
     }
     table += "\n| not judged when | why |\n| --- | --- |\n";
     for unless in rules::Unless::ALL {

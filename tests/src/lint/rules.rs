@@ -28,7 +28,8 @@ pub enum Unless {
 
 impl Unless {
     /// All of them.
-    pub const ALL: [Unless; 4] = [Unless::Partial, Unless::Reordered, Unless::Far, Unless::Disturbed];
+    pub const ALL: [Unless; 4] =
+        [Unless::Partial, Unless::Reordered, Unless::Far, Unless::Disturbed];
 
     /// Its name.
     pub const fn name(self) -> &'static str {

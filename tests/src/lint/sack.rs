@@ -41,10 +41,14 @@ pub(super) fn form(judge: &mut Judge<'_>, seen: &Seen, value: &[u8]) {
     }
     for tsn in &sack.duplicates {
         let offset = ahead(sack.cum_tsn, *tsn);
-        let held = |(start, end): &(u16, u16)| (i64::from(*start)..=i64::from(*end)).contains(&offset);
-        judge.fault_if(offset > 0 && !sack.gaps.iter().any(held), &rules::SACK_DUPLICATES, seen, || {
-            format!("the duplicate TSN {tsn} is not acknowledged")
-        });
+        let held =
+            |(start, end): &(u16, u16)| (i64::from(*start)..=i64::from(*end)).contains(&offset);
+        judge.fault_if(
+            offset > 0 && !sack.gaps.iter().any(held),
+            &rules::SACK_DUPLICATES,
+            seen,
+            || format!("the duplicate TSN {tsn} is not acknowledged"),
+        );
     }
 }
 

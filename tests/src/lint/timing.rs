@@ -25,11 +25,18 @@ impl Timing {
     }
 
     /// An acknowledgement, captured at its sender.
-    pub(super) fn acknowledged(&mut self, judge: &mut Judge<'_>, seen: &Seen, cum: i64, gaps: &[(i64, i64)]) {
+    pub(super) fn acknowledged(
+        &mut self,
+        judge: &mut Judge<'_>,
+        seen: &Seen,
+        cum: i64,
+        gaps: &[(i64, i64)],
+    ) {
         self.done = self.done.max(Some(cum));
         self.acknowledgements += 1;
-        let covered =
-            |offset: i64| offset <= cum || gaps.iter().any(|(from, to)| (*from..=*to).contains(&offset));
+        let covered = |offset: i64| {
+            offset <= cum || gaps.iter().any(|(from, to)| (*from..=*to).contains(&offset))
+        };
         let mut packets = BTreeSet::new();
         self.waiting.retain(|&offset, arrival| {
             let covered = covered(offset);
@@ -40,7 +47,11 @@ impl Timing {
         });
         let waited = |arrival: &(u64, u32)| seen.time.saturating_sub(arrival.0);
         if let Some(longest) = packets.first().map(waited).filter(|waited| *waited > LONGEST) {
-            judge.fault(&rules::SACK_SOON, seen, format!("DATA waited {} ms for its SACK", longest / 1000));
+            judge.fault(
+                &rules::SACK_SOON,
+                seen,
+                format!("DATA waited {} ms for its SACK", longest / 1000),
+            );
         }
         if packets.iter().nth(1).map(waited).is_some_and(|waited| waited > BATCH) {
             self.late += 1;
@@ -52,8 +63,9 @@ impl Timing {
         let habit = self.late >= 10 && self.late * 2 > self.acknowledgements;
         if let (true, Some(place)) = (habit, self.last_late) {
             let (late, all) = (self.late, self.acknowledgements);
-            let what =
-                format!("{late} of {all} SACKs came long after the second packet that they acknowledge");
+            let what = format!(
+                "{late} of {all} SACKs came long after the second packet that they acknowledge"
+            );
             judge.fault(&rules::SACK_EVERY_SECOND, place, what);
         }
     }

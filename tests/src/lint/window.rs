@@ -27,7 +27,12 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(offered: u32) -> Window {
-        Window { edge: offered.into(), widest: offered.into(), before: vec![0], ..Window::default() }
+        Window {
+            edge: offered.into(),
+            widest: offered.into(),
+            before: vec![0],
+            ..Window::default()
+        }
     }
 
     /// New DATA in a packet.

@@ -88,7 +88,10 @@ fn a_fixed_path_mtu() {
     peer.connect(&mut agent, 1);
     agent.ok("set id=2 opt=paddrparams addr=192.0.2.1:2000 pathmtu=1000 flags=pmtud_disable");
     let params = agent.ok("get id=2 opt=paddrparams addr=192.0.2.1:2000");
-    assert_eq!((value(&params, "pathmtu"), value(&params, "flags")), ("1000", "hb_enable,pmtud_disable"));
+    assert_eq!(
+        (value(&params, "pathmtu"), value(&params, "flags")),
+        ("1000", "hb_enable,pmtud_disable")
+    );
     assert_eq!(value(&agent.ok("get id=2 opt=status"), "frag"), "952");
     agent.ok(&format!("send id=2 data={}", "ab".repeat(1000)));
     let sent = peer.take_chunks(&mut agent, &[0]);

@@ -55,7 +55,12 @@ impl Peer {
     }
 
     /// Sends a packet with this tag.
-    pub(crate) fn send_with(&self, agent: &mut Agent, tag: u32, write: impl FnOnce(&mut PacketWriter<'_>)) {
+    pub(crate) fn send_with(
+        &self,
+        agent: &mut Agent,
+        tag: u32,
+        write: impl FnOnce(&mut PacketWriter<'_>),
+    ) {
         let mut sctp = Vec::new();
         let mut writer = PacketWriter::new(&mut sctp, 1400, PEER_PORT, self.agent_port, tag);
         write(&mut writer);
@@ -116,7 +121,9 @@ impl Peer {
         self.send_with(agent, 0, |w| w.init(false, &init(), |_| {}));
         let ack = self.take_chunks(agent, &[2]);
         assert_eq!(ack.sctp.vtag(), PEER_TAG);
-        let Some(Chunk::InitAck(init)) = ack.chunks().into_iter().next() else { panic!("an INIT ACK") };
+        let Some(Chunk::InitAck(init)) = ack.chunks().into_iter().next() else {
+            panic!("an INIT ACK")
+        };
         (self.agent_tag, self.agent_tsn) = (init.initiate_tag, init.initial_tsn.0);
         let cookie = cookie(init.params.iter());
         self.send(agent, |w| w.cookie_echo(&cookie));
@@ -146,7 +153,14 @@ impl Peer {
     }
 
     /// Sends one whole message in a DATA chunk.
-    pub(crate) fn send_data(&self, agent: &mut Agent, offset: u32, stream: u16, ssn: u16, data: &[u8]) {
+    pub(crate) fn send_data(
+        &self,
+        agent: &mut Agent,
+        offset: u32,
+        stream: u16,
+        ssn: u16,
+        data: &[u8],
+    ) {
         let flags = DataFlags { begin: true, end: true, ..DataFlags::default() };
         let tsn = Tsn(PEER_TSN.wrapping_add(offset));
         self.send(agent, |w| w.data(tsn, stream, Ssn(ssn), 7, flags, data));
@@ -186,8 +200,10 @@ impl Peer {
                 header.extend_from_slice(&source.octets());
                 header.extend_from_slice(&destination.octets());
                 if self.udp.is_some() {
-                    let sum =
-                        checksum(&payload, u32::from(checksum(&header[8..], 17 + u32::from(len)) ^ 0xffff));
+                    let sum = checksum(
+                        &payload,
+                        u32::from(checksum(&header[8..], 17 + u32::from(len)) ^ 0xffff),
+                    );
                     payload[6..8].copy_from_slice(&sum.to_be_bytes());
                 }
                 header

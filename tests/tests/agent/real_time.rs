@@ -99,7 +99,8 @@ fn lossy_relay(socket: UdpSocket, port: u16) -> JoinHandle<usize> {
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         while let Ok((len, from)) = socket.recv_from(&mut buffer) {
             let packet = &buffer[..len];
-            let to = if from.ip() == Ipv4Addr::new(127, 0, 0, 1) { "127.0.0.2" } else { "127.0.0.1" };
+            let to =
+                if from.ip() == Ipv4Addr::new(127, 0, 0, 1) { "127.0.0.2" } else { "127.0.0.1" };
             // Behind the common header: the type of the first chunk.
             if packet[12] == 0 && dropped == 0 {
                 dropped += 1;
@@ -137,8 +138,12 @@ fn lost_data_is_sent_again() {
 #[test]
 fn without_privileges_raw_ip_is_refused_in_a_sentence() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sctp-agent"));
-    let output =
-        command.env_remove("SUT_UDP_PORT").env_remove("SUT_VIRTUAL").stdin(Stdio::null()).output().unwrap();
+    let output = command
+        .env_remove("SUT_UDP_PORT")
+        .env_remove("SUT_VIRTUAL")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() || complaint.starts_with("sctp-agent: "), "{complaint}");
     let nonsense = Command::new(env!("CARGO_BIN_EXE_sctp-agent"))

@@ -34,7 +34,10 @@ fn handshake_from_the_agent() {
     assert_eq!(value(&agent.ok("get id=1 opt=status"), "state"), "cookie_wait");
     let mut peer = Peer::new();
     let init = peer.take_chunks(&mut agent, &[1]);
-    assert_eq!((init.at, init.source, init.destination), (0, "192.168.0.7".parse().unwrap(), peer.addr));
+    assert_eq!(
+        (init.at, init.source, init.destination),
+        (0, "192.168.0.7".parse().unwrap(), peer.addr)
+    );
     let Chunk::Init(chunk) = &init.chunks()[0] else { panic!("an INIT") };
     assert_eq!((chunk.outbound_streams, chunk.inbound_streams), (10, 65535));
     assert_eq!(chunk.params.iter().count(), 0, "nothing to list with one address");
@@ -52,7 +55,8 @@ fn the_same_requests_give_the_same_replies() {
         agent.ok("socket fam=4 type=stream");
         agent.expect("connect id=1 addr=192.0.2.1:2000", "err 115");
         agent.ok("advance to=10000000");
-        std::iter::from_fn(|| Some(agent.ask("rxpkt")).filter(|r| r != "err 11")).collect::<Vec<_>>()
+        std::iter::from_fn(|| Some(agent.ask("rxpkt")).filter(|r| r != "err 11"))
+            .collect::<Vec<_>>()
     };
     let first = run();
     assert_eq!(first.len(), 4);
@@ -117,9 +121,15 @@ fn data_in_both_directions() {
     assert_eq!(peer.take_chunks(&mut agent, &[3]).at, 250_000);
     // A buffer that is too small gets the message in pieces.
     let first = agent.ok("recv id=2 max=2");
-    assert_eq!((value(&first, "len"), value(&first, "flags"), value(&first, "data")), ("2", "", "6167"));
+    assert_eq!(
+        (value(&first, "len"), value(&first, "flags"), value(&first, "data")),
+        ("2", "", "6167")
+    );
     let rest = agent.ok("recv id=2 max=100");
-    assert_eq!((value(&rest, "ssn"), value(&rest, "flags"), value(&rest, "data")), ("1", "eor", "61696e"));
+    assert_eq!(
+        (value(&rest, "ssn"), value(&rest, "flags"), value(&rest, "data")),
+        ("1", "eor", "61696e")
+    );
     peer.send_data(&mut agent, 2, 3, 2, b"x");
     peer.send_data(&mut agent, 3, 3, 3, b"y");
     assert_eq!(peer.take_chunks(&mut agent, &[3]).at, 300_000);
@@ -157,7 +167,10 @@ fn lost_data_is_repeated_with_backoff_until_the_association_is_given_up() {
     agent.expect("rxpkt", "err 11");
     let lost = agent.ok("recv id=2 max=100");
     let note = unhex(value(&lost, "data"));
-    assert_eq!((value(&lost, "flags"), u16_at(&note, 0), u16_at(&note, 8)), ("eor,notif", 0x8001, 1));
+    assert_eq!(
+        (value(&lost, "flags"), u16_at(&note, 0), u16_at(&note, 8)),
+        ("eor,notif", 0x8001, 1)
+    );
     agent.expect("recv id=2 max=100", "err 110");
     assert!(agent.ok("recv id=2 max=100").starts_with("ok len=0 "));
     assert_eq!(value(&agent.ok("get id=2 opt=status"), "state"), "closed");
@@ -300,7 +313,10 @@ fn notifications_of_errors_failed_messages_and_shutdown() {
     let note = agent.ok("recv id=2 max=1000");
     let error = unhex(value(&note, "data"));
     assert_eq!(value(&note, "from"), "192.0.2.1:2000");
-    assert_eq!((u16_at(&error, 0), &error[8..10], &error[16..]), (0x8004, &[0, 6][..], &[0x3f, 0, 0, 4][..]));
+    assert_eq!(
+        (u16_at(&error, 0), &error[8..10], &error[16..]),
+        (0x8004, &[0, 6][..], &[0x3f, 0, 0, 4][..])
+    );
 
     agent.expect("send id=2 sid=1 ppid=66051 ctx=77 data=abcd", "ok len=2");
     peer.take_chunks(&mut agent, &[0]);

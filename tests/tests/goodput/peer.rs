@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sctp_proto::{
-    Association, AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Event, Payload,
-    PayloadProtocolIdentifier, ServerConfig, TransportConfig,
+    Association, AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Event,
+    Payload, PayloadProtocolIdentifier, ServerConfig, TransportConfig,
 };
 use sctp_user_core::Time;
 use sctp_user_core::sim::{IpPacket, Node, Sim};
@@ -30,13 +30,20 @@ struct Proto {
 }
 
 /// Bit/s of user data after `settle`, until `total`.
-pub(crate) fn goodput(mut sim: Sim, message: usize, buffer: usize, settle: Duration, total: Duration) -> u64 {
+pub(crate) fn goodput(
+    mut sim: Sim,
+    message: usize,
+    buffer: usize,
+    settle: Duration,
+    total: Duration,
+) -> u64 {
     let epoch = Instant::now();
     let mut sender = Proto::new("10.1.0.1", epoch, buffer, Some(Bytes::from(vec![7; message])));
     let mut config = ClientConfig::new();
     config.transport = Arc::new(transport(buffer));
     let server = SocketAddr::new([10, 1, 0, 2].into(), UDP_PORT);
-    sender.association = Some(sender.endpoint.connect(config, server).expect("the first association"));
+    sender.association =
+        Some(sender.endpoint.connect(config, server).expect("the first association"));
     let receiver = Proto::new("10.1.0.2", epoch, buffer, None);
     sim.add(sender);
     let receiver = sim.add(receiver);
@@ -47,7 +54,8 @@ pub(crate) fn goodput(mut sim: Sim, message: usize, buffer: usize, settle: Durat
 }
 
 fn transport(buffer: usize) -> TransportConfig {
-    TransportConfig::default().with_max_receive_buffer_size(u32::try_from(buffer).expect("a small buffer"))
+    TransportConfig::default()
+        .with_max_receive_buffer_size(u32::try_from(buffer).expect("a small buffer"))
 }
 
 impl Proto {
@@ -77,8 +85,10 @@ impl Proto {
         let Payload::RawEncode(packets) = transmit.payload else { return };
         let remote = (transmit.remote.ip(), transmit.remote.port());
         let packets = packets.into_iter().rev();
-        self.sending
-            .splice(0..0, packets.map(|bytes| IpPacket::udp((self.addr[0], UDP_PORT), remote, bytes)));
+        self.sending.splice(
+            0..0,
+            packets.map(|bytes| IpPacket::udp((self.addr[0], UDP_PORT), remote, bytes)),
+        );
     }
 }
 

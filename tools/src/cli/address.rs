@@ -156,9 +156,12 @@ mod tests {
 
     #[test]
     fn printing_gives_back_what_was_read() {
-        for text in
-            ["127.0.0.1:0", "[::1]:7,10.0.0.1/udp:1", "10.0.0.1,[fd88::1]/native", "[2001:db8::1]:65535"]
-        {
+        for text in [
+            "127.0.0.1:0",
+            "[::1]:7,10.0.0.1/udp:1",
+            "10.0.0.1,[fd88::1]/native",
+            "[2001:db8::1]:65535",
+        ] {
             assert_eq!(text.parse::<AddressList>().unwrap().to_string(), text);
         }
     }

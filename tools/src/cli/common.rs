@@ -131,7 +131,9 @@ impl LinkOptions {
     /// What to add to the news that somebody does not answer.
     pub(crate) fn advice(&self) -> &'static str {
         match self.link {
-            LinkKind::Raw => "; many NATs and firewalls let SCTP pass only inside UDP: try --link=udp",
+            LinkKind::Raw => {
+                "; many NATs and firewalls let SCTP pass only inside UDP: try --link=udp"
+            }
             LinkKind::Udp | LinkKind::Both => "",
         }
     }
@@ -218,7 +220,10 @@ mod tests {
 
     #[test]
     fn announce_groups() {
-        assert_eq!(AsapAnnounce::parse("auto").unwrap().group(), Some("239.0.0.50:3863".parse().unwrap()));
+        assert_eq!(
+            AsapAnnounce::parse("auto").unwrap().group(),
+            Some("239.0.0.50:3863".parse().unwrap())
+        );
         assert_eq!(AsapAnnounce::parse("none").unwrap().group(), None);
         assert_eq!(
             AsapAnnounce::parse("239.1.2.3:99").unwrap().group(),

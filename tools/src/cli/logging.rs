@@ -20,19 +20,23 @@ impl LogOptions {
         if self.logquiet || self.loglevel == Some(0) {
             return Ok(());
         }
-        let builder = tracing_subscriber::fmt().with_env_filter(self.filter()).with_timer(SystemTime);
+        let builder =
+            tracing_subscriber::fmt().with_env_filter(self.filter()).with_timer(SystemTime);
         let file = match (&self.logfile, &self.logappend) {
             (Some(path), _) => {
                 Some((path, OpenOptions::new().write(true).create(true).truncate(true).open(path)))
             }
-            (None, Some(path)) => Some((path, OpenOptions::new().append(true).create(true).open(path))),
+            (None, Some(path)) => {
+                Some((path, OpenOptions::new().append(true).create(true).open(path)))
+            }
             (None, None) => None,
         };
         // An error here means that logging runs already, which is as good.
         let _ = match file {
             Some((path, file)) => {
-                let file =
-                    file.with_context(|| format!("the log file {} cannot be written", path.display()))?;
+                let file = file.with_context(|| {
+                    format!("the log file {} cannot be written", path.display())
+                })?;
                 builder.with_ansi(false).with_writer(Mutex::new(file)).try_init()
             }
             None => {

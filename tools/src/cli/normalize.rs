@@ -130,7 +130,9 @@ mod tests {
 
     #[test]
     fn other_words_pass_unchanged() {
-        for word in ["-h", "-V", "-", "-1", "-1.5", "--poolhandle=x", "text", "a=-b", "-t5", "-t", ""] {
+        for word in
+            ["-h", "-V", "-", "-1", "-1.5", "--poolhandle=x", "text", "a=-b", "-t5", "-t", ""]
+        {
             assert_eq!(run(&[word]).unwrap(), [word]);
         }
         assert_eq!(run(&["--", "-poolhandle=x"]).unwrap(), ["--", "-poolhandle=x"]);
@@ -139,7 +141,8 @@ mod tests {
     #[test]
     fn the_result_suits_clap() {
         let args = run(&["-maxhrrate", "-1", "-t5", "-poolhandle=", "--", "-x"]).unwrap();
-        let options = Options::try_parse_from(std::iter::once("program".into()).chain(args)).unwrap();
+        let options =
+            Options::try_parse_from(std::iter::once("program".into()).chain(args)).unwrap();
         assert_eq!(options.maxhrrate, Some(-1.0));
         assert_eq!(options.time, Some(5));
         assert_eq!(options.poolhandle.as_deref(), Some(""));
@@ -151,7 +154,10 @@ mod tests {
     fn options_without_function_are_refused_by_name() {
         for word in ["-daemonpidfile=/run/x", "--daemonpidfile=/run/x", "--daemonpidfile"] {
             let complaint = run(&[word]).unwrap_err();
-            assert_eq!(complaint, "option -daemonpidfile is not supported (yet): a service manager does it");
+            assert_eq!(
+                complaint,
+                "option -daemonpidfile is not supported (yet): a service manager does it"
+            );
         }
     }
 }

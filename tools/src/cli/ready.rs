@@ -63,8 +63,9 @@ impl ReadyLine {
             return None;
         }
         let program = words.next()?.to_owned();
-        let fields =
-            words.map(|word| word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let fields = words.map(|word| {
+            word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()))
+        });
         Some(ReadyLine { program, fields: fields.collect::<Option<_>>()? })
     }
 

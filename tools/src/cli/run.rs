@@ -28,7 +28,8 @@ pub(crate) fn parse<O: CommandFactory + FromArgMatches>(
         ExitCode::from(USAGE)
     };
     let args = normalize(&command, unsupported, args).map_err(|sentence| complain(&sentence))?;
-    let parsed = command.try_get_matches_from(args).and_then(|matches| O::from_arg_matches(&matches));
+    let parsed =
+        command.try_get_matches_from(args).and_then(|matches| O::from_arg_matches(&matches));
     parsed.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             // A reader that has gone away is no reason to complain.
@@ -90,9 +91,12 @@ mod tests {
 
     #[test]
     fn all_three_notations_and_the_last_value_counts() {
-        for args in
-            [&["--interval=7"][..], &["--interval", "7"], &["-interval=7"], &["-interval=3", "-interval=7"]]
-        {
+        for args in [
+            &["--interval=7"][..],
+            &["--interval", "7"],
+            &["-interval=7"],
+            &["-interval=3", "-interval=7"],
+        ] {
             let options: Options = parse("program", &[], words(args)).unwrap();
             assert_eq!(options.interval, 7, "{args:?}");
             assert!(!options.quiet);
@@ -101,9 +105,13 @@ mod tests {
 
     #[test]
     fn complaints_are_one_line_and_name_the_value() {
-        let complaint = |args: &[&str]| sentence(&Options::try_parse_from(words(args)).unwrap_err());
+        let complaint =
+            |args: &[&str]| sentence(&Options::try_parse_from(words(args)).unwrap_err());
         let text = complaint(&["--interval=0"]);
-        assert!(text.contains("'0'") && text.contains("--interval") && !text.contains('\n'), "{text}");
+        assert!(
+            text.contains("'0'") && text.contains("--interval") && !text.contains('\n'),
+            "{text}"
+        );
         let text = complaint(&["--intervall=1"]);
         assert!(text.contains("--intervall") && text.contains("'--interval'"), "{text}");
         assert!(!text.contains("Usage"), "{text}");

@@ -24,7 +24,8 @@ pub(crate) fn identifier(text: &str) -> Result<u32, String> {
     };
     match number {
         Ok(id) if id != 0 => Ok(id),
-        _ => Err("an identifier is a number from 1 to 4294967295, decimal or hexadecimal with 0x".to_owned()),
+        _ => Err("an identifier is a number from 1 to 4294967295, decimal or hexadecimal with 0x"
+            .to_owned()),
     }
 }
 

@@ -22,9 +22,12 @@ pub(crate) fn config(
     addrs: Vec<IpAddr>,
 ) -> anyhow::Result<AsapConfig> {
     let ways = options.registrar.iter().map(|list| stack::peers(stack, list, port::ASAP));
-    let registrars: Vec<Peer> = ways.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect();
+    let registrars: Vec<Peer> =
+        ways.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect();
     if registrars.is_empty() && options.asapannounce == AsapAnnounce::Off {
-        bail!("without announces (--asapannounce=off) a registrar must be named: --registrar=ADDR:PORT");
+        bail!(
+            "without announces (--asapannounce=off) a registrar must be named: --registrar=ADDR:PORT"
+        );
     }
     Ok(AsapConfig {
         registrars,
@@ -37,7 +40,11 @@ pub(crate) fn config(
         request_timeout: first_answer_limit(options),
         response_timeout: options.registrarresponsetimeout,
         max_request_trials: options.registrarrequestmaxtrials,
-        bind: BindOptions { addrs, config: profile.rserpool(stack.assoc_config()), ..BindOptions::default() },
+        bind: BindOptions {
+            addrs,
+            config: profile.rserpool(stack.assoc_config()),
+            ..BindOptions::default()
+        },
         ..AsapConfig::default()
     })
 }
@@ -105,7 +112,11 @@ mod tests {
 
     #[test]
     fn unknown_profiles_are_refused() {
-        let refused = Line::try_parse_from(["program", "--profile=fast"]).err().unwrap().to_string();
-        assert!(["default", "rfc", "realtime"].iter().all(|word| refused.contains(word)), "{refused}");
+        let refused =
+            Line::try_parse_from(["program", "--profile=fast"]).err().unwrap().to_string();
+        assert!(
+            ["default", "rfc", "realtime"].iter().all(|word| refused.contains(word)),
+            "{refused}"
+        );
     }
 }

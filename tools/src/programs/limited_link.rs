@@ -43,7 +43,12 @@ impl Link for Limited {
         self.inner.poll_recv(cx, batch)
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        transmit: &Transmit,
+        bytes: &[u8],
+    ) -> Poll<io::Result<()>> {
         self.inner.poll_send(cx, transmit, bytes)
     }
 }

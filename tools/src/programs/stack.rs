@@ -39,7 +39,9 @@ pub(crate) fn open_limited(
     match options.link {
         LinkKind::Udp => builder = builder.link(udp(unique)?),
         LinkKind::Raw if options.encap_port.is_some() => {
-            bail!("--encap-port= names a UDP port, but --link=raw does without UDP; --link=both has both")
+            bail!(
+                "--encap-port= names a UDP port, but --link=raw does without UDP; --link=both has both"
+            )
         }
         LinkKind::Raw => builder = builder.link(raw(unique)?),
         LinkKind::Both => builder = builder.link(raw(unique.clone())?).link(udp(unique)?),
@@ -61,8 +63,11 @@ pub(crate) fn open_blocking(
     let (stack, assoc) = settings(options, &unique);
     let mut builder = sctp_user::blocking::StackBuilder::new().config(stack).assoc_config(assoc);
     if options.link != LinkKind::Udp {
-        let config =
-            if unique.is_empty() { RawConfig::default() } else { RawConfig::with_addrs(unique.clone()) };
+        let config = if unique.is_empty() {
+            RawConfig::default()
+        } else {
+            RawConfig::with_addrs(unique.clone())
+        };
         builder = builder.link(RawLink::open_blocking(&config)?);
     }
     if options.link != LinkKind::Raw {
@@ -154,7 +159,10 @@ pub(crate) fn peers_by(ways: Ways, list: &AddressList, port: u16) -> anyhow::Res
         }
         Some(EncapSuffix::Native) => vec![Encap::Native],
         Some(EncapSuffix::Udp(remote_port)) => vec![Encap::Udp { remote_port }],
-        None => [native.then_some(Encap::Native), udp.then_some(well_known)].into_iter().flatten().collect(),
+        None => [native.then_some(Encap::Native), udp.then_some(well_known)]
+            .into_iter()
+            .flatten()
+            .collect(),
     };
     let peer = |encap| Peer { addrs: list.addrs.iter().map(|addr| (*addr, encap)).collect(), port };
     Ok(ways.into_iter().map(peer).collect())

@@ -180,7 +180,9 @@ impl Selection {
         *member.state = State {
             seq: self.take_seq(),
             round: match &self.order {
-                Order::Sorted(members) => members.first_key_value().map_or(0, |(_, (_, round))| *round),
+                Order::Sorted(members) => {
+                    members.first_key_value().map_or(0, |(_, (_, round))| *round)
+                }
                 Order::Drawn(_) => 0,
             },
             virtual_counter: member.params.weight,
@@ -260,8 +262,12 @@ impl Selection {
                 return Err(format!("{key:?}: sequence number {} was never given out", state.seq));
             }
             let found = match &self.order {
-                Order::Sorted(members) => members.get(&state.key(params)) == Some(&(key, state.round)),
-                Order::Drawn(tree) => tree.at(state.slot) == params.value().map(|value| (key, value)),
+                Order::Sorted(members) => {
+                    members.get(&state.key(params)) == Some(&(key, state.round))
+                }
+                Order::Drawn(tree) => {
+                    tree.at(state.slot) == params.value().map(|value| (key, value))
+                }
             };
             if !found {
                 return Err(format!("{key:?}: not in the selection order under its key"));

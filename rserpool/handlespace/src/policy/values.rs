@@ -89,7 +89,9 @@ impl ValueTree {
         let mut taken = Vec::new();
         while drawn.len() < n && self.total > 0 {
             let slot = self.find(rng.random_range(0..self.total));
-            let Some(&Slot { value, member: Some(member) }) = self.slots.get(slot as usize) else { break };
+            let Some(&Slot { value, member: Some(member) }) = self.slots.get(slot as usize) else {
+                break;
+            };
             if acceptable(member) {
                 drawn.push(member);
             }
@@ -111,7 +113,10 @@ impl ValueTree {
     pub(crate) fn verify(&self) -> Result<(), String> {
         let total: u64 = self.slots.iter().map(|s| u64::from(s.value)).sum();
         if total != self.total {
-            return Err(format!("value tree: total is {}, the values sum up to {total}", self.total));
+            return Err(format!(
+                "value tree: total is {}, the values sum up to {total}",
+                self.total
+            ));
         }
         let members = self.slots.iter().filter(|s| s.member.is_some()).count();
         if members != self.len || members + self.free.len() != self.slots.len() {

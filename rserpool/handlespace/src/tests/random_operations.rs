@@ -25,10 +25,14 @@ fn policy() -> impl Strategy<Value = Policy> {
         number().prop_map(|weight| Policy::WeightedRandom { weight }),
         number().prop_map(|priority| Policy::Priority { priority }),
         number().prop_map(|load| Policy::LeastUsed { load }),
-        (number(), number())
-            .prop_map(|(load, load_degradation)| Policy::LeastUsedDegradation { load, load_degradation }),
-        (number(), number())
-            .prop_map(|(load, load_degradation)| Policy::PriorityLeastUsed { load, load_degradation }),
+        (number(), number()).prop_map(|(load, load_degradation)| Policy::LeastUsedDegradation {
+            load,
+            load_degradation
+        }),
+        (number(), number()).prop_map(|(load, load_degradation)| Policy::PriorityLeastUsed {
+            load,
+            load_degradation
+        }),
         number().prop_map(|load| Policy::RandomizedLeastUsed { load }),
     ]
 }
@@ -36,8 +40,11 @@ fn policy() -> impl Strategy<Value = Policy> {
 fn operation() -> impl Strategy<Value = Operation> {
     let pool = || 0u8..12;
     let id = || 0u32..8;
-    let timer =
-        prop_oneof![Just(Timer::Life), Just(Timer::KeepAliveTransmission), Just(Timer::KeepAliveTimeout)];
+    let timer = prop_oneof![
+        Just(Timer::Life),
+        Just(Timer::KeepAliveTransmission),
+        Just(Timer::KeepAliveTimeout)
+    ];
     prop_oneof![
         6 => (pool(), id(), policy(), 0u32..3, prop::option::of(0u64..3))
             .prop_map(|(pool, id, policy, home, owner)| Operation::Register { pool, id, policy, home, owner }),
@@ -51,7 +58,11 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-fn apply(space: &mut Handlespace, now: &mut u64, operation: Operation) -> Result<(), TestCaseError> {
+fn apply(
+    space: &mut Handlespace,
+    now: &mut u64,
+    operation: Operation,
+) -> Result<(), TestCaseError> {
     let handle_of = |pool: u8| handle(&format!("pool-{pool}"));
     match operation {
         Operation::Register { pool, id, policy, home, owner } => {

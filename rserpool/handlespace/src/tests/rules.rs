@@ -22,7 +22,10 @@ fn with_sctp(mut info: PoolElement, change: impl FnOnce(&mut SctpTransport)) -> 
 #[test]
 fn identifier_0_is_refused() {
     let mut space = Handlespace::new(Config::default());
-    assert_eq!(refused(&mut space, element(0, Policy::RoundRobin)), RegisterError::InvalidIdentifier);
+    assert_eq!(
+        refused(&mut space, element(0, Policy::RoundRobin)),
+        RegisterError::InvalidIdentifier
+    );
 }
 
 #[test]
@@ -40,7 +43,10 @@ fn unsupported_policies_are_refused() {
     let mut space = Handlespace::new(Config::default());
     let policy = Policy::PriorityLeastUsedDegradation { load: 1, load_degradation: 1 };
     assert!(!crate::supports(&policy));
-    assert_eq!(refused(&mut space, element(1, policy)), RegisterError::UnsupportedPolicy(0xb000_1003));
+    assert_eq!(
+        refused(&mut space, element(1, policy)),
+        RegisterError::UnsupportedPolicy(0xb000_1003)
+    );
 }
 
 #[test]
@@ -52,7 +58,10 @@ fn members_of_a_pool_agree() {
         RegisterError::PolicyMismatch { pool: 1, element: 3 }
     );
     // Not even the only member may change what the pool is.
-    assert!(matches!(refused(&mut space, element(1, Policy::Random)), RegisterError::PolicyMismatch { .. }));
+    assert!(matches!(
+        refused(&mut space, element(1, Policy::Random)),
+        RegisterError::PolicyMismatch { .. }
+    ));
 
     let mut tcp = element(2, Policy::RoundRobin);
     tcp.user_transport = Transport::Tcp(TcpTransport {
@@ -68,7 +77,8 @@ fn members_of_a_pool_agree() {
         }
     );
 
-    let control = with_sctp(element(2, Policy::RoundRobin), |t| t.transport_use = TransportUse::DataControl);
+    let control =
+        with_sctp(element(2, Policy::RoundRobin), |t| t.transport_use = TransportUse::DataControl);
     let error = refused(&mut space, control);
     assert_eq!(error, RegisterError::TransportUseMismatch { pool_has_control_channel: false });
     assert_eq!(
@@ -233,7 +243,10 @@ fn a_large_pool_stays_usable() {
     for policy in policies {
         let mut space = Handlespace::new(Config::default());
         for id in 1..=N {
-            let key = space.register(&handle("pool"), element(id, policy(id)), Some(id.into())).unwrap().key;
+            let key = space
+                .register(&handle("pool"), element(id, policy(id)), Some(id.into()))
+                .unwrap()
+                .key;
             space.set_timer(key, Timer::Life, Some(Time::from_millis(id.into())));
         }
         for _ in 0..N {

@@ -50,7 +50,8 @@ fn weighted_round_robin() {
 
 #[test]
 fn weighted_round_robin_takes_weight_0_like_1() {
-    let mut space = pool(&[(1, 0), (2, 1)].map(|(id, weight)| (id, Policy::WeightedRoundRobin { weight })));
+    let mut space =
+        pool(&[(1, 0), (2, 1)].map(|(id, weight)| (id, Policy::WeightedRoundRobin { weight })));
     assert_eq!(resolve(&mut space, 8, 1), "1 2 1 2 1 2 1 2");
 }
 
@@ -103,7 +104,8 @@ fn degradation_saturates() {
 #[test]
 fn priority_least_used() {
     let members = [(1, 0x1000_0000, 0x1000_0000), (2, 0, 0x3000_0000), (3, 0x2000_0000, 0)];
-    let policy = |(id, load, load_degradation)| (id, Policy::PriorityLeastUsed { load, load_degradation });
+    let policy =
+        |(id, load, load_degradation)| (id, Policy::PriorityLeastUsed { load, load_degradation });
     let mut space = pool(&members.map(policy));
     assert_eq!(resolve(&mut space, 4, 1), "1 3 1 3");
     assert_eq!(resolve(&mut space, 3, 3), "1,3,2 3,1,2 1,3,2");

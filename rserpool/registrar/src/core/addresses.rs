@@ -14,7 +14,11 @@ use super::Peer;
 pub(super) const DEFAULT_UDP_PORT: u16 = 9899;
 
 /// Cuts the transports of a registering element down to what is believed, and writes down what the association shows.
-pub(super) fn settle(element: &mut PoolElement, peer: &Peer, min_scope: Scope) -> Result<(), CauseCode> {
+pub(super) fn settle(
+    element: &mut PoolElement,
+    peer: &Peer,
+    min_scope: Scope,
+) -> Result<(), CauseCode> {
     let mut trusted: Vec<IpAddr> = Vec::new();
     for addr in peer.addrs.iter().map(IpAddr::to_canonical) {
         if is_wide_enough(addr, min_scope) && !trusted.contains(&addr) {
@@ -60,7 +64,8 @@ pub(super) fn settle(element: &mut PoolElement, peer: &Peer, min_scope: Scope) -
 /// The address of an element behind NAT. It knows its private address only, while the association comes from that of the NAT box, where a UDP port
 /// may be forwarded to it. Only encapsulated packets pass such boxes, and with several addresses they do not.
 fn translated(trusted: &[IpAddr], peer: &Peer) -> Option<Vec<IpAddr>> {
-    (peer.udp_port.is_some() && peer.addrs.len() == 1 && trusted.len() == 1).then(|| trusted.to_vec())
+    (peer.udp_port.is_some() && peer.addrs.len() == 1 && trusted.len() == 1)
+        .then(|| trusted.to_vec())
 }
 
 /// The element as a pool user gets it, or `None` when that one cannot reach it.
@@ -70,7 +75,9 @@ pub(super) fn present(element: &PoolElement, with_loopback: bool) -> Option<Pool
     }
     let mut shown = PoolElement { asap_transport: None, ..element.clone() };
     match &mut shown.user_transport {
-        Transport::Sctp(transport) => transport.addrs.retain(|addr| with_loopback || !addr.is_loopback()),
+        Transport::Sctp(transport) => {
+            transport.addrs.retain(|addr| with_loopback || !addr.is_loopback())
+        }
         // The port belongs to the transports, and no SCTP transport is left.
         _ => shown.udp_port = None,
     }

@@ -31,14 +31,22 @@ impl Announcer {
     }
 
     /// The announce to send now, if it is time for one.
-    pub(super) fn announce_if_due(&mut self, now: Time, server: ServerId, cycle: Duration) -> Option<Bytes> {
+    pub(super) fn announce_if_due(
+        &mut self,
+        now: Time,
+        server: ServerId,
+        cycle: Duration,
+    ) -> Option<Bytes> {
         self.next.filter(|next| *next <= now)?;
         // 12.5 % to both sides, so that registrars started together do not stay in step.
         self.next = Some(now + cycle.mul_f64(self.rng.random_range(0.875..=1.125)));
         let announce = ServerAnnounce {
             server,
             transports: self.advertised.transports.clone(),
-            udp_port: self.advertised.udp_port.filter(|port| *port != DEFAULT_UDP_PORT && *port != 0),
+            udp_port: self
+                .advertised
+                .udp_port
+                .filter(|port| *port != DEFAULT_UDP_PORT && *port != 0),
         };
         match AsapMessage::ServerAnnounce(announce).encode() {
             Ok(datagram) => Some(datagram),

@@ -212,7 +212,9 @@ impl Core {
                     known.peer = peer;
                 }
             }
-            Input::Message { association, ppid, data } => self.on_message(now, association, ppid, data),
+            Input::Message { association, ppid, data } => {
+                self.on_message(now, association, ppid, data)
+            }
             Input::BacklogFull { association } => {
                 self.abort(association, "too many messages wait to be read");
             }
@@ -243,7 +245,9 @@ impl Core {
                 Timer::KeepAliveTimeout => self.on_keep_alive_timeout(key),
             }
         }
-        if let Some(announce) = self.announcer.announce_if_due(now, self.id, self.config.announce_cycle) {
+        if let Some(announce) =
+            self.announcer.announce_if_due(now, self.id, self.config.announce_cycle)
+        {
             self.stats.announces += 1;
             self.outputs.push_back(Output::Multicast(announce));
         }
@@ -281,7 +285,9 @@ impl Core {
             AsapMessage::Deregistration(m) => self.on_deregistration(association, m),
             AsapMessage::HandleResolution(m) => self.on_handle_resolution(now, association, m),
             AsapMessage::EndpointKeepAliveAck(m) => self.on_keep_alive_ack(now, association, m),
-            AsapMessage::EndpointUnreachable(m) => self.on_endpoint_unreachable(now, association, m),
+            AsapMessage::EndpointUnreachable(m) => {
+                self.on_endpoint_unreachable(now, association, m)
+            }
             // Messages that registrars send and messages between element and user.
             AsapMessage::RegistrationResponse(_)
             | AsapMessage::DeregistrationResponse(_)
@@ -318,7 +324,12 @@ impl Core {
         self.abort_because(association, reason, RemovalReason::AssociationLost);
     }
 
-    fn abort_because(&mut self, association: AssociationId, reason: &'static str, removal: RemovalReason) {
+    fn abort_because(
+        &mut self,
+        association: AssociationId,
+        reason: &'static str,
+        removal: RemovalReason,
+    ) {
         if self.associations.remove(&association).is_none() {
             return;
         }

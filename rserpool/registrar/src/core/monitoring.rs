@@ -19,7 +19,11 @@ impl Core {
             id: self.config.keep_alive_names_element.then_some(element.info().id),
         };
         self.space.set_timer(key, Timer::KeepAliveTransmission, None);
-        self.space.set_timer(key, Timer::KeepAliveTimeout, Some(now + self.config.keep_alive_timeout));
+        self.space.set_timer(
+            key,
+            Timer::KeepAliveTimeout,
+            Some(now + self.config.keep_alive_timeout),
+        );
         self.stats.endpoint_keep_alives += 1;
         self.send(AssociationId(owner), &AsapMessage::EndpointKeepAlive(keep_alive));
     }
@@ -37,7 +41,11 @@ impl Core {
             return;
         }
         self.space.set_timer(key, Timer::KeepAliveTimeout, None);
-        self.space.set_timer(key, Timer::KeepAliveTransmission, Some(now + self.config.keep_alive_interval));
+        self.space.set_timer(
+            key,
+            Timer::KeepAliveTransmission,
+            Some(now + self.config.keep_alive_interval),
+        );
     }
 
     /// The element and everything else behind the same association are as good as dead.
@@ -71,7 +79,8 @@ impl Core {
         self.report(Event::ReportedUnreachable { pool, id, reports });
         if reports >= self.config.max_bad_pe_reports {
             self.remove(key, RemovalReason::BadReports);
-        } else if self.space.get(key).is_some_and(|e| e.deadline(Timer::KeepAliveTimeout).is_none()) {
+        } else if self.space.get(key).is_some_and(|e| e.deadline(Timer::KeepAliveTimeout).is_none())
+        {
             self.send_keep_alive(now, key);
         }
     }
@@ -82,7 +91,11 @@ impl Core {
         if reason != RemovalReason::Deregistered {
             self.stats.removals += 1;
         }
-        self.report(Event::Removed { pool: element.handle().clone(), id: element.info().id, reason });
+        self.report(Event::Removed {
+            pool: element.handle().clone(),
+            id: element.info().id,
+            reason,
+        });
     }
 
     pub(super) fn remove_elements_of(&mut self, association: AssociationId, reason: RemovalReason) {

@@ -29,10 +29,9 @@ impl RateLimiter {
             self.buckets = vec![Bucket { tokens: BURST, since: now }; BUCKETS];
         }
         // FNV-1a. Collisions only make pools share a limit.
-        let hash = pool
-            .as_bytes()
-            .iter()
-            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+        let hash = pool.as_bytes().iter().fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+        });
         let Some(bucket) = self.buckets.get_mut(hash as usize % BUCKETS) else { return true };
         bucket.tokens = (bucket.tokens + now.since(bucket.since).as_secs_f64() * rate).min(BURST);
         bucket.since = now;
@@ -48,7 +47,12 @@ impl RateLimiter {
 mod tests {
     use super::*;
 
-    fn admitted(limiter: &mut RateLimiter, pool: &str, times: impl Iterator<Item = u64>, rate: f64) -> usize {
+    fn admitted(
+        limiter: &mut RateLimiter,
+        pool: &str,
+        times: impl Iterator<Item = u64>,
+        rate: f64,
+    ) -> usize {
         let pool = PoolHandle::new(pool).unwrap();
         times.filter(|at| limiter.admit(Time::from_millis(*at), &pool, Some(rate))).count()
     }

@@ -2,8 +2,8 @@
 
 use rserpool_handlespace::{RegisterError, Timer};
 use rserpool_wire::{
-    AsapMessage, CauseCode, Deregistration, DeregistrationResponse, OperationError, PeId, PoolElement,
-    PoolHandle, Registration, RegistrationResponse,
+    AsapMessage, CauseCode, Deregistration, DeregistrationResponse, OperationError, PeId,
+    PoolElement, PoolHandle, Registration, RegistrationResponse,
 };
 use sctp_user_core::Time;
 
@@ -11,7 +11,12 @@ use super::{AssociationId, Core, addresses};
 use crate::event::{Event, RemovalReason};
 
 impl Core {
-    pub(super) fn on_registration(&mut self, now: Time, association: AssociationId, request: Registration) {
+    pub(super) fn on_registration(
+        &mut self,
+        now: Time,
+        association: AssociationId,
+        request: Registration,
+    ) {
         let Registration { pool, element } = request;
         let id = element.id;
         match self.register(now, association, &pool, element) {
@@ -46,7 +51,8 @@ impl Core {
         mut element: PoolElement,
     ) -> Result<bool, CauseCode> {
         // No member of the association is left when it ended while its messages were still queued.
-        let peer = &self.associations.get(&association).ok_or(CauseCode::NO_USABLE_ASAP_ADDRESSES)?.peer;
+        let peer =
+            &self.associations.get(&association).ok_or(CauseCode::NO_USABLE_ASAP_ADDRESSES)?.peer;
         if !rserpool_handlespace::supports(&element.policy) {
             return Err(CauseCode::UNSUPPORTED_POLICY);
         }
@@ -59,13 +65,19 @@ impl Core {
         addresses::settle(&mut element, peer, self.config.min_address_scope)?;
         element.home = self.id;
         let life = element.life.duration(self.config.life_unit);
-        let registration =
-            self.space.register(pool, element, Some(association.0)).map_err(|error| cause_of(&error))?;
+        let registration = self
+            .space
+            .register(pool, element, Some(association.0))
+            .map_err(|error| cause_of(&error))?;
         let key = registration.key;
         self.space.set_timer(key, Timer::Life, life.map(|life| now + life));
         // A registration is a sign of life.
         self.space.set_timer(key, Timer::KeepAliveTimeout, None);
-        self.space.set_timer(key, Timer::KeepAliveTransmission, Some(now + self.config.keep_alive_interval));
+        self.space.set_timer(
+            key,
+            Timer::KeepAliveTransmission,
+            Some(now + self.config.keep_alive_interval),
+        );
         match registration.new {
             true => self.stats.registrations += 1,
             false => self.stats.reregistrations += 1,
@@ -87,7 +99,11 @@ impl Core {
 
     /// An unknown element is as good as deregistered. Any association may deregister any element: after a failover an
     /// element comes by a new one.
-    pub(super) fn on_deregistration(&mut self, association: AssociationId, request: Deregistration) {
+    pub(super) fn on_deregistration(
+        &mut self,
+        association: AssociationId,
+        request: Deregistration,
+    ) {
         let Deregistration { pool, id } = request;
         self.stats.deregistrations += 1;
         if let Some(key) = self.space.find(&pool, id) {

@@ -1,8 +1,8 @@
 //! Handle resolution (RFC 5352 sec 3.3).
 
 use rserpool_wire::{
-    AsapMessage, CauseCode, HandleResolution, HandleResolutionResponse, OperationError, PoolElement,
-    PoolHandle, Resolution,
+    AsapMessage, CauseCode, HandleResolution, HandleResolutionResponse, OperationError,
+    PoolElement, PoolHandle, Resolution,
 };
 use sctp_user_core::Time;
 
@@ -31,13 +31,19 @@ impl Core {
         self.respond_to_resolution(association, pool, elements);
     }
 
-    fn select(&mut self, pool: &PoolHandle, items: Option<u32>, with_loopback: bool) -> Vec<PoolElement> {
+    fn select(
+        &mut self,
+        pool: &PoolHandle,
+        items: Option<u32>,
+        with_loopback: bool,
+    ) -> Vec<PoolElement> {
         let wanted = match items {
             None | Some(0) => self.config.max_resolution_items,
             Some(items) => usize::try_from(items).unwrap_or(usize::MAX),
         };
-        let reachable =
-            |element: &rserpool_handlespace::Element| addresses::is_reachable(element.info(), with_loopback);
+        let reachable = |element: &rserpool_handlespace::Element| {
+            addresses::is_reachable(element.info(), with_loopback)
+        };
         let keys = self.space.select_where(pool, wanted.min(MAX_ITEMS), reachable);
         keys.into_iter()
             .filter_map(|key| addresses::present(self.space.get(key)?.info(), with_loopback))
@@ -69,7 +75,12 @@ impl Core {
         }
     }
 
-    fn refuse_resolution(&mut self, association: AssociationId, pool: PoolHandle, cause: CauseCode) {
+    fn refuse_resolution(
+        &mut self,
+        association: AssociationId,
+        pool: PoolHandle,
+        cause: CauseCode,
+    ) {
         let resolution = Resolution::Error(OperationError::new(cause));
         let response = HandleResolutionResponse { accept_updates: false, pool, resolution };
         self.send(association, &AsapMessage::HandleResolutionResponse(response));

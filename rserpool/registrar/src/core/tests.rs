@@ -9,9 +9,9 @@ mod resolution;
 use std::time::Duration;
 
 use rserpool_wire::{
-    AsapMessage, CauseCode, Deregistration, EndpointKeepAlive, EndpointKeepAliveAck, EndpointUnreachable,
-    HandleResolution, Life, OperationError, PeId, Policy, PoolElement, PoolHandle, Registration, Resolution,
-    SctpTransport, TransportUse,
+    AsapMessage, CauseCode, Deregistration, EndpointKeepAlive, EndpointKeepAliveAck,
+    EndpointUnreachable, HandleResolution, Life, OperationError, PeId, Policy, PoolElement,
+    PoolHandle, Registration, Resolution, SctpTransport, TransportUse,
 };
 
 use super::*;
@@ -55,7 +55,10 @@ impl Lab {
         let association = AssociationId(self.next_association);
         self.next_association += 1;
         let addrs = addrs.iter().map(|addr| addr.parse().unwrap()).collect();
-        self.handle(Input::AssociationUp { association, peer: Peer { addrs, port: 5000, udp_port } });
+        self.handle(Input::AssociationUp {
+            association,
+            peer: Peer { addrs, port: 5000, udp_port },
+        });
         association
     }
 
@@ -106,12 +109,16 @@ impl Lab {
 
     fn events(&mut self) -> Vec<Event> {
         let outputs = std::mem::take(&mut self.outputs);
-        outputs.into_iter().filter_map(|o| if let Output::Event(e) = o { Some(e) } else { None }).collect()
+        outputs
+            .into_iter()
+            .filter_map(|o| if let Output::Event(e) = o { Some(e) } else { None })
+            .collect()
     }
 
     fn aborted(&self) -> Vec<AssociationId> {
-        let abort =
-            |o: &Output| if let Output::Abort { association, .. } = o { Some(*association) } else { None };
+        let abort = |o: &Output| {
+            if let Output::Abort { association, .. } = o { Some(*association) } else { None }
+        };
         self.outputs.iter().filter_map(abort).collect()
     }
 
@@ -123,7 +130,10 @@ impl Lab {
         element: PoolElement,
     ) -> Result<(), CauseCode> {
         let id = element.id;
-        self.message(association, AsapMessage::Registration(Registration { pool: handle(pool), element }));
+        self.message(
+            association,
+            AsapMessage::Registration(Registration { pool: handle(pool), element }),
+        );
         match self.reply(association) {
             AsapMessage::RegistrationResponse(response) => {
                 assert_eq!((response.pool, response.id), (handle(pool), id));
@@ -156,7 +166,10 @@ impl Lab {
                 assert_eq!(response.pool, handle(pool));
                 match response.resolution {
                     Resolution::Elements { policy, elements } => {
-                        assert_eq!(policy.as_ref(), elements.first().map(|element| &element.policy));
+                        assert_eq!(
+                            policy.as_ref(),
+                            elements.first().map(|element| &element.policy)
+                        );
                         assert!(policy.is_some());
                         Ok(elements)
                     }

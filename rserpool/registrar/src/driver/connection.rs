@@ -133,7 +133,11 @@ pub(super) fn peer_of(association: &Association) -> Peer {
         Encap::Udp { remote_port } => Some(remote_port),
         Encap::Native => None,
     });
-    Peer { addrs: paths.iter().map(|path| path.remote).collect(), port: association.peer_port(), udp_port }
+    Peer {
+        addrs: paths.iter().map(|path| path.remote).collect(),
+        port: association.peer_port(),
+        udp_port,
+    }
 }
 
 async fn write(
@@ -183,7 +187,9 @@ impl Reader {
             };
             let reported = match incoming {
                 Ok(Some(Incoming::Message(received))) => self.on_message(received).await,
-                Ok(Some(Incoming::Notification(notification))) => self.on_notification(notification).await,
+                Ok(Some(Incoming::Notification(notification))) => {
+                    self.on_notification(notification).await
+                }
                 Ok(None) | Err(_) => break,
             };
             if reported.is_err() {

@@ -65,15 +65,19 @@ impl Registrar {
             [] => Vec::new(),
             addrs => vec![Transport::Sctp(SctpTransport::data_only(asap_port, addrs.to_vec()))],
         };
-        #[expect(clippy::disallowed_methods, reason = "this is the driver, which gives the core its seed")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the driver, which gives the core its seed"
+        )]
         let seed = config.seed.unwrap_or_else(rand::random);
-        let core = Core::new(config.clone(), Advertised { transports, udp_port }, seed, Time::ZERO)?;
+        let core =
+            Core::new(config.clone(), Advertised { transports, udp_port }, seed, Time::ZERO)?;
         let id = core.server_id();
         let stats = Arc::new(Mutex::new(core.stats()));
         let events = broadcast::Sender::new(EVENTS);
-        let multicast = config
-            .announce
-            .map(|group| Multicast::new(group, config.announce_ttl, asap_port, config.asap_addrs.clone()));
+        let multicast = config.announce.map(|group| {
+            Multicast::new(group, config.announce_ttl, asap_port, config.asap_addrs.clone())
+        });
         let (stop, stopped) = oneshot::channel();
         let (reports, inbox) = mpsc::channel(REPORTS);
         let driver = Driver {
@@ -227,14 +231,17 @@ impl Driver {
                 let (id, peer) = (self.names.next(), peer_of(&association));
                 tracing::debug!(association = %id, addrs = ?peer.addrs, port = peer.port, "association up");
                 let (names, reports) = (self.names.clone(), self.reports.clone());
-                let connection = Connection::start(association, id, names, reports, self.config.autoclose);
+                let connection =
+                    Connection::start(association, id, names, reports, self.config.autoclose);
                 self.connections.insert(id, connection);
                 self.handle(Input::AssociationUp { association: id, peer });
             }
             Report::Message { id, ppid, data } => {
                 self.handle(Input::Message { association: id, ppid, data: &data });
             }
-            Report::PeerChanged { id, peer } => self.handle(Input::PeerChanged { association: id, peer }),
+            Report::PeerChanged { id, peer } => {
+                self.handle(Input::PeerChanged { association: id, peer })
+            }
             Report::Restarted { old, new, peer } => {
                 tracing::debug!(association = %old, name_now = %new, "the other end has restarted");
                 self.handle(Input::AssociationDown { association: old });

@@ -54,7 +54,8 @@ impl Multicast {
             }
         }
         if !sent && !self.failing {
-            let error = error.unwrap_or_else(|| io::Error::other("no interface is up that passes multicast"));
+            let error = error
+                .unwrap_or_else(|| io::Error::other("no interface is up that passes multicast"));
             tracing::warn!(group = %self.group, %error, "announces cannot be sent; name this registrar to the others");
         } else if sent && self.failing {
             tracing::info!(group = %self.group, "announces are sent again");
@@ -98,9 +99,11 @@ impl Multicast {
     fn source_on(&self, interface: &Interface) -> Option<Source> {
         let allowed = |addr: IpAddr| self.only.is_empty() || self.only.contains(&addr);
         match self.group {
-            SocketAddr::V4(_) => {
-                interface.v4.iter().find(|addr| allowed((**addr).into())).map(|addr| Source::V4(*addr))
-            }
+            SocketAddr::V4(_) => interface
+                .v4
+                .iter()
+                .find(|addr| allowed((**addr).into()))
+                .map(|addr| Source::V4(*addr)),
             SocketAddr::V6(_) => {
                 let addr = if self.only.is_empty() {
                     // The operating system takes the one that fits the group's scope.
@@ -147,7 +150,12 @@ mod tests {
     use super::*;
 
     fn interface(index: u32, loopback: bool, v4: &str) -> Interface {
-        Interface { index, loopback, v4: vec![v4.parse().unwrap()], v6: vec!["fe80::1".parse().unwrap()] }
+        Interface {
+            index,
+            loopback,
+            v4: vec![v4.parse().unwrap()],
+            v6: vec!["fe80::1".parse().unwrap()],
+        }
     }
 
     fn multicast(group: &str, only: &[&str]) -> Multicast {

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use rserpool_wire::numbers::ppid;
 use rserpool_wire::{
-    AsapMessage, CauseCode, EndpointKeepAliveAck, HandleResolution, Life, PeId, Policy, PoolElement,
-    PoolHandle, Registration, Resolution, TransportUse,
+    AsapMessage, CauseCode, EndpointKeepAliveAck, HandleResolution, Life, PeId, Policy,
+    PoolElement, PoolHandle, Registration, Resolution, TransportUse,
 };
 use sctp_user::link::sim::SimNet;
 use sctp_user::{Association, Encap, EndReason, LossReason, Peer, StackBuilder};
@@ -47,7 +47,8 @@ impl Lab {
     /// A peer at 10.0.0.x with an association to the registrar.
     async fn peer(&self, last: u8, udp_port: u16) -> Client {
         let stack = stack(&self.net, [10, 0, 0, last], udp_port);
-        let peer = Peer::new(ip(REGISTRAR), Encap::Udp { remote_port: 9899 }, self.registrar.asap_port());
+        let peer =
+            Peer::new(ip(REGISTRAR), Encap::Udp { remote_port: 9899 }, self.registrar.asap_port());
         let association = stack.connect(&peer).await.unwrap();
         Client { addr: ip([10, 0, 0, last]), association, _stack: stack }
     }
@@ -62,18 +63,25 @@ struct Client {
 
 impl Client {
     async fn send(&self, message: AsapMessage) {
-        self.association.send(Message::new(0, ppid::ASAP, message.encode().unwrap())).await.unwrap();
+        self.association
+            .send(Message::new(0, ppid::ASAP, message.encode().unwrap()))
+            .await
+            .unwrap();
     }
 
     async fn recv(&self) -> AsapMessage {
-        let received = self.association.recv_message().await.unwrap().expect("a message, not the end");
+        let received =
+            self.association.recv_message().await.unwrap().expect("a message, not the end");
         assert_eq!((received.ppid, received.stream), (ppid::ASAP, 0));
         AsapMessage::decode(&received.data).unwrap()
     }
 
     async fn register(&self, id: u32) {
-        let transport =
-            SctpTransport { port: 7, transport_use: TransportUse::DataControl, addrs: vec![self.addr] };
+        let transport = SctpTransport {
+            port: 7,
+            transport_use: TransportUse::DataControl,
+            addrs: vec![self.addr],
+        };
         let element = PoolElement {
             id: PeId(id),
             home: ServerId::UNDEFINED,
@@ -156,7 +164,10 @@ async fn keep_alives_go_out_and_must_be_answered() {
             other => panic!("{other:?}"),
         }
         element
-            .send(AsapMessage::EndpointKeepAliveAck(EndpointKeepAliveAck { pool: pool(), id: PeId(1) }))
+            .send(AsapMessage::EndpointKeepAliveAck(EndpointKeepAliveAck {
+                pool: pool(),
+                id: PeId(1),
+            }))
             .await;
     }
     assert_eq!(lab.registrar.stats().pool_elements, 1);
@@ -174,7 +185,11 @@ async fn keep_alives_go_out_and_must_be_answered() {
 async fn enrp_on_the_asap_port_is_answered_with_an_abort() {
     let lab = Lab::new(config());
     let client = lab.peer(2, 9899).await;
-    client.association.send(Message::new(0, ppid::ENRP, Bytes::from_static(b"\x01\0\0\x04"))).await.unwrap();
+    client
+        .association
+        .send(Message::new(0, ppid::ENRP, Bytes::from_static(b"\x01\0\0\x04")))
+        .await
+        .unwrap();
     assert!(matches!(
         client.association.ended().await,
         Some(EndReason::Lost(LossReason::PeerAbort { cause: 12, .. }))
@@ -223,7 +238,10 @@ async fn messages_beyond_the_asap_limit_end_the_association() {
     let lab = Lab::new(config());
     let client = lab.peer(2, 9899).await;
     client.association.send(Message::new(0, ppid::ASAP, vec![0; 70_000])).await.unwrap();
-    assert!(matches!(client.association.ended().await, Some(EndReason::Lost(LossReason::PeerAbort { .. }))));
+    assert!(matches!(
+        client.association.ended().await,
+        Some(EndReason::Lost(LossReason::PeerAbort { .. }))
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,7 +263,10 @@ async fn shutdown_is_graceful_and_drop_is_not() {
     let client = lab.peer(3, 9899).await;
     client.register(1).await;
     drop(lab.registrar);
-    assert!(matches!(client.association.ended().await, Some(EndReason::Lost(LossReason::PeerAbort { .. }))));
+    assert!(matches!(
+        client.association.ended().await,
+        Some(EndReason::Lost(LossReason::PeerAbort { .. }))
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -254,7 +275,10 @@ async fn a_port_in_use_is_named() {
     let stack = stack(&net, REGISTRAR, 9899);
     let _first = Registrar::start(&stack, config()).unwrap();
     let error = Registrar::start(&stack, config()).unwrap_err();
-    assert_eq!(error.to_string(), "cannot open the ASAP endpoint: SCTP port 3863 is already in use");
+    assert_eq!(
+        error.to_string(),
+        "cannot open the ASAP endpoint: SCTP port 3863 is already in use"
+    );
     let second = Registrar::start(&stack, Config { asap_port: 0, ..config() }).unwrap();
     assert_ne!(second.asap_port(), 0);
     let wrong = Config { max_bad_pe_reports: 0, ..config() };
@@ -268,7 +292,10 @@ async fn a_registrar_ends_with_its_stack() {
     client.register(1).await;
     lab._stack.abort("the end").await;
     lab.registrar.ended().await;
-    assert!(matches!(client.association.ended().await, Some(EndReason::Lost(LossReason::PeerAbort { .. }))));
+    assert!(matches!(
+        client.association.ended().await,
+        Some(EndReason::Lost(LossReason::PeerAbort { .. }))
+    ));
 }
 
 /// A process that was killed and started again has the same address and ports, but knows nothing of its elements.
@@ -291,7 +318,8 @@ async fn elements_of_a_restarted_peer_are_removed_at_once() {
     first.abort("killed").await;
     drop(first);
     lab.net.with(|net| net.heal(ip(REGISTRAR), ip(addr)));
-    let second = StackBuilder::new().link(lab.net.link(&[ip(addr)], 9899)).seed([77; 32]).build().unwrap();
+    let second =
+        StackBuilder::new().link(lab.net.link(&[ip(addr)], 9899)).seed([77; 32]).build().unwrap();
     let association = second.bind(5000).unwrap().connect(&peer).await.unwrap();
     let element = Client { addr: ip(addr), association, _stack: second };
     assert_eq!(user.resolve().await, Err(CauseCode::UNKNOWN_POOL));

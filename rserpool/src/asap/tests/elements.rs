@@ -8,12 +8,16 @@ fn an_element_is_registered_with_the_addresses_of_the_association() {
     bench.register(1, Policy::WeightedRandom { weight: 3 });
     bench.up();
     let sent = bench.sent();
-    let [AsapMessage::Registration(Registration { pool: handle, element: wire })] = &sent[..] else {
+    let [AsapMessage::Registration(Registration { pool: handle, element: wire })] = &sent[..]
+    else {
         panic!("{sent:?}")
     };
     assert_eq!(*handle, pool());
-    let expected =
-        PoolElement { home: ServerId::UNDEFINED, policy: Policy::WeightedRandom { weight: 3 }, ..element(1) };
+    let expected = PoolElement {
+        home: ServerId::UNDEFINED,
+        policy: Policy::WeightedRandom { weight: 3 },
+        ..element(1)
+    };
     assert_eq!(*wire, expected);
 }
 
@@ -21,7 +25,9 @@ fn an_element_is_registered_with_the_addresses_of_the_association() {
 fn given_addresses_come_first() {
     let mut bench = Bench::new(&[registrar(1)]);
     let addrs: Vec<IpAddr> = vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
-    bench.core.register(bench.now, OwnElement { addrs: addrs.clone(), ..own(1, Policy::RoundRobin) });
+    bench
+        .core
+        .register(bench.now, OwnElement { addrs: addrs.clone(), ..own(1, Policy::RoundRobin) });
     bench.up();
     let sent = bench.sent();
     let [AsapMessage::Registration(m)] = &sent[..] else { panic!("{sent:?}") };
@@ -110,7 +116,9 @@ fn without_usable_addresses_a_new_association_is_tried() {
         bench.sent();
         bench.receive(assoc, response(1, Some(CauseCode::NO_USABLE_USER_ADDRESSES)));
         let outputs = bench.outputs();
-        assert!(is_lost(&outputs) && matches!(outputs[0], Output::Event(AsapEvent::Rejected { .. })));
+        assert!(
+            is_lost(&outputs) && matches!(outputs[0], Output::Event(AsapEvent::Rejected { .. }))
+        );
         bench.pass(ms(pause - 1));
         assert_eq!(bench.outputs(), []);
         bench.pass(ms(1));
@@ -200,7 +208,8 @@ fn a_new_home_is_adopted() {
     assert_eq!(bench.outputs(), []);
     bench.receive(new, keep_alive(true, Some(1)));
     let outputs = bench.outputs();
-    let [a, Output::Abort { assoc, .. }, Output::Event(event), Output::Send { assoc: to, .. }] = &outputs[..]
+    let [a, Output::Abort { assoc, .. }, Output::Event(event), Output::Send { assoc: to, .. }] =
+        &outputs[..]
     else {
         panic!("{outputs:?}")
     };
@@ -211,7 +220,10 @@ fn a_new_home_is_adopted() {
         AsapMessage::HandleResolutionResponse(HandleResolutionResponse {
             accept_updates: false,
             pool: pool(),
-            resolution: Resolution::Elements { policy: Some(Policy::RoundRobin), elements: vec![element(1)] },
+            resolution: Resolution::Elements {
+                policy: Some(Policy::RoundRobin),
+                elements: vec![element(1)],
+            },
         }),
     );
     assert_eq!(bench.outputs(), [Output::Resolved { request, result: Ok(vec![element(1)]) }]);
@@ -230,7 +242,9 @@ fn a_new_home_ends_the_hunt() {
     let new = bench.core.handle_incoming(bench.now, local()).unwrap();
     bench.receive(new, keep_alive(true, Some(1)));
     let outputs = bench.outputs();
-    assert!(outputs.iter().any(|o| matches!(o, Output::Abort { assoc, .. } if *assoc == tried[0].0)));
+    assert!(
+        outputs.iter().any(|o| matches!(o, Output::Abort { assoc, .. } if *assoc == tried[0].0))
+    );
     assert!(outputs.contains(&Output::Event(AsapEvent::NewHome(new))));
 }
 
@@ -246,8 +260,11 @@ fn incoming_associations_are_bounded_and_closed_when_idle() {
     bench.receive(first, keep_alive(false, Some(1)));
     assert_eq!(bench.outputs(), [ack(first, 1)]);
     bench.pass(ms(10_000));
-    let idle =
-        bench.outputs().into_iter().filter(|o| matches!(o, Output::Abort { reason: "idle", .. })).count();
+    let idle = bench
+        .outputs()
+        .into_iter()
+        .filter(|o| matches!(o, Output::Abort { reason: "idle", .. }))
+        .count();
     assert_eq!(idle, MAX_INCOMING - 1);
     // An answer from nobody's registrar is ignored; nonsense ends the association.
     bench.receive(first, accepted(1));

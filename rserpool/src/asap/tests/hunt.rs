@@ -20,7 +20,8 @@ fn three_registrars_are_tried_at_a_time_and_the_first_wins() {
     // One accepts: the others are given up.
     bench.core.handle_up(bench.now, tried[2].0, local());
     let outputs = bench.outputs();
-    let aborted = |assoc| outputs.iter().any(|o| matches!(o, Output::Abort { assoc: a, .. } if *a == assoc));
+    let aborted =
+        |assoc| outputs.iter().any(|o| matches!(o, Output::Abort { assoc: a, .. } if *a == assoc));
     assert!(aborted(tried[1].0) && aborted(fourth[0].0) && !aborted(tried[2].0));
     assert!(outputs.contains(&Output::Event(AsapEvent::RegistrarFound(tried[2].0))));
     assert_eq!(bench.core.poll_timeout(), None);
@@ -133,7 +134,9 @@ fn the_elements_register_at_once_with_the_next_registrar() {
         .outputs()
         .into_iter()
         .filter_map(|o| match o {
-            Output::Send { assoc, message } => Some((assoc, AsapMessage::decode(&message).unwrap())),
+            Output::Send { assoc, message } => {
+                Some((assoc, AsapMessage::decode(&message).unwrap()))
+            }
             _ => None,
         })
         .collect();

@@ -6,8 +6,8 @@ mod pools;
 mod random;
 
 use rserpool_wire::{
-    DeregistrationResponse, EndpointKeepAlive, EndpointKeepAliveAck, HandleResolutionResponse, Life,
-    RegistrationResponse, Resolution, SctpTransport, ServerId, Transport, TransportUse,
+    DeregistrationResponse, EndpointKeepAlive, EndpointKeepAliveAck, HandleResolutionResponse,
+    Life, RegistrationResponse, Resolution, SctpTransport, ServerId, Transport, TransportUse,
 };
 use sctp_user::Encap;
 
@@ -53,7 +53,8 @@ fn own(id: u32, policy: Policy) -> OwnElement {
 
 /// An element as a registrar names it.
 fn element(id: u32) -> PoolElement {
-    let transport = SctpTransport { port: 7000, transport_use: TransportUse::DataControl, addrs: local() };
+    let transport =
+        SctpTransport { port: 7000, transport_use: TransportUse::DataControl, addrs: local() };
     PoolElement {
         id: PeId(id),
         home: ServerId(1),
@@ -174,7 +175,8 @@ fn keep_alive(home: bool, id: Option<u32>) -> AsapMessage {
 }
 
 fn ack(assoc: AssocKey, id: u32) -> Output {
-    let ack = AsapMessage::EndpointKeepAliveAck(EndpointKeepAliveAck { pool: pool(), id: PeId(id) });
+    let ack =
+        AsapMessage::EndpointKeepAliveAck(EndpointKeepAliveAck { pool: pool(), id: PeId(id) });
     Output::Send { assoc, message: ack.encode().unwrap() }
 }
 

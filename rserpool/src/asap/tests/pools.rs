@@ -128,7 +128,9 @@ fn a_request_moves_to_the_next_registrar_when_the_association_is_lost() {
     }
     // But not for ever.
     bench.core.handle_down(bench.now, assoc);
-    assert!(bench.outputs().contains(&Output::Resolved { request, result: Err(Error::NoRegistrar) }));
+    assert!(
+        bench.outputs().contains(&Output::Resolved { request, result: Err(Error::NoRegistrar) })
+    );
 }
 
 #[test]
@@ -175,7 +177,10 @@ fn the_cache_copes_with_a_pool_that_changed_its_policy() {
     };
     assert_eq!(ask(with(Policy::Priority { priority: 7 })), Ok(vec![2]));
     // A policy that cannot be selected by: taken as the registrar gives it.
-    assert_eq!(ask(with(Policy::Unknown { number: 0xb000_7777, fields: Bytes::new() })), Ok(vec![2]));
+    assert_eq!(
+        ask(with(Policy::Unknown { number: 0xb000_7777, fields: Bytes::new() })),
+        Ok(vec![2])
+    );
 }
 
 #[test]
@@ -186,7 +191,8 @@ fn reports_of_unreachable_elements() {
     bench.receive(assoc, elements(&[1, 2]));
     bench.outputs();
     bench.core.report_unreachable(bench.now, &pool(), PeId(2));
-    let report = AsapMessage::EndpointUnreachable(EndpointUnreachable { pool: pool(), id: PeId(2) });
+    let report =
+        AsapMessage::EndpointUnreachable(EndpointUnreachable { pool: pool(), id: PeId(2) });
     assert_eq!(bench.sent(), std::slice::from_ref(&report));
     for _ in 0..3 {
         let request = bench.core.resolve(bench.now, &pool(), 1, stale);

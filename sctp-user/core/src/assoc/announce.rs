@@ -35,7 +35,8 @@ fn behind_nat(own: &[IpAddr], via: PathAddr) -> bool {
         && match via.local {
             Some(source) => private(source),
             None => {
-                let mut family = own.iter().filter(|a| a.is_ipv4() == via.remote.is_ipv4()).peekable();
+                let mut family =
+                    own.iter().filter(|a| a.is_ipv4() == via.remote.is_ipv4()).peekable();
                 family.peek().is_some() && family.all(|a| private(*a))
             }
         }
@@ -63,7 +64,10 @@ mod tests {
         assert_eq!(list(Auto, &MIXED, None, "169.254.0.9"), MIXED[2..]);
         assert_eq!(list(Auto, &MIXED, Some("192.0.2.1"), "198.51.100.1"), MIXED[3..]);
         assert!(list(Auto, &["192.0.2.1"], None, "198.51.100.1").is_empty(), "the packet shows it");
-        assert!(list(Auto, &["10.0.0.1", "192.0.2.1"], None, "198.51.100.1").is_empty(), "only one is left");
+        assert!(
+            list(Auto, &["10.0.0.1", "192.0.2.1"], None, "198.51.100.1").is_empty(),
+            "only one is left"
+        );
     }
 
     #[test]
@@ -71,7 +75,10 @@ mod tests {
         use Announce::{All, Auto};
         let global = ["10.0.0.1", "2001:db8::1", "2001:db8::2"];
         assert!(list(Auto, &global, Some("10.0.0.1"), "198.51.100.1").is_empty());
-        assert!(list(Auto, &global, None, "198.51.100.1").is_empty(), "no other source is possible");
+        assert!(
+            list(Auto, &global, None, "198.51.100.1").is_empty(),
+            "no other source is possible"
+        );
         assert_eq!(list(Auto, &global, None, "2001:db8::9"), global[1..]);
         assert!(list(Auto, &MIXED, Some("10.0.0.1"), "198.51.100.1").is_empty());
         assert_eq!(list(All, &global, Some("10.0.0.1"), "198.51.100.1"), global);

@@ -39,7 +39,10 @@ impl Association {
                 return Err(SendError::NeedsFragments { most: self.fragment_size() });
             }
             if message.stream >= self.out_streams {
-                return Err(SendError::InvalidStream { stream: message.stream, streams: self.out_streams });
+                return Err(SendError::InvalidStream {
+                    stream: message.stream,
+                    streams: self.out_streams,
+                });
             }
             total += message.data.len();
         }
@@ -49,16 +52,17 @@ impl Association {
         if !self.send.queue.agrees(messages.as_ref()) {
             return Err(SendError::PartsDiffer);
         }
-        let confirmed = |a: &IpAddr| self.paths.find(*a).is_some_and(|id| self.paths.get(id).is_confirmed());
+        let confirmed =
+            |a: &IpAddr| self.paths.find(*a).is_some_and(|id| self.paths.get(id).is_confirmed());
         if let Some(addr) = to.filter(|a| !confirmed(a)) {
             return Err(SendError::NoSuchAddress(addr));
         }
         // What everything else waits for must find room beside it, or nothing would move any more.
-        let awaited =
-            self.send.queue.waits_for().is_some_and(|stream| {
-                messages.as_ref().first().is_some_and(|message| message.stream == stream)
-            });
-        let buffered = if awaited { self.send.outstanding.payload_bytes() } else { self.send.buffered() };
+        let awaited = self.send.queue.waits_for().is_some_and(|stream| {
+            messages.as_ref().first().is_some_and(|message| message.stream == stream)
+        });
+        let buffered =
+            if awaited { self.send.outstanding.payload_bytes() } else { self.send.buffered() };
         if buffered > 0 && buffered + total > self.config.send_buffer {
             self.send.writer_waits = true;
             return Err(SendError::WouldBlock);
@@ -97,7 +101,10 @@ impl Association {
             context: self.config.context,
             unordered: m.unordered,
             end_of_record: m.end_of_record,
-            from: self.paths.try_get(m.from).map_or_else(|| self.path_addr(self.paths.primary()), Path::addr),
+            from: self
+                .paths
+                .try_get(m.from)
+                .map_or_else(|| self.path_addr(self.paths.primary()), Path::addr),
             data: m.data,
         })
     }
@@ -181,7 +188,11 @@ impl Association {
 
     /// Own addresses that the peer was told of.
     pub(crate) fn told_addrs(&self) -> Vec<IpAddr> {
-        super::announced(self.config.announce, &self.local_addrs, self.path_addr(self.paths.primary()))
+        super::announced(
+            self.config.announce,
+            &self.local_addrs,
+            self.path_addr(self.paths.primary()),
+        )
     }
 
     /// All paths.

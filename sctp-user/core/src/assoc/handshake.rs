@@ -74,7 +74,9 @@ impl PeerInit {
             match param {
                 Param::Ipv4(a) => address(&mut out, a.into()),
                 Param::Ipv6(a) => address(&mut out, a.into()),
-                Param::StateCookie(cookie) if out.cookie.is_none() => out.cookie = Some(cookie.to_vec()),
+                Param::StateCookie(cookie) if out.cookie.is_none() => {
+                    out.cookie = Some(cookie.to_vec())
+                }
                 Param::CookiePreservative { millis } => {
                     out.preservative = Some(Duration::from_millis(millis.into()));
                 }
@@ -126,8 +128,14 @@ impl Association {
     ) -> Self {
         let (local_addrs, source_for) = local;
         let timeout = config.rto_initial.min(config.max_init_timeout.unwrap_or(config.rto_max));
-        let mut assoc =
-            Association::new((local_port, peer.port), config, local_tag, initial_tsn, local_addrs, cx);
+        let mut assoc = Association::new(
+            (local_port, peer.port),
+            config,
+            local_tag,
+            initial_tsn,
+            local_addrs,
+            cx,
+        );
         for &(remote, encap) in &peer.addrs {
             if scope(remote).is_some() && assoc.paths.len() < assoc.config.max_peer_addresses {
                 let addr = crate::addr::PathAddr { local: source_for(remote), remote, encap };
@@ -155,20 +163,30 @@ impl Association {
     }
 
     /// INIT ACK in COOKIE-WAIT (RFC 9260 sec 5.1.3 C, 3.3.3).
-    pub(super) fn on_init_ack(&mut self, cx: &mut Cx<'_>, init: &InitChunk<'_>, datagram: &Datagram) {
+    pub(super) fn on_init_ack(
+        &mut self,
+        cx: &mut Cx<'_>,
+        init: &InitChunk<'_>,
+        datagram: &Datagram,
+    ) {
         let ports = (self.local_port, self.peer_port);
         let to = datagram.from;
         let refuse = |cx: &mut Cx<'_>, code: u16, info: &[u8]| {
-            cx.replies.push(to, ports, init.initiate_tag, |w| w.abort(false, |c| c.raw(code, info)));
+            cx.replies
+                .push(to, ports, init.initiate_tag, |w| w.abort(false, |c| c.raw(code, info)));
         };
         if init.initiate_tag == 0 {
             let own = self.local_tag;
             cx.replies.push(to, ports, own, |w| w.abort(true, |_| {}));
-            return self.end(cx, Event::Lost(LossReason::ProtocolViolation("INIT ACK with initiate tag 0")));
+            return self.end(
+                cx,
+                Event::Lost(LossReason::ProtocolViolation("INIT ACK with initiate tag 0")),
+            );
         }
         if init.outbound_streams == 0 || init.inbound_streams == 0 {
             refuse(cx, cause_code::INVALID_MANDATORY_PARAM, &[]);
-            return self.end(cx, Event::Lost(LossReason::ProtocolViolation("INIT ACK with no streams")));
+            return self
+                .end(cx, Event::Lost(LossReason::ProtocolViolation("INIT ACK with no streams")));
         }
         if init.a_rwnd < 1500 {
             return refuse(cx, cause_code::INVALID_MANDATORY_PARAM, &[]);
@@ -176,13 +194,16 @@ impl Association {
         let peer = PeerInit::read(init, datagram.from.remote, self.config.max_peer_addresses);
         if peer.host_name {
             refuse(cx, cause_code::UNRESOLVABLE_ADDRESS, &[]);
-            return self.end(cx, Event::Lost(LossReason::ProtocolViolation("INIT ACK with a host name")));
+            return self
+                .end(cx, Event::Lost(LossReason::ProtocolViolation("INIT ACK with a host name")));
         }
         let Some(cookie) = peer.cookie else {
             // Cause 2 names what is missing: one parameter, type 7.
             refuse(cx, cause_code::MISSING_MANDATORY_PARAM, &[0, 0, 0, 1, 0, 7]);
-            return self
-                .end(cx, Event::Lost(LossReason::ProtocolViolation("INIT ACK without a State Cookie")));
+            return self.end(
+                cx,
+                Event::Lost(LossReason::ProtocolViolation("INIT ACK without a State Cookie")),
+            );
         };
 
         let agreed = Agreed {
@@ -199,8 +220,12 @@ impl Association {
         let asked = self.handshake.as_deref().map(|h| self.paths.get(h.target).remote());
         // The peer does not know addresses that it neither listed nor answered from.
         // And what we have no own address for that the peer knows cannot be used.
-        let usable: Vec<IpAddr> =
-            peer.addresses.iter().copied().filter(|&a| self.source_for(source, a).is_ok()).collect();
+        let usable: Vec<IpAddr> = peer
+            .addresses
+            .iter()
+            .copied()
+            .filter(|&a| self.source_for(source, a).is_ok())
+            .collect();
         self.paths.retain(|p| p.remote() == source.remote || usable.contains(&p.remote()));
         for id in self.paths.ids() {
             let remote = self.paths.get(id).remote();
@@ -212,7 +237,8 @@ impl Association {
         let from = self.paths.find(source.remote).unwrap_or(PathId(0));
         self.paths.get_mut(from).revive();
         // An address that the user did not name is not confirmed by an INIT ACK from there.
-        let target = if self.paths.get(from).is_confirmed() { from } else { self.paths.data_path() };
+        let target =
+            if self.paths.get(from).is_confirmed() { from } else { self.paths.data_path() };
         self.last_heard = from;
         self.pending = super::Pending::default();
         self.send.outstanding.rehome(target, &mut self.paths);
@@ -300,7 +326,8 @@ impl Association {
     /// T1-init or T1-cookie expired (RFC 9260 sec 5.1.6).
     pub(super) fn on_t1(&mut self, cx: &mut Cx<'_>, timer: Timer) {
         let limit = self.config.max_init_retransmits;
-        let cap = self.config.max_init_timeout.unwrap_or(self.config.rto_max).min(self.config.rto_max);
+        let cap =
+            self.config.max_init_timeout.unwrap_or(self.config.rto_max).min(self.config.rto_max);
         let Some(handshake) = self.handshake.as_deref_mut() else { return };
         let count = match timer {
             Timer::T1Init => &mut handshake.init_retransmits,

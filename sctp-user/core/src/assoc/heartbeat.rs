@@ -58,7 +58,11 @@ pub(crate) fn parse_info(info: &[u8]) -> Option<Info> {
     let info: &[u8; INFO_LEN] = info.try_into().ok()?;
     let (nonce, rest) = info.split_first_chunk::<8>()?;
     let &[path, 0, size_high, size_low] = rest else { return None };
-    Some(Info { nonce: u64::from_be_bytes(*nonce), path, probe: u16::from_be_bytes([size_high, size_low]) })
+    Some(Info {
+        nonce: u64::from_be_bytes(*nonce),
+        path,
+        probe: u16::from_be_bytes([size_high, size_low]),
+    })
 }
 
 #[cfg(test)]

@@ -189,7 +189,8 @@ impl Association {
         local_addrs: Vec<IpAddr>,
         cx: &mut Cx<'_>,
     ) -> Self {
-        let mut assoc = Association::new(ports, config, agreed.local_tag, agreed.local_tsn, local_addrs, cx);
+        let mut assoc =
+            Association::new(ports, config, agreed.local_tag, agreed.local_tsn, local_addrs, cx);
         // The INIT ACK went there and the cookie came back (RFC 9260 sec 5.4).
         assoc.paths.add(Path::new(source, PathState::Active, &assoc.config, cx.now));
         assoc.adopt(agreed, source, addresses, cx.now);
@@ -274,10 +275,15 @@ impl Association {
         let announced = announced(self.config.announce, &self.local_addrs, handshake);
         let known = handshake.local.unwrap_or(handshake.remote);
         if announced.is_empty() {
-            return if known.is_ipv4() == remote.is_ipv4() { Ok(handshake.local) } else { Err(NoSource) };
+            return if known.is_ipv4() == remote.is_ipv4() {
+                Ok(handshake.local)
+            } else {
+                Err(NoSource)
+            };
         }
         let own = handshake.local.filter(|a| !announced.contains(a));
-        let fitting = announced.iter().copied().chain(own).filter(|a| a.is_ipv4() == remote.is_ipv4());
+        let fitting =
+            announced.iter().copied().chain(own).filter(|a| a.is_ipv4() == remote.is_ipv4());
         if fitting.clone().next().is_none() {
             return Err(NoSource);
         }
@@ -406,7 +412,8 @@ impl Association {
     fn abort_with(&mut self, cx: &mut Cx<'_>, code: u16, info: &[u8], reason: LossReason) {
         if self.peer_tag != 0 {
             let heard = self.paths.get(self.last_heard);
-            let path = if heard.is_confirmed() { heard } else { self.paths.get(self.paths.data_path()) };
+            let path =
+                if heard.is_confirmed() { heard } else { self.paths.get(self.paths.data_path()) };
             let (to, pmtu) = (path.addr(), path.pmtu());
             let info = &info[..info.len().min(pmtu - 64)];
             cx.replies.push_last(to, (self.local_port, self.peer_port), self.peer_tag, |w| {

@@ -112,7 +112,15 @@ impl Path {
     /// A single packet of `len` bytes on this path.
     pub(crate) fn transmit(&self, len: usize, may_fragment: bool) -> Transmit {
         let PathParams { dscp, flow_label, .. } = self.params;
-        Transmit { path: self.addr, ecn: None, dscp, flow_label, len, segment_size: None, may_fragment }
+        Transmit {
+            path: self.addr,
+            ecn: None,
+            dscp,
+            flow_label,
+            len,
+            segment_size: None,
+            may_fragment,
+        }
     }
 
     /// The address of the peer.
@@ -322,7 +330,8 @@ mod tests {
 
     #[test]
     fn without_a_search_the_configured_mtu_counts() {
-        let addr = PathAddr { local: None, remote: "fd00::1".parse().unwrap(), encap: Encap::Native };
+        let addr =
+            PathAddr { local: None, remote: "fd00::1".parse().unwrap(), encap: Encap::Native };
         let config = AssocConfig { pmtud: false, ..AssocConfig::default() };
         assert_eq!(Path::new(addr, PathState::Active, &config, Time::ZERO).pmtu(), 1460);
         let config = AssocConfig::default();

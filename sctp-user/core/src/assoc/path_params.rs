@@ -13,7 +13,12 @@ impl Association {
     }
 
     /// Changes the settings of the path to `addr`; false when there is none. A changed heartbeat starts counting now.
-    pub(crate) fn set_path_params(&mut self, cx: &mut Cx<'_>, addr: IpAddr, params: PathParams) -> bool {
+    pub(crate) fn set_path_params(
+        &mut self,
+        cx: &mut Cx<'_>,
+        addr: IpAddr,
+        params: PathParams,
+    ) -> bool {
         let Some(id) = self.paths.find(addr) else { return false };
         let config = Arc::clone(&self.config);
         let path = self.paths.get_mut(id);

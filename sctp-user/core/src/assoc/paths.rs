@@ -179,7 +179,10 @@ mod tests {
     fn an_address_is_added_once() {
         let mut s = set(&[PathState::Active]);
         let addr = s.get(PathId(0)).addr();
-        assert!(s.add(Path::new(addr, PathState::Active, &AssocConfig::default(), Time::ZERO)).is_none());
+        assert!(
+            s.add(Path::new(addr, PathState::Active, &AssocConfig::default(), Time::ZERO))
+                .is_none()
+        );
         assert_eq!(s.len(), 1);
     }
 }

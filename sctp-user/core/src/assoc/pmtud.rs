@@ -209,7 +209,9 @@ impl Pmtud {
 
     /// A HEARTBEAT ACK with the nonce and size of a probe; true when it was the one on its way.
     pub(crate) fn on_ack(&mut self, nonce: u64, size: usize, now: Time) -> bool {
-        let Probe::Sent { nonce: expected, size: sent, check, .. } = self.probe else { return false };
+        let Probe::Sent { nonce: expected, size: sent, check, .. } = self.probe else {
+            return false;
+        };
         if nonce != expected || size != sent {
             return false;
         }
@@ -320,7 +322,8 @@ impl Pmtud {
         self.state = PmtudState::Complete;
         self.lost_probes = 0;
         self.hint = None;
-        self.probe = if self.plpmtu < self.sizes.max { Probe::At(now + RAISE_TIMER) } else { Probe::None };
+        self.probe =
+            if self.plpmtu < self.sizes.max { Probe::At(now + RAISE_TIMER) } else { Probe::None };
     }
 
     fn next_probe(&mut self, now: Time, healthy: bool) {
@@ -372,7 +375,8 @@ impl Pmtud {
         if open(self.sizes.max) {
             return Some(self.sizes.max);
         }
-        let sizes = || COMMON_IP_MTUS.iter().map(|&ip| self.sizes.of_ip(ip)).filter(|&size| open(size));
+        let sizes =
+            || COMMON_IP_MTUS.iter().map(|&ip| self.sizes.of_ip(ip)).filter(|&size| open(size));
         sizes().nth(sizes().count() / 2)
     }
 }

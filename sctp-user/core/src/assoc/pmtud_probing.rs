@@ -33,7 +33,11 @@ impl Association {
 
     /// Writes a probe that is due: HEARTBEAT and PAD (RFC 4820), alone in a packet of the size to try. Nothing else knows of
     /// it: its loss concerns neither the congestion control nor error counts nor the RTO.
-    pub(super) fn transmit_probe(&mut self, cx: &mut Cx<'_>, buf: &mut Vec<u8>) -> Option<Transmit> {
+    pub(super) fn transmit_probe(
+        &mut self,
+        cx: &mut Cx<'_>,
+        buf: &mut Vec<u8>,
+    ) -> Option<Transmit> {
         if !self.may_probe() {
             return None;
         }

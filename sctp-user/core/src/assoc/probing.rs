@@ -93,7 +93,8 @@ impl Association {
         let period = self.heartbeat_period(cx, id);
         let next = cx.now + period;
         let path = self.paths.get_mut(id);
-        path.heartbeat = if path.params.hb_enabled { Heartbeat::Idle { next } } else { Heartbeat::Off };
+        path.heartbeat =
+            if path.params.hb_enabled { Heartbeat::Idle { next } } else { Heartbeat::Off };
     }
 
     /// The heartbeat deadline of a path has come.
@@ -106,8 +107,8 @@ impl Association {
         let path = self.paths.get(id);
         match path.heartbeat {
             Heartbeat::Idle { next } if next <= cx.now => {
-                let unproven =
-                    path.state == PathState::Unconfirmed && path.error_count <= path.params.max_retrans;
+                let unproven = path.state == PathState::Unconfirmed
+                    && path.error_count <= path.params.max_retrans;
                 if unproven {
                     if cx.now < self.probe_gate {
                         let next = self.probe_gate;
@@ -127,7 +128,9 @@ impl Association {
                 }
                 self.paths.get_mut(id).heartbeat = Heartbeat::Due;
             }
-            Heartbeat::Waiting { deadline, .. } if deadline <= cx.now => self.on_heartbeat_lost(cx, id),
+            Heartbeat::Waiting { deadline, .. } if deadline <= cx.now => {
+                self.on_heartbeat_lost(cx, id)
+            }
             _ => {}
         }
     }
@@ -143,7 +146,8 @@ impl Association {
             return;
         }
         let path = self.paths.get_mut(id);
-        let unproven = path.state == PathState::Unconfirmed && path.error_count <= path.params.max_retrans;
+        let unproven =
+            path.state == PathState::Unconfirmed && path.error_count <= path.params.max_retrans;
         // Its RTO has doubled, and the next probe of a potentially failed path waits for that only.
         let doubtful = path.state == PathState::PotentiallyFailed && path.params.hb_enabled;
         if unproven || doubtful {
@@ -232,7 +236,8 @@ impl Association {
 
     /// HEARTBEAT: returned as it is, unless it would not fit one packet beside other small control chunks.
     pub(super) fn on_heartbeat(&mut self, tlvs: &[u8], datagram: &Datagram, from: PathId) {
-        let fits = tlvs.len() + COMMON_HEADER + CHUNK_HEADER + SMALL_CONTROLS <= self.paths.get(from).pmtu();
+        let fits = tlvs.len() + COMMON_HEADER + CHUNK_HEADER + SMALL_CONTROLS
+            <= self.paths.get(from).pmtu();
         if fits && self.pending.heartbeat_acks.len() < MAX_HEARTBEAT_ACKS {
             let tlvs: Bytes = datagram.packet.bytes().slice_ref(tlvs);
             self.pending.heartbeat_acks.push((from, tlvs));
@@ -241,7 +246,9 @@ impl Association {
 
     /// HEARTBEAT ACK: counts only with the nonce that is outstanding for that very path.
     pub(super) fn on_heartbeat_ack(&mut self, cx: &mut Cx<'_>, tlvs: &[u8]) {
-        let Some(Info { nonce, path, probe }) = heartbeat_info(tlvs).and_then(parse_info) else { return };
+        let Some(Info { nonce, path, probe }) = heartbeat_info(tlvs).and_then(parse_info) else {
+            return;
+        };
         let id = PathId(path);
         if id.index() >= self.paths.len() {
             return;

@@ -87,13 +87,16 @@ impl Association {
 
     /// Takes a packet with our peer's tag instead of ours: only ABORT and SHUTDOWN COMPLETE with the T bit count.
     pub(crate) fn handle_reflected(&mut self, cx: &mut Cx<'_>, datagram: &Datagram, from: PathId) {
-        if self.paths.get(from).state == PathState::Unconfirmed && self.paths.iter().any(Path::is_confirmed) {
+        if self.paths.get(from).state == PathState::Unconfirmed
+            && self.paths.iter().any(Path::is_confirmed)
+        {
             // Whoever is at an address that was never proven to be the peer's cannot speak for it.
             return;
         }
         for raw in datagram.packet.chunks() {
             if let Ok(
-                chunk @ (Chunk::Abort { reflected: true, .. } | Chunk::ShutdownComplete { reflected: true }),
+                chunk @ (Chunk::Abort { reflected: true, .. }
+                | Chunk::ShutdownComplete { reflected: true }),
             ) = raw.decode(&datagram.packet)
             {
                 return self.on_control(cx, chunk, datagram, from);
@@ -113,7 +116,10 @@ impl Association {
         match chunk {
             Chunk::CookieAck if state == CookieEchoed => self.on_cookie_ack(cx, from),
             Chunk::Sack(sack)
-                if matches!(state, CookieEchoed | Established | ShutdownPending | ShutdownReceived) =>
+                if matches!(
+                    state,
+                    CookieEchoed | Established | ShutdownPending | ShutdownReceived
+                ) =>
             {
                 self.stats.sacks_received += 1;
                 self.on_sack(cx, sack.cum_tsn, Some(&sack));
@@ -159,7 +165,12 @@ impl Association {
         }
     }
 
-    pub(super) fn on_data(&mut self, cx: &mut Cx<'_>, chunk: DataChunk, from: PathId) -> Option<Taken> {
+    pub(super) fn on_data(
+        &mut self,
+        cx: &mut Cx<'_>,
+        chunk: DataChunk,
+        from: PathId,
+    ) -> Option<Taken> {
         use AssocState::*;
         if !matches!(self.state, Established | ShutdownPending | ShutdownSent) {
             return None;
@@ -238,6 +249,9 @@ impl Association {
             }
             return;
         }
-        cx.event(Event::RemoteError { cause: cause.code(), info: Bytes::copy_from_slice(cause.info()) });
+        cx.event(Event::RemoteError {
+            cause: cause.code(),
+            info: Bytes::copy_from_slice(cause.info()),
+        });
     }
 }

@@ -17,7 +17,9 @@ impl Association {
         let used_before = self.send.outstanding.window_used();
         match self.send.outstanding.on_sack(cum_tsn, sack, cx.now, &mut self.paths) {
             SackVerdict::Old => return,
-            SackVerdict::Unsent => return self.violation(cx, "acknowledgement of a TSN that was never sent"),
+            SackVerdict::Unsent => {
+                return self.violation(cx, "acknowledgement of a TSN that was never sent");
+            }
             SackVerdict::Taken => {}
         }
         if let Some(sack) = sack {

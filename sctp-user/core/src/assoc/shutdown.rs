@@ -65,7 +65,8 @@ impl Association {
 
     /// The peer is alive and keeps its window closed: what is to be delivered before a shutdown would wait for ever.
     pub(super) fn guard_shutdown(&mut self, now: Time) {
-        let waits = matches!(self.state, AssocState::ShutdownPending | AssocState::ShutdownReceived);
+        let waits =
+            matches!(self.state, AssocState::ShutdownPending | AssocState::ShutdownReceived);
         if waits && self.timers.get(Timer::T5Guard).is_none() {
             self.timers.set(Timer::T5Guard, now + self.shutdown_guard());
         }
@@ -85,7 +86,9 @@ impl Association {
     /// SHUTDOWN.
     pub(super) fn on_shutdown(&mut self, cx: &mut Cx<'_>, cum_tsn: Tsn) {
         match self.state {
-            AssocState::Established | AssocState::ShutdownPending | AssocState::ShutdownReceived => {
+            AssocState::Established
+            | AssocState::ShutdownPending
+            | AssocState::ShutdownReceived => {
                 self.on_sack(cx, cum_tsn, None);
                 if self.is_closed() {
                     return;
@@ -123,7 +126,8 @@ impl Association {
     pub(super) fn on_shutdown_ack(&mut self, cx: &mut Cx<'_>, datagram: &Datagram) {
         if matches!(self.state, AssocState::ShutdownSent | AssocState::ShutdownAckSent) {
             let ports = (self.local_port, self.peer_port);
-            cx.replies.push_last(datagram.from, ports, self.peer_tag, |w| w.shutdown_complete(false));
+            cx.replies
+                .push_last(datagram.from, ports, self.peer_tag, |w| w.shutdown_complete(false));
             self.end(cx, Event::ShutdownComplete);
         }
     }

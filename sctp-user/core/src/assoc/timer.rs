@@ -27,8 +27,14 @@ pub(crate) struct TimerTable([Option<Time>; COUNT]);
 
 impl TimerTable {
     /// All timers, in the order in which they fire at the same time.
-    pub(crate) const ALL: [Timer; COUNT] =
-        [Timer::T1Init, Timer::T1Cookie, Timer::T2Shutdown, Timer::T5Guard, Timer::Sack, Timer::WindowProbe];
+    pub(crate) const ALL: [Timer; COUNT] = [
+        Timer::T1Init,
+        Timer::T1Cookie,
+        Timer::T2Shutdown,
+        Timer::T5Guard,
+        Timer::Sack,
+        Timer::WindowProbe,
+    ];
 
     /// Starts or restarts.
     pub(crate) fn set(&mut self, timer: Timer, at: Time) {

@@ -12,7 +12,9 @@ use crate::addr::{SegmentLimits, Transmit};
 use crate::config::PathParams;
 use crate::event::Event;
 use crate::stats::{AssocState, PathState};
-use crate::wire::{CHUNK_HEADER, COMMON_HEADER, InitFixed, PacketWriter, SACK_HEADER, SHUTDOWN_LEN};
+use crate::wire::{
+    CHUNK_HEADER, COMMON_HEADER, InitFixed, PacketWriter, SACK_HEADER, SHUTDOWN_LEN,
+};
 
 impl Association {
     /// Appends the next packet, or several equal ones for one path, to `buf`.
@@ -53,8 +55,9 @@ impl Association {
             && self.send.queue.is_empty()
             && !self.recv.sack_now()
             && self.pending.is_empty();
-        let quiet =
-            |path: &Path| path.lost == 0 && path.heartbeat != Heartbeat::Due && path.pmtud.due().is_none();
+        let quiet = |path: &Path| {
+            path.lost == 0 && path.heartbeat != Heartbeat::Due && path.pmtud.due().is_none()
+        };
         let rests = nothing && self.paths.iter().all(quiet);
         if rests {
             for path in self.paths.iter_mut() {
@@ -73,7 +76,12 @@ impl Association {
         }
     }
 
-    pub(super) fn writer<'b>(&self, buf: &'b mut Vec<u8>, limit: usize, tag: u32) -> PacketWriter<'b> {
+    pub(super) fn writer<'b>(
+        &self,
+        buf: &'b mut Vec<u8>,
+        limit: usize,
+        tag: u32,
+    ) -> PacketWriter<'b> {
         PacketWriter::new(buf, limit, self.local_port, self.peer_port, tag)
     }
 
@@ -220,7 +228,9 @@ impl Association {
         if !self.pending.errors.is_empty() && !setup {
             return Some(self.pending.errors_to.0);
         }
-        if let Some(id) = self.paths.ids().find(|&id| self.paths.get(id).heartbeat == Heartbeat::Due) {
+        if let Some(id) =
+            self.paths.ids().find(|&id| self.paths.get(id).heartbeat == Heartbeat::Due)
+        {
             return Some(id);
         }
         if setup {
@@ -230,7 +240,8 @@ impl Association {
         if self.pending.shutdown || self.pending.shutdown_ack {
             return Some(self.shutdown_path());
         }
-        let data = self.paths.ids().find(|&id| self.may_send_lost(id)).or_else(|| self.new_data_path(cx));
+        let data =
+            self.paths.ids().find(|&id| self.may_send_lost(id)).or_else(|| self.new_data_path(cx));
         if data.is_some() {
             return data;
         }
@@ -313,8 +324,9 @@ impl Association {
             writer.cookie_ack();
         }
         let acks = &mut self.pending.heartbeat_acks;
-        while let Some(i) =
-            acks.iter().position(|(to, tlvs)| *to == id && tlvs.len() + CHUNK_HEADER <= writer.room())
+        while let Some(i) = acks
+            .iter()
+            .position(|(to, tlvs)| *to == id && tlvs.len() + CHUNK_HEADER <= writer.room())
         {
             let (_, tlvs) = acks.remove(i);
             writer.heartbeat_ack(&tlvs);
@@ -359,12 +371,14 @@ impl Association {
 
     fn write_heartbeat(&mut self, cx: &mut Cx<'_>, writer: &mut PacketWriter<'_>, id: PathId) {
         let path = self.paths.get_mut(id);
-        if path.heartbeat != Heartbeat::Due || (!writer.is_empty() && writer.room() < HEARTBEAT_LEN) {
+        if path.heartbeat != Heartbeat::Due || (!writer.is_empty() && writer.room() < HEARTBEAT_LEN)
+        {
             return;
         }
         let nonce = cx.rng.random();
         writer.heartbeat(&info(Info { nonce, path: id.0, probe: 0 }));
-        path.heartbeat = Heartbeat::Waiting { nonce, sent: cx.now, deadline: cx.now + path.rto.get() };
+        path.heartbeat =
+            Heartbeat::Waiting { nonce, sent: cx.now, deadline: cx.now + path.rto.get() };
         path.last_used = cx.now;
     }
 
@@ -416,7 +430,9 @@ impl Association {
             path.t3 = Some(cx.now + path.rto.get());
             path.sack_since_t3 = false;
         }
-        !setup && (self.may_send_lost(id) || (id == self.new_data_target() && self.may_send_new(cx, id)))
+        !setup
+            && (self.may_send_lost(id)
+                || (id == self.new_data_target() && self.may_send_new(cx, id)))
     }
 
     /// Drops messages at the front of the queue whose lifetime is over.

@@ -68,7 +68,8 @@ impl Bulk {
     /// Queues messages of `most` bytes or as many as fit the send buffer.
     pub fn queue(&mut self, now: Time, most: usize) {
         let mut queued = 0;
-        while queued < most && self.pair.client.send(now, self.sender, self.message.clone()).is_ok() {
+        while queued < most && self.pair.client.send(now, self.sender, self.message.clone()).is_ok()
+        {
             queued += self.message.data.len();
         }
     }

@@ -60,8 +60,14 @@ impl LoneSender {
         let stats = bulk.pair.client.assoc_stats(bulk.sender).expect("the association is up");
         assert_eq!(stats.data_chunks_retransmitted, 0, "nothing is lost");
         let last = u32::try_from(stats.data_chunks_sent).expect("few chunks");
-        let mut sender =
-            LoneSender { stack: bulk.pair.client, id: bulk.sender, tag, last, acked: last, buf: Vec::new() };
+        let mut sender = LoneSender {
+            stack: bulk.pair.client,
+            id: bulk.sender,
+            tag,
+            last,
+            acked: last,
+            buf: Vec::new(),
+        };
         sender.send(outstanding);
         sender
     }
@@ -75,13 +81,21 @@ impl LoneSender {
         for _ in 0..count {
             self.stack.send(NOW, self.id, message.clone()).expect("the send buffer has room");
         }
-        while self.stack.poll_transmit(NOW, SegmentLimits { native: 1, udp: 44 }, &mut self.buf).is_some() {
+        while self
+            .stack
+            .poll_transmit(NOW, SegmentLimits { native: 1, udp: 44 }, &mut self.buf)
+            .is_some()
+        {
             self.buf.clear();
         }
         while self.stack.poll_event().is_some() {}
         self.last += count;
         let status = self.stack.status(self.id).expect("the association is up");
-        assert_eq!(status.unacked_chunks, self.last - self.acked, "cwnd, window and ring have room");
+        assert_eq!(
+            status.unacked_chunks,
+            self.last - self.acked,
+            "cwnd, window and ring have room"
+        );
     }
 
     /// A SACK for `more` chunks beyond what is acknowledged, and for `gaps` beyond that. Nothing is handed in yet.
@@ -138,7 +152,12 @@ impl LoneReceiver {
     pub fn fragments(&mut self, tsn: u32, count: u32, len: usize) -> Vec<Datagram> {
         let ssn = self.ssn;
         self.ssn = ssn.wrapping_add(1);
-        let flags = |i| DataFlags { begin: i == 0, end: i + 1 == count, unordered: false, immediate: false };
+        let flags = |i| DataFlags {
+            begin: i == 0,
+            end: i + 1 == count,
+            unordered: false,
+            immediate: false,
+        };
         (0..count).map(|i| self.packet(tsn + i, ssn, flags(i), len)).collect()
     }
 
@@ -168,7 +187,11 @@ impl LoneReceiver {
 
     /// Lets the SACKs out that are due, and drops them and events.
     pub fn acknowledge(&mut self) {
-        while self.stack.poll_transmit(NOW, SegmentLimits { native: 1, udp: 44 }, &mut self.buf).is_some() {
+        while self
+            .stack
+            .poll_transmit(NOW, SegmentLimits { native: 1, udp: 44 }, &mut self.buf)
+            .is_some()
+        {
             self.buf.clear();
         }
         while self.stack.poll_event().is_some() {}

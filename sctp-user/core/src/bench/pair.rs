@@ -51,7 +51,9 @@ impl Pair {
                 ..StackConfig::default()
             };
             let mut stack = Stack::new(limits, [seed; 32]);
-            stack.bind(PORT, &[], config.clone()).expect("the configuration is valid and the port is free");
+            stack
+                .bind(PORT, &[], config.clone())
+                .expect("the configuration is valid and the port is free");
             stack
         };
         let (client, mut server) = (stack(1), stack(2));
@@ -87,12 +89,16 @@ impl Pair {
 
     /// Carries everything that the client has to send to the server.
     pub fn client_to_server(&mut self, now: Time) -> Carried {
-        carry(now, &mut self.client, &mut self.buf, |datagram| self.server.handle_datagram(datagram))
+        carry(now, &mut self.client, &mut self.buf, |datagram| {
+            self.server.handle_datagram(datagram)
+        })
     }
 
     /// Carries everything that the server has to send to the client.
     pub fn server_to_client(&mut self, now: Time) -> Carried {
-        carry(now, &mut self.server, &mut self.buf, |datagram| self.client.handle_datagram(datagram))
+        carry(now, &mut self.server, &mut self.buf, |datagram| {
+            self.client.handle_datagram(datagram)
+        })
     }
 
     /// Takes what the client has to send, for a bench that keeps it.
@@ -152,7 +158,12 @@ const SERVER: u8 = 11;
 const UDP: Encap = Encap::Udp { remote_port: 9899 };
 
 /// Polls a stack until it has nothing to send, as the driver does, and gives every packet to `deliver`.
-fn carry(now: Time, from: &mut Stack, buf: &mut Vec<u8>, mut deliver: impl FnMut(Datagram)) -> Carried {
+fn carry(
+    now: Time,
+    from: &mut Stack,
+    buf: &mut Vec<u8>,
+    mut deliver: impl FnMut(Datagram),
+) -> Carried {
     let mut carried = Carried::default();
     while let Some(transmit) = from.poll_transmit(now, LIMITS, buf) {
         // One allocation and one copy per batch, as on the way through a link.
@@ -165,7 +176,12 @@ fn carry(now: Time, from: &mut Stack, buf: &mut Vec<u8>, mut deliver: impl FnMut
 }
 
 /// Gives the packets of a transmit to `deliver`, and says how many there were.
-fn unpack(now: Time, transmit: &Transmit, mut batch: Bytes, mut deliver: impl FnMut(Datagram)) -> u64 {
+fn unpack(
+    now: Time,
+    transmit: &Transmit,
+    mut batch: Bytes,
+    mut deliver: impl FnMut(Datagram),
+) -> u64 {
     let from = reversed(transmit);
     let size = transmit.segment_size.unwrap_or(transmit.len);
     let mut packets = 0;

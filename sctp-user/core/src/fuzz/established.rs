@@ -48,7 +48,11 @@ impl Victim {
         let mut sim = Sim::new(1);
         sim.last_words = false;
         sim.net.log_limit = 1;
-        let stack = || StackConfig { ootb_native: true, initial_tsn: Some(1_000), ..StackConfig::default() };
+        let stack = || StackConfig {
+            ootb_native: true,
+            initial_tsn: Some(1_000),
+            ..StackConfig::default()
+        };
         let host = sim.host_with(stack(), &[OURS], Recorder::default());
         let peer = sim.host_with(stack(), &[PEER], Recorder::default());
         let config = AssocConfig { recv_buffer: RECV_BUFFER, ..AssocConfig::default() };
@@ -140,7 +144,9 @@ impl Victim {
                 3 | 7 => self.acked,
                 _ => 0,
             };
-            if let Some(field) = bytes.get_mut(at + 4..at + 8).and_then(|f| f.first_chunk_mut::<4>()) {
+            if let Some(field) =
+                bytes.get_mut(at + 4..at + 8).and_then(|f| f.first_chunk_mut::<4>())
+            {
                 *field = u32::from_be_bytes(*field).wrapping_add(base).to_be_bytes();
             }
             at += usize::from(u16::from_be_bytes([l0, l1])).max(4).next_multiple_of(4);
@@ -153,7 +159,11 @@ impl Victim {
         let (src, dst) = (src.parse().expect("an address"), OURS.parse().expect("an address"));
         self.sim.provoke(IpPacket::native(src, dst, sealed(&bytes)));
         if let Some(status) = self.sim[self.host].stack.status(self.id) {
-            assert!(status.recv_buffered <= RECV_BUFFER + 9_000, "{} bytes held", status.recv_buffered);
+            assert!(
+                status.recv_buffered <= RECV_BUFFER + 9_000,
+                "{} bytes held",
+                status.recv_buffered
+            );
         }
     }
 

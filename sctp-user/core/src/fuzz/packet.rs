@@ -53,7 +53,8 @@ type Values = Vec<(u8, u8, Vec<u8>)>;
 
 fn write(like: &Packet, chunks: &Values) -> Packet {
     let mut out = Vec::new();
-    let mut writer = PacketWriter::new(&mut out, 2 * LARGEST, like.src_port(), like.dst_port(), like.vtag());
+    let mut writer =
+        PacketWriter::new(&mut out, 2 * LARGEST, like.src_port(), like.dst_port(), like.vtag());
     for (kind, flags, value) in chunks {
         writer.raw_chunk(*kind, *flags, value);
     }
@@ -107,7 +108,13 @@ fn look_into(chunk: &Chunk<'_>) {
 /// The value of a chunk, written by its own writer from what was read.
 fn value_of(packet: &Packet, chunk: &Chunk<'_>, raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut w = PacketWriter::new(&mut out, 2 * LARGEST, packet.src_port(), packet.dst_port(), packet.vtag());
+    let mut w = PacketWriter::new(
+        &mut out,
+        2 * LARGEST,
+        packet.src_port(),
+        packet.dst_port(),
+        packet.vtag(),
+    );
     match chunk {
         Chunk::Data(d) => w.user_data(d.tsn, d.stream, d.id, d.ppid, d.flags, &d.payload),
         Chunk::Sack(s) => {
@@ -164,7 +171,10 @@ fn summary(chunk: &Chunk<'_>) -> String {
             )
         }
         Chunk::Error { causes } => {
-            format!("{:?}", causes.iter().map(|c| (c.code(), c.info().to_vec())).collect::<Vec<_>>())
+            format!(
+                "{:?}",
+                causes.iter().map(|c| (c.code(), c.info().to_vec())).collect::<Vec<_>>()
+            )
         }
         other => format!("{other:?}"),
     }

@@ -35,7 +35,10 @@ pub fn seeds() -> Vec<Seed> {
                 // Type, flags and length, the number of the key, then what the seal protects.
                 let len = usize::from(u16::from_be_bytes([chunks[2], chunks[3]]));
                 for how in 0..4 {
-                    all.push(Seed { target: "cookie", data: [&[how], &chunks[5..len - 16]].concat() });
+                    all.push(Seed {
+                        target: "cookie",
+                        data: [&[how], &chunks[5..len - 16]].concat(),
+                    });
                 }
             }
             _ => {}
@@ -74,12 +77,18 @@ fn packets() -> Vec<Vec<u8>> {
         sim.last_words = false;
         let ms = Duration::from_millis(1);
         sim.net.set_default(
-            Link::new().delay(5 * ms, 5 * ms).loss(0.1).duplicate(0.1, 30 * ms).reorder(0.2, 20 * ms),
+            Link::new()
+                .delay(5 * ms, 5 * ms)
+                .loss(0.1)
+                .duplicate(0.1, 30 * ms)
+                .reorder(0.2, 20 * ms),
         );
         let addrs: [&[&str]; 2] = match seed % 3 {
             0 => [&["198.18.0.1"], &["198.18.0.2"]],
             1 => [&["198.18.1.1", "198.18.2.1"], &["198.18.1.2", "198.18.2.2"]],
-            _ if seed > 6 => [&["2001:db8:1::1"], &["2001:db8:1::2", "2001:db8:2::2", "198.18.2.2"]],
+            _ if seed > 6 => {
+                [&["2001:db8:1::1"], &["2001:db8:1::2", "2001:db8:2::2", "198.18.2.2"]]
+            }
             _ => [&["2001:db8:1::1", "198.18.2.1"], &["2001:db8:1::2", "198.18.2.2"]],
         };
         let hosts = addrs.map(|a| sim.host(a, Recorder::default()));
@@ -91,7 +100,9 @@ fn packets() -> Vec<Vec<u8>> {
         let peer = sim.with(hosts[1], |h, _| h.listen(5000));
         let id = sim.with(hosts[0], |h, now| h.connect(now, &peer));
         for n in 0..6_usize {
-            sim.with(hosts[0], |h, now| drop(h.send(now, id, n as u16 % 3, vec![n as u8; 40 * n + 1])));
+            sim.with(hosts[0], |h, now| {
+                drop(h.send(now, id, n as u16 % 3, vec![n as u8; 40 * n + 1]))
+            });
             sim.run_for(30 * ms);
             if let Some(&back) = sim[hosts[1]].app.accepted.first() {
                 sim.with(hosts[1], |h, now| drop(h.send(now, back, 0, vec![n as u8; 700 * n + 1])));
@@ -116,6 +127,7 @@ fn packets() -> Vec<Vec<u8>> {
 
 /// Chunks that look alike: of one type and flags and about as long. Those of the setup differ in their parameters.
 fn shape_of(chunk: RawChunk<'_>) -> (u8, u8, usize) {
-    let setup = matches!(chunk.kind, chunk_type::INIT | chunk_type::INIT_ACK | chunk_type::COOKIE_ECHO);
+    let setup =
+        matches!(chunk.kind, chunk_type::INIT | chunk_type::INIT_ACK | chunk_type::COOKIE_ECHO);
     (chunk.kind, chunk.flags, chunk.value.len() / if setup { 1 } else { 64 })
 }

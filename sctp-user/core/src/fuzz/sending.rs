@@ -42,8 +42,11 @@ pub(super) fn run(data: &[u8]) {
     });
     let configs = [settings(&mut input), settings(&mut input)];
     let hosts = ["198.18.0.1", "198.18.0.2"].map(|addr| {
-        let stack =
-            StackConfig { ootb_native: true, initial_tsn: Some(u32::MAX - 5), ..StackConfig::default() };
+        let stack = StackConfig {
+            ootb_native: true,
+            initial_tsn: Some(u32::MAX - 5),
+            ..StackConfig::default()
+        };
         sim.host_with(stack, &[addr], Recorder::default())
     });
     for (host, config) in hosts.iter().zip(&configs) {
@@ -51,7 +54,10 @@ pub(super) fn run(data: &[u8]) {
     }
     let peer = sim.with(hosts[1], |h, _| h.listen(5000));
     let caller = sim.with(hosts[0], |h, now| h.connect(now, &peer));
-    assert!(sim.run_until(HOUR, |sim| !sim[hosts[1]].app.accepted.is_empty()), "the setup takes too long");
+    assert!(
+        sim.run_until(HOUR, |sim| !sim[hosts[1]].app.accepted.is_empty()),
+        "the setup takes too long"
+    );
     let callee = sim[hosts[1]].app.accepted[0];
     let mut ends = [(0, caller), (1, callee)].map(|(n, id)| End {
         host: hosts[n],
@@ -88,7 +94,9 @@ pub(super) fn run(data: &[u8]) {
             12 => {
                 let value = input.u8();
                 let id = end.id;
-                sim.with(end.host, |h, now| drop(h.stack.configure(now, id, |c| reconfigure(c, value))));
+                sim.with(end.host, |h, now| {
+                    drop(h.stack.configure(now, id, |c| reconfigure(c, value)))
+                });
             }
             _ => {
                 let id = end.id;
@@ -162,7 +170,10 @@ fn send(sim: &mut Sim, end: &mut End, stream: u16, unordered: bool, len: usize) 
         _ if full => Err(SendError::WouldBlock),
         _ => Ok(()),
     };
-    assert_eq!(result, expected, "{len} bytes on stream {stream} with {buffered} bytes in the buffer");
+    assert_eq!(
+        result, expected,
+        "{len} bytes on stream {stream} with {buffered} bytes in the buffer"
+    );
     if result.is_ok() {
         end.sent.push((stream, number, unordered, len));
     }
@@ -182,7 +193,10 @@ fn set_reading(sim: &mut Sim, end: &End, reading: bool) {
 
 /// The bytes of a message.
 fn pattern(number: u32, len: usize) -> Bytes {
-    (0..len).map(|at| (at as u32).wrapping_mul(31).wrapping_add(number) as u8).collect::<Vec<_>>().into()
+    (0..len)
+        .map(|at| (at as u32).wrapping_mul(31).wrapping_add(number) as u8)
+        .collect::<Vec<_>>()
+        .into()
 }
 
 /// Everything came once, byte for byte, in its order.
@@ -192,7 +206,11 @@ fn check(reader: &Recorder, sent: &[(u16, u32, bool, usize)]) {
     for (_, part) in &reader.received {
         match got.last_mut().filter(|_| !whole) {
             Some(message) => {
-                assert_eq!((message.0, message.1), (part.stream, part.ppid), "a part of another message");
+                assert_eq!(
+                    (message.0, message.1),
+                    (part.stream, part.ppid),
+                    "a part of another message"
+                );
                 message.3.extend_from_slice(&part.data);
             }
             None => got.push((part.stream, part.ppid, part.unordered, part.data.to_vec())),
@@ -202,11 +220,16 @@ fn check(reader: &Recorder, sent: &[(u16, u32, bool, usize)]) {
     assert!(whole, "the end of a message is missing");
     for (stream, number, unordered, data) in &got {
         let model = sent.get(*number as usize).expect("a message that was sent");
-        assert_eq!((*stream, *unordered, data.len()), (model.0, model.2, model.3), "message {number}");
+        assert_eq!(
+            (*stream, *unordered, data.len()),
+            (model.0, model.2, model.3),
+            "message {number}"
+        );
         assert_eq!(*data, pattern(*number, data.len()), "message {number}");
     }
     for stream in 0..10 {
-        let order = |number: &u32, unordered: bool, s: u16| (s == stream && !unordered).then_some(*number);
+        let order =
+            |number: &u32, unordered: bool, s: u16| (s == stream && !unordered).then_some(*number);
         let want: Vec<u32> = sent.iter().filter_map(|m| order(&m.1, m.2, m.0)).collect();
         let have: Vec<u32> = got.iter().filter_map(|m| order(&m.1, m.2, m.0)).collect();
         assert_eq!(have, want, "stream {stream}");

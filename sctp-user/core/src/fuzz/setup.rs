@@ -97,12 +97,20 @@ pub(super) fn init(data: &[u8]) {
         assert_eq!(packet.vtag().to_be_bytes(), value[..4], "the answer has the initiate tag");
         match packet.chunks().next().expect("a chunk").decode(&packet).expect("our own chunk") {
             Chunk::InitAck(answer) => {
-                assert!(packet.len() <= 3 * request.max(100), "{} bytes for {request}", packet.len());
-                let cookie = Tlvs::new(answer.params.as_bytes()).find(|tlv| tlv.kind == 7).expect("a cookie");
+                assert!(
+                    packet.len() <= 3 * request.max(100),
+                    "{} bytes for {request}",
+                    packet.len()
+                );
+                let cookie = Tlvs::new(answer.params.as_bytes())
+                    .find(|tlv| tlv.kind == 7)
+                    .expect("a cookie");
                 rig.send(answer.initiate_tag, chunk_type::COOKIE_ECHO, cookie.value);
                 assert_eq!(rig.sim[rig.host].app.accepted.len(), 1, "the own cookie is taken");
             }
-            Chunk::Abort { .. } => assert!(packet.len() <= request, "{} bytes for {request}", packet.len()),
+            Chunk::Abort { .. } => {
+                assert!(packet.len() <= request, "{} bytes for {request}", packet.len())
+            }
             other => panic!("INIT is answered with {other:?}"),
         }
     }

@@ -70,7 +70,9 @@ impl Recorder {
 
     /// True when the association ended, gracefully or not.
     pub fn ended(&self, id: AssocId) -> bool {
-        self.events.iter().any(|(_, i, e)| *i == id && matches!(e, Event::Lost(_) | Event::ShutdownComplete))
+        self.events
+            .iter()
+            .any(|(_, i, e)| *i == id && matches!(e, Event::Lost(_) | Event::ShutdownComplete))
     }
 
     /// Reads what waits, also while `reading` is off.

@@ -29,7 +29,10 @@ impl Capture {
         if std::env::var_os("SCTP_SIM_SEED").is_none() {
             path.set_extension(format!("{seed}.pcap"));
         }
-        Some(Capture::create(&path).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display())))
+        Some(
+            Capture::create(&path)
+                .unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display())),
+        )
     }
 
     /// A capture in a new file.

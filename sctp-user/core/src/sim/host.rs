@@ -219,7 +219,10 @@ impl<A: App> Node for Host<A> {
     }
 
     fn poll_timeout(&mut self) -> Option<Time> {
-        [self.batch_due(), self.stack.poll_timeout(), self.app.poll_timeout()].into_iter().flatten().min()
+        [self.batch_due(), self.stack.poll_timeout(), self.app.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn poll_transmit(&mut self, now: Time) -> Option<IpPacket> {

@@ -40,15 +40,19 @@ impl Inspector {
         check_layout(&sctp, packet.may_fragment)?;
         for raw in sctp.chunks() {
             let kind = raw.kind;
-            let chunk =
-                raw.decode(&sctp).map_err(|e| format!("a chunk of type {kind} that does not decode: {e}"))?;
-            let flow = self.flows.entry((sctp.src_port(), sctp.dst_port(), sctp.vtag())).or_default();
+            let chunk = raw
+                .decode(&sctp)
+                .map_err(|e| format!("a chunk of type {kind} that does not decode: {e}"))?;
+            let flow =
+                self.flows.entry((sctp.src_port(), sctp.dst_port(), sctp.vtag())).or_default();
             match chunk {
                 Chunk::Data(data) => flow.data(data)?,
                 Chunk::Sack(sack) => flow.sack(&sack)?,
                 Chunk::CookieAck => flow.cookie_ack(),
                 Chunk::Unknown { kind: chunk_type::PAD, .. } => {}
-                Chunk::Unknown { kind, .. } => return Err(format!("a chunk of unknown type {kind}")),
+                Chunk::Unknown { kind, .. } => {
+                    return Err(format!("a chunk of unknown type {kind}"));
+                }
                 _ => {}
             }
         }
@@ -194,7 +198,11 @@ mod tests {
         let mut writer = PacketWriter::new(&mut bytes, 1500, 1, 2, 7);
         write(&mut writer);
         writer.finish();
-        IpPacket::native("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap(), Bytes::from(bytes))
+        IpPacket::native(
+            "10.0.0.1".parse().unwrap(),
+            "10.0.0.2".parse().unwrap(),
+            Bytes::from(bytes),
+        )
     }
 
     fn data(w: &mut PacketWriter<'_>, tsn: u32, ssn: u16, begin: bool, end: bool) {
@@ -293,7 +301,10 @@ mod tests {
             &[packet(|w| data(w, 1, 0, true, false)), packet(|w| data(w, 2, 1, true, true))],
             "begins within",
         );
-        fails(&[packet(|w| data(w, 1, 0, true, false)), packet(|w| data(w, 2, 1, false, true))], "unlike");
+        fails(
+            &[packet(|w| data(w, 1, 0, true, false)), packet(|w| data(w, 2, 1, false, true))],
+            "unlike",
+        );
         let sack = |cum, gap| packet(move |w| w.sack(Tsn(cum), 1000, [gap].into_iter(), &[]));
         fails(&[sack(5, (2, 2)), sack(4, (2, 2))], "goes back");
         fails(&[sack(5, (1, 2))], "gap block 1..2");

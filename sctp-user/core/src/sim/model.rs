@@ -181,7 +181,8 @@ pub struct Burst {
 
 impl Model for Burst {
     fn pass(&mut self, at: Time, packet: IpPacket, rng: &mut SimRng, out: &mut Passage) {
-        self.bad = if self.bad { !rng.random_bool(self.leave) } else { rng.random_bool(self.enter) };
+        self.bad =
+            if self.bad { !rng.random_bool(self.leave) } else { rng.random_bool(self.enter) };
         if self.bad {
             out.lose(DropReason::Loss, packet);
         } else {
@@ -229,7 +230,8 @@ pub struct Reorder {
 
 impl Model for Reorder {
     fn pass(&mut self, at: Time, packet: IpPacket, rng: &mut SimRng, out: &mut Passage) {
-        let hold = if rng.random_bool(self.probability) { up_to(self.by, rng) } else { Duration::ZERO };
+        let hold =
+            if rng.random_bool(self.probability) { up_to(self.by, rng) } else { Duration::ZERO };
         out.forward(at + hold, packet);
     }
 

@@ -70,7 +70,9 @@ impl Nat {
         if packet.dst != self.outside {
             return true;
         }
-        let Some(inside) = self.inside_of(packet.udp.map(|u| u.dst), packet.src) else { return false };
+        let Some(inside) = self.inside_of(packet.udp.map(|u| u.dst), packet.src) else {
+            return false;
+        };
         packet.dst = inside.0;
         if let (Some(udp), Some(port)) = (&mut packet.udp, inside.1) {
             udp.dst = port;
@@ -83,7 +85,9 @@ impl Nat {
         if quoted.src != self.outside {
             return true;
         }
-        let Some(inside) = self.inside_of(quoted.udp.map(|u| u.src), quoted.dst) else { return false };
+        let Some(inside) = self.inside_of(quoted.udp.map(|u| u.src), quoted.dst) else {
+            return false;
+        };
         quoted.src = inside.0;
         if let (Some(udp), Some(port)) = (&mut quoted.udp, inside.1) {
             udp.src = port;
@@ -93,10 +97,9 @@ impl Nat {
 
     fn inside_of(&self, outside_port: Option<u16>, peer: IpAddr) -> Option<(IpAddr, Option<u16>)> {
         match outside_port {
-            Some(port) => self
-                .ports
-                .iter()
-                .find_map(|(&(ip, inside), &outside)| (outside == port).then_some((ip, Some(inside)))),
+            Some(port) => self.ports.iter().find_map(|(&(ip, inside), &outside)| {
+                (outside == port).then_some((ip, Some(inside)))
+            }),
             None => self.natives.get(&peer).map(|&ip| (ip, None)),
         }
     }

@@ -270,7 +270,9 @@ impl Net {
                 }
             };
             match arrival {
-                Arrival::Packet(packet) if !known => self.note(at, Fate::Dropped(DropReason::Nat), &packet),
+                Arrival::Packet(packet) if !known => {
+                    self.note(at, Fate::Dropped(DropReason::Nat), &packet)
+                }
                 Arrival::Icmp(_) if !known => {}
                 arrival => return Some((at, arrival)),
             }
@@ -324,7 +326,8 @@ impl Net {
         let (link, rng) = self.link(pair);
         let (mtu, known, answers) = (link.mtu, link.mtu_known, link.answers_too_big);
         // A host cuts IPv6 packets where its interface or an ICMP message demands it, and no router does.
-        let cut = packet.may_fragment && (packet.src.is_ipv4() || known || packet.ip_len() > INTERFACE_MTU);
+        let cut = packet.may_fragment
+            && (packet.src.is_ipv4() || known || packet.ip_len() > INTERFACE_MTU);
         if packet.ip_len() > mtu && !cut {
             // Probes (packets with PAD) are there to find out whether the MTU has grown.
             if known && !packet.has(chunk_type::PAD) {

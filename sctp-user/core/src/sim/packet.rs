@@ -132,10 +132,20 @@ impl fmt::Debug for IpPacket {
 fn describe(chunk: &Chunk<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match chunk {
         Chunk::Data(d) => {
-            write!(f, "DATA(tsn {} sid {} ssn {} len {} ", d.tsn, d.stream, d.id.ssn(), d.payload.len())?;
-            for (set, letter) in
-                [(d.flags.begin, 'B'), (d.flags.end, 'E'), (d.flags.unordered, 'U'), (d.flags.immediate, 'I')]
-            {
+            write!(
+                f,
+                "DATA(tsn {} sid {} ssn {} len {} ",
+                d.tsn,
+                d.stream,
+                d.id.ssn(),
+                d.payload.len()
+            )?;
+            for (set, letter) in [
+                (d.flags.begin, 'B'),
+                (d.flags.end, 'E'),
+                (d.flags.unordered, 'U'),
+                (d.flags.immediate, 'I'),
+            ] {
                 if set {
                     write!(f, "{letter}")?;
                 }
@@ -146,7 +156,11 @@ fn describe(chunk: &Chunk<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "INIT(tag {:08x} tsn {} rwnd {})", i.initiate_tag, i.initial_tsn, i.a_rwnd)
         }
         Chunk::InitAck(i) => {
-            write!(f, "INIT-ACK(tag {:08x} tsn {} rwnd {})", i.initiate_tag, i.initial_tsn, i.a_rwnd)
+            write!(
+                f,
+                "INIT-ACK(tag {:08x} tsn {} rwnd {})",
+                i.initiate_tag, i.initial_tsn, i.a_rwnd
+            )
         }
         Chunk::Sack(s) => {
             write!(f, "SACK(cum {} rwnd {}", s.cum_tsn, s.a_rwnd)?;

@@ -101,7 +101,12 @@ impl Sim {
     ///
     /// # Panics
     /// When an address is not written as one.
-    pub fn host_with<A: App>(&mut self, config: StackConfig, addrs: &[&str], app: A) -> NodeId<Host<A>> {
+    pub fn host_with<A: App>(
+        &mut self,
+        config: StackConfig,
+        addrs: &[&str],
+        app: A,
+    ) -> NodeId<Host<A>> {
         let addrs: Vec<IpAddr> = addrs.iter().map(|a| a.parse().expect("an IP address")).collect();
         let seed = self.stack_seed();
         self.add(Host::new(config, seed, &addrs, app))
@@ -259,13 +264,16 @@ impl Sim {
         ];
         let controls = sent.iter().filter(|p| p.chunk_kinds().iter().any(|k| !exempt.contains(k)));
         if self.check_replies && controls.count() > 1 {
-            self.fail(&format!("more than one control packet in reaction to one packet: {sent:#?}"));
+            self.fail(&format!(
+                "more than one control packet in reaction to one packet: {sent:#?}"
+            ));
         }
     }
 
     /// The node that takes a packet, or why there is none.
     fn listener(&self, packet: &IpPacket) -> Result<usize, DropReason> {
-        let takes = |i: &usize| self.lives_at(*i, packet.dst) && self.nodes[*i].node.listens(packet);
+        let takes =
+            |i: &usize| self.lives_at(*i, packet.dst) && self.nodes[*i].node.listens(packet);
         if let Some(index) = (0..self.nodes.len()).find(takes) {
             Ok(index)
         } else if self.nodes.iter().any(|slot| slot.node.addrs().contains(&packet.dst)) {
@@ -356,13 +364,19 @@ impl<N: Node> IndexMut<NodeId<N>> for Sim {
 impl Drop for Sim {
     fn drop(&mut self) {
         if self.last_words && std::thread::panicking() {
-            let mut words =
-                format!("simulation with seed {} ended at {}; the last packets were:\n", self.seed, self.now);
+            let mut words = format!(
+                "simulation with seed {} ended at {}; the last packets were:\n",
+                self.seed, self.now
+            );
             let skip = self.net.log().count().saturating_sub(LAST_WORDS);
             for entry in self.net.log().skip(skip) {
                 let _ = writeln!(words, "  {entry}");
             }
-            let _ = writeln!(words, "repeat it with SCTP_SIM_SEED={} (and SCTP_SIM_TRACE=1)", self.seed);
+            let _ = writeln!(
+                words,
+                "repeat it with SCTP_SIM_SEED={} (and SCTP_SIM_TRACE=1)",
+                self.seed
+            );
             eprint!("{words}");
         }
     }

@@ -46,5 +46,7 @@ pub fn for_each_seed(seeds: Range<u64>, run: impl Fn(u64) + Sync) {
 
 fn seed_from_env() -> Option<u64> {
     let value = std::env::var("SCTP_SIM_SEED").ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("SCTP_SIM_SEED must be a number, it is {value:?}")))
+    Some(
+        value.parse().unwrap_or_else(|_| panic!("SCTP_SIM_SEED must be a number, it is {value:?}")),
+    )
 }

@@ -98,7 +98,9 @@ fn flow(seed: u64, link: Link, count: u32) -> (Sim, NodeId<Probe>, NodeId<Probe>
     sim.net.set_default(link);
     let (a, b) = (sim.add(Probe::new("10.0.0.1")), sim.add(Probe::new("10.0.0.2")));
     for n in 1..=count {
-        sim.with(a, |p, _| p.to_send.push(IpPacket::native(ip("10.0.0.1"), ip("10.0.0.2"), sctp(n, 1000))));
+        sim.with(a, |p, _| {
+            p.to_send.push(IpPacket::native(ip("10.0.0.1"), ip("10.0.0.2"), sctp(n, 1000)))
+        });
         sim.run_for(MS);
     }
     assert!(sim.run_until_idle(Duration::from_secs(60)));
@@ -188,7 +190,9 @@ fn outages_and_cuts_lose_what_is_sent_meanwhile() {
 
     let (mut sim, a, b) = flow(1, Link::new(), 0);
     let send = |sim: &mut Sim, n| {
-        sim.with(a, |p, _| p.to_send.push(IpPacket::native(ip("10.0.0.1"), ip("10.0.0.2"), sctp(n, 100))));
+        sim.with(a, |p, _| {
+            p.to_send.push(IpPacket::native(ip("10.0.0.1"), ip("10.0.0.2"), sctp(n, 100)))
+        });
         sim.run_until_idle(MS);
     };
     sim.net.cut(ip("10.0.0.2"), ip("10.0.0.1"));
@@ -204,7 +208,10 @@ fn outages_and_cuts_lose_what_is_sent_meanwhile() {
 fn packets_of_the_same_time_keep_their_order() {
     let mut net = Net::new(1);
     for n in 1..=20 {
-        net.inject(Time::from_millis(1), IpPacket::native(ip("10.0.0.1"), ip("10.0.0.2"), sctp(n, 100)));
+        net.inject(
+            Time::from_millis(1),
+            IpPacket::native(ip("10.0.0.1"), ip("10.0.0.2"), sctp(n, 100)),
+        );
     }
     assert_eq!(net.poll_arrival(Time::ZERO), None);
     let mut order = Vec::new();
@@ -221,7 +228,9 @@ fn a_packet_with_df_above_a_known_mtu_fails_the_run() {
     let mut sim = Sim::new(1);
     sim.net.set_default(Link::new().mtu(1400));
     let a = sim.add(Probe::new("10.0.0.1"));
-    sim.with(a, |p, _| p.to_send.push(IpPacket::native(ip("10.0.0.1"), ip("10.0.0.2"), sctp(1, 1384))));
+    sim.with(a, |p, _| {
+        p.to_send.push(IpPacket::native(ip("10.0.0.1"), ip("10.0.0.2"), sctp(1, 1384)))
+    });
 }
 
 #[test]
@@ -263,9 +272,15 @@ fn taps_see_change_delay_repeat_and_drop() {
         sim[a].to_send.push(IpPacket::native(ip("10.0.0.1"), ip("10.0.0.2"), sctp(n, 100)));
     }
     assert!(sim.run_until_idle(10 * MS));
-    assert_eq!(sim[b].numbers(), [3, 44, 5, 3, 2], "6 is the fifth heartbeat that reaches the second tap");
+    assert_eq!(
+        sim[b].numbers(),
+        [3, 44, 5, 3, 2],
+        "6 is the fifth heartbeat that reaches the second tap"
+    );
     sim.net.clear_taps();
-    sim.with(a, |p, _| p.to_send.push(IpPacket::native(ip("10.0.0.1"), ip("10.0.0.2"), sctp(1, 100))));
+    sim.with(a, |p, _| {
+        p.to_send.push(IpPacket::native(ip("10.0.0.1"), ip("10.0.0.2"), sctp(1, 100)))
+    });
     sim.run_until_idle(MS);
     assert_eq!(sim[b].got.len(), 6);
 }
@@ -278,12 +293,17 @@ fn nat_keeps_ports_apart_and_survives_a_rebind() {
     let server = sim.add(Probe::new("203.0.113.9"));
     let outside = ip("198.51.100.1");
     let nat = sim.net.add_nat(Nat::new([ip("192.168.1.1"), ip("192.168.1.2")], outside));
-    let packet = |from: &str, n| IpPacket::udp((ip(from), 9899), (ip("203.0.113.9"), 9899), sctp(n, 100));
+    let packet =
+        |from: &str, n| IpPacket::udp((ip(from), 9899), (ip("203.0.113.9"), 9899), sctp(n, 100));
     sim[one].to_send.push(packet("192.168.1.1", 1));
     sim[two].to_send.push(packet("192.168.1.2", 2));
     sim.run_until_idle(MS);
     let seen: Vec<_> = sim[server].got.iter().map(|(_, p)| (p.src, p.udp.unwrap().src)).collect();
-    assert_eq!(seen, [(outside, 9899), (outside, 30_000)], "the second host collides with the first");
+    assert_eq!(
+        seen,
+        [(outside, 9899), (outside, 30_000)],
+        "the second host collides with the first"
+    );
     assert_eq!(sim.net.nats[nat].outside_port(ip("192.168.1.2"), 9899), Some(30_000));
 
     let back = |sim: &Sim, i: usize, n| sim[server].got[i].1.reply(sctp(n, 100));
@@ -327,16 +347,27 @@ fn icmp_tells_the_sender_also_behind_nat() {
     let kinds: Vec<_> = sim[inside].icmp.iter().map(|e| e.kind).collect();
     assert_eq!(kinds, [Unreachable::Destination, Unreachable::Protocol]);
     let quoted = &sim[inside].icmp[1].quoted;
-    assert_eq!((quoted.src, quoted.udp, &quoted.sctp[..]), (packet.src, packet.udp, &packet.sctp[..8]));
+    assert_eq!(
+        (quoted.src, quoted.udp, &quoted.sctp[..]),
+        (packet.src, packet.udp, &packet.sctp[..8])
+    );
 
     // A killed process leaves its machine behind.
     sim.kill(server);
-    sim[inside].to_send.push(IpPacket::udp((ip("192.168.1.1"), 7), (ip("203.0.113.9"), 9899), sctp(3, 100)));
+    sim[inside].to_send.push(IpPacket::udp(
+        (ip("192.168.1.1"), 7),
+        (ip("203.0.113.9"), 9899),
+        sctp(3, 100),
+    ));
     sim.run_until_idle(10 * MS);
     assert_eq!(sim[inside].icmp.last().unwrap().kind, Unreachable::Protocol);
     let old = sim.replace(server, Probe::new("203.0.113.9"));
     assert!(old.got.is_empty());
-    sim[inside].to_send.push(IpPacket::udp((ip("192.168.1.1"), 7), (ip("203.0.113.9"), 9899), sctp(4, 100)));
+    sim[inside].to_send.push(IpPacket::udp(
+        (ip("192.168.1.1"), 7),
+        (ip("203.0.113.9"), 9899),
+        sctp(4, 100),
+    ));
     sim.run_until_idle(10 * MS);
     assert_eq!(sim[server].numbers(), [4]);
 }
@@ -372,7 +403,8 @@ fn one_packet_may_provoke_one_control_packet_and_no_more() {
     assert!(sim.provoke(packet.reply(sctp(1, 100))).is_none(), "nobody there");
 
     sim[a].answers = 2;
-    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sim.provoke(packet))).unwrap_err();
+    let panic =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sim.provoke(packet))).unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("more than one control packet"));
 }
 
@@ -402,12 +434,15 @@ fn every_seed_runs_once_and_the_failing_one_is_reported() {
 
 #[test]
 fn captures_hold_whole_ip_packets() {
-    let native =
-        IpPacket { ecn: Some(Ecn::Ce), ..IpPacket::native(ip("10.0.0.1"), ip("10.0.0.2"), sctp(1, 100)) };
+    let native = IpPacket {
+        ecn: Some(Ecn::Ce),
+        ..IpPacket::native(ip("10.0.0.1"), ip("10.0.0.2"), sctp(1, 100))
+    };
     let bytes = ip_bytes(&native);
     assert_eq!(bytes.len(), native.ip_len());
     assert_eq!((bytes[0], bytes[1], bytes[6], bytes[9]), (0x45, 3, 0x40, 132));
-    let header: u32 = bytes[..20].chunks(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]]))).sum();
+    let header: u32 =
+        bytes[..20].chunks(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]]))).sum();
     assert_eq!((header & 0xffff) + (header >> 16), 0xffff, "the header checksum is right");
     assert_eq!(bytes[20..], native.sctp[..]);
 
@@ -422,7 +457,10 @@ fn captures_hold_whole_ip_packets() {
 #[test]
 fn descriptions_name_chunks_and_broken_packets() {
     let packet = IpPacket::native(ip("10.0.0.1"), ip("10.0.0.2"), sctp(0xabc, 100));
-    assert_eq!(format!("{packet:?}"), "10.0.0.1 > 10.0.0.2 100 bytes 5000>5001 tag 00000abc: HEARTBEAT");
+    assert_eq!(
+        format!("{packet:?}"),
+        "10.0.0.1 > 10.0.0.2 100 bytes 5000>5001 tag 00000abc: HEARTBEAT"
+    );
     let mut broken = packet;
     broken.edit(|bytes| bytes[20] ^= 1);
     assert!(format!("{broken:?}").ends_with("not a valid SCTP packet"));

@@ -56,7 +56,12 @@ impl Sockets {
     ///
     /// # Errors
     /// [`SocketError::NotConnected`].
-    pub fn shutdown_assoc(&mut self, now: Time, id: SocketId, assoc: AssocId) -> Result<(), SocketError> {
+    pub fn shutdown_assoc(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        assoc: AssocId,
+    ) -> Result<(), SocketError> {
         self.member(id, assoc)?;
         self.begin_shutdown(now, assoc);
         self.settle(now);
@@ -111,7 +116,8 @@ impl Sockets {
     pub fn abandon(&mut self, now: Time, id: SocketId) -> Result<(), SocketError> {
         self.open_socket(id)?;
         for assoc in self.assocs_of(id) {
-            let Some(record) = self.assocs.get(&assoc).filter(|a| a.end.is_none() && !a.shutdown_begun)
+            let Some(record) =
+                self.assocs.get(&assoc).filter(|a| a.end.is_none() && !a.shutdown_begun)
             else {
                 continue;
             };

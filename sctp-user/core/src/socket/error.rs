@@ -97,7 +97,9 @@ impl fmt::Display for EndReason {
             EndReason::Lost(reason) => reason,
         };
         match reason {
-            LossReason::SetupTimeout => f.write_str("the peer did not answer the association setup"),
+            LossReason::SetupTimeout => {
+                f.write_str("the peer did not answer the association setup")
+            }
             LossReason::PeerAbort { cause: 12, info } if !info.is_empty() => {
                 write!(f, "the peer aborted the association: {:?}", String::from_utf8_lossy(info))
             }
@@ -111,7 +113,9 @@ impl fmt::Display for EndReason {
                 f.write_str("the peer's host says that nothing speaks SCTP there")
             }
             LossReason::ProtocolViolation(what) => write!(f, "the peer broke the protocol: {what}"),
-            LossReason::ShutdownGuard => f.write_str("the peer did not finish the shutdown in time"),
+            LossReason::ShutdownGuard => {
+                f.write_str("the peer did not finish the shutdown in time")
+            }
             LossReason::LocalAbort => f.write_str("the association was aborted by this side"),
         }
     }

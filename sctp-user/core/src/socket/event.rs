@@ -60,7 +60,9 @@ impl Sockets {
             Event::PeerAddrChange { addr, state } => {
                 self.notify(id, Notification::PeerAddrChange { addr, state });
             }
-            Event::RemoteError { cause, info } => self.notify(id, Notification::RemoteError { cause, info }),
+            Event::RemoteError { cause, info } => {
+                self.notify(id, Notification::RemoteError { cause, info })
+            }
             Event::SendFailed { message, unsent } => {
                 self.notify(id, Notification::SendFailed { message, unsent });
             }
@@ -81,7 +83,9 @@ impl Sockets {
         if !matches!(event, Event::Up { incoming: true, .. }) {
             return false;
         }
-        let Some(port) = self.stack.status(id).map(|status| status.local_port) else { return false };
+        let Some(port) = self.stack.status(id).map(|status| status.local_port) else {
+            return false;
+        };
         let Some(owner) = self.ports.get(&port).copied() else { return false };
         let Some(socket) = self.socket_mut(owner) else { return false };
         socket.waiting.insert(id);
@@ -145,7 +149,13 @@ impl Sockets {
         self.queue_read(id); // reading finds the end
         self.tell(
             id,
-            News { readable: true, writable: true, connected: true, ended: true, acceptable: false },
+            News {
+                readable: true,
+                writable: true,
+                connected: true,
+                ended: true,
+                acceptable: false,
+            },
         );
     }
 
@@ -156,7 +166,9 @@ impl Sockets {
 
     /// As [`notify`](Self::notify), to be given after so many messages of the association; `None` for those that are there.
     fn notify_at(&mut self, id: AssocId, at: Option<u64>, notification: Notification) {
-        let Some((owner, own)) = self.assocs.get(&id).map(|a| (a.socket, a.subscriptions)) else { return };
+        let Some((owner, own)) = self.assocs.get(&id).map(|a| (a.socket, a.subscriptions)) else {
+            return;
+        };
         let Some(options) = self.socket(owner).map(|s| &s.options) else { return };
         if !own.unwrap_or(options.subscriptions).wants(&notification) {
             return;

@@ -108,7 +108,13 @@ impl Sockets {
     }
 
     /// Takes an ICMP error; see [`Stack::handle_unreachable`].
-    pub fn handle_unreachable(&mut self, now: Time, to: PathAddr, kind: Unreachable, quoted: &[u8]) {
+    pub fn handle_unreachable(
+        &mut self,
+        now: Time,
+        to: PathAddr,
+        kind: Unreachable,
+        quoted: &[u8],
+    ) {
         self.stack.handle_unreachable(now, to, kind, quoted);
         self.settle(now);
     }
@@ -121,7 +127,12 @@ impl Sockets {
     }
 
     /// The next packet(s) to send; see [`Stack::poll_transmit`].
-    pub fn poll_transmit(&mut self, now: Time, limits: SegmentLimits, buf: &mut Vec<u8>) -> Option<Transmit> {
+    pub fn poll_transmit(
+        &mut self,
+        now: Time,
+        limits: SegmentLimits,
+        buf: &mut Vec<u8>,
+    ) -> Option<Transmit> {
         let transmit = self.stack.poll_transmit(now, limits, buf);
         if transmit.is_none() {
             // Sending may have ended something (the last SHUTDOWN COMPLETE) or expired messages.
@@ -161,7 +172,8 @@ impl Sockets {
     /// Stops listening everywhere and begins the graceful shutdown of every association, those not accepted yet included. Done when
     /// [`StackStats::associations`](crate::StackStats::associations) is 0.
     pub fn shutdown_all(&mut self, now: Time) {
-        let ports: Vec<(u16, SocketId)> = self.ports.iter().map(|(port, id)| (*port, *id)).collect();
+        let ports: Vec<(u16, SocketId)> =
+            self.ports.iter().map(|(port, id)| (*port, *id)).collect();
         for (port, id) in ports {
             self.take_incoming(now, port, id);
             let _ = self.stack.listen(port, 0);
@@ -169,7 +181,8 @@ impl Sockets {
                 socket.listening = false;
             }
         }
-        let all: Vec<AssocId> = self.sockets.iter().flat_map(|(_, s)| s.members.iter().copied()).collect();
+        let all: Vec<AssocId> =
+            self.sockets.iter().flat_map(|(_, s)| s.members.iter().copied()).collect();
         for assoc in all {
             self.begin_shutdown(now, assoc);
         }
@@ -221,6 +234,9 @@ impl Sockets {
     /// The record of `assoc` if it belongs to socket `id`.
     fn member(&mut self, id: SocketId, assoc: AssocId) -> Result<&mut Assoc, SocketError> {
         self.open_socket(id)?;
-        self.assocs.get_mut(&assoc).filter(|a| a.socket == id && a.accepted).ok_or(SocketError::NotConnected)
+        self.assocs
+            .get_mut(&assoc)
+            .filter(|a| a.socket == id && a.accepted)
+            .ok_or(SocketError::NotConnected)
     }
 }

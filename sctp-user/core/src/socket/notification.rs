@@ -152,6 +152,9 @@ impl Subscriptions {
 impl AssocChange {
     /// True for what comes last from an association.
     pub fn is_end(&self) -> bool {
-        matches!(self, AssocChange::Lost(_) | AssocChange::CannotStart(_) | AssocChange::ShutdownComplete)
+        matches!(
+            self,
+            AssocChange::Lost(_) | AssocChange::CannotStart(_) | AssocChange::ShutdownComplete
+        )
     }
 }

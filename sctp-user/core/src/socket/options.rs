@@ -78,7 +78,8 @@ impl Sockets {
         id: SocketId,
         subscriptions: Subscriptions,
     ) -> Result<(), SocketError> {
-        let had = std::mem::replace(&mut self.open_socket(id)?.options.subscriptions, subscriptions);
+        let had =
+            std::mem::replace(&mut self.open_socket(id)?.options.subscriptions, subscriptions);
         for assoc in self.assocs_of(id) {
             let own = self.assocs.get_mut(&assoc).and_then(|a| a.subscriptions.take());
             if !own.unwrap_or(had).sender_dry {
@@ -142,7 +143,11 @@ impl Sockets {
     ///
     /// # Errors
     /// [`SocketError::NotSupported`] for a one-to-one socket.
-    pub fn set_autoclose(&mut self, id: SocketId, idle: Option<Duration>) -> Result<(), SocketError> {
+    pub fn set_autoclose(
+        &mut self,
+        id: SocketId,
+        idle: Option<Duration>,
+    ) -> Result<(), SocketError> {
         let socket = self.open_socket(id)?;
         if socket.style == Style::OneToOne {
             return Err(SocketError::NotSupported("autoclose is for one-to-many sockets only"));
@@ -156,7 +161,11 @@ impl Sockets {
     ///
     /// # Errors
     /// [`SocketError::BadSocket`].
-    pub fn set_interleave(&mut self, id: SocketId, interleave: Interleave) -> Result<(), SocketError> {
+    pub fn set_interleave(
+        &mut self,
+        id: SocketId,
+        interleave: Interleave,
+    ) -> Result<(), SocketError> {
         self.open_socket(id)?.options.interleave = interleave;
         Ok(())
     }

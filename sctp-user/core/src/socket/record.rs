@@ -181,7 +181,8 @@ impl Notes {
         };
         self.stopped |= !fits;
         let notification = if fits { notification } else { Notification::Stopped };
-        let place = self.queue.iter().rposition(|note| note.after <= after).map_or(0, |last| last + 1);
+        let place =
+            self.queue.iter().rposition(|note| note.after <= after).map_or(0, |last| last + 1);
         self.queue.insert(place, Note { after, notification });
     }
 
@@ -200,7 +201,8 @@ impl Notes {
         let notification = self.queue.pop_front()?.notification;
         match &notification {
             Notification::SendFailed { message, .. } => {
-                self.failed_bytes = self.failed_bytes.saturating_sub(message.data.len() + FAILED_OVERHEAD);
+                self.failed_bytes =
+                    self.failed_bytes.saturating_sub(message.data.len() + FAILED_OVERHEAD);
             }
             Notification::Stopped => self.stopped = false,
             _ => {}

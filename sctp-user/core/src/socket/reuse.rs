@@ -18,13 +18,16 @@ impl Sockets {
     /// Whether a socket that may share its port can be bound to one that is in use.
     pub(super) fn can_be_shared(&self, port: u16, addrs: &[IpAddr]) -> bool {
         let leader = self.ports.get(&port).and_then(|id| self.socket(*id));
-        leader.is_some_and(|s| s.options.reuse_port && s.style == Style::OneToOne && same(&s.addrs, addrs))
+        leader.is_some_and(|s| {
+            s.options.reuse_port && s.style == Style::OneToOne && same(&s.addrs, addrs)
+        })
     }
 
     /// Another socket that is bound to the port of `id`.
     pub(super) fn shares_port(&self, id: SocketId, port: u16) -> Option<SocketId> {
         self.sockets.iter().find_map(|(index, s)| {
-            let other = SocketId { index: u32::try_from(index).unwrap_or(u32::MAX), serial: s.serial };
+            let other =
+                SocketId { index: u32::try_from(index).unwrap_or(u32::MAX), serial: s.serial };
             (s.owns_port && s.port == Some(port) && other != id).then_some(other)
         })
     }

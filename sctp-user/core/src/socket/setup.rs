@@ -67,7 +67,9 @@ impl Sockets {
     pub fn set_addrs(&mut self, id: SocketId, addrs: &[IpAddr]) -> Result<(), SocketError> {
         let socket = self.open_socket(id)?;
         if !socket.members.is_empty() {
-            return Err(SocketError::NotSupported("the addresses of a living association cannot be changed"));
+            return Err(SocketError::NotSupported(
+                "the addresses of a living association cannot be changed",
+            ));
         }
         let port = socket.port.filter(|_| socket.owns_port);
         let port = port.ok_or(SocketError::Invalid("the socket is not bound"))?;
@@ -124,7 +126,9 @@ impl Sockets {
     pub fn listen(&mut self, id: SocketId, backlog: usize) -> Result<(), SocketError> {
         let socket = self.open_socket(id)?;
         if socket.style == Style::OneToOne && !socket.members.is_empty() {
-            return Err(SocketError::Invalid("a one-to-one socket with an association cannot listen"));
+            return Err(SocketError::Invalid(
+                "a one-to-one socket with an association cannot listen",
+            ));
         }
         let port = self.own_port(id)?;
         self.lead_port(id, port)?;
@@ -165,7 +169,12 @@ impl Sockets {
     /// # Errors
     /// [`SocketError::AlreadyConnected`], [`SocketError::Connect`], [`SocketError::Bind`];
     /// [`SocketError::Invalid`] for a listening one-to-one socket.
-    pub fn connect(&mut self, now: Time, id: SocketId, peer: &Peer) -> Result<AssocId, SocketError> {
+    pub fn connect(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        peer: &Peer,
+    ) -> Result<AssocId, SocketError> {
         self.connect_with(now, id, peer, None)
     }
 
@@ -237,8 +246,11 @@ impl Sockets {
     /// [`SocketError::NotConnected`] when there was none.
     pub fn connect_result(&self, id: SocketId) -> Result<(), SocketError> {
         let socket = self.socket(id).ok_or(SocketError::BadSocket)?;
-        let assoc =
-            socket.members.first().and_then(|a| self.assocs.get(a)).ok_or(SocketError::NotConnected)?;
+        let assoc = socket
+            .members
+            .first()
+            .and_then(|a| self.assocs.get(a))
+            .ok_or(SocketError::NotConnected)?;
         match &assoc.end {
             Some(reason @ EndReason::Lost(_)) => Err(SocketError::Ended(reason.clone())),
             _ if assoc.up => Ok(()),
@@ -254,7 +266,9 @@ impl Sockets {
     /// [`SocketError::NotConnected`]; [`SocketError::NotSupported`] for a one-to-one socket.
     pub fn peel_off(&mut self, id: SocketId, assoc: AssocId) -> Result<SocketId, SocketError> {
         if self.open_socket(id)?.style == Style::OneToOne {
-            return Err(SocketError::NotSupported("only a one-to-many socket has associations to peel off"));
+            return Err(SocketError::NotSupported(
+                "only a one-to-many socket has associations to peel off",
+            ));
         }
         self.member(id, assoc)?;
         let new = self.share(id)?;
@@ -299,7 +313,8 @@ impl Sockets {
         assoc.accepted = true;
         assoc.queued = false;
         let end = assoc.end.clone();
-        let has_news = assoc.readable || !assoc.notes.is_empty() || end.is_some() || assoc.peer_shutdown;
+        let has_news =
+            assoc.readable || !assoc.notes.is_empty() || end.is_some() || assoc.peer_shutdown;
         if let Some(socket) = self.socket_mut(from) {
             socket.waiting.remove(&id);
             socket.members.remove(&id);

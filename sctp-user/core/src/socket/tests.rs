@@ -53,8 +53,14 @@ impl Pair {
         let end = self.now + Duration::from_millis(millis);
         loop {
             self.transmit();
-            let next = [self.wire.front().map(|(at, ..)| *at), self.a.poll_timeout(), self.b.poll_timeout()];
-            let Some(next) = next.into_iter().flatten().min().filter(|at| *at <= end) else { break };
+            let next = [
+                self.wire.front().map(|(at, ..)| *at),
+                self.a.poll_timeout(),
+                self.b.poll_timeout(),
+            ];
+            let Some(next) = next.into_iter().flatten().min().filter(|at| *at <= end) else {
+                break;
+            };
             self.now = self.now.max(next);
             while self.wire.front().is_some_and(|(at, ..)| *at <= self.now) {
                 let Some((_, to, bytes)) = self.wire.pop_front() else { break };
@@ -178,7 +184,11 @@ fn notifications_keep_their_place_among_messages() {
 fn notifications_that_nobody_reads_are_bounded_but_the_end_is_told() {
     let mut notes = Notes::default();
     for _ in 0..10_000 {
-        notes.push(0, Notification::PeerAddrChange { addr: B, state: PeerAddrState::Available }, 1000);
+        notes.push(
+            0,
+            Notification::PeerAddrChange { addr: B, state: PeerAddrState::Available },
+            1000,
+        );
         notes.push(0, Notification::SendFailed { message: text("some text"), unsent: true }, 1000);
     }
     notes.push(0, Notification::AssocChange(AssocChange::ShutdownComplete), 1000);

@@ -106,11 +106,15 @@ impl Sockets {
         message: &Message,
     ) -> Result<SendOutcomes, SocketError> {
         if self.open_socket(id)?.style == Style::OneToOne {
-            return Err(SocketError::NotSupported("sending to all is for one-to-many sockets only"));
+            return Err(SocketError::NotSupported(
+                "sending to all is for one-to-many sockets only",
+            ));
         }
-        let living = |a: &AssocId| self.assocs.get(a).is_some_and(|a| a.end.is_none() && !a.shutdown_begun);
+        let living =
+            |a: &AssocId| self.assocs.get(a).is_some_and(|a| a.end.is_none() && !a.shutdown_begun);
         let all: Vec<AssocId> = self.assocs_of(id).into_iter().filter(living).collect();
-        let mut send = |assoc| self.try_send(now, id, Target::Assoc(assoc), message.clone()).map(drop);
+        let mut send =
+            |assoc| self.try_send(now, id, Target::Assoc(assoc), message.clone()).map(drop);
         Ok(all.into_iter().map(|assoc| (assoc, send(assoc))).collect())
     }
 
@@ -144,7 +148,11 @@ impl Sockets {
     /// # Errors
     /// [`SocketError::WouldBlock`] ([`Ready::readable`](super::Ready::readable) follows); [`SocketError::Ended`] once
     /// when the association of a one-to-one socket was lost, then `Ok(None)`; [`SocketError::NotConnected`].
-    pub fn try_recv(&mut self, now: Time, id: SocketId) -> Result<Option<(AssocId, Incoming)>, SocketError> {
+    pub fn try_recv(
+        &mut self,
+        now: Time,
+        id: SocketId,
+    ) -> Result<Option<(AssocId, Incoming)>, SocketError> {
         let (style, interleave) = {
             let socket = self.open_socket(id)?;
             (socket.style, socket.options.interleave)
@@ -174,7 +182,9 @@ impl Sockets {
             return Err(SocketError::WouldBlock);
         }
         let socket = self.open_socket(id)?;
-        let Some(assoc) = socket.members.first().copied() else { return Err(SocketError::NotConnected) };
+        let Some(assoc) = socket.members.first().copied() else {
+            return Err(SocketError::NotConnected);
+        };
         if let Some(reason) = socket.error.take() {
             return Err(SocketError::Ended(reason));
         }
@@ -182,7 +192,9 @@ impl Sockets {
         let own = self.assocs.get(&assoc).and_then(|a| a.subscriptions);
         let end_is_told = own.unwrap_or(self.open_socket(id)?.options.subscriptions).assoc_change;
         match self.assocs.get(&assoc) {
-            Some(a) if a.end.is_some() || a.discard || (a.peer_shutdown && !end_is_told) => Ok(None),
+            Some(a) if a.end.is_some() || a.discard || (a.peer_shutdown && !end_is_told) => {
+                Ok(None)
+            }
             _ => Err(SocketError::WouldBlock),
         }
     }
@@ -216,11 +228,18 @@ impl Sockets {
     }
 
     /// The association a message goes over, if it can take one.
-    fn sendable(&mut self, now: Time, id: SocketId, to: Target<'_>) -> Result<AssocId, SocketError> {
+    fn sendable(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        to: Target<'_>,
+    ) -> Result<AssocId, SocketError> {
         let socket = self.open_socket(id)?;
         let assoc = match to {
             Target::Only => match socket.style {
-                Style::OneToOne => socket.members.first().copied().ok_or(SocketError::NotConnected)?,
+                Style::OneToOne => {
+                    socket.members.first().copied().ok_or(SocketError::NotConnected)?
+                }
                 Style::OneToMany => {
                     return Err(SocketError::Invalid(
                         "a one-to-many socket must be told which association sends",
@@ -259,7 +278,9 @@ impl Sockets {
         let socket = self.socket(id)?;
         let by_udp_port = self.stack.config().nat_port_key;
         let is_it = |p: PathAddr| {
-            peer.addrs.iter().any(|&(ip, encap)| ip == p.remote && (!by_udp_port || encap == p.encap))
+            peer.addrs
+                .iter()
+                .any(|&(ip, encap)| ip == p.remote && (!by_udp_port || encap == p.encap))
         };
         socket.members.iter().copied().find(|assoc| {
             self.assocs.get(assoc).is_some_and(|a| a.end.is_none())

@@ -59,7 +59,14 @@ impl CookieJar {
     pub(crate) fn new(key_life: Duration, cookie_life: Duration, rng: &mut ChaCha12Rng) -> Self {
         let key_life = key_life.max(cookie_life * 2);
         let rotate_at = Time::ZERO + key_life;
-        CookieJar { current: draw(rng), previous: None, key_id: 0, rotate_at, key_life, cookie_life }
+        CookieJar {
+            current: draw(rng),
+            previous: None,
+            key_id: 0,
+            rotate_at,
+            key_life,
+            cookie_life,
+        }
     }
 
     /// Appends the sealed cookie to `out`.

@@ -50,7 +50,10 @@ pub(crate) struct Demux {
 
 impl std::fmt::Debug for Demux {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Demux").field("tags", &self.by_tag.len()).field("pairs", &self.by_pair.len()).finish()
+        f.debug_struct("Demux")
+            .field("tags", &self.by_tag.len())
+            .field("pairs", &self.by_pair.len())
+            .finish()
     }
 }
 
@@ -108,7 +111,9 @@ impl Demux {
         let further = self.further.get_mut(&pair);
         if self.by_pair.get(&pair) != Some(&slot) {
             further.into_iter().for_each(|others| others.retain(|s| *s != slot));
-        } else if let Some(next) = further.and_then(|others| (!others.is_empty()).then(|| others.remove(0))) {
+        } else if let Some(next) =
+            further.and_then(|others| (!others.is_empty()).then(|| others.remove(0)))
+        {
             self.by_pair.insert(pair, next);
         } else {
             self.by_pair.remove(&pair);

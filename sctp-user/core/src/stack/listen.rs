@@ -82,7 +82,13 @@ impl Stack {
     }
 
     /// INIT while an association with its sender exists (RFC 9260 sec 5.2.1, 5.2.2).
-    fn on_init_for(&mut self, id: AssocId, d: &Datagram, init: &InitChunk<'_>, peer: &PeerInit) -> bool {
+    fn on_init_for(
+        &mut self,
+        id: AssocId,
+        d: &Datagram,
+        init: &InitChunk<'_>,
+        peer: &PeerInit,
+    ) -> bool {
         use AssocState::*;
         let Some(entry) = self.table.get(id) else { return false };
         let assoc = &entry.assoc;
@@ -92,7 +98,9 @@ impl Stack {
         // one that the INIT lists.
         let to = match (state, path) {
             (CookieWait, None) => {
-                let Some(named) = peer.addresses.iter().find_map(|&a| assoc.path_of(a)) else { return false };
+                let Some(named) = peer.addresses.iter().find_map(|&a| assoc.path_of(a)) else {
+                    return false;
+                };
                 assoc.path_addr(named)
             }
             _ => d.from,
@@ -198,8 +206,9 @@ impl Stack {
         let base = COMMON_HEADER + INIT_HEADER + 4 + sealed.len().next_multiple_of(4);
         let with_addresses = base + addresses_len <= budget;
         let used = base + if with_addresses { addresses_len } else { 0 };
-        let reports_len: usize =
-            Tlvs::new(&peer.unrecognized).map(|t| TLV_HEADER + t.whole.len().next_multiple_of(4)).sum();
+        let reports_len: usize = Tlvs::new(&peer.unrecognized)
+            .map(|t| TLV_HEADER + t.whole.len().next_multiple_of(4))
+            .sum();
         let with_reports = used + reports_len <= budget;
         let ports = (d.packet.dst_port(), d.packet.src_port());
         self.replies.push(to, ports, init.initiate_tag, |w| {
@@ -246,7 +255,8 @@ impl Stack {
         let fits = packet.dst_port() == cookie.local_port
             && packet.src_port() == cookie.peer_port
             && packet.vtag() == cookie.agreed.local_tag;
-        let from_peer = d.from.remote == cookie.source.remote || cookie.addresses.contains(&d.from.remote);
+        let from_peer =
+            d.from.remote == cookie.source.remote || cookie.addresses.contains(&d.from.remote);
         if !fits || !from_peer {
             return false;
         }
@@ -272,7 +282,8 @@ impl Stack {
         let age = d.at.since(cookie.created);
         if age > cookie.life {
             let same = existing.and_then(|id| self.table.get(id)).is_some_and(|e| {
-                e.assoc.local_tag() == cookie.agreed.local_tag && e.assoc.peer_tag() == cookie.agreed.peer_tag
+                e.assoc.local_tag() == cookie.agreed.local_tag
+                    && e.assoc.peer_tag() == cookie.agreed.peer_tag
             });
             if !same {
                 return self.refuse_stale(d, &cookie, age - cookie.life);
@@ -307,7 +318,8 @@ impl Stack {
         }
         let micros = u32::try_from(late.as_micros()).unwrap_or(u32::MAX);
         let ports = (cookie.local_port, cookie.peer_port);
-        self.replies.push(d.from, ports, cookie.agreed.peer_tag, |w| w.error(|c| c.stale_cookie(micros)));
+        self.replies
+            .push(d.from, ports, cookie.agreed.peer_tag, |w| w.error(|c| c.stale_cookie(micros)));
         true
     }
 
@@ -319,11 +331,13 @@ impl Stack {
         rest: Chunks<'_>,
     ) -> bool {
         let room = self.table.len() < self.config.max_associations;
-        let port = self.ports.get(&cookie.local_port).filter(|p| p.backlog > p.waiting.len() && room);
+        let port =
+            self.ports.get(&cookie.local_port).filter(|p| p.backlog > p.waiting.len() && room);
         let Some(port) = port else {
             let ports = (cookie.local_port, cookie.peer_port);
-            self.replies
-                .push(d.from, ports, cookie.agreed.peer_tag, |w| w.abort(false, |c| c.out_of_resource()));
+            self.replies.push(d.from, ports, cookie.agreed.peer_tag, |w| {
+                w.abort(false, |c| c.out_of_resource())
+            });
             return true;
         };
         let config = Arc::clone(&port.config);
@@ -397,7 +411,9 @@ impl Stack {
                 if matches!(state, CookieWait | CookieEchoed)
                     || (state == Established && !assoc.data_exchanged()) =>
             {
-                self.with(d.at, id, |assoc, cx| assoc.on_collision(cx, agreed, source, &cookie.addresses));
+                self.with(d.at, id, |assoc, cx| {
+                    assoc.on_collision(cx, agreed, source, &cookie.addresses)
+                });
                 self.acknowledge_cookie(id, d, rest);
                 true
             }
@@ -415,7 +431,9 @@ impl Stack {
                     return false;
                 }
                 let unwanted = entry.released || matches!(state, ShutdownPending | ShutdownSent);
-                self.with(d.at, id, |assoc, cx| assoc.on_restart(cx, agreed, source, &cookie.addresses));
+                self.with(d.at, id, |assoc, cx| {
+                    assoc.on_restart(cx, agreed, source, &cookie.addresses)
+                });
                 self.stats.cookies_accepted += 1;
                 self.acknowledge_cookie(id, d, rest);
                 if unwanted {

@@ -38,8 +38,14 @@ impl Stack {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn send_all(&mut self, now: Time, id: AssocId, messages: Vec<Message>) -> Result<(), SendError> {
-        self.exchange(now, id, |assoc, cx| assoc.send(cx, messages, None)).unwrap_or(Err(SendError::NotFound))
+    pub fn send_all(
+        &mut self,
+        now: Time,
+        id: AssocId,
+        messages: Vec<Message>,
+    ) -> Result<(), SendError> {
+        self.exchange(now, id, |assoc, cx| assoc.send(cx, messages, None))
+            .unwrap_or(Err(SendError::NotFound))
     }
 
     /// Takes the next received message. Reading grows the window announced to the peer. Messages may still be

@@ -125,7 +125,12 @@ impl Stack {
     ///
     /// # Errors
     /// When the port is taken, an address is not unicast, or the configuration is not valid.
-    pub fn bind(&mut self, port: u16, addrs: &[IpAddr], config: AssocConfig) -> Result<u16, BindError> {
+    pub fn bind(
+        &mut self,
+        port: u16,
+        addrs: &[IpAddr],
+        config: AssocConfig,
+    ) -> Result<u16, BindError> {
         config.check()?;
         if let Some(&bad) = addrs.iter().find(|&&a| scope(a).is_none()) {
             return Err(BindError::Address(bad));
@@ -210,7 +215,8 @@ impl Stack {
         if self.table.len() >= self.config.max_associations {
             return Err(ConnectError::TooMany);
         }
-        if peer.addrs.iter().any(|&(a, encap)| self.by_pair(a, encap, (peer.port, port)).is_some()) {
+        if peer.addrs.iter().any(|&(a, encap)| self.by_pair(a, encap, (peer.port, port)).is_some())
+        {
             return Err(ConnectError::AlreadyConnected);
         }
         if let Some(config) = &config {
@@ -229,7 +235,8 @@ impl Stack {
             events: &mut self.events,
             replies: &mut self.replies,
         };
-        let assoc = Association::connecting(port, peer, config, tag, tsn, (announced, source), &mut cx);
+        let assoc =
+            Association::connecting(port, peer, config, tag, tsn, (announced, source), &mut cx);
         Ok(self.enter(assoc))
     }
 
@@ -241,13 +248,19 @@ impl Stack {
     }
 
     /// Appends the next packet(s) to `buf` and says where they go; `None` when there is nothing to send now.
-    pub fn poll_transmit(&mut self, now: Time, limits: SegmentLimits, buf: &mut Vec<u8>) -> Option<Transmit> {
+    pub fn poll_transmit(
+        &mut self,
+        now: Time,
+        limits: SegmentLimits,
+        buf: &mut Vec<u8>,
+    ) -> Option<Transmit> {
         if let Some(transmit) = self.replies.poll_transmit(buf) {
             self.stats.packets_sent += 1;
             return Some(transmit);
         }
         while let Some(id) = self.table.next_dirty() {
-            let transmit = self.with(now, id, |assoc, cx| assoc.poll_transmit(cx, limits, buf)).flatten();
+            let transmit =
+                self.with(now, id, |assoc, cx| assoc.poll_transmit(cx, limits, buf)).flatten();
             // An association that has sent may have more; `with` has put it at the end of the queue. One that
             // has not will be touched when that changes.
             match transmit {
@@ -329,7 +342,12 @@ impl Stack {
     ///
     /// # Errors
     /// When there is no such association or address.
-    pub fn request_heartbeat(&mut self, now: Time, id: AssocId, addr: IpAddr) -> Result<(), NotFound> {
+    pub fn request_heartbeat(
+        &mut self,
+        now: Time,
+        id: AssocId,
+        addr: IpAddr,
+    ) -> Result<(), NotFound> {
         match self.with(now, id, |assoc, _| assoc.request_heartbeat(addr)) {
             Some(true) => Ok(()),
             _ => Err(NotFound),
@@ -417,7 +435,8 @@ impl Stack {
             let Some(entry) = self.table.get(id) else { continue };
             entry.assoc.verify().map_err(|e| format!("association {}: {e}", id.index))?;
             if !entry.assoc.is_closed()
-                && self.demux.by_tag(entry.assoc.local_tag(), entry.assoc.local_port) != Some(id.index)
+                && self.demux.by_tag(entry.assoc.local_tag(), entry.assoc.local_port)
+                    != Some(id.index)
             {
                 return Err(format!("association {} is not found by its tag", id.index));
             }
@@ -439,7 +458,13 @@ impl Stack {
         run: impl FnOnce(&mut Association, &mut Cx<'_>) -> R,
     ) -> Option<R> {
         let entry = self.table.get_mut(id)?;
-        let mut cx = Cx { now, id, rng: &mut self.rng, events: &mut self.events, replies: &mut self.replies };
+        let mut cx = Cx {
+            now,
+            id,
+            rng: &mut self.rng,
+            events: &mut self.events,
+            replies: &mut self.replies,
+        };
         let result = run(&mut entry.assoc, &mut cx);
         if entry.assoc.wants_to_send() {
             self.table.mark_dirty(id);
@@ -455,7 +480,13 @@ impl Stack {
         run: impl FnOnce(&mut Association, &mut Cx<'_>) -> R,
     ) -> Option<R> {
         let entry = self.table.get_mut(id)?;
-        let mut cx = Cx { now, id, rng: &mut self.rng, events: &mut self.events, replies: &mut self.replies };
+        let mut cx = Cx {
+            now,
+            id,
+            rng: &mut self.rng,
+            events: &mut self.events,
+            replies: &mut self.replies,
+        };
         let result = run(&mut entry.assoc, &mut cx);
         let closed = entry.assoc.is_closed();
         let gone = closed && entry.released;
@@ -579,7 +610,9 @@ impl Stack {
 /// The source to use towards `remote` for a port bound to these addresses, if they tell.
 fn pinned_source(bound: &[IpAddr], remote: IpAddr) -> Option<IpAddr> {
     let loopback = |a: IpAddr| scope(a) == Some(Scope::Loopback);
-    let fitting =
-        bound.iter().copied().filter(|a| a.is_ipv4() == remote.is_ipv4() && loopback(*a) == loopback(remote));
+    let fitting = bound
+        .iter()
+        .copied()
+        .filter(|a| a.is_ipv4() == remote.is_ipv4() && loopback(*a) == loopback(remote));
     source_among(fitting, remote)
 }

@@ -51,7 +51,9 @@ impl Stack {
 
 fn has_stale_cookie(d: &Datagram) -> bool {
     d.packet.chunks().any(|raw| match raw.decode(&d.packet) {
-        Ok(Chunk::Error { causes }) => causes.iter().any(|c| matches!(c, Cause::StaleCookie { .. })),
+        Ok(Chunk::Error { causes }) => {
+            causes.iter().any(|c| matches!(c, Cause::StaleCookie { .. }))
+        }
         _ => false,
     })
 }

@@ -58,7 +58,8 @@ impl Stack {
         }
         // An INIT ACK may come from another address of the peer than the INIT went to.
         assoc.path_of(d.from.remote).is_some()
-            || (assoc.state() == AssocState::CookieWait && contains(&d.packet, chunk_type::INIT_ACK))
+            || (assoc.state() == AssocState::CookieWait
+                && contains(&d.packet, chunk_type::INIT_ACK))
     }
 
     fn deliver(&mut self, id: AssocId, d: &Datagram) -> bool {
@@ -82,8 +83,9 @@ impl Stack {
             }
             assoc.handle_chunks(cx, d, path, d.packet.chunks());
         });
-        let proven =
-            |e: &table::Entry| e.assoc.path_of(d.from.remote).is_some_and(|p| e.assoc.is_confirmed(p));
+        let proven = |e: &table::Entry| {
+            e.assoc.path_of(d.from.remote).is_some_and(|p| e.assoc.is_confirmed(p))
+        };
         if moved && self.config.nat_port_key && self.table.get(id).is_some_and(proven) {
             // Whoever was known there before has lost that UDP port to this one. An address that was never confirmed takes
             // nothing away: its packets may have come from anywhere.
@@ -96,7 +98,8 @@ impl Stack {
     /// The tag is not one of ours, or does not fit the addresses.
     fn on_foreign(&mut self, d: &Datagram) -> bool {
         let packet = &d.packet;
-        let known = self.by_pair(d.from.remote, d.from.encap, (packet.src_port(), packet.dst_port()));
+        let known =
+            self.by_pair(d.from.remote, d.from.encap, (packet.src_port(), packet.dst_port()));
         let Some(id) = known else { return self.on_ootb(d) };
         let Some(entry) = self.table.get(id) else { return false };
         let (state, peer_tag) = (entry.assoc.state(), entry.assoc.peer_tag());
@@ -117,7 +120,13 @@ impl Stack {
     /// Takes an ICMP error: `quoted` is the SCTP packet as quoted by the ICMP message (from the SCTP common header on,
     /// at least 8 bytes), `to` the path it was sent to (for UDP with the peer's UDP port). Believed only when the quoted
     /// verification tag is right (RFC 9260 sec 10).
-    pub fn handle_unreachable(&mut self, now: Time, to: PathAddr, kind: Unreachable, quoted: &[u8]) {
+    pub fn handle_unreachable(
+        &mut self,
+        now: Time,
+        to: PathAddr,
+        kind: Unreachable,
+        quoted: &[u8],
+    ) {
         let Some((header, rest)) = quoted.split_first_chunk::<8>() else { return };
         let [s0, s1, d0, d1, tag @ ..] = *header;
         let local_port = u16::from_be_bytes([s0, s1]);
@@ -133,10 +142,11 @@ impl Stack {
         }
         let believable = if tag == 0 {
             // After the checksum: the INIT chunk with our initiate tag.
-            let own = rest
-                .get(4..12)
-                .and_then(|c| Some((*c.first()?, u32::from_be_bytes(c.get(4..8)?.try_into().ok()?))));
-            assoc.state() == AssocState::CookieWait && own == Some((chunk_type::INIT, assoc.local_tag()))
+            let own = rest.get(4..12).and_then(|c| {
+                Some((*c.first()?, u32::from_be_bytes(c.get(4..8)?.try_into().ok()?)))
+            });
+            assoc.state() == AssocState::CookieWait
+                && own == Some((chunk_type::INIT, assoc.local_tag()))
         } else {
             tag == assoc.peer_tag()
         };
@@ -159,7 +169,7 @@ pub(super) fn contains(packet: &Packet, kind: u8) -> bool {
 
 /// The packet has an ABORT or SHUTDOWN COMPLETE with the T bit.
 fn has_reflected(packet: &Packet) -> bool {
-    packet
-        .chunks()
-        .any(|c| matches!(c.kind, chunk_type::ABORT | chunk_type::SHUTDOWN_COMPLETE) && c.flags & 1 != 0)
+    packet.chunks().any(|c| {
+        matches!(c.kind, chunk_type::ABORT | chunk_type::SHUTDOWN_COMPLETE) && c.flags & 1 != 0
+    })
 }

@@ -29,7 +29,13 @@ impl RecentTags {
     }
 
     /// Remembers a tag until `until`, with its other end and when it ended.
-    pub(super) fn add(&mut self, until: Time, tag: u32, peer: Option<(PeerTag, Time)>, graceful: bool) {
+    pub(super) fn add(
+        &mut self,
+        until: Time,
+        tag: u32,
+        peer: Option<(PeerTag, Time)>,
+        graceful: bool,
+    ) {
         if self.graceful.insert(tag, graceful).is_none() {
             self.peers.extend(peer.map(|(peer, ended)| (peer, (graceful, ended))));
             self.order.push_back((until, tag, peer.map(|(peer, _)| peer)));

@@ -63,7 +63,10 @@ impl Table {
     pub(crate) fn next_id(&self) -> AssocId {
         match self.free.last() {
             Some(&index) => AssocId { index, generation: self.slots[index as usize].generation },
-            None => AssocId { index: u32::try_from(self.slots.len()).unwrap_or(u32::MAX), generation: 0 },
+            None => AssocId {
+                index: u32::try_from(self.slots.len()).unwrap_or(u32::MAX),
+                generation: 0,
+            },
         }
     }
 
@@ -119,12 +122,16 @@ impl Table {
 
     /// Handles of all associations, by slot.
     pub(crate) fn ids(&self) -> Vec<AssocId> {
-        (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).filter_map(|i| self.id(i)).collect()
+        (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX))
+            .filter_map(|i| self.id(i))
+            .collect()
     }
 
     /// The association may have something to send.
     pub(crate) fn mark_dirty(&mut self, id: AssocId) {
-        let Some(entry) = self.slots.get_mut(id.index as usize).and_then(|s| s.entry.as_deref_mut()) else {
+        let Some(entry) =
+            self.slots.get_mut(id.index as usize).and_then(|s| s.entry.as_deref_mut())
+        else {
             return;
         };
         if !entry.dirty && !entry.assoc.is_closed() {
@@ -135,7 +142,9 @@ impl Table {
 
     /// The association may have something to send, and its deadlines may have moved.
     pub(crate) fn touch(&mut self, id: AssocId) {
-        let Some(entry) = self.slots.get_mut(id.index as usize).and_then(|s| s.entry.as_deref_mut()) else {
+        let Some(entry) =
+            self.slots.get_mut(id.index as usize).and_then(|s| s.entry.as_deref_mut())
+        else {
             return;
         };
         if !entry.dirty && !entry.assoc.is_closed() && !entry.assoc.rests() {

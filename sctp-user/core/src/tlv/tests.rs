@@ -46,7 +46,9 @@ fn failed_tlv_stays_where_it_is() {
 
 #[test]
 fn last_padding_may_be_missing() {
-    for bytes in [&b"\0\x01\0\x05a\0\0\0\0\x02\0\x05b"[..], b"\0\x01\0\x05a\xff\xff\xff\0\x02\0\x05b\0\0\0"] {
+    for bytes in
+        [&b"\0\x01\0\x05a\0\0\0\0\x02\0\x05b"[..], b"\0\x01\0\x05a\xff\xff\xff\0\x02\0\x05b\0\0\0"]
+    {
         let tlvs: Vec<_> = Tlvs::new(bytes).collect();
         assert_eq!(tlvs[0], Tlv { kind: 1, value: b"a", whole: b"\0\x01\0\x05a" });
         assert_eq!(tlvs[1], Tlv { kind: 2, value: b"b", whole: b"\0\x02\0\x05b" });

@@ -144,7 +144,9 @@ impl<'a> Cause<'a> {
         let Tlv { kind: code, value: info, .. } = tlv;
         let known = match code {
             cause_code::INVALID_STREAM => match *info {
-                [s0, s1, _, _] => Some(Self::InvalidStream { stream: u16::from_be_bytes([s0, s1]), info }),
+                [s0, s1, _, _] => {
+                    Some(Self::InvalidStream { stream: u16::from_be_bytes([s0, s1]), info })
+                }
                 _ => None,
             },
             cause_code::MISSING_MANDATORY_PARAM => {
@@ -154,9 +156,13 @@ impl<'a> Cause<'a> {
             cause_code::OUT_OF_RESOURCE => info.is_empty().then_some(Self::OutOfResource),
             cause_code::UNRESOLVABLE_ADDRESS => Some(Self::UnresolvableAddress(info)),
             cause_code::UNRECOGNIZED_CHUNK => Some(Self::UnrecognizedChunk(info)),
-            cause_code::INVALID_MANDATORY_PARAM => info.is_empty().then_some(Self::InvalidMandatoryParam),
+            cause_code::INVALID_MANDATORY_PARAM => {
+                info.is_empty().then_some(Self::InvalidMandatoryParam)
+            }
             cause_code::UNRECOGNIZED_PARAMS => Some(Self::UnrecognizedParams(info)),
-            cause_code::NO_USER_DATA => be32(info).map(|tsn| Self::NoUserData { tsn: Tsn(tsn), info }),
+            cause_code::NO_USER_DATA => {
+                be32(info).map(|tsn| Self::NoUserData { tsn: Tsn(tsn), info })
+            }
             cause_code::COOKIE_WHILE_SHUTTING_DOWN => {
                 info.is_empty().then_some(Self::CookieWhileShuttingDown)
             }
@@ -191,7 +197,9 @@ impl<'a> Cause<'a> {
     /// The bytes behind the cause header, without padding.
     pub const fn info(&self) -> &'a [u8] {
         match *self {
-            Self::OutOfResource | Self::InvalidMandatoryParam | Self::CookieWhileShuttingDown => &[],
+            Self::OutOfResource | Self::InvalidMandatoryParam | Self::CookieWhileShuttingDown => {
+                &[]
+            }
             Self::MissingMandatoryParam(missing) => missing.info,
             Self::InvalidStream { info, .. }
             | Self::StaleCookie { info, .. }
@@ -362,7 +370,10 @@ mod tests {
     #[test]
     fn layouts() {
         assert_eq!(written(|c| c.invalid_stream(0x0102)), [0, 1, 0, 8, 1, 2, 0, 0]);
-        assert_eq!(written(|c| c.missing_mandatory_param(&[7, 5])), [0, 2, 0, 12, 0, 0, 0, 2, 0, 7, 0, 5]);
+        assert_eq!(
+            written(|c| c.missing_mandatory_param(&[7, 5])),
+            [0, 2, 0, 12, 0, 0, 0, 2, 0, 7, 0, 5]
+        );
         assert_eq!(written(|c| c.stale_cookie(0x0102_0304)), [0, 3, 0, 8, 1, 2, 3, 4]);
         assert_eq!(written(|c| c.out_of_resource()), [0, 4, 0, 4]);
         assert_eq!(written(|c| c.invalid_mandatory_param()), [0, 7, 0, 4]);

@@ -37,7 +37,8 @@ mod tests {
 
     #[test]
     fn both_ways_give_the_same() {
-        let mut bytes: Vec<u8> = (0..3000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let mut bytes: Vec<u8> =
+            (0..3000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         for len in (0..64).chain(LARGE - 20..LARGE + 80).chain([1400, 1452, 1472, 2999]) {
             for start in 0..9.min(3000 - len) {
                 let packet = &mut bytes[start..start + len];

@@ -203,8 +203,9 @@ mod tests {
     #[test]
     fn unknown_types_say_what_to_do() {
         // An ASCONF: add 10.0.0.2 to an association with 10.0.0.1.
-        let asconf =
-            crate::wire::tests::unhex("c100002000000007000500080a000001c00100100000002a000500080a000002");
+        let asconf = crate::wire::tests::unhex(
+            "c100002000000007000500080a000001c00100100000002a000500080a000002",
+        );
         let packet = build(|w| w.raw_chunk(0xc1, 0, &asconf[4..]));
         assert_eq!(
             only(&packet),

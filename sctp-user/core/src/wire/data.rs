@@ -217,11 +217,13 @@ impl PacketWriter<'_> {
         match id {
             MessageId::Ssn(ssn) => self.data(tsn, stream, ssn, ppid, flags, payload),
             MessageId::Mid { mid, fsn } => {
-                let payload = payload.get(..usize::from(u16::MAX) - I_DATA_HEADER).unwrap_or(payload);
+                let payload =
+                    payload.get(..usize::from(u16::MAX) - I_DATA_HEADER).unwrap_or(payload);
                 let mut header = [0; I_DATA_HEADER];
                 header[0] = chunk_type::I_DATA;
                 header[1] = flags.bits();
-                header[2..4].copy_from_slice(&((I_DATA_HEADER + payload.len()) as u16).to_be_bytes());
+                header[2..4]
+                    .copy_from_slice(&((I_DATA_HEADER + payload.len()) as u16).to_be_bytes());
                 header[4..8].copy_from_slice(&tsn.0.to_be_bytes());
                 header[8..10].copy_from_slice(&stream.to_be_bytes());
                 header[12..16].copy_from_slice(&mid.to_be_bytes());
@@ -235,7 +237,15 @@ impl PacketWriter<'_> {
 
     /// A DATA chunk; `payload` has at least 1 byte and, with the 16 bytes before it, fits [`room`](Self::room).
     #[inline]
-    pub fn data(&mut self, tsn: Tsn, stream: u16, ssn: Ssn, ppid: u32, flags: DataFlags, payload: &[u8]) {
+    pub fn data(
+        &mut self,
+        tsn: Tsn,
+        stream: u16,
+        ssn: Ssn,
+        ppid: u32,
+        flags: DataFlags,
+        payload: &[u8],
+    ) {
         // Length known beforehand: the header goes out in one piece. A chunk length has 16 bits.
         let payload = payload.get(..usize::from(u16::MAX) - DATA_HEADER).unwrap_or(payload);
         let [l0, l1] = ((DATA_HEADER + payload.len()) as u16).to_be_bytes();
@@ -243,8 +253,24 @@ impl PacketWriter<'_> {
         let [s0, s1] = stream.to_be_bytes();
         let [n0, n1] = ssn.0.to_be_bytes();
         let [p0, p1, p2, p3] = ppid.to_be_bytes();
-        let header: [u8; DATA_HEADER] =
-            [chunk_type::DATA, flags.bits(), l0, l1, t0, t1, t2, t3, s0, s1, n0, n1, p0, p1, p2, p3];
+        let header: [u8; DATA_HEADER] = [
+            chunk_type::DATA,
+            flags.bits(),
+            l0,
+            l1,
+            t0,
+            t1,
+            t2,
+            t3,
+            s0,
+            s1,
+            n0,
+            n1,
+            p0,
+            p1,
+            p2,
+            p3,
+        ];
         self.writer.bytes(&header);
         self.writer.bytes(payload);
         self.writer.pad4();
@@ -259,9 +285,13 @@ mod tests {
 
     #[test]
     fn golden_packet() {
-        let golden = unhex("13882329aabbccddb115958100030015fffffffe000100000000000068656c6c6f000000");
+        let golden =
+            unhex("13882329aabbccddb115958100030015fffffffe000100000000000068656c6c6f000000");
         let packet = Packet::check(golden.clone().into()).unwrap();
-        assert_eq!((packet.src_port(), packet.dst_port(), packet.vtag()), (5000, 9001, 0xaabb_ccdd));
+        assert_eq!(
+            (packet.src_port(), packet.dst_port(), packet.vtag()),
+            (5000, 9001, 0xaabb_ccdd)
+        );
         let Chunk::Data(data) = only(&packet) else { panic!("not DATA") };
         assert_eq!(
             data,
@@ -333,14 +363,22 @@ mod tests {
             let id = MessageId::Mid { mid: 0x0102_0304, fsn };
             let packet = build(|w| w.user_data(Tsn(9), 3, id, ppid, flags, b"part"));
             let last = if begin { "00000033" } else { "00000007" };
-            let golden = format!("40{:02x}0018000000090003000001020304{last}70617274", flags.bits());
+            let golden =
+                format!("40{:02x}0018000000090003000001020304{last}70617274", flags.bits());
             assert_eq!(packet.bytes()[12..], unhex(&golden)[..]);
             let raw = packet.chunks().next().unwrap();
             assert!(matches!(raw.decode(&packet), Ok(Chunk::Unknown { .. })));
             let data = DataChunk::parse_interleaved(&raw, &packet).unwrap();
             assert_eq!(
                 data,
-                DataChunk { tsn: Tsn(9), stream: 3, id, ppid, flags, payload: Bytes::from_static(b"part") }
+                DataChunk {
+                    tsn: Tsn(9),
+                    stream: 3,
+                    id,
+                    ppid,
+                    flags,
+                    payload: Bytes::from_static(b"part")
+                }
             );
         }
         let cut = build(|w| w.raw_chunk(chunk_type::I_DATA, 3, &[0; 15]));

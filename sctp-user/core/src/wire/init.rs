@@ -90,7 +90,12 @@ impl<'a> InitChunk<'a> {
 impl PacketWriter<'_> {
     /// An INIT, or an INIT ACK when `kind_ack`, with the parameters that `params` writes. It must be alone in its
     /// packet.
-    pub fn init(&mut self, kind_ack: bool, fixed: &InitFixed, params: impl FnOnce(&mut ParamWriter<'_>)) {
+    pub fn init(
+        &mut self,
+        kind_ack: bool,
+        fixed: &InitFixed,
+        params: impl FnOnce(&mut ParamWriter<'_>),
+    ) {
         let mark = self.begin(if kind_ack { chunk_type::INIT_ACK } else { chunk_type::INIT }, 0);
         self.writer.u32(fixed.initiate_tag);
         self.writer.u32(fixed.a_rwnd);
@@ -145,7 +150,11 @@ mod tests {
         assert_eq!(raw.whole.len(), 20 + 8 + 10);
         assert_eq!(packet.len(), 12 + 20 + 8 + 12);
         let Chunk::InitAck(init) = only(&packet) else { panic!("not an INIT ACK") };
-        assert!(init.params.iter().eq([Param::SupportedExtensions(&[0xc0]), Param::StateCookie(b"cookie")]));
+        assert!(
+            init.params
+                .iter()
+                .eq([Param::SupportedExtensions(&[0xc0]), Param::StateCookie(b"cookie")])
+        );
     }
 
     #[test]

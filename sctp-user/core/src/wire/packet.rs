@@ -138,7 +138,13 @@ impl<'b> PacketWriter<'b> {
     /// Writes the common header behind what `buf` holds. `limit` is the largest packet in bytes, common header and
     /// padding included.
     #[inline]
-    pub fn new(buf: &'b mut Vec<u8>, limit: usize, src_port: u16, dst_port: u16, vtag: u32) -> Self {
+    pub fn new(
+        buf: &'b mut Vec<u8>,
+        limit: usize,
+        src_port: u16,
+        dst_port: u16,
+        vtag: u32,
+    ) -> Self {
         let mut writer = Writer::new(buf);
         writer.u16(src_port);
         writer.u16(dst_port);
@@ -248,7 +254,8 @@ mod tests {
 
     #[test]
     fn checksum_field_counts_as_zero() {
-        let mut packet = unhex("13882329aabbccddb115958100030015fffffffe000100000000000068656c6c6f000000");
+        let mut packet =
+            unhex("13882329aabbccddb115958100030015fffffffe000100000000000068656c6c6f000000");
         let crc = checksum_of(&packet);
         assert_eq!(crc.to_le_bytes(), packet[8..12]);
         packet[8..12].fill(0);
@@ -287,7 +294,11 @@ mod tests {
         for length in [0, 3, 5, 0xffff_u16] {
             let mut packet = build(|w| w.cookie_ack()).bytes().to_vec();
             packet[14..16].copy_from_slice(&length.to_be_bytes());
-            assert_eq!(Packet::check(reseal(packet)).unwrap_err(), PacketError::NoChunk, "length {length}");
+            assert_eq!(
+                Packet::check(reseal(packet)).unwrap_err(),
+                PacketError::NoChunk,
+                "length {length}"
+            );
         }
     }
 

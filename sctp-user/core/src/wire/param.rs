@@ -299,7 +299,10 @@ mod tests {
         assert_eq!(written(|p| p.cookie_preservative(0x0102_0304)), [0, 9, 0, 8, 1, 2, 3, 4]);
         assert_eq!(written(|p| p.supported_address_types(&[5, 6])), [0, 12, 0, 8, 0, 5, 0, 6]);
         assert_eq!(written(|p| p.supported_extensions(&[0xc0, 0x82])), [0x80, 8, 0, 6, 0xc0, 0x82]);
-        assert_eq!(written(|p| p.unrecognized(&[0xc0, 0x77, 0, 5, 1])), [0, 8, 0, 9, 0xc0, 0x77, 0, 5, 1]);
+        assert_eq!(
+            written(|p| p.unrecognized(&[0xc0, 0x77, 0, 5, 1])),
+            [0, 8, 0, 9, 0xc0, 0x77, 0, 5, 1]
+        );
     }
 
     #[test]
@@ -336,17 +339,27 @@ mod tests {
                 p.ipv4(Ipv4Addr::LOCALHOST);
             });
             let mut params = Params::new(&bytes).iter();
-            assert_eq!(params.next(), Some(Param::Malformed { kind, whole: &bytes[..4 + value.len()] }));
-            assert_eq!(params.next(), Some(Param::Ipv4(Ipv4Addr::LOCALHOST)), "the next one is found");
+            assert_eq!(
+                params.next(),
+                Some(Param::Malformed { kind, whole: &bytes[..4 + value.len()] })
+            );
+            assert_eq!(
+                params.next(),
+                Some(Param::Ipv4(Ipv4Addr::LOCALHOST)),
+                "the next one is found"
+            );
             assert_eq!(params.next(), None);
         }
     }
 
     #[test]
     fn high_bits_of_an_unknown_type_decide() {
-        for (kind, goes_on, reports) in
-            [(0x0077, false, false), (0x4077, false, true), (0x8077, true, false), (0xc077, true, true)]
-        {
+        for (kind, goes_on, reports) in [
+            (0x0077, false, false),
+            (0x4077, false, true),
+            (0x8077, true, false),
+            (0xc077, true, true),
+        ] {
             let bytes = written(|p| {
                 p.state_cookie(b"before");
                 p.raw(kind, b"?");

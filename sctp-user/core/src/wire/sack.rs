@@ -39,7 +39,8 @@ pub struct SackChunk<'a> {
 impl<'a> SackChunk<'a> {
     #[inline]
     pub(super) fn parse(chunk: &RawChunk<'a>) -> Result<Self, ChunkError> {
-        let Some((&[c0, c1, c2, c3, w0, w1, w2, w3, n0, n1, m0, m1], rest)) = chunk.value.split_first_chunk()
+        let Some((&[c0, c1, c2, c3, w0, w1, w2, w3, n0, n1, m0, m1], rest)) =
+            chunk.value.split_first_chunk()
         else {
             return Err(chunk.too_short(SACK_HEADER));
         };
@@ -62,8 +63,12 @@ impl<'a> SackChunk<'a> {
     /// The gap blocks as they came: start and end, both included, as offsets from the cumulative TSN. Nothing says
     /// that they are sorted or that start does not exceed end; the receiver checks.
     #[inline]
-    pub fn gaps(&self) -> impl DoubleEndedIterator<Item = (u16, u16)> + ExactSizeIterator + Clone + use<'a> {
-        self.gaps.iter().map(|&[s0, s1, e0, e1]| (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([e0, e1])))
+    pub fn gaps(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (u16, u16)> + ExactSizeIterator + Clone + use<'a> {
+        self.gaps
+            .iter()
+            .map(|&[s0, s1, e0, e1]| (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([e0, e1])))
     }
 
     /// Number of gap blocks.
@@ -74,7 +79,9 @@ impl<'a> SackChunk<'a> {
 
     /// The TSNs that arrived more than once since the last SACK.
     #[inline]
-    pub fn dups(&self) -> impl DoubleEndedIterator<Item = Tsn> + ExactSizeIterator + Clone + use<'a> {
+    pub fn dups(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = Tsn> + ExactSizeIterator + Clone + use<'a> {
         self.dups.iter().map(|&tsn| Tsn(u32::from_be_bytes(tsn)))
     }
 
@@ -89,7 +96,13 @@ impl PacketWriter<'_> {
     /// A SACK with as many gap blocks (in the order given, lowest first), then duplicates, as fit. Nothing is
     /// written when [`room`](Self::room) is less than [`SACK_HEADER`].
     #[inline]
-    pub fn sack(&mut self, cum: Tsn, a_rwnd: u32, gaps: impl Iterator<Item = (u16, u16)>, dups: &[Tsn]) {
+    pub fn sack(
+        &mut self,
+        cum: Tsn,
+        a_rwnd: u32,
+        gaps: impl Iterator<Item = (u16, u16)>,
+        dups: &[Tsn],
+    ) {
         // A chunk length has 16 bits, whatever the packet would hold.
         const MOST_BLOCKS: usize = (u16::MAX as usize - SACK_HEADER) / 4;
         let Some(space) = self.room().checked_sub(SACK_HEADER) else {
@@ -132,9 +145,13 @@ mod tests {
 
     #[test]
     fn golden_packet() {
-        let golden = unhex("232913881122334403cfd6fc03000018fffffffe000200000001000100020003fffffffe");
+        let golden =
+            unhex("232913881122334403cfd6fc03000018fffffffe000200000001000100020003fffffffe");
         let packet = Packet::check(golden.clone().into()).unwrap();
-        assert_eq!((packet.src_port(), packet.dst_port(), packet.vtag()), (9001, 5000, 0x1122_3344));
+        assert_eq!(
+            (packet.src_port(), packet.dst_port(), packet.vtag()),
+            (9001, 5000, 0x1122_3344)
+        );
         let sack = sack(&packet);
         assert_eq!((sack.cum_tsn, sack.a_rwnd), (Tsn(0xffff_fffe), 131_072));
         assert!(sack.gaps().eq([(2, 3)]));

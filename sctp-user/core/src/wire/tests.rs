@@ -10,7 +10,13 @@ use super::{Chunk, Packet, PacketWriter};
 /// Bytes from hex digits.
 pub(super) fn unhex(digits: &str) -> Vec<u8> {
     let digit = |d: u8| char::from(d).to_digit(16).expect("a hex digit") as u8;
-    digits.as_bytes().as_chunks().0.iter().map(|&[high, low]| digit(high) << 4 | digit(low)).collect()
+    digits
+        .as_bytes()
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&[high, low]| digit(high) << 4 | digit(low))
+        .collect()
 }
 
 /// A packet with what `chunks` writes, checked.

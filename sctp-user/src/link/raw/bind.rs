@@ -59,7 +59,9 @@ pub(super) fn open(config: &RawConfig) -> Result<Vec<(IpAddr, Socket)>, RawBindE
     for &addr in &config.addrs {
         match open_one(config, addr) {
             Ok(socket) => sockets.push((addr, socket)),
-            Err(RawBindError::NotLocal { .. }) if has_v4 && addr.is_ipv6() && addr.is_unspecified() => {
+            Err(RawBindError::NotLocal { .. })
+                if has_v4 && addr.is_ipv6() && addr.is_unspecified() =>
+            {
                 tracing::debug!("no IPv6 on this host, going on with IPv4 alone");
             }
             Err(error) => return Err(error),
@@ -97,7 +99,9 @@ fn open_one(config: &RawConfig, addr: IpAddr) -> Result<Socket, RawBindError> {
 fn classify(addr: IpAddr, source: io::Error) -> RawBindError {
     match source.kind() {
         io::ErrorKind::PermissionDenied => RawBindError::Privileges,
-        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported => RawBindError::NotLocal { addr },
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported => {
+            RawBindError::NotLocal { addr }
+        }
         _ => RawBindError::Socket { addr, source },
     }
 }
@@ -123,7 +127,11 @@ mod tests {
 
     #[test]
     fn refusal_of_the_system_says_what_is_missing() {
-        let error = classify([127, 0, 0, 1].into(), io::ErrorKind::PermissionDenied.into()).to_string();
-        assert!(error.contains("CAP_NET_RAW") && error.contains("root") && error.contains("UDP"), "{error}");
+        let error =
+            classify([127, 0, 0, 1].into(), io::ErrorKind::PermissionDenied.into()).to_string();
+        assert!(
+            error.contains("CAP_NET_RAW") && error.contains("root") && error.contains("UDP"),
+            "{error}"
+        );
     }
 }

@@ -42,6 +42,9 @@ mod tests {
     #[test]
     fn detection_follows_the_file() {
         let there = Path::new(KERNEL_SCTP).exists();
-        assert_eq!(KernelSctp::detect().is_some(), there && cfg!(target_os = "linux") && !cfg!(portable));
+        assert_eq!(
+            KernelSctp::detect().is_some(),
+            there && cfg!(target_os = "linux") && !cfg!(portable)
+        );
     }
 }

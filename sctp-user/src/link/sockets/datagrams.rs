@@ -41,7 +41,8 @@ pub(super) fn append<'a>(
         let ecn = meta.ecn.map(from_codepoint);
         while !buffer.is_empty() {
             // A stride of 0 would mean an endless row of empty datagrams.
-            let stride = if meta.stride == 0 { buffer.len() } else { meta.stride.min(buffer.len()) };
+            let stride =
+                if meta.stride == 0 { buffer.len() } else { meta.stride.min(buffer.len()) };
             datagrams.push(RecvDatagram { from, ecn, bytes: buffer.split_to(stride) });
         }
     }
@@ -112,8 +113,10 @@ mod tests {
 
     #[test]
     fn offloaded_row_with_a_short_last_datagram() {
-        let got =
-            split(&[(b"aaabbbcc????", meta("127.0.0.1:7", 8, 3)), (b"d???", meta("127.0.0.2:8", 1, 1))]);
+        let got = split(&[
+            (b"aaabbbcc????", meta("127.0.0.1:7", 8, 3)),
+            (b"d???", meta("127.0.0.2:8", 1, 1)),
+        ]);
         let bytes: Vec<&[u8]> = got.iter().map(|d| &d.bytes[..]).collect();
         assert_eq!(bytes, [b"aaa".as_slice(), b"bbb", b"cc", b"d"]);
         assert_eq!(got[3].from.remote, "127.0.0.2".parse::<IpAddr>().unwrap());
@@ -122,7 +125,8 @@ mod tests {
 
     #[test]
     fn one_allocation_for_the_batch() {
-        let got = split(&[(b"aaabbb", meta("127.0.0.1:7", 6, 3)), (b"cc", meta("127.0.0.1:7", 2, 2))]);
+        let got =
+            split(&[(b"aaabbb", meta("127.0.0.1:7", 6, 3)), (b"cc", meta("127.0.0.1:7", 2, 2))]);
         let start = got[0].bytes.as_ptr() as usize;
         assert_eq!(got[1].bytes.as_ptr() as usize, start + 3);
         assert_eq!(got[2].bytes.as_ptr() as usize, start + 6);
@@ -155,7 +159,13 @@ mod tests {
         bad[0] = 0x4f;
         let mut got = Vec::new();
         let received = [(&good[..], &v4), (&bad[..], &v4), (&b"v6.."[..], &v6), (&good[..], &v4)];
-        append(Carrier::Ip, "0.0.0.0".parse().unwrap(), received.into_iter(), &mut BytesMut::new(), &mut got);
+        append(
+            Carrier::Ip,
+            "0.0.0.0".parse().unwrap(),
+            received.into_iter(),
+            &mut BytesMut::new(),
+            &mut got,
+        );
         let bytes: Vec<&[u8]> = got.iter().map(|d| &d.bytes[..]).collect();
         assert_eq!(bytes, [b"sctp".as_slice(), b"v6..", b"sctp"]);
         assert!(got.iter().all(|d| d.from.encap == Encap::Native));

@@ -59,7 +59,13 @@ pub(super) type ErrorReady = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What an ICMP message about a packet of `carrier` means to SCTP (RFC 9260 sec 10, RFC 6951 sec 5.5); `None` for those that
 /// mean nothing. `info` is the MTU in messages that carry one.
-pub(super) fn meaning(carrier: Carrier, v6: bool, icmp_type: u8, code: u8, info: u32) -> Option<Unreachable> {
+pub(super) fn meaning(
+    carrier: Carrier,
+    v6: bool,
+    icmp_type: u8,
+    code: u8,
+    info: u32,
+) -> Option<Unreachable> {
     let too_big = || Unreachable::PacketTooBig { ip_mtu: u16::try_from(info).unwrap_or(u16::MAX) };
     // Nobody is at the UDP port, so nobody speaks SCTP there. SCTP itself has no use for ports in ICMP
     // (RFC 9260 sec 10, rule 3).

@@ -15,7 +15,11 @@ use std::io;
 use super::io::Io;
 
 /// Runs `send` with fragmentation allowed on `socket`, then forbids it again.
-pub(super) fn allowed<T>(socket: &Io, ipv6: bool, send: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn allowed<T>(
+    socket: &Io,
+    ipv6: bool,
+    send: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
     if let Err(error) = set(socket, ipv6, true) {
         tracing::debug!(%error, "cannot allow fragmentation, sending without");
     }
@@ -30,7 +34,8 @@ pub(super) fn allowed<T>(socket: &Io, ipv6: bool, send: impl FnOnce() -> io::Res
 fn set(socket: &Io, ipv6: bool, allow: bool) -> io::Result<()> {
     use nix::sys::socket::{setsockopt, sockopt};
     use rustix::net::sockopt::{
-        Ipv4PathMtuDiscovery as V4, Ipv6PathMtuDiscovery as V6, set_ip_mtu_discover, set_ipv6_mtu_discover,
+        Ipv4PathMtuDiscovery as V4, Ipv6PathMtuDiscovery as V6, set_ip_mtu_discover,
+        set_ipv6_mtu_discover,
     };
 
     if ipv6 {
@@ -55,7 +60,13 @@ mod own {
     /// IPV6_MTU: the size to cut packets to; 0 leaves it to the system.
     #[derive(Clone, Copy)]
     pub(super) struct FragmentSize;
-    nix::setsockopt_impl!(FragmentSize, libc::IPPROTO_IPV6, libc::IPV6_MTU, i32, SetStruct<'_, i32>);
+    nix::setsockopt_impl!(
+        FragmentSize,
+        libc::IPPROTO_IPV6,
+        libc::IPV6_MTU,
+        i32,
+        SetStruct<'_, i32>
+    );
 }
 
 #[cfg(target_vendor = "apple")]
@@ -108,7 +119,8 @@ mod tests {
         assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::WouldBlock);
         assert_eq!(inside, Some(Ipv6PathMtuDiscovery::DONT));
         assert_eq!(ipv6_mtu_discover(&socket).unwrap(), Ipv6PathMtuDiscovery::PROBE);
-        let dont_frag = nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::Ipv6DontFrag);
+        let dont_frag =
+            nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::Ipv6DontFrag);
         assert!(dont_frag.unwrap());
     }
 }

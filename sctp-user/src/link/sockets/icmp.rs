@@ -73,12 +73,18 @@ fn v6(message: &[u8]) -> Option<IcmpError> {
     let (icmp, quoted) = message.split_first_chunk::<8>()?;
     let [icmp_type, code, _, _, mtu @ ..] = *icmp;
     let (header, sctp) = quoted.split_first_chunk::<40>()?;
-    let addr = |at| header.get(at..).and_then(<[u8]>::first_chunk::<16>).map(|a| Ipv6Addr::from(*a));
+    let addr =
+        |at| header.get(at..).and_then(<[u8]>::first_chunk::<16>).map(|a| Ipv6Addr::from(*a));
     // Packets of ours have extension headers only as fragments.
     if header[0] >> 4 != 6 || header[6] != SCTP {
         return None;
     }
-    error(true, (icmp_type, code, u32::from_be_bytes(mtu)), (addr(8)?.into(), addr(24)?.into()), sctp)
+    error(
+        true,
+        (icmp_type, code, u32::from_be_bytes(mtu)),
+        (addr(8)?.into(), addr(24)?.into()),
+        sctp,
+    )
 }
 
 /// Length of an IPv4 header.
@@ -144,8 +150,16 @@ mod tests {
         let icmp = [3, 2, 0, 0, 0, 0, 0, 0];
         assert_eq!(v4(&v4_message(icmp, 17, [0x40, 0], b"12345678")), None, "udp");
         assert_eq!(v4(&v4_message(icmp, 132, [0x20, 1], b"12345678")), None, "a later fragment");
-        assert_eq!(v4(&v4_message([8, 0, 0, 0, 0, 0, 0, 0], 132, [0, 0], b"12345678")), None, "a ping");
-        assert_eq!(v4(&v4_message([3, 3, 0, 0, 0, 0, 0, 0], 132, [0, 0], b"12345678")), None, "a port");
+        assert_eq!(
+            v4(&v4_message([8, 0, 0, 0, 0, 0, 0, 0], 132, [0, 0], b"12345678")),
+            None,
+            "a ping"
+        );
+        assert_eq!(
+            v4(&v4_message([3, 3, 0, 0, 0, 0, 0, 0], 132, [0, 0], b"12345678")),
+            None,
+            "a port"
+        );
     }
 
     #[test]
@@ -158,7 +172,10 @@ mod tests {
         let message = |icmp: [u8; 8], quoted: &[u8]| [&icmp[..], quoted, b"12345678"].concat();
         let error = v6(&message([4, 1, 0, 0, 0, 0, 0, 6], &quoted)).unwrap();
         assert_eq!(error.kind, Unreachable::Protocol);
-        assert_eq!((error.to.local, error.to.remote), (Some("::1".parse().unwrap()), "::2".parse().unwrap()));
+        assert_eq!(
+            (error.to.local, error.to.remote),
+            (Some("::1".parse().unwrap()), "::2".parse().unwrap())
+        );
         assert_eq!(error.quoted, b"12345678"[..]);
         let too_big = v6(&message([2, 0, 0, 0, 0, 0, 5, 20], &quoted)).unwrap();
         assert_eq!(too_big.kind, Unreachable::PacketTooBig { ip_mtu: 1300 });

@@ -67,7 +67,10 @@ mod tests {
 
     #[test]
     fn what_lies_behind_the_packet_is_cut_off() {
-        assert_eq!(strip(&packet(0x45, 24, 132, b"sctp and the padding of a frame")), Some(&b"sctp"[..]));
+        assert_eq!(
+            strip(&packet(0x45, 24, 132, b"sctp and the padding of a frame")),
+            Some(&b"sctp"[..])
+        );
     }
 
     #[test]
@@ -95,7 +98,10 @@ mod tests {
     fn systems_that_rewrite_the_length() {
         let host_order = packet(0x45, 4u16.swap_bytes(), 132, b"sctp");
         assert_eq!(payload(&host_order, Lengths::Unknown), Some(&b"sctp"[..]));
-        assert_eq!(payload(&packet(0x46, 0, 132, b"optssctp"), Lengths::Unknown), Some(&b"sctp"[..]));
+        assert_eq!(
+            payload(&packet(0x46, 0, 132, b"optssctp"), Lengths::Unknown),
+            Some(&b"sctp"[..])
+        );
         assert_eq!(payload(&packet(0x4f, 0, 132, b"sctp"), Lengths::Unknown), None);
         assert_eq!(payload(&packet(0x44, 0, 132, b"sctp"), Lengths::Unknown), None);
     }

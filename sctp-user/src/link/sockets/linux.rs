@@ -16,7 +16,8 @@ use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
+    sockopt,
 };
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 use sctp_user_core::{Encap, PathAddr, Unreachable};
@@ -58,9 +59,10 @@ pub(super) fn send_marked(
         _ => None,
     };
     let v6 = match transmit.src_ip {
-        Some(IpAddr::V6(v6)) => {
-            Some(libc::in6_pktinfo { ipi6_ifindex: 0, ipi6_addr: libc::in6_addr { s6_addr: v6.octets() } })
-        }
+        Some(IpAddr::V6(v6)) => Some(libc::in6_pktinfo {
+            ipi6_ifindex: 0,
+            ipi6_addr: libc::in6_addr { s6_addr: v6.octets() },
+        }),
         _ => None,
     };
     let mark = match transmit.destination.is_ipv4() {
@@ -104,7 +106,13 @@ pub(super) fn enable_flow_labels(socket: &impl AsFd) {
 #[derive(Clone, Copy)]
 struct SendFlowInfo;
 
-nix::setsockopt_impl!(SendFlowInfo, libc::IPPROTO_IPV6, libc::IPV6_FLOWINFO_SEND, bool, sockopt::SetBool);
+nix::setsockopt_impl!(
+    SendFlowInfo,
+    libc::IPPROTO_IPV6,
+    libc::IPV6_FLOWINFO_SEND,
+    bool,
+    sockopt::SetBool
+);
 
 /// Nothing: the error queues tell everything.
 pub(super) struct OtherErrors;
@@ -167,7 +175,8 @@ pub(super) fn recv_one(
 ) -> io::Result<RecvMeta> {
     let flags = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
     let mut parts = [IoSliceMut::new(buffer)];
-    let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control.0), flags)?;
+    let message =
+        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control.0), flags)?;
     let mut meta = RecvMeta::default();
     meta.len = message.bytes;
     meta.stride = message.bytes;
@@ -222,25 +231,39 @@ pub(super) fn on_ready(socket: &UdpSocket, carrier: Carrier, report: impl FnMut(
 }
 
 /// Reads the error queue until it is empty, or a good part of it.
-pub(super) fn drain(socket: &impl AsRawFd, carrier: Carrier, mut report: impl FnMut(IcmpError)) -> Drained {
+pub(super) fn drain(
+    socket: &impl AsRawFd,
+    carrier: Carrier,
+    mut report: impl FnMut(IcmpError),
+) -> Drained {
     let mut drained = Drained::default();
     // On the heap, where it is aligned for the headers in it.
-    let mut control =
-        cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6, libc::in6_pktinfo, libc::timespec, [i32; 4]);
+    let mut control = cmsg_space!(
+        libc::sock_extended_err,
+        libc::sockaddr_in6,
+        libc::in6_pktinfo,
+        libc::timespec,
+        [i32; 4]
+    );
     for _ in 0..MAX_PER_DRAIN {
         let mut quote = [0; MAX_QUOTE];
         let mut parts = [IoSliceMut::new(&mut quote)];
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-        let message =
-            match recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
-                Ok(message) => message,
-                Err(Errno::EINTR) => continue,
-                Err(_) => break,
-            };
+        let message = match recvmsg::<SockaddrStorage>(
+            socket.as_raw_fd(),
+            &mut parts,
+            Some(&mut control),
+            flags,
+        ) {
+            Ok(message) => message,
+            Err(Errno::EINTR) => continue,
+            Err(_) => break,
+        };
         let mut entry = Entry { to: message.address, ..Entry::default() };
         for control in message.cmsgs().into_iter().flatten() {
             match control {
-                ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) => {
+                ControlMessageOwned::Ipv4RecvErr(error, _)
+                | ControlMessageOwned::Ipv6RecvErr(error, _) => {
                     entry.error = Some(error);
                 }
                 // The destination of the ICMP message, so the source of the packet it is about.
@@ -286,7 +309,10 @@ enum Origin {
 impl Entry {
     fn origin(&self) -> Origin {
         match self.error {
-            Some(e) if e.ee_origin == libc::SO_EE_ORIGIN_ICMP || e.ee_origin == libc::SO_EE_ORIGIN_ICMP6 => {
+            Some(e)
+                if e.ee_origin == libc::SO_EE_ORIGIN_ICMP
+                    || e.ee_origin == libc::SO_EE_ORIGIN_ICMP6 =>
+            {
                 Origin::Network
             }
             Some(e) if e.ee_origin == libc::SO_EE_ORIGIN_LOCAL => {
@@ -363,7 +389,8 @@ mod tests {
             let read = receiver.try_io(Interest::READABLE, || {
                 let fd = receiver.as_raw_fd();
                 let flags = MsgFlags::MSG_DONTWAIT;
-                let message = recvmsg::<SockaddrStorage>(fd, &mut parts, Some(&mut control), flags)?;
+                let message =
+                    recvmsg::<SockaddrStorage>(fd, &mut parts, Some(&mut control), flags)?;
                 let class = message.cmsgs()?.find_map(|c| match c {
                     ControlMessageOwned::Ipv4Tos(byte) => Some(byte),
                     ControlMessageOwned::Ipv6TClass(class) => u8::try_from(class).ok(),
@@ -383,7 +410,13 @@ mod tests {
     /// Has the system tell the flow label of what arrives.
     #[derive(Clone, Copy)]
     struct ReceiveFlowInfo;
-    nix::setsockopt_impl!(ReceiveFlowInfo, libc::IPPROTO_IPV6, libc::IPV6_FLOWINFO, bool, sockopt::SetBool);
+    nix::setsockopt_impl!(
+        ReceiveFlowInfo,
+        libc::IPPROTO_IPV6,
+        libc::IPV6_FLOWINFO,
+        bool,
+        sockopt::SetBool
+    );
 
     #[tokio::test]
     async fn packets_carry_the_flow_label_of_their_destination() {
@@ -397,15 +430,21 @@ mod tests {
             let mut parts = [IoSliceMut::new(&mut buffer)];
             let mut control = cmsg_space!([i32; 4]);
             let flags = MsgFlags::MSG_DONTWAIT;
-            let message =
-                recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+            let message = recvmsg::<SockaddrStorage>(
+                socket.as_raw_fd(),
+                &mut parts,
+                Some(&mut control),
+                flags,
+            )?;
             let info = message.cmsgs()?.find_map(|control| match control {
                 ControlMessageOwned::Unknown(unknown) => unknown.data_bytes.first_chunk().copied(),
                 _ => None,
             });
             Ok(u32::from_be_bytes(info.unwrap_or_default()) & 0xf_ffff)
         };
-        let std::net::SocketAddr::V6(to) = receiver.local_addr().unwrap() else { unreachable!("IPv6") };
+        let std::net::SocketAddr::V6(to) = receiver.local_addr().unwrap() else {
+            unreachable!("IPv6")
+        };
         for marked in [false, true] {
             let mut to = to;
             to.set_flowinfo(0x1_2345_u32.to_be());

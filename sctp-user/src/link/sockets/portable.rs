@@ -52,8 +52,11 @@ impl OtherErrors {
     /// Opens a socket for each IP version among the own addresses, if the system allows.
     pub(super) fn open(carrier: Carrier, addrs: &[IpAddr]) -> Self {
         let open = |v6| {
-            let opened =
-                addrs.iter().any(|addr| addr.is_ipv6() == v6).then(|| IcmpSocket::open(v6)).transpose();
+            let opened = addrs
+                .iter()
+                .any(|addr| addr.is_ipv6() == v6)
+                .then(|| IcmpSocket::open(v6))
+                .transpose();
             opened.unwrap_or_else(|error| {
                 tracing::debug!(%error, v6, "no icmp errors will be heard");
                 None

@@ -112,7 +112,12 @@ impl SocketLink {
 
     /// Receives on the only socket of a link that was made waiting; see [`LinkSocket::recv_waiting`].
     #[cfg(unix)]
-    pub(crate) fn recv_waiting(&mut self, wait: bool, drain: bool, batch: &mut RecvBatch) -> io::Result<()> {
+    pub(crate) fn recv_waiting(
+        &mut self,
+        wait: bool,
+        drain: bool,
+        batch: &mut RecvBatch,
+    ) -> io::Result<()> {
         let held = batch.errors.len();
         self.pending.take(&mut batch.errors, std::task::Waker::noop());
         let wait = wait && batch.errors.len() == held;
@@ -156,7 +161,8 @@ impl SocketLink {
             return wildcard;
         }
         let alike = |addr: &IpAddr| {
-            addr.is_ipv4() == path.remote.is_ipv4() && addr.is_loopback() == path.remote.is_loopback()
+            addr.is_ipv4() == path.remote.is_ipv4()
+                && addr.is_loopback() == path.remote.is_loopback()
         };
         let own = || sockets.iter().map(LinkSocket::addr).filter(alike);
         match own().count() {
@@ -164,7 +170,8 @@ impl SocketLink {
             1 => find(&|addr| alike(&addr)),
             _ => {
                 // No packet goes there: the port is the one for discarding (RFC 863), and any but 0 would do.
-                let source = sources.choose(own(), destination(path.remote, 9, 0, *ipv6_scope_id))?;
+                let source =
+                    sources.choose(own(), destination(path.remote, 9, 0, *ipv6_scope_id))?;
                 find(&|addr| addr == source)
             }
         }
@@ -177,12 +184,18 @@ impl SocketLink {
         socket_addr: IpAddr,
     ) -> Result<Outgoing, &'static str> {
         let remote_port = match (self.carrier, transmit.path.encap) {
-            (Carrier::Udp, Encap::Udp { remote_port: 0 }) => return Err("the path has no udp port yet"),
+            (Carrier::Udp, Encap::Udp { remote_port: 0 }) => {
+                return Err("the path has no udp port yet");
+            }
             (Carrier::Udp, Encap::Udp { remote_port }) => remote_port,
             // A raw IPv6 socket takes the port for the protocol and refuses every other one.
             (Carrier::Ip, Encap::Native) => 0,
-            (Carrier::Udp, Encap::Native) => return Err("only udp-encapsulated paths go over this link"),
-            (Carrier::Ip, Encap::Udp { .. }) => return Err("no udp-encapsulated paths go over this link"),
+            (Carrier::Udp, Encap::Native) => {
+                return Err("only udp-encapsulated paths go over this link");
+            }
+            (Carrier::Ip, Encap::Udp { .. }) => {
+                return Err("no udp-encapsulated paths go over this link");
+            }
         };
         if bytes.is_empty() || bytes.len() != transmit.len || transmit.segment_size == Some(0) {
             return Err("the lengths of a transmit and its bytes differ");
@@ -225,7 +238,8 @@ impl SocketLink {
             && !source.is_unspecified()
             && source.is_ipv4() == transmit.path.remote.is_ipv4()
             && transmit.path.local.is_none_or(|local| local == source);
-        let to = destination(transmit.path.remote, remote_port, transmit.flow_label, self.ipv6_scope_id);
+        let to =
+            destination(transmit.path.remote, remote_port, transmit.flow_label, self.ipv6_scope_id);
         plain && only.send_plain(to, bytes, &mut self.pending)
     }
 
@@ -236,7 +250,9 @@ impl SocketLink {
             error if quinn_udp::is_msg_size_err(error) => {
                 let packet = transmit.segment_size.unwrap_or(transmit.len).min(transmit.len);
                 Unreachable::PacketTooBig {
-                    ip_mtu: failure.local_mtu.unwrap_or_else(|| plateau_below(&transmit.path, packet)),
+                    ip_mtu: failure
+                        .local_mtu
+                        .unwrap_or_else(|| plateau_below(&transmit.path, packet)),
                 }
             }
             _ => return false,
@@ -249,7 +265,10 @@ impl SocketLink {
 
 impl Link for SocketLink {
     fn handles(&self, encap: Encap) -> bool {
-        matches!((self.carrier, encap), (Carrier::Udp, Encap::Udp { .. }) | (Carrier::Ip, Encap::Native))
+        matches!(
+            (self.carrier, encap),
+            (Carrier::Udp, Encap::Udp { .. }) | (Carrier::Ip, Encap::Native)
+        )
     }
 
     fn max_segments(&self) -> usize {
@@ -285,10 +304,19 @@ impl Link for SocketLink {
                 result?;
             }
         }
-        if (batch.datagrams.len(), batch.errors.len()) == held { Poll::Pending } else { Poll::Ready(Ok(())) }
+        if (batch.datagrams.len(), batch.errors.len()) == held {
+            Poll::Pending
+        } else {
+            Poll::Ready(Ok(()))
+        }
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        transmit: &Transmit,
+        bytes: &[u8],
+    ) -> Poll<io::Result<()>> {
         if self.send_plain(transmit, bytes) {
             return Poll::Ready(Ok(()));
         }
@@ -309,7 +337,9 @@ impl Link for SocketLink {
             Err(reason) if !self.handles(transmit.path.encap) => {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, reason)));
             }
-            Err(reason) => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, reason))),
+            Err(reason) => {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+            }
         };
         let Some(socket) = self.sockets.get_mut(index) else { return Poll::Ready(Ok(())) };
         match ready!(socket.poll_send(cx, &out, bytes, &mut self.pending)) {

@@ -93,11 +93,20 @@ impl LinkSocket {
     }
 
     /// Takes over a bound socket that nobody watches: polling tells what there is, and `Pending` promises nothing.
-    pub(super) fn plain(carrier: Carrier, addr: IpAddr, socket: socket2::Socket) -> io::Result<Self> {
+    pub(super) fn plain(
+        carrier: Carrier,
+        addr: IpAddr,
+        socket: socket2::Socket,
+    ) -> io::Result<Self> {
         Self::with(carrier, addr, Io::Plain(socket.into()), None)
     }
 
-    fn with(carrier: Carrier, addr: IpAddr, io: Io, error_ready: Option<ErrorReady>) -> io::Result<Self> {
+    fn with(
+        carrier: Carrier,
+        addr: IpAddr,
+        io: Io,
+        error_ready: Option<ErrorReady>,
+    ) -> io::Result<Self> {
         let state = prepare(&io, addr)?;
         os::enable_errors(&io, addr.is_ipv6())?;
         if addr.is_ipv6() {
@@ -176,9 +185,13 @@ impl LinkSocket {
                     }
                 }
                 Err(error)
-                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                    ) =>
                 {
-                    if self.offload == Offload::Ending && error.kind() == io::ErrorKind::WouldBlock {
+                    if self.offload == Offload::Ending && error.kind() == io::ErrorKind::WouldBlock
+                    {
                         self.offload = Offload::Off;
                         if received == 0 && may_wait {
                             continue;
@@ -190,7 +203,9 @@ impl LinkSocket {
                 Err(error) => {
                     failures += 1;
                     tracing::trace!(%error, "receive call failed");
-                    os::drain(&self.io, self.carrier, |error| batch.errors.push(located(error, self.addr)));
+                    os::drain(&self.io, self.carrier, |error| {
+                        batch.errors.push(located(error, self.addr))
+                    });
                 }
             }
         }
@@ -274,7 +289,8 @@ impl LinkSocket {
             match received {
                 Ok(count) => {
                     let filled = buffers.iter().zip(&metas).take(count);
-                    self.single = count > 1 && metas.iter().take(count).all(|meta| meta.stride >= meta.len);
+                    self.single =
+                        count > 1 && metas.iter().take(count).all(|meta| meta.stride >= meta.len);
                     append(
                         self.carrier,
                         self.addr,
@@ -294,7 +310,9 @@ impl LinkSocket {
                     // Asked without readiness, the answer is still owed.
                     self.must_read = must_read;
                     tracing::trace!(%error, "receive call failed");
-                    os::drain(&self.io, self.carrier, |error| batch.errors.push(located(error, self.addr)));
+                    os::drain(&self.io, self.carrier, |error| {
+                        batch.errors.push(located(error, self.addr))
+                    });
                 }
             }
         }
@@ -305,7 +323,9 @@ impl LinkSocket {
 
     /// Reads the error queue if the system says that there is something in it.
     fn poll_errors(&mut self, cx: &mut Context<'_>, errors: &mut Vec<IcmpError>) {
-        let (Some(error_ready), Io::Watched(io)) = (&mut self.error_ready, &self.io) else { return };
+        let (Some(error_ready), Io::Watched(io)) = (&mut self.error_ready, &self.io) else {
+            return;
+        };
         while error_ready.as_mut().poll(cx).is_ready() {
             self.must_read = true;
             os::on_ready(io, self.carrier, |error| errors.push(located(error, self.addr)));
@@ -332,7 +352,8 @@ impl LinkSocket {
         };
         let segment_size = out.segment_size.filter(|size| *size < bytes.len() && *size > 0);
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            let batched = segment_size.is_some_and(|size| size < rest.len()) && self.max_segments() > 1;
+            let batched =
+                segment_size.is_some_and(|size| size < rest.len()) && self.max_segments() > 1;
             let take = match segment_size {
                 Some(size) => (size * segments_per_call(size, self.max_segments())).min(rest.len()),
                 None => rest.len(),
@@ -353,10 +374,13 @@ impl LinkSocket {
                 Poll::Ready(Err(failure)) => {
                     if let Some(source) = self.lost_source(out, &failure.error) {
                         self.forget_failures();
-                        let message = format!("the source address {source} is no address of this host");
-                        return Poll::Ready(Err(
-                            io::Error::new(io::ErrorKind::AddrNotAvailable, message).into()
-                        ));
+                        let message =
+                            format!("the source address {source} is no address of this host");
+                        return Poll::Ready(Err(io::Error::new(
+                            io::ErrorKind::AddrNotAvailable,
+                            message,
+                        )
+                        .into()));
                     }
                     // The kernel or the network card refuses segmentation: from now on packet by packet.
                     if batched && self.max_segments() == 1 {
@@ -407,7 +431,9 @@ impl LinkSocket {
             let send = || {
                 let send = || match out.dscp {
                     // What has nothing to say but where it goes needs no message header.
-                    0 if is_simple(transmit) => self.io.send_to(transmit.contents, transmit.destination),
+                    0 if is_simple(transmit) => {
+                        self.io.send_to(transmit.contents, transmit.destination)
+                    }
                     0 => self.state.try_send(self.io.udp(), transmit),
                     dscp => os::send_marked(&self.io, &self.state, transmit, dscp),
                 };
@@ -442,7 +468,8 @@ impl LinkSocket {
                 }
                 Err(error) => error,
             };
-            let drained = os::drain(&self.io, self.carrier, |error| errors.push(located(error, self.addr)));
+            let drained =
+                os::drain(&self.io, self.carrier, |error| errors.push(located(error, self.addr)));
             if drained.local_mtu.is_some() {
                 return Poll::Ready(Err(SendFailure { error, local_mtu: drained.local_mtu }));
             }

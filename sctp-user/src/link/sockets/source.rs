@@ -98,7 +98,11 @@ mod tests {
         assert_eq!(sources.choose(own.clone(), remote), Some(routed));
         assert_eq!(sources.choose(own, remote), Some(routed), "remembered");
         let others = [ip("127.0.3.3"), ip("127.0.0.8")].into_iter();
-        assert_eq!(sources.choose(others, remote), Some(ip("127.0.0.8")), "what was remembered is not here");
+        assert_eq!(
+            sources.choose(others, remote),
+            Some(ip("127.0.0.8")),
+            "what was remembered is not here"
+        );
     }
 
     #[test]

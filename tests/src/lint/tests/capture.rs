@@ -60,8 +60,9 @@ fn what_is_no_sctp_is_left_alone() {
 
 #[test]
 fn other_udp_ports_can_be_left_out() {
-    let packet =
-        |from, to| ip(wire::ipv4(LEFT, RIGHT, 17, Fragment::default(), &wire::udp(from, to, &faulty())));
+    let packet = |from, to| {
+        ip(wire::ipv4(LEFT, RIGHT, 17, Fragment::default(), &wire::udp(from, to, &faulty())))
+    };
     let native = ip(wire::ipv4(LEFT, RIGHT, 132, Fragment::default(), &faulty()));
     let frames = vec![packet(1, 2), packet(2, 3), native, packet(3, 1)];
     let mut capture = Capture { frames, ..Capture::default() };
@@ -77,7 +78,10 @@ fn fragments_are_put_together_in_any_order() {
         ip(wire::ipv4(LEFT, RIGHT, 132, fragment, &large[from..to]))
     };
     let end = large.len();
-    assert_eq!(broken_names(vec![piece(48, 96), piece(96, end), piece(0, 48)]), [rules::PORTS.name]);
+    assert_eq!(
+        broken_names(vec![piece(48, 96), piece(96, end), piece(0, 48)]),
+        [rules::PORTS.name]
+    );
     assert!(broken_names(vec![piece(0, 48), piece(96, end)]).is_empty());
     let mut v6 = Vec::new();
     for (from, to) in [(0, 48), (48, end)] {
@@ -195,7 +199,8 @@ fn captures_are_merged_by_time() {
 fn offers_are_found() {
     let mut wire = Wire::default();
     wire.associate_with(&wire::listed(&[LEFT]));
-    let extensions = [wire::parameter(0x8008, &[0xc1, 0x80]), wire::parameter(0xc000, b"")].concat();
+    let extensions =
+        [wire::parameter(0x8008, &[0xc1, 0x80]), wire::parameter(0xc000, b"")].concat();
     wire.put(RIGHT, LEFT, wire::sctp(2000, 1000, 0, &wire::init(INIT, 5, 5, &extensions)));
     let found = offered(&[Capture { frames: wire.frames, ..Capture::default() }]);
     let offer = |from, port, parameters: &[u16], chunks: &[u8]| Offered {
@@ -204,5 +209,8 @@ fn offers_are_found() {
         parameters: parameters.iter().copied().collect(),
         chunks: chunks.iter().copied().collect(),
     };
-    assert_eq!(found, [offer(LEFT, 1000, &[], &[]), offer(RIGHT, 2000, &[0x8008, 0xc000], &[0x80, 0xc1])]);
+    assert_eq!(
+        found,
+        [offer(LEFT, 1000, &[], &[]), offer(RIGHT, 2000, &[0x8008, 0xc000], &[0x80, 0xc1])]
+    );
 }

@@ -5,7 +5,8 @@ use std::net::Ipv6Addr;
 use super::super::packet::{ABORT, HEARTBEAT, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE};
 use super::super::rules;
 use super::wire::{
-    LEFT_PORT, LEFT_TSN, RIGHT_PORT, RIGHT_TAG, RIGHT_TSN, WHOLE, WINDOW, chunk, data, parameter, sack, sctp,
+    LEFT_PORT, LEFT_TSN, RIGHT_PORT, RIGHT_TAG, RIGHT_TSN, WHOLE, WINDOW, chunk, data, parameter,
+    sack, sctp,
 };
 use super::{Wire, broken, kept};
 

@@ -87,7 +87,9 @@ fn ssns_consecutive() {
     broken(&rules::SSNS_CONSECUTIVE, |w| talk(w, &[whole(0, 0), whole(1, 2)]));
     broken(&rules::SSNS_CONSECUTIVE, |w| talk(w, &[whole(0, 0), whole(1, 0)]));
     let unordered = data(tsn(1), 0, 77, UNORDERED | WHOLE, b"x");
-    kept(|w| talk(w, &[whole(0, 0), unordered.clone(), data(tsn(2), 5, 0, WHOLE, b"x"), whole(3, 1)]));
+    kept(|w| {
+        talk(w, &[whole(0, 0), unordered.clone(), data(tsn(2), 5, 0, WHOLE, b"x"), whole(3, 1)])
+    });
     kept(|w| {
         w.options.disturbed = true;
         talk(w, &[whole(0, 0), whole(4, 2), whole(5, 3)]);
@@ -172,7 +174,10 @@ fn numbers_wrap() {
         w.left(chunk(10, 0, super::wire::COOKIE));
         w.right(chunk(11, 0, b""));
         for n in 0..5 {
-            w.left([chunk(PAD, 0, b""), data(begin.wrapping_add(n), 0, n as u16, WHOLE, b"x")].concat());
+            w.left(
+                [chunk(PAD, 0, b""), data(begin.wrapping_add(n), 0, n as u16, WHOLE, b"x")]
+                    .concat(),
+            );
             w.right(sack(begin.wrapping_add(n), 9000, &[], &[]));
         }
     });

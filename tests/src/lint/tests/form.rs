@@ -5,21 +5,27 @@ use super::super::packet::{
 };
 use super::super::rules;
 use super::wire::{
-    COOKIE, Fragment, LEFT, LEFT_PORT, LEFT_TAG, LEFT_TSN, RIGHT, RIGHT_PORT, RIGHT_TAG, RIGHT_TSN, WHOLE,
-    chunk, cookie, data, init, init_with, ipv4, listed, parameter, sack, sctp,
+    COOKIE, Fragment, LEFT, LEFT_PORT, LEFT_TAG, LEFT_TSN, RIGHT, RIGHT_PORT, RIGHT_TAG, RIGHT_TSN,
+    WHOLE, chunk, cookie, data, init, init_with, ipv4, listed, parameter, sack, sctp,
 };
 use super::{broken, kept};
 
 #[test]
 fn ports() {
-    broken(&rules::PORTS, |w| w.put(LEFT, RIGHT, sctp(0, RIGHT_PORT, 1, &chunk(COOKIE_ACK, 0, b""))));
-    broken(&rules::PORTS, |w| w.put(LEFT, RIGHT, sctp(LEFT_PORT, 0, 1, &chunk(COOKIE_ACK, 0, b""))));
+    broken(&rules::PORTS, |w| {
+        w.put(LEFT, RIGHT, sctp(0, RIGHT_PORT, 1, &chunk(COOKIE_ACK, 0, b"")))
+    });
+    broken(&rules::PORTS, |w| {
+        w.put(LEFT, RIGHT, sctp(LEFT_PORT, 0, 1, &chunk(COOKIE_ACK, 0, b"")))
+    });
 }
 
 #[test]
 fn whole_chunks() {
     broken(&rules::WHOLE_CHUNKS, |w| w.left(b""));
-    broken(&rules::WHOLE_CHUNKS, |w| w.left([chunk(SHUTDOWN_ACK, 0, b""), vec![0, 3, 0, 99]].concat()));
+    broken(&rules::WHOLE_CHUNKS, |w| {
+        w.left([chunk(SHUTDOWN_ACK, 0, b""), vec![0, 3, 0, 99]].concat())
+    });
     broken(&rules::WHOLE_CHUNKS, |w| w.left([chunk(SHUTDOWN_ACK, 0, b""), vec![0, 0]].concat()));
     broken(&rules::WHOLE_CHUNKS, |w| w.left([0, 0, 0, 3]));
 }
@@ -92,7 +98,9 @@ fn reserved_flags() {
 #[test]
 fn control_first() {
     let beat = chunk(HEARTBEAT, 0, &parameter(1, &[5; 8]));
-    broken(&rules::CONTROL_FIRST, |w| w.left([data(LEFT_TSN, 0, 0, WHOLE, b"x"), beat.clone()].concat()));
+    broken(&rules::CONTROL_FIRST, |w| {
+        w.left([data(LEFT_TSN, 0, 0, WHOLE, b"x"), beat.clone()].concat())
+    });
     kept(|w| {
         w.associate();
         w.left([beat.clone(), data(LEFT_TSN, 0, 0, WHOLE, b"x")].concat());
@@ -113,7 +121,9 @@ fn alone() {
 #[test]
 fn cookie_first() {
     let beat = chunk(HEARTBEAT, 0, &parameter(1, &[5; 8]));
-    broken(&rules::COOKIE_FIRST, |w| w.left([beat.clone(), chunk(COOKIE_ECHO, 0, COOKIE)].concat()));
+    broken(&rules::COOKIE_FIRST, |w| {
+        w.left([beat.clone(), chunk(COOKIE_ECHO, 0, COOKIE)].concat())
+    });
     broken(&rules::COOKIE_FIRST, |w| w.right([beat.clone(), chunk(COOKIE_ACK, 0, b"")].concat()));
     kept(|w| {
         w.init(&[]);
@@ -126,7 +136,9 @@ fn cookie_first() {
 #[test]
 fn abort_last() {
     broken(&rules::ABORT_LAST, |w| w.left([chunk(ABORT, 0, b""), chunk(PAD, 0, b"")].concat()));
-    broken(&rules::ABORT_LAST, |w| w.left([data(1, 0, 0, WHOLE, b"x"), chunk(ABORT, 0, b"")].concat()));
+    broken(&rules::ABORT_LAST, |w| {
+        w.left([data(1, 0, 0, WHOLE, b"x"), chunk(ABORT, 0, b"")].concat())
+    });
     kept(|w| {
         w.associate();
         w.left([chunk(PAD, 0, b""), chunk(ABORT, 0, &parameter(12, b"reason"))].concat());
@@ -161,7 +173,9 @@ fn parameters() {
 fn heartbeat_info() {
     broken(&rules::HEARTBEAT_INFO, |w| w.left(chunk(HEARTBEAT, 0, &parameter(2, &[5; 8]))));
     broken(&rules::HEARTBEAT_INFO, |w| w.left(chunk(HEARTBEAT, 0, &parameter(1, &[5; 4]))));
-    broken(&rules::HEARTBEAT_INFO, |w| w.left(chunk(HEARTBEAT, 0, &parameter(1, &[5; 8]).repeat(2))));
+    broken(&rules::HEARTBEAT_INFO, |w| {
+        w.left(chunk(HEARTBEAT, 0, &parameter(1, &[5; 8]).repeat(2)))
+    });
 }
 
 #[test]
@@ -210,7 +224,9 @@ fn zero_tag() {
 fn one_cookie() {
     broken(&rules::ONE_COOKIE, |w| w.init(&cookie()));
     broken(&rules::ONE_COOKIE, |w| w.right(init(INIT_ACK, RIGHT_TAG, RIGHT_TSN, &[])));
-    broken(&rules::ONE_COOKIE, |w| w.right(init(INIT_ACK, RIGHT_TAG, RIGHT_TSN, &cookie().repeat(2))));
+    broken(&rules::ONE_COOKIE, |w| {
+        w.right(init(INIT_ACK, RIGHT_TAG, RIGHT_TSN, &cookie().repeat(2)))
+    });
 }
 
 #[test]
@@ -225,7 +241,8 @@ fn listed_addresses() {
     kept(|w| w.init(&listed(&[LEFT, RIGHT])));
     kept(|w| {
         let loopback = [127, 0, 0, 1].into();
-        let packet = sctp(LEFT_PORT, RIGHT_PORT, 0, &init(INIT, LEFT_TAG, LEFT_TSN, &listed(&[loopback])));
+        let packet =
+            sctp(LEFT_PORT, RIGHT_PORT, 0, &init(INIT, LEFT_TAG, LEFT_TSN, &listed(&[loopback])));
         w.put(loopback, loopback, packet);
     });
 }

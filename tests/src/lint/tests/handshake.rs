@@ -5,8 +5,8 @@ use super::super::packet::{
 };
 use super::super::rules;
 use super::wire::{
-    COOKIE, LEFT, LEFT_2, LEFT_PORT, LEFT_TAG, LEFT_TSN, RIGHT, RIGHT_PORT, RIGHT_TAG, RIGHT_TSN, WHOLE,
-    chunk, cookie, data, init, init_with, listed, parameter, sctp,
+    COOKIE, LEFT, LEFT_2, LEFT_PORT, LEFT_TAG, LEFT_TSN, RIGHT, RIGHT_PORT, RIGHT_TAG, RIGHT_TSN,
+    WHOLE, chunk, cookie, data, init, init_with, listed, parameter, sctp,
 };
 use super::{broken, kept};
 
@@ -64,7 +64,8 @@ fn a_tag_that_is_used_again() {
 
 #[test]
 fn answered_streams() {
-    let answer = |outbound| init_with(INIT_ACK, RIGHT_TAG, 9000, (outbound, 99), RIGHT_TSN, &cookie());
+    let answer =
+        |outbound| init_with(INIT_ACK, RIGHT_TAG, 9000, (outbound, 99), RIGHT_TSN, &cookie());
     broken(&rules::ANSWERED_STREAMS, |w| {
         w.init(&[]);
         w.right(answer(11));
@@ -94,7 +95,8 @@ fn same_init() {
 
 #[test]
 fn init_ack_to_source() {
-    let answer = || sctp(RIGHT_PORT, LEFT_PORT, LEFT_TAG, &init(INIT_ACK, RIGHT_TAG, RIGHT_TSN, &cookie()));
+    let answer =
+        || sctp(RIGHT_PORT, LEFT_PORT, LEFT_TAG, &init(INIT_ACK, RIGHT_TAG, RIGHT_TSN, &cookie()));
     broken(&rules::INIT_ACK_TO_SOURCE, |w| {
         w.init(&listed(&[LEFT, LEFT_2]));
         w.put(RIGHT, LEFT_2, answer());
@@ -273,6 +275,10 @@ fn a_stray_shutdown_ack_is_answered() {
         w.associate();
         w.left(chunk(7, 0, &(RIGHT_TSN - 1).to_be_bytes()));
         w.right(chunk(8, 0, b""));
-        w.put(LEFT, RIGHT, sctp(LEFT_PORT, RIGHT_PORT, LEFT_TAG, &chunk(SHUTDOWN_COMPLETE, 1, b"")));
+        w.put(
+            LEFT,
+            RIGHT,
+            sctp(LEFT_PORT, RIGHT_PORT, LEFT_TAG, &chunk(SHUTDOWN_COMPLETE, 1, b"")),
+        );
     });
 }

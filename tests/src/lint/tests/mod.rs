@@ -47,7 +47,11 @@ fn rules_have_names_of_their_own_and_tests() {
     .concat();
     for rule in rules::ALL {
         let constant = rule.name.replace('-', "_").to_uppercase();
-        assert!(tests.contains(&format!("broken(&rules::{constant},")), "no test breaks {}", rule.name);
+        assert!(
+            tests.contains(&format!("broken(&rules::{constant},")),
+            "no test breaks {}",
+            rule.name
+        );
         assert!(rule.says.ends_with('.') && !rule.section.is_empty(), "{}", rule.name);
     }
 }

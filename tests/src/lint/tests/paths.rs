@@ -7,8 +7,8 @@ use super::super::packet::{
 };
 use super::super::rules;
 use super::wire::{
-    COOKIE, Fragment, LEFT, LEFT_2, LEFT_PORT, LEFT_TAG, LEFT_TSN, RIGHT, RIGHT_PORT, RIGHT_TAG, RIGHT_TSN,
-    WHOLE, WINDOW, chunk, cookie, data, init, ipv4, listed, parameter, sack, sctp, udp,
+    COOKIE, Fragment, LEFT, LEFT_2, LEFT_PORT, LEFT_TAG, LEFT_TSN, RIGHT, RIGHT_PORT, RIGHT_TAG,
+    RIGHT_TSN, WHOLE, WINDOW, chunk, cookie, data, init, ipv4, listed, parameter, sack, sctp, udp,
 };
 use super::{Wire, broken, kept};
 
@@ -158,7 +158,8 @@ fn udp_source_port() {
 fn too_big() {
     let told = |w: &mut Wire, after: u64, chunks: &[Vec<u8>]| {
         w.associate();
-        let large = sctp(LEFT_PORT, RIGHT_PORT, RIGHT_TAG, &data(LEFT_TSN, 0, 0, WHOLE, &[1; 1400]));
+        let large =
+            sctp(LEFT_PORT, RIGHT_PORT, RIGHT_TAG, &data(LEFT_TSN, 0, 0, WHOLE, &[1; 1400]));
         let quoted = ipv4(LEFT, RIGHT, 132, Fragment::default(), &large);
         w.put_ip(quoted.clone());
         let mut message = vec![3, 4, 0, 0, 0, 0];

@@ -14,7 +14,8 @@ fn send(w: &mut Wire, messages: u32) {
 
 #[test]
 fn gap_blocks() {
-    for gaps in [&[(1, 2)][..], &[(4, 3)], &[(2, 3), (4, 5)], &[(5, 6), (2, 3)], &[(2, 4), (3, 6)]] {
+    for gaps in [&[(1, 2)][..], &[(4, 3)], &[(2, 3), (4, 5)], &[(5, 6), (2, 3)], &[(2, 4), (3, 6)]]
+    {
         broken(&rules::GAP_BLOCKS, |w| {
             send(w, 8);
             w.right(sack(LEFT_TSN, WINDOW, gaps, &[]));

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::super::packet::{COOKIE_ACK, COOKIE_ECHO, DATA, HEARTBEAT, HEARTBEAT_ACK, INIT, INIT_ACK, SACK};
+use super::super::packet::{
+    COOKIE_ACK, COOKIE_ECHO, DATA, HEARTBEAT, HEARTBEAT_ACK, INIT, INIT_ACK, SACK,
+};
 use super::super::{Capture, Finding, Frame, LinkType, Options, lint};
 
 pub(super) const LEFT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -35,7 +37,12 @@ impl Default for Wire {
     /// Everything is known, so all rules are judged.
     fn default() -> Self {
         Wire {
-            options: Options { complete: true, reordered: false, disturbed: false, ..Options::default() },
+            options: Options {
+                complete: true,
+                reordered: false,
+                disturbed: false,
+                ..Options::default()
+            },
             near: [LEFT, RIGHT, LEFT_2].map(IpAddr::from).into(),
             dropped: 0,
             time: 1_000_000_000,

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use rserpool::{FailoverProblem, PoolUser, Session, SessionEvent, SessionOptions, UserMessage, UserOptions};
+use rserpool::{
+    FailoverProblem, PoolUser, Session, SessionEvent, SessionOptions, UserMessage, UserOptions,
+};
 use rserpool_wire::PeId;
 use rserpool_wire::numbers::ppid;
 use rserpool_wire::pingpong::{Ping, PingPongMessage};
@@ -26,7 +28,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let stack = stack::open(&options.common.link, &options.local, Port::Any)?;
     let profile = options.common.link.profile;
     let asap = asap::config(&stack, &options.registrars, profile, Vec::new())?;
-    let user = asap::start(asap, &options.registrars, |asap| PoolUser::new(&stack, UserOptions { asap }))?;
+    let user =
+        asap::start(asap, &options.registrars, |asap| PoolUser::new(&stack, UserOptions { asap }))?;
     if !options.quiet {
         banner(
             &format!("Ping Pong Client - Version {}", env!("CARGO_PKG_VERSION")),
@@ -62,7 +65,10 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         }
     }
     let missing = client.pings.open();
-    client.tell(&ClientEvent::Finished { sent: client.pings.sent(), answered: client.pings.answered() });
+    client.tell(&ClientEvent::Finished {
+        sent: client.pings.sent(),
+        answered: client.pings.answered(),
+    });
     // What can fail now is not worth a word: everything was answered, or will not be.
     let _ = tokio::time::timeout(CLOSE_LIMIT, client.session.close()).await;
     let _ = tokio::time::timeout(CLOSE_LIMIT, stack.shutdown()).await;
@@ -168,7 +174,9 @@ impl Client {
                 self.tell(&ClientEvent::Pong { number, reply, pe, rtt_us });
             }
             Verdict::Second => self.tell(&ClientEvent::Dropped { number, reply, pe }),
-            Verdict::NeverSent => tracing::warn!(number, "the server answered a ping that was never sent"),
+            Verdict::NeverSent => {
+                tracing::warn!(number, "the server answered a ping that was never sent")
+            }
         }
     }
 
@@ -183,19 +191,25 @@ impl Client {
                 say_with_time(&format!("Session with PE ${pe:08x}{how}"));
             }
             ClientEvent::Sent { number, again: false } => say(&format!("Message #{number} sent")),
-            ClientEvent::Sent { number, again: true } => say(&format!("Message #{number} sent again")),
+            ClientEvent::Sent { number, again: true } => {
+                say(&format!("Message #{number} sent again"))
+            }
             ClientEvent::Pong { number, reply, pe, rtt_us } => say_with_time(&format!(
                 "Ack #{number} from PE ${pe:08x} (reply #{reply}, {:.1} ms)",
                 *rtt_us as f64 / 1000.0
             )),
             ClientEvent::Dropped { number, reply, pe } => {
-                say_with_time(&format!("Second ack #{number} from PE ${pe:08x} (reply #{reply}) dropped"));
+                say_with_time(&format!(
+                    "Second ack #{number} from PE ${pe:08x} (reply #{reply}) dropped"
+                ));
             }
             ClientEvent::Lost { pe: Some(pe), why } => {
                 say_with_time(&format!("Lost PE ${pe:08x}: {why}"));
                 say_with_time(&format!("FAILOVER #{} ...", self.failovers));
             }
-            ClientEvent::Lost { pe: None, why } => say_with_time(&format!("Looking for a PE: {why}")),
+            ClientEvent::Lost { pe: None, why } => {
+                say_with_time(&format!("Looking for a PE: {why}"))
+            }
             ClientEvent::Finished { sent, answered } => {
                 say_with_time(&format!("{sent} messages sent, {answered} acknowledged"));
             }

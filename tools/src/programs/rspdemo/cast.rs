@@ -57,20 +57,31 @@ impl Cast {
         lines_tx: &mpsc::Sender<ChildLine>,
         lines: &mut mpsc::Receiver<ChildLine>,
     ) -> anyhow::Result<()> {
-        let args = ["--asap=127.0.0.1:0", "--encap-port=0", "--asapannounce=off", "--events", "--quiet"];
+        let args =
+            ["--asap=127.0.0.1:0", "--encap-port=0", "--asapannounce=off", "--events", "--quiet"];
         self.registrar =
             Some(Child::start(REGISTRAR, rspregistrar::NAME, &args.map(OsString::from), lines_tx)?);
         let line = ready(REGISTRAR, lines, START_LIMIT).await?;
         let (asap, udp) = (field(&line, "asap")?, udp_port(&line)?);
         self.udp_ports.push(udp);
-        timeline.event(Colour::Plain, REGISTRAR, &format!("up: ASAP on SCTP {asap}, UDP port {udp}"));
+        timeline.event(
+            Colour::Plain,
+            REGISTRAR,
+            &format!("up: ASAP on SCTP {asap}, UDP port {udp}"),
+        );
 
         let registrar = format!("--registrar={asap}/udp:{udp}");
         for n in 0..SERVERS {
             let name = format!("server {}", n + 1);
             let think = format!("--pppreplydelay={}", options.think.as_millis());
-            let args =
-                ["-pingpong", "--local=127.0.0.1:0", &registrar, "--asapannounce=off", &think, "--quiet"];
+            let args = [
+                "-pingpong",
+                "--local=127.0.0.1:0",
+                &registrar,
+                "--asapannounce=off",
+                &think,
+                "--quiet",
+            ];
             let child = Child::start(&name, rspserver::NAME, &args.map(OsString::from), lines_tx)?;
             let line = ready(&name, lines, START_LIMIT).await?;
             let (id, udp) = (field(&line, "id")?, udp_port(&line)?);
@@ -88,7 +99,8 @@ impl Cast {
 
         let interval = format!("--interval={}", options.interval.as_millis());
         let args = [&registrar, "--asapannounce=off", "--events", &interval, "--quiet"];
-        self.client = Some(Child::start(CLIENT, pingpongclient::NAME, &args.map(OsString::from), lines_tx)?);
+        self.client =
+            Some(Child::start(CLIENT, pingpongclient::NAME, &args.map(OsString::from), lines_tx)?);
         let line = ready(CLIENT, lines, START_LIMIT).await?;
         let udp = udp_port(&line)?;
         self.udp_ports.push(udp);

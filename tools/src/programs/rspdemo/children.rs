@@ -55,7 +55,8 @@ impl Child {
         args: &[OsString],
         lines: &mpsc::Sender<ChildLine>,
     ) -> anyhow::Result<Child> {
-        let executable = std::env::current_exe().context("the demo's own executable cannot be found")?;
+        let executable =
+            std::env::current_exe().context("the demo's own executable cannot be found")?;
         let mut process = Command::new(executable)
             .arg(CHILD_ARGUMENT)
             .arg(program)
@@ -68,7 +69,13 @@ impl Child {
             .spawn()
             .with_context(|| format!("{program} cannot be started"))?;
         if let Some(stdout) = process.stdout.take() {
-            tokio::spawn(read_lines(name.to_owned(), stdout, Line::Out, Some(Line::End), lines.clone()));
+            tokio::spawn(read_lines(
+                name.to_owned(),
+                stdout,
+                Line::Out,
+                Some(Line::End),
+                lines.clone(),
+            ));
         }
         if let Some(stderr) = process.stderr.take() {
             tokio::spawn(read_lines(name.to_owned(), stderr, Line::Err, None, lines.clone()));
@@ -96,7 +103,9 @@ impl Child {
     /// When it had to be killed.
     pub(crate) async fn ended(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
         match tokio::time::timeout(limit, self.process.wait()).await {
-            Ok(status) => status.with_context(|| format!("the end of {} cannot be seen", self.name)),
+            Ok(status) => {
+                status.with_context(|| format!("the end of {} cannot be seen", self.name))
+            }
             Err(_) => {
                 self.process.kill().await.ok();
                 bail!("{} did not end within {} ms when asked to", self.name, limit.as_millis())

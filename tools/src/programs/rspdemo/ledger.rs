@@ -68,7 +68,10 @@ impl Ledger {
             ClientEvent::Pong { number, reply, pe, .. } => {
                 *self.pongs.entry(number).or_default() += 1;
                 *self.replies.entry(reply).or_default() += 1;
-                let kill = self.kills.last_mut().filter(|kill| kill.next_pong.is_none() && kill.pe != pe)?;
+                let kill = self
+                    .kills
+                    .last_mut()
+                    .filter(|kill| kill.next_pong.is_none() && kill.pe != pe)?;
                 kill.next_pong = Some(NextPong { at, number, reply, pe });
                 return self.kills.last();
             }
@@ -151,13 +154,20 @@ impl Ledger {
             complaints.push("no ping was sent".to_owned());
         }
         if !lost.is_empty() {
-            complaints.push(format!("{} pings have no pong, the first is #{}", lost.len(), lost[0]));
+            complaints.push(format!(
+                "{} pings have no pong, the first is #{}",
+                lost.len(),
+                lost[0]
+            ));
         }
         if self.doubled() > 0 {
             complaints.push(format!("{} pongs were given to the user twice", self.doubled()));
         }
         if self.kills.len() != kills_wanted {
-            complaints.push(format!("{} servers were killed instead of {kills_wanted}", self.kills.len()));
+            complaints.push(format!(
+                "{} servers were killed instead of {kills_wanted}",
+                self.kills.len()
+            ));
         }
         for (i, kill) in self.kills.iter().enumerate() {
             let n = i + 1;

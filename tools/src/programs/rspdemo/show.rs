@@ -53,7 +53,9 @@ pub(super) async fn show(options: Options) -> anyhow::Result<ExitCode> {
     complaints.extend(demo.ledger.complaints(KILLS));
     if complaints.is_empty() {
         demo.timeline.line(
-            &demo.timeline.paint(Colour::Green, "\nNothing lost, nothing doubled, every failover in time."),
+            &demo
+                .timeline
+                .paint(Colour::Green, "\nNothing lost, nothing doubled, every failover in time."),
         );
         Ok(ExitCode::SUCCESS)
     } else {
@@ -117,8 +119,10 @@ impl Demo {
         self.watch_for(self.options.serve).await?;
         self.tell_pongs();
         self.cast.ask_client_to_finish();
-        self.watch_until("the client did not finish", PONG_LIMIT, |demo| demo.finished && demo.client_ended)
-            .await?;
+        self.watch_until("the client did not finish", PONG_LIMIT, |demo| {
+            demo.finished && demo.client_ended
+        })
+        .await?;
         self.timeline.event(
             Colour::Plain,
             CLIENT,
@@ -129,15 +133,20 @@ impl Demo {
 
     /// Waits until the client has a server and a Ping on its way, kills that server, and waits for the next Pong.
     async fn kill_the_serving_one(&mut self) -> anyhow::Result<()> {
-        let target = |demo: &Demo| demo.ledger.serving().filter(|_| !demo.ledger.in_flight().is_empty());
-        self.watch_until("no ping was in flight", PONG_LIMIT, |demo| target(demo).is_some()).await?;
+        let target =
+            |demo: &Demo| demo.ledger.serving().filter(|_| !demo.ledger.in_flight().is_empty());
+        self.watch_until("no ping was in flight", PONG_LIMIT, |demo| target(demo).is_some())
+            .await?;
         let pe = target(self).context("no server serves")?;
-        let place =
-            self.cast.place(pe).with_context(|| format!("{pe:#010x} is none of the demo's servers"))?;
+        let place = self
+            .cast
+            .place(pe)
+            .with_context(|| format!("{pe:#010x} is none of the demo's servers"))?;
         self.tell_pongs();
         self.cast.kill(place)?;
         let kill = self.ledger.killed(self.timeline.now(), pe);
-        let what = format!("{}, while it owes {}", self.cast.name(pe), numbers("pong", &kill.in_flight));
+        let what =
+            format!("{}, while it owes {}", self.cast.name(pe), numbers("pong", &kill.in_flight));
         self.timeline.event(Colour::Red, "✗ SIGKILL", &what);
         let kills = self.ledger.kills().len();
         self.watch_until("no pong came after the kill", PONG_LIMIT, |demo| {
@@ -171,7 +180,9 @@ impl Demo {
 
     /// One line of a child; false when `end` has come.
     async fn step(&mut self, end: Instant) -> anyhow::Result<bool> {
-        let Ok(line) = tokio::time::timeout_at(end, self.lines.recv()).await else { return Ok(false) };
+        let Ok(line) = tokio::time::timeout_at(end, self.lines.recv()).await else {
+            return Ok(false);
+        };
         // The demo holds a sender itself, so the channel does not close.
         let ChildLine { child, line } = line.context("the children cannot be heard")?;
         match line {
@@ -196,10 +207,9 @@ impl Demo {
         if what.starts_with("registered") || what.starts_with("re-registered") {
             return;
         }
-        let named =
-            self.cast.servers.iter().fold(what.to_owned(), |what, server| {
-                what.replace(&PeId(server.pe).to_string(), &server.name)
-            });
+        let named = self.cast.servers.iter().fold(what.to_owned(), |what, server| {
+            what.replace(&PeId(server.pe).to_string(), &server.name)
+        });
         self.timeline.event(Colour::Plain, REGISTRAR, &named);
     }
 
@@ -219,8 +229,10 @@ impl Demo {
                 self.timeline.event(Colour::Plain, CLIENT, &what);
             }
             ClientEvent::Lost { pe, why } => {
-                let whom =
-                    pe.map_or_else(|| "no server".to_owned(), |pe| format!("{} lost", self.cast.name(pe)));
+                let whom = pe.map_or_else(
+                    || "no server".to_owned(),
+                    |pe| format!("{} lost", self.cast.name(pe)),
+                );
                 self.timeline.event(
                     Colour::Yellow,
                     CLIENT,
@@ -234,7 +246,9 @@ impl Demo {
                 self.recent.again.push(*number);
             }
             ClientEvent::Sent { .. } => self.show_status(),
-            ClientEvent::Pong { number, reply, pe, rtt_us } => self.pong(*number, *reply, *pe, *rtt_us),
+            ClientEvent::Pong { number, reply, pe, rtt_us } => {
+                self.pong(*number, *reply, *pe, *rtt_us)
+            }
             ClientEvent::Dropped { number, pe, .. } => {
                 let what = format!("drops a second pong #{number} of {}", self.cast.name(*pe));
                 self.timeline.event(Colour::Dim, CLIENT, &what);
@@ -277,7 +291,8 @@ impl Demo {
 
     fn tell_again(&mut self) {
         if !self.recent.again.is_empty() {
-            let what = format!("sends {} again", numbers("ping", &std::mem::take(&mut self.recent.again)));
+            let what =
+                format!("sends {} again", numbers("ping", &std::mem::take(&mut self.recent.again)));
             self.timeline.event_at(self.recent.again_at, Colour::Plain, CLIENT, &what);
         }
     }
@@ -288,12 +303,15 @@ impl Demo {
         if pongs < FEW {
             return;
         }
-        let from =
-            self.ledger.serving().map_or_else(String::new, |pe| format!(" from {}", self.cast.name(pe)));
+        let from = self
+            .ledger
+            .serving()
+            .map_or_else(String::new, |pe| format!(" from {}", self.cast.name(pe)));
         let rtt = rtt_us as f64 / 1000.0;
         let plural = if pongs == 1 { "" } else { "s" };
-        let what =
-            format!("{pongs} pong{plural}{from}, the last #{number} (reply {reply}) after {rtt:.1} ms");
+        let what = format!(
+            "{pongs} pong{plural}{from}, the last #{number} (reply {reply}) after {rtt:.1} ms"
+        );
         self.timeline.event(Colour::Dim, CLIENT, &what);
     }
 
@@ -301,9 +319,14 @@ impl Demo {
         if !self.timeline.has_status() {
             return;
         }
-        let trail: String =
-            self.recent.trail.iter().map(|place| self.timeline.paint(Colour::Server(*place), "●")).collect();
-        let server = self.ledger.serving().map_or_else(|| "nobody".to_owned(), |pe| self.cast.name(pe));
+        let trail: String = self
+            .recent
+            .trail
+            .iter()
+            .map(|place| self.timeline.paint(Colour::Server(*place), "●"))
+            .collect();
+        let server =
+            self.ledger.serving().map_or_else(|| "nobody".to_owned(), |pe| self.cast.name(pe));
         let text = format!(
             "client ⇄ {server}  {trail}  pings {}  pongs {}  in flight {}",
             self.ledger.sent(),

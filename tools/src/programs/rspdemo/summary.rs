@@ -49,9 +49,11 @@ pub(super) fn print(timeline: &Timeline, ledger: &Ledger, cast: &Cast) {
                     ),
                 );
             }
-            _ => {
-                row(&label, judged(false, "never".to_owned()), &format!("{} was killed", cast.name(kill.pe)))
-            }
+            _ => row(
+                &label,
+                judged(false, "never".to_owned()),
+                &format!("{} was killed", cast.name(kill.pe)),
+            ),
         }
     }
 }

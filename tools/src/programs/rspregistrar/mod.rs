@@ -100,7 +100,8 @@ fn show_banner(options: &Options, registrar: &Registrar, addrs: &[IpAddr], udp: 
     };
     let udp = udp.map_or_else(String::new, |port| format!(", UDP port {port}"));
     let ms = |time: Duration| format!("{} ms", time.as_millis());
-    let group = options.asapannounce.group().map_or_else(|| "(none)".to_owned(), |group| group.to_string());
+    let group =
+        options.asapannounce.group().map_or_else(|| "(none)".to_owned(), |group| group.to_string());
     banner(
         &format!("Registrar - Version {}", env!("CARGO_PKG_VERSION")),
         &[

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use crate::cli::{AddressList, AsapAnnounce, CommonOptions, NO_CSP, Unsupported, identifier, millis};
+use crate::cli::{
+    AddressList, AsapAnnounce, CommonOptions, NO_CSP, Unsupported, identifier, millis,
+};
 
 /// An RSerPool registrar: keeps pools of servers and tells clients whom to talk to (ASAP, RFC 5352).
 #[derive(Clone, Debug, Parser)]
@@ -78,10 +80,10 @@ impl LocalEndpoint {
         }
         let list: AddressList = text.parse()?;
         match list.encap {
-            Some(_) => {
-                Err("an own endpoint takes no encapsulation suffix; --encap-port= and --link= say it"
-                    .to_owned())
-            }
+            Some(_) => Err(
+                "an own endpoint takes no encapsulation suffix; --encap-port= and --link= say it"
+                    .to_owned(),
+            ),
             None => Ok(LocalEndpoint::At(list)),
         }
     }

@@ -51,7 +51,8 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
         _ = end.wait() => return Ok(ExitCode::SUCCESS),
         result = first_registration(&options, &element) => result?,
     }
-    let local = options.local.as_ref().map_or_else(|| "*".to_owned(), |list| list.addrs[0].to_string());
+    let local =
+        options.local.as_ref().map_or_else(|| "*".to_owned(), |list| list.addrs[0].to_string());
     Ready::new(NAME)
         .with("id", format!("{:#010x}", element.id().0))
         .with("pool", element.pool())
@@ -86,7 +87,8 @@ fn register(
 ) -> anyhow::Result<PoolElement> {
     let pool = match &options.poolhandle {
         Some(pool) => pool.clone(),
-        None => PoolHandle::new(service.default_pool()).context("the default pool handle does not fit")?,
+        None => PoolHandle::new(service.default_pool())
+            .context("the default pool handle does not fit")?,
     };
     if options.announce_udp_port.is_some() && stack.local_udp_port().is_none() {
         bail!("--announce-udp-port= is for SCTP over UDP: --link=udp or --link=both");

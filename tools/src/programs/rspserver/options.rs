@@ -5,7 +5,9 @@ use std::time::Duration;
 use clap::{ArgGroup, Parser};
 use rserpool_wire::{Policy, PoolHandle};
 
-use crate::cli::{AddressList, CommonOptions, NO_CSP, RegistrarOptions, Unsupported, identifier, millis};
+use crate::cli::{
+    AddressList, CommonOptions, NO_CSP, RegistrarOptions, Unsupported, identifier, millis,
+};
 
 /// A pool element with a demonstration service: echo (the default) or ping-pong.
 #[derive(Clone, Debug, Parser)]

@@ -99,7 +99,10 @@ impl Counter {
         self.next_reply = self.next_reply.wrapping_add(1);
         self.sent += 1;
         let cookie = PingPongCookie { next_reply: self.next_reply };
-        Some(vec![Outgoing::Data(UserMessage::new(ppid::PING_PONG, pong)), Outgoing::Cookie(cookie.encode())])
+        Some(vec![
+            Outgoing::Data(UserMessage::new(ppid::PING_PONG, pong)),
+            Outgoing::Cookie(cookie.encode()),
+        ])
     }
 }
 
@@ -115,7 +118,9 @@ mod tests {
     fn parts(unit: &[Outgoing]) -> (u64, u64, Bytes) {
         let [Outgoing::Data(pong), Outgoing::Cookie(cookie)] = unit else { panic!("{unit:?}") };
         assert_eq!(pong.ppid, 33);
-        let Ok(PingPongMessage::Pong(pong)) = PingPongMessage::decode(&pong.data) else { panic!("{pong:?}") };
+        let Ok(PingPongMessage::Pong(pong)) = PingPongMessage::decode(&pong.data) else {
+            panic!("{pong:?}")
+        };
         assert_eq!(pong.data.as_ref(), b"x");
         (pong.number, pong.reply, cookie.clone())
     }

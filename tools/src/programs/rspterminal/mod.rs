@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use rserpool::{FailoverProblem, PoolUser, Session, SessionEvent, SessionOptions, UserMessage, UserOptions};
+use rserpool::{
+    FailoverProblem, PoolUser, Session, SessionEvent, SessionOptions, UserMessage, UserOptions,
+};
 use rserpool_wire::PeId;
 use sctp_udp_encap::Port;
 use tokio::sync::mpsc;
@@ -44,13 +46,16 @@ async fn converse(options: Options) -> anyhow::Result<ExitCode> {
     let stack = stack::open(&options.common.link, &options.local, Port::Any)?;
     let profile = options.common.link.profile;
     let asap = asap::config(&stack, &options.registrars, profile, Vec::new())?;
-    let user = asap::start(asap, &options.registrars, |asap| PoolUser::new(&stack, UserOptions { asap }))?;
+    let user =
+        asap::start(asap, &options.registrars, |asap| PoolUser::new(&stack, UserOptions { asap }))?;
     if !options.quiet {
         let title = format!("RSerPool Terminal - Version {}", env!("CARGO_PKG_VERSION"));
         banner(&title, &[("Pool handle", options.poolhandle.to_string())]);
     }
-    let session_options =
-        SessionOptions { assoc: profile.rserpool(stack.assoc_config()), ..SessionOptions::default() };
+    let session_options = SessionOptions {
+        assoc: profile.rserpool(stack.assoc_config()),
+        ..SessionOptions::default()
+    };
     let session = user.open(options.poolhandle.clone(), session_options)?;
     Ready::new(NAME).with_known("udp", stack.local_udp_port()).print();
 
@@ -112,7 +117,9 @@ impl Terminal {
                     self.waiting.pop_front();
                 }
                 // The next event is the failover; the line waits for it.
-                Err(rserpool::Error::NotConnected | rserpool::Error::Sctp(_)) => self.element = None,
+                Err(rserpool::Error::NotConnected | rserpool::Error::Sctp(_)) => {
+                    self.element = None
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -134,13 +141,18 @@ impl Terminal {
             )) if self.last_element.is_none() => {
                 bail!("{error}; --registrar=ADDR:PORT names one{}", self.advice);
             }
-            SessionEvent::FailoverProblem(problem) => say_with_time(&format!("Looking for a PE: {problem}")),
+            SessionEvent::FailoverProblem(problem) => {
+                say_with_time(&format!("Looking for a PE: {problem}"))
+            }
             SessionEvent::FailoverDone { element, number, .. } => {
                 self.element = Some(element);
                 self.last_element = Some(element);
                 match number {
                     0 => say_with_time(&format!("Connected to PE ${:08x}", element.0)),
-                    n => say_with_time(&format!("FAILOVER #{n} ... connected to PE ${:08x}", element.0)),
+                    n => say_with_time(&format!(
+                        "FAILOVER #{n} ... connected to PE ${:08x}",
+                        element.0
+                    )),
                 }
                 self.send_waiting().await?;
             }

@@ -28,8 +28,9 @@ pub(crate) fn client(options: ClientOptions) -> anyhow::Result<ExitCode> {
     let peer = peers.first().context("there is no way to the server")?;
     stack.set_timeout(Some(TIMEOUT));
     let config = options.common.transport.config(stack.assoc_config());
-    let association =
-        stack.connect_with(peer, config).with_context(|| format!("cannot connect to {}", options.server))?;
+    let association = stack
+        .connect_with(peer, config)
+        .with_context(|| format!("cannot connect to {}", options.server))?;
     let order = options.order();
     let start = CpuTime::now();
     control(&mut stack, association, &Control::Order(order))?;
@@ -62,7 +63,10 @@ pub(crate) fn server(options: ServerOptions) -> anyhow::Result<ExitCode> {
         .bind(BindOptions { port: options.port, config: Some(config), ..BindOptions::default() })
         .with_context(|| format!("cannot bind SCTP port {}", options.port))?;
     stack.listen(endpoint, 1024)?;
-    Ready::new(super::NAME).with("sctp", endpoint.port()).with_known("udp", stack.local_udp_port()).print();
+    Ready::new(super::NAME)
+        .with("sctp", endpoint.port())
+        .with_known("udp", stack.local_udp_port())
+        .print();
     loop {
         let association = stack.accept(endpoint)?;
         if let Err(error) = serve(&mut stack, association) {
@@ -80,7 +84,9 @@ pub(crate) fn server(options: ServerOptions) -> anyhow::Result<ExitCode> {
 /// Takes part in one test.
 fn serve(stack: &mut Stack, association: Association) -> anyhow::Result<()> {
     let start = CpuTime::now();
-    let Some(first) = stack.recv_message(association)? else { return Ok(stack.shutdown(association)?) };
+    let Some(first) = stack.recv_message(association)? else {
+        return Ok(stack.shutdown(association)?);
+    };
     let Control::Order(order) = decode(&first.data)? else {
         bail!("the client began with something else than an order")
     };
@@ -98,7 +104,8 @@ fn serve(stack: &mut Stack, association: Association) -> anyhow::Result<()> {
 }
 
 fn not_served(order: &Order) -> Option<&'static str> {
-    (order.direction != Direction::PingPong).then_some("a server with --api=blocking does ping-pong only")
+    (order.direction != Direction::PingPong)
+        .then_some("a server with --api=blocking does ping-pong only")
 }
 
 fn control(stack: &mut Stack, association: Association, control: &Control) -> anyhow::Result<()> {

@@ -19,13 +19,14 @@ pub(crate) async fn run(options: ClientOptions) -> anyhow::Result<ExitCode> {
     let peers = stack::peers(&stack, &options.server, DEFAULT_PORT)?;
     let test = async {
         let config = options.common.transport.config(stack.assoc_config());
-        let association = tokio::time::timeout(CONNECT_TIMEOUT, stack.connect_first(&peers, config))
-            .await
-            .with_context(|| {
-                let (secs, advice) = (CONNECT_TIMEOUT.as_secs(), options.common.link.advice());
-                format!("no answer from {} in {secs} s{advice}", options.server)
-            })?
-            .with_context(|| format!("cannot connect to {}", options.server))?;
+        let association =
+            tokio::time::timeout(CONNECT_TIMEOUT, stack.connect_first(&peers, config))
+                .await
+                .with_context(|| {
+                    let (secs, advice) = (CONNECT_TIMEOUT.as_secs(), options.common.link.advice());
+                    format!("no answer from {} in {secs} s{advice}", options.server)
+                })?
+                .with_context(|| format!("cannot connect to {}", options.server))?;
         let order = options.order();
         let transfer = Transfer::new(association.clone(), &order);
         transfer.control(&Control::Order(order)).await?;
@@ -38,18 +39,26 @@ pub(crate) async fn run(options: ClientOptions) -> anyhow::Result<ExitCode> {
             transfer.control(&Control::Sent(Sent::default())).await?;
         }
         let send = async {
-            if order.direction.client_sends() { transfer.send(&order).await } else { Ok(Sent::default()) }
+            if order.direction.client_sends() {
+                transfer.send(&order).await
+            } else {
+                Ok(Sent::default())
+            }
         };
-        let receive = transfer.receive(Expect { data: order.direction.server_sends(), report: true });
+        let receive =
+            transfer.receive(Expect { data: order.direction.server_sends(), report: true });
         let limit = Duration::from_millis(order.warmup_ms + order.duration_ms) + DRAIN_TIMEOUT;
         let (sent, arrived) =
-            tokio::time::timeout(limit, async { tokio::try_join!(send, receive) }).await.with_context(
-                || format!("the test was not over {} s after its end", DRAIN_TIMEOUT.as_secs()),
-            )??;
+            tokio::time::timeout(limit, async { tokio::try_join!(send, receive) })
+                .await
+                .with_context(|| {
+                    format!("the test was not over {} s after its end", DRAIN_TIMEOUT.as_secs())
+                })??;
         let Some(server) = arrived.report else { bail!("the server did not report") };
         let received: Received = arrived.received;
         let path = association.primary_path();
-        let outcome = Outcome { order, client: transfer.report(sent, received), server, round_trips, path };
+        let outcome =
+            Outcome { order, client: transfer.report(sent, received), server, round_trips, path };
         association.shutdown().await?;
         anyhow::Ok(outcome)
     };

@@ -14,7 +14,9 @@ pub(crate) fn bytes(text: &str, min: usize, max: usize) -> Result<usize, String>
     let value = number.and_then(|n| n.parse::<usize>().ok()).and_then(|n| n.checked_mul(factor));
     match value {
         Some(value) if (min..=max).contains(&value) => Ok(value),
-        _ => Err(format!("a number of bytes from {min} to {max} is wanted, such as 1400, 64k or 4M")),
+        _ => {
+            Err(format!("a number of bytes from {min} to {max} is wanted, such as 1400, 64k or 4M"))
+        }
     }
 }
 
@@ -41,7 +43,9 @@ mod tests {
         assert_eq!(read("64k"), Ok(65536));
         assert_eq!(read("2M"), Ok(2 << 20));
         assert_eq!(read("1G"), Ok(1 << 30));
-        for bad in ["", "k", "0", "-1", "2G", "1.5k", "64kB", "99999999999999999999", "18014398509481984k"] {
+        for bad in
+            ["", "k", "0", "-1", "2G", "1.5k", "64kB", "99999999999999999999", "18014398509481984k"]
+        {
             assert!(read(bad).unwrap_err().contains("such as"), "{bad}");
         }
     }

@@ -19,7 +19,9 @@ pub(crate) async fn ping(association: &Association, order: &Order) -> anyhow::Re
         association.send(Message::new(0, 0, data.clone())).await?;
         let mut missing = data.len();
         while missing > 0 {
-            let Some(part) = association.recv_message().await? else { bail!("the peer has shut down") };
+            let Some(part) = association.recv_message().await? else {
+                bail!("the peer has shut down")
+            };
             missing = missing.saturating_sub(part.data.len());
         }
         if clock.is_over(sent) {

@@ -41,13 +41,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match role.as_ref().and_then(|role| role.to_str()) {
         Some("server") => match cli::parse::<ServerOptions>(SERVER, &[], args) {
             #[cfg(unix)]
-            Ok(options) if options.common.api == Api::Blocking => plain(SERVER, || blocking::server(options)),
+            Ok(options) if options.common.api == Api::Blocking => {
+                plain(SERVER, || blocking::server(options))
+            }
             Ok(options) => execute(SERVER, options.common.threads, server::run(options)),
             Err(status) => status,
         },
         Some("client") => match cli::parse::<ClientOptions>(CLIENT, &[], args) {
             #[cfg(unix)]
-            Ok(options) if options.common.api == Api::Blocking => plain(CLIENT, || blocking::client(options)),
+            Ok(options) if options.common.api == Api::Blocking => {
+                plain(CLIENT, || blocking::client(options))
+            }
             Ok(options) => execute(CLIENT, options.common.threads, client::run(options)),
             Err(status) => status,
         },
@@ -91,7 +95,8 @@ where
     if threads <= 1 {
         return cli::run_async(name, program);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(program),
         Err(error) => Err(anyhow::Error::new(error).context("the runtime cannot be started")),

@@ -80,14 +80,20 @@ pub(crate) fn human(options: &ClientOptions, outcome: &Outcome) {
     for (name, report) in [("client", &outcome.client), ("server", &outcome.server)] {
         match (cpu(report), report.cpu_user_s, report.cpu_system_s) {
             (Some(all), Some(user), Some(system)) => {
-                println!("{name:<10} {all:.2} s of processor time ({user:.2} user, {system:.2} system)");
+                println!(
+                    "{name:<10} {all:.2} s of processor time ({user:.2} user, {system:.2} system)"
+                );
             }
             _ => println!("{name:<10} processor time unknown"),
         }
     }
     if let Some(path) = &outcome.path {
-        let srtt = path.srtt.map_or_else(|| "-".to_owned(), |srtt| format!("{} us", srtt.as_micros()));
-        println!("path       cwnd {} bytes, srtt {srtt}, packets up to {} bytes", path.cwnd, path.pmtu);
+        let srtt =
+            path.srtt.map_or_else(|| "-".to_owned(), |srtt| format!("{} us", srtt.as_micros()));
+        println!(
+            "path       cwnd {} bytes, srtt {srtt}, packets up to {} bytes",
+            path.cwnd, path.pmtu
+        );
     }
 }
 

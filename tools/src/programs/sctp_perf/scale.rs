@@ -87,7 +87,8 @@ pub(crate) async fn run(options: ScaleOptions) -> anyhow::Result<ExitCode> {
     let begin = Instant::now();
     let associations = connect(&options, &stack, &peer).await?;
     let seconds = begin.elapsed().as_secs_f64();
-    let grown = before.zip(usage::resident()).map(|(before, after)| after.saturating_sub(before) as f64);
+    let grown =
+        before.zip(usage::resident()).map(|(before, after)| after.saturating_sub(before) as f64);
     let order = Order {
         direction: Direction::Send,
         size: options.size,
@@ -130,7 +131,11 @@ pub(crate) async fn run(options: ScaleOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// Opens all associations, a hundred at a time.
-async fn connect(options: &ScaleOptions, stack: &Stack, peer: &Peer) -> anyhow::Result<Vec<Association>> {
+async fn connect(
+    options: &ScaleOptions,
+    stack: &Stack,
+    peer: &Peer,
+) -> anyhow::Result<Vec<Association>> {
     let config = options.common.transport.config(stack.assoc_config());
     let mut opening = JoinSet::new();
     let mut open = Vec::new();
@@ -153,8 +158,10 @@ async fn connect(options: &ScaleOptions, stack: &Stack, peer: &Peer) -> anyhow::
 async fn test(association: Association, order: Order) -> anyhow::Result<(Report, Report)> {
     let transfer = Transfer::new(association, &order);
     transfer.control(&Control::Order(order)).await?;
-    let (sent, arrived) =
-        tokio::try_join!(transfer.send(&order), transfer.receive(Expect { data: false, report: true }))?;
+    let (sent, arrived) = tokio::try_join!(
+        transfer.send(&order),
+        transfer.receive(Expect { data: false, report: true })
+    )?;
     let theirs = arrived.report.context("the server did not report")?;
     Ok((transfer.report(sent, arrived.received), theirs))
 }
@@ -193,11 +200,13 @@ fn summary(reports: &[(Report, Report)]) -> Outcome {
     let rates: Vec<f64> = reports
         .iter()
         .map(|(_, server)| server.received)
-        .map(
-            |received| {
-                if received.seconds > 0.0 { received.bytes as f64 * 8.0 / received.seconds } else { 0.0 }
-            },
-        )
+        .map(|received| {
+            if received.seconds > 0.0 {
+                received.bytes as f64 * 8.0 / received.seconds
+            } else {
+                0.0
+            }
+        })
         .collect();
     let cpu = |end: fn(&(Report, Report)) -> &Report| {
         // Each report counts the whole process, so the longest tells it all.
@@ -248,7 +257,10 @@ fn print(outcome: &Outcome) {
         outcome.fairness,
         outcome.retransmitted,
     );
-    println!("{} associations came and went meanwhile, {} failed", outcome.came_and_went, outcome.failed);
+    println!(
+        "{} associations came and went meanwhile, {} failed",
+        outcome.came_and_went, outcome.failed
+    );
     if let Some(bytes) = outcome.bytes_per_association {
         println!("{bytes:.0} bytes of resident memory for each association here, before the test");
     }

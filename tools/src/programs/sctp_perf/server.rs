@@ -65,7 +65,11 @@ async fn serve(association: Association) -> anyhow::Result<()> {
         latency::pong(&association).await?;
     }
     let send = async {
-        if order.direction.server_sends() { transfer.send(&order).await } else { Ok(Sent::default()) }
+        if order.direction.server_sends() {
+            transfer.send(&order).await
+        } else {
+            Ok(Sent::default())
+        }
     };
     let receive = async {
         let expect = Expect { data: order.direction.client_sends(), report: false };

@@ -86,11 +86,18 @@ impl Transfer {
         let mut control = BytesMut::new();
         let mut parts = Vec::new();
         loop {
-            let complete = announced.is_some_and(|sent: Sent| counter.total.messages >= sent.messages);
+            let complete =
+                announced.is_some_and(|sent: Sent| counter.total.messages >= sent.messages);
             if (complete || !expect.data) && (report.is_some() || !expect.report) {
                 break;
             }
-            if self.association.recv_many(&mut parts, RECV_BATCH).await.context("receiving failed")? == 0 {
+            if self
+                .association
+                .recv_many(&mut parts, RECV_BATCH)
+                .await
+                .context("receiving failed")?
+                == 0
+            {
                 bail!("the peer has shut down in the middle of the test");
             }
             for incoming in parts.drain(..) {
@@ -135,7 +142,10 @@ impl Transfer {
     /// Sends a control message.
     pub(crate) async fn control(&self, control: &Control) -> anyhow::Result<()> {
         let text = serde_json::to_vec(control)?;
-        self.association.send(Message::new(0, CONTROL_PPID, text)).await.context("sending failed")?;
+        self.association
+            .send(Message::new(0, CONTROL_PPID, text))
+            .await
+            .context("sending failed")?;
         Ok(())
     }
 
@@ -147,7 +157,12 @@ impl Transfer {
 }
 
 /// The figures of an end that has used processor time since `start`.
-pub(crate) fn report(stats: &AssocStats, start: Option<CpuTime>, sent: Sent, received: Received) -> Report {
+pub(crate) fn report(
+    stats: &AssocStats,
+    start: Option<CpuTime>,
+    sent: Sent,
+    received: Received,
+) -> Report {
     let cpu = CpuTime::now().zip(start).map(|(now, start)| now.since(start));
     Report {
         sent,
@@ -171,7 +186,8 @@ pub(crate) fn report(stats: &AssocStats, start: Option<CpuTime>, sent: Sent, rec
 /// # Errors
 /// When it is none.
 pub(crate) fn decode(text: &[u8]) -> anyhow::Result<Control> {
-    serde_json::from_slice(text).context("the peer sent a control message that cannot be understood")
+    serde_json::from_slice(text)
+        .context("the peer sent a control message that cannot be understood")
 }
 
 /// Counts what arrives, message by message, also where a message comes in parts.

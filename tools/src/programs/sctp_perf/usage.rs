@@ -56,7 +56,9 @@ mod tests {
         let before = CpuTime::now().unwrap();
         let mut sum = 0u64;
         let spent = loop {
-            sum = std::hint::black_box((0..100_000).fold(sum, |a, b| a.wrapping_mul(31).wrapping_add(b)));
+            sum = std::hint::black_box(
+                (0..100_000).fold(sum, |a, b| a.wrapping_mul(31).wrapping_add(b)),
+            );
             let spent = CpuTime::now().unwrap().since(before);
             if spent.user + spent.system > Duration::from_millis(5) {
                 break spent;

@@ -3,7 +3,11 @@
 use super::*;
 use rserpool_wire::ServerAnnounce;
 
-fn announces(config: Config, advertised: Advertised, time: Duration) -> Vec<(Time, ServerAnnounce)> {
+fn announces(
+    config: Config,
+    advertised: Advertised,
+    time: Duration,
+) -> Vec<(Time, ServerAnnounce)> {
     let core = Core::new(config, advertised, [7; 32], Time::ZERO).unwrap();
     let mut lab = Lab { core, now: Time::ZERO, outputs: Vec::new(), next_association: 1 };
     let mut announces = Vec::new();
@@ -43,12 +47,14 @@ fn announces_can_be_switched_off() {
 
 #[test]
 fn an_announce_says_who_and_where() {
-    let transports = vec![Transport::Sctp(SctpTransport::data_only(3863, vec!["10.0.0.1".parse().unwrap()]))];
+    let transports =
+        vec![Transport::Sctp(SctpTransport::data_only(3863, vec!["10.0.0.1".parse().unwrap()]))];
     let config = || Config { server_id: Some(SERVER), ..Config::default() };
     for (udp_port, named) in [(None, None), (Some(9899), None), (Some(4444), Some(4444))] {
         let advertised = Advertised { transports: transports.clone(), udp_port };
         let (_, announce) = announces(config(), advertised, ms(0)).remove(0);
-        let expected = ServerAnnounce { server: SERVER, transports: transports.clone(), udp_port: named };
+        let expected =
+            ServerAnnounce { server: SERVER, transports: transports.clone(), udp_port: named };
         assert_eq!(announce, expected);
     }
 }
@@ -56,7 +62,9 @@ fn an_announce_says_who_and_where() {
 #[test]
 fn identifiers_are_drawn_from_the_seed() {
     let id = |seed: u8| {
-        Core::new(Config::default(), Advertised::default(), [seed; 32], Time::ZERO).unwrap().server_id()
+        Core::new(Config::default(), Advertised::default(), [seed; 32], Time::ZERO)
+            .unwrap()
+            .server_id()
     };
     assert_ne!(id(1), id(2));
     assert_eq!(id(1), id(1));

@@ -68,7 +68,10 @@ fn long_pool_handles_are_refused_and_harm_nobody() {
         lab.bytes(pe, ppid::ASAP, &data);
         match lab.reply(pe) {
             AsapMessage::HandleResolutionResponse(r) => {
-                assert_eq!(r.resolution, Resolution::Error(OperationError::new(CauseCode::UNKNOWN_POOL)));
+                assert_eq!(
+                    r.resolution,
+                    Resolution::Error(OperationError::new(CauseCode::UNKNOWN_POOL))
+                );
             }
             other => panic!("{other:?}"),
         }
@@ -84,7 +87,10 @@ fn invalid_messages_are_reported_as_their_kind_demands() {
     lab.bytes(
         pe,
         ppid::ASAP,
-        &[5, 0, 0, 24, 0x40, 0x77, 0, 8, 0x61, 0x62, 0x63, 0x64, 0, 9, 0, 8, 1, 2, 3, 4, 0, 9, 0, 4],
+        &[
+            5, 0, 0, 24, 0x40, 0x77, 0, 8, 0x61, 0x62, 0x63, 0x64, 0, 9, 0, 8, 1, 2, 3, 4, 0, 9, 0,
+            4,
+        ],
     );
     match lab.reply(pe) {
         AsapMessage::Error(error) => {

@@ -47,7 +47,10 @@ fn an_element_that_does_not_answer_is_removed_and_its_association_aborted() {
     let events = lab.events();
     assert!(events.contains(&removed("pool", 1, RemovalReason::KeepAliveTimeout)), "{events:?}");
     assert!(events.contains(&removed("other", 2, RemovalReason::AssociationLost)), "{events:?}");
-    assert_eq!((lab.core.stats().pools, lab.core.stats().associations, lab.core.stats().aborts), (0, 0, 1));
+    assert_eq!(
+        (lab.core.stats().pools, lab.core.stats().associations, lab.core.stats().aborts),
+        (0, 0, 1)
+    );
     // The driver reports the end of what was aborted; late messages may come, too.
     lab.down(pe);
     lab.ack(pe, "pool", 1);
@@ -145,7 +148,8 @@ fn an_element_that_answers_survives_until_the_third_report() {
     }
     assert_eq!(lab.members("pool"), [1]);
     lab.report_unreachable(user, "pool", 1);
-    let gone = Event::Removed { pool: handle("pool"), id: PeId(1), reason: RemovalReason::BadReports };
+    let gone =
+        Event::Removed { pool: handle("pool"), id: PeId(1), reason: RemovalReason::BadReports };
     assert!(lab.events().contains(&gone));
     assert!(lab.members("pool").is_empty());
     // The element itself may be fine: it keeps its association and can register again, with a clean record.

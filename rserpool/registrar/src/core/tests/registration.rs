@@ -21,7 +21,9 @@ fn a_registration_makes_a_pool() {
     let event = Event::Registered { pool: handle("pool"), id: PeId(5), association: pe };
     assert!(lab.outputs.contains(&Output::Event(event)));
     match lab.reply(pe) {
-        AsapMessage::RegistrationResponse(r) => assert!(!r.rejected && r.error.is_none() && r.id == PeId(5)),
+        AsapMessage::RegistrationResponse(r) => {
+            assert!(!r.rejected && r.error.is_none() && r.id == PeId(5))
+        }
         other => panic!("{other:?}"),
     }
     let element = stored(&lab, "pool", 5);
@@ -58,7 +60,8 @@ fn an_element_behind_nat_is_known_by_the_address_of_its_association() {
     assert_eq!(known.user_transport.addrs(), addrs(&["198.51.100.1"]));
     assert_eq!(known.udp_port, Some(4500), "the forwarded port, not the one of this association");
     // NATs do not pass SCTP without encapsulation, and an end with several addresses knows which ones it has.
-    for (from, udp_port) in [(&["198.51.100.2"][..], None), (&["198.51.100.3", "198.51.100.4"], Some(33333))]
+    for (from, udp_port) in
+        [(&["198.51.100.2"][..], None), (&["198.51.100.3", "198.51.100.4"], Some(33333))]
     {
         let other = lab.up_from(from, udp_port);
         let refused = lab.register(other, "pool", PoolElement { id: PeId(2), ..private() });
@@ -129,7 +132,8 @@ fn other_transports() {
         with(Transport::Tcp(TcpTransport { port: 80, transport_use, addr: addr.parse().unwrap() }))
     };
     lab.register(pe, "tcp", tcp("10.0.0.1", TransportUse::DataControl)).unwrap();
-    lab.register(pe, "udp", with(Transport::Udp { port: 53, addr: "10.0.0.1".parse().unwrap() })).unwrap();
+    lab.register(pe, "udp", with(Transport::Udp { port: 53, addr: "10.0.0.1".parse().unwrap() }))
+        .unwrap();
     assert_eq!(
         lab.register(pe, "tcp2", tcp("10.0.0.2", TransportUse::DataOnly)),
         Err(CauseCode::NO_USABLE_USER_ADDRESSES)
@@ -153,12 +157,16 @@ fn members_must_fit_their_pool() {
     let with_policy = PoolElement { policy: Policy::Random, ..element(2) };
     assert_eq!(lab.register(pe, "pool", with_policy), Err(CauseCode::INCONSISTENT_POLICY));
     let addr = "10.0.0.1".parse().unwrap();
-    let tcp = Transport::Tcp(TcpTransport { port: 7, transport_use: TransportUse::DataControl, addr });
+    let tcp =
+        Transport::Tcp(TcpTransport { port: 7, transport_use: TransportUse::DataControl, addr });
     let with_tcp = PoolElement { user_transport: tcp, ..element(2) };
     assert_eq!(lab.register(pe, "pool", with_tcp), Err(CauseCode::WRONG_PROTOCOL));
     let data_only = Transport::Sctp(SctpTransport::data_only(7, vec![addr]));
     let without_control = PoolElement { user_transport: data_only, ..element(2) };
-    assert_eq!(lab.register(pe, "pool", without_control), Err(CauseCode::INCONSISTENT_TRANSPORT_USE));
+    assert_eq!(
+        lab.register(pe, "pool", without_control),
+        Err(CauseCode::INCONSISTENT_TRANSPORT_USE)
+    );
     assert_eq!(lab.members("pool"), [1]);
 }
 
@@ -203,11 +211,13 @@ fn the_number_of_elements_is_limited() {
 fn re_registration_refreshes_life_policy_and_owner() {
     let mut lab = Lab::new();
     let old = lab.up(&["10.0.0.1"]);
-    let with_load = |load| PoolElement { policy: Policy::LeastUsed { load }, life: Life(4000), ..element(1) };
+    let with_load =
+        |load| PoolElement { policy: Policy::LeastUsed { load }, life: Life(4000), ..element(1) };
     lab.register(old, "pool", with_load(1)).unwrap();
     lab.pass(ms(3000));
     let new = lab.up(&["10.0.0.1", "10.0.0.2"]);
-    let moved = PoolElement { user_transport: element_at(1, &["10.0.0.2"]).user_transport, ..with_load(2) };
+    let moved =
+        PoolElement { user_transport: element_at(1, &["10.0.0.2"]).user_transport, ..with_load(2) };
     lab.register(new, "pool", moved).unwrap();
     let now = stored(&lab, "pool", 1);
     assert_eq!(now.policy, Policy::LeastUsed { load: 2 });
@@ -232,7 +242,8 @@ fn the_registration_life_ends() {
     assert_eq!(lab.members("pool"), [1, 2]);
     lab.pass(ms(1));
     assert_eq!(lab.members("pool"), [2]);
-    let gone = Event::Removed { pool: handle("pool"), id: PeId(1), reason: RemovalReason::LifeExpired };
+    let gone =
+        Event::Removed { pool: handle("pool"), id: PeId(1), reason: RemovalReason::LifeExpired };
     assert_eq!(lab.events(), [gone]);
     lab.pass(ms(299_000 - 1500));
     assert_eq!(lab.members("pool"), [2]);
@@ -339,7 +350,10 @@ fn golden_bytes() {
     };
     assert_eq!(sent(&mut lab), hex("0300001c 0009001050696e67506f6e67506f6f6c 000e000851515151"));
     lab.pass(ms(5000));
-    assert_eq!(sent(&mut lab), hex("07000020 11111111 0009001050696e67506f6e67506f6f6c 000e000851515151"));
+    assert_eq!(
+        sent(&mut lab),
+        hex("07000020 11111111 0009001050696e67506f6e67506f6f6c 000e000851515151")
+    );
     lab.bytes(pe, ppid::ASAP, &hex("0800001c 0009001050696e67506f6e67506f6f6c 000e000851515151"));
     assert!(lab.sent().is_empty());
 

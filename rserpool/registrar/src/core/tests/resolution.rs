@@ -57,7 +57,8 @@ fn unknown_pools() {
 fn a_pool_with_weights_of_0_only_is_as_good_as_none() {
     let mut lab = Lab::new();
     let pe = lab.up(&["10.0.0.1"]);
-    let weightless = |id| PoolElement { policy: Policy::WeightedRandom { weight: 0 }, ..element(id) };
+    let weightless =
+        |id| PoolElement { policy: Policy::WeightedRandom { weight: 0 }, ..element(id) };
     lab.register(pe, "pool", weightless(1)).unwrap();
     lab.register(pe, "pool", weightless(2)).unwrap();
     assert_eq!(lab.resolve_items(pe, "pool", Some(1)), Err(CauseCode::UNKNOWN_POOL));

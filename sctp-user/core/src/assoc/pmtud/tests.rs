@@ -26,7 +26,9 @@ impl Rig {
     /// Lets the next timer expire, if it does so within `limit`, and answers probes that pass.
     fn step(&mut self, limit: Duration) -> bool {
         if self.pmtud.due().is_none() {
-            let Some(at) = self.pmtud.deadline().filter(|at| *at <= self.now + limit) else { return false };
+            let Some(at) = self.pmtud.deadline().filter(|at| *at <= self.now + limit) else {
+                return false;
+            };
             self.now = self.now.max(at);
             self.pmtud.on_timer(self.now, true);
         }
@@ -79,7 +81,10 @@ fn sizes_of_families_and_encapsulations() {
 #[test]
 fn nothing_happens_before_the_start_and_nothing_is_searched_at_the_maximum() {
     let pmtud = Pmtud::new(Sizes::new(false, UDP, 1280, 1500));
-    assert_eq!((pmtud.state(), pmtud.plpmtu(), pmtud.deadline(), pmtud.due()), (Disabled, 1252, None, None));
+    assert_eq!(
+        (pmtud.state(), pmtud.plpmtu(), pmtud.deadline(), pmtud.due()),
+        (Disabled, 1252, None, None)
+    );
     let rig = Rig::new(false, Encap::Native, 1500, 1500, 1480);
     assert_eq!((rig.found(), rig.pmtud.deadline()), ((Complete, 1480), None));
 }
@@ -102,7 +107,8 @@ fn every_common_mtu_is_found_in_time_and_never_exceeded() {
             let mut rig = Rig::new(ipv6, UDP, 1280, 9000, mtu - sizes.overhead);
             rig.settle(60 * SEC);
             let size = |ip: &usize| (ip - sizes.overhead) & !3;
-            let best = COMMON_IP_MTUS.iter().chain([&9000]).map(size).filter(|s| *s <= rig.passes).max();
+            let best =
+                COMMON_IP_MTUS.iter().chain([&9000]).map(size).filter(|s| *s <= rig.passes).max();
             assert_eq!(rig.found(), (Complete, best.unwrap()), "MTU {mtu}");
             assert!(rig.now.since(Time::ZERO) < 20 * SEC, "MTU {mtu} took {:?}", rig.now);
             let counts = |size| rig.probed.iter().filter(|s| **s == size).count();

@@ -103,7 +103,8 @@ impl RecvSide {
         self.limit = config.recv_buffer;
         self.ceiling = self.ceiling.max(self.limit);
         self.tracker.allow_ahead(max_ahead(self.ceiling));
-        self.partial_delivery_point = config.partial_delivery_point.unwrap_or(config.recv_buffer / 2);
+        self.partial_delivery_point =
+            config.partial_delivery_point.unwrap_or(config.recv_buffer / 2);
     }
 
     /// The window to announce. Small remainders count as nothing (receiver SWS avoidance, RFC 9260 sec 6.2).
@@ -190,7 +191,12 @@ impl RecvSide {
 
     /// All chunks of a packet that had DATA were taken; `only_duplicates` says that nothing in it was new.
     /// Returns true when the delayed-SACK timer must run.
-    pub(crate) fn end_of_packet(&mut self, from: PathId, only_duplicates: bool, frequency: u32) -> bool {
+    pub(crate) fn end_of_packet(
+        &mut self,
+        from: PathId,
+        only_duplicates: bool,
+        frequency: u32,
+    ) -> bool {
         self.sack_path = from;
         self.packets += 1;
         self.immediate |= only_duplicates || self.packets >= frequency;
@@ -239,7 +245,8 @@ impl RecvSide {
             let window = self.a_rwnd();
             let grown = window.saturating_sub(self.announced);
             // RFC 1122 style: a quarter of the buffer, or from closed to open.
-            if grown >= self.limit / 4 || (self.announced < self.worthwhile() && window >= self.worthwhile())
+            if grown >= self.limit / 4
+                || (self.announced < self.worthwhile() && window >= self.worthwhile())
             {
                 self.immediate = true;
             }

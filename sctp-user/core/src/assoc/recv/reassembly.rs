@@ -179,7 +179,9 @@ impl Reassembly {
             MessageId::Ssn(_) => self.check_neighbours(&chunk)?,
             // Fragments of interleaved messages are no neighbours; whole messages take the same way in both forms.
             MessageId::Mid { .. } if whole => {}
-            MessageId::Mid { .. } => return Err(Inconsistent("interleaved fragments were not negotiated")),
+            MessageId::Mid { .. } => {
+                return Err(Inconsistent("interleaved fragments were not negotiated"));
+            }
         }
         self.held += charge(chunk.payload.len());
         if whole {
@@ -321,7 +323,10 @@ impl Reassembly {
                 && (f.flags.unordered || f.id.same_message(chunk.id))
         };
         // Everything before `base` was handed on in whole messages, but for one in partial delivery.
-        if chunk.tsn == self.base && !chunk.flags.begin && self.partial.is_none_or(|p| p.next != chunk.tsn) {
+        if chunk.tsn == self.base
+            && !chunk.flags.begin
+            && self.partial.is_none_or(|p| p.next != chunk.tsn)
+        {
             return Err(Inconsistent("a message continues that never began"));
         }
         match self.slot(chunk.tsn.minus(1)) {
@@ -329,7 +334,9 @@ impl Reassembly {
                 return Err(Inconsistent("a message begins before the one before it has ended"));
             }
             Some(Slot::Held(f)) if !f.flags.end && !same(f) => {
-                return Err(Inconsistent("fragments of one message differ in stream, SSN or order"));
+                return Err(Inconsistent(
+                    "fragments of one message differ in stream, SSN or order",
+                ));
             }
             Some(Slot::Held(f)) if f.flags.end && !chunk.flags.begin => {
                 return Err(Inconsistent("a message continues after its end"));

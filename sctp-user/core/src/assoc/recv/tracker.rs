@@ -34,7 +34,12 @@ impl Tracker {
     /// Nothing received; the peer's first TSN is `initial`. Chunks more than `max_ahead` (65 535 at most, because gap
     /// blocks have 16 bits) beyond the cumulative TSN are not taken.
     pub(crate) fn new(initial: Tsn, max_ahead: u16) -> Self {
-        Tracker { cum: initial.minus(1), ranges: Vec::new(), dups: Vec::new(), max_ahead: max_ahead.into() }
+        Tracker {
+            cum: initial.minus(1),
+            ranges: Vec::new(),
+            dups: Vec::new(),
+            max_ahead: max_ahead.into(),
+        }
     }
 
     /// From now on chunks up to `max_ahead` beyond the cumulative TSN are taken.

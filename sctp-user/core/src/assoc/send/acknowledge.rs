@@ -98,7 +98,9 @@ impl Outstanding {
         }
 
         self.scratch.clear();
-        self.scratch.extend(paths.iter().map(|p| PathAck { flight_before: p.flight, ..PathAck::default() }));
+        self.scratch.extend(
+            paths.iter().map(|p| PathAck { flight_before: p.flight, ..PathAck::default() }),
+        );
         let mut highest_newly_acked = None;
         for i in 0..advance {
             let Some(slot) = self.slots.pop_front() else { break };
@@ -196,7 +198,9 @@ impl Outstanding {
 
     /// The peer reneged on a chunk: it is outstanding again (RFC 9260 sec 6.2.1).
     fn take_back(&mut self, index: usize, paths: &mut PathSet) {
-        let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.state == State::Acked) else { return };
+        let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.state == State::Acked) else {
+            return;
+        };
         slot.state = State::InFlight;
         slot.misses = 0;
         if !slot.fast_retransmitted {
@@ -212,7 +216,12 @@ impl Outstanding {
 
     /// Applies gap blocks to the ring. Only what differs from the last SACK is looked at. Returns the offset from the cumulative
     /// TSN of the highest chunk newly acknowledged.
-    fn apply_gaps(&mut self, sack: &SackChunk<'_>, now: Time, paths: &mut PathSet) -> Option<usize> {
+    fn apply_gaps(
+        &mut self,
+        sack: &SackChunk<'_>,
+        now: Time,
+        paths: &mut PathSet,
+    ) -> Option<usize> {
         if self.acked.is_empty() && sack.gaps().len() == 0 {
             return None;
         }
@@ -220,7 +229,8 @@ impl Outstanding {
         let [blocks, changed] = &mut spare;
         // Offset 1 from the cumulative TSN is index 0.
         blocks.clear();
-        blocks.extend(valid_gaps(sack).map(|(start, end)| usize::from(start) - 1..usize::from(end)));
+        blocks
+            .extend(valid_gaps(sack).map(|(start, end)| usize::from(start) - 1..usize::from(end)));
         subtract(&self.acked, blocks, changed);
         for index in changed.drain(..).flatten() {
             self.take_back(index, paths);
@@ -230,7 +240,9 @@ impl Outstanding {
         for index in changed.drain(..).flatten() {
             let lowest = self.is_lowest_on_path(index);
             let tsn = self.cum_ack.plus(index as u32).next();
-            let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.is_outstanding()) else { continue };
+            let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.is_outstanding()) else {
+                continue;
+            };
             let state = std::mem::replace(&mut slot.state, State::Acked);
             let news = Acknowledged::of(slot, state, tsn, lowest);
             self.book(news, now, paths);
@@ -246,7 +258,8 @@ impl Outstanding {
     fn count_misses(&mut self, highest: usize, paths: &mut PathSet) {
         let below = highest.saturating_sub(1).min(self.slots.len());
         let settled = |slot: &Slot| slot.state != State::InFlight || slot.fast_retransmitted;
-        let passed = self.slots.iter().skip(self.miss_hint).take(below.saturating_sub(self.miss_hint));
+        let passed =
+            self.slots.iter().skip(self.miss_hint).take(below.saturating_sub(self.miss_hint));
         self.miss_hint += passed.take_while(|slot| settled(slot)).count();
 
         let acked = std::mem::take(&mut self.acked);
@@ -268,7 +281,8 @@ impl Outstanding {
 
     /// A miss indication for the chunk at `index`; the third marks it for fast retransmit.
     fn miss(&mut self, index: usize, paths: &mut PathSet) {
-        let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.state == State::InFlight) else {
+        let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.state == State::InFlight)
+        else {
             return;
         };
         slot.misses = slot.misses.saturating_add(1);
@@ -291,7 +305,11 @@ impl Outstanding {
 }
 
 /// Writes the parts of `these` that are not in `those` to `out`; both are in order.
-pub(super) fn subtract(these: &[Range<usize>], those: &[Range<usize>], out: &mut Vec<Range<usize>>) {
+pub(super) fn subtract(
+    these: &[Range<usize>],
+    those: &[Range<usize>],
+    out: &mut Vec<Range<usize>>,
+) {
     out.clear();
     let mut those = those.iter().peekable();
     for range in these {

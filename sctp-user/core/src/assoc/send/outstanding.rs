@@ -117,7 +117,13 @@ impl Outstanding {
     }
 
     /// A new chunk was sent to `path`.
-    pub(crate) fn push(&mut self, fragment: Fragment, path: PathId, now: Time, paths: &mut PathSet) -> Tsn {
+    pub(crate) fn push(
+        &mut self,
+        fragment: Fragment,
+        path: PathId,
+        now: Time,
+        paths: &mut PathSet,
+    ) -> Tsn {
         let tsn = self.next_tsn();
         let slot = Slot::sent(fragment, path, now);
         let p = paths.get_mut(path);
@@ -291,13 +297,20 @@ impl Outstanding {
             match slot.state {
                 State::InFlight => {
                     if self.acked.iter().any(|range| range.contains(&i)) {
-                        return Err(format!("chunk {i} is in flight inside of the last gap blocks"));
+                        return Err(format!(
+                            "chunk {i} is in flight inside of the last gap blocks"
+                        ));
                     }
                     if i < self.miss_hint && !slot.fast_retransmitted {
-                        return Err(format!("chunk {i} lies before the miss hint {}", self.miss_hint));
+                        return Err(format!(
+                            "chunk {i} lies before the miss hint {}",
+                            self.miss_hint
+                        ));
                     }
                     if self.lowest.get(slot.path.index()).is_some_and(|hint| i < *hint) {
-                        return Err(format!("chunk {i} is in flight before the lowest of its path"));
+                        return Err(format!(
+                            "chunk {i} is in flight before the lowest of its path"
+                        ));
                     }
                     flight[slot.path.index()] += slot.size();
                     window += window_cost(slot.payload.len());
@@ -306,11 +319,16 @@ impl Outstanding {
                 State::Lost => {
                     lost[slot.path.index()] += 1;
                     if i < self.lost_hint {
-                        return Err(format!("lost chunk {i} lies before the hint {}", self.lost_hint));
+                        return Err(format!(
+                            "lost chunk {i} lies before the hint {}",
+                            self.lost_hint
+                        ));
                     }
                 }
                 State::Acked if !self.acked.iter().any(|range| range.contains(&i)) => {
-                    return Err(format!("chunk {i} is acknowledged outside of the last gap blocks"));
+                    return Err(format!(
+                        "chunk {i} is acknowledged outside of the last gap blocks"
+                    ));
                 }
                 State::Acked | State::Abandoned => {}
             }
@@ -323,10 +341,15 @@ impl Outstanding {
                 ));
             }
             if path.lost != lost[i] {
-                return Err(format!("path {i} counts {} lost chunks, there are {}", path.lost, lost[i]));
+                return Err(format!(
+                    "path {i} counts {} lost chunks, there are {}",
+                    path.lost, lost[i]
+                ));
             }
         }
-        if (payload, window, chunks) != (self.payload_bytes, self.window_used, self.in_flight_chunks) {
+        if (payload, window, chunks)
+            != (self.payload_bytes, self.window_used, self.in_flight_chunks)
+        {
             return Err("byte counters of outstanding chunks are off".into());
         }
         if lost.iter().sum::<u32>() != self.lost {

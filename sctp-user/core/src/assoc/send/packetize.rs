@@ -91,8 +91,12 @@ impl SendSide {
             let Some((tsn, slot)) = self.outstanding.get(index) else { break };
             if slot.size() as usize > writer.room() {
                 // A chunk is never cut again; alone in its packet it goes without DF (RFC 9260 sec 6.9).
-                let fits_path = slot.payload.len() + slot.id.header_len() <= paths.get(path).pmdcs() as usize;
-                let Some(least) = limits.oversize.filter(|_| writer.is_empty() && !fits_path) else { break };
+                let fits_path =
+                    slot.payload.len() + slot.id.header_len() <= paths.get(path).pmdcs() as usize;
+                let Some(least) = limits.oversize.filter(|_| writer.is_empty() && !fits_path)
+                else {
+                    break;
+                };
                 let padding = least.saturating_sub(writer.len() + slot.size() as usize);
                 if padding >= CHUNK_HEADER {
                     writer.raw_chunk(chunk_type::PAD, 0, &vec![0; padding - CHUNK_HEADER]);
@@ -129,7 +133,9 @@ impl SendSide {
             if self.queue.head_to() != to {
                 break;
             }
-            let Ok(len) = self.next_len(writer.room(), limits.fragment, limits.full_size) else { break };
+            let Ok(len) = self.next_len(writer.room(), limits.fragment, limits.full_size) else {
+                break;
+            };
             let probe = len > self.peer_rwnd;
             let Some(mut fragment) = self.queue.take(len) else { break };
             fragment.flags.immediate |= limits.closing && self.queue.is_empty();
@@ -154,7 +160,12 @@ impl SendSide {
     }
 
     /// User bytes of the next new chunk, given the room in the packet.
-    pub(crate) fn next_len(&self, room: usize, fragment: usize, full_size: bool) -> Result<usize, Blocked> {
+    pub(crate) fn next_len(
+        &self,
+        room: usize,
+        fragment: usize,
+        full_size: bool,
+    ) -> Result<usize, Blocked> {
         let (remaining, started) = self.queue.head().ok_or(Blocked::NoFit)?;
         if self.outstanding.is_full() {
             return Err(Blocked::NoFit);

@@ -128,7 +128,8 @@ impl SendQueue {
     pub(crate) fn continues(&self, messages: &[Message]) -> bool {
         let mut ended = BTreeSet::new();
         messages.iter().all(|message| {
-            let goes_on = self.open.contains_key(&message.stream) && !ended.contains(&message.stream);
+            let goes_on =
+                self.open.contains_key(&message.stream) && !ended.contains(&message.stream);
             if !message.options.more_follows {
                 ended.insert(message.stream);
             }
@@ -229,7 +230,10 @@ impl SendQueue {
     }
 
     /// Messages on this stream wait, because the peer is asked to reset it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "stream reconfiguration (RFC 6525) holds streams"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "stream reconfiguration (RFC 6525) holds streams")
+    )]
     pub(crate) fn hold_stream(&mut self, stream: u16) {
         let s = self.stream_mut(stream);
         let news = s.reset == ResetState::Open;
@@ -238,7 +242,10 @@ impl SendQueue {
     }
 
     /// The peer has answered: messages go on, counted from 0 again when it did reset the stream.
-    #[cfg_attr(not(test), expect(dead_code, reason = "stream reconfiguration (RFC 6525) releases them"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "stream reconfiguration (RFC 6525) releases them")
+    )]
     pub(crate) fn release_stream(&mut self, stream: u16, performed: bool) {
         let s = self.stream_mut(stream);
         let was_held = s.reset == ResetState::Asked;
@@ -259,7 +266,11 @@ impl SendQueue {
         let next = if unordered { &mut s.next_unordered } else { &mut s.next_ordered };
         let number = *next;
         *next = number.wrapping_add(1);
-        if interleaved { MessageId::Mid { mid: number, fsn: 0 } } else { MessageId::Ssn(Ssn(number as u16)) }
+        if interleaved {
+            MessageId::Mid { mid: number, fsn: 0 }
+        } else {
+            MessageId::Ssn(Ssn(number as u16))
+        }
     }
 
     /// Cuts the next fragment of at most `max` bytes, `max` > 0. The message gets its number with the first one.
@@ -463,7 +474,8 @@ mod tests {
         for m in [message(1, 5), message(1, 20), message(1, 6), message(2, 7), message(1, 8)] {
             q.push(m, None, Time::ZERO);
         }
-        let next = |q: &mut SendQueue| q.take(10).map(|f| (f.stream, f.payload.len(), f.id.ssn().0));
+        let next =
+            |q: &mut SendQueue| q.take(10).map(|f| (f.stream, f.payload.len(), f.id.ssn().0));
         assert_eq!(next(&mut q), Some((1, 5, 0)));
         assert_eq!(next(&mut q), Some((1, 10, 1)));
         q.hold_stream(1);

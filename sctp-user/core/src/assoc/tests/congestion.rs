@@ -87,7 +87,8 @@ fn congestion_avoidance_grows_by_one_packet_per_window() {
 
 #[test]
 fn an_idle_window_decays_whatever_heartbeats_do() {
-    let config = AssocConfig { max_burst: 0, hb_interval: Duration::from_secs(2), ..AssocConfig::default() };
+    let config =
+        AssocConfig { max_burst: 0, hb_interval: Duration::from_secs(2), ..AssocConfig::default() };
     let mut a = Bench::new(config);
     let last = a.grow(40 * PMDCS);
     let before = a.path().cwnd;

@@ -59,7 +59,10 @@ fn hard_case_14_work_is_bounded_by_what_is_outstanding() {
     for _ in 0..200 {
         assert!(a.sack(sack(0).gaps(&hostile)).is_empty());
     }
-    assert_eq!((a.path().flight, a.stack.assoc_stats(a.id).unwrap().fast_retransmits), (3 * 1468, 0));
+    assert_eq!(
+        (a.path().flight, a.stack.assoc_stats(a.id).unwrap().fast_retransmits),
+        (3 * 1468, 0)
+    );
     // One gap block as wide as can be says nothing else than one of a single unsent TSN.
     assert!(has(&a.sack(sack(0).gaps(&[(2, 65_535)])), chunk_type::ABORT));
 }
@@ -68,8 +71,11 @@ fn hard_case_14_work_is_bounded_by_what_is_outstanding() {
 /// the point of partial delivery lies far away.
 #[test]
 fn hard_case_15_a_message_larger_than_the_buffer_gets_through() {
-    let config =
-        AssocConfig { recv_buffer: 8192, partial_delivery_point: Some(1 << 20), ..AssocConfig::default() };
+    let config = AssocConfig {
+        recv_buffer: 8192,
+        partial_delivery_point: Some(1 << 20),
+        ..AssocConfig::default()
+    };
     let mut a = Bench::new(config);
     let mut read = 0;
     for n in 1..=40 {
@@ -100,7 +106,8 @@ fn hard_case_15_a_message_larger_than_the_buffer_gets_through() {
 /// A peer that takes every probe and keeps its window closed is probed no faster than one that takes none.
 #[test]
 fn hard_case_16_probes_that_are_taken_back_off_too() {
-    let mut a = Bench::new(AssocConfig { hb_enabled: false, pmtud: false, ..AssocConfig::default() });
+    let mut a =
+        Bench::new(AssocConfig { hb_enabled: false, pmtud: false, ..AssocConfig::default() });
     a.send(FULL);
     a.poll();
     (0..100).for_each(|_| a.send(10));
@@ -157,7 +164,11 @@ fn a_far_away_tsn_is_rejected() {
         assert!(sacks(&answer).iter().all(|s| s.0 == 1 && s.2.is_empty()), "{far}: {answer:?}");
     }
     assert_eq!(a.stack.status(a.id).unwrap().recv_buffered, held);
-    assert_eq!(sacks(&a.data(65_536, 7, "BEU", 10))[0].2, [(65_535, 65_535)], "the last that has a number");
+    assert_eq!(
+        sacks(&a.data(65_536, 7, "BEU", 10))[0].2,
+        [(65_535, 65_535)],
+        "the last that has a number"
+    );
     // A small buffer draws the line earlier: nobody who respects the window is ever that far ahead.
     let mut a = Bench::new(AssocConfig { recv_buffer: 8192, ..AssocConfig::default() });
     a.data(1, 0, "BE", 10);
@@ -173,7 +184,11 @@ fn empty_and_oversized_messages_are_refused() {
     assert_eq!(send(0), Err(SendError::Empty));
     assert_eq!(send(5001), Err(SendError::TooLarge));
     assert_eq!(send(5000), Ok(()));
-    assert_eq!(a.stack.status(a.id).unwrap().send_buffered, 5000, "nothing of the refused ones was queued");
+    assert_eq!(
+        a.stack.status(a.id).unwrap().send_buffered,
+        5000,
+        "nothing of the refused ones was queued"
+    );
     assert!(has(&a.poll(), chunk_type::DATA));
 }
 

@@ -83,14 +83,17 @@ impl Bench {
     /// Both ends of an association, nothing in flight, half a second old, no round-trip time measured beyond 0.
     fn pair(config: AssocConfig, other: AssocConfig) -> (Self, Self) {
         let end = |seed: u8| {
-            let config = StackConfig { initial_tsn: Some(BASE.wrapping_add(1)), ..StackConfig::default() };
+            let config =
+                StackConfig { initial_tsn: Some(BASE.wrapping_add(1)), ..StackConfig::default() };
             Stack::new(config, [seed; 32])
         };
         let (mut a, mut b) = (end(1), end(2));
         a.bind(PORT, &[], config).unwrap();
         b.bind(PORT, &[], other).unwrap();
         b.listen(PORT, 1).unwrap();
-        let id = a.connect(Time::ZERO, PORT, &Peer::new(addr(1).remote, Encap::Native, PORT), None).unwrap();
+        let id = a
+            .connect(Time::ZERO, PORT, &Peer::new(addr(1).remote, Encap::Native, PORT), None)
+            .unwrap();
         let bench = |stack: Stack, id| Bench {
             local_tag: stack.status(id).unwrap().local_tag,
             stack,
@@ -104,7 +107,12 @@ impl Bench {
             let mut buf = Vec::new();
             while from.poll_transmit(Time::ZERO, SegmentLimits::ONE, &mut buf).is_some() {
                 let packet = Packet::check(std::mem::take(&mut buf).into()).unwrap();
-                to.handle_datagram(Datagram { at: Time::ZERO, from: addr(host), ecn: None, packet });
+                to.handle_datagram(Datagram {
+                    at: Time::ZERO,
+                    from: addr(host),
+                    ecn: None,
+                    packet,
+                });
             }
         };
         for _ in 0..3 {
@@ -128,7 +136,9 @@ impl Bench {
         while let Some(transmit) = self.stack.poll_transmit(self.now, self.limits, &mut buf) {
             assert_eq!(transmit.len, buf.len());
             let size = transmit.segment_size.unwrap_or(transmit.len);
-            packets.extend(buf.chunks(size).map(|p| Packet::check(Bytes::copy_from_slice(p)).unwrap()));
+            packets.extend(
+                buf.chunks(size).map(|p| Packet::check(Bytes::copy_from_slice(p)).unwrap()),
+            );
             buf.clear();
             self.transmits.push(transmit);
         }
@@ -241,7 +251,8 @@ fn tsn(n: u32) -> Tsn {
 
 fn write_data(w: &mut PacketWriter<'_>, n: u32, ssn: u16, bits: &str, len: usize) {
     let has = |c| bits.contains(c);
-    let flags = DataFlags { begin: has('B'), end: has('E'), unordered: has('U'), immediate: has('I') };
+    let flags =
+        DataFlags { begin: has('B'), end: has('E'), unordered: has('U'), immediate: has('I') };
     w.data(tsn(n), 0, Ssn(ssn), 0, flags, &vec![n as u8; len]);
 }
 
@@ -274,7 +285,12 @@ fn sacks(packets: &[Packet]) -> Vec<SackSeen> {
         for raw in packet.chunks() {
             if let Chunk::Sack(s) = raw.decode(packet).unwrap() {
                 let number = |t: Tsn| t.offset_from(Tsn(BASE));
-                out.push((number(s.cum_tsn), s.a_rwnd, s.gaps().collect(), s.dups().map(number).collect()));
+                out.push((
+                    number(s.cum_tsn),
+                    s.a_rwnd,
+                    s.gaps().collect(),
+                    s.dups().map(number).collect(),
+                ));
             }
         }
     }

@@ -72,7 +72,11 @@ fn hard_case_24_duplicates_are_listed_once_per_copy_and_then_forgotten() {
         });
     }
     assert_eq!(sacks(&a.poll())[0].3, [1, 1, 1, 1]);
-    assert_eq!(sacks(&a.data(1, 0, "BE", 10))[0].3, [1], "a packet with duplicates only is answered at once");
+    assert_eq!(
+        sacks(&a.data(1, 0, "BE", 10))[0].3,
+        [1],
+        "a packet with duplicates only is answered at once"
+    );
     a.hear(|w| {
         write_data(w, 1, 0, "BE", 10);
         write_data(w, 2, 1, "BE", 10);

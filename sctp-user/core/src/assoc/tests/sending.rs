@@ -16,8 +16,11 @@ fn long_messages_are_cut_into_full_packets_and_short_ones_share_one() {
     a.send(40);
     let packets = a.poll();
     assert_eq!(sizes(&packets), [vec![FULL], vec![FULL], vec![97, 40]]);
-    let bits: Vec<_> =
-        packets.iter().flat_map(data_of).map(|d| (d.flags.begin, d.flags.end, d.id.ssn().0)).collect();
+    let bits: Vec<_> = packets
+        .iter()
+        .flat_map(data_of)
+        .map(|d| (d.flags.begin, d.flags.end, d.id.ssn().0))
+        .collect();
     assert_eq!(bits, [(true, false, 0), (false, false, 0), (false, true, 0), (true, true, 1)]);
 }
 
@@ -59,13 +62,19 @@ fn a_message_behind_another_expires_too() {
     let mut a = Bench::new(AssocConfig { send_buffer: 3 * FULL + 300, ..AssocConfig::default() });
     a.send(3 * FULL);
     a.poll();
-    let lifetime =
-        |ms| SendOptions { lifetime: Some(millis(ms)), context: ms as u32, ..SendOptions::default() };
+    let lifetime = |ms| SendOptions {
+        lifetime: Some(millis(ms)),
+        context: ms as u32,
+        ..SendOptions::default()
+    };
     a.send(50);
     for ms in [100, 60_000] {
         a.send_message(Message { options: lifetime(ms), ..Message::new(1, 0, vec![1; 100]) });
     }
-    assert_eq!(a.stack.send(a.now, a.id, Message::new(0, 0, vec![0; 100])), Err(SendError::WouldBlock));
+    assert_eq!(
+        a.stack.send(a.now, a.id, Message::new(0, 0, vec![0; 100])),
+        Err(SendError::WouldBlock)
+    );
     a.wait(millis(200));
     let sent = a.sack(sack(3));
     assert_eq!(sizes(&sent), [[50, 100]]);
@@ -88,7 +97,10 @@ fn expired_messages_make_room_and_end_the_waiting() {
     let options = SendOptions { lifetime: Some(millis(10)), ..SendOptions::default() };
     a.send_message(Message { options, ..Message::new(0, 0, vec![0; 1000]) });
     a.poll();
-    assert_eq!(a.stack.send(a.now, a.id, Message::new(0, 0, vec![0; 1])), Err(SendError::WouldBlock));
+    assert_eq!(
+        a.stack.send(a.now, a.id, Message::new(0, 0, vec![0; 1])),
+        Err(SendError::WouldBlock)
+    );
     // Nothing is in flight: only the probe timer brings life.
     a.wait(Duration::from_secs(2));
     assert_eq!(a.count(|e| *e == Event::Writable), 1);
@@ -100,7 +112,10 @@ fn several_messages_are_taken_all_or_none() {
     let mut a = Bench::new(AssocConfig { send_buffer: 1000, ..AssocConfig::default() });
     let m = |stream, len| Message::new(stream, 0, vec![0; len]);
     let mut all = |messages: Vec<Message>| a.stack.send_all(a.now, a.id, messages);
-    assert_eq!(all(vec![m(0, 1), m(10, 1)]), Err(SendError::InvalidStream { stream: 10, streams: 10 }));
+    assert_eq!(
+        all(vec![m(0, 1), m(10, 1)]),
+        Err(SendError::InvalidStream { stream: 10, streams: 10 })
+    );
     assert_eq!(all(vec![m(0, 1), m(9, 0)]), Err(SendError::Empty));
     assert_eq!(all(vec![m(0, 1), m(0, 17 << 20)]), Err(SendError::TooLarge));
     all(vec![m(0, 500)]).unwrap();
@@ -114,7 +129,10 @@ fn writable_and_dry_are_told_once() {
     let mut a = Bench::new(AssocConfig { send_buffer: 4000, ..AssocConfig::default() });
     a.send(4000);
     for _ in 0..3 {
-        assert_eq!(a.stack.send(a.now, a.id, Message::new(0, 0, vec![0; 1])), Err(SendError::WouldBlock));
+        assert_eq!(
+            a.stack.send(a.now, a.id, Message::new(0, 0, vec![0; 1])),
+            Err(SendError::WouldBlock)
+        );
     }
     a.poll();
     for cum in [1, 2, 2, 3, 3] {
@@ -164,7 +182,10 @@ fn a_run_of_packets_has_one_size() {
     for t in &a.transmits {
         assert!(t.segment_size.is_none_or(|s| s < t.len && t.len <= 10 * s && s <= 1480), "{t:?}");
     }
-    assert_eq!(a.stack.status(a.id).unwrap().send_buffered, 2 * 16 * 1024 + 700 + 128 + 3000 + 1452 + 1000);
+    assert_eq!(
+        a.stack.status(a.id).unwrap().send_buffered,
+        2 * 16 * 1024 + 700 + 128 + 3000 + 1452 + 1000
+    );
 }
 
 #[test]
@@ -176,7 +197,12 @@ fn a_chunk_larger_than_the_path_mtu_goes_alone_and_may_be_fragmented() {
     let sent = a.poll();
     assert_eq!(sent.len(), 3);
     let to = a.path().addr;
-    a.stack.handle_unreachable(a.now, to, Unreachable::PacketTooBig { ip_mtu: 1000 }, &sent[0].bytes()[..12]);
+    a.stack.handle_unreachable(
+        a.now,
+        to,
+        Unreachable::PacketTooBig { ip_mtu: 1000 },
+        &sent[0].bytes()[..12],
+    );
     assert_eq!(a.path().pmtu, 980);
     a.transmits.clear();
     let mut again = a.wait(millis(1001));
@@ -185,7 +211,8 @@ fn a_chunk_larger_than_the_path_mtu_goes_alone_and_may_be_fragmented() {
         cum += tsns(&again).concat().len() as u32;
         again = a.sack(sack(cum));
     }
-    let large: Vec<_> = a.transmits.iter().filter(|t| t.len > 980 && t.segment_size.is_none()).collect();
+    let large: Vec<_> =
+        a.transmits.iter().filter(|t| t.len > 980 && t.segment_size.is_none()).collect();
     assert_eq!(large.len(), 2);
     assert!(large.iter().all(|t| t.may_fragment));
     assert!(a.transmits.iter().filter(|t| t.len <= 980).all(|t| !t.may_fragment));

@@ -128,6 +128,10 @@ fn tiny_messages_never_overrun_the_receiver() {
         }
         assert!(got > 2000, "{got} of {sent} messages of {len}");
         let stats = b.stack.assoc_stats(b.id).unwrap();
-        assert_eq!((stats.data_chunks_dropped, stats.duplicates_received), (0, 0), "messages of {len}");
+        assert_eq!(
+            (stats.data_chunks_dropped, stats.duplicates_received),
+            (0, 0),
+            "messages of {len}"
+        );
     }
 }

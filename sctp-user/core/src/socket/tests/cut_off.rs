@@ -6,8 +6,11 @@ use crate::config::AssocConfig;
 use crate::wire::Chunk;
 
 fn in_parts() -> SocketOptions {
-    let config =
-        AssocConfig { partial_delivery_point: Some(4_000), recv_buffer: 64_000, ..AssocConfig::default() };
+    let config = AssocConfig {
+        partial_delivery_point: Some(4_000),
+        recv_buffer: 64_000,
+        ..AssocConfig::default()
+    };
     SocketOptions { config, ..all() }
 }
 
@@ -19,7 +22,9 @@ fn begun(bytes: usize) -> Message {
 /// As [`read_all`], with parts of large messages as "part".
 fn read(end: &mut Sockets, now: Time, socket: SocketId) -> Vec<String> {
     let mut seen = read_all(end, now, socket);
-    seen.iter_mut().filter(|text| text.starts_with("pp")).for_each(|text| *text = "part".to_owned());
+    seen.iter_mut()
+        .filter(|text| text.starts_with("pp"))
+        .for_each(|text| *text = "part".to_owned());
     seen.dedup();
     seen
 }
@@ -81,18 +86,25 @@ fn a_dead_association_blocks_no_others_when_interleaving_is_off() {
 #[test]
 fn what_waited_behind_a_message_that_stays_incomplete_can_still_be_read() {
     for subscriptions in [Subscriptions::ALL, Subscriptions::default()] {
-        let (mut pair, _, client, server) = Pair::connected(SocketOptions { subscriptions, ..in_parts() });
+        let (mut pair, _, client, server) =
+            Pair::connected(SocketOptions { subscriptions, ..in_parts() });
         read(&mut pair.b, pair.now, server);
         pair.loses = Some(|packet| {
             let cut = |data: &crate::wire::DataChunk| data.payload.contains(&b'x');
-            packet.chunks().any(|raw| matches!(raw.decode(packet), Ok(Chunk::Data(data)) if cut(&data)))
+            packet
+                .chunks()
+                .any(|raw| matches!(raw.decode(packet), Ok(Chunk::Data(data)) if cut(&data)))
         });
         let mut large = vec![b'p'; 20_000];
         large[12_000] = b'x';
         pair.a.try_send(pair.now, client, Target::Only, Message::new(0, 0, large)).unwrap();
         pair.a.try_send(pair.now, client, Target::Only, Message::new(1, 0, "behind it")).unwrap();
         pair.run(500);
-        assert_eq!(read(&mut pair.b, pair.now, server), ["part"], "the rest waits for the lost chunk");
+        assert_eq!(
+            read(&mut pair.b, pair.now, server),
+            ["part"],
+            "the rest waits for the lost chunk"
+        );
         let assoc = pair.a.assocs_of(client)[0];
         pair.a.abort_assoc(pair.now, client, assoc, Bytes::new()).unwrap();
         pair.run(100);
@@ -170,7 +182,10 @@ fn a_restart_after_the_peers_shutdown_is_a_new_beginning() {
     pair.b.try_send(pair.now, server, Target::Assoc(assoc), text("lost")).unwrap();
     pair.a.shutdown(pair.now, client, How::Write).unwrap();
     pair.run(50);
-    assert_eq!(pair.b.stack().status(assoc).unwrap().state, crate::stats::AssocState::ShutdownReceived);
+    assert_eq!(
+        pair.b.stack().status(assoc).unwrap().state,
+        crate::stats::AssocState::ShutdownReceived
+    );
     pair.cut = None;
     call_from_scratch(&mut pair, 3);
     pair.run(200);
@@ -184,9 +199,12 @@ fn a_restart_after_the_peers_shutdown_is_a_new_beginning() {
 #[test]
 fn what_comes_after_the_last_reader_has_gone_closes_no_window() {
     let config = AssocConfig { recv_buffer: 8_000, ..AssocConfig::default() };
-    let (mut pair, _, client, server) = Pair::connected(SocketOptions { config, ..SocketOptions::default() });
+    let (mut pair, _, client, server) =
+        Pair::connected(SocketOptions { config, ..SocketOptions::default() });
     for _ in 0..50 {
-        pair.b.try_send(pair.now, server, Target::Only, Message::new(0, 0, vec![1; 2_000])).unwrap();
+        pair.b
+            .try_send(pair.now, server, Target::Only, Message::new(0, 0, vec![1; 2_000]))
+            .unwrap();
     }
     pair.run(1_000);
     pair.a.shutdown(pair.now, client, How::Write).unwrap();
@@ -209,7 +227,9 @@ fn a_closed_window_ends_a_shutdown_by_its_guard() {
         let options = SocketOptions { config: config.clone(), ..SocketOptions::default() };
         let (mut pair, _, client, server) = Pair::connected(options);
         for _ in 0..50 {
-            pair.a.try_send(pair.now, client, Target::Only, Message::new(0, 0, vec![1; 2_000])).unwrap();
+            pair.a
+                .try_send(pair.now, client, Target::Only, Message::new(0, 0, vec![1; 2_000]))
+                .unwrap();
         }
         pair.run(1_000);
         pair.a.shutdown(pair.now, client, How::Write).unwrap();
@@ -217,7 +237,8 @@ fn a_closed_window_ends_a_shutdown_by_its_guard() {
         // A reader that takes a message every ten seconds needs eight minutes, and gets them.
         for _ in 0..60 {
             pair.run(10_000);
-            messages += usize::from(reads && matches!(pair.b.try_recv(pair.now, server), Ok(Some(_))));
+            messages +=
+                usize::from(reads && matches!(pair.b.try_recv(pair.now, server), Ok(Some(_))));
         }
         let assoc = pair.a.assocs_of(client)[0];
         let end = pair.a.end_reason(assoc).cloned();

@@ -5,7 +5,10 @@ use crate::event::LossReason;
 use crate::stats::AssocState;
 
 fn lost_by_peer(reason: &str) -> EndReason {
-    EndReason::Lost(LossReason::PeerAbort { cause: 12, info: Bytes::copy_from_slice(reason.as_bytes()) })
+    EndReason::Lost(LossReason::PeerAbort {
+        cause: 12,
+        info: Bytes::copy_from_slice(reason.as_bytes()),
+    })
 }
 
 #[test]
@@ -137,7 +140,11 @@ fn a_read_shutdown_drops_what_comes() {
     assert_eq!(pair.a.try_recv(pair.now, client), Ok(None));
     for _ in 0..400 {
         // More than the receive buffer holds: it does not fill up.
-        while pair.b.try_send(pair.now, server, Target::Only, Message::new(0, 0, vec![0; 1000])).is_ok() {}
+        while pair
+            .b
+            .try_send(pair.now, server, Target::Only, Message::new(0, 0, vec![0; 1000]))
+            .is_ok()
+        {}
         pair.run(10);
     }
     let received = pair.a.stack().assoc_stats(pair.a.assocs_of(client)[0]).unwrap();
@@ -201,7 +208,10 @@ fn a_dead_peer_is_found_and_told() {
     assert!(seen.contains(&"<SendFailed>".to_owned()), "{seen:?}");
     assert!(seen.contains(&"<PeerAddrChange>".to_owned()), "{seen:?}");
     assert!(
-        seen.ends_with(&["<error: the peer does not answer any more>".to_owned(), "<end>".to_owned()]),
+        seen.ends_with(&[
+            "<error: the peer does not answer any more>".to_owned(),
+            "<end>".to_owned()
+        ]),
         "{seen:?}"
     );
 }

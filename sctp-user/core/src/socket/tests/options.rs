@@ -41,7 +41,8 @@ fn the_heartbeat_interval_of_a_path_counts_from_now() {
     let assoc = pair.a.assocs_of(client)[0];
     let sent = |pair: &Pair| pair.a.stack().assoc_stats(assoc).unwrap().packets_sent;
     let before = sent(&pair);
-    let short = PathParams { hb_interval: Duration::from_secs(2), ..params(&mut pair.a, client, B) };
+    let short =
+        PathParams { hb_interval: Duration::from_secs(2), ..params(&mut pair.a, client, B) };
     pair.a.set_path_params(pair.now, client, assoc, B, short).unwrap();
     // Interval and RTO with jitter: 2.5 to 3.5 s.
     pair.run(2_400);
@@ -61,7 +62,9 @@ fn a_fixed_mtu_holds_against_icmp_and_until_it_is_given_up() {
     let assoc = pair.a.assocs_of(client)[0];
     let pmtu = |pair: &Pair| pair.a.stack().paths(assoc)[0].pmtu;
     let free = params(&mut pair.a, client, B);
-    pair.a.set_path_params(pair.now, client, assoc, B, PathParams { ip_mtu: Some(1001), ..free }).unwrap();
+    pair.a
+        .set_path_params(pair.now, client, assoc, B, PathParams { ip_mtu: Some(1001), ..free })
+        .unwrap();
     assert_eq!(pmtu(&pair), 980);
     let status = pair.a.stack().status(assoc).unwrap();
     let mut quoted = Vec::new();

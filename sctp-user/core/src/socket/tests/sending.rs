@@ -28,7 +28,8 @@ fn messages(end: &mut Sockets, now: Time, socket: SocketId) -> Vec<(u16, String)
 #[test]
 fn a_message_given_in_parts_arrives_as_one() {
     let (mut pair, _, client, server) = Pair::connected(SocketOptions::default());
-    for message in [part(1, b"one "), last(2, b"other"), part(1, b"message "), last(1, b"in parts")] {
+    for message in [part(1, b"one "), last(2, b"other"), part(1, b"message "), last(1, b"in parts")]
+    {
         pair.a.try_send(pair.now, client, Target::Only, message).unwrap();
     }
     pair.run(500);
@@ -62,11 +63,13 @@ fn parts_leave_as_they_come_and_what_else_is_sent_waits_for_the_last() {
 #[test]
 fn a_message_in_parts_may_be_larger_than_the_send_buffer() {
     let config = AssocConfig { send_buffer: 4096, ..AssocConfig::default() };
-    let (mut pair, _, client, server) = Pair::connected(SocketOptions { config, ..SocketOptions::default() });
+    let (mut pair, _, client, server) =
+        Pair::connected(SocketOptions { config, ..SocketOptions::default() });
     let data: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
     let mut parts = data.chunks(3000).peekable();
     while let Some(chunk) = parts.next() {
-        let options = SendOptions { more_follows: parts.peek().is_some(), ..SendOptions::default() };
+        let options =
+            SendOptions { more_follows: parts.peek().is_some(), ..SendOptions::default() };
         let message = Message { options, ..Message::new(0, 0, chunk.to_vec()) };
         loop {
             match pair.a.try_send(pair.now, client, Target::Only, message.clone()) {
@@ -112,7 +115,9 @@ fn a_shutdown_in_the_middle_of_a_message_aborts() {
     pair.a.try_send(pair.now, client, Target::Only, part(1, b"begin")).unwrap();
     pair.a.close(pair.now, client).unwrap();
     pair.run(300);
-    let Some(EndReason::Lost(LossReason::PeerAbort { cause: 12, info })) = pair.b.take_error(server) else {
+    let Some(EndReason::Lost(LossReason::PeerAbort { cause: 12, info })) =
+        pair.b.take_error(server)
+    else {
         panic!("an abort")
     };
     assert_eq!(&info[..], b"a message was left incomplete");
@@ -121,7 +126,8 @@ fn a_shutdown_in_the_middle_of_a_message_aborts() {
 #[test]
 fn fragmentation_can_be_switched_off() {
     let config = AssocConfig { disable_fragments: true, ip_mtu: 1000, ..AssocConfig::default() };
-    let (mut pair, _, client, server) = Pair::connected(SocketOptions { config, ..SocketOptions::default() });
+    let (mut pair, _, client, server) =
+        Pair::connected(SocketOptions { config, ..SocketOptions::default() });
     let assoc = pair.a.assocs_of(client)[0];
     let most = pair.a.stack().status(assoc).unwrap().fragmentation_point as usize;
     let mut send = |len: usize| {
@@ -174,7 +180,8 @@ fn a_message_to_all_associations() {
     assert!(sent.len() == 3 && sent.iter().all(full_one), "{sent:?}");
     pair.run(2000);
     let got = |m: &(u16, String)| m.1 == "all";
-    let count = clients.iter().filter(|c| messages(&mut pair.a, pair.now, **c).iter().any(got)).count();
+    let count =
+        clients.iter().filter(|c| messages(&mut pair.a, pair.now, **c).iter().any(got)).count();
     assert_eq!(count, 2);
     let refused = pair.a.try_send_to_all(pair.now, clients[0], &text("no"));
     assert!(matches!(refused, Err(SocketError::NotSupported(_))));
@@ -230,7 +237,10 @@ fn implicit_setup_takes_settings_and_a_shutdown_at_once_delivers_first() {
     let config = AssocConfig { out_streams: 3, max_in_streams: 4, ..AssocConfig::default() };
     let to = Target::NewPeer(&peer_b(7), &config);
     let assoc = pair.a.try_send(pair.now, many, to, text("first")).unwrap();
-    assert_eq!(pair.a.try_send(pair.now, many, Target::Peer(&peer_b(7)), text("second")), Ok(assoc));
+    assert_eq!(
+        pair.a.try_send(pair.now, many, Target::Peer(&peer_b(7)), text("second")),
+        Ok(assoc)
+    );
     pair.a.shutdown_assoc(pair.now, many, assoc).unwrap();
     pair.run(1000);
     let server = pair.b.accept(pair.now, listener).unwrap();

@@ -74,7 +74,10 @@ fn a_full_backlog_refuses() {
     assert_eq!(pair.a.connect_result(clients[1]), Ok(()));
     let refused = pair.a.connect_result(clients[2]);
     assert!(
-        matches!(refused, Err(SocketError::Ended(EndReason::Lost(LossReason::PeerAbort { cause: 4, .. })))),
+        matches!(
+            refused,
+            Err(SocketError::Ended(EndReason::Lost(LossReason::PeerAbort { cause: 4, .. })))
+        ),
         "{refused:?}"
     );
 }

@@ -13,7 +13,10 @@ fn messages_and_notifications_come_in_order() {
     pair.a.shutdown(pair.now, client, How::Write).unwrap();
     pair.run(100);
     let seen = read_all(&mut pair.b, pair.now, server);
-    assert_eq!(seen, ["<Up>", "one", "two", "three", "<PeerShutdown>", "<ShutdownComplete>", "<end>"]);
+    assert_eq!(
+        seen,
+        ["<Up>", "one", "two", "three", "<PeerShutdown>", "<ShutdownComplete>", "<end>"]
+    );
     let seen = read_all(&mut pair.a, pair.now, client);
     assert_eq!(seen, ["<Up>", "<SenderDry>", "<ShutdownComplete>", "<end>"]);
 }
@@ -80,7 +83,10 @@ fn several_messages_are_taken_as_one_unit() {
     let bad = vec![text("a"), Message::new(60_000, 0, "b")];
     let refused = pair.a.try_send_all(pair.now, client, Target::Only, bad);
     assert!(
-        matches!(refused, Err(SocketError::Message(SendError::InvalidStream { stream: 60_000, .. }))),
+        matches!(
+            refused,
+            Err(SocketError::Message(SendError::InvalidStream { stream: 60_000, .. }))
+        ),
         "{refused:?}"
     );
     pair.a.try_send_all(pair.now, client, Target::Only, vec![text("c"), text("d")]).unwrap();
@@ -132,9 +138,13 @@ fn associations_of_one_socket_take_turns() {
 #[test]
 fn nothing_mixes_with_a_message_in_parts_when_interleaving_is_off() {
     let mut pair = Pair::new();
-    let config =
-        AssocConfig { partial_delivery_point: Some(4_000), recv_buffer: 64_000, ..AssocConfig::default() };
-    let options = SocketOptions { config, interleave: Interleave::None, ..SocketOptions::default() };
+    let config = AssocConfig {
+        partial_delivery_point: Some(4_000),
+        recv_buffer: 64_000,
+        ..AssocConfig::default()
+    };
+    let options =
+        SocketOptions { config, interleave: Interleave::None, ..SocketOptions::default() };
     let server = pair.b.open(Style::OneToMany, options);
     pair.b.bind(server, 7, &[]).unwrap();
     pair.b.listen(server, 1).unwrap();

@@ -26,7 +26,15 @@ fn a_single_address_or_none_lists_nothing() {
 
 #[test]
 fn only_addresses_that_mean_something_to_the_peer_are_listed() {
-    let have = ["127.0.0.1", "169.254.1.1", "10.0.0.1", "198.51.100.1", "fe80::1", "fd00::1", "2001:db8::1"];
+    let have = [
+        "127.0.0.1",
+        "169.254.1.1",
+        "10.0.0.1",
+        "198.51.100.1",
+        "fe80::1",
+        "fd00::1",
+        "2001:db8::1",
+    ];
     assert_eq!(listed(&have, "192.0.2.1"), ["198.51.100.1", "2001:db8::1"]);
     assert_eq!(listed(&have, "10.9.9.9"), ["10.0.0.1", "198.51.100.1", "fd00::1", "2001:db8::1"]);
     assert_eq!(listed(&have, "127.0.0.2").len(), have.len());
@@ -47,7 +55,11 @@ fn answered(announce: Announce, have: &[&str], local: &str, remote: &str) -> Vec
     let local_addresses = have.iter().map(|a| a.parse().unwrap()).collect();
     let stack = StackConfig { local_addresses, ..StackConfig::default() };
     let mut rig = Rig::with(stack, AssocConfig { announce, ..AssocConfig::default() });
-    let from = PathAddr { local: Some(local.parse().unwrap()), remote: remote.parse().unwrap(), encap: UDP };
+    let from = PathAddr {
+        local: Some(local.parse().unwrap()),
+        remote: remote.parse().unwrap(),
+        encap: UDP,
+    };
     one(rig.init_from(from, 5, &[])).init().1.iter().map(IpAddr::to_string).collect()
 }
 
@@ -81,7 +93,8 @@ fn an_end_that_lists_nothing_sends_from_the_address_that_the_peer_knows_only() {
     rig.receive(path(1), out);
     let id = rig.stack.accept(port).unwrap();
     assert!(rig.stack.local_addrs(id).is_empty());
-    let sources: Vec<_> = rig.stack.paths(id).iter().map(|p| (p.addr.remote, p.addr.local)).collect();
+    let sources: Vec<_> =
+        rig.stack.paths(id).iter().map(|p| (p.addr.remote, p.addr.local)).collect();
     assert_eq!(sources, [(addr(1), Some(bound[0])), (addr(2), Some(bound[0]))]);
 }
 

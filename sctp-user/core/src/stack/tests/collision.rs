@@ -25,7 +25,10 @@ fn init_in_cookie_wait_is_answered_with_our_original_parameters() {
     let sent = one(rig.init(|_| {}));
     assert_eq!((sent.kinds(), sent.packet.vtag()), (vec![chunk_type::INIT_ACK], PEER_TAG));
     let (answer, ..) = sent.init();
-    assert_eq!((answer.initiate_tag, answer.initial_tsn), (original.initiate_tag, original.initial_tsn));
+    assert_eq!(
+        (answer.initiate_tag, answer.initial_tsn),
+        (original.initiate_tag, original.initial_tsn)
+    );
     assert_eq!(rig.state(), AssocState::CookieWait);
     // T1-init still runs.
     assert_eq!(one(rig.next_timer()).kinds(), [chunk_type::INIT]);
@@ -75,7 +78,9 @@ fn hard_case_04_a_restart_with_a_new_address_is_refused() {
         let Chunk::Abort { causes, reflected: false } = sent.decoded(chunk_type::ABORT) else {
             unreachable!()
         };
-        let Some(Cause::RestartWithNewAddresses(addrs)) = causes.iter().next() else { unreachable!() };
+        let Some(Cause::RestartWithNewAddresses(addrs)) = causes.iter().next() else {
+            unreachable!()
+        };
         assert_eq!(addrs.len(), 16, "both new addresses are listed");
         assert_eq!(rig.state(), state);
     }
@@ -96,8 +101,9 @@ fn init_in_shutdown_ack_sent_gets_the_shutdown_ack_again() {
 #[test]
 fn hard_case_02_the_init_of_the_handshake_again_is_harmless() {
     let mut rig = Rig::accepted(&[]);
-    let of =
-        |rig: &mut Rig| (rig.stack.status(rig.id()), rig.stack.paths(rig.id()), rig.stack.poll_timeout());
+    let of = |rig: &mut Rig| {
+        (rig.stack.status(rig.id()), rig.stack.paths(rig.id()), rig.stack.poll_timeout())
+    };
     let before = of(&mut rig);
     let answer = one(rig.init(|_| {}));
     assert_ne!(answer.init().0.initiate_tag, rig.own_tag, "the living tag is not given away");
@@ -181,7 +187,8 @@ fn case_a_tells_which_addresses_are_gone() {
     restart(&mut rig, &[3]);
     let removed = |n| Event::PeerAddrChange { addr: addr(n), state: PeerAddrState::Removed };
     let events = rig.events();
-    let restarted = events.iter().position(|e| matches!(e, Event::Restart { .. })).expect("a restart");
+    let restarted =
+        events.iter().position(|e| matches!(e, Event::Restart { .. })).expect("a restart");
     assert_eq!(events.iter().position(|e| *e == removed(2)), Some(restarted + 1));
     assert!(!events.contains(&removed(1)) && !events.contains(&removed(3)));
 }
@@ -276,7 +283,11 @@ fn hard_case_06_case_b_the_peers_own_setup_wins() {
         assert_eq!(rig.state(), AssocState::Established);
         let events = rig.events();
         assert_eq!(ups(&events), 1);
-        assert!(events.contains(&Event::Up { outbound_streams: 4, inbound_streams: 3, incoming: false }));
+        assert!(events.contains(&Event::Up {
+            outbound_streams: 4,
+            inbound_streams: 3,
+            incoming: false
+        }));
         let status = rig.stack.status(rig.id()).unwrap();
         assert_eq!((status.local_tag, status.peer_tag), (rig.own_tag, NEW_TAG));
         assert!((49_000..50_000).contains(&status.peer_rwnd), "{}", status.peer_rwnd);
@@ -284,7 +295,8 @@ fn hard_case_06_case_b_the_peers_own_setup_wins() {
         // No T1 is left over.
         let own_tsn = rig.own_tsn;
         rig.send(rig.own_tag, |w| sack(w, own_tsn));
-        let kinds: Vec<_> = rig.pass(Duration::from_secs(10)).iter().flat_map(Sent::kinds).collect();
+        let kinds: Vec<_> =
+            rig.pass(Duration::from_secs(10)).iter().flat_map(Sent::kinds).collect();
         assert!(kinds.is_empty(), "{kinds:?}");
     }
 }

@@ -27,14 +27,23 @@ fn what_went_to_the_old_port_is_sent_again_at_once() {
     // 1 + 2 + 4 s; the next expiry would be 8 s later.
     rig.pass(Duration::from_millis(7100));
     let sent = rig.send_from(port(4000), rig.own_tag, |w| w.heartbeat(b"i am here"));
-    let data = sent.iter().find(|sent| sent.kinds().contains(&chunk_type::DATA)).expect("it is sent again");
+    let data = sent
+        .iter()
+        .find(|sent| sent.kinds().contains(&chunk_type::DATA))
+        .expect("it is sent again");
     assert_eq!(data.path, port(4000));
     // Once, with a timer of usual length.
     let own_tsn = rig.own_tsn;
     assert!(
-        !rig.pass(Duration::from_millis(900)).iter().any(|sent| sent.kinds().contains(&chunk_type::DATA))
+        !rig.pass(Duration::from_millis(900))
+            .iter()
+            .any(|sent| sent.kinds().contains(&chunk_type::DATA))
     );
-    assert!(rig.pass(Duration::from_millis(200)).iter().any(|sent| sent.kinds().contains(&chunk_type::DATA)));
+    assert!(
+        rig.pass(Duration::from_millis(200))
+            .iter()
+            .any(|sent| sent.kinds().contains(&chunk_type::DATA))
+    );
     rig.send_from(port(4000), rig.own_tag, |w| sack(w, own_tsn));
     assert_eq!(rig.state(), AssocState::Established);
 }
@@ -61,8 +70,14 @@ fn reflected_tags_do_not() {
 #[test]
 fn an_init_does_not_and_from_another_port_it_is_refused() {
     use AssocState::*;
-    for state in [CookieEchoed, Established, ShutdownPending, ShutdownSent, ShutdownReceived, ShutdownAckSent]
-    {
+    for state in [
+        CookieEchoed,
+        Established,
+        ShutdownPending,
+        ShutdownSent,
+        ShutdownReceived,
+        ShutdownAckSent,
+    ] {
         let mut rig = Rig::in_state(state);
         for other in [port(4000), PathAddr { encap: Encap::Native, ..path(1) }] {
             let sent = rig.init_from(other, 5, &[]);
@@ -98,7 +113,10 @@ fn a_native_packet_switches_encapsulation_off_and_back_and_the_pmtu_follows() {
     let udp = pmtu(&rig);
     assert_eq!(udp, 1280 - 20 - 8);
     let native = PathAddr { encap: Encap::Native, ..path(1) };
-    assert_eq!(one(rig.send_from(native, rig.own_tag, |w| data(w, PEER_TSN))).path.encap, Encap::Native);
+    assert_eq!(
+        one(rig.send_from(native, rig.own_tag, |w| data(w, PEER_TSN))).path.encap,
+        Encap::Native
+    );
     assert_eq!(pmtu(&rig), 1480);
     rig.data(PEER_TSN.plus(1));
     assert_eq!((encap(&rig), pmtu(&rig)), (UDP, udp));

@@ -43,7 +43,8 @@ fn hard_case_18_t3_runs_for_what_was_taken_back_on_another_path() {
     let second = one(rig.send_data(b"over path 2"));
     assert_eq!((first.path.remote, second.path.remote), (addr(1), addr(2)));
     let (none, tsn) = (rig.own_tsn.minus(1), rig.own_tsn);
-    let flight = |rig: &Rig| rig.stack.paths(rig.id()).iter().map(|p| p.flight > 0).collect::<Vec<_>>();
+    let flight =
+        |rig: &Rig| rig.stack.paths(rig.id()).iter().map(|p| p.flight > 0).collect::<Vec<_>>();
     rig.send(rig.own_tag, |w| w.sack(none, 100_000, [(2, 2)].into_iter(), &[]));
     assert_eq!(flight(&rig), [true, false]);
     rig.send(rig.own_tag, |w| sack(w, none));
@@ -106,7 +107,10 @@ fn an_abort_during_the_handshake_ends_it() {
         // The peer refuses.
         let mut rig = Rig::in_state(state);
         assert_silent(rig.send(rig.own_tag, |w| w.abort(false, |c| c.out_of_resource())));
-        assert!(matches!(lost(&rig.events()), Some(LossReason::PeerAbort { cause: 4, .. })), "{state:?}");
+        assert!(
+            matches!(lost(&rig.events()), Some(LossReason::PeerAbort { cause: 4, .. })),
+            "{state:?}"
+        );
         assert_eq!((rig.state(), rig.stack.poll_timeout()), (Closed, None));
 
         // The user has changed its mind; the peer is told when it knows of us.
@@ -224,6 +228,8 @@ fn hard_case_40_an_abort_with_an_unknown_cause_is_honoured() {
     }));
     let events = rig.events();
     let reason = lost(&events).expect("the association is lost");
-    assert!(matches!(reason, LossReason::PeerAbort { cause: 0x7777, info } if info == "what is this"));
+    assert!(
+        matches!(reason, LossReason::PeerAbort { cause: 0x7777, info } if info == "what is this")
+    );
     assert_eq!(rig.state(), Closed);
 }

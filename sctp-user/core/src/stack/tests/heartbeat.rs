@@ -118,7 +118,10 @@ fn hard_case_37_heartbeat_ack_with_a_wrong_nonce_path_or_unsolicited_has_no_effe
     }
     assert_silent(rig.send(rig.own_tag, |w| w.heartbeat_ack(&[])));
     assert_silent(rig.send(rig.own_tag, |w| w.heartbeat_ack(&good[..good.len() - 1])));
-    assert_eq!((rig.path_state(2), rig.path_state(3)), (PathState::Unconfirmed, PathState::Unconfirmed));
+    assert_eq!(
+        (rig.path_state(2), rig.path_state(3)),
+        (PathState::Unconfirmed, PathState::Unconfirmed)
+    );
     assert_eq!(rig.stack.poll_timeout(), timer);
     assert!(rig.events().is_empty());
     // The right one, from whatever address of the peer, and only once.
@@ -144,7 +147,12 @@ fn unconfirmed_addresses_are_probed_one_per_rto_and_then_at_the_usual_rate() {
                 rig.send(rig.own_tag, |w| w.heartbeat_ack(&tlvs));
                 continue;
             }
-            assert_eq!(sent.kinds(), [HEARTBEAT], "nothing but probes goes to {}", sent.path.remote);
+            assert_eq!(
+                sent.kinds(),
+                [HEARTBEAT],
+                "nothing but probes goes to {}",
+                sent.path.remote
+            );
             times.push((rig.now.since(start).as_millis() as u64, sent.path.remote));
         }
     }
@@ -174,7 +182,10 @@ fn hard_case_38_no_data_goes_to_an_unconfirmed_address_even_when_the_primary_die
             assert!(sent.path.remote == addr(1) || sent.kinds() == [HEARTBEAT], "{sent:?}");
         }
     }
-    assert_eq!((rig.path_state(1), rig.path_state(2)), (PathState::Inactive, PathState::Unconfirmed));
+    assert_eq!(
+        (rig.path_state(1), rig.path_state(2)),
+        (PathState::Inactive, PathState::Unconfirmed)
+    );
     // Once it is confirmed, data goes there.
     for _ in 0..50 {
         for sent in rig.next_timer() {
@@ -182,7 +193,10 @@ fn hard_case_38_no_data_goes_to_an_unconfirmed_address_even_when_the_primary_die
                 confirmed = true;
                 let tlvs = sent.heartbeat();
                 rig.send_from(path(2), rig.own_tag, |w| w.heartbeat_ack(&tlvs));
-            } else if confirmed && sent.path.remote == addr(2) && sent.kinds().contains(&chunk_type::DATA) {
+            } else if confirmed
+                && sent.path.remote == addr(2)
+                && sent.kinds().contains(&chunk_type::DATA)
+            {
                 return;
             }
         }

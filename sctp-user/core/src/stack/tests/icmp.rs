@@ -50,7 +50,11 @@ fn a_caller_over_udp_has_time_to_come_by_another_port() {
     assert_eq!(rig.state(), AssocState::Established, "what was before does not count any more");
     rig.pass(Duration::from_secs(30));
     rig.stack.handle_unreachable(rig.now, new, Unreachable::Protocol, &quote(PEER_TAG, &[]));
-    assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable), "twice the time of a heartbeat");
+    assert_eq!(
+        lost(&rig.events()),
+        Some(&LossReason::ProtocolUnreachable),
+        "twice the time of a heartbeat"
+    );
 }
 
 #[test]

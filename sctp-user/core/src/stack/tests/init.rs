@@ -72,8 +72,10 @@ fn with_a_full_backlog_or_table_it_is_refused_for_lack_of_resources() {
     assert!(rig.stack.accept(PORT).is_some());
     assert_eq!(one(rig.init_from(path(2), 5, &[])).kinds(), [chunk_type::INIT_ACK]);
 
-    let mut rig =
-        Rig::with(StackConfig { max_associations: 0, ..StackConfig::default() }, AssocConfig::default());
+    let mut rig = Rig::with(
+        StackConfig { max_associations: 0, ..StackConfig::default() },
+        AssocConfig::default(),
+    );
     assert_abort(rig.init(|_| {}), PEER_TAG, false, &[4]);
 }
 

@@ -21,7 +21,9 @@ fn initiate_tag_0_ends_it_with_the_reflected_tag() {
 
 #[test]
 fn no_streams_end_it() {
-    for change in [|f: &mut InitFixed| f.outbound_streams = 0, |f: &mut InitFixed| f.inbound_streams = 0] {
+    for change in
+        [|f: &mut InitFixed| f.outbound_streams = 0, |f: &mut InitFixed| f.inbound_streams = 0]
+    {
         let (rig, sent) = with(change);
         assert_abort(sent, PEER_TAG, false, &[7]);
         assert_eq!(rig.state(), AssocState::Closed);
@@ -67,8 +69,14 @@ fn a_good_one_is_answered_with_its_cookie_at_once() {
 #[test]
 fn only_in_cookie_wait() {
     use AssocState::*;
-    for state in [CookieEchoed, Established, ShutdownPending, ShutdownSent, ShutdownReceived, ShutdownAckSent]
-    {
+    for state in [
+        CookieEchoed,
+        Established,
+        ShutdownPending,
+        ShutdownSent,
+        ShutdownReceived,
+        ShutdownAckSent,
+    ] {
         let mut rig = Rig::in_state(state);
         assert_silent(rig.init_ack(|_| {}));
         assert_eq!(rig.state(), state);
@@ -100,7 +108,10 @@ fn data_goes_with_the_cookie_echo_and_nothing_else_before_the_cookie_ack() {
     assert_silent(rig.send_data(b"two"));
     // Reports wait, heartbeats are answered.
     assert_silent(rig.send(rig.own_tag, |w| w.raw_chunk(0xff, 0, b"?")));
-    assert_eq!(one(rig.send(rig.own_tag, |w| w.heartbeat(b"x"))).kinds(), [chunk_type::HEARTBEAT_ACK]);
+    assert_eq!(
+        one(rig.send(rig.own_tag, |w| w.heartbeat(b"x"))).kinds(),
+        [chunk_type::HEARTBEAT_ACK]
+    );
     // The retransmission is the same.
     let again = one(rig.next_timer());
     assert_eq!(again.kinds(), [chunk_type::COOKIE_ECHO, chunk_type::DATA]);
@@ -109,15 +120,17 @@ fn data_goes_with_the_cookie_echo_and_nothing_else_before_the_cookie_ack() {
         _ => unreachable!(),
     };
     assert_eq!((tsn(&sent), tsn(&again)), (rig.own_tsn, rig.own_tsn));
-    let kinds: Vec<_> = rig.send(rig.own_tag, |w| w.cookie_ack()).iter().flat_map(Sent::kinds).collect();
+    let kinds: Vec<_> =
+        rig.send(rig.own_tag, |w| w.cookie_ack()).iter().flat_map(Sent::kinds).collect();
     assert_eq!(kinds, [chunk_type::ERROR, chunk_type::DATA]);
 }
 
 #[test]
 fn t1_doubles_and_gives_up_after_the_last_retransmission() {
-    for (state, kind) in
-        [(AssocState::CookieWait, chunk_type::INIT), (AssocState::CookieEchoed, chunk_type::COOKIE_ECHO)]
-    {
+    for (state, kind) in [
+        (AssocState::CookieWait, chunk_type::INIT),
+        (AssocState::CookieEchoed, chunk_type::COOKIE_ECHO),
+    ] {
         let mut rig = Rig::in_state(state);
         let mut waits = Vec::new();
         for _ in 0..8 {
@@ -219,7 +232,9 @@ fn stale_cookies_are_answered_a_few_times_only() {
 #[test]
 fn a_stale_cookie_means_nothing_in_other_states() {
     use AssocState::*;
-    for state in [CookieWait, Established, ShutdownPending, ShutdownSent, ShutdownReceived, ShutdownAckSent] {
+    for state in
+        [CookieWait, Established, ShutdownPending, ShutdownSent, ShutdownReceived, ShutdownAckSent]
+    {
         let mut rig = Rig::in_state(state);
         assert_silent(rig.send(rig.own_tag, |w| w.error(|c| c.stale_cookie(0))));
         assert_eq!(rig.state(), state);

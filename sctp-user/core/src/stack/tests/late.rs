@@ -71,7 +71,8 @@ fn a_cookie_finds_the_association_by_the_source_of_its_init() {
 fn a_restart_may_list_addresses_that_cannot_be_reached() {
     let mut rig = Rig::accepted(&[]);
     let fixed = InitFixed { initiate_tag: 5, ..fixed() };
-    let sent = rig.send(0, |w| w.init(false, &fixed, |p| p.address("2001:db8::1".parse().unwrap())));
+    let sent =
+        rig.send(0, |w| w.init(false, &fixed, |p| p.address("2001:db8::1".parse().unwrap())));
     let (init, _, cookie) = one(sent).init();
     rig.send(init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
     assert!(matches!(rig.events()[..], [Event::Restart { .. }]));

@@ -32,7 +32,8 @@ use crate::serial::{Ssn, Tsn};
 use crate::stats::{AssocState, PathState};
 use crate::time::{Duration, Time};
 use crate::wire::{
-    Cause, Chunk, DataFlags, InitFixed, Packet, PacketWriter, Param, ParamWriter, RawChunk, chunk_type,
+    Cause, Chunk, DataFlags, InitFixed, Packet, PacketWriter, Param, ParamWriter, RawChunk,
+    chunk_type,
 };
 
 /// SCTP port of the stack under test.
@@ -81,7 +82,10 @@ impl Sent {
     }
 
     fn chunk(&self, kind: u8) -> RawChunk<'_> {
-        self.packet.chunks().find(|c| c.kind == kind).unwrap_or_else(|| panic!("no chunk {kind} in {self:?}"))
+        self.packet
+            .chunks()
+            .find(|c| c.kind == kind)
+            .unwrap_or_else(|| panic!("no chunk {kind} in {self:?}"))
     }
 
     fn decoded(&self, kind: u8) -> Chunk<'_> {
@@ -102,7 +106,8 @@ impl Sent {
     /// Fixed part, listed addresses and cookie of its INIT or INIT ACK.
     fn init(&self) -> (InitFixed, Vec<IpAddr>, Option<Vec<u8>>) {
         let first = self.packet.chunks().next().expect("a chunk");
-        let (Chunk::Init(init) | Chunk::InitAck(init)) = first.decode(&self.packet).expect("well-formed")
+        let (Chunk::Init(init) | Chunk::InitAck(init)) =
+            first.decode(&self.packet).expect("well-formed")
         else {
             panic!("no INIT or INIT ACK: {self:?}")
         };
@@ -316,7 +321,9 @@ impl Rig {
         let mut out = Vec::new();
         loop {
             let mut buf = Vec::new();
-            let Some(t) = self.stack.poll_transmit(self.now, SegmentLimits::ONE, &mut buf) else { break };
+            let Some(t) = self.stack.poll_transmit(self.now, SegmentLimits::ONE, &mut buf) else {
+                break;
+            };
             assert_eq!(t.len, buf.len());
             let packet = Packet::check(Bytes::from(buf)).expect("the stack sends valid packets");
             out.push(Sent { path: t.path, packet, may_fragment: t.may_fragment });
@@ -352,7 +359,11 @@ impl Rig {
 
     fn path_state(&self, n: u8) -> PathState {
         let paths = self.stack.paths(self.id());
-        paths.iter().find(|p| p.addr.remote == addr(n)).unwrap_or_else(|| panic!("no path {n}")).state
+        paths
+            .iter()
+            .find(|p| p.addr.remote == addr(n))
+            .unwrap_or_else(|| panic!("no path {n}"))
+            .state
     }
 
     /// Addresses of the peer, in the order of the paths.

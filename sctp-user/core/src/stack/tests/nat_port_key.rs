@@ -15,7 +15,8 @@ fn rig() -> Rig {
 /// An association of the client at this UDP port, which draws the tag `tag`: its handle and our tag.
 fn accept(rig: &mut Rig, remote_port: u16, tag: u32) -> (AssocId, u32) {
     let (init, _, cookie) = one(rig.init_from(port(remote_port), tag, &[])).init();
-    let sent = rig.send_from(port(remote_port), init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+    let sent =
+        rig.send_from(port(remote_port), init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
     let sent = one(sent);
     assert_eq!((sent.kinds(), sent.path), (vec![chunk_type::COOKIE_ACK], port(remote_port)));
     rig.events();
@@ -39,7 +40,10 @@ fn a_reflected_tag_ends_the_association_with_that_port_only() {
     let (mut rig, (one, _), (two, _)) = two();
     assert_silent(rig.send_from(port(4002), 11, |w| w.abort(true, |_| {})));
     assert_silent(rig.send_from(port(4003), 11, |w| w.abort(true, |_| {})));
-    assert_eq!((state(&rig, one), state(&rig, two)), (AssocState::Established, AssocState::Established));
+    assert_eq!(
+        (state(&rig, one), state(&rig, two)),
+        (AssocState::Established, AssocState::Established)
+    );
     assert_silent(rig.send_from(port(4002), 12, |w| w.abort(true, |_| {})));
     assert_eq!((state(&rig, one), state(&rig, two)), (AssocState::Established, AssocState::Closed));
 }
@@ -105,7 +109,10 @@ fn simultaneous_opens_meet_by_their_port() {
     let (init, _, cookie) = one(rig.init_from(path(1), 12, &[])).init();
     assert_eq!(init.initiate_tag, rig.own_tag);
     rig.send_from(path(1), rig.own_tag, |w| w.cookie_echo(&cookie.unwrap()));
-    assert_eq!((rig.state(), state(&rig, other)), (AssocState::Established, AssocState::Established));
+    assert_eq!(
+        (rig.state(), state(&rig, other)),
+        (AssocState::Established, AssocState::Established)
+    );
     assert!(rig.stack.accept(PORT).is_none());
 }
 
@@ -130,7 +137,10 @@ fn two_clients_whose_ports_are_swapped_by_the_nat_are_found_where_they_are() {
     assert_eq!(rig.stack.paths(two_id)[0].addr, port(4001));
     assert_silent(rig.send_from(port(4001), 12, |w| w.abort(true, |_| {})));
     assert_silent(rig.send_from(port(4002), 11, |w| w.abort(true, |_| {})));
-    assert_eq!((state(&rig, one_id), state(&rig, two_id)), (AssocState::Closed, AssocState::Closed));
+    assert_eq!(
+        (state(&rig, one_id), state(&rig, two_id)),
+        (AssocState::Closed, AssocState::Closed)
+    );
     // Both places are free again.
     accept(&mut rig, 4001, 21);
     accept(&mut rig, 4002, 22);
@@ -151,7 +161,10 @@ fn a_peer_that_lists_the_address_of_another_does_not_take_its_place() {
     rig.send_from(there, init.initiate_tag, |w| data(w, PEER_TSN));
     assert_eq!(rig.stack.paths(liar)[1].addr, there);
     assert_silent(rig.send_from(there, 12, |w| w.abort(true, |_| {})));
-    assert_eq!((state(&rig, honest), state(&rig, liar)), (AssocState::Closed, AssocState::Established));
+    assert_eq!(
+        (state(&rig, honest), state(&rig, liar)),
+        (AssocState::Closed, AssocState::Established)
+    );
 }
 
 #[test]

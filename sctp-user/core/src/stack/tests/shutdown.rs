@@ -67,7 +67,9 @@ fn hard_case_32_the_responder_finishes_its_data_and_the_shutdown_acknowledges() 
 fn a_message_begun_before_the_shutdown_of_the_peer_can_be_finished() {
     let mut rig = Rig::in_state(Established);
     let more = crate::SendOptions { more_follows: true, ..Default::default() };
-    rig.stack.send(rig.now, rig.id(), Message { options: more, ..Message::new(1, 0, "begin") }).unwrap();
+    rig.stack
+        .send(rig.now, rig.id(), Message { options: more, ..Message::new(1, 0, "begin") })
+        .unwrap();
     assert_eq!(one(rig.drain()).kinds(), [chunk_type::DATA]);
     let first = rig.own_tsn;
     assert_silent(rig.send(rig.own_tag, |w| w.shutdown(first)));
@@ -161,7 +163,11 @@ fn data_restarts_t2() {
     let mut rig = Rig::in_state(ShutdownSent);
     for n in 0..20 {
         rig.pass(Duration::from_millis(900));
-        assert_eq!(one(rig.data(PEER_TSN.plus(n))).kinds(), [chunk_type::SACK, SHUTDOWN], "no expiry");
+        assert_eq!(
+            one(rig.data(PEER_TSN.plus(n))).kinds(),
+            [chunk_type::SACK, SHUTDOWN],
+            "no expiry"
+        );
     }
     assert_eq!(rig.state(), ShutdownSent);
 }
@@ -217,7 +223,8 @@ fn any_packet_of_the_peer_clears_the_count_of_t2_until_t5_ends_it() {
 
 #[test]
 fn the_t5_guard_sends_an_abort() {
-    let config = AssocConfig { shutdown_guard: Some(Duration::from_millis(1500)), ..AssocConfig::default() };
+    let config =
+        AssocConfig { shutdown_guard: Some(Duration::from_millis(1500)), ..AssocConfig::default() };
     let mut rig = Rig::with(StackConfig::default(), config);
     rig.accept(&[]);
     rig.stack.shutdown(rig.now, rig.id()).unwrap();

@@ -4,8 +4,15 @@ use super::*;
 use crate::SendError;
 use AssocState::*;
 
-const ALL: [AssocState; 7] =
-    [CookieWait, CookieEchoed, Established, ShutdownPending, ShutdownSent, ShutdownReceived, ShutdownAckSent];
+const ALL: [AssocState; 7] = [
+    CookieWait,
+    CookieEchoed,
+    Established,
+    ShutdownPending,
+    ShutdownSent,
+    ShutdownReceived,
+    ShutdownAckSent,
+];
 
 const SACK: u8 = chunk_type::SACK;
 const SHUTDOWN: u8 = chunk_type::SHUTDOWN;

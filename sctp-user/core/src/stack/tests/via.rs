@@ -98,16 +98,18 @@ fn packets_carry_code_point_and_flow_label_of_their_path() {
     assert_eq!(given.dscp, 0);
     let marked = crate::PathParams { dscp: 46, flow_label: 0x1_2345, ..given };
     rig.stack.set_path_params(rig.now, rig.id(), addr(2), marked).unwrap().unwrap();
-    for wrong in
-        [crate::PathParams { dscp: 64, ..given }, crate::PathParams { flow_label: 0x10_0000, ..given }]
-    {
+    for wrong in [
+        crate::PathParams { dscp: 64, ..given },
+        crate::PathParams { flow_label: 0x10_0000, ..given },
+    ] {
         assert!(rig.stack.set_path_params(rig.now, rig.id(), addr(2), wrong).unwrap().is_err());
     }
     rig.stack.send(rig.now, rig.id(), Message::new(0, 0, "a")).unwrap();
     via(&mut rig, 2).unwrap();
     let mut buf = Vec::new();
     let sent: Vec<_> =
-        std::iter::from_fn(|| rig.stack.poll_transmit(rig.now, SegmentLimits::ONE, &mut buf)).collect();
+        std::iter::from_fn(|| rig.stack.poll_transmit(rig.now, SegmentLimits::ONE, &mut buf))
+            .collect();
     let marks: Vec<_> = sent.iter().map(|t| (t.path.remote, t.dscp, t.flow_label)).collect();
     assert_eq!(marks, [(addr(1), 0, 0), (addr(2), 46, 0x1_2345)]);
 }

@@ -43,10 +43,12 @@ pub(super) fn param() -> impl Strategy<Value = ParamModel> {
         bytes().prop_map(ParamModel::SupportedExtensions),
         bytes().prop_map(ParamModel::HeartbeatInfo),
         // 0x13 in the low byte makes it none of the known types.
-        (any::<u8>(), bytes()).prop_map(|(high, v)| ParamModel::Unknown(u16::from(high) << 8 | 0x13, v)),
+        (any::<u8>(), bytes())
+            .prop_map(|(high, v)| ParamModel::Unknown(u16::from(high) << 8 | 0x13, v)),
         vec(any::<u8>(), 5..9).prop_map(|v| ParamModel::Malformed(param_type::IPV4, v)),
         vec(any::<u8>(), 0..16).prop_map(|v| ParamModel::Malformed(param_type::IPV6, v)),
-        vec(any::<u8>(), 0..4).prop_map(|v| ParamModel::Malformed(param_type::COOKIE_PRESERVATIVE, v)),
+        vec(any::<u8>(), 0..4)
+            .prop_map(|v| ParamModel::Malformed(param_type::COOKIE_PRESERVATIVE, v)),
     ]
 }
 
@@ -74,7 +76,9 @@ impl ParamModel {
             Param::Unrecognized(v) => Self::Unrecognized(v.to_vec()),
             Param::CookiePreservative { millis } => Self::CookiePreservative(millis),
             Param::HostName => Self::HostName,
-            Param::SupportedAddressTypes(types) => Self::SupportedAddressTypes(types.iter().collect()),
+            Param::SupportedAddressTypes(types) => {
+                Self::SupportedAddressTypes(types.iter().collect())
+            }
             Param::SupportedExtensions(types) => Self::SupportedExtensions(types.to_vec()),
             Param::HeartbeatInfo(v) => Self::HeartbeatInfo(v.to_vec()),
             Param::Unknown { kind, whole, .. } => Self::Unknown(kind, whole[4..].to_vec()),
@@ -162,7 +166,9 @@ impl CauseModel {
     pub(super) fn of(cause: Cause<'_>) -> Self {
         match cause {
             Cause::InvalidStream { stream, .. } => Self::InvalidStream(stream),
-            Cause::MissingMandatoryParam(missing) => Self::MissingMandatoryParam(missing.iter().collect()),
+            Cause::MissingMandatoryParam(missing) => {
+                Self::MissingMandatoryParam(missing.iter().collect())
+            }
             Cause::StaleCookie { micros, .. } => Self::StaleCookie(micros),
             Cause::OutOfResource => Self::OutOfResource,
             Cause::UnresolvableAddress(v) => Self::UnresolvableAddress(v.to_vec()),
@@ -220,11 +226,8 @@ pub(super) fn chunk() -> impl Strategy<Value = ChunkModel> {
                 payload
             }
         ),
-        (any::<bool>(), init_fixed(), vec(param(), 0..6)).prop_map(|(ack, fixed, params)| ChunkModel::Init {
-            ack,
-            fixed,
-            params
-        }),
+        (any::<bool>(), init_fixed(), vec(param(), 0..6))
+            .prop_map(|(ack, fixed, params)| ChunkModel::Init { ack, fixed, params }),
         (any::<(u32, u32)>(), vec(any::<(u16, u16)>(), 0..9), vec(any::<u32>(), 0..9))
             .prop_map(|((cum, a_rwnd), gaps, dups)| ChunkModel::Sack { cum, a_rwnd, gaps, dups }),
         bytes().prop_map(ChunkModel::Heartbeat),
@@ -292,7 +295,9 @@ impl ChunkModel {
                 gaps: sack.gaps().collect(),
                 dups: sack.dups().map(|tsn| tsn.0).collect(),
             },
-            Chunk::Heartbeat(tlvs) => Self::Heartbeat(heartbeat_info(tlvs).expect("its parameter").to_vec()),
+            Chunk::Heartbeat(tlvs) => {
+                Self::Heartbeat(heartbeat_info(tlvs).expect("its parameter").to_vec())
+            }
             Chunk::HeartbeatAck(tlvs) => Self::HeartbeatAck(tlvs.to_vec()),
             Chunk::Abort { reflected, causes } => {
                 Self::Abort { reflected, causes: causes.iter().map(CauseModel::of).collect() }
@@ -310,7 +315,9 @@ impl ChunkModel {
     /// What a reader sees of it.
     pub(super) fn visible(self) -> Self {
         match self {
-            Self::Init { ack, fixed, params } => Self::Init { ack, fixed, params: visible(&params) },
+            Self::Init { ack, fixed, params } => {
+                Self::Init { ack, fixed, params: visible(&params) }
+            }
             other => other,
         }
     }

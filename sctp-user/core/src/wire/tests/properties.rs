@@ -56,13 +56,15 @@ fn read_causes(causes: Causes<'_>) -> usize {
 
 /// Bytes that look like a packet: a header, then chunk headers whose types and lengths are mostly possible.
 fn chunk_soup() -> impl Strategy<Value = Vec<u8>> {
-    let piece = (prop_oneof![0..16_u8, any::<u8>()], any::<u8>(), 0..12_u16, vec(any::<u8>(), 0..40))
-        .prop_map(|(kind, flags, excess, value)| {
-            let [l0, l1] = (4 + value.len() as u16).wrapping_add(excess).wrapping_sub(2).to_be_bytes();
-            let mut piece = vec![kind, flags, l0, l1];
-            piece.extend(value);
-            piece
-        });
+    let piece =
+        (prop_oneof![0..16_u8, any::<u8>()], any::<u8>(), 0..12_u16, vec(any::<u8>(), 0..40))
+            .prop_map(|(kind, flags, excess, value)| {
+                let [l0, l1] =
+                    (4 + value.len() as u16).wrapping_add(excess).wrapping_sub(2).to_be_bytes();
+                let mut piece = vec![kind, flags, l0, l1];
+                piece.extend(value);
+                piece
+            });
     vec(piece, 1..6).prop_map(|pieces| {
         let mut packet = vec![0x13, 0x88, 0x23, 0x29, 1, 2, 3, 4, 0, 0, 0, 0];
         packet.extend(pieces.concat());

@@ -109,7 +109,10 @@ pub(crate) struct Row {
 impl Metric {
     /// Small values are good ones.
     pub(crate) fn less_is_better(self) -> bool {
-        matches!(self, Metric::CpuSecondsPerGb | Metric::P50Us | Metric::P99Us | Metric::BytesPerEnd)
+        matches!(
+            self,
+            Metric::CpuSecondsPerGb | Metric::P50Us | Metric::P99Us | Metric::BytesPerEnd
+        )
     }
 }
 
@@ -126,9 +129,12 @@ const fn number(metric: Metric, value: f64, must: bool) -> Goal {
 }
 
 use Contender::{
-    Dcsctp, DcsctpReleased, Ours, OursBlocking, OursTokio, Quinn, SctpProto, Tcp, Udp, UdpGso, Usrsctp,
+    Dcsctp, DcsctpReleased, Ours, OursBlocking, OursTokio, Quinn, SctpProto, Tcp, Udp, UdpGso,
+    Usrsctp,
 };
-use Metric::{BitsPerSecond, BytesPerEnd, CpuSecondsPerGb, MessagesPerSecond, P50Us, P99Us, SetupsPerSecond};
+use Metric::{
+    BitsPerSecond, BytesPerEnd, CpuSecondsPerGb, MessagesPerSecond, P50Us, P99Us, SetupsPerSecond,
+};
 
 /// The comparison.
 pub(crate) const ROWS: [Row; 10] = [

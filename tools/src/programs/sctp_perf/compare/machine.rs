@@ -16,14 +16,16 @@ impl Machine {
     pub(crate) fn look() -> Self {
         let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
         let cpuinfo = read("/proc/cpuinfo");
-        let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let model =
+            cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let kernel = format!(
             "{} {}",
             read("/proc/sys/kernel/ostype").trim(),
             read("/proc/sys/kernel/osrelease").trim()
         );
         Machine {
-            cpu: model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.to_owned()),
+            cpu: model
+                .map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.to_owned()),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             kernel,
             load: (load(), String::new()),

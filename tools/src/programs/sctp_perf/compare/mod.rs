@@ -25,7 +25,9 @@ use sample::Sample;
 
 pub(crate) async fn run(options: CompareOptions) -> anyhow::Result<ExitCode> {
     if cfg!(debug_assertions) && !options.debug {
-        bail!("this is a build without optimisation, whose figures mean nothing: use cargo run --release");
+        bail!(
+            "this is a build without optimisation, whose figures mean nothing: use cargo run --release"
+        );
     }
     let rows = options.rows();
     let peers = Peers::prepare(&options, &rows).await?;

@@ -26,8 +26,8 @@ impl Namespaces {
         }
         let [a, b] = &made.names;
         ip(&[
-            "link", "add", "veth0", "netns", a, "mtu", "1500", "type", "veth", "peer", "name", "veth0",
-            "netns", b,
+            "link", "add", "veth0", "netns", a, "mtu", "1500", "type", "veth", "peer", "name",
+            "veth0", "netns", b,
         ])?;
         for (name, address) in made.names.iter().zip(ADDRESSES) {
             ip(&["-n", name, "address", "add", &format!("{address}/24"), "dev", "veth0"])?;
@@ -52,10 +52,15 @@ impl Drop for Namespaces {
 }
 
 fn ip(args: &[&str]) -> anyhow::Result<()> {
-    let output = Command::new("ip").args(args).output().context("the program 'ip' cannot be run")?;
+    let output =
+        Command::new("ip").args(args).output().context("the program 'ip' cannot be run")?;
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr);
-        bail!("network namespaces cannot be made, which takes root: ip {}: {}", args.join(" "), why.trim());
+        bail!(
+            "network namespaces cannot be made, which takes root: ip {}: {}",
+            args.join(" "),
+            why.trim()
+        );
     }
     Ok(())
 }

@@ -48,5 +48,7 @@ impl CompareOptions {
 
 fn row(name: &str) -> Result<&'static Row, String> {
     let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
-    ROWS.iter().find(|row| row.name == name).ok_or_else(|| format!("the rows are {}", names.join(", ")))
+    ROWS.iter()
+        .find(|row| row.name == name)
+        .ok_or_else(|| format!("the rows are {}", names.join(", ")))
 }

@@ -27,7 +27,10 @@ impl Peers {
     ///
     /// # Errors
     /// Only when there is no place to build in.
-    pub(crate) async fn prepare(options: &CompareOptions, rows: &[&'static Row]) -> anyhow::Result<Self> {
+    pub(crate) async fn prepare(
+        options: &CompareOptions,
+        rows: &[&'static Row],
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&options.build)
             .with_context(|| format!("cannot make the directory {}", options.build.display()))?;
         let build = options.build.canonicalize()?;
@@ -57,7 +60,10 @@ impl Peers {
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn driver(&self, contender: Contender) -> anyhow::Result<(&Path, Option<&'static str>)> {
+    pub(crate) fn driver(
+        &self,
+        contender: Contender,
+    ) -> anyhow::Result<(&Path, Option<&'static str>)> {
         let (built, transport) = match contender {
             Contender::Ours | Contender::OursBlocking | Contender::OursTokio => {
                 bail!("this stack needs no driver")
@@ -102,8 +108,8 @@ async fn cargo(sources: &Path, target: &Path, flags: &str) -> anyhow::Result<Pat
 async fn patched(sources: &Path, build: &Path) -> anyhow::Result<PathBuf> {
     let copy = build.join("patched");
     let target = build.join("rust-patched");
-    let lock =
-        std::fs::read_to_string(sources.join("Cargo.lock")).context("the drivers have a Cargo.lock")?;
+    let lock = std::fs::read_to_string(sources.join("Cargo.lock"))
+        .context("the drivers have a Cargo.lock")?;
     let version = locked(&lock, "dcsctp").context("dcsctp is in Cargo.lock")?;
     let released = released("dcsctp", &version)?;
     copy_tree(&sources.join("src"), &copy.join("src"))?;
@@ -126,8 +132,10 @@ async fn patched(sources: &Path, build: &Path) -> anyhow::Result<PathBuf> {
     cargo(&copy, &target, "--cap-lints allow").await
 }
 
-const LOG_PACKET: &str = "pub fn log_packet(name: &str, ts: SocketTime, sent: bool, data: &[u8]) {\n";
-const CONDITION: &str = "        if !log::log_enabled!(log::Level::Info) {\n            return;\n        }\n";
+const LOG_PACKET: &str =
+    "pub fn log_packet(name: &str, ts: SocketTime, sent: bool, data: &[u8]) {\n";
+const CONDITION: &str =
+    "        if !log::log_enabled!(log::Level::Info) {\n            return;\n        }\n";
 
 /// The sources of a released crate, as cargo keeps them.
 fn released(name: &str, version: &str) -> anyhow::Result<PathBuf> {
@@ -136,8 +144,8 @@ fn released(name: &str, version: &str) -> anyhow::Result<PathBuf> {
         .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))
         .context("neither CARGO_HOME nor HOME is set")?;
     let sources = home.join("registry/src");
-    let registries =
-        std::fs::read_dir(&sources).with_context(|| format!("cannot read {}", sources.display()))?;
+    let registries = std::fs::read_dir(&sources)
+        .with_context(|| format!("cannot read {}", sources.display()))?;
     let folder = format!("{name}-{version}");
     registries
         .filter_map(|entry| Some(entry.ok()?.path().join(&folder)))
@@ -173,7 +181,8 @@ async fn run(mut command: Command, complaint: &'static str) -> anyhow::Result<()
     let output = command.output().await.context(complaint)?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
-        let first = text.lines().find(|line| line.contains("error")).unwrap_or("it ended with a failure");
+        let first =
+            text.lines().find(|line| line.contains("error")).unwrap_or("it ended with a failure");
         bail!("{complaint}: {}", first.trim());
     }
     Ok(())
@@ -187,7 +196,8 @@ async fn versions(sources: &Path) -> BTreeMap<&'static str, String> {
         .filter_map(|name| Some((name, locked(&lock, name)?)))
         .collect();
     let ask = async |program: &str, args: &[&str]| {
-        let output = Command::new(program).args(args).output().await.ok().filter(|o| o.status.success())?;
+        let output =
+            Command::new(program).args(args).output().await.ok().filter(|o| o.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let debian = ask("dpkg-query", &["-W", "-f=${Version} (Debian)", "libusrsctp-dev"]).await;
@@ -203,7 +213,9 @@ async fn versions(sources: &Path) -> BTreeMap<&'static str, String> {
 
 /// The version of a package in a lock file.
 fn locked(lock: &str, name: &str) -> Option<String> {
-    let entry = lock.split("[[package]]").find(|entry| entry.contains(&format!("\nname = \"{name}\"\n")))?;
+    let entry = lock
+        .split("[[package]]")
+        .find(|entry| entry.contains(&format!("\nname = \"{name}\"\n")))?;
     let version = entry.lines().find_map(|line| line.strip_prefix("version = "))?;
     Some(version.trim_matches('"').to_owned())
 }

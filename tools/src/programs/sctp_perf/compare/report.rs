@@ -103,7 +103,8 @@ impl RowResult {
     pub(crate) fn judge(&mut self) {
         for (contender, samples) in &self.samples {
             for &metric in self.row.metrics {
-                self.medians.extend(Median::of(samples, metric).map(|median| (*contender, metric, median)));
+                self.medians
+                    .extend(Median::of(samples, metric).map(|median| (*contender, metric, median)));
             }
         }
         self.verdicts = self.row.goals.iter().map(|goal| self.verdict(goal)).collect();
@@ -121,7 +122,8 @@ impl RowResult {
         let (expected, found) = match goal.against {
             Against::Number => (format!("{bound} {}", figure(goal.metric, goal.value)), ours),
             Against::Best(others) => {
-                let known = others.iter().filter_map(|who| Some((*who, self.median(*who, goal.metric)?)));
+                let known =
+                    others.iter().filter_map(|who| Some((*who, self.median(*who, goal.metric)?)));
                 let order = |a: &(Contender, f64), b: &(Contender, f64)| a.1.total_cmp(&b.1);
                 let best = if less { known.min_by(order) } else { known.max_by(order) };
                 let names: Vec<_> = others.iter().map(|who| who.name()).collect();
@@ -176,7 +178,8 @@ pub(crate) fn print_row(result: &RowResult) {
 }
 
 pub(crate) fn print_footer(results: &Results) {
-    let musts: Vec<_> = results.rows.iter().flat_map(|row| &row.verdicts).filter(|v| v.must).collect();
+    let musts: Vec<_> =
+        results.rows.iter().flat_map(|row| &row.verdicts).filter(|v| v.must).collect();
     let held = musts.iter().filter(|verdict| verdict.holds == Some(true)).count();
     println!("{held} of {} musts hold.", musts.len());
     let Machine { cpu, processors, kernel, load } = &results.machine;
@@ -227,7 +230,9 @@ fn figure(metric: Metric, value: f64) -> String {
 /// A figure without its unit.
 fn short(what: Metric, value: f64) -> String {
     match what {
-        Metric::BitsPerSecond | Metric::MessagesPerSecond | Metric::SetupsPerSecond => metric(value),
+        Metric::BitsPerSecond | Metric::MessagesPerSecond | Metric::SetupsPerSecond => {
+            metric(value)
+        }
         Metric::CpuSecondsPerGb => format!("{value:.2}"),
         Metric::P50Us | Metric::P99Us => format!("{value:.1}"),
         Metric::BytesPerEnd => format!("{value:.0}"),
@@ -252,12 +257,18 @@ mod tests {
                 Contender::OursBlocking,
                 Sample::single(&json!({ "p50_us": p50, "p99_us": p99 })).unwrap(),
             );
-            result.add(Contender::Udp, Sample::single(&json!({ "p50_us": 10.0, "p99_us": 10.0 })).unwrap());
+            result.add(
+                Contender::Udp,
+                Sample::single(&json!({ "p50_us": 10.0, "p99_us": 10.0 })).unwrap(),
+            );
         }
         result.judge();
         let found: Vec<_> =
             result.verdicts.iter().map(|v| (v.found.unwrap(), v.holds.unwrap(), v.must)).collect();
-        assert_eq!(found, [(1.1, true, true), (2.0, false, true), (1.1, true, false), (2.0, false, false)]);
+        assert_eq!(
+            found,
+            [(1.1, true, true), (2.0, false, true), (1.1, true, false), (2.0, false, false)]
+        );
     }
 
     #[test]
@@ -265,7 +276,12 @@ mod tests {
         let mut result = row("bulk1k");
         result.miss(Contender::Usrsctp, "not built".into());
         result.judge();
-        assert!(result.verdicts.iter().all(|verdict| verdict.holds.is_none() && verdict.text.ends_with('?')));
+        assert!(
+            result
+                .verdicts
+                .iter()
+                .all(|verdict| verdict.holds.is_none() && verdict.text.ends_with('?'))
+        );
     }
 
     #[test]

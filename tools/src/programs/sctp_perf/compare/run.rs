@@ -51,7 +51,9 @@ impl Runner<'_> {
     /// Why there is no figure.
     pub(crate) async fn run(&self, row: &Row, contender: Contender) -> anyhow::Result<Sample> {
         match (row.task, contender) {
-            (Task::Core { .. } | Task::Idle | Task::Setup, _) => self.alone(row.task, contender).await,
+            (Task::Core { .. } | Task::Idle | Task::Setup, _) => {
+                self.alone(row.task, contender).await
+            }
             (task, Contender::Ours | Contender::OursTokio) => self.ours(task, "tokio").await,
             (task, Contender::OursBlocking) => self.ours(task, "blocking").await,
             (task, contender) => self.peer(task, contender).await,
@@ -80,7 +82,8 @@ impl Runner<'_> {
                 Task::Idle => "idle",
                 _ => "setup",
             };
-            let mut args: Vec<String> = transport.into_iter().chain([mode]).map(str::to_owned).collect();
+            let mut args: Vec<String> =
+                transport.into_iter().chain([mode]).map(str::to_owned).collect();
             args.extend(self.keys(task));
             End::new(Vec::new(), program, args)
         };
@@ -119,9 +122,11 @@ impl Runner<'_> {
             common.insert(0, MTU_UDP.to_owned());
         }
         order.push(format!("--size={size}"));
-        let prefix = |side| namespaces.as_ref().map(|n: &Namespaces| n.prefix(side)).unwrap_or_default();
+        let prefix =
+            |side| namespaces.as_ref().map(|n: &Namespaces| n.prefix(side)).unwrap_or_default();
         let server =
-            [vec!["server".to_owned(), "--once".to_owned(), "--port=0".to_owned()], common.clone()].concat();
+            [vec!["server".to_owned(), "--once".to_owned(), "--port=0".to_owned()], common.clone()]
+                .concat();
         let mut server = Running::start(own_program(prefix(1), server)?)?;
         let ready = server.ready().await?;
         let ready = ReadyLine::parse(&ready).context("the server is not ready")?;
@@ -136,14 +141,16 @@ impl Runner<'_> {
             pinned.release();
         }
         let text = client.finish(self.limit()).await?;
-        let value: Value = serde_json::from_str(&text).context("the client's figures cannot be read")?;
+        let value: Value =
+            serde_json::from_str(&text).context("the client's figures cannot be read")?;
         if matches!(task, Task::PingPong { .. }) {
             return Sample::single(value.get("round_trips").context("there are no round trips")?);
         }
         let received = &value["server"]["received"];
         let end = |name: &str| {
             let cpu = |kind: &str| value[name][kind].as_f64();
-            let both = cpu("cpu_user_s").zip(cpu("cpu_system_s")).map(|(user, system)| user + system);
+            let both =
+                cpu("cpu_user_s").zip(cpu("cpu_system_s")).map(|(user, system)| user + system);
             json!({
                 "bytes": received["bytes"],
                 "messages": received["messages"],
@@ -160,12 +167,14 @@ impl Runner<'_> {
         let mut keys = self.keys(task);
         let pingpong = matches!(task, Task::PingPong { .. });
         let pinned = if pingpong { Some(Pinned::new()?) } else { None };
-        let namespaces = if matches!(task, Task::Raw { .. }) { Some(Namespaces::new()?) } else { None };
+        let namespaces =
+            if matches!(task, Task::Raw { .. }) { Some(Namespaces::new()?) } else { None };
         if namespaces.is_some() {
             keys.push("encap=raw".to_owned());
         }
         let end = |side: usize, mode: &str, more: Vec<String>| {
-            let mut args: Vec<String> = transport.into_iter().chain([mode]).map(str::to_owned).collect();
+            let mut args: Vec<String> =
+                transport.into_iter().chain([mode]).map(str::to_owned).collect();
             args.extend(keys.iter().cloned().chain(more));
             let prefix = namespaces.as_ref().map(|n| n.prefix(side)).unwrap_or_default();
             End::new(prefix, program, args)
@@ -186,18 +195,23 @@ impl Runner<'_> {
             return Sample::single(&client.figures(self.limit()).await?);
         }
         // An end whose peer has gone waits for it, so nobody waits for its end.
-        let (sender, receiver) = tokio::join!(client.figures(self.limit()), server.figures(self.limit()));
+        let (sender, receiver) =
+            tokio::join!(client.figures(self.limit()), server.figures(self.limit()));
         Sample::bulk(&sender.context("the client")?, &receiver.context("the server")?)
     }
 
     fn keys(&self, task: Task) -> Vec<String> {
-        let mut keys =
-            vec![format!("seconds={}", self.options.seconds), format!("warmup={}", self.options.warmup)];
+        let mut keys = vec![
+            format!("seconds={}", self.options.seconds),
+            format!("warmup={}", self.options.warmup),
+        ];
         match task {
             Task::Bulk { size, .. } | Task::Raw { size } | Task::Core { size } => {
                 keys.push(format!("size={size}"))
             }
-            Task::PingPong { size } => keys.extend([format!("size={size}"), "task=pingpong".to_owned()]),
+            Task::PingPong { size } => {
+                keys.extend([format!("size={size}"), "task=pingpong".to_owned()])
+            }
             Task::Idle | Task::Setup => {}
         }
         keys
@@ -298,6 +312,10 @@ impl Running {
     async fn complaint(&mut self) -> String {
         let text = timeout(Duration::from_secs(1), &mut self.complaints).await;
         let text = text.ok().and_then(Result::ok).unwrap_or_default();
-        text.lines().find(|line| !line.trim().is_empty()).unwrap_or("without a word").trim().to_owned()
+        text.lines()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or("without a word")
+            .trim()
+            .to_owned()
     }
 }

@@ -64,7 +64,10 @@ impl Sample {
 }
 
 fn number(value: &Value, name: &str) -> anyhow::Result<f64> {
-    value.get(name).and_then(Value::as_f64).with_context(|| format!("there is no number '{name}' in {value}"))
+    value
+        .get(name)
+        .and_then(Value::as_f64)
+        .with_context(|| format!("there is no number '{name}' in {value}"))
 }
 
 /// The median of a metric, and its extremes.

@@ -88,15 +88,22 @@ fn only_the_first_of_a_backlog_stay_in_their_batches() {
     let count = BACKLOG as u32 + 10;
     let mut r = Reassembly::new(Tsn(1));
     for n in 0..count {
-        insert(&mut r, DataChunk { payload: batch.slice(..1000), ..chunk(1 + n, 0, n as u16, "BE", b"") });
+        insert(
+            &mut r,
+            DataChunk { payload: batch.slice(..1000), ..chunk(1 + n, 0, n as u16, "BE", b"") },
+        );
     }
     let pinned = std::iter::from_fn(|| r.pop()).filter(|m| within(&m.data)).count();
     assert_eq!(pinned, BACKLOG);
     for n in 0..count {
         let bits = if n == 0 { "B" } else { "" };
-        insert(&mut r, DataChunk { payload: batch.slice(..1000), ..chunk(101 + n, 0, 0, bits, b"") });
+        insert(
+            &mut r,
+            DataChunk { payload: batch.slice(..1000), ..chunk(101 + n, 0, 0, bits, b"") },
+        );
     }
-    let held = r.slots.iter().filter(|slot| matches!(slot, Slot::Held(f) if within(&f.payload))).count();
+    let held =
+        r.slots.iter().filter(|slot| matches!(slot, Slot::Held(f) if within(&f.payload))).count();
     assert!((1..=BACKLOG).contains(&held), "{held}");
     // What waits for its order does so in memory of its own.
     insert(&mut r, DataChunk { payload: batch.slice(..1000), ..chunk(300, 1, 5, "BE", b"") });

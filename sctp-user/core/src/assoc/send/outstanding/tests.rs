@@ -37,7 +37,11 @@ pub(crate) fn fragment(len: usize) -> Fragment {
 }
 
 /// Gives a SACK with these blocks, as they would come from the network.
-pub(crate) fn with_sack<R>(cum: Tsn, gaps: &[(u16, u16)], run: impl FnOnce(&SackChunk<'_>) -> R) -> R {
+pub(crate) fn with_sack<R>(
+    cum: Tsn,
+    gaps: &[(u16, u16)],
+    run: impl FnOnce(&SackChunk<'_>) -> R,
+) -> R {
     let mut buf = Vec::new();
     let mut writer = PacketWriter::new(&mut buf, 60_000, 1, 1, 1);
     writer.sack(cum, 0, gaps.iter().copied(), &[]);
@@ -59,7 +63,8 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let gap = (0u16..40, 0u16..12).prop_map(|(start, len)| (start, (start + len).saturating_sub(3)));
+    let gap =
+        (0u16..40, 0u16..12).prop_map(|(start, len)| (start, (start + len).saturating_sub(3)));
     prop_oneof![
         5 => (1usize..100, 0u8..2).prop_map(|(len, path)| Step::Push { len, path }),
         4 => (0u32..4, prop::collection::vec(gap, 0..4)).prop_map(|(advance, gaps)| Step::Sack { advance, gaps }),
