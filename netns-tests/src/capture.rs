@@ -67,7 +67,8 @@ impl Capture {
     }
 }
 
-/// dumpcap fetches packets from the kernel every 250 ms; what it has not fetched at its end is missing.
+/// dumpcap fetches packets from the kernel every 250 ms; what it has not fetched at its end is
+/// missing.
 pub(crate) const DELAY: Duration = Duration::from_millis(300);
 
 const FILTER: &str = "sctp or udp or icmp or icmp6";

@@ -1,8 +1,10 @@
 //! An echo server and a client that counts every byte, over whatever links the test names.
 //!
-//! `echo-server LINK PORT` binds the SCTP port, prints a ready line and echoes. `echo-client LINK PEER BYTES`
-//! prints `connected` when the association is up, sends so many bytes, compares what comes back and prints what it saw. LINK is `raw`, `udp` or `both`, optionally with own addresses behind
-//! it (`raw:10.0.0.1,fd00::1`); PEER is an address list as the tools take it.
+//! `echo-server LINK PORT` binds the SCTP port, prints a ready line and echoes.
+//! `echo-client LINK PEER BYTES` prints `connected` when the association is up, sends so many
+//! bytes, compares what comes back and prints what it saw. LINK is `raw`, `udp` or `both`,
+//! optionally with own addresses behind it (`raw:10.0.0.1,fd00::1`); PEER is an address list as the
+//! tools take it.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -24,7 +24,8 @@ pub enum Kind {
     Ask,
 }
 
-/// An association between the two hosts with traffic that both ends check. The client is at the left, the primary path in the first network.
+/// An association between the two hosts with traffic that both ends check. The client is at the
+/// left, the primary path in the first network.
 #[derive(Debug)]
 pub struct Traffic {
     kind: Kind,
@@ -35,7 +36,8 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Starts it and waits until it flows. `profile` is `rfc` or `realtime`, `more` are further options of the sender.
+    /// Starts it and waits until it flows. `profile` is `rfc` or `realtime`, `more` are further
+    /// options of the sender.
     ///
     /// # Panics
     /// When it does not flow.
@@ -81,7 +83,8 @@ impl Traffic {
         Traffic { kind, server, client, seen: 0 }
     }
 
-    /// The longest wait of the application since the last call, ms; 0 when none was longer than usual.
+    /// The longest wait of the application since the last call, ms; 0 when none was longer than
+    /// usual.
     ///
     /// # Panics
     /// When something is wrong with the traffic.
@@ -123,7 +126,8 @@ impl Traffic {
         }
     }
 
-    /// Ends it gracefully; everything that was sent must have come. Gives the longest wait, ms, and the number of messages.
+    /// Ends it gracefully; everything that was sent must have come. Gives the longest wait, ms, and
+    /// the number of messages.
     ///
     /// # Panics
     /// When anything is wrong with it.

@@ -1,4 +1,5 @@
-//! Other implementations on benches, and what they are known to send that the [lint](workspace_tests::lint) has rules against.
+//! Other implementations on benches, and what they are known to send that the
+//! [lint](workspace_tests::lint) has rules against.
 
 use workspace_tests::lint::Finding;
 use workspace_tests::lint::rules::{self, Rule};

@@ -13,7 +13,8 @@ pub fn alone() -> MutexGuard<'static, ()> {
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Prints the median of these waits, ms, with `what` before and `more` behind it. Gives a fault unless it is below `bound`, ms.
+/// Prints the median of these waits, ms, with `what` before and `more` behind it. Gives a fault
+/// unless it is below `bound`, ms.
 pub fn judge(what: &str, mut waits: Vec<f64>, bound: f64, more: &str) -> Option<String> {
     waits.sort_by(f64::total_cmp);
     let median = waits.get(waits.len() / 2).copied().unwrap_or(f64::INFINITY);

@@ -23,9 +23,11 @@ pub(crate) struct Ended {
 /// What a bench knows of itself.
 #[derive(Debug)]
 pub(crate) struct Known {
-    /// All links were captured from then on; `None` when this was from before anything was sent. (What a host sends to itself passes none of them.)
+    /// All links were captured from then on; `None` when this was from before anything was sent.
+    /// (What a host sends to itself passes none of them.)
     pub(crate) from: Option<SystemTime>,
-    /// The last moment at which all captures ran, and after which they had the time to fetch what there was.
+    /// The last moment at which all captures ran, and after which they had the time to fetch what
+    /// there was.
     pub(crate) until: SystemTime,
     pub(crate) reordered: bool,
     pub(crate) disturbed: bool,
@@ -37,8 +39,8 @@ pub(crate) struct Known {
     pub(crate) offers: Vec<Offered>,
 }
 
-/// Everything that is wrong in these captures, a line for each fault, at most ten of each judge and capture. How often other implementations
-/// made use of their exceptions is printed.
+/// Everything that is wrong in these captures, a line for each fault, at most ten of each judge and
+/// capture. How often other implementations made use of their exceptions is printed.
 pub(crate) fn faults(name: &str, captures: &[Ended], known: &Known) -> String {
     std::thread::scope(|scope| {
         let judges: Vec<_> =

@@ -1,9 +1,12 @@
-//! Tests on real Linux network namespaces: real links, real addresses, several "hosts" on one machine.
+//! Tests on real Linux network namespaces: real links, real addresses, several "hosts" on one
+//! machine.
 //!
-//! A [`Net`](net::Net) is a bench: [hosts](net::Host), [links](link::Link) between them, switches, routers and [NATs](nat::Nat), every link captured and every
-//! capture judged by tshark and a lint in the end. What a failed test leaves is kept. Everything is done by running `ip`, `nft` and their kin inside
-//! namespaces by `ip netns exec`; no process changes its own namespace, and no interface of the machine itself is touched. Without root the
-//! tests say so and are skipped; with `CI=true` they fail instead.
+//! A [`Net`](net::Net) is a bench: [hosts](net::Host), [links](link::Link) between them, switches,
+//! routers and [NATs](nat::Nat), every link captured and every capture judged by tshark and a lint
+//! in the end. What a failed test leaves is kept. Everything is done by running `ip`, `nft` and
+//! their kin inside namespaces by `ip netns exec`; no process changes its own namespace, and no
+//! interface of the machine itself is touched. Without root the tests say so and are skipped; with
+//! `CI=true` they fail instead.
 //!
 //! ```no_run
 //! use netns_tests::net::Net;

@@ -45,7 +45,8 @@ impl Link {
         self.end(host).prefixes.iter().map(|prefix| addr(prefix)).collect()
     }
 
-    /// Bytes that `host` has sent into the link, and those that have reached it, also when they were swallowed there.
+    /// Bytes that `host` has sent into the link, and those that have reached it, also when they
+    /// were swallowed there.
     pub fn carried(&self, host: &Host) -> [u64; 2] {
         let end = self.end(host);
         ["tx_bytes", "rx_bytes"].map(|what| {
@@ -65,7 +66,8 @@ impl Link {
         self.ends.iter().for_each(|end| end.set("up"));
     }
 
-    /// Swallows what is sent in both directions; nobody is told. Neighbours stay known, as when the fault lies behind them.
+    /// Swallows what is sent in both directions; nobody is told. Neighbours stay known, as when the
+    /// fault lies behind them.
     pub fn silence(&self) {
         self.ends.iter().for_each(|end| end.drop_incoming(Some("")));
     }
@@ -86,7 +88,8 @@ impl Link {
         self.ends.iter().for_each(|end| end.drop_incoming(None));
     }
 
-    /// Limits both directions to so many kbit/s, behind a queue that holds `queue_ms` ms of traffic.
+    /// Limits both directions to so many kbit/s, behind a queue that holds `queue_ms` ms of
+    /// traffic.
     pub fn limit(&self, kbits: u32, queue_ms: u32) {
         for end in &self.ends {
             end.host.namespace().disturb();
@@ -100,8 +103,8 @@ impl Link {
         }
     }
 
-    /// Drops what has a source of another network, as providers do with what comes from their customers (BCP 38). No good packet
-    /// has one.
+    /// Drops what has a source of another network, as providers do with what comes from their
+    /// customers (BCP 38). No good packet has one.
     pub fn filter_sources(&self) {
         for (end, other) in [(&self.ends[0], &self.ends[1]), (&self.ends[1], &self.ends[0])] {
             let interface = &end.interface;
@@ -157,12 +160,14 @@ impl End {
             }
             namespace.ip(&args);
         }
-        // Otherwise captures show the large datagrams that real interfaces would cut, with the checksums of none of their parts.
+        // Otherwise captures show the large datagrams that real interfaces would cut, with the
+        // checksums of none of their parts.
         namespace.ip(&["link", "set", &self.interface, "gso_max_segs", "1"]);
         self.set("up");
     }
 
-    /// Waits until the kernel has taken notice of the carrier, which it does up to 1 s late. IPv6 does not answer neighbours before.
+    /// Waits until the kernel has taken notice of the carrier, which it does up to 1 s late. IPv6
+    /// does not answer neighbours before.
     pub(crate) fn wait_until_ready(&self) {
         let end = Instant::now() + PATIENCE;
         let ready = || {

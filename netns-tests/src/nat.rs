@@ -72,8 +72,8 @@ impl Nat {
         );
     }
 
-    /// Refuses what comes from outside and belongs to no binding, as nearly all of them do. (Without this, packets to the router itself get
-    /// ICMP errors.)
+    /// Refuses what comes from outside and belongs to no binding, as nearly all of them do.
+    /// (Without this, packets to the router itself get ICMP errors.)
     pub fn drops_strangers(&self) {
         self.router.namespace().nft(&format!(
             "table inet wall {{ chain input {{ type filter hook input priority 0; iifname {} meta l4proto {{ tcp, udp, sctp }} drop; }}; }}",

@@ -24,8 +24,9 @@ use crate::netns::{self, Namespace, ip};
 
 /// A bench: everything that one test builds.
 ///
-/// When it is dropped, its captures are judged by tshark and by the [lint](workspace_tests::lint), and a fault fails the test. When the test fails,
-/// captures and what the programs said are kept; the place is printed.
+/// When it is dropped, its captures are judged by tshark and by the [lint](workspace_tests::lint),
+/// and a fault fails the test. When the test fails, captures and what the programs said are kept;
+/// the place is printed.
 #[derive(Debug)]
 pub struct Net {
     programs: PathBuf,
@@ -47,8 +48,8 @@ pub struct Net {
 }
 
 impl Net {
-    /// An empty bench, or a sentence about what is missing and `None`. `programs` is the binary that holds the programs, in tests
-    /// `env!("CARGO_BIN_EXE_netns-programs")`.
+    /// An empty bench, or a sentence about what is missing and `None`. `programs` is the binary
+    /// that holds the programs, in tests `env!("CARGO_BIN_EXE_netns-programs")`.
     ///
     /// # Panics
     /// With `CI=true` when something is missing; when no directory can be made.
@@ -107,7 +108,8 @@ impl Net {
     /// When the system refuses, here and everywhere below.
     pub fn host(&self, role: &str) -> Host {
         let namespace = Namespace::new(role);
-        // Addresses stay while a link is down; daemons that configure networks see to that on real hosts.
+        // Addresses stay while a link is down; daemons that configure networks see to that on real
+        // hosts.
         namespace.sysctl(&[
             "net.ipv6.conf.all.keep_addr_on_down=1",
             "net.ipv6.conf.default.accept_dad=0",
@@ -142,8 +144,9 @@ impl Net {
         switch
     }
 
-    /// A router that hides what is behind it: everything that leaves by the interface of `outside` leaves with its address there. It
-    /// translates TCP, UDP and ICMP, as the boxes at home do, and lets everything else pass untouched.
+    /// A router that hides what is behind it: everything that leaves by the interface of `outside`
+    /// leaves with its address there. It translates TCP, UDP and ICMP, as the boxes at home do, and
+    /// lets everything else pass untouched.
     pub fn nat(&self, router: &Host, outside: &Link) -> Nat {
         Nat::new(router, outside.interface(router))
     }
@@ -151,7 +154,8 @@ impl Net {
     /// A cable between two hosts; addresses with their prefix lengths, separated by spaces.
     pub fn link(&self, left: &Host, left_addrs: &str, right: &Host, right_addrs: &str) -> Link {
         let ends = [left.end(left_addrs), right.end(right_addrs)];
-        // Both ends are born inside, so no interface appears in the namespace of the tests themselves.
+        // Both ends are born inside, so no interface appears in the namespace of the tests
+        // themselves.
         let (l, r) = (left.namespace().name(), right.namespace().name());
         ip(&[
             "link",
@@ -191,8 +195,8 @@ impl Net {
         self.start_command(host, args[0], &mut command)
     }
 
-    /// A command that runs a program of the test binary on a host; `args` begin with its name. The bench is ready when this returns, so the
-    /// captures miss nothing of what it sends.
+    /// A command that runs a program of the test binary on a host; `args` begin with its name. The
+    /// bench is ready when this returns, so the captures miss nothing of what it sends.
     pub fn command(&self, host: &Host, args: &[&str]) -> Command {
         self.ready();
         let mut command = host.namespace().command(&self.programs.to_string_lossy());
@@ -220,7 +224,8 @@ impl Net {
         self.reordered.set(true);
     }
 
-    /// Tells the lint that packets are lost or held back on purpose by other means than those of the bench, which it notices by itself.
+    /// Tells the lint that packets are lost or held back on purpose by other means than those of
+    /// the bench, which it notices by itself.
     pub fn disturb(&self) {
         self.disturbed.set(true);
     }
@@ -230,14 +235,15 @@ impl Net {
         self.allowed.borrow_mut().push(rule);
     }
 
-    /// Says what an INIT must have offered: there must be one from this address and port when the captures are judged, and all from there must offer
-    /// exactly this.
+    /// Says what an INIT must have offered: there must be one from this address and port when the
+    /// captures are judged, and all from there must offer exactly this.
     pub fn expect_offer(&self, offer: Offered) {
         self.offers.borrow_mut().push(offer);
     }
 
-    /// Judges what was captured so far and captures anew, so that long tests fill no disk. What passes meanwhile is not seen, so rules that need
-    /// everything of an association are judged for those that begin later.
+    /// Judges what was captured so far and captures anew, so that long tests fill no disk. What
+    /// passes meanwhile is not seen, so rules that need everything of an association are judged for
+    /// those that begin later.
     ///
     /// # Panics
     /// When something is wrong.
@@ -359,7 +365,8 @@ impl Host {
         Rc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Says that another implementation sends from these addresses: it may do what the [list of exceptions](crate::foreign::EXCEPTIONS) has.
+    /// Says that another implementation sends from these addresses: it may do what the [list of
+    /// exceptions](crate::foreign::EXCEPTIONS) has.
     pub fn foreign_at(&self, addrs: impl IntoIterator<Item = IpAddr>, of: Implementation) {
         self.0.foreign.borrow_mut().extend(addrs.into_iter().map(|addr| (addr, of)));
     }
@@ -424,8 +431,8 @@ impl DerefMut for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It goes with its directory, unless the test fails, perhaps only when the captures are judged. A log that cannot be written must not
-        // hide the failure.
+        // It goes with its directory, unless the test fails, perhaps only when the captures are
+        // judged. A log that cannot be written must not hide the failure.
         let _ = std::fs::write(&self.log, self.program.said().join("\n") + "\n");
     }
 }

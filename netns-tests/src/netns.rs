@@ -17,8 +17,8 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes a namespace with its loopback interface up. The name holds the process number, so that runs do not meet; leftovers of
-    /// processes that are gone are removed first.
+    /// Makes a namespace with its loopback interface up. The name holds the process number, so that
+    /// runs do not meet; leftovers of processes that are gone are removed first.
     ///
     /// # Panics
     /// When the system refuses.
@@ -50,7 +50,8 @@ impl Namespace {
         ip(&[&["-n", &self.name], args].concat());
     }
 
-    /// A command that will run inside. What it starts ends at the latest with the thread that started it, also when that is killed.
+    /// A command that will run inside. What it starts ends at the latest with the thread that
+    /// started it, also when that is killed.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(gate::find("setpriv").unwrap_or_else(|| "setpriv".into()));
         command.args(["--pdeathsig", "KILL", "--"]).arg(ip_program());
@@ -58,7 +59,8 @@ impl Namespace {
         command
     }
 
-    /// Runs a program inside to its end, with `input` on its standard input, and gives what it printed.
+    /// Runs a program inside to its end, with `input` on its standard input, and gives what it
+    /// printed.
     ///
     /// # Panics
     /// When it fails.
@@ -99,7 +101,8 @@ impl Namespace {
         self.disturbed.set(true);
     }
 
-    /// Whether something here has lost packets or held them back: an interface was down, or rules dropped, limited or forgot.
+    /// Whether something here has lost packets or held them back: an interface was down, or rules
+    /// dropped, limited or forgot.
     pub(crate) fn is_disturbed(&self) -> bool {
         self.disturbed.get()
     }

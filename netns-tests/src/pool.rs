@@ -41,7 +41,8 @@ pub fn finish(mut client: Running) {
     client.finished(Duration::from_secs(10));
 }
 
-/// A pool in which everybody has two providers: registrar, two pool elements and a pool user, each with an address at both.
+/// A pool in which everybody has two providers: registrar, two pool elements and a pool user, each
+/// with an address at both.
 #[derive(Debug)]
 pub struct Providers {
     /// Where the registrar is.
@@ -59,7 +60,8 @@ pub struct Providers {
 }
 
 impl Providers {
-    /// Builds the hosts. `addrs` are the addresses of host N, one for each provider, with prefix lengths.
+    /// Builds the hosts. `addrs` are the addresses of host N, one for each provider, with prefix
+    /// lengths.
     ///
     /// # Panics
     /// When the system refuses, here and below.
@@ -77,7 +79,8 @@ impl Providers {
         Providers { registrar, elements: [element1, element2], user, switches, links, net }
     }
 
-    /// Starts the registrar, and gives the option by which others find it. `more` are options of all programs, here and below.
+    /// Starts the registrar, and gives the option by which others find it. `more` are options of
+    /// all programs, here and below.
     pub fn start_registrar(&self, more: &[&str]) -> (Running, String) {
         let list = list(&self.links[0], &self.registrar, Some(3863));
         let asap = format!("-asap={list}");
@@ -94,7 +97,8 @@ impl Providers {
         server(&self.net, host, &[&["-pingpong", &local, registrar], more].concat())
     }
 
-    /// Starts the user, which pings every 20 ms. It changes its server when that has not answered for so many ms.
+    /// Starts the user, which pings every 20 ms. It changes its server when that has not answered
+    /// for so many ms.
     pub fn start_user(&self, timeout: u32, registrar: &str, more: &[&str]) -> Running {
         let local = format!("-local={}", list(&self.links[3], &self.user, None));
         let timeout = format!("--replytimeout={timeout}");

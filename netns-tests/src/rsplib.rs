@@ -12,7 +12,8 @@ use crate::link::Link;
 use crate::net::{Host, Net, Running};
 use crate::vm::{Guest, Vm};
 
-/// Registrar, pool element and pool user on hosts of their own, so that each has the well-known UDP port, and the machine in one network.
+/// Registrar, pool element and pool user on hosts of their own, so that each has the well-known UDP
+/// port, and the machine in one network.
 #[derive(Debug)]
 pub struct Meeting {
     /// With RSPLIB; host 2 of the network.
@@ -98,7 +99,8 @@ impl Meeting {
         self.net.start(host, &[args, link, &["--quiet"]].concat())
     }
 
-    /// Starts our registrar, which announces itself; elements get keep-alives every 500 ms and have 3 s to answer.
+    /// Starts our registrar, which announces itself; elements get keep-alives every 500 ms and have
+    /// 3 s to answer.
     pub fn our_registrar(&self, carrier: Carrier) -> Running {
         let args = [
             "rspregistrar",
@@ -113,8 +115,9 @@ impl Meeting {
         registrar
     }
 
-    /// Starts RSPLIB's registrar with the same timing and waits until elements can register. Each one has ports of its own: those of a
-    /// dead one are taken for as long as Linux tries to shut down its associations, with peers that may be dead, too.
+    /// Starts RSPLIB's registrar with the same timing and waits until elements can register. Each
+    /// one has ports of its own: those of a dead one are taken for as long as Linux tries to shut
+    /// down its associations, with peers that may be dead, too.
     pub fn their_registrar(&self) -> TheirRegistrar {
         let number = self.registrars.replace(self.registrars.get() + 1);
         let [asap, enrp] = [3863, 9901].map(|port| format!("10.1.0.2:{}", port + 10 * number));
@@ -127,7 +130,8 @@ impl Meeting {
         TheirRegistrar { asap, enrp, program }
     }
 
-    /// Starts a pool element of ours (`-echo`, `-pingpong`) and waits until it is registered; gives its identifier.
+    /// Starts a pool element of ours (`-echo`, `-pingpong`) and waits until it is registered; gives
+    /// its identifier.
     pub fn our_element(&self, carrier: Carrier, service: &str, registrar: &str) -> (u32, Running) {
         let place = Place::of(registrar);
         let args = ["rspserver", service, "--local=10.1.0.3:0,fd01::3"];
@@ -188,7 +192,8 @@ impl Meeting {
         self.vm.start("pingpongclient", &script)
     }
 
-    /// Watches ASAP messages of one type at a host, as tshark decodes them: a line with the source address for each.
+    /// Watches ASAP messages of one type at a host, as tshark decodes them: a line with the source
+    /// address for each.
     pub fn watch(&self, host: &Host, message_type: u8) -> Program {
         let tshark = gate::find("tshark").unwrap_or_else(|| "tshark".into());
         let mut command = host.namespace().command(&tshark.to_string_lossy());
@@ -258,7 +263,8 @@ pub fn pong_before(said: &[String], element: u32) -> Option<Pong> {
     said.iter().filter_map(|line| pong(line)).take_while(|pong| pong.element != element).last()
 }
 
-/// Reads what either client says about a Pong: an event of ours, or `Ack #3 from PE $3d53c598 (reply #3)`.
+/// Reads what either client says about a Pong: an event of ours, or
+/// `Ack #3 from PE $3d53c598 (reply #3)`.
 fn pong(line: &str) -> Option<Pong> {
     if let Some(event) = ClientEvent::from_json(line) {
         return match event {
@@ -277,7 +283,8 @@ fn hex(text: &str) -> u32 {
     u32::from_str_radix(text, 16).unwrap_or_else(|_| panic!("'{text}' is no identifier"))
 }
 
-/// Enough for what an emulated machine does, and for the time that SCTP takes to notice a dead peer.
+/// Enough for what an emulated machine does, and for the time that SCTP takes to notice a dead
+/// peer.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 const LOG: &str = "-logcolor=off -loglevel=4";

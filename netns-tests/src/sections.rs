@@ -1,4 +1,5 @@
-//! Several named parts of one test, for what takes long to set up: each runs whatever became of the others.
+//! Several named parts of one test, for what takes long to set up: each runs whatever became of the
+//! others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;

@@ -1,8 +1,10 @@
-//! Associations that come and go for as long as one likes, in processes that stay: what must be flat in the end is theirs.
+//! Associations that come and go for as long as one likes, in processes that stay: what must be
+//! flat in the end is theirs.
 //!
-//! `soak serve` echoes and checks; `soak call` keeps a number of associations busy with numbered messages, each for a while, and ends them gracefully or, some,
-//! by an ABORT on purpose. Both answer a line `status` on standard input by a [`Status`] as a line of JSON. `drain` ends all associations of a caller and
-//! answers when none is left.
+//! `soak serve` echoes and checks; `soak call` keeps a number of associations busy with numbered
+//! messages, each for a while, and ends them gracefully or, some, by an ABORT on purpose. Both
+//! answer a line `status` on standard input by a [`Status`] as a line of JSON. `drain` ends all
+//! associations of a caller and answers when none is left.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -163,8 +165,8 @@ fn add(counter: &AtomicU64) {
 impl Process {
     fn open(common: Common, port: Option<u16>) -> Result<Arc<Process>, Failure> {
         let config = if common.realtime { AssocConfig::realtime() } else { AssocConfig::default() };
-        // Ends that went without a word, their ABORT or SHUTDOWN COMPLETE lost and the NAT binding with it, are to be noticed within the test:
-        // with an RTO.Max of 60 s it takes 5 minutes.
+        // Ends that went without a word, their ABORT or SHUTDOWN COMPLETE lost and the NAT binding
+        // with it, are to be noticed within the test: with an RTO.Max of 60 s it takes 5 minutes.
         let beats = config.hb_interval.min(LONGEST_TIMER);
         let rto_max = config.rto_max.min(LONGEST_TIMER);
         let config = AssocConfig { hb_interval: beats, hb_interval_udp: beats, rto_max, ..config };

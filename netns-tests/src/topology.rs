@@ -19,7 +19,8 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Builds both hosts, or says what is missing. The addresses are private and seen only inside the namespaces.
+    /// Builds both hosts, or says what is missing. The addresses are private and seen only inside
+    /// the namespaces.
     ///
     /// # Panics
     /// When the system refuses.
@@ -50,7 +51,8 @@ impl Pair {
 /// Name of the first interface of each host.
 pub const INTERFACE: &str = "eth0";
 
-/// Two hosts with two providers each: two disjoint networks, each of which takes only packets with sources of its own.
+/// Two hosts with two providers each: two disjoint networks, each of which takes only packets with
+/// sources of its own.
 #[derive(Debug)]
 pub struct TwoNetworks {
     /// One host.

@@ -1,7 +1,9 @@
-//! Traffic that can be checked: numbered, hashed messages, and a reader that misses none, takes none twice and measures its longest wait.
+//! Traffic that can be checked: numbered, hashed messages, and a reader that misses none, takes
+//! none twice and measures its longest wait.
 //!
-//! `traffic serve` takes associations; `traffic bulk` sends as much as goes, `traffic ask` sends a request and waits for its echo before the next.
-//! The senders go on until their standard input ends, then shut down gracefully. All of them print [`Event`]s as lines of JSON.
+//! `traffic serve` takes associations; `traffic bulk` sends as much as goes, `traffic ask` sends a
+//! request and waits for its echo before the next. The senders go on until their standard input
+//! ends, then shut down gracefully. All of them print [`Event`]s as lines of JSON.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -38,7 +40,8 @@ pub enum Event {
         /// The primary path: address of the peer and its UDP port, if there is one.
         path: String,
     },
-    /// The application waited longer than usual: for the next message, or for the echo of a request.
+    /// The application waited longer than usual: for the next message, or for the echo of a
+    /// request.
     Gap {
         /// SCTP port of the peer.
         peer_port: u16,
@@ -52,7 +55,8 @@ pub enum Event {
         /// What it is now.
         state: String,
     },
-    /// A sender knows another size of packets for its primary path, or the search for it came to another state.
+    /// A sender knows another size of packets for its primary path, or the search for it came to
+    /// another state.
     Pmtu {
         /// SCTP port of the peer.
         peer_port: u16,
@@ -94,7 +98,8 @@ impl Event {
     }
 }
 
-/// Waits until so many associations of a server have ended gracefully, and gives the numbers of their messages, ascending.
+/// Waits until so many associations of a server have ended gracefully, and gives the numbers of
+/// their messages, ascending.
 ///
 /// # Panics
 /// When something was wrong with any association, and when not exactly so many have ended.

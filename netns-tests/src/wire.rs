@@ -1,4 +1,5 @@
-//! Wires with delay, jitter, reordering, duplication and loss: a forwarder between two TAP devices, for kernels without netem.
+//! Wires with delay, jitter, reordering, duplication and loss: a forwarder between two TAP devices,
+//! for kernels without netem.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -54,7 +55,8 @@ impl Default for Model {
 }
 
 impl Net {
-    /// A link like [`Net::link`] through a forwarder; it works until the program ends. Cut it by [`Link::silence`], or kill the program.
+    /// A link like [`Net::link`] through a forwarder; it works until the program ends. Cut it by
+    /// [`Link::silence`], or kill the program.
     ///
     /// # Panics
     /// When the system refuses.

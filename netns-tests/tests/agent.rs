@@ -1,4 +1,5 @@
-//! `sctp-agent` in real time over raw IP, each in a network namespace of its own, as testers run it.
+//! `sctp-agent` in real time over raw IP, each in a network namespace of its own, as testers run
+//! it.
 
 use netns_tests::net::Host;
 use netns_tests::topology::{INTERFACE, Pair};

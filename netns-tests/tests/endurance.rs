@@ -1,7 +1,9 @@
-//! Dozens of associations for as long as one likes, over networks that lose packets, while ends, paths and NAT bindings die at random: nothing is
-//! lost, doubled or out of order on what was not killed, and processes that stay are in the end no larger than they were.
+//! Dozens of associations for as long as one likes, over networks that lose packets, while ends,
+//! paths and NAT bindings die at random: nothing is lost, doubled or out of order on what was not
+//! killed, and processes that stay are in the end no larger than they were.
 //!
-//! `ENDURANCE_SECONDS` is how long, 120 without it; `ENDURANCE_SEED` repeats the order of events of another run.
+//! `ENDURANCE_SECONDS` is how long, 120 without it; `ENDURANCE_SEED` repeats the order of events of
+//! another run.
 
 use std::time::{Duration, Instant};
 
@@ -297,7 +299,8 @@ impl Soak {
                 server.lost > 0
             };
             let few = caller.graceful < seconds / 10 || caller.messages < seconds * 5;
-            // An association whose first packets are lost may be aborted before the server has seen it.
+            // An association whose first packets are lost may be aborted before the server has seen
+            // it.
             let missing = server.graceful < caller.graceful || server.messages < caller.messages;
             if caller.lost > 0
                 || unexplained
@@ -331,8 +334,9 @@ const KILLED: u16 = 11;
 const BEYOND_NAT: &str = "198.51.100.9";
 /// Percent of the packets of each direction that are lost.
 const LOSS: u32 = 3;
-/// KiB by which memory may grow from the first quarter, with all associations alive, to the end, with none: heaps of threads that were idle
-/// before, and holes in them. A kilobyte lost for each association would be more than that after a few minutes.
+/// KiB by which memory may grow from the first quarter, with all associations alive, to the end,
+/// with none: heaps of threads that were idle before, and holes in them. A kilobyte lost for each
+/// association would be more than that after a few minutes.
 const MEMORY_SLACK: u64 = 2048;
 /// Eleven timers and heartbeats of 5 s each end what has to end within that.
 const LONG: Duration = Duration::from_secs(180);

@@ -1,6 +1,8 @@
-//! Two hosts on two disjoint networks: whatever happens to one of them, nothing is lost, doubled or out of order within a stream.
+//! Two hosts on two disjoint networks: whatever happens to one of them, nothing is lost, doubled or
+//! out of order within a stream.
 //!
-//! Each test treats several associations alike: bulk transfer and requests, directly in IP and in UDP, over IPv4, IPv6 and one network of each.
+//! Each test treats several associations alike: bulk transfer and requests, directly in IP and in
+//! UDP, over IPv4, IPv6 and one network of each.
 
 use std::time::{Duration, Instant};
 
@@ -117,8 +119,8 @@ fn run_over(versions: &[Versions], steps: &[(u64, Step)]) {
         std::thread::sleep(Duration::from_millis(*wait));
         cases.iter().for_each(|(_, _, networks)| step(networks));
     }
-    // On a busy machine the steps themselves take time, so faults last longer. Expiries double, so the first one after a fault comes up to
-    // twice as much later.
+    // On a busy machine the steps themselves take time, so faults last longer. Expiries double, so
+    // the first one after a fault comes up to twice as much later.
     let planned: u64 = steps.iter().map(|(wait, _)| wait).sum();
     let late = begin.elapsed().as_secs_f64() * 1e3 - planned as f64;
     let limit = LONGEST + 2.0 * late;
@@ -142,6 +144,7 @@ fn run_over(versions: &[Versions], steps: &[(u64, Step)]) {
     assert!(bad.is_empty(), "the application waited longer than {limit:.0} ms: {bad:?}");
 }
 
-/// Two expiries of an RTO of 1 s and 2 s on the way there, and the same on the way back, ms. Tests run side by side here, so this is no measurement.
+/// Two expiries of an RTO of 1 s and 2 s on the way there, and the same on the way back, ms. Tests
+/// run side by side here, so this is no measurement.
 const LONGEST: f64 = 7000.0;
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");

@@ -1,5 +1,6 @@
-//! How long an application waits when the primary path dies. These tests measure time, so they run one after the other. Each has six pairs of
-//! hosts at work at once, or twelve where a few ms do not matter; nothing else runs beside them.
+//! How long an application waits when the primary path dies. These tests measure time, so they run
+//! one after the other. Each has six pairs of hosts at work at once, or twelve where a few ms do
+//! not matter; nothing else runs beside them.
 
 use std::time::{Duration, Instant};
 
@@ -71,7 +72,8 @@ enum Fault {
     Down,
 }
 
-/// Kills and revives the primary path five times, for bulk transfer and requests over IPv4, IPv6 and one network of each.
+/// Kills and revives the primary path five times, for bulk transfer and requests over IPv4, IPv6
+/// and one network of each.
 fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
     let _alone = gaps::alone();
     let Some(net) = Net::open(PROGRAMS) else { return };
@@ -100,7 +102,8 @@ fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
             case.traffic.longest_wait();
             case.kill(fault, round);
         }
-        // The path stays dead until the application has something to do again, or has waited too long.
+        // The path stays dead until the application has something to do again, or has waited too
+        // long.
         let end = Instant::now() + Duration::from_secs_f64(profile.bound / 1e3) + profile.calm;
         let mut waits = vec![0.0; cases.len()];
         while waits.contains(&0.0) && Instant::now() < end {

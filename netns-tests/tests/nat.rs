@@ -1,6 +1,7 @@
 //! What passes network address translators, and what does not.
 //!
-//! The "internet" has addresses of documentation networks, so that the stack sees what it sees there: private own addresses, global ones of the peer.
+//! The "internet" has addresses of documentation networks, so that the stack sees what it sees
+//! there: private own addresses, global ones of the peer.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -90,7 +91,8 @@ fn equal_ports_are_told_apart_by_udp_ports_on_demand() {
     assert_eq!(traffic::received(&mut server, 2), sent);
 }
 
-/// Afterwards the client has another UDP port, and packets to the old one are strange to the NAT: it drops them silently.
+/// Afterwards the client has another UDP port, and packets to the old one are strange to the NAT:
+/// it drops them silently.
 #[test]
 fn a_nat_forgets_its_table() {
     let Some(home) = Home::open(1) else { return };
@@ -98,7 +100,8 @@ fn a_nat_forgets_its_table() {
     forget_in_the_middle(&home);
 }
 
-/// The same where the NAT box answers strange packets with ICMP errors, which tell nothing about the client.
+/// The same where the NAT box answers strange packets with ICMP errors, which tell nothing about
+/// the client.
 #[test]
 fn a_nat_forgets_its_table_and_complains() {
     let Some(home) = Home::open(1) else { return };
@@ -109,7 +112,8 @@ fn forget_in_the_middle(home: &Home) {
     home.nat.changes_ports();
     home.inside[0].limit(8000, 60);
     let servers = servers(&home.net, &home.server, &[]);
-    // A client that waits for an answer makes a new binding by its next heartbeat only, so the profile decides how long it waits.
+    // A client that waits for an answer makes a new binding by its next heartbeat only, so the
+    // profile decides how long it waits.
     let mut clients = [("bulk", "rfc"), ("ask", "realtime")]
         .map(|(kind, profile)| client(home, 0, kind, &["--window", "32768", "--profile", profile]));
     clients.iter_mut().for_each(begun);
@@ -139,15 +143,16 @@ fn forget_in_the_middle(home: &Home) {
         });
         let longest = longest.fold(0.0, f64::max);
         println!("{}: the longest wait was {longest:.0} ms", home.net.name());
-        // The NAT forgot things for 1.5 s. A server that does not follow its client waits for ever, a client that needs the RFC's heartbeat
-        // for 15 s.
+        // The NAT forgot things for 1.5 s. A server that does not follow its client waits for ever,
+        // a client that needs the RFC's heartbeat for 15 s.
         assert!(longest > 0.0 && longest < 10_000.0, "somebody waited {longest} ms");
     }
 }
 
 /// The UDP ports that the NAT uses for the first client towards the server.
 fn ports(home: &Home) -> Vec<String> {
-    // Packets of the server to a port that is forgotten may have made entries, too; those begin with the server.
+    // Packets of the server to a port that is forgotten may have made entries, too; those begin
+    // with the server.
     let begun_by_client = format!("src={} dst={SERVER} ", client_addr(0));
     let answered = |line: &String| {
         line.rsplit("dport=").next().map(|port| port.split(' ').next().unwrap_or("").to_owned())
@@ -214,7 +219,8 @@ fn a_pool_user_behind_a_nat() {
     pool::finish(user);
 }
 
-/// It knows its private address only; users elsewhere need that of the NAT box and the port that is forwarded there.
+/// It knows its private address only; users elsewhere need that of the NAT box and the port that is
+/// forwarded there.
 #[test]
 fn a_pool_element_behind_a_forwarded_port() {
     let Some(home) = Home::open(1) else { return };
@@ -230,7 +236,8 @@ fn a_pool_element_behind_a_forwarded_port() {
     pool::finish(user);
 }
 
-/// Boxes at home translate TCP and UDP. What they make of protocol 132 differs, and the client is told what to do.
+/// Boxes at home translate TCP and UDP. What they make of protocol 132 differs, and the client is
+/// told what to do.
 #[test]
 fn without_encapsulation() {
     let Some(home) = Home::open(1) else { return };

@@ -9,7 +9,8 @@ use netns_tests::topology::{INTERFACE, Pair};
 #[test]
 fn a_session_survives_its_server_across_a_cable() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
-    // The kernel of the killed server's host answers by ICMP. SCTP alone would notice after 2.4 s, the reply timeout after 10 s.
+    // The kernel of the killed server's host answers by ICMP. SCTP alone would notice after 2.4 s,
+    // the reply timeout after 10 s.
     let failover = failover_across(&pair, "--replytimeout=10000");
     assert!(failover < Duration::from_secs(2), "the failover took {failover:?}");
 }
@@ -24,7 +25,8 @@ fn without_icmp_the_reply_timeout_notices() {
     assert!(failover < Duration::from_secs(2), "the failover took {failover:?}");
 }
 
-/// Registrar and two servers at the left, a client at the right: kills the server that serves and measures the time to the next Pong.
+/// Registrar and two servers at the left, a client at the right: kills the server that serves and
+/// measures the time to the next Pong.
 fn failover_across(pair: &Pair, timeout: &str) -> Duration {
     let (net, left) = (&pair.net, &pair.left);
     let addr = pair.v4(left);

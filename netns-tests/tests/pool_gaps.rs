@@ -1,5 +1,6 @@
-//! How long the user of a pool waits for its server when one of two providers dies, and everybody has both. These tests measure time, so they run
-//! one after the other and nothing beside them; with the RFC's parameters, where a few ms do not matter, each has two pools at once.
+//! How long the user of a pool waits for its server when one of two providers dies, and everybody
+//! has both. These tests measure time, so they run one after the other and nothing beside them;
+//! with the RFC's parameters, where a few ms do not matter, each has two pools at once.
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +53,8 @@ const REALTIME: Profile = Profile { name: "realtime", bound: 300.0, back: Durati
 enum Fault {
     /// Packets vanish, nobody is told.
     Silent,
-    /// In turn the interface of the user, that of its server, and all ports of the provider go down.
+    /// In turn the interface of the user, that of its server, and all ports of the provider go
+    /// down.
     Down,
 }
 
@@ -152,8 +154,9 @@ impl Case {
         self.waits.push(f64::INFINITY);
     }
 
-    /// True when pings are answered that were sent after the fault; then the longest wait is known. The user goes on pinging, so the time from
-    /// a ping to its Pong is how much later than usual that Pong is.
+    /// True when pings are answered that were sent after the fault; then the longest wait is known.
+    /// The user goes on pinging, so the time from a ping to its Pong is how much later than usual
+    /// that Pong is.
     fn goes_on(&mut self) -> bool {
         let (mut longest, mut done, enough) = (0, false, self.ping + 5);
         for event in self.events() {

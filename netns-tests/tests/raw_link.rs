@@ -150,7 +150,8 @@ fn answers_come_from_the_address_that_was_asked() {
     }
 }
 
-/// The own interface takes less than the stack assumes: the system says how much. (A cable swallows what only one end takes.)
+/// The own interface takes less than the stack assumes: the system says how much. (A cable swallows
+/// what only one end takes.)
 #[test]
 fn a_smaller_interface_mtu_is_learnt() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
@@ -176,7 +177,8 @@ fn a_smaller_mtu_behind_a_router_is_learnt() {
         gateways.iter().for_each(|gateway| host.default_route(gateway));
     }
     let _server = serve(&net, &far, "raw", 7);
-    // Without IPV6_RECVERR, which portable code does not know, Linux does not fragment raw IPv6 packets for the path.
+    // Without IPV6_RECVERR, which portable code does not know, Linux does not fragment raw IPv6
+    // packets for the path.
     let addrs = if cfg!(portable) { &["10.98.0.2"][..] } else { &["10.98.0.2", "fd98::2"] };
     for addr in addrs {
         let seen = echo(&net, &near, "raw", &list(addr.parse().unwrap(), 7, "/native"), 1_000_000);
@@ -200,7 +202,8 @@ fn a_black_hole_for_large_packets_is_left() {
     assert!((6000..20_000).contains(&seen.number("ms")), "{seen:?}");
 }
 
-/// No router cuts IPv6 packets, so a chunk that is too large for the path would never arrive: they are small until probes say more.
+/// No router cuts IPv6 packets, so a chunk that is too large for the path would never arrive: they
+/// are small until probes say more.
 #[test]
 fn a_silent_router_on_an_ipv6_path_stops_nothing() {
     let Some(net) = Net::open(PROGRAMS) else { return };
@@ -239,8 +242,8 @@ fn a_silent_router_on_an_ipv6_path_stops_nothing() {
     assert!(longest_ms < 1000.0, "{longest_ms} ms without a message");
 }
 
-/// What was on its way when an IPv6 path became narrow comes through all the same, in fragments. (Elsewhere than on Linux the system decides
-/// how long fragments are.)
+/// What was on its way when an IPv6 path became narrow comes through all the same, in fragments.
+/// (Elsewhere than on Linux the system decides how long fragments are.)
 #[test]
 fn an_ipv6_path_becomes_narrow_in_silence() {
     let Some(net) = Net::open(PROGRAMS) else { return };
@@ -293,7 +296,8 @@ fn an_ipv6_path_becomes_narrow_in_silence() {
     }
 }
 
-/// Waits until a client of `traffic` knows such a size of packets and such a state of the search for it; gives the size.
+/// Waits until a client of `traffic` knows such a size of packets and such a state of the search
+/// for it; gives the size.
 fn pmtu(client: &mut Running, wanted: impl Fn(u32, &str) -> bool) -> u32 {
     client.wait_for("the right size of packets", |line| match Event::parse(line) {
         Some(Event::Pmtu { bytes, state, .. }) if wanted(bytes, &state) => Some(bytes),
@@ -338,7 +342,8 @@ fn raw_and_udp_are_raced() {
         });
         times.min().expect("five of them")
     };
-    // UDP gets its turn after 250 ms, or as soon as ICMP refuses the native way; natively the next INIT is due after 1 s.
+    // UDP gets its turn after 250 ms, or as soon as ICMP refuses the native way; natively the next
+    // INIT is due after 1 s.
     if no_kernel_sctp() {
         let ms = fastest();
         assert!(ms < 200, "ICMP refused the native way, and connecting took {ms} ms");
@@ -406,7 +411,8 @@ impl Seen {
     }
 }
 
-/// Whether nothing answers where no stack of ours runs. Otherwise, in all namespaces, the kernel's SCTP does, and a part of the test must be skipped.
+/// Whether nothing answers where no stack of ours runs. Otherwise, in all namespaces, the kernel's
+/// SCTP does, and a part of the test must be skipped.
 fn no_kernel_sctp() -> bool {
     let there = std::path::Path::new("/proc/net/sctp").exists();
     let missing =

@@ -1,4 +1,5 @@
-//! First meeting with RSPLIB: its programs and ours in each other's pools, over the kernel's SCTP at its end and this stack at ours.
+//! First meeting with RSPLIB: its programs and ours in each other's pools, over the kernel's SCTP
+//! at its end and this stack at ours.
 
 use std::time::Instant;
 
@@ -108,8 +109,9 @@ fn terminals(meeting: &Meeting, carrier: Carrier, registrar: &str, id: u32) {
     theirs.ended(LIMIT);
 }
 
-/// Kills their server, then ours; the session goes on with the other one, and so does its count of replies. Linux ignores the ICMP
-/// messages of a host whose server died, so their client takes some 25 s to leave ours.
+/// Kills their server, then ours; the session goes on with the other one, and so does its count of
+/// replies. Linux ignores the ICMP messages of a host whose server died, so their client takes some
+/// 25 s to leave ours.
 fn failovers(meeting: &Meeting, carrier: Carrier, registrar: &str, client: &mut Program) {
     let (their_id, mut theirs) = meeting.their_element("-pingpong", registrar);
     pongs(client, their_id, 5);
@@ -126,7 +128,8 @@ fn failovers(meeting: &Meeting, carrier: Carrier, registrar: &str, client: &mut 
 fn goes_on(client: &mut Program, id: u32) {
     let (first, _) = pongs(client, id, 5);
     let before = pong_before(client.said(), id).expect("Pongs of another server");
-    // RSPLIB's server sends Pong and cookie one after the other, so the last Pong may be ahead of the cookie.
+    // RSPLIB's server sends Pong and cookie one after the other, so the last Pong may be ahead of
+    // the cookie.
     assert!(
         first.reply == before.reply + 1 || first.reply == before.reply,
         "the count went from {before:?} to {first:?}"

@@ -1,4 +1,5 @@
-//! A pool in which everybody has two providers: registrar, pool elements and pool user. How long the user waits is measured in `pool_gaps`.
+//! A pool in which everybody has two providers: registrar, pool elements and pool user. How long
+//! the user waits is measured in `pool_gaps`.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +54,8 @@ fn a_pool_loses_providers(addrs: [&str; 2], link: &str) {
     assert_eq!(waits.pongs(&mut user, 20), second);
     waits = Waits::default();
 
-    // The first provider is back, the second one is cut when everybody has seen that: heartbeats are answered.
+    // The first provider is back, the second one is cut when everybody has seen that: heartbeats
+    // are answered.
     let since = [&place.user, &place.elements[1]].map(|host| (host, place.packets(host, 0)));
     place.links.iter().for_each(|host| host[0].heal());
     for (host, before) in since {
@@ -86,8 +88,8 @@ fn a_pool_loses_providers(addrs: [&str; 2], link: &str) {
         all.longest,
         back.longest
     );
-    // One expiry of 1 s at each end leaves a dead path, and 2.4 s show that a busy server is dead. All expiries that a path may have would take
-    // a minute, the timeout of the user 20 s.
+    // One expiry of 1 s at each end leaves a dead path, and 2.4 s show that a busy server is dead.
+    // All expiries that a path may have would take a minute, the timeout of the user 20 s.
     for wait in [one.longest, all.longest, death, back.longest] {
         assert!(wait < Duration::from_secs(6), "{wait:?}");
     }
@@ -125,6 +127,7 @@ impl Waits {
 
 /// When the user leaves a server that does not answer, ms.
 const TIMEOUT: u32 = 20_000;
-/// Packets received and sent in which a heartbeat and its answer are, whatever neighbours ask each other.
+/// Packets received and sent in which a heartbeat and its answer are, whatever neighbours ask each
+/// other.
 const HEARTBEATS: u64 = 4;
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");

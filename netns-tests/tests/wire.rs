@@ -33,7 +33,8 @@ struct Way {
     retransmitted: u64,
 }
 
-/// Sends verified requests and bulk traffic over a wire, in IP and in UDP, over IPv4 and IPv6; gives what the requests saw.
+/// Sends verified requests and bulk traffic over a wire, in IP and in UDP, over IPv4 and IPv6;
+/// gives what the requests saw.
 fn run(model: &Model, messages: u64) -> Vec<Way> {
     let Some(net) = Net::open(PROGRAMS) else { return Vec::new() };
     let (left, right) = (net.host("left"), net.host("right"));

@@ -22,7 +22,8 @@ impl Listener {
         let fail = |e: io::Error| Error::Announce { group: config.group, reason: e.to_string() };
         let socket = join(config).map_err(fail)?;
         let socket = UdpSocket::from_std(socket.into()).map_err(fail)?;
-        // Announces have 8 bytes and perhaps some addresses; what is longer than this does not decode.
+        // Announces have 8 bytes and perhaps some addresses; what is longer than this does not
+        // decode.
         Ok(Listener { socket, buf: vec![0; 4096] })
     }
 

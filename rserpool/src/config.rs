@@ -18,13 +18,14 @@ pub struct AsapConfig {
     pub announce: Option<AnnounceConfig>,
     /// How long an announced registrar stays a candidate without a new announce (T7). Default 5 s.
     pub announce_timeout: Duration,
-    /// SCTP port and addresses of the association with the registrar. The port stays the same over all
-    /// registrars, and listens: a new home registrar connects to it. Default: a free port, all addresses, and
-    /// [`session_profile`] applied to the SCTP settings of the stack.
+    /// SCTP port and addresses of the association with the registrar. The port stays the same over
+    /// all registrars, and listens: a new home registrar connects to it. Default: a free port, all
+    /// addresses, and [`session_profile`] applied to the SCTP settings of the stack.
     pub bind: BindOptions,
     /// Registrars that are tried at the same time. Default 3.
     pub parallel_connects: usize,
-    /// Time for one registrar to accept, and the length of a hunt without candidates. Default 7.5 s.
+    /// Time for one registrar to accept, and the length of a hunt without candidates. Default 7.5
+    /// s.
     pub connect_timeout: Duration,
     /// Pause after a hunt in which every candidate failed; doubles from hunt to hunt up to
     /// `max_hunt_pause`. Default 250 ms.
@@ -37,7 +38,8 @@ pub struct AsapConfig {
     pub response_timeout: Duration,
     /// How often a request is sent when answers do not come in time. Default 1.
     pub max_request_trials: u32,
-    /// An association that a registrar opened and did not make use of is closed after this. Default 30 s.
+    /// An association that a registrar opened and did not make use of is closed after this. Default
+    /// 30 s.
     pub autoclose: Duration,
     /// Unit of registration lives on the wire. Default milliseconds, as RSPLIB.
     pub life_unit: LifeUnit,
@@ -117,9 +119,9 @@ impl AsapConfig {
 pub struct AnnounceConfig {
     /// Multicast group and UDP port. Default 239.0.0.50:3863, RSPLIB's.
     pub group: SocketAddr,
-    /// IPv4: local addresses of the interfaces on which the group is joined; the unspecified address means
-    /// the interface of the default route. Those that cannot be joined are passed over as long as one can.
-    /// Default the default route and loopback.
+    /// IPv4: local addresses of the interfaces on which the group is joined; the unspecified
+    /// address means the interface of the default route. Those that cannot be joined are passed
+    /// over as long as one can. Default the default route and loopback.
     pub interfaces: Vec<IpAddr>,
     /// IPv6: indexes of the interfaces; 0 lets the system choose. Default 0.
     pub interface_indexes: Vec<u32>,
@@ -144,10 +146,11 @@ pub struct ElementOptions {
     pub id: Option<PeId>,
     /// Selection policy; all elements of a pool have the same. Default round robin.
     pub policy: Policy,
-    /// SCTP port and addresses of the service. Addresses that are given are registered; without, those of the
-    /// association with the registrar are. Default: a free port, all addresses.
+    /// SCTP port and addresses of the service. Addresses that are given are registered; without,
+    /// those of the association with the registrar are. Default: a free port, all addresses.
     pub bind: BindOptions,
-    /// UDP port to announce in place of the stack's own: the one that a NAT box forwards to it. Default `None`.
+    /// UDP port to announce in place of the stack's own: the one that a NAT box forwards to it.
+    /// Default `None`.
     pub announced_udp_port: Option<u16>,
     /// Sessions that may wait for [`PoolElement::accept`](crate::PoolElement::accept). Default 16.
     pub backlog: usize,
@@ -215,18 +218,18 @@ pub struct UserOptions {
 /// Settings of a session.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
-    /// How long resolved elements may be taken from the cache instead of asking the registrar ("stale cache
-    /// value"). Default 0: always ask.
+    /// How long resolved elements may be taken from the cache instead of asking the registrar
+    /// ("stale cache value"). Default 0: always ask.
     pub stale_cache: Duration,
     /// Time for one element to accept. Default 5 s.
     pub connect_timeout: Duration,
     /// Pause before the pool is resolved again when no element could be reached. Default 250 ms.
     pub retry_delay: Duration,
-    /// When data was sent and nothing at all came back for this long, the element counts as lost. Only for
-    /// protocols in which every message is answered. Default `None`: SCTP alone decides.
+    /// When data was sent and nothing at all came back for this long, the element counts as lost.
+    /// Only for protocols in which every message is answered. Default `None`: SCTP alone decides.
     pub reply_timeout: Option<Duration>,
-    /// Report elements whose association was lost to the registrar; those that cannot be connected are always
-    /// reported. Default true.
+    /// Report elements whose association was lost to the registrar; those that cannot be connected
+    /// are always reported. Default true.
     pub report_unreachable: bool,
     /// Fail over without being asked to. Otherwise
     /// [`SessionEvent::FailoverNeeded`](crate::SessionEvent::FailoverNeeded) is to be answered by
@@ -234,8 +237,8 @@ pub struct SessionOptions {
     pub auto_failover: bool,
     /// Longest message taken from an element, bytes. Default 16 MiB.
     pub max_message_size: usize,
-    /// SCTP settings of the associations with elements. Default `None`: [`session_profile`] applied to those
-    /// of the stack.
+    /// SCTP settings of the associations with elements. Default `None`: [`session_profile`] applied
+    /// to those of the stack.
     pub assoc: Option<AssocConfig>,
 }
 
@@ -273,10 +276,10 @@ impl SessionOptions {
     }
 }
 
-/// SCTP settings for sessions of pool users, which have to notice a dead server quickly: heartbeat every 1 s,
-/// RTO 200 ms initially and at least, 1 s at most, 2 retransmissions of one path and 3 of the association.
-/// Where no ICMP message tells it sooner, the end of a busy server is noticed after 2.4 s and that of an idle
-/// one after about 8 s. Everything else stays as in `base`.
+/// SCTP settings for sessions of pool users, which have to notice a dead server quickly: heartbeat
+/// every 1 s, RTO 200 ms initially and at least, 1 s at most, 2 retransmissions of one path and 3
+/// of the association. Where no ICMP message tells it sooner, the end of a busy server is noticed
+/// after 2.4 s and that of an idle one after about 8 s. Everything else stays as in `base`.
 pub fn session_profile(base: AssocConfig) -> AssocConfig {
     AssocConfig {
         rto_initial: Duration::from_millis(200),

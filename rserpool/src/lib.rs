@@ -1,12 +1,13 @@
-//! Reliable Server Pooling (RFC 5351 to 5356) for tokio: servers that register in a pool, clients whose
-//! sessions survive the death of a server.
+//! Reliable Server Pooling (RFC 5351 to 5356) for tokio: servers that register in a pool, clients
+//! whose sessions survive the death of a server.
 //!
-//! Both are values made from a [`sctp_user::Stack`]; there is no global state. A [`PoolElement`] is a server
-//! in a pool and yields incoming [`ElementSession`]s. A [`PoolUser`] resolves pool handles and opens
-//! [`Session`]s, each of which talks to one element at a time and moves on to another when that one is gone.
+//! Both are values made from a [`sctp_user::Stack`]; there is no global state. A [`PoolElement`] is
+//! a server in a pool and yields incoming [`ElementSession`]s. A [`PoolUser`] resolves pool handles
+//! and opens [`Session`]s, each of which talks to one element at a time and moves on to another
+//! when that one is gone.
 //!
-//! A server keeps the state of a session in a cookie, which the client holds for it and hands to the next
-//! server after a failover, before anything else:
+//! A server keeps the state of a session in a cookie, which the client holds for it and hands to
+//! the next server after a failover, before anything else:
 //!
 //! ```
 //! use rserpool::{ElementIncoming, ElementOptions, Error, Outgoing, PoolElement, UserMessage};
@@ -58,8 +59,8 @@
 //! }
 //! ```
 //!
-//! The protocol itself stands in cores without I/O (modules `asap` and `session`), which their drivers feed
-//! with associations, announces and time.
+//! The protocol itself stands in cores without I/O (modules `asap` and `session`), which their
+//! drivers feed with associations, announces and time.
 #![forbid(unsafe_code)]
 
 mod announce;

@@ -12,7 +12,8 @@ use crate::error::Error;
 pub struct UserMessage {
     /// SCTP stream.
     pub stream: u16,
-    /// Payload protocol identifier, host order; not that of ASAP (11), which belongs to the control channel.
+    /// Payload protocol identifier, host order; not that of ASAP (11), which belongs to the control
+    /// channel.
     pub ppid: u32,
     /// The data, at least 1 byte.
     pub data: Bytes,
@@ -39,7 +40,8 @@ impl UserMessage {
 pub enum Outgoing {
     /// Application data.
     Data(UserMessage),
-    /// A cookie: the state of the session, which the pool user hands to the next element after a failover.
+    /// A cookie: the state of the session, which the pool user hands to the next element after a
+    /// failover.
     Cookie(Bytes),
 }
 

@@ -29,8 +29,9 @@ impl Reach {
         })
     }
 
-    /// The peers that an SCTP transport may stand for, to be tried side by side, the preferred one first. A UDP port that is named
-    /// settles it; without one, each encapsulation of the own stack is a possibility.
+    /// The peers that an SCTP transport may stand for, to be tried side by side, the preferred one
+    /// first. A UDP port that is named settles it; without one, each encapsulation of the own stack
+    /// is a possibility.
     pub(crate) fn peers(self, addrs: &[IpAddr], port: u16, udp_port: Option<u16>) -> Vec<Peer> {
         let usable: Vec<IpAddr> = addrs.iter().copied().filter(|a| is_usable(*a)).collect();
         if usable.is_empty() || port == 0 {
@@ -48,8 +49,8 @@ impl Reach {
         encaps.into_iter().flatten().map(peer).collect()
     }
 
-    /// Where the registrar behind an announce can be reached: at the SCTP transport that it names, or else
-    /// at the source of the datagram, whose UDP port is the registrar's SCTP port (RSPLIB).
+    /// Where the registrar behind an announce can be reached: at the SCTP transport that it names,
+    /// or else at the source of the datagram, whose UDP port is the registrar's SCTP port (RSPLIB).
     pub(crate) fn registrar(self, from: SocketAddr, announce: &ServerAnnounce) -> Vec<Peer> {
         let named = announce.transports.iter().find_map(|t| match t {
             Transport::Sctp(t) => Some(self.peers(&t.addrs, t.port, announce.udp_port)),

@@ -11,8 +11,8 @@ use crate::config::{SessionOptions, UserOptions};
 use crate::error::Error;
 use crate::session::Session;
 
-/// A client of pools. It keeps an association with a registrar and a cache of resolved pool elements, both
-/// shared by its sessions.
+/// A client of pools. It keeps an association with a registrar and a cache of resolved pool
+/// elements, both shared by its sessions.
 ///
 /// Clones mean the same pool user. Sessions keep it alive.
 #[derive(Clone, Debug)]
@@ -39,8 +39,9 @@ impl PoolUser {
         Ok(PoolUser { stack: stack.clone(), asap })
     }
 
-    /// Opens a session with a pool. It connects in the background; the first event of [`Session::recv`] is
-    /// [`SessionEvent::FailoverDone`](crate::SessionEvent::FailoverDone) when it has.
+    /// Opens a session with a pool. It connects in the background; the first event of
+    /// [`Session::recv`] is [`SessionEvent::FailoverDone`](crate::SessionEvent::FailoverDone) when
+    /// it has.
     ///
     /// # Errors
     /// When an option is out of range.
@@ -49,9 +50,9 @@ impl PoolUser {
         Ok(Session::start(&self.stack, self, pool, options))
     }
 
-    /// Resolves a pool handle to at least one and at most `items` elements (0 leaves the number to the
-    /// registrar), best first. Elements that were resolved less than `stale` ago are taken from the cache and
-    /// selected by the policy of the pool.
+    /// Resolves a pool handle to at least one and at most `items` elements (0 leaves the number to
+    /// the registrar), best first. Elements that were resolved less than `stale` ago are taken from
+    /// the cache and selected by the policy of the pool.
     ///
     /// # Errors
     /// [`Error::NoElement`], [`Error::NoRegistrar`], [`Error::Timeout`], [`Error::Rejected`],
@@ -65,8 +66,8 @@ impl PoolUser {
         self.asap.resolve(pool, items, stale).await
     }
 
-    /// Tells the registrar that an element could not be reached and drops it from the cache. There is no
-    /// answer.
+    /// Tells the registrar that an element could not be reached and drops it from the cache. There
+    /// is no answer.
     pub fn report_unreachable(&self, pool: &PoolHandle, id: PeId) {
         self.asap.report_unreachable(pool, id);
     }

@@ -1,4 +1,5 @@
-//! Elements and users that speak SCTP natively and in UDP, with partners that know only one of both.
+//! Elements and users that speak SCTP natively and in UDP, with partners that know only one of
+//! both.
 
 use std::net::IpAddr;
 use std::time::Duration;

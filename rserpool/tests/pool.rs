@@ -1,4 +1,5 @@
-//! Registrars, pool elements and pool users on real stacks over a network in memory, with a paused clock.
+//! Registrars, pool elements and pool users on real stacks over a network in memory, with a paused
+//! clock.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

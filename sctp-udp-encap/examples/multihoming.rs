@@ -1,7 +1,9 @@
-//! Two hosts, two networks between them, and one of these is cut while messages flow: what multi-homing does and what a program sees of it.
+//! Two hosts, two networks between them, and one of these is cut while messages flow: what
+//! multi-homing does and what a program sees of it.
 //!
-//! Both ends run in this process, with addresses in 127.0.1.0/24 and 127.0.2.0/24, which Linux has without being told. The exit status is 0 when every
-//! message arrived once and in order, with a gap of less than a second, and data returned to the first network when it worked again.
+//! Both ends run in this process, with addresses in 127.0.1.0/24 and 127.0.2.0/24, which Linux has
+//! without being told. The exit status is 0 when every message arrived once and in order, with a
+//! gap of less than a second, and data returned to the first network when it worked again.
 
 use std::error::Error;
 use std::io;

@@ -1,7 +1,9 @@
 //! Two clients behind a NAT box that loses its bindings in the middle of their associations.
 //!
-//! Clients, NAT box and server run in this process, over UDP on 127.0.0.1. The exit status is 0 when the server kept both clients apart, followed them
-//! to their new ports, and no message was lost, doubled or out of order; and when clients with equal SCTP ports fared as `nat_port_key` says.
+//! Clients, NAT box and server run in this process, over UDP on 127.0.0.1. The exit status is 0
+//! when the server kept both clients apart, followed them to their new ports, and no message was
+//! lost, doubled or out of order; and when clients with equal SCTP ports fared as `nat_port_key`
+//! says.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -134,7 +136,8 @@ async fn equal_ports(nat_port_key: bool) -> Result<usize, Box<dyn Error>> {
     Ok(ends.len())
 }
 
-/// A stack on a UDP port that the system chooses. It is bound to no address by name, so it announces none: the peer uses the one that packets come from.
+/// A stack on a UDP port that the system chooses. It is bound to no address by name, so it
+/// announces none: the peer uses the one that packets come from.
 fn stack(config: StackConfig, associations: AssocConfig) -> Result<(Stack, u16), Box<dyn Error>> {
     let link = UdpEncapLink::bind(&UdpEncapConfig::with_addrs([LOOPBACK.into()], Port::Any))?;
     let udp_port = link.local_udp_port().ok_or("the link has a UDP port")?;
@@ -166,7 +169,8 @@ fn seen_ports(ends: &[(Association, Association)]) -> [u16; 2] {
     })
 }
 
-/// A NAT box in front of one server: each client gets an outside port of its own, which it may lose.
+/// A NAT box in front of one server: each client gets an outside port of its own, which it may
+/// lose.
 struct Nat {
     inside: Arc<UdpSocket>,
     server: SocketAddr,
@@ -186,7 +190,8 @@ impl Drop for Binding {
 }
 
 impl Nat {
-    /// Starts it; what is sent into the channel makes it forget all bindings. The port is where clients reach it.
+    /// Starts it; what is sent into the channel makes it forget all bindings. The port is where
+    /// clients reach it.
     async fn start(server: SocketAddr) -> io::Result<(mpsc::Sender<()>, u16)> {
         let inside = Arc::new(UdpSocket::bind((LOOPBACK, 0)).await?);
         let port = inside.local_addr()?.port();
@@ -202,7 +207,8 @@ impl Nat {
         loop {
             tokio::select! {
                 biased;
-                // The old sockets stay open without a reader, so that no client gets a port for a second time.
+                // The old sockets stay open without a reader, so that no client gets a port for a
+                // second time.
                 forget = forgets.recv() => match forget {
                     Some(()) => old.extend(self.bindings.drain().map(|(_, binding)| {
                         binding.back.abort();

@@ -129,7 +129,8 @@ fn open_one(config: &UdpEncapConfig, addr: SocketAddr) -> Result<(Socket, u16), 
     };
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP)).map_err(
         |source| {
-            // Families that were compiled out of the kernel give EAFNOSUPPORT, which has no kind of its own.
+            // Families that were compiled out of the kernel give EAFNOSUPPORT, which has no kind of
+            // its own.
             if addr.is_ipv6() {
                 UdpBindError::NotLocal { addr: addr.ip() }
             } else {

@@ -5,13 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The UDP port that RFC 6951 sec 5.2 registers for SCTP.
 pub const WELL_KNOWN_PORT: u16 = 9899;
 
-/// Which UDP port to bind. All sockets of a link, of whatever address and family, share one port number.
+/// Which UDP port to bind. All sockets of a link, of whatever address and family, share one port
+/// number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Port {
     /// A free port chosen by the system. For everybody who calls, or who can tell peers the port.
     #[default]
     Any,
-    /// Port 9899, where peers that know nothing else will look. Only one process of a host can have it.
+    /// Port 9899, where peers that know nothing else will look. Only one process of a host can have
+    /// it.
     WellKnown,
     /// This port, not 0.
     Fixed(u16),
@@ -31,18 +33,19 @@ impl From<u16> for Port {
 /// Configuration of a [`UdpEncapLink`](crate::UdpEncapLink).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UdpEncapConfig {
-    /// Addresses to bind, each with a socket of its own. Default: `0.0.0.0` and `::`, which is every address of the
-    /// host. Where IPv6 is switched off, a `::` beside an IPv4 address is left out without a word.
+    /// Addresses to bind, each with a socket of its own. Default: `0.0.0.0` and `::`, which is
+    /// every address of the host. Where IPv6 is switched off, a `::` beside an IPv4 address is left
+    /// out without a word.
     pub addrs: Vec<IpAddr>,
     /// UDP port. Default: [`Port::Any`].
     pub port: Port,
-    /// Wanted size of each socket's receive buffer, bytes. Default 4 MiB. The system may grant less (on Linux at most
-    /// `net.core.rmem_max`), which is no error.
+    /// Wanted size of each socket's receive buffer, bytes. Default 4 MiB. The system may grant less
+    /// (on Linux at most `net.core.rmem_max`), which is no error.
     pub recv_buffer: usize,
     /// Wanted size of each socket's send buffer, bytes. Default 4 MiB; the system may grant less.
     pub send_buffer: usize,
-    /// Interface index for link-local IPv6 destinations (`fe80::/10`), which mean nothing without one. Default 0: the
-    /// system's choice, often an error.
+    /// Interface index for link-local IPv6 destinations (`fe80::/10`), which mean nothing without
+    /// one. Default 0: the system's choice, often an error.
     pub ipv6_scope_id: u32,
 }
 

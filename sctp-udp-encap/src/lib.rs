@@ -1,8 +1,8 @@
 //! UDP encapsulation of SCTP (RFC 6951): the link that needs no privileges and passes NATs.
 //!
-//! [`UdpEncapLink`] carries each SCTP packet as the payload of one UDP datagram, over IPv4 and IPv6 from the same UDP port
-//! number. One link belongs to one SCTP stack: every association of the stack shares it, and which process
-//! gets a packet is decided by the UDP port.
+//! [`UdpEncapLink`] carries each SCTP packet as the payload of one UDP datagram, over IPv4 and IPv6
+//! from the same UDP port number. One link belongs to one SCTP stack: every association of the
+//! stack shares it, and which process gets a packet is decided by the UDP port.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sctp_udp_encap::UdpBindError> {
@@ -14,10 +14,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Learning the UDP port of a peer, answering an INIT from an unexpected port and the 8 bytes that UDP takes from the path
-//! MTU are matters of the core; this crate moves datagrams. Of ICMP it delivers what the system tells: on Linux
-//! every error together with the head of the packet that caused it, so that the core can believe or discard it. What it shares with the
-//! raw link is `sctp_user::link::sockets`; here are the configuration and the binding of UDP ports.
+//! Learning the UDP port of a peer, answering an INIT from an unexpected port and the 8 bytes that
+//! UDP takes from the path MTU are matters of the core; this crate moves datagrams. Of ICMP it
+//! delivers what the system tells: on Linux every error together with the head of the packet that
+//! caused it, so that the core can believe or discard it. What it shares with the raw link is
+//! `sctp_user::link::sockets`; here are the configuration and the binding of UDP ports.
 #![forbid(unsafe_code)]
 
 mod bind;

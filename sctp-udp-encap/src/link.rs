@@ -13,15 +13,16 @@ use crate::config::UdpEncapConfig;
 
 /// SCTP over UDP on one port (RFC 6951).
 ///
-/// Wildcard sockets learn the destination address of what they receive and send from the address that a
-/// path asks for, so that peers see answers come from where they sent to.
+/// Wildcard sockets learn the destination address of what they receive and send from the address
+/// that a path asks for, so that peers see answers come from where they sent to.
 pub struct UdpEncapLink {
     inner: SocketLink,
     port: u16,
 }
 
 impl UdpEncapLink {
-    /// Opens and binds the sockets. Must be called inside a tokio runtime, the one that will drive the link.
+    /// Opens and binds the sockets. Must be called inside a tokio runtime, the one that will drive
+    /// the link.
     ///
     /// # Errors
     /// See [`UdpBindError`]; each says in a sentence what is wrong.
@@ -37,8 +38,8 @@ impl UdpEncapLink {
         Ok(UdpEncapLink { inner, port })
     }
 
-    /// As [`bind`](Self::bind), for a [stack without a runtime](sctp_user::blocking). Where one address will do, name one: with a single socket a
-    /// stack waits in the receive call itself.
+    /// As [`bind`](Self::bind), for a [stack without a runtime](sctp_user::blocking). Where one
+    /// address will do, name one: with a single socket a stack waits in the receive call itself.
     ///
     /// # Errors
     /// See [`UdpBindError`].

@@ -1,4 +1,5 @@
-//! Stacks without a runtime, against each other and against those of tokio, over real sockets on loopback.
+//! Stacks without a runtime, against each other and against those of tokio, over real sockets on
+//! loopback.
 #![cfg(unix)]
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -128,7 +129,8 @@ fn more_than_the_buffers_hold_in_both_directions() {
     let (to, server) = server(stack(), echo);
     let mut stack = stack();
     let association = stack.connect(&to).unwrap();
-    // Everything is on its way before the first answer is read: what comes back waits in windows and buffers.
+    // Everything is on its way before the first answer is read: what comes back waits in windows
+    // and buffers.
     let messages = (0..40u8).map(|n| Message::new(0, 0, vec![n; 5_000]));
     stack.send_many(association, messages).unwrap();
     for n in 0..40u8 {
@@ -173,7 +175,8 @@ fn a_timeout_loses_nothing() {
     server.join().unwrap();
 }
 
-/// The receiver owes a SACK and does nothing but wait for a message that does not come: the timer must run meanwhile.
+/// The receiver owes a SACK and does nothing but wait for a message that does not come: the timer
+/// must run meanwhile.
 #[test]
 fn timers_run_while_a_call_waits() {
     for addrs in [&[HOST][..], &[HOST, IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2))]] {

@@ -64,7 +64,8 @@ async fn sockets_of_a_link_share_the_port_and_the_source_picks_the_socket() {
     assert_eq!(a.local_addrs(), [ip("127.0.0.1"), ip("127.0.0.2")]);
 }
 
-/// A host with an address in each of two networks: what goes to the second one comes from the address there.
+/// A host with an address in each of two networks: what goes to the second one comes from the
+/// address there.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn without_a_wanted_source_the_address_in_the_network_of_the_destination_is_taken() {
@@ -109,7 +110,8 @@ async fn a_source_the_host_does_not_have_is_an_error_and_leaves_the_link_well() 
 async fn batch_arrives_as_its_datagrams() {
     for addr in ["127.0.0.1", "::1"] {
         let (mut a, mut b) = (link(&[addr]), link(&[addr]));
-        // 100 datagrams of 1400 bytes and one of 77: more than one system call can hold, the last one short.
+        // 100 datagrams of 1400 bytes and one of 77: more than one system call can hold, the last
+        // one short.
         let bytes: Vec<u8> = (0..100 * 1400 + 77).map(|i| (i / 1400) as u8).collect();
         let transmit = Transmit {
             segment_size: Some(1400),

@@ -119,7 +119,8 @@ async fn too_large_a_packet_is_reported_as_packet_too_big() {
         let to = path(None, addr, 9);
         send(&mut a, &single(to, len), &bytes).await.expect("told by the reader, not here");
         let report = recv_error(&mut a).await;
-        // Loopback itself sends an ICMP message in one of these cases; then the own address is known as well.
+        // Loopback itself sends an ICMP message in one of these cases; then the own address is
+        // known as well.
         assert_eq!((report.to.remote, report.to.encap), (to.remote, to.encap));
         assert!(
             matches!(report.kind, Unreachable::PacketTooBig { ip_mtu } if ip_mtu >= 1280),
@@ -150,7 +151,8 @@ async fn no_route_is_reported_as_unreachable() {
     assert_eq!(recv(&mut b, 1).await.0.len(), 1);
 }
 
-/// Nobody is left to wake a stack that says good-bye while its runtime ends; its last packets are sent all the same.
+/// Nobody is left to wake a stack that says good-bye while its runtime ends; its last packets are
+/// sent all the same.
 #[test]
 fn sending_works_without_the_runtime() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,4 +1,5 @@
-//! The asynchronous API and the driver, without sockets: two stacks on one thread, a queue in memory between them.
+//! The asynchronous API and the driver, without sockets: two stacks on one thread, a queue in
+//! memory between them.
 //!
 //! `cargo bench -p sctp-user --bench driver`
 

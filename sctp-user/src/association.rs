@@ -19,12 +19,13 @@ use crate::error::Error;
 use crate::shared::{Clock, Interest, Shared, State};
 use crate::stack::Handle;
 
-/// An SCTP association. Clones mean the same association; all methods take `&self`, so that one task can receive
-/// while another sends.
+/// An SCTP association. Clones mean the same association; all methods take `&self`, so that one
+/// task can receive while another sends.
 ///
-/// When the last clone is dropped and [`shutdown`](Self::shutdown) or [`start_shutdown`](Self::start_shutdown) was not called, the association is
-/// aborted, so that the peer does not talk to nobody. After `start_shutdown` the shutdown goes on in the
-/// background, as long as the stack lives.
+/// When the last clone is dropped and [`shutdown`](Self::shutdown) or
+/// [`start_shutdown`](Self::start_shutdown) was not called, the association is aborted, so that the
+/// peer does not talk to nobody. After `start_shutdown` the shutdown goes on in the background, as
+/// long as the stack lives.
 #[derive(Clone)]
 pub struct Association {
     inner: Arc<Inner>,
@@ -70,8 +71,8 @@ impl Association {
     }
 
     /// Sends messages one after the other, as many at a time as the send buffer has room for: what
-    /// [`send`](Self::send) in a loop does, at a fraction of the cost per message. A dropped future may have sent the
-    /// first of them.
+    /// [`send`](Self::send) in a loop does, at a fraction of the cost per message. A dropped future
+    /// may have sent the first of them.
     ///
     /// # Errors
     /// As [`send`](Self::send); the messages before the one that failed are sent.
@@ -90,8 +91,8 @@ impl Association {
             .await
     }
 
-    /// As [`send`](Self::send), with the parts of the message one by one; `ppid` is the number on the wire, in host
-    /// order.
+    /// As [`send`](Self::send), with the parts of the message one by one; `ppid` is the number on
+    /// the wire, in host order.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -105,8 +106,8 @@ impl Association {
         self.send(Message { stream, ppid, data: data.into(), options }).await
     }
 
-    /// Sends several messages as one unit: all are queued at once or, with an error or a dropped future, none. They
-    /// share packets where they fit. Waits until the send buffer has room.
+    /// Sends several messages as one unit: all are queued at once or, with an error or a dropped
+    /// future, none. They share packets where they fit. Waits until the send buffer has room.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -120,8 +121,9 @@ impl Association {
         .await
     }
 
-    /// As [`send`](Self::send), to the address `via` of the peer and not by the primary path (SCTP_ADDR_OVER). While that path has
-    /// failed the message leaves as any other, and so do retransmissions.
+    /// As [`send`](Self::send), to the address `via` of the peer and not by the primary path
+    /// (SCTP_ADDR_OVER). While that path has failed the message leaves as any other, and so do
+    /// retransmissions.
     ///
     /// # Errors
     /// As [`send`](Self::send); [`Error::Message`] when the peer has no such confirmed address.
@@ -135,7 +137,8 @@ impl Association {
         .await
     }
 
-    /// As [`send`](Self::send), on the stream and with the options that [`Control::set_send_defaults`] chose.
+    /// As [`send`](Self::send), on the stream and with the options that
+    /// [`Control::set_send_defaults`] chose.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -153,11 +156,13 @@ impl Association {
         self.shared().exchange(clock, |state, now| self.inner.try_send(state, now, message))
     }
 
-    /// Waits for the next message or subscribed notification. `Ok(None)` is the end: the peer has shut down and everything
-    /// was read (the notification of the end, too, when association changes are subscribed). Cancel-safe: a dropped future has taken nothing.
+    /// Waits for the next message or subscribed notification. `Ok(None)` is the end: the peer has
+    /// shut down and everything was read (the notification of the end, too, when association
+    /// changes are subscribed). Cancel-safe: a dropped future has taken nothing.
     ///
     /// # Errors
-    /// [`Error::Ended`] when the association was lost (after everything received was read), [`Error::Stopped`].
+    /// [`Error::Ended`] when the association was lost (after everything received was read),
+    /// [`Error::Stopped`].
     pub async fn recv(&self) -> Result<Option<Incoming>, Error> {
         let inner = &*self.inner;
         self.shared()
@@ -167,9 +172,10 @@ impl Association {
             .await
     }
 
-    /// Waits until there is something to receive and appends what there is, at most `limit` messages and notifications, to `into`: what
-    /// [`recv`](Self::recv) in a loop does, at a fraction of the cost per message. Returns how many there were; 0 is the
-    /// end (or a `limit` of 0). Cancel-safe.
+    /// Waits until there is something to receive and appends what there is, at most `limit`
+    /// messages and notifications, to `into`: what [`recv`](Self::recv) in a loop does, at a
+    /// fraction of the cost per message. Returns how many there were; 0 is the end (or a `limit` of
+    /// 0). Cancel-safe.
     ///
     /// # Errors
     /// As [`recv`](Self::recv), when there is nothing else.
@@ -214,12 +220,14 @@ impl Association {
         self.shared().exchange(Clock::Latest, |state, now| self.inner.try_recv(state, now))
     }
 
-    /// What the next [`recv`](Self::recv) gives without waiting (SCTP_NXTINFO); `None` when there is nothing.
+    /// What the next [`recv`](Self::recv) gives without waiting (SCTP_NXTINFO); `None` when there
+    /// is nothing.
     pub fn next_info(&self) -> Option<Next> {
         self.shared().peek(|state| state.sockets.next_info(self.inner.socket)).map(|(_, next)| next)
     }
 
-    /// Settings and figures beyond the usual ones: of single paths, defaults for sending, notifications.
+    /// Settings and figures beyond the usual ones: of single paths, defaults for sending,
+    /// notifications.
     pub fn control(&self) -> Control<'_> {
         Control::new(&self.inner.handle, self.inner.socket, self.inner.assoc)
     }
@@ -240,11 +248,13 @@ impl Association {
         self.wait(Interest::Life, |state, _| Ok(state.sockets.connect_result(inner.socket)?)).await
     }
 
-    /// Shuts down gracefully: everything queued is still delivered, then the association ends. Waits until it has. What
-    /// the peer still sends meanwhile waits for [`recv`](Self::recv); more of it than the receive buffer holds keeps the shutdown from completing.
+    /// Shuts down gracefully: everything queued is still delivered, then the association ends.
+    /// Waits until it has. What the peer still sends meanwhile waits for [`recv`](Self::recv); more
+    /// of it than the receive buffer holds keeps the shutdown from completing.
     ///
     /// # Errors
-    /// [`Error::Ended`] when the association was lost before the shutdown was complete, [`Error::Stopped`].
+    /// [`Error::Ended`] when the association was lost before the shutdown was complete,
+    /// [`Error::Stopped`].
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.start_shutdown();
         match self.wait_end().await? {
@@ -253,15 +263,16 @@ impl Association {
         }
     }
 
-    /// Begins the graceful shutdown without waiting for its end. Does nothing when it has begun or is over.
+    /// Begins the graceful shutdown without waiting for its end. Does nothing when it has begun or
+    /// is over.
     pub fn start_shutdown(&self) {
         self.shared().with(|state, now| {
             let _ = state.sockets.shutdown_assoc(now, self.inner.socket, self.inner.assoc);
         });
     }
 
-    /// Receives no more: what waits to be read and what comes later is dropped, and [`recv`](Self::recv) tells the end. The peer
-    /// learns nothing (SHUT_RD, RFC 6458 sec 4.1.7).
+    /// Receives no more: what waits to be read and what comes later is dropped, and
+    /// [`recv`](Self::recv) tells the end. The peer learns nothing (SHUT_RD, RFC 6458 sec 4.1.7).
     pub fn stop_receiving(&self) {
         self.shared().with(|state, now| {
             let _ = state.sockets.shutdown(now, self.inner.socket, How::Read);
@@ -277,7 +288,8 @@ impl Association {
         });
     }
 
-    /// Waits until the association has ended, for whatever reason, and says why. `None` when the stack was stopped first.
+    /// Waits until the association has ended, for whatever reason, and says why. `None` when the
+    /// stack was stopped first.
     pub async fn ended(&self) -> Option<EndReason> {
         self.wait_end().await.ok()
     }
@@ -292,7 +304,8 @@ impl Association {
         self.control().status()
     }
 
-    /// All paths, with addresses, state, round-trip times and congestion windows (SCTP_GET_PEER_ADDR_INFO).
+    /// All paths, with addresses, state, round-trip times and congestion windows
+    /// (SCTP_GET_PEER_ADDR_INFO).
     pub fn paths(&self) -> Vec<PathStatus> {
         self.control().paths()
     }
@@ -312,7 +325,8 @@ impl Association {
         self.control().stats()
     }
 
-    /// The addresses of the peer with their encapsulation, which holds the peer's UDP port. The primary comes first.
+    /// The addresses of the peer with their encapsulation, which holds the peer's UDP port. The
+    /// primary comes first.
     pub fn peer_addrs(&self) -> Vec<PathAddr> {
         self.control().peer_addrs()
     }
@@ -337,10 +351,12 @@ impl Association {
         self.inner.handle.settings.local_udp_port
     }
 
-    /// Changes settings of the live association: timers, limits, buffers, heartbeat. Numbers of streams and MTUs stay.
+    /// Changes settings of the live association: timers, limits, buffers, heartbeat. Numbers of
+    /// streams and MTUs stay.
     ///
     /// # Errors
-    /// [`Error::Config`] when the result is not valid (nothing changes then), [`Error::NoAssociation`] after the end.
+    /// [`Error::Config`] when the result is not valid (nothing changes then),
+    /// [`Error::NoAssociation`] after the end.
     pub fn configure(&self, change: impl FnOnce(&mut AssocConfig)) -> Result<(), Error> {
         self.control().configure(change)
     }

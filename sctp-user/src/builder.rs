@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::interfaces::local_addresses;
 use crate::link::Link;
 
-/// Collects what a stack is made of: [`StackBuilder`](crate::StackBuilder) makes one that runs on tokio, `blocking::StackBuilder` one that
-/// runs inside its calls.
+/// Collects what a stack is made of: [`StackBuilder`](crate::StackBuilder) makes one that runs on
+/// tokio, `blocking::StackBuilder` one that runs inside its calls.
 pub struct Builder<L> {
     links: Vec<L>,
     config: StackConfig,
@@ -39,24 +39,26 @@ impl<L> Builder<L> {
         self
     }
 
-    /// Has every wildcard-bound port announce the addresses that the host has when the stack is built, without those narrower
-    /// than `narrowest` ([`local_addresses`]), in place of [`StackConfig::local_addresses`]. Default: none is
-    /// announced, which is the only right choice behind NAT.
+    /// Has every wildcard-bound port announce the addresses that the host has when the stack is
+    /// built, without those narrower than `narrowest` ([`local_addresses`]), in place of
+    /// [`StackConfig::local_addresses`]. Default: none is announced, which is the only right choice
+    /// behind NAT.
     #[must_use]
     pub fn announce_local_addresses(mut self, narrowest: Scope) -> Self {
         self.announce = Some(narrowest);
         self
     }
 
-    /// Settings of associations for ports that are bound without their own. MTUs larger than a link's are cut to that.
+    /// Settings of associations for ports that are bound without their own. MTUs larger than a
+    /// link's are cut to that.
     #[must_use]
     pub fn assoc_config(mut self, config: AssocConfig) -> Self {
         self.assoc_config = config;
         self
     }
 
-    /// Fixes all randomness, for tests that must be repeatable. Without it the operating system gives the seed, and nothing else
-    /// is safe on a network: tags, TSNs and keys follow from it.
+    /// Fixes all randomness, for tests that must be repeatable. Without it the operating system
+    /// gives the seed, and nothing else is safe on a network: tags, TSNs and keys follow from it.
     #[must_use]
     pub fn seed(mut self, seed: [u8; 32]) -> Self {
         self.seed = Some(seed);

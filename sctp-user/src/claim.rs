@@ -1,8 +1,9 @@
 //! Claims on SCTP ports among the processes of a host.
 //!
-//! Raw sockets see all SCTP packets of the host, and nothing in the kernel knows about userland ports. So whoever binds a port claims it
-//! by something that only one can have and that the system takes back when the process dies: on Linux a Unix socket with the
-//! abstract name `sctp-user/<port>`, which every network namespace has for itself, elsewhere a locked file.
+//! Raw sockets see all SCTP packets of the host, and nothing in the kernel knows about userland
+//! ports. So whoever binds a port claims it by something that only one can have and that the system
+//! takes back when the process dies: on Linux a Unix socket with the abstract name
+//! `sctp-user/<port>`, which every network namespace has for itself, elsewhere a locked file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -28,8 +29,9 @@ struct Held {
 }
 
 impl Claims {
-    /// Claims a port that is to be bound, and keeps the claim until that is [`settled`](Self::settled). From the moment on at which a port is
-    /// bound, packets for it are answered, so those of another process's associations must not come here any more.
+    /// Claims a port that is to be bound, and keeps the claim until that is
+    /// [`settled`](Self::settled). From the moment on at which a port is bound, packets for it are
+    /// answered, so those of another process's associations must not come here any more.
     pub(crate) fn claim(&self, port: u16) -> Result<(), Error> {
         let mut held = self.lock();
         if held.claims.contains_key(&port) {
@@ -116,7 +118,8 @@ mod os {
         pub(crate) fn new(port: u16) -> io::Result<Self> {
             let dir = directory();
             fs::create_dir_all(&dir)?;
-            // The file stays: to remove it would let a third process lock a new one beside one that is still locked.
+            // The file stays: to remove it would let a third process lock a new one beside one that
+            // is still locked.
             let file = File::options()
                 .create(true)
                 .truncate(false)

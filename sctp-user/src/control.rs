@@ -12,7 +12,8 @@ use crate::shared::Shared;
 use crate::stack::Handle;
 
 /// What can be looked at and changed of one living association, from
-/// [`Association::control`](crate::Association::control) or [`OneToMany::control`](crate::OneToMany::control).
+/// [`Association::control`](crate::Association::control) or
+/// [`OneToMany::control`](crate::OneToMany::control).
 ///
 /// ```
 /// # use sctp_user::{Encap, Error, Peer, StackBuilder, link::sim::SimNet};
@@ -51,12 +52,14 @@ impl<'a> Control<'a> {
         self.assoc
     }
 
-    /// State and figures (SCTP_STATUS); also after the end. `None` when the association was forgotten.
+    /// State and figures (SCTP_STATUS); also after the end. `None` when the association was
+    /// forgotten.
     pub fn status(&self) -> Option<AssocStatus> {
         self.shared().peek(|state| state.sockets.stack().status(self.assoc))
     }
 
-    /// All paths, with addresses, state, round-trip times and congestion windows (SCTP_GET_PEER_ADDR_INFO).
+    /// All paths, with addresses, state, round-trip times and congestion windows
+    /// (SCTP_GET_PEER_ADDR_INFO).
     pub fn paths(&self) -> Vec<PathStatus> {
         self.shared().peek(|state| state.sockets.stack().paths(self.assoc))
     }
@@ -68,14 +71,16 @@ impl<'a> Control<'a> {
             .unwrap_or_default()
     }
 
-    /// The addresses of the peer with their encapsulation, which holds the peer's UDP port (`sctp_getpaddrs`). The primary comes first.
+    /// The addresses of the peer with their encapsulation, which holds the peer's UDP port
+    /// (`sctp_getpaddrs`). The primary comes first.
     pub fn peer_addrs(&self) -> Vec<PathAddr> {
         let mut paths = self.paths();
         paths.sort_by_key(|path| !path.primary);
         paths.into_iter().map(|path| path.addr).collect()
     }
 
-    /// Own addresses (`sctp_getladdrs`): those that the peer was told of, or else those that the paths use.
+    /// Own addresses (`sctp_getladdrs`): those that the peer was told of, or else those that the
+    /// paths use.
     pub fn local_addrs(&self) -> Vec<IpAddr> {
         let announced = self.shared().peek(|state| state.sockets.stack().local_addrs(self.assoc));
         if !announced.is_empty() {
@@ -102,7 +107,8 @@ impl<'a> Control<'a> {
     /// Changes settings: timers, limits, buffers, heartbeat. Numbers of streams and MTUs stay.
     ///
     /// # Errors
-    /// [`Error::Config`] when the result is not valid (nothing changes then), [`Error::NoAssociation`] after the end.
+    /// [`Error::Config`] when the result is not valid (nothing changes then),
+    /// [`Error::NoAssociation`] after the end.
     pub fn configure(&self, change: impl FnOnce(&mut AssocConfig)) -> Result<(), Error> {
         let Control { socket, assoc, .. } = *self;
         // The caller's code runs without the lock.
@@ -146,7 +152,8 @@ impl<'a> Control<'a> {
     /// Changes the settings of the path to `addr`.
     ///
     /// # Errors
-    /// [`Error::NoAssociation`] when there is no such address; [`Error::Config`] as [`PathParams::check`] says, and nothing changes then.
+    /// [`Error::NoAssociation`] when there is no such address; [`Error::Config`] as
+    /// [`PathParams::check`] says, and nothing changes then.
     pub fn set_path_params(&self, addr: IpAddr, params: PathParams) -> Result<(), Error> {
         let Control { socket, assoc, .. } = *self;
         let set = |state: &mut crate::shared::State, now| {
@@ -155,12 +162,13 @@ impl<'a> Control<'a> {
         Ok(self.shared().with(set)?)
     }
 
-    /// Changes how packets travel to `addr`: natively or to this UDP port (SCTP_REMOTE_UDP_ENCAPS_PORT). The next valid packet of
-    /// the peer that comes in another way changes it again.
+    /// Changes how packets travel to `addr`: natively or to this UDP port
+    /// (SCTP_REMOTE_UDP_ENCAPS_PORT). The next valid packet of the peer that comes in another way
+    /// changes it again.
     ///
     /// # Errors
-    /// [`Error::NoAssociation`] when there is no such address; [`Error::Config`] for UDP port 0; [`Error::Invalid`] when the stack
-    /// has no link for it.
+    /// [`Error::NoAssociation`] when there is no such address; [`Error::Config`] for UDP port 0;
+    /// [`Error::Invalid`] when the stack has no link for it.
     pub fn set_path_encap(&self, addr: IpAddr, encap: Encap) -> Result<(), Error> {
         if !self.handle.settings.has_link(encap) {
             return Err(Error::Invalid("the stack has no link that carries packets in this way"));
@@ -192,7 +200,8 @@ impl<'a> Control<'a> {
         Ok(self.shared().with(set)?)
     }
 
-    /// What messages are sent with that say nothing else (SCTP_DEFAULT_SNDINFO); [`SendDefaults::message`] makes one.
+    /// What messages are sent with that say nothing else (SCTP_DEFAULT_SNDINFO);
+    /// [`SendDefaults::message`] makes one.
     ///
     /// # Errors
     /// [`Error::NoAssociation`] after the end.

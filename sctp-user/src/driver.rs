@@ -1,8 +1,9 @@
 //! The task of a stack: it owns the links and moves packets between them and the core.
 //!
-//! One round: receive a batch and check its checksums; under the lock hand it in, fire due timers, collect who is to
-//! be woken and encode packets into the driver's own buffer; without the lock wake them and send. Acknowledgements are thus decided once for a
-//! batch, and several of them can earn one long run of packets.
+//! One round: receive a batch and check its checksums; under the lock hand it in, fire due timers,
+//! collect who is to be woken and encode packets into the driver's own buffer; without the lock
+//! wake them and send. Acknowledgements are thus decided once for a batch, and several of them can
+//! earn one long run of packets.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -142,8 +143,8 @@ impl Driver {
         next
     }
 
-    /// Sets the timer for `deadline`. One that is armed for an earlier time stays: moving it with every acknowledgement would cost
-    /// more than the one needless round when it fires.
+    /// Sets the timer for `deadline`. One that is armed for an earlier time stays: moving it with
+    /// every acknowledgement would cost more than the one needless round when it fires.
     fn arm(&mut self, deadline: Option<Time>, now: Time) {
         let Some(deadline) = deadline else { return };
         let deadline = deadline.min(now + LONGEST_SLEEP);
@@ -203,7 +204,8 @@ impl Future for Driver {
 }
 
 impl Drop for Driver {
-    /// The runtime goes away, or something panicked: say good-bye to the peers as far as that goes without waiting.
+    /// The runtime goes away, or something panicked: say good-bye to the peers as far as that goes
+    /// without waiting.
     fn drop(&mut self) {
         let stopped = self.shared.peek(|state| state.phase == Phase::Stopped);
         let core_is_sound = !(std::thread::panicking() && self.shared.is_poisoned());

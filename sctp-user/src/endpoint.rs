@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::shared::{Interest, Shared, State};
 use crate::stack::Handle;
 
-/// A bound SCTP port, from which associations are started and on which they are accepted, both at the same time if
-/// wanted.
+/// A bound SCTP port, from which associations are started and on which they are accepted, both at
+/// the same time if wanted.
 ///
 /// ```
 /// # use sctp_user::{Encap, Error, Peer, StackBuilder, link::sim::SimNet};
@@ -41,8 +41,8 @@ use crate::stack::Handle;
 /// # }
 /// ```
 ///
-/// Dropping it gives the port up: it stops listening and aborts what was not accepted yet. Its associations live on, and
-/// the port is free again when the last of them is gone.
+/// Dropping it gives the port up: it stops listening and aborts what was not accepted yet. Its
+/// associations live on, and the port is free again when the last of them is gone.
 pub struct Endpoint {
     handle: Arc<Handle>,
     socket: SocketId,
@@ -64,7 +64,8 @@ impl Endpoint {
         self.handle.settings.local_udp_port
     }
 
-    /// Accepts new associations, of which at most `backlog` wait for [`accept`](Self::accept); 0 stops listening.
+    /// Accepts new associations, of which at most `backlog` wait for [`accept`](Self::accept); 0
+    /// stops listening.
     ///
     /// # Errors
     /// [`Error::Stopped`].
@@ -75,7 +76,8 @@ impl Endpoint {
         })
     }
 
-    /// Waits for the next incoming association. Cancel-safe. Several tasks may wait at the same time.
+    /// Waits for the next incoming association. Cancel-safe. Several tasks may wait at the same
+    /// time.
     ///
     /// # Errors
     /// [`Error::Stopped`], and [`Error::Invalid`] when the endpoint does not listen.
@@ -94,11 +96,12 @@ impl Endpoint {
         Ok(Association::new(Arc::clone(&self.handle), socket, assoc, self.port, peer_port))
     }
 
-    /// Starts an association from this port and waits until it is up. Dropping the future aborts the attempt.
+    /// Starts an association from this port and waits until it is up. Dropping the future aborts
+    /// the attempt.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`] when the peer refuses or
-    /// does not answer.
+    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`]
+    /// when the peer refuses or does not answer.
     pub async fn connect(&self, peer: &Peer) -> Result<Association, Error> {
         let association = self.start_connect(peer, None)?;
         association
@@ -108,7 +111,8 @@ impl Endpoint {
         Ok(association)
     }
 
-    /// As [`connect`](Self::connect), with settings for this association in place of those of the port.
+    /// As [`connect`](Self::connect), with settings for this association in place of those of the
+    /// port.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
@@ -125,8 +129,8 @@ impl Endpoint {
         Ok(association)
     }
 
-    /// Starts an association without waiting: messages sent before it is up travel with the COOKIE ECHO. Wait with
-    /// [`Association::established`].
+    /// Starts an association without waiting: messages sent before it is up travel with the COOKIE
+    /// ECHO. Wait with [`Association::established`].
     ///
     /// # Errors
     /// [`Error::Connect`] when it cannot be started, [`Error::Config`].
@@ -146,8 +150,8 @@ impl Endpoint {
         Ok(Association::new(Arc::clone(&self.handle), socket, assoc, self.port, peer.port))
     }
 
-    /// Replaces the own addresses (`sctp_bindx`) for future associations; see [`BindOptions::addrs`](crate::BindOptions::addrs) for what
-    /// no, one or several mean.
+    /// Replaces the own addresses (`sctp_bindx`) for future associations; see
+    /// [`BindOptions::addrs`](crate::BindOptions::addrs) for what no, one or several mean.
     ///
     /// # Errors
     /// [`Error::Bind`] when one of them cannot be bound.

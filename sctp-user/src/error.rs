@@ -8,12 +8,12 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The association has ended; the reason says how. Sending on a gracefully ended association gives
-    /// [`EndReason::Graceful`] here, receiving from it gives `Ok(None)` instead.
+    /// The association has ended; the reason says how. Sending on a gracefully ended association
+    /// gives [`EndReason::Graceful`] here, receiving from it gives `Ok(None)` instead.
     #[error(transparent)]
     Ended(EndReason),
-    /// Nothing at the other end took part in a setup directly in IP. Perhaps nobody is there; perhaps a box on the way does not know
-    /// protocol 132.
+    /// Nothing at the other end took part in a setup directly in IP. Perhaps nobody is there;
+    /// perhaps a box on the way does not know protocol 132.
     #[error("{0}; many NATs and firewalls let SCTP pass only inside UDP: try UDP encapsulation")]
     NoNativeAnswer(EndReason),
     /// The shutdown has begun, by either side, and nothing more can be sent.
@@ -31,7 +31,8 @@ pub enum Error {
     /// The handle has no such association (any more).
     #[error("there is no such association (any more)")]
     NoAssociation,
-    /// Another stack on this host, which gets the same packets from its raw link, has bound the SCTP port.
+    /// Another stack on this host, which gets the same packets from its raw link, has bound the
+    /// SCTP port.
     #[error("SCTP port {0} is in use by another process, or by another stack of this one")]
     PortInUse(u16),
     /// The SCTP port could not be bound.

@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use pnet::datalink;
 use sctp_user_core::{Scope, scope};
 
-/// The unicast addresses of all interfaces that are up, each once, in the order of the interfaces; those of narrower scope than `narrowest`
-/// are left out.
+/// The unicast addresses of all interfaces that are up, each once, in the order of the interfaces;
+/// those of narrower scope than `narrowest` are left out.
 ///
-/// [`Scope::Private`] is the choice for announcing addresses to peers: it leaves out loopback and link-local ones. The list is a
-/// snapshot; interfaces come and go. Bind them with [`BindOptions::addrs`](crate::BindOptions::addrs), or have every wildcard-bound
-/// port announce them with [`StackBuilder::announce_local_addresses`](crate::StackBuilder::announce_local_addresses).
+/// [`Scope::Private`] is the choice for announcing addresses to peers: it leaves out loopback and
+/// link-local ones. The list is a snapshot; interfaces come and go. Bind them with
+/// [`BindOptions::addrs`](crate::BindOptions::addrs), or have every wildcard-bound port announce
+/// them with
+/// [`StackBuilder::announce_local_addresses`](crate::StackBuilder::announce_local_addresses).
 pub fn local_addresses(narrowest: Scope) -> Vec<IpAddr> {
     let up = datalink::interfaces().into_iter().filter(|interface| interface.is_up());
     select(up.flat_map(|interface| interface.ips).map(|network| network.ip()), narrowest)

@@ -1,9 +1,10 @@
 //! SCTP (RFC 9260) in user space for tokio, in the terms of the socket API of RFC 6458.
 //!
-//! A [`Stack`] owns one or several [links](link::Link), which carry its packets: UDP encapsulation (package
-//! `sctp-udp-encap`), raw IP, or a simulated network (`link::sim`, feature `sim`). On a stack, [`Endpoint`]s are bound to SCTP ports; they
-//! accept and start [`Association`]s, and an association sends and receives whole [`Message`]s. For the
-//! one-to-many style, one handle for many associations, there is [`OneToMany`].
+//! A [`Stack`] owns one or several [links](link::Link), which carry its packets: UDP encapsulation
+//! (package `sctp-udp-encap`), raw IP, or a simulated network (`link::sim`, feature `sim`). On a
+//! stack, [`Endpoint`]s are bound to SCTP ports; they accept and start [`Association`]s, and an
+//! association sends and receives whole [`Message`]s. For the one-to-many style, one handle for
+//! many associations, there is [`OneToMany`].
 //!
 //! ```
 //! use std::net::IpAddr;
@@ -46,11 +47,14 @@
 //!
 //! # Who ends what
 //!
-//! - An [`Association`] that is dropped (with its last clone) without having been shut down is aborted: the peer learns
-//!   at once that nobody is there any more. [`Association::shutdown`] is the graceful way.
-//! - [`Stack::shutdown`] shuts everything down gracefully and ends the stack's task; [`Stack::abort`] does it at once.
-//! - When the last handle of a stack ([`Stack`], [`Endpoint`], [`Association`], [`OneToMany`]) is dropped, or the tokio runtime
-//!   goes away, an ABORT is sent for every association that is still open, also while a panic unwinds.
+//! - An [`Association`] that is dropped (with its last clone) without having been shut down is
+//!   aborted: the peer learns at once that nobody is there any more. [`Association::shutdown`] is
+//!   the graceful way.
+//! - [`Stack::shutdown`] shuts everything down gracefully and ends the stack's task;
+//!   [`Stack::abort`] does it at once.
+//! - When the last handle of a stack ([`Stack`], [`Endpoint`], [`Association`], [`OneToMany`]) is
+//!   dropped, or the tokio runtime goes away, an ABORT is sent for every association that is still
+//!   open, also while a panic unwinds.
 #![forbid(unsafe_code)]
 
 mod association;

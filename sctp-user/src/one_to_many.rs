@@ -15,8 +15,8 @@ use crate::error::Error;
 use crate::shared::{Interest, Shared, State};
 use crate::stack::Handle;
 
-/// A bound SCTP port whose associations are all served through one handle, told apart by [`AssocId`]. Incoming ones are accepted
-/// by themselves once it listens.
+/// A bound SCTP port whose associations are all served through one handle, told apart by
+/// [`AssocId`]. Incoming ones are accepted by themselves once it listens.
 ///
 /// Dropping it aborts the associations that were not shut down.
 pub struct OneToMany {
@@ -58,7 +58,8 @@ impl OneToMany {
         })
     }
 
-    /// As [`connect`](Self::connect), with settings for this association in place of those of the port.
+    /// As [`connect`](Self::connect), with settings for this association in place of those of the
+    /// port.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
@@ -78,7 +79,8 @@ impl OneToMany {
         self.send_over(Target::Assoc(association), message).await.map(drop)
     }
 
-    /// Sends to a peer, over the association with it or over a new one (implicit setup, RFC 6458 sec 3.3).
+    /// Sends to a peer, over the association with it or over a new one (implicit setup, RFC 6458
+    /// sec 3.3).
     ///
     /// # Errors
     /// As [`send`](Self::send) and [`connect`](Self::connect).
@@ -86,7 +88,8 @@ impl OneToMany {
         self.send_over(Target::Peer(peer), message).await
     }
 
-    /// As [`send_to`](Self::send_to), with settings for the association if it is a new one (SCTP_INIT).
+    /// As [`send_to`](Self::send_to), with settings for the association if it is a new one
+    /// (SCTP_INIT).
     ///
     /// # Errors
     /// As [`send_to`](Self::send_to), and [`Error::Config`].
@@ -100,7 +103,8 @@ impl OneToMany {
         self.send_over(Target::NewPeer(peer, &config), message).await
     }
 
-    /// Sends on one association to the address `via` of the peer (SCTP_ADDR_OVER); see [`Association::send_via`].
+    /// Sends on one association to the address `via` of the peer (SCTP_ADDR_OVER); see
+    /// [`Association::send_via`].
     ///
     /// # Errors
     /// As [`Association::send_via`], and [`Error::NoAssociation`].
@@ -120,8 +124,9 @@ impl OneToMany {
         self.shared().wait(self.socket, Interest::Write, send).await
     }
 
-    /// Sends a message on every association that is not shutting down (SCTP_SENDALL), without waiting: where the send buffer is full the
-    /// answer is [`Error::WouldBlock`], and [`send`](Self::send) can be used.
+    /// Sends a message on every association that is not shutting down (SCTP_SENDALL), without
+    /// waiting: where the send buffer is full the answer is [`Error::WouldBlock`], and
+    /// [`send`](Self::send) can be used.
     pub fn try_send_to_all(&self, message: &Message) -> Vec<(AssocId, Result<(), Error>)> {
         let sent = self
             .shared()
@@ -130,7 +135,8 @@ impl OneToMany {
         sent.map(|(association, sent)| (association, sent.map_err(Error::from))).collect()
     }
 
-    /// What the next [`recv`](Self::recv) gives without waiting (SCTP_NXTINFO); `None` when there is nothing.
+    /// What the next [`recv`](Self::recv) gives without waiting (SCTP_NXTINFO); `None` when there
+    /// is nothing.
     pub fn next_info(&self) -> Option<(AssocId, Next)> {
         self.shared().peek(|state| state.sockets.next_info(self.socket))
     }
@@ -149,7 +155,8 @@ impl OneToMany {
         self.shared().with(|state, _| Ok(state.sockets.set_config(self.socket, config)?))
     }
 
-    /// SCTP_FRAGMENT_INTERLEAVE: what may come between the parts of a message that is given in parts. Default other associations.
+    /// SCTP_FRAGMENT_INTERLEAVE: what may come between the parts of a message that is given in
+    /// parts. Default other associations.
     pub fn set_interleave(&self, interleave: Interleave) {
         self.shared().with(|state, _| {
             let _ = state.sockets.set_interleave(self.socket, interleave);
@@ -175,14 +182,16 @@ impl OneToMany {
         self.shared().wait(self.socket, Interest::Read, recv).await
     }
 
-    /// Chooses which notifications [`recv`](Self::recv) gives, for all associations; [`Control::subscribe`] does it for one.
+    /// Chooses which notifications [`recv`](Self::recv) gives, for all associations;
+    /// [`Control::subscribe`] does it for one.
     pub fn subscribe(&self, subscriptions: Subscriptions) {
         self.shared().with(|state, _| {
             let _ = state.sockets.set_subscriptions(self.socket, subscriptions);
         });
     }
 
-    /// SCTP_AUTOCLOSE: shuts associations down that carried no user data for this long; `None` never.
+    /// SCTP_AUTOCLOSE: shuts associations down that carried no user data for this long; `None`
+    /// never.
     pub fn set_autoclose(&self, idle: Option<Duration>) {
         self.shared().with(|state, _| {
             let _ = state.sockets.set_autoclose(self.socket, idle);
@@ -210,7 +219,8 @@ impl OneToMany {
             .with(|state, now| state.sockets.abort_assoc(now, self.socket, association, reason))?)
     }
 
-    /// Takes one association out into a handle of its own (RFC 6458 sec 9.2); what is unread goes with it.
+    /// Takes one association out into a handle of its own (RFC 6458 sec 9.2); what is unread goes
+    /// with it.
     ///
     /// # Errors
     /// [`Error::NoAssociation`].

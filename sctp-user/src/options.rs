@@ -17,18 +17,18 @@ use sctp_user_core::socket::Subscriptions;
 pub struct BindOptions {
     /// SCTP port; 0, the default, picks a random free one in 49152..=65535.
     pub port: u16,
-    /// Addresses to bind. Empty, the default, means all, of which none is announced to the peer beyond the one that the packets
-    /// carry: the right choice behind NAT. One pins the source address, several make the port multi-homed; INITs to others
-    /// are refused.
+    /// Addresses to bind. Empty, the default, means all, of which none is announced to the peer
+    /// beyond the one that the packets carry: the right choice behind NAT. One pins the source
+    /// address, several make the port multi-homed; INITs to others are refused.
     pub addrs: Vec<IpAddr>,
     /// Settings of the associations of this port; `None` takes those of the stack
     /// ([`StackBuilder::assoc_config`](crate::StackBuilder::assoc_config)).
     pub config: Option<AssocConfig>,
     /// Notifications that its associations give until changed there. Default none.
     pub subscriptions: Subscriptions,
-    /// Shares the port with other endpoints of this stack that say so too and name the same addresses (SCTP_REUSE_PORT, RFC 6458 sec
-    /// 8.1.27): one of them may listen while others connect, each with settings of its own. Not for the one-to-many style.
-    /// Default off.
+    /// Shares the port with other endpoints of this stack that say so too and name the same
+    /// addresses (SCTP_REUSE_PORT, RFC 6458 sec 8.1.27): one of them may listen while others
+    /// connect, each with settings of its own. Not for the one-to-many style. Default off.
     pub reuse_port: bool,
 }
 

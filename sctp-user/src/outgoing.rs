@@ -53,7 +53,8 @@ impl Outgoing {
         false
     }
 
-    /// Sends what is encoded; true when a link has no room for the rest. What turns out too large is told in `errors`.
+    /// Sends what is encoded; true when a link has no room for the rest. What turns out too large
+    /// is told in `errors`.
     pub(crate) fn flush<L: Link>(
         &mut self,
         cx: &mut Context<'_>,
@@ -97,7 +98,8 @@ pub(crate) fn segment_limits<L: Link>(links: &[L]) -> SegmentLimits {
     SegmentLimits { native: of(Encap::Native), udp: of(Encap::Udp { remote_port: 1 }) }
 }
 
-/// An error that ICMP has caused for an earlier packet and that the system reports on the next occasion.
+/// An error that ICMP has caused for an earlier packet and that the system reports on the next
+/// occasion.
 fn is_pending_icmp(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
     matches!(

@@ -13,12 +13,15 @@ use crate::error::Error;
 use crate::stack::Stack;
 
 impl Stack {
-    /// Connects to the first of several `peers` that answers: they stand for the same peer, reached in different ways, the preferred one
-    /// first. Usually these are its addresses natively and in UDP, for nobody knows what the network lets through.
+    /// Connects to the first of several `peers` that answers: they stand for the same peer, reached
+    /// in different ways, the preferred one first. Usually these are its addresses natively and in
+    /// UDP, for nobody knows what the network lets through.
     ///
-    /// Each way is an attempt of its own with its own verification tag and SCTP port. The next one starts 250 ms after the one before, or
-    /// at once when no earlier one is left, for instance because ICMP said that nobody speaks native SCTP there. The first to be up wins; the
-    /// others are aborted, so the peer may see a second association for a moment. Dropping the future aborts all of them.
+    /// Each way is an attempt of its own with its own verification tag and SCTP port. The next one
+    /// starts 250 ms after the one before, or at once when no earlier one is left, for instance
+    /// because ICMP said that nobody speaks native SCTP there. The first to be up wins; the others
+    /// are aborted, so the peer may see a second association for a moment. Dropping the future
+    /// aborts all of them.
     ///
     /// ```no_run
     /// # async fn example(stack: sctp_user::Stack) -> Result<(), sctp_user::Error> {

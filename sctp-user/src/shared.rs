@@ -1,6 +1,7 @@
 //! What the driver and the handles share: the sockets behind one mutex, and who waits for what.
 //!
-//! No system call, no `.await` and no waker is called under the lock, so it is held for one batch at the most.
+//! No system call, no `.await` and no waker is called under the lock, so it is held for one batch
+//! at the most.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -256,8 +257,8 @@ impl Shared {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Tries `op` until it does not answer [`Error::WouldBlock`], waiting in between. Once the stack has stopped, what
-    /// would have to wait fails.
+    /// Tries `op` until it does not answer [`Error::WouldBlock`], waiting in between. Once the
+    /// stack has stopped, what would have to wait fails.
     pub(crate) async fn wait<R>(
         &self,
         socket: SocketId,
@@ -285,14 +286,16 @@ impl Shared {
         Stopped { shared: self, key: None }.await;
     }
 
-    /// Forgets who waits on a socket that is closed; nobody can wait any more, as waiting borrows the handle.
+    /// Forgets who waits on a socket that is closed; nobody can wait any more, as waiting borrows
+    /// the handle.
     pub(crate) fn forget_waiters(state: &mut State, socket: SocketId) {
         state.waiters.remove(&socket);
     }
 }
 
 impl State {
-    /// Makes `now` never go back: it was read before the lock was taken, and another thread may have been faster.
+    /// Makes `now` never go back: it was read before the lock was taken, and another thread may
+    /// have been faster.
     pub(crate) fn advance(&mut self, now: Time) -> Time {
         self.latest = self.latest.max(now);
         self.latest
@@ -336,7 +339,8 @@ impl State {
         self.stop_waiters.drain(wakers);
     }
 
-    /// Whether a sleeping driver must look: there may be something to send, or a deadline earlier than it knows.
+    /// Whether a sleeping driver must look: there may be something to send, or a deadline earlier
+    /// than it knows.
     fn driver_has_work(&mut self, effect: Effect) -> bool {
         let known = self.driver.deadline;
         match effect {

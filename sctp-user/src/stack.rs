@@ -66,8 +66,9 @@ impl Stack {
     /// Binds an SCTP port: `stack.bind(7)`, or with more said in [`BindOptions`].
     ///
     /// # Errors
-    /// When the port is taken, by this stack ([`Error::Bind`]) or with a raw link by another one of the host
-    /// ([`Error::PortInUse`]), an address cannot be bound or the configuration is not valid.
+    /// When the port is taken, by this stack ([`Error::Bind`]) or with a raw link by another one of
+    /// the host ([`Error::PortInUse`]), an address cannot be bound or the configuration is not
+    /// valid.
     pub fn bind(&self, options: impl Into<BindOptions>) -> Result<Endpoint, Error> {
         let (socket, port) = self.bind_socket(Style::OneToOne, options.into())?;
         Ok(Endpoint::new(Arc::clone(&self.handle), socket, port))
@@ -82,11 +83,12 @@ impl Stack {
         Ok(OneToMany::new(Arc::clone(&self.handle), socket, port))
     }
 
-    /// Connects from a free port of its own and waits until the association is up. Dropping the future aborts the attempt.
+    /// Connects from a free port of its own and waits until the association is up. Dropping the
+    /// future aborts the attempt.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`] when the peer refuses or
-    /// does not answer.
+    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`]
+    /// when the peer refuses or does not answer.
     pub async fn connect(&self, peer: &Peer) -> Result<Association, Error> {
         self.connect_with(peer, self.assoc_config()).await
     }
@@ -144,15 +146,17 @@ impl Stack {
         self.handle.shared.peek(|state| state.sockets.stack().stats())
     }
 
-    /// Shuts every association down gracefully, accepts no new ones, waits until the last is gone and ends the stack's task. What
-    /// would have to wait on other handles then gives [`Error::Stopped`]. It can take as long as the slowest peer
-    /// (T5-shutdown-guard at the most); wrap it in [`tokio::time::timeout`] and call [`abort`](Self::abort) to be done sooner.
+    /// Shuts every association down gracefully, accepts no new ones, waits until the last is gone
+    /// and ends the stack's task. What would have to wait on other handles then gives
+    /// [`Error::Stopped`]. It can take as long as the slowest peer (T5-shutdown-guard at the most);
+    /// wrap it in [`tokio::time::timeout`] and call [`abort`](Self::abort) to be done sooner.
     pub async fn shutdown(&self) {
         self.handle.shared.enter(Phase::Closing);
         self.handle.shared.stopped().await;
     }
 
-    /// Aborts every association with `reason`, hands the ABORTs to the links and ends the stack's task.
+    /// Aborts every association with `reason`, hands the ABORTs to the links and ends the stack's
+    /// task.
     pub async fn abort(&self, reason: impl Into<Bytes>) {
         self.handle.shared.enter(Phase::Aborting(reason.into()));
         self.handle.shared.stopped().await;

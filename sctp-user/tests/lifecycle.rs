@@ -33,7 +33,8 @@ async fn an_abort_tells_its_reason_everywhere() {
     assert_eq!(sentence, "the peer aborted the association: \"no more\"");
 }
 
-/// A reader that waits for messages and a writer that waits for room, at the end that aborts and at the other.
+/// A reader that waits for messages and a writer that waits for room, at the end that aborts and at
+/// the other.
 #[tokio::test(start_paused = true)]
 async fn readers_and_writers_wake_on_abort() {
     for by_the_peer in [true, false] {
@@ -244,7 +245,8 @@ async fn a_panicking_task_says_good_bye() {
 
 #[test]
 fn a_runtime_that_goes_away_says_good_bye() {
-    // The server lives on a runtime of its own; nothing is awaited after the client's runtime is gone.
+    // The server lives on a runtime of its own; nothing is awaited after the client's runtime is
+    // gone.
     let server_runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let client_runtime =

@@ -159,7 +159,8 @@ async fn addresses_change_while_there_are_no_associations() {
     drop(client);
 }
 
-/// Each of the two waits for what only the other one can give: room in the send buffer, and the rest of a message.
+/// Each of the two waits for what only the other one can give: room in the send buffer, and the
+/// rest of a message.
 #[tokio::test(start_paused = true)]
 async fn writers_of_parts_on_several_streams_do_not_block_each_other() {
     let net = net();

@@ -31,7 +31,8 @@ fn server(stack: &Stack) -> Endpoint {
     endpoint
 }
 
-/// The encapsulation of each INIT sent by A, with the time since `start` in ms and its SCTP port and tag.
+/// The encapsulation of each INIT sent by A, with the time since `start` in ms and its SCTP port
+/// and tag.
 fn inits(net: &SimNet) -> Vec<(bool, u64, [u8; 2], [u8; 4])> {
     net.with(|n| {
         let inits = n.sent().filter(|(_, p)| p.src == A && p.sctp.get(12) == Some(&1));

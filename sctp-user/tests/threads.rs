@@ -1,4 +1,5 @@
-//! Many tasks on several threads: no waker may get lost. Real time, but nothing waits for the clock.
+//! Many tasks on several threads: no waker may get lost. Real time, but nothing waits for the
+//! clock.
 
 mod common;
 

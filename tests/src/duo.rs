@@ -12,7 +12,8 @@ pub type Id = NodeId<Host<Recorder>>;
 /// One-way delay of the link.
 pub const DELAY: Duration = Duration::from_millis(10);
 
-/// Two hosts, native SCTP over a perfect link of 10 ms, and an association from `a` port 6000 to `b` port 5001.
+/// Two hosts, native SCTP over a perfect link of 10 ms, and an association from `a` port 6000 to
+/// `b` port 5001.
 pub struct Duo {
     /// The simulation.
     pub sim: Sim,
@@ -79,7 +80,8 @@ impl Duo {
         IpPacket::native(self.sim[self.a].addrs()[0], self.sim[self.b].addrs()[0], bytes)
     }
 
-    /// What `b` sends in reaction to a packet of [`from_a`](Self::from_a), chunk types of each packet.
+    /// What `b` sends in reaction to a packet of [`from_a`](Self::from_a), chunk types of each
+    /// packet.
     pub fn provoke(&mut self, write: impl FnOnce(&mut PacketWriter<'_>)) -> Vec<Vec<u8>> {
         let packet = self.from_a(write);
         self.provoke_packet(packet)

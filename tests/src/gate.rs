@@ -1,4 +1,5 @@
-//! What a test needs from the machine, and what happens where it is missing: a sentence, or with `CI=true` a failure.
+//! What a test needs from the machine, and what happens where it is missing: a sentence, or with
+//! `CI=true` a failure.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ pub fn all_or_skip(needs: &[Need]) -> bool {
     or_skip(needs.iter().find_map(|need| need.missing()).map_or(Ok(()), Err))
 }
 
-/// As [`all_or_skip`] for something that the test has tried itself; the error says in a sentence what is missing.
+/// As [`all_or_skip`] for something that the test has tried itself; the error says in a sentence
+/// what is missing.
 ///
 /// # Panics
 /// With the environment variable `CI=true`.
@@ -60,7 +62,8 @@ impl Need {
     }
 }
 
-/// Where a program is; besides the search path the system directories count, which users do not always have in theirs.
+/// Where a program is; besides the search path the system directories count, which users do not
+/// always have in theirs.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

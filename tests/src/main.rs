@@ -1,4 +1,5 @@
-//! All programs in one binary, so that tests find them by `CARGO_BIN_EXE_programs`: the first argument names the program.
+//! All programs in one binary, so that tests find them by `CARGO_BIN_EXE_programs`: the first
+//! argument names the program.
 
 use std::process::ExitCode;
 

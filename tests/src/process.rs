@@ -1,4 +1,5 @@
-//! Programs as child processes: their lines as they come, and no survivor after a test, passed or panicked.
+//! Programs as child processes: their lines as they come, and no survivor after a test, passed or
+//! panicked.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};

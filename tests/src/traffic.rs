@@ -71,8 +71,8 @@ impl Traffic {
             .find(|e| matches!(e, Event::ShutdownComplete | Event::Lost(_)))
     }
 
-    /// Checks that everything that `sender` planned was received: each message once, byte for byte, in order within
-    /// each stream as far as it was sent with order.
+    /// Checks that everything that `sender` planned was received: each message once, byte for byte,
+    /// in order within each stream as far as it was sent with order.
     pub fn assert_received_all_of(&self, sender: &[Message]) {
         assert!(self.begun.is_none(), "a message was delivered in part only");
         let streams =
@@ -169,7 +169,8 @@ pub fn message(rng: &mut SimRng, number: u32, stream: u16, unordered: bool, len:
     Message { stream, ppid: FIRST_PPID + number, data: Bytes::from(data), options }
 }
 
-/// Messages of all sizes from 1 byte to 64 KiB, most of them small, on all of `streams` streams, `bytes` in all.
+/// Messages of all sizes from 1 byte to 64 KiB, most of them small, on all of `streams` streams,
+/// `bytes` in all.
 pub fn plan(rng: &mut SimRng, streams: u16, unordered: f64, bytes: usize) -> Vec<Message> {
     let mut messages = Vec::new();
     let mut left = bytes;

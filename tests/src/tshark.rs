@@ -8,8 +8,9 @@ use crate::gate;
 /// Any UDP port may carry SCTP: right where nothing else was captured.
 pub const EVERY_UDP_PORT: &str = "1-65535";
 
-/// The packets of a capture that `filter` shows, a line for each. `udp_ports` are those of SCTP over UDP: one, or a range with a hyphen. ICMP
-/// messages quote only the head of a packet and are left out.
+/// The packets of a capture that `filter` shows, a line for each. `udp_ports` are those of SCTP
+/// over UDP: one, or a range with a hyphen. ICMP messages quote only the head of a packet and are
+/// left out.
 ///
 /// # Panics
 /// When tshark fails.
@@ -18,8 +19,8 @@ pub fn list(file: &Path, udp_ports: &[&str], filter: &str) -> Vec<String> {
     run(file, udp_ports, &["-Y", &filter])
 }
 
-/// Everything that is wrong with the SCTP packets of a capture, a sentence for each: a CRC32c that was not found right, malformed packets,
-/// and errors by the dissectors' experts.
+/// Everything that is wrong with the SCTP packets of a capture, a sentence for each: a CRC32c that
+/// was not found right, malformed packets, and errors by the dissectors' experts.
 ///
 /// # Panics
 /// When tshark fails.
@@ -31,7 +32,8 @@ pub fn faults(file: &Path, udp_ports: &[&str]) -> Vec<String> {
         "_ws.expert.message",
         "_ws.malformed",
     ];
-    // What is not SCTP is not looked at, but for packets in which something is broken. Multicast carries announces directly in UDP.
+    // What is not SCTP is not looked at, but for packets in which something is broken. Multicast
+    // carries announces directly in UDP.
     let filter = "(sctp || _ws.malformed) && !icmp && !icmpv6 && !(ip.dst == 224.0.0.0/4) && !(ipv6.dst == ff00::/8)";
     let mut args = vec!["-Y", filter, "-T", "fields", "-E", "separator=|", "-E", "aggregator=;"];
     args.extend(fields.iter().flat_map(|field| ["-e", field]));
@@ -47,7 +49,8 @@ fn fault(line: &str) -> Option<String> {
     if !malformed.is_empty() {
         return bad(&format!("malformed: {message}"));
     }
-    // One for each packet and one for each packet that an error chunk quotes; the first is the one that counts.
+    // One for each packet and one for each packet that an error chunk quotes; the first is the one
+    // that counts.
     if checksum.split(';').next() != Some(GOOD) {
         return bad(&format!("its CRC32c is not right (status '{checksum}'): {message}"));
     }

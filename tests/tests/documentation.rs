@@ -25,7 +25,8 @@ fn the_readme_shows_the_examples() {
     }
 }
 
-/// What `docs/api.md` names is there: each part of each name is a word of the sources of the two crates.
+/// What `docs/api.md` names is there: each part of each name is a word of the sources of the two
+/// crates.
 #[test]
 fn the_table_of_the_api_names_what_exists() {
     fn collect(dir: &Path, into: &mut String) {
@@ -63,7 +64,8 @@ fn the_table_of_the_api_names_what_exists() {
     }
 }
 
-/// Every piece of Rust in the documents about set-ups is a piece of an example that is compiled and run.
+/// Every piece of Rust in the documents about set-ups is a piece of an example that is compiled and
+/// run.
 #[test]
 fn code_in_the_documents_is_code_of_the_examples() {
     for (document, example) in [("multihoming", "multihoming"), ("nat", "nat")] {
@@ -247,7 +249,8 @@ fn the_tests_of_the_hard_cases_exist() {
     assert_eq!(scenarios, 47);
 }
 
-/// The forty cases are all there, once; each that waits for nothing has tests with its number, and each numbered test is listed.
+/// The forty cases are all there, once; each that waits for nothing has tests with its number, and
+/// each numbered test is listed.
 #[test]
 fn the_hard_cases_are_complete() {
     let text = read("docs/hard-cases.md");

@@ -1,9 +1,12 @@
-//! What one association carries over a path with loss and delay, as a table that is kept in a file: better or worse is a
-//! difference in text. `UPDATE_GOODPUT=1 cargo test --test goodput` writes it anew.
+//! What one association carries over a path with loss and delay, as a table that is kept in a file:
+//! better or worse is a difference in text. `UPDATE_GOODPUT=1 cargo test --test goodput` writes it
+//! anew.
 //!
-//! The network is simulated: a rate with a queue of one bandwidth-delay product (at least 32 packets), half of the round trip
-//! each way, random loss of packets with data. Messages of 16 KiB wait at the sender all the time; buffers hold 16 MiB, so that loss recovery and
-//! congestion control alone decide. Packets have 1452 bytes. The figure is user data per second in the last 8 of 10 s.
+//! The network is simulated: a rate with a queue of one bandwidth-delay product (at least 32
+//! packets), half of the round trip each way, random loss of packets with data. Messages of 16 KiB
+//! wait at the sender all the time; buffers hold 16 MiB, so that loss recovery and congestion
+//! control alone decide. Packets have 1452 bytes. The figure is user data per second in the last 8
+//! of 10 s.
 
 #[path = "goodput/peer.rs"]
 mod peer;
@@ -130,8 +133,9 @@ fn goodput_is_what_the_table_says() {
     );
 }
 
-/// For comparison: the same of sctp-proto, which draws its own random numbers. `cargo test --test goodput -- --ignored --nocapture`
-/// prints it; `tests/goodput/sctp-proto.txt` keeps one.
+/// For comparison: the same of sctp-proto, which draws its own random numbers.
+/// `cargo test --test goodput -- --ignored --nocapture` prints it; `tests/goodput/sctp-proto.txt`
+/// keeps one.
 #[test]
 #[ignore = "a measurement of another stack"]
 fn goodput_of_sctp_proto() {

@@ -22,7 +22,8 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Numbers of the messages of [`message`] that have arrived at a host, in the order of their arrival.
+/// Numbers of the messages of [`message`] that have arrived at a host, in the order of their
+/// arrival.
 fn numbers(sim: &Sim, host: Id) -> Vec<u32> {
     sim[host].app.received.iter().map(|(_, r)| r.ppid - FIRST_PPID).collect()
 }
@@ -61,7 +62,8 @@ fn hard_case_09_loss_across_the_wrap_of_the_tsn() {
         "each lost chunk once, no timeout"
     );
 
-    // Gap blocks count from the cumulative TSN, across the wrap: 0xfffffffe, 1 and 3 have come, the others not.
+    // Gap blocks count from the cumulative TSN, across the wrap: 0xfffffffe, 1 and 3 have come, the
+    // others not.
     let mut seen = false;
     for (_, packet) in duo.sim.net.sent().filter(|(_, p)| p.src == ip("10.1.0.2")) {
         let sctp = packet.packet().unwrap();
@@ -153,7 +155,8 @@ impl BehindNat {
         }
     }
 
-    /// What the server sends in reaction to a packet that seems to come from the client's outside address.
+    /// What the server sends in reaction to a packet that seems to come from the client's outside
+    /// address.
     fn provoke(
         &mut self,
         port: u16,
@@ -170,8 +173,8 @@ impl BehindNat {
     }
 }
 
-/// The binding of a NAT box is lost in the middle of a transfer in both directions; strangers behind the same address try to take
-/// the association over.
+/// The binding of a NAT box is lost in the middle of a transfer in both directions; strangers
+/// behind the same address try to take the association over.
 #[test]
 fn hard_case_35_a_nat_moves_the_port_in_mid_transfer_and_strangers_do_not() {
     for_each_seed(0..40, |seed| {
@@ -198,7 +201,8 @@ fn hard_case_35_a_nat_moves_the_port_in_mid_transfer_and_strangers_do_not() {
         let moved = net.port();
         assert_ne!(moved, first, "the first packet through the new binding moved the port");
 
-        // Another client behind the same address, with the same SCTP ports: its INIT is refused at its own port.
+        // Another client behind the same address, with the same SCTP ports: its INIT is refused at
+        // its own port.
         let init = InitFixed {
             initiate_tag: 0x5151,
             a_rwnd: 100_000,
@@ -225,7 +229,8 @@ fn hard_case_35_a_nat_moves_the_port_in_mid_transfer_and_strangers_do_not() {
     });
 }
 
-/// The host of the client has addresses that mean nothing beyond the NAT box: a bridge of containers, a second network.
+/// The host of the client has addresses that mean nothing beyond the NAT box: a bridge of
+/// containers, a second network.
 #[test]
 fn hard_case_36_a_client_behind_nat_lists_no_addresses() {
     let local = ["192.168.1.1", "172.17.0.1", "10.0.3.1"];
@@ -381,7 +386,8 @@ fn ipv4_and_ipv6_paths_in_one_association() {
     });
 }
 
-/// Both ends send as fast as two networks of 10 Mbit/s allow, while one network after the other is cut and comes back.
+/// Both ends send as fast as two networks of 10 Mbit/s allow, while one network after the other is
+/// cut and comes back.
 #[test]
 fn failover_and_fail_back_under_load_lose_and_double_nothing() {
     for_each_seed(0..16, |seed| {
@@ -417,7 +423,8 @@ fn failover_and_fail_back_under_load_lose_and_double_nothing() {
         cut(&mut sim, 1, false);
         sim.run_for(3 * SEC / 2);
         sim.net.clear_log();
-        // Long enough for a T3: with RTO.Min of the RFC a fast retransmission that is lost, too, takes a second.
+        // Long enough for a T3: with RTO.Min of the RFC a fast retransmission that is lost, too,
+        // takes a second.
         sim.run_for(3 * SEC / 2);
         let over = [data_over(&sim, 1), data_over(&sim, 2)];
         assert!(

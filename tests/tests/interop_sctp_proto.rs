@@ -1,7 +1,8 @@
 //! sctp-proto, written by others, as the other end: in both roles, over the simulated network.
 //!
-//! sctp-proto knows one path, draws its own random numbers (so a seed does not repeat a run exactly) and forgets an
-//! association in its endpoint as soon as a shutdown begins; the node below keeps it until it is over.
+//! sctp-proto knows one path, draws its own random numbers (so a seed does not repeat a run
+//! exactly) and forgets an association in its endpoint as soon as a shutdown begins; the node below
+//! keeps it until it is over.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -208,8 +209,9 @@ enum Side {
     Theirs,
 }
 
-/// sctp-proto puts a number of its own into SHUTDOWN where the cumulative TSN of the peer belongs, which other stacks answer
-/// with an ABORT. This puts in the right number, that of the last DATA that we sent.
+/// sctp-proto puts a number of its own into SHUTDOWN where the cumulative TSN of the peer belongs,
+/// which other stacks answer with an ABORT. This puts in the right number, that of the last DATA
+/// that we sent.
 fn repair_shutdowns(sim: &mut Sim) {
     let ours: IpAddr = OURS.parse().unwrap();
     let tsns = sim.net.sent().filter(|(_, p)| p.src == ours).flat_map(|(_, p)| {
@@ -285,8 +287,8 @@ fn exchange(seed: u64, initiator: Side, closer: Side, loss: f64) {
     assert_eq!(theirs, strip(&to_them));
     assert!(sim[a].app.received.iter().all(|r| r.ppid == BINARY && r.unordered == (r.stream == 2)));
 
-    // Our answer to a repeated SHUTDOWN ACK has the T bit and its tag reflected, which sctp-proto does not understand, so
-    // nothing may get lost now.
+    // Our answer to a repeated SHUTDOWN ACK has the T bit and its tag reflected, which sctp-proto
+    // does not understand, so nothing may get lost now.
     sim.net.set_default(Link::new().delay(delay, Duration::ZERO));
     sim.run_for(Duration::from_secs(5));
     repair_shutdowns(&mut sim);

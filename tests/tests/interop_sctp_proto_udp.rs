@@ -1,4 +1,5 @@
-//! sctp-proto as the other end over real UDP sockets on loopback, in both roles: each message comes back byte for byte.
+//! sctp-proto as the other end over real UDP sockets on loopback, in both roles: each message comes
+//! back byte for byte.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};

@@ -117,7 +117,8 @@ fn three_hundred_clients_of_one_server() {
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A listener that accepts nothing fills its backlog; who comes then is refused at once, not left waiting.
+/// A listener that accepts nothing fills its backlog; who comes then is refused at once, not left
+/// waiting.
 #[test]
 fn a_full_backlog_refuses() {
     let mut sim = Sim::new(1);
@@ -148,7 +149,8 @@ fn a_full_backlog_refuses() {
     assert!(matches!(sim[late].app.events[0].2, Event::Up { .. }));
 }
 
-/// A call to a port where nobody listens fails at once, one to an address where nobody is after all retransmissions.
+/// A call to a port where nobody listens fails at once, one to an address where nobody is after all
+/// retransmissions.
 #[test]
 fn calls_to_nobody() {
     let mut sim = Sim::new(1);

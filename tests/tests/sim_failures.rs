@@ -111,8 +111,8 @@ fn a_restart_from_another_address_is_refused() {
     let mut sim = Sim::new(1);
     let (_, b, _, to_a) = pair(&mut sim, &["10.1.0.1"], &["10.1.0.2"], AssocConfig::default());
     let init = sim.net.sent().find(|(_, p)| p.has(chunk_type::INIT)).unwrap().1.clone();
-    // A restarted peer draws a new tag. With the old one these would be late duplicates, and an ABORT with that tag would
-    // end the living association.
+    // A restarted peer draws a new tag. With the old one these would be late duplicates, and an
+    // ABORT with that tag would end the living association.
     let mut restarted = init.clone();
     restarted.edit(|bytes| bytes[16] ^= 0x55);
     restarted.fix_crc();
@@ -126,7 +126,8 @@ fn a_restart_from_another_address_is_refused() {
     listing.fix_crc();
     let replies = sim.provoke(listing).unwrap();
     assert_eq!(replies[0].chunk_kinds(), [chunk_type::ABORT]);
-    // From another UDP port of the known address (RFC 6951 sec 5.4 and the considerations after it).
+    // From another UDP port of the known address (RFC 6951 sec 5.4 and the considerations after
+    // it).
     let mut elsewhere = restarted.clone();
     elsewhere.udp.as_mut().unwrap().src = 4444;
     let replies = sim.provoke(elsewhere).unwrap();
@@ -411,7 +412,8 @@ fn a_smaller_path_mtu_is_learnt_from_icmp() {
     assert_eq!(sim[a].stack.paths(to_b)[0].pmtu, 1000 - 28);
 }
 
-/// The reader sleeps for ten minutes behind a full window: the sender waits, probes, gives nothing up and counts no errors.
+/// The reader sleeps for ten minutes behind a full window: the sender waits, probes, gives nothing
+/// up and counts no errors.
 #[test]
 fn a_reader_that_sleeps_stops_the_sender_and_nothing_else() {
     for_each_seed(0..50, |seed| {
@@ -470,7 +472,8 @@ fn a_reader_that_sleeps_stops_the_sender_and_nothing_else() {
     });
 }
 
-/// Both ends call each other from the same ports at the same moment: one association (RFC 9260 sec 5.2.1).
+/// Both ends call each other from the same ports at the same moment: one association (RFC 9260 sec
+/// 5.2.1).
 #[test]
 fn two_ends_that_call_each_other_get_one_association() {
     for_each_seed(0..200, |seed| {
@@ -500,7 +503,8 @@ fn two_ends_that_call_each_other_get_one_association() {
         };
         assert!(sim.run_until(120 * SEC, up));
         if sim[a].app.ended(to_b) {
-            // A called before B had called, so B refused it; B then called a port where nobody listens any more.
+            // A called before B had called, so B refused it; B then called a port where nobody
+            // listens any more.
             return assert!(later >= 10 * MS);
         }
         sim.with(a, |h, now| h.send(now, to_b, 0, "a").unwrap());

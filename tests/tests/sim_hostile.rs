@@ -110,8 +110,8 @@ fn replayed_packets_change_nothing() {
     });
 }
 
-/// An attacker who knows the tags may end the association, but nothing else: no panic, no broken invariant, no more
-/// memory than configured, and the stacks go on to serve others.
+/// An attacker who knows the tags may end the association, but nothing else: no panic, no broken
+/// invariant, no more memory than configured, and the stacks go on to serve others.
 #[test]
 fn broken_packets_with_right_tags_do_no_harm() {
     for_each_seed(0..400, |seed| {
@@ -163,7 +163,8 @@ fn broken_packets_with_right_tags_do_no_harm() {
     });
 }
 
-/// A host that listens on port 5001, natively and on UDP port 9899, and answers what is out of the blue.
+/// A host that listens on port 5001, natively and on UDP port 9899, and answers what is out of the
+/// blue.
 fn server(sim: &mut Sim) -> NodeId<Host<Recorder>> {
     let stack = StackConfig { ootb_native: true, ootb_rate: 1_000_000, ..StackConfig::default() };
     let b = sim.host_with(stack, &[ADDR_B], Recorder::default());
@@ -187,8 +188,8 @@ fn init(src_port: u16, tag: u32) -> Vec<u8> {
     bytes
 }
 
-/// RFC 9260 sec 8.4: at most one reply, never larger than what provoked it; only an INIT ACK may be, by a factor of three
-/// of an INIT counted as at least 100 bytes.
+/// RFC 9260 sec 8.4: at most one reply, never larger than what provoked it; only an INIT ACK may
+/// be, by a factor of three of an INIT counted as at least 100 bytes.
 #[test]
 fn replies_to_strangers_are_few_and_small() {
     for_each_seed(0..100, |seed| {

@@ -1,4 +1,5 @@
-//! Failover of multi-homed associations (RFC 9260 sec 6.4, 8; RFC 7829), seen by what the application gets and when.
+//! Failover of multi-homed associations (RFC 9260 sec 6.4, 8; RFC 7829), seen by what the
+//! application gets and when.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,7 +20,8 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Two hosts with an address in each of two (or three) networks, and a confirmed association over all of them.
+/// Two hosts with an address in each of two (or three) networks, and a confirmed association over
+/// all of them.
 struct Pair {
     sim: Sim,
     a: Id,
@@ -280,7 +282,8 @@ fn a_path_dead_in_one_direction_is_left() {
         let mut pair = Pair::new(seed, &AssocConfig::realtime(), false);
         let remote = pair.paths()[0].addr.remote;
         pair.send_for(200 * MS);
-        // What comes back from B over the first network is lost; B's SACKs go where the data came from.
+        // What comes back from B over the first network is lost; B's SACKs go where the data came
+        // from.
         pair.sim.net.cut_one_way(remote, ip("10.1.0.1"));
         pair.send_for(4 * SEC);
         assert_ne!(pair.state(0), PathState::Active);

@@ -1,4 +1,5 @@
-//! Several clients behind one NAT address with equal SCTP ports: the stack option `nat_port_key`, off and on.
+//! Several clients behind one NAT address with equal SCTP ports: the stack option `nat_port_key`,
+//! off and on.
 
 use std::time::Duration;
 

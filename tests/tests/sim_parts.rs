@@ -1,5 +1,5 @@
-//! Messages given in parts (explicit EOR): whatever the order of the parts of several streams and whatever the network does, the
-//! peer gets whole messages.
+//! Messages given in parts (explicit EOR): whatever the order of the parts of several streams and
+//! whatever the network does, the peer gets whole messages.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Path MTU discovery (RFC 8899) end to end: how soon a size is found, what black holes and changing routes do to a transfer,
-//! and what probes must not disturb.
+//! Path MTU discovery (RFC 8899) end to end: how soon a size is found, what black holes and
+//! changing routes do to a transfer, and what probes must not disturb.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -15,8 +15,9 @@ fn holds_tsn(packet: &IpPacket, tsn: Tsn) -> bool {
     sctp.chunks().any(|raw| matches!(raw.decode(&sctp), Ok(Chunk::Data(d)) if d.tsn == tsn))
 }
 
-/// Sends ten messages of a packet each, one per millisecond, with what `judge` does to a packet that holds the third;
-/// it is told how often that has been sent before. Gives the counters of the sender and the time all took.
+/// Sends ten messages of a packet each, one per millisecond, with what `judge` does to a packet
+/// that holds the third; it is told how often that has been sent before. Gives the counters of the
+/// sender and the time all took.
 fn send_ten(judge: impl Fn(u32) -> Verdict + Send + 'static) -> (AssocStats, Duration) {
     let mut duo = Duo::new(AssocConfig::default());
     let third = duo.first_tsn_of_a.plus(5 + 2);
@@ -121,7 +122,8 @@ fn hard_case_19_steady_sending_does_not_put_off_t3() {
     }
 }
 
-/// Max.Burst limits what leaves at one moment, not how many small messages may be under way (RFC 9260 sec 6.1 D).
+/// Max.Burst limits what leaves at one moment, not how many small messages may be under way (RFC
+/// 9260 sec 6.1 D).
 #[test]
 fn messages_that_come_one_by_one_leave_one_by_one() {
     let mut duo = Duo::new(AssocConfig::default());
@@ -136,7 +138,8 @@ fn messages_that_come_one_by_one_leave_one_by_one() {
     assert_eq!(duo.sim.net.sent().filter(|(_, p)| p.has(chunk_type::DATA)).count(), 30);
 }
 
-/// RFC 9260 sec 9.2: a lost SHUTDOWN COMPLETE, and the closer calls again from the same ports at once.
+/// RFC 9260 sec 9.2: a lost SHUTDOWN COMPLETE, and the closer calls again from the same ports at
+/// once.
 #[test]
 fn hard_case_33_a_new_call_after_a_lost_shutdown_complete_gets_through() {
     let mut duo = Duo::new(AssocConfig::default());

@@ -343,7 +343,8 @@ fn a_stale_cookie_is_refused_and_the_setup_starts_over() {
     assert!(sim.net.sent().any(|(_, p)| p.chunk_kinds() == [ERROR]));
 }
 
-/// RFC 9260 sec 5.4: nothing but heartbeats goes to an address that has not proven to be the peer's.
+/// RFC 9260 sec 5.4: nothing but heartbeats goes to an address that has not proven to be the
+/// peer's.
 #[test]
 fn hard_case_38_unconfirmed_addresses_get_nothing_but_heartbeats() {
     use sctp_user_core::StackConfig;
@@ -388,7 +389,8 @@ fn hard_case_38_unconfirmed_addresses_get_nothing_but_heartbeats() {
     assert!(!sim[a].app.ended(to_b));
 }
 
-/// RFC 9260 sec 9.2 and 5.2.4 A: a peer that restarts while our SHUTDOWN ACK is unanswered must finish that first.
+/// RFC 9260 sec 9.2 and 5.2.4 A: a peer that restarts while our SHUTDOWN ACK is unanswered must
+/// finish that first.
 #[test]
 fn a_restart_while_shutting_down_is_answered_with_shutdown_ack() {
     let mut duo = duo();

@@ -47,8 +47,8 @@ struct Path {
     queue: f64,
 }
 
-/// Goodput of each of `flows` associations over a bottleneck as a share of its rate, measured over `time` after a
-/// warm-up of the same length.
+/// Goodput of each of `flows` associations over a bottleneck as a share of its rate, measured over
+/// `time` after a warm-up of the same length.
 fn goodput(path: &Path, flows: usize, time: Duration) -> Vec<f64> {
     let mut sim = Sim::new(1);
     sim.net.log_limit = 100;
@@ -109,8 +109,8 @@ fn a_single_transfer_fills_a_clean_link() {
     }
 }
 
-/// With random loss p the rate is about MSS / RTT * 1.22 / sqrt(p), as for TCP: neither much less (retransmission works)
-/// nor much more (losses are answered).
+/// With random loss p the rate is about MSS / RTT * 1.22 / sqrt(p), as for TCP: neither much less
+/// (retransmission works) nor much more (losses are answered).
 #[test]
 fn random_loss_gives_the_rate_that_the_model_of_reno_predicts() {
     for (rtt, loss) in [(20, 0.01), (40, 0.003), (40, 0.01), (100, 0.001)] {

@@ -133,7 +133,8 @@ fn transfer(sim: &mut Sim, a: Id, b: Id, early: bool, all_addrs: bool, closers: 
     assert!(sim.run_until_idle(HOUR), "nothing is left to do");
 }
 
-/// A transfer of which everything is drawn from the seed: the network, the settings of both ends, what they send.
+/// A transfer of which everything is drawn from the seed: the network, the settings of both ends,
+/// what they send.
 fn over_a_bad_network(seed: u64) -> Sim {
     let mut sim = Sim::new(seed);
     sim.net.log_limit = 2_000;
@@ -152,7 +153,8 @@ fn over_a_bad_network(seed: u64) -> Sim {
     let (early, all_addrs) = (rng.random_bool(0.5), rng.random_bool(0.5));
     let closers = [(true, false), (false, true), (true, true)][rng.random_range(0..3)];
 
-    // The least that every link of the family carries; some paths carry no more although the ends start with more.
+    // The least that every link of the family carries; some paths carry no more although the ends
+    // start with more.
     let least = if v6 { 1280 } else { 576 };
     let shrinks = rng.random_bool(0.1);
     sim.net.set_default(if shrinks {

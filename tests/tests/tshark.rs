@@ -48,7 +48,8 @@ fn tshark_finds_no_fault_with_the_demo() {
     println!("the lint saw {report}");
     assert!(report.associations >= 5 && report.packets > 500, "{report}");
     assert!(report.findings.is_empty(), "{report}: {:#?}", report.findings);
-    // Registration, its answer, handle resolution, its answer, unreachable report, cookie, cookie echo.
+    // Registration, its answer, handle resolution, its answer, unreachable report, cookie, cookie
+    // echo.
     for kind in [1, 3, 5, 6, 9, 11, 12] {
         let filter = format!("asap.message_type == {kind}");
         assert!(capture.count(&filter) > 0, "no packet with {filter}");
@@ -83,7 +84,8 @@ impl Capture {
         self.with_ports(|ports| tshark::faults(&self.file, ports))
     }
 
-    /// What the lint says. Loopback delivers at once and in order, so every packet was captured at its sender as well.
+    /// What the lint says. Loopback delivers at once and in order, so every packet was captured at
+    /// its sender as well.
     fn lint(&self) -> lint::Report {
         let mut read = lint::Capture::read(&self.file).unwrap();
         read.keep_udp(&self.ports);

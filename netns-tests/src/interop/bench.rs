@@ -42,7 +42,8 @@ pub trait Bench {
     fn cut(&self, network: usize, cut: bool);
     /// Bytes that our end has sent into network 0 or 1, and those that reached it from there.
     fn carried(&self, network: usize) -> [u64; 2];
-    /// It takes long until an end that was killed can begin anew: the variants of one IP version have to do.
+    /// It takes long until an end that was killed can begin anew: the variants of one IP version
+    /// have to do.
     fn revives_slowly(&self, side: Side) -> bool {
         let _ = side;
         false
@@ -62,7 +63,8 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// Builds networks and hosts. `peer` is the command of the other end, which is `of` this implementation.
+    /// Builds networks and hosts. `peer` is the command of the other end, which is `of` this
+    /// implementation.
     ///
     /// # Panics
     /// When the system refuses.
@@ -213,7 +215,8 @@ fn silence(cable: &Link, silent: bool) {
     if silent { cable.silence() } else { cable.heal() }
 }
 
-/// Runs all scenarios and compares what comes of them with what is known. `INTEROP_ONLY=key,key` runs only these and compares nothing.
+/// Runs all scenarios and compares what comes of them with what is known. `INTEROP_ONLY=key,key`
+/// runs only these and compares nothing.
 ///
 /// # Panics
 /// When a scenario fails that should not, or passes that should not, or the results have changed.
@@ -363,11 +366,13 @@ impl Case<'_> {
             Fault::Loss(percent) => {
                 self.wait(&mut caller, "up")?;
                 self.bench.lose(percent);
-                // The last packet of the shutdown may get lost, and only who is there can send it again.
+                // The last packet of the shutdown may get lost, and only who is there can send it
+                // again.
                 let (mut ours, mut theirs) =
                     if self.caller == Side::Ours { (caller, callee) } else { (callee, caller) };
                 if self.column == Column::ProtoUdp {
-                    // A SHUTDOWN COMPLETE that was lost comes again with the T bit, which sctp-proto does not understand.
+                    // A SHUTDOWN COMPLETE that was lost comes again with the T bit, which
+                    // sctp-proto does not understand.
                     self.wait(&mut ours, "closing")?;
                     self.bench.lose(0);
                 }

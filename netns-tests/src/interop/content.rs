@@ -1,4 +1,5 @@
-//! What is in the messages of a [`Flow`]: bytes that follow from number and place. `peers/peer.h` has the same in C.
+//! What is in the messages of a [`Flow`]: bytes that follow from number and place. `peers/peer.h`
+//! has the same in C.
 
 use std::time::{Duration, Instant};
 

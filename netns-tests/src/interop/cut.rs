@@ -6,7 +6,8 @@ use crate::interop::bench::{Case, Player};
 use crate::interop::scenario::Side;
 
 impl Case<'_> {
-    /// Each network dies while it carries the data of both ends, by a cut and silently. Nobody may wait long, and our end must notice.
+    /// Each network dies while it carries the data of both ends, by a cut and silently. Nobody may
+    /// wait long, and our end must notice.
     pub(super) fn cut(&self, ends: &mut [&mut Player<'_>; 2]) -> Result<(), String> {
         for end in ends.iter_mut() {
             // Programs on a busy machine take their time to begin.
@@ -57,7 +58,8 @@ impl Case<'_> {
         ours(ends).said().len()
     }
 
-    /// Waits until our end has said that its path in this network is usable, or is not, since its line `since`.
+    /// Waits until our end has said that its path in this network is usable, or is not, since its
+    /// line `since`.
     fn notices(
         &self,
         ends: &mut [&mut Player<'_>; 2],
@@ -121,10 +123,13 @@ fn ours<'a, 'b>(ends: &'a mut [&mut Player<'b>; 2]) -> &'a mut Player<'b> {
     &mut *ends[number]
 }
 
-/// How long anything may take. Both ends have an RTO of 1 s at most: a peer that gives a path up after its second timeout needs 2 s for that, and it hears of
-/// a path that works again by a heartbeat, one of which comes within 0.5 s and an RTO, by half an RTO more or less. That both happens one after the other takes 4 s.
+/// How long anything may take. Both ends have an RTO of 1 s at most: a peer that gives a path up
+/// after its second timeout needs 2 s for that, and it hears of a path that works again by a
+/// heartbeat, one of which comes within 0.5 s and an RTO, by half an RTO more or less. That both
+/// happens one after the other takes 4 s.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long counters are watched.
 const SAMPLE: Duration = Duration::from_millis(200);
-/// The flows are some times faster, and heartbeats and acknowledgements much slower, bytes per second.
+/// The flows are some times faster, and heartbeats and acknowledgements much slower, bytes per
+/// second.
 const RATE: f64 = 50_000.0;

@@ -1,4 +1,5 @@
-//! What peers are known not to do. A scenario that fails and is not listed here fails its test; one that is listed and passes, or fails in another way, does so, too.
+//! What peers are known not to do. A scenario that fails and is not listed here fails its test; one
+//! that is listed and passes, or fails in another way, does so, too.
 
 use crate::interop::matrix::Column;
 use crate::interop::scenario::Side;
@@ -14,7 +15,8 @@ pub struct Limit {
     pub caller: Option<Side>,
     /// Only over IPv6 or only over IPv4.
     pub v6: Option<bool>,
-    /// One of these the failure must say, or what the ends said at last: another failure is no known limit.
+    /// One of these the failure must say, or what the ends said at last: another failure is no
+    /// known limit.
     pub symptoms: &'static [&'static str],
     /// What the peer does or does not: a sentence for the matrix.
     pub reason: &'static str,

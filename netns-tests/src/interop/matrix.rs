@@ -114,7 +114,8 @@ pub fn settle(column: Column, outcomes: &[Outcome]) -> Result<(), String> {
     ))
 }
 
-/// Compares the README with what follows from the files of all columns, or rewrites it with `UPDATE_INTEROP=1`.
+/// Compares the README with what follows from the files of all columns, or rewrites it with
+/// `UPDATE_INTEROP=1`.
 ///
 /// # Errors
 /// With a sentence when it differs.

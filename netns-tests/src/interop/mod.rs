@@ -1,8 +1,9 @@
 //! Our stack and independent ones, as both ends of the same scenarios.
 //!
-//! Every end, ours and others, is a program with the same command line: a [set-up](script::Setup) and a script of steps. Ends in C are in
-//! `peers/`; [`ours`] and [`proto`] are programs of this package. The [list of scenarios](scenario::SCENARIOS) says what both ends do, a
-//! [`mod@bench`] where they are, [`limits`] what a peer is known not to do, and [`matrix`] what comes of it.
+//! Every end, ours and others, is a program with the same command line: a [set-up](script::Setup)
+//! and a script of steps. Ends in C are in `peers/`; [`ours`] and [`proto`] are programs of this
+//! package. The [list of scenarios](scenario::SCENARIOS) says what both ends do, a [`mod@bench`]
+//! where they are, [`limits`] what a peer is known not to do, and [`matrix`] what comes of it.
 
 pub mod bench;
 pub mod content;

@@ -1,4 +1,5 @@
-//! sctp-proto as an end of a scenario. It knows one path and one association at a time, in UDP only.
+//! sctp-proto as an end of a scenario. It knows one path and one association at a time, in UDP
+//! only.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;

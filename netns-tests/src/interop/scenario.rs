@@ -80,13 +80,15 @@ pub enum Fault {
     None,
     /// So many percent of the packets in each direction are lost while traffic flows.
     Loss(u32),
-    /// Networks are cut and swallow everything while they carry the data of both ends. Traffic must flow all the time.
+    /// Networks are cut and swallow everything while they carry the data of both ends. Traffic must
+    /// flow all the time.
     Cut,
-    /// Everything between the ends is swallowed until both have said `closing`: the SHUTDOWNs of both are lost, and both have sent one when the next ones
-    /// arrive.
+    /// Everything between the ends is swallowed until both have said `closing`: the SHUTDOWNs of
+    /// both are lost, and both have sent one when the next ones arrive.
     Crossing,
-    /// When this end says `holding` it dies without a word (the machine reboots, where the peer is its kernel) and begins anew with these steps; when
-    /// `other` is not empty, the other end has come to its end by then and begins anew as well.
+    /// When this end says `holding` it dies without a word (the machine reboots, where the peer is
+    /// its kernel) and begins anew with these steps; when `other` is not empty, the other end has
+    /// come to its end by then and begins anew as well.
     Restart {
         /// Who dies.
         who: Side,
@@ -130,8 +132,8 @@ macro_rules! both {
     };
 }
 
-/// From a byte to beyond what UDP carries, with the edges of packets: one chunk in a packet holds 1212, 1232, 1424, 1432, 1444 or 1452 bytes, by IP
-/// version, encapsulation and MTU.
+/// From a byte to beyond what UDP carries, with the edges of packets: one chunk in a packet holds
+/// 1212, 1232, 1424, 1432, 1444 or 1452 bytes, by IP version, encapsulation and MTU.
 macro_rules! sizes {
     () => {
         "n=100:size=1+2+3+4+5+7+8+9+100+1000+1199+1200+1201+1211+1212+1213+1231+1232+1233+1423+1424+1425+1431+1432+1433+1443+1444+1445+\
@@ -358,7 +360,8 @@ pub const SCENARIOS: &[Scenario] = &[
     alone("ecn-alone", "ECN of Linux alone on", "extensions=ecn"),
 ];
 
-/// One of the extensions of the kernel is on and all others are off. It shows in the INITs of the kernel, so it calls.
+/// One of the extensions of the kernel is on and all others are off. It shows in the INITs of the
+/// kernel, so it calls.
 const fn alone(key: &'static str, title: &'static str, setup: &'static str) -> Scenario {
     Scenario {
         key,

@@ -1,4 +1,5 @@
-//! The command line that all ends have in common: `KEY=VALUE ... STEP ...`. `peers/peer.h` has the same in C.
+//! The command line that all ends have in common: `KEY=VALUE ... STEP ...`. `peers/peer.h` has the
+//! same in C.
 //!
 //! | step | |
 //! | --- | --- |
@@ -12,7 +13,8 @@
 //! | `lost` | sends a word now and then until the association is lost |
 //! | `hold` | prints `holding` and waits to be killed |
 //!
-//! An end prints `done` after its last step, and `wrong: REASON` when something is wrong, which ends it with status 1.
+//! An end prints `done` after its last step, and `wrong: REASON` when something is wrong, which
+//! ends it with status 1.
 
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -55,9 +57,11 @@ pub struct Setup {
     pub streams: u16,
     /// `window`: bytes of the receive and the send buffer, if they are to be small.
     pub window: Option<usize>,
-    /// `fast=1`: RTO from 300 ms to 1 s, heartbeats twice a second, and a path is given up after its second timeout.
+    /// `fast=1`: RTO from 300 ms to 1 s, heartbeats twice a second, and a path is given up after
+    /// its second timeout.
     pub fast: bool,
-    /// `extensions=on` or `off`: all extensions that the peer has, if its defaults are not wanted; `extensions=NAME`: this one alone.
+    /// `extensions=on` or `off`: all extensions that the peer has, if its defaults are not wanted;
+    /// `extensions=NAME`: this one alone.
     pub extensions: Option<String>,
 }
 
@@ -196,7 +200,8 @@ impl Step {
     }
 }
 
-/// Messages in one direction: `n=3:size=1+2:streams=4`. Message k goes on stream k modulo the number of streams and has the k-th size, again and again.
+/// Messages in one direction: `n=3:size=1+2:streams=4`. Message k goes on stream k modulo the
+/// number of streams and has the k-th size, again and again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Flow {
     /// How many.
@@ -207,8 +212,8 @@ pub struct Flow {
     pub streams: u16,
     /// Sent and delivered without order.
     pub unordered: bool,
-    /// Payload protocol identifier of the first message, one more for each further one; 0 stands for 53 for all, which is binary data
-    /// in WebRTC and the only one that every peer knows.
+    /// Payload protocol identifier of the first message, one more for each further one; 0 stands
+    /// for 53 for all, which is binary data in WebRTC and the only one that every peer knows.
     pub ppid: u32,
     /// Time from one message to the next, at either end.
     pub pause: Duration,

@@ -5,7 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use sctp_user::Message;
 use sha2::{Digest as _, Sha256};
 
-/// Makes the messages of a sender: stream, number within the stream, bytes that follow from these, and a SHA-256 of it all.
+/// Makes the messages of a sender: stream, number within the stream, bytes that follow from these,
+/// and a SHA-256 of it all.
 #[derive(Debug)]
 pub(crate) struct Numbered {
     size: usize,

@@ -40,7 +40,8 @@ impl Accelerator {
             Ok("kvm") => vec![Accelerator::Kvm],
             Ok("tcg") => vec![Accelerator::Tcg],
             Ok(other) => panic!("'{other}' is no accelerator; PEER_VM_ACCEL may be kvm or tcg"),
-            // The device alone says nothing: there are kernels that offer it without hardware behind it.
+            // The device alone says nothing: there are kernels that offer it without hardware
+            // behind it.
             Err(_) => {
                 let vendor = |name: &str| Path::new("/sys/module").join(name).exists();
                 let kvm =
@@ -62,7 +63,8 @@ impl fmt::Display for Accelerator {
 }
 
 impl Machine {
-    /// Starts QEMU in the namespace of the first switch, plugs its NICs into the switches and lets it boot.
+    /// Starts QEMU in the namespace of the first switch, plugs its NICs into the switches and lets
+    /// it boot.
     ///
     /// # Panics
     /// When it or the system refuses.
@@ -120,7 +122,8 @@ impl Machine {
     /// # Panics
     /// When QEMU or the system refuses, here and below.
     pub(super) fn power_cycle(&mut self, image: &Image, switches: &[Host; 2], dir: &Path) {
-        // A new process: a reset of this one lets devices write to the memory in which the next kernel starts.
+        // A new process: a reset of this one lets devices write to the memory in which the next
+        // kernel starts.
         self.program.kill();
         let cables = self.cables;
         *self = Machine::start(image, self.accelerator, switches, dir);

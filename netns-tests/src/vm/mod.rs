@@ -1,8 +1,10 @@
-//! A peer nobody here wrote: a virtual machine with Linux kernel SCTP, lksctp-tools and RSPLIB on the bench.
+//! A peer nobody here wrote: a virtual machine with Linux kernel SCTP, lksctp-tools and RSPLIB on
+//! the bench.
 //!
-//! `peer-vm/build` makes its kernel and initrd of Debian's packages; the first test that wants them runs it. The machine has two
-//! NICs, each at a switch of its own, to which hosts are linked as to any other, so its traffic is captured and judged like theirs. Commands
-//! reach it by a control channel that no test sees.
+//! `peer-vm/build` makes its kernel and initrd of Debian's packages; the first test that wants them
+//! runs it. The machine has two NICs, each at a switch of its own, to which hosts are linked as to
+//! any other, so its traffic is captured and judged like theirs. Commands reach it by a control
+//! channel that no test sees.
 //!
 //! ```no_run
 //! use netns_tests::vm::Vm;
@@ -65,8 +67,8 @@ enum Step {
 }
 
 impl Vm {
-    /// A bench on which machines can be booted, or a sentence about what is missing and `None`. Builds kernel and initrd where this has not
-    /// happened. `programs` is as for [`Net::open`].
+    /// A bench on which machines can be booted, or a sentence about what is missing and `None`.
+    /// Builds kernel and initrd where this has not happened. `programs` is as for [`Net::open`].
     ///
     /// # Panics
     /// With `CI=true` when something is missing.
@@ -77,8 +79,8 @@ impl Vm {
         Net::open(programs)
     }
 
-    /// Boots a machine and waits until it answers: some seconds, since hardware virtualisation is rarely there and QEMU then emulates the
-    /// processor. Its NICs have link-local addresses only.
+    /// Boots a machine and waits until it answers: some seconds, since hardware virtualisation is
+    /// rarely there and QEMU then emulates the processor. Its NICs have link-local addresses only.
     ///
     /// # Panics
     /// When it does not answer, here and everywhere below when it or the system refuses.
@@ -122,7 +124,8 @@ impl Vm {
         &self.switches[nic]
     }
 
-    /// Gives a NIC addresses with prefix lengths, separated by spaces, now and after each [`reboot`](Self::reboot).
+    /// Gives a NIC addresses with prefix lengths, separated by spaces, now and after each
+    /// [`reboot`](Self::reboot).
     pub fn address(&self, nic: usize, prefixes: &str) {
         self.switches[nic].foreign_at(prefixes.split_whitespace().map(addr), Implementation::Linux);
         for prefix in prefixes.split_whitespace() {
@@ -145,7 +148,8 @@ impl Vm {
         self.setup.borrow_mut().push(step);
     }
 
-    /// Runs a bash script to its good end, for at most a minute, and gives what it printed on both outputs.
+    /// Runs a bash script to its good end, for at most a minute, and gives what it printed on both
+    /// outputs.
     pub fn run(&self, script: &str) -> String {
         let (status, said) = self.status(script, RUN_LIMIT);
         assert!(
@@ -155,28 +159,32 @@ impl Vm {
         said
     }
 
-    /// Runs a bash script to its end, for at most `limit`, and gives its status and what it printed on both outputs.
+    /// Runs a bash script to its end, for at most `limit`, and gives its status and what it printed
+    /// on both outputs.
     pub fn status(&self, script: &str, limit: Duration) -> (i32, String) {
         let ended = self.shell("script", script, None, &[]).ended(limit);
         (ended.status.code().unwrap_or(-1), ended.text())
     }
 
-    /// Starts a bash script whose lines, of both outputs, can be awaited as they are printed. A script that ends with `exec PROGRAM` is
-    /// that program to signals and at its end. It is killed when the value is dropped.
+    /// Starts a bash script whose lines, of both outputs, can be awaited as they are printed. A
+    /// script that ends with `exec PROGRAM` is that program to signals and at its end. It is killed
+    /// when the value is dropped.
     pub fn start(&self, name: &str, script: &str) -> Guest {
         let program = self.shell(name, script, None, &[]);
         let log = self.net.dir.join(format!("{}-vm-{name}.log", self.scripts.get()));
         Guest::new(program, log)
     }
 
-    /// Plugs the cable of NIC 0 or 1 in or out, as the machine sees it: its NIC has no carrier then. Reboots change nothing about it.
+    /// Plugs the cable of NIC 0 or 1 in or out, as the machine sees it: its NIC has no carrier
+    /// then. Reboots change nothing about it.
     pub fn cable(&self, nic: usize, plugged: bool) {
         self.switches[nic].namespace().disturb();
         self.machine.borrow_mut().cable(nic, plugged);
     }
 
-    /// Switches the machine off, as when its power fails, and on again, and waits until it answers again with addresses, files and
-    /// settings in place. What ran in it is gone without a word to anybody.
+    /// Switches the machine off, as when its power fails, and on again, and waits until it answers
+    /// again with addresses, files and settings in place. What ran in it is gone without a word to
+    /// anybody.
     pub fn reboot(&self) {
         self.switches.iter().for_each(|switch| switch.namespace().disturb());
         self.machine.borrow_mut().power_cycle(&self.image, &self.switches, &self.net.dir);
@@ -237,8 +245,9 @@ impl Vm {
     }
 }
 
-/// A host and a machine with two networks between them, of both IP versions: `10.1.0.N/24 fd01::N/64` at NIC 0 and
-/// `10.2.0.N/24 fd02::N/64` at NIC 1, where the host is 1 and the machine 2.
+/// A host and a machine with two networks between them, of both IP versions:
+/// `10.1.0.N/24 fd01::N/64` at NIC 0 and `10.2.0.N/24 fd02::N/64` at NIC 1, where the host is 1 and
+/// the machine 2.
 #[derive(Debug)]
 pub struct HostAndVm {
     /// The machine.

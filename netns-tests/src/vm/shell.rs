@@ -1,4 +1,5 @@
-//! Commands in the machine: the program that carries one of them over the control channel, and what a test holds of it.
+//! Commands in the machine: the program that carries one of them over the control channel, and what
+//! a test holds of it.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,8 +17,8 @@ pub const NAME: &str = "vm-shell";
 /// TCP port of the control channel, at both of its ends.
 pub(super) const PORT: u16 = 2323;
 
-/// A script that runs in the machine; its lines come as they are printed. What it said is kept when the test fails. Dropping it kills the
-/// script and all it started.
+/// A script that runs in the machine; its lines come as they are printed. What it said is kept when
+/// the test fails. Dropping it kills the script and all it started.
 #[derive(Debug)]
 pub struct Guest {
     program: Program,
@@ -83,11 +84,13 @@ impl DerefMut for Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        // The next program may want its ports at once. When the machine is off there is nothing to wait for.
+        // The next program may want its ports at once. When the machine is off there is nothing to
+        // wait for.
         if self.program.try_ended(Duration::ZERO).is_none() && self.program.try_type_line("!KILL") {
             self.program.try_ended(DEATH);
         }
-        // It goes with its directory, unless the test fails. A log that cannot be written must not hide the failure.
+        // It goes with its directory, unless the test fails. A log that cannot be written must not
+        // hide the failure.
         let _ = std::fs::write(&self.log, self.program.said().join("\n") + "\n");
     }
 }
@@ -103,8 +106,8 @@ struct Options {
     payload: Option<PathBuf>,
 }
 
-/// The program: runs a script in the machine and ends with its status. Lines of standard input go to the agent there, which knows what
-/// they mean; the end of standard input ends the script.
+/// The program: runs a script in the machine and ends with its status. Lines of standard input go
+/// to the agent there, which knows what they mean; the end of standard input ends the script.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let options = match Options::try_parse_from(args) {
         Ok(options) => options,

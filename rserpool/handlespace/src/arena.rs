@@ -1,9 +1,10 @@
-//! A slab whose keys carry a generation, so that a stale key finds nothing instead of somebody else.
+//! A slab whose keys carry a generation, so that a stale key finds nothing instead of somebody
+//! else.
 
 use core::fmt;
 
-/// Names one element of a handlespace as long as it exists. A key of a removed element stays invalid for ever
-/// (the slot's generation has 32 bits).
+/// Names one element of a handlespace as long as it exists. A key of a removed element stays
+/// invalid for ever (the slot's generation has 32 bits).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ElementKey {
     index: u32,

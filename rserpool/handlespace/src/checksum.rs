@@ -1,7 +1,8 @@
 //! The PE checksum of a handlespace audit (RFC 5353 sec 3.1, an Internet checksum as in RFC 1071).
 //!
-//! One block per element, `pool handle padded with zeros to 32 bits, PE ID`, enters a sum of big-endian 16-bit words.
-//! The sum is kept unfolded and wide, so that a block can be taken out again.
+//! One block per element, `pool handle padded with zeros to 32 bits, PE ID`, enters a sum of
+//! big-endian 16-bit words. The sum is kept unfolded and wide, so that a block can be taken out
+//! again.
 
 use rserpool_wire::{PeId, PoolHandle};
 

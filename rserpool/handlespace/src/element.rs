@@ -5,8 +5,8 @@ use sctp_user_core::Time;
 
 use crate::policy::{Params, State};
 
-/// Names the association (or whatever else) that an element was registered over. Chosen by the user of the
-/// handlespace, which only compares it.
+/// Names the association (or whatever else) that an element was registered over. Chosen by the user
+/// of the handlespace, which only compares it.
 pub type OwnerId = u64;
 
 /// The deadlines that an element can have.
@@ -26,7 +26,8 @@ impl Timer {
         [Timer::Life, Timer::KeepAliveTransmission, Timer::KeepAliveTimeout];
 }
 
-/// A registered pool element. Changed only through the methods of the [`Handlespace`](crate::Handlespace).
+/// A registered pool element. Changed only through the methods of the
+/// [`Handlespace`](crate::Handlespace).
 #[derive(Debug)]
 pub struct Element {
     pub(crate) handle: PoolHandle,

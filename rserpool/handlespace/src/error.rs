@@ -37,7 +37,8 @@ pub enum RegisterError {
         /// What the element uses.
         element: TransportProtocol,
     },
-    /// The members of the pool do have a control channel and the element does not, or the other way round.
+    /// The members of the pool do have a control channel and the element does not, or the other way
+    /// round.
     #[error("the members of the pool {} a control channel, but the element {}",
         if *.pool_has_control_channel { "have" } else { "do not have" },
         if *.pool_has_control_channel { "does not have one" } else { "has one" })]

@@ -27,11 +27,12 @@ use crate::pool::Pool;
 /// Settings of a handlespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Longest pool handle that is taken, bytes. Default 32, which is all that RSPLIB peers can bear.
+    /// Longest pool handle that is taken, bytes. Default 32, which is all that RSPLIB peers can
+    /// bear.
     pub max_handle_length: usize,
-    /// How many of the elements that one resolution returns count as used and move back in a sorted order. 0 stands
-    /// for the default of the policies, 1. A pool user's cache, whose user gets everything returned, sets 10^9.
-    /// Default 0.
+    /// How many of the elements that one resolution returns count as used and move back in a sorted
+    /// order. 0 stands for the default of the policies, 1. A pool user's cache, whose user gets
+    /// everything returned, sets 10^9. Default 0.
     pub max_increment: usize,
     /// Elements over all pools; more are refused. An element takes about 1 kB. Default 1 000 000.
     pub max_elements: usize,
@@ -88,9 +89,10 @@ impl Handlespace {
         }
     }
 
-    /// Registers an element, or brings a registered one with the same handle and identifier up to date: transports,
-    /// policy information, home, life and owner are replaced; timers, reports and, under a non-adaptive policy with
-    /// unchanged values, its turn in the selection order stay.
+    /// Registers an element, or brings a registered one with the same handle and identifier up to
+    /// date: transports, policy information, home, life and owner are replaced; timers, reports
+    /// and, under a non-adaptive policy with unchanged values, its turn in the selection order
+    /// stay.
     ///
     /// # Errors
     /// When the element is not valid or does not fit into its pool; nothing has changed then.
@@ -157,8 +159,8 @@ impl Handlespace {
         Some(element)
     }
 
-    /// Selects up to `n` different members of a pool by its policy, best first. Empty when there is no such pool, or
-    /// when a random policy finds only weights of 0.
+    /// Selects up to `n` different members of a pool by its policy, best first. Empty when there is
+    /// no such pool, or when a random policy finds only weights of 0.
     pub fn select(&mut self, handle: &PoolHandle, n: usize) -> Vec<ElementKey> {
         self.select_where(handle, n, |_| true)
     }
@@ -312,8 +314,8 @@ impl Handlespace {
         Some((key, timer))
     }
 
-    /// Removes the elements whose registration life is over, and nothing else; for users without other timers, like
-    /// a cache. Returns how many.
+    /// Removes the elements whose registration life is over, and nothing else; for users without
+    /// other timers, like a cache. Returns how many.
     pub fn purge_expired(&mut self, now: Time) -> usize {
         let mut purged = 0;
         while let Some((key, timer)) = self.pop_due(now) {

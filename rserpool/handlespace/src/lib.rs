@@ -1,8 +1,9 @@
-//! The RSerPool handlespace: pools, pool elements, member selection policies and the handlespace checksum.
+//! The RSerPool handlespace: pools, pool elements, member selection policies and the handlespace
+//! checksum.
 //!
-//! Registrars keep the pools they know in a [`Handlespace`], pool users keep their cache in one (RFC 5352, RFC 5356).
-//! It does no I/O and reads no clock: times are deadlines given and asked for, randomness comes from the seed in
-//! [`Config`].
+//! Registrars keep the pools they know in a [`Handlespace`], pool users keep their cache in one
+//! (RFC 5352, RFC 5356). It does no I/O and reads no clock: times are deadlines given and asked
+//! for, randomness comes from the seed in [`Config`].
 #![forbid(unsafe_code)]
 
 mod arena;

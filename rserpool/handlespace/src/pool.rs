@@ -8,8 +8,8 @@ use crate::arena::ElementKey;
 use crate::error::RegisterError;
 use crate::policy::{Params, Selection};
 
-/// A set of elements that serve the same purpose. It exists as long as it has a member; the first one decides
-/// policy, transport protocol and use of a control channel for all.
+/// A set of elements that serve the same purpose. It exists as long as it has a member; the first
+/// one decides policy, transport protocol and use of a control channel for all.
 #[derive(Debug)]
 pub struct Pool {
     pub(crate) members: BTreeMap<PeId, ElementKey>,

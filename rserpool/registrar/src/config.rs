@@ -7,7 +7,8 @@ use rserpool_wire::numbers::{ANNOUNCE_TTL, ASAP_ANNOUNCE_GROUP, port};
 use rserpool_wire::{LifeUnit, PoolHandle, ServerId};
 use sctp_user_core::{AssocConfig, ConfigError, Scope};
 
-/// Settings of a registrar. [`Config::check`] tells whether they fit together; starting a registrar does so too.
+/// Settings of a registrar. [`Config::check`] tells whether they fit together; starting a registrar
+/// does so too.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Identifier of this registrar, not 0. `None`, the default, draws one.
@@ -17,16 +18,18 @@ pub struct Config {
     pub asap_port: u16,
     /// Addresses to bind, empty for all. Default empty.
     pub asap_addrs: Vec<IpAddr>,
-    /// Settings of the associations; `None`, the default, takes those of the stack, without delayed SACKs: answers
-    /// come late here, so nothing is there to carry them.
+    /// Settings of the associations; `None`, the default, takes those of the stack, without delayed
+    /// SACKs: answers come late here, so nothing is there to carry them.
     pub assoc: Option<AssocConfig>,
-    /// Fixes all randomness, for repeatable tests. Default `None`: the operating system gives a seed.
+    /// Fixes all randomness, for repeatable tests. Default `None`: the operating system gives a
+    /// seed.
     pub seed: Option<[u8; 32]>,
-    /// An association without ASAP messages for this long is shut down, at least 5 s. Elements are kept alive by
-    /// keep-alives, so this ends those of idle pool users. Default 300 s; `None` never.
+    /// An association without ASAP messages for this long is shut down, at least 5 s. Elements are
+    /// kept alive by keep-alives, so this ends those of idle pool users. Default 300 s; `None`
+    /// never.
     pub autoclose: Option<Duration>,
-    /// Messages that may wait for one association that reads too slowly, bytes. One that lets more pile up is aborted.
-    /// Default 1 MiB.
+    /// Messages that may wait for one association that reads too slowly, bytes. One that lets more
+    /// pile up is aborted. Default 1 MiB.
     pub max_backlog: usize,
 
     /// Group and UDP port that announces go to. Default 239.0.0.50:3863, `None` sends none.
@@ -36,19 +39,23 @@ pub struct Config {
     /// TTL or hop limit of announces, 1 to 255. Default 30.
     pub announce_ttl: u8,
 
-    /// Time from a registration or an answered keep-alive to the next keep-alive, 300 ms to 300 s. Default 5 s.
+    /// Time from a registration or an answered keep-alive to the next keep-alive, 300 ms to 300 s.
+    /// Default 5 s.
     pub keep_alive_interval: Duration,
     /// Time an element has for the answer, 100 ms to 60 s. Default 5 s.
     pub keep_alive_timeout: Duration,
-    /// Name the element in keep-alives, as RSPLIB does. RFC 5352 sec 2.2.7 has no such parameter there; an element
-    /// that cannot bear it needs `false`, which makes elements answer for all that they registered. Default true.
+    /// Name the element in keep-alives, as RSPLIB does. RFC 5352 sec 2.2.7 has no such parameter
+    /// there; an element that cannot bear it needs `false`, which makes elements answer for all
+    /// that they registered. Default true.
     pub keep_alive_names_element: bool,
-    /// Number of unreachable reports at which an element is removed whatever it answers (MAX-BAD-PE-REPORT, RFC 5352
-    /// sec 5.1), at least 1. Every report before that one has the element probed by a keep-alive. Default 3.
+    /// Number of unreachable reports at which an element is removed whatever it answers
+    /// (MAX-BAD-PE-REPORT, RFC 5352 sec 5.1), at least 1. Every report before that one has the
+    /// element probed by a keep-alive. Default 3.
     pub max_bad_pe_reports: u32,
 
-    /// Narrowest scope that an address of an element may have. Default loopback, which makes pools on a single host
-    /// work: loopback addresses are accepted from associations over loopback only, and handed out to such only.
+    /// Narrowest scope that an address of an element may have. Default loopback, which makes pools
+    /// on a single host work: loopback addresses are accepted from associations over loopback only,
+    /// and handed out to such only.
     pub min_address_scope: Scope,
     /// Unit of registration lives on the wire. Default milliseconds.
     pub life_unit: LifeUnit,
@@ -57,13 +64,17 @@ pub struct Config {
     /// Elements over all pools. Default 1 000 000, at about 1 kB each.
     pub max_elements: usize,
 
-    /// Elements of a resolution that count as used; 0 leaves it to the policies, which take 1. Default 0.
+    /// Elements of a resolution that count as used; 0 leaves it to the policies, which take 1.
+    /// Default 0.
     pub max_increment: usize,
-    /// Elements in the answer to a resolution that does not say how many it wants, 1 to 128. Default 3.
+    /// Elements in the answer to a resolution that does not say how many it wants, 1 to 128.
+    /// Default 3.
     pub max_resolution_items: usize,
-    /// Handle resolutions per second, for each association and pool; more are refused. Default `None`, unlimited.
+    /// Handle resolutions per second, for each association and pool; more are refused. Default
+    /// `None`, unlimited.
     pub max_resolution_rate: Option<f64>,
-    /// Unreachable reports per second, for each association and pool; more are ignored. Default `None`, unlimited.
+    /// Unreachable reports per second, for each association and pool; more are ignored. Default
+    /// `None`, unlimited.
     pub max_report_rate: Option<f64>,
 }
 

@@ -1,7 +1,7 @@
 //! The RSerPool registrar: a sans-I/O core and its tokio driver.
 //!
-//! [`Registrar::start`] serves pool elements and pool users on a stack. The protocol, the ASAP side of a registrar
-//! (RFC 5352), lives in [`Core`], which knows neither sockets nor clocks.
+//! [`Registrar::start`] serves pool elements and pool users on a stack. The protocol, the ASAP side
+//! of a registrar (RFC 5352), lives in [`Core`], which knows neither sockets nor clocks.
 #![forbid(unsafe_code)]
 
 mod config;

@@ -1,4 +1,5 @@
-//! A registrar on real sockets of the loopback interface: found by its announce, used over UDP-encapsulated SCTP.
+//! A registrar on real sockets of the loopback interface: found by its announce, used over
+//! UDP-encapsulated SCTP.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;

@@ -151,8 +151,8 @@ impl AsapCore {
         }
     }
 
-    /// Another registrar says that it is the home of our elements now, so it is. The elements register there
-    /// when they are due.
+    /// Another registrar says that it is the home of our elements now, so it is. The elements
+    /// register there when they are due.
     fn adopt(&mut self, now: Time, assoc: AssocKey, local: Vec<IpAddr>) {
         self.incoming.remove(&assoc);
         let new = Home::Up(Up { assoc, peer: None, local, asked: false, proven: true });

@@ -1,5 +1,5 @@
-//! The pool user's cache: a handlespace of its own, from which elements are selected by the policy of their
-//! pool.
+//! The pool user's cache: a handlespace of its own, from which elements are selected by the policy
+//! of their pool.
 
 use rserpool_handlespace::{Config, Handlespace, Timer};
 use rserpool_wire::{PeId, PoolElement, PoolHandle};
@@ -37,8 +37,8 @@ impl Cache {
         keys.into_iter().filter_map(|key| self.space.get(key)).map(|e| e.info().clone()).collect()
     }
 
-    /// Remembers elements for `stale`. False when they cannot be kept: the policy is one that cannot be
-    /// selected by, or there is no room.
+    /// Remembers elements for `stale`. False when they cannot be kept: the policy is one that
+    /// cannot be selected by, or there is no room.
     pub(super) fn store(
         &mut self,
         now: Time,

@@ -1,5 +1,5 @@
-//! Drives an [`AsapCore`] with real associations, announces and time. One task for each pool element or pool
-//! user.
+//! Drives an [`AsapCore`] with real associations, announces and time. One task for each pool
+//! element or pool user.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -267,7 +267,8 @@ impl Driver {
         let now = self.clock.now();
         match input {
             Input::Up(assoc, association) => {
-                // An attempt that was given up has no entry; its association is aborted by being dropped.
+                // An attempt that was given up has no entry; its association is aborted by being
+                // dropped.
                 if let Some(entry) = self.associations.get_mut(&assoc) {
                     let local = own_addresses(&association);
                     entry.association = Some(association);
@@ -424,8 +425,8 @@ async fn read(association: Association, assoc: AssocKey, inputs: mpsc::Sender<In
     let _ = inputs.send(Input::Down(assoc)).await;
 }
 
-/// Own addresses of an association. Where the stack leaves the choice to the routes of the system, they are
-/// asked here.
+/// Own addresses of an association. Where the stack leaves the choice to the routes of the system,
+/// they are asked here.
 fn own_addresses(association: &Association) -> Vec<IpAddr> {
     let local = association.local_addrs();
     if !local.is_empty() {
@@ -438,7 +439,8 @@ fn own_addresses(association: &Association) -> Vec<IpAddr> {
     sources
 }
 
-/// The source address that the system would take; a connected UDP socket knows it without sending anything.
+/// The source address that the system would take; a connected UDP socket knows it without sending
+/// anything.
 fn source_towards(remote: IpAddr) -> Option<IpAddr> {
     let any: IpAddr = if remote.is_ipv4() { [0u8; 4].into() } else { [0u16; 8].into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;

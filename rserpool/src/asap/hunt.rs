@@ -1,4 +1,5 @@
-//! One hunt for a registrar: several candidates at a time, the first that accepts wins (RFC 5352 sec 3.6).
+//! One hunt for a registrar: several candidates at a time, the first that accepts wins (RFC 5352
+//! sec 3.6).
 
 use sctp_user::Peer;
 use sctp_user_core::Time;

@@ -1,8 +1,9 @@
-//! The ASAP side of pool elements and pool users, sans I/O: finds a registrar and keeps it, sends requests
-//! and matches the answers, keeps elements registered, answers keep-alives, caches resolutions.
+//! The ASAP side of pool elements and pool users, sans I/O: finds a registrar and keeps it, sends
+//! requests and matches the answers, keeps elements registered, answers keep-alives, caches
+//! resolutions.
 //!
-//! [`AsapCore`] takes what happened (`handle_*`) and what is wanted (`register`, `resolve`, ...), always with
-//! the time, and gives out what to do ([`AsapCore::poll_output`]) and when to call
+//! [`AsapCore`] takes what happened (`handle_*`) and what is wanted (`register`, `resolve`, ...),
+//! always with the time, and gives out what to do ([`AsapCore::poll_output`]) and when to call
 //! [`AsapCore::handle_timeout`] next.
 
 mod answers;
@@ -118,7 +119,8 @@ pub(crate) struct AsapCore {
     requests: RequestQueue,
     elements: BTreeMap<ElementKey, Registered>,
     cache: Cache,
-    /// Associations that registrars opened: own addresses, and when they are closed if nothing comes of them.
+    /// Associations that registrars opened: own addresses, and when they are closed if nothing
+    /// comes of them.
     incoming: BTreeMap<AssocKey, (Vec<IpAddr>, Time)>,
     outputs: VecDeque<Output>,
     next_assoc: u64,
@@ -312,8 +314,8 @@ impl AsapCore {
         }
     }
 
-    /// Ends the registration of an element. Without a registrar there is little time to find one: a program
-    /// that ends does not want to wait.
+    /// Ends the registration of an element. Without a registrar there is little time to find one: a
+    /// program that ends does not want to wait.
     pub(crate) fn deregister(&mut self, now: Time, pool: &PoolHandle, id: PeId) -> RequestId {
         let request = self.new_request();
         let key = (pool.clone(), id);
@@ -328,8 +330,8 @@ impl AsapCore {
 
     // Pools.
 
-    /// Resolves a pool handle: from the cache if that has elements not older than `stale`, else by the
-    /// registrar.
+    /// Resolves a pool handle: from the cache if that has elements not older than `stale`, else by
+    /// the registrar.
     pub(crate) fn resolve(
         &mut self,
         now: Time,

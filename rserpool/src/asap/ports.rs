@@ -1,7 +1,8 @@
 //! The SCTP ports of one ASAP end.
 //!
-//! Over both kinds of encapsulation a registrar is tried in both ways side by side, and two associations with equal addresses and SCTP
-//! ports cannot be told apart (RFC 6951 sec 5.2). So each kind has a port of its own.
+//! Over both kinds of encapsulation a registrar is tried in both ways side by side, and two
+//! associations with equal addresses and SCTP ports cannot be told apart (RFC 6951 sec 5.2). So
+//! each kind has a port of its own.
 
 use sctp_user::{Association, BindOptions, Endpoint, Error, Peer, Stack};
 

@@ -87,7 +87,8 @@ impl RequestQueue {
         self.queue.iter().any(|r| matches!(&r.kind, Kind::Register(k) if k == key))
     }
 
-    /// All sent requests become unsent again; those for which `fails` says so are taken out and returned.
+    /// All sent requests become unsent again; those for which `fails` says so are taken out and
+    /// returned.
     pub(super) fn unsend(&mut self, mut fails: impl FnMut(&mut Request) -> bool) -> Vec<Request> {
         let mut failed = Vec::new();
         self.queue.retain_mut(|r| {

@@ -20,11 +20,13 @@ use crate::seed;
 
 pub use session::{ElementIncoming, ElementSession};
 
-/// A server in a pool. A task of its own keeps it registered: it finds a registrar, registers, renews the
-/// registration in time, and registers with another registrar as soon as the one it had is lost.
+/// A server in a pool. A task of its own keeps it registered: it finds a registrar, registers,
+/// renews the registration in time, and registers with another registrar as soon as the one it had
+/// is lost.
 ///
-/// Clones mean the same element. When the last one is dropped, the association with the registrar is aborted,
-/// which ends the registration; [`PoolElement::deregister`] is the polite way. Sessions live on.
+/// Clones mean the same element. When the last one is dropped, the association with the registrar
+/// is aborted, which ends the registration; [`PoolElement::deregister`] is the polite way. Sessions
+/// live on.
 #[derive(Clone, Debug)]
 pub struct PoolElement {
     inner: Arc<Inner>,
@@ -79,8 +81,9 @@ impl EventQueue {
 }
 
 impl PoolElement {
-    /// Binds the port of the service, starts to listen on it and begins to register, in the background:
-    /// [`PoolElement::registered`] waits for it, [`PoolElement::next_event`] reports on it.
+    /// Binds the port of the service, starts to listen on it and begins to register, in the
+    /// background: [`PoolElement::registered`] waits for it, [`PoolElement::next_event`] reports on
+    /// it.
     ///
     /// # Errors
     /// When an option is out of range, a port is taken or the announce group cannot be joined.
@@ -104,7 +107,8 @@ impl PoolElement {
             } else {
                 TransportUse::DataOnly
             },
-            // The usual port needs no word, but for an element behind NAT, whose association shows another one.
+            // The usual port needs no word, but for an element behind NAT, whose association shows
+            // another one.
             udp_port: options
                 .announced_udp_port
                 .or_else(|| stack.local_udp_port().filter(|port| *port != DEFAULT_UDP_PORT)),
@@ -201,20 +205,21 @@ impl PoolElement {
         self.inner.endpoint.port()
     }
 
-    /// SCTP port of associations with registrars; over both links that of the native ones, and those in UDP have another.
+    /// SCTP port of associations with registrars; over both links that of the native ones, and
+    /// those in UDP have another.
     pub fn asap_port(&self) -> u16 {
         self.inner.asap.port()
     }
 
-    /// Says how busy the element is, from 0 to 1. When the policy depends on the load and it changed by at
-    /// least 1 % since the last registration, the element re-registers at once; otherwise the value goes with
-    /// the next registration.
+    /// Says how busy the element is, from 0 to 1. When the policy depends on the load and it
+    /// changed by at least 1 % since the last registration, the element re-registers at once;
+    /// otherwise the value goes with the next registration.
     pub fn set_load(&self, load: f64) {
         self.inner.asap.set_load(Policy::fraction(load));
     }
 
-    /// Changes the values of the policy and re-registers at once. The kind of policy must stay, as the pool
-    /// has it.
+    /// Changes the values of the policy and re-registers at once. The kind of policy must stay, as
+    /// the pool has it.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the policy is another one.
@@ -228,11 +233,12 @@ impl PoolElement {
         Ok(())
     }
 
-    /// Leaves the pool: stops to listen, tells the registrar and waits for its answer. Open sessions live on.
+    /// Leaves the pool: stops to listen, tells the registrar and waits for its answer. Open
+    /// sessions live on.
     ///
     /// # Errors
-    /// [`Error::Timeout`] or [`Error::NoRegistrar`] when the registrar could not be told; the element is
-    /// closed all the same.
+    /// [`Error::Timeout`] or [`Error::NoRegistrar`] when the registrar could not be told; the
+    /// element is closed all the same.
     pub async fn deregister(&self) -> Result<(), Error> {
         self.inner.closed.send_replace(true);
         // Only fails with a stack that has stopped, which does not listen either.
@@ -289,7 +295,8 @@ pub enum ElementEvent {
     },
     /// Registered; given for the first registration with each registrar only.
     Registered,
-    /// The registrar refused the registration. It is tried again after the re-registration interval.
+    /// The registrar refused the registration. It is tried again after the re-registration
+    /// interval.
     Rejected(OperationError),
     /// The registrar did not answer, or the association with it ended; the search begins anew.
     RegistrarLost,

@@ -10,8 +10,8 @@ use crate::assemble::Assembler;
 use crate::error::Error;
 use crate::message::{Outgoing, UserMessage};
 
-/// A session with a pool user, on the side of the pool element. It ends by [`ElementSession::shutdown`] or
-/// [`ElementSession::abort`]; dropping it aborts.
+/// A session with a pool user, on the side of the pool element. It ends by
+/// [`ElementSession::shutdown`] or [`ElementSession::abort`]; dropping it aborts.
 #[derive(Debug)]
 pub struct ElementSession {
     association: Association,
@@ -28,8 +28,8 @@ pub struct ElementSession {
 pub enum ElementIncoming {
     /// Application data.
     Message(UserMessage),
-    /// The newest cookie of the session, from this or another element, after a failover: continue from there.
-    /// Comes before all data of the session.
+    /// The newest cookie of the session, from this or another element, after a failover: continue
+    /// from there. Comes before all data of the session.
     CookieEcho(Bytes),
 }
 
@@ -39,11 +39,12 @@ impl ElementSession {
         ElementSession { association, assembler, max_message_size, control, begun: false }
     }
 
-    /// Waits for the next message; `Ok(None)` when the pool user has ended the session. Cancel-safe.
+    /// Waits for the next message; `Ok(None)` when the pool user has ended the session.
+    /// Cancel-safe.
     ///
     /// # Errors
-    /// [`Error::Sctp`] when the association was lost, [`Error::MessageTooLong`] (the session is aborted
-    /// then).
+    /// [`Error::Sctp`] when the association was lost, [`Error::MessageTooLong`] (the session is
+    /// aborted then).
     pub async fn recv(&mut self) -> Result<Option<ElementIncoming>, Error> {
         while let Some(received) = self.association.recv_message().await? {
             match self.assembler.push(received) {
@@ -66,8 +67,8 @@ impl ElementSession {
         Ok(None)
     }
 
-    /// The cookie of an echo that comes first; nothing else that a pool user says on the control channel
-    /// matters.
+    /// The cookie of an echo that comes first; nothing else that a pool user says on the control
+    /// channel matters.
     fn echo(&mut self, bytes: &[u8]) -> Option<Bytes> {
         match AsapMessage::decode(bytes) {
             Ok(AsapMessage::CookieEcho(cookie)) if !self.begun => {
@@ -88,8 +89,8 @@ impl ElementSession {
     /// Sends a message; waits while the send buffer is full.
     ///
     /// # Errors
-    /// [`Error::Sctp`] when the session has ended or the message cannot be sent, [`Error::Invalid`] with the
-    /// PPID of ASAP.
+    /// [`Error::Sctp`] when the session has ended or the message cannot be sent, [`Error::Invalid`]
+    /// with the PPID of ASAP.
     pub async fn send(&self, message: UserMessage) -> Result<(), Error> {
         Ok(self.association.send(message.into_sctp()?).await?)
     }
@@ -102,8 +103,9 @@ impl ElementSession {
         self.send_unit(vec![Outgoing::Cookie(cookie.into())]).await
     }
 
-    /// Sends several messages as one unit: all or none are queued, and they share packets where they fit. A
-    /// reply and the cookie that covers it belong together, so that no failure can come between them.
+    /// Sends several messages as one unit: all or none are queued, and they share packets where
+    /// they fit. A reply and the cookie that covers it belong together, so that no failure can come
+    /// between them.
     ///
     /// # Errors
     /// As [`ElementSession::send_cookie`].
@@ -117,8 +119,8 @@ impl ElementSession {
         &self.association
     }
 
-    /// Ends the session gracefully and waits until everything queued is delivered. What the pool user still
-    /// sends is dropped.
+    /// Ends the session gracefully and waits until everything queued is delivered. What the pool
+    /// user still sends is dropped.
     ///
     /// # Errors
     /// [`Error::Sctp`] when the association was lost before.

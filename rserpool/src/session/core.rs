@@ -1,5 +1,5 @@
-//! The session of a pool user, sans I/O: which element to talk to, when to leave it, what to say first (RFC
-//! 5352 sec 3.4, 5.6).
+//! The session of a pool user, sans I/O: which element to talk to, when to leave it, what to say
+//! first (RFC 5352 sec 3.4, 5.6).
 
 use std::collections::VecDeque;
 
@@ -161,7 +161,8 @@ impl SessionCore {
                     elements.into_iter().find(|e| is_sctp(e) && !self.failed.contains(&e.id));
                 match element {
                     Some(element) => self.connect(now, element),
-                    // All are known to be unreachable; perhaps the registrar knows better in a while.
+                    // All are known to be unreachable; perhaps the registrar knows better in a
+                    // while.
                     None => self.pause(now),
                 }
             }

@@ -216,8 +216,8 @@ impl Driver {
                     }
                 }
                 Output::Send(message) => {
-                    // The send buffer of a new association has room; if it has ended already, reading says
-                    // so.
+                    // The send buffer of a new association has room; if it has ended already,
+                    // reading says so.
                     if let Some((association, _)) = &self.association {
                         let _ = association.try_send(Message::new(0, ppid::ASAP, message));
                     }

@@ -1,5 +1,5 @@
-//! Sessions of pool users: an association with one element of a pool, moved to another one when that one is
-//! gone.
+//! Sessions of pool users: an association with one element of a pool, moved to another one when
+//! that one is gone.
 
 mod core;
 mod driver;
@@ -54,13 +54,14 @@ pub struct Session {
 pub enum SessionEvent {
     /// Application data.
     Message(UserMessage),
-    /// The element is gone. What was sent and not answered is lost, as far as the application can know.
+    /// The element is gone. What was sent and not answered is lost, as far as the application can
+    /// know.
     FailoverNeeded(FailoverCause),
-    /// An attempt to find and connect another element failed; attempts go on. Repeated problems are told
-    /// once.
+    /// An attempt to find and connect another element failed; attempts go on. Repeated problems are
+    /// told once.
     FailoverProblem(FailoverProblem),
-    /// Connected with an element: the first one, or after a failover another one (or the same one again). If
-    /// there was a cookie, it has been sent to the element before anything else can be.
+    /// Connected with an element: the first one, or after a failover another one (or the same one
+    /// again). If there was a cookie, it has been sent to the element before anything else can be.
     FailoverDone {
         /// The element.
         element: PeId,
@@ -75,9 +76,11 @@ pub enum SessionEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailoverCause {
-    /// The association ended, by whatever reason; a graceful end means that the element closed the session.
+    /// The association ended, by whatever reason; a graceful end means that the element closed the
+    /// session.
     Ended(EndReason),
-    /// Nothing came back within [`SessionOptions::reply_timeout`](crate::SessionOptions::reply_timeout).
+    /// Nothing came back within
+    /// [`SessionOptions::reply_timeout`](crate::SessionOptions::reply_timeout).
     ReplyTimeout,
     /// [`Session::force_failover`].
     Forced,
@@ -157,13 +160,14 @@ impl Session {
     /// Sends a message; waits while the send buffer is full. `Ok` means queued, not delivered.
     ///
     /// # Errors
-    /// [`Error::NotConnected`] during a failover, [`Error::Sctp`] when the message cannot be sent as it is,
-    /// [`Error::Invalid`] with the PPID of ASAP.
+    /// [`Error::NotConnected`] during a failover, [`Error::Sctp`] when the message cannot be sent
+    /// as it is, [`Error::Invalid`] with the PPID of ASAP.
     pub async fn send(&self, message: UserMessage) -> Result<(), Error> {
         self.send_unit(vec![message]).await
     }
 
-    /// Sends several messages as one unit: all or none are queued, and they share packets where they fit.
+    /// Sends several messages as one unit: all or none are queued, and they share packets where
+    /// they fit.
     ///
     /// # Errors
     /// As [`Session::send`].
@@ -183,9 +187,9 @@ impl Session {
         }
     }
 
-    /// Gives the element up and fails over; with `report`, the registrar is told that it could not be
-    /// reached. Does nothing while a failover is already going on, except to begin it where it waits for
-    /// being asked to.
+    /// Gives the element up and fails over; with `report`, the registrar is told that it could not
+    /// be reached. Does nothing while a failover is already going on, except to begin it where it
+    /// waits for being asked to.
     pub fn force_failover(&self, report: bool) {
         self.shared.force_failover(report);
     }
@@ -205,8 +209,8 @@ impl Session {
         self.shared.cookie()
     }
 
-    /// Shuts the association down gracefully and waits until it has ended. During a failover there is nothing
-    /// to wait for.
+    /// Shuts the association down gracefully and waits until it has ended. During a failover there
+    /// is nothing to wait for.
     ///
     /// # Errors
     /// [`Error::Sctp`] when the association was lost before everything was delivered.

@@ -282,8 +282,8 @@ pub struct HandleResolution {
     pub subscribe: bool,
     /// The pool.
     pub pool: PoolHandle,
-    /// Wanted number of elements (handle resolution option); absent or 0 leaves it to the registrar,
-    /// 0xffffffff means as many as possible.
+    /// Wanted number of elements (handle resolution option); absent or 0 leaves it to the
+    /// registrar, 0xffffffff means as many as possible.
     pub items: Option<u32>,
 }
 
@@ -321,8 +321,8 @@ pub struct HandleResolutionResponse {
 pub enum Resolution {
     /// Elements of the pool.
     Elements {
-        /// Policy of the pool. Absent means round robin by the RFC; RSPLIB refuses a response without it, so
-        /// it is always to be sent: the policy of the first element.
+        /// Policy of the pool. Absent means round robin by the RFC; RSPLIB refuses a response
+        /// without it, so it is always to be sent: the policy of the first element.
         policy: Option<Policy>,
         /// The elements, the one selected first at the front.
         elements: Vec<PoolElement>,
@@ -382,7 +382,8 @@ pub struct EndpointKeepAlive {
     pub server: ServerId,
     /// The pool.
     pub pool: PoolHandle,
-    /// The element. RSPLIB's registrars always name it; without it every element of the receiver is meant.
+    /// The element. RSPLIB's registrars always name it; without it every element of the receiver is
+    /// meant.
     pub id: Option<PeId>,
 }
 
@@ -411,7 +412,8 @@ impl EndpointKeepAlive {
 pub struct ServerAnnounce {
     /// The registrar.
     pub server: ServerId,
-    /// Where it can be reached. RSPLIB sends none: its SCTP port is the UDP source port of the datagram.
+    /// Where it can be reached. RSPLIB sends none: its SCTP port is the UDP source port of the
+    /// datagram.
     pub transports: Vec<Transport>,
     /// UDP encapsulation port (RFC 6951) of the registrar where it is not 9899; never `Some(0)`.
     pub udp_port: Option<u16>,

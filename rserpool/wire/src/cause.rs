@@ -7,8 +7,8 @@ use std::fmt;
 use crate::error::DecodeError;
 use crate::numbers::param;
 
-/// Why an operation failed. Below 0x100 the codes of RFC 5354 and two of RSPLIB, from 0x1000 on further ones
-/// of RSPLIB; any other value is carried through.
+/// Why an operation failed. Below 0x100 the codes of RFC 5354 and two of RSPLIB, from 0x1000 on
+/// further ones of RSPLIB; any other value is carried through.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CauseCode(pub u16);
 
@@ -35,7 +35,8 @@ codes! {
     UNRECOGNIZED_PARAMETER = 0x0001, "unrecognized parameter";
     /// Unrecognized message; info = the message.
     UNRECOGNIZED_MESSAGE = 0x0002, "unrecognized message";
-    /// Invalid values; a parameter of wrong length or missing. Info = the parameter when there is one.
+    /// Invalid values; a parameter of wrong length or missing. Info = the parameter when there is
+    /// one.
     INVALID_VALUES = 0x0003, "invalid values";
     /// Non-unique pool element identifier.
     NON_UNIQUE_PE_ID = 0x0004, "pool element identifier is not unique";
@@ -104,8 +105,8 @@ pub struct Cause {
     pub info: Bytes,
 }
 
-/// Operation error parameter: a list of causes, usually exactly one. Layout of a cause: code u16, length u16
-/// (with these four bytes), data, padding.
+/// Operation error parameter: a list of causes, usually exactly one. Layout of a cause: code u16,
+/// length u16 (with these four bytes), data, padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationError {
     /// The causes in wire order.

@@ -10,8 +10,8 @@ use crate::params::{Params, put_udp_port, udp_port};
 use crate::policy::Policy;
 use crate::transport::{SctpTransport, Transport};
 
-/// Registration life as it stands on the wire. RFC 5354 means seconds (signed, -1 = infinite), RSPLIB and
-/// Wireshark mean milliseconds; the value 0xffffffff is infinite either way.
+/// Registration life as it stands on the wire. RFC 5354 means seconds (signed, -1 = infinite),
+/// RSPLIB and Wireshark mean milliseconds; the value 0xffffffff is infinite either way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Life(pub u32);
 
@@ -73,7 +73,8 @@ pub struct PoolElement {
     pub policy: Policy,
     /// Where registrars reach the element; only in ENRP messages.
     pub asap_transport: Option<SctpTransport>,
-    /// UDP encapsulation port (RFC 6951) of user and ASAP transport where it is not 9899; never `Some(0)`.
+    /// UDP encapsulation port (RFC 6951) of user and ASAP transport where it is not 9899; never
+    /// `Some(0)`.
     pub udp_port: Option<u16>,
 }
 

@@ -65,8 +65,8 @@ impl EnrpMessage {
     /// Decodes one SCTP user message or UDP datagram.
     ///
     /// # Errors
-    /// When it is not a valid ENRP message; the error says what to tell the sender, [`EnrpMessage::ids`] who
-    /// that is.
+    /// When it is not a valid ENRP message; the error says what to tell the sender,
+    /// [`EnrpMessage::ids`] who that is.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         Self::decode_inner(bytes)
             .map_err(|e| message::never_answer_errors(e, bytes, enrp_type::ERROR))
@@ -83,8 +83,8 @@ impl EnrpMessage {
         Ok(EnrpMessage { sender, receiver, body })
     }
 
-    /// Sender and receiver of a message, also of one that does not decode. An answer to a faulty message
-    /// carries them as they are, not swapped, as RSPLIB does.
+    /// Sender and receiver of a message, also of one that does not decode. An answer to a faulty
+    /// message carries them as they are, not swapped, as RSPLIB does.
     pub fn ids(bytes: &[u8]) -> Option<(ServerId, ServerId)> {
         let (_, rest) = bytes.split_first_chunk::<4>()?;
         let (sender, rest) = rest.split_first_chunk()?;
@@ -260,7 +260,8 @@ impl HandleTableResponse {
 /// ENRP_HANDLE_UPDATE (sec 2.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandleUpdate {
-    /// T flag (draft-dreibholz-rserpool-enrp-takeover): the receiver may become the home of the element.
+    /// T flag (draft-dreibholz-rserpool-enrp-takeover): the receiver may become the home of the
+    /// element.
     pub takeover_suggested: bool,
     /// What happened.
     pub action: UpdateAction,

@@ -15,14 +15,14 @@ pub struct DecodeError {
     pub reaction: Reaction,
 }
 
-/// What to do about a message that could not be decoded, besides dropping it (RFC 5354 sec 3, RFC 5352 sec
-/// 2.2).
+/// What to do about a message that could not be decoded, besides dropping it (RFC 5354 sec 3, RFC
+/// 5352 sec 2.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reaction {
     /// Nothing.
     Silent,
-    /// Send an ASAP_ERROR or ENRP_ERROR with this operation error to the sender. Only sensible over an
-    /// association: datagrams from a multicast group are never answered.
+    /// Send an ASAP_ERROR or ENRP_ERROR with this operation error to the sender. Only sensible over
+    /// an association: datagrams from a multicast group are never answered.
     Report(OperationError),
 }
 
@@ -88,7 +88,8 @@ impl DecodeError {
 }
 
 impl From<TlvError> for DecodeError {
-    /// As RSPLIB reports: a length below 4 is an invalid parameter, one beyond the end an invalid value.
+    /// As RSPLIB reports: a length below 4 is an invalid parameter, one beyond the end an invalid
+    /// value.
     fn from(e: TlvError) -> Self {
         let code = match e {
             TlvError::LengthTooSmall { .. } => CauseCode::INVALID_VALUES,

@@ -9,8 +9,8 @@ use thiserror::Error;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct PeId(pub u32);
 
-/// Identifier of a registrar: random; 0 means undefined, or "all" as receiver of an ENRP message. The space
-/// is separate from that of [`PeId`].
+/// Identifier of a registrar: random; 0 means undefined, or "all" as receiver of an ENRP message.
+/// The space is separate from that of [`PeId`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ServerId(pub u32);
 
@@ -52,14 +52,15 @@ print_id!(PeId ServerId);
 
 /// Name of a pool: a non-empty byte string.
 ///
-/// The order is that in which registrars transfer handle tables: shorter handles first, equal lengths by
-/// bytes.
+/// The order is that in which registrars transfer handle tables: shorter handles first, equal
+/// lengths by bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PoolHandle(Bytes);
 
 impl PoolHandle {
-    /// Longest handle that every implementation takes. A longer one ends the process of an RSPLIB registrar,
-    /// so [`PoolHandle::new`] refuses it; decoding accepts it, so that a registrar can answer with an error.
+    /// Longest handle that every implementation takes. A longer one ends the process of an RSPLIB
+    /// registrar, so [`PoolHandle::new`] refuses it; decoding accepts it, so that a registrar can
+    /// answer with an error.
     pub const MAX_LEN: usize = 32;
 
     /// A handle of 1 to [`PoolHandle::MAX_LEN`] bytes.

@@ -1,11 +1,12 @@
-//! Wire formats of Reliable Server Pooling: ASAP (RFC 5352), ENRP (RFC 5353), their common parameters (RFC
-//! 5354) and member selection policies (RFC 5356), plus the small protocol of the ping-pong demonstration
-//! service.
+//! Wire formats of Reliable Server Pooling: ASAP (RFC 5352), ENRP (RFC 5353), their common
+//! parameters (RFC 5354) and member selection policies (RFC 5356), plus the small protocol of the
+//! ping-pong demonstration service.
 //!
-//! Messages are enums of structs with owned data. [`AsapMessage::decode`] and [`EnrpMessage::decode`] take
-//! one SCTP user message or UDP datagram; a [`DecodeError`] tells what was wrong and, by its [`Reaction`],
-//! whether the sender deserves an ERROR message. Where the RFCs and RSPLIB, the reference implementation,
-//! differ, emission follows RSPLIB and decoding accepts both.
+//! Messages are enums of structs with owned data. [`AsapMessage::decode`] and
+//! [`EnrpMessage::decode`] take one SCTP user message or UDP datagram; a [`DecodeError`] tells what
+//! was wrong and, by its [`Reaction`], whether the sender deserves an ERROR message. Where the RFCs
+//! and RSPLIB, the reference implementation, differ, emission follows RSPLIB and decoding accepts
+//! both.
 #![forbid(unsafe_code)]
 
 mod asap;

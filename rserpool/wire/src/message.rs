@@ -4,8 +4,8 @@
 //! type u8 | flags u8 | length u16, header included | body
 //! ```
 //!
-//! RFC 5354 sec 2 leaves the final padding out of the length field, RSPLIB counts it. We count it and accept
-//! both.
+//! RFC 5354 sec 2 leaves the final padding out of the length field, RSPLIB counts it. We count it
+//! and accept both.
 
 use bytes::Bytes;
 use sctp_user_core::tlv::{Reader, UnknownAction, Writer};
@@ -62,8 +62,8 @@ impl<'a> Frame<'a> {
         Ok(Frame { kind, flags, body: Reader::new(body), whole: message })
     }
 
-    /// The reaction to a message type that is not known: bits `01` mean report, everything else is dropped
-    /// silently (`10` and `11` are reserved).
+    /// The reaction to a message type that is not known: bits `01` mean report, everything else is
+    /// dropped silently (`10` and `11` are reserved).
     pub(crate) fn unknown(&self) -> DecodeError {
         let problem = Problem::UnknownMessage(self.kind);
         match UnknownAction::of_chunk(self.kind) {

@@ -1,4 +1,5 @@
-//! Assigned numbers: payload protocol identifiers, ports, multicast groups, parameter and message types.
+//! Assigned numbers: payload protocol identifiers, ports, multicast groups, parameter and message
+//! types.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -88,8 +89,8 @@ pub mod param {
     pub const OPAQUE_TRANSPORT: u16 = 0x0010;
     /// Handle resolution option: wanted number of elements (draft-dreibholz-rserpool-asap-hropt).
     pub const HANDLE_RESOLUTION_OPTION: u16 = 0x803f;
-    /// UDP encapsulation port of the addresses before it. Our own, optional (the high bits `10` let others
-    /// skip it).
+    /// UDP encapsulation port of the addresses before it. Our own, optional (the high bits `10` let
+    /// others skip it).
     pub const UDP_PORT: u16 = 0xa6ab;
 
     /// True for every type of this list.

@@ -1,10 +1,11 @@
-//! Reading a sequence of parameters with the rules for unknown and misplaced ones, and the small parameters.
+//! Reading a sequence of parameters with the rules for unknown and misplaced ones, and the small
+//! parameters.
 //!
-//! RFC 5354 sec 3: the two high bits of an *unknown* type say what to do: `00` drop the message silently,
-//! `01` drop it and report, `10` skip, `11` skip and report. RSPLIB never reports skipped parameters, and
-//! neither do we: its clients end their registrar association on an ERROR. All standard types have the bits
-//! `00`, and a known parameter in the wrong place is treated as an unknown one; it thus drops the message
-//! silently.
+//! RFC 5354 sec 3: the two high bits of an *unknown* type say what to do: `00` drop the message
+//! silently, `01` drop it and report, `10` skip, `11` skip and report. RSPLIB never reports skipped
+//! parameters, and neither do we: its clients end their registrar association on an ERROR. All
+//! standard types have the bits `00`, and a known parameter in the wrong place is treated as an
+//! unknown one; it thus drops the message silently.
 
 use sctp_user_core::tlv::{Reader, Tlv, UnknownAction, Writer};
 
@@ -25,7 +26,8 @@ impl<'a> Params<'a> {
         Params { reader: Reader::new(bytes), pending: None }
     }
 
-    /// The next parameter if it is of type `kind`. Parameters that may be skipped are skipped on the way.
+    /// The next parameter if it is of type `kind`. Parameters that may be skipped are skipped on
+    /// the way.
     pub(crate) fn take(&mut self, kind: u16) -> Result<Option<Tlv<'a>>, DecodeError> {
         self.take_if(|k| k == kind)
     }
@@ -186,8 +188,8 @@ pub(crate) fn put_udp_port(w: &mut Writer<'_>, port: Option<u16>) {
     }
 }
 
-/// The UDP encapsulation port, where it may stand: last in a pool element, in server information, in an
-/// announce.
+/// The UDP encapsulation port, where it may stand: last in a pool element, in server information,
+/// in an announce.
 pub(crate) fn udp_port(p: &mut Params<'_>) -> Result<Option<u16>, DecodeError> {
     match p.take(param::UDP_PORT)? {
         None => Ok(None),

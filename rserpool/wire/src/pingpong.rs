@@ -1,5 +1,5 @@
-//! The ping-pong demonstration protocol: the server counts its replies, and the counter travels as the
-//! session's cookie.
+//! The ping-pong demonstration protocol: the server counts its replies, and the counter travels as
+//! the session's cookie.
 //!
 //! ```text
 //! Ping    1 u8 | flags u8 | length u16 | message number u64 | data

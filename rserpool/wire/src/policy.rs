@@ -4,8 +4,8 @@
 //! policy number u32 | fields, u32 each
 //! ```
 //!
-//! Loads, degradations and delay penalty factors (DPF) are fractions of 0xffffffff: 0 is 0 %, 0xffffffff is
-//! 100 %. Distances are milliseconds.
+//! Loads, degradations and delay penalty factors (DPF) are fractions of 0xffffffff: 0 is 0 %,
+//! 0xffffffff is 100 %. Distances are milliseconds.
 
 use bytes::Bytes;
 use sctp_user_core::tlv::{Reader, Tlv, Writer};
@@ -16,7 +16,8 @@ use thiserror::Error;
 use crate::error::DecodeError;
 use crate::numbers::param;
 
-/// A policy with its values. Total: policies with an unknown number keep it together with their bytes.
+/// A policy with its values. Total: policies with an unknown number keep it together with their
+/// bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the fields are explained in the module documentation")]
 pub enum Policy {
@@ -113,9 +114,9 @@ impl Policy {
         POLICIES.iter().map(|p| p.1)
     }
 
-    /// Whether the policy depends on state that elements report, so that a change of load is worth an
-    /// immediate re-registration: every policy with a load, and unknown ones with the "adaptive" bit (bit 30)
-    /// of RFC 5356.
+    /// Whether the policy depends on state that elements report, so that a change of load is worth
+    /// an immediate re-registration: every policy with a load, and unknown ones with the "adaptive"
+    /// bit (bit 30) of RFC 5356.
     pub fn is_adaptive(&self) -> bool {
         match self {
             Policy::Unknown { number, .. } => number & 0x4000_0000 != 0,
@@ -338,9 +339,10 @@ impl Arg {
 impl FromStr for Policy {
     type Err = PolicyParseError;
 
-    /// `Name[:a[:b]]` as RSPLIB's programs take it: `WeightedRandom:10`, `LeastUsedDegradation:0.25`,
-    /// `WeightedRandomDPF:10:0.5`. Weights and priorities are whole numbers, degradations and DPFs lie
-    /// between 0 and 1. Loads and distances start at 0. Upper and lower case are the same.
+    /// `Name[:a[:b]]` as RSPLIB's programs take it: `WeightedRandom:10`,
+    /// `LeastUsedDegradation:0.25`, `WeightedRandomDPF:10:0.5`. Weights and priorities are whole
+    /// numbers, degradations and DPFs lie between 0 and 1. Loads and distances start at 0. Upper
+    /// and lower case are the same.
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let mut parts = s.split(':');
         let name = parts.next().unwrap_or_default();

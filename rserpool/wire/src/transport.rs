@@ -1,4 +1,5 @@
-//! Transport parameters: where and by which protocol somebody can be reached (RFC 5354 sec 3.3 to 3.7, 3.16).
+//! Transport parameters: where and by which protocol somebody can be reached (RFC 5354 sec 3.3 to
+//! 3.7, 3.16).
 //!
 //! ```text
 //! DCCP      port u16 | reserved u16 | service code u32 | one address parameter

@@ -1,16 +1,17 @@
-//! Every ASAP and ENRP message of our captures of RSPLIB 3.4.4 and 3.5.10: it decodes, and encoding the
-//! result gives the same bytes, or the reason why not stands here.
+//! Every ASAP and ENRP message of our captures of RSPLIB 3.4.4 and 3.5.10: it decodes, and encoding
+//! the result gives the same bytes, or the reason why not stands here.
 //!
-//! Each file in `fixtures/` holds the distinct messages of one capture, one per line: `A` or `E` (ASAP or
-//! ENRP) and the bytes in hex. A message that occurs in several captures stands in the first file only.
+//! Each file in `fixtures/` holds the distinct messages of one capture, one per line: `A` or `E`
+//! (ASAP or ENRP) and the bytes in hex. A message that occurs in several captures stands in the
+//! first file only.
 
 use std::fs;
 use std::path::Path;
 
 use rserpool_wire::{AsapMessage, EnrpMessage, Problem};
 
-/// Messages that do not come back as the same bytes, with the reason. None of them was sent by RSPLIB: the
-/// captures also hold what test peers sent.
+/// Messages that do not come back as the same bytes, with the reason. None of them was sent by
+/// RSPLIB: the captures also hold what test peers sent.
 const EXCEPTIONS: &[(&str, Expected, &str)] = &[
     (
         "0600004c00090008736b697080990008616263640008000800000001000a0028000007010000007700015f90\

@@ -1,5 +1,5 @@
-//! Messages that RSPLIB 3.5.10 produced or accepted, byte for byte, in both directions; and how broken ones
-//! are answered.
+//! Messages that RSPLIB 3.5.10 produced or accepted, byte for byte, in both directions; and how
+//! broken ones are answered.
 
 use std::net::IpAddr;
 
@@ -322,8 +322,8 @@ fn takeover() {
     );
 }
 
-/// The UDP port parameter: last in a pool element, in server information and in an announce, and nowhere
-/// else.
+/// The UDP port parameter: last in a pool element, in server information and in an announce, and
+/// nowhere else.
 #[test]
 fn udp_port_parameter() {
     let with_port = PoolElement { udp_port: Some(5000), ..element() };
@@ -454,7 +454,8 @@ fn broken_lengths_and_values() {
     }
 }
 
-/// The padding of the last parameter may be counted in the message length or not, and be there or not.
+/// The padding of the last parameter may be counted in the message length or not, and be there or
+/// not.
 #[test]
 fn padding_of_the_message() {
     let message = AsapMessage::Cookie(Bytes::from_static(b"a"));

@@ -231,7 +231,8 @@ fn enrp() -> impl Strategy<Value = EnrpMessage> {
     (id(), id(), body).prop_map(|(sender, receiver, body)| EnrpMessage { sender, receiver, body })
 }
 
-/// Decodes as everything; what decodes encodes again and is stable then, and what is to be reported can be.
+/// Decodes as everything; what decodes encodes again and is stable then, and what is to be reported
+/// can be.
 fn decode_all(bytes: &[u8]) {
     match AsapMessage::decode(bytes) {
         Ok(message) => {

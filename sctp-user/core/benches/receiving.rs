@@ -63,7 +63,8 @@ fn with_holes(holes: u32) -> LoneReceiver {
     receiver
 }
 
-/// The record of what arrived, with holes in it: a packet behind all of them, and one that fills the first.
+/// The record of what arrived, with holes in it: a packet behind all of them, and one that fills
+/// the first.
 fn tracker(c: &mut Criterion) {
     let mut group = c.benchmark_group("tracker");
     group.sample_size(20);

@@ -1,4 +1,5 @@
-//! Whole stacks: finding the association of a packet, setting associations up, bulk transfer in one thread.
+//! Whole stacks: finding the association of a packet, setting associations up, bulk transfer in one
+//! thread.
 //!
 //! `cargo bench -p sctp-user-core --features bench --bench stack`
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]

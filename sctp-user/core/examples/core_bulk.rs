@@ -1,7 +1,8 @@
 //! How fast the core is by itself: two stacks back to back in one thread, no sockets, no driver.
 //!
-//! `cargo run --release -p sctp-user-core --features bench --example core_bulk [message size] [seconds]`. Prints the user data that
-//! arrived per second, both ends, checksums and the copy into and out of datagrams included, and the packets it took.
+//! `cargo run --release -p sctp-user-core --features bench --example core_bulk [message size] [seconds]`.
+//! Prints the user data that arrived per second, both ends, checksums and the copy into and out of
+//! datagrams included, and the packets it took.
 
 use std::time::{Duration, Instant};
 

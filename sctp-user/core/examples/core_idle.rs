@@ -1,7 +1,8 @@
 //! What idle associations cost: resident memory of each end, and how many are set up per second.
 //!
-//! `cargo run --release -p sctp-user-core --features bench --example core_idle [associations]`, 20 000 unless said. Both ends are in
-//! one thread, without sockets and driver; each association has one path, default settings, and has carried no data.
+//! `cargo run --release -p sctp-user-core --features bench --example core_idle [associations]`, 20
+//! 000 unless said. Both ends are in one thread, without sockets and driver; each association has
+//! one path, default settings, and has carried no data.
 
 use std::time::Instant;
 

@@ -1,4 +1,5 @@
-//! Writes the seeds of the fuzz targets: `cargo run -p sctp-user-core --features fuzz --example fuzz_seeds`.
+//! Writes the seeds of the fuzz targets:
+//! `cargo run -p sctp-user-core --features fuzz --example fuzz_seeds`.
 
 use std::path::Path;
 use std::{fs, io};

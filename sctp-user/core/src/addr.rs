@@ -21,8 +21,8 @@ pub enum Encap {
 /// Where a packet comes from or goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PathAddr {
-    /// The own address: destination of a received packet, wanted source of a sent one. `None` lets the
-    /// operating system choose the source by its routes.
+    /// The own address: destination of a received packet, wanted source of a sent one. `None` lets
+    /// the operating system choose the source by its routes.
     pub local: Option<IpAddr>,
     /// The address of the peer.
     pub remote: IpAddr,
@@ -30,8 +30,8 @@ pub struct PathAddr {
     pub encap: Encap,
 }
 
-/// Explicit Congestion Notification code point of an IP header (two bits; RFC 3168). The stack carries it
-/// through but does not react to it yet.
+/// Explicit Congestion Notification code point of an IP header (two bits; RFC 3168). The stack
+/// carries it through but does not react to it yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ecn {
     /// ECT(0), bits `10`.
@@ -55,8 +55,8 @@ pub struct Datagram {
     pub packet: Packet,
 }
 
-/// What [`Stack::poll_transmit`](crate::Stack::poll_transmit) appended to the caller's buffer: one packet, or
-/// several packets of equal size (the last may be shorter) for one path.
+/// What [`Stack::poll_transmit`](crate::Stack::poll_transmit) appended to the caller's buffer: one
+/// packet, or several packets of equal size (the last may be shorter) for one path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit {
     /// Where it goes.
@@ -71,8 +71,9 @@ pub struct Transmit {
     pub len: usize,
     /// Size of every packet but the last when there are several; `None` for a single packet.
     pub segment_size: Option<usize>,
-    /// True for the rare packets that may exceed the path MTU and therefore go without DF: COOKIE ECHO, INIT ACK
-    /// and DATA chunks that were built before the path MTU shrank (RFC 9260 sec 8.1).
+    /// True for the rare packets that may exceed the path MTU and therefore go without DF: COOKIE
+    /// ECHO, INIT ACK and DATA chunks that were built before the path MTU shrank (RFC 9260 sec
+    /// 8.1).
     pub may_fragment: bool,
 }
 
@@ -114,7 +115,8 @@ impl Peer {
     }
 }
 
-/// Reach of an address, from narrow to wide; the order decides which addresses INIT and INIT ACK may list.
+/// Reach of an address, from narrow to wide; the order decides which addresses INIT and INIT ACK
+/// may list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// 127.0.0.0/8, ::1.
@@ -127,8 +129,9 @@ pub enum Scope {
     Global,
 }
 
-/// Which of several own addresses to send to `remote` from: the only one there is, or the one that is, by its leading bits, in the
-/// network of `remote`. `None` where that does not tell; then the routes of the system decide.
+/// Which of several own addresses to send to `remote` from: the only one there is, or the one that
+/// is, by its leading bits, in the network of `remote`. `None` where that does not tell; then the
+/// routes of the system decide.
 pub(crate) fn source_among(
     own: impl Iterator<Item = IpAddr> + Clone,
     remote: IpAddr,
@@ -146,8 +149,8 @@ pub(crate) fn source_among(
     }
 }
 
-/// Leading bits that two addresses of one family have in common; 0 for two families. Of several sources the one with most in common
-/// with a destination is the likeliest to be in its network.
+/// Leading bits that two addresses of one family have in common; 0 for two families. Of several
+/// sources the one with most in common with a destination is the likeliest to be in its network.
 pub fn common_bits(a: IpAddr, b: IpAddr) -> u32 {
     match (a, b) {
         (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
@@ -156,8 +159,8 @@ pub fn common_bits(a: IpAddr, b: IpAddr) -> u32 {
     }
 }
 
-/// The scope of a unicast address, or `None` for addresses that can never be a peer: unspecified, 0.0.0.0/8,
-/// multicast, broadcast, IPv4-mapped IPv6.
+/// The scope of a unicast address, or `None` for addresses that can never be a peer: unspecified,
+/// 0.0.0.0/8, multicast, broadcast, IPv4-mapped IPv6.
 pub fn scope(addr: IpAddr) -> Option<Scope> {
     match addr {
         IpAddr::V4(a) => {
@@ -217,14 +220,17 @@ pub struct SendOptions {
     pub unordered: bool,
     /// Ask the peer for an immediate SACK of the last chunk (SCTP_SACK_IMMEDIATELY, I bit).
     pub sack_immediately: bool,
-    /// Drop the message when it has not got a TSN within this time (RFC 9260 sec 11.1.5 "lifetime"); `None` keeps it.
+    /// Drop the message when it has not got a TSN within this time (RFC 9260 sec 11.1.5
+    /// "lifetime"); `None` keeps it.
     pub lifetime: Option<core::time::Duration>,
-    /// This is only a part of a message: what is sent on the stream next belongs to it, too, up to and including the
-    /// first part without this mark (explicit EOR, RFC 6458 sec 8.1.26). The parts of a message agree in PPID and `unordered`, and
-    /// each has at least 1 byte. They leave as they come, and until the last one is given nothing else can leave once the first has.
-    /// Ending the association gracefully before that aborts it; when the peer ends it, messages that have been begun can still be finished.
-    /// Parts have no `lifetime`. After a restart of the peer the next message or
-    /// part on the stream is refused once with [`SendError::CutOff`](crate::SendError::CutOff).
+    /// This is only a part of a message: what is sent on the stream next belongs to it, too, up to
+    /// and including the first part without this mark (explicit EOR, RFC 6458 sec 8.1.26). The
+    /// parts of a message agree in PPID and `unordered`, and each has at least 1 byte. They leave
+    /// as they come, and until the last one is given nothing else can leave once the first has.
+    /// Ending the association gracefully before that aborts it; when the peer ends it, messages
+    /// that have been begun can still be finished. Parts have no `lifetime`. After a restart of the
+    /// peer the next message or part on the stream is refused once with
+    /// [`SendError::CutOff`](crate::SendError::CutOff).
     pub more_follows: bool,
     /// Returned in [`Event::SendFailed`](crate::Event::SendFailed) (sinfo_context).
     pub context: u32,
@@ -247,7 +253,8 @@ pub struct Received {
     pub context: u32,
     /// Sent without order.
     pub unordered: bool,
-    /// False when more of this message follows in the next `recv` (partial delivery, RFC 6458 sec 4.3).
+    /// False when more of this message follows in the next `recv` (partial delivery, RFC 6458 sec
+    /// 4.3).
     pub end_of_record: bool,
     /// The path the (last chunk of the) data came by.
     pub from: PathAddr,

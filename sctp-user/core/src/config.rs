@@ -7,34 +7,39 @@ use crate::error::ConfigError;
 /// Settings of a whole [`Stack`](crate::Stack).
 #[derive(Clone, Debug)]
 pub struct StackConfig {
-    /// Upper bound of associations at the same time; beyond it INITs are answered with ABORT "out of resource".
-    /// Default 100 000.
+    /// Upper bound of associations at the same time; beyond it INITs are answered with ABORT "out
+    /// of resource". Default 100 000.
     pub max_associations: usize,
     /// How long a State Cookie is valid (Valid.Cookie.Life, RFC 9260 sec 16). Default 60 s.
     pub cookie_life: Duration,
-    /// How often the key that seals cookies changes, at least twice `cookie_life`; the key before it stays valid for as
-    /// long as its cookies live. Default 1 h.
+    /// How often the key that seals cookies changes, at least twice `cookie_life`; the key before
+    /// it stays valid for as long as its cookies live. Default 1 h.
     pub cookie_key_life: Duration,
-    /// INIT ACKs per second over all peers, a token bucket with one second of burst, and as many ABORTs that refuse an
-    /// INIT. Default 10 000.
+    /// INIT ACKs per second over all peers, a token bucket with one second of burst, and as many
+    /// ABORTs that refuse an INIT. Default 10 000.
     pub init_ack_rate: u32,
     /// Replies to out-of-the-blue packets per second (RFC 9260 sec 8.4), token bucket. Default 100.
     pub ootb_rate: u32,
-    /// Answer out-of-the-blue packets that came natively in IP also when they are for a port that is not bound here. Off
-    /// by default: every stack and the kernel of the host see such packets, and an ABORT would kill associations of
-    /// others. Over UDP the socket is ours alone and replies are always on.
+    /// Answer out-of-the-blue packets that came natively in IP also when they are for a port that
+    /// is not bound here. Off by default: every stack and the kernel of the host see such packets,
+    /// and an ABORT would kill associations of others. Over UDP the socket is ours alone and
+    /// replies are always on.
     pub ootb_native: bool,
-    /// How long a verification tag is not given out again after its association ended. Default 60 s.
+    /// How long a verification tag is not given out again after its association ended. Default 60
+    /// s.
     pub tag_reuse_guard: Duration,
-    /// Local addresses that wildcard-bound ports announce to peers of a fitting scope. Default empty: a wildcard
-    /// bind announces none, which is the only right choice behind NAT (RFC 6951 sec 5.1).
+    /// Local addresses that wildcard-bound ports announce to peers of a fitting scope. Default
+    /// empty: a wildcard bind announces none, which is the only right choice behind NAT (RFC 6951
+    /// sec 5.1).
     pub local_addresses: Vec<std::net::IpAddr>,
-    /// Tell peers at one address with equal SCTP ports apart by their UDP ports, as several clients behind one NAT address may be.
-    /// RFC 6951 sec 5.2 knows the UDP port as no part of an association, so off by default: then the INIT of the second
-    /// one gets an ABORT. When on, a client that restarts with another UDP port counts as a new one, and its old association ends by
-    /// its timers.
+    /// Tell peers at one address with equal SCTP ports apart by their UDP ports, as several clients
+    /// behind one NAT address may be. RFC 6951 sec 5.2 knows the UDP port as no part of an
+    /// association, so off by default: then the INIT of the second one gets an ABORT. When on, a
+    /// client that restarts with another UDP port counts as a new one, and its old association ends
+    /// by its timers.
     pub nat_port_key: bool,
-    /// For tests of the wrap-around: the initial TSN of every association instead of a random one. Default `None`.
+    /// For tests of the wrap-around: the initial TSN of every association instead of a random one.
+    /// Default `None`.
     #[doc(hidden)]
     pub initial_tsn: Option<u32>,
 }
@@ -65,33 +70,39 @@ pub struct AssocConfig {
     pub rto_min: Duration,
     /// RTO.Max. Default 60 s.
     pub rto_max: Duration,
-    /// Max.Init.Retransmits: retransmissions of INIT and of COOKIE ECHO before giving up. Default 8.
+    /// Max.Init.Retransmits: retransmissions of INIT and of COOKIE ECHO before giving up. Default
+    /// 8.
     pub max_init_retransmits: u32,
     /// Upper bound of the T1-init timer (RFC 6458 sinit_max_init_timeo); `None` means `rto_max`.
     pub max_init_timeout: Option<Duration>,
-    /// Association.Max.Retrans: consecutive timeouts over all paths before the association is lost. Default 10.
+    /// Association.Max.Retrans: consecutive timeouts over all paths before the association is lost.
+    /// Default 10.
     pub assoc_max_retrans: u32,
     /// Path.Max.Retrans: consecutive timeouts of one path before it is inactive. Default 5.
     pub path_max_retrans: u32,
-    /// PFMR of RFC 7829: with more consecutive timeouts than this a path is potentially failed, carries no data while
-    /// another is active, and is probed every RTO. Default `Some(0)`: the first timeout; `None` switches it off. Associations
-    /// with one path do without.
+    /// PFMR of RFC 7829: with more consecutive timeouts than this a path is potentially failed,
+    /// carries no data while another is active, and is probed every RTO. Default `Some(0)`: the
+    /// first timeout; `None` switches it off. Associations with one path do without.
     pub pf_max_retrans: Option<u32>,
-    /// Tell the user of potentially failed paths ([`PeerAddrState::PotentiallyFailed`](crate::PeerAddrState)). Default off.
+    /// Tell the user of potentially failed paths
+    /// ([`PeerAddrState::PotentiallyFailed`](crate::PeerAddrState)). Default off.
     pub expose_potentially_failed: bool,
-    /// PSMR of RFC 7829 sec 5: with more consecutive timeouts than this on the primary path, another active one becomes
-    /// primary for good. Default `None`: data returns to the primary when it works again.
+    /// PSMR of RFC 7829 sec 5: with more consecutive timeouts than this on the primary path,
+    /// another active one becomes primary for good. Default `None`: data returns to the primary
+    /// when it works again.
     pub primary_switchover_max_retrans: Option<u32>,
-    /// HB.interval: an idle path is probed every RTO + this, with jitter (RFC 9260 sec 8.3). Default 30 s.
+    /// HB.interval: an idle path is probed every RTO + this, with jitter (RFC 9260 sec 8.3).
+    /// Default 30 s.
     pub hb_interval: Duration,
-    /// HB.interval where the path is UDP-encapsulated, to keep NAT bindings alive. Default 15 s. The smaller of the
-    /// two applies there.
+    /// HB.interval where the path is UDP-encapsulated, to keep NAT bindings alive. Default 15 s.
+    /// The smaller of the two applies there.
     pub hb_interval_udp: Duration,
     /// Send heartbeats at all. Default on.
     pub hb_enabled: bool,
     /// SACK.Delay, 0..500 ms (RFC 9260 sec 6.2). Default 200 ms.
     pub sack_delay: Duration,
-    /// A SACK at the latest for every so many packets with DATA; 1 switches delaying off. Default 2.
+    /// A SACK at the latest for every so many packets with DATA; 1 switches delaying off. Default
+    /// 2.
     pub sack_frequency: u32,
     /// Max.Burst: packets per sending opportunity, 0 for no limit (RFC 9260 sec 6.1 D). Default 4.
     pub max_burst: u32,
@@ -101,92 +112,107 @@ pub struct AssocConfig {
     pub out_streams: u16,
     /// Inbound streams to allow, 1..=65535. Default 65535; they cost memory only when used.
     pub max_in_streams: u16,
-    /// Bytes of user data that may be queued or unacknowledged. Default 256 KiB. A message larger than this is sent when the
-    /// buffer is empty. Worst-case memory is this plus about 100 bytes for each chunk.
+    /// Bytes of user data that may be queued or unacknowledged. Default 256 KiB. A message larger
+    /// than this is sent when the buffer is empty. Worst-case memory is this plus about 100 bytes
+    /// for each chunk.
     pub send_buffer: usize,
-    /// Receive buffer, announced as a_rwnd: bytes of user data held for reassembly, reordering or the reader; at
-    /// least 4096. Default 256 KiB. Every chunk counts as at least 32 bytes, so worst-case memory is about four
-    /// times this.
+    /// Receive buffer, announced as a_rwnd: bytes of user data held for reassembly, reordering or
+    /// the reader; at least 4096. Default 256 KiB. Every chunk counts as at least 32 bytes, so
+    /// worst-case memory is about four times this.
     pub recv_buffer: usize,
     /// Largest user message to send, bytes. Default 16 MiB.
     pub max_message_size: usize,
-    /// A message still incomplete when this many bytes of it are here is given to the user in parts (RFC 6458
-    /// SCTP_PARTIAL_DELIVERY_POINT); it also happens when the receive buffer is short. Default half of `recv_buffer` (`None`).
+    /// A message still incomplete when this many bytes of it are here is given to the user in parts
+    /// (RFC 6458 SCTP_PARTIAL_DELIVERY_POINT); it also happens when the receive buffer is short.
+    /// Default half of `recv_buffer` (`None`).
     pub partial_delivery_point: Option<usize>,
-    /// Send small packets at once (SCTP_NODELAY). Default on: messages are written whole, so the Nagle algorithm
-    /// rarely helps. RFC 6458 sockets default to off; the socket option changes it.
+    /// Send small packets at once (SCTP_NODELAY). Default on: messages are written whole, so the
+    /// Nagle algorithm rarely helps. RFC 6458 sockets default to off; the socket option changes it.
     pub nodelay: bool,
     /// MTU of the IP layer on native paths, bytes. Default 1500.
     pub ip_mtu: usize,
-    /// MTU of the IP layer on UDP-encapsulated paths, bytes. Default 1280, which every IPv6 path and practically every
-    /// tunnel passes (RFC 6951 sec 5.6 tells not to rely on ICMP). With `pmtud` this is where they start, and `ip_mtu`
-    /// is the largest MTU to search for.
+    /// MTU of the IP layer on UDP-encapsulated paths, bytes. Default 1280, which every IPv6 path
+    /// and practically every tunnel passes (RFC 6951 sec 5.6 tells not to rely on ICMP). With
+    /// `pmtud` this is where they start, and `ip_mtu` is the largest MTU to search for.
     pub ip_mtu_udp: usize,
-    /// Discover the MTU of each path by probe packets (RFC 8899): on UDP-encapsulated paths from `ip_mtu_udp` up to
-    /// `ip_mtu`, beginning 1 s after the path is confirmed, and on all paths after packets of the size in use do not
-    /// arrive any more. Default on. ICMP messages are heeded in any case.
+    /// Discover the MTU of each path by probe packets (RFC 8899): on UDP-encapsulated paths from
+    /// `ip_mtu_udp` up to `ip_mtu`, beginning 1 s after the path is confirmed, and on all paths
+    /// after packets of the size in use do not arrive any more. Default on. ICMP messages are
+    /// heeded in any case.
     pub pmtud: bool,
-    /// T5-shutdown-guard: how long a shutdown may take, and how long before it a peer may keep its window closed to what is still to be
-    /// delivered. `None` means 5 times `rto_max`.
+    /// T5-shutdown-guard: how long a shutdown may take, and how long before it a peer may keep its
+    /// window closed to what is still to be delivered. `None` means 5 times `rto_max`.
     pub shutdown_guard: Option<Duration>,
     /// Returned with every received message (SCTP_CONTEXT). Default 0.
     pub context: u32,
     /// Answer INITs with no more than this many addresses of the peer. Default 32.
     pub max_peer_addresses: usize,
-    /// Most user bytes in one DATA chunk, at least 4 (SCTP_MAXSEG). Default `None`: the path MTU alone decides.
+    /// Most user bytes in one DATA chunk, at least 4 (SCTP_MAXSEG). Default `None`: the path MTU
+    /// alone decides.
     pub max_segment: Option<usize>,
-    /// How long cookies of this port are valid (SCTP_ASSOCINFO). Default `None`: [`StackConfig::cookie_life`]. Cookies that live more
-    /// than twice as long as that may lose their key earlier.
+    /// How long cookies of this port are valid (SCTP_ASSOCINFO). Default `None`:
+    /// [`StackConfig::cookie_life`]. Cookies that live more than twice as long as that may lose
+    /// their key earlier.
     pub cookie_life: Option<Duration>,
-    /// Refuse messages that do not fit one chunk on every path ([`SendError::NeedsFragments`](crate::SendError)) in place of cutting
-    /// them into several (SCTP_DISABLE_FRAGMENTS, RFC 6458 sec 8.1.11). The path MTU counts as it is when the message is queued.
-    /// Default off.
+    /// Refuse messages that do not fit one chunk on every path
+    /// ([`SendError::NeedsFragments`](crate::SendError)) in place of cutting them into several
+    /// (SCTP_DISABLE_FRAGMENTS, RFC 6458 sec 8.1.11). The path MTU counts as it is when the message
+    /// is queued. Default off.
     pub disable_fragments: bool,
-    /// Differentiated Services code point of all packets of the association but those that are sent without its state
-    /// (INIT ACK, the last ABORT or SHUTDOWN COMPLETE), 0 to 63 (SPP_DSCP). Default 0.
+    /// Differentiated Services code point of all packets of the association but those that are sent
+    /// without its state (INIT ACK, the last ABORT or SHUTDOWN COMPLETE), 0 to 63 (SPP_DSCP).
+    /// Default 0.
     pub dscp: u8,
-    /// IPv6 flow label of the same packets, at most 0xfffff (SPP_IPV6_FLOWLABEL). Default 0: the system draws one for each flow.
+    /// IPv6 flow label of the same packets, at most 0xfffff (SPP_IPV6_FLOWLABEL). Default 0: the
+    /// system draws one for each flow.
     pub flow_label: u32,
     /// Which of the own addresses are listed for the peer during setup. Default [`Announce::Auto`].
     pub announce: Announce,
 }
 
-/// Which own addresses INIT and INIT ACK list (RFC 9260 sec 5.1.2). There is something to choose from only where a port is bound to
-/// several addresses, or to all of them with [`StackConfig::local_addresses`] set. A peer knows and uses exactly those that are
-/// listed and the one that the packet came from.
+/// Which own addresses INIT and INIT ACK list (RFC 9260 sec 5.1.2). There is something to choose
+/// from only where a port is bound to several addresses, or to all of them with
+/// [`StackConfig::local_addresses`] set. A peer knows and uses exactly those that are listed and
+/// the one that the packet came from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Announce {
-    /// None that is of narrower scope than the peer's address, and none at all from behind NAT: when the own address is private
-    /// and that of the peer is not (RFC 6951 sec 5.1).
+    /// None that is of narrower scope than the peer's address, and none at all from behind NAT:
+    /// when the own address is private and that of the peer is not (RFC 6951 sec 5.1).
     #[default]
     Auto,
-    /// All, private ones also to global peers. Link-local and loopback addresses only where they mean something.
+    /// All, private ones also to global peers. Link-local and loopback addresses only where they
+    /// mean something.
     All,
     /// None.
     None,
 }
 
-/// Settings of one path (SCTP_PEER_ADDR_PARAMS, RFC 6458 sec 8.1.12). A new path gets those of [`AssocConfig`].
+/// Settings of one path (SCTP_PEER_ADDR_PARAMS, RFC 6458 sec 8.1.12). A new path gets those of
+/// [`AssocConfig`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathParams {
     /// Probe the path while it is idle.
     pub hb_enabled: bool,
-    /// HB.interval of the path; over UDP [`AssocConfig::hb_interval_udp`] applies where it is smaller.
+    /// HB.interval of the path; over UDP [`AssocConfig::hb_interval_udp`] applies where it is
+    /// smaller.
     pub hb_interval: Duration,
     /// Path.Max.Retrans of the path.
     pub max_retrans: u32,
-    /// PFMR of the path (SCTP_PEER_ADDR_THLDS, RFC 7829 sec 7.2); `None` never lets it be potentially failed.
+    /// PFMR of the path (SCTP_PEER_ADDR_THLDS, RFC 7829 sec 7.2); `None` never lets it be
+    /// potentially failed.
     pub pf_max_retrans: Option<u32>,
-    /// PSMR of the path, used while it is the primary one (SCTP_PEER_ADDR_THLDS_V2, RFC 7829 sec 7.2); not below
-    /// `pf_max_retrans`. `None` lets it stay primary.
+    /// PSMR of the path, used while it is the primary one (SCTP_PEER_ADDR_THLDS_V2, RFC 7829 sec
+    /// 7.2); not below `pf_max_retrans`. `None` lets it stay primary.
     pub primary_switchover_max_retrans: Option<u32>,
-    /// A fixed MTU of the IP layer, 512 to 65535 bytes, in place of what is found out about the path. Default `None`.
+    /// A fixed MTU of the IP layer, 512 to 65535 bytes, in place of what is found out about the
+    /// path. Default `None`.
     pub ip_mtu: Option<u16>,
     /// Probe for the MTU of the path ([`AssocConfig::pmtud`]); a fixed `ip_mtu` ends that, too.
     pub pmtud: bool,
     /// Differentiated Services code point of the packets of the path, 0 to 63 (SPP_DSCP).
     pub dscp: u8,
-    /// IPv6 flow label of the packets of the path, at most 0xfffff; 0 leaves it to the system (SPP_IPV6_FLOWLABEL).
+    /// IPv6 flow label of the packets of the path, at most 0xfffff; 0 leaves it to the system
+    /// (SPP_IPV6_FLOWLABEL).
     pub flow_label: u32,
 }
 
@@ -278,10 +304,11 @@ impl Default for AssocConfig {
 }
 
 impl AssocConfig {
-    /// Settings for networks with short round trips in which a dead path must be left within 300 ms, as in
-    /// signalling: RTO 100/100/400 ms (initial/min/max), SACK after 20 ms, heartbeats every 500 ms, Path.Max.Retrans 3,
-    /// Association.Max.Retrans 8. Both ends must use them, because RTO.Min lies below the SACK delay of the RFC's defaults.
-    /// They make an association end after about 3 s of silence of all paths.
+    /// Settings for networks with short round trips in which a dead path must be left within 300
+    /// ms, as in signalling: RTO 100/100/400 ms (initial/min/max), SACK after 20 ms, heartbeats
+    /// every 500 ms, Path.Max.Retrans 3, Association.Max.Retrans 8. Both ends must use them,
+    /// because RTO.Min lies below the SACK delay of the RFC's defaults. They make an association
+    /// end after about 3 s of silence of all paths.
     pub fn realtime() -> Self {
         AssocConfig {
             rto_initial: Duration::from_millis(100),
@@ -308,7 +335,8 @@ impl AssocConfig {
         {
             return fail("RTO values must satisfy 0 < min <= initial <= max");
         }
-        // As many milliseconds as the socket options can express; sums and multiples of it cannot overflow.
+        // As many milliseconds as the socket options can express; sums and multiples of it cannot
+        // overflow.
         let most = Duration::from_millis(u32::MAX.into());
         if self.rto_max > most || self.hb_interval > most || self.hb_interval_udp > most {
             return fail("RTO.Max and HB.interval must be at most 49 days");

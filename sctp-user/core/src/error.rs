@@ -56,7 +56,8 @@ pub enum SendError {
     /// Shutdown has begun (by either side); no more data is taken.
     #[error("the association is shutting down")]
     ShuttingDown,
-    /// No room in the send buffer; [`Event::Writable`](crate::Event::Writable) tells when to try again.
+    /// No room in the send buffer; [`Event::Writable`](crate::Event::Writable) tells when to try
+    /// again.
     #[error("the send buffer is full")]
     WouldBlock,
     /// The stream number is not below the number of outbound streams.
@@ -70,7 +71,8 @@ pub enum SendError {
     /// Larger than `max_message_size`.
     #[error("the message is larger than the maximum message size")]
     TooLarge,
-    /// Larger than one chunk, and [`disable_fragments`](crate::AssocConfig::disable_fragments) is on.
+    /// Larger than one chunk, and [`disable_fragments`](crate::AssocConfig::disable_fragments) is
+    /// on.
     #[error(
         "the message does not fit one chunk of {most} bytes, and fragmentation is switched off"
     )]
@@ -81,7 +83,8 @@ pub enum SendError {
     /// A part of a message differs from the part before it in PPID or order.
     #[error("the parts of one message must agree in PPID and order")]
     PartsDiffer,
-    /// The peer has restarted since the part of the message before this one: the message must be begun again. Told once.
+    /// The peer has restarted since the part of the message before this one: the message must be
+    /// begun again. Told once.
     #[error("the peer restarted in the middle of the message, which must be begun again")]
     CutOff,
     /// The message is for an address that the peer does not have or that is not confirmed.

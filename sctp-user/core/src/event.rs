@@ -19,17 +19,19 @@ pub enum Event {
         /// True when the peer started it.
         incoming: bool,
     },
-    /// SCTP_RESTART: the peer restarted; all that was in flight is lost, streams count from 0 again.
+    /// SCTP_RESTART: the peer restarted; all that was in flight is lost, streams count from 0
+    /// again.
     Restart {
         /// Streams we may send on.
         outbound_streams: u16,
         /// Streams the peer may send on.
         inbound_streams: u16,
-        /// Messages and parts that [`Stack::recv`](crate::Stack::recv) gives before those of the restarted peer.
+        /// Messages and parts that [`Stack::recv`](crate::Stack::recv) gives before those of the
+        /// restarted peer.
         before: usize,
     },
-    /// SCTP_COMM_LOST or, when it never came up, SCTP_CANT_STR_ASSOC. The association is gone for sending; received messages may
-    /// still be read.
+    /// SCTP_COMM_LOST or, when it never came up, SCTP_CANT_STR_ASSOC. The association is gone for
+    /// sending; received messages may still be read.
     Lost(LossReason),
     /// SCTP_SHUTDOWN_COMP: graceful end. Received messages may still be read.
     ShutdownComplete,
@@ -64,12 +66,14 @@ pub enum Event {
         stream: u16,
         /// Stream sequence number of the message.
         ssn: u16,
-        /// Messages and parts that [`Stack::recv`](crate::Stack::recv) gives before those that came after the last part.
+        /// Messages and parts that [`Stack::recv`](crate::Stack::recv) gives before those that came
+        /// after the last part.
         before: usize,
     },
     /// [`Stack::recv`](crate::Stack::recv) has something. Given once until `recv` returned `None`.
     Readable,
-    /// The send buffer has room again after a [`SendError::WouldBlock`](crate::SendError::WouldBlock).
+    /// The send buffer has room again after a
+    /// [`SendError::WouldBlock`](crate::SendError::WouldBlock).
     Writable,
 }
 

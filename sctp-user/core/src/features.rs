@@ -2,8 +2,8 @@
 
 use crate::wire::{InitChunk, Param};
 
-/// A set of extensions. What is in force on an association is negotiated with INIT and INIT ACK (RFC 5061 sec 4.2.7), travels
-/// in the State Cookie, and does not change afterwards.
+/// A set of extensions. What is in force on an association is negotiated with INIT and INIT ACK
+/// (RFC 5061 sec 4.2.7), travels in the State Cookie, and does not change afterwards.
 ///
 /// This stack implements none yet, so it announces none, and the set in force is always empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

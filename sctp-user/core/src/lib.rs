@@ -1,10 +1,12 @@
 //! SCTP (RFC 9260) as a sans-I/O protocol core.
 //!
-//! The core reads no clock, no socket and no global random source: time, datagrams and a seed come in as
-//! arguments, packets and events come out by polling. One [`Stack`] holds many ports and associations. The
-//! drive loop of every user of the core, the tokio driver and the simulation alike, is:
+//! The core reads no clock, no socket and no global random source: time, datagrams and a seed come
+//! in as arguments, packets and events come out by polling. One [`Stack`] holds many ports and
+//! associations. The drive loop of every user of the core, the tokio driver and the simulation
+//! alike, is:
 //!
-//! 1. hand in what arrived: [`Stack::handle_datagram`] for each datagram of the batch, [`Stack::handle_timeout`];
+//! 1. hand in what arrived: [`Stack::handle_datagram`] for each datagram of the batch,
+//!    [`Stack::handle_timeout`];
 //! 2. hand in what the user wants: `connect`, `send`, `recv`, `shutdown`, ...;
 //! 3. drain [`Stack::poll_transmit`] and send what it gives;
 //! 4. drain [`Stack::poll_event`];

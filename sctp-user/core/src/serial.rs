@@ -1,6 +1,7 @@
 //! Serial numbers that wrap (RFC 1982): TSN with 32 bits, SSN with 16 bits.
 //!
-//! They have no `Ord`: wrap-around order is not a total order. Queues are addressed by `offset_from(base)`.
+//! They have no `Ord`: wrap-around order is not a total order. Queues are addressed by
+//! `offset_from(base)`.
 
 use core::fmt;
 
@@ -29,8 +30,8 @@ macro_rules! serial {
                 self.plus(1)
             }
 
-            /// True when this number lies before `other` in serial order. Exactly half the number space apart is
-            /// undefined in RFC 1982; here the answer is `false` both ways.
+            /// True when this number lies before `other` in serial order. Exactly half the number
+            /// space apart is undefined in RFC 1982; here the answer is `false` both ways.
             pub const fn precedes(self, other: Self) -> bool {
                 let d = other.0.wrapping_sub(self.0);
                 d != 0 && d < (1 << (<$int>::BITS - 1))
@@ -41,8 +42,8 @@ macro_rules! serial {
                 self.0 == other.0 || self.precedes(other)
             }
 
-            /// Steps from `base` forward to this number, wrapping: 0 when equal. Meaningful when `base` does not
-            /// lie after this number.
+            /// Steps from `base` forward to this number, wrapping: 0 when equal. Meaningful when
+            /// `base` does not lie after this number.
             pub const fn offset_from(self, base: Self) -> $int {
                 self.0.wrapping_sub(base.0)
             }

@@ -35,7 +35,8 @@ pub enum PathState {
 /// State of the discovery of a path's MTU (RFC 8899 sec 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PmtudState {
-    /// No probes: switched off, the MTU is fixed, the path unconfirmed, or the association not established.
+    /// No probes: switched off, the MTU is fixed, the path unconfirmed, or the association not
+    /// established.
     Disabled,
     /// Finding out whether packets of the size in use pass.
     Base,

@@ -6,9 +6,9 @@ pub use core::time::Duration;
 
 /// A point in time: nanoseconds since the stack was started.
 ///
-/// The core never reads a clock. The driver passes `Time` in, a simulation makes it up. It is a plain number
-/// (not `std::time::Instant`) because the State Cookie carries one (RFC 9260 sec 5.1.3) and because runs with
-/// the same seed must give identical logs.
+/// The core never reads a clock. The driver passes `Time` in, a simulation makes it up. It is a
+/// plain number (not `std::time::Instant`) because the State Cookie carries one (RFC 9260 sec
+/// 5.1.3) and because runs with the same seed must give identical logs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(u64);
 

@@ -1,4 +1,5 @@
-//! Type-length-value structures: the checked reader and the writer under every format of SCTP and of RSerPool.
+//! Type-length-value structures: the checked reader and the writer under every format of SCTP and
+//! of RSerPool.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -10,8 +11,9 @@
 //! +---------------------------------------------------------------+
 //! ```
 //!
-//! All integers are big-endian. The length counts header and value, never the padding behind it (RFC 9260 sec
-//! 3.2.1). Padding is written as zeros and never looked at; behind the last structure it may be missing.
+//! All integers are big-endian. The length counts header and value, never the padding behind it
+//! (RFC 9260 sec 3.2.1). Padding is written as zeros and never looked at; behind the last structure
+//! it may be missing.
 
 #[cfg(test)]
 mod tests;
@@ -152,11 +154,12 @@ impl<'a> Reader<'a> {
         self.bytes(n).map(Reader::new)
     }
 
-    /// Takes the next TLV structure and the padding behind it, as far as it is there. `Ok(None)` at the end.
+    /// Takes the next TLV structure and the padding behind it, as far as it is there. `Ok(None)` at
+    /// the end.
     ///
     /// # Errors
-    /// [`TlvError`] when header or length do not fit the input; the position stays, so asking again gives the same
-    /// error.
+    /// [`TlvError`] when header or length do not fit the input; the position stays, so asking again
+    /// gives the same error.
     #[inline]
     pub fn tlv(&mut self) -> Result<Option<Tlv<'a>>, TlvError> {
         if self.buf.is_empty() {
@@ -205,8 +208,8 @@ impl<'a> Iterator for Tlvs<'a> {
 
 impl std::iter::FusedIterator for Tlvs<'_> {}
 
-/// What a receiver does with a chunk (RFC 9260 sec 3.2) or parameter (sec 3.2.1) of a type it does not know: the
-/// two highest bits of the type say it.
+/// What a receiver does with a chunk (RFC 9260 sec 3.2) or parameter (sec 3.2.1) of a type it does
+/// not know: the two highest bits of the type say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UnknownAction {
     /// 00: stop processing, drop this one and all behind it.
@@ -257,8 +260,8 @@ impl UnknownAction {
 #[must_use = "the length field is filled in by `end_tlv`"]
 pub struct Mark(usize);
 
-/// A big-endian writer that appends to a vector. Alignment counts from where the writer began, so the vector may
-/// hold other things before.
+/// A big-endian writer that appends to a vector. Alignment counts from where the writer began, so
+/// the vector may hold other things before.
 #[derive(Debug)]
 pub struct Writer<'b> {
     buf: &'b mut Vec<u8>,
@@ -343,8 +346,8 @@ impl<'b> Writer<'b> {
         self.bytes(ZEROS.get(..missing).unwrap_or_default());
     }
 
-    /// Writes the header of a TLV structure; its value is what is written until [`end_tlv`](Self::end_tlv).
-    /// Structures may be nested.
+    /// Writes the header of a TLV structure; its value is what is written until
+    /// [`end_tlv`](Self::end_tlv). Structures may be nested.
     #[inline]
     pub fn begin_tlv(&mut self, kind: u16) -> Mark {
         let mark = Mark(self.len());
@@ -353,16 +356,16 @@ impl<'b> Writer<'b> {
         mark
     }
 
-    /// Fills in the length and pads with zeros to 4 bytes; the padding is not counted. A value of more than 65 531
-    /// bytes cannot be expressed and is cut off there.
+    /// Fills in the length and pads with zeros to 4 bytes; the padding is not counted. A value of
+    /// more than 65 531 bytes cannot be expressed and is cut off there.
     #[inline]
     pub fn end_tlv(&mut self, mark: Mark) {
         self.end_tlv_unpadded(mark);
         self.pad4();
     }
 
-    /// As [`end_tlv`](Self::end_tlv) without the padding, for the last structure inside another: the outer length
-    /// then does not count that padding either (RFC 9260 sec 3.2).
+    /// As [`end_tlv`](Self::end_tlv) without the padding, for the last structure inside another:
+    /// the outer length then does not count that padding either (RFC 9260 sec 3.2).
     #[inline]
     pub fn end_tlv_unpadded(&mut self, mark: Mark) {
         let Mark(at) = mark;

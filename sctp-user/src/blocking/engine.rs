@@ -134,7 +134,8 @@ impl Engine {
         }
     }
 
-    /// Waits until something was received, a timer has fired or `until` has come, and lets the protocol work.
+    /// Waits until something was received, a timer has fired or `until` has come, and lets the
+    /// protocol work.
     pub(super) fn turn(&mut self, until: Option<Time>) {
         let news = self.links.iter().any(SocketLink::has_news);
         // The user may have taken its time.
@@ -242,8 +243,8 @@ impl Engine {
         }
     }
 
-    /// Tries `op` until it does not answer [`Error::WouldBlock`], waiting in between, for `timeout` at the most. The first try gets the
-    /// latest reading of the clock.
+    /// Tries `op` until it does not answer [`Error::WouldBlock`], waiting in between, for `timeout`
+    /// at the most. The first try gets the latest reading of the clock.
     pub(super) fn wait<R>(
         &mut self,
         timeout: Option<Duration>,
@@ -289,7 +290,8 @@ impl Drop for Engine {
     }
 }
 
-/// With less time left, waiting is left to poll(2), which is exact. A receive call may return some ticks of the kernel later than it was told to.
+/// With less time left, waiting is left to poll(2), which is exact. A receive call may return some
+/// ticks of the kernel later than it was told to.
 const PATIENCE: Duration = SocketLink::RECV_WAIT.saturating_add(Duration::from_millis(20));
 /// So many answers in a row make a conversation, in which the next datagram comes alone.
 const MANY_ANSWERS: u32 = 32;

@@ -8,17 +8,20 @@ use socket2::Socket;
 use crate::link::Link as _;
 use crate::link::sockets::{Carrier, SocketLink};
 
-/// What carries the packets of a [`Stack`](super::Stack): UDP encapsulation (`sctp_udp_encap::UdpEncapLink::open_blocking`) or raw IP
+/// What carries the packets of a [`Stack`](super::Stack): UDP encapsulation
+/// (`sctp_udp_encap::UdpEncapLink::open_blocking`) or raw IP
 /// ([`RawLink::open_blocking`](crate::link::raw::RawLink::open_blocking)).
 pub struct Link {
     pub(super) inner: SocketLink,
 }
 
 impl Link {
-    /// A link over sockets that are bound to these addresses, all UDP or all raw as `carrier` says, to the UDP port
-    /// `port` (0 for raw ones). `ipv6_scope_id` is the interface index for link-local IPv6 destinations, 0 leaves it to the system.
+    /// A link over sockets that are bound to these addresses, all UDP or all raw as `carrier` says,
+    /// to the UDP port `port` (0 for raw ones). `ipv6_scope_id` is the interface index for
+    /// link-local IPv6 destinations, 0 leaves it to the system.
     ///
-    /// With a single socket in a stack, a waiting call waits for it in the receive call itself, so that a message takes one system call less.
+    /// With a single socket in a stack, a waiting call waits for it in the receive call itself, so
+    /// that a message takes one system call less.
     ///
     /// # Errors
     /// The address whose socket lacks something that the link needs, with what the system said.
@@ -46,7 +49,8 @@ impl Link {
         self.inner.local_udp_port()
     }
 
-    /// The addresses this link sends from and receives on; unspecified ones stand for all of the host.
+    /// The addresses this link sends from and receives on; unspecified ones stand for all of the
+    /// host.
     pub fn local_addrs(&self) -> Vec<IpAddr> {
         self.inner.local_addrs()
     }

@@ -1,10 +1,12 @@
 //! The same sockets without a runtime: calls that wait in the calling thread.
 //!
-//! A [`Stack`] here has no task. It runs inside its calls: one that has to wait receives, lets the protocol work and sends until it has what
-//! it waits for. Nothing is shared, so nothing is locked, and a message takes no more system calls than over a bare UDP socket: one to
-//! wait and receive, one to send. It is meant for programs without a runtime, and where latency counts.
+//! A [`Stack`] here has no task. It runs inside its calls: one that has to wait receives, lets the
+//! protocol work and sends until it has what it waits for. Nothing is shared, so nothing is locked,
+//! and a message takes no more system calls than over a bare UDP socket: one to wait and receive,
+//! one to send. It is meant for programs without a runtime, and where latency counts.
 //!
-//! Handles ([`Endpoint`], [`Association`], [`OneToMany`]) are plain names that can be copied; everything is done through the stack.
+//! Handles ([`Endpoint`], [`Association`], [`OneToMany`]) are plain names that can be copied;
+//! everything is done through the stack.
 //!
 //! ```
 //! use std::net::{IpAddr, Ipv4Addr};
@@ -48,14 +50,15 @@
 //!
 //! # Who keeps the protocol going
 //!
-//! Packets are answered and timers fire while a call waits, and in passing when a call comes after a while. A program that does other things
-//! for long calls [`Stack::drive`] in between; a peer that hears nothing for seconds sends again and finally gives up. Packets that arrive meanwhile
+//! Packets are answered and timers fire while a call waits, and in passing when a call comes after
+//! a while. A program that does other things for long calls [`Stack::drive`] in between; a peer
+//! that hears nothing for seconds sends again and finally gives up. Packets that arrive meanwhile
 //! wait in the buffers of the system.
 //!
 //! # Who ends what
 //!
-//! [`Stack::close`] gives a handle up: an association that was not shut down is aborted then. Dropping the stack aborts every association that
-//! is still open.
+//! [`Stack::close`] gives a handle up: an association that was not shut down is aborted then.
+//! Dropping the stack aborts every association that is still open.
 
 mod engine;
 mod handles;

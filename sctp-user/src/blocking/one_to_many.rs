@@ -10,7 +10,8 @@ use crate::one_to_many::BACKLOG;
 use crate::options::BindOptions;
 
 impl Stack {
-    /// Binds an SCTP port for the one-to-many style. With `listen`, incoming associations are accepted by themselves.
+    /// Binds an SCTP port for the one-to-many style. With `listen`, incoming associations are
+    /// accepted by themselves.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
@@ -24,7 +25,8 @@ impl Stack {
         Ok(OneToMany { socket, port })
     }
 
-    /// Starts an association without waiting for it; messages can be sent at once. `config` replaces the settings of the port.
+    /// Starts an association without waiting for it; messages can be sent at once. `config`
+    /// replaces the settings of the port.
     ///
     /// # Errors
     /// [`Error::Connect`], [`Error::Config`], [`Error::Stopped`].
@@ -52,7 +54,8 @@ impl Stack {
         self.send_over(many, Target::Assoc(association), message).map(drop)
     }
 
-    /// Sends to a peer, over the association with it or over a new one (implicit setup, RFC 6458 sec 3.3).
+    /// Sends to a peer, over the association with it or over a new one (implicit setup, RFC 6458
+    /// sec 3.3).
     ///
     /// # Errors
     /// As [`send_on`](Self::send_on) and [`start_connect`](Self::start_connect).
@@ -94,7 +97,8 @@ impl Stack {
         Ok(self.with(|sockets, now| sockets.shutdown_assoc(now, many.socket, association))?)
     }
 
-    /// Takes one association out into a handle of its own (RFC 6458 sec 9.2); what is unread goes with it.
+    /// Takes one association out into a handle of its own (RFC 6458 sec 9.2); what is unread goes
+    /// with it.
     ///
     /// # Errors
     /// [`Error::NoAssociation`].

@@ -13,14 +13,16 @@ impl Stack {
     /// Binds an SCTP port: `stack.bind(7)`, or with more said in [`BindOptions`].
     ///
     /// # Errors
-    /// When the port is taken, by this stack ([`Error::Bind`]) or with a raw link by another one of the host
-    /// ([`Error::PortInUse`]), an address cannot be bound or the configuration is not valid.
+    /// When the port is taken, by this stack ([`Error::Bind`]) or with a raw link by another one of
+    /// the host ([`Error::PortInUse`]), an address cannot be bound or the configuration is not
+    /// valid.
     pub fn bind(&mut self, options: impl Into<BindOptions>) -> Result<Endpoint, Error> {
         let (socket, port) = self.bind_socket(Style::OneToOne, options.into())?;
         Ok(Endpoint { socket, port })
     }
 
-    /// Accepts new associations, of which at most `backlog` wait for [`accept`](Self::accept); 0 stops listening.
+    /// Accepts new associations, of which at most `backlog` wait for [`accept`](Self::accept); 0
+    /// stops listening.
     ///
     /// # Errors
     /// [`Error::Stopped`]; [`Error::NoAssociation`] when the handle was closed.
@@ -32,7 +34,8 @@ impl Stack {
     /// Waits for the next incoming association.
     ///
     /// # Errors
-    /// [`Error::TimedOut`], [`Error::Stopped`], and [`Error::Invalid`] when the endpoint does not listen.
+    /// [`Error::TimedOut`], [`Error::Stopped`], and [`Error::Invalid`] when the endpoint does not
+    /// listen.
     pub fn accept(&mut self, endpoint: Endpoint) -> Result<Association, Error> {
         self.check_running()?;
         let accept = |sockets: &mut Sockets, now: Time| {
@@ -44,11 +47,12 @@ impl Stack {
         self.engine.wait(self.timeout, accept)
     }
 
-    /// Connects from a free port of its own and waits until the association is up. When that takes too long, the attempt is given up.
+    /// Connects from a free port of its own and waits until the association is up. When that takes
+    /// too long, the attempt is given up.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`] when the peer refuses or
-    /// does not answer, [`Error::TimedOut`].
+    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`]
+    /// when the peer refuses or does not answer, [`Error::TimedOut`].
     pub fn connect(&mut self, peer: &Peer) -> Result<Association, Error> {
         self.connect_with(peer, self.assoc_config())
     }
@@ -71,7 +75,8 @@ impl Stack {
         self.established(association, peer)
     }
 
-    /// Starts an association from a bound port, which may listen, and waits until it is up. `config` replaces the settings of the port.
+    /// Starts an association from a bound port, which may listen, and waits until it is up.
+    /// `config` replaces the settings of the port.
     ///
     /// # Errors
     /// As [`connect_with`](Self::connect_with).
@@ -105,18 +110,18 @@ impl Stack {
         }
     }
 
-    /// Sends a message: waits until the send buffer has room, queues it and sends what may be sent now. `Ok` means on its way, not
-    /// delivered.
+    /// Sends a message: waits until the send buffer has room, queues it and sends what may be sent
+    /// now. `Ok` means on its way, not delivered.
     ///
     /// # Errors
-    /// [`Error::Ended`], [`Error::ShuttingDown`], [`Error::Message`], [`Error::Stopped`], and [`Error::TimedOut`] when there was no
-    /// room: the message was not sent.
+    /// [`Error::Ended`], [`Error::ShuttingDown`], [`Error::Message`], [`Error::Stopped`], and
+    /// [`Error::TimedOut`] when there was no room: the message was not sent.
     pub fn send(&mut self, association: Association, message: Message) -> Result<(), Error> {
         self.send_many(association, std::iter::once(message)).map_err(|(_, why)| why)
     }
 
-    /// Sends messages one after the other, as many at a time as the send buffer has room for: small ones share packets, which
-    /// [`send`](Self::send) in a loop does not do.
+    /// Sends messages one after the other, as many at a time as the send buffer has room for: small
+    /// ones share packets, which [`send`](Self::send) in a loop does not do.
     ///
     /// # Errors
     /// As [`send`](Self::send), with the number of messages that were sent before.
@@ -148,11 +153,12 @@ impl Stack {
         self.engine.wait(self.timeout, send).map_err(|why| (sent, why))
     }
 
-    /// Waits for the next message or subscribed notification. `Ok(None)` is the end: the peer has shut down and everything
-    /// was read.
+    /// Waits for the next message or subscribed notification. `Ok(None)` is the end: the peer has
+    /// shut down and everything was read.
     ///
     /// # Errors
-    /// [`Error::Ended`] when the association was lost (after everything received was read), [`Error::TimedOut`], [`Error::Stopped`].
+    /// [`Error::Ended`] when the association was lost (after everything received was read),
+    /// [`Error::TimedOut`], [`Error::Stopped`].
     pub fn recv(&mut self, association: Association) -> Result<Option<Incoming>, Error> {
         if let Some(rest) = self.take_rest(association) {
             return Ok(Some(Incoming::Message(rest)));
@@ -185,8 +191,9 @@ impl Stack {
         }
     }
 
-    /// As [`recv_message`](Self::recv_message), into memory of the caller. Returns how many bytes were written, and the rest of what is known
-    /// of the message, with its data left out. A message larger than `buffer` comes in parts, of which the last one has
+    /// As [`recv_message`](Self::recv_message), into memory of the caller. Returns how many bytes
+    /// were written, and the rest of what is known of the message, with its data left out. A
+    /// message larger than `buffer` comes in parts, of which the last one has
     /// [`end_of_record`](Received::end_of_record).
     ///
     /// # Errors
@@ -222,11 +229,12 @@ impl Stack {
         Some(self.rest.swap_remove(at).1)
     }
 
-    /// Shuts down gracefully: everything queued is still delivered, then the association ends. Waits until it has. What
-    /// the peer still sends meanwhile waits for [`recv`](Self::recv).
+    /// Shuts down gracefully: everything queued is still delivered, then the association ends.
+    /// Waits until it has. What the peer still sends meanwhile waits for [`recv`](Self::recv).
     ///
     /// # Errors
-    /// [`Error::Ended`] when the association was lost before the shutdown was complete, [`Error::TimedOut`], [`Error::Stopped`].
+    /// [`Error::Ended`] when the association was lost before the shutdown was complete,
+    /// [`Error::TimedOut`], [`Error::Stopped`].
     pub fn shutdown(&mut self, association: Association) -> Result<(), Error> {
         self.start_shutdown(association);
         match self.ended(association)? {
@@ -235,7 +243,8 @@ impl Stack {
         }
     }
 
-    /// Begins the graceful shutdown without waiting for its end. Does nothing when it has begun or is over.
+    /// Begins the graceful shutdown without waiting for its end. Does nothing when it has begun or
+    /// is over.
     pub fn start_shutdown(&mut self, association: Association) {
         self.with(|sockets, now| {
             let _ = sockets.shutdown_assoc(now, association.socket, association.assoc);

@@ -54,8 +54,9 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// How long calls that wait do so before they fail with [`Error::TimedOut`]; `None`, the default, for ever. Nothing is lost by
-    /// that: what a call waited for is there for the next one.
+    /// How long calls that wait do so before they fail with [`Error::TimedOut`]; `None`, the
+    /// default, for ever. Nothing is lost by that: what a call waited for is there for the next
+    /// one.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.timeout = timeout;
     }
@@ -66,8 +67,9 @@ impl Stack {
         debug_assert!(outcome.is_err());
     }
 
-    /// Waits until something has become possible on a socket, and says what: for programs with many associations. Each
-    /// socket comes up once with everything new about it, and it is a hint only. Calls on a socket then do not wait, or little.
+    /// Waits until something has become possible on a socket, and says what: for programs with many
+    /// associations. Each socket comes up once with everything new about it, and it is a hint only.
+    /// Calls on a socket then do not wait, or little.
     ///
     /// # Errors
     /// [`Error::TimedOut`], [`Error::Stopped`].
@@ -76,8 +78,9 @@ impl Stack {
         self.engine.wait(self.timeout, |sockets, _| sockets.poll_ready().ok_or(Error::WouldBlock))
     }
 
-    /// Does something with the sockets themselves, which have every option and every function of RFC 6458 and never wait, then sends what
-    /// that has caused. Handles give the names that they go by ([`Handle::socket`], [`Association::id`](super::Association::id)).
+    /// Does something with the sockets themselves, which have every option and every function of
+    /// RFC 6458 and never wait, then sends what that has caused. Handles give the names that they
+    /// go by ([`Handle::socket`], [`Association::id`](super::Association::id)).
     pub fn with<R>(&mut self, f: impl FnOnce(&mut Sockets, Time) -> R) -> R {
         self.engine.with(f)
     }
@@ -134,8 +137,9 @@ impl Stack {
         Ok(self.with(|sockets, _| sockets.set_subscriptions(handle.socket(), subscriptions))?)
     }
 
-    /// Gives a socket up. An endpoint stops listening and aborts what was not accepted; its associations live on. Associations that were not shut
-    /// down are aborted; a shutdown that has begun goes on while the stack is used.
+    /// Gives a socket up. An endpoint stops listening and aborts what was not accepted; its
+    /// associations live on. Associations that were not shut down are aborted; a shutdown that has
+    /// begun goes on while the stack is used.
     pub fn close(&mut self, handle: impl Handle) {
         let members = self.engine.sockets.assocs_of(handle.socket());
         self.rest.retain(|(assoc, _)| !members.contains(assoc));
@@ -145,7 +149,8 @@ impl Stack {
         });
     }
 
-    /// Shuts every association down gracefully, accepts no new ones and waits until the last is gone. Nothing new can be begun after that.
+    /// Shuts every association down gracefully, accepts no new ones and waits until the last is
+    /// gone. Nothing new can be begun after that.
     ///
     /// # Errors
     /// [`Error::TimedOut`]: the rest is aborted when the stack is dropped.

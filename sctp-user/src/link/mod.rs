@@ -1,8 +1,8 @@
 //! Links: what carries SCTP packets below the stack.
 //!
-//! The core knows no link; the driver owns one or several and picks one for each packet by [`Link::handles`]. A link moves
-//! packets and nothing else: it neither checks the CRC32c (the driver does that) nor looks behind
-//! the SCTP common header.
+//! The core knows no link; the driver owns one or several and picks one for each packet by
+//! [`Link::handles`]. A link moves packets and nothing else: it neither checks the CRC32c (the
+//! driver does that) nor looks behind the SCTP common header.
 
 pub mod raw;
 #[cfg(feature = "sim")]
@@ -19,53 +19,62 @@ use sctp_user_core::{Datagram, Ecn, Encap, PathAddr, Time, Transmit, Unreachable
 
 /// Something that sends and receives SCTP packets: UDP encapsulation, raw IP, a simulated network.
 ///
-/// Object-safe on purpose: one virtual call moves a whole batch, so it costs nothing that could be measured.
+/// Object-safe on purpose: one virtual call moves a whole batch, so it costs nothing that could be
+/// measured.
 ///
-/// A link is driven by one task. When a poll method returns [`Poll::Pending`], it has arranged for the waker of its
-/// `cx` to be called once another try makes sense; receiving and sending are independent of each other in this.
+/// A link is driven by one task. When a poll method returns [`Poll::Pending`], it has arranged for
+/// the waker of its `cx` to be called once another try makes sense; receiving and sending are
+/// independent of each other in this.
 pub trait Link: Send {
     /// Whether packets for paths of this encapsulation travel over this link.
     fn handles(&self, encap: Encap) -> bool;
 
-    /// How many packets one [`Transmit`] may hold for this link, at least 1. May shrink to 1 while running, when
-    /// the kernel turns out to refuse segmentation offload; ask again before each batch.
+    /// How many packets one [`Transmit`] may hold for this link, at least 1. May shrink to 1 while
+    /// running, when the kernel turns out to refuse segmentation offload; ask again before each
+    /// batch.
     fn max_segments(&self) -> usize;
 
-    /// The largest IP packet the link can carry, in bytes including IP (and UDP) headers. It is an upper limit for the
-    /// path MTU; what a path really carries is for path MTU discovery to find out.
+    /// The largest IP packet the link can carry, in bytes including IP (and UDP) headers. It is an
+    /// upper limit for the path MTU; what a path really carries is for path MTU discovery to find
+    /// out.
     fn ip_mtu(&self) -> usize;
 
     /// The own UDP port of a link that encapsulates in UDP; `None` for other links.
     fn local_udp_port(&self) -> Option<u16>;
 
-    /// Whether every stack of the host gets the packets of this link, so that SCTP ports must be claimed among processes. `false`
-    /// unless said otherwise.
+    /// Whether every stack of the host gets the packets of this link, so that SCTP ports must be
+    /// claimed among processes. `false` unless said otherwise.
     fn shares_host(&self) -> bool {
         false
     }
 
-    /// The addresses this link sends from and receives on. Unspecified ones (`0.0.0.0`, `::`) stand for "every
-    /// address of this family that the host has".
+    /// The addresses this link sends from and receives on. Unspecified ones (`0.0.0.0`, `::`) stand
+    /// for "every address of this family that the host has".
     fn local_addrs(&self) -> Vec<IpAddr>;
 
-    /// Receives a batch into `batch`, appending to what it holds. `Ready(Ok(()))` means that at least one datagram or
-    /// ICMP error was appended; the caller [`clear`](RecvBatch::clear)s the batch before it calls again.
+    /// Receives a batch into `batch`, appending to what it holds. `Ready(Ok(()))` means that at
+    /// least one datagram or ICMP error was appended; the caller [`clear`](RecvBatch::clear)s the
+    /// batch before it calls again.
     ///
     /// # Errors
-    /// Only when the link has become useless; errors that concern single packets or peers are no errors of the link.
+    /// Only when the link has become useless; errors that concern single packets or peers are no
+    /// errors of the link.
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>>;
 
-    /// Sends what `transmit` describes; `bytes` are its `len` bytes, the packets one after the other.
+    /// Sends what `transmit` describes; `bytes` are its `len` bytes, the packets one after the
+    /// other.
     ///
-    /// `Pending` means that nothing was sent: keep transmit and bytes and call again with the same ones when woken.
-    /// `Ready(Ok(()))` means handed to the system, which is no promise of delivery; also when the system refused it in
-    /// words that an ICMP message could have used: [`poll_recv`](Self::poll_recv) then gives them as an [`IcmpError`].
+    /// `Pending` means that nothing was sent: keep transmit and bytes and call again with the same
+    /// ones when woken. `Ready(Ok(()))` means handed to the system, which is no promise of
+    /// delivery; also when the system refused it in words that an ICMP message could have used:
+    /// [`poll_recv`](Self::poll_recv) then gives them as an [`IcmpError`].
     ///
     /// # Errors
-    /// The packets were not sent and trying again will not help now. The caller drops them, as the network could
-    /// have; loss recovery repairs it. An error of the link's own making has kind `Unsupported` (an encapsulation that
-    /// is not [`handles`](Self::handles)-d), `InvalidInput` (lengths that contradict each other) or
-    /// `AddrNotAvailable` (a source address the link does not have).
+    /// The packets were not sent and trying again will not help now. The caller drops them, as the
+    /// network could have; loss recovery repairs it. An error of the link's own making has kind
+    /// `Unsupported` (an encapsulation that is not [`handles`](Self::handles)-d), `InvalidInput`
+    /// (lengths that contradict each other) or `AddrNotAvailable` (a source address the link does
+    /// not have).
     fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -140,7 +149,8 @@ impl RecvBatch {
     }
 }
 
-/// One received SCTP packet as the network delivered it: nothing about its content has been checked.
+/// One received SCTP packet as the network delivered it: nothing about its content has been
+/// checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecvDatagram {
     /// Where it came from, and to which own address (if the system tells).
@@ -171,7 +181,8 @@ pub struct IcmpError {
     pub to: PathAddr,
     /// What the error said.
     pub kind: Unreachable,
-    /// The SCTP packet as quoted, from the common header on: often no more than its first 8 bytes, perhaps with bytes beyond its
-    /// end. Whoever wants to believe the error compares the verification tag in it.
+    /// The SCTP packet as quoted, from the common header on: often no more than its first 8 bytes,
+    /// perhaps with bytes beyond its end. Whoever wants to believe the error compares the
+    /// verification tag in it.
     pub quoted: Bytes,
 }

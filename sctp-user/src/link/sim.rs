@@ -1,8 +1,9 @@
-//! Links over the simulated network of the core (feature `sim`): stacks that talk to each other in memory, for tests and
-//! examples.
+//! Links over the simulated network of the core (feature `sim`): stacks that talk to each other in
+//! memory, for tests and examples.
 //!
-//! Delay, loss, reordering, rates, NAT and cuts are those of [`sctp_user_core::sim`], measured on tokio's clock. On a
-//! current-thread runtime with a paused clock a run is deterministic and takes no real time.
+//! Delay, loss, reordering, rates, NAT and cuts are those of [`sctp_user_core::sim`], measured on
+//! tokio's clock. On a current-thread runtime with a paused clock a run is deterministic and takes
+//! no real time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -45,9 +46,9 @@ impl SimNet {
         f(&mut self.lock().net)
     }
 
-    /// Attaches a host with these addresses that sends and receives UDP-encapsulated SCTP on `udp_port`. Several links may share
-    /// addresses when their ports differ, as processes of one host do; a later link takes over from an
-    /// earlier one with the same address and port.
+    /// Attaches a host with these addresses that sends and receives UDP-encapsulated SCTP on
+    /// `udp_port`. Several links may share addresses when their ports differ, as processes of one
+    /// host do; a later link takes over from an earlier one with the same address and port.
     pub fn link(&self, addrs: &[IpAddr], udp_port: u16) -> SimLink {
         self.attach(addrs, Some(udp_port))
     }
@@ -149,7 +150,8 @@ impl SimLink {
         self
     }
 
-    /// Fills `batch` from the inbox; else arranges to be woken and says when the network has something next.
+    /// Fills `batch` from the inbox; else arranges to be woken and says when the network has
+    /// something next.
     fn take(
         &self,
         cx: &Context<'_>,

@@ -303,7 +303,8 @@ impl Agent {
         Ok(done)
     }
 
-    /// The association that a request is about: named by number (`assoc`), by an address of the peer, or the only one.
+    /// The association that a request is about: named by number (`assoc`), by an address of the
+    /// peer, or the only one.
     fn addressed(
         &self,
         r: &Request<'_>,
@@ -332,8 +333,8 @@ impl Agent {
         })
     }
 
-    /// The association that an option of a socket is about when it names none: that of a one-to-one socket, the only (or
-    /// first) one of a one-to-many socket.
+    /// The association that an option of a socket is about when it names none: that of a one-to-one
+    /// socket, the only (or first) one of a one-to-many socket.
     pub(super) fn assoc_for_option(
         &self,
         r: &Request<'_>,
@@ -472,7 +473,8 @@ impl Agent {
 
 /// What a packet may have as its source.
 pub(crate) enum Source {
-    /// This address: one that the port is bound to or, where it is bound to all, one that another port is bound to.
+    /// This address: one that the port is bound to or, where it is bound to all, one that another
+    /// port is bound to.
     Address(IpAddr),
     /// Whatever a host might have: nobody has named any address of the family.
     Any,

@@ -8,7 +8,8 @@ use super::ip::{Arrival, Payload};
 
 const UDP_HEADER: usize = 8;
 
-/// Reads an ICMP message about a packet of ours; `None` when it is none. Whether it is to be believed is the stack's decision.
+/// Reads an ICMP message about a packet of ours; `None` when it is none. Whether it is to be
+/// believed is the stack's decision.
 pub(super) fn parse(payload: &Payload<'_>, udp_port: Option<u16>) -> Option<Arrival> {
     let (header, quoted) = payload.bytes.split_first_chunk::<8>()?;
     let [kind, code, _, _, mtu @ ..] = *header;

@@ -34,8 +34,9 @@ pub(super) struct Payload<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// Reads a packet as a host would that has every address; `None` is not for this stack. `udp_port` is the port of RFC 6951, `None` where
-/// SCTP comes directly in IP. An IPv4 header or UDP checksum of zero stands for one that was not computed.
+/// Reads a packet as a host would that has every address; `None` is not for this stack. `udp_port`
+/// is the port of RFC 6951, `None` where SCTP comes directly in IP. An IPv4 header or UDP checksum
+/// of zero stands for one that was not computed.
 pub(super) fn parse(packet: &[u8], udp_port: Option<u16>) -> Option<Arrival> {
     let payload = ip_payload(packet)?;
     let ecn = match payload.ecn {
@@ -106,8 +107,8 @@ fn ip_payload(packet: &[u8]) -> Option<Payload<'_>> {
     }
 }
 
-/// Builds the packet for one SCTP packet to send from `source`; `None` when the addresses are of different families or the packet is too
-/// large for IP.
+/// Builds the packet for one SCTP packet to send from `source`; `None` when the addresses are of
+/// different families or the packet is too large for IP.
 pub(super) fn build(
     transmit: &Transmit,
     source: IpAddr,

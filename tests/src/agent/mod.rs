@@ -1,7 +1,8 @@
-//! The scripted agent: a line protocol that drives the stack from outside like a sockets program and, in virtual mode, also
-//! owns its clock and its wire. `docs/testing.md` tells how to use it.
+//! The scripted agent: a line protocol that drives the stack from outside like a sockets program
+//! and, in virtual mode, also owns its clock and its wire. `docs/testing.md` tells how to use it.
 //!
-//! It is an adapter between lines of text and [`Sockets`](sctp_user_core::socket::Sockets) and has no opinion on SCTP.
+//! It is an adapter between lines of text and [`Sockets`](sctp_user_core::socket::Sockets) and has
+//! no opinion on SCTP.
 
 mod calls;
 mod errno;

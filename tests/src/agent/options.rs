@@ -1,4 +1,5 @@
-//! `set` and `get`. An option of a socket holds for its future associations and for those it has, unless `assoc` names one.
+//! `set` and `get`. An option of a socket holds for its future associations and for those it has,
+//! unless `assoc` names one.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -70,7 +70,8 @@ impl Virtual {
         Ok(String::new())
     }
 
-    /// Fires what is due now and sends what there is to send, until nothing more happens at this time.
+    /// Fires what is due now and sends what there is to send, until nothing more happens at this
+    /// time.
     fn settle(&mut self) {
         self.transmit();
         while self.agent.sockets.poll_timeout().is_some_and(|at| at <= self.agent.now) {
@@ -138,7 +139,8 @@ impl Virtual {
     }
 }
 
-/// The stack has its host to itself, so it answers packets out of the blue, and testers send many of them.
+/// The stack has its host to itself, so it answers packets out of the blue, and testers send many
+/// of them.
 pub(super) fn stack_config() -> StackConfig {
     StackConfig { ootb_native: true, ootb_rate: 10_000, ..StackConfig::default() }
 }

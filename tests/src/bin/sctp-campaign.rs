@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use workspace_tests::campaign::{Campaign, Failure, Summary, run};
 
-/// Runs whole random lives of associations over a simulated network and checks that every message arrives exactly once,
-/// that all ends come as they should and that nothing is left behind.
+/// Runs whole random lives of associations over a simulated network and checks that every message
+/// arrives exactly once, that all ends come as they should and that nothing is left behind.
 #[derive(Parser)]
 #[command(name = "sctp-campaign")]
 struct Options {

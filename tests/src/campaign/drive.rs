@@ -378,7 +378,8 @@ impl Driver {
                 let id = app.conns[at].id;
                 let paths = cx.stack.paths(id);
                 let addr = paths[choice % paths.len()].addr.remote;
-                // The calls may be refused: for an unconfirmed address, in a state that has no heartbeats.
+                // The calls may be refused: for an unconfirmed address, in a state that has no
+                // heartbeats.
                 match action {
                     Action::SetPrimary(..) => drop(cx.stack.set_primary(now, id, addr)),
                     Action::Heartbeat(..) => drop(cx.stack.request_heartbeat(now, id, addr)),
@@ -467,7 +468,8 @@ impl Driver {
             });
             let host = &self.sim[self.ids[end]];
             if self.scenario.gentle {
-                // A SHUTDOWN COMPLETE that is lost cannot be asked for where nothing gets in any more.
+                // A SHUTDOWN COMPLETE that is lost cannot be asked for where nothing gets in any
+                // more.
                 let rebound = self.scenario.topology.nat.is_some() && end == 1;
                 let unreachable = Event::Lost(LossReason::Unreachable);
                 for conn in host.app.conns.iter().filter(|c| !self.excused[c.number]) {

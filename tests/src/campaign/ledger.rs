@@ -1,4 +1,5 @@
-//! Who sent what, and what became of it: the books of a life, kept by both ends together and checked at each entry.
+//! Who sent what, and what became of it: the books of a life, kept by both ends together and
+//! checked at each entry.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -10,7 +11,8 @@ use sctp_user_core::{Message, Received, SendOptions, Time};
 
 use super::scenario::Planned;
 
-/// The PPID of a message names it: above this, the number of its flow and its own number within the flow.
+/// The PPID of a message names it: above this, the number of its flow and its own number within the
+/// flow.
 const FIRST_PPID: u32 = 0x4000_0000;
 const MESSAGE_BITS: u32 = 16;
 /// Messages are cut from random bytes, so that making and comparing them costs no copy.
@@ -124,7 +126,8 @@ impl Ledger {
         self.flows.iter_mut().for_each(|flow| flow.broken |= flow.process.end == end);
     }
 
-    /// Makes the `ahead`th next message of a flow; it counts when [`accepted`](Self::accepted) says so.
+    /// Makes the `ahead`th next message of a flow; it counts when [`accepted`](Self::accepted) says
+    /// so.
     pub(super) fn make(&self, flow: usize, ahead: usize, planned: &Planned) -> Message {
         let number = self.flows[flow].messages.len() + ahead;
         assert!(number < 1 << MESSAGE_BITS, "no more messages than PPIDs can name");
@@ -177,7 +180,8 @@ impl Ledger {
         (self.offset + ahead * 7_919) % (POOL - len)
     }
 
-    /// The stack took these messages, of those in parts the first one. Gives the number of the first message.
+    /// The stack took these messages, of those in parts the first one. Gives the number of the
+    /// first message.
     pub(super) fn accepted(&mut self, flow: usize, taken: &[Planned]) -> usize {
         let first = self.flows[flow].messages.len();
         for (ahead, planned) in taken.iter().enumerate() {
@@ -237,7 +241,8 @@ impl Ledger {
         );
     }
 
-    /// A process read a message or a part of one, of an association that began for it at `since`. `switches` says that the association restarted since the last message.
+    /// A process read a message or a part of one, of an association that began for it at `since`.
+    /// `switches` says that the association restarted since the last message.
     pub(super) fn received(
         &mut self,
         reading: &mut Reading,
@@ -267,8 +272,8 @@ impl Ledger {
                 "messages of an earlier incarnation were received"
             );
             if let Some(before) = flow.receiver.replace(process) {
-                // What goes along with a COOKIE ECHO goes again when the setup begins again because the peer died or
-                // gave up meanwhile.
+                // What goes along with a COOKIE ECHO goes again when the setup begins again because
+                // the peer died or gave up meanwhile.
                 assert!(
                     flow.up.is_none_or(|up| up >= since),
                     "messages of one incarnation were received in two: {before:?} and {process:?}"

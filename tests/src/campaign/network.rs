@@ -86,7 +86,8 @@ impl Topology {
         }
     }
 
-    /// How the `from` end reaches a port of the other one: at its first address, or at all that can be reached.
+    /// How the `from` end reaches a port of the other one: at its first address, or at all that can
+    /// be reached.
     pub(super) fn peer(&self, rng: &mut SimRng, from: usize, port: u16) -> Peer {
         let udp = Encap::Udp { remote_port: UDP_PORT };
         let reachable = self.addrs[1 - from]
@@ -176,7 +177,8 @@ fn address(v6: bool, net: u8, host: u8) -> IpAddr {
     if v6 {
         Ipv6Addr::new(0x2001, 0xdb8, net.into(), 0, 0, 0, 0, host.into()).into()
     } else {
-        // Global, as the IPv6 ones are: addresses of a narrower scope would not be announced to peers of a wider one.
+        // Global, as the IPv6 ones are: addresses of a narrower scope would not be announced to
+        // peers of a wider one.
         Ipv4Addr::new(198, 18, net, host).into()
     }
 }

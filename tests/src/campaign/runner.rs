@@ -79,7 +79,8 @@ fn attempt(seed: u64, pcap: Option<&Path>) -> Result<Life, Failure> {
     result.map_err(|_| Failure { seed, reason: REASON.take().unwrap_or_default() })
 }
 
-/// Lives all lives of a campaign. `progress` is called from time to time with what there is so far, and with each failure.
+/// Lives all lives of a campaign. `progress` is called from time to time with what there is so far,
+/// and with each failure.
 pub fn run(
     campaign: &Campaign,
     pcap: Option<&Path>,

@@ -97,7 +97,8 @@ pub(super) struct Planned {
     pub(super) lifetime: Option<Duration>,
     /// Sent by one call together with the next ones.
     pub(super) together: bool,
-    /// How many parts it is given in, at least 1 and at most [`MAX_PARTS`]; each but the last has `len / parts` bytes.
+    /// How many parts it is given in, at least 1 and at most [`MAX_PARTS`]; each but the last has
+    /// `len / parts` bytes.
     pub(super) parts: usize,
     /// Time between its parts.
     pub(super) pause: Duration,
@@ -161,8 +162,9 @@ impl Scenario {
             assocs.iter_mut().for_each(|a| keep_alive(&mut a.config));
         }
         if rng.random_bool(0.2) {
-            // The same everywhere: a peer that comes back with more addresses is refused (RFC 9260 sec 5.2.4.1). Ends that call each
-            // other by several addresses and name none cannot know that it is one association that they want.
+            // The same everywhere: a peer that comes back with more addresses is refused (RFC 9260
+            // sec 5.2.4.1). Ends that call each other by several addresses and name none cannot
+            // know that it is one association that they want.
             let crossed = assocs.iter().any(|a| a.callers == [true, true]);
             let announce = if crossed || rng.random() { Announce::All } else { Announce::None };
             ends.iter_mut().for_each(|e| e.config.announce = announce);
@@ -176,11 +178,13 @@ impl Scenario {
             || actions.iter().any(|(_, a)| matches!(a, Action::Kill(_)));
         let crossed = assocs.iter().any(|a| a.callers == [true, true]);
         if again || crossed {
-            // An INIT that comes the other way than the association it is meant for is refused (RFC 6951).
+            // An INIT that comes the other way than the association it is meant for is refused (RFC
+            // 6951).
             topology.udp = [topology.udp[0]; 4];
         }
         if count > 1 || again || crossed {
-            // The network takes what a second association sends before it learns the MTU for a defect.
+            // The network takes what a second association sends before it learns the MTU for a
+            // defect.
             topology.hidden_mtu = None;
         }
         let icmp = rng.random_bool(0.3);
@@ -239,7 +243,8 @@ impl AssocPlan {
             callers,
             config,
             sides,
-            // After a NAT box has lost its bindings, the peer may still be busy with the end of the round before.
+            // After a NAT box has lost its bindings, the peer may still be busy with the end of the
+            // round before.
             rounds: if rng.random_bool(0.1) && !nat { rng.random_range(2..=3) } else { 1 },
             closers: [[true, false], [false, true], [true, true]][rng.random_range(0..3)],
         }
@@ -327,7 +332,8 @@ fn largest_unit(messages: &[Planned]) -> usize {
     sizes.iter().take(if messages.iter().any(|m| m.together) { MAX_UNIT } else { 1 }).sum()
 }
 
-/// Any valid settings. Gentle ones never give up, so that only a defect can end an association early.
+/// Any valid settings. Gentle ones never give up, so that only a defect can end an association
+/// early.
 fn config(rng: &mut SimRng, gentle: bool, mtu: usize) -> AssocConfig {
     let mut c = AssocConfig {
         out_streams: if rng.random_bool(0.9) {

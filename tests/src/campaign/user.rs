@@ -1,4 +1,5 @@
-//! The users of the stacks: they send their plans, read at their pace, and enter everything in the ledger.
+//! The users of the stacks: they send their plans, read at their pace, and enter everything in the
+//! ledger.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,7 +17,8 @@ use super::writing::Writing;
 #[derive(Default)]
 pub(super) struct World {
     pub(super) ledger: Ledger,
-    /// Something happened that the driver waits for: an end of an association, or the end of a plan.
+    /// Something happened that the driver waits for: an end of an association, or the end of a
+    /// plan.
     pub(super) news: bool,
 }
 
@@ -92,7 +94,8 @@ impl Conn {
         let due = self.plan.iter().take_while(|p| self.start + p.at <= cx.now).count();
         let unit =
             self.plan.iter().take(due.min(MAX_UNIT - 1)).take_while(|p| p.together).count() + 1;
-        // Messages in parts go alone, and what comes on their streams before they are complete would belong to them.
+        // Messages in parts go alone, and what comes on their streams before they are complete
+        // would belong to them.
         let free = |p: &&Planned| self.writing.iter().all(|message| message.stream() != p.stream);
         let mut unit: Vec<_> =
             self.plan.iter().take(unit.min(due)).take_while(free).cloned().collect();
@@ -142,7 +145,8 @@ impl User {
         User { process, world, plans, conns: Vec::new(), restarts: 0 }
     }
 
-    /// Begins no further messages if one is begun that must be completed; then the association can be ended.
+    /// Begins no further messages if one is begun that must be completed; then the association can
+    /// be ended.
     pub(super) fn finish_first(&mut self, at: usize) -> bool {
         let conn = &mut self.conns[at];
         if conn.writing.is_empty() {

@@ -40,7 +40,8 @@ impl Writing {
         self.given == self.planned.parts
     }
 
-    /// Hands the next part over if it is due: whether the stack took it, or `None` when there is no going on.
+    /// Hands the next part over if it is due: whether the stack took it, or `None` when there is no
+    /// going on.
     pub(super) fn go_on(
         &mut self,
         cx: &mut Cx<'_>,

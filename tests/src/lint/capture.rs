@@ -1,4 +1,5 @@
-//! Captures, and the SCTP packets in them: over IPv4 or IPv6, natively or in UDP, whole or in IP fragments.
+//! Captures, and the SCTP packets in them: over IPv4 or IPv6, natively or in UDP, whole or in IP
+//! fragments.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -18,7 +19,8 @@ use super::packet::{Packet, be16, be32};
 pub struct Capture {
     /// Its name in findings.
     pub name: String,
-    /// Addresses of the host where it was made: what leaves from there was captured before anything could happen to it.
+    /// Addresses of the host where it was made: what leaves from there was captured before anything
+    /// could happen to it.
     pub near: BTreeSet<IpAddr>,
     /// Packets that the capture missed, as far as it knows.
     pub dropped: u64,
@@ -225,7 +227,8 @@ pub(super) struct TooBig {
     pub(super) mtu: usize,
 }
 
-/// What is in several captures, by time. Not by the order in a file: processors of one machine write what they got, a few µs before or behind each other.
+/// What is in several captures, by time. Not by the order in a file: processors of one machine
+/// write what they got, a few µs before or behind each other.
 pub(super) fn events(captures: &[Capture]) -> impl Iterator<Item = Event> {
     let frames = captures.iter().enumerate().flat_map(|(file, capture)| {
         capture.frames.iter().enumerate().map(move |(index, frame)| (frame.time, file, index))
@@ -395,7 +398,8 @@ struct Parts {
 }
 
 impl Pieces {
-    /// The whole payload and the length of the largest packet with a part of it, when this completes it.
+    /// The whole payload and the length of the largest packet with a part of it, when this
+    /// completes it.
     fn take(&mut self, ip: &Ip<'_>, fragment: Fragment) -> Option<(Vec<u8>, usize)> {
         if self.0.len() > MOST {
             self.0.clear();

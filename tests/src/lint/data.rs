@@ -130,7 +130,8 @@ pub(super) fn take(
         if first.place.file == seen.file || (first.place.from, first.to) != (seen.src, seen.dst) {
             flow.window.sent_again();
         }
-        // The same packet is in the captures of several links; only in one of them a second time means sent again.
+        // The same packet is in the captures of several links; only in one of them a second time
+        // means sent again.
         let acked = sent.acks.range(offset..).next().map(|(_, time)| *time);
         let again = first.place.file == seen.file
             && acked.is_some_and(|acked| acked + 1_000_000 < seen.time);

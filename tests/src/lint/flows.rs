@@ -1,4 +1,5 @@
-//! Associations as captures show them: two flows of packets, told apart by ports and tags, and what each end offered.
+//! Associations as captures show them: two flows of packets, told apart by ports and tags, and what
+//! each end offered.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -53,7 +54,8 @@ pub(super) struct Offer {
     pub(super) cookies: BTreeSet<Vec<u8>>,
     /// The INIT without what may change when it is repeated.
     pub(super) init: Option<Vec<u8>>,
-    /// Parameters of the INIT that RFC 9260 does not know and that ask for a report, types and values.
+    /// Parameters of the INIT that RFC 9260 does not know and that ask for a report, types and
+    /// values.
     pub(super) to_report: Vec<(u16, Vec<u8>)>,
 }
 
@@ -76,7 +78,8 @@ pub(super) struct Flow {
     views: BTreeMap<(usize, bool), View>,
 }
 
-/// How the packets of one IP version look in one capture: a host has a socket for each, and no order holds between what leaves by two.
+/// How the packets of one IP version look in one capture: a host has a socket for each, and no
+/// order holds between what leaves by two.
 #[derive(Debug, Default)]
 pub(super) struct View {
     pub(super) cum_tsn: Option<u32>,
@@ -100,9 +103,11 @@ pub(super) struct Flows {
     pub(super) offers: HashMap<Key, Offer>,
     pub(super) flows: HashMap<Key, Flow>,
     pub(super) too_big: Vec<TooBig>,
-    /// Destinations that have answered a HEARTBEAT or were given by the user, by ports: a peer that restarts keeps them.
+    /// Destinations that have answered a HEARTBEAT or were given by the user, by ports: a peer that
+    /// restarts keeps them.
     pub(super) proven: BTreeSet<(u16, u16, IpAddr)>,
-    /// Ports of associations that began before [`Options::from`](super::Options::from), and perhaps of their restarts.
+    /// Ports of associations that began before [`Options::from`](super::Options::from), and perhaps
+    /// of their restarts.
     cut: BTreeSet<(u16, u16)>,
 }
 

@@ -1,8 +1,9 @@
 //! A lint for captured SCTP: rules about what ends send that dissectors do not check.
 //!
-//! It reads captures of one or several links, parses packets on its own, follows associations by ports and tags, and judges each packet by its
-//! [rules]. A finding is a fault of the end that sent the packet, wherever the capture was made: rules that a good sender
-//! could seem to break say [when](rules::Unless) they are not judged, and [`Options`] say what is known about the captures.
+//! It reads captures of one or several links, parses packets on its own, follows associations by
+//! ports and tags, and judges each packet by its [rules]. A finding is a fault of the end that sent
+//! the packet, wherever the capture was made: rules that a good sender could seem to break say
+//! [when](rules::Unless) they are not judged, and [`Options`] say what is known about the captures.
 //!
 //! ```no_run
 //! use workspace_tests::lint::{Capture, Options, lint};
@@ -50,14 +51,15 @@ pub struct Options {
     pub mtu: usize,
     /// The captures show every packet of the associations in them.
     pub complete: bool,
-    /// They do so from then on, µs since 1970: of associations that began before, a part is missing. 0 when they show everything.
+    /// They do so from then on, µs since 1970: of associations that began before, a part is
+    /// missing. 0 when they show everything.
     pub from: u64,
     /// Packets may have overtaken each other, or have been doubled, before they were captured.
     pub reordered: bool,
     /// Something lost, limited or cut packets on purpose.
     pub disturbed: bool,
-    /// They are complete until then, µs since 1970: captures end one after the other, and those that end last show answers to what the first
-    /// ones miss.
+    /// They are complete until then, µs since 1970: captures end one after the other, and those
+    /// that end last show answers to what the first ones miss.
     pub until: u64,
 }
 
@@ -125,7 +127,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// Judges captures that were made at the same time, by clocks that agree. The findings come in the order of the packets.
+/// Judges captures that were made at the same time, by clocks that agree. The findings come in the
+/// order of the packets.
 pub fn lint(captures: &[Capture], options: &Options) -> Vec<Finding> {
     report(captures, options).findings
 }

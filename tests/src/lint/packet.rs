@@ -1,4 +1,5 @@
-//! SCTP packets cut into chunks and parameters, by hand: a judge must not read with the eyes of the accused.
+//! SCTP packets cut into chunks and parameters, by hand: a judge must not read with the eyes of the
+//! accused.
 
 pub(super) const DATA: u8 = 0;
 pub(super) const INIT: u8 = 1;
@@ -117,7 +118,8 @@ pub(super) struct Tlv<'a> {
     pub(super) padding: &'a [u8],
 }
 
-/// The parameters in `bytes`, and whether these consist of nothing else. The padding of the last one may be missing.
+/// The parameters in `bytes`, and whether these consist of nothing else. The padding of the last
+/// one may be missing.
 pub(super) fn tlvs(mut bytes: &[u8]) -> (Vec<Tlv<'_>>, bool) {
     let mut found = Vec::new();
     while !bytes.is_empty() {

@@ -15,10 +15,12 @@ pub(super) const COOKIE_PRESERVATIVE: u16 = 9;
 const UNRECOGNIZED: u16 = 8;
 const HOST_NAME: u16 = 11;
 const ADDRESS_TYPES: u16 = 12;
-/// The upper bits of a type that nobody knows: whether it is reported, and whether those behind it are read.
+/// The upper bits of a type that nobody knows: whether it is reported, and whether those behind it
+/// are read.
 const REPORT: u16 = 0x4000;
 const SKIP: u16 = 0x8000;
-/// Reports of so many bytes, at most, have room in an INIT ACK that is not much larger than the INIT.
+/// Reports of so many bytes, at most, have room in an INIT ACK that is not much larger than the
+/// INIT.
 const REPORTED: usize = 128;
 
 /// Judges the parameters of a chunk.
@@ -81,7 +83,8 @@ pub(super) fn unknown<'a, 'b>(kind: u8, tlvs: &'a [Tlv<'b>]) -> impl Iterator<It
     })
 }
 
-/// The parameters that an answer to an INIT must report when nothing of `tlvs` is known that RFC 9260 does not know, as types and values.
+/// The parameters that an answer to an INIT must report when nothing of `tlvs` is known that RFC
+/// 9260 does not know, as types and values.
 pub(super) fn to_report(tlvs: &[Tlv<'_>]) -> Vec<(u16, Vec<u8>)> {
     let mut due = Vec::new();
     for tlv in unknown(INIT, tlvs) {

@@ -53,8 +53,8 @@ pub(super) fn addresses(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, k
     );
 }
 
-/// What goes to addresses that have not proven themselves. Only the end that was called is judged: which addresses the
-/// user gave to the other one is not seen.
+/// What goes to addresses that have not proven themselves. Only the end that was called is judged:
+/// which addresses the user gave to the other one is not seen.
 pub(super) fn unconfirmed(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key) {
     let (Some(own), Some(flow)) = (flows.offer_of_sender(key), flows.flows.get(&key)) else {
         return;

@@ -8,9 +8,11 @@ use clap::Parser;
 
 use super::{Capture, Options, report, rules};
 
-/// Judges the SCTP in captures by rules that dissectors do not check, and prints a line for each fault.
+/// Judges the SCTP in captures by rules that dissectors do not check, and prints a line for each
+/// fault.
 ///
-/// Several files are taken for captures of several links at the same time. The exit status is 1 when there are faults, 2 when something cannot be read.
+/// Several files are taken for captures of several links at the same time. The exit status is 1
+/// when there are faults, 2 when something cannot be read.
 #[derive(Debug, Parser)]
 #[command(name = "sctp-lint")]
 struct Arguments {

@@ -73,5 +73,6 @@ impl Timing {
 
 /// 500 ms by the RFC, and as much again: 2 processors may run several programs at once.
 const LONGEST: u64 = 1_000_000;
-/// The second packet does not wait for the timer of 200 ms; a batch of packets that are read at once is acknowledged as one.
+/// The second packet does not wait for the timer of 200 ms; a batch of packets that are read at
+/// once is acknowledged as one.
 const BATCH: u64 = 150_000;

@@ -7,8 +7,8 @@ use super::capture::Seen;
 use super::data::Sent;
 use super::{Judge, rules};
 
-/// What the receiver of a flow has room for, in bytes from the first one on. The furthest promise counts: which of them the sender got
-/// is not known.
+/// What the receiver of a flow has room for, in bytes from the first one on. The furthest promise
+/// counts: which of them the sender got is not known.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     /// How far the receiver has allowed to send.
@@ -19,7 +19,8 @@ pub(super) struct Window {
     before: Vec<u64>,
     /// Something was acknowledged that was not captured.
     lost: bool,
-    /// The first flight is over: something was acknowledged, or sent again after its timer had expired.
+    /// The first flight is over: something was acknowledged, or sent again after its timer had
+    /// expired.
     acknowledged: bool,
     /// Bytes with their headers to each address before the first acknowledgement.
     burst: BTreeMap<IpAddr, u64>,
@@ -64,7 +65,8 @@ impl Window {
         self.acknowledged = true;
         let window = window.map_or(self.widest, u64::from);
         self.widest = self.widest.max(window);
-        // What is missing before the last gap block may be marked for retransmission, and is not outstanding then.
+        // What is missing before the last gap block may be marked for retransmission, and is not
+        // outstanding then.
         let last = gaps.iter().map(|(_, end)| *end).fold(cum, i64::max);
         match usize::try_from(last + 1).ok().and_then(|at| self.before.get(at)) {
             Some(before) => self.edge = self.edge.max(before + window),

@@ -1,4 +1,5 @@
-//! `sctp-agent` as outside testers see it: a process that is driven by lines, in virtual and in real time.
+//! `sctp-agent` as outside testers see it: a process that is driven by lines, in virtual and in
+//! real time.
 
 mod driver;
 mod options;

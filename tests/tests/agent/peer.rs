@@ -1,4 +1,5 @@
-//! A scripted peer of an agent in virtual mode: builds packets by hand and looks at those that come.
+//! A scripted peer of an agent in virtual mode: builds packets by hand and looks at those that
+//! come.
 
 use std::net::IpAddr;
 
@@ -106,8 +107,8 @@ impl Peer {
         sent
     }
 
-    /// Sets an association up that the peer starts; the agent has a listening one-to-one socket with this `id`, bound to
-    /// its address. Returns the number of the accepted socket.
+    /// Sets an association up that the peer starts; the agent has a listening one-to-one socket
+    /// with this `id`, bound to its address. Returns the number of the accepted socket.
     pub(crate) fn connect(&mut self, agent: &mut Agent, id: u32) -> u32 {
         self.handshake(agent);
         let accepted = agent.ok(&format!("accept id={id}"));

@@ -19,7 +19,8 @@ fn free_port() -> u16 {
     }
 }
 
-/// Two agents with the same UDP port on different addresses; the second one listens on its socket 1.
+/// Two agents with the same UDP port on different addresses; the second one listens on its socket
+/// 1.
 fn pair_at(port: u16) -> (Agent, Agent) {
     let port = port.to_string();
     let client = start(&[("SUT_UDP_PORT", &port), ("SUT_UDP_ADDRS", "127.0.0.1")]);

@@ -1,12 +1,17 @@
-//! One end, or both in one thread, of the transports that `sctp-perf compare` measures beside the stack.
+//! One end, or both in one thread, of the transports that `sctp-perf compare` measures beside the
+//! stack.
 //!
-//! `sctp-perf-peers TRANSPORT MODE [key=value...]`. Transports: `udp-gso`, `udp`, `tcp`, `quinn`, `sctp-proto`, `dcsctp`. Modes:
-//! - `server`: prints `ready port=N` (and what else a client needs), receives, prints its figures as JSON; with `task=pingpong` it
-//!   sends back what it gets until it is killed.
-//! - `client`: takes what the server's ready line says as arguments, sends, prints its figures as JSON.
-//! - `core`: both ends in one thread without sockets. `setup`: associations set up per second. `idle`: memory of idle ones.
+//! `sctp-perf-peers TRANSPORT MODE [key=value...]`. Transports: `udp-gso`, `udp`, `tcp`, `quinn`,
+//! `sctp-proto`, `dcsctp`. Modes:
+//! - `server`: prints `ready port=N` (and what else a client needs), receives, prints its figures
+//!   as JSON; with `task=pingpong` it sends back what it gets until it is killed.
+//! - `client`: takes what the server's ready line says as arguments, sends, prints its figures as
+//!   JSON.
+//! - `core`: both ends in one thread without sockets. `setup`: associations set up per second.
+//!   `idle`: memory of idle ones.
 //!
-//! Keys: `size` (bytes of a message), `warmup` and `seconds` (s), `task` (`bulk` or `pingpong`), `count` (associations of `idle`).
+//! Keys: `size` (bytes of a message), `warmup` and `seconds` (s), `task` (`bulk` or `pingpong`),
+//! `count` (associations of `idle`).
 
 mod dcsctp_peer;
 mod measure;
@@ -44,8 +49,8 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Makes glibc keep freed memory, as `sctp-perf` does: its limit for that grows when a large block is freed (mallopt(3),
-/// M_MMAP_THRESHOLD). The memory is never touched.
+/// Makes glibc keep freed memory, as `sctp-perf` does: its limit for that grows when a large block
+/// is freed (mallopt(3), M_MMAP_THRESHOLD). The memory is never touched.
 fn keep_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity((32 << 20) - 8192)));
 }

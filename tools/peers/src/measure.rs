@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::options::Options;
 
-/// An end goes on for so long after its window, because that of the other end may begin a little later.
+/// An end goes on for so long after its window, because that of the other end may begin a little
+/// later.
 const GRACE: Duration = Duration::from_millis(300);
 
 /// Counts what happens in the time window after the warm-up, which begins with the first message.
@@ -85,7 +86,8 @@ impl Latency {
         Latency { options: options.clone(), begin: Instant::now(), nanos: Vec::new() }
     }
 
-    /// Notes that a message left at `sent` is back; prints the result and returns true when the time is over.
+    /// Notes that a message left at `sent` is back; prints the result and returns true when the
+    /// time is over.
     pub(crate) fn add(&mut self, sent: Instant) -> bool {
         let now = Instant::now();
         let elapsed = now - self.begin;
@@ -106,8 +108,8 @@ impl Latency {
     }
 }
 
-/// Sets associations up in batches, until the time is over; only setting up is measured. `batch` sets that many up and gives
-/// back what keeps them alive.
+/// Sets associations up in batches, until the time is over; only setting up is measured. `batch`
+/// sets that many up and gives back what keeps them alive.
 pub(crate) fn setups<T>(
     options: &Options,
     mut batch: impl FnMut(u32) -> anyhow::Result<T>,
@@ -126,7 +128,8 @@ pub(crate) fn setups<T>(
     Ok(())
 }
 
-/// Sets `options.count` associations up, both ends in this process, and prints what each end occupies.
+/// Sets `options.count` associations up, both ends in this process, and prints what each end
+/// occupies.
 pub(crate) fn idle<T>(
     options: &Options,
     mut batch: impl FnMut(u32) -> anyhow::Result<T>,

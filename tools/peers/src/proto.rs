@@ -19,7 +19,8 @@ use crate::udp_loop::{self, End};
 /// Packets of 1452 bytes less common header and chunk header.
 const PAYLOAD: u32 = 1452 - 28;
 
-/// Most bytes queued or unacknowledged. A large backlog of small messages makes it collapse, so they get less.
+/// Most bytes queued or unacknowledged. A large backlog of small messages makes it collapse, so
+/// they get less.
 fn backlog(size: usize) -> usize {
     if size >= 1024 { 1 << 20 } else { 64 << 10 }
 }

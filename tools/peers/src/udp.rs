@@ -1,4 +1,5 @@
-//! Bare UDP: what the system calls alone cost. Datagrams of 1452 bytes; ping-pong with datagrams of the message size.
+//! Bare UDP: what the system calls alone cost. Datagrams of 1452 bytes; ping-pong with datagrams of
+//! the message size.
 
 use std::io::IoSliceMut;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};

@@ -1,4 +1,5 @@
-//! Driving a protocol without I/O: over a UDP socket with one datagram a system call, and both ends in one thread.
+//! Driving a protocol without I/O: over a UDP socket with one datagram a system call, and both ends
+//! in one thread.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};

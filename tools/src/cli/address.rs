@@ -15,8 +15,9 @@ pub enum EncapSuffix {
 
 /// One SCTP endpoint: `addr:port{,addr}[/udp:N|/native]`.
 ///
-/// IPv6 addresses stand in brackets where a port follows (`[fd00::1]:3863`); only the first address has a port. The suffix stands once,
-/// at the end, and holds for all addresses: a UDP port belongs to a stack, not to one of its addresses.
+/// IPv6 addresses stand in brackets where a port follows (`[fd00::1]:3863`); only the first address
+/// has a port. The suffix stands once, at the end, and holds for all addresses: a UDP port belongs
+/// to a stack, not to one of its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressList {
     /// The addresses in the order given; never empty.
@@ -33,7 +34,8 @@ impl AddressList {
         self.port.unwrap_or(default)
     }
 
-    /// The UDP port to send to: the suffix, or 9899 (RFC 6951 sec 5.1) without one; `None` for `/native`.
+    /// The UDP port to send to: the suffix, or 9899 (RFC 6951 sec 5.1) without one; `None` for
+    /// `/native`.
     pub fn udp_port(&self) -> Option<u16> {
         match self.encap {
             None => Some(WELL_KNOWN_UDP_PORT),

@@ -29,7 +29,8 @@ pub struct CommonOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logging")]
 pub struct LogOptions {
-    /// 0 off, 1 errors, 2 warnings, 3 notes, 4 actions, 5 to 9 ever more; without this option RUST_LOG counts, and without that 1.
+    /// 0 off, 1 errors, 2 warnings, 3 notes, 4 actions, 5 to 9 ever more; without this option
+    /// RUST_LOG counts, and without that 1.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=9))]
     pub loglevel: Option<u8>,
     /// Log to this file, overwriting it.
@@ -53,17 +54,21 @@ pub struct LinkOptions {
     /// SCTP in UDP, directly in IP, or both.
     #[arg(long, value_name = "udp|raw|both", default_value = "udp")]
     pub link: LinkKind,
-    /// Own UDP port of encapsulation; 0 takes a free one. Default: 9899 for a registrar, a free one for everybody else.
+    /// Own UDP port of encapsulation; 0 takes a free one. Default: 9899 for a registrar, a free one
+    /// for everybody else.
     #[arg(long, value_name = "PORT")]
     pub encap_port: Option<u16>,
-    /// Which of several own addresses peers are told of: auto (none that mean nothing to the peer, and none from behind NAT), all, or none.
+    /// Which of several own addresses peers are told of: auto (none that mean nothing to the peer,
+    /// and none from behind NAT), all, or none.
     #[arg(long, value_name = "auto|all|none", default_value = "auto")]
     pub announce: AnnounceKind,
-    /// Tell peers at one address with equal SCTP ports apart by their UDP ports, as clients behind one NAT address may be.
+    /// Tell peers at one address with equal SCTP ports apart by their UDP ports, as clients behind
+    /// one NAT address may be.
     #[arg(long, value_name = "on|off", default_value = "off")]
     pub(crate) nat_port_key: OnOff,
-    /// SCTP's timers and limits: default (RFC 9260's; sooner with the end of the other side for sessions of pool users and towards registrars), rfc (RFC
-    /// 9260's for all), or realtime (a dead path is left within 300 ms; for short round trips, and for both ends).
+    /// SCTP's timers and limits: default (RFC 9260's; sooner with the end of the other side for
+    /// sessions of pool users and towards registrars), rfc (RFC 9260's for all), or realtime (a
+    /// dead path is left within 300 ms; for short round trips, and for both ends).
     #[arg(long, value_name = "default|rfc|realtime", default_value = "default")]
     pub profile: Profile,
 }
@@ -71,7 +76,8 @@ pub struct LinkOptions {
 /// Timers and limits of associations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
-    /// Those of RFC 9260, and [`session_profile`](rserpool::session_profile) where RSerPool has it by default.
+    /// Those of RFC 9260, and [`session_profile`](rserpool::session_profile) where RSerPool has it
+    /// by default.
     Default,
     /// Those of RFC 9260 everywhere.
     Rfc,
@@ -88,8 +94,9 @@ impl Profile {
         }
     }
 
-    /// The settings of RSerPool's own associations in a stack whose settings are `stack`: those with registrars, and those of sessions.
-    /// `None` leaves the choice to RSerPool, as in [`SessionOptions::assoc`](rserpool::SessionOptions::assoc).
+    /// The settings of RSerPool's own associations in a stack whose settings are `stack`: those
+    /// with registrars, and those of sessions. `None` leaves the choice to RSerPool, as in
+    /// [`SessionOptions::assoc`](rserpool::SessionOptions::assoc).
     pub fn rserpool(self, stack: AssocConfig) -> Option<AssocConfig> {
         (self != Profile::Default).then_some(stack)
     }
@@ -143,7 +150,8 @@ impl LinkOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Registrars")]
 pub struct RegistrarOptions {
-    /// A registrar to use, ADDR:PORT{,ADDR}[/udp:N|/native]; may be given several times. Default port 3863.
+    /// A registrar to use, ADDR:PORT{,ADDR}[/udp:N|/native]; may be given several times. Default
+    /// port 3863.
     #[arg(long, value_name = "ENDPOINT")]
     pub registrar: Vec<AddressList>,
     /// Group in which registrars announce themselves: auto (239.0.0.50:3863), off, or ADDR:PORT.

@@ -1,4 +1,5 @@
-//! RSPLIB's option notation (`-name=value`, `-name`) turned into the one clap reads (`--name=value`, `--name`).
+//! RSPLIB's option notation (`-name=value`, `-name`) turned into the one clap reads
+//! (`--name=value`, `--name`).
 
 use std::ffi::{OsStr, OsString};
 
@@ -16,9 +17,10 @@ pub(crate) const NO_CSP: &str = "no status reports are sent yet";
 
 /// Rewrites single-dash long options; everything else passes unchanged.
 ///
-/// A word counts as an option in RSPLIB's notation when it is one dash, a letter and at least one more letter, digit or dash, and
-/// either names a long option of `command` or does not begin with one of its short flags. So `-h` and `-V`, negative
-/// numbers, a lone `-` and all after `--` stay as they are.
+/// A word counts as an option in RSPLIB's notation when it is one dash, a letter and at least one
+/// more letter, digit or dash, and either names a long option of `command` or does not begin with
+/// one of its short flags. So `-h` and `-V`, negative numbers, a lone `-` and all after `--` stay
+/// as they are.
 ///
 /// # Errors
 /// A sentence when the option is one of `unsupported`.

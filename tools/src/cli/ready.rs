@@ -1,4 +1,5 @@
-//! The ready line: one line on stdout by which a program tells its real ports to scripts, tests and the demo.
+//! The ready line: one line on stdout by which a program tells its real ports to scripts, tests and
+//! the demo.
 //!
 //! `ready PROGRAM key=value key=value ...`; values hold no space.
 
@@ -40,7 +41,8 @@ impl Ready {
         &self.line
     }
 
-    /// Prints the line and flushes, so that a reader on a pipe sees it at once. A reader that has gone away is ignored.
+    /// Prints the line and flushes, so that a reader on a pipe sees it at once. A reader that has
+    /// gone away is ignored.
     pub fn print(self) {
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{}", self.line).and_then(|()| out.flush());

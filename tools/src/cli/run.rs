@@ -12,7 +12,8 @@ use super::normalize::{Unsupported, normalize};
 /// Exit status for wrong usage.
 const USAGE: u8 = 2;
 
-/// Parses the arguments of program `name`; the first argument is the executable's name, as in `std::env::args_os`.
+/// Parses the arguments of program `name`; the first argument is the executable's name, as in
+/// `std::env::args_os`.
 ///
 /// # Errors
 /// The status to exit with, after help, version or a complaint has been printed.

@@ -13,7 +13,8 @@ pub(crate) fn banner(title: &str, rows: &[(&str, String)]) {
     say("");
 }
 
-/// Prints a line and flushes. A reader that has gone away is ignored: the program ends by other ways.
+/// Prints a line and flushes. A reader that has gone away is ignored: the program ends by other
+/// ways.
 pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
@@ -31,7 +32,8 @@ fn time_of_day(time: SystemTime) -> String {
     format!("{:02}:{:02}:{:02}.{millis:03}", secs / 3600, secs / 60 % 60, secs % 60)
 }
 
-/// Text from the network: without line end, and with everything that could steer a terminal made visible.
+/// Text from the network: without line end, and with everything that could steer a terminal made
+/// visible.
 pub(crate) fn harmless(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut out = String::with_capacity(text.len());

@@ -8,8 +8,8 @@ use tokio::sync::{oneshot, watch};
 /// Options about ending.
 #[derive(Args, Clone, Debug, Default)]
 pub struct EndOptions {
-    /// End when standard input is closed: a child so never outlives whoever holds the other end of the pipe, even where that one
-    /// was killed.
+    /// End when standard input is closed: a child so never outlives whoever holds the other end of
+    /// the pipe, even where that one was killed.
     #[arg(long = "end-with-stdin", hide = true)]
     pub end_with_stdin: bool,
 }
@@ -41,7 +41,8 @@ impl End {
 }
 
 impl EndOptions {
-    /// Starts watching, in a task of the current runtime. A second signal after the first ends the process at once, with status 130.
+    /// Starts watching, in a task of the current runtime. A second signal after the first ends the
+    /// process at once, with status 130.
     ///
     /// # Errors
     /// When the system refuses the signal handlers.
@@ -65,8 +66,8 @@ impl EndOptions {
     }
 }
 
-/// Reads standard input to its end and then drops the sending half. In a plain thread: a runtime would wait for a blocked read when it
-/// shuts down.
+/// Reads standard input to its end and then drops the sending half. In a plain thread: a runtime
+/// would wait for a blocked read when it shuts down.
 fn stdin_closed() -> oneshot::Receiver<()> {
     let (tx, rx) = oneshot::channel();
     std::thread::spawn(move || {

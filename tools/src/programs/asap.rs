@@ -11,7 +11,8 @@ use sctp_user::{BindOptions, Peer, Stack};
 use super::stack;
 use crate::cli::{AsapAnnounce, Profile, RegistrarOptions};
 
-/// The settings for a pool element or pool user. `addrs` are the own addresses of the association with the registrar, none for all.
+/// The settings for a pool element or pool user. `addrs` are the own addresses of the association
+/// with the registrar, none for all.
 ///
 /// # Errors
 /// A sentence for the user.
@@ -54,8 +55,8 @@ pub(crate) fn first_answer_limit(options: &RegistrarOptions) -> Duration {
     options.registrarconnecttimeout * 2
 }
 
-/// Calls `start` with the settings. Where the announce group is only the default and cannot be joined, registrars that are named
-/// do without it.
+/// Calls `start` with the settings. Where the announce group is only the default and cannot be
+/// joined, registrars that are named do without it.
 ///
 /// # Errors
 /// Those of `start`.

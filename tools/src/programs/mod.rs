@@ -1,4 +1,5 @@
-//! The programs. Each module's `run` is a program's `main`: arguments in (the first is the executable's name), exit status out.
+//! The programs. Each module's `run` is a program's `main`: arguments in (the first is the
+//! executable's name), exit status out.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -14,11 +15,12 @@ mod asap;
 mod limited_link;
 mod stack;
 
-/// First argument by which an executable is asked to be another program: `EXECUTABLE CHILD_ARGUMENT PROGRAM ARGUMENT...`. A word that
-/// nobody types by accident.
+/// First argument by which an executable is asked to be another program:
+/// `EXECUTABLE CHILD_ARGUMENT PROGRAM ARGUMENT...`. A word that nobody types by accident.
 pub const CHILD_ARGUMENT: &str = "--run-as-program";
 
-/// Runs the program that is named by the first argument after the executable's name. The whole `main` of a multi-call binary.
+/// Runs the program that is named by the first argument after the executable's name. The whole
+/// `main` of a multi-call binary.
 pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let executable = args.next().unwrap_or_default();

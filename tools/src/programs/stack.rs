@@ -11,8 +11,8 @@ use sctp_user::{AssocConfig, Encap, Peer, Stack, StackBuilder, StackConfig};
 use super::limited_link::Limited;
 use crate::cli::{AddressList, EncapSuffix, LinkKind, LinkOptions, OnOff};
 
-/// Opens the links and starts the stack. `addrs` are the own addresses, none for all of the host; `port` is the UDP port where
-/// `--encap-port=` says nothing.
+/// Opens the links and starts the stack. `addrs` are the own addresses, none for all of the host;
+/// `port` is the UDP port where `--encap-port=` says nothing.
 ///
 /// # Errors
 /// A sentence for the user.
@@ -123,8 +123,8 @@ fn raw(addrs: Vec<IpAddr>) -> anyhow::Result<RawLink> {
     Ok(link)
 }
 
-/// The ways to reach `list` by the links of `stack`, the preferred one first: what the suffix says, without one natively and
-/// at UDP port 9899. `port` is the SCTP port where the list has none.
+/// The ways to reach `list` by the links of `stack`, the preferred one first: what the suffix says,
+/// without one natively and at UDP port 9899. `port` is the SCTP port where the list has none.
 ///
 /// # Errors
 /// A sentence for the user: there is no such way, or the port is 0.

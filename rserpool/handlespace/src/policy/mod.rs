@@ -1,8 +1,9 @@
-//! Pool member selection policies: what a member is worth, in which order members come and how that changes.
+//! Pool member selection policies: what a member is worth, in which order members come and how that
+//! changes.
 //!
-//! Two families exist. *Sorted* policies keep the members ordered by a key and take them from the front; *drawn*
-//! policies give each member a value and draw at random in proportion to it. A rule of this module is the only
-//! place that knows how one policy differs from another.
+//! Two families exist. *Sorted* policies keep the members ordered by a key and take them from the
+//! front; *drawn* policies give each member a value and draw at random in proportion to it. A rule
+//! of this module is the only place that knows how one policy differs from another.
 
 pub(crate) mod values;
 
@@ -200,8 +201,8 @@ impl Selection {
         }
     }
 
-    /// Re-registration with possibly other policy information. The position of a non-adaptive member that says the
-    /// same as before does not change.
+    /// Re-registration with possibly other policy information. The position of a non-adaptive
+    /// member that says the same as before does not change.
     pub(crate) fn change(&mut self, member: Member<'_>, new: &Params) {
         if member.params == new && !new.adaptive {
             return;
@@ -212,8 +213,8 @@ impl Selection {
         self.link(Member { key, params: new, state });
     }
 
-    /// The first `n` acceptable members in order. Those that count as used have to be given to [`Selection::touch`]
-    /// afterwards.
+    /// The first `n` acceptable members in order. Those that count as used have to be given to
+    /// [`Selection::touch`] afterwards.
     pub(crate) fn select(
         &mut self,
         n: usize,
@@ -231,7 +232,8 @@ impl Selection {
         }
     }
 
-    /// Whether every selected member counts as used; otherwise only the first "max increment" ones do.
+    /// Whether every selected member counts as used; otherwise only the first "max increment" ones
+    /// do.
     pub(crate) fn uses_all(&self) -> bool {
         matches!(self.order, Order::Drawn(_))
     }
@@ -245,7 +247,8 @@ impl Selection {
         }
         self.remove(Member { key, params, state });
         state.seq = self.take_seq();
-        // Once for the use here and once more in `link`: users of the reference implementation see both steps.
+        // Once for the use here and once more in `link`: users of the reference implementation see
+        // both steps.
         state.update(params);
         self.link(Member { key, params, state });
     }

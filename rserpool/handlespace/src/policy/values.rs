@@ -1,7 +1,8 @@
-//! Random selection by value: each member owns an interval as long as its value, a uniform draw hits one.
+//! Random selection by value: each member owns an interval as long as its value, a uniform draw
+//! hits one.
 //!
-//! The intervals live in a Fenwick tree, so that inserting, removing, changing a value and drawing each take
-//! O(log N) steps.
+//! The intervals live in a Fenwick tree, so that inserting, removing, changing a value and drawing
+//! each take O(log N) steps.
 
 use rand::{Rng, RngExt};
 
@@ -19,8 +20,8 @@ struct Slot {
 pub(crate) struct ValueTree {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Fenwick tree: entry `i - 1` holds the sum of the values of slots `i - lowbit(i) .. i`. As long as the slots'
-    /// capacity, a power of two.
+    /// Fenwick tree: entry `i - 1` holds the sum of the values of slots `i - lowbit(i) .. i`. As
+    /// long as the slots' capacity, a power of two.
     sums: Vec<u64>,
     total: u64,
     len: usize,
@@ -77,8 +78,8 @@ impl ValueTree {
         }
     }
 
-    /// Draws up to `n` different acceptable members, each with a chance in proportion to its value among those not
-    /// drawn yet.
+    /// Draws up to `n` different acceptable members, each with a chance in proportion to its value
+    /// among those not drawn yet.
     pub(crate) fn draw(
         &mut self,
         n: usize,

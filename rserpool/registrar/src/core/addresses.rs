@@ -1,7 +1,7 @@
 //! Which addresses of an element are believed (RFC 5352 sec 3.1), and who gets to see them.
 //!
-//! Believed is what belongs to the association that the element registers over. So an element cannot send pool users to
-//! addresses that it does not use itself.
+//! Believed is what belongs to the association that the element registers over. So an element
+//! cannot send pool users to addresses that it does not use itself.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,8 @@ use super::Peer;
 /// UDP port that is meant where none is named (RFC 6951 sec 7).
 pub(super) const DEFAULT_UDP_PORT: u16 = 9899;
 
-/// Cuts the transports of a registering element down to what is believed, and writes down what the association shows.
+/// Cuts the transports of a registering element down to what is believed, and writes down what the
+/// association shows.
 pub(super) fn settle(
     element: &mut PoolElement,
     peer: &Peer,
@@ -47,7 +48,8 @@ pub(super) fn settle(
                 return Err(CauseCode::NO_USABLE_USER_ADDRESSES);
             }
         }
-        // Other implementations drop every message that contains one of these, so no pool user can be given them.
+        // Other implementations drop every message that contains one of these, so no pool user can
+        // be given them.
         Transport::Dccp { .. } | Transport::UdpLite { .. } | Transport::Opaque(_) => {
             return Err(CauseCode::INCONSISTENT_TRANSPORT);
         }
@@ -61,8 +63,9 @@ pub(super) fn settle(
     Ok(())
 }
 
-/// The address of an element behind NAT. It knows its private address only, while the association comes from that of the NAT box, where a UDP port
-/// may be forwarded to it. Only encapsulated packets pass such boxes, and with several addresses they do not.
+/// The address of an element behind NAT. It knows its private address only, while the association
+/// comes from that of the NAT box, where a UDP port may be forwarded to it. Only encapsulated
+/// packets pass such boxes, and with several addresses they do not.
 fn translated(trusted: &[IpAddr], peer: &Peer) -> Option<Vec<IpAddr>> {
     (peer.udp_port.is_some() && peer.addrs.len() == 1 && trusted.len() == 1)
         .then(|| trusted.to_vec())
@@ -84,8 +87,8 @@ pub(super) fn present(element: &PoolElement, with_loopback: bool) -> Option<Pool
     Some(shown)
 }
 
-/// Whether a pool user can reach an element; one elsewhere cannot use loopback addresses of this host. (To users of
-/// RSPLIB a single such element would make the whole answer useless.)
+/// Whether a pool user can reach an element; one elsewhere cannot use loopback addresses of this
+/// host. (To users of RSPLIB a single such element would make the whole answer useless.)
 pub(super) fn is_reachable(element: &PoolElement, with_loopback: bool) -> bool {
     with_loopback || element.user_transport.addrs().iter().any(|addr| !addr.is_loopback())
 }

@@ -11,8 +11,8 @@ use sctp_user_core::Time;
 use super::Advertised;
 use super::addresses::DEFAULT_UDP_PORT;
 
-/// The cycle of announces. It does not grow with the number of registrars, unlike the one of the RFC: RSPLIB users
-/// forget a registrar after 5 s of silence.
+/// The cycle of announces. It does not grow with the number of registrars, unlike the one of the
+/// RFC: RSPLIB users forget a registrar after 5 s of silence.
 #[derive(Debug)]
 pub(super) struct Announcer {
     advertised: Advertised,

@@ -1,11 +1,12 @@
-//! The registrar as a state machine without I/O: what comes in are associations, messages and time, what comes out
-//! are messages to send, associations to abort, announces and events.
+//! The registrar as a state machine without I/O: what comes in are associations, messages and time,
+//! what comes out are messages to send, associations to abort, announces and events.
 //!
-//! Drive it like this: after each [`Core::handle`], take everything from [`Core::poll_output`]; when the time of
-//! [`Core::poll_timeout`] has come, handle [`Input::Timeout`].
+//! Drive it like this: after each [`Core::handle`], take everything from [`Core::poll_output`];
+//! when the time of [`Core::poll_timeout`] has come, handle [`Input::Timeout`].
 //!
-//! The ASAP side (RFC 5352) is complete. Every element is registered with this registrar as its home; the
-//! handlespace underneath tells homes apart and keeps a checksum for each, as ENRP needs it.
+//! The ASAP side (RFC 5352) is complete. Every element is registered with this registrar as its
+//! home; the handlespace underneath tells homes apart and keeps a checksum for each, as ENRP needs
+//! it.
 
 mod addresses;
 mod announce;
@@ -34,7 +35,8 @@ use crate::stats::Stats;
 use announce::Announcer;
 use rate::RateLimiter;
 
-/// Names an association between driver and core. The driver chooses the numbers and never uses one twice.
+/// Names an association between driver and core. The driver chooses the numbers and never uses one
+/// twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AssociationId(pub u64);
 
@@ -58,7 +60,8 @@ pub struct Peer {
 /// Where this registrar can be reached, for its announces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Advertised {
-    /// Transports to name in announces. Without any, those who hear them take the source address and port.
+    /// Transports to name in announces. Without any, those who hear them take the source address
+    /// and port.
     pub transports: Vec<Transport>,
     /// Own UDP encapsulation port, `None` without encapsulation.
     pub udp_port: Option<u16>,
@@ -149,7 +152,8 @@ struct Association {
 }
 
 impl Core {
-    /// A registrar that knows nobody yet. Its first announce is due at once. All randomness comes from `seed`.
+    /// A registrar that knows nobody yet. Its first announce is due at once. All randomness comes
+    /// from `seed`.
     ///
     /// # Errors
     /// When the configuration is not valid.

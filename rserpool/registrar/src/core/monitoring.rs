@@ -1,4 +1,5 @@
-//! Finding out which elements still live: keep-alives, unreachable reports, removal (RFC 5352 sec 3.4, 3.5).
+//! Finding out which elements still live: keep-alives, unreachable reports, removal (RFC 5352 sec
+//! 3.4, 3.5).
 
 use rserpool_handlespace::{ElementKey, Timer};
 use rserpool_wire::{AsapMessage, EndpointKeepAlive, EndpointKeepAliveAck, EndpointUnreachable};

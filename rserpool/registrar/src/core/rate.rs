@@ -3,7 +3,8 @@
 use rserpool_wire::PoolHandle;
 use sctp_user_core::Time;
 
-/// Pools share this many buckets, which bounds the memory of an association whatever names it comes up with.
+/// Pools share this many buckets, which bounds the memory of an association whatever names it comes
+/// up with.
 const BUCKETS: usize = 64;
 
 /// So many requests may come at once before the rate counts.

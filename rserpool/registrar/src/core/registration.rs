@@ -97,8 +97,8 @@ impl Core {
         self.send(association, &AsapMessage::RegistrationResponse(response));
     }
 
-    /// An unknown element is as good as deregistered. Any association may deregister any element: after a failover an
-    /// element comes by a new one.
+    /// An unknown element is as good as deregistered. Any association may deregister any element:
+    /// after a failover an element comes by a new one.
     pub(super) fn on_deregistration(
         &mut self,
         association: AssociationId,

@@ -63,7 +63,8 @@ impl Core {
             pool,
             resolution: Resolution::Elements { policy, elements },
         });
-        // The 16 bits of a message length are not enough for 128 elements with very many addresses each.
+        // The 16 bits of a message length are not enough for 128 elements with very many addresses
+        // each.
         while !self.send(association, &response) {
             let AsapMessage::HandleResolutionResponse(response) = &mut response else { return };
             match &mut response.resolution {

@@ -1,4 +1,5 @@
-//! One association of the registrar: two tasks that carry messages between it and the registrar's own task.
+//! One association of the registrar: two tasks that carry messages between it and the registrar's
+//! own task.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,7 +21,8 @@ pub(super) enum Report {
     Message { id: AssociationId, ppid: u32, data: Bytes },
     /// The other end has other addresses.
     PeerChanged { id: AssociationId, peer: Peer },
-    /// The other end started anew: what it registered before is void. The association has a new name now.
+    /// The other end started anew: what it registered before is void. The association has a new
+    /// name now.
     Restarted { old: AssociationId, new: AssociationId, peer: Peer },
     /// It ended.
     Down { id: AssociationId },
@@ -38,8 +40,8 @@ impl Names {
     }
 }
 
-/// The registrar's end of an association. Dropping it ends the sending task; the association itself ends with
-/// [`Connection::abort`] or [`Connection::shutdown`].
+/// The registrar's end of an association. Dropping it ends the sending task; the association itself
+/// ends with [`Connection::abort`] or [`Connection::shutdown`].
 #[derive(Debug)]
 pub(super) struct Connection {
     association: Association,

@@ -1,7 +1,7 @@
 //! The registrar on a stack: associations, clock and announces around the core.
 //!
-//! One task owns the core. Each association has a task that reads and one that writes; all reports go through one
-//! bounded queue, so a busy association slows itself down and not the others.
+//! One task owns the core. Each association has a task that reads and one that writes; all reports
+//! go through one bounded queue, so a busy association slows itself down and not the others.
 
 mod connection;
 mod interfaces;
@@ -28,7 +28,8 @@ use crate::stats::Stats;
 use connection::{Connection, Names, Report, peer_of};
 use multicast::Multicast;
 
-/// A running registrar. Dropping it aborts its associations; [`Registrar::shutdown`] is the graceful way.
+/// A running registrar. Dropping it aborts its associations; [`Registrar::shutdown`] is the
+/// graceful way.
 #[derive(Debug)]
 pub struct Registrar {
     id: ServerId,
@@ -53,15 +54,16 @@ impl Registrar {
     /// Opens the ASAP port on `stack` and starts serving. Call it within a tokio runtime.
     ///
     /// # Errors
-    /// When a setting is out of range or the port cannot be bound. Announces that cannot be sent are only warned
-    /// about.
+    /// When a setting is out of range or the port cannot be bound. Announces that cannot be sent
+    /// are only warned about.
     pub fn start(stack: &Stack, config: Config) -> Result<Registrar, StartError> {
         config.check()?;
         let endpoint = bind(stack, &config)?;
         let asap_port = endpoint.port();
         let udp_port = endpoint.local_udp_port();
         let transports = match config.asap_addrs.as_slice() {
-            // Bound to all addresses, the source address of the announce is the best that can be named.
+            // Bound to all addresses, the source address of the announce is the best that can be
+            // named.
             [] => Vec::new(),
             addrs => vec![Transport::Sctp(SctpTransport::data_only(asap_port, addrs.to_vec()))],
         };
@@ -107,7 +109,8 @@ impl Registrar {
         self.asap_port
     }
 
-    /// The UDP port that its SCTP packets are encapsulated in, `None` on a stack without encapsulation.
+    /// The UDP port that its SCTP packets are encapsulated in, `None` on a stack without
+    /// encapsulation.
     pub fn udp_port(&self) -> Option<u16> {
         self.udp_port
     }
@@ -122,7 +125,8 @@ impl Registrar {
         self.events.subscribe()
     }
 
-    /// Waits until the registrar has ended by itself, which it does only when its stack ends. Cancel-safe.
+    /// Waits until the registrar has ended by itself, which it does only when its stack ends.
+    /// Cancel-safe.
     pub async fn ended(&mut self) {
         // Polling a finished task again would panic.
         if !self.task.is_finished() {

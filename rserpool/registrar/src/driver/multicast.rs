@@ -1,7 +1,7 @@
 //! Sending announces: one socket for each interface, from the UDP port that equals the SCTP port.
 //!
-//! Users of RSPLIB take source address and source port of an announce for the registrar's SCTP address and port,
-//! whatever else it says.
+//! Users of RSPLIB take source address and source port of an announce for the registrar's SCTP
+//! address and port, whatever else it says.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -42,8 +42,8 @@ impl Multicast {
         Multicast { group, ttl, port, only, sockets: Vec::new(), refreshed: None, failing: false }
     }
 
-    /// Sends a datagram by every interface. That it cannot be sent is no more than a warning, given when it begins:
-    /// static configuration works without announces.
+    /// Sends a datagram by every interface. That it cannot be sent is no more than a warning, given
+    /// when it begins: static configuration works without announces.
     pub(super) fn send(&mut self, datagram: &[u8]) {
         let mut error = self.refresh().err();
         let mut sent = false;
@@ -83,7 +83,8 @@ impl Multicast {
         result
     }
 
-    /// Loopback serves only where nothing else does: other programs of this host hear what goes out by any interface.
+    /// Loopback serves only where nothing else does: other programs of this host hear what goes out
+    /// by any interface.
     fn sources(&self, interfaces: &[Interface]) -> Vec<Source> {
         let of = |loopback: bool| -> Vec<Source> {
             interfaces

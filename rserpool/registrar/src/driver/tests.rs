@@ -298,7 +298,8 @@ async fn a_registrar_ends_with_its_stack() {
     ));
 }
 
-/// A process that was killed and started again has the same address and ports, but knows nothing of its elements.
+/// A process that was killed and started again has the same address and ports, but knows nothing of
+/// its elements.
 #[tokio::test(start_paused = true)]
 async fn elements_of_a_restarted_peer_are_removed_at_once() {
     let lab = Lab::new(config());

@@ -90,8 +90,8 @@ impl Bench {
         self.outputs().into_iter().filter_map(connect).collect()
     }
 
-    /// The messages among the outputs so far; anything but messages, events and the end of a hunt fails the
-    /// test.
+    /// The messages among the outputs so far; anything but messages, events and the end of a hunt
+    /// fails the test.
     fn sent(&mut self) -> Vec<AsapMessage> {
         let message = |o| match o {
             Output::Send { message, .. } => Some(AsapMessage::decode(&message).unwrap()),

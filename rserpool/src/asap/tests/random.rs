@@ -1,5 +1,5 @@
-//! Whatever happens in whatever order: every question is answered exactly once, nothing is sent where nobody
-//! is, and time goes on.
+//! Whatever happens in whatever order: every question is answered exactly once, nothing is sent
+//! where nobody is, and time goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
 

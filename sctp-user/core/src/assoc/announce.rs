@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use crate::addr::{PathAddr, Scope, scope};
 use crate::config::Announce;
 
-/// The own addresses to list for a peer that is reached by `via`: none when there is only one, for the packet shows it, and
-/// what else [`Announce`] says.
+/// The own addresses to list for a peer that is reached by `via`: none when there is only one, for
+/// the packet shows it, and what else [`Announce`] says.
 pub(crate) fn announced(mode: Announce, own: &[IpAddr], via: PathAddr) -> Vec<IpAddr> {
     let silent = match mode {
         Announce::None => true,
@@ -18,7 +18,8 @@ pub(crate) fn announced(mode: Announce, own: &[IpAddr], via: PathAddr) -> Vec<Ip
     }
     let at_least = match (scope(via.remote), mode) {
         (Some(Scope::Loopback), _) => Scope::Loopback,
-        // Link-local addresses mean nothing on another link, so they are never listed beyond loopback.
+        // Link-local addresses mean nothing on another link, so they are never listed beyond
+        // loopback.
         (_, Announce::All) | (Some(Scope::Link | Scope::Private), _) => Scope::Private,
         _ => Scope::Global,
     };
@@ -27,8 +28,8 @@ pub(crate) fn announced(mode: Announce, own: &[IpAddr], via: PathAddr) -> Vec<Ip
     if listed.len() < 2 { Vec::new() } else { listed }
 }
 
-/// A global peer that is spoken to from a private address sees another one. Where the system chooses the source, it has no
-/// other choice when all own addresses of the family are private.
+/// A global peer that is spoken to from a private address sees another one. Where the system
+/// chooses the source, it has no other choice when all own addresses of the family are private.
 fn behind_nat(own: &[IpAddr], via: PathAddr) -> bool {
     let private = |a: IpAddr| scope(a).is_some_and(|s| s < Scope::Global);
     scope(via.remote) == Some(Scope::Global)

@@ -76,7 +76,8 @@ impl Association {
         Ok(())
     }
 
-    /// Drops what is unread and what comes, so that the peer can deliver all it has and the shutdown goes on.
+    /// Drops what is unread and what comes, so that the peer can deliver all it has and the
+    /// shutdown goes on.
     pub(crate) fn discard(&mut self, cx: &mut Cx<'_>) {
         self.discards = true;
         self.signal_readable(cx);
@@ -121,7 +122,8 @@ impl Association {
         })
     }
 
-    /// After a message was handed in or out: there is something in the queue, or a window update to send.
+    /// After a message was handed in or out: there is something in the queue, or a window update to
+    /// send.
     pub(crate) fn wants_to_send(&self) -> bool {
         !self.send.queue.is_empty() || self.recv.sack_now()
     }

@@ -41,7 +41,8 @@ pub(crate) struct Handshake {
     /// When the INIT or COOKIE ECHO that is not yet answered was sent first.
     pub(super) sent_at: Time,
     pub(super) retransmitted: bool,
-    /// The user asked for a shutdown after the COOKIE ECHO; it begins when the association is established.
+    /// The user asked for a shutdown after the COOKIE ECHO; it begins when the association is
+    /// established.
     pub(super) then_shut_down: bool,
 }
 
@@ -98,8 +99,8 @@ impl PeerInit {
     }
 }
 
-/// An address listed by a peer is taken when it can be a unicast peer at all, and loopback and link-local ones only
-/// from a peer there (RFC 9260 sec 5.1.2).
+/// An address listed by a peer is taken when it can be a unicast peer at all, and loopback and
+/// link-local ones only from a peer there (RFC 9260 sec 5.1.2).
 fn usable_address(addr: IpAddr, source: IpAddr) -> bool {
     match scope(addr) {
         None => false,
@@ -110,7 +111,8 @@ fn usable_address(addr: IpAddr, source: IpAddr) -> bool {
     }
 }
 
-/// Stand-ins for the tags of an incarnation of an association; a cookie with others is of another incarnation.
+/// Stand-ins for the tags of an incarnation of an association; a cookie with others is of another
+/// incarnation.
 pub(super) fn draw_tie_tags(cx: &mut Cx<'_>) -> (u32, u32) {
     (cx.rng.random_range(1..=u32::MAX), cx.rng.random_range(1..=u32::MAX))
 }
@@ -369,7 +371,8 @@ impl Association {
         }
     }
 
-    /// The peer says that our cookie came too late (RFC 9260 sec 5.2.6): a new INIT asks for a longer life.
+    /// The peer says that our cookie came too late (RFC 9260 sec 5.2.6): a new INIT asks for a
+    /// longer life.
     pub(super) fn on_stale_cookie(&mut self, cx: &mut Cx<'_>, _staleness_micros: u32) {
         let Some(handshake) = self.handshake.as_deref_mut() else { return };
         handshake.stale_retries += 1;
@@ -396,7 +399,8 @@ impl Association {
         self.timers.set(Timer::T1Init, cx.now + timeout);
     }
 
-    /// Collision, RFC 9260 sec 5.2.4 case B: the peer's cookie carries our tag and another tag of the peer.
+    /// Collision, RFC 9260 sec 5.2.4 case B: the peer's cookie carries our tag and another tag of
+    /// the peer.
     pub(crate) fn on_collision(
         &mut self,
         cx: &mut Cx<'_>,

@@ -1,4 +1,5 @@
-//! One association: dispatch of received chunks and the calls of the user. The rules live in the submodules.
+//! One association: dispatch of received chunks and the calls of the user. The rules live in the
+//! submodules.
 
 mod announce;
 mod calls;
@@ -139,7 +140,8 @@ pub(crate) struct Association {
     state: AssocState,
     local_tag: u32,
     peer_tag: u32,
-    /// Stand for the tags in cookies that others can ask for (RFC 9260 sec 5.2.2): local and peer's.
+    /// Stand for the tags in cookies that others can ask for (RFC 9260 sec 5.2.2): local and
+    /// peer's.
     tie_tags: (u32, u32),
     /// Our first TSN.
     initial_tsn: Tsn,
@@ -240,8 +242,8 @@ impl Association {
         }
     }
 
-    /// Takes over what was agreed on: tags, TSNs, streams, window, and the addresses of the peer. Addresses not known
-    /// before are unconfirmed (RFC 9260 sec 5.4).
+    /// Takes over what was agreed on: tags, TSNs, streams, window, and the addresses of the peer.
+    /// Addresses not known before are unconfirmed (RFC 9260 sec 5.4).
     fn adopt(&mut self, agreed: &Agreed, source: PathAddr, addresses: &[IpAddr], now: Time) {
         self.reroute = true;
         self.local_tag = agreed.local_tag;
@@ -268,9 +270,10 @@ impl Association {
         }
     }
 
-    /// The own address to use towards `remote`; an error when there is none that the peer would know. An endpoint that
-    /// announced no addresses is known by the one that the handshake went over: from any other, and so to peers of
-    /// the other family, its packets would be out of the blue.
+    /// The own address to use towards `remote`; an error when there is none that the peer would
+    /// know. An endpoint that announced no addresses is known by the one that the handshake went
+    /// over: from any other, and so to peers of the other family, its packets would be out of the
+    /// blue.
     fn source_for(&self, handshake: PathAddr, remote: IpAddr) -> Result<Option<IpAddr>, NoSource> {
         let announced = announced(self.config.announce, &self.local_addrs, handshake);
         let known = handshake.local.unwrap_or(handshake.remote);
@@ -360,7 +363,8 @@ impl Association {
         self.paths.primary()
     }
 
-    /// A packet with the right tag came by a path: its encapsulation is that of the path from now on. True when that is news.
+    /// A packet with the right tag came by a path: its encapsulation is that of the path from now
+    /// on. True when that is news.
     pub(crate) fn learn_encap(&mut self, id: PathId, encap: Encap) -> bool {
         let news = self.paths.get(id).addr().encap != encap;
         if news {
@@ -377,7 +381,8 @@ impl Association {
 
     // ---- received packets ----
 
-    /// Queues an error cause for an ERROR chunk. What does not fit is left out: reports must stay small.
+    /// Queues an error cause for an ERROR chunk. What does not fit is left out: reports must stay
+    /// small.
     fn report(&mut self, code: u16, info: &[u8], to: PathId) {
         let room = MAX_ERROR_BYTES.saturating_sub(self.pending.errors.len());
         if room < 8 {
@@ -464,9 +469,11 @@ impl Association {
         }
     }
 
-    /// Whether ICMP can be believed at once that SCTP is gone at the other end of a path. A NAT box that lost its bindings says the same of the UDP
-    /// port that a caller had; the caller gets a new one with the next packet it sends, a heartbeat at the latest. Linux says it of a raw socket
-    /// whose receive buffer is full, and who owns it is heard again soon: it needs a timeout of the path, before or [after](Self::is_gone).
+    /// Whether ICMP can be believed at once that SCTP is gone at the other end of a path. A NAT box
+    /// that lost its bindings says the same of the UDP port that a caller had; the caller gets a
+    /// new one with the next packet it sends, a heartbeat at the latest. Linux says it of a raw
+    /// socket whose receive buffer is full, and who owns it is heard again soon: it needs a timeout
+    /// of the path, before or [after](Self::is_gone).
     fn refused_for_good(&mut self, now: Time, path: PathId) -> bool {
         let next_heartbeats = 2 * self.config.hb_interval_udp.min(self.config.hb_interval);
         let timed = self.may_probe();
@@ -481,7 +488,8 @@ impl Association {
         final_word || (encap != Encap::Native && now.since(since) >= next_heartbeats)
     }
 
-    /// A path whose timer expired: ends the association when ICMP has said that there is no SCTP, and nothing came from there since.
+    /// A path whose timer expired: ends the association when ICMP has said that there is no SCTP,
+    /// and nothing came from there since.
     fn is_gone(&mut self, cx: &mut Cx<'_>, path: PathId) -> bool {
         let path = self.paths.get(path);
         let gone = path.addr().encap == Encap::Native && path.refused_since.is_some();

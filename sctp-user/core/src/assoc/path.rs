@@ -28,7 +28,8 @@ impl PathId {
 #[derive(Debug)]
 pub(crate) struct Path {
     addr: PathAddr,
-    /// IP MTUs to start with for native and UDP-encapsulated packets, and the largest to search for.
+    /// IP MTUs to start with for native and UDP-encapsulated packets, and the largest to search
+    /// for.
     ip_mtu: (usize, usize),
     pub(crate) state: PathState,
     /// Heartbeat, failure threshold and fixed MTU as the user wants them.
@@ -39,7 +40,8 @@ pub(crate) struct Path {
     pub(crate) pmtud: Pmtud,
     /// The largest packet with DATA sent with DF since everything was acknowledged or T3 expired.
     pub(crate) largest_sent: usize,
-    /// Bytes in flight: chunks with header and padding, sent, not acknowledged, not marked for retransmission.
+    /// Bytes in flight: chunks with header and padding, sent, not acknowledged, not marked for
+    /// retransmission.
     pub(crate) flight: u32,
     /// Chunks marked for retransmission to this path.
     pub(crate) lost: u32,
@@ -48,24 +50,28 @@ pub(crate) struct Path {
     /// T3-rtx.
     pub(crate) t3: Option<Time>,
     pub(crate) heartbeat: Heartbeat,
-    /// When something that gives an RTT (new DATA, HEARTBEAT, INIT, COOKIE ECHO) was last sent here.
+    /// When something that gives an RTT (new DATA, HEARTBEAT, INIT, COOKIE ECHO) was last sent
+    /// here.
     pub(crate) last_used: Time,
-    /// Idle time up to here, the last sending of DATA at least, has been taken into account by the congestion control.
+    /// Idle time up to here, the last sending of DATA at least, has been taken into account by the
+    /// congestion control.
     decayed_until: Time,
     /// The chunk whose acknowledgement gives the next RTT sample; at most one per round trip.
     pub(crate) rtt_tsn: Option<Tsn>,
-    /// Bytes of new DATA that may still be sent in this opportunity (Max.Burst packets of full size, RFC 9260 sec 6.1 D);
-    /// one packet may exceed them.
+    /// Bytes of new DATA that may still be sent in this opportunity (Max.Burst packets of full
+    /// size, RFC 9260 sec 6.1 D); one packet may exceed them.
     pub(crate) burst: u32,
     /// cwnd was fully used when sending stopped last; only then it may grow (RFC 9260 sec 7.2.1).
     pub(crate) cwnd_used: bool,
-    /// T3 expired and nothing was acknowledged since: one packet may be in flight (RFC 9260 sec 7.2.3).
+    /// T3 expired and nothing was acknowledged since: one packet may be in flight (RFC 9260 sec
+    /// 7.2.3).
     pub(crate) one_packet: bool,
     /// One packet of retransmissions may leave whatever cwnd says (RFC 9260 sec 6.3.3 E3, 7.2.4).
     pub(crate) retransmit_now: bool,
     /// When ICMP first said that there is no SCTP at the other end; nothing came from there since.
     pub(crate) refused_since: Option<Time>,
-    /// A SACK has come since T3 was started: expiries then are no sign of a dead peer while its window is closed.
+    /// A SACK has come since T3 was started: expiries then are no sign of a dead peer while its
+    /// window is closed.
     pub(crate) sack_since_t3: bool,
     pub(crate) stats: PathStats,
 }
@@ -138,8 +144,9 @@ impl Path {
         pmdcs(self.pmtu())
     }
 
-    /// The peer was heard with this encapsulation; the only place that changes it (RFC 6951 sec 5.4). Call it only when
-    /// checksum and verification tag of the packet were right and it was no INIT.
+    /// The peer was heard with this encapsulation; the only place that changes it (RFC 6951 sec
+    /// 5.4). Call it only when checksum and verification tag of the packet were right and it was no
+    /// INIT.
     pub(crate) fn set_encap(&mut self, encap: Encap) {
         if self.addr.encap != encap {
             let same_kind = (self.addr.encap == Encap::Native) == (encap == Encap::Native);
@@ -156,8 +163,8 @@ impl Path {
         }
     }
 
-    /// ICMP said that only packets of `ip_mtu` bytes fit: lowers the PMTU, never raises it, and never below what
-    /// every host of the family must take (RFC 9260 sec 10.1).
+    /// ICMP said that only packets of `ip_mtu` bytes fit: lowers the PMTU, never raises it, and
+    /// never below what every host of the family must take (RFC 9260 sec 10.1).
     pub(crate) fn on_packet_too_big(&mut self, ip_mtu: usize, now: Time) {
         if self.params.ip_mtu.is_none() && self.pmtud.on_packet_too_big(ip_mtu, now) {
             self.pmtu_changed();
@@ -181,8 +188,9 @@ impl Path {
         sizes(self.addr, self.ip_mtu, self.params.pmtud && self.params.ip_mtu.is_none())
     }
 
-    /// The least size of a packet that may exceed the PMTU. Hosts cut IPv6 packets only where their interface demands it, and no router does: a
-    /// packet that the interface would take gets padding, or it would vanish behind a router that drops it in silence.
+    /// The least size of a packet that may exceed the PMTU. Hosts cut IPv6 packets only where their
+    /// interface demands it, and no router does: a packet that the interface would take gets
+    /// padding, or it would vanish behind a router that drops it in silence.
     pub(crate) fn least_fragmented(&self) -> usize {
         let Sizes { max, overhead, .. } = self.sizes();
         // What is configured may be less than the interface takes, or far more.
@@ -207,7 +215,8 @@ impl Path {
         self.set_params(params, config);
     }
 
-    /// DATA left on this path. Without `new` chunks it gives no RTT, so heartbeats go on beside it (RFC 9260 sec 8.3).
+    /// DATA left on this path. Without `new` chunks it gives no RTT, so heartbeats go on beside it
+    /// (RFC 9260 sec 8.3).
     pub(crate) fn on_data_sent(&mut self, now: Time, new: bool) {
         if new {
             self.last_used = now;
@@ -215,7 +224,8 @@ impl Path {
         self.decayed_until = now;
     }
 
-    /// Takes idle time into account before sending DATA (RFC 9260 sec 7.2.1: for each RTO without sending).
+    /// Takes idle time into account before sending DATA (RFC 9260 sec 7.2.1: for each RTO without
+    /// sending).
     pub(crate) fn decay_idle(&mut self, now: Time) {
         if self.flight > 0 {
             return;
@@ -233,7 +243,8 @@ impl Path {
         self.decayed_until = if now.since(from) < rto { from } else { now };
     }
 
-    /// DATA may be sent to this path (nothing but probes may go to unconfirmed addresses, RFC 9260 sec 5.4).
+    /// DATA may be sent to this path (nothing but probes may go to unconfirmed addresses, RFC 9260
+    /// sec 5.4).
     pub(crate) fn is_confirmed(&self) -> bool {
         self.state != PathState::Unconfirmed
     }
@@ -245,21 +256,24 @@ impl Path {
         }
     }
 
-    /// What is about to go to an unconfirmed address has to take a HEARTBEAT along (RFC 9260 sec 5.4).
+    /// What is about to go to an unconfirmed address has to take a HEARTBEAT along (RFC 9260 sec
+    /// 5.4).
     pub(crate) fn probe_if_unconfirmed(&mut self) {
         if !self.is_confirmed() {
             self.heartbeat = Heartbeat::Due;
         }
     }
 
-    /// A SACK gives an opportunity to send Max.Burst packets and as many as it acknowledged: these keep the clock of
-    /// the acknowledgements going however many packets the peer acknowledges with one SACK.
+    /// A SACK gives an opportunity to send Max.Burst packets and as many as it acknowledged: these
+    /// keep the clock of the acknowledgements going however many packets the peer acknowledges with
+    /// one SACK.
     pub(crate) fn grant_burst(&mut self, config: &AssocConfig, acked_bytes: u32) {
         self.burst = self.burst.max(burst_limit(config, self.pmdcs())).saturating_add(acked_bytes);
     }
 
-    /// Nothing more can be sent for now: the opportunity is over. `blocked` says that the burst limit stopped it; then
-    /// only a SACK gives another one, while otherwise what the user sends next is one.
+    /// Nothing more can be sent for now: the opportunity is over. `blocked` says that the burst
+    /// limit stopped it; then only a SACK gives another one, while otherwise what the user sends
+    /// next is one.
     pub(crate) fn end_burst(&mut self, config: &AssocConfig, blocked: bool) {
         if !blocked {
             self.burst = burst_limit(config, self.pmdcs());
@@ -282,15 +296,16 @@ fn burst_limit(config: &AssocConfig, pmdcs: u32) -> u32 {
     if config.max_burst == 0 { u32::MAX } else { config.max_burst.saturating_mul(pmdcs) }
 }
 
-/// The bounds of the PMTU. `ip_mtu` is that of native paths, and of UDP-encapsulated ones to begin with; `search` says that probes will look
-/// for it.
+/// The bounds of the PMTU. `ip_mtu` is that of native paths, and of UDP-encapsulated ones to begin
+/// with; `search` says that probes will look for it.
 fn sizes(addr: PathAddr, ip_mtu: (usize, usize), search: bool) -> Sizes {
     let (native, udp) = ip_mtu;
     let ipv6 = addr.remote.is_ipv6();
     let start = match addr.encap {
         Encap::Udp { .. } => udp,
-        // No router cuts IPv6 packets, and hosts do it only after an ICMP message, which firewalls like to drop: chunks that turn out
-        // too large for the path would never arrive. So the search begins with what passes everywhere (RFC 8899 sec 5.1.2).
+        // No router cuts IPv6 packets, and hosts do it only after an ICMP message, which firewalls
+        // like to drop: chunks that turn out too large for the path would never arrive. So the
+        // search begins with what passes everywhere (RFC 8899 sec 5.1.2).
         Encap::Native if ipv6 && search => native.min(IPV6_MIN_MTU),
         Encap::Native => native,
     };

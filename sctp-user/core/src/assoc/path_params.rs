@@ -12,7 +12,8 @@ impl Association {
         Some(self.paths.get(self.paths.find(addr)?).params)
     }
 
-    /// Changes the settings of the path to `addr`; false when there is none. A changed heartbeat starts counting now.
+    /// Changes the settings of the path to `addr`; false when there is none. A changed heartbeat
+    /// starts counting now.
     pub(crate) fn set_path_params(
         &mut self,
         cx: &mut Cx<'_>,

@@ -76,16 +76,17 @@ impl PathSet {
         self.primary = id.0;
     }
 
-    /// Keeps only the paths for which `keep` is true. Only for associations in which nothing names a path:
-    /// during setup and restart.
+    /// Keeps only the paths for which `keep` is true. Only for associations in which nothing names
+    /// a path: during setup and restart.
     pub(crate) fn retain(&mut self, keep: impl Fn(&Path) -> bool) {
         let primary = self.get(self.primary()).remote();
         self.paths.retain(keep);
         self.primary = self.find(primary).map_or(0, |id| id.0);
     }
 
-    /// Where new DATA goes (RFC 9260 sec 6.4): the primary if active, else another active path, else the
-    /// one with the fewest errors; unconfirmed ones only when there is nothing else at all.
+    /// Where new DATA goes (RFC 9260 sec 6.4): the primary if active, else another active path,
+    /// else the one with the fewest errors; unconfirmed ones only when there is nothing else at
+    /// all.
     pub(crate) fn data_path(&self) -> PathId {
         let primary = self.primary();
         if self.get(primary).state == PathState::Active {
@@ -94,7 +95,8 @@ impl PathSet {
         self.best_except(None).unwrap_or(primary)
     }
 
-    /// Where to retransmit what timed out on `failed`: another active path; without one, whichever is the least bad.
+    /// Where to retransmit what timed out on `failed`: another active path; without one, whichever
+    /// is the least bad.
     pub(crate) fn alternate(&self, failed: PathId) -> PathId {
         match self.best_except(Some(failed)) {
             Some(other) if self.rank(other) <= self.rank(failed) || self.is_active(other) => other,
@@ -106,7 +108,8 @@ impl PathSet {
         self.get(id).state == PathState::Active
     }
 
-    /// The lower the better: state, then errors in a row (RFC 7829 sec 3: dormant paths are ranked, too).
+    /// The lower the better: state, then errors in a row (RFC 7829 sec 3: dormant paths are ranked,
+    /// too).
     fn rank(&self, id: PathId) -> (u8, u32) {
         let path = self.get(id);
         let state = match path.state {

@@ -1,14 +1,16 @@
-//! Path MTU discovery by probe packets (RFC 8899) of one path, as a value: what to probe and when, what an answer, a loss,
-//! an ICMP message or repeated timeouts of large packets say. All sizes are those of SCTP packets.
+//! Path MTU discovery by probe packets (RFC 8899) of one path, as a value: what to probe and when,
+//! what an answer, a loss, an ICMP message or repeated timeouts of large packets say. All sizes are
+//! those of SCTP packets.
 
 use crate::addr::Encap;
 use crate::stats::PmtudState;
 use crate::time::{Duration, Time};
 
-/// Probes of one size before it counts as too large (RFC 8899 sec 5.1.2), and timeouts in a row of large packets that
-/// raise the suspicion of a black hole.
+/// Probes of one size before it counts as too large (RFC 8899 sec 5.1.2), and timeouts in a row of
+/// large packets that raise the suspicion of a black hole.
 const MAX_PROBES: u32 = 3;
-/// The least time to wait for the answer to a probe, and before the first one: associations that end sooner do without.
+/// The least time to wait for the answer to a probe, and before the first one: associations that
+/// end sooner do without.
 const PROBE_TIMER: Duration = Duration::from_secs(1);
 /// Between probes of the base size while only the least size passes.
 const ERROR_TIMER: Duration = Duration::from_secs(15);
@@ -68,7 +70,8 @@ enum Probe {
     Parked,
     /// To be sent.
     Due { size: usize, check: bool },
-    /// On its way. `check` says that it is to find out whether smaller packets than the current ones pass.
+    /// On its way. `check` says that it is to find out whether smaller packets than the current
+    /// ones pass.
     Sent { nonce: u64, size: usize, check: bool, deadline: Time },
 }
 
@@ -138,8 +141,8 @@ impl Pmtud {
         self.timeouts = 0;
     }
 
-    /// The encapsulation changed and with it the bounds. Between UDP ports (`same_kind`) the PMTU stays until probes say
-    /// otherwise, else it begins anew.
+    /// The encapsulation changed and with it the bounds. Between UDP ports (`same_kind`) the PMTU
+    /// stays until probes say otherwise, else it begins anew.
     pub(crate) fn restart(&mut self, sizes: Sizes, same_kind: bool) {
         let running = self.state != PmtudState::Disabled;
         let plpmtu = if same_kind { self.plpmtu } else { sizes.start };
@@ -174,7 +177,8 @@ impl Pmtud {
         }
     }
 
-    /// The deadline has come. `healthy` says that the path shows no errors: without that losses prove nothing.
+    /// The deadline has come. `healthy` says that the path shows no errors: without that losses
+    /// prove nothing.
     pub(crate) fn on_timer(&mut self, now: Time, healthy: bool) {
         match self.probe {
             Probe::At(at) if at <= now => self.next_probe(now, healthy),
@@ -238,8 +242,9 @@ impl Pmtud {
         true
     }
 
-    /// ICMP says that only IP packets of `ip_mtu` bytes pass: lowers the PMTU or tells the next size to probe, and never
-    /// raises anything (RFC 8899 sec 4.6). True when the PMTU became smaller.
+    /// ICMP says that only IP packets of `ip_mtu` bytes pass: lowers the PMTU or tells the next
+    /// size to probe, and never raises anything (RFC 8899 sec 4.6). True when the PMTU became
+    /// smaller.
     pub(crate) fn on_packet_too_big(&mut self, ip_mtu: usize, now: Time) -> bool {
         let size = self.sizes.of_ip(ip_mtu);
         if size < self.plpmtu {
@@ -263,8 +268,8 @@ impl Pmtud {
         false
     }
 
-    /// T3 expired and lost packets of up to `largest` bytes: after a few in a row, probes find out whether smaller ones
-    /// pass.
+    /// T3 expired and lost packets of up to `largest` bytes: after a few in a row, probes find out
+    /// whether smaller ones pass.
     pub(crate) fn on_timeout(&mut self, largest: usize) {
         if self.state == PmtudState::Disabled || largest <= self.sizes.min {
             return;
@@ -279,14 +284,16 @@ impl Pmtud {
         }
     }
 
-    /// A packet of at least `size` bytes was acknowledged, or with `drained` everything that was sent.
+    /// A packet of at least `size` bytes was acknowledged, or with `drained` everything that was
+    /// sent.
     pub(crate) fn on_data_acked(&mut self, size: usize, drained: bool) {
         if self.timeouts > 0 && (drained || (size > self.smaller() && size <= self.plpmtu)) {
             self.timeouts = 0;
         }
     }
 
-    /// A small packet was answered; true when, after so many lost large ones, that reveals a black hole.
+    /// A small packet was answered; true when, after so many lost large ones, that reveals a black
+    /// hole.
     pub(crate) fn on_small_acked(&mut self, now: Time) -> bool {
         if self.timeouts < MAX_PROBES {
             return false;
@@ -365,8 +372,8 @@ impl Pmtud {
         }
     }
 
-    /// The next size to search for: what a router named, else the maximum, which most paths carry, else the middle one of
-    /// the common sizes that are left.
+    /// The next size to search for: what a router named, else the maximum, which most paths carry,
+    /// else the middle one of the common sizes that are left.
     fn candidate(&self) -> Option<usize> {
         let open = |size: usize| size > self.plpmtu && size < self.ceiling;
         if let Some(hint) = self.hint.filter(|&size| open(size)) {

@@ -138,7 +138,8 @@ impl Association {
     fn on_heartbeat_lost(&mut self, cx: &mut Cx<'_>, id: PathId) {
         let config = Arc::clone(&self.config);
         self.paths.get_mut(id).rto.back_off(&config);
-        // While data is outstanding, T3 counts for the association; both together would end it in half the time.
+        // While data is outstanding, T3 counts for the association; both together would end it in
+        // half the time.
         let carries_data = id == self.paths.data_path() && self.send.outstanding.is_empty();
         self.path_error(cx, id);
         let counts = carries_data && self.paths.get(id).is_confirmed();
@@ -157,7 +158,8 @@ impl Association {
         }
     }
 
-    /// A timeout on a path: counts it, and takes the path out of use by degrees (RFC 9260 sec 8.2, RFC 7829 sec 3).
+    /// A timeout on a path: counts it, and takes the path out of use by degrees (RFC 9260 sec 8.2,
+    /// RFC 7829 sec 3).
     pub(super) fn path_error(&mut self, cx: &mut Cx<'_>, id: PathId) {
         let several = self.paths.iter().filter(|p| p.is_confirmed()).count() > 1;
         let path = self.paths.get_mut(id);
@@ -184,7 +186,8 @@ impl Association {
         self.switch_primary(cx, id, count);
     }
 
-    /// Primary path switchover (RFC 7829 sec 5): a primary with too many errors loses its place to an active path.
+    /// Primary path switchover (RFC 7829 sec 5): a primary with too many errors loses its place to
+    /// an active path.
     fn switch_primary(&mut self, cx: &mut Cx<'_>, id: PathId, errors: u32) {
         let Some(limit) = self.paths.get(id).params.primary_switchover_max_retrans else { return };
         let next = self.paths.data_path();
@@ -234,7 +237,8 @@ impl Association {
         true
     }
 
-    /// HEARTBEAT: returned as it is, unless it would not fit one packet beside other small control chunks.
+    /// HEARTBEAT: returned as it is, unless it would not fit one packet beside other small control
+    /// chunks.
     pub(super) fn on_heartbeat(&mut self, tlvs: &[u8], datagram: &Datagram, from: PathId) {
         let fits = tlvs.len() + COMMON_HEADER + CHUNK_HEADER + SMALL_CONTROLS
             <= self.paths.get(from).pmtu();

@@ -13,7 +13,8 @@ use crate::tlv::UnknownAction;
 use crate::wire::{Cause, Chunk, Chunks, DataChunk, cause_code};
 
 impl Association {
-    /// Takes the chunks of a packet whose verification tag was right (or, for `reflected` ones, is checked here).
+    /// Takes the chunks of a packet whose verification tag was right (or, for `reflected` ones, is
+    /// checked here).
     pub(crate) fn handle_chunks(
         &mut self,
         cx: &mut Cx<'_>,
@@ -55,14 +56,15 @@ impl Association {
                     }
                 }
                 Chunk::InitAck(init) => {
-                    // Alone in its packet; paths may have come and gone, so `from` means nothing after it.
+                    // Alone in its packet; paths may have come and gone, so `from` means nothing
+                    // after it.
                     if self.state == AssocState::CookieWait {
                         self.on_init_ack(cx, &init, datagram);
                     }
                     return;
                 }
-                // One received packet is answered with one control packet at most (RFC 9260 sec 12), so only one of its
-                // heartbeats is.
+                // One received packet is answered with one control packet at most (RFC 9260 sec
+                // 12), so only one of its heartbeats is.
                 Chunk::Heartbeat(_) if heartbeats > 0 => {}
                 // Nobody sends two, and each costs as much as is outstanding.
                 Chunk::Sack(_) if sacks > 0 => {}
@@ -85,7 +87,8 @@ impl Association {
         self.advance_shutdown(cx);
     }
 
-    /// Takes a packet with our peer's tag instead of ours: only ABORT and SHUTDOWN COMPLETE with the T bit count.
+    /// Takes a packet with our peer's tag instead of ours: only ABORT and SHUTDOWN COMPLETE with
+    /// the T bit count.
     pub(crate) fn handle_reflected(&mut self, cx: &mut Cx<'_>, datagram: &Datagram, from: PathId) {
         if self.paths.get(from).state == PathState::Unconfirmed
             && self.paths.iter().any(Path::is_confirmed)
@@ -139,7 +142,8 @@ impl Association {
                     return;
                 }
                 if reflected && state == ShutdownAckSent {
-                    // The peer is done and forgot us; its SHUTDOWN COMPLETE was lost or is late. Nothing else is.
+                    // The peer is done and forgot us; its SHUTDOWN COMPLETE was lost or is late.
+                    // Nothing else is.
                     return self.end(cx, Event::ShutdownComplete);
                 }
                 self.on_abort(cx, causes.iter().next());
@@ -210,8 +214,8 @@ impl Association {
     pub(super) fn after_data(&mut self, cx: &mut Cx<'_>, from: PathId, only_old: bool) {
         let wants_timer = self.recv.end_of_packet(from, only_old, self.config.sack_frequency);
         if self.state == AssocState::ShutdownSent {
-            // Each DATA packet is answered by SHUTDOWN at once. The SACK beside it tells about gaps, duplicates and the
-            // window, without which a peer with much to send would stop.
+            // Each DATA packet is answered by SHUTDOWN at once. The SACK beside it tells about
+            // gaps, duplicates and the window, without which a peer with much to send would stop.
             self.pending.shutdown = true;
             self.start_t2(cx.now);
             self.timers.stop(Timer::Sack);

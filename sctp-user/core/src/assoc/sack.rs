@@ -1,4 +1,5 @@
-//! Reaction to acknowledgements: window, congestion control, T3, fast retransmit (RFC 9260 sec 6.2.1, 6.3.2, 7.2).
+//! Reaction to acknowledgements: window, congestion control, T3, fast retransmit (RFC 9260 sec
+//! 6.2.1, 6.3.2, 7.2).
 
 use std::sync::Arc;
 
@@ -93,7 +94,8 @@ impl Association {
     fn react_to_loss(&mut self) {
         let marked: u32 = self.send.outstanding.path_acks().iter().map(|a| a.marked).sum();
         self.stats.fast_retransmits += u64::from(marked);
-        // Within fast recovery the window is not cut again, and what is newly marked waits for cwnd.
+        // Within fast recovery the window is not cut again, and what is newly marked waits for
+        // cwnd.
         if marked == 0 || self.send.outstanding.in_fast_recovery() {
             return;
         }

@@ -22,8 +22,8 @@ impl Association {
                 self.end(cx, Event::Lost(LossReason::LocalAbort));
             }
             AssocState::CookieWait | AssocState::CookieEchoed => {
-                // What is queued is still to be delivered, and the peer may have established it already: it ends as soon as
-                // we have, too.
+                // What is queued is still to be delivered, and the peer may have established it
+                // already: it ends as soon as we have, too.
                 if let Some(handshake) = self.handshake.as_deref_mut() {
                     handshake.then_shut_down = true;
                 }
@@ -63,7 +63,8 @@ impl Association {
         self.config.shutdown_guard.unwrap_or(self.config.rto_max * 5)
     }
 
-    /// The peer is alive and keeps its window closed: what is to be delivered before a shutdown would wait for ever.
+    /// The peer is alive and keeps its window closed: what is to be delivered before a shutdown
+    /// would wait for ever.
     pub(super) fn guard_shutdown(&mut self, now: Time) {
         let waits =
             matches!(self.state, AssocState::ShutdownPending | AssocState::ShutdownReceived);
@@ -115,7 +116,8 @@ impl Association {
         self.pending.shutdown_ack = true;
     }
 
-    /// The peer restarted while our SHUTDOWN ACK is on its way: it has to answer that first (RFC 9260 sec 5.2.4 A).
+    /// The peer restarted while our SHUTDOWN ACK is on its way: it has to answer that first (RFC
+    /// 9260 sec 5.2.4 A).
     pub(crate) fn refuse_restart(&mut self) {
         self.pending.shutdown_ack = true;
         let to = self.paths.data_path();

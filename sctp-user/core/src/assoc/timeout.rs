@@ -68,7 +68,8 @@ impl Association {
         path.t3 = None;
         path.stats.t3_expiries += 1;
         path.rto.back_off(&config);
-        // While the peer answers what its closed window does not take, that is no sign of failure (sec 6.1 A).
+        // While the peer answers what its closed window does not take, that is no sign of failure
+        // (sec 6.1 A).
         let peer_is_alive = path.sack_since_t3 && self.send.window_is_closed();
         if peer_is_alive {
             self.guard_shutdown(cx.now);
@@ -88,8 +89,9 @@ impl Association {
         self.send_again(id, target);
     }
 
-    /// The peer has been heard from another UDP port than the one that was silent, as behind a NAT box that lost its bindings: what was sent
-    /// there is sent again now, and not when a timer that has backed off expires.
+    /// The peer has been heard from another UDP port than the one that was silent, as behind a NAT
+    /// box that lost its bindings: what was sent there is sent again now, and not when a timer that
+    /// has backed off expires.
     pub(crate) fn on_moved(&mut self, id: PathId) {
         let path = self.paths.get_mut(id);
         if path.t3.is_some() && path.error_count > 0 {

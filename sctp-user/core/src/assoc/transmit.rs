@@ -48,8 +48,9 @@ impl Association {
         transmit
     }
 
-    /// Ends the opportunity to send when there plainly is nothing to send, as [`poll_transmit`](Self::poll_transmit) would find out at
-    /// greater cost; false when that must be asked.
+    /// Ends the opportunity to send when there plainly is nothing to send, as
+    /// [`poll_transmit`](Self::poll_transmit) would find out at greater cost; false when that must
+    /// be asked.
     pub(crate) fn rests(&mut self) -> bool {
         let nothing = self.state == AssocState::Established
             && self.send.queue.is_empty()
@@ -131,7 +132,8 @@ impl Association {
             handshake.sent_at = cx.now;
         }
         let target = handshake.target;
-        // A path may lose large packets without a word (RFC 8899); those with DATA are given up before the setup is.
+        // A path may lose large packets without a word (RFC 8899); those with DATA are given up
+        // before the setup is.
         let small_enough = handshake.cookie_retransmits < 2;
         let cookie = std::mem::take(&mut handshake.cookie);
         let unrecognized = std::mem::take(&mut handshake.unrecognized);
@@ -176,8 +178,8 @@ impl Association {
                 if segments == 0 {
                     self.write_control(cx, &mut writer, id);
                 }
-                // Later segments must not be longer than the first, so large messages may only be cut to fill them
-                // when the first is full.
+                // Later segments must not be longer than the first, so large messages may only be
+                // cut to fill them when the first is full.
                 let full_size = segments == 0 || first + 4 > pmtu;
                 // Before COOKIE ACK only the packet with the COOKIE ECHO may carry DATA.
                 let more = self.state != AssocState::CookieEchoed
@@ -198,7 +200,8 @@ impl Association {
             }
             let len = buf.len() - start;
             if segments == 0 {
-                // Nothing fitted although something was due (a control chunk that is not wanted any more): look again.
+                // Nothing fitted although something was due (a control chunk that is not wanted any
+                // more): look again.
                 if self.next_path(cx) == Some(id) {
                     return self.transmit_probe(cx, buf);
                 }
@@ -269,7 +272,8 @@ impl Association {
         self.may_send_new(cx, id).then_some(id)
     }
 
-    /// The path for new DATA: the one that the user wants for the next message unless it has failed, else the data path.
+    /// The path for new DATA: the one that the user wants for the next message unless it has
+    /// failed, else the data path.
     fn new_data_target(&self) -> PathId {
         let wanted = self.send.queue.head_to().and_then(|addr| self.paths.find(addr));
         let usable = |id: &PathId| self.paths.get(*id).state == PathState::Active;
@@ -299,7 +303,8 @@ impl Association {
             return false;
         }
         let room = path.pmtu() - COMMON_HEADER;
-        // Nagle: a small packet waits for an acknowledgement, but not the rest of a message that has begun to leave.
+        // Nagle: a small packet waits for an acknowledgement, but not the rest of a message that
+        // has begun to leave.
         let begun = self.send.queue.head().is_some_and(|(_, begun)| begun);
         if !config.nodelay
             && !begun
@@ -331,14 +336,16 @@ impl Association {
             let (_, tlvs) = acks.remove(i);
             writer.heartbeat_ack(&tlvs);
         }
-        // A path that became narrower meanwhile must not be blocked by an answer that does not fit any more.
+        // A path that became narrower meanwhile must not be blocked by an answer that does not fit
+        // any more.
         acks.retain(|(to, tlvs)| {
             *to != id || tlvs.len() + CHUNK_HEADER <= writer.room() || !writer.is_empty()
         });
         let setup = self.state == AssocState::CookieEchoed;
         if !self.pending.errors.is_empty() && self.pending.errors_to.0 == id && !setup {
             let causes = std::mem::take(&mut self.pending.errors);
-            // What does not fit is not reported: it would take a second control packet for the same received one.
+            // What does not fit is not reported: it would take a second control packet for the same
+            // received one.
             if causes.len() + CHUNK_HEADER <= writer.room() {
                 writer.raw_chunk(crate::wire::chunk_type::ERROR, 0, &causes);
             }
@@ -347,8 +354,8 @@ impl Association {
         if !self.paths.get(id).is_confirmed() || self.state == AssocState::CookieEchoed {
             return;
         }
-        // A SACK for what came by another path goes there, unless this one is just as good: the way to this address may
-        // be broken (RFC 9260 sec 6.4).
+        // A SACK for what came by another path goes there, unless this one is just as good: the way
+        // to this address may be broken (RFC 9260 sec 6.4).
         let reliable = id == self.sack_path() || self.paths.get(id).error_count == 0;
         if self.recv.sack_owed()
             && reliable
@@ -393,7 +400,8 @@ impl Association {
     ) -> bool {
         let setup = self.state == AssocState::CookieEchoed;
         let lost = self.may_send_lost(id);
-        // During setup the one packet with COOKIE ECHO takes what fits; later cwnd, burst and window decide.
+        // During setup the one packet with COOKIE ECHO takes what fits; later cwnd, burst and
+        // window decide.
         let new_data = if setup { !lost } else { self.may_send_new(cx, id) };
         if !lost && !new_data {
             return false;

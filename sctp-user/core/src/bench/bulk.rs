@@ -56,7 +56,8 @@ impl Bulk {
         Bulk { pair, sender, receiver, message, bytes: 0, messages: 0, packets: 0, sacks: 0 }
     }
 
-    /// Fills the send buffer, carries what may leave, reads what arrived, carries the acknowledgements back.
+    /// Fills the send buffer, carries what may leave, reads what arrived, carries the
+    /// acknowledgements back.
     pub fn round(&mut self, now: Time) {
         self.queue(now, ROUND);
         self.packets += self.pair.client_to_server(now).packets;

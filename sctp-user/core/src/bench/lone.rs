@@ -98,7 +98,8 @@ impl LoneSender {
         );
     }
 
-    /// A SACK for `more` chunks beyond what is acknowledged, and for `gaps` beyond that. Nothing is handed in yet.
+    /// A SACK for `more` chunks beyond what is acknowledged, and for `gaps` beyond that. Nothing is
+    /// handed in yet.
     pub fn sack(&self, more: u32, gaps: &[(u16, u16)]) -> Datagram {
         let mut bytes = Vec::new();
         let mut writer = PacketWriter::new(&mut bytes, 1472, PORT, PORT, self.tag);
@@ -142,7 +143,8 @@ impl LoneReceiver {
         LoneReceiver { stack: pair.server, id: server, tag, ssn: 0, buf: Vec::new() }
     }
 
-    /// A packet with one unordered message of `len` bytes in one chunk with this TSN; the first is 1.
+    /// A packet with one unordered message of `len` bytes in one chunk with this TSN; the first is
+    /// 1.
     pub fn message(&self, tsn: u32, len: usize) -> Datagram {
         let flags = DataFlags { begin: true, end: true, unordered: true, immediate: false };
         self.packet(tsn, 0, flags, len)

@@ -36,8 +36,8 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Both ends bound to [`PORT`]. Two limits of the stack are out of the way: the number of associations, and that of
-    /// INITs answered per second, which protects from floods.
+    /// Both ends bound to [`PORT`]. Two limits of the stack are out of the way: the number of
+    /// associations, and that of INITs answered per second, which protects from floods.
     ///
     /// # Panics
     /// When the configuration is not valid.
@@ -157,7 +157,8 @@ const CLIENT: u8 = 10;
 const SERVER: u8 = 11;
 const UDP: Encap = Encap::Udp { remote_port: 9899 };
 
-/// Polls a stack until it has nothing to send, as the driver does, and gives every packet to `deliver`.
+/// Polls a stack until it has nothing to send, as the driver does, and gives every packet to
+/// `deliver`.
 fn carry(
     now: Time,
     from: &mut Stack,

@@ -26,8 +26,9 @@ pub(super) struct Victim {
     acked: u32,
 }
 
-/// The first byte chooses the state, then each record is a packet: a byte that says from where and what happens before,
-/// a length of two bytes, the bytes of the chunks. In the chunks, TSNs count from those that are next.
+/// The first byte chooses the state, then each record is a packet: a byte that says from where and
+/// what happens before, a length of two bytes, the bytes of the chunks. In the chunks, TSNs count
+/// from those that are next.
 pub(super) fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let mut victim = Victim::new(input.u8());

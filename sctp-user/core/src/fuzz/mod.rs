@@ -1,5 +1,5 @@
-//! The bodies of the fuzz targets. Each takes any bytes and panics when something is wrong; `fuzz/` gives them to
-//! libFuzzer, a test replays the seeds without it.
+//! The bodies of the fuzz targets. Each takes any bytes and panics when something is wrong; `fuzz/`
+//! gives them to libFuzzer, a test replays the seeds without it.
 
 mod established;
 mod input;

@@ -1,4 +1,5 @@
-//! Any bytes as a packet: everything in it is read, and what is written again from what was read is read alike.
+//! Any bytes as a packet: everything in it is read, and what is written again from what was read is
+//! read alike.
 
 use bytes::Bytes;
 
@@ -29,7 +30,8 @@ pub(super) fn run(data: &[u8]) {
             rewritten.push((raw.kind, raw.flags, value_of(&packet, &chunk, raw.value)));
         }
     }
-    // Copied chunk by chunk, it is the same packet but for padding and what follows the last whole chunk.
+    // Copied chunk by chunk, it is the same packet but for padding and what follows the last whole
+    // chunk.
     let again = write(&packet, &copied);
     assert_eq!(again.chunks().count(), chunks);
     for (one, other) in packet.chunks().zip(again.chunks()) {

@@ -125,7 +125,8 @@ fn packets() -> Vec<Vec<u8>> {
     packets
 }
 
-/// Chunks that look alike: of one type and flags and about as long. Those of the setup differ in their parameters.
+/// Chunks that look alike: of one type and flags and about as long. Those of the setup differ in
+/// their parameters.
 fn shape_of(chunk: RawChunk<'_>) -> (u8, u8, usize) {
     let setup =
         matches!(chunk.kind, chunk_type::INIT | chunk_type::INIT_ACK | chunk_type::COOKIE_ECHO);

@@ -1,4 +1,5 @@
-//! Any sequence of calls of users at both ends and of losses, against a model: what was sent is received.
+//! Any sequence of calls of users at both ends and of losses, against a model: what was sent is
+//! received.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

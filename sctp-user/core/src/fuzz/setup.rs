@@ -74,7 +74,8 @@ impl Rig {
     }
 }
 
-/// The value of an INIT: sixteen bytes of the fixed part, of which a tag of 0 is made a good one, and parameters.
+/// The value of an INIT: sixteen bytes of the fixed part, of which a tag of 0 is made a good one,
+/// and parameters.
 fn init_value(data: &[u8]) -> Vec<u8> {
     let mut value = data.to_vec();
     value.truncate(4_000);
@@ -125,7 +126,8 @@ pub(super) fn init(data: &[u8]) {
     rig.end();
 }
 
-/// A cookie of any bytes is refused; with a right seal around any contents, which nobody else can make, nothing breaks.
+/// A cookie of any bytes is refused; with a right seal around any contents, which nobody else can
+/// make, nothing breaks.
 pub(super) fn cookie(data: &[u8]) {
     let mut input = Input::new(data);
     let how = input.u8();

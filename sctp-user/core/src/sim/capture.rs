@@ -22,8 +22,8 @@ pub(super) struct Capture {
 }
 
 impl Capture {
-    /// The capture that `SCTP_SIM_PCAP` asks for. When `SCTP_SIM_SEED` is not set many runs may follow each other, so
-    /// the seed becomes part of the file name.
+    /// The capture that `SCTP_SIM_PCAP` asks for. When `SCTP_SIM_SEED` is not set many runs may
+    /// follow each other, so the seed becomes part of the file name.
     pub(super) fn from_env(seed: u64) -> Option<Capture> {
         let mut path = PathBuf::from(std::env::var_os("SCTP_SIM_PCAP")?);
         if std::env::var_os("SCTP_SIM_SEED").is_none() {

@@ -80,8 +80,8 @@ impl<A: App> Host<A> {
         self.limits = limits;
     }
 
-    /// Collects packets that come within this time and hands them to the stack as one batch. Default zero: each
-    /// packet is a batch.
+    /// Collects packets that come within this time and hands them to the stack as one batch.
+    /// Default zero: each packet is a batch.
     pub fn set_coalescing(&mut self, within: Duration) {
         self.coalesce = within;
     }
@@ -100,8 +100,8 @@ impl<A: App> Host<A> {
         Peer::new(self.addr(), encap, port)
     }
 
-    /// Binds a port, accepts associations on it and says how to reach it. A host with several addresses announces
-    /// them all.
+    /// Binds a port, accepts associations on it and says how to reach it. A host with several
+    /// addresses announces them all.
     ///
     /// # Panics
     /// When the port cannot be bound.

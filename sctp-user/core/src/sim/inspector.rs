@@ -22,8 +22,8 @@ struct Flow {
     ssns: BTreeMap<u16, Ssn>,
     /// The last cumulative TSN.
     cum_tsn: Option<Tsn>,
-    /// A COOKIE ACK was sent after the newest DATA chunk: this may be another association, whose peer kept its tag when it
-    /// had to begin its setup again.
+    /// A COOKIE ACK was sent after the newest DATA chunk: this may be another association, whose
+    /// peer kept its tag when it had to begin its setup again.
     may_be_new: bool,
 }
 
@@ -120,7 +120,8 @@ fn check_layout(packet: &Packet, may_fragment: bool) -> Result<(), String> {
 }
 
 impl Flow {
-    /// New TSNs follow each other, fragments belong together, SSNs count (RFC 9260 sec 6.5, 6.6, 6.9).
+    /// New TSNs follow each other, fragments belong together, SSNs count (RFC 9260 sec 6.5, 6.6,
+    /// 6.9).
     fn data(&mut self, data: DataChunk) -> Result<(), String> {
         if data.payload.is_empty() {
             return Err("a DATA chunk without data".into());

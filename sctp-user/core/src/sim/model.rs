@@ -13,7 +13,8 @@ pub type SimRng = rand_chacha::ChaCha8Rng;
 
 /// One property of a link. A packet passes the models of its link in order.
 pub trait Model: Send {
-    /// Takes a packet that reaches this model at `at` and says by `out` what leaves it: nothing, one packet or more.
+    /// Takes a packet that reaches this model at `at` and says by `out` what leaves it: nothing,
+    /// one packet or more.
     fn pass(&mut self, at: Time, packet: IpPacket, rng: &mut SimRng, out: &mut Passage);
 
     /// The same model with the state of a new link.
@@ -39,8 +40,9 @@ impl Passage {
     }
 }
 
-/// One direction between two addresses: an MTU and a chain of models in the order of the builder calls. Put a rate
-/// before the delay, as in a real network where the queue stands in front of the wire.
+/// One direction between two addresses: an MTU and a chain of models in the order of the builder
+/// calls. Put a rate before the delay, as in a real network where the queue stands in front of the
+/// wire.
 pub struct Link {
     pub(super) mtu: usize,
     pub(super) mtu_known: bool,
@@ -60,14 +62,16 @@ impl Link {
         Link { mtu: 1500, mtu_known: true, answers_too_big: false, chain: Vec::new() }
     }
 
-    /// The largest IP packet, bytes, and the sender knows it: a larger one with DF set is a defect of the sender.
+    /// The largest IP packet, bytes, and the sender knows it: a larger one with DF set is a defect
+    /// of the sender.
     #[must_use]
     pub fn mtu(self, bytes: usize) -> Self {
         Link { mtu: bytes, mtu_known: true, ..self }
     }
 
-    /// The largest IP packet that passes some hop beyond the first; the sender does not know it. Larger packets with DF
-    /// are dropped, and answered with Packet Too Big when `answer` is set. From then on they are a defect of the sender.
+    /// The largest IP packet that passes some hop beyond the first; the sender does not know it.
+    /// Larger packets with DF are dropped, and answered with Packet Too Big when `answer` is set.
+    /// From then on they are a defect of the sender.
     #[must_use]
     pub fn hidden_mtu(self, bytes: usize, answer: bool) -> Self {
         Link { mtu: bytes, mtu_known: false, answers_too_big: answer, ..self }
@@ -86,7 +90,8 @@ impl Link {
         self.then(Loss { probability })
     }
 
-    /// Loses packets in bursts (Gilbert): bursts begin with probability `enter` at each packet, end with `leave`.
+    /// Loses packets in bursts (Gilbert): bursts begin with probability `enter` at each packet, end
+    /// with `leave`.
     #[must_use]
     pub fn bursts(self, enter: f64, leave: f64) -> Self {
         self.then(Burst { enter, leave, bad: false })
@@ -116,7 +121,8 @@ impl Link {
         self.then(Corrupt { probability })
     }
 
-    /// Sends at most this many bits per second; what does not fit into `queue` bytes is dropped at its tail.
+    /// Sends at most this many bits per second; what does not fit into `queue` bytes is dropped at
+    /// its tail.
     #[must_use]
     pub fn rate(self, bits_per_second: u64, queue: usize) -> Self {
         self.then(Rate { bits_per_second, queue, busy_until: Time::ZERO })

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 
 use super::packet::IpPacket;
 
-/// A NAT box. UDP packets get the outside address and a mapped port (the own port of the sender where it is free, as
-/// common boxes do), with endpoint-independent mapping. Native SCTP packets get the outside address only: the box
-/// knows nothing of SCTP, so what comes back goes to the inside host that last sent to that peer.
+/// A NAT box. UDP packets get the outside address and a mapped port (the own port of the sender
+/// where it is free, as common boxes do), with endpoint-independent mapping. Native SCTP packets
+/// get the outside address only: the box knows nothing of SCTP, so what comes back goes to the
+/// inside host that last sent to that peer.
 pub struct Nat {
     inside: BTreeSet<IpAddr>,
     outside: IpAddr,
@@ -33,8 +34,8 @@ impl Nat {
         }
     }
 
-    /// Loses the mapping table, as on a reboot of the box or an expired entry. Every flow gets another outside port
-    /// with its next packet from inside; until then nothing comes in.
+    /// Loses the mapping table, as on a reboot of the box or an expired entry. Every flow gets
+    /// another outside port with its next packet from inside; until then nothing comes in.
     pub fn rebind(&mut self) {
         self.retired.extend(self.ports.values());
         self.ports.clear();
@@ -51,7 +52,8 @@ impl Nat {
         self.ports.get(&(inside, port)).copied()
     }
 
-    /// Rewrites a packet on its way out. Leaves packets alone that do not come from inside or stay there.
+    /// Rewrites a packet on its way out. Leaves packets alone that do not come from inside or stay
+    /// there.
     pub(super) fn outbound(&mut self, packet: &mut IpPacket) {
         if !self.inside.contains(&packet.src) || self.inside.contains(&packet.dst) {
             return;

@@ -1,4 +1,5 @@
-//! The network: links between address pairs, partitions, NAT boxes, taps and the queue of what is under way.
+//! The network: links between address pairs, partitions, NAT boxes, taps and the queue of what is
+//! under way.
 
 use core::cmp::Ordering;
 use core::time::Duration;
@@ -21,13 +22,14 @@ const ICMP_DELAY: Duration = Duration::from_millis(1);
 /// MTU of the interface of every host.
 const INTERFACE_MTU: usize = 1500;
 
-/// Carries packets. Usable without [`Sim`](super::Sim): give packets to [`send`](Net::send), take them from
-/// [`poll_arrival`](Net::poll_arrival) when [`poll_timeout`](Net::poll_timeout) has come.
+/// Carries packets. Usable without [`Sim`](super::Sim): give packets to [`send`](Net::send), take
+/// them from [`poll_arrival`](Net::poll_arrival) when [`poll_timeout`](Net::poll_timeout) has come.
 pub struct Net {
-    /// Answer packets that nobody takes with ICMP: port or protocol unreachable where the address exists, destination
-    /// unreachable elsewhere. Default off.
+    /// Answer packets that nobody takes with ICMP: port or protocol unreachable where the address
+    /// exists, destination unreachable elsewhere. Default off.
     pub icmp: bool,
-    /// Bytes of the SCTP packet that ICMP messages quote. Default 548; 8 is the least that routers must quote.
+    /// Bytes of the SCTP packet that ICMP messages quote. Default 548; 8 is the least that routers
+    /// must quote.
     pub icmp_quote: usize,
     /// The NAT boxes. A packet is rewritten by each of them whose inside it leaves or enters.
     pub nats: Vec<Nat>,
@@ -140,7 +142,8 @@ impl Net {
         &mut self.rng
     }
 
-    /// What all links look like that are not set otherwise; each pair of addresses gets a link of its own.
+    /// What all links look like that are not set otherwise; each pair of addresses gets a link of
+    /// its own.
     pub fn set_default(&mut self, link: Link) {
         self.default = link;
         self.defaults.clear();
@@ -167,13 +170,15 @@ impl Net {
         self.cut.insert((from, to));
     }
 
-    /// Ends what [`cut`](Self::cut) and [`cut_one_way`](Self::cut_one_way) did between two addresses.
+    /// Ends what [`cut`](Self::cut) and [`cut_one_way`](Self::cut_one_way) did between two
+    /// addresses.
     pub fn heal(&mut self, one: IpAddr, other: IpAddr) {
         self.cut.remove(&(one, other));
         self.cut.remove(&(other, one));
     }
 
-    /// Shows every packet to `tap` when it is sent, before NAT and links. Taps see a packet in the order they were set.
+    /// Shows every packet to `tap` when it is sent, before NAT and links. Taps see a packet in the
+    /// order they were set.
     pub fn tap(&mut self, tap: impl FnMut(Time, &mut IpPacket) -> Verdict + Send + 'static) {
         self.taps.push(Box::new(tap));
     }
@@ -279,7 +284,8 @@ impl Net {
         }
     }
 
-    /// Says that nobody took an arrived packet; its sender gets an ICMP message when [`icmp`](Self::icmp) is on.
+    /// Says that nobody took an arrived packet; its sender gets an ICMP message when
+    /// [`icmp`](Self::icmp) is on.
     pub fn refuse(&mut self, now: Time, packet: IpPacket, why: DropReason) {
         self.note(now, Fate::Dropped(why), &packet);
         if self.icmp {
@@ -287,7 +293,8 @@ impl Net {
                 DropReason::NoListener => Unreachable::Protocol,
                 _ => Unreachable::Destination,
             };
-            // The box in front of the receiver has rewritten the packet; the message is about the one before that.
+            // The box in front of the receiver has rewritten the packet; the message is about the
+            // one before that.
             let mut quoted = packet;
             for nat in &mut self.nats {
                 let mut back = quoted.reply(quoted.sctp.clone());
@@ -325,7 +332,8 @@ impl Net {
         }
         let (link, rng) = self.link(pair);
         let (mtu, known, answers) = (link.mtu, link.mtu_known, link.answers_too_big);
-        // A host cuts IPv6 packets where its interface or an ICMP message demands it, and no router does.
+        // A host cuts IPv6 packets where its interface or an ICMP message demands it, and no router
+        // does.
         let cut = packet.may_fragment
             && (packet.src.is_ipv4() || known || packet.ip_len() > INTERFACE_MTU);
         if packet.ip_len() > mtu && !cut {

@@ -9,14 +9,14 @@ use super::packet::IpPacket;
 use crate::stack::Unreachable;
 use crate::time::Time;
 
-/// Something with addresses that takes and gives packets. [`Host`](super::Host) is one; any other SCTP implementation
-/// can be made one in some fifty lines.
+/// Something with addresses that takes and gives packets. [`Host`](super::Host) is one; any other
+/// SCTP implementation can be made one in some fifty lines.
 pub trait Node: Any {
     /// Its IP addresses.
     fn addrs(&self) -> &[IpAddr];
 
-    /// Whether something takes this packet, which came to one of its addresses: a UDP socket with that port, a raw
-    /// socket. Otherwise the sender may get an ICMP message.
+    /// Whether something takes this packet, which came to one of its addresses: a UDP socket with
+    /// that port, a raw socket. Otherwise the sender may get an ICMP message.
     fn listens(&self, packet: &IpPacket) -> bool {
         let _ = packet;
         true

@@ -86,7 +86,8 @@ impl IpPacket {
         self.chunk_kinds().contains(&kind)
     }
 
-    /// Changes the SCTP packet by `edit`; the checksum stays as it was. See [`fix_crc`](Self::fix_crc).
+    /// Changes the SCTP packet by `edit`; the checksum stays as it was. See
+    /// [`fix_crc`](Self::fix_crc).
     pub fn edit(&mut self, edit: impl FnOnce(&mut [u8])) {
         let mut bytes = BytesMut::from(&self.sctp[..]);
         edit(&mut bytes);

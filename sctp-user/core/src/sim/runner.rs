@@ -26,15 +26,16 @@ const LAST_WORDS: usize = 40;
 
 /// A network with nodes and a clock.
 ///
-/// Every method that runs the simulation panics when a node breaks an invariant; the message says the seed.
+/// Every method that runs the simulation panics when a node breaks an invariant; the message says
+/// the seed.
 pub struct Sim {
     /// The network.
     pub net: Net,
     /// Call [`Node::verify`] of a node after every step that touched it. Default on.
     pub verify: bool,
-    /// Check that a node sends at most one packet with control chunks in reaction to one received packet (RFC 9260
-    /// sec 12). SACK, DATA, SHUTDOWN and HEARTBEAT do not count: the first two are exempt, the third acknowledges DATA as
-    /// a SACK does, the last is never a reply. Default on.
+    /// Check that a node sends at most one packet with control chunks in reaction to one received
+    /// packet (RFC 9260 sec 12). SACK, DATA, SHUTDOWN and HEARTBEAT do not count: the first two are
+    /// exempt, the third acknowledges DATA as a SACK does, the last is never a reply. Default on.
     pub check_replies: bool,
     /// Print the last packets when a run panics. Default on.
     pub last_words: bool,
@@ -56,7 +57,8 @@ impl Sim {
     pub fn new(seed: u64) -> Self {
         let mut seeder = SimRng::seed_from_u64(seed);
         let net = Net::new(seed);
-        // The network and the stacks draw from different streams, so that neither disturbs the other.
+        // The network and the stacks draw from different streams, so that neither disturbs the
+        // other.
         seeder.set_stream(1);
         Sim {
             net,
@@ -128,7 +130,8 @@ impl Sim {
         result
     }
 
-    /// Ends a node as SIGKILL ends a process: it falls silent at once, its machine and addresses stay.
+    /// Ends a node as SIGKILL ends a process: it falls silent at once, its machine and addresses
+    /// stay.
     pub fn kill<N>(&mut self, id: NodeId<N>) {
         self.settle();
         self.nodes[id.index].alive = false;
@@ -148,8 +151,8 @@ impl Sim {
         *old.downcast().expect("a node keeps its type")
     }
 
-    /// Hands a packet to its destination now and returns what the node sends in reaction to it, which does not enter the
-    /// network. `None` when no node takes the packet.
+    /// Hands a packet to its destination now and returns what the node sends in reaction to it,
+    /// which does not enter the network. `None` when no node takes the packet.
     pub fn provoke(&mut self, packet: IpPacket) -> Option<Vec<IpPacket>> {
         self.settle();
         let index = self.listener(&packet).ok()?;
@@ -173,8 +176,9 @@ impl Sim {
         timer.into_iter().chain(self.net.poll_timeout()).min()
     }
 
-    /// Lets the next thing happen; false when nothing will ever happen again. Of things at the same time packets come
-    /// first, in the order they were sent, then timers in the order the nodes were added.
+    /// Lets the next thing happen; false when nothing will ever happen again. Of things at the same
+    /// time packets come first, in the order they were sent, then timers in the order the nodes
+    /// were added.
     pub fn step(&mut self) -> bool {
         let Some(at) = self.next_at() else { return false };
         if at > self.now {
@@ -211,7 +215,8 @@ impl Sim {
         self.run_until(time, |_| false);
     }
 
-    /// Runs until `done` says so, looking before every step, and returns true; false when that took longer than `limit`.
+    /// Runs until `done` says so, looking before every step, and returns true; false when that took
+    /// longer than `limit`.
     pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Sim) -> bool) -> bool {
         let end = self.now + limit;
         loop {
@@ -229,7 +234,8 @@ impl Sim {
         }
     }
 
-    /// Runs until nothing is under way and no timer runs, and returns true; false when that took longer than `limit`.
+    /// Runs until nothing is under way and no timer runs, and returns true; false when that took
+    /// longer than `limit`.
     pub fn run_until_idle(&mut self, limit: Duration) -> bool {
         let end = self.now + limit;
         while let Some(at) = self.next_at() {

@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Runs a scenario once for each seed, on all processors; with `SCTP_SIM_SEED=n` in the environment only for `n`.
+/// Runs a scenario once for each seed, on all processors; with `SCTP_SIM_SEED=n` in the environment
+/// only for `n`.
 ///
 /// # Panics
 /// When a run panics; the message names the seed, and no further seeds are begun.

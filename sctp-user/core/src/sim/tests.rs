@@ -27,7 +27,8 @@ fn number(packet: &IpPacket) -> u32 {
     packet.packet().map_or(0, |p| p.vtag())
 }
 
-/// Sends what it is told to send, keeps what it gets, and may answer everything with a number of packets.
+/// Sends what it is told to send, keeps what it gets, and may answer everything with a number of
+/// packets.
 struct Probe {
     addrs: Vec<IpAddr>,
     udp_port: u16,

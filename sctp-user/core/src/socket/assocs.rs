@@ -25,7 +25,8 @@ impl Assocs {
         self.get(id).is_some()
     }
 
-    /// Adds a record. A slot is given to another association only after the one before was released, so nothing is lost.
+    /// Adds a record. A slot is given to another association only after the one before was
+    /// released, so nothing is lost.
     pub(super) fn insert(&mut self, id: AssocId, assoc: Assoc) {
         let index = id.index as usize;
         if self.slots.len() <= index {

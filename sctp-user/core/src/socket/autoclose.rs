@@ -22,8 +22,8 @@ impl Sockets {
         }
     }
 
-    /// Begins the shutdown of associations that have been idle for long enough. Deadlines are not moved when data
-    /// moves; the queued one is checked when it comes, and put off if need be.
+    /// Begins the shutdown of associations that have been idle for long enough. Deadlines are not
+    /// moved when data moves; the queued one is checked when it comes, and put off if need be.
     pub(super) fn close_idle(&mut self, now: Time) {
         while let Some((at, id)) = self.autoclose.first().copied()
             && at <= now

@@ -10,8 +10,9 @@ use super::options::{Linger, Style};
 use super::record::News;
 use super::{SocketId, Sockets};
 
-/// Which directions `shutdown()` closes (RFC 6458 sec 4.1.7). SCTP has no half-closed state: closing the sending
-/// direction is the whole shutdown procedure, and what the peer still has to send can be read meanwhile.
+/// Which directions `shutdown()` closes (RFC 6458 sec 4.1.7). SCTP has no half-closed state:
+/// closing the sending direction is the whole shutdown procedure, and what the peer still has to
+/// send can be read meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// SHUT_RD: what comes is dropped. The peer learns nothing.
@@ -26,8 +27,8 @@ impl Sockets {
     /// Shuts the association of a one-to-one socket down (`shutdown()`).
     ///
     /// # Errors
-    /// [`SocketError::NotConnected`]; [`SocketError::NotSupported`] for a one-to-many socket, whose associations
-    /// are shut down one by one.
+    /// [`SocketError::NotConnected`]; [`SocketError::NotSupported`] for a one-to-many socket, whose
+    /// associations are shut down one by one.
     pub fn shutdown(&mut self, now: Time, id: SocketId, how: How) -> Result<(), SocketError> {
         let socket = self.open_socket(id)?;
         if socket.style == Style::OneToMany {
@@ -68,8 +69,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// Ends one association with an ABORT that carries `reason` (SCTP_ABORT). On a one-to-many socket it stays, for what is unread, until
-    /// that was read.
+    /// Ends one association with an ABORT that carries `reason` (SCTP_ABORT). On a one-to-many
+    /// socket it stays, for what is unread, until that was read.
     ///
     /// # Errors
     /// [`SocketError::NotConnected`].
@@ -87,9 +88,10 @@ impl Sockets {
         Ok(())
     }
 
-    /// Closes a socket (`close()`). Its associations are shut down gracefully in the background, or aborted when
-    /// something of them was not read or [`Linger::Abort`] is set. A bound port is given up: what was not accepted yet is
-    /// aborted, associations that were accepted from it or peeled off live on in their sockets.
+    /// Closes a socket (`close()`). Its associations are shut down gracefully in the background, or
+    /// aborted when something of them was not read or [`Linger::Abort`] is set. A bound port is
+    /// given up: what was not accepted yet is aborted, associations that were accepted from it or
+    /// peeled off live on in their sockets.
     ///
     /// # Errors
     /// [`SocketError::BadSocket`].
@@ -108,8 +110,9 @@ impl Sockets {
         self.remove_socket(now, id)
     }
 
-    /// Closes a socket whose user has gone without a word: associations that are not shutting down, by either side, are aborted,
-    /// the others finish in the background. The rest is as with [`close`](Self::close).
+    /// Closes a socket whose user has gone without a word: associations that are not shutting down,
+    /// by either side, are aborted, the others finish in the background. The rest is as with
+    /// [`close`](Self::close).
     ///
     /// # Errors
     /// [`SocketError::BadSocket`].
@@ -131,7 +134,8 @@ impl Sockets {
         self.remove_socket(now, id)
     }
 
-    /// Takes the pending error of a one-to-one socket (SO_ERROR): how its association was lost, if that was not told yet.
+    /// Takes the pending error of a one-to-one socket (SO_ERROR): how its association was lost, if
+    /// that was not told yet.
     pub fn take_error(&mut self, id: SocketId) -> Option<EndReason> {
         self.socket_mut(id)?.error.take()
     }

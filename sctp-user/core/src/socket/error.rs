@@ -7,12 +7,13 @@ use thiserror::Error;
 use crate::error::{BindError, ConfigError, ConnectError, NotFound, SendError};
 use crate::event::LossReason;
 
-/// Why a socket call did not do what was asked. The Linux error number that a C caller would see is named for each.
+/// Why a socket call did not do what was asked. The Linux error number that a C caller would see is
+/// named for each.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SocketError {
-    /// Nothing to read or accept, or no room to send, now (EAGAIN). [`Sockets::poll_ready`](super::Sockets::poll_ready)
-    /// tells when to try again.
+    /// Nothing to read or accept, or no room to send, now (EAGAIN).
+    /// [`Sockets::poll_ready`](super::Sockets::poll_ready) tells when to try again.
     #[error("the operation would block")]
     WouldBlock,
     /// The association is still being set up (EINPROGRESS).
@@ -75,9 +76,9 @@ impl From<NotFound> for SocketError {
 pub enum EndReason {
     /// A graceful shutdown, by either side.
     Graceful,
-    /// Anything else. A C caller sees ECONNREFUSED when the peer refused the setup, ECONNRESET when it aborted later,
-    /// ETIMEDOUT when it did not answer any more, ECONNABORTED when this side aborted, EPROTO when
-    /// the peer broke the protocol.
+    /// Anything else. A C caller sees ECONNREFUSED when the peer refused the setup, ECONNRESET when
+    /// it aborted later, ETIMEDOUT when it did not answer any more, ECONNABORTED when this side
+    /// aborted, EPROTO when the peer broke the protocol.
     Lost(LossReason),
 }
 

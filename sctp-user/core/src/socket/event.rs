@@ -164,7 +164,8 @@ impl Sockets {
         self.notify_at(id, None, notification);
     }
 
-    /// As [`notify`](Self::notify), to be given after so many messages of the association; `None` for those that are there.
+    /// As [`notify`](Self::notify), to be given after so many messages of the association; `None`
+    /// for those that are there.
     fn notify_at(&mut self, id: AssocId, at: Option<u64>, notification: Notification) {
         let Some((owner, own)) = self.assocs.get(&id).map(|a| (a.socket, a.subscriptions)) else {
             return;

@@ -1,10 +1,12 @@
-//! The socket semantics of RFC 6458 without a runtime: one-to-one and one-to-many sockets over a [`Stack`].
+//! The socket semantics of RFC 6458 without a runtime: one-to-one and one-to-many sockets over a
+//! [`Stack`].
 //!
-//! No call blocks. What would block answers [`SocketError::WouldBlock`], and [`Sockets::poll_ready`] names the sockets
-//! for which something has become possible, so that a runtime can wake exactly those who wait for them. Around
-//! that, [`Sockets`] is driven like the stack inside it: hand in datagrams and time, call what the user wants, then drain
-//! [`poll_transmit`](Sockets::poll_transmit) and [`poll_ready`](Sockets::poll_ready), and sleep until
-//! [`poll_timeout`](Sockets::poll_timeout).
+//! No call blocks. What would block answers [`SocketError::WouldBlock`], and
+//! [`Sockets::poll_ready`] names the sockets for which something has become possible, so that a
+//! runtime can wake exactly those who wait for them. Around that, [`Sockets`] is driven like the
+//! stack inside it: hand in datagrams and time, call what the user wants, then drain
+//! [`poll_transmit`](Sockets::poll_transmit) and [`poll_ready`](Sockets::poll_ready), and sleep
+//! until [`poll_timeout`](Sockets::poll_timeout).
 
 mod assocs;
 mod autoclose;
@@ -147,7 +149,8 @@ impl Sockets {
         earlier(self.stack.poll_timeout(), autoclose)
     }
 
-    /// As [`poll_timeout`](Self::poll_timeout), at less cost and perhaps too early; see [`Stack::poll_wakeup`].
+    /// As [`poll_timeout`](Self::poll_timeout), at less cost and perhaps too early; see
+    /// [`Stack::poll_wakeup`].
     pub fn poll_wakeup(&mut self) -> Option<Time> {
         earlier(self.stack.poll_wakeup(), self.autoclose.first().map(|(at, _)| *at))
     }
@@ -162,14 +165,15 @@ impl Sockets {
         None
     }
 
-    /// Aborts every association (the stack is going away); drain [`poll_transmit`](Self::poll_transmit) once more
-    /// afterwards.
+    /// Aborts every association (the stack is going away); drain
+    /// [`poll_transmit`](Self::poll_transmit) once more afterwards.
     pub fn abort_all(&mut self, now: Time, reason: Bytes) {
         self.stack.abort_all(now, reason);
         self.settle(now);
     }
 
-    /// Stops listening everywhere and begins the graceful shutdown of every association, those not accepted yet included. Done when
+    /// Stops listening everywhere and begins the graceful shutdown of every association, those not
+    /// accepted yet included. Done when
     /// [`StackStats::associations`](crate::StackStats::associations) is 0.
     pub fn shutdown_all(&mut self, now: Time) {
         let ports: Vec<(u16, SocketId)> =

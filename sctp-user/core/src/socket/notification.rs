@@ -74,7 +74,8 @@ pub enum AssocChange {
         /// Extensions that both ends have (SCTP_ASSOC_SUPPORTS_...).
         features: Features,
     },
-    /// SCTP_RESTART: the peer lost its state and started again; what was in flight is lost and streams count from 0.
+    /// SCTP_RESTART: the peer lost its state and started again; what was in flight is lost and
+    /// streams count from 0.
     Restart {
         /// Streams we may send on.
         outbound_streams: u16,
@@ -106,8 +107,8 @@ pub struct Subscriptions {
     pub shutdown: bool,
     /// [`Notification::PartialDeliveryAborted`].
     pub partial_delivery: bool,
-    /// [`Notification::SenderDry`]; given at once when it is switched on while there is nothing to send (RFC 6458
-    /// sec 6.1.9).
+    /// [`Notification::SenderDry`]; given at once when it is switched on while there is nothing to
+    /// send (RFC 6458 sec 6.1.9).
     pub sender_dry: bool,
 }
 

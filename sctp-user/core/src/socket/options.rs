@@ -32,7 +32,8 @@ pub enum Linger {
     Abort,
 }
 
-/// How much messages of different associations may mix on a one-to-many socket (RFC 6458 sec 8.1.20).
+/// How much messages of different associations may mix on a one-to-many socket (RFC 6458 sec
+/// 8.1.20).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Interleave {
     /// Nothing else is given while a message that is given in parts is not complete.
@@ -49,13 +50,14 @@ pub struct SocketOptions {
     pub subscriptions: Subscriptions,
     /// What closing does. Default graceful. Unread messages make it an ABORT in any case.
     pub linger: Linger,
-    /// SCTP_AUTOCLOSE, one-to-many sockets only: an association without user data in either direction for this long is shut
-    /// down gracefully. Default `None`, never.
+    /// SCTP_AUTOCLOSE, one-to-many sockets only: an association without user data in either
+    /// direction for this long is shut down gracefully. Default `None`, never.
     pub autoclose: Option<Duration>,
     /// SCTP_FRAGMENT_INTERLEAVE. Default between associations.
     pub interleave: Interleave,
-    /// SCTP_REUSE_PORT, one-to-one sockets only: the port may be shared with other sockets that have this option on as well when
-    /// they are bound to the same addresses (RFC 6458 sec 8.1.27). Set before binding. Default off.
+    /// SCTP_REUSE_PORT, one-to-one sockets only: the port may be shared with other sockets that
+    /// have this option on as well when they are bound to the same addresses (RFC 6458 sec 8.1.27).
+    /// Set before binding. Default off.
     pub reuse_port: bool,
     /// SCTP_DEFAULT_SNDINFO. Default stream 0, PPID 0, ordered.
     pub send: SendDefaults,
@@ -69,7 +71,8 @@ impl Sockets {
         self.socket(id).map(|s| &s.options)
     }
 
-    /// Chooses the notifications of a socket, for its living associations too, also where they had a choice of their own (SCTP_ALL_ASSOC).
+    /// Chooses the notifications of a socket, for its living associations too, also where they had
+    /// a choice of their own (SCTP_ALL_ASSOC).
     ///
     /// # Errors
     /// [`SocketError::BadSocket`].
@@ -89,7 +92,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// Chooses the notifications of one association (SCTP_EVENT with its identifier), in place of those of the socket.
+    /// Chooses the notifications of one association (SCTP_EVENT with its identifier), in place of
+    /// those of the socket.
     ///
     /// # Errors
     /// [`SocketError::BadSocket`], [`SocketError::NotConnected`].
@@ -201,7 +205,8 @@ impl Sockets {
         config.ok_or(SocketError::NotConnected)
     }
 
-    /// Replaces the settings of a living association; see [`Stack::configure`](crate::Stack::configure) for what may change.
+    /// Replaces the settings of a living association; see
+    /// [`Stack::configure`](crate::Stack::configure) for what may change.
     ///
     /// # Errors
     /// [`SocketError::NotConnected`]; [`SocketError::Config`], and nothing changes then.
@@ -256,7 +261,8 @@ impl Sockets {
     /// [`Stack::set_path_encap`](crate::Stack::set_path_encap).
     ///
     /// # Errors
-    /// [`SocketError::NotConnected`] when there is no such association or address; [`SocketError::Config`] for UDP port 0.
+    /// [`SocketError::NotConnected`] when there is no such association or address;
+    /// [`SocketError::Config`] for UDP port 0.
     pub fn set_path_encap(
         &mut self,
         now: Time,
@@ -287,7 +293,8 @@ impl Sockets {
     /// Changes the settings of the path to `addr`.
     ///
     /// # Errors
-    /// [`SocketError::NotConnected`] when there is no such association or address; [`SocketError::Config`].
+    /// [`SocketError::NotConnected`] when there is no such association or address;
+    /// [`SocketError::Config`].
     pub fn set_path_params(
         &mut self,
         now: Time,

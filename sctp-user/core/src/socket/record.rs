@@ -19,11 +19,13 @@ pub(super) struct Socket {
     pub(super) options: SocketOptions,
     /// The SCTP port, when bound.
     pub(super) port: Option<u16>,
-    /// Whether closing this socket gives the port up; accepted and peeled-off sockets only share it.
+    /// Whether closing this socket gives the port up; accepted and peeled-off sockets only share
+    /// it.
     pub(super) owns_port: bool,
     pub(super) addrs: Vec<IpAddr>,
     pub(super) listening: bool,
-    /// Its associations; never more than one for [`Style::OneToOne`], but for a listener when everything shuts down.
+    /// Its associations; never more than one for [`Style::OneToOne`], but for a listener when
+    /// everything shuts down.
     pub(super) members: BTreeSet<AssocId>,
     /// Incoming associations that were not accepted yet.
     pub(super) waiting: BTreeSet<AssocId>,
@@ -94,7 +96,8 @@ pub(super) struct Assoc {
     pub(super) readable: bool,
     /// The last message given was only a part, and the next part comes next.
     pub(super) partial: bool,
-    /// The part that is the last one, counted as [`delivered`](Self::delivered): its message stays incomplete.
+    /// The part that is the last one, counted as [`delivered`](Self::delivered): its message stays
+    /// incomplete.
     cut_off: Option<u64>,
     /// Nobody wants to read any more (SHUT_RD).
     pub(super) discard: bool,
@@ -148,7 +151,8 @@ impl Assoc {
     }
 }
 
-/// Notifications that wait to be read, with their place among the messages. Bounded: a peer can cause many.
+/// Notifications that wait to be read, with their place among the messages. Bounded: a peer can
+/// cause many.
 #[derive(Default)]
 pub(super) struct Notes {
     queue: VecDeque<Note>,
@@ -165,7 +169,8 @@ struct Note {
 }
 
 impl Notes {
-    /// Adds a notification, behind those for the same place and before those for later ones. `failed_limit` bounds the bytes of messages handed back.
+    /// Adds a notification, behind those for the same place and before those for later ones.
+    /// `failed_limit` bounds the bytes of messages handed back.
     pub(super) fn push(&mut self, after: u64, notification: Notification, failed_limit: usize) {
         let fits = match &notification {
             // These come once.

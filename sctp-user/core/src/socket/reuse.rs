@@ -1,7 +1,7 @@
 //! SCTP_REUSE_PORT: several one-to-one sockets with one port (RFC 6458 sec 8.1.27).
 //!
-//! One of them leads: the port takes new associations for it and with its settings. That is the one that bound the port first
-//! or, later, the one that listens.
+//! One of them leads: the port takes new associations for it and with its settings. That is the one
+//! that bound the port first or, later, the one that listens.
 
 use std::net::IpAddr;
 
@@ -51,7 +51,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// A socket that is bound to `port` closes: true when others keep the port. What it has not accepted is aborted.
+    /// A socket that is bound to `port` closes: true when others keep the port. What it has not
+    /// accepted is aborted.
     pub(super) fn leave_port(&mut self, now: Time, id: SocketId, port: u16) -> bool {
         let Some(heir) = self.shares_port(id, port) else { return false };
         if self.ports.get(&port) == Some(&id) {

@@ -8,7 +8,8 @@ use crate::stack::AssocId;
 use super::error::SocketError;
 use super::{SocketId, Sockets};
 
-/// SCTP_DEFAULT_SNDINFO: stream, PPID and options of messages made by [`message`](Self::message). Default: stream 0, PPID 0, ordered.
+/// SCTP_DEFAULT_SNDINFO: stream, PPID and options of messages made by [`message`](Self::message).
+/// Default: stream 0, PPID 0, ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendDefaults {
     /// Outgoing stream.
@@ -43,8 +44,8 @@ impl Sockets {
         Ok(own.unwrap_or(self.open_socket(id)?.options.send))
     }
 
-    /// Chooses the values for messages over an association, or (`None`) over all that have none of their own. Whether the stream exists
-    /// shows when sending.
+    /// Chooses the values for messages over an association, or (`None`) over all that have none of
+    /// their own. Whether the stream exists shows when sending.
     ///
     /// # Errors
     /// [`SocketError::BadSocket`], [`SocketError::NotConnected`].

@@ -21,7 +21,8 @@ impl Sockets {
         SocketId { index: u32::try_from(index).expect("fewer than 2^32 open sockets"), serial }
     }
 
-    /// A port that [`bind`](Self::bind) would pick for 0, for those who have to ask others about it first.
+    /// A port that [`bind`](Self::bind) would pick for 0, for those who have to ask others about it
+    /// first.
     ///
     /// # Errors
     /// [`SocketError::Bind`] when all are taken.
@@ -30,10 +31,12 @@ impl Sockets {
     }
 
     /// Binds a socket to an SCTP port and to addresses (`bind`, `sctp_bindx`); see
-    /// [`Stack::bind`](crate::Stack::bind) for what port 0 and no or several addresses mean. Returns the port.
+    /// [`Stack::bind`](crate::Stack::bind) for what port 0 and no or several addresses mean.
+    /// Returns the port.
     ///
-    /// A port that another socket has is shared when both have [`reuse_port`](SocketOptions::reuse_port); only one of the sockets of a port
-    /// can listen at a time.
+    /// A port that another socket has is shared when both have
+    /// [`reuse_port`](SocketOptions::reuse_port); only one of the sockets of a port can listen at a
+    /// time.
     ///
     /// # Errors
     /// [`SocketError::Bind`], or [`SocketError::Invalid`] when it is bound already.
@@ -83,10 +86,12 @@ impl Sockets {
         Ok(())
     }
 
-    /// Adds addresses to those of a bound socket (`sctp_bindx` with SCTP_BINDX_ADD_ADDR); those it has already count once.
+    /// Adds addresses to those of a bound socket (`sctp_bindx` with SCTP_BINDX_ADD_ADDR); those it
+    /// has already count once.
     ///
     /// # Errors
-    /// As [`set_addrs`](Self::set_addrs); [`SocketError::Invalid`] when it is bound to all addresses.
+    /// As [`set_addrs`](Self::set_addrs); [`SocketError::Invalid`] when it is bound to all
+    /// addresses.
     pub fn add_addrs(&mut self, id: SocketId, addrs: &[IpAddr]) -> Result<(), SocketError> {
         let mut all = self.open_socket(id)?.addrs.clone();
         if all.is_empty() {
@@ -103,7 +108,8 @@ impl Sockets {
     /// Takes addresses from those of a bound socket (`sctp_bindx` with SCTP_BINDX_REM_ADDR).
     ///
     /// # Errors
-    /// As [`set_addrs`](Self::set_addrs); [`SocketError::Invalid`] when it does not have one of them, or has no others.
+    /// As [`set_addrs`](Self::set_addrs); [`SocketError::Invalid`] when it does not have one of
+    /// them, or has no others.
     pub fn remove_addrs(&mut self, id: SocketId, addrs: &[IpAddr]) -> Result<(), SocketError> {
         let mut rest = self.open_socket(id)?.addrs.clone();
         if addrs.iter().any(|addr| !rest.contains(addr)) {
@@ -116,13 +122,13 @@ impl Sockets {
         self.set_addrs(id, &rest)
     }
 
-    /// Accepts incoming associations (`listen`): a one-to-one socket hands them out by [`accept`](Self::accept), of
-    /// which at most `backlog` wait; a one-to-many socket takes them as its own. A `backlog` of 0 stops it. Binds a free port when the
-    /// socket is not bound.
+    /// Accepts incoming associations (`listen`): a one-to-one socket hands them out by
+    /// [`accept`](Self::accept), of which at most `backlog` wait; a one-to-many socket takes them
+    /// as its own. A `backlog` of 0 stops it. Binds a free port when the socket is not bound.
     ///
     /// # Errors
-    /// [`SocketError::Bind`], also when another socket that shares the port listens; [`SocketError::Invalid`] for a one-to-one socket with
-    /// an association.
+    /// [`SocketError::Bind`], also when another socket that shares the port listens;
+    /// [`SocketError::Invalid`] for a one-to-one socket with an association.
     pub fn listen(&mut self, id: SocketId, backlog: usize) -> Result<(), SocketError> {
         let socket = self.open_socket(id)?;
         if socket.style == Style::OneToOne && !socket.members.is_empty() {
@@ -137,11 +143,13 @@ impl Sockets {
         Ok(())
     }
 
-    /// Takes the next incoming association of a listening one-to-one socket into a socket of its own, which inherits the options.
+    /// Takes the next incoming association of a listening one-to-one socket into a socket of its
+    /// own, which inherits the options.
     ///
     /// # Errors
-    /// [`SocketError::WouldBlock`] when there is none; [`SocketError::Invalid`] when the socket does not listen;
-    /// [`SocketError::NotSupported`] for a one-to-many socket, which accepts by itself.
+    /// [`SocketError::WouldBlock`] when there is none; [`SocketError::Invalid`] when the socket
+    /// does not listen; [`SocketError::NotSupported`] for a one-to-many socket, which accepts by
+    /// itself.
     pub fn accept(&mut self, now: Time, id: SocketId) -> Result<SocketId, SocketError> {
         let socket = self.open_socket(id)?;
         if socket.style == Style::OneToMany {
@@ -162,9 +170,10 @@ impl Sockets {
         Ok(new)
     }
 
-    /// Starts an association (`connect`, `sctp_connectx`) and binds a free port first when the socket is not bound. The
-    /// outcome is told by [`Ready::connected`](super::Ready::connected) and [`connect_result`](Self::connect_result) or, on a one-to-many
-    /// socket, by notifications. Messages may be sent at once. A one-to-one socket whose attempt failed may try again.
+    /// Starts an association (`connect`, `sctp_connectx`) and binds a free port first when the
+    /// socket is not bound. The outcome is told by [`Ready::connected`](super::Ready::connected)
+    /// and [`connect_result`](Self::connect_result) or, on a one-to-many socket, by notifications.
+    /// Messages may be sent at once. A one-to-one socket whose attempt failed may try again.
     ///
     /// # Errors
     /// [`SocketError::AlreadyConnected`], [`SocketError::Connect`], [`SocketError::Bind`];
@@ -178,7 +187,8 @@ impl Sockets {
         self.connect_with(now, id, peer, None)
     }
 
-    /// As [`connect`](Self::connect), with settings for this association in place of those of the socket.
+    /// As [`connect`](Self::connect), with settings for this association in place of those of the
+    /// socket.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`SocketError::Config`].
@@ -214,8 +224,9 @@ impl Sockets {
         Ok(assoc)
     }
 
-    /// Starts an association in a new one-to-one socket that shares the port of `id`, which may be listening. This is
-    /// connecting and peeling off in one, for servers that also start associations from their port.
+    /// Starts an association in a new one-to-one socket that shares the port of `id`, which may be
+    /// listening. This is connecting and peeling off in one, for servers that also start
+    /// associations from their port.
     ///
     /// # Errors
     /// [`SocketError::Connect`], [`SocketError::Bind`], [`SocketError::Config`].
@@ -259,8 +270,8 @@ impl Sockets {
         }
     }
 
-    /// Takes an association out of a one-to-many socket into a one-to-one socket of its own, which inherits the options (`sctp_peeloff`).
-    /// What is unread goes with it.
+    /// Takes an association out of a one-to-many socket into a one-to-one socket of its own, which
+    /// inherits the options (`sctp_peeloff`). What is unread goes with it.
     ///
     /// # Errors
     /// [`SocketError::NotConnected`]; [`SocketError::NotSupported`] for a one-to-one socket.

@@ -19,8 +19,8 @@ pub enum Target<'a> {
     Only,
     /// Over this association.
     Assoc(AssocId),
-    /// Over the association with this peer; when there is none, a new one is started (implicit setup, RFC 6458
-    /// sec 3.3). One-to-many sockets only.
+    /// Over the association with this peer; when there is none, a new one is started (implicit
+    /// setup, RFC 6458 sec 3.3). One-to-many sockets only.
     Peer(&'a Peer),
     /// As `Peer`, with settings for the association if it is a new one (SCTP_INIT).
     NewPeer(&'a Peer, &'a AssocConfig),
@@ -42,9 +42,11 @@ impl Sockets {
     /// Queues a message and returns the association that takes it.
     ///
     /// # Errors
-    /// [`SocketError::WouldBlock`] when the send buffer is full ([`Ready::writable`](super::Ready::writable) follows),
-    /// [`SocketError::ShutDown`], [`SocketError::Ended`] (once, from then on `ShutDown`), [`SocketError::Message`],
-    /// [`SocketError::NotConnected`], and for an implicit setup what [`connect`](Self::connect) gives.
+    /// [`SocketError::WouldBlock`] when the send buffer is full
+    /// ([`Ready::writable`](super::Ready::writable) follows), [`SocketError::ShutDown`],
+    /// [`SocketError::Ended`] (once, from then on `ShutDown`), [`SocketError::Message`],
+    /// [`SocketError::NotConnected`], and for an implicit setup what [`connect`](Self::connect)
+    /// gives.
     pub fn try_send(
         &mut self,
         now: Time,
@@ -75,11 +77,12 @@ impl Sockets {
         Ok(assoc)
     }
 
-    /// As [`try_send`](Self::try_send), to the address `via` of the peer and not by its primary path (SCTP_ADDR_OVER); see
-    /// [`Stack::send_via`](crate::Stack::send_via).
+    /// As [`try_send`](Self::try_send), to the address `via` of the peer and not by its primary
+    /// path (SCTP_ADDR_OVER); see [`Stack::send_via`](crate::Stack::send_via).
     ///
     /// # Errors
-    /// As [`try_send`](Self::try_send); [`SocketError::Message`] when the peer has no such confirmed address.
+    /// As [`try_send`](Self::try_send); [`SocketError::Message`] when the peer has no such
+    /// confirmed address.
     pub fn try_send_via(
         &mut self,
         now: Time,
@@ -94,8 +97,9 @@ impl Sockets {
         Ok(assoc)
     }
 
-    /// Queues a message on every association of a one-to-many socket (SCTP_SENDALL). Each succeeds or fails for itself; one whose send
-    /// buffer is full answers [`SocketError::WouldBlock`] and has not got the message.
+    /// Queues a message on every association of a one-to-many socket (SCTP_SENDALL). Each succeeds
+    /// or fails for itself; one whose send buffer is full answers [`SocketError::WouldBlock`] and
+    /// has not got the message.
     ///
     /// # Errors
     /// [`SocketError::NotSupported`] for a one-to-one socket.
@@ -118,7 +122,8 @@ impl Sockets {
         Ok(all.into_iter().map(|assoc| (assoc, send(assoc))).collect())
     }
 
-    /// What the next [`try_recv`](Self::try_recv) gives, and from which association; `None` when it would block or tell of an end.
+    /// What the next [`try_recv`](Self::try_recv) gives, and from which association; `None` when it
+    /// would block or tell of an end.
     pub fn next_info(&self, id: SocketId) -> Option<(AssocId, Next)> {
         let socket = self.socket(id)?;
         for &assoc in &socket.to_read {
@@ -141,13 +146,15 @@ impl Sockets {
         None
     }
 
-    /// Takes the next message or subscribed notification, with the association it belongs to. `Ok(None)` is the end of the
-    /// association of a one-to-one socket: the peer has shut down (or this side, for reading) and everything was
-    /// read, the notification of the end included when it is subscribed.
+    /// Takes the next message or subscribed notification, with the association it belongs to.
+    /// `Ok(None)` is the end of the association of a one-to-one socket: the peer has shut down (or
+    /// this side, for reading) and everything was read, the notification of the end included when
+    /// it is subscribed.
     ///
     /// # Errors
-    /// [`SocketError::WouldBlock`] ([`Ready::readable`](super::Ready::readable) follows); [`SocketError::Ended`] once
-    /// when the association of a one-to-one socket was lost, then `Ok(None)`; [`SocketError::NotConnected`].
+    /// [`SocketError::WouldBlock`] ([`Ready::readable`](super::Ready::readable) follows);
+    /// [`SocketError::Ended`] once when the association of a one-to-one socket was lost, then
+    /// `Ok(None)`; [`SocketError::NotConnected`].
     pub fn try_recv(
         &mut self,
         now: Time,

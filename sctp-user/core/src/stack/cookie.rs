@@ -1,5 +1,5 @@
-//! The State Cookie: everything needed to make an association, sealed with an HMAC, so that an INIT costs no
-//! memory (RFC 9260 sec 5.1.3).
+//! The State Cookie: everything needed to make an association, sealed with an HMAC, so that an INIT
+//! costs no memory (RFC 9260 sec 5.1.3).
 
 use std::net::IpAddr;
 
@@ -37,7 +37,8 @@ pub(crate) struct Cookie {
     pub(crate) addresses: Vec<IpAddr>,
 }
 
-/// Seals and opens cookies; the key changes regularly and the one before stays valid for one cookie lifetime.
+/// Seals and opens cookies; the key changes regularly and the one before stays valid for one cookie
+/// lifetime.
 pub(crate) struct CookieJar {
     current: Key,
     previous: Option<(Key, Time)>,
@@ -55,7 +56,8 @@ impl std::fmt::Debug for CookieJar {
 }
 
 impl CookieJar {
-    /// A jar with a random key. Only the key before the current one is kept, so keys live at least as long as any cookie.
+    /// A jar with a random key. Only the key before the current one is kept, so keys live at least
+    /// as long as any cookie.
     pub(crate) fn new(key_life: Duration, cookie_life: Duration, rng: &mut ChaCha12Rng) -> Self {
         let key_life = key_life.max(cookie_life * 2);
         let rotate_at = Time::ZERO + key_life;

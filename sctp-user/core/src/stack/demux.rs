@@ -42,7 +42,8 @@ pub(crate) struct Pair {
 #[derive(Default)]
 pub(crate) struct Demux {
     by_tag: HashMap<u64, u32, BuildHasherDefault<TagHasher>>,
-    /// Keys are chosen by peers, so the standard, keyed hasher is used; nothing depends on its order.
+    /// Keys are chosen by peers, so the standard, keyed hasher is used; nothing depends on its
+    /// order.
     by_pair: HashMap<Pair, u32>,
     /// More associations of the same pair, which come in when those before them are gone.
     further: HashMap<Pair, Vec<u32>>,

@@ -1,5 +1,5 @@
-//! The accepting side, without state until a valid cookie comes back, and what INIT and COOKIE ECHO mean to
-//! associations that exist (RFC 9260 sec 5.1, 5.2).
+//! The accepting side, without state until a valid cookie comes back, and what INIT and COOKIE ECHO
+//! mean to associations that exist (RFC 9260 sec 5.1, 5.2).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -72,8 +72,9 @@ impl Stack {
         self.answer_init(d, init, &peer, &answer, d.from)
     }
 
-    /// The association that a peer with these addresses has on these ports: its source address, or any address that its
-    /// chunk lists (the way an ASCONF from a new address would be found, RFC 5061 sec 4.2.5, too).
+    /// The association that a peer with these addresses has on these ports: its source address, or
+    /// any address that its chunk lists (the way an ASCONF from a new address would be found, RFC
+    /// 5061 sec 4.2.5, too).
     fn find_existing(&self, d: &Datagram, listed: &[IpAddr]) -> Option<AssocId> {
         let ports = (d.packet.src_port(), d.packet.dst_port());
         std::iter::once(&d.from.remote)
@@ -94,8 +95,8 @@ impl Stack {
         let assoc = &entry.assoc;
         let state = assoc.state();
         let path = assoc.path_of(d.from.remote);
-        // In COOKIE-WAIT the answer must go to an address that the user named (RFC 9260 sec 5.2.1): the source, else
-        // one that the INIT lists.
+        // In COOKIE-WAIT the answer must go to an address that the user named (RFC 9260 sec 5.2.1):
+        // the source, else one that the INIT lists.
         let to = match (state, path) {
             (CookieWait, None) => {
                 let Some(named) = peer.addresses.iter().find_map(|&a| assoc.path_of(a)) else {
@@ -105,10 +106,11 @@ impl Stack {
             }
             _ => d.from,
         };
-        // A late duplicate of the INIT that this association began with: nothing that may be wrong with it matters any
-        // more, and an ABORT would carry the right tag.
+        // A late duplicate of the INIT that this association began with: nothing that may be wrong
+        // with it matters any more, and an ABORT would carry the right tag.
         let late = init.initiate_tag == assoc.peer_tag();
-        // The tag of an INIT proves nothing, so it must not change the encapsulation (RFC 6951 sec 5.4).
+        // The tag of an INIT proves nothing, so it must not change the encapsulation (RFC 6951 sec
+        // 5.4).
         if state != CookieWait && path.is_some_and(|p| assoc.path_addr(p).encap != d.from.encap) {
             return !late && self.refuse(d, init, |_| {});
         }
@@ -198,8 +200,8 @@ impl Stack {
             inbound_streams: config.max_in_streams,
             initial_tsn: answer.local_tsn,
         };
-        // A spoofed INIT must not buy much traffic: at most three times what came in. Reports go first, then
-        // our further addresses.
+        // A spoofed INIT must not buy much traffic: at most three times what came in. Reports go
+        // first, then our further addresses.
         let budget = 3 * d.packet.len().max(100);
         let addresses = announced(config.announce, &answer.local_addrs, d.from);
         let addresses_len: usize = addresses.iter().map(|a| if a.is_ipv4() { 8 } else { 20 }).sum();
@@ -245,7 +247,8 @@ impl Stack {
         true
     }
 
-    /// A packet that begins with COOKIE ECHO (RFC 9260 sec 5.1.5, 5.2.4). `rest` are the chunks behind it.
+    /// A packet that begins with COOKIE ECHO (RFC 9260 sec 5.1.5, 5.2.4). `rest` are the chunks
+    /// behind it.
     pub(super) fn on_cookie_echo(&mut self, d: &Datagram, bytes: &[u8], rest: Chunks<'_>) -> bool {
         let Some(cookie) = self.cookies.open(bytes, d.at) else {
             self.stats.cookies_forged += 1;
@@ -265,7 +268,8 @@ impl Stack {
         if let Some(gracefully) =
             ended.or_else(|| self.recent_tags.peer_ended_gracefully(peer, cookie.created))
         {
-            // After a graceful end the peer knows or will be told by our answer to its SHUTDOWN ACK.
+            // After a graceful end the peer knows or will be told by our answer to its SHUTDOWN
+            // ACK.
             return !gracefully && self.refuse_late(d, &cookie);
         }
         let existing = self
@@ -299,8 +303,9 @@ impl Stack {
         }
     }
 
-    /// The association of this cookie has been and ended: a late duplicate must not bring it (and the DATA behind the
-    /// COOKIE ECHO) back. A peer that still waits for our COOKIE ACK learns that it is over.
+    /// The association of this cookie has been and ended: a late duplicate must not bring it (and
+    /// the DATA behind the COOKIE ECHO) back. A peer that still waits for our COOKIE ACK learns
+    /// that it is over.
     fn refuse_late(&mut self, d: &Datagram, cookie: &Cookie) -> bool {
         if !self.ootb_limit.take(d.at) {
             self.stats.rate_limited += 1;
@@ -405,8 +410,8 @@ impl Stack {
                 self.acknowledge_cookie(id, d, rest);
                 true
             }
-            // B: both ends opened at once, and the peer drew a new tag. Never after data went: an old cookie
-            // could cut a living association then.
+            // B: both ends opened at once, and the peer drew a new tag. Never after data went: an
+            // old cookie could cut a living association then.
             (true, false)
                 if matches!(state, CookieWait | CookieEchoed)
                     || (state == Established && !assoc.data_exchanged()) =>
@@ -437,12 +442,14 @@ impl Stack {
                 self.stats.cookies_accepted += 1;
                 self.acknowledge_cookie(id, d, rest);
                 if unwanted {
-                    // The user is done with this peer; that does not change with the peer's restart.
+                    // The user is done with this peer; that does not change with the peer's
+                    // restart.
                     self.with(d.at, id, |assoc, cx| assoc.shutdown(cx));
                 }
                 true
             }
-            // C: an old cookie of a handshake given up; everything else: not meant for this association.
+            // C: an old cookie of a handshake given up; everything else: not meant for this
+            // association.
             _ => false,
         }
     }

@@ -18,8 +18,9 @@ impl Stack {
             .unwrap_or(Err(SendError::NotFound))
     }
 
-    /// Queues a message that leaves to the address `to` of the peer, not by the primary path (SCTP_ADDR_OVER, RFC 6458 sec 5.3.4).
-    /// While that path has failed it leaves as any other, and so do retransmissions.
+    /// Queues a message that leaves to the address `to` of the peer, not by the primary path
+    /// (SCTP_ADDR_OVER, RFC 6458 sec 5.3.4). While that path has failed it leaves as any other, and
+    /// so do retransmissions.
     ///
     /// # Errors
     /// As [`send`](Self::send), and [`SendError::NoSuchAddress`].
@@ -48,8 +49,8 @@ impl Stack {
             .unwrap_or(Err(SendError::NotFound))
     }
 
-    /// Takes the next received message. Reading grows the window announced to the peer. Messages may still be
-    /// read after the association ended, until it is [`release`](Self::release)d.
+    /// Takes the next received message. Reading grows the window announced to the peer. Messages
+    /// may still be read after the association ended, until it is [`release`](Self::release)d.
     pub fn recv(&mut self, now: Time, id: AssocId) -> Option<Received> {
         self.exchange(now, id, |assoc, _| assoc.recv()).flatten()
     }

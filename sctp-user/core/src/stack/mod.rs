@@ -55,7 +55,8 @@ struct Port {
 }
 
 impl Port {
-    /// Packets to this address of the host are for it; `None` is an address that the system did not tell.
+    /// Packets to this address of the host are for it; `None` is an address that the system did not
+    /// tell.
     fn is_bound_to(&self, local: Option<IpAddr>) -> bool {
         self.addrs.is_empty() || local.is_none_or(|local| self.addrs.contains(&local))
     }
@@ -83,7 +84,8 @@ pub struct Stack {
 /// What an ICMP error said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreachable {
-    /// ICMP protocol unreachable, ICMPv6 unrecognized next header or, under UDP encapsulation, port unreachable.
+    /// ICMP protocol unreachable, ICMPv6 unrecognized next header or, under UDP encapsulation, port
+    /// unreachable.
     Protocol,
     /// Any other "destination unreachable".
     Destination,
@@ -119,9 +121,10 @@ impl Stack {
         }
     }
 
-    /// Binds an SCTP port: `port` 0 picks a random free one in 49152..=65535. `addrs` empty means all addresses
-    /// (and none is announced to peers unless `StackConfig::local_addresses` is set); one address pins the source; several make the
-    /// port multi-homed. `config` applies to associations set up through this port.
+    /// Binds an SCTP port: `port` 0 picks a random free one in 49152..=65535. `addrs` empty means
+    /// all addresses (and none is announced to peers unless `StackConfig::local_addresses` is set);
+    /// one address pins the source; several make the port multi-homed. `config` applies to
+    /// associations set up through this port.
     ///
     /// # Errors
     /// When the port is taken, an address is not unicast, or the configuration is not valid.
@@ -155,7 +158,8 @@ impl Stack {
     }
 
     /// Accepts new associations on a bound port, with at most `backlog` of them waiting in
-    /// [`accept`](Self::accept); 0 stops listening. Beyond the backlog INITs get an ABORT "out of resource".
+    /// [`accept`](Self::accept); 0 stops listening. Beyond the backlog INITs get an ABORT "out of
+    /// resource".
     ///
     /// # Errors
     /// When the port is not bound.
@@ -170,8 +174,8 @@ impl Stack {
         self.ports.get_mut(&port)?.waiting.pop_front()
     }
 
-    /// Gives the port up. Its associations live on; the port is free for `bind` when the last one is gone.
-    /// Associations never accepted are aborted.
+    /// Gives the port up. Its associations live on; the port is free for `bind` when the last one
+    /// is gone. Associations never accepted are aborted.
     pub fn unbind(&mut self, now: Time, port: u16) {
         let Some(entry) = self.ports.get_mut(&port) else { return };
         entry.unbound = true;
@@ -195,12 +199,13 @@ impl Stack {
         Ok(())
     }
 
-    /// Starts an association from a bound port. The outcome is an [`Event::Up`] or [`Event::Lost`]. Messages
-    /// may be queued at once; they travel with the COOKIE ECHO. `config` overrides that of the port.
+    /// Starts an association from a bound port. The outcome is an [`Event::Up`] or [`Event::Lost`].
+    /// Messages may be queued at once; they travel with the COOKIE ECHO. `config` overrides that of
+    /// the port.
     ///
     /// # Errors
-    /// When the port is not bound, the peer is unusable, the configuration is not valid or there already is such an
-    /// association.
+    /// When the port is not bound, the peer is unusable, the configuration is not valid or there
+    /// already is such an association.
     pub fn connect(
         &mut self,
         now: Time,
@@ -247,7 +252,8 @@ impl Stack {
         }
     }
 
-    /// Appends the next packet(s) to `buf` and says where they go; `None` when there is nothing to send now.
+    /// Appends the next packet(s) to `buf` and says where they go; `None` when there is nothing to
+    /// send now.
     pub fn poll_transmit(
         &mut self,
         now: Time,
@@ -261,8 +267,8 @@ impl Stack {
         while let Some(id) = self.table.next_dirty() {
             let transmit =
                 self.with(now, id, |assoc, cx| assoc.poll_transmit(cx, limits, buf)).flatten();
-            // An association that has sent may have more; `with` has put it at the end of the queue. One that
-            // has not will be touched when that changes.
+            // An association that has sent may have more; `with` has put it at the end of the
+            // queue. One that has not will be touched when that changes.
             match transmit {
                 Some(transmit) => {
                     self.stats.packets_sent +=
@@ -284,8 +290,9 @@ impl Stack {
         self.table.next_deadline().map(|(at, _)| at)
     }
 
-    /// As [`poll_timeout`](Self::poll_timeout), at less cost and perhaps too early: a deadline that has moved to later, as those for
-    /// retransmission do with every acknowledgement, may still count as it was. For whoever sets a timer and does not mind when it fires once in vain.
+    /// As [`poll_timeout`](Self::poll_timeout), at less cost and perhaps too early: a deadline that
+    /// has moved to later, as those for retransmission do with every acknowledgement, may still
+    /// count as it was. For whoever sets a timer and does not mind when it fires once in vain.
     pub fn poll_wakeup(&mut self) -> Option<Time> {
         self.table.next_wakeup()
     }
@@ -295,8 +302,9 @@ impl Stack {
         self.events.pop_front()
     }
 
-    /// Begins the graceful shutdown (RFC 9260 sec 9.2): what is queued is still sent, during the setup as well. An association
-    /// still in COOKIE-WAIT with nothing queued just ends. One with a message given only in part is aborted.
+    /// Begins the graceful shutdown (RFC 9260 sec 9.2): what is queued is still sent, during the
+    /// setup as well. An association still in COOKIE-WAIT with nothing queued just ends. One with a
+    /// message given only in part is aborted.
     ///
     /// # Errors
     /// When there is no such association.
@@ -308,7 +316,8 @@ impl Stack {
         self.with(now, id, |assoc, cx| assoc.shutdown(cx)).ok_or(NotFound)
     }
 
-    /// Ends the association with an ABORT carrying `reason` (cause 12). Gives [`Event::Lost`] with `LocalAbort`.
+    /// Ends the association with an ABORT carrying `reason` (cause 12). Gives [`Event::Lost`] with
+    /// `LocalAbort`.
     ///
     /// # Errors
     /// When there is no such association.
@@ -320,9 +329,10 @@ impl Stack {
         self.with(now, id, |assoc, cx| assoc.abort(cx, &reason)).ok_or(NotFound)
     }
 
-    /// Says that the user is done with an association: unread data is dropped, and so is what comes, and, once the association has
-    /// ended, its slot is freed. Must be called once for every association that was given out by `connect`,
-    /// `accept` or an event; an association still alive goes on (shut it down or abort it first).
+    /// Says that the user is done with an association: unread data is dropped, and so is what
+    /// comes, and, once the association has ended, its slot is freed. Must be called once for every
+    /// association that was given out by `connect`, `accept` or an event; an association still
+    /// alive goes on (shut it down or abort it first).
     pub fn release(&mut self, now: Time, id: AssocId) {
         let Some(entry) = self.table.get_mut(id) else { return };
         entry.released = true;
@@ -365,7 +375,8 @@ impl Stack {
         }
     }
 
-    /// Changes settings of a live association: timers, limits, buffers, heartbeat. Stream counts and MTUs stay.
+    /// Changes settings of a live association: timers, limits, buffers, heartbeat. Stream counts
+    /// and MTUs stay.
     ///
     /// # Errors
     /// When there is no such association.
@@ -425,8 +436,9 @@ impl Stack {
         }
     }
 
-    /// Checks the invariants of every association: data outstanding on a path implies that its T3 runs, flight equals the sum
-    /// of outstanding chunks, and so on. For tests; costs time proportional to everything outstanding.
+    /// Checks the invariants of every association: data outstanding on a path implies that its T3
+    /// runs, flight equals the sum of outstanding chunks, and so on. For tests; costs time
+    /// proportional to everything outstanding.
     ///
     /// # Errors
     /// A sentence that names the first violated invariant.
@@ -449,8 +461,8 @@ impl Stack {
         !self.replies.is_empty() || self.table.any_dirty()
     }
 
-    /// Hands a message in or out. That happens for every message, and it moves neither deadlines nor addresses and ends
-    /// nothing, so that [`with`](Self::with) would only waste time.
+    /// Hands a message in or out. That happens for every message, and it moves neither deadlines
+    /// nor addresses and ends nothing, so that [`with`](Self::with) would only waste time.
     fn exchange<R>(
         &mut self,
         now: Time,

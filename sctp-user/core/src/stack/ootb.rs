@@ -7,7 +7,8 @@ use super::Stack;
 use super::receive::contains;
 
 impl Stack {
-    /// Answers or drops a packet that belongs to no association; the rules stand in the order of the RFC.
+    /// Answers or drops a packet that belongs to no association; the rules stand in the order of
+    /// the RFC.
     pub(super) fn on_ootb(&mut self, d: &Datagram) -> bool {
         self.stats.ootb_received += 1;
         let packet = &d.packet;
@@ -19,16 +20,19 @@ impl Stack {
             && (contains(packet, chunk_type::SHUTDOWN_COMPLETE)
                 || contains(packet, chunk_type::COOKIE_ACK)
                 || has_stale_cookie(d));
-        // The answer to an INIT that was sent again to another address, which turned out to be none of the association meanwhile: to
-        // be discarded (RFC 9260 sec 5.2.3). The peer would believe an ABORT with the tag it knows.
+        // The answer to an INIT that was sent again to another address, which turned out to be none
+        // of the association meanwhile: to be discarded (RFC 9260 sec 5.2.3). The peer would
+        // believe an ABORT with the tag it knows.
         let overtaken = contains(packet, chunk_type::INIT_ACK)
             && self.demux.by_tag(packet.vtag(), packet.dst_port()).is_some();
         let ended = self.recent_tags.ended_gracefully(d.at, packet.vtag());
-        // Natively, other stacks of the host and the kernel see the same packets, which may well be theirs.
+        // Natively, other stacks of the host and the kernel see the same packets, which may well be
+        // theirs.
         let ours = ended.is_some() || self.ports.contains_key(&packet.dst_port());
         let silent = d.from.encap == Encap::Native && !self.config.ootb_native && !ours;
-        // After a graceful shutdown everything was acknowledged on both sides: what still comes, except for a repeated
-        // SHUTDOWN ACK, was overtaken, and an ABORT could overtake our SHUTDOWN COMPLETE in its turn.
+        // After a graceful shutdown everything was acknowledged on both sides: what still comes,
+        // except for a repeated SHUTDOWN ACK, was overtaken, and an ABORT could overtake our
+        // SHUTDOWN COMPLETE in its turn.
         let late = !reply_complete && ended == Some(true);
         if quiet || silent || late || overtaken {
             return false;

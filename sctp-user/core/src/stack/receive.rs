@@ -1,4 +1,5 @@
-//! What arrives: packets and ICMP errors, and the way to the association they belong to (RFC 9260 sec 8.4, 8.5).
+//! What arrives: packets and ICMP errors, and the way to the association they belong to (RFC 9260
+//! sec 8.4, 8.5).
 
 use crate::addr::{Datagram, Encap, PathAddr, scope};
 use crate::stats::AssocState;
@@ -8,8 +9,8 @@ use crate::wire::{Chunk, Packet, chunk_type};
 use super::{AssocId, Stack, Unreachable, table};
 
 impl Stack {
-    /// Takes one received packet. Call it for a whole batch before polling: acknowledgements are then decided
-    /// once for the batch.
+    /// Takes one received packet. Call it for a whole batch before polling: acknowledgements are
+    /// then decided once for the batch.
     pub fn handle_datagram(&mut self, datagram: Datagram) {
         self.stats.packets_received += 1;
         if !self.dispatch(&datagram) {
@@ -87,8 +88,8 @@ impl Stack {
             e.assoc.path_of(d.from.remote).is_some_and(|p| e.assoc.is_confirmed(p))
         };
         if moved && self.config.nat_port_key && self.table.get(id).is_some_and(proven) {
-            // Whoever was known there before has lost that UDP port to this one. An address that was never confirmed takes
-            // nothing away: its packets may have come from anywhere.
+            // Whoever was known there before has lost that UDP port to this one. An address that
+            // was never confirmed takes nothing away: its packets may have come from anywhere.
             let ports = (d.packet.src_port(), d.packet.dst_port());
             self.demux.put_first(self.pair(d.from.remote, d.from.encap, ports), id.index);
         }
@@ -117,9 +118,9 @@ impl Stack {
         false
     }
 
-    /// Takes an ICMP error: `quoted` is the SCTP packet as quoted by the ICMP message (from the SCTP common header on,
-    /// at least 8 bytes), `to` the path it was sent to (for UDP with the peer's UDP port). Believed only when the quoted
-    /// verification tag is right (RFC 9260 sec 10).
+    /// Takes an ICMP error: `quoted` is the SCTP packet as quoted by the ICMP message (from the
+    /// SCTP common header on, at least 8 bytes), `to` the path it was sent to (for UDP with the
+    /// peer's UDP port). Believed only when the quoted verification tag is right (RFC 9260 sec 10).
     pub fn handle_unreachable(
         &mut self,
         now: Time,

@@ -4,15 +4,15 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::time::Time;
 
-/// Verification tags of associations that ended a short while ago: they must not be given out again yet, and packets
-/// with them are late ones.
+/// Verification tags of associations that ended a short while ago: they must not be given out again
+/// yet, and packets with them are late ones.
 #[derive(Debug, Default)]
 pub(super) struct RecentTags {
     order: VecDeque<(Time, u32, Option<PeerTag>)>,
     /// Whether the association ended by a graceful shutdown.
     graceful: HashMap<u32, bool>,
-    /// The other ends of these associations. In a collision of INITs there are cookies with other tags of ours.
-    /// With the time of the end.
+    /// The other ends of these associations. In a collision of INITs there are cookies with other
+    /// tags of ours. With the time of the end.
     peers: HashMap<PeerTag, (bool, Time)>,
 }
 
@@ -61,13 +61,15 @@ impl RecentTags {
         }
     }
 
-    /// Whether the association that the peer knew by this tag of its own until recently ended by a graceful shutdown;
-    /// `None` also for what was `made` after that end: a peer may use its tag again, though it should not.
+    /// Whether the association that the peer knew by this tag of its own until recently ended by a
+    /// graceful shutdown; `None` also for what was `made` after that end: a peer may use its tag
+    /// again, though it should not.
     pub(super) fn peer_ended_gracefully(&self, peer: PeerTag, made: Time) -> Option<bool> {
         self.peers.get(&peer).filter(|(_, ended)| made < *ended).map(|(graceful, _)| *graceful)
     }
 
-    /// Whether the association that had this tag until recently ended by a graceful shutdown; `None` for other tags.
+    /// Whether the association that had this tag until recently ended by a graceful shutdown;
+    /// `None` for other tags.
     pub(super) fn ended_gracefully(&mut self, now: Time, tag: u32) -> Option<bool> {
         self.expire(now);
         self.graceful.get(&tag).copied()

@@ -39,8 +39,9 @@ impl Replies {
         }
     }
 
-    /// Queues the last packet of an association, an ABORT or a SHUTDOWN COMPLETE. It is never dropped here: there is
-    /// one for each association at most, and strangers must not be able to suppress it.
+    /// Queues the last packet of an association, an ABORT or a SHUTDOWN COMPLETE. It is never
+    /// dropped here: there is one for each association at most, and strangers must not be able to
+    /// suppress it.
     pub(crate) fn push_last(
         &mut self,
         to: PathAddr,

@@ -21,7 +21,8 @@ impl Stack {
     /// Changes the settings of the path to `addr`. A changed heartbeat interval counts from now.
     ///
     /// # Errors
-    /// The outer one when there is no such association or address, the inner one as [`PathParams::check`] says.
+    /// The outer one when there is no such association or address, the inner one as
+    /// [`PathParams::check`] says.
     pub fn set_path_params(
         &mut self,
         now: Time,
@@ -37,9 +38,10 @@ impl Stack {
         Ok(Ok(()))
     }
 
-    /// Changes how packets travel to `addr` (SCTP_REMOTE_UDP_ENCAPS_PORT, RFC 6951 sec 6.1): natively or to this UDP port. The next
-    /// valid packet of the peer from another port, or natively, changes it again (RFC 6951 sec 5.4). For addresses of new
-    /// associations [`Peer`](crate::Peer) says it.
+    /// Changes how packets travel to `addr` (SCTP_REMOTE_UDP_ENCAPS_PORT, RFC 6951 sec 6.1):
+    /// natively or to this UDP port. The next valid packet of the peer from another port, or
+    /// natively, changes it again (RFC 6951 sec 5.4). For addresses of new associations
+    /// [`Peer`](crate::Peer) says it.
     ///
     /// # Errors
     /// The outer one when there is no such association or address, the inner one for UDP port 0.
@@ -62,8 +64,8 @@ impl Stack {
         Ok(Ok(()))
     }
 
-    /// Replaces the addresses of a bound port for future associations; see [`bind`](Self::bind) for what no, one or
-    /// several mean.
+    /// Replaces the addresses of a bound port for future associations; see [`bind`](Self::bind) for
+    /// what no, one or several mean.
     ///
     /// # Errors
     /// When an address is not unicast (unknown ports are ignored).

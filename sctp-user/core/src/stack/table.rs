@@ -1,4 +1,5 @@
-//! The associations of a stack: slots, handles that are never reused, deadlines, and who has something to send.
+//! The associations of a stack: slots, handles that are never reused, deadlines, and who has
+//! something to send.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -49,7 +50,8 @@ pub(crate) struct Table {
     dirty: VecDeque<u32>,
     /// Deadlines are looked at when somebody asks, once for a whole batch of packets.
     stale: Vec<u32>,
-    /// Deadlines with lazy deletion: an entry counts only while it equals `scheduled` of its association.
+    /// Deadlines with lazy deletion: an entry counts only while it equals `scheduled` of its
+    /// association.
     deadlines: BinaryHeap<Reverse<(Time, u32)>>,
 }
 
@@ -214,7 +216,8 @@ impl Table {
         Some(id)
     }
 
-    /// The earliest deadline of all associations, or an earlier time: deadlines that have moved to later count as they were.
+    /// The earliest deadline of all associations, or an earlier time: deadlines that have moved to
+    /// later count as they were.
     pub(crate) fn next_wakeup(&mut self) -> Option<Time> {
         self.schedule_stale();
         while let Some(&Reverse((at, index))) = self.deadlines.peek() {

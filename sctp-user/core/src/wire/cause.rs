@@ -254,8 +254,8 @@ impl<'b> CauseWriter<'b> {
         Self { writer, limit }
     }
 
-    /// Bytes left in the packet for one more padded cause including its header. The methods do not look at it; a
-    /// report that quotes the peer is cut to it by the caller.
+    /// Bytes left in the packet for one more padded cause including its header. The methods do not
+    /// look at it; a report that quotes the peer is cut to it by the caller.
     pub fn room(&self) -> usize {
         self.limit.saturating_sub(crate::tlv::padded(self.writer.len())) & !3
     }

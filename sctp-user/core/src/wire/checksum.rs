@@ -4,8 +4,8 @@ use crc_fast::{CrcAlgorithm, Digest};
 
 use super::packet::COMMON_HEADER;
 
-/// From this many bytes on the carry-less multiplications of `crc-fast` beat the CRC instruction that `crc32c` uses, and a
-/// packet full of data takes half the time.
+/// From this many bytes on the carry-less multiplications of `crc-fast` beat the CRC instruction
+/// that `crc32c` uses, and a packet full of data takes half the time.
 const LARGE: usize = 384;
 
 /// CRC32c over `packet` with the checksum field counted as zero.

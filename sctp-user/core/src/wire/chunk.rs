@@ -22,8 +22,8 @@ use crate::tlv::{Tlvs, UnknownAction};
 /// Bytes of a chunk header.
 pub const CHUNK_HEADER: usize = 4;
 
-/// Chunk type numbers. Those of extensions are named too, although [`Chunk`] does not decode them: Supported
-/// Extensions lists them.
+/// Chunk type numbers. Those of extensions are named too, although [`Chunk`] does not decode them:
+/// Supported Extensions lists them.
 pub mod chunk_type {
     /// Payload data (RFC 9260 sec 3.3.1).
     pub const DATA: u8 = 0;
@@ -101,7 +101,8 @@ impl<'a> Iterator for Chunks<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<RawChunk<'a>> {
-        // A chunk header has the shape of a TLV header: type and flags are the 16 bits of the TLV type.
+        // A chunk header has the shape of a TLV header: type and flags are the 16 bits of the TLV
+        // type.
         let tlv = self.0.next()?;
         let [kind, flags] = tlv.kind.to_be_bytes();
         Some(RawChunk { kind, flags, value: tlv.value, whole: tlv.whole })
@@ -124,8 +125,8 @@ pub struct RawChunk<'a> {
 }
 
 impl<'a> RawChunk<'a> {
-    /// Decodes the value. `packet` is the packet this chunk came from; a DATA payload becomes a slice of it.
-    /// Bytes behind a fixed part, and unknown flag bits, are ignored.
+    /// Decodes the value. `packet` is the packet this chunk came from; a DATA payload becomes a
+    /// slice of it. Bytes behind a fixed part, and unknown flag bits, are ignored.
     ///
     /// # Errors
     /// [`ChunkError`] when the chunk is shorter than the fixed part of its type.
@@ -157,13 +158,15 @@ pub enum Chunk<'a> {
     InitAck(InitChunk<'a>),
     /// Acknowledgement of DATA.
     Sack(SackChunk<'a>),
-    /// Path check: the whole TLV area, to be returned unchanged. See [`heartbeat_info`](super::heartbeat_info).
+    /// Path check: the whole TLV area, to be returned unchanged. See
+    /// [`heartbeat_info`](super::heartbeat_info).
     Heartbeat(&'a [u8]),
     /// Answer to a path check: the TLV area we sent.
     HeartbeatAck(&'a [u8]),
     /// Immediate end.
     Abort {
-        /// T bit: the verification tag is the one the sender of the ABORT received, not the receiver's own.
+        /// T bit: the verification tag is the one the sender of the ABORT received, not the
+        /// receiver's own.
         reflected: bool,
         /// Why; often empty.
         causes: Causes<'a>,

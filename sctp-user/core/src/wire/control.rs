@@ -1,6 +1,6 @@
-//! The control chunks with little or nothing inside: HEARTBEAT and its ACK (RFC 9260 sec 3.3.5, 3.3.6), ABORT
-//! (3.3.7), SHUTDOWN, its ACK and SHUTDOWN COMPLETE (3.3.8, 3.3.9, 3.3.13), ERROR (3.3.10), COOKIE ECHO and COOKIE
-//! ACK (3.3.11, 3.3.12).
+//! The control chunks with little or nothing inside: HEARTBEAT and its ACK (RFC 9260 sec 3.3.5,
+//! 3.3.6), ABORT (3.3.7), SHUTDOWN, its ACK and SHUTDOWN COMPLETE (3.3.8, 3.3.9, 3.3.13), ERROR
+//! (3.3.10), COOKIE ECHO and COOKIE ACK (3.3.11, 3.3.12).
 //!
 //! ```text
 //!  0                   1                   2                   3

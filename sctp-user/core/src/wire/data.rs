@@ -1,4 +1,5 @@
-//! DATA (RFC 9260 sec 3.3.1) and I-DATA (RFC 8260 sec 2.1), which differ in how they name a message.
+//! DATA (RFC 9260 sec 3.3.1) and I-DATA (RFC 8260 sec 2.1), which differ in how they name a
+//! message.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -16,8 +17,9 @@
 //! +---------------------------------------------------------------+
 //! ```
 //!
-//! In I-DATA (type 64) the 16 bits after the stream identifier are reserved; a message identifier of 32 bits follows, then
-//! the PPID in a first fragment and the fragment sequence number in every other.
+//! In I-DATA (type 64) the 16 bits after the stream identifier are reserved; a message identifier
+//! of 32 bits follows, then the PPID in a first fragment and the fragment sequence number in every
+//! other.
 
 use bytes::Bytes;
 
@@ -34,7 +36,8 @@ pub const I_DATA_HEADER: usize = 20;
 /// Names a message within its stream, in the form of the chunk that carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageId {
-    /// DATA: the stream sequence number, without meaning when unordered. The fragments of a message have consecutive TSNs.
+    /// DATA: the stream sequence number, without meaning when unordered. The fragments of a message
+    /// have consecutive TSNs.
     Ssn(Ssn),
     /// I-DATA: fragments of several messages may take turns.
     Mid {
@@ -66,7 +69,8 @@ impl MessageId {
         }
     }
 
-    /// How many messages after number `next` of the stream this one comes, in serial arithmetic; 0 when it is that one.
+    /// How many messages after number `next` of the stream this one comes, in serial arithmetic; 0
+    /// when it is that one.
     #[inline]
     #[must_use]
     pub const fn distance_from(self, next: u32) -> u32 {
@@ -142,12 +146,13 @@ pub struct DataChunk {
     pub stream: u16,
     /// Which message of the stream.
     pub id: MessageId,
-    /// Payload protocol identifier, the number on the wire. 0 in an I-DATA chunk that is not a first fragment.
+    /// Payload protocol identifier, the number on the wire. 0 in an I-DATA chunk that is not a
+    /// first fragment.
     pub ppid: u32,
     /// Fragment position and the like.
     pub flags: DataFlags,
-    /// User data, a slice of the packet. Empty in a chunk that breaks the rules: the receiver answers with ABORT,
-    /// cause No User Data.
+    /// User data, a slice of the packet. Empty in a chunk that breaks the rules: the receiver
+    /// answers with ABORT, cause No User Data.
     pub payload: Bytes,
 }
 
@@ -202,8 +207,8 @@ fn slice_of(whole: &Bytes, part: &[u8]) -> Bytes {
 }
 
 impl PacketWriter<'_> {
-    /// A DATA or an I-DATA chunk, as `id` says; `payload` has at least 1 byte and, with the header before it, fits
-    /// [`room`](Self::room).
+    /// A DATA or an I-DATA chunk, as `id` says; `payload` has at least 1 byte and, with the header
+    /// before it, fits [`room`](Self::room).
     #[inline]
     pub fn user_data(
         &mut self,
@@ -235,7 +240,8 @@ impl PacketWriter<'_> {
         }
     }
 
-    /// A DATA chunk; `payload` has at least 1 byte and, with the 16 bytes before it, fits [`room`](Self::room).
+    /// A DATA chunk; `payload` has at least 1 byte and, with the 16 bytes before it, fits
+    /// [`room`](Self::room).
     #[inline]
     pub fn data(
         &mut self,

@@ -88,8 +88,8 @@ impl<'a> InitChunk<'a> {
 }
 
 impl PacketWriter<'_> {
-    /// An INIT, or an INIT ACK when `kind_ack`, with the parameters that `params` writes. It must be alone in its
-    /// packet.
+    /// An INIT, or an INIT ACK when `kind_ack`, with the parameters that `params` writes. It must
+    /// be alone in its packet.
     pub fn init(
         &mut self,
         kind_ack: bool,

@@ -41,7 +41,8 @@ pub enum PacketError {
     NoChunk,
 }
 
-/// A received packet whose checksum is right, whose ports are not 0, and which holds at least one chunk.
+/// A received packet whose checksum is right, whose ports are not 0, and which holds at least one
+/// chunk.
 #[derive(Clone, Debug)]
 pub struct Packet {
     bytes: Bytes,
@@ -51,7 +52,8 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// Checks a received SCTP packet, without IP or UDP header. With `cfg(fuzzing)` any checksum is right.
+    /// Checks a received SCTP packet, without IP or UDP header. With `cfg(fuzzing)` any checksum is
+    /// right.
     ///
     /// # Errors
     /// [`PacketError`]; nothing is ever sent in return to such a packet.
@@ -107,19 +109,20 @@ impl Packet {
         &self.bytes
     }
 
-    /// The chunks in order. A partial chunk (length below 4 or beyond the end) ends the iteration: it and all behind
-    /// it are dropped. The padding of the last chunk may be missing.
+    /// The chunks in order. A partial chunk (length below 4 or beyond the end) ends the iteration:
+    /// it and all behind it are dropped. The padding of the last chunk may be missing.
     #[inline]
     pub fn chunks(&self) -> Chunks<'_> {
         Chunks::new(self.bytes.get(COMMON_HEADER..).unwrap_or_default())
     }
 }
 
-/// Builds one packet at the end of a vector. One method per chunk type; they stand beside the parser of their
-/// chunk.
+/// Builds one packet at the end of a vector. One method per chunk type; they stand beside the
+/// parser of their chunk.
 ///
-/// A packet with control chunks and DATA has the control chunks first; the caller keeps this order and asks
-/// [`room`](Self::room) before each chunk: apart from [`sack`](Self::sack) the methods do not look at the limit.
+/// A packet with control chunks and DATA has the control chunks first; the caller keeps this order
+/// and asks [`room`](Self::room) before each chunk: apart from [`sack`](Self::sack) the methods do
+/// not look at the limit.
 #[derive(Debug)]
 #[must_use = "the checksum is filled in by `finish`"]
 pub struct PacketWriter<'b> {
@@ -135,8 +138,8 @@ pub struct Reserved {
 }
 
 impl<'b> PacketWriter<'b> {
-    /// Writes the common header behind what `buf` holds. `limit` is the largest packet in bytes, common header and
-    /// padding included.
+    /// Writes the common header behind what `buf` holds. `limit` is the largest packet in bytes,
+    /// common header and padding included.
     #[inline]
     pub fn new(
         buf: &'b mut Vec<u8>,
@@ -178,8 +181,8 @@ impl<'b> PacketWriter<'b> {
         self.writer.end_tlv(mark);
     }
 
-    /// Appends a chunk of zeros whose value is written when the rest of the packet is known, as that of AUTH (RFC 4895 sec 6.2),
-    /// by [`fill`](Self::fill).
+    /// Appends a chunk of zeros whose value is written when the rest of the packet is known, as
+    /// that of AUTH (RFC 4895 sec 6.2), by [`fill`](Self::fill).
     pub fn reserve(&mut self, kind: u8, flags: u8, value_len: usize) -> Reserved {
         let start = self.writer.written().len();
         let mark = self.begin(kind, flags);
@@ -190,8 +193,9 @@ impl<'b> PacketWriter<'b> {
         Reserved { start, value_len }
     }
 
-    /// Lets `fill` write the value of a reserved chunk; it sees the packet from that chunk on, which is what AUTH covers, and
-    /// gets back what it returns in the chunk. A value longer than reserved is cut.
+    /// Lets `fill` write the value of a reserved chunk; it sees the packet from that chunk on,
+    /// which is what AUTH covers, and gets back what it returns in the chunk. A value longer than
+    /// reserved is cut.
     pub fn fill(&mut self, reserved: Reserved, fill: impl FnOnce(&[u8]) -> Vec<u8>) {
         let Some(covered) = self.writer.written().get_mut(reserved.start..) else { return };
         let value = fill(covered);
@@ -217,7 +221,8 @@ impl<'b> PacketWriter<'b> {
         self.writer.truncate(0);
     }
 
-    /// Opens a chunk. Its header has the shape of a TLV header: type and flags share the first 16 bits.
+    /// Opens a chunk. Its header has the shape of a TLV header: type and flags share the first 16
+    /// bits.
     #[inline]
     pub(super) fn begin(&mut self, kind: u8, flags: u8) -> Mark {
         self.writer.begin_tlv(u16::from_be_bytes([kind, flags]))

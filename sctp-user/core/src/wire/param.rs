@@ -18,14 +18,15 @@
 //! +---------------------------------------------------------------+
 //! ```
 //!
-//! The padding of the last parameter belongs to the chunk's padding, which the chunk length does not count; when
-//! reading, both ways are taken.
+//! The padding of the last parameter belongs to the chunk's padding, which the chunk length does
+//! not count; when reading, both ways are taken.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::tlv::{Tlv, Tlvs, UnknownAction, Writer};
 
-/// Parameter type numbers. Those of extensions are named too, although [`Param`] does not decode them.
+/// Parameter type numbers. Those of extensions are named too, although [`Param`] does not decode
+/// them.
 pub mod param_type {
     /// Heartbeat Info (RFC 9260 sec 3.3.5).
     pub const HEARTBEAT_INFO: u16 = 1;
@@ -83,8 +84,8 @@ impl<'a> Params<'a> {
         self.0
     }
 
-    /// The parameters in order. The iteration ends at a length that cannot be right, and behind an unknown
-    /// parameter whose type says so ([`UnknownAction::stops`]).
+    /// The parameters in order. The iteration ends at a length that cannot be right, and behind an
+    /// unknown parameter whose type says so ([`UnknownAction::stops`]).
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Param<'a>> + Clone + use<'a> {
         let mut stopped = false;
@@ -211,7 +212,8 @@ impl<'b> ParamWriter<'b> {
         Self { writer, limit }
     }
 
-    /// Bytes left in the packet for one more padded parameter including its header. The methods do not look at it.
+    /// Bytes left in the packet for one more padded parameter including its header. The methods do
+    /// not look at it.
     pub fn room(&self) -> usize {
         self.limit.saturating_sub(crate::tlv::padded(self.writer.len())) & !3
     }

@@ -47,7 +47,8 @@ impl<'a> SackChunk<'a> {
         let gap_count = usize::from(u16::from_be_bytes([n0, n1]));
         let dup_count = usize::from(u16::from_be_bytes([m0, m1]));
         let (blocks, _) = rest.as_chunks();
-        // The counts are the peer's claim: they are held against the length before anything is read.
+        // The counts are the peer's claim: they are held against the length before anything is
+        // read.
         let Some(blocks) = blocks.get(..gap_count + dup_count) else {
             return Err(chunk.too_short(SACK_HEADER + 4 * (gap_count + dup_count)));
         };
@@ -60,8 +61,9 @@ impl<'a> SackChunk<'a> {
         })
     }
 
-    /// The gap blocks as they came: start and end, both included, as offsets from the cumulative TSN. Nothing says
-    /// that they are sorted or that start does not exceed end; the receiver checks.
+    /// The gap blocks as they came: start and end, both included, as offsets from the cumulative
+    /// TSN. Nothing says that they are sorted or that start does not exceed end; the receiver
+    /// checks.
     #[inline]
     pub fn gaps(
         &self,
@@ -93,8 +95,8 @@ impl<'a> SackChunk<'a> {
 }
 
 impl PacketWriter<'_> {
-    /// A SACK with as many gap blocks (in the order given, lowest first), then duplicates, as fit. Nothing is
-    /// written when [`room`](Self::room) is less than [`SACK_HEADER`].
+    /// A SACK with as many gap blocks (in the order given, lowest first), then duplicates, as fit.
+    /// Nothing is written when [`room`](Self::room) is less than [`SACK_HEADER`].
     #[inline]
     pub fn sack(
         &mut self,

@@ -73,7 +73,8 @@ pub(super) fn open(config: &RawConfig) -> Result<Vec<(IpAddr, Socket)>, RawBindE
 fn open_one(config: &RawConfig, addr: IpAddr) -> Result<Socket, RawBindError> {
     let domain = if addr.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(SCTP))).map_err(|source| {
-        // Families that were compiled out of the kernel give EAFNOSUPPORT, which has no kind of its own.
+        // Families that were compiled out of the kernel give EAFNOSUPPORT, which has no kind of its
+        // own.
         match classify(addr, source) {
             RawBindError::Socket { .. } if addr.is_ipv6() => RawBindError::NotLocal { addr },
             error => error,
@@ -84,8 +85,8 @@ fn open_one(config: &RawConfig, addr: IpAddr) -> Result<Socket, RawBindError> {
     // As much as the system grants; a small buffer costs throughput, not correctness.
     let _ = socket.set_recv_buffer_size(config.recv_buffer);
     let _ = socket.set_send_buffer_size(config.send_buffer);
-    // IPV6_V6ONLY cannot be set and need not be: a raw IPv6 socket has nothing to do with IPv4. Nor may IPV6_CHECKSUM be:
-    // the checksum of SCTP is another one.
+    // IPV6_V6ONLY cannot be set and need not be: a raw IPv6 socket has nothing to do with IPv4. Nor
+    // may IPV6_CHECKSUM be: the checksum of SCTP is another one.
     let mut wanted = SocketAddr::new(addr, 0);
     if let SocketAddr::V6(v6) = &mut wanted
         && v6.ip().is_unicast_link_local()

@@ -5,16 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Configuration of a [`RawLink`](super::RawLink).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawConfig {
-    /// Addresses to bind, each with a socket of its own. Default: `0.0.0.0` and `::`, which is every address of the
-    /// host. Where IPv6 is switched off, a `::` beside an IPv4 address is left out without a word.
+    /// Addresses to bind, each with a socket of its own. Default: `0.0.0.0` and `::`, which is
+    /// every address of the host. Where IPv6 is switched off, a `::` beside an IPv4 address is left
+    /// out without a word.
     pub addrs: Vec<IpAddr>,
-    /// Wanted size of each socket's receive buffer, bytes. Default 4 MiB. The system may grant less (on Linux at most
-    /// `net.core.rmem_max`), which is no error.
+    /// Wanted size of each socket's receive buffer, bytes. Default 4 MiB. The system may grant less
+    /// (on Linux at most `net.core.rmem_max`), which is no error.
     pub recv_buffer: usize,
     /// Wanted size of each socket's send buffer, bytes. Default 4 MiB; the system may grant less.
     pub send_buffer: usize,
-    /// Interface index for link-local IPv6 destinations (`fe80::/10`), which mean nothing without one. Default 0: the
-    /// system's choice, often an error.
+    /// Interface index for link-local IPv6 destinations (`fe80::/10`), which mean nothing without
+    /// one. Default 0: the system's choice, often an error.
     pub ipv6_scope_id: u32,
 }
 

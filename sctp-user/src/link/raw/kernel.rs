@@ -3,8 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
-/// The kernel speaks SCTP itself (on Linux: the module `sctp` is loaded). It answers packets for associations it does not know,
-/// which is all of ours, with ABORT. Its [`Display`](fmt::Display) form says what to do about that.
+/// The kernel speaks SCTP itself (on Linux: the module `sctp` is loaded). It answers packets for
+/// associations it does not know, which is all of ours, with ABORT. Its [`Display`](fmt::Display)
+/// form says what to do about that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelSctp(());
 

@@ -31,7 +31,8 @@ pub struct RawLink {
 }
 
 impl RawLink {
-    /// Opens the raw sockets. Must be called inside a tokio runtime, the one that will drive the link.
+    /// Opens the raw sockets. Must be called inside a tokio runtime, the one that will drive the
+    /// link.
     ///
     /// # Errors
     /// See [`RawBindError`]; each says in a sentence what is wrong.
@@ -65,8 +66,8 @@ impl RawLink {
         Ok(link)
     }
 
-    /// Whether the kernel's own SCTP was there when the link was opened, with a sentence for the user. The link works, but
-    /// associations will not last.
+    /// Whether the kernel's own SCTP was there when the link was opened, with a sentence for the
+    /// user. The link works, but associations will not last.
     pub fn kernel_sctp(&self) -> Option<KernelSctp> {
         self.kernel_sctp
     }

@@ -9,7 +9,8 @@ use sctp_user_core::{Ecn, Encap, PathAddr};
 use super::{Carrier, ipv4, os};
 use crate::link::RecvDatagram;
 
-/// Copies received buffers into one allocation and cuts it into datagrams. Small ones share that of `pool` with what comes later.
+/// Copies received buffers into one allocation and cuts it into datagrams. Small ones share that of
+/// `pool` with what comes later.
 pub(super) fn append<'a>(
     carrier: Carrier,
     bound: IpAddr,

@@ -18,7 +18,8 @@ pub(super) struct PendingErrors {
 }
 
 impl PendingErrors {
-    /// Adds an error and wakes the reader. Beyond a bound the newest ones are dropped: they are hints.
+    /// Adds an error and wakes the reader. Beyond a bound the newest ones are dropped: they are
+    /// hints.
     pub(super) fn push(&mut self, error: IcmpError) {
         if self.queue.len() < MAX_PENDING {
             self.queue.push_back(error);
@@ -50,15 +51,16 @@ pub(super) struct Drained {
     pub(super) entries: usize,
     /// Entries caused by ICMP messages. Each of them can have made one send or receive call fail.
     pub(super) from_network: usize,
-    /// The MTU in the latest entry made by the own host because a packet was too big for its interface.
+    /// The MTU in the latest entry made by the own host because a packet was too big for its
+    /// interface.
     pub(super) local_mtu: Option<u16>,
 }
 
 /// Completes when the system reports an error on a socket.
 pub(super) type ErrorReady = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What an ICMP message about a packet of `carrier` means to SCTP (RFC 9260 sec 10, RFC 6951 sec 5.5); `None` for those that
-/// mean nothing. `info` is the MTU in messages that carry one.
+/// What an ICMP message about a packet of `carrier` means to SCTP (RFC 9260 sec 10, RFC 6951 sec
+/// 5.5); `None` for those that mean nothing. `info` is the MTU in messages that carry one.
 pub(super) fn meaning(
     carrier: Carrier,
     v6: bool,
@@ -67,8 +69,8 @@ pub(super) fn meaning(
     info: u32,
 ) -> Option<Unreachable> {
     let too_big = || Unreachable::PacketTooBig { ip_mtu: u16::try_from(info).unwrap_or(u16::MAX) };
-    // Nobody is at the UDP port, so nobody speaks SCTP there. SCTP itself has no use for ports in ICMP
-    // (RFC 9260 sec 10, rule 3).
+    // Nobody is at the UDP port, so nobody speaks SCTP there. SCTP itself has no use for ports in
+    // ICMP (RFC 9260 sec 10, rule 3).
     let no_port = match carrier {
         Carrier::Udp => Some(Unreachable::Protocol),
         Carrier::Ip => None,

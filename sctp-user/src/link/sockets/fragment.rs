@@ -1,14 +1,17 @@
 //! Switching fragmentation on around the rare packet that may exceed the path MTU.
 //!
-//! Sockets normally set DF (IPv4) or refuse to fragment (IPv6), because path MTU discovery needs it. COOKIE ECHO and
-//! chunks built before the path MTU shrank must get through all the same (RFC 9260 sec 8.1). A second UDP socket cannot
-//! share the port, and IPv4 has no per-message switch, so the socket option is changed for one send call and
-//! changed back. That is race-free: a link sends from one task only.
+//! Sockets normally set DF (IPv4) or refuse to fragment (IPv6), because path MTU discovery needs
+//! it. COOKIE ECHO and chunks built before the path MTU shrank must get through all the same (RFC
+//! 9260 sec 8.1). A second UDP socket cannot share the port, and IPv4 has no per-message switch, so
+//! the socket option is changed for one send call and changed back. That is race-free: a link sends
+//! from one task only.
 //!
-//! IPv6 packets are cut by the sending host alone, and Linux does it only where the interface or an ICMP message demands it. So the core makes
-//! such packets larger than interfaces take, and here the fragments get the size that passes every router.
+//! IPv6 packets are cut by the sending host alone, and Linux does it only where the interface or an
+//! ICMP message demands it. So the core makes such packets larger than interfaces take, and here
+//! the fragments get the size that passes every router.
 //!
-//! The options are other ones on every system, so this is one of the few things that `--cfg portable` does not change.
+//! The options are other ones on every system, so this is one of the few things that
+//! `--cfg portable` does not change.
 
 use std::io;
 
@@ -81,8 +84,8 @@ fn set(socket: &Io, ipv6: bool, allow: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Changes nothing: there is no known safe way here. Where sockets set DF (FreeBSD, Windows), packets larger than the
-/// interface takes are then not sent.
+/// Changes nothing: there is no known safe way here. Where sockets set DF (FreeBSD, Windows),
+/// packets larger than the interface takes are then not sent.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 fn set(_: &Io, _ipv6: bool, _allow: bool) -> io::Result<()> {
     Ok(())

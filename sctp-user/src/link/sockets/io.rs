@@ -33,7 +33,8 @@ impl Io {
         }
     }
 
-    /// Receives one datagram, which waits where calls on the socket do. Nothing is told but where it came from.
+    /// Receives one datagram, which waits where calls on the socket do. Nothing is told but where
+    /// it came from.
     pub(super) fn recv_from(&self, buffer: &mut [u8]) -> io::Result<RecvMeta> {
         let (len, from) = match self {
             Io::Watched(socket) => socket.try_recv_from(buffer)?,

@@ -2,7 +2,8 @@
 
 use smoltcp::wire::{IpProtocol, Ipv4Packet};
 
-/// The SCTP packet in what a raw IPv4 socket received; `None` when the header contradicts itself or is not one of SCTP.
+/// The SCTP packet in what a raw IPv4 socket received; `None` when the header contradicts itself or
+/// is not one of SCTP.
 ///
 /// `lengths` says how far the header's length field can be trusted.
 pub(super) fn payload(received: &[u8], lengths: Lengths) -> Option<&[u8]> {
@@ -28,8 +29,8 @@ pub(super) fn payload(received: &[u8], lengths: Lengths) -> Option<&[u8]> {
 pub(super) enum Lengths {
     /// What the sender wrote, in network order.
     Network,
-    /// Depending on system and version in host order, or without the header: worth nothing. The system has
-    /// checked the length and cut the packet to it.
+    /// Depending on system and version in host order, or without the header: worth nothing. The
+    /// system has checked the length and cut the packet to it.
     Unknown,
 }
 

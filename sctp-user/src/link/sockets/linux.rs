@@ -1,8 +1,9 @@
 //! Linux: error queues, batches and segmentation offload.
 //!
-//! A socket with IP_RECVERR (IPV6_RECVERR) keeps an error queue: each entry holds the ICMP type and code, the
-//! destination of the packet that caused it, with its port for UDP, and the head of that packet's payload, which is the
-//! SCTP common header and more. Raw sockets have it as UDP sockets do.
+//! A socket with IP_RECVERR (IPV6_RECVERR) keeps an error queue: each entry holds the ICMP type and
+//! code, the destination of the packet that caused it, with its port for UDP, and the head of that
+//! packet's payload, which is the SCTP common header and more. Raw sockets have it as UDP sockets
+//! do.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::IpAddr;
@@ -39,7 +40,8 @@ pub(super) fn max_segments(state: &UdpSocketState) -> usize {
     state.max_gso_segments()
 }
 
-/// Sends packets with a Differentiated Services code point, which the usual way of sending has no place for.
+/// Sends packets with a Differentiated Services code point, which the usual way of sending has no
+/// place for.
 pub(super) fn send_marked(
     socket: &impl AsRawFd,
     _: &UdpSocketState,
@@ -94,7 +96,8 @@ pub(super) fn enable_errors(socket: &Io, v6: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the system send the flow labels that destinations hold, and draw its own where they hold none.
+/// Makes the system send the flow labels that destinations hold, and draw its own where they hold
+/// none.
 pub(super) fn enable_flow_labels(socket: &impl AsFd) {
     // Without it packets go out just as well, with labels of the system's.
     if let Err(error) = setsockopt(socket, SendFlowInfo, &true) {
@@ -130,8 +133,8 @@ impl OtherErrors {
     pub(super) fn poll(&mut self, _: &mut Context<'_>, _: &mut Vec<IcmpError>) {}
 }
 
-/// Switches off what sockets would tell with every datagram and nobody uses: when it came and, where only one address is bound, to
-/// which it was sent.
+/// Switches off what sockets would tell with every datagram and nobody uses: when it came and,
+/// where only one address is bound, to which it was sent.
 pub(super) fn spare(socket: &Io, addr: IpAddr) {
     let off = |result: nix::Result<()>| {
         if let Err(error) = result {
@@ -148,7 +151,8 @@ pub(super) fn spare(socket: &Io, addr: IpAddr) {
 
 /// Whether [`recv_one`] can wait.
 pub(super) const CAN_WAIT: bool = true;
-/// How long it waits at the most. Less than delayed acknowledgements may take, so that these are seldom the reason to wait by other means.
+/// How long it waits at the most. Less than delayed acknowledgements may take, so that these are
+/// seldom the reason to wait by other means.
 pub(super) const RECV_WAIT: Duration = Duration::from_millis(50);
 
 /// Switches receive offload.
@@ -165,7 +169,8 @@ impl Default for Control {
     }
 }
 
-/// Receives one datagram, or a row of them, into `buffer`. With `wait` and on a socket whose calls wait, it does.
+/// Receives one datagram, or a row of them, into `buffer`. With `wait` and on a socket whose calls
+/// wait, it does.
 pub(super) fn recv_one(
     socket: &Io,
     _: &UdpSocketState,
@@ -209,8 +214,8 @@ pub(super) fn recv_one(
     Ok(meta)
 }
 
-/// A future for the next error event of `socket`. Plain read readiness does not tell: an error alone makes a socket
-/// neither readable nor quiet.
+/// A future for the next error event of `socket`. Plain read readiness does not tell: an error
+/// alone makes a socket neither readable nor quiet.
 pub(super) fn wait(socket: &Arc<UdpSocket>) -> ErrorReady {
     let socket = Arc::clone(socket);
     Box::pin(async move {
@@ -362,7 +367,8 @@ const MAX_PER_DRAIN: usize = 256;
 mod tests {
     use super::*;
 
-    /// Sends two packets of three bytes from `addr` to itself, marked, and gives what arrives with its traffic class.
+    /// Sends two packets of three bytes from `addr` to itself, marked, and gives what arrives with
+    /// its traffic class.
     async fn loop_back(addr: IpAddr) -> io::Result<Vec<(usize, u8)>> {
         let receiver = UdpSocket::bind((addr, 0)).await?;
         let sender = UdpSocket::bind((addr, 0)).await?;

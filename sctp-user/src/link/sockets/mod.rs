@@ -1,9 +1,11 @@
-//! What links over sockets of the operating system have in common, for the raw IP link here and the UDP link of
-//! `sctp-udp-encap`: batches, source addresses, DF, ECN, and errors that come back from the network.
+//! What links over sockets of the operating system have in common, for the raw IP link here and the
+//! UDP link of `sctp-udp-encap`: batches, source addresses, DF, ECN, and errors that come back from
+//! the network.
 //!
-//! [`SocketLink`] is the whole link but for opening its sockets. Where systems differ there is one module
-//! per kind of system with the same functions: `linux` (error queues, batches, offload) and `portable`
-//! (what macOS and the BSDs have in common). `--cfg portable` takes the second on Linux, too, so that it can be run and not only compiled.
+//! [`SocketLink`] is the whole link but for opening its sockets. Where systems differ there is one
+//! module per kind of system with the same functions: `linux` (error queues, batches, offload) and
+//! `portable` (what macOS and the BSDs have in common). `--cfg portable` takes the second on Linux,
+//! too, so that it can be run and not only compiled.
 
 // What is for blocking calls alone, which are there on Unix.
 #![cfg_attr(not(unix), allow(dead_code))]
@@ -31,7 +33,8 @@ use std::net::IpAddr;
 
 pub use set::{Carrier, SocketLink};
 
-/// The first address that is listed twice, or beside the wildcard of its family: no two sockets of a link can be bound so.
+/// The first address that is listed twice, or beside the wildcard of its family: no two sockets of
+/// a link can be bound so.
 pub fn overlap(addrs: &[IpAddr]) -> Option<IpAddr> {
     let covers = |other: IpAddr, addr: IpAddr| {
         other == addr || (other.is_unspecified() && other.is_ipv4() == addr.is_ipv4())

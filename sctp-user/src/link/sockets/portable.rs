@@ -19,7 +19,8 @@ use crate::link::IcmpError;
 
 /// Packets that one receive call may take.
 pub(super) const RECV_BATCH: usize = 1;
-/// macOS and NetBSD give the length in host order and without the header, FreeBSD since version 11 as it was sent.
+/// macOS and NetBSD give the length in host order and without the header, FreeBSD since version 11
+/// as it was sent.
 pub(super) const IPV4_LENGTHS: ipv4::Lengths = ipv4::Lengths::Unknown;
 
 /// There is no segmentation offload.
@@ -27,7 +28,8 @@ pub(super) fn max_segments(_: &UdpSocketState) -> usize {
     1
 }
 
-/// Sends without the mark: there is no safe way to set it for one packet that all of these systems have.
+/// Sends without the mark: there is no safe way to set it for one packet that all of these systems
+/// have.
 pub(super) fn send_marked(
     socket: &Io,
     state: &UdpSocketState,
@@ -45,7 +47,8 @@ pub(super) fn enable_errors(_: &Io, _v6: bool) -> io::Result<()> {
 /// The flow labels are the system's.
 pub(super) fn enable_flow_labels(_: &Io) {}
 
-/// ICMP messages about packets of a raw link. UDP does without: it needs no privileges, and these sockets do.
+/// ICMP messages about packets of a raw link. UDP does without: it needs no privileges, and these
+/// sockets do.
 pub(super) struct OtherErrors(Vec<IcmpSocket>);
 
 impl OtherErrors {

@@ -26,8 +26,8 @@ pub enum Carrier {
 
 /// A link over one or more sockets, one for each own address.
 ///
-/// Wildcard sockets learn the destination address of what they receive and send from the address that a
-/// path asks for, so that peers see answers come from where they sent to.
+/// Wildcard sockets learn the destination address of what they receive and send from the address
+/// that a path asks for, so that peers see answers come from where they sent to.
 pub struct SocketLink {
     carrier: Carrier,
     sockets: Vec<LinkSocket>,
@@ -42,9 +42,10 @@ pub struct SocketLink {
 }
 
 impl SocketLink {
-    /// A link over sockets that are bound to these addresses, all UDP or all raw as `carrier` says, to the UDP port
-    /// `port` (0 for raw ones). `ipv6_scope_id` is the interface index for link-local IPv6 destinations, 0 leaves it to the system. Must be
-    /// called inside a tokio runtime, the one that will drive the link.
+    /// A link over sockets that are bound to these addresses, all UDP or all raw as `carrier` says,
+    /// to the UDP port `port` (0 for raw ones). `ipv6_scope_id` is the interface index for
+    /// link-local IPv6 destinations, 0 leaves it to the system. Must be called inside a tokio
+    /// runtime, the one that will drive the link.
     ///
     /// # Errors
     /// The address whose socket lacks something that the link needs, with what the system said.
@@ -60,7 +61,8 @@ impl SocketLink {
         Self::with(carrier, sockets, opened, other_errors, port, ipv6_scope_id)
     }
 
-    /// As [`new`](Self::new), without a runtime: polling tells what there is, and `Pending` promises no wake-up.
+    /// As [`new`](Self::new), without a runtime: polling tells what there is, and `Pending`
+    /// promises no wake-up.
     #[cfg(unix)]
     pub(crate) fn plain(
         carrier: Carrier,
@@ -97,7 +99,8 @@ impl SocketLink {
         })
     }
 
-    /// Makes calls wait on the only socket of a plain link; false when there are several, or the system cannot wait in this way.
+    /// Makes calls wait on the only socket of a plain link; false when there are several, or the
+    /// system cannot wait in this way.
     #[cfg(unix)]
     pub(crate) fn make_waiting(&mut self) -> bool {
         match &mut *self.sockets {
@@ -110,7 +113,8 @@ impl SocketLink {
     #[cfg(unix)]
     pub(crate) const RECV_WAIT: std::time::Duration = super::os::RECV_WAIT;
 
-    /// Receives on the only socket of a link that was made waiting; see [`LinkSocket::recv_waiting`].
+    /// Receives on the only socket of a link that was made waiting; see
+    /// [`LinkSocket::recv_waiting`].
     #[cfg(unix)]
     pub(crate) fn recv_waiting(
         &mut self,
@@ -145,8 +149,9 @@ impl SocketLink {
         self.sockets.iter().map(LinkSocket::fd)
     }
 
-    /// The socket for a path: the one bound to the wanted source, else the wildcard one, else (when the source is up to us) the
-    /// one from which the system's routes lead to the destination. Networks of different providers take only packets with sources of their own.
+    /// The socket for a path: the one bound to the wanted source, else the wildcard one, else (when
+    /// the source is up to us) the one from which the system's routes lead to the destination.
+    /// Networks of different providers take only packets with sources of their own.
     fn choose(&mut self, path: &PathAddr) -> Option<usize> {
         let SocketLink { sockets, sources, ipv6_scope_id, .. } = self;
         let find = |wanted: &dyn Fn(IpAddr) -> bool| {
@@ -169,7 +174,8 @@ impl SocketLink {
             0 => find(&|_| true),
             1 => find(&|addr| alike(&addr)),
             _ => {
-                // No packet goes there: the port is the one for discarding (RFC 863), and any but 0 would do.
+                // No packet goes there: the port is the one for discarding (RFC 863), and any but 0
+                // would do.
                 let source =
                     sources.choose(own(), destination(path.remote, 9, 0, *ipv6_scope_id))?;
                 find(&|addr| addr == source)
@@ -220,7 +226,8 @@ impl SocketLink {
         })
     }
 
-    /// Sends what goes by the only socket and has nothing to say but where; false when it is not of that kind, or was not sent.
+    /// Sends what goes by the only socket and has nothing to say but where; false when it is not of
+    /// that kind, or was not sent.
     fn send_plain(&mut self, transmit: &Transmit, bytes: &[u8]) -> bool {
         let (Carrier::Udp, Encap::Udp { remote_port }, [only]) =
             (self.carrier, transmit.path.encap, &*self.sockets)
@@ -243,7 +250,8 @@ impl SocketLink {
         plain && only.send_plain(to, bytes, &mut self.pending)
     }
 
-    /// Turns a failure that tells something about the path into what an ICMP message would have said; false for others.
+    /// Turns a failure that tells something about the path into what an ICMP message would have
+    /// said; false for others.
     fn report(&mut self, transmit: &Transmit, bytes: &[u8], failure: &SendFailure) -> bool {
         let kind = match &failure.error {
             error if is_unreachable(error) => Unreachable::Destination,
@@ -368,7 +376,8 @@ fn destination(addr: IpAddr, port: u16, flow_label: u32, ipv6_scope_id: u32) -> 
     }
 }
 
-/// The next common MTU below a packet that did not fit (RFC 1191 sec 7), where the system does not name one.
+/// The next common MTU below a packet that did not fit (RFC 1191 sec 7), where the system does not
+/// name one.
 fn plateau_below(path: &PathAddr, sctp_packet: usize) -> u16 {
     let udp = if matches!(path.encap, Encap::Udp { .. }) { 8 } else { 0 };
     let headers = if path.remote.is_ipv4() { 20 } else { 40 } + udp;

@@ -35,7 +35,8 @@ pub(super) struct LinkSocket {
     progress: Option<(Outgoing, usize)>,
     /// Each buffer gets one datagram only: the senders do not batch, or the system does not.
     single: bool,
-    /// There may be something to receive though the socket was found empty, see [`Self::poll_recv`].
+    /// There may be something to receive though the socket was found empty, see
+    /// [`Self::poll_recv`].
     must_read: bool,
     /// Where small datagrams are copied to: they share an allocation.
     pool: BytesMut,
@@ -92,7 +93,8 @@ impl LinkSocket {
         Self::with(carrier, addr, Io::Watched(io), Some(error_ready))
     }
 
-    /// Takes over a bound socket that nobody watches: polling tells what there is, and `Pending` promises nothing.
+    /// Takes over a bound socket that nobody watches: polling tells what there is, and `Pending`
+    /// promises nothing.
     pub(super) fn plain(
         carrier: Carrier,
         addr: IpAddr,
@@ -129,7 +131,8 @@ impl LinkSocket {
         })
     }
 
-    /// Makes system calls on a plain socket wait: receive calls for [`os::RECV_WAIT`] at most, send calls a little.
+    /// Makes system calls on a plain socket wait: receive calls for [`os::RECV_WAIT`] at most, send
+    /// calls a little.
     pub(super) fn make_waiting(&mut self) -> io::Result<()> {
         let socket = self.io.sock();
         socket.set_read_timeout(Some(os::RECV_WAIT))?;
@@ -139,8 +142,9 @@ impl LinkSocket {
         Ok(())
     }
 
-    /// Says whether datagrams will come one by one, to be answered, or many of them. Receive offload is for the latter; without it a simpler
-    /// system call does, where the socket is bound to an address.
+    /// Says whether datagrams will come one by one, to be answered, or many of them. Receive
+    /// offload is for the latter; without it a simpler system call does, where the socket is bound
+    /// to an address.
     pub(super) fn expect_single(&mut self, single: bool) {
         let possible = self.carrier == Carrier::Udp && !self.addr.is_unspecified();
         match (self.offload, single) {
@@ -156,8 +160,8 @@ impl LinkSocket {
         }
     }
 
-    /// Receives by calls that wait for the first datagram, and with `drain` takes what has come meanwhile as well. Nothing is appended when
-    /// nothing came in time.
+    /// Receives by calls that wait for the first datagram, and with `drain` takes what has come
+    /// meanwhile as well. Nothing is appended when nothing came in time.
     pub(super) fn recv_waiting(
         &mut self,
         wait: bool,
@@ -226,12 +230,14 @@ impl LinkSocket {
     pub(super) fn max_segments(&self) -> usize {
         match self.carrier {
             Carrier::Udp => os::max_segments(&self.state),
-            // What the kernel does with a segment size there is to send one packet that is far too large.
+            // What the kernel does with a segment size there is to send one packet that is far too
+            // large.
             Carrier::Ip => 1,
         }
     }
 
-    /// Receives what one system call gives and appends it to `batch`; `Pending` when there is nothing.
+    /// Receives what one system call gives and appends it to `batch`; `Pending` when there is
+    /// nothing.
     pub(super) fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
@@ -270,9 +276,10 @@ impl LinkSocket {
                 self.state.recv(self.io.udp(), buffers, &mut metas)
             };
             let received = match &self.io {
-                // Fewer than there was room for: the socket is empty, and asking once more to hear that would cost a system call.
-                // "Would block" makes the runtime wait for news. A receive call also ends early before an error,
-                // but that brings a wake-up of its own, see `poll_errors`.
+                // Fewer than there was room for: the socket is empty, and asking once more to hear
+                // that would cost a system call. "Would block" makes the runtime wait for news. A
+                // receive call also ends early before an error, but that brings a wake-up of its
+                // own, see `poll_errors`.
                 Io::Watched(io) if !must_read => {
                     let mut some = None;
                     let answer = io.try_io(Interest::READABLE, || match recv() {
@@ -316,7 +323,8 @@ impl LinkSocket {
                 }
             }
         }
-        // So many failures in a row come from a flood of ICMP errors; let others run and go on later.
+        // So many failures in a row come from a flood of ICMP errors; let others run and go on
+        // later.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -337,8 +345,8 @@ impl LinkSocket {
         }
     }
 
-    /// Sends `bytes` as `out` describes them. After `Pending` it goes on where it stopped, provided that the next call
-    /// is for the same packets.
+    /// Sends `bytes` as `out` describes them. After `Pending` it goes on where it stopped, provided
+    /// that the next call is for the same packets.
     pub(super) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -382,7 +390,8 @@ impl LinkSocket {
                         )
                         .into()));
                     }
-                    // The kernel or the network card refuses segmentation: from now on packet by packet.
+                    // The kernel or the network card refuses segmentation: from now on packet by
+                    // packet.
                     if batched && self.max_segments() == 1 {
                         continue;
                     }
@@ -393,7 +402,8 @@ impl LinkSocket {
         Poll::Ready(Ok(()))
     }
 
-    /// One packet and no more than its destination; false when it was not sent, for whatever reason.
+    /// One packet and no more than its destination; false when it was not sent, for whatever
+    /// reason.
     pub(super) fn send_plain(
         &self,
         destination: SocketAddr,
@@ -443,8 +453,8 @@ impl LinkSocket {
                     send()
                 }
             };
-            // The first try does not ask: there is nearly always room, and a stack that says good-bye while its runtime
-            // goes away must not depend on it.
+            // The first try does not ask: there is nearly always room, and a stack that says
+            // good-bye while its runtime goes away must not depend on it.
             let sent = match &self.io {
                 Io::Watched(io) if blocked > 0 => {
                     ready!(io.poll_send_ready(cx))?;
@@ -458,8 +468,9 @@ impl LinkSocket {
                     if matches!(self.io, Io::Plain(_)) {
                         return Poll::Pending;
                     }
-                    // Once a socket has seen an ICMP error, the runtime takes its write half for closed and reports it
-                    // ready for ever. Then only time tells when there is room again.
+                    // Once a socket has seen an ICMP error, the runtime takes its write half for
+                    // closed and reports it ready for ever. Then only time tells when there is room
+                    // again.
                     if blocked > 1 {
                         self.backoff = Some(Box::pin(tokio::time::sleep(FULL_BUFFER_DELAY)));
                     }
@@ -473,8 +484,8 @@ impl LinkSocket {
             if drained.local_mtu.is_some() {
                 return Poll::Ready(Err(SendFailure { error, local_mtu: drained.local_mtu }));
             }
-            // ICMP errors about earlier packets, perhaps for other peers, make a later send call fail before it sends
-            // anything (each at most one).
+            // ICMP errors about earlier packets, perhaps for other peers, make a later send call
+            // fail before it sends anything (each at most one).
             failures += 1;
             let too_big = quinn_udp::is_msg_size_err(&error);
             let pending_error = failures == 1 || (drained.from_network > 0 && !too_big);
@@ -485,16 +496,16 @@ impl LinkSocket {
         }
     }
 
-    /// The wanted source address, if that is what made a call fail. The system's own words for it differ: IPv6 calls
-    /// the argument invalid, IPv4 finds no route.
+    /// The wanted source address, if that is what made a call fail. The system's own words for it
+    /// differ: IPv6 calls the argument invalid, IPv4 finds no route.
     fn lost_source(&self, out: &Outgoing, error: &io::Error) -> Option<IpAddr> {
         let source = out.source.filter(|_| is_invalid_argument(error) || is_unreachable(error))?;
         let probe = std::net::UdpSocket::bind(SocketAddr::new(source, 0));
         probe.is_err().then_some(source)
     }
 
-    /// The send code takes "invalid argument" for a kernel that lacks segmentation and ECN and stops using them.
-    /// Where the argument was at fault, start afresh.
+    /// The send code takes "invalid argument" for a kernel that lacks segmentation and ECN and
+    /// stops using them. Where the argument was at fault, start afresh.
     fn forget_failures(&mut self) {
         if let Ok(state) = prepare(&self.io, self.addr) {
             self.state = state;
@@ -513,7 +524,8 @@ fn prepare(io: &Io, addr: IpAddr) -> io::Result<UdpSocketState> {
     Ok(state)
 }
 
-/// An error with the own address in it, which the system leaves out for sockets that are bound to one.
+/// An error with the own address in it, which the system leaves out for sockets that are bound to
+/// one.
 fn located(mut error: IcmpError, bound: IpAddr) -> IcmpError {
     error.to.local = error.to.local.or((!bound.is_unspecified()).then_some(bound));
     error
@@ -524,12 +536,14 @@ fn is_simple(transmit: &quinn_udp::Transmit<'_>) -> bool {
     transmit.ecn.is_none() && transmit.segment_size.is_none() && transmit.src_ip.is_none()
 }
 
-/// Size of the scratch memory that [`LinkSocket::poll_recv`] needs. What the network does not fill costs address space only.
+/// Size of the scratch memory that [`LinkSocket::poll_recv`] needs. What the network does not fill
+/// costs address space only.
 pub(super) fn scratch_size() -> usize {
     MAX_RECV_BUFFERS.min(os::RECV_BATCH) * RECV_BUFFER_SIZE
 }
 
-/// How many packets of `size` bytes one call may send, at least 1: together they must fit one UDP datagram.
+/// How many packets of `size` bytes one call may send, at least 1: together they must fit one UDP
+/// datagram.
 fn segments_per_call(size: usize, max_segments: usize) -> usize {
     (MAX_UDP_PAYLOAD / size.max(1)).min(max_segments).max(1)
 }

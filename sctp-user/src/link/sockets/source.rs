@@ -1,8 +1,10 @@
-//! Which of several own addresses reaches a destination, where the stack leaves that to the routes of the system.
+//! Which of several own addresses reaches a destination, where the stack leaves that to the routes
+//! of the system.
 //!
-//! A wildcard socket leaves it to the system with every packet. Sockets that are bound to one address each do not: the choice of the
-//! socket is the choice of the source (RFC 9260 sec 6.4), and with the wrong one a packet for the second network carries an address of the first, so
-//! that the answer goes where the first cut cable ends.
+//! A wildcard socket leaves it to the system with every packet. Sockets that are bound to one
+//! address each do not: the choice of the socket is the choice of the source (RFC 9260 sec 6.4),
+//! and with the wrong one a packet for the second network carries an address of the first, so that
+//! the answer goes where the first cut cable ends.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -18,8 +20,8 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// The one of `own` to send to `remote` from: what the routes say, or else what has most leading bits in common with it. `None`
-    /// when `own` is empty.
+    /// The one of `own` to send to `remote` from: what the routes say, or else what has most
+    /// leading bits in common with it. `None` when `own` is empty.
     pub(super) fn choose(
         &mut self,
         own: impl Iterator<Item = IpAddr> + Clone,
@@ -46,7 +48,8 @@ impl Sources {
     }
 }
 
-/// The source that the system would take. Connecting a UDP socket asks for the route and sends nothing.
+/// The source that the system would take. Connecting a UDP socket asks for the route and sends
+/// nothing.
 fn routed_source(remote: SocketAddr) -> Option<IpAddr> {
     let any: IpAddr =
         if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -60,7 +63,8 @@ fn nearest(own: impl Iterator<Item = IpAddr>, remote: IpAddr) -> Option<IpAddr> 
     own.min_by_key(|addr| Reverse(common_bits(*addr, remote)))
 }
 
-/// How long an answer of the system is believed: a route that is gone costs no more than this on top.
+/// How long an answer of the system is believed: a route that is gone costs no more than this on
+/// top.
 const LIFE: Duration = Duration::from_millis(200);
 /// Destinations remembered at most.
 const MOST: usize = 1024;

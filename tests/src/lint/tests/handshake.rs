@@ -126,7 +126,8 @@ fn known_parameters() {
     });
 }
 
-/// What the rule about reports has against an answer with these parameters to an INIT with those. That the INIT breaks another rule is not asked.
+/// What the rule about reports has against an answer with these parameters to an INIT with those.
+/// That the INIT breaks another rule is not asked.
 fn reports(asked: &[u8], answer: &[u8]) -> usize {
     let mut wire = super::Wire::default();
     wire.init(asked);

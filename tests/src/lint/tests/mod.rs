@@ -64,7 +64,8 @@ fn exceptions_are_used_and_have_reasons() {
     }
 }
 
-/// A conversation with several faults that only complete and undisturbed captures at the sender can show.
+/// A conversation with several faults that only complete and undisturbed captures at the sender can
+/// show.
 #[test]
 fn exceptions_silence_their_rules() {
     let faulty = |wire: &mut Wire| {

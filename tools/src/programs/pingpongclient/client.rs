@@ -121,7 +121,8 @@ impl Client {
         let ping = PingPongMessage::Ping(Ping { number, data: data.into() }).encode()?;
         match self.session.send(UserMessage::new(ppid::PING_PONG, ping)).await {
             Ok(()) => Ok(()),
-            // The session says so itself in a moment; the ping stays unanswered and is sent again then.
+            // The session says so itself in a moment; the ping stays unanswered and is sent again
+            // then.
             Err(rserpool::Error::NotConnected | rserpool::Error::Sctp(_)) => {
                 self.element = None;
                 Ok(())

@@ -1,4 +1,5 @@
-//! What the ping-pong client tells about itself: readable for people, one JSON object per line for programs.
+//! What the ping-pong client tells about itself: readable for people, one JSON object per line for
+//! programs.
 
 use serde::{Deserialize, Serialize};
 

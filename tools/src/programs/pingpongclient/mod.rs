@@ -1,4 +1,5 @@
-//! `pingpongclient`: numbered pings, each answered to the user exactly once, over as many servers as it takes.
+//! `pingpongclient`: numbered pings, each answered to the user exactly once, over as many servers
+//! as it takes.
 
 mod client;
 mod event;

@@ -144,7 +144,8 @@ impl Cast {
         }
     }
 
-    /// Ends all that still run, the client first and the registrar last. Returns who did not end as asked.
+    /// Ends all that still run, the client first and the registrar last. Returns who did not end as
+    /// asked.
     pub(crate) async fn end(&mut self) -> Vec<String> {
         let mut complaints = Vec::new();
         for group in [

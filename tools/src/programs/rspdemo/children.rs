@@ -1,7 +1,8 @@
 //! The demo's child processes: its own executable, started as another program.
 //!
-//! No child outlives the demo: an orderly end closes their standard input, dropping a [`Child`] kills it (also while a panic unwinds), and
-//! where the demo itself is killed, the system closes the pipe, which ends the child as well.
+//! No child outlives the demo: an orderly end closes their standard input, dropping a [`Child`]
+//! kills it (also while a panic unwinds), and where the demo itself is killed, the system closes
+//! the pipe, which ends the child as well.
 
 use std::ffi::OsString;
 use std::process::{ExitStatus, Stdio};

@@ -141,7 +141,8 @@ impl Ledger {
         self.dropped
     }
 
-    /// Reply numbers that several Pongs carried: a killed element may have given out a number whose cookie was lost with it, once per kill.
+    /// Reply numbers that several Pongs carried: a killed element may have given out a number whose
+    /// cookie was lost with it, once per kill.
     pub(crate) fn repeated_replies(&self) -> Vec<u64> {
         self.replies.iter().filter(|(_, n)| **n > 1).map(|(reply, _)| *reply).collect()
     }

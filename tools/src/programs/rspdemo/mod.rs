@@ -1,4 +1,5 @@
-//! `rspdemo`: a pool, a client and two killed servers, in ten seconds on one machine, without privileges.
+//! `rspdemo`: a pool, a client and two killed servers, in ten seconds on one machine, without
+//! privileges.
 
 mod cast;
 mod children;
@@ -19,8 +20,9 @@ use crate::cli::{self, EndOptions};
 /// Name of the program.
 pub const NAME: &str = "rspdemo";
 
-/// Shows Reliable Server Pooling at work: a registrar, three servers and a client, each a process of its own, talk SCTP in UDP on the
-/// loopback interface; twice the serving server is killed, and the session goes on.
+/// Shows Reliable Server Pooling at work: a registrar, three servers and a client, each a process
+/// of its own, talk SCTP in UDP on the loopback interface; twice the serving server is killed, and
+/// the session goes on.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub(crate) struct Options {
@@ -30,7 +32,8 @@ pub(crate) struct Options {
     /// Time between two pings, ms.
     #[arg(long, value_name = "MS", default_value = "10", value_parser = |s: &str| cli::millis(s, 1, 1000))]
     pub(crate) interval: Duration,
-    /// Time a server thinks about each ping, ms; longer than the interval keeps pings in flight all the time.
+    /// Time a server thinks about each ping, ms; longer than the interval keeps pings in flight all
+    /// the time.
     #[arg(long, value_name = "MS", default_value = "15", value_parser = |s: &str| cli::millis(s, 0, 1000))]
     pub(crate) think: Duration,
     /// Time each server serves before it is killed, ms.

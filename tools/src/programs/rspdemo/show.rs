@@ -131,7 +131,8 @@ impl Demo {
         Ok(())
     }
 
-    /// Waits until the client has a server and a Ping on its way, kills that server, and waits for the next Pong.
+    /// Waits until the client has a server and a Ping on its way, kills that server, and waits for
+    /// the next Pong.
     async fn kill_the_serving_one(&mut self) -> anyhow::Result<()> {
         let target =
             |demo: &Demo| demo.ledger.serving().filter(|_| !demo.ledger.in_flight().is_empty());
@@ -201,7 +202,8 @@ impl Demo {
         Ok(true)
     }
 
-    /// Shows what the registrar notices, in the demo's own time and names. Registrations are told when they are done.
+    /// Shows what the registrar notices, in the demo's own time and names. Registrations are told
+    /// when they are done.
     fn registrar_line(&mut self, text: &str) {
         let Some((_, what)) = text.split_once(": ") else { return };
         if what.starts_with("registered") || what.starts_with("re-registered") {

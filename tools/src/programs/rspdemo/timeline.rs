@@ -45,7 +45,8 @@ impl Colour {
 }
 
 impl Timeline {
-    /// Time 0 is now. `plain` leaves colours and the status line out even on a terminal, as NO_COLOR does with colours.
+    /// Time 0 is now. `plain` leaves colours and the status line out even on a terminal, as
+    /// NO_COLOR does with colours.
     pub(crate) fn new(plain: bool) -> Self {
         let terminal = std::io::stdout().is_terminal() && !plain;
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -8,14 +8,16 @@ use crate::cli::{
     AddressList, AsapAnnounce, CommonOptions, NO_CSP, Unsupported, identifier, millis,
 };
 
-/// An RSerPool registrar: keeps pools of servers and tells clients whom to talk to (ASAP, RFC 5352).
+/// An RSerPool registrar: keeps pools of servers and tells clients whom to talk to (ASAP, RFC
+/// 5352).
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub(crate) struct Options {
     /// Server identifier, decimal or 0x-hexadecimal [default: random].
     #[arg(long, value_name = "ID", value_parser = identifier)]
     pub(crate) identifier: Option<u32>,
-    /// Where ASAP is served: auto (all addresses, port 3863) or ADDR:PORT{,ADDR}; port 0 takes a free one.
+    /// Where ASAP is served: auto (all addresses, port 3863) or ADDR:PORT{,ADDR}; port 0 takes a
+    /// free one.
     #[arg(long, value_name = "auto|ENDPOINT", default_value = "auto", value_parser = LocalEndpoint::parse)]
     pub(crate) asap: LocalEndpoint,
     /// Group for announces: auto (239.0.0.50:3863), off, or ADDR:PORT.
@@ -42,7 +44,8 @@ pub(crate) struct Options {
     /// Pool elements in an answer where the question names no number.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=128))]
     pub(crate) maxhresitems: u16,
-    /// Pool elements of an answer that count as used for round robin and the like; 0 is each policy's own default.
+    /// Pool elements of an answer that count as used for round robin and the like; 0 is each
+    /// policy's own default.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) maxincrement: u32,
     /// Association without ASAP messages for so long is shut down, s.

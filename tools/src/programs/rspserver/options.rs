@@ -28,10 +28,12 @@ pub(crate) struct Options {
     /// Where to serve: ADDR:PORT{,ADDR} [default: all addresses, a free port].
     #[arg(long, value_name = "ENDPOINT")]
     pub(crate) local: Option<AddressList>,
-    /// UDP port to tell the pool's users, where it is not the own one: the port that a NAT box forwards to this host.
+    /// UDP port to tell the pool's users, where it is not the own one: the port that a NAT box
+    /// forwards to this host.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) announce_udp_port: Option<u16>,
-    /// Selection policy: Name[:a[:b]], for example WeightedRoundRobin:2 or LeastUsedDegradation:0.1.
+    /// Selection policy: Name[:a[:b]], for example WeightedRoundRobin:2 or
+    /// LeastUsedDegradation:0.1.
     #[arg(long, value_name = "POLICY", default_value = "RoundRobin")]
     pub(crate) policy: Policy,
     /// Time between re-registrations, ms; a registration lives three times as long.

@@ -1,4 +1,5 @@
-//! Ping-pong: replies are counted; the count travels in the cookie, so that the next server goes on counting.
+//! Ping-pong: replies are counted; the count travels in the cookie, so that the next server goes on
+//! counting.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -9,14 +9,16 @@ use rserpool_wire::PoolHandle;
 use crate::cli::{CommonOptions, RegistrarOptions, millis};
 use crate::programs::rspserver::pool_handle;
 
-/// Sends what is typed to a server of a pool and shows what comes back; goes on with another server when that one dies.
+/// Sends what is typed to a server of a pool and shows what comes back; goes on with another server
+/// when that one dies.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub(crate) struct Options {
     /// Pool to use.
     #[arg(long, value_name = "NAME", default_value = "EchoPool", value_parser = pool_handle)]
     pub(crate) poolhandle: PoolHandle,
-    /// Own addresses to use, ADDR{,ADDR}; several make it multi-homed [default: all, of which servers learn one].
+    /// Own addresses to use, ADDR{,ADDR}; several make it multi-homed [default: all, of which
+    /// servers learn one].
     #[arg(long, value_name = "ADDR", value_delimiter = ',')]
     pub(crate) local: Vec<IpAddr>,
     /// After the input has ended, stay this long for answers, ms.

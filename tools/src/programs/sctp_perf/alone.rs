@@ -1,4 +1,5 @@
-//! The core alone, both ends in one thread, without sockets and driver: `sctp-perf alone bulk|setup|idle`, figures as JSON.
+//! The core alone, both ends in one thread, without sockets and driver:
+//! `sctp-perf alone bulk|setup|idle`, figures as JSON.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
-//! `sctp-perf`: measures bulk transfer between two processes, in one direction or both, and round trips; compares with other stacks.
+//! `sctp-perf`: measures bulk transfer between two processes, in one direction or both, and round
+//! trips; compares with other stacks.
 //!
-//! The client orders a test over the association to be measured; whoever sends does so for the ordered time, and throughput is
-//! what the receiver got, from its first message to its last.
+//! The client orders a test over the association to be measured; whoever sends does so for the
+//! ordered time, and throughput is what the receiver got, from its first message to its last.
 
 mod alone;
 #[cfg(unix)]
@@ -90,7 +91,8 @@ where
     F: Future<Output = anyhow::Result<ExitCode>> + Send + 'static,
 {
     keep_freed_memory();
-    // As a task of its own: to the future of `block_on`, each wake-up of the runtime costs a system call more.
+    // As a task of its own: to the future of `block_on`, each wake-up of the runtime costs a system
+    // call more.
     let program = async { tokio::spawn(program).await? };
     if threads <= 1 {
         return cli::run_async(name, program);
@@ -117,9 +119,10 @@ fn plain(name: &'static str, program: impl FnOnce() -> anyhow::Result<ExitCode>)
     })
 }
 
-/// Makes glibc keep memory for the next messages instead of giving it back to the system after each, which costs a receiver a
-/// third of its time. It raises its limit for that when a large block is freed (mallopt(3), M_MMAP_THRESHOLD: at most 32 MiB). Elsewhere this
-/// does nothing of consequence: the memory is never touched.
+/// Makes glibc keep memory for the next messages instead of giving it back to the system after
+/// each, which costs a receiver a third of its time. It raises its limit for that when a large
+/// block is freed (mallopt(3), M_MMAP_THRESHOLD: at most 32 MiB). Elsewhere this does nothing of
+/// consequence: the memory is never touched.
 fn keep_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity((32 << 20) - 8192)));
 }

@@ -33,7 +33,8 @@ pub(crate) struct ClientOptions {
     /// The server, ADDR:PORT{,ADDR}[/udp:N|/native]. Default SCTP port 5201, default UDP port 9899.
     #[arg(value_name = "SERVER")]
     pub(crate) server: AddressList,
-    /// Who sends, as seen from the client; pingpong: one message at a time, which the server sends back.
+    /// Who sends, as seen from the client; pingpong: one message at a time, which the server sends
+    /// back.
     #[arg(long, value_enum, value_name = "send|recv|both|pingpong", default_value = "send")]
     pub(crate) direction: Direction,
     /// Size of each message, bytes.
@@ -121,7 +122,8 @@ pub(crate) struct CommonOptions {
     /// Threads to run on; with one, the stack and the program share it.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = |s: &str| threads(s))]
     pub(crate) threads: usize,
-    /// Which interface of the stack is measured: that for tokio, or blocking calls (ping-pong only).
+    /// Which interface of the stack is measured: that for tokio, or blocking calls (ping-pong
+    /// only).
     #[arg(long, value_enum, value_name = "tokio|blocking", default_value = "tokio")]
     pub(crate) api: Api,
     /// Own IP addresses, ADDR{,ADDR}; default: all of the host.

@@ -1,8 +1,8 @@
 //! What client and server say to each other besides data.
 //!
-//! Control messages are JSON, ordered, on stream 0, told from data by their PPID. The client sends an [`Order`]. Each sender ends
-//! with [`Control::Sent`]; a receiver has everything when that many messages are there, on whatever streams. The server
-//! closes with its [`Report`].
+//! Control messages are JSON, ordered, on stream 0, told from data by their PPID. The client sends
+//! an [`Order`]. Each sender ends with [`Control::Sent`]; a receiver has everything when that many
+//! messages are there, on whatever streams. The server closes with its [`Report`].
 
 use serde::{Deserialize, Serialize};
 
@@ -111,7 +111,8 @@ pub(crate) struct Report {
     pub(crate) chunks_received: u64,
     pub(crate) duplicates_received: u64,
     pub(crate) sacks_sent: u64,
-    /// Processor time of the whole process during the test, in user mode and in the kernel; absent where it is unknown.
+    /// Processor time of the whole process during the test, in user mode and in the kernel; absent
+    /// where it is unknown.
     pub(crate) cpu_user_s: Option<f64>,
     pub(crate) cpu_system_s: Option<f64>,
 }

@@ -17,7 +17,8 @@ use super::usage;
 use crate::cli::AddressList;
 use crate::programs::stack;
 
-/// Opens many associations to a server, sends on some of them at once, and says how they shared what there was.
+/// Opens many associations to a server, sends on some of them at once, and says how they shared
+/// what there was.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub(crate) struct ScaleOptions {
@@ -166,7 +167,8 @@ async fn test(association: Association, order: Order) -> anyhow::Result<(Report,
     Ok((transfer.report(sent, arrived.received), theirs))
 }
 
-/// Sets associations up and shuts them down, at a steady pace for as long as the test takes; how many, and how many failed.
+/// Sets associations up and shuts them down, at a steady pace for as long as the test takes; how
+/// many, and how many failed.
 async fn come_and_go(options: ScaleOptions, stack: Stack, peer: Peer) -> (u64, u64) {
     let end = tokio::time::Instant::now() + Duration::from_secs(options.warmup + options.duration);
     let mut done = JoinSet::new();

@@ -215,7 +215,8 @@ impl Counter {
         self.fresh.messages += u64::from(part.end_of_record);
     }
 
-    /// Assigns what came since the last time to the warm-up or to what is measured; true once the warm-up is over.
+    /// Assigns what came since the last time to the warm-up or to what is measured; true once the
+    /// warm-up is over.
     fn look_at_clock(&mut self) -> bool {
         let fresh = std::mem::take(&mut self.fresh);
         if fresh.bytes > 0 {

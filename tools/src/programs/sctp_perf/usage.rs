@@ -40,7 +40,8 @@ impl CpuTime {
     }
 }
 
-/// Resident memory of the own process, bytes; `None` where the system does not tell in the way Linux does.
+/// Resident memory of the own process, bytes; `None` where the system does not tell in the way
+/// Linux does.
 pub(crate) fn resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -237,7 +237,8 @@ fn apply(lab: &mut Lab, step: Step) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Every element belongs to a live association and is probed; nothing is sent to associations that are gone.
+    /// Every element belongs to a live association and is probed; nothing is sent to associations
+    /// that are gone.
     #[test]
     fn random_life(steps in prop::collection::vec(step(), 1..120)) {
         let mut lab = Lab::new();

@@ -152,7 +152,8 @@ fn an_element_that_answers_survives_until_the_third_report() {
         Event::Removed { pool: handle("pool"), id: PeId(1), reason: RemovalReason::BadReports };
     assert!(lab.events().contains(&gone));
     assert!(lab.members("pool").is_empty());
-    // The element itself may be fine: it keeps its association and can register again, with a clean record.
+    // The element itself may be fine: it keeps its association and can register again, with a clean
+    // record.
     assert!(lab.aborted().is_empty());
     lab.register(pe, "pool", element(1)).unwrap();
     lab.report_unreachable(user, "pool", 1);

@@ -49,7 +49,8 @@ fn the_checksum_of_the_own_elements_is_kept() {
     assert_eq!(lab.core.handlespace().checksum(SERVER), 0xffff);
 }
 
-/// It names the address that it knows; users need that of the NAT box, and the UDP port that is forwarded there.
+/// It names the address that it knows; users need that of the NAT box, and the UDP port that is
+/// forwarded there.
 #[test]
 fn an_element_behind_nat_is_known_by_the_address_of_its_association() {
     let mut lab = Lab::new();
@@ -59,7 +60,8 @@ fn an_element_behind_nat_is_known_by_the_address_of_its_association() {
     let known = stored(&lab, "pool", 1);
     assert_eq!(known.user_transport.addrs(), addrs(&["198.51.100.1"]));
     assert_eq!(known.udp_port, Some(4500), "the forwarded port, not the one of this association");
-    // NATs do not pass SCTP without encapsulation, and an end with several addresses knows which ones it has.
+    // NATs do not pass SCTP without encapsulation, and an end with several addresses knows which
+    // ones it has.
     for (from, udp_port) in
         [(&["198.51.100.2"][..], None), (&["198.51.100.3", "198.51.100.4"], Some(33333))]
     {

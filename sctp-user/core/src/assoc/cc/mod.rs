@@ -7,7 +7,8 @@ pub(crate) use rfc9260::Rfc9260;
 /// What a SACK says about one path.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AckInfo {
-    /// Bytes (chunks with header and padding) newly acknowledged on this path, cumulatively or by gap blocks.
+    /// Bytes (chunks with header and padding) newly acknowledged on this path, cumulatively or by
+    /// gap blocks.
     pub(crate) newly_acked: u32,
     /// The window was fully used before the SACK.
     pub(crate) fully_used: bool,

@@ -14,7 +14,8 @@ pub(crate) struct Rfc9260 {
 }
 
 impl Rfc9260 {
-    /// `pmdcs` is the largest DATA chunk of the path, `ipv6` decides the initial window (RFC 9260 sec 7.2.1).
+    /// `pmdcs` is the largest DATA chunk of the path, `ipv6` decides the initial window (RFC 9260
+    /// sec 7.2.1).
     pub(crate) fn new(pmdcs: u32, ipv6: bool, abc_l: u32) -> Self {
         let cap = if ipv6 { 4344 } else { 4404 };
         let cwnd = (4 * pmdcs).min((2 * pmdcs).max(cap));
@@ -43,7 +44,8 @@ impl Algorithm for Rfc9260 {
         if ack.newly_acked > 0 {
             self.idle = false;
             if self.cwnd <= self.ssthresh {
-                // Slow start; the cumulative TSN need not advance (a change of RFC 9260 against RFC 4960).
+                // Slow start; the cumulative TSN need not advance (a change of RFC 9260 against RFC
+                // 4960).
                 if ack.fully_used && !ack.in_fast_recovery {
                     let step = ack.newly_acked.min(self.abc_l.saturating_mul(self.pmdcs));
                     self.cwnd = self.cwnd.saturating_add(step);

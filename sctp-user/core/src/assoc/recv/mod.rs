@@ -25,8 +25,8 @@ pub(crate) enum Taken {
     Violation(&'static str),
 }
 
-/// How far ahead of the cumulative TSN chunks are taken: each counts as at least MIN_CHARGE bytes, so no honest sender
-/// gets further.
+/// How far ahead of the cumulative TSN chunks are taken: each counts as at least MIN_CHARGE bytes,
+/// so no honest sender gets further.
 fn max_ahead(recv_buffer: usize) -> u16 {
     u16::try_from(recv_buffer / reassembly::MIN_CHARGE).unwrap_or(u16::MAX)
 }
@@ -107,7 +107,8 @@ impl RecvSide {
             config.partial_delivery_point.unwrap_or(config.recv_buffer / 2);
     }
 
-    /// The window to announce. Small remainders count as nothing (receiver SWS avoidance, RFC 9260 sec 6.2).
+    /// The window to announce. Small remainders count as nothing (receiver SWS avoidance, RFC 9260
+    /// sec 6.2).
     pub(crate) fn a_rwnd(&self) -> usize {
         let free = self.limit.saturating_sub(self.reassembly.held());
         if free < self.worthwhile() { 0 } else { free }
@@ -163,8 +164,8 @@ impl RecvSide {
         }
     }
 
-    /// Sees to it that `need` bytes may be taken for `tsn`. The next TSN in order always finds room, except while
-    /// the user leaves readable messages unread.
+    /// Sees to it that `need` bytes may be taken for `tsn`. The next TSN in order always finds
+    /// room, except while the user leaves readable messages unread.
     fn make_room(&mut self, tsn: Tsn, need: usize) -> bool {
         if self.reassembly.held() + need <= self.limit {
             return true;
@@ -183,14 +184,14 @@ impl RecvSide {
         if !next || self.reassembly.is_readable() {
             return false;
         }
-        // Only the head of one long message is left: the user gets what is there. Or this chunk is what messages held
-        // for their order wait for. With any other content the peer did not keep the order of its TSNs, and no more
-        // than this one chunk is taken above the limit.
+        // Only the head of one long message is left: the user gets what is there. Or this chunk is
+        // what messages held for their order wait for. With any other content the peer did not keep
+        // the order of its TSNs, and no more than this one chunk is taken above the limit.
         self.reassembly.deliver_partially() || self.reassembly.held() <= self.ceiling
     }
 
-    /// All chunks of a packet that had DATA were taken; `only_duplicates` says that nothing in it was new.
-    /// Returns true when the delayed-SACK timer must run.
+    /// All chunks of a packet that had DATA were taken; `only_duplicates` says that nothing in it
+    /// was new. Returns true when the delayed-SACK timer must run.
     pub(crate) fn end_of_packet(
         &mut self,
         from: PathId,
@@ -238,7 +239,8 @@ impl RecvSide {
         self.reassembly.front()
     }
 
-    /// The next message for the user. Asks for a window update SACK when the window grew worthwhile.
+    /// The next message for the user. Asks for a window update SACK when the window grew
+    /// worthwhile.
     pub(crate) fn pop(&mut self) -> Option<Assembled> {
         let message = self.reassembly.pop();
         if message.is_some() {

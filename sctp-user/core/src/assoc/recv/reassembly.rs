@@ -12,11 +12,12 @@ use crate::wire::{DataChunk, DataFlags, MessageId};
 /// Every chunk counts as at least this many bytes of receive memory.
 pub(crate) const MIN_CHARGE: usize = 32;
 
-/// Payloads below this size are copied out of their datagram when they have to be held for a while, so that a
-/// few bytes do not pin a whole receive batch.
+/// Payloads below this size are copied out of their datagram when they have to be held for a while,
+/// so that a few bytes do not pin a whole receive batch.
 const COPY_BELOW: usize = 512;
 
-/// Beyond so many that wait, payloads of any size are copied: what is pinned stays bounded, whatever came in one batch with them.
+/// Beyond so many that wait, payloads of any size are copied: what is pinned stays bounded,
+/// whatever came in one batch with them.
 const BACKLOG: usize = 64;
 
 /// Bytes of receive memory that a chunk counts as.
@@ -63,7 +64,8 @@ struct Fragment {
     ppid: u32,
     flags: DataFlags,
     from: PathId,
-    /// At the first slot of a run of neighbours: the TSN of its last slot; at the last one: that of the first.
+    /// At the first slot of a run of neighbours: the TSN of its last slot; at the last one: that of
+    /// the first.
     other_end: Tsn,
     /// At the first slot of a run: user bytes of all of it.
     run_len: usize,
@@ -177,7 +179,8 @@ impl Reassembly {
         let whole = chunk.flags.begin && chunk.flags.end;
         match chunk.id {
             MessageId::Ssn(_) => self.check_neighbours(&chunk)?,
-            // Fragments of interleaved messages are no neighbours; whole messages take the same way in both forms.
+            // Fragments of interleaved messages are no neighbours; whole messages take the same way
+            // in both forms.
             MessageId::Mid { .. } if whole => {}
             MessageId::Mid { .. } => {
                 return Err(Inconsistent("interleaved fragments were not negotiated"));
@@ -211,8 +214,8 @@ impl Reassembly {
         Ok(())
     }
 
-    /// Gives the user what is there of the first incomplete message, provided it is the next in its order and
-    /// everything before it has arrived. Returns true when something became readable.
+    /// Gives the user what is there of the first incomplete message, provided it is the next in its
+    /// order and everything before it has arrived. Returns true when something became readable.
     pub(crate) fn deliver_partially(&mut self) -> bool {
         if self.partial.is_none() {
             let Some(Slot::Held(first)) = self.slots.front() else { return false };
@@ -256,7 +259,8 @@ impl Reassembly {
                 && let Slot::Held(fragment) = std::mem::replace(&mut self.slots[i], Slot::Empty)
             {
                 self.held -= charge(fragment.payload.len());
-                // Shorten the run it ended; it is its last slot, because nothing held lies above it.
+                // Shorten the run it ended; it is its last slot, because nothing held lies above
+                // it.
                 let start = fragment.other_end;
                 if start != tsn {
                     let left = self.run_len(start) - fragment.payload.len();
@@ -306,8 +310,8 @@ impl Reassembly {
         }
     }
 
-    /// The slot of a TSN at or after `base`. The tracker admits nothing more than 65 535 ahead, which bounds the
-    /// ring.
+    /// The slot of a TSN at or after `base`. The tracker admits nothing more than 65 535 ahead,
+    /// which bounds the ring.
     fn slot_mut(&mut self, tsn: Tsn) -> &mut Slot {
         let i = self.index(tsn);
         while self.slots.len() <= i {
@@ -322,7 +326,8 @@ impl Reassembly {
                 && f.flags.unordered == chunk.flags.unordered
                 && (f.flags.unordered || f.id.same_message(chunk.id))
         };
-        // Everything before `base` was handed on in whole messages, but for one in partial delivery.
+        // Everything before `base` was handed on in whole messages, but for one in partial
+        // delivery.
         if chunk.tsn == self.base
             && !chunk.flags.begin
             && self.partial.is_none_or(|p| p.next != chunk.tsn)

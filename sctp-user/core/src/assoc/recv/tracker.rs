@@ -5,7 +5,8 @@ use crate::serial::Tsn;
 /// Duplicate TSNs reported in one SACK at most.
 const MAX_DUPS: usize = 16;
 
-/// Received ranges kept at most; with more holes than this, chunks that would open another one are dropped.
+/// Received ranges kept at most; with more holes than this, chunks that would open another one are
+/// dropped.
 const MAX_RANGES: usize = 2048;
 
 /// What a TSN is to the tracker.
@@ -31,8 +32,8 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    /// Nothing received; the peer's first TSN is `initial`. Chunks more than `max_ahead` (65 535 at most, because gap
-    /// blocks have 16 bits) beyond the cumulative TSN are not taken.
+    /// Nothing received; the peer's first TSN is `initial`. Chunks more than `max_ahead` (65 535 at
+    /// most, because gap blocks have 16 bits) beyond the cumulative TSN are not taken.
     pub(crate) fn new(initial: Tsn, max_ahead: u16) -> Self {
         Tracker {
             cum: initial.minus(1),

@@ -8,9 +8,10 @@ use crate::addr::Message;
 use crate::assoc::paths::PathSet;
 
 impl Outstanding {
-    /// Gives up the message of the chunk at `index`: none of its chunks counts or is sent any more, and their memory is
-    /// free. They keep their TSNs until the peer's cumulative TSN has passed them. Returns the message, and whether its
-    /// last fragment had been sent; `None` when it has been given up before.
+    /// Gives up the message of the chunk at `index`: none of its chunks counts or is sent any more,
+    /// and their memory is free. They keep their TSNs until the peer's cumulative TSN has passed
+    /// them. Returns the message, and whether its last fragment had been sent; `None` when it has
+    /// been given up before.
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "partial reliability (RFC 3758) decides what to give up")
@@ -54,8 +55,8 @@ impl Outstanding {
         Some((message, last.is_some()))
     }
 
-    /// Chunks at the front that the peer is to be told to skip: the Advanced.Peer.Ack.Point lies this far beyond the
-    /// cumulative TSN (RFC 3758 sec 3.5 C2).
+    /// Chunks at the front that the peer is to be told to skip: the Advanced.Peer.Ack.Point lies
+    /// this far beyond the cumulative TSN (RFC 3758 sec 3.5 C2).
     #[cfg_attr(not(test), expect(dead_code, reason = "FORWARD TSN (RFC 3758) announces it"))]
     pub(crate) fn skippable(&self) -> usize {
         self.slots.iter().take_while(|slot| slot.state == State::Abandoned).count()
@@ -72,8 +73,8 @@ mod tests {
     use crate::serial::Tsn;
     use crate::time::Time;
 
-    /// Five chunks of 10 bytes on path 0: one message alone, one in three fragments (the last of them not sent yet if
-    /// `cut`), one alone.
+    /// Five chunks of 10 bytes on path 0: one message alone, one in three fragments (the last of
+    /// them not sent yet if `cut`), one alone.
     fn sent(cut: bool, paths: &mut PathSet) -> Outstanding {
         let mut out = Outstanding::new(Tsn(1));
         let whole = Arc::new(Message {

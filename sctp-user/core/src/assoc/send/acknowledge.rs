@@ -75,8 +75,9 @@ pub(crate) enum SackVerdict {
 }
 
 impl Outstanding {
-    /// Processes the acknowledgements of a SACK, or of a SHUTDOWN (`gaps` empty and `reneging` false, because a
-    /// SHUTDOWN says nothing about gaps). The results per path are in [`path_acks`](Self::path_acks).
+    /// Processes the acknowledgements of a SACK, or of a SHUTDOWN (`gaps` empty and `reneging`
+    /// false, because a SHUTDOWN says nothing about gaps). The results per path are in
+    /// [`path_acks`](Self::path_acks).
     pub(crate) fn on_sack(
         &mut self,
         cum_tsn: Tsn,
@@ -120,11 +121,12 @@ impl Outstanding {
                     highest_newly_acked = Some(highest);
                 }
             }
-            // Had the peer still the chunk after it, it would acknowledge that one, too. Without gap blocks nothing else
-            // tells that it was taken back, and nobody would send it again.
+            // Had the peer still the chunk after it, it would acknowledge that one, too. Without
+            // gap blocks nothing else tells that it was taken back, and nobody would send it again.
             None => self.take_back_first(paths),
         }
-        // In fast recovery an advancing cumulative TSN accuses everything that the SACK reports missing.
+        // In fast recovery an advancing cumulative TSN accuses everything that the SACK reports
+        // missing.
         let accused = match highest_newly_acked {
             Some(_) if self.recovery_exit.is_some() && advance > 0 => highest_gap,
             Some(highest) => highest,
@@ -214,8 +216,8 @@ impl Outstanding {
         self.reneged.push(index);
     }
 
-    /// Applies gap blocks to the ring. Only what differs from the last SACK is looked at. Returns the offset from the cumulative
-    /// TSN of the highest chunk newly acknowledged.
+    /// Applies gap blocks to the ring. Only what differs from the last SACK is looked at. Returns
+    /// the offset from the cumulative TSN of the highest chunk newly acknowledged.
     fn apply_gaps(
         &mut self,
         sack: &SackChunk<'_>,
@@ -253,8 +255,8 @@ impl Outstanding {
         highest
     }
 
-    /// One miss indication for every chunk in flight below `highest` (an offset from the cumulative TSN, exclusive), and
-    /// for those that the peer took back.
+    /// One miss indication for every chunk in flight below `highest` (an offset from the cumulative
+    /// TSN, exclusive), and for those that the peer took back.
     fn count_misses(&mut self, highest: usize, paths: &mut PathSet) {
         let below = highest.saturating_sub(1).min(self.slots.len());
         let settled = |slot: &Slot| slot.state != State::InFlight || slot.fast_retransmitted;

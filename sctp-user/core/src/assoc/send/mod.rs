@@ -28,8 +28,8 @@ pub(crate) struct SendSide {
     pub(crate) peer_rwnd: usize,
     /// Window in the last SACK.
     pub(crate) announced_rwnd: usize,
-    /// Set when the peer's window is too small for the next chunk and nothing is in flight; one chunk may
-    /// then go as a zero-window probe.
+    /// Set when the peer's window is too small for the next chunk and nothing is in flight; one
+    /// chunk may then go as a zero-window probe.
     pub(crate) probe_window: bool,
     /// Probes sent since the window was last open, for their exponential backoff.
     pub(crate) window_probes: u32,
@@ -72,11 +72,12 @@ impl SendSide {
         self.queue.is_empty() && self.outstanding.is_empty()
     }
 
-    /// Takes out every message that has not been acknowledged completely, oldest first; the flag says that no
-    /// part of it was ever sent.
+    /// Takes out every message that has not been acknowledged completely, oldest first; the flag
+    /// says that no part of it was ever sent.
     pub(crate) fn drain_failed(&mut self) -> Vec<(Message, bool)> {
         let mut failed = self.outstanding.drain_messages();
-        // A message whose head is outstanding and whose tail is queued, not always as the first there, shows up in both.
+        // A message whose head is outstanding and whose tail is queued, not always as the first
+        // there, shows up in both.
         let sent: BTreeSet<usize> = failed.iter().filter_map(|(.., key)| *key).collect();
         let queued = self.queue.drain_messages().into_iter();
         failed.extend(queued.filter(|(.., key)| key.is_none_or(|key| !sent.contains(&key))));

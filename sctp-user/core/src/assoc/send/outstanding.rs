@@ -1,5 +1,5 @@
-//! Chunks that have a TSN and are not cumulatively acknowledged: a ring addressed by the offset from the
-//! cumulative TSN, and what a SACK does to it (RFC 9260 sec 6.2.1, 6.3, 7.2.4).
+//! Chunks that have a TSN and are not cumulatively acknowledged: a ring addressed by the offset
+//! from the cumulative TSN, and what a SACK does to it (RFC 9260 sec 6.2.1, 6.3, 7.2.4).
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,8 +14,9 @@ use crate::assoc::paths::PathSet;
 use crate::serial::Tsn;
 use crate::time::Time;
 
-/// Most chunks outstanding at a time: gap blocks reach 65 535 beyond the cumulative TSN, and so no more ordered
-/// messages of a stream can be unacknowledged than SSNs can tell apart (RFC 9260 sec 6.5).
+/// Most chunks outstanding at a time: gap blocks reach 65 535 beyond the cumulative TSN, and so no
+/// more ordered messages of a stream can be unacknowledged than SSNs can tell apart (RFC 9260 sec
+/// 6.5).
 pub(crate) const MAX_OUTSTANDING: usize = 65_000;
 
 /// The ring.
@@ -209,7 +210,8 @@ impl Outstanding {
         }
     }
 
-    /// T3-rtx of `from` expired: all its chunks in flight are to be sent to `to` (rule E3). Fast recovery ends.
+    /// T3-rtx of `from` expired: all its chunks in flight are to be sent to `to` (rule E3). Fast
+    /// recovery ends.
     pub(crate) fn on_t3(&mut self, from: PathId, to: PathId, paths: &mut PathSet) {
         for (i, slot) in self.slots.iter_mut().enumerate() {
             if slot.path != from || !slot.is_outstanding() {
@@ -234,8 +236,9 @@ impl Outstanding {
         self.recovery_exit = None;
     }
 
-    /// Marks everything in flight to be sent again, to `target`, without blaming the network. For the time before
-    /// the association is established, when paths may still come and go: what the chunks knew about paths is void.
+    /// Marks everything in flight to be sent again, to `target`, without blaming the network. For
+    /// the time before the association is established, when paths may still come and go: what the
+    /// chunks knew about paths is void.
     pub(crate) fn rehome(&mut self, target: PathId, paths: &mut PathSet) {
         for path in paths.iter_mut() {
             path.flight = 0;
@@ -261,8 +264,9 @@ impl Outstanding {
         path.retransmit_now = self.lost > 0;
     }
 
-    /// Takes everything out, one entry per message not completely acknowledged. What only gap blocks acknowledged counts
-    /// as not acknowledged: it may wait behind a hole for what will never come.
+    /// Takes everything out, one entry per message not completely acknowledged. What only gap
+    /// blocks acknowledged counts as not acknowledged: it may wait behind a hole for what will
+    /// never come.
     pub(super) fn drain_messages(&mut self) -> Vec<(Message, bool, Option<usize>)> {
         let mut out: Vec<(Message, bool, Option<usize>)> = Vec::new();
         for slot in self.slots.drain(..) {

@@ -1,4 +1,5 @@
-//! Filling packets with DATA or I-DATA: retransmissions first, then new fragments (RFC 9260 sec 6.1, 6.9, 6.10).
+//! Filling packets with DATA or I-DATA: retransmissions first, then new fragments (RFC 9260 sec
+//! 6.1, 6.9, 6.10).
 
 use super::SendSide;
 use super::slot::window_cost;
@@ -7,7 +8,8 @@ use crate::assoc::paths::PathSet;
 use crate::time::Time;
 use crate::wire::{CHUNK_HEADER, PacketWriter, chunk_type};
 
-/// A chunk is cut to the window of the peer only down to this many user bytes (sender SWS avoidance).
+/// A chunk is cut to the window of the peer only down to this many user bytes (sender SWS
+/// avoidance).
 const LEAST_PIECE: usize = 512;
 
 /// What may go into a packet.
@@ -19,8 +21,8 @@ pub(crate) struct FillLimits {
     pub(crate) fragment: usize,
     /// The packet may be as large as the path allows, so large messages may be cut to fill it.
     pub(crate) full_size: bool,
-    /// The packet may be larger than the path allows, as it is the first of its transmit, and stays the only one then. It gets padding (RFC
-    /// 4820) up to this size.
+    /// The packet may be larger than the path allows, as it is the first of its transmit, and stays
+    /// the only one then. It gets padding (RFC 4820) up to this size.
     pub(crate) oversize: Option<usize>,
     /// New data may go to this path.
     pub(crate) new_data: bool,
@@ -58,8 +60,8 @@ pub(crate) enum Blocked {
 }
 
 impl SendSide {
-    /// Writes as many chunks for `path` as the limits allow. Whether cwnd lets a packet leave at all is the
-    /// caller's decision: one packet may exceed it (RFC 9260 sec 6.1 B).
+    /// Writes as many chunks for `path` as the limits allow. Whether cwnd lets a packet leave at
+    /// all is the caller's decision: one packet may exceed it (RFC 9260 sec 6.1 B).
     pub(crate) fn fill(
         &mut self,
         writer: &mut PacketWriter<'_>,
@@ -90,7 +92,8 @@ impl SendSide {
         while let Some(index) = self.outstanding.next_lost(path, from) {
             let Some((tsn, slot)) = self.outstanding.get(index) else { break };
             if slot.size() as usize > writer.room() {
-                // A chunk is never cut again; alone in its packet it goes without DF (RFC 9260 sec 6.9).
+                // A chunk is never cut again; alone in its packet it goes without DF (RFC 9260 sec
+                // 6.9).
                 let fits_path =
                     slot.payload.len() + slot.id.header_len() <= paths.get(path).pmdcs() as usize;
                 let Some(least) = limits.oversize.filter(|_| writer.is_empty() && !fits_path)
@@ -125,7 +128,8 @@ impl SendSide {
     ) {
         let to = self.queue.head_to();
         loop {
-            // Checked for each: the one before it in the queue may have had all the time in the world.
+            // Checked for each: the one before it in the queue may have had all the time in the
+            // world.
             while let Some(message) = self.queue.pop_expired(limits.now) {
                 self.expired.push(message);
             }
@@ -182,7 +186,8 @@ impl SendSide {
         if len <= self.peer_rwnd {
             Ok(len)
         } else if self.peer_rwnd >= LEAST_PIECE && self.may_probe() {
-            // A window that never holds a full chunk: nothing that could open it further is on its way.
+            // A window that never holds a full chunk: nothing that could open it further is on its
+            // way.
             Ok(self.peer_rwnd & !3)
         } else if self.probe_window && self.may_probe() {
             Ok(len)

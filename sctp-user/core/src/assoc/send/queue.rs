@@ -77,12 +77,14 @@ pub(crate) struct SendQueue {
     held: usize,
     /// Messages leave as I-DATA.
     interleaved: bool,
-    /// Streams on which the user was in the middle of a message when the peer restarted, and has not been told yet.
+    /// Streams on which the user was in the middle of a message when the peer restarted, and has
+    /// not been told yet.
     cut: BTreeSet<u16>,
-    /// Streams with a message that the user has not given completely, with what its parts must agree in.
+    /// Streams with a message that the user has not given completely, with what its parts must
+    /// agree in.
     open: BTreeMap<u16, Agreement>,
-    /// Stream of a message of which all that was given has left, and the number of its next fragment: nothing else
-    /// may leave before its end (RFC 9260 sec 6.9: consecutive TSNs).
+    /// Stream of a message of which all that was given has left, and the number of its next
+    /// fragment: nothing else may leave before its end (RFC 9260 sec 6.9: consecutive TSNs).
     unfinished: Option<(u16, MessageId)>,
 }
 
@@ -152,12 +154,14 @@ impl SendQueue {
         self.items.push_back(Item { message, offset: 0, id, whole: None, expires, to, first });
     }
 
-    /// Takes over, from the queue before a restart of the peer, where the user was in the middle of a message.
+    /// Takes over, from the queue before a restart of the peer, where the user was in the middle of
+    /// a message.
     pub(crate) fn cut_off(&mut self, before: &SendQueue) {
         self.cut = before.open.keys().chain(&before.cut).copied().collect();
     }
 
-    /// Whether what was to continue a message on one of these streams cannot; told once for each stream.
+    /// Whether what was to continue a message on one of these streams cannot; told once for each
+    /// stream.
     pub(crate) fn take_cut(&mut self, messages: &[Message]) -> bool {
         !self.cut.is_empty() && messages.iter().any(|message| self.cut.remove(&message.stream))
     }
@@ -167,7 +171,8 @@ impl SendQueue {
         !self.open.is_empty()
     }
 
-    /// The stream of a message whose next part nothing else can leave before, when that part has not been given yet.
+    /// The stream of a message whose next part nothing else can leave before, when that part has
+    /// not been given yet.
     pub(crate) fn waits_for(&self) -> Option<u16> {
         let (stream, _) = self.unfinished?;
         self.next_index().is_none().then_some(stream)
@@ -216,7 +221,8 @@ impl SendQueue {
         if self.interleaved { I_DATA_HEADER } else { DATA_HEADER }
     }
 
-    /// Says whether messages leave as I-DATA (RFC 8260). Settled with the extensions in force, before anything leaves.
+    /// Says whether messages leave as I-DATA (RFC 8260). Settled with the extensions in force,
+    /// before anything leaves.
     pub(crate) fn interleave(&mut self, interleaved: bool) {
         self.interleaved = interleaved;
     }
@@ -273,7 +279,8 @@ impl SendQueue {
         }
     }
 
-    /// Cuts the next fragment of at most `max` bytes, `max` > 0. The message gets its number with the first one.
+    /// Cuts the next fragment of at most `max` bytes, `max` > 0. The message gets its number with
+    /// the first one.
     pub(crate) fn take(&mut self, max: usize) -> Option<Fragment> {
         let index = self.next_index()?;
         let item = self.items.get(index)?;

@@ -10,8 +10,8 @@ use crate::assoc::path::PathId;
 use crate::time::Time;
 use crate::wire::{DataFlags, MessageId};
 
-/// A chunk in flight counts as at least this many bytes of the peer's window: receivers charge something for each
-/// chunk, and what they have no room for is lost. Ours charges as much.
+/// A chunk in flight counts as at least this many bytes of the peer's window: receivers charge
+/// something for each chunk, and what they have no room for is lost. Ours charges as much.
 pub(super) const MIN_WINDOW_COST: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,8 @@ pub(super) enum State {
     Acked,
     /// To be sent again.
     Lost,
-    /// Given up: never sent again, and not counted anywhere, until the cumulative TSN has passed it (RFC 3758 sec 3.5 A3).
+    /// Given up: never sent again, and not counted anywhere, until the cumulative TSN has passed it
+    /// (RFC 3758 sec 3.5 A3).
     Abandoned,
 }
 
@@ -43,7 +44,8 @@ pub(crate) struct Slot {
     /// Number of times sent, saturating.
     pub(super) transmissions: u8,
     pub(super) fast_retransmitted: bool,
-    /// Sent to more than one address: an acknowledgement does not tell which one works (RFC 7829 sec 5 rule 9).
+    /// Sent to more than one address: an acknowledgement does not tell which one works (RFC 7829
+    /// sec 5 rule 9).
     pub(super) several_paths: bool,
 }
 

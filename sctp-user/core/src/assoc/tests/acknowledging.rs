@@ -1,4 +1,5 @@
-//! What a SACK does: what counts, T3, round-trip times, fast retransmit, reneging (RFC 9260 sec 6.2.1, 6.3, 7.2.4).
+//! What a SACK does: what counts, T3, round-trip times, fast retransmit, reneging (RFC 9260 sec
+//! 6.2.1, 6.3, 7.2.4).
 
 use super::*;
 use crate::event::LossReason;
@@ -217,7 +218,8 @@ fn fast_recovery_cuts_the_window_once() {
         a.sack(sack(base).gaps(&[(2, end)]));
     }
     assert_eq!(a.path().cwnd, cwnd / 2);
-    // The first hole is filled, 5 is missing, too. In recovery the partial progress counts as a miss each time.
+    // The first hole is filled, 5 is missing, too. In recovery the partial progress counts as a
+    // miss each time.
     for end in 2..=4 {
         a.sack(sack(base + 4).gaps(&[(2, end)]));
     }
@@ -242,7 +244,8 @@ fn in_recovery_progress_accuses_everything_reported_missing() {
     for end in 2..=4 {
         a.sack(sack(base).gaps(&[(2, end), (8, 8)]));
     }
-    // 5, 6, 7 were accused once, by the arrival of 8. Now only the cumulative TSN moves, and that twice.
+    // 5, 6, 7 were accused once, by the arrival of 8. Now only the cumulative TSN moves, and that
+    // twice.
     a.sack(sack(base + 1).gaps(&[(7, 7)]));
     assert_eq!(a.stack.assoc_stats(a.id).unwrap().fast_retransmits, 1);
     a.sack(sack(base + 4).gaps(&[(4, 4)]));

@@ -70,7 +70,8 @@ fn congestion_avoidance_grows_by_one_packet_per_window() {
     }
     let (cwnd, ssthresh) = (a.path().cwnd, a.path().ssthresh);
     assert_eq!(cwnd, ssthresh);
-    // Everything up to the exit point and beyond: slow start once more at cwnd == ssthresh, then avoidance.
+    // Everything up to the exit point and beyond: slow start once more at cwnd == ssthresh, then
+    // avoidance.
     let mut acked = base + 12;
     a.sack(sack(acked));
     let start = a.path().cwnd;
@@ -140,7 +141,8 @@ fn small_chunks_do_not_multiply_the_burst() {
     for _ in 0..2000 {
         a.send(100);
     }
-    // Twelve chunks of 116 bytes in a packet. Bytes count: four such packets leave room for the beginning of a fifth.
+    // Twelve chunks of 116 bytes in a packet. Bytes count: four such packets leave room for the
+    // beginning of a fifth.
     let first = tsns(&a.poll());
     assert_eq!(first.len(), 5);
     let sent = tsns(&a.sack(sack(base + first.concat().len() as u32)));

@@ -1,4 +1,5 @@
-//! Hard cases and scenarios of the data path that had no test elsewhere; `docs/hard-cases.md` lists them all.
+//! Hard cases and scenarios of the data path that had no test elsewhere; `docs/hard-cases.md` lists
+//! them all.
 
 use proptest::prelude::*;
 
@@ -16,8 +17,8 @@ fn in_flight(packets: usize) -> (Bench, u32) {
     (a, base)
 }
 
-/// A bad gap block among good ones is passed over, the rest counts; a SACK of what was never sent counts for nothing at all,
-/// although its cumulative TSN is right.
+/// A bad gap block among good ones is passed over, the rest counts; a SACK of what was never sent
+/// counts for nothing at all, although its cumulative TSN is right.
 #[test]
 fn hard_case_13_a_sack_is_judged_before_it_changes_anything() {
     for gaps in [&[(2, 2), (9, 4)][..], &[(0, 3), (2, 2)], &[(2, 2), (2, 2)]] {
@@ -37,7 +38,8 @@ fn hard_case_13_a_sack_is_judged_before_it_changes_anything() {
     assert_eq!(a.count(|e| matches!(e, Event::Lost(LossReason::ProtocolViolation(_)))), 1);
 }
 
-/// SACKs that overtook each other: the older one, with fewer gap blocks or an older cumulative TSN, costs nothing.
+/// SACKs that overtook each other: the older one, with fewer gap blocks or an older cumulative TSN,
+/// costs nothing.
 #[test]
 fn a_sack_that_was_overtaken_causes_no_retransmission() {
     let (mut a, base) = in_flight(6);
@@ -67,8 +69,8 @@ fn hard_case_14_work_is_bounded_by_what_is_outstanding() {
     assert!(has(&a.sack(sack(0).gaps(&[(2, 65_535)])), chunk_type::ABORT));
 }
 
-/// The buffer is full of the head of one message, in order, and there is nothing above that could make room: the reader gets the head although
-/// the point of partial delivery lies far away.
+/// The buffer is full of the head of one message, in order, and there is nothing above that could
+/// make room: the reader gets the head although the point of partial delivery lies far away.
 #[test]
 fn hard_case_15_a_message_larger_than_the_buffer_gets_through() {
     let config = AssocConfig {
@@ -103,7 +105,8 @@ fn hard_case_15_a_message_larger_than_the_buffer_gets_through() {
     assert_eq!(read, 40_000);
 }
 
-/// A peer that takes every probe and keeps its window closed is probed no faster than one that takes none.
+/// A peer that takes every probe and keeps its window closed is probed no faster than one that
+/// takes none.
 #[test]
 fn hard_case_16_probes_that_are_taken_back_off_too() {
     let mut a =
@@ -192,7 +195,8 @@ fn empty_and_oversized_messages_are_refused() {
     assert!(has(&a.poll(), chunk_type::DATA));
 }
 
-/// T3 in the middle of a fast recovery ends it: the next three misses are a loss of their own and cut the window again.
+/// T3 in the middle of a fast recovery ends it: the next three misses are a loss of their own and
+/// cut the window again.
 #[test]
 fn a_timeout_ends_fast_recovery() {
     let (mut a, base) = in_flight(12);
@@ -227,7 +231,8 @@ fn a_timeout_ends_fast_recovery() {
 #[derive(Clone, Debug)]
 enum Step {
     Send(usize),
-    /// Acknowledges this share of what is unacknowledged, with gap blocks of these lengths and window.
+    /// Acknowledges this share of what is unacknowledged, with gap blocks of these lengths and
+    /// window.
     Sack {
         share: u32,
         gaps: Vec<u16>,
@@ -251,7 +256,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    /// Whatever is sent, acknowledged, taken back, timed out: while something is in flight, T3 runs and is due within an RTO.
+    /// Whatever is sent, acknowledged, taken back, timed out: while something is in flight, T3 runs
+    /// and is due within an RTO.
     #[test]
     fn hard_case_18_t3_runs_while_anything_is_in_flight(steps in prop::collection::vec(step(), 1..60)) {
         let config = AssocConfig {
@@ -299,7 +305,8 @@ proptest! {
             let path = a.path();
             rto = if path.flight > 0 { rto.max(path.rto) } else { Duration::ZERO };
             if path.flight > 0 {
-                // No heartbeat, no probe, no SACK is due: with data in flight the timer can only be T3 or earlier.
+                // No heartbeat, no probe, no SACK is due: with data in flight the timer can only be
+                // T3 or earlier.
                 let due = a.stack.poll_timeout().expect("T3 runs");
                 prop_assert!(due <= a.now + rto, "{step:?}: due at {due}, now {}, RTO {:?}", a.now, rto);
             }

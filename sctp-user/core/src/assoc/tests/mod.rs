@@ -1,7 +1,8 @@
 //! Rules of the data path, driven by hand-made packets in virtual time.
 //!
-//! A [`Bench`] is an established association whose peer is the test: it sees every packet and sends what it likes. TSNs are
-//! written as in the RFC's examples: 1 is the first of an association, 0 the cumulative TSN before it.
+//! A [`Bench`] is an established association whose peer is the test: it sees every packet and sends
+//! what it likes. TSNs are written as in the RFC's examples: 1 is the first of an association, 0
+//! the cumulative TSN before it.
 
 mod acknowledging;
 mod congestion;
@@ -80,7 +81,8 @@ impl Bench {
         Bench::pair(config, AssocConfig { recv_buffer: 1_000_000, ..AssocConfig::default() }).0
     }
 
-    /// Both ends of an association, nothing in flight, half a second old, no round-trip time measured beyond 0.
+    /// Both ends of an association, nothing in flight, half a second old, no round-trip time
+    /// measured beyond 0.
     fn pair(config: AssocConfig, other: AssocConfig) -> (Self, Self) {
         let end = |seed: u8| {
             let config =
@@ -203,7 +205,8 @@ impl Bench {
         self.hear(|w| w.sack(tsn(sack.cum), sack.rwnd, sack.gaps.iter().copied(), &[]));
     }
 
-    /// Hands in one DATA chunk on stream 0 and returns what is sent then. `bits` are letters of B, E, U and I.
+    /// Hands in one DATA chunk on stream 0 and returns what is sent then. `bits` are letters of B,
+    /// E, U and I.
     fn data(&mut self, n: u32, ssn: u16, bits: &str, len: usize) -> Vec<Packet> {
         self.hear(|w| write_data(w, n, ssn, bits, len));
         self.poll()
@@ -222,8 +225,8 @@ impl Bench {
         self.stack.status(self.id).unwrap().peer_rwnd
     }
 
-    /// Fills cwnd again and again, acknowledged at once, until it is at least `cwnd`. Everything is acknowledged and nothing
-    /// queued afterwards; returns the last TSN.
+    /// Fills cwnd again and again, acknowledged at once, until it is at least `cwnd`. Everything is
+    /// acknowledged and nothing queued afterwards; returns the last TSN.
     fn grow(&mut self, cwnd: u32) -> u32 {
         let mut last = 0;
         while self.path().cwnd < cwnd {

@@ -206,7 +206,8 @@ fn memory_is_bounded_whatever_the_peer_sends() {
         let held = a.stack.status(a.id).unwrap().recv_buffered;
         assert!(held <= 8192 + FULL, "{held} bytes are held");
     };
-    // In order, but of a message that can never be next; of whole messages; far ahead; every second TSN.
+    // In order, but of a message that can never be next; of whole messages; far ahead; every second
+    // TSN.
     let mut a = warm(small());
     a.data(2, 9, "B", 1000);
     for n in 3..60 {

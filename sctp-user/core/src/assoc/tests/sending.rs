@@ -1,4 +1,5 @@
-//! From messages to packets: fragments, bundling, Nagle, lifetime, GSO runs, PMTU, events (RFC 9260 sec 6.1, 6.9, 6.10).
+//! From messages to packets: fragments, bundling, Nagle, lifetime, GSO runs, PMTU, events (RFC 9260
+//! sec 6.1, 6.9, 6.10).
 
 use super::*;
 use crate::addr::SendOptions;

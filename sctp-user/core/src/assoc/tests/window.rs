@@ -92,7 +92,8 @@ fn retransmission_and_loss_move_the_window() {
     assert_eq!(a.peer_rwnd() as usize, 10_000 - FULL, "all marked as lost, one sent again");
 }
 
-/// Both ends are ours, the reader is slow, messages are tiny: no chunk may be sent that finds no room.
+/// Both ends are ours, the reader is slow, messages are tiny: no chunk may be sent that finds no
+/// room.
 #[test]
 fn tiny_messages_never_overrun_the_receiver() {
     for len in [1, 20, 40] {

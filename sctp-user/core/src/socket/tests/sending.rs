@@ -1,4 +1,5 @@
-//! What can be said of a message beyond its bytes: parts, defaults, all associations; and looking at the next one.
+//! What can be said of a message beyond its bytes: parts, defaults, all associations; and looking
+//! at the next one.
 
 use super::*;
 use crate::addr::{NextInfo, SendOptions};

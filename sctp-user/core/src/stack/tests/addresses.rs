@@ -178,7 +178,8 @@ fn an_init_ack_from_elsewhere_does_not_confirm_its_source() {
     assert_eq!(sent.kinds(), [chunk_type::COOKIE_ECHO, chunk_type::DATA]);
     assert_eq!(rig.path_state(2), PathState::Unconfirmed);
 
-    // It is not: the COOKIE ECHO must take a HEARTBEAT along, and no DATA may go before that is answered.
+    // It is not: the COOKIE ECHO must take a HEARTBEAT along, and no DATA may go before that is
+    // answered.
     let mut rig = Rig::in_state(AssocState::CookieWait);
     rig.send_data(b"waits");
     let sent = one(rig.send_from(path(2), rig.own_tag, |w| ack(w, &[])));

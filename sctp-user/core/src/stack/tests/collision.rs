@@ -1,4 +1,5 @@
-//! INIT and COOKIE ECHO for an association that exists: collision and restart (RFC 9260 sec 5.2.1, 5.2.2, 5.2.4).
+//! INIT and COOKIE ECHO for an association that exists: collision and restart (RFC 9260 sec 5.2.1,
+//! 5.2.2, 5.2.4).
 
 use super::*;
 use crate::event::PeerAddrState;
@@ -338,7 +339,8 @@ fn case_b_in_established_tells_nothing_twice_and_stops_no_shutdown() {
 
 #[test]
 fn hard_case_05_case_c_a_late_cookie_is_dropped() {
-    // The cookie was made before there was an association (its tie tags are 0); then we connected ourselves.
+    // The cookie was made before there was an association (its tie tags are 0); then we connected
+    // ourselves.
     let mut rig = Rig::new();
     let (init, _, cookie) = one(rig.init(|_| {})).init();
     rig.connect(&[1]);

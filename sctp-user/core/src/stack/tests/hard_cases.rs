@@ -1,5 +1,5 @@
-//! Hard cases and scenarios of setup, end and error reports that need a whole stack and packets made by hand;
-//! `docs/hard-cases.md` lists them all.
+//! Hard cases and scenarios of setup, end and error reports that need a whole stack and packets
+//! made by hand; `docs/hard-cases.md` lists them all.
 
 use super::*;
 use crate::event::LossReason;
@@ -11,8 +11,8 @@ fn init_with_window(rig: &mut Rig, a_rwnd: u32) -> Sent {
     one(rig.send(0, |w| w.init(false, &fixed, |_| {})))
 }
 
-/// The responder knows the window of the peer from its INIT; no SACK is needed for the first byte, nor allowed to be
-/// waited for.
+/// The responder knows the window of the peer from its INIT; no SACK is needed for the first byte,
+/// nor allowed to be waited for.
 #[test]
 fn hard_case_10_the_window_of_the_init_counts_from_the_first_byte() {
     let sent_at_once = |a_rwnd: u32| {
@@ -30,8 +30,9 @@ fn hard_case_10_the_window_of_the_init_counts_from_the_first_byte() {
     assert_eq!(sent_at_once(100_000), 5, "as much as the first congestion window takes");
 }
 
-/// Rule R4 of RFC 9260 sec 6.3.2. With one path the lowest TSN is always in flight and T3 runs anyhow; a second path can have everything
-/// acknowledged by gap blocks, T3 stopped, and then be told that the peer took it back.
+/// Rule R4 of RFC 9260 sec 6.3.2. With one path the lowest TSN is always in flight and T3 runs
+/// anyhow; a second path can have everything acknowledged by gap blocks, T3 stopped, and then be
+/// told that the peer took it back.
 #[test]
 fn hard_case_18_t3_runs_for_what_was_taken_back_on_another_path() {
     let mut rig = Rig::new();
@@ -57,7 +58,8 @@ fn hard_case_18_t3_runs_for_what_was_taken_back_on_another_path() {
     assert_eq!(data.tsn, tsn.next());
 }
 
-/// The INIT arrived twice, so there are two INIT ACKs with cookies of their own; the peer may take either.
+/// The INIT arrived twice, so there are two INIT ACKs with cookies of their own; the peer may take
+/// either.
 #[test]
 fn either_of_two_init_acks_leads_to_one_association() {
     for taken in 0..2 {
@@ -82,7 +84,8 @@ fn either_of_two_init_acks_leads_to_one_association() {
     }
 }
 
-/// The other side of it: whichever INIT ACK comes first is answered with its cookie, the second is nothing any more.
+/// The other side of it: whichever INIT ACK comes first is answered with its cookie, the second is
+/// nothing any more.
 #[test]
 fn the_first_of_two_init_acks_is_taken_and_the_second_dropped() {
     let mut rig = Rig::in_state(CookieWait);
@@ -141,7 +144,8 @@ fn a_repeated_shutdown_in_shutdown_ack_sent_gets_the_shutdown_ack_again() {
     assert_eq!(rig.events(), [Event::ShutdownComplete]);
 }
 
-/// After the end nothing of the association is answered with an ABORT or makes an event, at either end.
+/// After the end nothing of the association is answered with an ABORT or makes an event, at either
+/// end.
 #[test]
 fn late_packets_after_shutdown_complete_are_ignored() {
     for state in [ShutdownSent, ShutdownAckSent] {
@@ -174,7 +178,8 @@ fn late_packets_after_shutdown_complete_are_ignored() {
 #[test]
 fn an_acknowledgement_or_a_heartbeat_ack_resets_the_error_counter() {
     let errors = |rig: &Rig| rig.stack.paths(rig.id())[0].error_count;
-    // Eight timeouts, four times, are far more than Association.Max.Retrans: only resets keep it alive.
+    // Eight timeouts, four times, are far more than Association.Max.Retrans: only resets keep it
+    // alive.
     let mut rig = Rig::in_state(Established);
     for round in 0..4 {
         rig.send_data(b"x");

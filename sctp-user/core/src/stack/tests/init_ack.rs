@@ -1,4 +1,5 @@
-//! The connecting side: INIT ACK, T1-init, T1-cookie, Stale Cookie (RFC 9260 sec 5.1.3, 5.1.6, 5.2.3, 5.2.6).
+//! The connecting side: INIT ACK, T1-init, T1-cookie, Stale Cookie (RFC 9260 sec 5.1.3, 5.1.6,
+//! 5.2.3, 5.2.6).
 
 use super::*;
 use crate::event::LossReason;

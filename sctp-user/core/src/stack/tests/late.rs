@@ -1,10 +1,11 @@
-//! Packets of a setup that is over, late or twice: they begin nothing and end nothing (RFC 9260 sec 5.2).
+//! Packets of a setup that is over, late or twice: they begin nothing and end nothing (RFC 9260 sec
+//! 5.2).
 
 use super::*;
 use crate::event::LossReason;
 
-/// An INIT of the association that lives, over another encapsulation or with addresses that it lists now, gets no
-/// ABORT: that would have the right tag.
+/// An INIT of the association that lives, over another encapsulation or with addresses that it
+/// lists now, gets no ABORT: that would have the right tag.
 #[test]
 fn the_init_of_a_live_association_is_never_refused() {
     for state in [AssocState::CookieEchoed, AssocState::Established, AssocState::ShutdownSent] {
@@ -19,8 +20,8 @@ fn the_init_of_a_live_association_is_never_refused() {
     }
 }
 
-/// Both ends called; the association came up with our own tag, and there is a cookie with the other one that we offered
-/// before we called.
+/// Both ends called; the association came up with our own tag, and there is a cookie with the other
+/// one that we offered before we called.
 #[test]
 fn a_cookie_of_a_collision_brings_nothing_back_after_the_end() {
     for gracefully in [true, false] {
@@ -54,7 +55,8 @@ fn a_cookie_of_a_collision_brings_nothing_back_after_the_end() {
     }
 }
 
-/// The COOKIE ECHO comes from another address of the peer than its INIT, which we have called meanwhile.
+/// The COOKIE ECHO comes from another address of the peer than its INIT, which we have called
+/// meanwhile.
 #[test]
 fn a_cookie_finds_the_association_by_the_source_of_its_init() {
     let mut rig = Rig::new();

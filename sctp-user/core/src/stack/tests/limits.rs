@@ -1,4 +1,5 @@
-//! What strangers and hostile peers cannot get: memory, traffic, a crash (RFC 9260 sec 11, RFC 5062).
+//! What strangers and hostile peers cannot get: memory, traffic, a crash (RFC 9260 sec 11, RFC
+//! 5062).
 
 use proptest::prelude::*;
 

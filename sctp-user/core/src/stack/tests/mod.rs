@@ -1,5 +1,5 @@
-//! The rules of an association's life: a stack on virtual time that is driven by packets made by hand, and whose
-//! answers are decoded. Each test is named after its rule.
+//! The rules of an association's life: a stack on virtual time that is driven by packets made by
+//! hand, and whose answers are decoded. Each test is named after its rule.
 
 mod addresses;
 mod collision;
@@ -137,7 +137,8 @@ fn one(sent: Vec<Sent>) -> Sent {
     sent.into_iter().next().expect("one packet")
 }
 
-/// Asserts that there is exactly one packet, with just an ABORT with this tag, T bit and these causes.
+/// Asserts that there is exactly one packet, with just an ABORT with this tag, T bit and these
+/// causes.
 #[track_caller]
 fn assert_abort(sent: Vec<Sent>, vtag: u32, reflected: bool, causes: &[u16]) {
     let sent = one(sent);
@@ -188,7 +189,8 @@ impl Rig {
         Rig { stack, now: Time::from_millis(1000), id: None, own_tag: 0, own_tsn: Tsn(0) }
     }
 
-    /// An association in `state`. Where that takes data, one chunk of ours with the TSN `own_tsn` is outstanding.
+    /// An association in `state`. Where that takes data, one chunk of ours with the TSN `own_tsn`
+    /// is outstanding.
     fn in_state(state: AssocState) -> Self {
         use AssocState::*;
         let mut rig = Rig::new();
@@ -220,8 +222,8 @@ impl Rig {
         rig
     }
 
-    /// An established association that the peer has started from address 1 and that was accepted. The INIT lists
-    /// the addresses `listed`.
+    /// An established association that the peer has started from address 1 and that was accepted.
+    /// The INIT lists the addresses `listed`.
     fn accepted(listed: &[u8]) -> Self {
         let mut rig = Rig::new();
         rig.accept(listed);

@@ -1,4 +1,5 @@
-//! Peers at one address told apart by their UDP ports: what is found by address must find the right one.
+//! Peers at one address told apart by their UDP ports: what is found by address must find the right
+//! one.
 
 use super::*;
 use crate::Unreachable;
@@ -12,7 +13,8 @@ fn rig() -> Rig {
     Rig::with(StackConfig { nat_port_key: true, ..StackConfig::default() }, AssocConfig::default())
 }
 
-/// An association of the client at this UDP port, which draws the tag `tag`: its handle and our tag.
+/// An association of the client at this UDP port, which draws the tag `tag`: its handle and our
+/// tag.
 fn accept(rig: &mut Rig, remote_port: u16, tag: u32) -> (AssocId, u32) {
     let (init, _, cookie) = one(rig.init_from(port(remote_port), tag, &[])).init();
     let sent =
@@ -153,7 +155,8 @@ fn a_peer_that_lists_the_address_of_another_does_not_take_its_place() {
     let (init, _, cookie) = one(rig.init_from(there, 12, &[])).init();
     rig.send_from(there, init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
     let honest = rig.stack.accept(PORT).unwrap();
-    // The other one listed the address while nobody was known there by another port, and now pretends to send from there.
+    // The other one listed the address while nobody was known there by another port, and now
+    // pretends to send from there.
     let (init, _, cookie) = one(rig.init_from(port(4001), 11, &[2])).init();
     rig.send_from(port(4001), init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
     let liar = rig.stack.accept(PORT).unwrap();

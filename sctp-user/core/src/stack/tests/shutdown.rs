@@ -256,7 +256,8 @@ fn the_end_leaves_nothing_behind() {
 
 #[test]
 fn hard_case_33_a_lost_shutdown_complete_and_a_new_init_at_once() {
-    // The other side of this: we are in COOKIE-WAIT again while the peer still waits for our SHUTDOWN COMPLETE.
+    // The other side of this: we are in COOKIE-WAIT again while the peer still waits for our
+    // SHUTDOWN COMPLETE.
     let mut rig = Rig::in_state(ShutdownSent);
     let old = rig.own_tag;
     rig.send(old, |w| w.shutdown_ack());

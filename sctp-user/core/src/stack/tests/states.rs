@@ -1,4 +1,5 @@
-//! What each chunk and each call of the user means in each state (RFC 9260 sec 4, 5, 6, 8, 9), cell by cell.
+//! What each chunk and each call of the user means in each state (RFC 9260 sec 4, 5, 6, 8, 9), cell
+//! by cell.
 
 use super::*;
 use crate::SendError;

@@ -1,5 +1,5 @@
-//! Owned twins of chunks, parameters and causes: proptest makes them, the writers emit them, and what the decoders
-//! give is turned back into them.
+//! Owned twins of chunks, parameters and causes: proptest makes them, the writers emit them, and
+//! what the decoders give is turned back into them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -8,7 +8,8 @@ use super::model::{CauseModel, ChunkModel, ParamModel, cause, chunk, param, visi
 use super::{build, reseal};
 use crate::wire::{Cause, Causes, Chunk, Packet, PacketError, Param, Params, heartbeat_info};
 
-/// Reads everything that can be read in a packet, and counts it: chunks, parameters, causes, blocks.
+/// Reads everything that can be read in a packet, and counts it: chunks, parameters, causes,
+/// blocks.
 fn read_all(packet: &Packet) -> usize {
     let mut items = 0;
     for raw in packet.chunks() {
@@ -54,7 +55,8 @@ fn read_causes(causes: Causes<'_>) -> usize {
     causes.iter().map(|cause| 1 + of(cause)).sum()
 }
 
-/// Bytes that look like a packet: a header, then chunk headers whose types and lengths are mostly possible.
+/// Bytes that look like a packet: a header, then chunk headers whose types and lengths are mostly
+/// possible.
 fn chunk_soup() -> impl Strategy<Value = Vec<u8>> {
     let piece =
         (prop_oneof![0..16_u8, any::<u8>()], any::<u8>(), 0..12_u16, vec(any::<u8>(), 0..40))

@@ -87,7 +87,8 @@ pub(crate) enum Against {
 pub(crate) struct Goal {
     pub(crate) metric: Metric,
     pub(crate) against: Against,
-    /// A factor or, against a number, that number: at least so much, or at most for metrics where less is better.
+    /// A factor or, against a number, that number: at least so much, or at most for metrics where
+    /// less is better.
     pub(crate) value: f64,
     /// What must be reached, in contrast to what is aimed at.
     pub(crate) must: bool,

@@ -1,6 +1,7 @@
 //! `sctp-perf compare`: this stack beside others on one machine, run in turns.
 //!
-//! The others are driven by small programs (`tools/peers`), which are built when they are first needed.
+//! The others are driven by small programs (`tools/peers`), which are built when they are first
+//! needed.
 
 mod affinity;
 mod catalog;

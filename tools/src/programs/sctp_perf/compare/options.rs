@@ -6,7 +6,8 @@ use clap::Parser;
 
 use super::catalog::{ROWS, Row};
 
-/// Measures this stack beside others: usrsctp, sctp-proto, dcsctp, quinn, TCP and bare UDP, in turns on this machine.
+/// Measures this stack beside others: usrsctp, sctp-proto, dcsctp, quinn, TCP and bare UDP, in
+/// turns on this machine.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub(crate) struct CompareOptions {
@@ -25,7 +26,8 @@ pub(crate) struct CompareOptions {
     /// Time of a run before that, s.
     #[arg(long, value_name = "S", default_value_t = 0.5)]
     pub(crate) warmup: f64,
-    /// Further options for both ends of this stack, separated by commas, such as --maxburst=44,--sendbuffer=1M.
+    /// Further options for both ends of this stack, separated by commas, such as
+    /// --maxburst=44,--sendbuffer=1M.
     #[arg(long, value_name = "OPTION,...", value_delimiter = ',', allow_hyphen_values = true)]
     pub(crate) ours: Vec<String>,
     /// The drivers' sources.

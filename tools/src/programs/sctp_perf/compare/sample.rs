@@ -16,8 +16,8 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// From what sender and receiver of bulk say. The processor time of the sender is that of a window of its own, so it is scaled
-    /// to that of the receiver.
+    /// From what sender and receiver of bulk say. The processor time of the sender is that of a
+    /// window of its own, so it is scaled to that of the receiver.
     pub(crate) fn bulk(sender: &Value, receiver: &Value) -> anyhow::Result<Self> {
         let (seconds, bytes) = (number(receiver, "seconds")?, number(receiver, "bytes")?);
         anyhow::ensure!(bytes > 0.0 && seconds > 0.0, "nothing arrived while it counted");

@@ -204,7 +204,8 @@ proptest! {
                             let advance = advance as usize;
                             let mine = |c: &Sent| usize::from(c.path) == path;
                             let cum = before.iter().take(advance).any(|c| mine(c) && c.state != State::Acked);
-                            // What was in flight and is not acknowledged, be it in flight still or marked lost now.
+                            // What was in flight and is not acknowledged, be it in flight still or
+                            // marked lost now.
                             let gap = (0..after.len()).any(|i| {
                                 mine(&after[i])
                                     && after[i].state == State::Acked
