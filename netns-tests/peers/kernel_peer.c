@@ -27,13 +27,15 @@ static void sysctl(const char *name, int value)
 static int wanted(const char *name)
 {
 	size_t len = strcspn(name, "_");
-	return !strcmp(setup.extensions, "on") || (strlen(setup.extensions) == len && !strncmp(setup.extensions, name, len));
+	return !strcmp(setup.extensions, "on") ||
+	       (strlen(setup.extensions) == len && !strncmp(setup.extensions, name, len));
 }
 
 static void peer_init(void)
 {
 	static const struct { const char *name; int usual; } extensions[] = {
-		{ "addip_enable", 0 }, { "auth_enable", 0 }, { "reconf_enable", 0 }, { "intl_enable", 0 }, { "prsctp_enable", 1 },
+		{ "addip_enable", 0 }, { "auth_enable", 0 }, { "reconf_enable", 0 },
+		{ "intl_enable", 0 }, { "prsctp_enable", 1 },
 		{ "ecn_enable", 1 },
 	};
 	sysctl("udp_port", setup.raw ? 0 : setup.udp);
@@ -44,7 +46,8 @@ static void peer_init(void)
 
 static int open_socket(void)
 {
-	int buffer = (setup.window ? setup.window : MOST) / 2, on = 1, fd = socket(setup.family, SOCK_STREAM, IPPROTO_SCTP);
+	int buffer = (setup.window ? setup.window : MOST) / 2, on = 1;
+	int fd = socket(setup.family, SOCK_STREAM, IPPROTO_SCTP);
 	struct sctp_initmsg init = { .sinit_num_ostreams = setup.streams, .sinit_max_instreams = 2048 };
 	struct sctp_event_subscribe events = { .sctp_association_event = 1, .sctp_shutdown_event = 1 };
 	char addrs[MAX_ADDRS * sizeof(struct sockaddr_in6)];
@@ -60,17 +63,22 @@ static int open_socket(void)
 	if (setup.extensions && wanted("intl_enable")) {
 		struct sctp_assoc_value value = { .assoc_id = SCTP_FUTURE_ASSOC, .assoc_value = 1 };
 		int interleave = 2;
-		set(fd, IPPROTO_SCTP, SCTP_FRAGMENT_INTERLEAVE, &interleave, sizeof interleave, "SCTP_FRAGMENT_INTERLEAVE");
-		set(fd, IPPROTO_SCTP, SCTP_INTERLEAVING_SUPPORTED, &value, sizeof value, "SCTP_INTERLEAVING_SUPPORTED");
+		set(fd, IPPROTO_SCTP, SCTP_FRAGMENT_INTERLEAVE, &interleave, sizeof interleave,
+		    "SCTP_FRAGMENT_INTERLEAVE");
+		set(fd, IPPROTO_SCTP, SCTP_INTERLEAVING_SUPPORTED, &value, sizeof value,
+		    "SCTP_INTERLEAVING_SUPPORTED");
 	}
 	if (setup.fast) {
 		struct sctp_rtoinfo rto = { .srto_initial = 500, .srto_max = 1000, .srto_min = 300 };
-		struct sctp_paddrparams path = { .spp_flags = SPP_HB_ENABLE, .spp_hbinterval = 500, .spp_pathmaxrxt = 1 };
+		struct sctp_paddrparams path = {
+			.spp_flags = SPP_HB_ENABLE, .spp_hbinterval = 500, .spp_pathmaxrxt = 1
+		};
 		path.spp_address.ss_family = setup.family;
 		set(fd, IPPROTO_SCTP, SCTP_RTOINFO, &rto, sizeof rto, "SCTP_RTOINFO");
 		set(fd, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &path, sizeof path, "SCTP_PEER_ADDR_PARAMS");
 	}
-	set(fd, IPPROTO_SCTP, SCTP_SOCKOPT_BINDX_ADD, addrs, pack(&setup.own, setup.port, addrs), "SCTP_SOCKOPT_BINDX_ADD");
+	set(fd, IPPROTO_SCTP, SCTP_SOCKOPT_BINDX_ADD, addrs, pack(&setup.own, setup.port, addrs),
+	    "SCTP_SOCKOPT_BINDX_ADD");
 	return fd;
 }
 
@@ -101,7 +109,10 @@ static int send_info(const struct sctp_sndinfo *info, const void *data, size_t l
 {
 	union { char room[CMSG_SPACE(sizeof *info)]; struct cmsghdr align; } control;
 	struct iovec iov = { (void *)data, len };
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.room };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof control.room
+	};
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&message);
 	memset(&control, 0, sizeof control);
 	cmsg->cmsg_level = IPPROTO_SCTP;
@@ -113,7 +124,9 @@ static int send_info(const struct sctp_sndinfo *info, const void *data, size_t l
 
 static int peer_send(uint16_t stream, uint32_t ppid, int unordered, const void *data, size_t len)
 {
-	struct sctp_sndinfo info = { .snd_sid = stream, .snd_ppid = htonl(ppid), .snd_flags = unordered ? SCTP_UNORDERED : 0 };
+	struct sctp_sndinfo info = {
+		.snd_sid = stream, .snd_ppid = htonl(ppid), .snd_flags = unordered ? SCTP_UNORDERED : 0
+	};
 	return send_info(&info, data, len);
 }
 
@@ -122,7 +135,10 @@ static enum event peer_receive(void *buffer, size_t room, struct piece *piece)
 	for (;;) {
 		union { char room[200]; struct cmsghdr align; } control;
 		struct iovec iov = { buffer, room };
-		struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.room };
+		struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof control.room
+	};
 		struct cmsghdr *cmsg;
 		ssize_t n = recvmsg(association, &message, 0);
 		if (n < 0)
@@ -177,7 +193,8 @@ static int peer_gone(void)
 	struct sctp_status status;
 	socklen_t len = sizeof status;
 	memset(&status, 0, sizeof status);
-	return getsockopt(association, IPPROTO_SCTP, SCTP_STATUS, &status, &len) < 0 || status.sstat_state == 0;
+	return getsockopt(association, IPPROTO_SCTP, SCTP_STATUS, &status, &len) < 0 ||
+	       status.sstat_state == 0;
 }
 
 int main(int argc, char **argv)

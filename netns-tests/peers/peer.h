@@ -1,6 +1,6 @@
 /*
- * What the peers in C have in common: the command line, the script, the content of messages and what is printed.
- * interop/script.rs has the same in Rust and says what the words mean.
+ * What the peers in C have in common: the command line, the script, the content of messages and
+ * what is printed. interop/script.rs has the same in Rust and says what the words mean.
  *
  * A peer includes this file, defines the functions declared below and calls run() from main().
  */
@@ -29,7 +29,13 @@ static struct {
 	struct addrs own, peer;
 } setup = { .udp = 9899, .peer_udp = 9899, .port = 5000, .peer_port = 5000, .streams = 10 };
 
-struct flow { unsigned long n; int sizes, streams, unordered; size_t size[MAX_SIZES]; uint32_t ppid; double pause, seconds; };
+struct flow {
+	unsigned long n;
+	int sizes, streams, unordered;
+	size_t size[MAX_SIZES];
+	uint32_t ppid;
+	double pause, seconds;
+};
 
 enum event { DATA, RESTARTED, GRACEFUL, LOST };
 
@@ -87,7 +93,8 @@ static socklen_t addr_len(const struct sockaddr_storage *addr)
 	return addr->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 }
 
-/* All addresses one behind the other, with the port, as bindx and connectx want them; the length in bytes. */
+/* All addresses one behind the other, with the port, as bindx and connectx want them; the length in
+ * bytes. */
 static size_t pack(const struct addrs *addrs, int port, char *into)
 {
 	size_t len = 0;
@@ -232,7 +239,8 @@ static enum event receive_message(unsigned char *data, struct piece *message)
 static void do_expect(const struct flow *flow)
 {
 	static unsigned char *data;
-	unsigned long got = 0, most = flow->seconds ? ~0ul : flow->n, *next = calloc(flow->streams, sizeof *next);
+	unsigned long got = 0, most = flow->seconds ? ~0ul : flow->n;
+	unsigned long *next = calloc(flow->streams, sizeof *next);
 	char *seen = flow->unordered ? calloc(flow->n, 1) : NULL, text[200];
 	unsigned long long bytes = 0;
 	double told = 0;
@@ -244,7 +252,8 @@ static void do_expect(const struct flow *flow)
 		size_t len;
 		enum event event = receive_message(data, &message);
 		if (event != DATA) {
-			snprintf(text, sizeof text, "the association ended or restarted (%d) after %lu messages", event, got);
+			snprintf(text, sizeof text, "the association ended or restarted (%d) after %lu messages",
+			         event, got);
 			wrong(text);
 		}
 		if (flow->seconds && message.len == 4) {
@@ -253,14 +262,16 @@ static void do_expect(const struct flow *flow)
 		}
 		if (message.stream >= flow->streams)
 			wrong("a message on a stream that is not used");
-		number = flow->unordered ? get_number(data) : next[message.stream]++ * flow->streams + message.stream;
+		number = flow->unordered ? get_number(data)
+		                         : next[message.stream]++ * flow->streams + message.stream;
 		if (flow->unordered && (message.len < 8 || number >= flow->n || seen[number]++))
 			wrong("an unordered message is damaged or came twice");
 		len = flow->size[number % flow->sizes];
-		snprintf(text, sizeof text, "message %lu on stream %u: %zu bytes for %zu, ppid %u, unordered %d", number, message.stream,
-		         message.len, len, message.ppid, message.unordered);
-		if (message.len != len || message.ppid != flow_ppid(flow, number) || message.unordered != flow->unordered ||
-		    number % flow->streams != message.stream)
+		snprintf(text, sizeof text,
+		         "message %lu on stream %u: %zu bytes for %zu, ppid %u, unordered %d", number,
+		         message.stream, message.len, len, message.ppid, message.unordered);
+		if (message.len != len || message.ppid != flow_ppid(flow, number) ||
+		    message.unordered != flow->unordered || number % flow->streams != message.stream)
 			wrong(text);
 		for (size_t i = 0; i < len; i++) {
 			unsigned char due = byte_at(number, i);
@@ -330,7 +341,10 @@ static void step(const char *word)
 	else if (IS("accept")) { peer_accept(); say("up"); }
 	else if (IS("connect")) { peer_connect(); say("up"); }
 	else if (IS("send")) { struct flow flow = parse_flow(options); do_send(&flow); }
-	else if (IS("&send")) { sending = parse_flow(options); pthread_create(&sender, NULL, send_thread, &sending); }
+	else if (IS("&send")) {
+		sending = parse_flow(options);
+		pthread_create(&sender, NULL, send_thread, &sending);
+	}
 	else if (IS("join")) pthread_join(sender, NULL);
 	else if (IS("expect")) { struct flow flow = parse_flow(options); do_expect(&flow); }
 	else if (IS("sleep")) rest(atof(options) / 1e3);

@@ -4,7 +4,8 @@
 
 static struct socket *listening, *association;
 
-static void set(struct socket *so, int level, int option, const void *value, socklen_t len, const char *name)
+static void set(struct socket *so, int level, int option, const void *value, socklen_t len,
+                const char *name)
 {
 	if (usrsctp_setsockopt(so, level, option, value, len) < 0)
 		fail(name);
@@ -50,7 +51,9 @@ static struct socket *open_socket(void)
 		set(so, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof event, "SCTP_EVENT");
 	}
 	if (setup.fast) {
-		struct sctp_paddrparams path = { .spp_flags = SPP_HB_ENABLE, .spp_hbinterval = 500, .spp_pathmaxrxt = 1 };
+		struct sctp_paddrparams path = {
+			.spp_flags = SPP_HB_ENABLE, .spp_hbinterval = 500, .spp_pathmaxrxt = 1
+		};
 		path.spp_address.ss_family = setup.family;
 		set(so, IPPROTO_SCTP, SCTP_RTOINFO, &rto, sizeof rto, "SCTP_RTOINFO");
 		set(so, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &path, sizeof path, "SCTP_PEER_ADDR_PARAMS");
@@ -58,7 +61,8 @@ static struct socket *open_socket(void)
 	if (!setup.raw) {
 		struct sctp_udpencaps encaps = { .sue_port = htons(setup.peer_udp) };
 		encaps.sue_address.ss_family = setup.family;
-		set(so, IPPROTO_SCTP, SCTP_REMOTE_UDP_ENCAPS_PORT, &encaps, sizeof encaps, "SCTP_REMOTE_UDP_ENCAPS_PORT");
+		set(so, IPPROTO_SCTP, SCTP_REMOTE_UDP_ENCAPS_PORT, &encaps, sizeof encaps,
+		    "SCTP_REMOTE_UDP_ENCAPS_PORT");
 	}
 	pack(&setup.own, setup.port, addrs);
 	if (usrsctp_bindx(so, (struct sockaddr *)addrs, setup.own.count, SCTP_BINDX_ADD_ADDR) < 0)
@@ -82,18 +86,24 @@ static void peer_accept(void)
 static void peer_connect(void)
 {
 	char addrs[MAX_ADDRS * sizeof(struct sockaddr_in6)];
+	struct sockaddr *first = (struct sockaddr *)addrs;
 	sctp_assoc_t id;
 	association = open_socket();
 	pack(&setup.peer, setup.peer_port, addrs);
-	if (setup.peer.count > 1 ? usrsctp_connectx(association, (struct sockaddr *)addrs, setup.peer.count, &id) < 0
-	                         : usrsctp_connect(association, (struct sockaddr *)addrs, addr_len(&setup.peer.all[0])) < 0)
+	if (setup.peer.count > 1
+	        ? usrsctp_connectx(association, first, setup.peer.count, &id) < 0
+	        : usrsctp_connect(association, first, addr_len(&setup.peer.all[0])) < 0)
 		fail("usrsctp_connect");
 }
 
 static int peer_send(uint16_t stream, uint32_t ppid, int unordered, const void *data, size_t len)
 {
-	struct sctp_sndinfo info = { .snd_sid = stream, .snd_ppid = htonl(ppid), .snd_flags = unordered ? SCTP_UNORDERED : 0 };
-	return usrsctp_sendv(association, data, len, NULL, 0, &info, sizeof info, SCTP_SENDV_SNDINFO, 0) < 0 ? -1 : 0;
+	struct sctp_sndinfo info = {
+		.snd_sid = stream, .snd_ppid = htonl(ppid), .snd_flags = unordered ? SCTP_UNORDERED : 0
+	};
+	ssize_t sent = usrsctp_sendv(association, data, len, NULL, 0, &info, sizeof info,
+	                             SCTP_SENDV_SNDINFO, 0);
+	return sent < 0 ? -1 : 0;
 }
 
 static enum event peer_receive(void *buffer, size_t room, struct piece *piece)
@@ -104,7 +114,8 @@ static enum event peer_receive(void *buffer, size_t room, struct piece *piece)
 		socklen_t from_len = sizeof from, info_len = sizeof info;
 		unsigned type = 0;
 		int flags = 0;
-		ssize_t n = usrsctp_recvv(association, buffer, room, (struct sockaddr *)&from, &from_len, &info, &info_len, &type, &flags);
+		ssize_t n = usrsctp_recvv(association, buffer, room, (struct sockaddr *)&from, &from_len,
+		                          &info, &info_len, &type, &flags);
 		if (n < 0)
 			return LOST;
 		if (n == 0)
@@ -141,7 +152,8 @@ static void peer_shutdown(void)
 static void peer_abort(void)
 {
 	struct sctp_sndinfo info = { .snd_flags = SCTP_ABORT };
-	if (usrsctp_sendv(association, "enough", 6, NULL, 0, &info, sizeof info, SCTP_SENDV_SNDINFO, 0) < 0)
+	if (usrsctp_sendv(association, "enough", 6, NULL, 0, &info, sizeof info,
+	                  SCTP_SENDV_SNDINFO, 0) < 0)
 		fail("SCTP_ABORT");
 }
 
@@ -150,7 +162,8 @@ static int peer_gone(void)
 	struct sctp_status status;
 	socklen_t len = sizeof status;
 	memset(&status, 0, sizeof status);
-	return usrsctp_getsockopt(association, IPPROTO_SCTP, SCTP_STATUS, &status, &len) < 0 || status.sstat_state == SCTP_CLOSED;
+	return usrsctp_getsockopt(association, IPPROTO_SCTP, SCTP_STATUS, &status, &len) < 0 ||
+	       status.sstat_state == SCTP_CLOSED;
 }
 
 int main(int argc, char **argv)

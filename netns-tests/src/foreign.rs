@@ -53,7 +53,8 @@ pub const EXCEPTIONS: &[Exception] = &[
     may(
         Usrsctp,
         &rules::SACK_ANSWERS,
-        "The SACK that it owed to a peer that has restarted goes to the new one, with the COOKIE ACK.",
+        "The SACK that it owed to a peer that has restarted goes to the new one, with the COOKIE \
+         ACK.",
     ),
     may(
         Usrsctp,
@@ -63,7 +64,8 @@ pub const EXCEPTIONS: &[Exception] = &[
     may(
         Usrsctp,
         &rules::UNCONFIRMED,
-        "As its IPv4 packets have wrong sources, its HEARTBEATs have no answers, and it sends to addresses that have not proven themselves.",
+        "As its IPv4 packets have wrong sources, its HEARTBEATs have no answers, and it sends to \
+         addresses that have not proven themselves.",
     ),
     may(SctpProto, &rules::KNOWN_PARAMETERS, "It offers its extensions."),
     may(SctpProto, &rules::SACK_SENT, "Its SHUTDOWN acknowledges a TSN of its own."),

@@ -83,7 +83,8 @@ fn by_lint(name: &str, captures: &[Ended], known: &Known) -> String {
     if let Some(missed) = read.iter().find(|capture| capture.dropped > 0) {
         let (missed, number) = (&missed.name, missed.dropped);
         gate::say(&format!(
-            "{name}: {missed} lacks {number} packets, so rules that need all of them were not judged"
+            "{name}: {missed} lacks {number} packets, so rules that need all of them were not \
+             judged"
         ));
     }
     let mut findings = report.findings;

@@ -199,8 +199,9 @@ impl End {
         });
         // One transaction, so that no packet slips through between two rules.
         self.host.namespace().nft(&format!(
-            "table netdev fault_{interface}\ndelete table netdev fault_{interface}\ntable netdev fault_{interface} {{ \
-             chain in {{ type filter hook ingress device {interface} priority 0; {rule}}}; }}\n"
+            "table netdev fault_{interface}\ndelete table netdev fault_{interface}\ntable netdev \
+             fault_{interface} {{ chain in {{ type filter hook ingress device {interface} priority \
+             0; {rule}}}; }}\n"
         ));
     }
 }

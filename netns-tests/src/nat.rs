@@ -39,7 +39,8 @@ impl Nat {
     pub fn changes_ports(&self) {
         self.router.namespace().nft(&format!(
             "flush chain inet nat out
-             add rule inet nat out oifname {0} meta l4proto {{ tcp, udp }} masquerade to :20000-60000 random
+             add rule inet nat out oifname {0} meta l4proto {{ tcp, udp }} \
+             masquerade to :20000-60000 random
              add rule inet nat out oifname {0} meta l4proto {{ icmp, ipv6-icmp }} masquerade",
             self.outside
         ));
@@ -62,11 +63,16 @@ impl Nat {
     pub fn blocks_icmp(&self) {
         self.router.namespace().nft(
             "table inet quiet {
-                chain forward { type filter hook forward priority 0; meta l4proto { icmp, ipv6-icmp } drop; }
+                chain forward {
+                    type filter hook forward priority 0;
+                    meta l4proto { icmp, ipv6-icmp } drop;
+                }
                 chain output {
                     type filter hook output priority 0;
                     meta l4proto icmp drop;
-                    icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } drop;
+                    icmpv6 type {
+                        destination-unreachable, packet-too-big, time-exceeded, parameter-problem
+                    } drop;
                 }
             }",
         );
@@ -76,7 +82,8 @@ impl Nat {
     /// (Without this, packets to the router itself get ICMP errors.)
     pub fn drops_strangers(&self) {
         self.router.namespace().nft(&format!(
-            "table inet wall {{ chain input {{ type filter hook input priority 0; iifname {} meta l4proto {{ tcp, udp, sctp }} drop; }}; }}",
+            "table inet wall {{ chain input {{ type filter hook input priority 0; iifname {} meta \
+             l4proto {{ tcp, udp, sctp }} drop; }}; }}",
             self.outside
         ));
     }

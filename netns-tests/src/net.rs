@@ -356,7 +356,8 @@ impl Host {
     /// Drops what matches an expression of nft at its input: `meta l4proto icmp`.
     pub fn refuse(&self, what: &str) {
         self.namespace().nft(&format!(
-            "table inet refuse {{ chain input {{ type filter hook input priority 0; {what} drop; }}; }}"
+            "table inet refuse {{ chain input {{ type filter hook input priority 0; {what} drop; \
+             }}; }}"
         ));
     }
 

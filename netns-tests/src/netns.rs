@@ -164,7 +164,8 @@ fn try_one() -> Result<(), String> {
     let _ = ip_command().args(["netns", "delete", &name]).output();
     let sentence = |why| {
         format!(
-            "this test needs to make network namespaces with veth pairs and TAP devices, and the system refuses: {why}"
+            "this test needs to make network namespaces with veth pairs and TAP devices, and the \
+             system refuses: {why}"
         )
     };
     refused.map_or(Ok(()), |why| Err(sentence(why)))

@@ -140,7 +140,8 @@ impl Providers {
             }
             assert!(
                 Instant::now() < end,
-                "the user received {received} and sent {sent} packets by provider {provider} within 500 ms"
+                "the user received {received} and sent {sent} packets by provider {provider} \
+                 within 500 ms"
             );
         }
     }

@@ -122,8 +122,10 @@ impl Meeting {
         let number = self.registrars.replace(self.registrars.get() + 1);
         let [asap, enrp] = [3863, 9901].map(|port| format!("10.1.0.2:{}", port + 10 * number));
         let script = format!(
-            "exec rspregistrar -asap={asap} -enrp={enrp} -serverannouncecycle=500 -enrpannounce=off -mentordiscoverytimeout=1000 \
-             -endpointkeepalivetransmissioninterval=500 -endpointkeepalivetimeoutinterval=3000 {LOG}"
+            "exec rspregistrar -asap={asap} -enrp={enrp} -serverannouncecycle=500 \
+             -enrpannounce=off -mentordiscoverytimeout=1000 \
+             -endpointkeepalivetransmissioninterval=500 \
+             -endpointkeepalivetimeoutinterval=3000 {LOG}"
         );
         let mut program = self.vm.start("rspregistrar", &script);
         program.wait_for("its banner", |line| line.contains("ASAP Address").then_some(()));

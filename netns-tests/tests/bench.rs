@@ -51,7 +51,10 @@ fn a_packet_that_breaks_a_rule_fails_the_test() {
         prepare(&pair);
         let mut server = pair.net.start(&pair.right, &[SERVER, "udp", "7"]);
         server.ready();
-        let stray = r"\x13\x88\x23\x29\xaa\xbb\xcc\xdd\xb1\x15\x95\x81\x00\x03\x00\x15\xff\xff\xff\xfe\x00\x01\x00\x00\x00\x00\x00\x00hello\x00\x00\x00";
+        let stray = concat!(
+            r"\x13\x88\x23\x29\xaa\xbb\xcc\xdd\xb1\x15\x95\x81\x00\x03\x00\x15",
+            r"\xff\xff\xff\xfe\x00\x01\x00\x00\x00\x00\x00\x00hello\x00\x00\x00"
+        );
         let send = format!("printf '{stray}' > /dev/udp/{}/9899", pair.v4(&pair.right));
         pair.left.namespace().run("bash", &["-c", &send], "");
         let judged = catch_unwind(AssertUnwindSafe(|| drop((server, pair))));

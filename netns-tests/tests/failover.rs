@@ -128,7 +128,8 @@ fn run_over(versions: &[Versions], steps: &[(u64, Step)]) {
     for (name, traffic, networks) in cases {
         let [bulk, ask] = traffic.map(|traffic| traffic.end(Duration::from_secs(20)));
         println!(
-            "{}: {name}: longest waits {:.0} ms (bulk, {} messages), {:.0} ms (requests, {} messages)",
+            "{}: {name}: longest waits {:.0} ms (bulk, {} messages), {:.0} ms (requests, {} \
+             messages)",
             net.name(),
             bulk.0,
             bulk.1,

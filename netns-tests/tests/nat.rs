@@ -182,7 +182,8 @@ fn a_nat_blocks_icmp_in_front_of_a_small_mtu() {
     nat.blocks_icmp();
     // The router on the other side says nothing either.
     far.namespace().nft(
-        "table inet quiet { chain output { type filter hook output priority 0; meta l4proto icmp drop; }; }",
+        "table inet quiet { chain output { type filter hook output priority 0; meta l4proto icmp \
+         drop; }; }",
     );
     let servers = servers(&net, &server, &[]);
     for (kind, mut server) in ["bulk", "ask"].into_iter().zip(servers) {
@@ -281,7 +282,8 @@ fn without_encapsulation_and_without_icmp() {
 /// The router refuses what passes it in protocol 132, and says so by ICMP.
 fn refuses_sctp(router: &Host) {
     router.namespace().nft(
-        "table inet only_known { chain forward { type filter hook forward priority 0; meta l4proto sctp reject with icmpx admin-prohibited; }; }",
+        "table inet only_known { chain forward { type filter hook forward priority 0; meta l4proto \
+         sctp reject with icmpx admin-prohibited; }; }",
     );
 }
 

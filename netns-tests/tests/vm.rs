@@ -19,7 +19,11 @@ fn the_machine_obeys() {
     });
 
     sections.run("a program with input, signals, and an end when nobody wants it any more", || {
-        let mut cat = vm.start("cat", "trap 'echo interrupted' INT\necho ready\nwhile read -r line; do echo \"got $line\"; done; echo end");
+        let mut cat = vm.start(
+            "cat",
+            "trap 'echo interrupted' INT\necho ready\n\
+             while read -r line; do echo \"got $line\"; done; echo end",
+        );
         cat.wait_for("its first line", |line| (line == "ready").then_some(()));
         cat.type_line("one  two\\");
         cat.wait_for("its input", |line| (line == "got one  two\\").then_some(()));

@@ -117,7 +117,8 @@ mod tests {
         let error = Listener::open(&config).unwrap_err().to_string();
         assert_eq!(
             error,
-            "cannot listen for registrar announces on 239.0.0.50:3863: no interface to join it on is given"
+            "cannot listen for registrar announces on 239.0.0.50:3863: no interface to join it on \
+             is given"
         );
     }
 }

@@ -28,7 +28,8 @@
 //!                         let reply = UserMessage::new(request.ppid, format!("request {count}"));
 //!                         let cookie = count.to_be_bytes().to_vec().into();
 //!                         // As one unit: no failure can come between the reply and its cookie.
-//!                         session.send_unit(vec![Outgoing::Data(reply), Outgoing::Cookie(cookie)]).await?;
+//!                         let unit = vec![Outgoing::Data(reply), Outgoing::Cookie(cookie)];
+//!                         session.send_unit(unit).await?;
 //!                     }
 //!                 }
 //!             }
@@ -48,7 +49,9 @@
 //!     let mut session = user.open("MyPool".parse().unwrap(), SessionOptions::default())?;
 //!     loop {
 //!         match session.recv().await? {
-//!             SessionEvent::FailoverDone { .. } => session.send(UserMessage::new(0, "hello")).await?,
+//!             SessionEvent::FailoverDone { .. } => {
+//!                 session.send(UserMessage::new(0, "hello")).await?;
+//!             }
 //!             SessionEvent::Message(reply) => {
 //!                 println!("{}", reply.data.escape_ascii());
 //!                 return session.close().await;

@@ -27,7 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for nat_port_key in [false, true] {
         let lived = equal_ports(nat_port_key).await?;
         println!(
-            "of two clients with the same SCTP port {lived} got an association, nat_port_key being {nat_port_key}"
+            "of two clients with the same SCTP port {lived} got an association, nat_port_key being \
+             {nat_port_key}"
         );
         if lived != if nat_port_key { 2 } else { 1 } {
             return Err("nat_port_key does not do what it says".into());

@@ -14,8 +14,9 @@ use crate::config::{Port, UdpEncapConfig, WELL_KNOWN_PORT};
 pub enum UdpBindError {
     /// Another process has port 9899.
     #[error(
-        "udp port {WELL_KNOWN_PORT} of {addr}, the well-known one for SCTP, is in use by another process: \
-         only one SCTP stack of a host can have it, so stop that process or take another port"
+        "udp port {WELL_KNOWN_PORT} of {addr}, the well-known one for SCTP, is in use by another \
+         process: only one SCTP stack of a host can have it, so stop that process or take another \
+         port"
     )]
     WellKnownPortInUse {
         /// The address it was wanted for.
@@ -23,7 +24,8 @@ pub enum UdpBindError {
     },
     /// Another process has the port.
     #[error(
-        "udp port {port} of {addr} is in use by another process: take another port, or 0 for any free one"
+        "udp port {port} of {addr} is in use by another process: take another port, or 0 for any \
+         free one"
     )]
     PortInUse {
         /// The address it was wanted for.

@@ -5,11 +5,13 @@
 //! stack shares it, and which process gets a packet is decided by the UDP port.
 //!
 //! ```
-//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sctp_udp_encap::UdpBindError> {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), sctp_udp_encap::UdpBindError> {
 //! use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
 //! use sctp_user::link::Link;
 //!
-//! let link = UdpEncapLink::bind(&UdpEncapConfig { port: Port::Any, ..UdpEncapConfig::default() })?;
+//! let config = UdpEncapConfig { port: Port::Any, ..UdpEncapConfig::default() };
+//! let link = UdpEncapLink::bind(&config)?;
 //! println!("peers reach this stack at UDP port {}", link.local_udp_port().unwrap_or_default());
 //! # Ok(()) }
 //! ```

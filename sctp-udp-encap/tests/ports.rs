@@ -23,7 +23,8 @@ async fn fixed_port_is_taken_or_refused_with_a_sentence() {
     assert_eq!(
         error.to_string(),
         format!(
-            "udp port {} of 127.0.0.1 is in use by another process: take another port, or 0 for any free one",
+            "udp port {} of 127.0.0.1 is in use by another process: take another port, or 0 for \
+             any free one",
             holder.port()
         )
     );

@@ -48,7 +48,11 @@ impl Claims {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::PortInUse(port)),
             Err(error) => {
                 // Nothing but coexistence suffers, and only where no claim can be made at all.
-                tracing::warn!(%error, port, "the SCTP port cannot be claimed among the processes of this host");
+                tracing::warn!(
+                    %error,
+                    port,
+                    "the SCTP port cannot be claimed among the processes of this host"
+                );
                 Ok(())
             }
         }

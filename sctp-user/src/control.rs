@@ -21,7 +21,8 @@ use crate::stack::Handle;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Error> {
 /// # let net = SimNet::new(1);
-/// # let start = |host: u8| StackBuilder::new().link(net.link(&[[192, 0, 2, host].into()], 9899)).build();
+/// # let link = |host: u8| net.link(&[[192, 0, 2, host].into()], 9899);
+/// # let start = |host: u8| StackBuilder::new().link(link(host)).build();
 /// # let (one, two) = (start(1)?, start(2)?);
 /// # let endpoint = two.bind(7)?;
 /// # endpoint.listen(1)?;

@@ -20,7 +20,8 @@ use crate::stack::Handle;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Error> {
 /// # let net = SimNet::new(1);
-/// # let start = |host: u8| StackBuilder::new().link(net.link(&[[192, 0, 2, host].into()], 9899)).build();
+/// # let link = |host: u8| net.link(&[[192, 0, 2, host].into()], 9899);
+/// # let start = |host: u8| StackBuilder::new().link(link(host)).build();
 /// # let (one, two) = (start(1)?, start(2)?);
 /// let here = one.bind(4000)?;
 /// here.listen(16)?;
@@ -30,7 +31,8 @@ use crate::stack::Handle;
 /// let association = here.connect(&peer).await?;
 /// assert_eq!(association.local_port(), 4000);
 ///
-/// // The other side may connect to the same port; a second association between the same two ports is refused.
+/// // The other side may connect to the same port; a second association between the same two ports
+/// // is refused.
 /// # let other = two.bind(0)?;
 /// # let back = Peer::new([192, 0, 2, 1].into(), Encap::Udp { remote_port: 9899 }, 4000);
 /// # let (connected, accepted) = tokio::join!(other.connect(&back), here.accept());

@@ -10,7 +10,8 @@ use sctp_user_core::socket::Subscriptions;
 /// ```
 /// use sctp_user::{BindOptions, Subscriptions};
 ///
-/// let options = BindOptions { port: 3863, subscriptions: Subscriptions::ALL, ..BindOptions::default() };
+/// let subscriptions = Subscriptions::ALL;
+/// let options = BindOptions { port: 3863, subscriptions, ..BindOptions::default() };
 /// assert_eq!(BindOptions::from(3863).port, options.port);
 /// ```
 #[derive(Clone, Debug, Default)]

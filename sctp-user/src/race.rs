@@ -28,7 +28,8 @@ impl Stack {
     /// use sctp_user::{Encap, Peer};
     ///
     /// let addr = [192, 0, 2, 1].into();
-    /// let ways = [Encap::Native, Encap::Udp { remote_port: 9899 }].map(|encap| Peer::new(addr, encap, 7));
+    /// let ways = [Encap::Native, Encap::Udp { remote_port: 9899 }];
+    /// let ways = ways.map(|encap| Peer::new(addr, encap, 7));
     /// let association = stack.connect_first(&ways, stack.assoc_config()).await?;
     /// # Ok(()) }
     /// ```

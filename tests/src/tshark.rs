@@ -34,7 +34,8 @@ pub fn faults(file: &Path, udp_ports: &[&str]) -> Vec<String> {
     ];
     // What is not SCTP is not looked at, but for packets in which something is broken. Multicast
     // carries announces directly in UDP.
-    let filter = "(sctp || _ws.malformed) && !icmp && !icmpv6 && !(ip.dst == 224.0.0.0/4) && !(ipv6.dst == ff00::/8)";
+    let filter = "(sctp || _ws.malformed) && !icmp && !icmpv6 && !(ip.dst == 224.0.0.0/4) && \
+        !(ipv6.dst == ff00::/8)";
     let mut args = vec!["-Y", filter, "-T", "fields", "-E", "separator=|", "-E", "aggregator=;"];
     args.extend(fields.iter().flat_map(|field| ["-e", field]));
     run(file, udp_ports, &args).iter().filter_map(|line| fault(line)).collect()

@@ -126,7 +126,10 @@ fn a_signal_ends_every_program_in_order() {
     assert!(ended.status.success(), "{}", ended.text());
     let last = ended.lines.iter().filter_map(|line| ClientEvent::from_json(line)).next_back();
     assert!(
-        matches!(last, Some(ClientEvent::Finished { sent, answered }) if sent == answered && sent > 0),
+        matches!(
+            last,
+            Some(ClientEvent::Finished { sent, answered }) if sent == answered && sent > 0
+        ),
         "{}",
         ended.text()
     );

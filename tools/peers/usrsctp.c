@@ -2,8 +2,9 @@
  *
  *     cc -O3 -march=native -o usrsctp usrsctp.c -lusrsctp -lpthread
  *
- * usrsctp MODE [key=value...], modes and keys as those of the Rust drivers (src/main.rs); `encap=raw` (with `own=` and
- * `server=`, addresses) goes directly in IP, otherwise UDP encapsulation on loopback is used.
+ * usrsctp MODE [key=value...], modes and keys as those of the Rust drivers (src/main.rs);
+ * `encap=raw` (with `own=` and `server=`, addresses) goes directly in IP, otherwise UDP
+ * encapsulation on loopback is used.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,7 +22,8 @@
 
 #define SCTP_PORT 5001
 #define BUFFER (4 << 20)
-/* An end goes on for so long after its window, because that of the other end may begin a little later. */
+/* An end goes on for so long after its window, because that of the other end may begin a little
+ * later. */
 #define GRACE 0.3
 
 static double warmup = 0.5, seconds = 2.0;
@@ -72,8 +74,9 @@ static int add(uint64_t bytes, uint64_t messages)
 		window.messages += messages;
 		if (t - window.start >= seconds) {
 			window.printed = t;
-			printf("{\"bytes\":%llu,\"messages\":%llu,\"seconds\":%f,\"cpu_s\":%f}\n", (unsigned long long)window.bytes,
-			       (unsigned long long)window.messages, t - window.start, cpu() - window.cpu);
+			printf("{\"bytes\":%llu,\"messages\":%llu,\"seconds\":%f,\"cpu_s\":%f}\n",
+			       (unsigned long long)window.bytes, (unsigned long long)window.messages,
+			       t - window.start, cpu() - window.cpu);
 			fflush(stdout);
 		}
 	}
@@ -86,7 +89,8 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Packets of 1452 bytes, in IP of 1480: what usrsctp calls the path MTU here is the room for chunks, without the common header. */
+/* Packets of 1452 bytes, in IP of 1480: what usrsctp calls the path MTU here is the room for
+ * chunks, without the common header. */
 static void set_options(struct socket *so, int conn)
 {
 	struct sctp_paddrparams params;
@@ -128,7 +132,8 @@ static void run_server(void)
 	if (!(listening = usrsctp_socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL)))
 		fail("usrsctp_socket");
 	set_options(listening, 0);
-	if (usrsctp_bind(listening, (struct sockaddr *)&sin, sizeof sin) < 0 || usrsctp_listen(listening, 1) < 0)
+	if (usrsctp_bind(listening, (struct sockaddr *)&sin, sizeof sin) < 0 ||
+	    usrsctp_listen(listening, 1) < 0)
 		fail("usrsctp_bind");
 	printf("ready port=%d\n", port);
 	fflush(stdout);
@@ -139,7 +144,8 @@ static void run_server(void)
 		fromlen = sizeof from;
 		infolen = sizeof info;
 		flags = 0;
-		n = usrsctp_recvv(so, buf, 1 << 20, (struct sockaddr *)&from, &fromlen, &info, &infolen, &infotype, &flags);
+		n = usrsctp_recvv(so, buf, 1 << 20, (struct sockaddr *)&from, &fromlen, &info, &infolen,
+		                  &infotype, &flags);
 		if (n <= 0) {
 			if (window.printed)
 				return;
@@ -176,14 +182,16 @@ static void ping(struct socket *so, char *buf)
 		sent = now();
 		if (usrsctp_sendv(so, buf, size, NULL, 0, NULL, 0, SCTP_SENDV_NOINFO, 0) < 0)
 			fail("usrsctp_sendv");
-		if (usrsctp_recvv(so, buf, size, (struct sockaddr *)&from, &fromlen, &info, &infolen, &infotype, &flags) <= 0)
+		if (usrsctp_recvv(so, buf, size, (struct sockaddr *)&from, &fromlen, &info, &infolen,
+		                  &infotype, &flags) <= 0)
 			fail("usrsctp_recvv");
 		back = now();
 		if (back - begin >= warmup && n < most)
 			times[n++] = back - sent;
 	} while (back - begin < warmup + seconds);
 	qsort(times, n, sizeof *times, compare);
-	printf("{\"count\":%zu,\"p50_us\":%f,\"p99_us\":%f}\n", n, times[(n - 1) / 2] * 1e6, times[(size_t)((n - 1) * 0.99)] * 1e6);
+	printf("{\"count\":%zu,\"p50_us\":%f,\"p99_us\":%f}\n", n, times[(n - 1) / 2] * 1e6,
+	       times[(size_t)((n - 1) * 0.99)] * 1e6);
 	fflush(stdout);
 }
 
@@ -330,13 +338,15 @@ static void run_core(void)
 	for (;;) {
 		uint64_t bytes = 0, messages = 0;
 		size_t queued = 0;
-		while (queued < 256 * 1024 && usrsctp_sendv(out, message, size, NULL, 0, NULL, 0, SCTP_SENDV_NOINFO, 0) >= 0)
+		while (queued < 256 * 1024 &&
+		       usrsctp_sendv(out, message, size, NULL, 0, NULL, 0, SCTP_SENDV_NOINFO, 0) >= 0)
 			queued += size;
 		deliver();
 		for (;;) {
 			socklen_t fromlen = sizeof from, infolen = sizeof info;
 			int flags = 0;
-			ssize_t n = usrsctp_recvv(in, buf, 1 << 20, (struct sockaddr *)&from, &fromlen, &info, &infolen, &infotype, &flags);
+			ssize_t n = usrsctp_recvv(in, buf, 1 << 20, (struct sockaddr *)&from, &fromlen, &info,
+			                          &infolen, &infotype, &flags);
 			if (n <= 0)
 				break;
 			bytes += n;
@@ -434,7 +444,8 @@ int main(int argc, char **argv)
 			socklen_t len = sizeof sin;
 			int fd = socket(AF_INET, SOCK_DGRAM, 0);
 			sin.sin_port = 0;
-			if (fd < 0 || bind(fd, (struct sockaddr *)&sin, sizeof sin) < 0 || getsockname(fd, (struct sockaddr *)&sin, &len) < 0)
+			if (fd < 0 || bind(fd, (struct sockaddr *)&sin, sizeof sin) < 0 ||
+			    getsockname(fd, (struct sockaddr *)&sin, &len) < 0)
 				fail("socket");
 			port = ntohs(sin.sin_port);
 			close(fd);

@@ -104,8 +104,9 @@ impl<'a> Check<'a> {
         {
             let at = data.iter().zip(&right).position(|(there, due)| there != due);
             return Err(format!(
-                "message {number} of {} bytes on stream {stream}, ppid {ppid_there}, unordered {unordered}, is not that of {} bytes \
-                 on stream {right_stream}, ppid {right_ppid}; the first difference is at {at:?}",
+                "message {number} of {} bytes on stream {stream}, ppid {ppid_there}, unordered \
+                 {unordered}, is not that of {} bytes on stream {right_stream}, ppid {right_ppid}; \
+                 the first difference is at {at:?}",
                 data.len(),
                 right.len()
             ));

@@ -101,7 +101,8 @@ impl Case<'_> {
             }
             if begin.elapsed() > PATIENCE {
                 return Err(format!(
-                    "{when}: network {network} carries {gone:?} bytes in {SAMPLE:?}, which is not the data"
+                    "{when}: network {network} carries {gone:?} bytes in {SAMPLE:?}, which is not \
+                     the data"
                 ));
             }
         }

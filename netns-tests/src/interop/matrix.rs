@@ -138,7 +138,9 @@ pub fn settle_readme() -> Result<(), String> {
         std::fs::write(&path, right).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         return Ok(());
     }
-    Err("the interop matrix in README.md differs from the results in netns-tests/tests/interop; UPDATE_INTEROP=1 rewrites it".to_owned())
+    Err("the interop matrix in README.md differs from the results in netns-tests/tests/interop; \
+         UPDATE_INTEROP=1 rewrites it"
+        .to_owned())
 }
 
 fn read(column: Column) -> Option<Vec<Outcome>> {

@@ -1,17 +1,18 @@
 //! The command line that all ends have in common: `KEY=VALUE ... STEP ...`. `peers/peer.h` has the
 //! same in C.
 //!
-//! | step | |
-//! | --- | --- |
-//! | `listen`, `accept`, `connect` | print `ready` and `up` |
-//! | `send:FLOW`, `&send:FLOW`, `join` | sends messages, in the background with `&`; `join` waits for that. Prints `sent n=N ms=T` |
-//! | `expect:FLOW` | reads these messages and nothing else, prints `at n=N` now and then and `got n=N bytes=B` at the end |
-//! | `sleep:MS` | reads nothing for a while |
-//! | `shutdown`, `ended` | prints `closing` and shuts down; waits until the other end has. Prints `graceful` when nothing of the association is left |
-//! | `abort`, `aborted` | the same for ABORT |
-//! | `restarted` | waits until the other end has started anew within the association |
-//! | `lost` | sends a word now and then until the association is lost |
-//! | `hold` | prints `holding` and waits to be killed |
+//! - `listen`, `accept`, `connect` print `ready` and `up`.
+//! - `send:FLOW`, `&send:FLOW`, `join`: sends messages, in the background with `&`; `join` waits
+//!   for that. Prints `sent n=N ms=T`.
+//! - `expect:FLOW` reads these messages and nothing else, prints `at n=N` now and then and
+//!   `got n=N bytes=B` at the end.
+//! - `sleep:MS` reads nothing for a while.
+//! - `shutdown`, `ended`: prints `closing` and shuts down; waits until the other end has. Prints
+//!   `graceful` when nothing of the association is left.
+//! - `abort`, `aborted`: the same for ABORT.
+//! - `restarted` waits until the other end has started anew within the association.
+//! - `lost` sends a word now and then until the association is lost.
+//! - `hold` prints `holding` and waits to be killed.
 //!
 //! An end prints `done` after its last step, and `wrong: REASON` when something is wrong, which
 //! ends it with status 1.
@@ -264,7 +265,8 @@ mod tests {
     #[test]
     fn command_lines_are_read() {
         let args = words(
-            "link=raw own=fd01::1,10.0.0.1 window=7 extensions=auth listen &send:n=2:size=1+9:unordered=1 sleep:10 hold",
+            "link=raw own=fd01::1,10.0.0.1 window=7 extensions=auth listen \
+             &send:n=2:size=1+9:unordered=1 sleep:10 hold",
         );
         let (setup, steps) = Setup::parse(&args).unwrap();
         assert!(setup.raw && setup.window == Some(7) && setup.own.len() == 2);

@@ -213,7 +213,8 @@ impl Vm {
             Step::Script(script) => drop(self.run(script)),
             Step::Push { file, destination } => {
                 let script = format!(
-                    "mkdir -p \"$(dirname '{destination}')\" && cp \"$PAYLOAD\" '{destination}' && chmod 755 '{destination}'"
+                    "mkdir -p \"$(dirname '{destination}')\" && cp \"$PAYLOAD\" '{destination}' && \
+                     chmod 755 '{destination}'"
                 );
                 let ended = self.shell("push", &script, Some(file), &[]).ended(RUN_LIMIT);
                 assert!(

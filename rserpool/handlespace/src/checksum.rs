@@ -88,11 +88,17 @@ mod tests {
         !(sum as u16)
     }
 
+    /// Elements: their pools' handles and their identifiers.
+    fn elements() -> impl Strategy<Value = Vec<(Vec<u8>, u32)>> {
+        let handle = prop::collection::vec(any::<u8>(), 1..33);
+        prop::collection::vec((handle, any::<u32>()), 0..50)
+    }
+
     proptest! {
         #[test]
         fn equals_rfc_1071_and_forgets_what_is_removed(
-            blocks in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..33), any::<u32>()), 0..50),
-            gone in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..33), any::<u32>()), 0..50),
+            blocks in elements(),
+            gone in elements(),
         ) {
             let mut sum = PeChecksum::EMPTY;
             for (handle, id) in gone.iter().chain(&blocks) {

@@ -224,7 +224,9 @@ impl Driver {
                     self.core.handle_announce(self.clock.now(), peers);
                 }
                 Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
-                () = self.clock.wait(self.core.poll_timeout()) => self.core.handle_timeout(self.clock.now()),
+                () = self.clock.wait(self.core.poll_timeout()) => {
+                    self.core.handle_timeout(self.clock.now());
+                }
             }
         }
         (self.notify)(Notice::Ended);

@@ -153,14 +153,17 @@ impl Driver {
                 }
                 (attempt, result) = finished(&mut self.connecting) => match result {
                     Ok(association) => {
-                        self.association = Some((association, Assembler::new(self.max_message_size)));
+                        let assembler = Assembler::new(self.max_message_size);
+                        self.association = Some((association, assembler));
                         self.core.handle_connected(self.clock.now(), attempt);
                     }
                     Err(sctp_user::Error::Stopped) => break,
                     Err(_) => self.core.handle_connect_failed(attempt),
                 },
                 incoming = receive(&mut self.association), if quiet => self.incoming(incoming),
-                () = self.clock.wait(self.core.poll_timeout()) => self.core.handle_timeout(self.clock.now()),
+                () = self.clock.wait(self.core.poll_timeout()) => {
+                    self.core.handle_timeout(self.clock.now());
+                }
             }
         }
         self.shared.lock().connection = None;

@@ -56,8 +56,8 @@ impl Life {
 /// A pool element: who it is, where it can be reached, how it is selected.
 ///
 /// ```text
-/// PE ID u32 | home server u32 | registration life u32 | user transport | policy | [ASAP transport] | [UDP
-/// port]
+/// PE ID u32 | home server u32 | registration life u32 | user transport | policy |
+///     [ASAP transport] | [UDP port]
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolElement {

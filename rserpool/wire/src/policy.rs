@@ -468,7 +468,8 @@ mod tests {
         );
         assert_eq!(
             e("LeastUsedDegradation:1.5"),
-            "the load degradation of policy LeastUsedDegradation is a number from 0 to 1, not \"1.5\""
+            "the load degradation of policy LeastUsedDegradation is a number from 0 to 1, not \
+             \"1.5\""
         );
         assert_eq!(e("RoundRobin:1"), "policy RoundRobin has 0 arguments: RoundRobin");
     }

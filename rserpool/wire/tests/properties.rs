@@ -305,7 +305,12 @@ proptest! {
 
     /// A valid header and parameter headers, so that decoding gets further.
     #[test]
-    fn plausible_bytes(kind in 0u8..16, flags: u8, body in vec((0u16..18, vec(any::<u8>(), 0..30)), 0..5), ids: bool) {
+    fn plausible_bytes(
+        kind in 0u8..16,
+        flags: u8,
+        body in vec((0u16..18, vec(any::<u8>(), 0..30)), 0..5),
+        ids: bool,
+    ) {
         let mut bytes = vec![kind, flags, 0, 0];
         if ids {
             bytes.extend([1, 2, 3, 4, 5, 6, 7, 8]);
@@ -322,10 +327,13 @@ proptest! {
     }
 
     #[test]
-    fn damaged_messages(bytes in prop_oneof![
-        asap().prop_map(|m| m.encode().unwrap()),
-        enrp().prop_map(|m| m.encode().unwrap()),
-    ].prop_flat_map(damaged)) {
+    fn damaged_messages(
+        bytes in prop_oneof![
+            asap().prop_map(|m| m.encode().unwrap()),
+            enrp().prop_map(|m| m.encode().unwrap()),
+        ]
+        .prop_flat_map(damaged),
+    ) {
         decode_all(&bytes);
     }
 }

@@ -1,8 +1,9 @@
 //! How fast the core is by itself: two stacks back to back in one thread, no sockets, no driver.
 //!
-//! `cargo run --release -p sctp-user-core --features bench --example core_bulk [message size] [seconds]`.
-//! Prints the user data that arrived per second, both ends, checksums and the copy into and out of
-//! datagrams included, and the packets it took.
+//!     cargo run --release -p sctp-user-core --features bench --example core_bulk [SIZE] [SECONDS]
+//!
+//! sends messages of SIZE bytes. Prints the user data that arrived per second, both ends, checksums
+//! and the copy into and out of datagrams included, and the packets it took.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,8 @@ fn run(size: usize, time: Duration) {
     let seconds = start.elapsed().as_secs_f64();
     let stats = bulk.pair.client.assoc_stats(bulk.sender).expect("the association lives");
     println!(
-        "{size:6} B: {:7.2} Gbit/s  {:9.0} messages/s  {:7.0} packets/s  {:6.0} SACK packets/s  {} of {} chunks sent again  cwnd {}",
+        "{size:6} B: {:7.2} Gbit/s  {:9.0} messages/s  {:7.0} packets/s  {:6.0} SACK packets/s  {} \
+         of {} chunks sent again  cwnd {}",
         bulk.bytes as f64 * 8.0 / seconds / 1e9,
         bulk.messages as f64 / seconds,
         bulk.packets as f64 / seconds,

@@ -34,7 +34,8 @@ fn main() {
     let seconds = start.elapsed().as_secs_f64();
     let ends = 2.0 * f64::from(count);
     println!(
-        "{:.0} associations set up per second; {:.0} bytes of resident memory per end of an idle association",
+        "{:.0} associations set up per second; {:.0} bytes of resident memory per end of an idle \
+         association",
         f64::from(count) / seconds,
         (resident() - before) as f64 / ends,
     );

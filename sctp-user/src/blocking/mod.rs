@@ -41,7 +41,8 @@
 //! let association = client.connect(&peer)?;
 //! client.send(association, Message::new(0, 0, "hello"))?;
 //! let mut buffer = [0; 100];
-//! let (len, info) = client.recv_into(association, &mut buffer)?.expect("the server does not shut down first");
+//! let received = client.recv_into(association, &mut buffer)?;
+//! let (len, info) = received.expect("the server does not shut down first");
 //! assert_eq!((&buffer[..len], info.end_of_record), (&b"hello"[..], true));
 //! client.shutdown(association)?;
 //! server.join().expect("the server does not panic")

@@ -47,7 +47,8 @@ fn main() -> ExitCode {
         Some(Failure { seed, reason }) => {
             println!("seed {seed} FAILED: {reason}");
             println!(
-                "    replay: cargo run --release -p workspace-tests --bin sctp-campaign -- --seed {seed} --pcap {seed}.pcap"
+                "    replay: cargo run --release -p workspace-tests --bin sctp-campaign -- --seed \
+                 {seed} --pcap {seed}.pcap"
             );
         }
         None => {
@@ -77,7 +78,8 @@ fn report(summary: &Summary, seeds: std::ops::Range<u64>) {
         summary.failures.len()
     );
     println!(
-        "{} packets, {} messages with {} bytes delivered, {} graceful ends, {} others, {} restarts, {:.0} h of virtual time, digest {:016x}",
+        "{} packets, {} messages with {} bytes delivered, {} graceful ends, {} others, {} \
+         restarts, {:.0} h of virtual time, digest {:016x}",
         total.packets,
         total.messages,
         total.bytes,

@@ -227,9 +227,10 @@ impl User {
         };
         let gone = |e: &SendError| matches!(e, SendError::NotFound | SendError::ShuttingDown);
         assert!(matches!(send(0, b""), Err(e) if e == SendError::Empty || gone(&e)));
-        assert!(
-            matches!(send(u16::MAX, b"x"), Err(e) if matches!(e, SendError::InvalidStream { .. }) || gone(&e))
-        );
+        assert!(matches!(
+            send(u16::MAX, b"x"),
+            Err(e) if matches!(e, SendError::InvalidStream { .. }) || gone(&e)
+        ));
     }
 
     fn tell(&self) {

@@ -8,7 +8,8 @@
 //! ```no_run
 //! use workspace_tests::lint::{Capture, Options, lint};
 //!
-//! let captures = [Capture::read("first.pcapng".as_ref())?, Capture::read("second.pcapng".as_ref())?];
+//! let read = |name: &str| Capture::read(name.as_ref());
+//! let captures = [read("first.pcapng")?, read("second.pcapng")?];
 //! for finding in lint(&captures, &Options::default()) {
 //!     println!("{finding}");
 //! }
@@ -122,7 +123,8 @@ impl fmt::Display for Report {
         let findings = findings.len();
         write!(
             f,
-            "{packets} packets, {associations} associations, {chunks} DATA chunks, {findings} faults"
+            "{packets} packets, {associations} associations, {chunks} DATA chunks, {findings} \
+             faults"
         )
     }
 }

@@ -45,16 +45,20 @@ impl Unless {
     pub const fn reason(self) -> &'static str {
         match self {
             Unless::Partial => {
-                "the capture began in the middle, lost packets, or does not see all links, so what answers something may seem to answer nothing"
+                "the capture began in the middle, lost packets, or does not see all links, so \
+                 what answers something may seem to answer nothing"
             }
             Unless::Reordered => {
-                "a wire in front of the capture lets packets overtake or doubles them, so an older state may come after a newer one"
+                "a wire in front of the capture lets packets overtake or doubles them, so an \
+                 older state may come after a newer one"
             }
             Unless::Far => {
-                "packets may be lost, late or translated between the sender and the capture, so what is missing or changed may not be the sender's doing"
+                "packets may be lost, late or translated between the sender and the capture, so \
+                 what is missing or changed may not be the sender's doing"
             }
             Unless::Disturbed => {
-                "a test cuts, limits or loses something, so packets that the capture shows never arrived, or vanished before it saw them"
+                "a test cuts, limits or loses something, so packets that the capture shows never \
+                 arrived, or vanished before it saw them"
             }
         }
     }
@@ -66,7 +70,12 @@ macro_rules! rules {
             #[doc = $says]
             #[doc = concat!("(", $section, ")")]
             pub const $name: Rule =
-                Rule { name: $text, section: $section, says: $says, unless: &[$(Unless::$unless),*] };
+                Rule {
+                    name: $text,
+                    section: $section,
+                    says: $says,
+                    unless: &[$(Unless::$unless),*],
+                };
         )*
 
         /// All rules, by subject.
@@ -77,79 +86,148 @@ macro_rules! rules {
 rules! {
     // The form of packets.
     PORTS "ports", "RFC 9260, 3.1", "No port is 0.", [];
-    WHOLE_CHUNKS "whole-chunks", "RFC 9260, 3.2", "A packet is made of whole chunks, at least one.", [];
-    LENGTH_OF_4 "length-of-4", "RFC 9260, 3.2", "The length of a packet is a multiple of 4 bytes.", [];
+    WHOLE_CHUNKS "whole-chunks", "RFC 9260, 3.2",
+        "A packet is made of whole chunks, at least one.", [];
+    LENGTH_OF_4 "length-of-4", "RFC 9260, 3.2",
+        "The length of a packet is a multiple of 4 bytes.", [];
     PADDING "padding", "RFC 9260, 3.2", "Chunks and parameters are padded with zero bytes.", [];
-    CHUNK_LENGTH "chunk-length", "RFC 9260, 3.3", "A chunk has the length that its type and its counts demand.", [];
-    KNOWN_CHUNKS "known-chunks", "RFC 9260, 3.2", "Nothing but the chunks of RFC 9260 and PAD (RFC 4820) is sent, since nothing else is negotiated.", [];
+    CHUNK_LENGTH "chunk-length", "RFC 9260, 3.3",
+        "A chunk has the length that its type and its counts demand.", [];
+    KNOWN_CHUNKS "known-chunks", "RFC 9260, 3.2",
+        "Nothing but the chunks of RFC 9260 and PAD (RFC 4820) is sent, since nothing else is \
+         negotiated.", [];
     RESERVED_FLAGS "reserved-flags", "RFC 9260, 3.2", "Reserved flags are 0.", [];
     CONTROL_FIRST "control-first", "RFC 9260, 6.10", "Control chunks stand before DATA.", [];
-    ALONE "alone", "RFC 9260, 6.10", "INIT, INIT ACK and SHUTDOWN COMPLETE are alone in their packets.", [];
-    COOKIE_FIRST "cookie-first", "RFC 9260, 5.1", "COOKIE ECHO and COOKIE ACK are the first chunks of their packets.", [];
-    ABORT_LAST "abort-last", "RFC 9260, 3.3.7", "Nothing follows an ABORT, and no DATA shares its packet.", [];
-    NO_DATA_WITH_SHUTDOWN "no-data-with-shutdown", "RFC 9260, 9.2", "DATA shares no packet with SHUTDOWN or SHUTDOWN ACK.", [];
+    ALONE "alone", "RFC 9260, 6.10",
+        "INIT, INIT ACK and SHUTDOWN COMPLETE are alone in their packets.", [];
+    COOKIE_FIRST "cookie-first", "RFC 9260, 5.1",
+        "COOKIE ECHO and COOKIE ACK are the first chunks of their packets.", [];
+    ABORT_LAST "abort-last", "RFC 9260, 3.3.7",
+        "Nothing follows an ABORT, and no DATA shares its packet.", [];
+    NO_DATA_WITH_SHUTDOWN "no-data-with-shutdown", "RFC 9260, 9.2",
+        "DATA shares no packet with SHUTDOWN or SHUTDOWN ACK.", [];
     ONE_SACK "one-sack", "RFC 9260, 6.2", "A packet has one SACK at most.", [];
-    PARAMETERS "parameters", "RFC 9260, 3.2.1", "Parameters and error causes fill their chunk, with lengths that fit.", [];
-    HEARTBEAT_INFO "heartbeat-info", "RFC 9260, 3.3.5", "A HEARTBEAT holds exactly one Heartbeat Info, with room for a nonce of 64 bits.", [];
+    PARAMETERS "parameters", "RFC 9260, 3.2.1",
+        "Parameters and error causes fill their chunk, with lengths that fit.", [];
+    HEARTBEAT_INFO "heartbeat-info", "RFC 9260, 3.3.5",
+        "A HEARTBEAT holds exactly one Heartbeat Info, with room for a nonce of 64 bits.", [];
     MTU "mtu", "RFC 9260, 7.3", "No IP packet is larger than the MTU.", [];
-    OVERSIZE_ALONE "oversize-alone", "RFC 9260, 6.9", "A packet that IP had to fragment holds one DATA chunk at most.", [];
+    OVERSIZE_ALONE "oversize-alone", "RFC 9260, 6.9",
+        "A packet that IP had to fragment holds one DATA chunk at most.", [];
 
     // Setting up.
-    ZERO_TAG "zero-tag", "RFC 9260, 8.5.1", "The verification tag of an INIT is 0, and that of nothing else.", [];
+    ZERO_TAG "zero-tag", "RFC 9260, 8.5.1",
+        "The verification tag of an INIT is 0, and that of nothing else.", [];
     INITIATE_TAG "initiate-tag", "RFC 9260, 3.3.2", "No initiate tag is 0.", [];
-    INIT_WINDOW "init-window", "RFC 9260, 3.3.2", "INIT and INIT ACK offer a window of 1500 bytes at least.", [];
-    INIT_STREAMS "init-streams", "RFC 9260, 3.3.2", "INIT and INIT ACK have streams in both directions.", [];
-    ANSWERED_STREAMS "answered-streams", "RFC 9260, 3.3.3", "An INIT ACK has no more outbound streams than the INIT allows.", [Partial];
-    ONE_COOKIE "one-cookie", "RFC 9260, 3.3.3", "An INIT ACK has one State Cookie, and an INIT has none.", [];
-    LISTED_ADDRESSES "listed-addresses", "RFC 9260, 3.3.2.1", "Listed addresses are unicast, each once, no IPv4 in IPv6, loopback only on loopback, and no host names.", [];
-    SAME_INIT "same-init", "RFC 9260, 5.1", "An INIT that is sent again is the same but for a Cookie Preservative.", [];
-    INIT_ACK_TO_SOURCE "init-ack-to-source", "RFC 9260, 5.1", "An INIT ACK goes from where the INIT came to to where it came from.", [Partial];
-    RECEIVER_TAG "receiver-tag", "RFC 9260, 8.5", "A verification tag is one that the receiver has offered.", [Partial];
-    REFLECTED_TAG "reflected-tag", "RFC 9260, 8.5.1", "With the T bit the verification tag is one that the receiver has sent.", [Partial];
-    COOKIE_UNCHANGED "cookie-unchanged", "RFC 9260, 5.1", "A COOKIE ECHO is the State Cookie of an INIT ACK with that tag.", [Partial];
-    COOKIE_ECHO_FIRST "cookie-echo-first", "RFC 9260, 5.1", "Before the COOKIE ACK the end that began sends COOKIE ECHO, behind it DATA, and answers to HEARTBEATs.", [Partial];
-    NOTHING_BEFORE_COOKIE_ECHO "nothing-before-cookie-echo", "RFC 9260, 5.1", "Before the COOKIE ECHO the other end sends INIT ACK or ABORT.", [Partial];
-    COOKIE_ACK_ANSWERS "cookie-ack-answers", "RFC 9260, 5.1", "A COOKIE ACK goes to where a COOKIE ECHO came from.", [Partial];
+    INIT_WINDOW "init-window", "RFC 9260, 3.3.2",
+        "INIT and INIT ACK offer a window of 1500 bytes at least.", [];
+    INIT_STREAMS "init-streams", "RFC 9260, 3.3.2",
+        "INIT and INIT ACK have streams in both directions.", [];
+    ANSWERED_STREAMS "answered-streams", "RFC 9260, 3.3.3",
+        "An INIT ACK has no more outbound streams than the INIT allows.", [Partial];
+    ONE_COOKIE "one-cookie", "RFC 9260, 3.3.3",
+        "An INIT ACK has one State Cookie, and an INIT has none.", [];
+    LISTED_ADDRESSES "listed-addresses", "RFC 9260, 3.3.2.1",
+        "Listed addresses are unicast, each once, no IPv4 in IPv6, loopback only on loopback, and \
+         no host names.", [];
+    SAME_INIT "same-init", "RFC 9260, 5.1",
+        "An INIT that is sent again is the same but for a Cookie Preservative.", [];
+    INIT_ACK_TO_SOURCE "init-ack-to-source", "RFC 9260, 5.1",
+        "An INIT ACK goes from where the INIT came to to where it came from.", [Partial];
+    RECEIVER_TAG "receiver-tag", "RFC 9260, 8.5",
+        "A verification tag is one that the receiver has offered.", [Partial];
+    REFLECTED_TAG "reflected-tag", "RFC 9260, 8.5.1",
+        "With the T bit the verification tag is one that the receiver has sent.", [Partial];
+    COOKIE_UNCHANGED "cookie-unchanged", "RFC 9260, 5.1",
+        "A COOKIE ECHO is the State Cookie of an INIT ACK with that tag.", [Partial];
+    COOKIE_ECHO_FIRST "cookie-echo-first", "RFC 9260, 5.1",
+        "Before the COOKIE ACK the end that began sends COOKIE ECHO, behind it DATA, and answers \
+         to HEARTBEATs.", [Partial];
+    NOTHING_BEFORE_COOKIE_ECHO "nothing-before-cookie-echo", "RFC 9260, 5.1",
+        "Before the COOKIE ECHO the other end sends INIT ACK or ABORT.", [Partial];
+    COOKIE_ACK_ANSWERS "cookie-ack-answers", "RFC 9260, 5.1",
+        "A COOKIE ACK goes to where a COOKIE ECHO came from.", [Partial];
 
-    KNOWN_PARAMETERS "known-parameters", "RFC 9260, 3.2.1", "INIT and INIT ACK hold nothing but the parameters of RFC 9260, since nothing else is implemented.", [];
-    REPORTED_PARAMETERS "reported-parameters", "RFC 9260, 3.2.1", "An INIT ACK reports, unchanged, the parameters of the INIT that its sender does not know and whose upper bits ask for it, up to one that stops, and nothing else; beyond 128 bytes some may be left out.", [];
+    KNOWN_PARAMETERS "known-parameters", "RFC 9260, 3.2.1",
+        "INIT and INIT ACK hold nothing but the parameters of RFC 9260, since nothing else is \
+         implemented.", [];
+    REPORTED_PARAMETERS "reported-parameters", "RFC 9260, 3.2.1",
+        "An INIT ACK reports, unchanged, the parameters of the INIT that its sender does not know \
+         and whose upper bits ask for it, up to one that stops, and nothing else; beyond 128 bytes \
+         some may be left out.", [];
 
     // Sending data.
     DATA_NOT_EMPTY "data-not-empty", "RFC 9260, 3.3.1", "DATA holds at least one byte.", [];
     TSNS_IN_PACKET "tsns-in-packet", "RFC 9260, 6.10", "The TSNs in a packet ascend.", [];
     INITIAL_TSN "initial-tsn", "RFC 9260, 5.1", "No TSN lies before the initial one.", [];
-    TSNS_CONSECUTIVE "tsns-consecutive", "RFC 9260, 6", "New TSNs follow each other without a hole.", [Partial Far Disturbed];
-    SAME_RETRANSMISSION "same-retransmission", "RFC 9260, 6", "A TSN always carries the same stream, number, protocol, fragment flags and bytes.", [];
-    FRAGMENTS "fragments", "RFC 9260, 6.9", "The fragments of a message have TSNs in a row, the first and the last are marked, and all are of one stream.", [];
-    SSNS_CONSECUTIVE "ssns-consecutive", "RFC 9260, 6.5", "Ordered messages of a stream are numbered from 0 in a row.", [];
-    STREAMS_NEGOTIATED "streams-negotiated", "RFC 9260, 5.1.1", "Data goes to streams that both ends agreed on.", [];
-    WINDOW "window", "RFC 9260, 6.1 A", "What is outstanding, and not reported missing, exceeds no offered window by more than one chunk.", [Partial Disturbed];
-    INITIAL_BURST "initial-burst", "RFC 9260, 7.2.1", "Before the first acknowledgement no more leaves to an address than the initial congestion window and one chunk.", [Partial Disturbed];
-    NOT_AGAIN "not-again", "RFC 9260, 6.3.3", "What was acknowledged cumulatively more than a second ago is not sent again.", [Partial Far Disturbed];
+    TSNS_CONSECUTIVE "tsns-consecutive", "RFC 9260, 6",
+        "New TSNs follow each other without a hole.", [Partial Far Disturbed];
+    SAME_RETRANSMISSION "same-retransmission", "RFC 9260, 6",
+        "A TSN always carries the same stream, number, protocol, fragment flags and bytes.", [];
+    FRAGMENTS "fragments", "RFC 9260, 6.9",
+        "The fragments of a message have TSNs in a row, the first and the last are marked, and all \
+         are of one stream.", [];
+    SSNS_CONSECUTIVE "ssns-consecutive", "RFC 9260, 6.5",
+        "Ordered messages of a stream are numbered from 0 in a row.", [];
+    STREAMS_NEGOTIATED "streams-negotiated", "RFC 9260, 5.1.1",
+        "Data goes to streams that both ends agreed on.", [];
+    WINDOW "window", "RFC 9260, 6.1 A",
+        "What is outstanding, and not reported missing, exceeds no offered window by more than one \
+         chunk.", [Partial Disturbed];
+    INITIAL_BURST "initial-burst", "RFC 9260, 7.2.1",
+        "Before the first acknowledgement no more leaves to an address than the initial congestion \
+         window and one chunk.", [Partial Disturbed];
+    NOT_AGAIN "not-again", "RFC 9260, 6.3.3",
+        "What was acknowledged cumulatively more than a second ago is not sent \
+         again.", [Partial Far Disturbed];
 
     // Acknowledging.
-    GAP_BLOCKS "gap-blocks", "RFC 9260, 3.3.4", "Gap blocks ascend, are apart from each other and from the cumulative TSN, and end no earlier than they begin.", [];
-    SACK_FORWARD "sack-forward", "RFC 9260, 6.2", "The cumulative TSN of SACK and SHUTDOWN never goes back.", [Reordered];
+    GAP_BLOCKS "gap-blocks", "RFC 9260, 3.3.4",
+        "Gap blocks ascend, are apart from each other and from the cumulative TSN, and end no \
+         earlier than they begin.", [];
+    SACK_FORWARD "sack-forward", "RFC 9260, 6.2",
+        "The cumulative TSN of SACK and SHUTDOWN never goes back.", [Reordered];
     SACK_SENT "sack-sent", "RFC 9260, 6.2", "Nothing is acknowledged that was not sent.", [Partial];
-    SACK_DUPLICATES "sack-duplicates", "RFC 9260, 3.3.4", "A duplicate TSN is one that the same SACK acknowledges.", [];
+    SACK_DUPLICATES "sack-duplicates", "RFC 9260, 3.3.4",
+        "A duplicate TSN is one that the same SACK acknowledges.", [];
     SACK_ANSWERS "sack-answers", "RFC 9260, 6.2", "No SACK comes before DATA.", [Partial];
-    SACK_SOON "sack-soon", "RFC 9260, 6.2", "DATA is acknowledged within 500 ms; half a second more is allowed to machines that are busy.", [Partial Far Disturbed];
-    SACK_EVERY_SECOND "sack-every-second", "RFC 9260, 6.2", "The second unacknowledged packet waits for no timer: 150 ms are allowed to batches, and exceptions to busy machines.", [Partial Far Disturbed];
+    SACK_SOON "sack-soon", "RFC 9260, 6.2",
+        "DATA is acknowledged within 500 ms; half a second more is allowed to machines that are \
+         busy.", [Partial Far Disturbed];
+    SACK_EVERY_SECOND "sack-every-second", "RFC 9260, 6.2",
+        "The second unacknowledged packet waits for no timer: 150 ms are allowed to batches, and \
+         exceptions to busy machines.", [Partial Far Disturbed];
 
     // Paths.
-    HEARTBEAT_ECHO "heartbeat-echo", "RFC 9260, 8.3", "A HEARTBEAT ACK holds exactly what a HEARTBEAT held.", [Partial];
-    HEARTBEAT_ACK_TO_SOURCE "heartbeat-ack-to-source", "RFC 9260, 8.3", "A HEARTBEAT ACK goes to where the HEARTBEAT came from.", [Partial];
-    UNCONFIRMED "unconfirmed", "RFC 9260, 5.4", "An address that has not proven itself gets no DATA, SACK or SHUTDOWN, and COOKIE ACK only with a HEARTBEAT.", [Partial];
-    OWN_ADDRESS "own-address", "RFC 9260, 5.1.2", "Packets leave from addresses that the peer was told.", [Partial Far];
-    PEER_ADDRESS "peer-address", "RFC 9260, 5.1.2", "Packets go to addresses that the peer has.", [Partial Far];
-    UDP_SOURCE_PORT "udp-source-port", "RFC 6951, 5.1", "An association leaves by one UDP port, or by none.", [Far];
-    TOO_BIG "too-big", "RFC 9260, 7.3", "Two seconds after ICMP named an MTU nothing larger leaves unfragmented but probes.", [Partial Far Disturbed];
+    HEARTBEAT_ECHO "heartbeat-echo", "RFC 9260, 8.3",
+        "A HEARTBEAT ACK holds exactly what a HEARTBEAT held.", [Partial];
+    HEARTBEAT_ACK_TO_SOURCE "heartbeat-ack-to-source", "RFC 9260, 8.3",
+        "A HEARTBEAT ACK goes to where the HEARTBEAT came from.", [Partial];
+    UNCONFIRMED "unconfirmed", "RFC 9260, 5.4",
+        "An address that has not proven itself gets no DATA, SACK or SHUTDOWN, and COOKIE ACK only \
+         with a HEARTBEAT.", [Partial];
+    OWN_ADDRESS "own-address", "RFC 9260, 5.1.2",
+        "Packets leave from addresses that the peer was told.", [Partial Far];
+    PEER_ADDRESS "peer-address", "RFC 9260, 5.1.2",
+        "Packets go to addresses that the peer has.", [Partial Far];
+    UDP_SOURCE_PORT "udp-source-port", "RFC 6951, 5.1",
+        "An association leaves by one UDP port, or by none.", [Far];
+    TOO_BIG "too-big", "RFC 9260, 7.3",
+        "Two seconds after ICMP named an MTU nothing larger leaves unfragmented but \
+         probes.", [Partial Far Disturbed];
 
     // The end.
-    NO_DATA_AFTER_SHUTDOWN "no-data-after-shutdown", "RFC 9260, 9.2", "No DATA comes after SHUTDOWN or SHUTDOWN ACK.", [Reordered];
-    NO_HEARTBEAT_AFTER_SHUTDOWN "no-heartbeat-after-shutdown", "RFC 9260, 8.3", "No HEARTBEAT comes after SHUTDOWN or SHUTDOWN ACK.", [Reordered];
-    SHUTDOWN_ACK_ANSWERS "shutdown-ack-answers", "RFC 9260, 9.2", "SHUTDOWN ACK answers a SHUTDOWN.", [Partial];
-    SHUTDOWN_COMPLETE_ANSWERS "shutdown-complete-answers", "RFC 9260, 9.2", "SHUTDOWN COMPLETE answers a SHUTDOWN ACK.", [Partial];
-    SILENT_AFTER_ABORT "silent-after-abort", "RFC 9260, 9.1", "An end that has aborted an association sends nothing more in it.", [Reordered];
-    SILENT_AFTER_COMPLETE "silent-after-complete", "RFC 9260, 9.2", "An end that has sent SHUTDOWN COMPLETE sends nothing more in the association.", [Reordered];
+    NO_DATA_AFTER_SHUTDOWN "no-data-after-shutdown", "RFC 9260, 9.2",
+        "No DATA comes after SHUTDOWN or SHUTDOWN ACK.", [Reordered];
+    NO_HEARTBEAT_AFTER_SHUTDOWN "no-heartbeat-after-shutdown", "RFC 9260, 8.3",
+        "No HEARTBEAT comes after SHUTDOWN or SHUTDOWN ACK.", [Reordered];
+    SHUTDOWN_ACK_ANSWERS "shutdown-ack-answers", "RFC 9260, 9.2",
+        "SHUTDOWN ACK answers a SHUTDOWN.", [Partial];
+    SHUTDOWN_COMPLETE_ANSWERS "shutdown-complete-answers", "RFC 9260, 9.2",
+        "SHUTDOWN COMPLETE answers a SHUTDOWN ACK.", [Partial];
+    SILENT_AFTER_ABORT "silent-after-abort", "RFC 9260, 9.1",
+        "An end that has aborted an association sends nothing more in it.", [Reordered];
+    SILENT_AFTER_COMPLETE "silent-after-complete", "RFC 9260, 9.2",
+        "An end that has sent SHUTDOWN COMPLETE sends nothing more in the \
+         association.", [Reordered];
 }

@@ -44,7 +44,8 @@ impl Window {
             let (burst, limit) = (*burst, largest_burst(judge.options.mtu));
             judge.fault_if(burst > limit, &rules::INITIAL_BURST, seen, || {
                 format!(
-                    "{burst} bytes to {} before anything was acknowledged, where {limit} are allowed",
+                    "{burst} bytes to {} before anything was acknowledged, where {limit} are \
+                     allowed",
                     seen.dst
                 )
             });

@@ -112,7 +112,8 @@ fn data_in_both_directions() {
     agent.expect(
         "recv id=2 max=100",
         &format!(
-            "ok len=5 sid=3 ssn=0 ppid=7 tsn={tsn} cumtsn={tsn} flags=eor from=192.0.2.1:2000 data=68656c6c6f"
+            "ok len=5 sid=3 ssn=0 ppid=7 tsn={tsn} cumtsn={tsn} flags=eor from=192.0.2.1:2000 \
+             data=68656c6c6f"
         ),
     );
     peer.send_data(&mut agent, 1, 3, 1, b"again");

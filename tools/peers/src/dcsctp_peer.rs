@@ -6,7 +6,8 @@ use std::time::Instant;
 use anyhow::ensure;
 use bytes::Bytes;
 use dcsctp::api::{
-    DcSctpSocket, Message, Options as Config, PpId, SendOptions, Socket, SocketEvent, SocketTime, StreamId,
+    DcSctpSocket, Message, Options as Config, PpId, SendOptions, Socket, SocketEvent, SocketTime,
+    StreamId,
 };
 
 use crate::measure;

@@ -99,7 +99,8 @@ impl Latency {
             return false;
         }
         self.nanos.sort_unstable();
-        let quantile = |q: f64| self.nanos[((self.nanos.len() - 1) as f64 * q) as usize] as f64 / 1e3;
+        let quantile =
+            |q: f64| self.nanos[((self.nanos.len() - 1) as f64 * q) as usize] as f64 / 1e3;
         println!(
             "{}",
             json!({ "count": self.nanos.len(), "p50_us": quantile(0.5), "p99_us": quantile(0.99) })

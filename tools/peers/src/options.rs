@@ -44,11 +44,14 @@ impl Options {
         };
         let mut rest = BTreeMap::new();
         for arg in args {
-            let (key, value) = arg.split_once('=').with_context(|| format!("'{arg}' is not key=value"))?;
+            let (key, value) =
+                arg.split_once('=').with_context(|| format!("'{arg}' is not key=value"))?;
             rest.insert(key.to_owned(), value.to_owned());
         }
         let number = |key: &str, default: f64| match rest.get(key) {
-            Some(text) => text.parse::<f64>().with_context(|| format!("{key}={text} is not a number")),
+            Some(text) => {
+                text.parse::<f64>().with_context(|| format!("{key}={text} is not a number"))
+            }
             None => Ok(default),
         };
         let (warmup, window) = (number("warmup", 0.5)?, number("seconds", 2.0)?);

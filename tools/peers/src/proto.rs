@@ -8,8 +8,8 @@ use std::time::Instant;
 use anyhow::ensure;
 use bytes::Bytes;
 use sctp_proto::{
-    Association, AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Event, Payload,
-    PayloadProtocolIdentifier, ServerConfig, Transmit, TransportConfig,
+    Association, AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Event,
+    Payload, PayloadProtocolIdentifier, ServerConfig, Transmit, TransportConfig,
 };
 
 use crate::measure;
@@ -57,7 +57,13 @@ impl Proto {
         let association = server.map(|server| {
             endpoint.connect(client(&Arc::new(transport())), server).expect("the first association")
         });
-        Proto { endpoint, association, up: false, backlog: backlog(options.size), buf: vec![0; options.size] }
+        Proto {
+            endpoint,
+            association,
+            up: false,
+            backlog: backlog(options.size),
+            buf: vec![0; options.size],
+        }
     }
 
     fn events(&mut self) {

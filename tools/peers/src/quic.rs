@@ -22,7 +22,11 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
         endpoint.set_default_client_config(ClientConfig::with_root_certificates(Arc::new(roots))?);
         let connection = endpoint.connect(options.server()?, NAME)?.await?;
         let (send, recv) = connection.open_bi().await?;
-        return if options.pingpong { ping(options, send, recv).await } else { write(options, send).await };
+        return if options.pingpong {
+            ping(options, send, recv).await
+        } else {
+            write(options, send).await
+        };
     }
     let key = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
     let cert = key.cert.der().clone();
@@ -38,7 +42,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
 
 fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
     (0..text.len() / 2)
-        .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).context("the certificate is in hex"))
+        .map(|i| {
+            u8::from_str_radix(&text[2 * i..2 * i + 2], 16).context("the certificate is in hex")
+        })
         .collect()
 }
 

@@ -12,7 +12,11 @@ use crate::options::{Mode, Options};
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     if options.mode == Mode::Client {
         let stream = TcpStream::connect(options.server()?).await?;
-        return if options.pingpong { ping(options, stream).await } else { send(options, stream).await };
+        return if options.pingpong {
+            ping(options, stream).await
+        } else {
+            send(options, stream).await
+        };
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     println!("ready port={}", listener.local_addr()?.port());

@@ -67,7 +67,12 @@ fn receive(options: &Options, socket: &UdpSocket) -> anyhow::Result<()> {
     }
 }
 
-fn send(options: &Options, socket: &UdpSocket, to: SocketAddr, segments: usize) -> anyhow::Result<()> {
+fn send(
+    options: &Options,
+    socket: &UdpSocket,
+    to: SocketAddr,
+    segments: usize,
+) -> anyhow::Result<()> {
     let state = UdpSocketState::new(socket.into())?;
     socket.set_nonblocking(false)?;
     let contents = vec![7; segments * DATAGRAM];

@@ -102,7 +102,10 @@ pub(crate) fn run<E: End>(
             received += 1;
         }
         if received == 0 {
-            let timer = end.next_timer().map_or(LONGEST, |at| at.saturating_duration_since(now)).min(LONGEST);
+            let timer = end
+                .next_timer()
+                .map_or(LONGEST, |at| at.saturating_duration_since(now))
+                .min(LONGEST);
             let timeout = PollTimeout::from(timer.as_millis() as u16 + 1);
             poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], timeout)?;
         }

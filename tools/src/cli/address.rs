@@ -109,7 +109,8 @@ fn encap_suffix(suffix: &str) -> Result<EncapSuffix, String> {
 fn address_and_port(text: &str) -> Result<(IpAddr, Option<u16>), String> {
     let wrong = || {
         format!(
-            "'{text}' is not an IP address with or without port; right are 192.0.2.1:3863, [2001:db8::1]:3863 and 192.0.2.1"
+            "'{text}' is not an IP address with or without port; right are 192.0.2.1:3863, \
+             [2001:db8::1]:3863 and 192.0.2.1"
         )
     };
     if let Some(rest) = text.strip_prefix('[') {

@@ -155,19 +155,44 @@ pub struct RegistrarOptions {
     #[arg(long, value_name = "ENDPOINT")]
     pub registrar: Vec<AddressList>,
     /// Group in which registrars announce themselves: auto (239.0.0.50:3863), off, or ADDR:PORT.
-    #[arg(long, value_name = "auto|off|ADDR:PORT", default_value = "auto", value_parser = AsapAnnounce::parse)]
+    #[arg(
+        long,
+        value_name = "auto|off|ADDR:PORT",
+        default_value = "auto",
+        value_parser = AsapAnnounce::parse
+    )]
     pub asapannounce: AsapAnnounce,
     /// How long an announced registrar counts as present, ms.
-    #[arg(long, value_name = "MS", default_value = "5000", value_parser = |s: &str| millis(s, 100, 3_600_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "5000",
+        value_parser = |s: &str| millis(s, 100, 3_600_000)
+    )]
     pub registrarannouncetimeout: Duration,
     /// How long connecting to a registrar may take, ms.
-    #[arg(long, value_name = "MS", default_value = "7500", value_parser = |s: &str| millis(s, 100, 600_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "7500",
+        value_parser = |s: &str| millis(s, 100, 600_000)
+    )]
     pub registrarconnecttimeout: Duration,
     /// How long a registrar may take to answer, ms.
-    #[arg(long, value_name = "MS", default_value = "3000", value_parser = |s: &str| millis(s, 100, 600_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "3000",
+        value_parser = |s: &str| millis(s, 100, 600_000)
+    )]
     pub registrarresponsetimeout: Duration,
     /// How often a request is sent before another registrar is looked for.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=100)
+    )]
     pub registrarrequestmaxtrials: u32,
 }
 
@@ -197,8 +222,11 @@ impl AsapAnnounce {
             "auto" => Ok(AsapAnnounce::Auto),
             "off" | "none" => Ok(AsapAnnounce::Off),
             _ => match text.parse::<SocketAddr>() {
-                Ok(addr) if addr.ip().is_multicast() && addr.port() != 0 => Ok(AsapAnnounce::Group(addr)),
-                _ => Err("right are auto, off, and a multicast address with a port such as 239.0.0.50:3863"
+                Ok(addr) if addr.ip().is_multicast() && addr.port() != 0 => {
+                    Ok(AsapAnnounce::Group(addr))
+                }
+                _ => Err("right are auto, off, and a multicast address with a port such as \
+                          239.0.0.50:3863"
                     .to_owned()),
             },
         }

@@ -35,7 +35,8 @@ impl End {
         let reason = self.0.wait_for(Option::is_some).await.map(|reason| *reason);
         match reason {
             Ok(reason) => reason.unwrap_or(EndReason::Terminate),
-            Err(_) => std::future::pending().await, // the watching task lives as long as the runtime
+            // The watching task lives as long as the runtime.
+            Err(_) => std::future::pending().await,
         }
     }
 }

@@ -27,7 +27,8 @@ pub(crate) fn config(
         ways.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect();
     if registrars.is_empty() && options.asapannounce == AsapAnnounce::Off {
         bail!(
-            "without announces (--asapannounce=off) a registrar must be named: --registrar=ADDR:PORT"
+            "without announces (--asapannounce=off) a registrar must be named: \
+             --registrar=ADDR:PORT"
         );
     }
     Ok(AsapConfig {

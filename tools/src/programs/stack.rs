@@ -40,7 +40,8 @@ pub(crate) fn open_limited(
         LinkKind::Udp => builder = builder.link(udp(unique)?),
         LinkKind::Raw if options.encap_port.is_some() => {
             bail!(
-                "--encap-port= names a UDP port, but --link=raw does without UDP; --link=both has both"
+                "--encap-port= names a UDP port, but --link=raw does without UDP; --link=both has \
+                 both"
             )
         }
         LinkKind::Raw => builder = builder.link(raw(unique)?),

@@ -47,11 +47,14 @@ fn operation() -> impl Strategy<Value = Operation> {
     ];
     prop_oneof![
         6 => (pool(), id(), policy(), 0u32..3, prop::option::of(0u64..3))
-            .prop_map(|(pool, id, policy, home, owner)| Operation::Register { pool, id, policy, home, owner }),
+            .prop_map(|(pool, id, policy, home, owner)| {
+                Operation::Register { pool, id, policy, home, owner }
+            }),
         2 => (pool(), id()).prop_map(|(pool, id)| Operation::Remove { pool, id }),
         1 => (0u64..3).prop_map(Operation::RemoveOwner),
         6 => (pool(), 0usize..5).prop_map(|(pool, n)| Operation::Select { pool, n }),
-        1 => (pool(), id(), 0u32..3).prop_map(|(pool, id, home)| Operation::SetHome { pool, id, home }),
+        1 => (pool(), id(), 0u32..3)
+            .prop_map(|(pool, id, home)| Operation::SetHome { pool, id, home }),
         2 => (pool(), id(), timer, prop::option::of(0u64..100))
             .prop_map(|(pool, id, timer, at)| Operation::SetTimer { pool, id, timer, at }),
         1 => (0u64..20).prop_map(Operation::PassTime),
@@ -120,8 +123,12 @@ fn apply(
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
-    fn invariants_hold(operations in prop::collection::vec(operation(), 1..150), max_increment in 0usize..4) {
-        let mut space = Handlespace::new(Config { max_increment, max_elements: 40, ..Config::default() });
+    fn invariants_hold(
+        operations in prop::collection::vec(operation(), 1..150),
+        max_increment in 0usize..4,
+    ) {
+        let mut space =
+            Handlespace::new(Config { max_increment, max_elements: 40, ..Config::default() });
         let mut now = 0;
         for operation in operations {
             apply(&mut space, &mut now, operation)?;

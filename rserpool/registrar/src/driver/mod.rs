@@ -233,7 +233,12 @@ impl Driver {
         match report {
             Report::Accepted(association) => {
                 let (id, peer) = (self.names.next(), peer_of(&association));
-                tracing::debug!(association = %id, addrs = ?peer.addrs, port = peer.port, "association up");
+                tracing::debug!(
+                    association = %id,
+                    addrs = ?peer.addrs,
+                    port = peer.port,
+                    "association up"
+                );
                 let (names, reports) = (self.names.clone(), self.reports.clone());
                 let connection =
                     Connection::start(association, id, names, reports, self.config.autoclose);

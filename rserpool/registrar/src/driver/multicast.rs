@@ -56,7 +56,11 @@ impl Multicast {
         if !sent && !self.failing {
             let error = error
                 .unwrap_or_else(|| io::Error::other("no interface is up that passes multicast"));
-            tracing::warn!(group = %self.group, %error, "announces cannot be sent; name this registrar to the others");
+            tracing::warn!(
+                group = %self.group,
+                %error,
+                "announces cannot be sent; name this registrar to the others"
+            );
         } else if sent && self.failing {
             tracing::info!(group = %self.group, "announces are sent again");
         }

@@ -41,7 +41,8 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
         4 => id.clone().prop_map(accepted),
         1 => id.clone().prop_map(|id| response(id, Some(CauseCode::NO_USABLE_USER_ADDRESSES))),
         1 => id.clone().prop_map(|id| response(id, Some(CauseCode::INCONSISTENT_POLICY))),
-        3 => (any::<bool>(), proptest::option::of(id.clone())).prop_map(|(home, id)| keep_alive(home, id)),
+        3 => (any::<bool>(), proptest::option::of(id.clone()))
+            .prop_map(|(home, id)| keep_alive(home, id)),
         4 => vec(id.clone(), 0..3).prop_map(move |ids| answer(elements(ids))),
         1 => Just(answer(Resolution::Error(OperationError::new(CauseCode::UNKNOWN_POOL)))),
         2 => id.prop_map(|id| AsapMessage::DeregistrationResponse(DeregistrationResponse {
@@ -69,7 +70,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0u32..3).prop_map(Op::Register),
         1 => (0u32..3, any::<u32>()).prop_map(|(id, load)| Op::SetLoad(id, load)),
         1 => (0u32..3).prop_map(Op::Deregister),
-        3 => (0u32..3, prop_oneof![Just(0u64), 0u64..9000]).prop_map(|(n, stale)| Op::Resolve(n, stale)),
+        3 => (0u32..3, prop_oneof![Just(0u64), 0u64..9000])
+            .prop_map(|(n, stale)| Op::Resolve(n, stale)),
         1 => (0u32..3).prop_map(Op::Report),
     ]
 }
@@ -134,19 +136,31 @@ proptest! {
             let (core, now) = (&mut bench.core, bench.now);
             match op {
                 Op::Pass(millis) => world.pass(&mut bench, ms(millis)),
-                Op::Up(n) => if let Some(assoc) = world.assoc(n) && world.live.insert(assoc, true) == Some(false) {
-                    core.handle_up(now, assoc, local());
-                },
-                Op::Down(n) => if let Some(assoc) = world.assoc(n) {
-                    world.live.remove(&assoc);
-                    core.handle_down(now, assoc);
-                },
-                Op::Incoming => if let Some(assoc) = core.handle_incoming(now, local()) {
-                    world.live.insert(assoc, true);
-                },
-                Op::Message(n, bytes) => if let Some(assoc) = world.assoc(n) && world.live[&assoc] {
-                    core.handle_message(now, assoc, &bytes);
-                },
+                Op::Up(n) => {
+                    if let Some(assoc) = world.assoc(n)
+                        && world.live.insert(assoc, true) == Some(false)
+                    {
+                        core.handle_up(now, assoc, local());
+                    }
+                }
+                Op::Down(n) => {
+                    if let Some(assoc) = world.assoc(n) {
+                        world.live.remove(&assoc);
+                        core.handle_down(now, assoc);
+                    }
+                }
+                Op::Incoming => {
+                    if let Some(assoc) = core.handle_incoming(now, local()) {
+                        world.live.insert(assoc, true);
+                    }
+                }
+                Op::Message(n, bytes) => {
+                    if let Some(assoc) = world.assoc(n)
+                        && world.live[&assoc]
+                    {
+                        core.handle_message(now, assoc, &bytes);
+                    }
+                }
                 Op::Announce(last) => core.handle_announce(now, vec![registrar(last)]),
                 Op::Register(id) => core.register(now, own(id, Policy::LeastUsed { load: 0 })),
                 Op::SetLoad(id, load) => core.set_load(now, &pool(), PeId(id), load),

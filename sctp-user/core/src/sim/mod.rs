@@ -11,7 +11,8 @@
 //! use std::time::Duration;
 //!
 //! let mut sim = Sim::new(1);
-//! sim.net.set_default(Link::new().loss(0.1).delay(Duration::from_millis(10), Duration::from_millis(5)));
+//! let (delay, jitter) = (Duration::from_millis(10), Duration::from_millis(5));
+//! sim.net.set_default(Link::new().loss(0.1).delay(delay, jitter));
 //! let a = sim.host(&["10.0.0.1"], Recorder::default());
 //! let b = sim.host(&["10.0.0.2"], Recorder::default());
 //! let peer = sim.with(b, |host, _| host.listen(5001));

@@ -340,7 +340,8 @@ impl Net {
             // Probes (packets with PAD) are there to find out whether the MTU has grown.
             if known && !packet.has(chunk_type::PAD) {
                 self.violation.get_or_insert(format!(
-                    "a packet of {} bytes was sent with DF over a path with an MTU of {mtu}: {packet:?}",
+                    "a packet of {} bytes was sent with DF over a path with an MTU of {mtu}: \
+                     {packet:?}",
                     packet.ip_len()
                 ));
             }

@@ -154,7 +154,8 @@ impl Sockets {
         let socket = self.open_socket(id)?;
         if socket.style == Style::OneToMany {
             return Err(SocketError::NotSupported(
-                "a one-to-many socket accepts by itself; take single associations out of it by peel-off",
+                "a one-to-many socket accepts by itself; take single associations out of it by \
+                 peel-off",
             ));
         }
         if !socket.listening {

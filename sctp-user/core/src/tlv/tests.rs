@@ -117,7 +117,10 @@ proptest! {
         let mut left = reader.remaining();
         while let Ok(Some(tlv)) = reader.tlv() {
             prop_assert_eq!(&tlv.whole[4..], tlv.value);
-            prop_assert!(reader.remaining() + tlv.whole.len() <= left, "each step takes what it gives");
+            prop_assert!(
+                reader.remaining() + tlv.whole.len() <= left,
+                "each step takes what it gives"
+            );
             left = reader.remaining();
         }
         prop_assert!(Tlvs::new(&bytes).count() <= bytes.len() / 4);
@@ -125,7 +128,10 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read(
-        tlvs in prop::collection::vec((any::<u16>(), prop::collection::vec(any::<u8>(), 0..40)), 0..10),
+        tlvs in prop::collection::vec(
+            (any::<u16>(), prop::collection::vec(any::<u8>(), 0..40)),
+            0..10,
+        ),
         before in 0_usize..5,
     ) {
         let mut out = vec![0xee; before];

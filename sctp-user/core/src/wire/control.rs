@@ -6,7 +6,7 @@
 //!  0                   1                   2                   3
 //!  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
 //! +---------------+-------------+-+-------------------------------+
-//! |     type      |  reserved   |T|            length             |  T only in ABORT, SHUTDOWN COMPLETE
+//! |     type      |  reserved   |T|            length             |
 //! +---------------+-------------+-+-------------------------------+
 //! |  HEARTBEAT, HEARTBEAT ACK: Heartbeat Info parameter           |
 //! |  ABORT, ERROR: error causes                                   |
@@ -15,6 +15,8 @@
 //! |  SHUTDOWN ACK, COOKIE ACK, SHUTDOWN COMPLETE: nothing         |
 //! +---------------------------------------------------------------+
 //! ```
+//!
+//! Only ABORT and SHUTDOWN COMPLETE have the T bit.
 
 use super::cause::{CauseWriter, Causes};
 use super::chunk::{CHUNK_HEADER, Chunk, ChunkError, RawChunk, chunk_type};

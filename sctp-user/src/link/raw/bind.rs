@@ -14,8 +14,8 @@ use crate::link::sockets::overlap;
 pub enum RawBindError {
     /// The process may not open raw sockets.
     #[error(
-        "SCTP directly in IP needs the capability CAP_NET_RAW (Linux) or root: grant one of them, or use UDP encapsulation, \
-         which needs neither"
+        "SCTP directly in IP needs the capability CAP_NET_RAW (Linux) or root: grant one of them, \
+         or use UDP encapsulation, which needs neither"
     )]
     Privileges,
     /// The configuration lists no address.

@@ -19,8 +19,9 @@ impl KernelSctp {
 impl fmt::Display for KernelSctp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "the kernel's own SCTP is loaded (/proc/net/sctp exists) and will abort associations of this stack: \
-             unload it (modprobe -r sctp) and keep it from coming back (blacklist sctp), drop its ABORTs \
+            "the kernel's own SCTP is loaded (/proc/net/sctp exists) and will abort associations \
+             of this stack: unload it (modprobe -r sctp) and keep it from coming back (blacklist \
+             sctp), drop its ABORTs \
              with an output rule of nftables, or use UDP encapsulation",
         )
     }

@@ -17,7 +17,8 @@ use crate::link::{Link, RecvBatch};
 /// use sctp_user::StackBuilder;
 /// use sctp_user::link::raw::{RawConfig, RawLink};
 ///
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let link = RawLink::open(&RawConfig::default())?;
 /// if let Some(warning) = link.kernel_sctp() {
 ///     eprintln!("{warning}");

@@ -58,10 +58,15 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         }
         tokio::select! {
             biased;
-            _ = end.wait(), if drain_until.is_none() => drain_until = Some(Instant::now() + options.draintimeout),
-            () = tokio::time::sleep_until(drain_until.unwrap_or_else(Instant::now)), if drain_until.is_some() => break,
+            _ = end.wait(), if drain_until.is_none() => {
+                drain_until = Some(Instant::now() + options.draintimeout);
+            }
+            () = tokio::time::sleep_until(drain_until.unwrap_or_else(Instant::now)),
+                if drain_until.is_some() => break,
             event = client.session.recv() => client.session_event(event?).await?,
-            _ = ticks.tick(), if client.element.is_some() && drain_until.is_none() && !all_sent => client.ping().await?,
+            _ = ticks.tick(), if client.element.is_some() && drain_until.is_none() && !all_sent => {
+                client.ping().await?;
+            }
         }
     }
     let missing = client.pings.open();

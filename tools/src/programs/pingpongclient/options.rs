@@ -22,16 +22,31 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDR", value_delimiter = ',')]
     pub(crate) local: Vec<IpAddr>,
     /// Time between pings, ms.
-    #[arg(long, value_name = "MS", default_value = "500", value_parser = |s: &str| millis(s, 1, 3_600_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "500",
+        value_parser = |s: &str| millis(s, 1, 3_600_000)
+    )]
     pub(crate) interval: Duration,
     /// A server that answers nothing for so long counts as dead, ms.
-    #[arg(long, value_name = "MS", default_value = "700", value_parser = |s: &str| millis(s, 10, 600_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "700",
+        value_parser = |s: &str| millis(s, 10, 600_000)
+    )]
     pub(crate) replytimeout: Duration,
     /// End after so many pings, when all are answered; 0 is never.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) count: u64,
     /// When ending, wait this long for missing pongs, ms.
-    #[arg(long, value_name = "MS", default_value = "2000", value_parser = |s: &str| millis(s, 0, 600_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "2000",
+        value_parser = |s: &str| millis(s, 0, 600_000)
+    )]
     pub(crate) draintimeout: Duration,
     /// Print events as lines of JSON for programs.
     #[arg(long)]

@@ -30,14 +30,29 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) plain: bool,
     /// Time between two pings, ms.
-    #[arg(long, value_name = "MS", default_value = "10", value_parser = |s: &str| cli::millis(s, 1, 1000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "10",
+        value_parser = |s: &str| cli::millis(s, 1, 1000)
+    )]
     pub(crate) interval: Duration,
     /// Time a server thinks about each ping, ms; longer than the interval keeps pings in flight all
     /// the time.
-    #[arg(long, value_name = "MS", default_value = "15", value_parser = |s: &str| cli::millis(s, 0, 1000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "15",
+        value_parser = |s: &str| cli::millis(s, 0, 1000)
+    )]
     pub(crate) think: Duration,
     /// Time each server serves before it is killed, ms.
-    #[arg(long, value_name = "MS", default_value = "2000", value_parser = |s: &str| cli::millis(s, 100, 5000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "2000",
+        value_parser = |s: &str| cli::millis(s, 100, 5000)
+    )]
     pub(crate) serve: Duration,
     #[command(flatten)]
     pub(crate) end: EndOptions,

@@ -37,8 +37,10 @@ pub(super) async fn show(options: Options) -> anyhow::Result<ExitCode> {
     let mut end = options.end.watch().context("signals cannot be watched")?;
     let mut demo = Demo::new(options);
     demo.timeline.line(
-        "Reliable Server Pooling over userland SCTP: a registrar, three servers and a client, five processes\n\
-         that talk SCTP in UDP on 127.0.0.1. Twice the server that serves is killed; watch the session go on.\n",
+        "Reliable Server Pooling over userland SCTP: a registrar, three servers and a client, five \
+         processes\n\
+         that talk SCTP in UDP on 127.0.0.1. Twice the server that serves is killed; watch the \
+         session go on.\n",
     );
     let outcome = tokio::select! {
         biased;

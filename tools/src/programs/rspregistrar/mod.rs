@@ -62,7 +62,9 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
             event = events.recv() => match event {
                 Ok(event) if options.events => say_with_time(&event.to_string()),
                 Ok(event) => tracing::info!("{event}"),
-                Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "events came faster than they could be shown"),
+                Err(RecvError::Lagged(missed)) => {
+                    tracing::warn!(missed, "events came faster than they could be shown");
+                }
                 Err(RecvError::Closed) => bail!("the SCTP stack has ended"),
             },
         }

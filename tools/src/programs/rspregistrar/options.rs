@@ -18,44 +18,99 @@ pub(crate) struct Options {
     pub(crate) identifier: Option<u32>,
     /// Where ASAP is served: auto (all addresses, port 3863) or ADDR:PORT{,ADDR}; port 0 takes a
     /// free one.
-    #[arg(long, value_name = "auto|ENDPOINT", default_value = "auto", value_parser = LocalEndpoint::parse)]
+    #[arg(
+        long,
+        value_name = "auto|ENDPOINT", default_value = "auto", value_parser = LocalEndpoint::parse
+    )]
     pub(crate) asap: LocalEndpoint,
     /// Group for announces: auto (239.0.0.50:3863), off, or ADDR:PORT.
-    #[arg(long, value_name = "auto|off|ADDR:PORT", default_value = "auto", value_parser = AsapAnnounce::parse)]
+    #[arg(
+        long,
+        value_name = "auto|off|ADDR:PORT",
+        default_value = "auto",
+        value_parser = AsapAnnounce::parse
+    )]
     pub(crate) asapannounce: AsapAnnounce,
     /// Time to live of announces, hops.
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u8).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u8).range(1..)
+    )]
     pub(crate) announcettl: u8,
     /// Time between announces, ms.
-    #[arg(long, value_name = "MS", default_value = "1000", value_parser = |s: &str| millis(s, 100, 60_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "1000",
+        value_parser = |s: &str| millis(s, 100, 60_000)
+    )]
     pub(crate) serverannouncecycle: Duration,
     /// Narrowest scope of addresses that a pool element may register with.
     #[arg(long, value_name = "SCOPE", default_value = "loopback")]
     pub(crate) minaddressscope: Scope,
     /// Unreachable reports after which a pool element is removed even though it answers.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub(crate) maxbadpereports: u32,
     /// Time between keep-alives to a pool element, ms.
-    #[arg(long, value_name = "MS", default_value = "5000", value_parser = |s: &str| millis(s, 300, 300_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "5000",
+        value_parser = |s: &str| millis(s, 300, 300_000)
+    )]
     pub(crate) endpointkeepalivetransmissioninterval: Duration,
     /// How long a pool element may take to answer a keep-alive, ms.
-    #[arg(long, value_name = "MS", default_value = "5000", value_parser = |s: &str| millis(s, 100, 60_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "5000",
+        value_parser = |s: &str| millis(s, 100, 60_000)
+    )]
     pub(crate) endpointkeepalivetimeoutinterval: Duration,
     /// Pool elements in an answer where the question names no number.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=128))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u16).range(1..=128)
+    )]
     pub(crate) maxhresitems: u16,
     /// Pool elements of an answer that count as used for round robin and the like; 0 is each
     /// policy's own default.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) maxincrement: u32,
     /// Association without ASAP messages for so long is shut down, s.
-    #[arg(long, value_name = "S", default_value_t = 300, value_parser = clap::value_parser!(u64).range(5..))]
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 300,
+        value_parser = clap::value_parser!(u64).range(5..)
+    )]
     pub(crate) autoclosetimeout: u64,
     /// Handle resolutions per second for each association and pool; -1 for no limit.
-    #[arg(long, value_name = "X", default_value = "-1", value_parser = rate, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value = "-1",
+        value_parser = rate,
+        allow_negative_numbers = true
+    )]
     pub(crate) maxhrrate: Rate,
     /// Unreachable reports per second for each association and pool; -1 for no limit.
-    #[arg(long, value_name = "X", default_value = "-1", value_parser = rate, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value = "-1",
+        value_parser = rate,
+        allow_negative_numbers = true
+    )]
     pub(crate) maxeurate: Rate,
     /// Print what happens to pool elements, one line per event.
     #[arg(long)]
@@ -168,9 +223,8 @@ mod tests {
             assert!(rate(bad).unwrap_err().contains("-1"), "{bad}");
         }
         assert_eq!(LocalEndpoint::parse("auto"), Ok(LocalEndpoint::Auto));
-        assert!(
-            matches!(LocalEndpoint::parse("127.0.0.1:0"), Ok(LocalEndpoint::At(list)) if list.port == Some(0))
-        );
+        let any = LocalEndpoint::parse("127.0.0.1:0");
+        assert!(matches!(any, Ok(LocalEndpoint::At(list)) if list.port == Some(0)));
         assert!(LocalEndpoint::parse("127.0.0.1:1/udp:5").unwrap_err().contains("--encap-port"));
     }
 }

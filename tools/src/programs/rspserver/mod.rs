@@ -119,7 +119,8 @@ async fn first_registration(options: &Options, element: &PoolElement) -> anyhow:
         Err(_) => {
             let secs = limit.as_secs_f64();
             Err(anyhow!(
-                "no registrar could be found or reached within {secs} s; --registrar=ADDR:PORT names one{}",
+                "no registrar could be found or reached within {secs} s; --registrar=ADDR:PORT \
+                 names one{}",
                 options.common.link.advice()
             ))
         }

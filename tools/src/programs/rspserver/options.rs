@@ -37,19 +37,39 @@ pub(crate) struct Options {
     #[arg(long, value_name = "POLICY", default_value = "RoundRobin")]
     pub(crate) policy: Policy,
     /// Time between re-registrations, ms; a registration lives three times as long.
-    #[arg(long, value_name = "MS", default_value = "30000", value_parser = |s: &str| millis(s, 10, 3_600_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "30000",
+        value_parser = |s: &str| millis(s, 10, 3_600_000)
+    )]
     pub(crate) rereginterval: Duration,
     /// End after this time, ms; 0 is never.
-    #[arg(long, value_name = "MS", default_value = "0", value_parser = |s: &str| millis(s, 0, u64::MAX))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "0",
+        value_parser = |s: &str| millis(s, 0, u64::MAX)
+    )]
     pub(crate) runtime: Duration,
     /// Ping-pong: sessions at the same time; more are refused.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub(crate) pppmaxthreads: u32,
     /// Ping-pong: abort each session after so many replies, to try failovers; 0 is never.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) pppfailureafter: u64,
     /// Ping-pong: think this long about each ping, ms.
-    #[arg(long, value_name = "MS", default_value = "0", value_parser = |s: &str| millis(s, 0, 60_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "0",
+        value_parser = |s: &str| millis(s, 0, 60_000)
+    )]
     pub(crate) pppreplydelay: Duration,
     /// No banner.
     #[arg(long)]

@@ -78,11 +78,14 @@ async fn converse(options: Options) -> anyhow::Result<ExitCode> {
             biased;
             _ = end.wait() => break,
             event = terminal.session.recv() => terminal.event(event?).await?,
-            line = input.recv(), if input_open && terminal.waiting.len() < MAX_WAITING => match line {
-                Some(line) => terminal.line(line).await?,
-                None => input_open = false,
-            },
-            () = tokio::time::sleep_until(leave_at.unwrap_or_else(Instant::now)), if leave_at.is_some() => break,
+            line = input.recv(), if input_open && terminal.waiting.len() < MAX_WAITING => {
+                match line {
+                    Some(line) => terminal.line(line).await?,
+                    None => input_open = false,
+                }
+            }
+            () = tokio::time::sleep_until(leave_at.unwrap_or_else(Instant::now)),
+                if leave_at.is_some() => break,
         }
     }
     let _ = tokio::time::timeout(CLOSE_LIMIT, terminal.session.close()).await;

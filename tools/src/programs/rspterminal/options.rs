@@ -22,7 +22,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDR", value_delimiter = ',')]
     pub(crate) local: Vec<IpAddr>,
     /// After the input has ended, stay this long for answers, ms.
-    #[arg(long, value_name = "MS", default_value = "500", value_parser = |s: &str| millis(s, 0, 600_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "500",
+        value_parser = |s: &str| millis(s, 0, 600_000)
+    )]
     pub(crate) draintimeout: Duration,
     /// No banner.
     #[arg(long)]

@@ -22,7 +22,12 @@ pub(crate) struct AloneOptions {
     #[arg(value_name = "bulk|setup|idle")]
     pub(crate) task: Task,
     /// Size of each message, bytes.
-    #[arg(long, value_name = "BYTES", default_value = "16k", value_parser = |s: &str| bytes(s, 1, MAX_MESSAGE))]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value = "16k",
+        value_parser = |s: &str| bytes(s, 1, MAX_MESSAGE)
+    )]
     pub(crate) size: usize,
     /// Time that counts, s.
     #[arg(long, value_name = "S", default_value_t = 2.0)]
@@ -31,7 +36,12 @@ pub(crate) struct AloneOptions {
     #[arg(long, value_name = "S", default_value_t = 0.5)]
     pub(crate) warmup: f64,
     /// Idle associations.
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 20_000,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
     pub(crate) count: u32,
 }
 

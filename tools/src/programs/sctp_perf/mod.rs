@@ -78,7 +78,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         _ => {
             eprintln!(
-                "{NAME}: the first argument must be 'server' or 'client', 'scale', 'compare' or 'alone'; {NAME} --help tells more"
+                "{NAME}: the first argument must be 'server' or 'client', 'scale', 'compare' or \
+                 'alone'; {NAME} --help tells more"
             );
             ExitCode::from(2)
         }

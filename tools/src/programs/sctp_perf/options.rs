@@ -38,19 +38,39 @@ pub(crate) struct ClientOptions {
     #[arg(long, value_enum, value_name = "send|recv|both|pingpong", default_value = "send")]
     pub(crate) direction: Direction,
     /// Size of each message, bytes.
-    #[arg(long, value_name = "BYTES", default_value = "64k", value_parser = |s: &str| bytes(s, 1, MAX_MESSAGE))]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value = "64k",
+        value_parser = |s: &str| bytes(s, 1, MAX_MESSAGE)
+    )]
     pub(crate) size: usize,
     /// How long to send, s.
-    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
     pub(crate) duration: u64,
     /// Time at the beginning that does not count, s.
     #[arg(long, value_name = "S", default_value_t = 0.0)]
     pub(crate) warmup: f64,
     /// Messages that one call of the sender hands to the stack.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_BATCH as i64))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=MAX_BATCH as i64)
+    )]
     pub(crate) batch: u16,
     /// Streams to send on, in turn.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_STREAMS as i64))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=MAX_STREAMS as i64)
+    )]
     pub(crate) streams: u16,
     /// Send messages without order.
     #[arg(long)]
@@ -168,19 +188,39 @@ impl CommonOptions {
 #[command(next_help_heading = "Transport")]
 pub(crate) struct TransportOptions {
     /// IP MTU, bytes. Both ends send packets up to their own.
-    #[arg(long, value_name = "BYTES", default_value = "1500", value_parser = |s: &str| bytes(s, 576, 65_535))]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value = "1500",
+        value_parser = |s: &str| bytes(s, 576, 65_535)
+    )]
     pub(crate) mtu: usize,
     /// Send buffer, bytes.
-    #[arg(long, value_name = "BYTES", default_value = "4M", value_parser = |s: &str| bytes(s, 4096, 1 << 30))]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value = "4M",
+        value_parser = |s: &str| bytes(s, 4096, 1 << 30)
+    )]
     pub(crate) sendbuffer: usize,
     /// Receive buffer, bytes.
-    #[arg(long, value_name = "BYTES", default_value = "4M", value_parser = |s: &str| bytes(s, 4096, 1 << 30))]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value = "4M",
+        value_parser = |s: &str| bytes(s, 4096, 1 << 30)
+    )]
     pub(crate) recvbuffer: usize,
     /// Packets per sending opportunity (Max.Burst), 0 for no limit.
     #[arg(long, value_name = "N", default_value_t = AssocConfig::default().max_burst)]
     pub(crate) maxburst: u32,
     /// A SACK for every so many packets at the latest.
-    #[arg(long, value_name = "N", default_value_t = AssocConfig::default().sack_frequency, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = AssocConfig::default().sack_frequency,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
     pub(crate) sackfrequency: u32,
 }
 

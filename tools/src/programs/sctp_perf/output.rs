@@ -64,7 +64,8 @@ pub(crate) fn human(options: &ClientOptions, outcome: &Outcome) {
             received.messages,
         );
         println!(
-            "           {} packets out, {} back; {} chunks, {} sent again ({} fast, {} timeouts), {} duplicates",
+            "           {} packets out, {} back; {} chunks, {} sent again ({} fast, {} timeouts), \
+             {} duplicates",
             sender.packets_sent,
             receiver.packets_sent,
             sender.chunks_sent,
@@ -162,8 +163,9 @@ fn csv_line(order: &Order, direction: &str, sender: &Report, receiver: &Report) 
     .join(",")
 }
 
-const CSV_HEADER: &str = "direction,message_bytes,streams,unordered,bits_per_second,bytes,messages,seconds,\
-    sender_packets,receiver_packets,chunks_sent,chunks_retransmitted,timeouts,sender_cpu_s,receiver_cpu_s";
+const CSV_HEADER: &str = "direction,message_bytes,streams,unordered,bits_per_second,bytes,messages,\
+    seconds,sender_packets,receiver_packets,chunks_sent,chunks_retransmitted,timeouts,\
+    sender_cpu_s,receiver_cpu_s";
 
 #[cfg(test)]
 mod tests {

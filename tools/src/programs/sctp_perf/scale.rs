@@ -26,22 +26,47 @@ pub(crate) struct ScaleOptions {
     #[arg(value_name = "SERVER")]
     server: AddressList,
     /// Associations open all the time, 1 to 16 000.
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=16_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u32).range(1..=16_000)
+    )]
     associations: u32,
     /// How many of them send.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     busy: u32,
     /// Associations that come and go meanwhile, per second.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(0..=1000)
+    )]
     churn: u32,
     /// Size of each message, bytes.
-    #[arg(long, value_name = "BYTES", default_value = "1k", value_parser = |s: &str| bytes(s, 1, MAX_MESSAGE))]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value = "1k",
+        value_parser = |s: &str| bytes(s, 1, MAX_MESSAGE)
+    )]
     size: usize,
     /// How long to send, s.
-    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=3600)
+    )]
     duration: u64,
     /// Time at the beginning that does not count, s.
-    #[arg(long, value_name = "S", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u64).range(0..=3600)
+    )]
     warmup: u64,
     /// Print the result as JSON.
     #[arg(long)]
@@ -252,7 +277,8 @@ fn print(outcome: &Outcome) {
         outcome.busy,
     );
     println!(
-        "{}bit/s together; one had {}bit/s at least and {}bit/s at most; fairness (Jain) {:.3}; {} chunks sent again",
+        "{}bit/s together; one had {}bit/s at least and {}bit/s at most; fairness (Jain) {:.3}; {} \
+         chunks sent again",
         metric(outcome.bits_per_second),
         metric(outcome.least_bits_per_second),
         metric(outcome.most_bits_per_second),

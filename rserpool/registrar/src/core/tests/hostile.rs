@@ -181,10 +181,11 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let who = || 1u8..5;
     let id = || 0u32..6;
+    let ppid = prop_oneof![Just(11u32), Just(12), any::<u32>()];
     prop_oneof![
         2 => who().prop_map(Step::Up),
         1 => who().prop_map(Step::Down),
-        2 => (who(), prop_oneof![Just(11u32), Just(12), any::<u32>()], prop::collection::vec(any::<u8>(), 0..60))
+        2 => (who(), ppid, prop::collection::vec(any::<u8>(), 0..60))
             .prop_map(|(who, ppid, bytes)| Step::Bytes(who, ppid, bytes)),
         3 => (who(), id(), prop::collection::vec((any::<u16>(), any::<u8>()), 1..4))
             .prop_map(|(who, id, changes)| Step::Mutated(who, id, changes)),

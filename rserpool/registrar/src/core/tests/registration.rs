@@ -339,8 +339,9 @@ fn golden_bytes() {
     let mut lab = Lab::new();
     let pe = lab.up(&["10.1.0.11", "fd00:10:1::11"]);
     let registration = hex(
-        "01000054 0009001050696e67506f6e67506f6f6c 000a0040 51515151 00000000 000dbba0 00040024 9e0d 0001 \
-         000100080a01000b 00020014fd000010000100000000000000000011 0008000c4000000100000000",
+        "01000054 0009001050696e67506f6e67506f6f6c 000a0040 51515151 00000000 000dbba0 00040024 \
+         9e0d 0001 000100080a01000b 00020014fd000010000100000000000000000011 \
+         0008000c4000000100000000",
     );
     lab.bytes(pe, ppid::ASAP, &registration);
     let sent = |lab: &mut Lab| {
@@ -369,8 +370,8 @@ fn golden_bytes() {
     let request = HandleResolution { subscribe: false, pool: handle("pool1"), items: None };
     lab.message(user, AsapMessage::HandleResolution(request));
     let response = hex(
-        "06000040 00090009706f6f6c31000000 0008000800000001 000a0028 00000101 11111111 00015f90 00040010 1388 0000 \
-         000100080a010015 0008000800000001",
+        "06000040 00090009706f6f6c31000000 0008000800000001 000a0028 00000101 11111111 00015f90 \
+         00040010 1388 0000 000100080a010015 0008000800000001",
     );
     assert_eq!(sent(&mut lab), response);
     let request = HandleResolution { subscribe: false, pool: handle("nopool"), items: None };

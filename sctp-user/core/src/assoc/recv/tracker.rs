@@ -224,7 +224,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_set(start in any::<u32>(), steps in prop::collection::vec((0u32..60, any::<bool>()), 1..200)) {
+        fn agrees_with_a_set(
+            start in any::<u32>(),
+            steps in prop::collection::vec((0u32..60, any::<bool>()), 1..200),
+        ) {
             let mut t = Tracker::new(Tsn(start), 65_535);
             let mut set = std::collections::BTreeSet::new();
             for (offset, forget) in steps {

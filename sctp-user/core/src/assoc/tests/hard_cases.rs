@@ -247,7 +247,8 @@ fn step() -> impl Strategy<Value = Step> {
     let rwnd = prop_oneof![Just(0u32), 1u32..5000, Just(1_000_000)];
     prop_oneof![
         3 => (1usize..6000).prop_map(Step::Send),
-        4 => (0u32..=4, gaps, rwnd).prop_map(|(share, gaps, rwnd)| Step::Sack { share, gaps, rwnd }),
+        4 => (0u32..=4, gaps, rwnd)
+            .prop_map(|(share, gaps, rwnd)| Step::Sack { share, gaps, rwnd }),
         3 => (1u64..3000).prop_map(Step::Wait),
         1 => Just(Step::Heartbeat),
     ]
@@ -259,7 +260,9 @@ proptest! {
     /// Whatever is sent, acknowledged, taken back, timed out: while something is in flight, T3 runs
     /// and is due within an RTO.
     #[test]
-    fn hard_case_18_t3_runs_while_anything_is_in_flight(steps in prop::collection::vec(step(), 1..60)) {
+    fn hard_case_18_t3_runs_while_anything_is_in_flight(
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
         let config = AssocConfig {
             hb_enabled: false,
             pmtud: false,
@@ -308,7 +311,12 @@ proptest! {
                 // No heartbeat, no probe, no SACK is due: with data in flight the timer can only be
                 // T3 or earlier.
                 let due = a.stack.poll_timeout().expect("T3 runs");
-                prop_assert!(due <= a.now + rto, "{step:?}: due at {due}, now {}, RTO {:?}", a.now, rto);
+                prop_assert!(
+                    due <= a.now + rto,
+                    "{step:?}: due at {due}, now {}, RTO {:?}",
+                    a.now,
+                    rto
+                );
             }
             prop_assert_eq!(a.count(|e| matches!(e, Event::Lost(_))), 0, "{:?}", step);
         }

@@ -165,10 +165,13 @@ fn a_failed_setup_gives_the_messages_back_and_frees_its_slot() {
     rig.send_data(b"lost");
     rig.pass(Duration::from_secs(1000));
     let events = rig.events();
-    assert!(
-        matches!(&events[..], [Event::SendFailed { message, unsent: true }, Event::Lost(LossReason::SetupTimeout)]
-        if message.data == "lost"[..])
-    );
+    assert!(matches!(
+        &events[..],
+        [
+            Event::SendFailed { message, unsent: true },
+            Event::Lost(LossReason::SetupTimeout),
+        ] if message.data == "lost"[..]
+    ));
     rig.stack.release(rig.now, rig.id());
     assert_eq!(rig.stack.table.len(), 0);
     assert_eq!(rig.stack.stats().associations, 0);

@@ -137,12 +137,23 @@ proptest! {
     #[test]
     fn no_chunks_with_the_right_tag_crash_or_loop(
         state in 0usize..8,
-        packets in proptest::collection::vec(proptest::collection::vec(hostile_chunk(), 1..4), 1..8),
+        packets in proptest::collection::vec(
+            proptest::collection::vec(hostile_chunk(), 1..4),
+            1..8,
+        ),
         wait in 0u64..5000,
     ) {
         use AssocState::*;
-        let states = [Closed, CookieWait, CookieEchoed, Established, ShutdownPending, ShutdownSent,
-            ShutdownReceived, ShutdownAckSent];
+        let states = [
+            Closed,
+            CookieWait,
+            CookieEchoed,
+            Established,
+            ShutdownPending,
+            ShutdownSent,
+            ShutdownReceived,
+            ShutdownAckSent,
+        ];
         let mut rig = Rig::in_state(states[state]);
         for chunks in packets {
             let tag = if chunks[0].0 == chunk_type::INIT { 0 } else { rig.own_tag.max(1) };
@@ -164,10 +175,12 @@ proptest! {
         lone_init in any::<bool>(),
         live in any::<bool>(),
     ) {
-        let mut rig = Rig::in_state(if live { AssocState::Established } else { AssocState::Closed });
+        let mut rig =
+            Rig::in_state(if live { AssocState::Established } else { AssocState::Closed });
         prop_assume!(tag != rig.own_tag && tag != PEER_TAG);
         let mut out = Vec::new();
-        let mut w = PacketWriter::new(&mut out, 65_000, PEER_PORT, PORT, if lone_init { 0 } else { tag });
+        let mut w =
+            PacketWriter::new(&mut out, 65_000, PEER_PORT, PORT, if lone_init { 0 } else { tag });
         if lone_init {
             let mut value = chunks[0].2.clone();
             value.resize(value.len().max(16), 0xff);

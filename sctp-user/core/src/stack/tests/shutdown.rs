@@ -297,8 +297,13 @@ fn unacknowledged_messages_come_back_with_the_loss() {
     rig.send(rig.own_tag, |w| w.abort(false, |c| c.user_abort(b"why")));
     let events = rig.events();
     assert!(
-        matches!(&events[..], [Event::SendFailed { message, unsent: false }, Event::Lost(LossReason::PeerAbort { cause: 12, info })]
-            if message.data == "sent"[..] && info == "why"),
+        matches!(
+            &events[..],
+            [
+                Event::SendFailed { message, unsent: false },
+                Event::Lost(LossReason::PeerAbort { cause: 12, info }),
+            ] if message.data == "sent"[..] && info == "why"
+        ),
         "{events:?}"
     );
 }

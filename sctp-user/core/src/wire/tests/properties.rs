@@ -118,8 +118,10 @@ proptest! {
     fn chunks_come_back(chunks in vec(chunk(), 1..6)) {
         let packet = build(|w| chunks.iter().for_each(|chunk| chunk.write(w)));
         prop_assert_eq!(packet.len() % 4, 0);
-        let read: Vec<_> =
-            packet.chunks().map(|raw| ChunkModel::of(raw.decode(&packet).expect("our own chunk"))).collect();
+        let read: Vec<_> = packet
+            .chunks()
+            .map(|raw| ChunkModel::of(raw.decode(&packet).expect("our own chunk")))
+            .collect();
         let want: Vec<_> = chunks.into_iter().map(ChunkModel::visible).collect();
         prop_assert_eq!(read, want);
     }
@@ -133,7 +135,8 @@ proptest! {
             inbound_streams: 1,
             initial_tsn: crate::Tsn(0),
         };
-        let packet = build(|w| w.init(true, &fixed, |p| params.iter().for_each(|param| param.write(p))));
+        let packet =
+            build(|w| w.init(true, &fixed, |p| params.iter().for_each(|param| param.write(p))));
         let Chunk::InitAck(init) = super::only(&packet) else { panic!("not an INIT ACK") };
         let read: Vec<_> = init.params.iter().map(ParamModel::of).collect();
         prop_assert_eq!(read, visible(&params));
@@ -141,11 +144,16 @@ proptest! {
 
     #[test]
     fn causes_come_back(causes in vec(cause(), 0..8), reflected in any::<bool>()) {
-        let packet = build(|w| w.abort(reflected, |c| causes.iter().for_each(|cause| cause.write(c))));
-        let Chunk::Abort { causes: read, reflected: t } = super::only(&packet) else { panic!("not an ABORT") };
+        let packet =
+            build(|w| w.abort(reflected, |c| causes.iter().for_each(|cause| cause.write(c))));
+        let Chunk::Abort { causes: read, reflected: t } = super::only(&packet) else {
+            panic!("not an ABORT")
+        };
         prop_assert_eq!(t, reflected);
         // Written again from code and information alone, the bytes are the same.
-        let again = build(|w| w.abort(reflected, |c| read.iter().for_each(|cause| c.raw(cause.code(), cause.info()))));
+        let again = build(|w| {
+            w.abort(reflected, |c| read.iter().for_each(|cause| c.raw(cause.code(), cause.info())))
+        });
         prop_assert_eq!(again.bytes(), packet.bytes());
         let read: Vec<_> = read.iter().map(CauseModel::of).collect();
         prop_assert_eq!(read, causes);
@@ -153,7 +161,11 @@ proptest! {
 
     /// A CRC of 32 bits finds every change within 32 neighbouring bits.
     #[test]
-    fn changed_word_is_found(chunks in vec(chunk(), 1..4), word in any::<prop::sample::Index>(), change in 1..=u32::MAX) {
+    fn changed_word_is_found(
+        chunks in vec(chunk(), 1..4),
+        word in any::<prop::sample::Index>(),
+        change in 1..=u32::MAX,
+    ) {
         let packet = build(|w| chunks.iter().for_each(|chunk| chunk.write(w)));
         let mut bytes = packet.bytes().to_vec();
         let at = 4 * word.index(bytes.len() / 4);

@@ -27,7 +27,8 @@ use sample::Sample;
 pub(crate) async fn run(options: CompareOptions) -> anyhow::Result<ExitCode> {
     if cfg!(debug_assertions) && !options.debug {
         bail!(
-            "this is a build without optimisation, whose figures mean nothing: use cargo run --release"
+            "this is a build without optimisation, whose figures mean nothing: use cargo run \
+             --release"
         );
     }
     let rows = options.rows();

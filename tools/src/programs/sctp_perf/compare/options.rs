@@ -12,7 +12,12 @@ use super::catalog::{ROWS, Row};
 #[command(version)]
 pub(crate) struct CompareOptions {
     /// Runs of each contender; medians are compared.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..=100)
+    )]
     pub(crate) runs: u32,
     /// Only these rows, separated by commas; see the list below.
     #[arg(long, value_name = "ROW,...", value_delimiter = ',', value_parser = row)]
@@ -21,7 +26,12 @@ pub(crate) struct CompareOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     /// Time of a run that counts, s.
-    #[arg(long, value_name = "S", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=60))]
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u32).range(1..=60)
+    )]
     pub(crate) seconds: u32,
     /// Time of a run before that, s.
     #[arg(long, value_name = "S", default_value_t = 0.5)]
@@ -34,7 +44,11 @@ pub(crate) struct CompareOptions {
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/peers"))]
     pub(crate) peers: PathBuf,
     /// Where the drivers are built.
-    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/peers"))]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/peers")
+    )]
     pub(crate) build: PathBuf,
     /// Run also in a build without optimisation, for trying the program itself.
     #[arg(long, hide = true)]

@@ -226,7 +226,9 @@ mod tests {
 
     #[test]
     fn versions_in_a_lock_file() {
-        let lock = "version = 4\n\n[[package]]\nname = \"a-b\"\nversion = \"1.2.3\"\n\n[[package]]\nname = \"b\"\nversion = \"4.5.6\"\n";
+        let lock = "version = 4\n\n\
+                    [[package]]\nname = \"a-b\"\nversion = \"1.2.3\"\n\n\
+                    [[package]]\nname = \"b\"\nversion = \"4.5.6\"\n";
         assert_eq!(locked(lock, "b").as_deref(), Some("4.5.6"));
         assert_eq!(locked(lock, "a-b").as_deref(), Some("1.2.3"));
         assert_eq!(locked(lock, "a"), None);

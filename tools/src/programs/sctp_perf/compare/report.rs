@@ -192,7 +192,8 @@ pub(crate) fn print_footer(results: &Results) {
         false => results.options.join(" "),
     };
     println!(
-        "This stack's options: {options}; besides, in UDP, {MTU_UDP} (packets of 1452 bytes); sctp-perf's own buffers are 4 MiB at each end \
+        "This stack's options: {options}; besides, in UDP, {MTU_UDP} (packets of 1452 bytes); \
+         sctp-perf's own buffers are 4 MiB at each end \
         (the library's default is 256 KiB). The core alone: Max.Burst off, buffers of 4 MiB."
     );
     println!(

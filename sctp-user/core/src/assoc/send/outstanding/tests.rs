@@ -67,7 +67,8 @@ fn step() -> impl Strategy<Value = Step> {
         (0u16..40, 0u16..12).prop_map(|(start, len)| (start, (start + len).saturating_sub(3)));
     prop_oneof![
         5 => (1usize..100, 0u8..2).prop_map(|(len, path)| Step::Push { len, path }),
-        4 => (0u32..4, prop::collection::vec(gap, 0..4)).prop_map(|(advance, gaps)| Step::Sack { advance, gaps }),
+        4 => (0u32..4, prop::collection::vec(gap, 0..4))
+            .prop_map(|(advance, gaps)| Step::Sack { advance, gaps }),
         1 => (0u32..3).prop_map(|advance| Step::Shutdown { advance }),
         1 => (0u8..2, 0u8..2).prop_map(|(path, to)| Step::Timeout { path, to }),
         3 => (0u8..2, 1usize..6).prop_map(|(path, count)| Step::Retransmit { path, count }),
@@ -181,14 +182,23 @@ proptest! {
             match step.clone() {
                 Step::Push { len, path } => {
                     let tsn = out.push(fragment(len), PathId(path), Time::ZERO, &mut paths);
-                    model.chunks.push_back(Sent { len, path, state: State::InFlight, misses: 0, fast: false });
+                    model.chunks.push_back(Sent {
+                        len,
+                        path,
+                        state: State::InFlight,
+                        misses: 0,
+                        fast: false,
+                    });
                     prop_assert_eq!(tsn, BASE.plus(model.cum + model.chunks.len() as u32));
                 }
                 Step::Sack { advance, gaps } => {
                     let cum = BASE.plus(model.cum + advance);
                     let before = view(&out);
-                    let acked_before: usize = before.iter().filter(|s| s.state == State::Acked).count();
-                    let verdict = with_sack(cum, &gaps, |s| out.on_sack(cum, Some(s), Time::ZERO, &mut paths));
+                    let acked_before: usize =
+                        before.iter().filter(|s| s.state == State::Acked).count();
+                    let verdict = with_sack(cum, &gaps, |s| {
+                        out.on_sack(cum, Some(s), Time::ZERO, &mut paths)
+                    });
                     let expected = match model.sack(advance, Some(&gaps)) {
                         Some(()) => SackVerdict::Taken,
                         None => SackVerdict::Unsent,
@@ -196,42 +206,61 @@ proptest! {
                     prop_assert_eq!(verdict, expected);
                     if verdict == SackVerdict::Taken && acked_before == 0 {
                         let bytes: u32 = out.path_acks().iter().map(|a| a.newly_acked).sum();
-                        prop_assert_eq!(bytes > 0, advance > 0 || view(&out).iter().any(|s| s.state == State::Acked));
+                        prop_assert_eq!(
+                            bytes > 0,
+                            advance > 0 || view(&out).iter().any(|s| s.state == State::Acked)
+                        );
                     }
                     if verdict == SackVerdict::Taken {
                         let after = view(&out);
                         for (path, acks) in out.path_acks().iter().enumerate() {
                             let advance = advance as usize;
                             let mine = |c: &Sent| usize::from(c.path) == path;
-                            let cum = before.iter().take(advance).any(|c| mine(c) && c.state != State::Acked);
+                            let cum = before
+                                .iter()
+                                .take(advance)
+                                .any(|c| mine(c) && c.state != State::Acked);
                             // What was in flight and is not acknowledged, be it in flight still or
                             // marked lost now.
                             let gap = (0..after.len()).any(|i| {
                                 mine(&after[i])
                                     && after[i].state == State::Acked
                                     && before[i + advance].state != State::Acked
-                                    && !after[..i].iter().zip(&before[advance..]).any(|(now, was)| {
-                                        mine(now) && (now.state == State::InFlight
-                                            || now.state == State::Lost && was.state != State::Lost)
-                                    })
+                                    && !after[..i].iter().zip(&before[advance..]).any(
+                                        |(now, was)| {
+                                            mine(now)
+                                                && (now.state == State::InFlight
+                                                    || now.state == State::Lost
+                                                        && was.state != State::Lost)
+                                        },
+                                    )
                             });
                             prop_assert_eq!(acks.lowest_acked, cum || gap);
                         }
                     }
                     if model.cum > 0 {
                         let old = BASE.plus(model.cum - 1);
-                        let verdict = with_sack(old, &gaps, |s| out.on_sack(old, Some(s), Time::ZERO, &mut paths));
+                        let verdict = with_sack(old, &gaps, |s| {
+                            out.on_sack(old, Some(s), Time::ZERO, &mut paths)
+                        });
                         prop_assert_eq!(verdict, SackVerdict::Old);
                     }
                 }
                 Step::Shutdown { advance } => {
                     let cum = BASE.plus(model.cum + advance);
                     let verdict = out.on_sack(cum, None, Time::ZERO, &mut paths);
-                    prop_assert_eq!(verdict == SackVerdict::Taken, model.sack(advance, None).is_some());
+                    prop_assert_eq!(
+                        verdict == SackVerdict::Taken,
+                        model.sack(advance, None).is_some()
+                    );
                 }
                 Step::Timeout { path, to } => {
                     out.on_t3(PathId(path), PathId(to), &mut paths);
-                    for chunk in model.chunks.iter_mut().filter(|c| c.path == path && c.state != State::Acked) {
+                    for chunk in model
+                        .chunks
+                        .iter_mut()
+                        .filter(|c| c.path == path && c.state != State::Acked)
+                    {
                         chunk.state = State::Lost;
                         chunk.misses = 0;
                         chunk.path = to;
@@ -241,12 +270,19 @@ proptest! {
                 Step::Retransmit { path, count } => {
                     let mut from = 0;
                     for _ in 0..count {
-                        let expected = model.chunks.iter().skip(from)
-                            .position(|c| c.path == path && c.state == State::Lost).map(|i| i + from);
+                        let expected = model
+                            .chunks
+                            .iter()
+                            .skip(from)
+                            .position(|c| c.path == path && c.state == State::Lost)
+                            .map(|i| i + from);
                         let next = out.next_lost(PathId(path), from);
                         prop_assert_eq!(next, expected);
                         let Some(index) = next else { break };
-                        let lowest = !model.chunks.iter().take(index)
+                        let lowest = !model
+                            .chunks
+                            .iter()
+                            .take(index)
                             .any(|c| c.path == path && c.state == State::InFlight);
                         prop_assert_eq!(out.is_lowest_on_path(index), lowest);
                         out.retransmitted(index, Time::ZERO, &mut paths);
@@ -261,7 +297,12 @@ proptest! {
                 }
             }
             out.verify(&paths).map_err(TestCaseError::fail)?;
-            prop_assert_eq!(view(&out), model.chunks.iter().cloned().collect::<Vec<_>>(), "after {:?}", step);
+            prop_assert_eq!(
+                view(&out),
+                model.chunks.iter().cloned().collect::<Vec<_>>(),
+                "after {:?}",
+                step
+            );
             prop_assert_eq!(out.in_fast_recovery(), model.exit.is_some());
         }
     }
@@ -287,7 +328,8 @@ proptest! {
     fn ranges_are_subtracted_as_sets(these in ranges(), those in ranges()) {
         let mut out: Vec<Range<usize>> = std::iter::once(7..9).collect();
         subtract(&these, &those, &mut out);
-        let expected = these.iter().cloned().flatten().filter(|i| !those.iter().any(|r| r.contains(i)));
+        let expected =
+            these.iter().cloned().flatten().filter(|i| !those.iter().any(|r| r.contains(i)));
         prop_assert!(out.iter().cloned().flatten().eq(expected), "{out:?}");
         prop_assert!(out.iter().all(|r| r.start < r.end));
     }
