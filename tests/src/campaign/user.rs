@@ -365,9 +365,11 @@ impl App for User {
                 let broken = matches!(event, Event::Lost(_));
                 conn.end = Some(event.clone());
                 conn.plan.clear();
-                let flow = conn.flow;
-                let cut =
-                    conn.writing.drain(..).any(|message| Some(message.flow()) == flow.map(|f| f.0));
+                let flow = conn.flow.map(|f| f.0);
+                let streams = flow.and_then(|f| self.world.borrow().ledger.flows[f].streams);
+                let cut = conn.writing.drain(..).any(|message| {
+                    Some(message.flow()) == flow && message.can_go_on(streams.unwrap_or(u16::MAX))
+                });
                 assert!(broken || !cut, "a graceful end within a message");
                 if let Some((flow, _)) = conn.flow {
                     self.world.borrow_mut().ledger.flows[flow].broken |= broken;

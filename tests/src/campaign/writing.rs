@@ -31,6 +31,12 @@ impl Writing {
         self.flow
     }
 
+    /// Whether the stack still has what was given of it. The user may begin a message before the
+    /// association is up. If the peer then allows fewer streams, the stack gives it back.
+    pub(super) fn can_go_on(&self, streams: u16) -> bool {
+        self.planned.stream < streams
+    }
+
     /// When the next part is due.
     pub(super) fn next_at(&self) -> Time {
         self.next_at
@@ -67,14 +73,15 @@ impl Writing {
                 None
             }
             // There are fewer streams than the user hoped for.
-            Err(SendError::InvalidStream { streams, .. }) if self.planned.stream >= streams => None,
+            Err(SendError::InvalidStream { streams, .. }) if !self.can_go_on(streams) => None,
             Err(SendError::ShuttingDown | SendError::NotFound) => {
-                let state = cx.stack.status(id).map(|status| status.state);
-                assert_ne!(
-                    state,
-                    Some(AssocState::ShutdownReceived),
-                    "what was begun can be finished"
-                );
+                if let Some(status) = cx.stack.status(id) {
+                    assert!(
+                        status.state != AssocState::ShutdownReceived
+                            || !self.can_go_on(status.outbound_streams),
+                        "what was begun can be finished"
+                    );
+                }
                 None
             }
             Err(error) => panic!("the next part of a message: {error}"),

@@ -13,18 +13,24 @@ pub(super) struct Inspector {
     flows: BTreeMap<(u16, u16, u32), Flow>,
 }
 
-/// One direction of an association.
+/// What carries one verification tag.
 #[derive(Default)]
 struct Flow {
-    /// The newest DATA chunk.
-    newest: Option<DataChunk>,
-    /// The next stream sequence numbers.
-    ssns: BTreeMap<u16, Ssn>,
+    /// What the DATA chunks so far can be the beginning of; at least one. Packets do not show which
+    /// association of the stack they belong to: the stack may have begun anew under the same tag,
+    /// or the peer may have changed its tag in the middle of the setup.
+    readings: Vec<Reading>,
     /// The last cumulative TSN.
     cum_tsn: Option<Tsn>,
-    /// A COOKIE ACK was sent after the newest DATA chunk: this may be another association, whose
-    /// peer kept its tag when it had to begin its setup again.
-    may_be_new: bool,
+}
+
+/// One way to read the DATA chunks of a flow.
+#[derive(Clone, Debug, Default)]
+struct Reading {
+    /// The lowest TSN and the newest DATA chunk.
+    sent: Option<(Tsn, DataChunk)>,
+    /// The next stream sequence numbers.
+    ssns: BTreeMap<u16, Ssn>,
 }
 
 impl Inspector {
@@ -43,8 +49,7 @@ impl Inspector {
             let chunk = raw
                 .decode(&sctp)
                 .map_err(|e| format!("a chunk of type {kind} that does not decode: {e}"))?;
-            let flow =
-                self.flows.entry((sctp.src_port(), sctp.dst_port(), sctp.vtag())).or_default();
+            let flow = self.flow((sctp.src_port(), sctp.dst_port(), sctp.vtag()));
             match chunk {
                 Chunk::Data(data) => flow.data(data)?,
                 Chunk::Sack(sack) => flow.sack(&sack)?,
@@ -57,6 +62,20 @@ impl Inspector {
             }
         }
         Ok(())
+    }
+
+    fn flow(&mut self, key: (u16, u16, u32)) -> &mut Flow {
+        if !self.flows.contains_key(&key) {
+            // Either a new association, or one whose peer has another tag now: setups that collide
+            // keep our TSNs (RFC 9260 sec 5.2.4 B), and what went along with a COOKIE ECHO under
+            // the old tag goes again under the new one.
+            let same_ports = self.flows.iter().filter(|(k, _)| (k.0, k.1) == (key.0, key.1));
+            let older = same_ports.flat_map(|(_, flow)| &flow.readings);
+            let mut readings = vec![Reading::default()];
+            readings.extend(older.filter(|reading| reading.sent.is_some()).cloned());
+            self.flows.insert(key, Flow { readings, cum_tsn: None });
+        }
+        self.flows.get_mut(&key).expect("it was there or is now")
     }
 }
 
@@ -120,53 +139,28 @@ fn check_layout(packet: &Packet, may_fragment: bool) -> Result<(), String> {
 }
 
 impl Flow {
-    /// New TSNs follow each other, fragments belong together, SSNs count (RFC 9260 sec 6.5, 6.6,
-    /// 6.9).
+    /// The chunk must fit one reading of what came before. Those that it does not fit are wrong.
     fn data(&mut self, data: DataChunk) -> Result<(), String> {
-        if data.payload.is_empty() {
-            return Err("a DATA chunk without data".into());
+        let mut broken = None;
+        self.readings.retain_mut(|reading| match reading.data(&data) {
+            Ok(()) => true,
+            Err(rule) => {
+                broken = Some(rule);
+                false
+            }
+        });
+        match broken {
+            Some(rule) if self.readings.is_empty() => Err(rule),
+            _ => Ok(()),
         }
-        if let Some(newest) = &self.newest {
-            if data.tsn.at_or_before(newest.tsn) {
-                return Ok(());
-            }
-            if data.tsn != newest.tsn.next() && self.may_be_new {
-                *self = Flow { cum_tsn: self.cum_tsn, ..Flow::default() };
-                return self.data(data);
-            }
-            if data.tsn != newest.tsn.next() {
-                return Err(format!("TSN {} follows {}", data.tsn, newest.tsn));
-            }
-            let key = |d: &DataChunk| (d.stream, d.id, d.ppid, d.flags.unordered);
-            if newest.flags.end != data.flags.begin {
-                return Err(format!(
-                    "TSN {}: a message begins within another or without end of the last",
-                    data.tsn
-                ));
-            }
-            if !data.flags.begin && !data.flags.unordered && key(newest) != key(&data) {
-                return Err(format!("TSN {}: a fragment unlike the one before", data.tsn));
-            }
-        }
-        if data.flags.begin && !data.flags.unordered {
-            if let Some(expected) = self.ssns.get(&data.stream)
-                && *expected != data.id.ssn()
-            {
-                return Err(format!(
-                    "stream {}: SSN {} where {expected} is next",
-                    data.stream,
-                    data.id.ssn()
-                ));
-            }
-            self.ssns.insert(data.stream, data.id.ssn().next());
-        }
-        self.newest = Some(data);
-        self.may_be_new = false;
-        Ok(())
     }
 
+    /// This may begin another association, whose peer kept its tag when it had to begin its setup
+    /// again.
     fn cookie_ack(&mut self) {
-        self.may_be_new = true;
+        if self.readings.iter().all(|reading| reading.sent.is_some()) {
+            self.readings.push(Reading::default());
+        }
         self.cum_tsn = None;
     }
 
@@ -187,6 +181,50 @@ impl Flow {
     }
 }
 
+impl Reading {
+    /// New TSNs follow each other, fragments belong together, SSNs count (RFC 9260 sec 6.5, 6.6,
+    /// 6.9).
+    fn data(&mut self, data: &DataChunk) -> Result<(), String> {
+        if data.payload.is_empty() {
+            return Err("a DATA chunk without data".into());
+        }
+        let mut lowest = data.tsn;
+        if let Some((first, newest)) = &self.sent {
+            if first.at_or_before(data.tsn) && data.tsn.at_or_before(newest.tsn) {
+                return Ok(());
+            }
+            if data.tsn != newest.tsn.next() {
+                return Err(format!("TSN {} follows {}", data.tsn, newest.tsn));
+            }
+            let key = |d: &DataChunk| (d.stream, d.id, d.ppid, d.flags.unordered);
+            if newest.flags.end != data.flags.begin {
+                return Err(format!(
+                    "TSN {}: a message begins within another or without end of the last",
+                    data.tsn
+                ));
+            }
+            if !data.flags.begin && !data.flags.unordered && key(newest) != key(data) {
+                return Err(format!("TSN {}: a fragment unlike the one before", data.tsn));
+            }
+            lowest = *first;
+        }
+        if data.flags.begin && !data.flags.unordered {
+            if let Some(expected) = self.ssns.get(&data.stream)
+                && *expected != data.id.ssn()
+            {
+                return Err(format!(
+                    "stream {}: SSN {} where {expected} is next",
+                    data.stream,
+                    data.id.ssn()
+                ));
+            }
+            self.ssns.insert(data.stream, data.id.ssn().next());
+        }
+        self.sent = Some((lowest, data.clone()));
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -195,15 +233,7 @@ mod tests {
     use crate::wire::{DataFlags, PacketWriter};
 
     fn packet(write: impl FnOnce(&mut PacketWriter<'_>)) -> IpPacket {
-        let mut bytes = Vec::new();
-        let mut writer = PacketWriter::new(&mut bytes, 1500, 1, 2, 7);
-        write(&mut writer);
-        writer.finish();
-        IpPacket::native(
-            "10.0.0.1".parse().unwrap(),
-            "10.0.0.2".parse().unwrap(),
-            Bytes::from(bytes),
-        )
+        tagged(7, write)
     }
 
     fn data(w: &mut PacketWriter<'_>, tsn: u32, ssn: u16, begin: bool, end: bool) {
@@ -239,6 +269,45 @@ mod tests {
             sack(3, &[]),
         ];
         assert_eq!(look_all(&good), Ok(()));
+    }
+
+    fn tagged(tag: u32, write: impl FnOnce(&mut PacketWriter<'_>)) -> IpPacket {
+        let mut bytes = Vec::new();
+        let mut writer = PacketWriter::new(&mut bytes, 1500, 1, 2, tag);
+        write(&mut writer);
+        writer.finish();
+        let [from, to] = ["10.0.0.1", "10.0.0.2"].map(|addr| addr.parse().unwrap());
+        IpPacket::native(from, to, Bytes::from(bytes))
+    }
+
+    /// The peer takes another tag while the setups of both collide. What is sent again may leave
+    /// later than what is new.
+    #[test]
+    fn a_peer_that_changes_its_tag_keeps_our_tsns() {
+        let before = || tagged(7, |w| (9..12).for_each(|n| data(w, n, n as u16, true, true)));
+        let again = tagged(8, |w| data(w, 9, 9, true, true));
+        let new = tagged(8, |w| data(w, 12, 12, true, true));
+        let rest = tagged(8, |w| data(w, 10, 10, true, true));
+        assert_eq!(look_all(&[before(), again.clone(), new, rest]), Ok(()));
+        let hole = tagged(8, |w| data(w, 13, 13, true, true));
+        assert!(look_all(&[before(), again, hole]).unwrap_err().contains("TSN 13 follows"));
+    }
+
+    /// An association may begin with the TSNs of the one before it, under the tag that the peer has
+    /// kept: its messages are others.
+    #[test]
+    fn a_new_association_may_use_the_tsns_of_the_last_one() {
+        let before = packet(|w| {
+            data(w, 4, 0, true, true);
+            data(w, 5, 1, true, false);
+        });
+        let new = packet(|w| {
+            w.cookie_ack();
+            data(w, 4, 0, true, false);
+            data(w, 5, 0, false, true);
+            data(w, 6, 1, true, true);
+        });
+        assert_eq!(look_all(&[before, new]), Ok(()));
     }
 
     #[test]
