@@ -246,7 +246,7 @@ fn the_tests_of_the_hard_cases_exist() {
     // Every `file.rs::test` of the document was looked at, also those outside of the tables.
     assert_eq!(count, text.matches(".rs::").count());
     let scenarios: usize = SCENARIOS.iter().map(|heading| rows(&text, heading).len()).sum();
-    assert_eq!(scenarios, 47);
+    assert!(scenarios >= 48, "only {scenarios} scenarios were read");
 }
 
 /// The forty cases are all there, once; each that waits for nothing has tests with its number, and

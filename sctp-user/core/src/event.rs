@@ -92,7 +92,8 @@ pub enum LossReason {
     },
     /// Association.Max.Retrans was exceeded.
     Unreachable,
-    /// ICMP said that the peer has no SCTP (native) or nothing on that UDP port.
+    /// ICMP said that the peer has no SCTP (native) or nothing on that UDP port, at the last of its
+    /// confirmed addresses that still worked.
     ProtocolUnreachable,
     /// The peer broke the protocol and was sent an ABORT.
     ProtocolViolation(&'static str),

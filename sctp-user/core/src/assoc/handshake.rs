@@ -355,19 +355,20 @@ impl Association {
         }
     }
 
-    /// ICMP says that nobody is at this address: the next one is tried at once.
-    pub(super) fn try_next_address(&mut self, cx: &mut Cx<'_>, failed: PathId) {
-        self.paths.get_mut(failed).state = PathState::Inactive;
-        let next = self.paths.ids().find(|&id| self.paths.get(id).state == PathState::Active);
-        let Some(next) = next else {
-            return self.end(cx, Event::Lost(LossReason::ProtocolUnreachable));
+    /// A path failed during the setup: what goes there goes to the next address at once.
+    pub(super) fn leave_target(&mut self, failed: PathId) {
+        let target = self.paths.data_path();
+        let Some(handshake) = self.handshake.as_deref_mut().filter(|h| h.target == failed) else {
+            return;
         };
-        if let Some(handshake) = self.handshake.as_deref_mut()
-            && handshake.target == failed
-        {
-            handshake.target = next;
-            handshake.retransmitted = true;
+        handshake.target = target;
+        handshake.retransmitted = true;
+        if self.state == AssocState::CookieWait {
             self.pending.init = true;
+        } else {
+            // DATA that went with the COOKIE ECHO goes with it again.
+            self.send.outstanding.rehome(target, &mut self.paths);
+            self.pending.cookie_echo = true;
         }
     }
 

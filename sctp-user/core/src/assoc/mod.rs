@@ -21,6 +21,7 @@ mod shutdown;
 mod timeout;
 mod timer;
 mod transmit;
+mod unreachable;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 
-use crate::addr::{Encap, PathAddr, Scope, scope, source_among};
+use crate::addr::{Encap, PathAddr, source_among};
 use crate::config::AssocConfig;
 use crate::event::{Event, LossReason};
 use crate::features::Features;
@@ -358,6 +359,13 @@ impl Association {
         self.paths.get(id).is_confirmed()
     }
 
+    /// Whoever answers at the address of a path is taken for the peer, without the tag that only
+    /// the peer knows: it is confirmed, or none is. Else somebody else may have that address (RFC
+    /// 9260 sec 5.4).
+    fn is_peers(&self, id: PathId) -> bool {
+        self.is_confirmed(id) || !self.paths.iter().any(Path::is_confirmed)
+    }
+
     /// Any path, for a packet from an address not known yet.
     pub(crate) fn any_path(&self) -> PathId {
         self.paths.primary()
@@ -458,50 +466,6 @@ impl Association {
         self.ended_gracefully = last == Event::ShutdownComplete;
         self.reroute = true;
         cx.event(last);
-    }
-
-    /// ICMP told that the peer has no SCTP there.
-    pub(crate) fn on_protocol_unreachable(&mut self, cx: &mut Cx<'_>, path: PathId) {
-        if self.state == AssocState::CookieWait && self.paths.len() > 1 {
-            self.try_next_address(cx, path);
-        } else if self.refused_for_good(cx.now, path) {
-            self.end(cx, Event::Lost(LossReason::ProtocolUnreachable));
-        }
-    }
-
-    /// Whether ICMP can be believed at once that SCTP is gone at the other end of a path. A NAT box
-    /// that lost its bindings says the same of the UDP port that a caller had; the caller gets a
-    /// new one with the next packet it sends, a heartbeat at the latest. Linux says it of a raw
-    /// socket whose receive buffer is full, and who owns it is heard again soon: it needs a timeout
-    /// of the path, before or [after](Self::is_gone).
-    fn refused_for_good(&mut self, now: Time, path: PathId) -> bool {
-        let next_heartbeats = 2 * self.config.hb_interval_udp.min(self.config.hb_interval);
-        let timed = self.may_probe();
-        let path = self.paths.get_mut(path);
-        let PathAddr { remote, encap, .. } = path.addr();
-        // There is no NAT box within a host.
-        let final_word = match encap {
-            Encap::Native => !timed || path.error_count > 0,
-            Encap::Udp { .. } => !self.called || scope(remote) == Some(Scope::Loopback),
-        };
-        let since = *path.refused_since.get_or_insert(now);
-        final_word || (encap != Encap::Native && now.since(since) >= next_heartbeats)
-    }
-
-    /// A path whose timer expired: ends the association when ICMP has said that there is no SCTP,
-    /// and nothing came from there since.
-    fn is_gone(&mut self, cx: &mut Cx<'_>, path: PathId) -> bool {
-        let path = self.paths.get(path);
-        let gone = path.addr().encap == Encap::Native && path.refused_since.is_some();
-        if gone {
-            self.end(cx, Event::Lost(LossReason::ProtocolUnreachable));
-        }
-        gone
-    }
-
-    /// ICMP told that only smaller packets pass.
-    pub(crate) fn on_packet_too_big(&mut self, cx: &Cx<'_>, path: PathId, ip_mtu: u16) {
-        self.paths.get_mut(path).on_packet_too_big(usize::from(ip_mtu), cx.now);
     }
 
     /// The earliest deadline.

@@ -68,7 +68,8 @@ pub(crate) struct Path {
     pub(crate) one_packet: bool,
     /// One packet of retransmissions may leave whatever cwnd says (RFC 9260 sec 6.3.3 E3, 7.2.4).
     pub(crate) retransmit_now: bool,
-    /// When ICMP first said that there is no SCTP at the other end; nothing came from there since.
+    /// When ICMP first said that there is no SCTP at the other end of a confirmed path; nothing
+    /// came from there since.
     pub(crate) refused_since: Option<Time>,
     /// A SACK has come since T3 was started: expiries then are no sign of a dead peer while its
     /// window is closed.

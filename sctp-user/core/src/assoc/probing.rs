@@ -188,7 +188,7 @@ impl Association {
 
     /// Primary path switchover (RFC 7829 sec 5): a primary with too many errors loses its place to
     /// an active path.
-    fn switch_primary(&mut self, cx: &mut Cx<'_>, id: PathId, errors: u32) {
+    pub(super) fn switch_primary(&mut self, cx: &mut Cx<'_>, id: PathId, errors: u32) {
         let Some(limit) = self.paths.get(id).params.primary_switchover_max_retrans else { return };
         let next = self.paths.data_path();
         if id == self.paths.primary()

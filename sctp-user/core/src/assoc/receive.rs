@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 
-use super::path::{Path, PathId};
+use super::path::PathId;
 use super::recv::Taken;
 use super::timer::Timer;
 use super::{Association, Cx};
 use crate::addr::Datagram;
 use crate::event::{Event, LossReason};
-use crate::stats::{AssocState, PathState};
+use crate::stats::AssocState;
 use crate::tlv::UnknownAction;
 use crate::wire::{Cause, Chunk, Chunks, DataChunk, cause_code};
 
@@ -90,10 +90,7 @@ impl Association {
     /// Takes a packet with our peer's tag instead of ours: only ABORT and SHUTDOWN COMPLETE with
     /// the T bit count.
     pub(crate) fn handle_reflected(&mut self, cx: &mut Cx<'_>, datagram: &Datagram, from: PathId) {
-        if self.paths.get(from).state == PathState::Unconfirmed
-            && self.paths.iter().any(Path::is_confirmed)
-        {
-            // Whoever is at an address that was never proven to be the peer's cannot speak for it.
+        if !self.is_peers(from) {
             return;
         }
         for raw in datagram.packet.chunks() {

@@ -149,13 +149,17 @@ impl Association {
         self.path_error(cx, path);
         let config = std::sync::Arc::clone(&self.config);
         self.paths.get_mut(path).rto.back_off(&config);
-        // Like data, it is sent again on another path if there is one.
-        self.t2_path = self.paths.alternate(path);
+        self.repeat_shutdown(cx.now);
+    }
+
+    /// Sends SHUTDOWN or SHUTDOWN ACK again: like data, on another path if there is one.
+    pub(super) fn repeat_shutdown(&mut self, now: Time) {
+        self.t2_path = self.paths.alternate(self.t2_path);
         match self.state {
             AssocState::ShutdownSent => self.pending.shutdown = true,
             AssocState::ShutdownAckSent => self.pending.shutdown_ack = true,
             _ => return,
         }
-        self.start_t2(cx.now);
+        self.start_t2(now);
     }
 }

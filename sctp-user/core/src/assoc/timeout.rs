@@ -102,7 +102,7 @@ impl Association {
     }
 
     /// Everything outstanding on one path goes out again on another, or on the same.
-    fn send_again(&mut self, from: PathId, to: PathId) {
+    pub(super) fn send_again(&mut self, from: PathId, to: PathId) {
         let before = self.send.outstanding.window_used();
         self.send.outstanding.on_t3(from, to, &mut self.paths);
         self.send.peer_rwnd += before - self.send.outstanding.window_used();

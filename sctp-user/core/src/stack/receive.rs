@@ -154,12 +154,7 @@ impl Stack {
         if !believable {
             return;
         }
-        self.with(now, id, |assoc, cx| match kind {
-            Unreachable::Protocol => assoc.on_protocol_unreachable(cx, path),
-            // Hints about routes come and go; the timers decide.
-            Unreachable::Destination => {}
-            Unreachable::PacketTooBig { ip_mtu } => assoc.on_packet_too_big(cx, path, ip_mtu),
-        });
+        self.with(now, id, |assoc, cx| assoc.on_unreachable(cx, path, kind));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Unreachable;
-use crate::event::LossReason;
+use crate::event::{LossReason, PeerAddrState};
 
 /// The start of one of our packets, as an ICMP message quotes it.
 fn quote(tag: u32, rest: &[u8]) -> Vec<u8> {
@@ -108,6 +108,159 @@ fn called_from(from: PathAddr) -> Rig {
     rig.send_from(from, fixed.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
     rig.id = rig.stack.accept(PORT);
     rig
+}
+
+/// The way to address number `n`, directly in IP.
+fn native(n: u8) -> PathAddr {
+    PathAddr { encap: Encap::Native, ..path(n) }
+}
+
+/// ICMP says that there is no SCTP at the other end of a path.
+fn refuse(rig: &mut Rig, to: PathAddr) -> Vec<Sent> {
+    rig.stack.handle_unreachable(rig.now, to, Unreachable::Protocol, &quote(PEER_TAG, &[]));
+    rig.drain()
+}
+
+/// An established association with the peer at addresses 1 and 2, of which 2 is not confirmed.
+fn with_second_address(called: bool, to: fn(u8) -> PathAddr) -> Rig {
+    let mut rig = Rig::new();
+    let tag = if called {
+        let ack = one(rig.init_from(to(1), PEER_TAG, &[2]));
+        let (fixed, _, cookie) = ack.init();
+        rig.send_from(to(1), fixed.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+        rig.id = rig.stack.accept(PORT);
+        fixed.initiate_tag
+    } else {
+        let addrs = vec![(addr(1), to(1).encap)];
+        let peer = Peer { addrs, port: PEER_PORT };
+        rig.id = Some(rig.stack.connect(rig.now, PORT, &peer, None).unwrap());
+        let tag = one(rig.drain()).init().0.initiate_tag;
+        rig.send_from(to(1), tag, |w| {
+            w.init(true, &fixed(), |p| {
+                p.state_cookie(b"cookie");
+                p.address(addr(2));
+            });
+        });
+        rig.send_from(to(1), tag, |w| w.cookie_ack());
+        tag
+    };
+    rig.own_tag = tag;
+    rig.events();
+    assert_eq!(rig.path_state(2), PathState::Unconfirmed);
+    rig
+}
+
+/// The same when both addresses are confirmed.
+fn with_two_paths(called: bool, to: fn(u8) -> PathAddr) -> Rig {
+    let mut rig = with_second_address(called, to);
+    let mut sent = rig.drain();
+    while rig.path_state(2) == PathState::Unconfirmed {
+        for probe in sent.iter().filter(|s| s.kinds() == [chunk_type::HEARTBEAT]) {
+            let tlvs = probe.heartbeat();
+            rig.send_from(probe.path, rig.own_tag, |w| w.heartbeat_ack(&tlvs));
+        }
+        sent = rig.next_timer();
+    }
+    rig.events();
+    rig
+}
+
+/// A container bridge of the peer has the address of one here: its host answers, and has no SCTP.
+#[test]
+fn what_is_said_about_an_unconfirmed_address_counts_for_nothing() {
+    for (called, to) in [(false, path as fn(u8) -> PathAddr), (true, path), (false, native)] {
+        let mut rig = with_second_address(called, to);
+        let too_big = Unreachable::PacketTooBig { ip_mtu: 600 };
+        for _ in 0..1000 {
+            refuse(&mut rig, to(2));
+            rig.stack.handle_unreachable(rig.now, to(2), too_big, &quote(PEER_TAG, &[]));
+            for probe in rig.pass(Duration::from_millis(100)) {
+                let tlvs = probe.heartbeat();
+                if probe.path.remote == addr(1) {
+                    rig.send_from(to(1), rig.own_tag, |w| w.heartbeat_ack(&tlvs));
+                }
+            }
+        }
+        assert_eq!(rig.state(), AssocState::Established, "called: {called}");
+        assert_eq!(rig.path_state(2), PathState::Unconfirmed);
+        assert_eq!(rig.stack.paths(rig.id())[1].pmtu, rig.stack.paths(rig.id())[0].pmtu);
+        assert_eq!(rig.events(), []);
+    }
+}
+
+#[test]
+fn one_path_of_several_fails_alone_and_another_takes_over_at_once() {
+    let mut rig = with_two_paths(false, path);
+    let change = |n, state| Event::PeerAddrChange { addr: addr(n), state };
+    assert_eq!(one(rig.send_data(b"to the primary")).path.remote, addr(1));
+    let again = one(refuse(&mut rig, path(1)));
+    assert_eq!((again.kinds(), again.path.remote), (vec![chunk_type::DATA], addr(2)));
+    assert_eq!(rig.events(), [change(1, PeerAddrState::Unreachable)]);
+    assert_silent(refuse(&mut rig, path(1)));
+    assert_eq!(rig.events(), [], "told once");
+    // Heartbeats find out when it works again.
+    let probe = loop {
+        let mut sent = rig.next_timer();
+        for data in sent.iter().filter(|s| s.kinds() == [chunk_type::DATA]) {
+            assert_eq!(data.path.remote, addr(2));
+        }
+        sent.retain(|s| s.kinds() == [chunk_type::HEARTBEAT] && s.path.remote == addr(1));
+        if let Some(probe) = sent.pop() {
+            break probe;
+        }
+    };
+    rig.events();
+    let tlvs = probe.heartbeat();
+    rig.send(rig.own_tag, |w| w.heartbeat_ack(&tlvs));
+    assert_eq!(rig.events(), [change(1, PeerAddrState::Available)]);
+    // The whole peer is dead when no path is left.
+    refuse(&mut rig, path(2));
+    assert_eq!(rig.state(), AssocState::Established);
+    refuse(&mut rig, path(1));
+    assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable));
+}
+
+#[test]
+fn directly_in_ip_a_refused_heartbeat_fails_its_path_only() {
+    let mut rig = with_two_paths(true, native);
+    // The heartbeats to address 2 are refused and not answered, those to address 1 are.
+    for _ in 0..1000 {
+        for probe in rig.pass(Duration::from_millis(100)) {
+            if probe.path.remote == addr(1) {
+                let tlvs = probe.heartbeat();
+                rig.send_from(native(1), rig.own_tag, |w| w.heartbeat_ack(&tlvs));
+            } else {
+                refuse(&mut rig, native(2));
+            }
+        }
+    }
+    assert_eq!((rig.state(), rig.path_state(1)), (AssocState::Established, PathState::Active));
+    assert_eq!(rig.path_state(2), PathState::Inactive);
+}
+
+#[test]
+fn during_the_setup_the_cookie_goes_to_the_next_address_with_its_data() {
+    let mut rig = Rig::new();
+    rig.connect(&[1, 2]);
+    rig.send_data(b"early");
+    let sent = one(rig.init_ack(|p| p.address(addr(2))));
+    assert_eq!(sent.path.remote, addr(1));
+    let sent = one(refuse(&mut rig, path(1)));
+    assert_eq!(sent.kinds(), [chunk_type::COOKIE_ECHO, chunk_type::DATA]);
+    assert_eq!(sent.path.remote, addr(2));
+    rig.send_from(path(2), rig.own_tag, |w| w.cookie_ack());
+    assert_eq!(rig.state(), AssocState::Established);
+}
+
+#[test]
+fn a_shutdown_goes_on_over_another_path() {
+    let mut rig = with_two_paths(false, path);
+    rig.stack.shutdown(rig.now, rig.id()).unwrap();
+    assert_eq!(one(rig.drain()).path.remote, addr(1));
+    let again = one(refuse(&mut rig, path(1)));
+    assert_eq!((again.kinds(), again.path.remote), (vec![chunk_type::SHUTDOWN], addr(2)));
+    rig.send_from(path(2), rig.own_tag, |w| w.shutdown_ack());
+    assert!(rig.events().contains(&Event::ShutdownComplete));
 }
 
 #[test]

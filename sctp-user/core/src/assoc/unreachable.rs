@@ -1,0 +1,97 @@
+//! What ICMP errors do to an association (RFC 9260 sec 10, RFC 6951 sec 5.5).
+
+use super::path::PathId;
+use super::{Association, Cx};
+use crate::addr::{Encap, PathAddr, Scope, scope};
+use crate::event::{Event, LossReason, PeerAddrState};
+use crate::stack::Unreachable;
+use crate::stats::{AssocState, PathState};
+use crate::time::Time;
+
+impl Association {
+    /// An ICMP error about a packet that went to an address of the peer.
+    pub(crate) fn on_unreachable(&mut self, cx: &mut Cx<'_>, id: PathId, kind: Unreachable) {
+        if !self.is_peers(id) {
+            return;
+        }
+        match kind {
+            Unreachable::Protocol => {
+                if self.refused_for_good(cx.now, id) {
+                    self.on_refused(cx, id);
+                }
+            }
+            // Hints about routes come and go; the timers decide.
+            Unreachable::Destination => {}
+            Unreachable::PacketTooBig { ip_mtu } => {
+                self.paths.get_mut(id).on_packet_too_big(usize::from(ip_mtu), cx.now);
+            }
+        }
+    }
+
+    /// Whether ICMP can be believed at once that SCTP is gone at the other end of a path. A NAT box
+    /// that lost its bindings says the same of the UDP port that a caller had; the caller gets a
+    /// new one with the next packet it sends, a heartbeat at the latest. Linux says it of a raw
+    /// socket whose receive buffer is full, and who owns it is heard again soon: it needs a timeout
+    /// of the path, before or [after](Self::is_gone).
+    fn refused_for_good(&mut self, now: Time, id: PathId) -> bool {
+        let next_heartbeats = 2 * self.config.hb_interval_udp.min(self.config.hb_interval);
+        let timed = self.may_probe();
+        let path = self.paths.get_mut(id);
+        let PathAddr { remote, encap, .. } = path.addr();
+        // There is no NAT box within a host.
+        let final_word = match encap {
+            Encap::Native => !timed || path.error_count > 0,
+            Encap::Udp { .. } => !self.called || scope(remote) == Some(Scope::Loopback),
+        };
+        let since = *path.refused_since.get_or_insert(now);
+        final_word || (encap != Encap::Native && now.since(since) >= next_heartbeats)
+    }
+
+    /// The timer of a path expired. When ICMP has said that there is no SCTP, and nothing came from
+    /// there since, that is believed now. True when the association has ended by it.
+    pub(super) fn is_gone(&mut self, cx: &mut Cx<'_>, id: PathId) -> bool {
+        let path = self.paths.get(id);
+        if path.addr().encap == Encap::Native && path.refused_since.is_some() {
+            self.on_refused(cx, id);
+        }
+        self.is_closed()
+    }
+
+    /// SCTP is gone at the other end of a path. RFC 9260 sec 10 takes that for an ABORT of the
+    /// peer, but the message speaks for one address: the association ends with the last one only.
+    fn on_refused(&mut self, cx: &mut Cx<'_>, id: PathId) {
+        let works = |id| {
+            matches!(self.paths.get(id).state, PathState::Active | PathState::PotentiallyFailed)
+        };
+        if self.paths.ids().any(|other| other != id && works(other)) {
+            self.fail_path(cx, id);
+        } else {
+            self.end(cx, Event::Lost(LossReason::ProtocolUnreachable));
+        }
+    }
+
+    /// A path fails at once, as after Path.Max.Retrans timeouts (RFC 9260 sec 8.2), while another
+    /// works: that one takes over what was on its way. Heartbeats go on and may bring it back.
+    fn fail_path(&mut self, cx: &mut Cx<'_>, id: PathId) {
+        let path = self.paths.get_mut(id);
+        path.error_count = path.error_count.max(path.params.max_retrans.saturating_add(1));
+        let (errors, addr) = (path.error_count, path.remote());
+        let news = std::mem::replace(&mut path.state, PathState::Inactive) != PathState::Inactive;
+        if matches!(self.state, AssocState::CookieWait | AssocState::CookieEchoed) {
+            return self.leave_target(id);
+        }
+        if news {
+            cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::Unreachable });
+        }
+        self.switch_primary(cx, id, errors);
+        let path = self.paths.get_mut(id);
+        path.t3 = None;
+        if path.flight > 0 || path.lost > 0 {
+            let target = self.paths.alternate(id);
+            self.send_again(id, target);
+        }
+        if self.shutdown_path() == id {
+            self.repeat_shutdown(cx.now);
+        }
+    }
+}
