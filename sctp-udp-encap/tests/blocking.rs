@@ -266,6 +266,35 @@ fn a_stack_that_is_dropped_says_good_bye() {
     server.join().unwrap();
 }
 
+/// Port scanners send empty datagrams.
+#[test]
+fn empty_datagrams_leave_a_server_awake() {
+    let others = || vec![IpAddr::from([127, 0, 0, 2]), HOST];
+    let blocking = |addrs: &[IpAddr]| server(stack_at(addrs), echo);
+    let tokio = tokio_server(|association| async move {
+        while let Some(received) = association.recv_message().await.unwrap() {
+            association.send(Message::new(received.stream, 0, received.data)).await.unwrap();
+        }
+        association.shutdown().await.unwrap();
+    });
+    for (to, server) in [blocking(&[HOST]), blocking(&others()), tokio] {
+        let Encap::Udp { remote_port } = to.addrs[0].1 else { unreachable!("a UDP link") };
+        // One after the other: each alone must wake a server that sleeps.
+        for _ in 0..3 {
+            thread::sleep(Duration::from_millis(20));
+            UdpSocket::bind((HOST, 0)).unwrap().send_to(b"", (HOST, remote_port)).unwrap();
+        }
+        thread::sleep(Duration::from_millis(20));
+        let mut stack = stack();
+        stack.set_timeout(Some(Duration::from_secs(5)));
+        let association = stack.connect(&to).unwrap();
+        stack.send(association, Message::new(0, 0, &b"still there"[..])).unwrap();
+        assert_eq!(stack.recv_message(association).unwrap().unwrap().data, b"still there"[..]);
+        stack.shutdown(association).unwrap();
+        server.join().unwrap();
+    }
+}
+
 #[test]
 fn several_sockets_and_both_families() {
     let two = [HOST, IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2))];

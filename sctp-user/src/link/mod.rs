@@ -143,9 +143,14 @@ impl RecvBatch {
         self.errors.clear();
     }
 
+    /// Number of datagrams and errors together.
+    pub fn len(&self) -> usize {
+        self.datagrams.len() + self.errors.len()
+    }
+
     /// True when there is neither a datagram nor an error.
     pub fn is_empty(&self) -> bool {
-        self.datagrams.is_empty() && self.errors.is_empty()
+        self.len() == 0
     }
 }
 

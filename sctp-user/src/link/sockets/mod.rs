@@ -21,6 +21,8 @@ mod ipv4;
 mod set;
 mod socket;
 mod source;
+#[cfg(test)]
+mod useless;
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 #[path = "linux.rs"]

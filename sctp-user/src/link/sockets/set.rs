@@ -301,7 +301,7 @@ impl Link for SocketLink {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {
-        let held = (batch.datagrams.len(), batch.errors.len());
+        let held = batch.len();
         self.pending.take(&mut batch.errors, cx.waker());
         self.other_errors.poll(cx, &mut batch.errors);
         let first = self.next.min(self.sockets.len());
@@ -312,11 +312,8 @@ impl Link for SocketLink {
                 result?;
             }
         }
-        if (batch.datagrams.len(), batch.errors.len()) == held {
-            Poll::Pending
-        } else {
-            Poll::Ready(Ok(()))
-        }
+        // Nothing was appended, so every socket has answered `Pending` and registered the waker.
+        if batch.len() == held { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_send(

@@ -35,8 +35,8 @@ pub(super) struct LinkSocket {
     progress: Option<(Outgoing, usize)>,
     /// Each buffer gets one datagram only: the senders do not batch, or the system does not.
     single: bool,
-    /// There may be something to receive though the socket was found empty, see
-    /// [`Self::poll_recv`].
+    /// There may be something to receive though the runtime does not say so, see
+    /// [`Self::poll_errors`]. It stays set until a receive call finds the socket empty.
     must_read: bool,
     /// Where small datagrams are copied to: they share an allocation.
     pool: BytesMut,
@@ -236,20 +236,30 @@ impl LinkSocket {
         }
     }
 
-    /// Receives what one system call gives and appends it to `batch`; `Pending` when there is
-    /// nothing.
+    /// Receives and appends to `batch`. `Ready(Ok(()))` means that at least one datagram or error
+    /// was appended. `Pending` means that nothing was, and that the waker of `cx` will be called:
+    /// by the runtime once there is something, or already, when this call has read as many useless
+    /// datagrams as one call may and leaves the rest for the next one.
+    ///
+    /// What arrives is not always of use ([`append`] drops what SCTP cannot answer), so a receive
+    /// call that succeeds proves nothing: only a socket that was found empty registers the waker.
     pub(super) fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut [u8],
         batch: &mut RecvBatch,
     ) -> Poll<io::Result<()>> {
+        let held = batch.len();
         self.poll_errors(cx, &mut batch.errors);
         // Room for many headers takes time to make.
-        if self.single || self.carrier == Carrier::Ip {
+        let received = if self.single || self.carrier == Carrier::Ip {
             self.poll_recv_into::<MAX_RECV_BUFFERS>(cx, scratch, batch)
         } else {
             self.poll_recv_into::<FEW_RECV_BUFFERS>(cx, scratch, batch)
+        };
+        match received {
+            Poll::Pending if batch.len() > held => Poll::Ready(Ok(())),
+            received => received,
         }
     }
 
@@ -259,7 +269,7 @@ impl LinkSocket {
         scratch: &mut [u8],
         batch: &mut RecvBatch,
     ) -> Poll<io::Result<()>> {
-        for _ in 0..MAX_CONSECUTIVE_FAILURES {
+        for _ in 0..MAX_USELESS_CALLS {
             let must_read = std::mem::take(&mut self.must_read);
             if let Io::Watched(io) = &self.io
                 && !must_read
@@ -298,6 +308,9 @@ impl LinkSocket {
                     let filled = buffers.iter().zip(&metas).take(count);
                     self.single =
                         count > 1 && metas.iter().take(count).all(|meta| meta.stride >= meta.len);
+                    // A full batch has not emptied the socket.
+                    self.must_read = must_read && count >= most;
+                    let held = batch.datagrams.len();
                     append(
                         self.carrier,
                         self.addr,
@@ -305,7 +318,9 @@ impl LinkSocket {
                         &mut self.pool,
                         &mut batch.datagrams,
                     );
-                    return Poll::Ready(Ok(()));
+                    if batch.datagrams.len() > held {
+                        return Poll::Ready(Ok(()));
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if matches!(self.io, Io::Plain(_)) {
@@ -323,7 +338,7 @@ impl LinkSocket {
                 }
             }
         }
-        // So many failures in a row come from a flood of ICMP errors; let others run and go on
+        // A flood of ICMP errors, or of datagrams that nobody can answer: let others run and go on
         // later.
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -566,6 +581,9 @@ const FEW_RECV_BUFFERS: usize = 4;
 const RECV_BUFFER_SIZE: usize = 65535;
 /// 65535 bytes less the IPv4 and UDP headers, which bounds a batch as well.
 const MAX_UDP_PAYLOAD: usize = 65507;
+/// Receive calls of one poll that may bring nothing of use: they fail because of an ICMP error, or
+/// everything they give is dropped.
+const MAX_USELESS_CALLS: u32 = 16;
 /// Calls that may fail in a row because of errors that are pending on a socket.
 const MAX_CONSECUTIVE_FAILURES: u32 = 16;
 const MAX_ERRORS_PER_POLL: usize = 1024;
