@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rsp_tools::cli::{AddressList, Ready};
-use sctp_user::{AssocConfig, Association, BindOptions, Encap, Message, StackConfig};
+use sctp_user::{AssocConfig, Association, BindOptions, Encap, Error, Message, StackConfig};
 
 use crate::open::{self, Failure};
 
@@ -50,7 +50,12 @@ async fn server(link: &str, port: &str) -> Result<(), Failure> {
     loop {
         let association = endpoint.accept().await?;
         tokio::spawn(async move {
-            while let Ok(Some(received)) = association.recv_message().await {
+            loop {
+                let received = match association.recv_message().await {
+                    Ok(Some(received)) => received,
+                    Err(Error::Restarted) => continue,
+                    Ok(None) | Err(_) => break,
+                };
                 let echo = Message::new(received.stream, received.ppid, received.data);
                 if association.send(echo).await.is_err() {
                     break;

@@ -267,11 +267,19 @@ async fn serve(common: Common, port: u16) -> Result<(), Failure> {
 
 async fn echo(process: &Process, association: &Association) -> Result<(), Failure> {
     let mut reader = Reader::default();
-    while let Some(message) = process.next(association).await? {
+    loop {
+        let message = match process.next(association).await {
+            // A new process counts from the beginning.
+            Err(error) if error.downcast_ref() == Some(&Error::Restarted) => {
+                reader = Reader::default();
+                continue;
+            }
+            next => next?,
+        };
+        let Some(message) = message else { return Ok(()) };
         process.received(&mut reader, &message)?;
         association.send(message).await?;
     }
-    Ok(())
 }
 
 async fn call(common: Common, caller: Caller) -> Result<(), Failure> {

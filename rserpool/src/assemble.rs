@@ -25,6 +25,11 @@ impl Assembler {
         Assembler { limit, partial: None }
     }
 
+    /// Drops what has come of a message: the rest will not come.
+    pub(crate) fn clear(&mut self) {
+        self.partial = None;
+    }
+
     /// Takes the next part; gives a message when it is complete.
     pub(crate) fn push(&mut self, part: Received) -> Result<Option<UserMessage>, TooLong> {
         let Received { stream, ssn, ppid, unordered, end_of_record, data, .. } = part;

@@ -23,6 +23,8 @@
 //!                     ElementIncoming::CookieEcho(cookie) => {
 //!                         count = cookie.as_ref().try_into().map_or(0, u64::from_be_bytes);
 //!                     }
+//!                     // The client is a new process, which begins a new session.
+//!                     ElementIncoming::Restarted => count = 0,
 //!                     ElementIncoming::Message(request) => {
 //!                         count += 1;
 //!                         let reply = UserMessage::new(request.ppid, format!("request {count}"));

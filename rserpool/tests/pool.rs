@@ -15,7 +15,7 @@ use rserpool::{
 };
 use rserpool_registrar::{Config, Registrar};
 use sctp_user::link::sim::{SimLink, SimNet};
-use sctp_user::{Encap, Peer, Stack, StackBuilder};
+use sctp_user::{Association, Encap, Message, Peer, Stack, StackBuilder};
 use sctp_user_core::sim::{Link, Verdict};
 use tokio::time::{Instant, timeout};
 
@@ -106,6 +106,7 @@ async fn count(mut session: ElementSession) -> Result<(), Error> {
             ElementIncoming::CookieEcho(cookie) => {
                 next = u64::from_be_bytes(cookie.as_ref().try_into().expect("our own cookie"));
             }
+            ElementIncoming::Restarted => next = 1,
             ElementIncoming::Message(message) => {
                 let reply = UserMessage::new(message.ppid, format!("{next}"));
                 next += 1;
@@ -388,4 +389,43 @@ async fn large_messages_in_both_directions() {
     }
     session.close().await.unwrap();
     echo.await.unwrap().unwrap();
+}
+
+/// The server counts what a client asks. A killed client whose next life has the same ports begins
+/// anew.
+#[tokio::test(start_paused = true)]
+async fn a_restarted_client_has_a_new_session() {
+    let lab = Lab::new(true);
+    let (_rs, _registrar) = lab.registrar(1);
+    let (element_stack, element) = lab.element(11, Policy::RoundRobin, &[1]);
+    element.registered().await.unwrap();
+    serve(&element);
+    let udp_port = element_stack.local_udp_port().unwrap();
+    let peer = Peer::new(ip(11), Encap::Udp { remote_port: udp_port }, element.port());
+    let call = async |seed: u8| {
+        let link = lab.net.link(&[ip(21)], 9899);
+        let stack = StackBuilder::new().link(link).seed([seed; 32]).build().unwrap();
+        let association = stack.bind(5000).unwrap().connect(&peer).await.unwrap();
+        (stack, association)
+    };
+    let ask = async |association: &Association| {
+        association.send(Message::new(0, PPID, "how many?")).await.unwrap();
+        loop {
+            let reply = timeout(secs(60), association.recv_message()).await.unwrap();
+            let reply = reply.unwrap().expect("the server does not shut down");
+            if reply.ppid == PPID {
+                return String::from_utf8(reply.data.to_vec()).unwrap();
+            }
+        }
+    };
+    let (stack, client) = call(1).await;
+    assert_eq!(ask(&client).await, "1");
+    assert_eq!(ask(&client).await, "2");
+    lab.cut.lock().unwrap().insert(ip(21));
+    drop((stack, client));
+    tokio::time::sleep(secs(1)).await;
+    lab.cut.lock().unwrap().remove(&ip(21));
+    let (_stack, client) = call(2).await;
+    assert_eq!(ask(&client).await, "1");
+    assert_eq!(ask(&client).await, "2");
 }

@@ -1,7 +1,7 @@
 //! Sends every message back: SCTP port 7 in UDP port 9899. `echo_client` talks to it.
 
 use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
-use sctp_user::{Message, StackBuilder};
+use sctp_user::{Error, Message, StackBuilder};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -12,10 +12,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     loop {
         let association = endpoint.accept().await?;
         tokio::spawn(async move {
-            while let Some(message) = association.recv_message().await? {
-                association.send(Message::new(message.stream, message.ppid, message.data)).await?;
+            loop {
+                match association.recv_message().await {
+                    Ok(Some(message)) => {
+                        let echo = Message::new(message.stream, message.ppid, message.data);
+                        association.send(echo).await?;
+                    }
+                    // The client is a new process now; an echo remembers nothing of the old one.
+                    Err(Error::Restarted) => {}
+                    Ok(None) => return association.shutdown().await,
+                    Err(why) => return Err(why),
+                }
             }
-            association.shutdown().await
         });
     }
 }

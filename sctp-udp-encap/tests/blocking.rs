@@ -3,6 +3,8 @@
 #![cfg(unix)]
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -464,4 +466,111 @@ fn whoever_only_sends_is_kept_up_to_date() {
     assert!(stack.assoc_stats(association.id()).sacks_received > 0);
     stack.shutdown(association).unwrap();
     server.join().unwrap();
+}
+
+/// Forwards between a server and the client heard of last, from one UDP port for the server, until
+/// the client is dead: what a killed process would still say does not leave it.
+struct Relay {
+    port: u16,
+    dead: Arc<AtomicBool>,
+}
+
+impl Relay {
+    fn start(server: u16) -> Relay {
+        let bind = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (near, far) = (bind(), bind());
+        let relay = Relay { port: near.local_addr().unwrap().port(), dead: Arc::default() };
+        let client = Arc::new(Mutex::new(None));
+        let (dead, heard) = (Arc::clone(&relay.dead), Arc::clone(&client));
+        let (near_too, far_too) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+        thread::spawn(move || {
+            let mut buffer = [0; 65_536];
+            while let Ok((len, from)) = near.recv_from(&mut buffer) {
+                if !dead.load(Ordering::SeqCst) {
+                    *heard.lock().unwrap() = Some(from);
+                    let _ = far.send_to(&buffer[..len], (HOST, server));
+                }
+            }
+        });
+        thread::spawn(move || {
+            let mut buffer = [0; 65_536];
+            while let Ok((len, _)) = far_too.recv_from(&mut buffer) {
+                let client = *client.lock().unwrap();
+                let _ = client.map(|client| near_too.send_to(&buffer[..len], client));
+            }
+        });
+        relay
+    }
+
+    /// Connects from SCTP port 5000 of a new stack.
+    fn call(&self) -> (blocking::Stack, blocking::Association) {
+        let mut stack = stack();
+        let endpoint = stack.bind(5000).unwrap();
+        self.dead.store(false, Ordering::SeqCst);
+        let association = stack.connect_from(endpoint, &peer(Some(self.port), 7), None).unwrap();
+        (stack, association)
+    }
+
+    fn kill(&self, client: (blocking::Stack, blocking::Association)) {
+        self.dead.store(true, Ordering::SeqCst);
+        drop(client);
+        thread::sleep(Duration::from_millis(50)); // the relay has dropped what it said
+    }
+}
+
+#[test]
+fn a_restart_is_an_error_once_after_the_rest_of_the_last_message() {
+    let mut server = stack();
+    let endpoint = server.bind(7).unwrap();
+    server.listen(endpoint, 16).unwrap();
+    let relay = Relay::start(server.local_udp_port().unwrap());
+    // For calls with memory of the caller, calls that give messages, and calls that give all.
+    for way in 0..3 {
+        let serve = thread::scope(|scope| {
+            let client = scope.spawn(|| {
+                let (mut stack, association) = relay.call();
+                stack.send(association, Message::new(0, 0, "old one")).unwrap();
+                stack.send(association, Message::new(0, 0, "old two")).unwrap();
+                assert_eq!(&stack.recv_message(association).unwrap().unwrap().data[..], b"go");
+                relay.kill((stack, association));
+                let (mut stack, association) = relay.call();
+                stack.send(association, Message::new(0, 0, "new")).unwrap();
+                assert_eq!(stack.recv_message(association).unwrap(), None);
+                stack.shutdown(association).unwrap();
+            });
+            let association = server.accept(endpoint).unwrap();
+            let mut seen = Vec::new();
+            let mut buffer = [0; 4];
+            for _ in 0..10 {
+                let received = match way {
+                    0 => server.recv_into(association, &mut buffer).map(|given| {
+                        let (len, _) = given.expect("not the end");
+                        buffer[..len].to_vec()
+                    }),
+                    1 => server.recv_message(association).map(|m| m.unwrap().data.to_vec()),
+                    _ => server.recv(association).map(|incoming| match incoming {
+                        Some(Incoming::Message(message)) => message.data.to_vec(),
+                        other => panic!("{other:?}"),
+                    }),
+                };
+                match received {
+                    Ok(data) => seen.push(String::from_utf8(data).unwrap()),
+                    Err(why) => seen.push(format!("{why:?}")),
+                }
+                match seen.last().map(String::as_str) {
+                    Some("one" | "old one") => {
+                        server.send(association, Message::new(0, 0, "go")).unwrap();
+                    }
+                    Some("new") => break,
+                    _ => {}
+                }
+            }
+            server.shutdown(association).unwrap();
+            client.join().unwrap();
+            seen
+        });
+        let old: &[&str] =
+            if way == 0 { &["old ", "one", "old ", "two"] } else { &["old one", "old two"] };
+        assert_eq!(serve, [old, &["Restarted", "new"]].concat());
+    }
 }

@@ -162,7 +162,9 @@ impl Association {
     ///
     /// # Errors
     /// [`Error::Ended`] when the association was lost (after everything received was read),
-    /// [`Error::Stopped`].
+    /// [`Error::Stopped`]. [`Error::Restarted`] once when the peer has restarted, after everything
+    /// received from its old process and before what its new one sends; a subscribed
+    /// [`AssocChange::Restart`](crate::AssocChange::Restart) stands for it.
     pub async fn recv(&self) -> Result<Option<Incoming>, Error> {
         let inner = &*self.inner;
         self.shared()
@@ -178,17 +180,22 @@ impl Association {
     /// 0). Cancel-safe.
     ///
     /// # Errors
-    /// As [`recv`](Self::recv), when there is nothing else.
+    /// As [`recv`](Self::recv), when there is nothing else. [`Error::Restarted`] comes whether or
+    /// not notifications are subscribed, and before the notification.
     pub async fn recv_many(&self, into: &mut Vec<Incoming>, limit: usize) -> Result<usize, Error> {
         let inner = &*self.inner;
         let before = into.len();
         self.shared()
             .wait_exchange(inner.socket, Interest::Read, Clock::Latest, |state, now| {
                 while into.len() - before < limit {
-                    match inner.try_recv(state, now) {
+                    // A restart is told once, so it waits for a call that has nothing else.
+                    if into.len() > before && state.sockets.restart_is_next(inner.socket) {
+                        break;
+                    }
+                    match inner.try_recv_or_restart(state, now) {
                         Ok(Some(incoming)) => into.push(incoming),
                         Ok(None) => break,
-                        // What is told now is told again by the next call.
+                        // What else is told now is told again by the next call.
                         Err(_) if into.len() > before => break,
                         Err(why) => return Err(why),
                     }
@@ -201,15 +208,21 @@ impl Association {
     /// As [`recv`](Self::recv), passing over notifications.
     ///
     /// # Errors
-    /// As [`recv`](Self::recv).
+    /// As [`recv`](Self::recv). [`Error::Restarted`] comes whether or not notifications are
+    /// subscribed.
     pub async fn recv_message(&self) -> Result<Option<Received>, Error> {
-        loop {
-            match self.recv().await? {
-                Some(Incoming::Message(received)) => return Ok(Some(received)),
-                Some(Incoming::Notification(_)) => {}
-                None => return Ok(None),
-            }
-        }
+        let inner = &*self.inner;
+        self.shared()
+            .wait_exchange(inner.socket, Interest::Read, Clock::Latest, |state, now| {
+                loop {
+                    match inner.try_recv_or_restart(state, now)? {
+                        Some(Incoming::Message(received)) => return Ok(Some(received)),
+                        Some(Incoming::Notification(_)) => {}
+                        None => return Ok(None),
+                    }
+                }
+            })
+            .await
     }
 
     /// As [`recv`](Self::recv), without waiting.
@@ -410,6 +423,14 @@ impl Inner {
             (SocketError::ShutDown, Some(reason)) => Error::Ended(reason.clone()),
             (why, _) => why.into(),
         }
+    }
+
+    /// As [`try_recv`](Self::try_recv), with an error for every restart of the peer.
+    fn try_recv_or_restart(&self, state: &mut State, now: Time) -> Result<Option<Incoming>, Error> {
+        if state.sockets.take_restart(self.socket) {
+            return Err(Error::Restarted);
+        }
+        self.try_recv(state, now)
     }
 
     fn try_recv(&self, state: &mut State, now: Time) -> Result<Option<Incoming>, Error> {

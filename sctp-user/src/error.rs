@@ -16,6 +16,11 @@ pub enum Error {
     /// perhaps a box on the way does not know protocol 132.
     #[error("{0}; many NATs and firewalls let SCTP pass only inside UDP: try UDP encapsulation")]
     NoNativeAnswer(EndReason),
+    /// The peer's process has started anew (RFC 9260 sec 5.2.4 case A): everything read before was
+    /// from the old one, everything read from now on is from the new one. What was sent to the old
+    /// one and not acknowledged is lost. The association goes on; receiving tells this once.
+    #[error("the peer has restarted, and the association goes on with its new process")]
+    Restarted,
     /// The shutdown has begun, by either side, and nothing more can be sent.
     #[error("the association is shutting down, nothing more can be sent")]
     ShuttingDown,
@@ -74,6 +79,7 @@ impl From<SocketError> for Error {
             SocketError::WouldBlock | SocketError::InProgress => Error::WouldBlock,
             SocketError::BadSocket | SocketError::NotConnected => Error::NoAssociation,
             SocketError::AlreadyConnected => Error::Connect(ConnectError::AlreadyConnected),
+            SocketError::Restarted => Error::Restarted,
             SocketError::ShutDown => Error::ShuttingDown,
             SocketError::Invalid(what) | SocketError::NotSupported(what) => Error::Invalid(what),
             SocketError::Ended(reason) => Error::Ended(reason),

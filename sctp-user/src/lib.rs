@@ -10,7 +10,7 @@
 //! use std::net::IpAddr;
 //!
 //! use sctp_user::link::sim::SimNet;
-//! use sctp_user::{Encap, Message, Peer, StackBuilder};
+//! use sctp_user::{Encap, Error, Message, Peer, StackBuilder};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), sctp_user::Error> {
@@ -24,10 +24,16 @@
 //! tokio::spawn(async move {
 //!     while let Ok(association) = endpoint.accept().await {
 //!         tokio::spawn(async move {
-//!             while let Ok(Some(received)) = association.recv_message().await {
-//!                 let echo = Message::new(received.stream, received.ppid, received.data);
-//!                 if association.send(echo).await.is_err() {
-//!                     break;
+//!             loop {
+//!                 match association.recv_message().await {
+//!                     Ok(Some(received)) => {
+//!                         let echo = Message::new(received.stream, received.ppid, received.data);
+//!                         association.send(echo).await?;
+//!                     }
+//!                     // The client is a new process now; an echo remembers nothing of the old one.
+//!                     Err(Error::Restarted) => {}
+//!                     Ok(None) => return association.shutdown().await,
+//!                     Err(why) => return Err(why),
 //!                 }
 //!             }
 //!         });

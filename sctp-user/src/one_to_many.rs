@@ -171,7 +171,8 @@ impl OneToMany {
         self.shared().with(|state, _| Ok(state.sockets.set_addrs(self.socket, addrs)?))
     }
 
-    /// Waits for the next message or subscribed notification of any association. Cancel-safe.
+    /// Waits for the next message or subscribed notification of any association. Cancel-safe. Ends
+    /// and restarts of peers are told by notifications alone ([`Subscriptions::assoc_change`]).
     ///
     /// # Errors
     /// [`Error::Stopped`].

@@ -158,6 +158,7 @@ impl Handle {
 enum Input {
     Up(AssocKey, Association),
     Message(AssocKey, Bytes),
+    Restarted(AssocKey),
     Down(AssocKey),
     /// The stack has stopped.
     Stopped,
@@ -278,6 +279,7 @@ impl Driver {
                 }
             }
             Input::Message(assoc, bytes) => self.core.handle_message(now, assoc, &bytes),
+            Input::Restarted(assoc) => self.core.handle_restarted(now, assoc),
             Input::Down(assoc) => {
                 self.associations.remove(&assoc);
                 self.core.handle_down(now, assoc);
@@ -410,7 +412,18 @@ async fn connect(
 
 async fn read(association: Association, assoc: AssocKey, inputs: mpsc::Sender<Input>) {
     let mut assembler = Assembler::new(MAX_MESSAGE);
-    while let Ok(Some(received)) = association.recv_message().await {
+    loop {
+        let received = match association.recv_message().await {
+            Ok(Some(received)) => received,
+            Err(sctp_user::Error::Restarted) => {
+                assembler.clear();
+                if inputs.send(Input::Restarted(assoc)).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            Ok(None) | Err(_) => break,
+        };
         match assembler.push(received) {
             Ok(Some(message)) if message.ppid == ppid::ASAP => {
                 if inputs.send(Input::Message(assoc, message.data)).await.is_err() {

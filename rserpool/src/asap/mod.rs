@@ -261,6 +261,15 @@ impl AsapCore {
         }
     }
 
+    /// The registrar's process at the other end of an association has started anew. Our home
+    /// registrar knows of no registration then, so we look for a home again. One that opened the
+    /// association itself goes on asking.
+    pub(crate) fn handle_restarted(&mut self, now: Time, assoc: AssocKey) {
+        if matches!(&self.home, Home::Up(up) if up.assoc == assoc) {
+            self.lose(now, "the registrar has restarted", false);
+        }
+    }
+
     /// A message came over an association.
     pub(crate) fn handle_message(&mut self, now: Time, assoc: AssocKey, bytes: &[u8]) {
         let is_home = matches!(&self.home, Home::Up(up) if up.assoc == assoc);

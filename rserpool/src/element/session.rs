@@ -31,6 +31,10 @@ pub enum ElementIncoming {
     /// The newest cookie of the session, from this or another element, after a failover: continue
     /// from there. Comes before all data of the session.
     CookieEcho(Bytes),
+    /// The pool user's process has started anew and come back over the same association: the
+    /// session before is over, and another one begins, perhaps with a cookie. Replies that are
+    /// still owed belong to nobody.
+    Restarted,
 }
 
 impl ElementSession {
@@ -46,7 +50,17 @@ impl ElementSession {
     /// [`Error::Sctp`] when the association was lost, [`Error::MessageTooLong`] (the session is
     /// aborted then).
     pub async fn recv(&mut self) -> Result<Option<ElementIncoming>, Error> {
-        while let Some(received) = self.association.recv_message().await? {
+        loop {
+            let received = match self.association.recv_message().await {
+                Ok(Some(received)) => received,
+                Ok(None) => return Ok(None),
+                Err(sctp_user::Error::Restarted) => {
+                    self.assembler.clear();
+                    self.begun = false;
+                    return Ok(Some(ElementIncoming::Restarted));
+                }
+                Err(error) => return Err(error.into()),
+            };
             match self.assembler.push(received) {
                 Ok(None) => {}
                 Ok(Some(message)) if self.control && message.ppid == ppid::ASAP => {
@@ -64,7 +78,6 @@ impl ElementSession {
                 }
             }
         }
-        Ok(None)
     }
 
     /// The cookie of an echo that comes first; nothing else that a pool user says on the control
@@ -126,7 +139,7 @@ impl ElementSession {
     /// [`Error::Sctp`] when the association was lost before.
     pub async fn shutdown(self) -> Result<(), Error> {
         self.association.start_shutdown();
-        while let Ok(Some(_)) = self.association.recv_message().await {}
+        self.association.stop_receiving();
         Ok(self.association.shutdown().await?)
     }
 

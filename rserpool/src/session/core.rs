@@ -236,6 +236,16 @@ impl SessionCore {
         self.leave(now, FailoverCause::Ended(reason), silent, avoid);
     }
 
+    /// The element's process has started anew over the same association. It knows nothing of the
+    /// session, and the cookie must come first of all (RFC 5352 sec 3.4), so another association
+    /// is needed, to this element or another one.
+    pub(crate) fn handle_restarted(&mut self, now: Time) {
+        if let State::Up { .. } = self.state {
+            self.outputs.push_back(Output::Abort { reason: "the pool element has restarted" });
+            self.leave(now, FailoverCause::Restarted, false, false);
+        }
+    }
+
     /// The element sent more than allowed.
     pub(crate) fn handle_too_long(&mut self, now: Time) {
         if let State::Up { .. } = self.state {

@@ -185,6 +185,7 @@ impl Driver {
                 Err(_) => self.core.handle_too_long(now),
             },
             Ok(None) => self.core.handle_ended(now, EndReason::Graceful),
+            Err(sctp_user::Error::Restarted) => self.core.handle_restarted(now),
             Err(sctp_user::Error::Ended(reason)) => self.core.handle_ended(now, reason),
             Err(_) => {
                 let reason = association.end_reason().unwrap_or(EndReason::Graceful);
@@ -243,7 +244,7 @@ impl Driver {
     async fn finish(&mut self) -> Result<(), Error> {
         let Some((association, _)) = self.association.take() else { return Ok(()) };
         association.start_shutdown();
-        while let Ok(Some(_)) = association.recv_message().await {}
+        association.stop_receiving();
         Ok(association.shutdown().await?)
     }
 }

@@ -82,6 +82,9 @@ pub enum FailoverCause {
     /// Nothing came back within
     /// [`SessionOptions::reply_timeout`](crate::SessionOptions::reply_timeout).
     ReplyTimeout,
+    /// The element's process has started anew over the same association, and knows nothing of the
+    /// session.
+    Restarted,
     /// [`Session::force_failover`].
     Forced,
     /// The element sent a message longer than
@@ -94,6 +97,7 @@ impl fmt::Display for FailoverCause {
         match self {
             FailoverCause::Ended(reason) => reason.fmt(f),
             FailoverCause::ReplyTimeout => f.write_str("the element did not answer in time"),
+            FailoverCause::Restarted => f.write_str("the element has restarted"),
             FailoverCause::Forced => f.write_str("failover was asked for"),
             FailoverCause::MessageTooLong => {
                 f.write_str("the element sent a message that is too long")

@@ -252,6 +252,23 @@ fn an_element_that_closes_is_not_reported_and_may_serve_again() {
     bench.resolves(1);
 }
 
+/// It lives, but the cookie has to be the first that its new process hears.
+#[test]
+fn an_element_that_restarts_gets_a_new_association_with_the_cookie() {
+    let mut bench = Bench::connected(SessionOptions::default());
+    let cookie = AsapMessage::Cookie(Bytes::from_static(b"state")).encode().unwrap();
+    bench.core.handle_message(UserMessage::new(ppid::ASAP, cookie));
+    bench.core.handle_restarted(bench.now);
+    let (outputs, attempt) = bench.then_resolves(1);
+    let abort = Output::Abort { reason: "the pool element has restarted" };
+    assert_eq!(outputs, [abort, Output::NotReady, needed(FailoverCause::Restarted)]);
+    bench.resolved(attempt, &[1]);
+    let attempt = bench.connects(1);
+    bench.core.handle_connected(bench.now, attempt);
+    let echo = AsapMessage::CookieEcho(Bytes::from_static(b"state")).encode().unwrap();
+    assert_eq!(bench.outputs()[0], Output::Send(echo));
+}
+
 #[test]
 fn an_element_that_aborts_is_not_reported_but_avoided() {
     let mut bench = Bench::connected(SessionOptions::default());

@@ -29,10 +29,18 @@
 //! server.listen(endpoint, 16)?;
 //! let server = std::thread::spawn(move || -> Result<(), Error> {
 //!     let association = server.accept(endpoint)?;
-//!     while let Some(received) = server.recv_message(association)? {
-//!         server.send(association, Message::new(received.stream, received.ppid, received.data))?;
+//!     loop {
+//!         match server.recv_message(association) {
+//!             Ok(Some(message)) => {
+//!                 let echo = Message::new(message.stream, message.ppid, message.data);
+//!                 server.send(association, echo)?;
+//!             }
+//!             // The client is a new process now; an echo remembers nothing of the old one.
+//!             Err(Error::Restarted) => {}
+//!             Ok(None) => return server.shutdown(association),
+//!             Err(why) => return Err(why),
+//!         }
 //!     }
-//!     server.shutdown(association)
 //! });
 //!
 //! let mut client = StackBuilder::new().link(here).build()?;

@@ -69,7 +69,9 @@ impl Stack {
         self.send_over(many, Target::Peer(peer), message)
     }
 
-    /// Waits for the next message or subscribed notification of any association.
+    /// Waits for the next message or subscribed notification of any association. Ends and restarts
+    /// of peers are told by notifications alone
+    /// ([`Subscriptions::assoc_change`](crate::Subscriptions::assoc_change)).
     ///
     /// # Errors
     /// [`Error::TimedOut`], [`Error::Stopped`].

@@ -158,37 +158,38 @@ impl Stack {
     ///
     /// # Errors
     /// [`Error::Ended`] when the association was lost (after everything received was read),
-    /// [`Error::TimedOut`], [`Error::Stopped`].
+    /// [`Error::TimedOut`], [`Error::Stopped`]. [`Error::Restarted`] once when the peer has
+    /// restarted, after everything received from its old process and before what its new one sends;
+    /// a subscribed [`AssocChange::Restart`](crate::AssocChange::Restart) stands for it.
     pub fn recv(&mut self, association: Association) -> Result<Option<Incoming>, Error> {
         if let Some(rest) = self.take_rest(association) {
             return Ok(Some(Incoming::Message(rest)));
         }
-        let recv = |sockets: &mut Sockets, now: Time| {
-            let given = match sockets.try_recv(now, association.socket) {
-                Ok(given) => given.map(|(_, incoming)| incoming),
-                Err(why) => return Err(why.into()),
-            };
-            // The socket tells a loss once; this API tells it every time.
-            match (given, sockets.end_reason(association.assoc)) {
-                (None, Some(reason @ EndReason::Lost(_))) => Err(Error::Ended(reason.clone())),
-                (given, _) => Ok(given),
-            }
-        };
-        self.engine.wait(self.timeout, recv)
+        self.engine.wait(self.timeout, |sockets, now| try_recv(sockets, now, association))
     }
 
     /// As [`recv`](Self::recv), passing over notifications.
     ///
     /// # Errors
-    /// As [`recv`](Self::recv).
+    /// As [`recv`](Self::recv). [`Error::Restarted`] comes whether or not notifications are
+    /// subscribed.
     pub fn recv_message(&mut self, association: Association) -> Result<Option<Received>, Error> {
-        loop {
-            match self.recv(association)? {
-                Some(Incoming::Message(received)) => return Ok(Some(received)),
-                Some(Incoming::Notification(_)) => {}
-                None => return Ok(None),
-            }
+        if let Some(rest) = self.take_rest(association) {
+            return Ok(Some(rest));
         }
+        let recv = |sockets: &mut Sockets, now: Time| {
+            loop {
+                if sockets.take_restart(association.socket) {
+                    return Err(Error::Restarted);
+                }
+                match try_recv(sockets, now, association)? {
+                    Some(Incoming::Message(received)) => return Ok(Some(received)),
+                    Some(Incoming::Notification(_)) => {}
+                    None => return Ok(None),
+                }
+            }
+        };
+        self.engine.wait(self.timeout, recv)
     }
 
     /// As [`recv_message`](Self::recv_message), into memory of the caller. Returns how many bytes
@@ -197,7 +198,7 @@ impl Stack {
     /// [`end_of_record`](Received::end_of_record).
     ///
     /// # Errors
-    /// As [`recv`](Self::recv), and [`Error::Invalid`] for a buffer without room.
+    /// As [`recv_message`](Self::recv_message), and [`Error::Invalid`] for a buffer without room.
     pub fn recv_into(
         &mut self,
         association: Association,
@@ -270,6 +271,18 @@ impl Stack {
             }
             sockets.end_reason(association.assoc).cloned().ok_or(Error::WouldBlock)
         })
+    }
+}
+
+/// The socket tells a loss once; this API tells it every time.
+fn try_recv(
+    sockets: &mut Sockets,
+    now: Time,
+    association: Association,
+) -> Result<Option<Incoming>, Error> {
+    match (sockets.try_recv(now, association.socket)?, sockets.end_reason(association.assoc)) {
+        (None, Some(reason @ EndReason::Lost(_))) => Err(Error::Ended(reason.clone())),
+        (given, _) => Ok(given.map(|(_, incoming)| incoming)),
     }
 }
 

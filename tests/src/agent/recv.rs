@@ -48,6 +48,8 @@ impl Agent {
     /// The next message or notification; `None` is the end of the association.
     fn next(&mut self, id: SocketId) -> Result<Option<Rest>, Errno> {
         loop {
+            // A C caller has only the notification of it (RFC 6458 sec 6.1.1).
+            self.sockets.take_restart(id);
             let received = self.sockets.try_recv(self.now, id).map_err(|e| self.errno(id, &e))?;
             let Some((assoc, incoming)) = received else { return Ok(None) };
             if let Some(rest) = self.rest(assoc, incoming) {

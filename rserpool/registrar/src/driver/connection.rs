@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use sctp_user::{AssocChange, Association, Encap, Incoming, Message, Notification, Received};
+use sctp_user::{
+    AssocChange, Association, Encap, Error, Incoming, Message, Notification, Received,
+};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -192,6 +194,8 @@ impl Reader {
                 Ok(Some(Incoming::Notification(notification))) => {
                     self.on_notification(notification).await
                 }
+                // Before the subscription it comes like this.
+                Err(Error::Restarted) => self.on_restart().await,
                 Ok(None) | Err(_) => break,
             };
             if reported.is_err() {
@@ -229,13 +233,7 @@ impl Reader {
 
     async fn on_notification(&mut self, notification: Notification) -> Result<(), Gone> {
         match notification {
-            Notification::AssocChange(AssocChange::Restart { .. }) => {
-                self.partial.clear();
-                self.peer = peer_of(&self.association);
-                let (old, new) = (self.id, self.names.next());
-                self.id = new;
-                self.report(Report::Restarted { old, new, peer: self.peer.clone() }).await
-            }
+            Notification::AssocChange(AssocChange::Restart { .. }) => self.on_restart().await,
             Notification::PartialDeliveryAborted { .. } => {
                 self.partial.clear();
                 Ok(())
@@ -243,6 +241,15 @@ impl Reader {
             Notification::PeerAddrChange { .. } => self.refresh_peer().await,
             _ => Ok(()),
         }
+    }
+
+    /// What the old process of the other end registered is void.
+    async fn on_restart(&mut self) -> Result<(), Gone> {
+        self.partial.clear();
+        self.peer = peer_of(&self.association);
+        let (old, new) = (self.id, self.names.next());
+        self.id = new;
+        self.report(Report::Restarted { old, new, peer: self.peer.clone() }).await
     }
 
     async fn refresh_peer(&mut self) -> Result<(), Gone> {

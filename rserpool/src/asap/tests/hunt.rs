@@ -203,3 +203,30 @@ fn undecodable_or_unexpected_messages_end_the_association() {
     bench.receive(assoc, AsapMessage::Error(OperationError::new(CauseCode::UNSPECIFIED)));
     assert_eq!(bench.outputs(), []);
 }
+
+/// The new process knows of no registration.
+#[test]
+fn a_home_registrar_that_restarts_is_lost() {
+    let (mut bench, assoc) = Bench::registered(&[registrar(1)], Policy::RoundRobin);
+    bench.core.handle_restarted(bench.now, assoc);
+    let outputs = bench.outputs();
+    assert!(is_lost(&outputs));
+    assert!(matches!(outputs[0], Output::Abort { assoc: a, .. } if a == assoc));
+    let connects = |o: &Output| match o {
+        Output::Connect { assoc, .. } => Some(*assoc),
+        _ => None,
+    };
+    let next = outputs.iter().find_map(connects).expect("it looks for a home again");
+    bench.core.handle_up(bench.now, next, local());
+    assert_eq!(registrations(&bench.sent()), [1]);
+}
+
+#[test]
+fn another_registrar_that_restarts_goes_on_asking() {
+    let (mut bench, _) = Bench::registered(&[registrar(1)], Policy::RoundRobin);
+    let other = bench.core.handle_incoming(bench.now, local()).unwrap();
+    bench.core.handle_restarted(bench.now, other);
+    assert_eq!(bench.outputs(), []);
+    bench.receive(other, keep_alive(false, Some(1)));
+    assert!(!bench.outputs().is_empty());
+}

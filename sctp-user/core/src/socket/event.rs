@@ -43,10 +43,23 @@ impl Sockets {
                 let Some(assoc) = self.assocs.get_mut(&id) else { return };
                 assoc.peer_shutdown = false; // that was the old one's
                 let at = assoc.delivered + before as u64;
+                // Whoever accepts the association later and reads nothing of the old process never
+                // had to do with it.
+                let marked = (assoc.accepted || before > 0) && !assoc.discard;
+                if marked {
+                    assoc.notes.mark_restart(at);
+                    self.queue_read(id);
+                }
                 let features = self.features(id);
                 let change = AssocChange::Restart { outbound_streams, inbound_streams, features };
-                self.notify_at(id, Some(at), Notification::AssocChange(change));
-                self.tell(id, News { writable: true, ..News::default() });
+                let told = self.notify_at(id, Some(at), Notification::AssocChange(change));
+                if marked
+                    && told
+                    && let Some(assoc) = self.assocs.get_mut(&id)
+                {
+                    assoc.notes.restart_is_told();
+                }
+                self.tell(id, News { readable: marked, writable: true, ..News::default() });
             }
             Event::Lost(reason) => self.end(id, EndReason::Lost(reason)),
             Event::ShutdownComplete => self.end(id, EndReason::Graceful),
@@ -71,7 +84,8 @@ impl Sockets {
                 let Some(assoc) = self.assocs.get_mut(&id) else { return };
                 let at = assoc.delivered + before as u64;
                 assoc.cut_off_at(at);
-                self.notify_at(id, Some(at), Notification::PartialDeliveryAborted { stream, ssn });
+                let aborted = Notification::PartialDeliveryAborted { stream, ssn };
+                self.notify_at(id, Some(at), aborted);
             }
             Event::Readable => self.on_readable(now, id),
             Event::Writable => self.tell(id, News { writable: true, ..News::default() }),
@@ -165,21 +179,23 @@ impl Sockets {
     }
 
     /// As [`notify`](Self::notify), to be given after so many messages of the association; `None`
-    /// for those that are there.
-    fn notify_at(&mut self, id: AssocId, at: Option<u64>, notification: Notification) {
+    /// for those that are there. False when it is not subscribed, or too many wait already.
+    fn notify_at(&mut self, id: AssocId, at: Option<u64>, notification: Notification) -> bool {
         let Some((owner, own)) = self.assocs.get(&id).map(|a| (a.socket, a.subscriptions)) else {
-            return;
+            return false;
         };
-        let Some(options) = self.socket(owner).map(|s| &s.options) else { return };
+        let Some(options) = self.socket(owner).map(|s| &s.options) else { return false };
         if !own.unwrap_or(options.subscriptions).wants(&notification) {
-            return;
+            return false;
         }
         let failed_limit = (2 * options.config.send_buffer).max(FAILED_BYTES_FLOOR);
         let pending = self.messages_waiting(id);
-        let Some(assoc) = self.assocs.get_mut(&id) else { return };
-        assoc.notes.push(at.unwrap_or(assoc.delivered + pending), notification, failed_limit);
+        let Some(assoc) = self.assocs.get_mut(&id) else { return false };
+        let at = at.unwrap_or(assoc.delivered + pending);
+        let queued = assoc.notes.push(at, notification, failed_limit);
         self.queue_read(id);
         self.tell(id, News { readable: true, ..News::default() });
+        queued
     }
 
     /// Puts an association into the reading turn of its socket.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::stack::AssocId;
 use crate::time::Time;
 
-use super::error::EndReason;
+use super::error::{EndReason, SocketError};
 use super::notification::{Notification, Subscriptions};
 use super::options::{SocketOptions, Style};
 use super::send_defaults::SendDefaults;
@@ -149,9 +149,44 @@ impl Assoc {
         self.delivered += 1;
         self.partial = !end_of_record && self.cut_off != Some(self.delivered);
     }
+
+    /// What a reader gets before the next message; `drained` says that there is no message. Nothing
+    /// comes between the parts of one.
+    pub(super) fn next_note(&self, style: Style, drained: bool) -> Option<&What> {
+        if self.partial {
+            return None;
+        }
+        self.notes.due(self.delivered, drained).find(|what| !self.passes_over(style, what))
+    }
+
+    /// Takes what [`next_note`](Self::next_note) shows.
+    pub(super) fn take_note(
+        &mut self,
+        style: Style,
+        drained: bool,
+    ) -> Result<Option<Notification>, SocketError> {
+        while !self.partial && self.notes.due(self.delivered, drained).next().is_some() {
+            match self.notes.pop() {
+                Some(what) if self.passes_over(style, &what) => {}
+                Some(What::Notification(notification)) => return Ok(Some(notification)),
+                Some(What::Restart { .. }) => return Err(SocketError::Restarted),
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// A restart is told once: by its notification to whoever subscribed it. A one-to-many socket
+    /// tells nothing of its associations in another way (RFC 6458 sec 6.1.1).
+    fn passes_over(&self, style: Style, what: &What) -> bool {
+        match what {
+            What::Notification(_) => false,
+            What::Restart { told } => *told || self.discard || style == Style::OneToMany,
+        }
+    }
 }
 
-/// Notifications that wait to be read, with their place among the messages. Bounded: a peer can
+/// Notifications and restarts that wait to be read, with their place among the messages. Bounded: a peer can
 /// cause many.
 #[derive(Default)]
 pub(super) struct Notes {
@@ -165,17 +200,33 @@ pub(super) struct Notes {
 struct Note {
     /// Given once this many messages have been given, or when there are no more.
     after: u64,
-    notification: Notification,
+    what: What,
+}
+
+/// What a reader meets between messages.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Notification(Notification),
+    /// The peer's old process sent what came before, its new one sends what follows. `told` says
+    /// that a notification of the restart stands here as well.
+    Restart {
+        told: bool,
+    },
 }
 
 impl Notes {
     /// Adds a notification, behind those for the same place and before those for later ones.
-    /// `failed_limit` bounds the bytes of messages handed back.
-    pub(super) fn push(&mut self, after: u64, notification: Notification, failed_limit: usize) {
+    /// `failed_limit` bounds the bytes of messages handed back. False when there is no room for it.
+    pub(super) fn push(
+        &mut self,
+        after: u64,
+        notification: Notification,
+        failed_limit: usize,
+    ) -> bool {
         let fits = match &notification {
             // These come once.
             Notification::AssocChange(change) if change.is_end() => true,
-            _ if self.stopped => return,
+            _ if self.stopped => return false,
             Notification::SendFailed { message, .. } => {
                 let bytes = message.data.len() + FAILED_OVERHEAD;
                 let fits = self.failed_bytes + bytes <= failed_limit;
@@ -186,33 +237,56 @@ impl Notes {
         };
         self.stopped |= !fits;
         let notification = if fits { notification } else { Notification::Stopped };
+        self.insert(after, What::Notification(notification));
+        fits
+    }
+
+    /// Marks the place of a restart. Restarts without a message between them count as one, so there
+    /// are never more marks than messages that wait.
+    pub(super) fn mark_restart(&mut self, after: u64) {
+        let here = |note: &&Note| note.after == after;
+        let marked = self.queue.iter().rev().skip_while(|note| note.after > after);
+        if !marked.take_while(here).any(|note| matches!(note.what, What::Restart { .. })) {
+            self.insert(after, What::Restart { told: false });
+        }
+    }
+
+    /// The notification of the restart that was marked last is queued, too.
+    pub(super) fn restart_is_told(&mut self) {
+        let last = self.queue.iter_mut().rev().find_map(|note| match &mut note.what {
+            What::Restart { told } => Some(told),
+            What::Notification(_) => None,
+        });
+        if let Some(told) = last {
+            *told = true;
+        }
+    }
+
+    fn insert(&mut self, after: u64, what: What) {
         let place =
             self.queue.iter().rposition(|note| note.after <= after).map_or(0, |last| last + 1);
-        self.queue.insert(place, Note { after, notification });
+        self.queue.insert(place, Note { after, what });
     }
 
-    /// Takes the next notification whose turn has come after `delivered` messages.
-    pub(super) fn pop_due(&mut self, delivered: u64) -> Option<Notification> {
-        if self.is_due(delivered) { self.pop() } else { None }
+    /// What comes before the next message, when `delivered` messages have been given; `drained`
+    /// says that there is no message.
+    pub(super) fn due(&self, delivered: u64, drained: bool) -> impl Iterator<Item = &What> {
+        let is_due = move |note: &&Note| drained || note.after <= delivered;
+        self.queue.iter().take_while(is_due).map(|note| &note.what)
     }
 
-    /// A notification's turn has come after `delivered` messages.
-    pub(super) fn is_due(&self, delivered: u64) -> bool {
-        self.queue.front().is_some_and(|note| note.after <= delivered)
-    }
-
-    /// Takes the next notification; there are no messages before it any more.
-    pub(super) fn pop(&mut self) -> Option<Notification> {
-        let notification = self.queue.pop_front()?.notification;
-        match &notification {
-            Notification::SendFailed { message, .. } => {
+    /// Takes what comes first.
+    pub(super) fn pop(&mut self) -> Option<What> {
+        let what = self.queue.pop_front()?.what;
+        match &what {
+            What::Notification(Notification::SendFailed { message, .. }) => {
                 self.failed_bytes =
                     self.failed_bytes.saturating_sub(message.data.len() + FAILED_OVERHEAD);
             }
-            Notification::Stopped => self.stopped = false,
+            What::Notification(Notification::Stopped) => self.stopped = false,
             _ => {}
         }
-        Some(notification)
+        Some(what)
     }
 
     pub(super) fn is_empty(&self) -> bool {

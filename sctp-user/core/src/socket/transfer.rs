@@ -10,6 +10,7 @@ use crate::time::Time;
 use super::error::SocketError;
 use super::notification::Incoming;
 use super::options::{Interleave, Style};
+use super::record::What;
 use super::{SocketId, Sockets};
 
 /// Where a message goes.
@@ -33,6 +34,8 @@ pub enum Next {
     Message(NextInfo),
     /// A notification.
     Notification,
+    /// [`SocketError::Restarted`].
+    Restart,
 }
 
 /// What became of a message for all associations, one by one.
@@ -128,16 +131,14 @@ impl Sockets {
         let socket = self.socket(id)?;
         for &assoc in &socket.to_read {
             let Some(record) = self.assocs.get(&assoc) else { continue };
-            if !record.partial && record.notes.is_due(record.delivered) {
-                return Some((assoc, Next::Notification));
+            let message = if record.readable { self.stack.next_info(assoc) } else { None };
+            match record.next_note(socket.style, message.is_none()) {
+                Some(What::Notification(_)) => return Some((assoc, Next::Notification)),
+                Some(What::Restart { .. }) => return Some((assoc, Next::Restart)),
+                None => {}
             }
-            if record.readable
-                && let Some(info) = self.stack.next_info(assoc)
-            {
+            if let Some(info) = message {
                 return Some((assoc, Next::Message(info)));
-            }
-            if !record.partial && !record.notes.is_empty() {
-                return Some((assoc, Next::Notification));
             }
             if record.partial && socket.options.interleave == Interleave::None {
                 return None;
@@ -153,6 +154,9 @@ impl Sockets {
     ///
     /// # Errors
     /// [`SocketError::WouldBlock`] ([`Ready::readable`](super::Ready::readable) follows);
+    /// [`SocketError::Restarted`] between what the old and what the new process of the peer of a
+    /// one-to-one socket has sent, unless [`AssocChange::Restart`](super::AssocChange::Restart)
+    /// stands there (a one-to-many socket has only that notification);
     /// [`SocketError::Ended`] once when the association of a one-to-one socket was lost, then
     /// `Ok(None)`; [`SocketError::NotConnected`].
     pub fn try_recv(
@@ -165,7 +169,7 @@ impl Sockets {
             (socket.style, socket.options.interleave)
         };
         while let Some(assoc) = self.open_socket(id)?.to_read.front().copied() {
-            let given = self.next_incoming(now, assoc);
+            let given = self.next_incoming(now, assoc, style)?;
             let partial = self.assocs.get(&assoc).is_some_and(|a| a.partial);
             let stay = partial && interleave == Interleave::None;
             if let Some(incoming) = given {
@@ -215,23 +219,54 @@ impl Sockets {
         }
     }
 
-    fn next_incoming(&mut self, now: Time, id: AssocId) -> Option<Incoming> {
-        let assoc = self.assocs.get_mut(&id)?;
-        if !assoc.partial
-            && let Some(notification) = assoc.notes.pop_due(assoc.delivered)
+    /// Whether the next thing to read from a one-to-one socket is a restart of its peer, also where
+    /// the notification tells of it: for calls that give no notifications, see
+    /// [`take_restart`](Self::take_restart).
+    pub fn restart_is_next(&self, id: SocketId) -> bool {
+        let Some(socket) = self.socket(id).filter(|s| s.style == Style::OneToOne) else {
+            return false;
+        };
+        let Some(assoc) = socket.members.first() else { return false };
+        let Some(record) = self.assocs.get(assoc).filter(|a| !a.partial && !a.discard) else {
+            return false;
+        };
+        let drained = !record.readable || self.stack.recv_pending(*assoc) == 0;
+        matches!(record.notes.due(record.delivered, drained).next(), Some(What::Restart { .. }))
+    }
+
+    /// Takes the restart that [`restart_is_next`](Self::restart_is_next) tells of; false when there
+    /// is none. The next call reads on behind it, beginning with its notification if that is
+    /// subscribed.
+    pub fn take_restart(&mut self, id: SocketId) -> bool {
+        let is_next = self.restart_is_next(id);
+        if is_next
+            && let Some(assoc) = self.socket(id).and_then(|s| s.members.first().copied())
+            && let Some(record) = self.assocs.get_mut(&assoc)
         {
-            return Some(Incoming::Notification(notification));
+            record.notes.pop();
+        }
+        is_next
+    }
+
+    fn next_incoming(
+        &mut self,
+        now: Time,
+        id: AssocId,
+        style: Style,
+    ) -> Result<Option<Incoming>, SocketError> {
+        let Some(assoc) = self.assocs.get_mut(&id) else { return Ok(None) };
+        if let Some(notification) = assoc.take_note(style, false)? {
+            return Ok(Some(Incoming::Notification(notification)));
         }
         if assoc.readable {
             if let Some(received) = self.stack.recv(now, id) {
                 assoc.give(received.end_of_record);
                 assoc.idle_since = now;
-                return Some(Incoming::Message(received));
+                return Ok(Some(Incoming::Message(received)));
             }
             assoc.readable = false;
         }
-        // Nothing comes between the parts of a message.
-        if assoc.partial { None } else { assoc.notes.pop().map(Incoming::Notification) }
+        Ok(assoc.take_note(style, true)?.map(Incoming::Notification))
     }
 
     /// The association a message goes over, if it can take one.

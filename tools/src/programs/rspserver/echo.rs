@@ -10,8 +10,8 @@ pub(super) async fn serve(mut session: ElementSession) -> Result<(), Error> {
     while let Some(incoming) = session.recv().await? {
         match incoming {
             ElementIncoming::Message(message) => session.send(message).await?,
-            // The service has no state that a cookie could hold.
-            ElementIncoming::CookieEcho(_) => {}
+            // The service has no state: none that a cookie could hold, none of an old client.
+            ElementIncoming::CookieEcho(_) | ElementIncoming::Restarted => {}
         }
     }
     session.shutdown().await

@@ -51,6 +51,11 @@ pub(super) async fn serve(mut session: ElementSession, settings: &Settings) -> R
             incoming = session.recv(), if thoughts.len() < MAX_THOUGHTS => match incoming? {
                 None => break,
                 Some(ElementIncoming::CookieEcho(cookie)) => counter.restore(&cookie),
+                // The client is a new process: it counts from the beginning and asked for nothing.
+                Some(ElementIncoming::Restarted) => {
+                    counter.next_reply = Counter::default().next_reply;
+                    thoughts.clear();
+                }
                 Some(ElementIncoming::Message(message)) => match decode(&message) {
                     Some(ping) => thoughts.push_back((Instant::now() + settings.reply_delay, ping)),
                     None => {

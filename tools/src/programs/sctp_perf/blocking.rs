@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use sctp_user::blocking::{Association, Stack};
-use sctp_user::{BindOptions, Message};
+use sctp_user::{BindOptions, Error, Message};
 
 use super::latency;
 use super::options::{ClientOptions, DEFAULT_PORT, Direction, ServerOptions};
@@ -69,8 +69,14 @@ pub(crate) fn server(options: ServerOptions) -> anyhow::Result<ExitCode> {
         .print();
     loop {
         let association = stack.accept(endpoint)?;
-        if let Err(error) = serve(&mut stack, association) {
-            eprintln!("{}: a test failed: {error:#}", super::NAME);
+        loop {
+            match serve(&mut stack, association) {
+                // It begins again, with another order.
+                Err(error) if error.downcast_ref() == Some(&Error::Restarted) => continue,
+                Err(error) => eprintln!("{}: a test failed: {error:#}", super::NAME),
+                Ok(()) => {}
+            }
+            break;
         }
         stack.close(association);
         if options.once {

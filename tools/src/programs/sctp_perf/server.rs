@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use sctp_user::{Association, BindOptions};
+use sctp_user::{Association, BindOptions, Error};
 use tokio::sync::Notify;
 
 use super::latency;
@@ -52,9 +52,20 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Takes part in one test.
+/// Takes part in one test, and in another one when the client restarts in the middle of it.
 async fn serve(association: Association) -> anyhow::Result<()> {
-    let Some(order) = receive_order(&association).await? else { return Ok(()) };
+    loop {
+        match take_part(&association).await {
+            Err(error) if error.downcast_ref() == Some(&Error::Restarted) => {
+                tracing::info!("a client has restarted, and begins again");
+            }
+            ended => return ended,
+        }
+    }
+}
+
+async fn take_part(association: &Association) -> anyhow::Result<()> {
+    let Some(order) = receive_order(association).await? else { return Ok(()) };
     if let Err(reason) = order.check() {
         association.abort(reason);
         bail!("the client ordered nonsense: {reason}");
@@ -62,7 +73,7 @@ async fn serve(association: Association) -> anyhow::Result<()> {
     tracing::info!(?order, "test begins");
     let transfer = Transfer::new(association.clone(), &order);
     if order.direction == Direction::PingPong {
-        latency::pong(&association).await?;
+        latency::pong(association).await?;
     }
     let send = async {
         if order.direction.server_sends() {
@@ -91,6 +102,7 @@ async fn receive_order(association: &Association) -> anyhow::Result<Option<Order
             association.shutdown().await?;
             return Ok(None);
         }
+        Err(Error::Restarted) => bail!(Error::Restarted),
         Err(why) => {
             tracing::info!(%why, "a client left without an order");
             return Ok(None);
