@@ -277,6 +277,13 @@ impl<'b> Writer<'b> {
         Self { buf, base }
     }
 
+    /// Goes on with what another writer wrote into `buf` from its start.
+    #[inline]
+    #[must_use]
+    pub fn resume(buf: &'b mut Vec<u8>) -> Self {
+        Self { buf, base: 0 }
+    }
+
     /// The same writer for a shorter time, to hand to a function that takes one.
     #[inline]
     #[must_use]

@@ -35,6 +35,10 @@ pub(super) fn judge(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
     judge.fault_if(!whole, &rules::PARAMETERS, seen, || {
         format!("{} does not end with its last one", name(kind))
     });
+    let counted = tlvs.last().is_some_and(|tlv| !tlv.padding.is_empty());
+    judge.fault_if(counted && matches!(kind, ERROR | ABORT), &rules::FINAL_PADDING, seen, || {
+        format!("the length {} of {}", area.len() + 4, name(kind))
+    });
     for tlv in &tlvs {
         let (number, length) = (tlv.kind, tlv.value.len() + 4);
         let right =

@@ -109,6 +109,8 @@ rules! {
     ONE_SACK "one-sack", "RFC 9260, 6.2", "A packet has one SACK at most.", [];
     PARAMETERS "parameters", "RFC 9260, 3.2.1",
         "Parameters and error causes fill their chunk, with lengths that fit.", [];
+    FINAL_PADDING "final-padding", "RFC 9260, 3.2",
+        "The length of ERROR or ABORT leaves the padding of its last cause out.", [];
     HEARTBEAT_INFO "heartbeat-info", "RFC 9260, 3.3.5",
         "A HEARTBEAT holds exactly one Heartbeat Info, with room for a nonce of 64 bits.", [];
     MTU "mtu", "RFC 9260, 7.3", "No IP packet is larger than the MTU.", [];

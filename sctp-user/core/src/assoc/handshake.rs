@@ -15,7 +15,8 @@ use crate::features::Features;
 use crate::serial::Tsn;
 use crate::stats::{AssocState, PathState};
 use crate::time::{Duration, Time};
-use crate::wire::{InitChunk, Param, cause_code};
+use crate::tlv::padded;
+use crate::wire::{CauseWriter, InitChunk, Param, param_type};
 
 /// New INITs after a Stale Cookie error at most.
 const MAX_STALE_RETRIES: u32 = 3;
@@ -55,9 +56,9 @@ pub(crate) struct PeerInit {
     pub(crate) cookie: Option<Vec<u8>>,
     /// Extra cookie lifetime asked for.
     pub(crate) preservative: Option<Duration>,
-    /// A Host Name parameter was there: not allowed any more.
-    pub(crate) host_name: bool,
-    /// Whole TLVs to report, padded.
+    /// A Host Name parameter, whole: not allowed any more.
+    pub(crate) host_name: Option<Vec<u8>>,
+    /// Whole TLVs to report, padded but for the last.
     pub(crate) unrecognized: Vec<u8>,
 }
 
@@ -81,12 +82,12 @@ impl PeerInit {
                 Param::CookiePreservative { millis } => {
                     out.preservative = Some(Duration::from_millis(millis.into()));
                 }
-                Param::HostName => out.host_name = true,
+                Param::HostName(whole) => out.host_name = Some(whole.to_vec()),
                 Param::Unknown { action, whole, .. } => {
-                    let padded = whole.len().next_multiple_of(4);
-                    if action.reports() && out.unrecognized.len() + padded <= MAX_UNRECOGNIZED {
+                    let start = padded(out.unrecognized.len());
+                    if action.reports() && start + padded(whole.len()) <= MAX_UNRECOGNIZED {
+                        out.unrecognized.resize(start, 0);
                         out.unrecognized.extend_from_slice(whole);
-                        out.unrecognized.resize(out.unrecognized.len().next_multiple_of(4), 0);
                     }
                     if action.stops() {
                         break;
@@ -173,9 +174,8 @@ impl Association {
     ) {
         let ports = (self.local_port, self.peer_port);
         let to = datagram.from;
-        let refuse = |cx: &mut Cx<'_>, code: u16, info: &[u8]| {
-            cx.replies
-                .push(to, ports, init.initiate_tag, |w| w.abort(false, |c| c.raw(code, info)));
+        let refuse = |cx: &mut Cx<'_>, cause: &dyn Fn(&mut CauseWriter<'_>)| {
+            cx.replies.push(to, ports, init.initiate_tag, |w| w.abort(false, cause));
         };
         if init.initiate_tag == 0 {
             let own = self.local_tag;
@@ -186,22 +186,21 @@ impl Association {
             );
         }
         if init.outbound_streams == 0 || init.inbound_streams == 0 {
-            refuse(cx, cause_code::INVALID_MANDATORY_PARAM, &[]);
+            refuse(cx, &|c| c.invalid_mandatory_param());
             return self
                 .end(cx, Event::Lost(LossReason::ProtocolViolation("INIT ACK with no streams")));
         }
         if init.a_rwnd < 1500 {
-            return refuse(cx, cause_code::INVALID_MANDATORY_PARAM, &[]);
+            return refuse(cx, &|c| c.invalid_mandatory_param());
         }
         let peer = PeerInit::read(init, datagram.from.remote, self.config.max_peer_addresses);
-        if peer.host_name {
-            refuse(cx, cause_code::UNRESOLVABLE_ADDRESS, &[]);
+        if let Some(param) = &peer.host_name {
+            refuse(cx, &|c| c.unresolvable_address(param));
             return self
                 .end(cx, Event::Lost(LossReason::ProtocolViolation("INIT ACK with a host name")));
         }
         let Some(cookie) = peer.cookie else {
-            // Cause 2 names what is missing: one parameter, type 7.
-            refuse(cx, cause_code::MISSING_MANDATORY_PARAM, &[0, 0, 0, 1, 0, 7]);
+            refuse(cx, &|c| c.missing_mandatory_param(&[param_type::STATE_COOKIE]));
             return self.end(
                 cx,
                 Event::Lost(LossReason::ProtocolViolation("INIT ACK without a State Cookie")),

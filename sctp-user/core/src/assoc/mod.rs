@@ -38,7 +38,8 @@ use crate::serial::Tsn;
 use crate::stack::{AssocId, Replies};
 use crate::stats::{AssocState, AssocStats, PathState};
 use crate::time::{Time, earlier};
-use crate::wire::cause_code;
+use crate::tlv::TLV_HEADER;
+use crate::wire::{CHUNK_HEADER, COMMON_HEADER, CauseWriter};
 
 pub(crate) use announce::announced;
 use handshake::Handshake;
@@ -390,20 +391,14 @@ impl Association {
     // ---- received packets ----
 
     /// Queues an error cause for an ERROR chunk. What does not fit is left out: reports must stay
-    /// small.
-    fn report(&mut self, code: u16, info: &[u8], to: PathId) {
-        let room = MAX_ERROR_BYTES.saturating_sub(self.pending.errors.len());
-        if room < 8 {
+    /// small. `cause` finds room for 4 bytes of information at least and cuts what it quotes to
+    /// [`CauseWriter::room`].
+    fn report(&mut self, to: PathId, cause: impl FnOnce(&mut CauseWriter<'_>)) {
+        let mut causes = CauseWriter::append_to(&mut self.pending.errors, MAX_ERROR_BYTES);
+        if causes.room() < TLV_HEADER + 4 {
             return;
         }
-        let info = &info[..info.len().min(room - 4)];
-        let length = u16::try_from(info.len() + 4).unwrap_or(u16::MAX);
-        self.pending.errors.extend_from_slice(&code.to_be_bytes());
-        self.pending.errors.extend_from_slice(&length.to_be_bytes());
-        self.pending.errors.extend_from_slice(info);
-        while !self.pending.errors.len().is_multiple_of(4) {
-            self.pending.errors.push(0);
-        }
+        cause(&mut causes);
         // To an unconfirmed address nothing but probes may go (RFC 9260 sec 5.4).
         let to = if self.paths.get(to).is_confirmed() { to } else { self.paths.data_path() };
         self.pending.errors_to = PathId0(to);
@@ -413,24 +408,21 @@ impl Association {
 
     /// Ends the association with an ABORT because the peer broke the protocol.
     fn violation(&mut self, cx: &mut Cx<'_>, what: &'static str) {
-        self.abort_with(
-            cx,
-            cause_code::PROTOCOL_VIOLATION,
-            what.as_bytes(),
-            LossReason::ProtocolViolation(what),
-        );
+        let reason = LossReason::ProtocolViolation(what);
+        self.abort_with(cx, reason, |c| c.protocol_violation(what.as_bytes()));
     }
 
-    /// Sends an ABORT with one cause (where the peer was last heard) and ends.
-    fn abort_with(&mut self, cx: &mut Cx<'_>, code: u16, info: &[u8], reason: LossReason) {
+    /// Sends an ABORT with one cause and ends.
+    fn abort_with(
+        &mut self,
+        cx: &mut Cx<'_>,
+        reason: LossReason,
+        cause: impl FnOnce(&mut CauseWriter<'_>),
+    ) {
         if self.peer_tag != 0 {
-            let heard = self.paths.get(self.last_heard);
-            let path =
-                if heard.is_confirmed() { heard } else { self.paths.get(self.paths.data_path()) };
-            let (to, pmtu) = (path.addr(), path.pmtu());
-            let info = &info[..info.len().min(pmtu - 64)];
+            let to = self.last_path().addr();
             cx.replies.push_last(to, (self.local_port, self.peer_port), self.peer_tag, |w| {
-                w.abort(false, |c| c.raw(code, info));
+                w.abort(false, cause);
             });
         }
         self.end(cx, Event::Lost(reason));
@@ -439,8 +431,18 @@ impl Association {
     /// The user ends it without grace (RFC 9260 sec 9.1).
     pub(crate) fn abort(&mut self, cx: &mut Cx<'_>, reason: &[u8]) {
         if !self.is_closed() {
-            self.abort_with(cx, cause_code::USER_ABORT, reason, LossReason::LocalAbort);
+            let pmtu = self.last_path().pmtu();
+            self.abort_with(cx, LossReason::LocalAbort, |c| {
+                let room = c.room().min(pmtu - COMMON_HEADER - CHUNK_HEADER) - TLV_HEADER;
+                c.user_abort(&reason[..reason.len().min(room)]);
+            });
         }
+    }
+
+    /// Where the last packet goes: to where the peer was last heard, if that is confirmed.
+    fn last_path(&self) -> &Path {
+        let heard = self.paths.get(self.last_heard);
+        if heard.is_confirmed() { heard } else { self.paths.get(self.paths.data_path()) }
     }
 
     /// Nothing more is sent or received; what was not acknowledged goes back to the user.

@@ -228,12 +228,7 @@ impl Association {
             return false;
         }
         // One ABORT is customary: the peer may hear us although we do not hear it.
-        self.abort_with(
-            cx,
-            crate::wire::cause_code::USER_ABORT,
-            b"too many timeouts",
-            LossReason::Unreachable,
-        );
+        self.abort_with(cx, LossReason::Unreachable, |c| c.user_abort(b"too many timeouts"));
         true
     }
 

@@ -9,8 +9,8 @@ use super::{Association, Cx};
 use crate::addr::Datagram;
 use crate::event::{Event, LossReason};
 use crate::stats::AssocState;
-use crate::tlv::UnknownAction;
-use crate::wire::{Cause, Chunk, Chunks, DataChunk, cause_code};
+use crate::tlv::{TLV_HEADER, UnknownAction};
+use crate::wire::{Cause, Chunk, Chunks, DataChunk};
 
 impl Association {
     /// Takes the chunks of a packet whose verification tag was right (or, for `reflected` ones, is
@@ -49,7 +49,10 @@ impl Association {
                 Chunk::Unknown { action, whole, .. } => {
                     if action.reports() && !reported {
                         reported = true;
-                        self.report(cause_code::UNRECOGNIZED_CHUNK, whole, from);
+                        self.report(from, |c| {
+                            let room = c.room().saturating_sub(TLV_HEADER);
+                            c.unrecognized_chunk(&whole[..whole.len().min(room)]);
+                        });
                     }
                     if matches!(action, UnknownAction::Stop | UnknownAction::StopReport) {
                         break;
@@ -178,22 +181,15 @@ impl Association {
         }
         self.stats.data_chunks_received += 1;
         if chunk.payload.is_empty() {
-            let tsn = chunk.tsn.0.to_be_bytes();
-            self.abort_with(
-                cx,
-                cause_code::NO_USER_DATA,
-                &tsn,
-                LossReason::ProtocolViolation("DATA without user data"),
-            );
+            let reason = LossReason::ProtocolViolation("DATA without user data");
+            self.abort_with(cx, reason, |c| c.no_user_data(chunk.tsn));
             return None;
         }
         self.data_exchanged = true;
         let taken = if chunk.stream < self.in_streams {
             self.recv.on_data(chunk, from)
         } else {
-            let mut info = [0; 4];
-            info[..2].copy_from_slice(&chunk.stream.to_be_bytes());
-            self.report(cause_code::INVALID_STREAM, &info, from);
+            self.report(from, |c| c.invalid_stream(chunk.stream));
             self.recv.discard(chunk.tsn)
         };
         match taken {

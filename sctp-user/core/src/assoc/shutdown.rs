@@ -121,7 +121,7 @@ impl Association {
     pub(crate) fn refuse_restart(&mut self) {
         self.pending.shutdown_ack = true;
         let to = self.paths.data_path();
-        self.report(crate::wire::cause_code::COOKIE_WHILE_SHUTTING_DOWN, &[], to);
+        self.report(to, |c| c.cookie_while_shutting_down());
     }
 
     /// SHUTDOWN ACK.
@@ -138,12 +138,9 @@ impl Association {
     pub(super) fn on_t2(&mut self, cx: &mut Cx<'_>) {
         self.t2_expiries += 1;
         if self.t2_expiries > self.config.assoc_max_retrans {
-            return self.abort_with(
-                cx,
-                crate::wire::cause_code::USER_ABORT,
-                b"no answer to the shutdown",
-                LossReason::Unreachable,
-            );
+            return self.abort_with(cx, LossReason::Unreachable, |c| {
+                c.user_abort(b"no answer to the shutdown");
+            });
         }
         let path = self.t2_path;
         self.path_error(cx, path);

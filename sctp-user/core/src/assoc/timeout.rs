@@ -7,7 +7,6 @@ use super::timer::{Timer, TimerTable};
 use super::{Association, Cx};
 use crate::event::LossReason;
 use crate::stats::AssocState;
-use crate::wire::cause_code;
 
 impl Association {
     /// Fires everything that is due.
@@ -42,12 +41,9 @@ impl Association {
             Timer::T1Init | Timer::T1Cookie => self.on_t1(cx, timer),
             Timer::T2Shutdown => self.on_t2(cx),
             Timer::T5Guard => {
-                self.abort_with(
-                    cx,
-                    cause_code::USER_ABORT,
-                    b"shutdown took too long",
-                    LossReason::ShutdownGuard,
-                );
+                self.abort_with(cx, LossReason::ShutdownGuard, |c| {
+                    c.user_abort(b"shutdown took too long");
+                });
             }
             Timer::Sack => self.recv.force_sack(),
             Timer::WindowProbe => self.send.probe_window = true,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::packet::IpPacket;
 use crate::serial::{Ssn, Tsn};
+use crate::tlv::Tlvs;
 use crate::wire::{Chunk, DataChunk, Packet, SackChunk, chunk_type};
 
 /// Watches the packets that one stack sends. It knows nothing of the stack but the packets.
@@ -125,6 +126,21 @@ fn check_layout(packet: &Packet, may_fragment: bool) -> Result<(), String> {
     }
     if count(chunk_type::SACK) > 1 {
         return Err("two SACKs in one packet".into());
+    }
+    for chunk in packet.chunks() {
+        let fixed = match chunk.kind {
+            chunk_type::INIT | chunk_type::INIT_ACK => 16,
+            chunk_type::HEARTBEAT | chunk_type::ERROR | chunk_type::ABORT => 0,
+            _ => continue,
+        };
+        let area = chunk.value.get(fixed..).unwrap_or_default();
+        let mut rest = area;
+        for tlv in Tlvs::new(area) {
+            rest = rest.get(tlv.whole.len().next_multiple_of(4)..).unwrap_or_default();
+            if rest.is_empty() && !area.ends_with(tlv.whole) {
+                return Err("a chunk length that counts the final padding".into());
+            }
+        }
     }
     let mut last: Option<Tsn> = None;
     for raw in packet.chunks() {
@@ -344,6 +360,8 @@ mod tests {
             w.shutdown_complete(false);
         });
         fails(&[two], "not alone");
+        let counted = b"\0\x0d\0\x05x\0\0\0";
+        fails(&[packet(|w| w.raw_chunk(chunk_type::ABORT, 0, counted))], "the final padding");
         let late = packet(|w| {
             w.heartbeat(b"x");
             w.cookie_ack();

@@ -12,7 +12,7 @@ use crate::stats::AssocState;
 use crate::time::Duration;
 use crate::tlv::{TLV_HEADER, Tlvs};
 use crate::wire::{
-    CHUNK_HEADER, COMMON_HEADER, CauseWriter, Chunks, INIT_HEADER, InitChunk, InitFixed, cause_code,
+    CHUNK_HEADER, COMMON_HEADER, CauseWriter, Chunks, INIT_HEADER, InitChunk, InitFixed,
 };
 
 use super::cookie::Cookie;
@@ -41,8 +41,8 @@ impl Stack {
         let local_port = d.packet.dst_port();
         let max = self.ports.get(&local_port).map_or(32, |p| p.config.max_peer_addresses);
         let peer = PeerInit::read(init, d.from.remote, max);
-        if peer.host_name {
-            return self.refuse(d, init, |c| c.raw(cause_code::UNRESOLVABLE_ADDRESS, &[]));
+        if let Some(param) = &peer.host_name {
+            return self.refuse(d, init, |c| c.unresolvable_address(param));
         }
         if let Some(id) = self.find_existing(d, &peer.addresses) {
             return self.on_init_for(id, d, init, &peer);

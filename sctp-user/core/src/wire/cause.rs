@@ -26,7 +26,7 @@ use std::net::IpAddr;
 
 use super::param::ParamWriter;
 use crate::serial::Tsn;
-use crate::tlv::{Tlv, Tlvs, Writer};
+use crate::tlv::{TLV_HEADER, Tlv, Tlvs, Writer};
 
 /// Cause codes.
 pub mod cause_code {
@@ -107,7 +107,7 @@ pub enum Cause<'a> {
     },
     /// No memory, no room, no listener.
     OutOfResource,
-    /// An address that cannot be used: its parameter, whole.
+    /// An address or a host name that cannot be used: its parameter, whole.
     UnresolvableAddress(&'a [u8]),
     /// A chunk of unknown type: header and value, perhaps cut short.
     UnrecognizedChunk(&'a [u8]),
@@ -242,7 +242,8 @@ impl<'a> MissingParams<'a> {
     }
 }
 
-/// Writes error causes into a chunk. Padding is put before the next cause, not behind the last.
+/// Writes error causes into a chunk. It pads before the next cause and not behind the last: the
+/// lengths of the last cause and of its chunk leave that padding out (RFC 9260 sec 3.2, 3.3.10).
 #[derive(Debug)]
 pub struct CauseWriter<'b> {
     writer: Writer<'b>,
@@ -254,8 +255,14 @@ impl<'b> CauseWriter<'b> {
         Self { writer, limit }
     }
 
-    /// Bytes left in the packet for one more padded cause including its header. The methods do not
-    /// look at it; a report that quotes the peer is cut to it by the caller.
+    /// Appends causes to a list that waits for its chunk, `limit` bytes long at most.
+    pub(crate) fn append_to(list: &'b mut Vec<u8>, limit: usize) -> Self {
+        Self { writer: Writer::resume(list), limit }
+    }
+
+    /// Bytes left in the packet for one more padded cause including its header. But for
+    /// [`unresolvable_address`](Self::unresolvable_address) the methods do not look at it; a report
+    /// that quotes the peer is cut to it by the caller.
     pub fn room(&self) -> usize {
         self.limit.saturating_sub(crate::tlv::padded(self.writer.len())) & !3
     }
@@ -293,9 +300,12 @@ impl<'b> CauseWriter<'b> {
         self.raw(cause_code::OUT_OF_RESOURCE, &[]);
     }
 
-    /// The address in the parameter `whole` (header and value) cannot be used.
+    /// The address or host name in the parameter `whole` (header and value) cannot be used. A
+    /// parameter that does not fit the packet is not reported: cut short it could not be read.
     pub fn unresolvable_address(&mut self, whole: &[u8]) {
-        self.raw(cause_code::UNRESOLVABLE_ADDRESS, whole);
+        if TLV_HEADER + whole.len() <= self.room() {
+            self.raw(cause_code::UNRESOLVABLE_ADDRESS, whole);
+        }
     }
 
     /// The chunk `whole` (header and value, perhaps cut short) is of an unknown type.
@@ -415,6 +425,16 @@ mod tests {
             assert_eq!(only(&bytes), Cause::Other { code, info });
             assert_eq!((only(&bytes).code(), only(&bytes).info()), (code, info));
         }
+    }
+
+    #[test]
+    fn a_list_is_padded_between_its_causes_only() {
+        let mut list = Vec::new();
+        CauseWriter::append_to(&mut list, 100).user_abort(b"a");
+        let mut causes = CauseWriter::append_to(&mut list, 24);
+        assert_eq!(causes.room(), 16);
+        causes.unrecognized_chunk(b"\xc1\0\0\x05b");
+        assert_eq!(list, b"\0\x0c\0\x05a\0\0\0\0\x06\0\x09\xc1\0\0\x05b");
     }
 
     #[test]

@@ -117,8 +117,8 @@ pub enum Param<'a> {
         /// Extra life, milliseconds.
         millis: u32,
     },
-    /// A host name; the receiver answers with ABORT (RFC 9260 sec 5.1.2).
-    HostName,
+    /// A host name: its parameter, whole. The receiver answers with ABORT (RFC 9260 sec 5.1.2).
+    HostName(&'a [u8]),
     /// The address types that the sender can use.
     SupportedAddressTypes(AddressTypes<'a>),
     /// The chunk types of extensions that the sender supports.
@@ -155,7 +155,7 @@ impl<'a> Param<'a> {
             param_type::COOKIE_PRESERVATIVE => {
                 exact(value).map(|v| Self::CookiePreservative { millis: u32::from_be_bytes(v) })
             }
-            param_type::HOST_NAME => Some(Self::HostName),
+            param_type::HOST_NAME => Some(Self::HostName(whole)),
             param_type::SUPPORTED_ADDRESS_TYPES => {
                 AddressTypes::parse(value).map(Self::SupportedAddressTypes)
             }

@@ -141,7 +141,7 @@ fn abort_last() {
     });
     kept(|w| {
         w.associate();
-        w.left([chunk(PAD, 0, b""), chunk(ABORT, 0, &parameter(12, b"reason"))].concat());
+        w.left([chunk(PAD, 0, b""), chunk(ABORT, 0, &parameter(12, b"reason")[..10])].concat());
     });
 }
 
@@ -161,12 +161,20 @@ fn one_sack() {
 fn parameters() {
     broken(&rules::PARAMETERS, |w| w.init(&[0x80, 8, 0, 9, 1]));
     broken(&rules::PARAMETERS, |w| w.init(&parameter(5, &[10, 0, 0])));
-    broken(&rules::PARAMETERS, |w| w.left(chunk(ERROR, 0, &parameter(1, &[0, 0]))));
-    broken(&rules::PARAMETERS, |w| w.left(chunk(ABORT, 0, &parameter(2, &[0, 0, 0, 2, 0, 7]))));
+    broken(&rules::PARAMETERS, |w| w.left(chunk(ERROR, 0, &parameter(1, &[0, 0])[..6])));
+    let missing_two = parameter(2, &[0, 0, 0, 2, 0, 7]);
+    broken(&rules::PARAMETERS, |w| w.left(chunk(ABORT, 0, &missing_two[..10])));
     kept(|w| {
         w.associate();
         w.left(chunk(ABORT, 0, &parameter(2, &[0, 0, 0, 1, 0, 7])[..10]));
     });
+}
+
+#[test]
+fn final_padding() {
+    for kind in [ERROR, ABORT] {
+        broken(&rules::FINAL_PADDING, |w| w.left(chunk(kind, 0, &parameter(13, b"what?"))));
+    }
 }
 
 #[test]

@@ -48,7 +48,11 @@ fn a_port_bound_to_addresses_is_not_there_at_others() {
 
 #[test]
 fn a_host_name_is_refused() {
-    assert_abort(Rig::new().init(|p| p.raw(11, b"example.org\0")), PEER_TAG, false, &[5]);
+    let sent = one(Rig::new().init(|p| p.raw(11, b"example.org\0")));
+    assert_refuses_host_name(&sent);
+    // A name that does not fit the answer: no cause rather than one that nobody can read.
+    let long = [b'a'; 1200];
+    assert_abort(Rig::new().init(|p| p.raw(11, &long)), PEER_TAG, false, &[]);
 }
 
 #[test]

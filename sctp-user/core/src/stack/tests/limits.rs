@@ -84,6 +84,11 @@ fn unknown_chunks_are_skipped_and_reported_as_their_bits_say_once_per_packet() {
         let kinds: Vec<u8> = sent.iter().flat_map(Sent::kinds).collect();
         let causes: Vec<u16> = sent.iter().flat_map(Sent::causes).collect();
         assert_eq!(causes.len(), usize::from(reported), "{kind:#x}");
+        if reported {
+            // Neither the length of the cause nor that of its chunk counts the final padding.
+            let error = [9, 0, 0, 13, 0, 6, 0, 9, kind, 0, 0, 5, b'?'];
+            assert_eq!(sent[0].chunk(chunk_type::ERROR).whole, error);
+        }
         assert_eq!(kinds.contains(&chunk_type::SACK), goes_on, "{kind:#x}");
     }
 }

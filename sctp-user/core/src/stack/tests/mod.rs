@@ -148,6 +148,14 @@ fn assert_abort(sent: Vec<Sent>, vtag: u32, reflected: bool, causes: &[u16]) {
     assert_eq!(sent.causes(), causes);
 }
 
+/// Asserts that the packet refuses the host name `example.org` and quotes its parameter.
+#[track_caller]
+fn assert_refuses_host_name(sent: &Sent) {
+    assert_eq!(sent.packet.vtag(), PEER_TAG);
+    let want = b"\x06\0\0\x18\0\x05\0\x14\0\x0b\0\x10example.org\0";
+    assert_eq!(sent.chunk(chunk_type::ABORT).whole, want);
+}
+
 /// Asserts that there is exactly one packet, with just a SHUTDOWN COMPLETE with this tag and T bit.
 #[track_caller]
 fn assert_complete(sent: Vec<Sent>, vtag: u32, reflected: bool) {

@@ -75,7 +75,7 @@ impl ParamModel {
             Param::StateCookie(v) => Self::StateCookie(v.to_vec()),
             Param::Unrecognized(v) => Self::Unrecognized(v.to_vec()),
             Param::CookiePreservative { millis } => Self::CookiePreservative(millis),
-            Param::HostName => Self::HostName,
+            Param::HostName(_) => Self::HostName,
             Param::SupportedAddressTypes(types) => {
                 Self::SupportedAddressTypes(types.iter().collect())
             }
