@@ -13,8 +13,7 @@ use crate::tlv::{TLV_HEADER, UnknownAction};
 use crate::wire::{Cause, Chunk, Chunks, DataChunk};
 
 impl Association {
-    /// Takes the chunks of a packet whose verification tag was right (or, for `reflected` ones, is
-    /// checked here).
+    /// Takes the chunks of a packet whose verification tag was right.
     pub(crate) fn handle_chunks(
         &mut self,
         cx: &mut Cx<'_>,
@@ -90,8 +89,8 @@ impl Association {
         self.advance_shutdown(cx);
     }
 
-    /// Takes a packet with our peer's tag instead of ours: only ABORT and SHUTDOWN COMPLETE with
-    /// the T bit count.
+    /// Takes a packet with our peer's tag instead of ours, which the T bit makes right: only ABORT
+    /// and SHUTDOWN COMPLETE with that bit count.
     pub(crate) fn handle_reflected(&mut self, cx: &mut Cx<'_>, datagram: &Datagram, from: PathId) {
         if !self.is_peers(from) {
             return;
@@ -137,10 +136,6 @@ impl Association {
             }
             Chunk::HeartbeatAck(tlvs) => self.on_heartbeat_ack(cx, tlvs),
             Chunk::Abort { reflected, causes } => {
-                let tag = if reflected { self.peer_tag } else { self.local_tag };
-                if datagram.packet.vtag() != tag {
-                    return;
-                }
                 if reflected && state == ShutdownAckSent {
                     // The peer is done and forgot us; its SHUTDOWN COMPLETE was lost or is late.
                     // Nothing else is.
@@ -158,11 +153,8 @@ impl Association {
             }
             Chunk::Shutdown { cum_tsn } => self.on_shutdown(cx, cum_tsn),
             Chunk::ShutdownAck => self.on_shutdown_ack(cx, datagram),
-            Chunk::ShutdownComplete { reflected } if state == ShutdownAckSent => {
-                let tag = if reflected { self.peer_tag } else { self.local_tag };
-                if datagram.packet.vtag() == tag {
-                    self.end(cx, Event::ShutdownComplete);
-                }
+            Chunk::ShutdownComplete { .. } if state == ShutdownAckSent => {
+                self.end(cx, Event::ShutdownComplete);
             }
             // Everything else has no meaning in this state or at this place.
             _ => {}

@@ -16,6 +16,7 @@ use crate::wire::{
 };
 
 use super::cookie::Cookie;
+use super::receive::tag_fits_t_bit;
 use super::{AssocId, Stack};
 
 /// What an INIT ACK will say about us.
@@ -257,7 +258,8 @@ impl Stack {
         let packet = &d.packet;
         let fits = packet.dst_port() == cookie.local_port
             && packet.src_port() == cookie.peer_port
-            && packet.vtag() == cookie.agreed.local_tag;
+            && packet.vtag() == cookie.agreed.local_tag
+            && tag_fits_t_bit(packet, cookie.agreed.local_tag, cookie.agreed.peer_tag);
         let from_peer =
             d.from.remote == cookie.source.remote || cookie.addresses.contains(&d.from.remote);
         if !fits || !from_peer {

@@ -65,6 +65,9 @@ impl Stack {
 
     fn deliver(&mut self, id: AssocId, d: &Datagram) -> bool {
         let Some(entry) = self.table.get_mut(id) else { return false };
+        if !tag_fits_t_bit(&d.packet, entry.assoc.local_tag(), entry.assoc.peer_tag()) {
+            return false;
+        }
         let state = entry.assoc.state();
         let early = matches!(state, AssocState::CookieWait | AssocState::CookieEchoed);
         if early && contains(&d.packet, chunk_type::SHUTDOWN_ACK) {
@@ -73,10 +76,7 @@ impl Stack {
         }
         // An unknown source is only possible for an INIT ACK, which brings its own path.
         let path = entry.assoc.path_of(d.from.remote);
-        // A reflected tag proves less: such a packet moves no UDP port.
-        let moved = path
-            .filter(|_| !has_reflected(&d.packet))
-            .is_some_and(|path| entry.assoc.learn_encap(path, d.from.encap));
+        let moved = path.is_some_and(|path| entry.assoc.learn_encap(path, d.from.encap));
         let path = path.unwrap_or_else(|| entry.assoc.any_path());
         self.with(d.at, id, |assoc, cx| {
             if moved {
@@ -109,8 +109,13 @@ impl Stack {
         {
             return self.on_ootb(d);
         }
-        // The peer lost the association and reflects our packets' tag with the T bit.
-        if peer_tag != 0 && packet.vtag() == peer_tag && has_reflected(packet) {
+        // The peer lost the association and reflects our packets' tag with the T bit. Such a tag
+        // proves less: the packet moves no UDP port.
+        if peer_tag != 0
+            && packet.vtag() == peer_tag
+            && has_reflected(packet)
+            && tag_fits_t_bit(packet, entry.assoc.local_tag(), peer_tag)
+        {
             let Some(path) = entry.assoc.path_of(d.from.remote) else { return false };
             self.with(d.at, id, |assoc, cx| assoc.handle_reflected(cx, d, path));
             return true;
@@ -163,9 +168,21 @@ pub(super) fn contains(packet: &Packet, kind: u8) -> bool {
     packet.chunks().any(|c| c.kind == kind)
 }
 
+/// The T bits of the ABORTs and SHUTDOWN COMPLETEs in the packet.
+fn t_bits(packet: &Packet) -> impl Iterator<Item = bool> {
+    packet
+        .chunks()
+        .filter(|c| matches!(c.kind, chunk_type::ABORT | chunk_type::SHUTDOWN_COMPLETE))
+        .map(|c| c.flags & 1 != 0)
+}
+
 /// The packet has an ABORT or SHUTDOWN COMPLETE with the T bit.
 fn has_reflected(packet: &Packet) -> bool {
-    packet.chunks().any(|c| {
-        matches!(c.kind, chunk_type::ABORT | chunk_type::SHUTDOWN_COMPLETE) && c.flags & 1 != 0
-    })
+    t_bits(packet).any(|reflected| reflected)
+}
+
+/// With the T bit of an ABORT or SHUTDOWN COMPLETE the tag of the packet has to be the peer's,
+/// without it ours. A packet where that is not so is dropped as a whole (RFC 9260 sec 8.5.1 B, C).
+pub(super) fn tag_fits_t_bit(packet: &Packet, local_tag: u32, peer_tag: u32) -> bool {
+    t_bits(packet).all(|reflected| packet.vtag() == if reflected { peer_tag } else { local_tag })
 }

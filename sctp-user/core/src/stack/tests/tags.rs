@@ -75,6 +75,47 @@ fn abort_with_own_tag_or_reflected_with_the_peers() {
 }
 
 #[test]
+fn a_t_bit_that_does_not_fit_its_tag_drops_the_whole_packet() {
+    let ends: [fn(&mut PacketWriter<'_>, bool); 2] =
+        [|w, t| w.abort(t, |_| {}), |w, t| w.shutdown_complete(t)];
+    for end in ends {
+        let mut rig = Rig::in_state(AssocState::Established);
+        let (own, peer) = (rig.own_tag, PEER_TAG);
+        assert_silent(rig.send(own, |w| {
+            data(w, PEER_TSN);
+            end(w, true);
+        }));
+        assert_silent(rig.send(own, |w| {
+            w.heartbeat(b"x");
+            end(w, true);
+            end(w, false);
+        }));
+        assert_silent(rig.send(peer, |w| {
+            end(w, false);
+            end(w, true);
+        }));
+        assert_eq!(rig.state(), AssocState::Established);
+        assert!(rig.events().is_empty());
+        assert!(rig.stack.recv(rig.now, rig.id()).is_none());
+
+        let mut rig = Rig::in_state(AssocState::CookieEchoed);
+        assert_silent(rig.send(rig.own_tag, |w| {
+            w.cookie_ack();
+            end(w, true);
+        }));
+        assert_eq!(rig.state(), AssocState::CookieEchoed);
+
+        let mut rig = Rig::new();
+        let (offer, _, cookie) = one(rig.init(|_| {})).init();
+        assert_silent(rig.send(offer.initiate_tag, |w| {
+            w.cookie_echo(&cookie.unwrap());
+            end(w, true);
+        }));
+        assert_eq!(rig.stack.stats().associations, 0);
+    }
+}
+
+#[test]
 fn an_abort_behind_other_chunks_is_found() {
     let mut rig = Rig::in_state(AssocState::Established);
     rig.send(PEER_TAG, |w| {
