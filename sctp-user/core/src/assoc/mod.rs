@@ -37,7 +37,7 @@ use crate::features::Features;
 use crate::serial::Tsn;
 use crate::stack::{AssocId, Replies};
 use crate::stats::{AssocState, AssocStats, PathState};
-use crate::time::{Time, earlier};
+use crate::time::{Duration, Time, earlier};
 use crate::tlv::TLV_HEADER;
 use crate::wire::{CHUNK_HEADER, COMMON_HEADER, CauseWriter};
 
@@ -175,6 +175,8 @@ pub(crate) struct Association {
     data_exchanged: bool,
     /// The association ended by a graceful shutdown.
     ended_gracefully: bool,
+    /// It ended with a SHUTDOWN COMPLETE of ours.
+    sent_complete: bool,
     /// Tags or addresses changed; the routing of the stack must follow.
     pub(crate) reroute: bool,
     /// Nobody reads any more.
@@ -237,6 +239,7 @@ impl Association {
             last_heard: PathId(0),
             data_exchanged: false,
             ended_gracefully: false,
+            sent_complete: false,
             reroute: true,
             discards: false,
             stats: AssocStats::default(),
@@ -313,6 +316,11 @@ impl Association {
     /// It ended by a graceful shutdown.
     pub(crate) fn ended_gracefully(&self) -> bool {
         self.ended_gracefully
+    }
+
+    /// How long the SHUTDOWN COMPLETE that ended it may be under way; zero when the peer sent one.
+    pub(crate) fn complete_under_way(&self) -> Duration {
+        if self.sent_complete { self.paths.get(self.t2_path).rto.get() } else { Duration::ZERO }
     }
 
     /// Own verification tag.

@@ -84,6 +84,17 @@ impl Association {
         self.timers.set(Timer::T2Shutdown, now + rto);
     }
 
+    /// The peer shuts down. It may do so only when we have acknowledged all its DATA (RFC 9260 sec
+    /// 9.2), so from then on nothing can be missing here. If it is, the association is aborted: the
+    /// reader must not take what it got for everything. True then.
+    fn cuts_short(&mut self, cx: &mut Cx<'_>) -> bool {
+        let cut = self.recv.is_incomplete();
+        if cut {
+            self.violation(cx, "shutdown before all data was delivered");
+        }
+        cut
+    }
+
     /// SHUTDOWN.
     pub(super) fn on_shutdown(&mut self, cx: &mut Cx<'_>, cum_tsn: Tsn) {
         match self.state {
@@ -94,12 +105,15 @@ impl Association {
                 if self.is_closed() {
                     return;
                 }
-                if self.state != AssocState::ShutdownReceived {
+                if self.state != AssocState::ShutdownReceived && !self.cuts_short(cx) {
                     self.state = AssocState::ShutdownReceived;
                     cx.event(Event::PeerShutdown);
                 }
             }
             AssocState::ShutdownSent => {
+                if self.cuts_short(cx) {
+                    return;
+                }
                 // Both sides began at the same time.
                 self.state = AssocState::ShutdownAckSent;
                 self.pending.shutdown = false;
@@ -126,10 +140,14 @@ impl Association {
 
     /// SHUTDOWN ACK.
     pub(super) fn on_shutdown_ack(&mut self, cx: &mut Cx<'_>, datagram: &Datagram) {
+        if self.state == AssocState::ShutdownSent && self.cuts_short(cx) {
+            return;
+        }
         if matches!(self.state, AssocState::ShutdownSent | AssocState::ShutdownAckSent) {
             let ports = (self.local_port, self.peer_port);
             cx.replies
                 .push_last(datagram.from, ports, self.peer_tag, |w| w.shutdown_complete(false));
+            self.sent_complete = true;
             self.end(cx, Event::ShutdownComplete);
         }
     }

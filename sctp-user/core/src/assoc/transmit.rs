@@ -357,10 +357,15 @@ impl Association {
         // A SACK for what came by another path goes there, unless this one is just as good: the way
         // to this address may be broken (RFC 9260 sec 6.4).
         let reliable = id == self.sack_path() || self.paths.get(id).error_count == 0;
+        // What is owed goes before a SHUTDOWN, too, and not behind it when its timer expires.
+        let closing = self.pending.shutdown || self.pending.shutdown_ack;
         if self.recv.sack_owed()
             && reliable
             && writer.room() >= SACK_HEADER
-            && (self.recv.sack_now() || self.may_send_lost(id) || self.may_send_new(cx, id))
+            && (self.recv.sack_now()
+                || closing
+                || self.may_send_lost(id)
+                || self.may_send_new(cx, id))
         {
             self.recv.write_sack(writer);
             self.stats.sacks_sent += 1;

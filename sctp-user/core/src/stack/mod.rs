@@ -35,7 +35,7 @@ use crate::time::Time;
 use cookie::CookieJar;
 use demux::{Demux, Pair};
 use limit::TokenBucket;
-use recent_tags::RecentTags;
+use recent_tags::{Ending, RecentTags};
 pub(crate) use replies::Replies;
 pub use table::AssocId;
 use table::Table;
@@ -548,7 +548,12 @@ impl Stack {
                 let peer_tag = if closed { entry.assoc.peer_tag() } else { entry.indexed_peer_tag };
                 let peer_tag = (peer_tag != 0).then_some((local, peer, peer_tag));
                 let peer_tag = peer_tag.map(|peer| (peer, now));
-                self.recent_tags.add(until, tag, peer_tag, entry.assoc.ended_gracefully());
+                let ending = Ending {
+                    gracefully: closed && entry.assoc.ended_gracefully(),
+                    complete_under_way: entry.assoc.complete_under_way(),
+                    complete_sent: now,
+                };
+                self.recent_tags.add(until, tag, peer_tag, ending);
             }
         }
         entry.assoc.reroute = false;

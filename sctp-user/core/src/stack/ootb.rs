@@ -30,16 +30,18 @@ impl Stack {
         // theirs.
         let ours = ended.is_some() || self.ports.contains_key(&packet.dst_port());
         let silent = d.from.encap == Encap::Native && !self.config.ootb_native && !ours;
-        // After a graceful shutdown everything was acknowledged on both sides: what still comes,
-        // except for a repeated SHUTDOWN ACK, was overtaken, and an ABORT could overtake our
-        // SHUTDOWN COMPLETE in its turn.
-        let late = !reply_complete && ended == Some(true);
+        // After a graceful shutdown everything was acknowledged on both sides. What comes right
+        // behind the SHUTDOWN ACK was overtaken by it.
+        let late = !reply_complete && self.recent_tags.complete_is_under_way(d.at, packet.vtag());
         if quiet || silent || late || overtaken {
             return false;
         }
         if !self.ootb_limit.take(d.at) {
             self.stats.rate_limited += 1;
             return false;
+        }
+        if reply_complete {
+            self.recent_tags.complete_again(d.at, packet.vtag());
         }
         let ports = (packet.dst_port(), packet.src_port());
         self.replies.push(d.from, ports, packet.vtag(), |w| {

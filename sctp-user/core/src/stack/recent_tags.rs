@@ -2,18 +2,28 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::time::Time;
+use crate::time::{Duration, Time};
 
 /// Verification tags of associations that ended a short while ago: they must not be given out again
 /// yet, and packets with them are late ones.
 #[derive(Debug, Default)]
 pub(super) struct RecentTags {
     order: VecDeque<(Time, u32, Option<PeerTag>)>,
-    /// Whether the association ended by a graceful shutdown.
-    graceful: HashMap<u32, bool>,
+    endings: HashMap<u32, Ending>,
     /// The other ends of these associations. In a collision of INITs there are cookies with other
     /// tags of ours. With the time of the end.
     peers: HashMap<PeerTag, (bool, Time)>,
+}
+
+/// How an association ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    /// By a graceful shutdown.
+    pub(super) gracefully: bool,
+    /// How long a SHUTDOWN COMPLETE of ours may be under way; zero when the peer sent one.
+    pub(super) complete_under_way: Duration,
+    /// When ours was sent last.
+    pub(super) complete_sent: Time,
 }
 
 /// Local port, port of the peer, its tag.
@@ -25,7 +35,7 @@ const MAX_RECENT_TAGS: usize = 65_536;
 impl RecentTags {
     /// The tag is remembered.
     pub(super) fn contains(&self, tag: u32) -> bool {
-        self.graceful.contains_key(&tag)
+        self.endings.contains_key(&tag)
     }
 
     /// Remembers a tag until `until`, with its other end and when it ended.
@@ -34,10 +44,10 @@ impl RecentTags {
         until: Time,
         tag: u32,
         peer: Option<(PeerTag, Time)>,
-        graceful: bool,
+        ending: Ending,
     ) {
-        if self.graceful.insert(tag, graceful).is_none() {
-            self.peers.extend(peer.map(|(peer, ended)| (peer, (graceful, ended))));
+        if self.endings.insert(tag, ending).is_none() {
+            self.peers.extend(peer.map(|(peer, ended)| (peer, (ending.gracefully, ended))));
             self.order.push_back((until, tag, peer.map(|(peer, _)| peer)));
         }
         if self.order.len() > MAX_RECENT_TAGS {
@@ -54,7 +64,7 @@ impl RecentTags {
 
     fn forget_oldest(&mut self) {
         if let Some((_, tag, peer)) = self.order.pop_front() {
-            self.graceful.remove(&tag);
+            self.endings.remove(&tag);
             if let Some(peer) = peer {
                 self.peers.remove(&peer);
             }
@@ -72,6 +82,21 @@ impl RecentTags {
     /// `None` for other tags.
     pub(super) fn ended_gracefully(&mut self, now: Time, tag: u32) -> Option<bool> {
         self.expire(now);
-        self.graceful.get(&tag).copied()
+        self.endings.get(&tag).map(|ending| ending.gracefully)
+    }
+
+    /// The SHUTDOWN COMPLETE for the association that had this tag may still be under way: an
+    /// ABORT could overtake it, and the peer would lose an association that ended well.
+    pub(super) fn complete_is_under_way(&self, now: Time, tag: u32) -> bool {
+        self.endings
+            .get(&tag)
+            .is_some_and(|ending| now.since(ending.complete_sent) < ending.complete_under_way)
+    }
+
+    /// The peer did not get the SHUTDOWN COMPLETE, and another one is sent.
+    pub(super) fn complete_again(&mut self, now: Time, tag: u32) {
+        if let Some(ending) = self.endings.get_mut(&tag) {
+            ending.complete_sent = now;
+        }
     }
 }

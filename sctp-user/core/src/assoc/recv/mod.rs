@@ -83,6 +83,12 @@ impl RecvSide {
         self.tracker.missing()
     }
 
+    /// Something is missing that what is here makes necessary: TSNs, the rest of a message, or a
+    /// message before one that is held for its order.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.tracker.has_gap() || self.reassembly.is_incomplete()
+    }
+
     /// Bytes of receive memory in use.
     pub(crate) fn held(&self) -> usize {
         self.reassembly.held()

@@ -153,6 +153,13 @@ impl Reassembly {
         !self.ready.is_empty()
     }
 
+    /// A part of a message, or a message held for its order, waits for chunks.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        !self.slots.is_empty()
+            || self.partial.is_some()
+            || self.streams.values().any(|stream| !stream.early.is_empty())
+    }
+
     /// Messages or parts the user can read.
     pub(crate) fn ready_len(&self) -> usize {
         self.ready.len()

@@ -102,11 +102,27 @@ fn native_packets_for_ports_of_others_get_no_answer() {
 }
 
 #[test]
-fn late_packets_of_an_association_that_ended_gracefully_get_no_abort() {
+fn late_packets_get_no_abort_that_could_overtake_our_shutdown_complete() {
     let mut rig = Rig::in_state(AssocState::ShutdownSent);
     let tag = rig.own_tag;
     assert_complete(rig.send(tag, |w| w.shutdown_ack()), PEER_TAG, false);
     assert_silent(rig.send(tag, |w| sack(w, PEER_TSN)));
+    rig.pass(Duration::from_millis(999));
+    assert_silent(rig.send(tag, |w| data(w, PEER_TSN)));
     // The SHUTDOWN COMPLETE was lost.
     assert_complete(rig.send(tag, |w| w.shutdown_ack()), tag, true);
+    rig.pass(Duration::from_millis(999));
+    assert_silent(rig.send(tag, |w| data(w, PEER_TSN)));
+    // An RTO later it has arrived or is lost.
+    rig.pass(Duration::from_millis(1));
+    assert_abort(rig.send(tag, |w| data(w, PEER_TSN)), tag, true, &[]);
+}
+
+#[test]
+fn late_packets_get_an_abort_when_the_peer_sent_shutdown_complete() {
+    let mut rig = Rig::in_state(AssocState::ShutdownAckSent);
+    let tag = rig.own_tag;
+    assert_silent(rig.send(tag, |w| w.shutdown_complete(false)));
+    assert_eq!(rig.state(), AssocState::Closed);
+    assert_abort(rig.send(tag, |w| data(w, PEER_TSN)), tag, true, &[]);
 }

@@ -159,6 +159,25 @@ fn hard_case_32_data_in_shutdown_sent_is_answered_with_shutdown() {
 }
 
 #[test]
+fn a_sack_that_waits_goes_before_the_shutdown() {
+    let mut rig = Rig::in_state(Established);
+    assert_eq!(one(rig.data(PEER_TSN)).kinds(), [chunk_type::SACK]);
+    assert_silent(rig.data(PEER_TSN.next()));
+    rig.stack.shutdown(rig.now, rig.id()).unwrap();
+    let sent = one(rig.drain());
+    assert_eq!(sent.kinds(), [chunk_type::SACK, SHUTDOWN]);
+    assert_eq!(cum_of(&sent), PEER_TSN.next());
+    assert_silent(rig.pass(Duration::from_millis(900)));
+
+    let mut rig = Rig::in_state(Established);
+    rig.data(PEER_TSN);
+    assert_silent(rig.data(PEER_TSN.next()));
+    let cum = rig.own_tsn.minus(1);
+    let sent = one(rig.send(rig.own_tag, |w| w.shutdown(cum)));
+    assert_eq!(sent.kinds(), [chunk_type::SACK, chunk_type::SHUTDOWN_ACK]);
+}
+
+#[test]
 fn data_restarts_t2() {
     let mut rig = Rig::in_state(ShutdownSent);
     for n in 0..20 {
@@ -241,6 +260,64 @@ fn crossing_shutdowns() {
     assert_eq!(rig.state(), ShutdownAckSent);
     assert_complete(rig.send(rig.own_tag, |w| w.shutdown_ack()), PEER_TAG, false);
     assert_eq!(rig.events(), [Event::ShutdownComplete]);
+}
+
+/// Sends something of which a part never comes.
+fn leave_a_hole(rig: &mut Rig, hole: &str) {
+    let piece = |w: &mut PacketWriter<'_>, tsn, ssn, begin, end| {
+        let flags = DataFlags { begin, end, ..DataFlags::default() };
+        w.data(tsn, 0, Ssn(ssn), 0, flags, b"piece");
+    };
+    rig.send(rig.own_tag, |w| match hole {
+        "a TSN" => piece(w, PEER_TSN.next(), 1, true, true),
+        "the end of a message" => piece(w, PEER_TSN, 0, true, false),
+        "the message before it" => piece(w, PEER_TSN, 1, true, true),
+        _ => unreachable!(),
+    });
+}
+
+#[test]
+fn a_shutdown_while_data_is_missing_is_a_violation() {
+    for hole in ["a TSN", "the end of a message", "the message before it"] {
+        for (state, answer) in [
+            (Established, SHUTDOWN),
+            (ShutdownPending, SHUTDOWN),
+            (ShutdownSent, SHUTDOWN),
+            (ShutdownSent, chunk_type::SHUTDOWN_ACK),
+        ] {
+            let mut rig = Rig::in_state(state);
+            leave_a_hole(&mut rig, hole);
+            rig.events();
+            let cum = rig.own_tsn.minus(1);
+            let sent = rig.send(rig.own_tag, |w| match answer {
+                SHUTDOWN => w.shutdown(cum),
+                _ => w.shutdown_ack(),
+            });
+            assert_abort(sent, PEER_TAG, false, &[13]);
+            let events = rig.events();
+            let lost = lost(&events);
+            assert!(matches!(lost, Some(LossReason::ProtocolViolation(_))), "{hole} {events:?}");
+            assert!(!events.contains(&Event::PeerShutdown), "{hole} {events:?}");
+        }
+    }
+}
+
+#[test]
+fn a_shutdown_is_no_violation_when_the_hole_was_filled() {
+    for state in [Established, ShutdownSent] {
+        let mut rig = Rig::in_state(state);
+        leave_a_hole(&mut rig, "a TSN");
+        rig.send(rig.own_tag, |w| w.data(PEER_TSN, 0, Ssn(0), 0, DataFlags::WHOLE, b"first"));
+        // DATA that comes twice or after the SHUTDOWN opens no hole.
+        rig.data(PEER_TSN);
+        let cum = rig.own_tsn.minus(1);
+        rig.send(rig.own_tag, |w| w.shutdown(cum));
+        rig.data(PEER_TSN.plus(3));
+        rig.send(rig.own_tag, |w| w.shutdown(cum));
+        rig.send(rig.own_tag, |w| w.shutdown_complete(false));
+        assert!(rig.events().contains(&Event::ShutdownComplete));
+        assert!(rig.stack.recv(rig.now, rig.id()).is_some());
+    }
 }
 
 #[test]
