@@ -44,7 +44,8 @@ use crate::stack::Handle;
 /// ```
 ///
 /// Dropping it gives the port up: it stops listening and aborts what was not accepted yet. Its
-/// associations live on, and the port is free again when the last of them is gone.
+/// associations live on, and the port is free again when the last of them is gone, or at once for
+/// an endpoint with [`reuse_port`](crate::BindOptions::reuse_port) if this one had that, too.
 pub struct Endpoint {
     handle: Arc<Handle>,
     socket: SocketId,
@@ -66,8 +67,9 @@ impl Endpoint {
         self.handle.settings.local_udp_port
     }
 
-    /// Accepts new associations, of which at most `backlog` wait for [`accept`](Self::accept); 0
-    /// stops listening.
+    /// Accepts new associations, of which at most `backlog` wait for [`accept`](Self::accept), those
+    /// not counted that have ended meanwhile. 0 stops listening: [`accept`](Self::accept) gives what
+    /// has come and then fails.
     ///
     /// # Errors
     /// [`Error::Stopped`].
@@ -78,11 +80,11 @@ impl Endpoint {
         })
     }
 
-    /// Waits for the next incoming association. Cancel-safe. Several tasks may wait at the same
-    /// time.
+    /// Waits for the next incoming association, which may have ended already. Cancel-safe. Several
+    /// tasks may wait at the same time.
     ///
     /// # Errors
-    /// [`Error::Stopped`], and [`Error::Invalid`] when the endpoint does not listen.
+    /// [`Error::Stopped`], and [`Error::Invalid`] when the endpoint does not listen, or stops.
     pub async fn accept(&self) -> Result<Association, Error> {
         let accept = |state: &mut State, now| {
             state.check_running()?;

@@ -29,7 +29,8 @@ pub struct BindOptions {
     pub subscriptions: Subscriptions,
     /// Shares the port with other endpoints of this stack that say so too and name the same
     /// addresses (SCTP_REUSE_PORT, RFC 6458 sec 8.1.27): one of them may listen while others
-    /// connect, each with settings of its own. Not for the one-to-many style. Default off.
+    /// connect, each with settings of its own. Also lets the port be bound again while associations
+    /// of a dropped endpoint that said so live on. Not for the one-to-many style. Default off.
     pub reuse_port: bool,
 }
 

@@ -2,12 +2,14 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
 use sctp_user::link::sim::SimNet;
 use sctp_user::{
-    AssocConfig, AssocState, BindError, EndReason, Error, LossReason, Message, Peer, StackBuilder,
+    AssocConfig, AssocState, BindError, BindOptions, EndReason, Error, LossReason, Message, Peer,
+    StackBuilder,
 };
 use tokio::time::{Instant, timeout};
 
@@ -270,6 +272,53 @@ fn a_runtime_that_goes_away_says_good_bye() {
         Err(Error::Ended(EndReason::Lost(LossReason::LocalAbort)))
     );
     drop(b);
+}
+
+/// A server that reloads: its old associations live on, and new ones come to the new endpoint.
+#[tokio::test(start_paused = true)]
+async fn a_port_is_listened_on_again_while_old_associations_live() {
+    let net = net();
+    let (a, b) = (stack(&net, A), stack(&net, B));
+    let options = || BindOptions { port: 7, reuse_port: true, ..BindOptions::default() };
+    let listen = || {
+        let endpoint = b.bind(options()).unwrap();
+        endpoint.listen(4).unwrap();
+        endpoint
+    };
+    let to = peer(B, 7);
+    let first = listen();
+    let (client, server) = tokio::join!(a.connect(&to), first.accept());
+    let (client, server) = (client.unwrap(), server.unwrap());
+    drop(first);
+    let second = listen();
+    let (late, accepted) = tokio::join!(a.connect(&to), second.accept());
+    let (late, accepted) = (late.unwrap(), accepted.unwrap());
+    accepted.send(text("new")).await.unwrap();
+    assert_eq!(&late.recv_message().await.unwrap().unwrap().data[..], b"new");
+    server.send(text("old")).await.unwrap();
+    assert_eq!(&client.recv_message().await.unwrap().unwrap().data[..], b"old");
+    // Without the option it is in use until the last association is gone.
+    drop((second, late, accepted));
+    assert_eq!(b.bind(7).unwrap_err(), Error::Bind(BindError::PortInUse(7)));
+    let (closed, ended) = tokio::join!(client.shutdown(), server.shutdown());
+    closed.and(ended).unwrap();
+    drop((client, server));
+    b.bind(7).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_to_accept_learns_that_the_endpoint_stops_listening() {
+    let net = net();
+    let b = stack(&net, B);
+    let endpoint = Arc::new(b.bind(7).unwrap());
+    endpoint.listen(4).unwrap();
+    let waiting = Arc::clone(&endpoint);
+    let waiting = tokio::spawn(async move { waiting.accept().await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!waiting.is_finished());
+    endpoint.listen(0).unwrap();
+    let answer = timeout(Duration::from_secs(1), waiting).await.expect("it wakes").unwrap();
+    assert!(matches!(answer, Err(Error::Invalid(_))), "{answer:?}");
 }
 
 #[tokio::test(start_paused = true)]

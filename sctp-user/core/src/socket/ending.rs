@@ -158,16 +158,8 @@ impl Sockets {
             self.forget(now, assoc);
         }
         let socket = self.open_socket(id)?;
-        let owned = socket.port.filter(|_| socket.owns_port);
-        let waiting = std::mem::take(&mut socket.waiting);
-        if let Some(port) = owned
-            && !self.leave_port(now, id, port)
-        {
-            self.ports.remove(&port);
-            self.stack.unbind(now, port); // aborts what nobody accepted
-        }
-        for assoc in waiting {
-            self.forget(now, assoc);
+        if let Some(port) = socket.port.filter(|_| socket.owns_port) {
+            self.leave_port(now, id, port);
         }
         self.sockets.remove(id.index as usize);
         self.settle(now);

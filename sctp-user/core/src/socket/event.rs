@@ -101,9 +101,7 @@ impl Sockets {
             return false;
         };
         let Some(owner) = self.ports.get(&port).copied() else { return false };
-        let Some(socket) = self.socket_mut(owner) else { return false };
-        socket.waiting.insert(id);
-        let style = socket.style;
+        let Some(style) = self.socket(owner).map(|s| s.style) else { return false };
         self.assocs.insert(id, Assoc::new(owner, false, now));
         if style == Style::OneToMany {
             self.take_incoming(now, port, owner);
@@ -121,7 +119,6 @@ impl Sockets {
                 assoc.accepted = true;
             }
             if let Some(socket) = self.socket_mut(owner) {
-                socket.waiting.remove(&id);
                 socket.members.insert(id);
             }
             self.queue_read(id);

@@ -77,6 +77,9 @@ pub struct Sockets {
     assocs: Assocs,
     /// Who bound a port.
     ports: BTreeMap<u16, SocketId>,
+    /// Ports that sockets with [`SocketOptions::reuse_port`] gave up while associations lived on;
+    /// some may be free by now.
+    left: BTreeSet<u16>,
     /// Sockets with news, each once.
     news: VecDeque<SocketId>,
     /// When to look at an association for SCTP_AUTOCLOSE; lazily deleted.
@@ -92,6 +95,7 @@ impl Sockets {
             next_serial: 0,
             assocs: Assocs::default(),
             ports: BTreeMap::new(),
+            left: BTreeSet::new(),
             news: VecDeque::new(),
             autoclose: BTreeSet::new(),
         }

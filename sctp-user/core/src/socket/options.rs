@@ -56,8 +56,9 @@ pub struct SocketOptions {
     /// SCTP_FRAGMENT_INTERLEAVE. Default between associations.
     pub interleave: Interleave,
     /// SCTP_REUSE_PORT, one-to-one sockets only: the port may be shared with other sockets that
-    /// have this option on as well when they are bound to the same addresses (RFC 6458 sec 8.1.27).
-    /// Set before binding. Default off.
+    /// have this option on as well when they are bound to the same addresses (RFC 6458 sec 8.1.27),
+    /// and bound again while associations of a closed socket with this option live on. Set before
+    /// binding. Default off.
     pub reuse_port: bool,
     /// SCTP_DEFAULT_SNDINFO. Default stream 0, PPID 0, ordered.
     pub send: SendDefaults,

@@ -27,8 +27,6 @@ pub(super) struct Socket {
     /// Its associations; never more than one for [`Style::OneToOne`], but for a listener when
     /// everything shuts down.
     pub(super) members: BTreeSet<AssocId>,
-    /// Incoming associations that were not accepted yet.
-    pub(super) waiting: BTreeSet<AssocId>,
     /// Members that may have something to read, in turn.
     pub(super) to_read: VecDeque<AssocId>,
     /// SO_ERROR of a one-to-one socket.
@@ -47,7 +45,6 @@ impl Socket {
             addrs: Vec::new(),
             listening: false,
             members: BTreeSet::new(),
-            waiting: BTreeSet::new(),
             to_read: VecDeque::new(),
             error: None,
             news: News::default(),

@@ -51,23 +51,41 @@ impl Sockets {
         Ok(())
     }
 
-    /// A socket that is bound to `port` closes: true when others keep the port. What it has not
-    /// accepted is aborted.
-    pub(super) fn leave_port(&mut self, now: Time, id: SocketId, port: u16) -> bool {
-        let Some(heir) = self.shares_port(id, port) else { return false };
+    /// A socket that is bound to `port` closes. What it has not accepted is aborted. Another socket
+    /// that is bound there takes the port over; without one it is given up.
+    pub(super) fn leave_port(&mut self, now: Time, id: SocketId, port: u16) {
         if self.ports.get(&port) == Some(&id) {
             let _ = self.stack.listen(port, 0);
             while let Some(assoc) = self.stack.accept(port) {
                 let reason = Bytes::from_static(b"nobody accepted the association");
                 let _ = self.stack.abort(now, assoc, reason);
-                self.stack.release(now, assoc);
+                self.forget(now, assoc);
             }
+        }
+        let Some(heir) = self.shares_port(id, port) else {
+            self.ports.remove(&port);
+            self.stack.unbind(now, port);
+            let shared = self.socket(id).is_some_and(|s| {
+                s.options.reuse_port && s.style == Style::OneToOne && s.port == Some(port)
+            });
+            if shared && self.stack.is_in_use(port) {
+                self.left.insert(port);
+            }
+            return;
+        };
+        if self.ports.get(&port) == Some(&id) {
             self.ports.insert(port, heir);
             if let Some(config) = self.socket(heir).map(|s| s.options.config.clone()) {
                 let _ = self.stack.set_port_config(port, config);
             }
         }
-        true
+    }
+
+    /// Whether a socket that may share its port can be bound to one that was given up by a socket
+    /// of the same kind, while associations live on. This is what Linux allows when both sockets
+    /// have SO_REUSEADDR; accepted and peeled-off sockets inherit the option.
+    pub(super) fn is_left(&self, port: u16) -> bool {
+        self.left.contains(&port) && self.stack.is_in_use(port)
     }
 }
 

@@ -36,7 +36,7 @@ impl Sockets {
     ///
     /// A port that another socket has is shared when both have
     /// [`reuse_port`](SocketOptions::reuse_port); only one of the sockets of a port can listen at a
-    /// time.
+    /// time. So is the port of a socket that was closed while associations from it live on.
     ///
     /// # Errors
     /// [`SocketError::Bind`], or [`SocketError::Invalid`] when it is bound already.
@@ -51,7 +51,13 @@ impl Sockets {
             config.check()?;
             port
         } else {
-            let port = self.stack.bind(port, addrs, config)?;
+            let port = if may_share && self.is_left(port) {
+                self.stack.rebind(port, addrs, config)?;
+                port
+            } else {
+                self.stack.bind(port, addrs, config)?
+            };
+            self.left.remove(&port);
             self.ports.insert(port, id);
             port
         };
@@ -124,7 +130,8 @@ impl Sockets {
 
     /// Accepts incoming associations (`listen`): a one-to-one socket hands them out by
     /// [`accept`](Self::accept), of which at most `backlog` wait; a one-to-many socket takes them
-    /// as its own. A `backlog` of 0 stops it. Binds a free port when the socket is not bound.
+    /// as its own. A `backlog` of 0 stops it: what waits can still be accepted, and
+    /// [`accept`](Self::accept) fails after that. Binds a free port when the socket is not bound.
     ///
     /// # Errors
     /// [`SocketError::Bind`], also when another socket that shares the port listens;
@@ -140,15 +147,19 @@ impl Sockets {
         self.lead_port(id, port)?;
         self.stack.listen(port, backlog)?;
         self.open_socket(id)?.listening = backlog > 0;
+        if backlog == 0 {
+            // Whoever waits for an association learns that none will come.
+            self.tell_socket(id, News { acceptable: true, ..News::default() });
+        }
         Ok(())
     }
 
     /// Takes the next incoming association of a listening one-to-one socket into a socket of its
-    /// own, which inherits the options.
+    /// own, which inherits the options. It may have ended; what it has left can be read.
     ///
     /// # Errors
-    /// [`SocketError::WouldBlock`] when there is none; [`SocketError::Invalid`] when the socket
-    /// does not listen; [`SocketError::NotSupported`] for a one-to-many socket, which accepts by
+    /// [`SocketError::WouldBlock`] when there is none; [`SocketError::Invalid`] when there is none
+    /// and the socket does not listen, or no longer; [`SocketError::NotSupported`] for a one-to-many socket, which accepts by
     /// itself.
     pub fn accept(&mut self, now: Time, id: SocketId) -> Result<SocketId, SocketError> {
         let socket = self.open_socket(id)?;
@@ -158,11 +169,13 @@ impl Sockets {
                  peel-off",
             ));
         }
-        if !socket.listening {
-            return Err(SocketError::Invalid("the socket does not listen"));
-        }
-        let port = socket.port.ok_or(SocketError::Invalid("the socket is not bound"))?;
-        let assoc = self.stack.accept(port).ok_or(SocketError::WouldBlock)?;
+        let none = if socket.listening {
+            SocketError::WouldBlock
+        } else {
+            SocketError::Invalid("the socket does not listen")
+        };
+        let leads = socket.port.filter(|port| self.ports.get(port) == Some(&id));
+        let assoc = leads.and_then(|port| self.stack.accept(port)).ok_or(none)?;
         if !self.assocs.contains(&assoc) {
             self.assocs.insert(assoc, Assoc::new(id, false, now));
         }
@@ -328,7 +341,6 @@ impl Sockets {
         let has_news =
             assoc.readable || !assoc.notes.is_empty() || end.is_some() || assoc.peer_shutdown;
         if let Some(socket) = self.socket_mut(from) {
-            socket.waiting.remove(&id);
             socket.members.remove(&id);
             socket.to_read.retain(|a| *a != id);
         }

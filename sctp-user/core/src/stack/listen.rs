@@ -58,7 +58,7 @@ impl Stack {
             }
             return self.refuse(d, init, |_| {});
         };
-        if port.waiting.len() >= port.backlog || self.table.len() >= self.config.max_associations {
+        if !self.has_room(port) {
             return self.refuse(d, init, |c| c.out_of_resource());
         }
         let config = Arc::clone(&port.config);
@@ -337,9 +337,8 @@ impl Stack {
         source: PathAddr,
         rest: Chunks<'_>,
     ) -> bool {
-        let room = self.table.len() < self.config.max_associations;
-        let port =
-            self.ports.get(&cookie.local_port).filter(|p| p.backlog > p.waiting.len() && room);
+        let room = self.make_room(d.at, cookie.local_port);
+        let port = self.ports.get(&cookie.local_port).filter(|_| room);
         let Some(port) = port else {
             let ports = (cookie.local_port, cookie.peer_port);
             self.replies.push(d.from, ports, cookie.agreed.peer_tag, |w| {
@@ -368,9 +367,7 @@ impl Stack {
         );
         let id = self.enter(assoc);
         self.stats.cookies_accepted += 1;
-        if let Some(port) = self.ports.get_mut(&cookie.local_port) {
-            port.waiting.push_back(id);
-        }
+        self.offer(cookie.local_port, id);
         self.with(d.at, id, |assoc, cx| assoc.established(cx, true));
         self.acknowledge_cookie(id, d, rest);
         true

@@ -6,6 +6,7 @@ mod limit;
 mod listen;
 mod messages;
 mod ootb;
+mod ports;
 mod receive;
 mod recent_tags;
 mod replies;
@@ -26,7 +27,7 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::addr::{Encap, PathAddr, Peer, Scope, SegmentLimits, Transmit, scope, source_among};
 use crate::assoc::{Association, Cx};
 use crate::config::{AssocConfig, StackConfig};
-use crate::error::{BindError, ConfigError, ConnectError, NotFound};
+use crate::error::{ConfigError, ConnectError, NotFound};
 use crate::event::Event;
 use crate::serial::Tsn;
 use crate::stats::{AssocStats, AssocStatus, PathStatus, StackStats};
@@ -35,32 +36,11 @@ use crate::time::Time;
 use cookie::CookieJar;
 use demux::{Demux, Pair};
 use limit::TokenBucket;
+use ports::Port;
 use recent_tags::{Ending, RecentTags};
 pub(crate) use replies::Replies;
 pub use table::AssocId;
 use table::Table;
-
-/// A bound port.
-#[derive(Debug)]
-struct Port {
-    addrs: Vec<IpAddr>,
-    config: Arc<AssocConfig>,
-    /// How many may wait in `waiting`; 0 when not listening.
-    backlog: usize,
-    waiting: VecDeque<AssocId>,
-    /// Associations that use the port.
-    users: usize,
-    /// Given up by the user; kept until the last association is gone.
-    unbound: bool,
-}
-
-impl Port {
-    /// Packets to this address of the host are for it; `None` is an address that the system did not
-    /// tell.
-    fn is_bound_to(&self, local: Option<IpAddr>) -> bool {
-        self.addrs.is_empty() || local.is_none_or(|local| self.addrs.contains(&local))
-    }
-}
 
 /// An SCTP stack: ports, associations and the routing between them.
 #[derive(Debug)]
@@ -119,84 +99,6 @@ impl Stack {
             ootb_limit,
             stats: StackStats::default(),
         }
-    }
-
-    /// Binds an SCTP port: `port` 0 picks a random free one in 49152..=65535. `addrs` empty means
-    /// all addresses (and none is announced to peers unless `StackConfig::local_addresses` is set);
-    /// one address pins the source; several make the port multi-homed. `config` applies to
-    /// associations set up through this port.
-    ///
-    /// # Errors
-    /// When the port is taken, an address is not unicast, or the configuration is not valid.
-    pub fn bind(
-        &mut self,
-        port: u16,
-        addrs: &[IpAddr],
-        config: AssocConfig,
-    ) -> Result<u16, BindError> {
-        config.check()?;
-        if let Some(&bad) = addrs.iter().find(|&&a| scope(a).is_none()) {
-            return Err(BindError::Address(bad));
-        }
-        let port = match port {
-            0 => self.free_port()?,
-            taken if self.ports.contains_key(&taken) => return Err(BindError::PortInUse(taken)),
-            free => free,
-        };
-        self.ports.insert(
-            port,
-            Port {
-                addrs: addrs.to_vec(),
-                config: Arc::new(config),
-                backlog: 0,
-                waiting: VecDeque::new(),
-                users: 0,
-                unbound: false,
-            },
-        );
-        Ok(port)
-    }
-
-    /// Accepts new associations on a bound port, with at most `backlog` of them waiting in
-    /// [`accept`](Self::accept); 0 stops listening. Beyond the backlog INITs get an ABORT "out of
-    /// resource".
-    ///
-    /// # Errors
-    /// When the port is not bound.
-    pub fn listen(&mut self, port: u16, backlog: usize) -> Result<(), NotFound> {
-        let port = self.ports.get_mut(&port).filter(|p| !p.unbound).ok_or(NotFound)?;
-        port.backlog = backlog;
-        Ok(())
-    }
-
-    /// Takes the next incoming association of a listening port.
-    pub fn accept(&mut self, port: u16) -> Option<AssocId> {
-        self.ports.get_mut(&port)?.waiting.pop_front()
-    }
-
-    /// Gives the port up. Its associations live on; the port is free for `bind` when the last one
-    /// is gone. Associations never accepted are aborted.
-    pub fn unbind(&mut self, now: Time, port: u16) {
-        let Some(entry) = self.ports.get_mut(&port) else { return };
-        entry.unbound = true;
-        entry.backlog = 0;
-        for id in std::mem::take(&mut entry.waiting) {
-            let _ = self.abort(now, id, Bytes::from_static(b"nobody accepted the association"));
-            self.release(now, id);
-        }
-        self.drop_unused_port(port);
-    }
-
-    /// Replaces the configuration for future associations of a port.
-    ///
-    /// # Errors
-    /// When the configuration is not valid (unknown ports are ignored).
-    pub fn set_port_config(&mut self, port: u16, config: AssocConfig) -> Result<(), ConfigError> {
-        config.check()?;
-        if let Some(entry) = self.ports.get_mut(&port) {
-            entry.config = Arc::new(config);
-        }
-        Ok(())
     }
 
     /// Starts an association from a bound port. The outcome is an [`Event::Up`] or [`Event::Lost`].
@@ -332,13 +234,15 @@ impl Stack {
     /// Says that the user is done with an association: unread data is dropped, and so is what
     /// comes, and, once the association has ended, its slot is freed. Must be called once for every
     /// association that was given out by `connect`, `accept` or an event; an association still
-    /// alive goes on (shut it down or abort it first).
+    /// alive goes on (shut it down or abort it first). One that ends before it is accepted may be
+    /// released by the stack itself, to make room for others that want to be accepted.
     pub fn release(&mut self, now: Time, id: AssocId) {
         let Some(entry) = self.table.get_mut(id) else { return };
         entry.released = true;
-        let port = entry.assoc.local_port;
-        if let Some(port) = self.ports.get_mut(&port) {
-            port.waiting.retain(|w| *w != id);
+        if std::mem::take(&mut entry.waiting)
+            && let Some(port) = self.ports.get_mut(&entry.assoc.local_port)
+        {
+            port.waiting.remove(id);
         }
         self.with(now, id, |assoc, cx| assoc.discard(cx));
     }
@@ -412,16 +316,6 @@ impl Stack {
     /// The settings of the stack.
     pub fn config(&self) -> &StackConfig {
         &self.config
-    }
-
-    /// How many SCTP ports are in use: bound, or given up with associations that live on.
-    pub fn ports_in_use(&self) -> usize {
-        self.ports.len()
-    }
-
-    /// Whether the SCTP port is in use: bound, or given up with associations that live on.
-    pub fn is_in_use(&self, port: u16) -> bool {
-        self.ports.contains_key(&port)
     }
 
     /// Counters of the stack.
@@ -541,6 +435,12 @@ impl Stack {
         if let Some(tag) = entry.indexed_tag.take() {
             self.demux.remove_tag(tag, local);
             self.stats.associations -= 1;
+            if entry.waiting
+                && entry.assoc.is_closed()
+                && let Some(port) = self.ports.get_mut(&local)
+            {
+                port.waiting.ended(id);
+            }
             if entry.assoc.is_closed() || entry.assoc.local_tag() != tag {
                 let until = now + self.config.tag_reuse_guard;
                 // After a restart the association has the new one already.
@@ -584,23 +484,6 @@ impl Stack {
 
     fn pair(&self, remote: IpAddr, encap: Encap, (peer_port, local_port): (u16, u16)) -> Pair {
         Pair { remote, encap: self.config.nat_port_key.then_some(encap), peer_port, local_port }
-    }
-
-    fn drop_unused_port(&mut self, port: u16) {
-        if self.ports.get(&port).is_some_and(|p| p.unbound && p.users == 0) {
-            self.ports.remove(&port);
-        }
-    }
-
-    pub(crate) fn free_port(&mut self) -> Result<u16, BindError> {
-        // Random, so that clients behind one NAT address rarely meet (RFC 6951 sec 5.1).
-        for _ in 0..64 {
-            let port = self.rng.random_range(49_152..=65_535);
-            if !self.ports.contains_key(&port) {
-                return Ok(port);
-            }
-        }
-        (49_152..=65_535).find(|port| !self.ports.contains_key(port)).ok_or(BindError::NoPort)
     }
 
     /// A verification tag nobody has or recently had. The one place where tags are made.

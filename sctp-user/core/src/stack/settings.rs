@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use crate::addr::{Encap, scope};
+use crate::addr::Encap;
 use crate::config::PathParams;
 use crate::error::{BindError, ConfigError, NotFound};
 use crate::time::Time;
 
+use super::ports::check_addrs;
 use super::{AssocId, Stack};
 
 impl Stack {
@@ -70,9 +71,7 @@ impl Stack {
     /// # Errors
     /// When an address is not unicast (unknown ports are ignored).
     pub fn set_port_addrs(&mut self, port: u16, addrs: &[IpAddr]) -> Result<(), BindError> {
-        if let Some(&bad) = addrs.iter().find(|&&a| scope(a).is_none()) {
-            return Err(BindError::Address(bad));
-        }
+        check_addrs(addrs)?;
         if let Some(entry) = self.ports.get_mut(&port) {
             entry.addrs = addrs.to_vec();
         }

@@ -22,6 +22,8 @@ pub(crate) struct Entry {
     pub(crate) assoc: Association,
     /// The user is done with it.
     pub(crate) released: bool,
+    /// It came in and was not accepted yet.
+    pub(crate) waiting: bool,
     /// In the queue of those with something to send.
     dirty: bool,
     /// In the list of those whose deadline may be earlier than the heap knows.
@@ -82,6 +84,7 @@ impl Table {
         self.slots[id.index as usize].entry = Some(Box::new(Entry {
             assoc,
             released: false,
+            waiting: false,
             dirty: false,
             stale: false,
             scheduled: None,

@@ -133,6 +133,86 @@ fn an_association_that_ended_before_it_was_accepted_is_still_accepted_or_gone_fo
     assert_eq!(pair.b.assocs.len(), 1, "nothing is left of it");
 }
 
+/// A client that connects, sends a message and then ends its association.
+fn visit(pair: &mut Pair, message: &'static str, how: fn(&mut Pair, SocketId)) {
+    let client = pair.a.open(Style::OneToOne, SocketOptions::default());
+    pair.a.connect(pair.now, client, &peer_b(7)).unwrap();
+    pair.a.try_send(pair.now, client, Target::Only, text(message)).unwrap();
+    pair.run(100);
+    assert_eq!(pair.a.connect_result(client), Ok(()), "{message}");
+    how(pair, client);
+    pair.run(100);
+}
+
+fn abort(pair: &mut Pair, client: SocketId) {
+    let assoc = pair.a.assocs_of(client)[0];
+    pair.a.abort_assoc(pair.now, client, assoc, Bytes::new()).unwrap();
+}
+
+fn shut_down(pair: &mut Pair, client: SocketId) {
+    pair.a.shutdown(pair.now, client, How::Write).unwrap();
+}
+
+#[test]
+fn what_ended_before_it_was_accepted_takes_no_place_of_the_living() {
+    let mut pair = Pair::new();
+    let listener = pair.b.open(Style::OneToOne, SocketOptions::default());
+    pair.b.bind(listener, 7, &[]).unwrap();
+    pair.b.listen(listener, 3).unwrap();
+    for message in ["1", "2", "3", "4"] {
+        visit(&mut pair, message, abort);
+    }
+    visit(&mut pair, "5", shut_down);
+    for message in ["6", "7"] {
+        visit(&mut pair, message, |_, _| {});
+    }
+    // The oldest have made room, and no more of them than necessary.
+    let mut left = Vec::new();
+    while let Ok(socket) = pair.b.accept(pair.now, listener) {
+        left.extend(read_all(&mut pair.b, pair.now, socket));
+        pair.b.close(pair.now, socket).unwrap();
+    }
+    assert_eq!(left, ["5", "<end>", "6", "7"]);
+    assert_eq!(pair.b.assocs.len(), 0, "nothing is left of the others");
+
+    // Living ones fill the backlog.
+    (0..3).for_each(|_| visit(&mut pair, "living", |_, _| {}));
+    let refused = pair.a.open(Style::OneToOne, SocketOptions::default());
+    pair.a.connect(pair.now, refused, &peer_b(7)).unwrap();
+    pair.run(100);
+    assert!(matches!(pair.a.connect_result(refused), Err(SocketError::Ended(_))));
+}
+
+#[test]
+fn a_full_stack_makes_room_by_what_ended_before_it_was_accepted() {
+    let mut pair = Pair::new();
+    let config = StackConfig { max_associations: 2, ..StackConfig::default() };
+    pair.b = Sockets::new(config, [2; 32]);
+    let listener = pair.b.open(Style::OneToOne, SocketOptions::default());
+    pair.b.bind(listener, 7, &[]).unwrap();
+    pair.b.listen(listener, 100).unwrap();
+    for _ in 0..10 {
+        visit(&mut pair, "hasty", abort);
+    }
+    visit(&mut pair, "good", |_, _| {});
+}
+
+#[test]
+fn a_listener_that_stops_tells_whoever_waits_and_gives_what_has_come() {
+    let mut pair = Pair::new();
+    let listener = pair.b.open(Style::OneToOne, SocketOptions::default());
+    pair.b.bind(listener, 7, &[]).unwrap();
+    pair.b.listen(listener, 5).unwrap();
+    visit(&mut pair, "before", |_, _| {});
+    while pair.b.poll_ready().is_some() {}
+    pair.b.listen(listener, 0).unwrap();
+    let ready = pair.b.poll_ready().unwrap();
+    assert!(ready.socket == listener && ready.acceptable);
+    let server = pair.b.accept(pair.now, listener).unwrap();
+    assert_eq!(read_all(&mut pair.b, pair.now, server), ["before"]);
+    assert!(matches!(pair.b.accept(pair.now, listener), Err(SocketError::Invalid(_))));
+}
+
 #[test]
 fn a_read_shutdown_drops_what_comes() {
     let (mut pair, _listener, client, server) = Pair::connected(SocketOptions::default());

@@ -77,6 +77,68 @@ fn the_port_is_free_when_the_last_socket_has_closed() {
     assert_eq!(pair.b.bind(plain, 7, &[]), Ok(7));
 }
 
+/// A server that is reloaded.
+#[test]
+fn a_port_is_bound_again_while_accepted_associations_live_on() {
+    let (mut pair, mut listener, client, server) = Pair::connected(sharing());
+    let mut open = vec![server];
+    // It has also called somebody from its port.
+    let callee = pair.a.open(Style::OneToOne, SocketOptions::default());
+    pair.a.bind(callee, 9, &[]).unwrap();
+    pair.a.listen(callee, 5).unwrap();
+    let peer = Peer::new(A, Encap::Native, 9);
+    let caller = pair.b.connect_from(pair.now, listener, &peer, None).unwrap();
+    pair.run(100);
+    open.push(caller);
+    for _ in 0..3 {
+        pair.b.close(pair.now, listener).unwrap();
+        let plain = pair.b.open(Style::OneToOne, SocketOptions::default());
+        assert_eq!(pair.b.bind(plain, 7, &[]), in_use());
+        let many = pair.b.open(Style::OneToMany, sharing());
+        assert_eq!(pair.b.bind(many, 7, &[]), in_use());
+        let new = pair.b.open(Style::OneToOne, sharing());
+        assert_eq!(pair.b.bind(new, 7, &[B]), Ok(7));
+        pair.b.listen(new, 5).unwrap();
+        let late = pair.a.open(Style::OneToOne, SocketOptions::default());
+        pair.a.connect(pair.now, late, &peer_b(7)).unwrap();
+        pair.a.try_send(pair.now, client, Target::Only, text("old")).unwrap();
+        pair.a.try_send(pair.now, late, Target::Only, text("new")).unwrap();
+        pair.run(100);
+        let accepted = pair.b.accept(pair.now, new).unwrap();
+        assert_eq!(read_all(&mut pair.b, pair.now, accepted), ["new"]);
+        assert_eq!(read_all(&mut pair.b, pair.now, server), ["old"]);
+        assert_eq!(pair.b.connect_result(caller), Ok(()));
+        open.push(accepted);
+        listener = new;
+    }
+    // When all are gone, the port is free for anybody, who need not share it.
+    open.push(listener);
+    for socket in open {
+        pair.b.close(pair.now, socket).unwrap();
+    }
+    pair.run(100);
+    assert_eq!(pair.b.stack().ports_in_use(), 0);
+    let plain = pair.b.open(Style::OneToOne, SocketOptions::default());
+    assert_eq!(pair.b.bind(plain, 7, &[]), Ok(7));
+    let again = pair.b.open(Style::OneToOne, sharing());
+    assert_eq!(pair.b.bind(again, 7, &[]), in_use());
+}
+
+/// As with Linux' SO_REUSEADDR, both have to want it.
+#[test]
+fn without_the_option_a_port_is_free_when_its_last_association_is_gone() {
+    let (mut pair, listener, client, server) = Pair::connected(SocketOptions::default());
+    pair.b.close(pair.now, listener).unwrap();
+    let new = pair.b.open(Style::OneToOne, sharing());
+    assert_eq!(pair.b.bind(new, 7, &[]), in_use());
+    let assoc = pair.a.assocs_of(client)[0];
+    pair.a.abort_assoc(pair.now, client, assoc, Bytes::new()).unwrap();
+    pair.run(100);
+    assert_eq!(pair.b.bind(new, 7, &[]), in_use(), "its socket is still open");
+    pair.b.close(pair.now, server).unwrap();
+    assert_eq!(pair.b.bind(new, 7, &[]), Ok(7));
+}
+
 #[test]
 fn addresses_are_added_and_removed_before_there_are_associations() {
     let mut pair = Pair::new();
