@@ -4,6 +4,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use sctp_user::link::sockets::overlap;
+use sctp_user_core::interface::{
+    Shown, from_socket_addr, interface, is_link_local, to_socket_addr,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::{Port, UdpEncapConfig, WELL_KNOWN_PORT};
@@ -14,9 +17,10 @@ use crate::config::{Port, UdpEncapConfig, WELL_KNOWN_PORT};
 pub enum UdpBindError {
     /// Another process has port 9899.
     #[error(
-        "udp port {WELL_KNOWN_PORT} of {addr}, the well-known one for SCTP, is in use by another \
+        "udp port {WELL_KNOWN_PORT} of {}, the well-known one for SCTP, is in use by another \
          process: only one SCTP stack of a host can have it, so stop that process or take another \
-         port"
+         port",
+        Shown(*.addr)
     )]
     WellKnownPortInUse {
         /// The address it was wanted for.
@@ -24,8 +28,9 @@ pub enum UdpBindError {
     },
     /// Another process has the port.
     #[error(
-        "udp port {port} of {addr} is in use by another process: take another port, or 0 for any \
-         free one"
+        "udp port {port} of {} is in use by another process: take another port, or 0 for any \
+         free one",
+        Shown(*.addr)
     )]
     PortInUse {
         /// The address it was wanted for.
@@ -46,14 +51,21 @@ pub enum UdpBindError {
     #[error("no address to bind: give at least one, such as 0.0.0.0 or ::")]
     NoAddress,
     /// An address stands twice in the list, or beside the wildcard of its family.
-    #[error("address {addr} is listed twice, or beside the wildcard address that includes it")]
+    #[error("address {} is listed twice, or beside the wildcard that includes it", Shown(*.addr))]
     Overlap {
         /// The address.
         addr: IpAddr,
     },
     /// The host has no such address.
-    #[error("{addr} is no address of this host")]
+    #[error("{} is no address of this host", Shown(*.addr))]
     NotLocal {
+        /// The address.
+        addr: IpAddr,
+    },
+    /// A link-local IPv6 address does not say of which interface it is, see
+    /// [`on_interface`](sctp_user::on_interface).
+    #[error("the link-local address {addr} needs the interface that it is of, as in {addr}%eth0")]
+    NoInterface {
         /// The address.
         addr: IpAddr,
     },
@@ -77,6 +89,9 @@ pub(crate) fn open(config: &UdpEncapConfig) -> Result<(Vec<(IpAddr, Socket)>, u1
     }
     if let Some(addr) = overlap(&config.addrs) {
         return Err(UdpBindError::Overlap { addr });
+    }
+    if let Some(&addr) = config.addrs.iter().find(|a| is_link_local(**a) && interface(**a) == 0) {
+        return Err(UdpBindError::NoInterface { addr });
     }
     match config.port {
         Port::Fixed(0) => Err(UdpBindError::PortZero),
@@ -105,7 +120,7 @@ fn open_all(
     let has_v4 = config.addrs.iter().any(IpAddr::is_ipv4);
     let mut sockets = Vec::new();
     for &addr in &config.addrs {
-        match open_one(config, SocketAddr::new(addr, port)) {
+        match open_one(config, to_socket_addr(addr, port)) {
             Ok((socket, bound)) => {
                 port = bound;
                 sockets.push((addr, socket));
@@ -122,10 +137,11 @@ fn open_all(
 }
 
 fn open_one(config: &UdpEncapConfig, addr: SocketAddr) -> Result<(Socket, u16), UdpBindError> {
+    let own = from_socket_addr(addr);
     let classify = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => UdpBindError::PortInUse { addr: addr.ip(), port: addr.port() },
+        io::ErrorKind::AddrInUse => UdpBindError::PortInUse { addr: own, port: addr.port() },
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported => {
-            UdpBindError::NotLocal { addr: addr.ip() }
+            UdpBindError::NotLocal { addr: own }
         }
         _ => UdpBindError::Socket { addr, source },
     };
@@ -133,11 +149,7 @@ fn open_one(config: &UdpEncapConfig, addr: SocketAddr) -> Result<(Socket, u16), 
         |source| {
             // Families that were compiled out of the kernel give EAFNOSUPPORT, which has no kind of
             // its own.
-            if addr.is_ipv6() {
-                UdpBindError::NotLocal { addr: addr.ip() }
-            } else {
-                classify(source)
-            }
+            if addr.is_ipv6() { UdpBindError::NotLocal { addr: own } } else { classify(source) }
         },
     )?;
     socket.set_nonblocking(true).map_err(classify)?;
@@ -147,13 +159,7 @@ fn open_one(config: &UdpEncapConfig, addr: SocketAddr) -> Result<(Socket, u16), 
     // As much as the system grants; a small buffer costs throughput, not correctness.
     let _ = socket.set_recv_buffer_size(config.recv_buffer);
     let _ = socket.set_send_buffer_size(config.send_buffer);
-    let mut wanted = addr;
-    if let SocketAddr::V6(v6) = &mut wanted
-        && v6.ip().is_unicast_link_local()
-    {
-        v6.set_scope_id(config.ipv6_scope_id);
-    }
-    socket.bind(&wanted.into()).map_err(classify)?;
+    socket.bind(&addr.into()).map_err(classify)?;
     let bound = socket.local_addr().map_err(classify)?.as_socket().map_or(0, |bound| bound.port());
     Ok((socket, bound))
 }

@@ -35,7 +35,8 @@ impl From<u16> for Port {
 pub struct UdpEncapConfig {
     /// Addresses to bind, each with a socket of its own. Default: `0.0.0.0` and `::`, which is
     /// every address of the host. Where IPv6 is switched off, a `::` beside an IPv4 address is left
-    /// out without a word.
+    /// out without a word. A link-local IPv6 address holds its
+    /// [interface](sctp_user::on_interface).
     pub addrs: Vec<IpAddr>,
     /// UDP port. Default: [`Port::Any`].
     pub port: Port,
@@ -44,9 +45,6 @@ pub struct UdpEncapConfig {
     pub recv_buffer: usize,
     /// Wanted size of each socket's send buffer, bytes. Default 4 MiB; the system may grant less.
     pub send_buffer: usize,
-    /// Interface index for link-local IPv6 destinations (`fe80::/10`), which mean nothing without
-    /// one. Default 0: the system's choice, often an error.
-    pub ipv6_scope_id: u32,
 }
 
 impl Default for UdpEncapConfig {
@@ -56,7 +54,6 @@ impl Default for UdpEncapConfig {
             port: Port::Any,
             recv_buffer: 4 << 20,
             send_buffer: 4 << 20,
-            ipv6_scope_id: 0,
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The link.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 
 use sctp_user::link::sockets::{Carrier, SocketLink};
 use sctp_user::link::{Link, RecvBatch};
+use sctp_user_core::interface::to_socket_addr;
 use sctp_user_core::{Encap, Transmit};
 
 use crate::bind::{self, UdpBindError};
@@ -31,9 +32,9 @@ impl UdpEncapLink {
             return Err(UdpBindError::NoRuntime);
         }
         let (opened, port) = bind::open(config)?;
-        let inner = SocketLink::new(Carrier::Udp, opened, port, config.ipv6_scope_id).map_err(
-            |(addr, source)| UdpBindError::Socket { addr: SocketAddr::new(addr, port), source },
-        )?;
+        let inner = SocketLink::new(Carrier::Udp, opened, port).map_err(|(addr, source)| {
+            UdpBindError::Socket { addr: to_socket_addr(addr, port), source }
+        })?;
         tracing::debug!(port, addrs = ?config.addrs, "udp encapsulation ready");
         Ok(UdpEncapLink { inner, port })
     }
@@ -48,9 +49,9 @@ impl UdpEncapLink {
         config: &UdpEncapConfig,
     ) -> Result<sctp_user::blocking::Link, UdpBindError> {
         let (opened, port) = bind::open(config)?;
-        sctp_user::blocking::Link::new(Carrier::Udp, opened, port, config.ipv6_scope_id).map_err(
-            |(addr, source)| UdpBindError::Socket { addr: SocketAddr::new(addr, port), source },
-        )
+        sctp_user::blocking::Link::new(Carrier::Udp, opened, port).map_err(|(addr, source)| {
+            UdpBindError::Socket { addr: to_socket_addr(addr, port), source }
+        })
     }
 
     /// The UDP port of this link, the same for all of its addresses.

@@ -1,8 +1,10 @@
-//! The addresses of the host.
+//! The interfaces of the host, their addresses, and addresses as people write them.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use pnet::datalink;
+use sctp_user_core::interface::{interface, is_link_local, on_interface, without_interface};
 use sctp_user_core::{Scope, scope};
 
 /// The unicast addresses of all interfaces that are up, each once, in the order of the interfaces;
@@ -15,7 +17,77 @@ use sctp_user_core::{Scope, scope};
 /// [`StackBuilder::announce_local_addresses`](crate::StackBuilder::announce_local_addresses).
 pub fn local_addresses(narrowest: Scope) -> Vec<IpAddr> {
     let up = datalink::interfaces().into_iter().filter(|interface| interface.is_up());
-    select(up.flat_map(|interface| interface.ips).map(|network| network.ip()), narrowest)
+    let addrs = up.flat_map(|interface| {
+        let index = interface.index;
+        interface.ips.into_iter().map(move |network| on_interface(network.ip(), index))
+    });
+    select(addrs, narrowest)
+}
+
+/// Why [`parse_address`] did not understand a text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// It is no IP address.
+    #[error("'{0}' is not an IP address")]
+    NotAnAddress(String),
+    /// The host has no interface of this name or number.
+    #[error("this host has no interface '{0}'")]
+    NoSuchInterface(String),
+    /// A link-local IPv6 address is one of several hosts until the interface is named.
+    #[error("the link-local address {0} needs an interface, as in {0}%eth0")]
+    NeedsInterface(IpAddr),
+    /// The interface of any other address follows from the routes.
+    #[error("{0} is not link-local, so no interface can be named for it")]
+    NotLinkLocal(IpAddr),
+}
+
+/// Reads an address as people write it (RFC 4007 sec 11): `192.0.2.1`, `2001:db8::1`, and for a
+/// link-local IPv6 address the interface as well, by name or number: `fe80::1%eth0`, `fe80::1%3`.
+///
+/// # Errors
+/// See [`AddressError`].
+pub fn parse_address(text: &str) -> Result<IpAddr, AddressError> {
+    let (addr, wanted) = match text.split_once('%') {
+        Some((addr, wanted)) => (addr, Some(wanted)),
+        None => (text, None),
+    };
+    let addr: IpAddr = addr.parse().map_err(|_| AddressError::NotAnAddress(text.to_owned()))?;
+    match wanted {
+        None if is_link_local(addr) => Err(AddressError::NeedsInterface(without_interface(addr))),
+        None => Ok(addr),
+        Some(_) if !is_link_local(addr) => Err(AddressError::NotLinkLocal(addr)),
+        Some(wanted) => Ok(on_interface(addr, index_of(wanted)?)),
+    }
+}
+
+/// The index of the interface with this name or number.
+fn index_of(wanted: &str) -> Result<u32, AddressError> {
+    let number = wanted.parse::<u32>().ok();
+    datalink::interfaces()
+        .into_iter()
+        .find(|interface| interface.name == wanted || Some(interface.index) == number)
+        .map(|interface| interface.index)
+        .ok_or_else(|| AddressError::NoSuchInterface(wanted.to_owned()))
+}
+
+/// An address as people read it, and as [`parse_address`] reads it: with the name of its interface
+/// where it has one, or the number when there is no such interface any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShownAddress(pub IpAddr);
+
+impl fmt::Display for ShownAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let index = interface(self.0);
+        if index == 0 {
+            return write!(f, "{}", self.0);
+        }
+        let named = datalink::interfaces().into_iter().find(|interface| interface.index == index);
+        match named {
+            Some(named) => write!(f, "{}%{}", without_interface(self.0), named.name),
+            None => write!(f, "{}%{index}", without_interface(self.0)),
+        }
+    }
 }
 
 fn select(addrs: impl Iterator<Item = IpAddr>, narrowest: Scope) -> Vec<IpAddr> {
@@ -53,6 +125,35 @@ mod tests {
             texts(Scope::Loopback),
             ["127.0.0.1", "::1", "fe80::1", "10.0.0.1", "fd00::1", "2001:db8::1"]
         );
+    }
+
+    #[test]
+    fn interfaces_are_named_or_numbered() {
+        let loopback = datalink::interfaces().into_iter().find(|i| i.is_loopback()).unwrap();
+        let addr = on_interface("fe80::9".parse().unwrap(), loopback.index);
+        for text in [format!("fe80::9%{}", loopback.name), format!("fe80::9%{}", loopback.index)] {
+            assert_eq!(parse_address(&text), Ok(addr), "{text}");
+        }
+        assert_eq!(ShownAddress(addr).to_string(), format!("fe80::9%{}", loopback.name));
+        let gone = on_interface(addr, u32::MAX);
+        assert_eq!(ShownAddress(gone).to_string(), format!("fe80::9%{}", u32::MAX));
+        for plain in ["10.0.0.1", "169.254.0.1", "::1", "2001:db8::1"] {
+            assert_eq!(ShownAddress(parse_address(plain).unwrap()).to_string(), plain);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_address_is_said_in_a_sentence() {
+        for (text, sentence) in [
+            ("fe80::1", "the link-local address fe80::1 needs an interface, as in fe80::1%eth0"),
+            ("fe80::1%nowhere", "this host has no interface 'nowhere'"),
+            ("fe80::1%", "this host has no interface ''"),
+            ("fe80::1%4294967295", "this host has no interface '4294967295'"),
+            ("10.0.0.1%lo", "10.0.0.1 is not link-local, so no interface can be named for it"),
+            ("localhost", "'localhost' is not an IP address"),
+        ] {
+            assert_eq!(parse_address(text).unwrap_err().to_string(), sentence);
+        }
     }
 
     #[test]

@@ -51,6 +51,13 @@
 //! # }
 //! ```
 //!
+//! # Link-local addresses
+//!
+//! `fe80::1` on two interfaces is two hosts. Everywhere in this crate a link-local IPv6 address
+//! holds the interface that it is of: [`parse_address`] reads `fe80::1%eth0`, [`from_socket_addr`]
+//! takes what a resolver or a socket gave, [`on_interface`] sets an index, and [`ShownAddress`] and
+//! [`to_socket_addr`] give it back.
+//!
 //! # Who ends what
 //!
 //! - An [`Association`] that is dropped (with its last clone) without having been shut down is
@@ -87,9 +94,12 @@ pub use builder::Builder;
 pub use control::Control;
 pub use endpoint::Endpoint;
 pub use error::Error;
-pub use interfaces::local_addresses;
+pub use interfaces::{AddressError, ShownAddress, local_addresses, parse_address};
 pub use one_to_many::OneToMany;
 pub use options::BindOptions;
+pub use sctp_user_core::interface::{
+    from_socket_addr, interface, on_interface, to_socket_addr, without_interface,
+};
 pub use sctp_user_core::socket::{
     AssocChange, EndReason, Incoming, Interleave, Linger, Next, Notification, SendDefaults,
     Subscriptions,

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::interface::Shown;
+
 /// A configuration value out of range; says which and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
@@ -18,7 +20,7 @@ pub enum BindError {
     #[error("no free SCTP port is left")]
     NoPort,
     /// An address that can not be bound.
-    #[error("{0} is not a unicast address")]
+    #[error("{} is not a unicast address", Shown(*.0))]
     Address(std::net::IpAddr),
     /// The configuration is not valid.
     #[error(transparent)]
@@ -88,7 +90,7 @@ pub enum SendError {
     #[error("the peer restarted in the middle of the message, which must be begun again")]
     CutOff,
     /// The message is for an address that the peer does not have or that is not confirmed.
-    #[error("{0} is no confirmed address of the peer")]
+    #[error("{} is no confirmed address of the peer", Shown(*.0))]
     NoSuchAddress(std::net::IpAddr),
     /// SCTP cannot carry an empty message (RFC 9260 sec 3.3.1).
     #[error("SCTP cannot carry an empty message")]

@@ -25,6 +25,7 @@ mod features;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
+pub mod interface;
 mod serial;
 #[cfg(feature = "sim")]
 pub mod sim;

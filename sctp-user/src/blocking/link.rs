@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, UdpSocket};
 
+use sctp_user_core::interface::from_socket_addr;
 use socket2::Socket;
 
 use crate::link::Link as _;
@@ -17,8 +18,7 @@ pub struct Link {
 
 impl Link {
     /// A link over sockets that are bound to these addresses, all UDP or all raw as `carrier` says,
-    /// to the UDP port `port` (0 for raw ones). `ipv6_scope_id` is the interface index for
-    /// link-local IPv6 destinations, 0 leaves it to the system.
+    /// to the UDP port `port` (0 for raw ones).
     ///
     /// With a single socket in a stack, a waiting call waits for it in the receive call itself, so
     /// that a message takes one system call less.
@@ -29,9 +29,8 @@ impl Link {
         carrier: Carrier,
         sockets: Vec<(IpAddr, Socket)>,
         port: u16,
-        ipv6_scope_id: u32,
     ) -> Result<Self, (IpAddr, io::Error)> {
-        Ok(Link { inner: SocketLink::plain(carrier, sockets, port, ipv6_scope_id)? })
+        Ok(Link { inner: SocketLink::plain(carrier, sockets, port)? })
     }
 
     /// A link over one bound UDP socket.
@@ -40,8 +39,8 @@ impl Link {
     /// When the socket lacks something that the link needs.
     pub fn udp(socket: UdpSocket) -> io::Result<Self> {
         let bound = socket.local_addr()?;
-        let sockets = vec![(bound.ip(), socket.into())];
-        Self::new(Carrier::Udp, sockets, bound.port(), 0).map_err(|(_, error)| error)
+        let sockets = vec![(from_socket_addr(bound), socket.into())];
+        Self::new(Carrier::Udp, sockets, bound.port()).map_err(|(_, error)| error)
     }
 
     /// The own UDP port of a link that encapsulates in UDP; `None` for other links.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::addr::{PathAddr, Scope, scope};
 use crate::config::Announce;
+use crate::interface::is_link_local;
 
 /// The own addresses to list for a peer that is reached by `via`: none when there is only one, for
 /// the packet shows it, and what else [`Announce`] says.
@@ -23,8 +24,9 @@ pub(crate) fn announced(mode: Announce, own: &[IpAddr], via: PathAddr) -> Vec<Ip
         (_, Announce::All) | (Some(Scope::Link | Scope::Private), _) => Scope::Private,
         _ => Scope::Global,
     };
-    let listed: Vec<IpAddr> =
-        own.iter().copied().filter(|&a| scope(a).is_some_and(|s| s >= at_least)).collect();
+    // No packet can say of which interface an IPv6 one of them is.
+    let useful = |a: IpAddr| scope(a).is_some_and(|s| s >= at_least) && !is_link_local(a);
+    let listed: Vec<IpAddr> = own.iter().copied().filter(|a| useful(*a)).collect();
     if listed.len() < 2 { Vec::new() } else { listed }
 }
 

@@ -12,6 +12,7 @@ use crate::addr::{Datagram, Peer, Scope, scope};
 use crate::config::AssocConfig;
 use crate::event::{Event, LossReason, PeerAddrState};
 use crate::features::Features;
+use crate::interface::{interface, is_link_local, on_interface};
 use crate::serial::Tsn;
 use crate::stats::{AssocState, PathState};
 use crate::time::{Duration, Time};
@@ -67,6 +68,8 @@ impl PeerInit {
     pub(crate) fn read(init: &InitChunk<'_>, source: IpAddr, max_addresses: usize) -> Self {
         let mut out = PeerInit::default();
         let address = |out: &mut PeerInit, addr: IpAddr| {
+            // The peer means the link that it sends by.
+            let addr = on_interface(addr, interface(source));
             let known = out.addresses.contains(&addr);
             if !known && out.addresses.len() < max_addresses && usable_address(addr, source) {
                 out.addresses.push(addr);
@@ -101,12 +104,14 @@ impl PeerInit {
 }
 
 /// An address listed by a peer is taken when it can be a unicast peer at all, and loopback and
-/// link-local ones only from a peer there (RFC 9260 sec 5.1.2).
+/// link-local ones only from a peer there (RFC 9260 sec 5.1.2). With IPv6 that is a peer whose
+/// source is link-local, for nothing else tells by which interface it is.
 fn usable_address(addr: IpAddr, source: IpAddr) -> bool {
     match scope(addr) {
         None => false,
         Some(Scope::Loopback) => scope(source) == Some(Scope::Loopback),
         // It means something on its own link only.
+        Some(Scope::Link) if addr.is_ipv6() => is_link_local(source),
         Some(Scope::Link) => scope(source).is_some_and(|s| s <= Scope::Link),
         Some(_) => true,
     }

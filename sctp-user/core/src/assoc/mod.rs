@@ -34,6 +34,7 @@ use crate::addr::{Encap, PathAddr, source_among};
 use crate::config::AssocConfig;
 use crate::event::{Event, LossReason};
 use crate::features::Features;
+use crate::interface::reaches;
 use crate::serial::Tsn;
 use crate::stack::{AssocId, Replies};
 use crate::stats::{AssocState, AssocStats, PathState};
@@ -283,15 +284,18 @@ impl Association {
         let announced = announced(self.config.announce, &self.local_addrs, handshake);
         let known = handshake.local.unwrap_or(handshake.remote);
         if announced.is_empty() {
-            return if known.is_ipv4() == remote.is_ipv4() {
+            return if known.is_ipv4() == remote.is_ipv4() && reaches(known, remote) {
                 Ok(handshake.local)
             } else {
                 Err(NoSource)
             };
         }
         let own = handshake.local.filter(|a| !announced.contains(a));
-        let fitting =
-            announced.iter().copied().chain(own).filter(|a| a.is_ipv4() == remote.is_ipv4());
+        let fitting = announced
+            .iter()
+            .copied()
+            .chain(own)
+            .filter(|a| a.is_ipv4() == remote.is_ipv4() && reaches(*a, remote));
         if fitting.clone().next().is_none() {
             return Err(NoSource);
         }

@@ -29,6 +29,7 @@ use crate::assoc::{Association, Cx};
 use crate::config::{AssocConfig, StackConfig};
 use crate::error::{ConfigError, ConnectError, NotFound};
 use crate::event::Event;
+use crate::interface::reaches;
 use crate::serial::Tsn;
 use crate::stats::{AssocStats, AssocStatus, PathStatus, StackStats};
 use crate::time::Time;
@@ -510,9 +511,8 @@ impl Stack {
 /// The source to use towards `remote` for a port bound to these addresses, if they tell.
 fn pinned_source(bound: &[IpAddr], remote: IpAddr) -> Option<IpAddr> {
     let loopback = |a: IpAddr| scope(a) == Some(Scope::Loopback);
-    let fitting = bound
-        .iter()
-        .copied()
-        .filter(|a| a.is_ipv4() == remote.is_ipv4() && loopback(*a) == loopback(remote));
+    let fitting = bound.iter().copied().filter(|a| {
+        a.is_ipv4() == remote.is_ipv4() && loopback(*a) == loopback(remote) && reaches(*a, remote)
+    });
     source_among(fitting, remote)
 }

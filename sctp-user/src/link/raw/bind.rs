@@ -1,8 +1,9 @@
 //! Opening raw sockets.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
+use sctp_user_core::interface::{Shown, interface, is_link_local, to_socket_addr};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::RawConfig;
@@ -22,14 +23,21 @@ pub enum RawBindError {
     #[error("no address to bind: give at least one, such as 0.0.0.0 or ::")]
     NoAddress,
     /// An address stands twice in the list, or beside the wildcard of its family.
-    #[error("address {addr} is listed twice, or beside the wildcard address that includes it")]
+    #[error("address {} is listed twice, or beside the wildcard that includes it", Shown(*.addr))]
     Overlap {
         /// The address.
         addr: IpAddr,
     },
     /// The host has no such address.
-    #[error("{addr} is no address of this host")]
+    #[error("{} is no address of this host", Shown(*.addr))]
     NotLocal {
+        /// The address.
+        addr: IpAddr,
+    },
+    /// A link-local IPv6 address does not say of which interface it is, see
+    /// [`on_interface`](crate::on_interface).
+    #[error("the link-local address {addr} needs the interface that it is of, as in {addr}%eth0")]
+    NoInterface {
         /// The address.
         addr: IpAddr,
     },
@@ -37,7 +45,7 @@ pub enum RawBindError {
     #[error("a raw link can only be made inside a tokio runtime")]
     NoRuntime,
     /// The system refused for another reason.
-    #[error("cannot open a raw socket on {addr}: {source}")]
+    #[error("cannot open a raw socket on {}: {source}", Shown(*.addr))]
     Socket {
         /// The address wanted.
         addr: IpAddr,
@@ -53,6 +61,9 @@ pub(super) fn open(config: &RawConfig) -> Result<Vec<(IpAddr, Socket)>, RawBindE
     }
     if let Some(addr) = overlap(&config.addrs) {
         return Err(RawBindError::Overlap { addr });
+    }
+    if let Some(&addr) = config.addrs.iter().find(|a| is_link_local(**a) && interface(**a) == 0) {
+        return Err(RawBindError::NoInterface { addr });
     }
     let has_v4 = config.addrs.iter().any(IpAddr::is_ipv4);
     let mut sockets = Vec::new();
@@ -87,13 +98,7 @@ fn open_one(config: &RawConfig, addr: IpAddr) -> Result<Socket, RawBindError> {
     let _ = socket.set_send_buffer_size(config.send_buffer);
     // IPV6_V6ONLY cannot be set and need not be: a raw IPv6 socket has nothing to do with IPv4. Nor
     // may IPV6_CHECKSUM be: the checksum of SCTP is another one.
-    let mut wanted = SocketAddr::new(addr, 0);
-    if let SocketAddr::V6(v6) = &mut wanted
-        && v6.ip().is_unicast_link_local()
-    {
-        v6.set_scope_id(config.ipv6_scope_id);
-    }
-    socket.bind(&wanted.into()).map_err(classify)?;
+    socket.bind(&to_socket_addr(addr, 0).into()).map_err(classify)?;
     Ok(socket)
 }
 
@@ -123,6 +128,7 @@ mod tests {
     fn useless_lists_are_refused_before_anything_is_opened() {
         assert!(complaint(&[]).contains("at least one"));
         assert!(complaint(&["127.0.0.1", "127.0.0.1"]).contains("127.0.0.1 is listed twice"));
+        assert!(complaint(&["fe80::1"]).contains("as in fe80::1%eth0"));
         assert!(complaint(&["::1", "::"]).contains("::1 is listed twice, or beside the wildcard"));
     }
 

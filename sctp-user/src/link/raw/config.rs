@@ -7,16 +7,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub struct RawConfig {
     /// Addresses to bind, each with a socket of its own. Default: `0.0.0.0` and `::`, which is
     /// every address of the host. Where IPv6 is switched off, a `::` beside an IPv4 address is left
-    /// out without a word.
+    /// out without a word. A link-local IPv6 address holds its [interface](crate::on_interface).
     pub addrs: Vec<IpAddr>,
     /// Wanted size of each socket's receive buffer, bytes. Default 4 MiB. The system may grant less
     /// (on Linux at most `net.core.rmem_max`), which is no error.
     pub recv_buffer: usize,
     /// Wanted size of each socket's send buffer, bytes. Default 4 MiB; the system may grant less.
     pub send_buffer: usize,
-    /// Interface index for link-local IPv6 destinations (`fe80::/10`), which mean nothing without
-    /// one. Default 0: the system's choice, often an error.
-    pub ipv6_scope_id: u32,
 }
 
 impl Default for RawConfig {
@@ -25,7 +22,6 @@ impl Default for RawConfig {
             addrs: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             recv_buffer: 4 << 20,
             send_buffer: 4 << 20,
-            ipv6_scope_id: 0,
         }
     }
 }

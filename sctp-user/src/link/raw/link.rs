@@ -42,7 +42,7 @@ impl RawLink {
             return Err(RawBindError::NoRuntime);
         }
         let sockets = bind::open(config)?;
-        let inner = SocketLink::new(Carrier::Ip, sockets, 0, config.ipv6_scope_id)
+        let inner = SocketLink::new(Carrier::Ip, sockets, 0)
             .map_err(|(addr, source)| RawBindError::Socket { addr, source })?;
         let kernel_sctp = KernelSctp::detect();
         if let Some(warning) = kernel_sctp {
@@ -59,7 +59,7 @@ impl RawLink {
     #[cfg(unix)]
     pub fn open_blocking(config: &RawConfig) -> Result<crate::blocking::Link, RawBindError> {
         let sockets = bind::open(config)?;
-        let link = crate::blocking::Link::new(Carrier::Ip, sockets, 0, config.ipv6_scope_id)
+        let link = crate::blocking::Link::new(Carrier::Ip, sockets, 0)
             .map_err(|(addr, source)| RawBindError::Socket { addr, source })?;
         if let Some(warning) = KernelSctp::detect() {
             tracing::warn!("{warning}");

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use bytes::BytesMut;
 use quinn_udp::{EcnCodepoint, RecvMeta};
+use sctp_user_core::interface::{from_socket_addr, interface, on_interface};
 use sctp_user_core::{Ecn, Encap, PathAddr};
 
 use super::{Carrier, ipv4, os};
@@ -51,7 +52,16 @@ pub(super) fn append<'a>(
 
 /// The path of a received datagram; `None` for those that SCTP cannot answer.
 fn path(carrier: Carrier, bound: IpAddr, meta: &RecvMeta) -> Option<PathAddr> {
-    let local = meta.dst_ip.or((!bound.is_unspecified()).then_some(bound));
+    if has_interface(meta.addr.ip()) {
+        return None;
+    }
+    let remote = from_socket_addr(meta.addr);
+    let arrived_by = match interface(remote) {
+        0 => meta.interface_index.unwrap_or(0),
+        index => index,
+    };
+    let told = meta.dst_ip.map(|local| on_interface(local, arrived_by));
+    let local = told.or((!bound.is_unspecified()).then_some(bound));
     let group = match local {
         Some(IpAddr::V4(v4)) => v4.is_multicast() || v4.is_broadcast(),
         Some(IpAddr::V6(v6)) => v6.is_multicast(),
@@ -62,7 +72,13 @@ fn path(carrier: Carrier, bound: IpAddr, meta: &RecvMeta) -> Option<PathAddr> {
         (Carrier::Udp, remote_port) => Encap::Udp { remote_port },
         (Carrier::Ip, _) => Encap::Native,
     };
-    (!group).then_some(PathAddr { local, remote: meta.addr.ip(), encap })
+    (!group).then_some(PathAddr { local, remote, encap })
+}
+
+/// A source that is not zero where the stack puts the interface: no address of a host (RFC 4291 sec
+/// 2.5.6).
+fn has_interface(source: IpAddr) -> bool {
+    interface(source) != 0
 }
 
 fn from_codepoint(codepoint: EcnCodepoint) -> Ecn {

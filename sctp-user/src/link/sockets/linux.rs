@@ -21,6 +21,7 @@ use nix::sys::socket::{
     sockopt,
 };
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
+use sctp_user_core::interface::on_interface;
 use sctp_user_core::{Encap, PathAddr, Unreachable};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -200,6 +201,7 @@ pub(super) fn recv_one(
             }
             ControlMessageOwned::Ipv6PacketInfo(info) => {
                 meta.dst_ip = Some(IpAddr::from(info.ipi6_addr.s6_addr));
+                meta.interface_index = u32::try_from(info.ipi6_ifindex).ok();
             }
             ControlMessageOwned::UdpGroSegments(size) => {
                 meta.stride = usize::try_from(size).unwrap_or(meta.len);
@@ -276,7 +278,8 @@ pub(super) fn drain(
                     entry.local = Some(IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()));
                 }
                 ControlMessageOwned::Ipv6PacketInfo(info) => {
-                    entry.local = Some(IpAddr::from(info.ipi6_addr.s6_addr));
+                    let index = u32::try_from(info.ipi6_ifindex).unwrap_or(0);
+                    entry.local = Some(on_interface(info.ipi6_addr.s6_addr.into(), index));
                 }
                 _ => {}
             }
@@ -343,7 +346,7 @@ impl Entry {
             (IpAddr::V4(v4.ip()), v4.port())
         } else {
             let v6 = to.as_sockaddr_in6()?;
-            (IpAddr::V6(v6.ip()), v6.port())
+            (on_interface(v6.ip().into(), v6.scope_id()), v6.port())
         };
         let local = self.local.filter(|local| !local.is_unspecified());
         let encap = match carrier {

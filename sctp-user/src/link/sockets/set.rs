@@ -1,10 +1,11 @@
 //! Several sockets as one link.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use sctp_user_core::interface::{reaches, to_socket_addr};
 use sctp_user_core::{Encap, PathAddr, Transmit, Unreachable};
 use socket2::Socket;
 
@@ -33,7 +34,6 @@ pub struct SocketLink {
     sockets: Vec<LinkSocket>,
     other_errors: OtherErrors,
     port: u16,
-    ipv6_scope_id: u32,
     scratch: Vec<u8>,
     /// The socket to be read first next time, for fairness.
     next: usize,
@@ -43,9 +43,8 @@ pub struct SocketLink {
 
 impl SocketLink {
     /// A link over sockets that are bound to these addresses, all UDP or all raw as `carrier` says,
-    /// to the UDP port `port` (0 for raw ones). `ipv6_scope_id` is the interface index for
-    /// link-local IPv6 destinations, 0 leaves it to the system. Must be called inside a tokio
-    /// runtime, the one that will drive the link.
+    /// to the UDP port `port` (0 for raw ones). Must be called inside a tokio runtime, the one that
+    /// will drive the link.
     ///
     /// # Errors
     /// The address whose socket lacks something that the link needs, with what the system said.
@@ -53,12 +52,11 @@ impl SocketLink {
         carrier: Carrier,
         sockets: Vec<(IpAddr, Socket)>,
         port: u16,
-        ipv6_scope_id: u32,
     ) -> Result<Self, (IpAddr, io::Error)> {
         let addrs: Vec<IpAddr> = sockets.iter().map(|(addr, _)| *addr).collect();
         let other_errors = OtherErrors::open(carrier, &addrs);
         let opened = |addr, socket| LinkSocket::new(carrier, addr, socket);
-        Self::with(carrier, sockets, opened, other_errors, port, ipv6_scope_id)
+        Self::with(carrier, sockets, opened, other_errors, port)
     }
 
     /// As [`new`](Self::new), without a runtime: polling tells what there is, and `Pending`
@@ -68,10 +66,9 @@ impl SocketLink {
         carrier: Carrier,
         sockets: Vec<(IpAddr, Socket)>,
         port: u16,
-        ipv6_scope_id: u32,
     ) -> Result<Self, (IpAddr, io::Error)> {
         let opened = |addr, socket| LinkSocket::plain(carrier, addr, socket);
-        Self::with(carrier, sockets, opened, OtherErrors::none(), port, ipv6_scope_id)
+        Self::with(carrier, sockets, opened, OtherErrors::none(), port)
     }
 
     fn with(
@@ -80,7 +77,6 @@ impl SocketLink {
         open: impl Fn(IpAddr, Socket) -> io::Result<LinkSocket>,
         other_errors: OtherErrors,
         port: u16,
-        ipv6_scope_id: u32,
     ) -> Result<Self, (IpAddr, io::Error)> {
         let sockets = sockets
             .into_iter()
@@ -91,7 +87,6 @@ impl SocketLink {
             sockets,
             other_errors,
             port,
-            ipv6_scope_id,
             scratch: vec![0; scratch_size()],
             next: 0,
             pending: PendingErrors::default(),
@@ -153,7 +148,7 @@ impl SocketLink {
     /// the source is up to us) the one from which the system's routes lead to the destination.
     /// Networks of different providers take only packets with sources of their own.
     fn choose(&mut self, path: &PathAddr) -> Option<usize> {
-        let SocketLink { sockets, sources, ipv6_scope_id, .. } = self;
+        let SocketLink { sockets, sources, .. } = self;
         let find = |wanted: &dyn Fn(IpAddr) -> bool| {
             let usable = |addr: IpAddr| addr.is_ipv4() == path.remote.is_ipv4() && wanted(addr);
             sockets.iter().position(|socket| usable(socket.addr()))
@@ -168,16 +163,14 @@ impl SocketLink {
         let alike = |addr: &IpAddr| {
             addr.is_ipv4() == path.remote.is_ipv4()
                 && addr.is_loopback() == path.remote.is_loopback()
+                && reaches(*addr, path.remote)
         };
         let own = || sockets.iter().map(LinkSocket::addr).filter(alike);
         match own().count() {
             0 => find(&|_| true),
             1 => find(&|addr| alike(&addr)),
             _ => {
-                // No packet goes there: the port is the one for discarding (RFC 863), and any but 0
-                // would do.
-                let source =
-                    sources.choose(own(), destination(path.remote, 9, 0, *ipv6_scope_id))?;
+                let source = sources.choose(own(), path.remote)?;
                 find(&|addr| addr == source)
             }
         }
@@ -207,12 +200,7 @@ impl SocketLink {
             return Err("the lengths of a transmit and its bytes differ");
         }
         Ok(Outgoing {
-            destination: destination(
-                transmit.path.remote,
-                remote_port,
-                transmit.flow_label,
-                self.ipv6_scope_id,
-            ),
+            destination: destination(transmit.path.remote, remote_port, transmit.flow_label),
             // A socket bound to one address sends from there anyhow.
             source: transmit
                 .path
@@ -245,8 +233,7 @@ impl SocketLink {
             && !source.is_unspecified()
             && source.is_ipv4() == transmit.path.remote.is_ipv4()
             && transmit.path.local.is_none_or(|local| local == source);
-        let to =
-            destination(transmit.path.remote, remote_port, transmit.flow_label, self.ipv6_scope_id);
+        let to = destination(transmit.path.remote, remote_port, transmit.flow_label);
         plain && only.send_plain(to, bytes, &mut self.pending)
     }
 
@@ -361,16 +348,14 @@ impl Link for SocketLink {
     }
 }
 
-/// With the interface where the address means nothing without one.
-fn destination(addr: IpAddr, port: u16, flow_label: u32, ipv6_scope_id: u32) -> SocketAddr {
-    match addr {
-        IpAddr::V6(v6) => {
-            let scope_id = if v6.is_unicast_link_local() { ipv6_scope_id } else { 0 };
-            // The system takes the label as it stands in the IPv6 header (RFC 3493 sec 3.3).
-            SocketAddr::V6(SocketAddrV6::new(v6, port, flow_label.to_be(), scope_id))
-        }
-        IpAddr::V4(_) => SocketAddr::new(addr, port),
+/// With the flow label where there can be one.
+fn destination(addr: IpAddr, port: u16, flow_label: u32) -> SocketAddr {
+    let mut destination = to_socket_addr(addr, port);
+    if let SocketAddr::V6(v6) = &mut destination {
+        // The system takes the label as it stands in the IPv6 header (RFC 3493 sec 3.3).
+        v6.set_flowinfo(flow_label.to_be());
     }
+    destination
 }
 
 /// The next common MTU below a packet that did not fit (RFC 1191 sec 7), where the system does not
@@ -409,7 +394,7 @@ mod tests {
             socket.bind(&SocketAddr::new(addr, 0).into()).unwrap();
             (addr, socket)
         });
-        let mut link = SocketLink::new(Carrier::Udp, sockets.into(), 9, 0).unwrap();
+        let mut link = SocketLink::new(Carrier::Udp, sockets.into(), 9).unwrap();
         let path = PathAddr {
             local: None,
             remote: "127.0.0.9".parse().unwrap(),

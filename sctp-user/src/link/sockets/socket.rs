@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
+use sctp_user_core::interface::{Shown, to_socket_addr, without_interface};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::Sleep;
@@ -386,7 +387,7 @@ impl LinkSocket {
                 ecn: out.ecn,
                 contents: rest.get(..take).unwrap_or(rest),
                 segment_size: segment_size.filter(|size| *size < take),
-                src_ip: out.source,
+                src_ip: out.source.map(without_interface),
             };
             match self.poll_send_once(cx, &transmit, out, errors) {
                 Poll::Pending => {
@@ -397,6 +398,7 @@ impl LinkSocket {
                 Poll::Ready(Err(failure)) => {
                     if let Some(source) = self.lost_source(out, &failure.error) {
                         self.forget_failures();
+                        let source = Shown(source);
                         let message =
                             format!("the source address {source} is no address of this host");
                         return Poll::Ready(Err(io::Error::new(
@@ -515,7 +517,7 @@ impl LinkSocket {
     /// differ: IPv6 calls the argument invalid, IPv4 finds no route.
     fn lost_source(&self, out: &Outgoing, error: &io::Error) -> Option<IpAddr> {
         let source = out.source.filter(|_| is_invalid_argument(error) || is_unreachable(error))?;
-        let probe = std::net::UdpSocket::bind(SocketAddr::new(source, 0));
+        let probe = std::net::UdpSocket::bind(to_socket_addr(source, 0));
         probe.is_err().then_some(source)
     }
 

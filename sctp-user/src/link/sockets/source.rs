@@ -8,10 +8,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use sctp_user_core::common_bits;
+use sctp_user_core::interface::{from_socket_addr, to_socket_addr};
 
 /// What the system said lately.
 #[derive(Debug, Default)]
@@ -25,37 +26,37 @@ impl Sources {
     pub(super) fn choose(
         &mut self,
         own: impl Iterator<Item = IpAddr> + Clone,
-        remote: SocketAddr,
+        remote: IpAddr,
     ) -> Option<IpAddr> {
         let now = Instant::now();
         let fresh = |asked: Instant| now.saturating_duration_since(asked) < LIFE;
-        if let Some((addr, asked)) = self.known.get(&remote.ip())
+        if let Some((addr, asked)) = self.known.get(&remote)
             && fresh(*asked)
             && own.clone().any(|a| a == *addr)
         {
             return Some(*addr);
         }
         let routed = routed_source(remote).filter(|routed| own.clone().any(|a| a == *routed));
-        let chosen = routed.or_else(|| nearest(own, remote.ip()))?;
+        let chosen = routed.or_else(|| nearest(own, remote))?;
         if self.known.len() >= MOST {
             self.known.retain(|_, (_, asked)| fresh(*asked));
         }
         if self.known.len() >= MOST {
             self.known.clear();
         }
-        self.known.insert(remote.ip(), (chosen, now));
+        self.known.insert(remote, (chosen, now));
         Some(chosen)
     }
 }
 
 /// The source that the system would take. Connecting a UDP socket asks for the route and sends
-/// nothing.
-fn routed_source(remote: SocketAddr) -> Option<IpAddr> {
+/// nothing: the port is the one for discarding (RFC 863), and any but 0 would do.
+fn routed_source(remote: IpAddr) -> Option<IpAddr> {
     let any: IpAddr =
         if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect(remote).ok()?;
-    Some(socket.local_addr().ok()?.ip())
+    socket.connect(to_socket_addr(remote, 9)).ok()?;
+    Some(from_socket_addr(socket.local_addr().ok()?))
 }
 
 /// The first of the addresses with the longest prefix in common with `remote`.
@@ -94,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_the_routes_say_counts_when_it_is_an_own_address() {
-        let remote = SocketAddr::new(ip("127.0.0.9"), 9);
+        let remote = ip("127.0.0.9");
         let routed = routed_source(remote).expect("there is a loopback interface");
         let mut sources = Sources::default();
         // The other one has more bits in common.
@@ -113,7 +114,7 @@ mod tests {
     fn memory_is_bounded() {
         let mut sources = Sources::default();
         for n in 0..3 * MOST as u32 {
-            let remote = SocketAddr::new(Ipv4Addr::from_bits(0x7f01_0000 + n).into(), 9);
+            let remote = Ipv4Addr::from_bits(0x7f01_0000 + n).into();
             sources.choose([ip("127.0.3.3"), ip("127.0.0.8")].into_iter(), remote);
             assert!(sources.known.len() <= MOST);
         }

@@ -40,7 +40,7 @@ impl Reader {
         sockets: impl IntoIterator<Item = (IpAddr, impl Into<Socket>)>,
     ) -> Self {
         let sockets = sockets.into_iter().map(|(addr, socket)| (addr, nonblocking(socket.into())));
-        let link = SocketLink::new(carrier, sockets.collect(), 9, 0).unwrap();
+        let link = SocketLink::new(carrier, sockets.collect(), 9).unwrap();
         Reader { link, alarm: Arc::default(), batch: RecvBatch::new() }
     }
 
@@ -246,7 +246,7 @@ fn a_plain_link_is_empty_when_it_says_so() {
         let socket = UdpSocket::bind((host, 0)).unwrap();
         let to = socket.local_addr().unwrap();
         let sockets = vec![(host, nonblocking(socket.into()))];
-        let mut link = SocketLink::plain(carrier, sockets, 9, 0).unwrap();
+        let mut link = SocketLink::plain(carrier, sockets, 9).unwrap();
         let sender = UdpSocket::bind((host, 0)).unwrap();
         (0..50).for_each(|_| assert_eq!(sender.send_to(b"", to).unwrap(), 0));
         sender.send_to(good, to).unwrap();

@@ -12,6 +12,7 @@ mod init;
 mod init_ack;
 mod late;
 mod limits;
+mod link_local;
 mod nat_port_key;
 mod ootb;
 mod shutdown;
