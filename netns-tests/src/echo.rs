@@ -11,7 +11,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rsp_tools::cli::{AddressList, Ready};
-use sctp_user::{AssocConfig, Association, BindOptions, Encap, Error, Message, StackConfig};
+use sctp_user::{
+    AssocConfig, Association, BindOptions, Encap, Error, Message, ShownAddress, StackConfig,
+};
 
 use crate::open::{self, Failure};
 
@@ -81,7 +83,7 @@ async fn client(link: &str, peer: &str, bytes: &str) -> Result<(), Failure> {
     println!(
         "echoed bytes={bytes} native={} remote={} connect_ms={} ms={} retransmissions={}",
         path.addr.encap == Encap::Native,
-        path.addr.remote,
+        ShownAddress(path.addr.remote),
         connected.as_millis(),
         start.elapsed().as_millis(),
         association.stats().data_chunks_retransmitted,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use rsp_tools::cli::{AddressList, EncapSuffix};
 use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user::link::raw::{RawConfig, RawLink};
-use sctp_user::{AssocConfig, Encap, Peer, Stack, StackBuilder, StackConfig};
+use sctp_user::{AssocConfig, Encap, Peer, Stack, StackBuilder, StackConfig, parse_address};
 
 /// What went wrong, in a sentence.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -24,7 +24,7 @@ pub fn stack(
     let addrs = addrs
         .split(',')
         .filter(|a| !a.is_empty())
-        .map(str::parse)
+        .map(parse_address)
         .collect::<Result<Vec<_>, _>>()?;
     let (kind, port) = kind.split_once('=').unwrap_or((kind, "9899"));
     let mut builder = StackBuilder::new().config(config).assoc_config(assoc_config);

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use rserpool_wire::{ServerAnnounce, Transport};
-use sctp_user::{Encap, Peer, Stack};
+use sctp_user::{Encap, Peer, Stack, from_socket_addr, interface};
 use sctp_user_core::{Scope, scope};
 
 /// UDP port of SCTP over UDP when nothing else is said (RFC 6951 sec 5.1).
@@ -57,7 +57,7 @@ impl Reach {
             _ => None,
         });
         named.filter(|peers| !peers.is_empty()).unwrap_or_else(|| {
-            self.peers(&[from.ip().to_canonical()], from.port(), announce.udp_port)
+            self.peers(&[from_socket_addr(from).to_canonical()], from.port(), announce.udp_port)
         })
     }
 }
@@ -72,11 +72,12 @@ pub(crate) fn same_place(one: &Peer, other: &Peer) -> bool {
     one.port == other.port && one.addrs.iter().map(|a| a.0).eq(other.addrs.iter().map(|a| a.0))
 }
 
-/// An address that can be connected to. Link-local IPv6 addresses lack the interface on the wire.
+/// An address that can be connected to. Link-local IPv6 addresses lack the interface on the wire;
+/// that of a datagram has it.
 fn is_usable(addr: IpAddr) -> bool {
     match scope(addr) {
         None => false,
-        Some(Scope::Link) => addr.is_ipv4(),
+        Some(Scope::Link) => addr.is_ipv4() || interface(addr) != 0,
         Some(_) => true,
     }
 }
@@ -120,5 +121,8 @@ mod tests {
         let useless = SctpTransport::data_only(77, vec!["fe80::2".parse().unwrap()]);
         announce.transports = vec![Transport::Sctp(useless)];
         assert_eq!(UDP.registrar(from, &announce), [at("10.0.0.9", 3863)]);
+        // The datagram tells the interface that the wire format cannot name.
+        let link_local = "[fe80::9%4]:3863".parse().unwrap();
+        assert_eq!(UDP.registrar(link_local, &announce), [at("fe80:0:0:4::9", 3863)]);
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rand::RngExt;
 use rserpool_wire::numbers::ppid;
 use rserpool_wire::{PeId, Policy, PoolElement, PoolHandle};
-use sctp_user::{Association, Message, Peer, Stack};
+use sctp_user::{Association, Message, Peer, Stack, from_socket_addr, to_socket_addr};
 use sctp_user_core::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -459,6 +459,6 @@ fn own_addresses(association: &Association) -> Vec<IpAddr> {
 fn source_towards(remote: IpAddr) -> Option<IpAddr> {
     let any: IpAddr = if remote.is_ipv4() { [0u8; 4].into() } else { [0u16; 8].into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect((remote, 9)).ok()?;
-    Some(socket.local_addr().ok()?.ip())
+    socket.connect(to_socket_addr(remote, 9)).ok()?;
+    Some(from_socket_addr(socket.local_addr().ok()?))
 }

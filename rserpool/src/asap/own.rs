@@ -3,6 +3,7 @@
 use rserpool_wire::{
     Life, PeId, Policy, PoolElement, PoolHandle, SctpTransport, ServerId, Transport, TransportUse,
 };
+use sctp_user_core::interface::without_interface;
 use sctp_user_core::{Duration, Time};
 use std::net::IpAddr;
 
@@ -25,7 +26,8 @@ pub(crate) struct OwnElement {
 impl OwnElement {
     /// The parameter for a registration over an association with these own addresses.
     pub(super) fn to_wire(&self, local: &[IpAddr]) -> PoolElement {
-        let addrs = if self.addrs.is_empty() { local.to_vec() } else { self.addrs.clone() };
+        let addrs = if self.addrs.is_empty() { local } else { &self.addrs };
+        let addrs = addrs.iter().map(|addr| without_interface(*addr)).collect();
         PoolElement {
             id: self.id,
             home: ServerId::UNDEFINED,

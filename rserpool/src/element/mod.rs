@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::RngExt;
 use rserpool_wire::{Life, OperationError, PeId, Policy, PoolHandle, TransportUse};
-use sctp_user::{Endpoint, PathAddr, Stack};
+use sctp_user::{Endpoint, PathAddr, ShownAddress, Stack};
 use tokio::sync::{Notify, watch};
 
 use crate::asap::driver::{Handle, Notice};
@@ -314,13 +314,17 @@ impl fmt::Display for ElementEvent {
         match self {
             ElementEvent::Hunting => f.write_str("looking for a registrar"),
             ElementEvent::RegistrarFound { registrar, port } => {
-                write!(f, "connected with registrar {}, port {port}", registrar.remote)
+                write!(
+                    f,
+                    "connected with registrar {}, port {port}",
+                    ShownAddress(registrar.remote)
+                )
             }
             ElementEvent::Registered => f.write_str("registered"),
             ElementEvent::Rejected(error) => write!(f, "registration refused: {error}"),
             ElementEvent::RegistrarLost => f.write_str("lost the registrar"),
             ElementEvent::NewHome { registrar, port } => {
-                write!(f, "taken over by registrar {}, port {port}", registrar.remote)
+                write!(f, "taken over by registrar {}, port {port}", ShownAddress(registrar.remote))
             }
         }
     }

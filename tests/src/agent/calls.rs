@@ -10,6 +10,8 @@ use sctp_user_core::socket::{
 };
 use sctp_user_core::{AssocConfig, AssocId, Encap, Message, Peer, SendOptions, StackConfig, Time};
 
+use sctp_user_core::interface::to_socket_addr;
+
 use super::Reply;
 use super::errno::Errno;
 use super::recv::Rest;
@@ -399,7 +401,7 @@ impl Agent {
                 Ipv4Addr::UNSPECIFIED.into()
             });
         }
-        Ok(format!("addrs={}", join(addrs.into_iter().map(|ip| SocketAddr::new(ip, port)))))
+        Ok(format!("addrs={}", join(addrs.into_iter().map(|ip| to_socket_addr(ip, port)))))
     }
 
     fn paddrs(&mut self, r: &Request<'_>) -> Reply {
@@ -408,7 +410,7 @@ impl Agent {
         let stack = self.sockets.stack();
         let port = stack.status(assoc).ok_or(Errno::ENOTCONN)?.peer_port;
         let addrs =
-            stack.paths(assoc).into_iter().map(|path| SocketAddr::new(path.addr.remote, port));
+            stack.paths(assoc).into_iter().map(|path| to_socket_addr(path.addr.remote, port));
         Ok(format!("addrs={}", join(addrs)))
     }
 
@@ -443,7 +445,7 @@ impl Agent {
     /// The primary address of the peer of an association.
     pub(super) fn peer_of(&self, assoc: AssocId) -> Option<SocketAddr> {
         let status = self.sockets.stack().status(assoc)?;
-        Some(SocketAddr::new(status.primary?, status.peer_port))
+        Some(to_socket_addr(status.primary?, status.peer_port))
     }
 
     /// The error number of a failed call.

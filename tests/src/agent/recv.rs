@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use sctp_user_core::AssocId;
+use sctp_user_core::interface::to_socket_addr;
 use sctp_user_core::socket::{Incoming, SocketId};
 
 use super::Reply;
@@ -70,7 +71,7 @@ impl Agent {
                 unordered: m.unordered,
                 notification: false,
                 end_of_record: m.end_of_record,
-                from: peer.map(|peer| SocketAddr::new(m.from.remote, peer.port())),
+                from: peer.map(|peer| to_socket_addr(m.from.remote, peer.port())),
                 data: m.data,
             },
             Incoming::Notification(notification) => {

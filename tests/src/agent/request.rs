@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sctp_user::from_socket_addr;
+
 use super::errno::Errno;
 
 /// A request, taken apart.
@@ -94,10 +96,11 @@ impl<'a> Request<'a> {
     }
 }
 
-/// `a.b.c.d:port` or `[v6]:port`; IPv4-mapped IPv6 addresses are IPv4 addresses.
+/// `a.b.c.d:port` or `[v6]:port`, for link-local addresses `[v6%index]:port`; IPv4-mapped IPv6
+/// addresses are IPv4 addresses.
 fn parse_addr(text: &str) -> Result<SocketAddr, Errno> {
     let addr: SocketAddr = text.parse().map_err(|_| Errno::EINVAL)?;
-    Ok(SocketAddr::new(addr.ip().to_canonical(), addr.port()))
+    Ok(SocketAddr::new(from_socket_addr(addr).to_canonical(), addr.port()))
 }
 
 /// Bytes as lower-case hexadecimal digits.
@@ -148,5 +151,12 @@ mod tests {
     #[test]
     fn mapped_addresses_are_ipv4() {
         assert_eq!(parse_addr("[::ffff:1.2.3.4]:5"), Ok("1.2.3.4:5".parse().unwrap()));
+    }
+
+    #[test]
+    fn link_local_addresses_keep_their_interface() {
+        let addr = parse_addr("[fe80::1%3]:5").unwrap();
+        assert_ne!(addr.ip(), parse_addr("[fe80::1%4]:5").unwrap().ip());
+        assert_eq!(sctp_user::to_socket_addr(addr.ip(), 5).to_string(), "[fe80::1%3]:5");
     }
 }

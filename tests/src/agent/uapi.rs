@@ -1,7 +1,8 @@
 //! Notifications as the Linux kernel lays them out (`linux/sctp.h`), in the byte order of the host.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
+use sctp_user_core::interface::to_socket_addr;
 use sctp_user_core::socket::{AssocChange, EndReason, Notification};
 use sctp_user_core::{LossReason, Message, PeerAddrState};
 
@@ -28,7 +29,7 @@ pub(crate) fn encode(notification: &Notification, assoc: u32, peer_port: u16) ->
         Notification::AssocChange(change) => assoc_change(change, assoc),
         Notification::PeerAddrChange { addr, state } => {
             let mut event = Event::new(SCTP_PEER_ADDR_CHANGE, 0);
-            event.sockaddr(SocketAddr::new(*addr, peer_port));
+            event.sockaddr(to_socket_addr(*addr, peer_port));
             event.u32(addr_state(*state)?);
             event.u32(0); // spc_error
             event.u32(assoc);
@@ -176,17 +177,18 @@ impl Event {
 
     fn sockaddr(&mut self, addr: SocketAddr) {
         let end = self.0.len() + SOCKADDR_STORAGE;
-        match addr.ip() {
-            IpAddr::V4(ip) => {
+        match addr {
+            SocketAddr::V4(addr) => {
                 self.u16(AF_INET);
                 self.bytes(&addr.port().to_be_bytes());
-                self.bytes(&ip.octets());
+                self.bytes(&addr.ip().octets());
             }
-            IpAddr::V6(ip) => {
+            SocketAddr::V6(addr) => {
                 self.u16(AF_INET6);
                 self.bytes(&addr.port().to_be_bytes());
                 self.u32(0); // sin6_flowinfo
-                self.bytes(&ip.octets());
+                self.bytes(&addr.ip().octets());
+                self.u32(addr.scope_id());
             }
         }
         self.0.resize(end, 0);

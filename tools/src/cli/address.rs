@@ -1,8 +1,10 @@
 //! Endpoint addresses on the command line: several IP addresses, one SCTP port, one encapsulation.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
+
+use sctp_user::{AddressError, ShownAddress, parse_address};
 
 /// How an address list says its addresses are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +17,8 @@ pub enum EncapSuffix {
 
 /// One SCTP endpoint: `addr:port{,addr}[/udp:N|/native]`.
 ///
-/// IPv6 addresses stand in brackets where a port follows (`[fd00::1]:3863`); only the first address
-/// has a port. The suffix stands once, at the end, and holds for all addresses: a UDP port belongs
+/// IPv6 addresses stand in brackets where a port follows (`[fd00::1]:3863`), and link-local ones
+/// with their interface (`fe80::1%eth0`, `[fe80::1%eth0]:3863`); only the first address has a port. The suffix stands once, at the end, and holds for all addresses: a UDP port belongs
 /// to a stack, not to one of its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressList {
@@ -64,6 +66,7 @@ impl FromStr for AddressList {
                 ));
             }
             if addrs.contains(&addr) {
+                let addr = ShownAddress(addr);
                 return Err(format!("the address {addr} is given twice"));
             }
             addrs.push(addr);
@@ -80,7 +83,7 @@ impl fmt::Display for AddressList {
             }
             match addr {
                 IpAddr::V4(addr) => write!(f, "{addr}")?,
-                IpAddr::V6(addr) => write!(f, "[{addr}]")?,
+                IpAddr::V6(_) => write!(f, "[{}]", ShownAddress(*addr))?,
             }
             if let (0, Some(port)) = (i, self.port) {
                 write!(f, ":{port}")?;
@@ -115,18 +118,28 @@ fn address_and_port(text: &str) -> Result<(IpAddr, Option<u16>), String> {
     };
     if let Some(rest) = text.strip_prefix('[') {
         let (addr, rest) = rest.split_once(']').ok_or_else(wrong)?;
-        let addr: Ipv6Addr = addr.parse().map_err(|_| wrong())?;
+        let addr = bare(addr)?.filter(IpAddr::is_ipv6).ok_or_else(wrong)?;
         return match rest {
-            "" => Ok((addr.into(), None)),
-            _ => Ok((addr.into(), Some(port(rest.strip_prefix(':').ok_or_else(wrong)?, text)?))),
+            "" => Ok((addr, None)),
+            _ => Ok((addr, Some(port(rest.strip_prefix(':').ok_or_else(wrong)?, text)?))),
         };
     }
-    if let Ok(addr) = text.parse::<IpAddr>() {
+    if let Some(addr) = bare(text)? {
         return Ok((addr, None));
     }
     let (addr, number) = text.rsplit_once(':').ok_or_else(wrong)?;
     let addr: std::net::Ipv4Addr = addr.parse().map_err(|_| wrong())?;
     Ok((addr.into(), Some(port(number, text)?)))
+}
+
+/// An address without anything around it, or `None` where there is more; an error where only its
+/// interface is wrong.
+fn bare(text: &str) -> Result<Option<IpAddr>, String> {
+    match parse_address(text) {
+        Ok(addr) => Ok(Some(addr)),
+        Err(AddressError::NotAnAddress(_)) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn port(number: &str, whole: &str) -> Result<u16, String> {
@@ -164,6 +177,7 @@ mod tests {
             "[::1]:7,10.0.0.1/udp:1",
             "10.0.0.1,[fd88::1]/native",
             "[2001:db8::1]:65535",
+            "[fe80::1%lo]:7,[fe80::2%lo]/udp:1",
         ] {
             assert_eq!(text.parse::<AddressList>().unwrap().to_string(), text);
         }
@@ -180,6 +194,11 @@ mod tests {
             ("[::1]3863", "'[::1]3863'"),
             ("10.0.0.1:1,10.0.0.2:1", "only the first"),
             ("10.0.0.1:1,10.0.0.1", "twice"),
+            ("fe80::1%lo,fe80::1%1", "fe80::1%lo is given twice"),
+            ("fe80::1", "fe80::1 needs an interface"),
+            ("[fe80::1]:7", "fe80::1 needs an interface"),
+            ("[fe80::1%nowhere]:7", "no interface 'nowhere'"),
+            ("[10.0.0.1]:7", "'[10.0.0.1]:7'"),
             ("10.0.0.1:1,", "''"),
             ("10.0.0.1/udp", "/udp:N"),
             ("10.0.0.1/udp:0", "/udp:N"),

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rserpool_wire::{SctpTransport, ServerId, Transport};
-use sctp_user::{BindOptions, Endpoint, Message, Stack, Subscriptions};
+use sctp_user::{BindOptions, Endpoint, Message, Stack, Subscriptions, without_interface};
 use sctp_user_core::Time;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -65,7 +65,10 @@ impl Registrar {
             // Bound to all addresses, the source address of the announce is the best that can be
             // named.
             [] => Vec::new(),
-            addrs => vec![Transport::Sctp(SctpTransport::data_only(asap_port, addrs.to_vec()))],
+            addrs => {
+                let addrs = addrs.iter().map(|addr| without_interface(*addr)).collect();
+                vec![Transport::Sctp(SctpTransport::data_only(asap_port, addrs))]
+            }
         };
         #[expect(
             clippy::disallowed_methods,

@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use sctp_user::{on_interface, to_socket_addr};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::Instant;
 
@@ -114,7 +115,8 @@ impl Multicast {
                     // The operating system takes the one that fits the group's scope.
                     interface.v6.first().map(|_| Ipv6Addr::UNSPECIFIED)
                 } else {
-                    interface.v6.iter().find(|addr| allowed((**addr).into())).copied()
+                    let own = |addr: &&Ipv6Addr| on_interface((**addr).into(), interface.index);
+                    interface.v6.iter().find(|addr| allowed(own(addr))).copied()
                 };
                 addr.map(|addr| Source::V6 { index: interface.index, addr })
             }
@@ -124,7 +126,10 @@ impl Multicast {
     fn open(&self, source: Source) -> io::Result<Socket> {
         let (domain, local): (_, SocketAddr) = match source {
             Source::V4(addr) => (Domain::IPV4, (addr, self.port).into()),
-            Source::V6 { addr, .. } => (Domain::IPV6, (addr, self.port).into()),
+            Source::V6 { addr, index } => {
+                let addr = on_interface(addr.into(), index);
+                (Domain::IPV6, to_socket_addr(addr, self.port))
+            }
         };
         let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
@@ -187,6 +192,10 @@ mod tests {
         let sources = multicast("[ff05::133]:3863", &[]).sources(&all);
         let v6 = |index| Source::V6 { index, addr: Ipv6Addr::UNSPECIFIED };
         assert_eq!(sources, [v6(2), v6(3)]);
+        let mut one = multicast("[ff02::133]:3863", &[]);
+        let addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+        one.only = vec![on_interface(addr.into(), 3)];
+        assert_eq!(one.sources(&all), [Source::V6 { index: 3, addr }], "not the other fe80::1");
     }
 
     /// By loopback alone, so that it works everywhere and disturbs nobody.

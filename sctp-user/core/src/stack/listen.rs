@@ -8,6 +8,7 @@ use crate::addr::{Datagram, Encap, PathAddr};
 use crate::assoc::{Agreed, Association, Cx, PeerInit, announced};
 use crate::config::AssocConfig;
 use crate::features::Features;
+use crate::interface::without_interface;
 use crate::stats::AssocState;
 use crate::time::Duration;
 use crate::tlv::{TLV_HEADER, Tlvs};
@@ -144,7 +145,8 @@ impl Stack {
                 room -= if fits { len } else { 0 };
                 fits
             });
-            return self.refuse(d, init, |c| c.restart_with_new_addresses(added.iter().copied()));
+            let added = added.into_iter().map(without_interface);
+            return self.refuse(d, init, |c| c.restart_with_new_addresses(added));
         }
         let answer = if local_tag == 0 {
             let tag = self.draw_tag(d.at, d.packet.dst_port());

@@ -23,7 +23,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::interface::without_interface;
 use crate::tlv::{Tlv, Tlvs, UnknownAction, Writer};
 
 /// Parameter type numbers. Those of extensions are named too, although [`Param`] does not decode
@@ -237,9 +236,9 @@ impl<'b> ParamWriter<'b> {
         self.raw(param_type::IPV6, &addr.octets());
     }
 
-    /// An address of either family, without its [interface](crate::interface).
+    /// An address of either family.
     pub fn address(&mut self, addr: IpAddr) {
-        match without_interface(addr) {
+        match addr {
             IpAddr::V4(addr) => self.ipv4(addr),
             IpAddr::V6(addr) => self.ipv6(addr),
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use rserpool_wire::PoolHandle;
+use sctp_user::parse_address;
 
 use crate::cli::{CommonOptions, RegistrarOptions, millis};
 use crate::programs::rspserver::pool_handle;
@@ -19,7 +20,7 @@ pub(crate) struct Options {
     pub(crate) poolhandle: PoolHandle,
     /// Own addresses to use, ADDR{,ADDR}; several make it multi-homed [default: all, of which
     /// servers learn one].
-    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+    #[arg(long, value_name = "ADDR", value_delimiter = ',', value_parser = parse_address)]
     pub(crate) local: Vec<IpAddr>,
     /// Time between pings, ms.
     #[arg(

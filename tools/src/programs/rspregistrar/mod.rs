@@ -3,7 +3,7 @@
 mod options;
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use rserpool_registrar::{Config, Registrar};
 use rserpool_wire::ServerId;
 use rserpool_wire::numbers::port;
 use sctp_udp_encap::Port;
+use sctp_user::{ShownAddress, to_socket_addr};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::stack;
@@ -51,7 +52,7 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     let addr = addrs.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     Ready::new(NAME)
         .with("id", format!("{:#010x}", registrar.server_id().0))
-        .with("asap", SocketAddr::new(addr, registrar.asap_port()))
+        .with("asap", to_socket_addr(addr, registrar.asap_port()))
         .with_known("udp", udp)
         .print();
     loop {
@@ -98,7 +99,9 @@ fn config(options: &Options, addrs: Vec<IpAddr>, asap_port: u16) -> Config {
 fn show_banner(options: &Options, registrar: &Registrar, addrs: &[IpAddr], udp: Option<u16>) {
     let list = match addrs {
         [] => "all addresses".to_owned(),
-        addrs => addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        addrs => {
+            addrs.iter().map(|addr| ShownAddress(*addr).to_string()).collect::<Vec<_>>().join(", ")
+        }
     };
     let udp = udp.map_or_else(String::new, |port| format!(", UDP port {port}"));
     let ms = |time: Duration| format!("{} ms", time.as_millis());

@@ -13,7 +13,7 @@ use anyhow::{Context, anyhow, bail};
 use rserpool::{ElementEvent, ElementOptions, ElementSession, PoolElement};
 use rserpool_wire::{PeId, PoolHandle};
 use sctp_udp_encap::Port;
-use sctp_user::BindOptions;
+use sctp_user::{BindOptions, ShownAddress};
 use tokio::sync::Semaphore;
 
 use super::{asap, stack};
@@ -51,8 +51,10 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
         _ = end.wait() => return Ok(ExitCode::SUCCESS),
         result = first_registration(&options, &element) => result?,
     }
-    let local =
-        options.local.as_ref().map_or_else(|| "*".to_owned(), |list| list.addrs[0].to_string());
+    let local = options
+        .local
+        .as_ref()
+        .map_or_else(|| "*".to_owned(), |list| ShownAddress(list.addrs[0]).to_string());
     Ready::new(NAME)
         .with("id", format!("{:#010x}", element.id().0))
         .with("pool", element.pool())
@@ -176,7 +178,12 @@ async fn tell_events(element: &PoolElement) -> anyhow::Result<()> {
 
 fn show_banner(options: &Options, service: &Service, element: &PoolElement) {
     let local = match &options.local {
-        Some(list) => list.addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        Some(list) => list
+            .addrs
+            .iter()
+            .map(|addr| ShownAddress(*addr).to_string())
+            .collect::<Vec<_>>()
+            .join(", "),
         None => "all addresses".to_owned(),
     };
     banner(

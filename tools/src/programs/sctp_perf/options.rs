@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use clap::{Args, Parser, ValueEnum};
 use sctp_udp_encap::Port;
-use sctp_user::{AssocConfig, Stack};
+use sctp_user::{AssocConfig, Stack, parse_address};
 use serde::{Deserialize, Serialize};
 
 use super::count::bytes;
@@ -147,7 +147,7 @@ pub(crate) struct CommonOptions {
     #[arg(long, value_enum, value_name = "tokio|blocking", default_value = "tokio")]
     pub(crate) api: Api,
     /// Own IP addresses, ADDR{,ADDR}; default: all of the host.
-    #[arg(long, value_name = "ADDRS", value_delimiter = ',')]
+    #[arg(long, value_name = "ADDRS", value_delimiter = ',', value_parser = parse_address)]
     pub(crate) own: Vec<IpAddr>,
     /// Most packets handed to the system at once; 1 does without segmentation offload.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
