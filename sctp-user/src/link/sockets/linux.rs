@@ -201,7 +201,7 @@ pub(super) fn recv_one(
             }
             ControlMessageOwned::Ipv6PacketInfo(info) => {
                 meta.dst_ip = Some(IpAddr::from(info.ipi6_addr.s6_addr));
-                meta.interface_index = u32::try_from(info.ipi6_ifindex).ok();
+                meta.interface_index = Some(info.ipi6_ifindex as u32);
             }
             ControlMessageOwned::UdpGroSegments(size) => {
                 meta.stride = usize::try_from(size).unwrap_or(meta.len);
@@ -278,7 +278,7 @@ pub(super) fn drain(
                     entry.local = Some(IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()));
                 }
                 ControlMessageOwned::Ipv6PacketInfo(info) => {
-                    let index = u32::try_from(info.ipi6_ifindex).unwrap_or(0);
+                    let index = info.ipi6_ifindex as u32;
                     entry.local = Some(on_interface(info.ipi6_addr.s6_addr.into(), index));
                 }
                 _ => {}
