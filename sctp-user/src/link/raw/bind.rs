@@ -23,7 +23,10 @@ pub enum RawBindError {
     #[error("no address to bind: give at least one, such as 0.0.0.0 or ::")]
     NoAddress,
     /// An address stands twice in the list, or beside the wildcard of its family.
-    #[error("address {} is listed twice, or beside the wildcard that includes it", Shown(*.addr))]
+    #[error(
+        "address {} is listed twice, or beside the wildcard address that includes it",
+        Shown(*.addr)
+    )]
     Overlap {
         /// The address.
         addr: IpAddr,

@@ -201,7 +201,7 @@ pub(super) fn recv_one(
             }
             ControlMessageOwned::Ipv6PacketInfo(info) => {
                 meta.dst_ip = Some(IpAddr::from(info.ipi6_addr.s6_addr));
-                meta.interface_index = Some(info.ipi6_ifindex as u32);
+                meta.interface_index = Some(index(info.ipi6_ifindex));
             }
             ControlMessageOwned::UdpGroSegments(size) => {
                 meta.stride = usize::try_from(size).unwrap_or(meta.len);
@@ -278,8 +278,8 @@ pub(super) fn drain(
                     entry.local = Some(IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()));
                 }
                 ControlMessageOwned::Ipv6PacketInfo(info) => {
-                    let index = info.ipi6_ifindex as u32;
-                    entry.local = Some(on_interface(info.ipi6_addr.s6_addr.into(), index));
+                    let addr = info.ipi6_addr.s6_addr.into();
+                    entry.local = Some(on_interface(addr, index(info.ipi6_ifindex)));
                 }
                 _ => {}
             }
@@ -355,6 +355,11 @@ impl Entry {
         };
         Some((PathAddr { local, remote, encap }, kind?))
     }
+}
+
+/// An interface index, whose type is not the same on Linux and Android.
+fn index(raw: impl TryInto<u32>) -> u32 {
+    raw.try_into().unwrap_or(0)
 }
 
 fn mtu(info: u32) -> u16 {
