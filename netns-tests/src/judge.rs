@@ -80,12 +80,8 @@ fn by_lint(name: &str, captures: &[Ended], known: &Known) -> String {
         Options { complete: true, from, until, reordered, disturbed, ..Options::default() };
     let report = report(&read, &options);
     println!("{name}: the lint saw {report}");
-    if let Some(missed) = read.iter().find(|capture| capture.dropped > 0) {
-        let (missed, number) = (&missed.name, missed.dropped);
-        gate::say(&format!(
-            "{name}: {missed} lacks {number} packets, so rules that need all of them were not \
-             judged"
-        ));
+    if !report.unjudged.is_empty() {
+        gate::say(&format!("{name}: rules that need all packets were not judged: {report}"));
     }
     let mut findings = report.findings;
     findings.retain(|finding| !known.allowed.contains(&finding.rule));

@@ -6,6 +6,7 @@ use netns_tests::topology::{INTERFACE, Pair};
 use workspace_tests::agent::process::{Agent, value};
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn handshake_data_shutdown_and_abort_over_raw_ip() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (mut client, mut server) = (start(&pair, &pair.left), start(&pair, &pair.right));
@@ -46,6 +47,7 @@ const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");
 
 /// An endpoint bound to everything lists the addresses of its host where they can reach the peer.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_wildcard_endpoint_announces_the_addresses_of_its_host() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     pair.left.namespace().ip(&["address", "add", "10.99.0.77/24", "dev", INTERFACE]);

@@ -14,6 +14,7 @@ use workspace_tests::lint::rules;
 use workspace_tests::process::PATIENCE;
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_broken_packet_on_a_link_fails_the_test_and_is_kept() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     if !gate::all_or_skip(&[Need::Program("bash")]) {
@@ -37,6 +38,7 @@ fn a_broken_packet_on_a_link_fails_the_test_and_is_kept() {
 
 /// Its checksum is right, and no dissector has anything against it; but nobody has that tag.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_packet_that_breaks_a_rule_fails_the_test() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     if !gate::all_or_skip(&[Need::Program("bash")]) {
@@ -76,6 +78,7 @@ fn a_packet_that_breaks_a_rule_fails_the_test() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_panic_leaves_logs_and_captures_and_neither_namespaces_nor_programs() {
     let Some(net) = Net::open(PROGRAMS) else { return };
     let dir = net.dir().to_owned();
@@ -112,6 +115,7 @@ fn a_panic_leaves_logs_and_captures_and_neither_namespaces_nor_programs() {
 
 /// Nobody drops anything when a test is killed, and when its thread ends without.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn programs_end_with_the_thread_that_started_them() {
     let Some(net) = Net::open(PROGRAMS) else { return };
     let host = net.host("host");

@@ -17,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use workspace_tests::gate;
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn ends_paths_and_bindings_die_at_random() {
     let Some(net) = Net::open(PROGRAMS) else { return };
     let seconds = number("ENDURANCE_SECONDS").unwrap_or(120);

@@ -12,6 +12,7 @@ use netns_tests::net::Net;
 use netns_tests::topology::{TwoNetworks, Versions};
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_cut_cable_is_mended() {
     run(&[
         (500, |n| n.cables[0].cut_at(&n.left)),
@@ -23,6 +24,7 @@ fn a_cut_cable_is_mended() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn one_network_after_the_other_is_silent() {
     run(&[
         (500, |n| n.cables[0].silence()),
@@ -34,6 +36,7 @@ fn one_network_after_the_other_is_silent() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_flapping_cable() {
     let flap: [(u64, Step); 2] =
         [(300, |n| n.cables[0].cut_at(&n.left)), (300, |n| n.cables[0].mend())];
@@ -41,11 +44,13 @@ fn a_flapping_cable() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_third_of_the_packets_is_lost() {
     run(&[(300, |n| n.cables[0].lose(30)), (6000, |n| n.cables[0].heal()), (500, |_| ())]);
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn data_get_through_and_acknowledgements_do_not() {
     run(&[
         (500, |n| n.cables[0].silence_towards(&n.left)),
@@ -55,6 +60,7 @@ fn data_get_through_and_acknowledgements_do_not() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn acknowledgements_get_through_and_data_do_not() {
     run(&[
         (500, |n| n.cables[0].silence_towards(&n.right)),
@@ -64,6 +70,7 @@ fn acknowledgements_get_through_and_data_do_not() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn both_networks_fail_for_a_while() {
     run(&[
         (500, |n| n.cables.iter().for_each(Link::silence)),
@@ -74,6 +81,7 @@ fn both_networks_fail_for_a_while() {
 
 /// Four paths, of which two die together.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn hosts_with_dual_stack() {
     run_over(
         &[Versions::Dual],

@@ -10,31 +10,37 @@ use netns_tests::net::Net;
 use netns_tests::topology::{TwoNetworks, Versions};
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn rfc_defaults_silent() {
     measure(&[Carrier::Raw, Carrier::Udp], Fault::Silent, &RFC);
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn rfc_defaults_down() {
     measure(&[Carrier::Raw, Carrier::Udp], Fault::Down, &RFC);
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn realtime_raw_silent() {
     measure(&[Carrier::Raw], Fault::Silent, &REALTIME);
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn realtime_raw_down() {
     measure(&[Carrier::Raw], Fault::Down, &REALTIME);
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn realtime_udp_silent() {
     measure(&[Carrier::Udp], Fault::Silent, &REALTIME);
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn realtime_udp_down() {
     measure(&[Carrier::Udp], Fault::Down, &REALTIME);
 }

@@ -6,11 +6,13 @@ use netns_tests::vm::HostAndVm;
 use workspace_tests::gate::{self, Need};
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn raw() {
     run(Column::LinuxRaw);
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn udp() {
     run(Column::LinuxUdp);
 }

@@ -7,6 +7,7 @@ use netns_tests::interop::proto;
 use netns_tests::net::Net;
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn udp() {
     let programs = env!("CARGO_BIN_EXE_netns-programs");
     let Some(net) = Net::open(programs) else { return };

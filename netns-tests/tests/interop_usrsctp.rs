@@ -7,11 +7,13 @@ use netns_tests::net::Net;
 use workspace_tests::gate::{self, Need};
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn raw() {
     run(Column::UsrsctpRaw);
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn udp() {
     run(Column::UsrsctpUdp);
 }

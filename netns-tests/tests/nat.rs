@@ -14,6 +14,7 @@ use netns_tests::traffic::{self, Event};
 use workspace_tests::process::PATIENCE;
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_client_behind_a_nat() {
     let Some(home) = Home::open(1) else { return };
     home.nat.changes_ports();
@@ -27,6 +28,7 @@ fn a_client_behind_a_nat() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_client_behind_two_nats() {
     let Some((net, client, server, nats)) = behind_two_nats() else { return };
     nats.iter().for_each(Nat::changes_ports);
@@ -55,6 +57,7 @@ fn behind_two_nats() -> Option<(Net, Host, Host, [Nat; 2])> {
 
 /// Addresses and SCTP ports of the clients are the same to the server; only their UDP ports differ.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn two_clients_with_equal_ports_behind_one_nat() {
     let Some(home) = Home::open(2) else { return };
     let [_, mut server] = servers(&home.net, &home.server, &[]);
@@ -75,6 +78,7 @@ fn two_clients_with_equal_ports_behind_one_nat() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn equal_ports_are_told_apart_by_udp_ports_on_demand() {
     let Some(home) = Home::open(2) else { return };
     home.nat.changes_ports();
@@ -94,6 +98,7 @@ fn equal_ports_are_told_apart_by_udp_ports_on_demand() {
 /// Afterwards the client has another UDP port, and packets to the old one are strange to the NAT:
 /// it drops them silently.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_nat_forgets_its_table() {
     let Some(home) = Home::open(1) else { return };
     home.nat.drops_strangers();
@@ -103,6 +108,7 @@ fn a_nat_forgets_its_table() {
 /// The same where the NAT box answers strange packets with ICMP errors, which tell nothing about
 /// the client.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_nat_forgets_its_table_and_complains() {
     let Some(home) = Home::open(1) else { return };
     forget_in_the_middle(&home);
@@ -167,6 +173,7 @@ fn ports(home: &Home) -> Vec<String> {
 
 /// Nothing tells that large packets do not get through.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_nat_blocks_icmp_in_front_of_a_small_mtu() {
     let Some(net) = Net::open(PROGRAMS) else { return };
     let (client, home, far, server) =
@@ -197,6 +204,7 @@ fn a_nat_blocks_icmp_in_front_of_a_small_mtu() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_pool_user_behind_a_nat() {
     let Some(home) = Home::open(1) else { return };
     home.nat.changes_ports();
@@ -223,6 +231,7 @@ fn a_pool_user_behind_a_nat() {
 /// It knows its private address only; users elsewhere need that of the NAT box and the port that is
 /// forwarded there.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_pool_element_behind_a_forwarded_port() {
     let Some(home) = Home::open(1) else { return };
     home.nat.drops_strangers();
@@ -240,6 +249,7 @@ fn a_pool_element_behind_a_forwarded_port() {
 /// Boxes at home translate TCP and UDP. What they make of protocol 132 differs, and the client is
 /// told what to do.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn without_encapsulation() {
     let Some(home) = Home::open(1) else { return };
     let (net, client) = (&home.net, &home.clients[0]);
@@ -258,6 +268,7 @@ fn without_encapsulation() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn without_encapsulation_behind_two_nats() {
     let Some((net, client, server, nats)) = behind_two_nats() else { return };
     let _server = serve(&net, &server, "raw", 9, &["--echo"]);
@@ -269,6 +280,7 @@ fn without_encapsulation_behind_two_nats() {
 
 /// Nobody says what becomes of the packets.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn without_encapsulation_and_without_icmp() {
     let Some(home) = Home::open(1) else { return };
     let (net, client) = (&home.net, &home.clients[0]);

@@ -7,6 +7,7 @@ use netns_tests::pool;
 use netns_tests::topology::{INTERFACE, Pair};
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_session_survives_its_server_across_a_cable() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     // The kernel of the killed server's host answers by ICMP. SCTP alone would notice after 2.4 s,
@@ -16,6 +17,7 @@ fn a_session_survives_its_server_across_a_cable() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn without_icmp_the_reply_timeout_notices() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     pair.right.refuse("meta l4proto icmp");
@@ -63,6 +65,7 @@ fn failover_across(pair: &Pair, timeout: &str) -> Duration {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn the_registrar_is_found_by_its_announces() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (net, left, right) = (&pair.net, &pair.left, &pair.right);

@@ -11,6 +11,7 @@ use workspace_tests::gate::{self, Need};
 use workspace_tests::process::Ended;
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn ten_megabytes_and_back_over_ipv4_and_ipv6() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     for (from, to) in [(&pair.left, &pair.right), (&pair.right, &pair.left)] {
@@ -23,6 +24,7 @@ fn ten_megabytes_and_back_over_ipv4_and_ipv6() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn two_stacks_of_one_host_talk_to_each_other() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     let host = &pair.left;
@@ -35,6 +37,7 @@ fn two_stacks_of_one_host_talk_to_each_other() {
 
 /// Each of the four stacks gets all packets of its host and leaves those of the others alone.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn stacks_on_one_host_do_not_disturb_each_other() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (left, right) = (&pair.left, &pair.right);
@@ -53,6 +56,7 @@ fn stacks_on_one_host_do_not_disturb_each_other() {
 /// Lock files, which portable code uses, are the same in all namespaces.
 #[cfg(not(portable))]
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_port_belongs_to_one_process_of_a_network_namespace() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (left, right) = (&pair.left, &pair.right);
@@ -73,6 +77,7 @@ fn a_port_belongs_to_one_process_of_a_network_namespace() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn nobody_speaks_sctp_there() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     if !no_kernel_sctp() {
@@ -92,6 +97,7 @@ fn nobody_speaks_sctp_there() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_server_that_dies_is_noticed_by_icmp() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     if !no_kernel_sctp() {
@@ -110,6 +116,7 @@ fn a_server_that_dies_is_noticed_by_icmp() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn without_privileges_a_sentence_says_what_is_missing() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     if !gate::all_or_skip(&[Need::Program("setpriv")]) {
@@ -129,6 +136,7 @@ fn without_privileges_a_sentence_says_what_is_missing() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn answers_come_from_the_address_that_was_asked() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (left, right) = (&pair.left, &pair.right);
@@ -153,6 +161,7 @@ fn answers_come_from_the_address_that_was_asked() {
 /// The own interface takes less than the stack assumes: the system says how much. (A cable swallows
 /// what only one end takes.)
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_smaller_interface_mtu_is_learnt() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (left, right) = (&pair.left, &pair.right);
@@ -168,6 +177,7 @@ fn a_smaller_interface_mtu_is_learnt() {
 
 /// A router in between takes less: its ICMP messages say how much.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_smaller_mtu_behind_a_router_is_learnt() {
     let Some(net) = Net::open(PROGRAMS) else { return };
     let (near, router, far) = (net.host("near"), net.router("router"), net.host("far"));
@@ -188,6 +198,7 @@ fn a_smaller_mtu_behind_a_router_is_learnt() {
 
 /// The same where the router says nothing: it fragments what allows that and swallows the rest.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_black_hole_for_large_packets_is_left() {
     let Some(net) = Net::open(PROGRAMS) else { return };
     let (near, router, far) = (net.host("near"), net.router("router"), net.host("far"));
@@ -205,6 +216,7 @@ fn a_black_hole_for_large_packets_is_left() {
 /// No router cuts IPv6 packets, so a chunk that is too large for the path would never arrive: they
 /// are small until probes say more.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_silent_router_on_an_ipv6_path_stops_nothing() {
     let Some(net) = Net::open(PROGRAMS) else { return };
     let (near, router, far) = (net.host("near"), net.router("router"), net.host("far"));
@@ -245,6 +257,7 @@ fn a_silent_router_on_an_ipv6_path_stops_nothing() {
 /// What was on its way when an IPv6 path became narrow comes through all the same, in fragments.
 /// (Elsewhere than on Linux the system decides how long fragments are.)
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn an_ipv6_path_becomes_narrow_in_silence() {
     let Some(net) = Net::open(PROGRAMS) else { return };
     let (near, router, far) = (net.host("near"), net.router("router"), net.host("far"));
@@ -318,6 +331,7 @@ fn hush(router: &Host) {
 
 /// One stack with both links; nobody says how to reach it.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn raw_and_udp_are_raced() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (left, right) = (&pair.left, &pair.right);
@@ -355,6 +369,7 @@ fn raw_and_udp_are_raced() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn the_tools_measure_over_raw_ip() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (left, right) = (&pair.left, &pair.right);

@@ -9,6 +9,7 @@ use netns_tests::sections::Sections;
 use workspace_tests::process::Program;
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn rsplib_and_this_stack_share_pools() {
     let Some(meeting) = Meeting::open(PROGRAMS) else { return };
     let mut sections = Sections::new();

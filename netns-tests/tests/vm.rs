@@ -6,6 +6,7 @@ use netns_tests::sections::Sections;
 use netns_tests::vm::HostAndVm;
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn the_machine_obeys() {
     let Some(place) = HostAndVm::open(PROGRAMS) else { return };
     let vm = &place.vm;

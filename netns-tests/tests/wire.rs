@@ -7,6 +7,7 @@ use netns_tests::traffic::{self, Event};
 use netns_tests::wire::Model;
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_long_way_takes_its_time() {
     let seen = run(&Model { delay: 40, ..Model::default() }, 150);
     // A request and its echo, and less than they take when one of them is sent again after 1 s.
@@ -15,6 +16,7 @@ fn a_long_way_takes_its_time() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn jitter_reordering_duplication_and_loss() {
     run(
         &Model { delay: 10, jitter: 10, reorder: 5, late: 15, duplicate: 3, loss: 2, seed: 7 },
@@ -23,6 +25,7 @@ fn jitter_reordering_duplication_and_loss() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn reordering_alone_loses_nothing() {
     run(&Model { delay: 5, reorder: 10, late: 4, ..Model::default() }, 400);
 }

@@ -275,6 +275,33 @@ fn the_hard_cases_are_complete() {
     assert_eq!(found, listed);
 }
 
+/// `cargo test --workspace` needs no namespaces: what does is ignored there, and says how to run it.
+#[test]
+fn tests_with_namespaces_have_a_command_of_their_own() {
+    let command = "cargo test -p netns-tests -- --ignored";
+    let due = format!("#[test]\n#[ignore = \"needs namespaces: {command}\"]\n");
+    let dir = root().join("netns-tests/tests");
+    let mut count = 0;
+    for entry in std::fs::read_dir(dir).expect("there are tests") {
+        let path = entry.expect("a readable directory").path();
+        // This one compares files.
+        if path.extension().is_none_or(|end| end != "rs") || path.ends_with("readme.rs") {
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).unwrap();
+        let tests = source.matches("#[test]").count();
+        assert_eq!(source.matches(&due).count(), tests, "{}: each needs {due}", path.display());
+        count += tests;
+    }
+    assert!(count > 50, "{count} tests");
+    for place in ["README.md", "CONTRIBUTING.md", "docs/testing.md", ".ci/run"] {
+        let text = read(place).replace("--locked ", "");
+        for command in ["cargo test --workspace", command] {
+            assert!(text.contains(command), "{place} does not name: {command}");
+        }
+    }
+}
+
 /// Collects the numbered tests in a directory and those below it.
 fn numbered_tests(dir: &Path, name: &str, found: &mut BTreeSet<(String, String)>) {
     for entry in std::fs::read_dir(dir).expect("a directory of the repository") {

@@ -71,7 +71,7 @@ fn round_trips_are_counted_one_by_one() {
 #[test]
 fn what_comes_before_the_test_does_not_count() {
     let (_server, peer) = server(&[]);
-    let args = ["--warmup=0.5", "--duration=1", "--size=10k", "--batch=7", "--json"];
+    let args = ["--warmup=1", "--duration=1", "--size=10k", "--batch=7", "--json"];
     let result = json(&client(&peer, &args));
     let (sent, received) = (&result["client"]["sent"], &result["server"]["received"]);
     assert!(received["bytes"].as_u64().unwrap() < sent["bytes"].as_u64().unwrap(), "{result}");
@@ -88,7 +88,7 @@ fn many_associations_share_a_stack() {
         "--associations=50",
         "--busy=5",
         "--churn=20",
-        "--duration=1",
+        "--duration=3",
         "--warmup=0",
         "--json",
     ];

@@ -13,6 +13,8 @@ use rserpool_wire::{
 use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user::{Association, Encap, Message, Peer, Stack, StackBuilder};
 
+/// Longer than anything takes, be the machine as busy as it may.
+const PATIENCE: Duration = Duration::from_secs(60);
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn stack() -> Stack {
@@ -33,8 +35,8 @@ fn listener() -> (UdpSocket, SocketAddr) {
 async fn hear_announce(socket: UdpSocket) -> (ServerAnnounce, SocketAddr) {
     let socket = tokio::net::UdpSocket::from_std(socket).unwrap();
     let mut buffer = [0; 1500];
-    let heard = tokio::time::timeout(Duration::from_secs(10), socket.recv_from(&mut buffer));
-    let (length, from) = heard.await.expect("no announce within 10 s").unwrap();
+    let heard = tokio::time::timeout(PATIENCE, socket.recv_from(&mut buffer));
+    let (length, from) = heard.await.expect("no announce within a minute").unwrap();
     match AsapMessage::decode(&buffer[..length]).unwrap() {
         AsapMessage::ServerAnnounce(announce) => (announce, from),
         other => panic!("{other:?}"),
@@ -43,9 +45,9 @@ async fn hear_announce(socket: UdpSocket) -> (ServerAnnounce, SocketAddr) {
 
 async fn ask(association: &Association, request: AsapMessage) -> AsapMessage {
     association.send(Message::new(0, ppid::ASAP, request.encode().unwrap())).await.unwrap();
-    let reply = tokio::time::timeout(Duration::from_secs(10), association.recv_message());
+    let reply = tokio::time::timeout(PATIENCE, association.recv_message());
     let reply =
-        reply.await.expect("no answer within 10 s").unwrap().expect("the association ended");
+        reply.await.expect("no answer within a minute").unwrap().expect("the association ended");
     AsapMessage::decode(&reply.data).unwrap()
 }
 

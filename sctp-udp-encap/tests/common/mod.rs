@@ -48,6 +48,15 @@ pub async fn recv(link: &mut UdpEncapLink, count: usize) -> (Vec<RecvDatagram>, 
     (batch.datagrams, batch.errors)
 }
 
+/// Receives until there are a datagram and an error.
+pub async fn recv_both(link: &mut UdpEncapLink) -> (Vec<RecvDatagram>, Vec<IcmpError>) {
+    let mut batch = RecvBatch::new();
+    while batch.datagrams.is_empty() || batch.errors.is_empty() {
+        within(poll_fn(|cx| link.poll_recv(cx, &mut batch))).await.unwrap();
+    }
+    (batch.datagrams, batch.errors)
+}
+
 /// Receives until there is an error.
 pub async fn recv_error(link: &mut UdpEncapLink) -> IcmpError {
     let mut batch = RecvBatch::new();
@@ -57,9 +66,9 @@ pub async fn recv_error(link: &mut UdpEncapLink) -> IcmpError {
     batch.errors.remove(0)
 }
 
-/// A test that hangs is a test that fails.
+/// A test that hangs is a test that fails, be the machine as busy as it may.
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(5), future).await.expect("nothing happened for 5 s")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("nothing for a minute")
 }
 
 /// A UDP port of `addr` where nobody listens: just bound and closed again.

@@ -1,6 +1,6 @@
 //! Rules about the end of associations.
 
-use super::capture::Seen;
+use super::events::Seen;
 use super::flows::{Flows, Key};
 use super::packet::{
     ABORT, Chunk, DATA, HEARTBEAT, INIT_ACK, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE, be32, name,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash as _, Hasher as _};
 use std::net::IpAddr;
 
-use super::capture::Seen;
+use super::events::Seen;
 use super::flows::{Flows, Key};
 use super::packet::{Chunk, ahead, be16, be32};
 use super::{Judge, Place, rules};

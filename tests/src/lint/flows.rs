@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use super::capture::{Seen, TooBig};
 use super::data::Sent;
+use super::events::{Seen, TooBig};
 use super::packet::{
     ABORT, COOKIE_ACK, COOKIE_ECHO, DATA, HEARTBEAT, HEARTBEAT_ACK, INIT, INIT_ACK, Packet, SACK,
     SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE,

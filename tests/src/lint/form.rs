@@ -1,6 +1,6 @@
 //! Rules about single packets.
 
-use super::capture::Seen;
+use super::events::Seen;
 use super::packet::{
     ABORT, AUTH, COOKIE_ACK, COOKIE_ECHO, Chunk, DATA, ERROR, HEARTBEAT, HEARTBEAT_ACK, INIT,
     INIT_ACK, PAD, SACK, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE, be16, be32, name,

@@ -1,6 +1,6 @@
 //! Rules about setting up, and about tags.
 
-use super::capture::Seen;
+use super::events::Seen;
 use super::flows::{Flows, Key, Offer};
 use super::packet::{
     ABORT, COOKIE_ACK, COOKIE_ECHO, HEARTBEAT_ACK, INIT_ACK, be16, be32, name, tlvs,

@@ -21,6 +21,7 @@ pub mod rules;
 mod capture;
 mod closing;
 mod data;
+mod events;
 mod flows;
 mod form;
 mod handshake;
@@ -33,8 +34,10 @@ mod sack;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod unjudged;
 mod window;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -42,8 +45,10 @@ pub use capture::{Capture, Frame, LinkType, ReadError};
 pub use offers::{Offered, offered};
 pub use program::{run, table};
 use rules::{Rule, Unless};
+pub use unjudged::Unjudged;
 
-use capture::{Event, Seen};
+use events::{Event, Seen};
+use unjudged::Doubts;
 
 /// What is known about captures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,17 +120,25 @@ pub struct Report {
     pub associations: usize,
     /// Different DATA chunks.
     pub chunks: usize,
+    /// What is or may be SCTP and was not judged, in packets; nothing when everything was. When
+    /// there is anything, rules that need all packets are not judged.
+    pub unjudged: BTreeMap<Unjudged, u64>,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { findings, packets, associations, chunks } = self;
+        let Report { findings, packets, associations, chunks, unjudged } = self;
         let findings = findings.len();
         write!(
             f,
             "{packets} packets, {associations} associations, {chunks} DATA chunks, {findings} \
              faults"
-        )
+        )?;
+        for (index, (why, count)) in unjudged.iter().enumerate() {
+            let begin = if index == 0 { "; not judged: " } else { ", " };
+            write!(f, "{begin}{count} {}", why.what())?;
+        }
+        Ok(())
     }
 }
 
@@ -139,9 +152,9 @@ pub fn lint(captures: &[Capture], options: &Options) -> Vec<Finding> {
 pub fn report(captures: &[Capture], options: &Options) -> Report {
     let mut packets = 0;
     let mut judge = Judge { captures, options: *options, findings: Vec::new(), whole: true };
-    judge.options.complete &= captures.iter().all(|capture| capture.dropped == 0);
     let mut flows = flows::Flows::default();
-    for event in capture::events(captures) {
+    let mut doubts = Doubts::default();
+    for event in events::events(captures, &mut doubts) {
         match event {
             Event::Sctp(seen) => {
                 packets += 1;
@@ -152,12 +165,16 @@ pub fn report(captures: &[Capture], options: &Options) -> Report {
         }
     }
     flows.end(&mut judge);
+    let unjudged = doubts.counts();
+    if !unjudged.is_empty() {
+        judge.findings.retain(|finding| !finding.rule.unless.contains(&Unless::Partial));
+    }
     judge.findings.sort_by_key(|finding| {
         let capture = captures.iter().position(|capture| capture.name == finding.capture);
         (capture, finding.packet)
     });
     let (associations, chunks) = flows.count();
-    Report { findings: judge.findings, packets, associations, chunks }
+    Report { findings: judge.findings, packets, associations, chunks, unjudged }
 }
 
 /// Where a packet was seen.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::capture::{Event, events};
+use super::events::{Event, events};
 use super::packet::{INIT, tlvs};
+use super::unjudged::Doubts;
 use super::{Capture, parameters};
 
 /// What an INIT offers beyond RFC 9260.
@@ -23,7 +24,7 @@ pub struct Offered {
 /// What all INITs in these captures offer, in their order.
 pub fn offered(captures: &[Capture]) -> Vec<Offered> {
     let mut found = Vec::new();
-    for event in events(captures) {
+    for event in events(captures, &mut Doubts::default()) {
         let Event::Sctp(seen) = event else { continue };
         for chunk in seen.packet.chunks().filter(|chunk| chunk.kind == INIT) {
             let tlvs = tlvs(chunk.value.get(16..).unwrap_or_default()).0;

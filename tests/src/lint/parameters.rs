@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::capture::Seen;
+use super::events::Seen;
 use super::packet::{ABORT, Chunk, ERROR, HEARTBEAT, INIT, INIT_ACK, Tlv, name, tlvs};
 use super::{Judge, rules};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::capture::Seen;
+use super::events::Seen;
 use super::flows::{Flows, Key};
 use super::packet::{COOKIE_ACK, DATA, HEARTBEAT, SACK, SHUTDOWN, SHUTDOWN_ACK, name};
 use super::{Judge, rules};
@@ -38,7 +38,7 @@ pub(super) fn addresses(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, k
             format!("the UDP port was {before:?} and is {port:?}")
         });
     }
-    let late = |m: &&super::capture::TooBig| {
+    let late = |m: &&super::events::TooBig| {
         m.time + 2_000_000 < seen.time && seen.time < m.time + 600_000_000
     };
     let messages =

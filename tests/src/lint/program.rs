@@ -6,13 +6,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::{Capture, Options, report, rules};
+use super::{Capture, Options, Report, report, rules};
 
 /// Judges the SCTP in captures by rules that dissectors do not check, and prints a line for each
 /// fault.
 ///
 /// Several files are taken for captures of several links at the same time. The exit status is 1
-/// when there are faults, 2 when something cannot be read.
+/// when there are faults, 2 when something cannot be read, and 3 when there are no faults, but not
+/// everything could be judged.
 #[derive(Debug, Parser)]
 #[command(name = "sctp-lint")]
 struct Arguments {
@@ -69,7 +70,15 @@ pub fn run() -> ExitCode {
     let report = report(&captures, &options);
     report.findings.iter().for_each(|finding| println!("{finding}"));
     eprintln!("{report}");
-    if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    status(&report)
+}
+
+fn status(report: &Report) -> ExitCode {
+    match (report.findings.is_empty(), report.unjudged.is_empty()) {
+        (true, true) => ExitCode::SUCCESS,
+        (true, false) => ExitCode::from(3),
+        (false, _) => ExitCode::FAILURE,
+    }
 }
 
 /// The rules, and then the exceptions, as tables in Markdown.

@@ -1,6 +1,6 @@
 //! Rules about SACK, and about what SHUTDOWN acknowledges.
 
-use super::capture::Seen;
+use super::events::Seen;
 use super::flows::{Flows, Key};
 use super::packet::{SACK, ahead, be16, be32, name};
 use super::{Judge, rules};

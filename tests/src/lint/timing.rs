@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::capture::Seen;
+use super::events::Seen;
 use super::{Judge, Place, rules};
 
 /// DATA that came to where it was captured and waits for an acknowledgement.

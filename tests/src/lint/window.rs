@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::capture::Seen;
 use super::data::Sent;
+use super::events::Seen;
 use super::{Judge, rules};
 
 /// What the receiver of a flow has room for, in bytes from the first one on. The furthest promise

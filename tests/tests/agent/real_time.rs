@@ -97,7 +97,7 @@ fn lossy_relay(socket: UdpSocket, port: u16) -> JoinHandle<usize> {
     std::thread::spawn(move || {
         let mut buffer = [0; 2048];
         let mut dropped = 0;
-        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         while let Ok((len, from)) = socket.recv_from(&mut buffer) {
             let packet = &buffer[..len];
             let to =

@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::packet::INIT;
-use super::super::{Capture, Frame, LinkType, Offered, Options, lint, offered, rules};
+use super::super::{
+    Capture, Frame, LinkType, Offered, Options, Unjudged, lint, offered, report, rules,
+};
 use super::wire::{self, Fragment, LEFT, RIGHT, Wire};
 
 /// A packet that breaks one rule: port 0.
@@ -58,16 +60,92 @@ fn what_is_no_sctp_is_left_alone() {
     }
 }
 
+/// GSO: the interface, or on loopback the receiver, is to cut the datagram.
 #[test]
-fn other_udp_ports_can_be_left_out() {
-    let packet = |from, to| {
-        ip(wire::ipv4(LEFT, RIGHT, 17, Fragment::default(), &wire::udp(from, to, &faulty())))
+fn datagrams_of_several_packets_are_split() {
+    let good =
+        |n: u8| wire::sctp(1000, 2000, 7, &wire::data(n.into(), 0, 0, wire::WHOLE, &[n; 40]));
+    let short = wire::sctp(1000, 2000, 7, &wire::data(3, 0, 0, wire::WHOLE, b"end"));
+    let in_udp = |parts: &[&[u8]]| {
+        let udp = wire::udp(40_000, 50_000, &parts.concat());
+        ip(wire::ipv4(LEFT, RIGHT, 17, Fragment::default(), &udp))
     };
-    let native = ip(wire::ipv4(LEFT, RIGHT, 132, Fragment::default(), &faulty()));
-    let frames = vec![packet(1, 2), packet(2, 3), native, packet(3, 1)];
-    let mut capture = Capture { frames, ..Capture::default() };
-    capture.keep_udp(&[2, 9]);
-    assert_eq!(capture.frames.len(), 2);
+    let report = |parts: &[&[u8]]| {
+        let capture = Capture { frames: vec![in_udp(parts)], ..Capture::default() };
+        report(&[capture], &Options { mtu: 20 + 8 + 12 + 16 + 40, ..Options::default() })
+    };
+    let all = report(&[&good(0), &good(1), &good(2), &short]);
+    assert_eq!((all.packets, all.chunks), (4, 4), "{all}");
+    assert!(all.findings.is_empty() && all.unjudged.is_empty(), "{all} {:?}", all.findings);
+    // The one that breaks a rule is found, wherever it is; and a single one is not split.
+    let bad = wire::sctp(0, 2000, 7, &wire::data(1, 0, 0, wire::WHOLE, &[1; 40]));
+    for parts in [[&good(0), &bad, &good(2)], [&bad, &good(1), &good(2)]] {
+        let found = report(&parts.map(|part| &part[..]));
+        let names: Vec<_> = found.findings.iter().map(|finding| finding.rule.name).collect();
+        assert_eq!(names, [rules::PORTS.name]);
+    }
+    assert_eq!(report(&[&good(0)]).packets, 1);
+    // Each is as long as it is: the datagram itself is no packet that is larger than the MTU.
+    let long = wire::sctp(1000, 2000, 7, &wire::data(0, 0, 0, wire::WHOLE, &[0; 44]));
+    let found = report(&[&long, &long, &short]);
+    assert!(found.findings.iter().all(|finding| finding.rule == &rules::MTU), "{found}");
+    assert_eq!(found.findings.len(), 2, "{:?}", found.findings);
+    // What is damaged on the way is counted alone.
+    let mut damaged = good(1);
+    damaged[30] ^= 1;
+    let found = report(&[&good(0), &damaged, &good(2)]);
+    assert_eq!((found.packets, found.unjudged), (2, [(Unjudged::Datagram, 1)].into()));
+}
+
+#[test]
+fn what_cannot_be_judged_is_counted_and_named() {
+    let none = Fragment::default();
+    let good = wire::sctp(1000, 2000, 7, &wire::chunk(11, 0, b""));
+    let udp =
+        |from, to, bytes: &[u8]| wire::ipv4(LEFT, RIGHT, 17, none, &wire::udp(from, to, bytes));
+    let mut damaged = good.clone();
+    damaged[5] ^= 1;
+    let unjudged = |frames: Vec<Frame>| {
+        let capture = Capture { frames, ..Capture::default() };
+        report(&[capture], &Options::default()).unjudged
+    };
+    let one = |why| [(why, 1)].into();
+    let native = wire::ipv4(LEFT, RIGHT, 132, none, &damaged);
+    assert_eq!(unjudged(vec![ip(native)]), one(Unjudged::Checksum));
+    // In UDP, only between ports where SCTP was seen, before or behind, or that of SCTP.
+    let (first, second) =
+        (ip(udp(40_000, 50_000, &good)), ip(udp(50_000, 40_000, b"what is this?")));
+    for frames in [[first.clone(), second.clone()], [second.clone(), first.clone()]] {
+        assert_eq!(unjudged(frames.into()), one(Unjudged::Datagram));
+    }
+    assert_eq!(unjudged(vec![ip(udp(9899, 53, b"and this?"))]), one(Unjudged::Datagram));
+    assert!(unjudged(vec![second, ip(udp(40_000, 50_001, &good))]).is_empty());
+    // The beginnings of packets, of the same ports.
+    for whole in [wire::ipv4(LEFT, RIGHT, 132, none, &good), udp(40_000, 50_000, &good)] {
+        let beginning = ip(whole[..whole.len() - 1].to_vec());
+        assert_eq!(unjudged(vec![beginning.clone(), first.clone()]), one(Unjudged::PacketCut));
+        let mut ethernet = [&[0; 12][..], &[8, 0]].concat();
+        ethernet.extend(&beginning.bytes);
+        let beginning = Frame { time: 0, link_type: LinkType::Ethernet, bytes: ethernet };
+        assert_eq!(unjudged(vec![beginning, first.clone()]), one(Unjudged::PacketCut));
+    }
+    let other = udp(53, 53, b"a question about a name");
+    assert!(unjudged(vec![ip(other[..30].to_vec()), first.clone()]).is_empty());
+    let more = Fragment { offset: 0, more: true, allowed: true };
+    let piece = ip(wire::ipv4(LEFT, RIGHT, 132, more, &good));
+    assert_eq!(unjudged(vec![piece]), one(Unjudged::Fragments));
+    let piece = ip(wire::ipv4(LEFT, RIGHT, 17, more, &wire::udp(50_000, 40_000, &good)));
+    assert_eq!(unjudged(vec![piece, first]), one(Unjudged::Fragments));
+    let unknown = Frame { time: 0, link_type: LinkType::Other, bytes: good };
+    assert_eq!(unjudged(vec![unknown]), one(Unjudged::Interface));
+
+    let files =
+        [Capture { dropped: 3, ..Capture::default() }, Capture { cut: true, ..Capture::default() }];
+    assert_eq!(
+        report(&files, &Options::default()).to_string(),
+        "0 packets, 0 associations, 0 DATA chunks, 0 faults; not judged: 3 packets that the \
+         capture missed, 1 packets that a file ends in"
+    );
 }
 
 #[test]
@@ -133,10 +211,14 @@ fn pcapng_files_are_read() {
         file.write_all(&block(kind, body)).unwrap();
     }
     let capture = Capture::read(file.path()).unwrap();
-    assert_eq!((capture.frames.len(), capture.dropped), (2, 3));
+    assert_eq!((capture.frames.len(), capture.dropped, capture.cut), (2, 3, false));
     for frame in &capture.frames {
         assert_eq!((frame.time, &frame.bytes, frame.link_type), (time, &packet, LinkType::Ip));
     }
+    // Who captured was killed.
+    file.write_all(&block(6, &on(0, &packet))[..40]).unwrap();
+    let capture = Capture::read(file.path()).unwrap();
+    assert_eq!((capture.frames.len(), capture.cut), (2, true));
 }
 
 #[test]
@@ -174,10 +256,10 @@ fn captures_are_merged_by_time() {
     let (near, options) = (wire.near.clone(), wire.options);
     let side = |n: usize, frames: &[Frame]| {
         let frames = frames.iter().skip(n).step_by(2).cloned().collect();
-        Capture { name: n.to_string(), near: near.clone(), dropped: 0, frames }
+        Capture { name: n.to_string(), near: near.clone(), frames, ..Capture::default() }
     };
     let captures = [side(0, &wire.frames), side(1, &wire.frames)];
-    let report = super::super::report(&captures, &options);
+    let report = report(&captures, &options);
     assert_eq!(report.to_string(), "7 packets, 1 associations, 2 DATA chunks, 0 faults");
     // The first one ended before the last packet but one; its answer is in the other one.
     let mut ended = captures.clone();

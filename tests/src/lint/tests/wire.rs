@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::super::packet::{
     COOKIE_ACK, COOKIE_ECHO, DATA, HEARTBEAT, HEARTBEAT_ACK, INIT, INIT_ACK, SACK,
 };
-use super::super::{Capture, Finding, Frame, LinkType, Options, lint};
+use super::super::{Capture, Finding, Frame, LinkType, Options, Report, report};
 
 pub(super) const LEFT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub(super) const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -53,8 +53,13 @@ impl Default for Wire {
 
 impl Wire {
     pub(super) fn findings(self) -> Vec<Finding> {
+        self.report().findings
+    }
+
+    pub(super) fn report(self) -> Report {
         let Wire { options, near, dropped, frames, .. } = self;
-        lint(&[Capture { name: "test".to_owned(), near, dropped, frames }], &options)
+        let name = "test".to_owned();
+        report(&[Capture { name, near, dropped, frames, cut: false }], &options)
     }
 
     /// A packet from the left end; a millisecond passes.

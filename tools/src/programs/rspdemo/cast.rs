@@ -22,10 +22,14 @@ pub(crate) const REGISTRAR: &str = "registrar";
 
 const START_LIMIT: Duration = Duration::from_secs(5);
 const END_LIMIT: Duration = Duration::from_millis(1500);
+/// How long the client waits for missing Pongs at its end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// The children in the order they started.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Cast {
+    /// How many times longer than promised everything may take.
+    patience: u32,
     registrar: Option<Child>,
     pub(crate) servers: Vec<Server>,
     client: Option<Child>,
@@ -46,6 +50,11 @@ pub(crate) struct Server {
 }
 
 impl Cast {
+    /// Nobody yet.
+    pub(crate) fn new(patience: u32) -> Cast {
+        Cast { patience, registrar: None, servers: Vec::new(), client: None, udp_ports: Vec::new() }
+    }
+
     /// Starts everybody and waits until each is ready.
     ///
     /// # Errors
@@ -57,11 +66,12 @@ impl Cast {
         lines_tx: &mpsc::Sender<ChildLine>,
         lines: &mut mpsc::Receiver<ChildLine>,
     ) -> anyhow::Result<()> {
+        let start_limit = START_LIMIT * self.patience;
         let args =
             ["--asap=127.0.0.1:0", "--encap-port=0", "--asapannounce=off", "--events", "--quiet"];
         self.registrar =
             Some(Child::start(REGISTRAR, rspregistrar::NAME, &args.map(OsString::from), lines_tx)?);
-        let line = ready(REGISTRAR, lines, START_LIMIT).await?;
+        let line = ready(REGISTRAR, lines, start_limit).await?;
         let (asap, udp) = (field(&line, "asap")?, udp_port(&line)?);
         self.udp_ports.push(udp);
         timeline.event(
@@ -83,7 +93,7 @@ impl Cast {
                 "--quiet",
             ];
             let child = Child::start(&name, rspserver::NAME, &args.map(OsString::from), lines_tx)?;
-            let line = ready(&name, lines, START_LIMIT).await?;
+            let line = ready(&name, lines, start_limit).await?;
             let (id, udp) = (field(&line, "id")?, udp_port(&line)?);
             let pe = identifier(id)
                 .map_err(|why| anyhow::anyhow!("{name} named its identifier {id}, but {why}"))?;
@@ -98,10 +108,11 @@ impl Cast {
         }
 
         let interval = format!("--interval={}", options.interval.as_millis());
-        let args = [&registrar, "--asapannounce=off", "--events", &interval, "--quiet"];
+        let drain = format!("--draintimeout={}", (DRAIN_LIMIT * self.patience).as_millis());
+        let args = [&registrar, "--asapannounce=off", "--events", &interval, &drain, "--quiet"];
         self.client =
             Some(Child::start(CLIENT, pingpongclient::NAME, &args.map(OsString::from), lines_tx)?);
-        let line = ready(CLIENT, lines, START_LIMIT).await?;
+        let line = ready(CLIENT, lines, start_limit).await?;
         let udp = udp_port(&line)?;
         self.udp_ports.push(udp);
         timeline.event(
@@ -156,7 +167,7 @@ impl Cast {
             let mut group = group;
             group.iter_mut().for_each(|child| child.ask_to_end());
             for child in group {
-                match child.ended(END_LIMIT).await {
+                match child.ended(END_LIMIT * self.patience).await {
                     Ok(status) if status.success() => {}
                     Ok(status) => complaints.push(format!("{} ended with {status}", child.name)),
                     Err(error) => complaints.push(format!("{error:#}")),

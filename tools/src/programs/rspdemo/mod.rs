@@ -54,6 +54,14 @@ pub(crate) struct Options {
         value_parser = |s: &str| cli::millis(s, 100, 5000)
     )]
     pub(crate) serve: Duration,
+    /// How many times longer than promised everything may take, for machines that are busy.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=100)
+    )]
+    pub(crate) patience: u32,
     #[command(flatten)]
     pub(crate) end: EndOptions,
 }

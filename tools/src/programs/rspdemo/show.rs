@@ -35,6 +35,7 @@ const FEW: u64 = 20;
 /// When it cannot be run to its end.
 pub(super) async fn show(options: Options) -> anyhow::Result<ExitCode> {
     let mut end = options.end.watch().context("signals cannot be watched")?;
+    let time_limit = TIME_LIMIT * options.patience;
     let mut demo = Demo::new(options);
     demo.timeline.line(
         "Reliable Server Pooling over userland SCTP: a registrar, three servers and a client, five \
@@ -45,8 +46,8 @@ pub(super) async fn show(options: Options) -> anyhow::Result<ExitCode> {
     let outcome = tokio::select! {
         biased;
         _ = end.wait() => Err(anyhow::anyhow!("interrupted")),
-        outcome = tokio::time::timeout(TIME_LIMIT, demo.course()) => outcome
-            .unwrap_or_else(|_| bail!("the demo was not done after {} s", TIME_LIMIT.as_secs())),
+        outcome = tokio::time::timeout(time_limit, demo.course()) => outcome
+            .unwrap_or_else(|_| bail!("the demo was not done after {} s", time_limit.as_secs())),
     };
     let mut complaints = demo.cast.end().await;
     demo.timeline.end_status();
@@ -97,9 +98,9 @@ impl Demo {
         let (lines_tx, lines) = mpsc::channel(1024);
         Demo {
             timeline: Timeline::new(options.plain),
+            ledger: Ledger::new(options.patience),
+            cast: Cast::new(options.patience),
             options,
-            ledger: Ledger::default(),
-            cast: Cast::default(),
             lines_tx,
             lines,
             recent: Recent::default(),
@@ -113,7 +114,7 @@ impl Demo {
         let ports: Vec<String> = self.cast.udp_ports.iter().map(u16::to_string).collect();
         let ready = Ready::new(super::NAME).with("udp", ports.join(","));
         self.timeline.line(&self.timeline.paint(Colour::Dim, ready.as_str()));
-        self.watch_until("no session came up", PONG_LIMIT, |demo| demo.recent.pongs > 0).await?;
+        self.watch_until("no session came up", |demo| demo.recent.pongs > 0).await?;
         for _ in 0..KILLS {
             self.watch_for(self.options.serve).await?;
             self.kill_the_serving_one().await?;
@@ -121,10 +122,8 @@ impl Demo {
         self.watch_for(self.options.serve).await?;
         self.tell_pongs();
         self.cast.ask_client_to_finish();
-        self.watch_until("the client did not finish", PONG_LIMIT, |demo| {
-            demo.finished && demo.client_ended
-        })
-        .await?;
+        self.watch_until("the client did not finish", |demo| demo.finished && demo.client_ended)
+            .await?;
         self.timeline.event(
             Colour::Plain,
             CLIENT,
@@ -138,8 +137,7 @@ impl Demo {
     async fn kill_the_serving_one(&mut self) -> anyhow::Result<()> {
         let target =
             |demo: &Demo| demo.ledger.serving().filter(|_| !demo.ledger.in_flight().is_empty());
-        self.watch_until("no ping was in flight", PONG_LIMIT, |demo| target(demo).is_some())
-            .await?;
+        self.watch_until("no ping was in flight", |demo| target(demo).is_some()).await?;
         let pe = target(self).context("no server serves")?;
         let place = self
             .cast
@@ -152,7 +150,7 @@ impl Demo {
             format!("{}, while it owes {}", self.cast.name(pe), numbers("pong", &kill.in_flight));
         self.timeline.event(Colour::Red, "✗ SIGKILL", &what);
         let kills = self.ledger.kills().len();
-        self.watch_until("no pong came after the kill", PONG_LIMIT, |demo| {
+        self.watch_until("no pong came after the kill", |demo| {
             demo.ledger.kills().get(kills - 1).is_some_and(|kill| kill.next_pong.is_some())
         })
         .await
@@ -165,13 +163,13 @@ impl Demo {
         Ok(())
     }
 
-    /// Follows the events until something is true.
+    /// Follows the events until something is true, for no longer than a Pong may take.
     async fn watch_until(
         &mut self,
         otherwise: &str,
-        limit: Duration,
         done: impl Fn(&Demo) -> bool,
     ) -> anyhow::Result<()> {
+        let limit = PONG_LIMIT * self.options.patience;
         let end = Instant::now() + limit;
         while !done(self) {
             if !self.step(end).await? {

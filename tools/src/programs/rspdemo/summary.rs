@@ -1,7 +1,7 @@
 //! The summary at the end.
 
 use super::cast::Cast;
-use super::ledger::{FAILOVER_LIMIT, Ledger};
+use super::ledger::Ledger;
 use super::timeline::{Colour, Timeline};
 
 /// Prints what the ledger says.
@@ -38,7 +38,7 @@ pub(super) fn print(timeline: &Timeline, ledger: &Ledger, cast: &Cast) {
         let label = format!("failover {}", i + 1);
         match (kill.failover(), kill.next_pong) {
             (Some(time), Some(pong)) => {
-                let value = judged(time < FAILOVER_LIMIT, format!("{} ms", time.as_millis()));
+                let value = judged(ledger.is_in_time(time), format!("{} ms", time.as_millis()));
                 row(
                     &label,
                     value,
