@@ -63,9 +63,10 @@ fn what_is_no_sctp_is_left_alone() {
 /// GSO: the interface, or on loopback the receiver, is to cut the datagram.
 #[test]
 fn datagrams_of_several_packets_are_split() {
-    let good =
-        |n: u8| wire::sctp(1000, 2000, 7, &wire::data(n.into(), 0, 0, wire::WHOLE, &[n; 40]));
-    let short = wire::sctp(1000, 2000, 7, &wire::data(3, 0, 0, wire::WHOLE, b"end"));
+    let good = |n: u8| {
+        wire::sctp(1000, 2000, 7, &wire::data(n.into(), 0, n.into(), wire::WHOLE, &[n; 40]))
+    };
+    let short = wire::sctp(1000, 2000, 7, &wire::data(3, 0, 3, wire::WHOLE, b"end"));
     let in_udp = |parts: &[&[u8]]| {
         let udp = wire::udp(40_000, 50_000, &parts.concat());
         ip(wire::ipv4(LEFT, RIGHT, 17, Fragment::default(), &udp))
@@ -78,7 +79,7 @@ fn datagrams_of_several_packets_are_split() {
     assert_eq!((all.packets, all.chunks), (4, 4), "{all}");
     assert!(all.findings.is_empty() && all.unjudged.is_empty(), "{all} {:?}", all.findings);
     // The one that breaks a rule is found, wherever it is; and a single one is not split.
-    let bad = wire::sctp(0, 2000, 7, &wire::data(1, 0, 0, wire::WHOLE, &[1; 40]));
+    let bad = wire::sctp(0, 2000, 7, &wire::data(1, 0, 1, wire::WHOLE, &[1; 40]));
     for parts in [[&good(0), &bad, &good(2)], [&bad, &good(1), &good(2)]] {
         let found = report(&parts.map(|part| &part[..]));
         let names: Vec<_> = found.findings.iter().map(|finding| finding.rule.name).collect();
