@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{ChildStdin, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -25,7 +25,10 @@ impl Namespace {
     pub fn new(role: &str) -> Namespace {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         static CLEAN: std::sync::Once = std::sync::Once::new();
-        CLEAN.call_once(remove_leftovers);
+        CLEAN.call_once(|| {
+            remove_leftovers();
+            leave_a_cleaner();
+        });
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{count}-{role}", std::process::id());
         ip(&["netns", "add", &name]);
@@ -190,6 +193,32 @@ fn remove_leftovers() {
         }
     }
 }
+
+/// Leaves a process that outlives this one by a moment, and removes its namespaces then: nobody
+/// drops anything when a test is killed. It has a session of its own, so that what kills a group of
+/// processes does not reach it.
+fn leave_a_cleaner() {
+    static INPUT: OnceLock<Option<ChildStdin>> = OnceLock::new();
+    INPUT.get_or_init(|| {
+        let mut cleaner = Command::new("setsid");
+        cleaner.args(["sh", "-c", CLEANER, "cleaner"]).arg(ip_program());
+        cleaner.arg(format!("{PREFIX}{}-", std::process::id()));
+        cleaner.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Without it the next run cleans up.
+        cleaner.spawn().ok().and_then(|mut child| child.stdin.take())
+    });
+}
+
+/// Reads until the process at the other end of its input is gone. Its arguments are `ip` and what
+/// the names of the namespaces begin with.
+const CLEANER: &str = r#"
+    cat >/dev/null
+    "$1" netns list | while read -r name rest; do
+        case $name in "$2"*) ;; *) continue ;; esac
+        for pid in $("$1" netns pids "$name"); do kill -KILL "$pid"; done
+        "$1" netns delete "$name"
+    done
+"#;
 
 /// Kills what still runs in a namespace, which would keep it alive.
 fn kill_inside(name: &str) {

@@ -10,6 +10,7 @@ use workspace_tests::process::Program;
 use crate::failover::Carrier;
 use crate::link::Link;
 use crate::net::{Host, Net, Running};
+use crate::vm::health::Health;
 use crate::vm::{Guest, Vm};
 
 /// Registrar, pool element and pool user on hosts of their own, so that each has the well-known UDP
@@ -57,6 +58,20 @@ impl TheirRegistrar {
     /// When the machine is gone.
     pub fn kill(mut self) {
         self.program.kill();
+    }
+}
+
+impl Health for Meeting {
+    fn complaint(&self) -> Option<String> {
+        self.vm.complaint()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.vm.trouble().or_else(|| self.vm.trouble_of_nic(0, "10.1.0.1"))
+    }
+
+    fn revive(&self) {
+        self.vm.revive();
     }
 }
 

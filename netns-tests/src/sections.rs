@@ -4,12 +4,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use crate::vm::health::{Health, Nurse};
+
 /// The parts of a test. `NETNS_SECTION=text` runs only those whose names contain the text.
 #[derive(Debug, Default)]
 pub struct Sections {
     only: Option<String>,
     passed: usize,
     failed: Vec<String>,
+    nurse: Nurse,
 }
 
 impl Sections {
@@ -20,11 +23,31 @@ impl Sections {
 
     /// Runs a part; `None` when it failed or is not wanted.
     pub fn run<T>(&mut self, name: &str, part: impl FnOnce() -> T) -> Option<T> {
+        self.told(name, |_| catch_unwind(AssertUnwindSafe(part)).ok())
+    }
+
+    /// As [`run`](Self::run), beside a machine that may be to blame when it fails: then the part is
+    /// run again after the machine has been booted anew, once for all parts.
+    ///
+    /// # Panics
+    /// When the machine is to blame once more.
+    pub fn run_beside<T>(
+        &mut self,
+        machine: &impl Health,
+        name: &str,
+        mut part: impl FnMut() -> T,
+    ) -> Option<T> {
+        self.told(name, |nurse| {
+            nurse.run(machine, || catch_unwind(AssertUnwindSafe(&mut part))).ok()
+        })
+    }
+
+    fn told<T>(&mut self, name: &str, run: impl FnOnce(&mut Nurse) -> Option<T>) -> Option<T> {
         if self.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
             return None;
         }
         let started = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(part)).ok();
+        let result = run(&mut self.nurse);
         let verdict = if result.is_some() { "ok" } else { "FAILED" };
         println!("section {name}: {verdict} after {:.1} s", started.elapsed().as_secs_f64());
         match result {

@@ -11,7 +11,7 @@ use netns_tests::topology::Pair;
 use netns_tests::wire::Model;
 use workspace_tests::gate::{self, Need};
 use workspace_tests::lint::rules;
-use workspace_tests::process::PATIENCE;
+use workspace_tests::process::{PATIENCE, Program};
 
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
@@ -134,6 +134,35 @@ fn programs_end_with_the_thread_that_started_them() {
     wait_until("it has ended", || !runs(&pid));
 }
 
+/// Not even the captures, which are processes in the namespaces, and would keep them.
+#[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
+fn a_killed_test_leaves_no_namespaces() {
+    let Some(net) = Net::open(PROGRAMS) else { return };
+    if std::env::var_os(VICTIM).is_some() {
+        let (left, right) = (net.host("left"), net.host("right"));
+        net.link(&left, "10.3.0.1/24", &right, "10.3.0.2/24");
+        net.ready();
+        println!("directory {}", net.dir().display());
+        println!("namespaces {} {}", left.namespace().name(), right.namespace().name());
+        std::thread::sleep(10 * PATIENCE);
+        return;
+    }
+    let mut victim = Command::new(std::env::current_exe().expect("this program"));
+    victim.args(["a_killed_test_leaves_no_namespaces", "--ignored", "--exact", "--nocapture"]);
+    let mut victim = Program::start("a test", victim.env(VICTIM, "1"));
+    let after = |word: &'static str| {
+        move |line: &str| line.split_once(word).map(|(_, rest)| rest.trim().to_owned())
+    };
+    let dir = victim.wait_for("its directory", after("directory "));
+    let names = victim.wait_for("its namespaces", after("namespaces "));
+    let names: Vec<&str> = names.split(' ').collect();
+    assert!(names.iter().all(|name| is_listed(name)), "{names:?}");
+    victim.kill();
+    wait_until("they are gone", || !names.iter().any(|name| is_listed(name)));
+    std::fs::remove_dir_all(dir).expect("it can be removed");
+}
+
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
@@ -160,4 +189,6 @@ fn runs(pid: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
+/// Tells a test that it is to be killed.
+const VICTIM: &str = "NETNS_TESTS_VICTIM";
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");

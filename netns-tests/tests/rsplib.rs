@@ -14,9 +14,11 @@ fn rsplib_and_this_stack_share_pools() {
     let Some(meeting) = Meeting::open(PROGRAMS) else { return };
     let mut sections = Sections::new();
     for (carrier, name) in [(Carrier::Raw, "directly in IP"), (Carrier::Udp, "in UDP")] {
-        meeting.carry(carrier);
         let mut part = |what: &str, part: fn(&Meeting, Carrier)| {
-            sections.run(&format!("{what}, {name}"), || part(&meeting, carrier));
+            sections.run_beside(&meeting, &format!("{what}, {name}"), || {
+                meeting.carry(carrier);
+                part(&meeting, carrier);
+            });
         };
         part("their echo server at our registrar, with both terminals", echo_at_our_registrar);
         part("our keep-alives and their server", our_keep_alives);

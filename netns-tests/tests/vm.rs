@@ -1,9 +1,11 @@
 //! The peer VM does what tests of peers rely on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netns_tests::sections::Sections;
 use netns_tests::vm::HostAndVm;
+use netns_tests::vm::health::Health as _;
+use workspace_tests::process::PATIENCE;
 
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
@@ -108,6 +110,30 @@ fn the_machine_obeys() {
         {
             vm.run(&format!("command -v {program}"));
         }
+    });
+    sections.run("a machine that is ill is found out, and well after a boot", || {
+        assert_eq!(place.trouble(), None);
+        vm.run("ip link set eth1 down");
+        let trouble = place.trouble();
+        assert_eq!(trouble.as_deref(), Some("the peer machine has lost its network card 1"));
+        // Who takes scripts is gone, and this one with it.
+        vm.status("kill -KILL $(pgrep -x nc)", Duration::from_secs(20));
+        assert_eq!(place.trouble().as_deref(), Some("the peer machine does not answer"));
+        place.revive();
+        assert_eq!(place.trouble(), None);
+        assert_eq!(place.complaint(), None);
+        // As its kernel says it.
+        let words = "NETDEV WATCHDOG: eth0 (virtio_net): transmit queue 0 timed out";
+        vm.run(&format!("echo '<4>{words}' >/dev/kmsg"));
+        let begin = Instant::now();
+        while place.complaint().is_none() {
+            assert!(begin.elapsed() < PATIENCE, "nobody reads its console");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let complaint = place.complaint().expect("it does not vanish");
+        assert!(complaint.starts_with("the peer machine is ill: ["), "{complaint}");
+        assert!(complaint.ends_with(words), "{complaint}");
+        assert_eq!(place.trouble(), Some(complaint));
     });
     println!("the VM took {:.1} s to boot Linux {}", vm.boot_time().as_secs_f64(), vm.kernel());
     sections.end();

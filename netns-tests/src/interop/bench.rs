@@ -20,12 +20,13 @@ use crate::link::Link;
 use crate::net::Net;
 use crate::topology::{TwoNetworks, Versions};
 use crate::vm::HostAndVm;
+use crate::vm::health::{Health, Nurse};
 
 /// A running end. Dropping it kills it.
 pub type End = Box<dyn DerefMut<Target = Program>>;
 
-/// A place with both ends and two networks between them.
-pub trait Bench {
+/// A place with both ends and two networks between them. When the peer is a machine, it may be ill.
+pub trait Bench: Health {
     /// What it is built on.
     fn net(&self) -> &Net;
     /// The addresses of an end, by network.
@@ -77,6 +78,8 @@ impl Namespaces {
         Namespaces { networks, peer }
     }
 }
+
+impl Health for Namespaces {}
 
 impl Bench for Namespaces {
     fn net(&self) -> &Net {
@@ -138,6 +141,20 @@ impl InVm {
         place.cables.iter().for_each(|cable| cable.limit(RATE, QUEUE));
         println!("the peer is Linux {}", place.vm.kernel());
         InVm { place }
+    }
+}
+
+impl Health for InVm {
+    fn complaint(&self) -> Option<String> {
+        self.place.complaint()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.place.trouble()
+    }
+
+    fn revive(&self) {
+        self.place.revive();
     }
 }
 
@@ -219,11 +236,12 @@ fn silence(cable: &Link, silent: bool) {
 /// runs only these and compares nothing.
 ///
 /// # Panics
-/// When a scenario fails that should not, or passes that should not, or the results have changed.
+/// When a scenario fails that should not, or passes that should not, or the results have changed;
+/// at once when the machine of the peer is ill again after it was booted anew.
 pub fn run_column(column: Column, bench: &dyn Bench) {
     let only = std::env::var("INTEROP_ONLY").ok();
     let only: Option<Vec<&str>> = only.as_deref().map(|keys| keys.split(',').collect());
-    let (mut outcomes, mut bad) = (Vec::new(), Vec::new());
+    let (mut outcomes, mut bad, mut nurse) = (Vec::new(), Vec::new(), Nurse::default());
     let mut port = 5000;
     for scenario in SCENARIOS {
         let wanted = only.as_ref().is_none_or(|keys| keys.contains(&scenario.key));
@@ -236,21 +254,23 @@ pub fn run_column(column: Column, bench: &dyn Bench) {
         for (number, (caller, v6)) in
             variants.filter(|(_, (_, v6))| !slow || *v6 != column.is_raw())
         {
-            port += 1;
             let limit = Limit::of(column, scenario.key, caller, v6);
-            let case = Case {
-                bench,
-                column,
-                scenario,
-                caller,
-                v6,
-                port,
-                first: number == 0,
-                expected: limit.is_none(),
-                said: RefCell::default(),
-            };
             let begin = Instant::now();
-            let result = case.run();
+            let result = nurse.run(bench, || {
+                port += 1;
+                let case = Case {
+                    bench,
+                    column,
+                    scenario,
+                    caller,
+                    v6,
+                    port,
+                    first: number == 0,
+                    expected: limit.is_none(),
+                    said: RefCell::default(),
+                };
+                case.run()
+            });
             let variant = matrix::variant(caller, v6);
             let told = result.as_ref().map_or_else(|error| error.as_str(), |()| "passed");
             println!(
@@ -492,21 +512,33 @@ impl Case<'_> {
     }
 
     pub(super) fn wait(&self, end: &mut Player<'_>, what: &str) -> Result<(), String> {
-        Self::wait_within(end, what, self.limit())
+        self.wait_within(end, what, self.limit())
     }
 
     pub(super) fn wait_within(
+        &self,
         end: &mut Player<'_>,
         what: &str,
         limit: Duration,
     ) -> Result<(), String> {
-        let found = end.wait_at_most(limit, |line| {
-            (line.starts_with(what) || line.starts_with("wrong:")).then(|| line.to_owned())
-        });
-        match found {
-            Some(line) if line.starts_with(what) => Ok(()),
-            Some(line) => Err(format!("{:?}: {line}", end.side)),
-            None => Err(format!("{:?} did not say '{what}' within {limit:?}", end.side)),
+        let begin = Instant::now();
+        loop {
+            let left = limit.saturating_sub(begin.elapsed());
+            let found = end.wait_at_most(left.min(LOOK), |line| {
+                (line.starts_with(what) || line.starts_with("wrong:")).then(|| line.to_owned())
+            });
+            match found {
+                Some(line) if line.starts_with(what) => return Ok(()),
+                Some(line) => return Err(format!("{:?}: {line}", end.side)),
+                // From an end that is gone nothing will come; from one beside a machine that is
+                // ill neither.
+                None if left > LOOK && end.try_ended(Duration::ZERO).is_none() => {
+                    self.bench.complaint().map_or(Ok(()), Err)?;
+                }
+                None => {
+                    return Err(format!("{:?} did not say '{what}' within {limit:?}", end.side));
+                }
+            }
         }
     }
 
@@ -560,6 +592,8 @@ pub fn compile(source: &str, options: &[&str]) -> PathBuf {
     program
 }
 
+/// So often a look at the machine of the peer interrupts waiting.
+const LOOK: Duration = Duration::from_secs(2);
 /// Where it is in the machine.
 const PROGRAM: &str = "/opt/kernel_peer";
 /// Of each network, kbit/s: captures stay small.

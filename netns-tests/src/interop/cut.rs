@@ -13,14 +13,14 @@ impl Case<'_> {
             // Programs on a busy machine take their time to begin.
             self.wait(end, "up")?;
         }
-        flow(ends, "at the beginning")?;
+        self.flow(ends, "at the beginning")?;
         self.carries(0, "at the beginning")?;
 
         let when = "while the first network is cut";
         let since = self.history(ends);
         self.bench.cut(0, true);
         self.notices(ends, since, 0, false, when)?;
-        flow(ends, when)?;
+        self.flow(ends, when)?;
 
         let when = "after the first network was cut";
         let since = self.history(ends);
@@ -28,13 +28,13 @@ impl Case<'_> {
         self.notices(ends, since, 0, true, when)?;
         // The primary path has its data again.
         self.carries(0, when)?;
-        flow(ends, when)?;
+        self.flow(ends, when)?;
 
         let when = "while the first network is silent";
         let since = self.history(ends);
         self.bench.silence(0, true);
         self.notices(ends, since, 0, false, when)?;
-        flow(ends, when)?;
+        self.flow(ends, when)?;
         self.carries(1, when)?;
 
         // The network that carries everything dies, and the other one is not known to live again.
@@ -44,13 +44,24 @@ impl Case<'_> {
         self.bench.silence(0, false);
         self.notices(ends, since, 1, false, when)?;
         self.notices(ends, since, 0, true, when)?;
-        flow(ends, when)?;
+        self.flow(ends, when)?;
 
         let when = "in the end";
         let since = self.history(ends);
         self.bench.cut(1, false);
         self.notices(ends, since, 1, true, when)?;
-        flow(ends, when)
+        self.flow(ends, when)
+    }
+
+    /// Waits until both ends have got messages for most of a second.
+    fn flow(&self, ends: &mut [&mut Player<'_>; 2], when: &str) -> Result<(), String> {
+        for end in ends {
+            for _ in 0..4 {
+                self.wait_within(end, "at ", PATIENCE)
+                    .map_err(|error| format!("{when}: {error}"))?;
+            }
+        }
+        Ok(())
     }
 
     /// How many lines our end has said.
@@ -107,16 +118,6 @@ impl Case<'_> {
             }
         }
     }
-}
-
-/// Waits until both ends have got messages for most of a second.
-fn flow(ends: &mut [&mut Player<'_>; 2], when: &str) -> Result<(), String> {
-    for end in ends {
-        for _ in 0..4 {
-            Case::wait_within(end, "at ", PATIENCE).map_err(|error| format!("{when}: {error}"))?;
-        }
-    }
-    Ok(())
 }
 
 fn ours<'a, 'b>(ends: &'a mut [&mut Player<'b>; 2]) -> &'a mut Player<'b> {

@@ -85,7 +85,8 @@ impl Machine {
         command.args(["-accel", accel, "-cpu", cpu, "-m", "512", "-nodefaults", "-no-user-config"]);
         command.args(["-display", "none", "-qmp", "stdio", "-S", "-device", "virtio-rng-pci"]);
         command.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(&image.initrd);
-        command.args(["-append", "console=ttyS0 quiet net.ifnames=0 random.trust_cpu=on"]);
+        // Warnings are on the console: a network card that is lost is one.
+        command.args(["-append", "console=ttyS0 loglevel=5 net.ifnames=0 random.trust_cpu=on"]);
         command.arg("-serial").arg(format!("file:{}", Self::console(dir).display()));
         for (nic, tap) in TAPS.iter().enumerate() {
             command

@@ -22,6 +22,7 @@
 //! vm.reboot();
 //! ```
 
+pub mod health;
 mod image;
 mod machine;
 pub mod shell;
@@ -36,6 +37,7 @@ use workspace_tests::process::Program;
 use crate::foreign::Implementation;
 use crate::link::Link;
 use crate::net::{Host, Net, addr};
+use health::Health;
 use image::Image;
 use machine::{Accelerator, Machine};
 pub use shell::Guest;
@@ -208,6 +210,15 @@ impl Vm {
         self.run("uname -r").trim().to_owned()
     }
 
+    /// What is wrong with a NIC, in a sentence: it does not reach `host` behind its switch, although
+    /// its cable is plugged in.
+    pub fn trouble_of_nic(&self, nic: usize, host: &str) -> Option<String> {
+        let ping =
+            format!("for n in 1 2 3 4 5; do ping -c 1 -W 1 -I eth{nic} {host} && exit; done");
+        let (status, _) = self.status(&format!("{ping}; exit 1"), RUN_LIMIT);
+        (status != 0).then(|| format!("the peer machine has lost its network card {nic}"))
+    }
+
     fn step(&self, step: &Step) {
         match step {
             Step::Script(script) => drop(self.run(script)),
@@ -246,6 +257,28 @@ impl Vm {
     }
 }
 
+impl Health for Vm {
+    /// What its kernel has said on the console since the last boot.
+    fn complaint(&self) -> Option<String> {
+        let console = std::fs::read(Machine::console(&self.net.dir)).unwrap_or_default();
+        let console = String::from_utf8_lossy(&console);
+        let said = console.lines().find(|line| FATAL.iter().any(|words| line.contains(words)))?;
+        Some(format!("the peer machine is ill: {}", said.trim()))
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let silent = || {
+            let text = "the peer machine does not answer";
+            (!self.answers(ANSWER_LIMIT)).then(|| text.to_owned())
+        };
+        self.complaint().or_else(silent)
+    }
+
+    fn revive(&self) {
+        self.reboot();
+    }
+}
+
 /// A host and a machine with two networks between them, of both IP versions:
 /// `10.1.0.N/24 fd01::N/64` at NIC 0 and `10.2.0.N/24 fd02::N/64` at NIC 1, where the host is 1 and
 /// the machine 2.
@@ -279,6 +312,27 @@ impl HostAndVm {
     }
 }
 
+impl Health for HostAndVm {
+    fn complaint(&self) -> Option<String> {
+        self.vm.complaint()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let cards = || [0, 1].into_iter().find_map(|nic| self.trouble_of_nic(nic));
+        self.vm.trouble().or_else(cards)
+    }
+
+    fn revive(&self) {
+        self.vm.revive();
+    }
+}
+
+impl HostAndVm {
+    fn trouble_of_nic(&self, nic: usize) -> Option<String> {
+        self.vm.trouble_of_nic(nic, &format!("10.{}.0.1", nic + 1))
+    }
+}
+
 /// What a machine is made and run with.
 const NEEDS: [Need; 6] = [
     Need::Linux,
@@ -294,3 +348,8 @@ const BOOT_LIMIT: Duration = Duration::from_secs(90);
 /// With hardware virtualisation it takes a second.
 const KVM_LIMIT: Duration = Duration::from_secs(15);
 const RUN_LIMIT: Duration = Duration::from_secs(60);
+/// A machine that is well answers within that, be it as busy as it may.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// What a kernel says that goes on no more, or without a network card.
+const FATAL: [&str; 4] =
+    ["NETDEV WATCHDOG", "TX timeout on queue", "Kernel panic", "Out of memory"];

@@ -1,0 +1,108 @@
+//! Machines that fail for reasons of their own, which says nothing about what is tested: they are
+//! found out, and booted anew once.
+
+use workspace_tests::gate;
+
+/// Something beside the test that may be to blame for its failure.
+pub trait Health {
+    /// What it says by itself to be wrong, in a sentence. Takes no time.
+    fn complaint(&self) -> Option<String> {
+        None
+    }
+
+    /// What is found to be wrong with it when one looks, in a sentence.
+    fn trouble(&self) -> Option<String> {
+        self.complaint()
+    }
+
+    /// Begins anew, as after a power failure.
+    fn revive(&self) {}
+}
+
+/// Runs parts of a test beside a machine.
+#[derive(Debug, Default)]
+pub struct Nurse {
+    revived: bool,
+}
+
+impl Nurse {
+    /// Runs a part. When it fails, and the machine is to blame, the machine is booted anew and the
+    /// part is run again; but once only for all parts, so that a bad machine does not spoil hours.
+    ///
+    /// # Panics
+    /// With what is wrong with the machine, when it was booted anew before.
+    pub fn run<T, E>(
+        &mut self,
+        machine: &(impl Health + ?Sized),
+        mut part: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        loop {
+            let result = part();
+            if result.is_ok() {
+                return result;
+            }
+            let Some(trouble) = machine.trouble() else { return result };
+            assert!(!self.revived, "{trouble}, and was booted anew before");
+            self.revived = true;
+            gate::say(&format!("{trouble}; it is booted anew, once"));
+            machine.revive();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Becomes ill again after so many boots.
+    struct Patient {
+        ill: Cell<bool>,
+        boots: Cell<u32>,
+        well_after: u32,
+    }
+
+    impl Health for Patient {
+        fn complaint(&self) -> Option<String> {
+            self.ill.get().then(|| "the machine has lost its network card".to_owned())
+        }
+
+        fn revive(&self) {
+            self.boots.set(self.boots.get() + 1);
+            self.ill.set(self.boots.get() < self.well_after);
+        }
+    }
+
+    fn patient(ill: bool, well_after: u32) -> Patient {
+        Patient { ill: Cell::new(ill), boots: Cell::new(0), well_after }
+    }
+
+    #[test]
+    fn a_failure_of_the_test_is_one_and_a_good_part_is_run_once() {
+        let (machine, mut nurse, mut runs) = (patient(false, 0), Nurse::default(), 0);
+        let mut run = |result| {
+            nurse.run(&machine, || {
+                runs += 1;
+                result
+            })
+        };
+        assert_eq!(run(Err("wrong")), Err::<u8, _>("wrong"));
+        assert_eq!(run(Ok(1)), Ok(1));
+        assert_eq!((runs, machine.boots.get()), (2, 0));
+    }
+
+    #[test]
+    fn a_machine_is_booted_anew_once_and_the_part_is_run_again() {
+        let (machine, mut nurse) = (patient(true, 1), Nurse::default());
+        let result = nurse.run(&machine, || if machine.ill.get() { Err("late") } else { Ok(()) });
+        assert_eq!((result, machine.boots.get()), (Ok(()), 1));
+    }
+
+    #[test]
+    #[should_panic(expected = "the machine has lost its network card, and was booted anew before")]
+    fn the_second_time_the_test_ends_at_once() {
+        let (machine, mut nurse) = (patient(true, 2), Nurse::default());
+        let _ = nurse.run(&machine, || Err::<(), _>("late"));
+    }
+}
