@@ -46,6 +46,7 @@ fn remotes(clients: impl IntoIterator<Item = Running>) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn the_interface_chooses_the_host() {
     let Some(net) = Middle::open() else { return };
     let _servers = net.outer.each_ref().map(|host| net.serve(host, "both"));
@@ -59,6 +60,7 @@ fn the_interface_chooses_the_host() {
 
 /// The server is bound to all addresses, and both callers come from the same one.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_wildcard_server_tells_callers_apart_by_interface() {
     let Some(net) = Middle::open() else { return };
     let _server = net.serve(&net.middle, "both");
@@ -70,6 +72,7 @@ fn a_wildcard_server_tells_callers_apart_by_interface() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn both_ends_can_be_bound_to_link_local_addresses() {
     let Some(net) = Middle::open() else { return };
     let [one, other] = net.outer.each_ref();
@@ -85,6 +88,7 @@ fn both_ends_can_be_bound_to_link_local_addresses() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn programs_say_what_is_wrong_with_an_interface() {
     let Some(net) = Middle::open() else { return };
     for (args, sentence) in [

@@ -275,7 +275,8 @@ fn the_hard_cases_are_complete() {
     assert_eq!(found, listed);
 }
 
-/// `cargo test --workspace` needs no namespaces: what does is ignored there, and says how to run it.
+/// `cargo test --workspace` needs no namespaces: what does is ignored there, and says how to run
+/// it.
 #[test]
 fn tests_with_namespaces_have_a_command_of_their_own() {
     let command = "cargo test -p netns-tests -- --ignored";

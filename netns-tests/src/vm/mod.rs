@@ -210,8 +210,8 @@ impl Vm {
         self.run("uname -r").trim().to_owned()
     }
 
-    /// What is wrong with a NIC, in a sentence: it does not reach `host` behind its switch, although
-    /// its cable is plugged in.
+    /// What is wrong with a NIC, in a sentence: it does not reach `host` behind its switch,
+    /// although its cable is plugged in.
     pub fn trouble_of_nic(&self, nic: usize, host: &str) -> Option<String> {
         let ping =
             format!("for n in 1 2 3 4 5; do ping -c 1 -W 1 -I eth{nic} {host} && exit; done");
