@@ -344,6 +344,10 @@ async fn live(process: &Process, peer: &Peer, plan: Plan, rng: &mut ChaCha8Rng) 
     };
     let association = match connected.await {
         Ok(association) => association,
+        // Its cable is cut, which says so at once. There was no association to be lost.
+        Err(Error::Ended(EndReason::Lost(LossReason::NoRoute(_)))) => {
+            return tokio::time::sleep(PAUSE).await;
+        }
         Err(error) => {
             process.failed(None, &error.into());
             tokio::time::sleep(PAUSE).await;

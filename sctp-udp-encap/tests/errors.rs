@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::*;
 use sctp_user::link::{Link, RecvBatch};
-use sctp_user_core::{Transmit, Unreachable};
+use sctp_user_core::{NoRoute, Transmit, Unreachable};
 
 /// A packet to a port where nobody listens is answered by ICMP port unreachable.
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn too_large_a_packet_is_reported_as_packet_too_big() {
     }
 }
 
-/// No route is told like an unreachable host, and the link goes on.
+/// No route is told to the reader, and the link goes on.
 #[tokio::test]
 async fn no_route_is_reported_as_unreachable() {
     let mut a = link(&["0.0.0.0"]);
@@ -139,7 +139,7 @@ async fn no_route_is_reported_as_unreachable() {
     let sent = send(&mut a, &single(to, 12), &[5; 12]).await;
     if refused && sent.is_ok() {
         let report = recv_error(&mut a).await;
-        assert_eq!((report.to, report.kind), (to, Unreachable::Destination));
+        assert_eq!((report.to, report.kind), (to, Unreachable::NoRoute(NoRoute::Network)));
         assert_eq!(report.quoted, [5; 12][..]);
     }
     let mut b = link(&["127.0.0.1"]);

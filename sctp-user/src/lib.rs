@@ -106,8 +106,8 @@ pub use sctp_user_core::socket::{
 };
 pub use sctp_user_core::{
     Announce, AssocConfig, AssocId, AssocState, AssocStats, AssocStatus, BindError, ConfigError,
-    ConnectError, Ecn, Encap, Features, LossReason, Message, NextInfo, PathAddr, PathParams,
-    PathState, PathStats, PathStatus, Peer, PeerAddrState, Received, Scope, SendError, SendOptions,
-    StackConfig, StackStats, Transmit, Unreachable,
+    ConnectError, Ecn, Encap, Features, LossReason, Message, NextInfo, NoRoute, PathAddr,
+    PathParams, PathState, PathStats, PathStatus, Peer, PeerAddrState, Received, Scope, SendError,
+    SendOptions, StackConfig, StackStats, Transmit, Unreachable,
 };
 pub use stack::{Stack, StackBuilder};

@@ -9,7 +9,7 @@ use sctp_user_core::socket::Sockets;
 use sctp_user_core::{Encap, SegmentLimits, Time, Transmit, Unreachable};
 use tracing::debug;
 
-use crate::link::{IcmpError, Link};
+use crate::link::{IcmpError, Link, no_route};
 
 /// Packets encoded and not sent yet. They are kept while their link has no room.
 #[derive(Default)]
@@ -53,8 +53,8 @@ impl Outgoing {
         false
     }
 
-    /// Sends what is encoded; true when a link has no room for the rest. What turns out too large
-    /// is told in `errors`.
+    /// Sends what is encoded; true when a link has no room for the rest. `errors` tells what turns
+    /// out too large, and what there is no way for.
     pub(crate) fn flush<L: Link>(
         &mut self,
         cx: &mut Context<'_>,
@@ -79,6 +79,8 @@ impl Outgoing {
                 }
                 if is_too_large(&why) {
                     errors.push(too_big(&transmit, bytes));
+                } else if let Some(why) = no_route(&why) {
+                    errors.push(told(&transmit, bytes, Unreachable::NoRoute(why)));
                 }
                 debug!(path = ?transmit.path, %why, "a packet could not be sent");
             }
@@ -128,8 +130,14 @@ fn too_big(transmit: &Transmit, bytes: &[u8]) -> IcmpError {
     let size = first + ip + udp;
     let ip_mtu =
         COMMON_MTUS.into_iter().find(|mtu| usize::from(*mtu) < size).unwrap_or(SMALLEST_MTU);
+    told(transmit, bytes, Unreachable::PacketTooBig { ip_mtu })
+}
+
+/// What is said about the first of the packets that could not be sent.
+fn told(transmit: &Transmit, bytes: &[u8], kind: Unreachable) -> IcmpError {
+    let first = transmit.segment_size.unwrap_or(transmit.len).min(bytes.len());
     let quoted = Bytes::copy_from_slice(bytes.get(..first.min(QUOTED)).unwrap_or(bytes));
-    IcmpError { to: transmit.path, kind: Unreachable::PacketTooBig { ip_mtu }, quoted }
+    IcmpError { to: transmit.path, kind, quoted }
 }
 
 /// Bytes encoded in one round.
@@ -142,5 +150,5 @@ const SEND_ATTEMPTS: u32 = 4;
 const COMMON_MTUS: [u16; 4] = [9000, 1500, 1492, 1280];
 /// The least that every IPv4 path carries as the core allows it.
 const SMALLEST_MTU: u16 = 576;
-/// Bytes of a packet that was too large that the core gets to see.
+/// Bytes of a packet that was not sent that the core gets to see.
 const QUOTED: usize = 64;

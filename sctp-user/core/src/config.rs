@@ -143,6 +143,12 @@ pub struct AssocConfig {
     /// T5-shutdown-guard: how long a shutdown may take, and how long before it a peer may keep its
     /// window closed to what is still to be delivered. `None` means 5 times `rto_max`.
     pub shutdown_guard: Option<Duration>,
+    /// How long a shutdown may make no progress once its socket is closed: after that the
+    /// association is aborted, and its port is free again. Progress is that the peer acknowledges
+    /// data or that the shutdown takes its next step. Default 100 s, after which Linux gives up a
+    /// closed TCP connection (tcp_orphan_retries); `None` leaves it to the limits of
+    /// retransmissions and to `shutdown_guard`.
+    pub close_timeout: Option<Duration>,
     /// Returned with every received message (SCTP_CONTEXT). Default 0.
     pub context: u32,
     /// Answer INITs with no more than this many addresses of the peer. Default 32.
@@ -291,6 +297,7 @@ impl Default for AssocConfig {
             ip_mtu_udp: 1280,
             pmtud: true,
             shutdown_guard: None,
+            close_timeout: Some(Duration::from_secs(100)),
             context: 0,
             max_peer_addresses: 32,
             max_segment: None,

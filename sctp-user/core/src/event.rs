@@ -4,6 +4,7 @@ use bytes::Bytes;
 use std::net::IpAddr;
 
 use crate::addr::Message;
+use crate::stack::NoRoute;
 
 /// Something that happened to an association.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +96,9 @@ pub enum LossReason {
     /// ICMP said that the peer has no SCTP (native) or nothing on that UDP port, at the last of its
     /// confirmed addresses that still worked.
     ProtocolUnreachable,
+    /// The setup could not begin: the own host has no way to any address of the peer. An
+    /// association that is up never ends by this; its timers decide.
+    NoRoute(NoRoute),
     /// The peer broke the protocol and was sent an ABORT.
     ProtocolViolation(&'static str),
     /// The peer did not finish the shutdown within T5-shutdown-guard.

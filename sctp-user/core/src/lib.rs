@@ -45,7 +45,7 @@ pub use error::{BindError, ConfigError, ConnectError, NotFound, SendError};
 pub use event::{Event, LossReason, PeerAddrState};
 pub use features::Features;
 pub use serial::{Ssn, Tsn};
-pub use stack::{AssocId, Stack, Unreachable};
+pub use stack::{AssocId, NoRoute, Stack, Unreachable};
 pub use stats::{
     AssocState, AssocStats, AssocStatus, PathState, PathStats, PathStatus, PmtudState, StackStats,
 };

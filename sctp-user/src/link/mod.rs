@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use sctp_user_core::wire::Packet;
-use sctp_user_core::{Datagram, Ecn, Encap, PathAddr, Time, Transmit, Unreachable};
+use sctp_user_core::{Datagram, Ecn, Encap, NoRoute, PathAddr, Time, Transmit, Unreachable};
 
 /// Something that sends and receives SCTP packets: UDP encapsulation, raw IP, a simulated network.
 ///
@@ -74,7 +74,9 @@ pub trait Link: Send {
     /// network could have; loss recovery repairs it. An error of the link's own making has kind
     /// `Unsupported` (an encapsulation that is not [`handles`](Self::handles)-d), `InvalidInput`
     /// (lengths that contradict each other) or `AddrNotAvailable` (a source address the link does
-    /// not have).
+    /// not have, or none from which the destination can be reached). The association learns of
+    /// those that mean that there is no way to the destination: `NetworkUnreachable`,
+    /// `HostUnreachable`, `AddrNotAvailable` and `Unsupported`.
     fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -178,7 +180,18 @@ pub(crate) fn checked(datagram: RecvDatagram, at: Time) -> Option<Datagram> {
     }
 }
 
-/// An ICMP error about a packet sent earlier, for
+/// What a failed send call says about the way to the destination, if anything.
+pub(crate) fn no_route(error: &io::Error) -> Option<NoRoute> {
+    match error.kind() {
+        io::ErrorKind::HostUnreachable => Some(NoRoute::Host),
+        io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::AddrNotAvailable
+        | io::ErrorKind::Unsupported => Some(NoRoute::Network),
+        _ => None,
+    }
+}
+
+/// An ICMP error about a packet sent earlier, or what the own host said instead of sending it, for
 /// [`Stack::handle_unreachable`](sctp_user_core::Stack::handle_unreachable).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IcmpError {

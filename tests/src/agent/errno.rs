@@ -1,7 +1,7 @@
 //! Error numbers of Linux, which are what the agent answers instead of success.
 
 use sctp_user_core::socket::{EndReason, SocketError};
-use sctp_user_core::{BindError, ConnectError, LossReason, SendError};
+use sctp_user_core::{BindError, ConnectError, LossReason, NoRoute, SendError};
 
 /// A Linux error number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,7 @@ impl Errno {
     pub(crate) const EOPNOTSUPP: Errno = Errno(95);
     pub(crate) const EADDRINUSE: Errno = Errno(98);
     pub(crate) const EADDRNOTAVAIL: Errno = Errno(99);
+    pub(crate) const ENETUNREACH: Errno = Errno(101);
     pub(crate) const ECONNABORTED: Errno = Errno(103);
     pub(crate) const ECONNRESET: Errno = Errno(104);
     pub(crate) const ENOBUFS: Errno = Errno(105);
@@ -25,6 +26,7 @@ impl Errno {
     pub(crate) const ENOTCONN: Errno = Errno(107);
     pub(crate) const ETIMEDOUT: Errno = Errno(110);
     pub(crate) const ECONNREFUSED: Errno = Errno(111);
+    pub(crate) const EHOSTUNREACH: Errno = Errno(113);
     pub(crate) const EALREADY: Errno = Errno(114);
     pub(crate) const EINPROGRESS: Errno = Errno(115);
 
@@ -35,6 +37,8 @@ impl Errno {
             LossReason::SetupTimeout | LossReason::Unreachable | LossReason::ShutdownGuard => {
                 Errno::ETIMEDOUT
             }
+            LossReason::NoRoute(NoRoute::Network) => Errno::ENETUNREACH,
+            LossReason::NoRoute(NoRoute::Host) => Errno::EHOSTUNREACH,
             LossReason::PeerAbort { .. } if up => Errno::ECONNRESET,
             LossReason::PeerAbort { .. } | LossReason::ProtocolUnreachable => Errno::ECONNREFUSED,
             LossReason::LocalAbort => Errno::ECONNABORTED,

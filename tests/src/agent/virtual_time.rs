@@ -149,5 +149,11 @@ pub(super) fn stack_config() -> StackConfig {
 pub(super) fn socket_defaults() -> AssocConfig {
     // Over UDP heartbeats come as over IP: NAT bindings are no matter here.
     let never = Duration::from_millis(u32::MAX.into());
-    AssocConfig { nodelay: false, hb_interval_udp: never, ..AssocConfig::default() }
+    // As on Linux, nothing but the limits of RFC 9260 ends what a closed socket leaves.
+    AssocConfig {
+        nodelay: false,
+        hb_interval_udp: never,
+        close_timeout: None,
+        ..AssocConfig::default()
+    }
 }

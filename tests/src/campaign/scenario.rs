@@ -399,6 +399,7 @@ fn config(rng: &mut SimRng, gentle: bool, mtu: usize) -> AssocConfig {
         c.assoc_max_retrans = 1_000;
         c.path_max_retrans = if rng.random() { rng.random_range(0..=5) } else { 1_000 };
         c.shutdown_guard = Some(100 * HOUR);
+        c.close_timeout = None;
         return c;
     }
     c.hb_enabled = true;
@@ -407,6 +408,7 @@ fn config(rng: &mut SimRng, gentle: bool, mtu: usize) -> AssocConfig {
     c.max_init_retransmits = rng.random_range(1..=8);
     if rng.random_bool(0.2) {
         c.shutdown_guard = Some(millis(rng, 60_000).max(Duration::from_secs(1)));
+        c.close_timeout = Some(millis(rng, 60_000).max(Duration::from_secs(1)));
     }
     c
 }

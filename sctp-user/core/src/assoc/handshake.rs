@@ -289,6 +289,7 @@ impl Association {
         let news = incoming || self.state != AssocState::Established;
         self.timers.stop(Timer::T1Init);
         self.timers.stop(Timer::T1Cookie);
+        self.timers.stop(Timer::T5Guard);
         self.pending.init = false;
         self.pending.cookie_echo = false;
         let then_shut_down = self.is_shutting_down_after_setup();

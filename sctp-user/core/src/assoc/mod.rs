@@ -182,6 +182,8 @@ pub(crate) struct Association {
     pub(crate) reroute: bool,
     /// Nobody reads any more.
     discards: bool,
+    /// The user is done with it.
+    orphaned: bool,
     stats: AssocStats,
 }
 
@@ -243,6 +245,7 @@ impl Association {
             sent_complete: false,
             reroute: true,
             discards: false,
+            orphaned: false,
             stats: AssocStats::default(),
             config,
         }

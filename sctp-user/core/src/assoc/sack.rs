@@ -82,6 +82,7 @@ impl Association {
         }
         if any_acked {
             self.error_count = 0;
+            self.guard_orphan(cx.now);
         }
         for id in self.paths.ids() {
             let proven = |a: &PathAck| a.newly_acked > 0 && a.proves_path;

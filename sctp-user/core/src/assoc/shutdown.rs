@@ -34,6 +34,32 @@ impl Association {
             }
             _ => {}
         }
+        self.guard_orphan(cx.now);
+    }
+
+    /// The user is done with the association: what is left of its shutdown is bounded from now on.
+    pub(crate) fn orphan(&mut self, now: Time) {
+        self.orphaned = true;
+        self.guard_orphan(now);
+    }
+
+    /// Nobody waits for the end of this association, which holds a port. So its shutdown has to make
+    /// progress again within the configured time; T5 is the timer for that, too, and an earlier
+    /// deadline stays.
+    pub(super) fn guard_orphan(&mut self, now: Time) {
+        let ends = match self.state {
+            AssocState::Closed | AssocState::Established => false,
+            AssocState::CookieWait | AssocState::CookieEchoed => {
+                self.is_shutting_down_after_setup()
+            }
+            _ => true,
+        };
+        if let Some(limit) = self.config.close_timeout.filter(|_| self.orphaned && ends) {
+            let at = now + limit;
+            if self.timers.get(Timer::T5Guard).is_none_or(|earlier| at < earlier) {
+                self.timers.set(Timer::T5Guard, at);
+            }
+        }
     }
 
     /// Takes the next step of a shutdown when everything is acknowledged.
@@ -54,6 +80,7 @@ impl Association {
             }
             _ => return,
         }
+        self.guard_orphan(cx.now);
         self.t2_path = self.paths.data_path();
         self.start_t2(cx.now);
         self.stop_heartbeats();
@@ -123,6 +150,7 @@ impl Association {
             AssocState::ShutdownAckSent => self.pending.shutdown_ack = true,
             AssocState::Closed | AssocState::CookieWait | AssocState::CookieEchoed => {}
         }
+        self.guard_orphan(cx.now);
     }
 
     /// An INIT came while our SHUTDOWN ACK is unanswered: that is sent again (RFC 9260 sec 9.2).

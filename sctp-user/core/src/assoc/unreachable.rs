@@ -1,10 +1,11 @@
-//! What ICMP errors do to an association (RFC 9260 sec 10, RFC 6951 sec 5.5).
+//! What ICMP errors do to an association (RFC 9260 sec 10, RFC 6951 sec 5.5), and what the own host
+//! says when it cannot send.
 
 use super::path::PathId;
 use super::{Association, Cx};
 use crate::addr::{Encap, PathAddr, Scope, scope};
 use crate::event::{Event, LossReason, PeerAddrState};
-use crate::stack::Unreachable;
+use crate::stack::{NoRoute, Unreachable};
 use crate::stats::{AssocState, PathState};
 use crate::time::Time;
 
@@ -22,6 +23,7 @@ impl Association {
             }
             // Hints about routes come and go; the timers decide.
             Unreachable::Destination => {}
+            Unreachable::NoRoute(why) => self.on_no_route(cx, id, why),
             Unreachable::PacketTooBig { ip_mtu } => {
                 self.paths.get_mut(id).on_packet_too_big(usize::from(ip_mtu), cx.now);
             }
@@ -57,13 +59,32 @@ impl Association {
         self.is_closed()
     }
 
-    /// SCTP is gone at the other end of a path. RFC 9260 sec 10 takes that for an ABORT of the
-    /// peer, but the message speaks for one address: the association ends with the last one only.
-    fn on_refused(&mut self, cx: &mut Cx<'_>, id: PathId) {
+    /// The own host has no way to an address of the peer. The setup goes on with another address at
+    /// once, and without one it fails, as connect() of TCP does. Routes come and go, so nothing else
+    /// is believed: an association that is up lives as long as its timers allow.
+    fn on_no_route(&mut self, cx: &mut Cx<'_>, id: PathId, why: NoRoute) {
+        if self.state != AssocState::CookieWait {
+            return;
+        }
+        if self.another_works(id) {
+            self.fail_path(cx, id);
+        } else {
+            self.end(cx, Event::Lost(LossReason::NoRoute(why)));
+        }
+    }
+
+    /// Some other path than this one may still carry something.
+    fn another_works(&self, id: PathId) -> bool {
         let works = |id| {
             matches!(self.paths.get(id).state, PathState::Active | PathState::PotentiallyFailed)
         };
-        if self.paths.ids().any(|other| other != id && works(other)) {
+        self.paths.ids().any(|other| other != id && works(other))
+    }
+
+    /// SCTP is gone at the other end of a path. RFC 9260 sec 10 takes that for an ABORT of the
+    /// peer, but the message speaks for one address: the association ends with the last one only.
+    fn on_refused(&mut self, cx: &mut Cx<'_>, id: PathId) {
+        if self.another_works(id) {
             self.fail_path(cx, id);
         } else {
             self.end(cx, Event::Lost(LossReason::ProtocolUnreachable));

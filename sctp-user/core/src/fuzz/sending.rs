@@ -139,6 +139,7 @@ fn settings(input: &mut Input<'_>) -> AssocConfig {
         assoc_max_retrans: 10_000,
         max_init_retransmits: 10_000,
         shutdown_guard: Some(100 * HOUR),
+        close_timeout: None,
         ..AssocConfig::default()
     };
     if bits & 0x40 != 0 {

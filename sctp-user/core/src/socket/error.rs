@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::error::{BindError, ConfigError, ConnectError, NotFound, SendError};
 use crate::event::LossReason;
+use crate::stack::NoRoute;
 
 /// Why a socket call did not do what was asked. The Linux error number that a C caller would see is
 /// named for each.
@@ -81,7 +82,8 @@ impl From<NotFound> for SocketError {
 pub enum EndReason {
     /// A graceful shutdown, by either side.
     Graceful,
-    /// Anything else. A C caller sees ECONNREFUSED when the peer refused the setup, ECONNRESET when
+    /// Anything else. A C caller sees ENETUNREACH or EHOSTUNREACH when the own host has no way to
+    /// the peer, ECONNREFUSED when the peer refused the setup, ECONNRESET when
     /// it aborted later, ETIMEDOUT when it did not answer any more, ECONNABORTED when this side
     /// aborted, EPROTO when the peer broke the protocol.
     Lost(LossReason),
@@ -117,6 +119,12 @@ impl fmt::Display for EndReason {
             LossReason::Unreachable => f.write_str("the peer does not answer any more"),
             LossReason::ProtocolUnreachable => {
                 f.write_str("the peer's host says that nothing speaks SCTP there")
+            }
+            LossReason::NoRoute(NoRoute::Network) => {
+                f.write_str("this host has no route to the network of the peer")
+            }
+            LossReason::NoRoute(NoRoute::Host) => {
+                f.write_str("this host finds no way to the host of the peer")
             }
             LossReason::ProtocolViolation(what) => write!(f, "the peer broke the protocol: {what}"),
             LossReason::ShutdownGuard => {

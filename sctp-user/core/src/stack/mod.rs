@@ -75,6 +75,18 @@ pub enum Unreachable {
         /// MTU of the next hop, bytes.
         ip_mtu: u16,
     },
+    /// No ICMP message, but the own host's word when a packet was to be sent: it knows no way
+    /// there, and nothing has left.
+    NoRoute(NoRoute),
+}
+
+/// What the own host lacks to send to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoute {
+    /// A route to its network, or an own address or link to send from (ENETUNREACH).
+    Network,
+    /// A way to the host itself: its neighbour does not answer, or a route says so (EHOSTUNREACH).
+    Host,
 }
 
 impl Stack {
@@ -233,7 +245,8 @@ impl Stack {
     }
 
     /// Says that the user is done with an association: unread data is dropped, and so is what
-    /// comes, and, once the association has ended, its slot is freed. Must be called once for every
+    /// comes, and, once the association has ended, its slot is freed. A shutdown that has begun ends
+    /// within [`close_timeout`](AssocConfig::close_timeout) of its last progress. Must be called once for every
     /// association that was given out by `connect`, `accept` or an event; an association still
     /// alive goes on (shut it down or abort it first). One that ends before it is accepted may be
     /// released by the stack itself, to make room for others that want to be accepted.
@@ -245,7 +258,10 @@ impl Stack {
         {
             port.waiting.remove(id);
         }
-        self.with(now, id, |assoc, cx| assoc.discard(cx));
+        self.with(now, id, |assoc, cx| {
+            assoc.discard(cx);
+            assoc.orphan(cx.now);
+        });
     }
 
     /// Drops what is unread and what comes from now on (SHUT_RD); the peer learns nothing of it.

@@ -21,8 +21,8 @@ use nix::sys::socket::{
     sockopt,
 };
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
-use sctp_user_core::interface::on_interface;
-use sctp_user_core::{Encap, PathAddr, Unreachable};
+use sctp_user_core::interface::{on_interface, without_interface};
+use sctp_user_core::{Encap, NoRoute, PathAddr, Unreachable};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -229,18 +229,26 @@ pub(super) fn wait(socket: &Arc<UdpSocket>) -> ErrorReady {
 }
 
 /// Reads the error queue after [`wait`] completed, and makes the next error event a new one.
-pub(super) fn on_ready(socket: &UdpSocket, carrier: Carrier, report: impl FnMut(IcmpError)) {
+pub(super) fn on_ready(
+    socket: &UdpSocket,
+    carrier: Carrier,
+    bound: IpAddr,
+    report: impl FnMut(IcmpError),
+) {
     // "Would block" clears the readiness; a queue that was too long to be emptied stays ready.
-    let _ = socket.try_io(Interest::ERROR, || match drain(socket, carrier, report).entries {
-        MAX_PER_DRAIN => Ok(()),
-        _ => io::Result::Err(io::ErrorKind::WouldBlock.into()),
-    });
+    let _ =
+        socket.try_io(Interest::ERROR, || match drain(socket, carrier, bound, report).entries {
+            MAX_PER_DRAIN => Ok(()),
+            _ => io::Result::Err(io::ErrorKind::WouldBlock.into()),
+        });
 }
 
-/// Reads the error queue until it is empty, or a good part of it.
+/// Reads the error queue of a socket that is bound to `bound` until it is empty, or a good part of
+/// it.
 pub(super) fn drain(
     socket: &impl AsRawFd,
     carrier: Carrier,
+    bound: IpAddr,
     mut report: impl FnMut(IcmpError),
 ) -> Drained {
     let mut drained = Drained::default();
@@ -266,12 +274,19 @@ pub(super) fn drain(
             Err(Errno::EINTR) => continue,
             Err(_) => break,
         };
-        let mut entry = Entry { to: message.address, ..Entry::default() };
+        // The system does not repeat the address that a socket is bound to.
+        let local = (!bound.is_unspecified()).then_some(bound);
+        let mut entry = Entry { to: message.address, local, ..Entry::default() };
         for control in message.cmsgs().into_iter().flatten() {
             match control {
-                ControlMessageOwned::Ipv4RecvErr(error, _)
-                | ControlMessageOwned::Ipv6RecvErr(error, _) => {
+                ControlMessageOwned::Ipv4RecvErr(error, offender) => {
                     entry.error = Some(error);
+                    entry.offender =
+                        offender.map(|a| IpAddr::from(a.sin_addr.s_addr.to_ne_bytes()));
+                }
+                ControlMessageOwned::Ipv6RecvErr(error, offender) => {
+                    entry.error = Some(error);
+                    entry.offender = offender.map(|a| IpAddr::from(a.sin6_addr.s6_addr));
                 }
                 // The destination of the ICMP message, so the source of the packet it is about.
                 ControlMessageOwned::Ipv4PacketInfo(info) => {
@@ -306,6 +321,8 @@ struct Entry {
     error: Option<libc::sock_extended_err>,
     to: Option<SockaddrStorage>,
     local: Option<IpAddr>,
+    /// Who sent the ICMP message.
+    offender: Option<IpAddr>,
 }
 
 enum Origin {
@@ -341,6 +358,12 @@ impl Entry {
             error.ee_info,
         );
         let Origin::Network = self.origin() else { return None };
+        // The own host finds no neighbour, or its rules forbid the packet.
+        let from_here = self.offender.is_some_and(|a| self.local.map(without_interface) == Some(a));
+        let kind = match kind? {
+            Unreachable::Destination if from_here => Unreachable::NoRoute(NoRoute::Host),
+            kind => kind,
+        };
         let to = self.to?;
         let (remote, remote_port) = if let Some(v4) = to.as_sockaddr_in() {
             (IpAddr::V4(v4.ip()), v4.port())
@@ -353,7 +376,7 @@ impl Entry {
             Carrier::Udp => Encap::Udp { remote_port },
             Carrier::Ip => Encap::Native,
         };
-        Some((PathAddr { local, remote, encap }, kind?))
+        Some((PathAddr { local, remote, encap }, kind))
     }
 }
 

@@ -119,8 +119,8 @@ pub(super) fn wait(_: &Arc<UdpSocket>) -> ErrorReady {
     Box::pin(std::future::pending())
 }
 
-pub(super) fn on_ready(_: &UdpSocket, _: Carrier, _: impl FnMut(IcmpError)) {}
+pub(super) fn on_ready(_: &UdpSocket, _: Carrier, _: IpAddr, _: impl FnMut(IcmpError)) {}
 
-pub(super) fn drain(_: &Io, _: Carrier, _: impl FnMut(IcmpError)) -> Drained {
+pub(super) fn drain(_: &Io, _: Carrier, _: IpAddr, _: impl FnMut(IcmpError)) -> Drained {
     Drained::default()
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use sctp_user_core::interface::{reaches, to_socket_addr};
+use sctp_user_core::interface::{interface, is_link_local, reaches, to_socket_addr};
 use sctp_user_core::{Encap, PathAddr, Transmit, Unreachable};
 use socket2::Socket;
 
@@ -14,7 +14,7 @@ use super::errors::PendingErrors;
 use super::os::OtherErrors;
 use super::socket::{LinkSocket, Outgoing, SendFailure, is_unreachable, scratch_size};
 use super::source::Sources;
-use crate::link::{IcmpError, Link, RecvBatch};
+use crate::link::{IcmpError, Link, RecvBatch, no_route};
 
 /// What the packets of a link travel in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -148,6 +148,9 @@ impl SocketLink {
     /// the source is up to us) the one from which the system's routes lead to the destination.
     /// Networks of different providers take only packets with sources of their own.
     fn choose(&mut self, path: &PathAddr) -> Option<usize> {
+        if is_link_local(path.remote) && interface(path.remote) == 0 {
+            return None;
+        }
         let SocketLink { sockets, sources, .. } = self;
         let find = |wanted: &dyn Fn(IpAddr) -> bool| {
             let usable = |addr: IpAddr| addr.is_ipv4() == path.remote.is_ipv4() && wanted(addr);
@@ -237,12 +240,13 @@ impl SocketLink {
         plain && only.send_plain(to, bytes, &mut self.pending)
     }
 
-    /// Turns a failure that tells something about the path into what an ICMP message would have
-    /// said; false for others.
+    /// Tells of a failure that says something about the path as of an ICMP message; false for
+    /// others.
     fn report(&mut self, transmit: &Transmit, bytes: &[u8], failure: &SendFailure) -> bool {
-        let kind = match &failure.error {
-            error if is_unreachable(error) => Unreachable::Destination,
-            error if quinn_udp::is_msg_size_err(error) => {
+        let no_way = is_unreachable(&failure.error).then(|| no_route(&failure.error)).flatten();
+        let kind = match (&failure.error, no_way) {
+            (_, Some(why)) => Unreachable::NoRoute(why),
+            (error, None) if quinn_udp::is_msg_size_err(error) => {
                 let packet = transmit.segment_size.unwrap_or(transmit.len).min(transmit.len);
                 Unreachable::PacketTooBig {
                     ip_mtu: failure
@@ -250,7 +254,7 @@ impl SocketLink {
                         .unwrap_or_else(|| plateau_below(&transmit.path, packet)),
                 }
             }
-            _ => return false,
+            (_, None) => return false,
         };
         let quoted = Bytes::copy_from_slice(bytes.get(..QUOTE).unwrap_or(bytes));
         self.pending.push(IcmpError { to: transmit.path, kind, quoted });

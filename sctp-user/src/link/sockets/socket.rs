@@ -208,9 +208,7 @@ impl LinkSocket {
                 Err(error) => {
                     failures += 1;
                     tracing::trace!(%error, "receive call failed");
-                    os::drain(&self.io, self.carrier, |error| {
-                        batch.errors.push(located(error, self.addr))
-                    });
+                    os::drain(&self.io, self.carrier, self.addr, |error| batch.errors.push(error));
                 }
             }
         }
@@ -333,9 +331,7 @@ impl LinkSocket {
                     // Asked without readiness, the answer is still owed.
                     self.must_read = must_read;
                     tracing::trace!(%error, "receive call failed");
-                    os::drain(&self.io, self.carrier, |error| {
-                        batch.errors.push(located(error, self.addr))
-                    });
+                    os::drain(&self.io, self.carrier, self.addr, |error| batch.errors.push(error));
                 }
             }
         }
@@ -352,7 +348,7 @@ impl LinkSocket {
         };
         while error_ready.as_mut().poll(cx).is_ready() {
             self.must_read = true;
-            os::on_ready(io, self.carrier, |error| errors.push(located(error, self.addr)));
+            os::on_ready(io, self.carrier, self.addr, |error| errors.push(error));
             *error_ready = os::wait(io);
             if errors.len() >= MAX_ERRORS_PER_POLL {
                 cx.waker().wake_by_ref();
@@ -435,7 +431,7 @@ impl LinkSocket {
             && error.kind() != io::ErrorKind::WouldBlock
         {
             // Perhaps about an earlier packet, and told once.
-            os::drain(&self.io, self.carrier, |error| errors.push(located(error, self.addr)));
+            os::drain(&self.io, self.carrier, self.addr, |error| errors.push(error));
         }
         sent.is_ok()
     }
@@ -496,8 +492,7 @@ impl LinkSocket {
                 }
                 Err(error) => error,
             };
-            let drained =
-                os::drain(&self.io, self.carrier, |error| errors.push(located(error, self.addr)));
+            let drained = os::drain(&self.io, self.carrier, self.addr, |error| errors.push(error));
             if drained.local_mtu.is_some() {
                 return Poll::Ready(Err(SendFailure { error, local_mtu: drained.local_mtu }));
             }
@@ -539,13 +534,6 @@ fn prepare(io: &Io, addr: IpAddr) -> io::Result<UdpSocketState> {
     let state = UdpSocketState::new(io.udp())?;
     os::spare(io, addr);
     Ok(state)
-}
-
-/// An error with the own address in it, which the system leaves out for sockets that are bound to
-/// one.
-fn located(mut error: IcmpError, bound: IpAddr) -> IcmpError {
-    error.to.local = error.to.local.or((!bound.is_unspecified()).then_some(bound));
-    error
 }
 
 /// There is nothing to tell the system but the destination.

@@ -2,6 +2,7 @@
 //! hand, and whose answers are decoded. Each test is named after its rule.
 
 mod addresses;
+mod closed;
 mod collision;
 mod cookie;
 mod encap;
@@ -14,6 +15,7 @@ mod late;
 mod limits;
 mod link_local;
 mod nat_port_key;
+mod no_route;
 mod ootb;
 mod shutdown;
 mod states;
