@@ -6,6 +6,7 @@ use netns_tests::echo::{CLIENT, SERVER};
 use netns_tests::topology::{INTERFACE, Pair};
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn connecting_fails_at_once_and_says_why() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     let host = &pair.left;
@@ -46,6 +47,7 @@ fn connecting_fails_at_once_and_says_why() {
 
 /// A neighbour that does not answer is told by the own host after some seconds.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_host_that_is_not_there_is_told_as_tcp_tells_it() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     let clients = ["raw", "udp"].map(|link| {
@@ -63,6 +65,7 @@ fn a_host_that_is_not_there_is_told_as_tcp_tells_it() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn one_address_with_a_way_is_enough() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     let mut server = pair.net.start(&pair.right, &[SERVER, "both", "7"]);
@@ -77,6 +80,7 @@ fn one_address_with_a_way_is_enough() {
 }
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn an_association_survives_a_route_that_is_missing_for_a_while() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     pair.cable.limit(8000, 100);
