@@ -7,6 +7,7 @@
 //! associations of a caller and answers when none is left.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,8 +23,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use sctp_user::{
-    AssocConfig, Association, BindOptions, EndReason, Error, LossReason, Message, Peer, Stack,
-    StackConfig,
+    AssocConfig, Association, BindError, BindOptions, EndReason, Endpoint, Error, LossReason,
+    Message, Peer, Stack, StackConfig,
 };
 
 use crate::open::{self, Failure};
@@ -43,6 +44,8 @@ pub struct Status {
     pub aborted: u64,
     /// Those that ended otherwise.
     pub lost: u64,
+    /// Times that one went on with a new process of the peer.
+    pub restarted: u64,
     /// Messages received and right.
     pub messages: u64,
     /// Resident memory, KiB.
@@ -155,6 +158,7 @@ struct Tally {
     graceful: AtomicU64,
     aborted: AtomicU64,
     lost: AtomicU64,
+    restarted: AtomicU64,
     messages: AtomicU64,
 }
 
@@ -195,6 +199,7 @@ impl Process {
             graceful: get(&self.tally.graceful),
             aborted: get(&self.tally.aborted),
             lost: get(&self.tally.lost),
+            restarted: get(&self.tally.restarted),
             messages: get(&self.tally.messages),
             memory,
             files,
@@ -269,8 +274,10 @@ async fn echo(process: &Process, association: &Association) -> Result<(), Failur
     let mut reader = Reader::default();
     loop {
         let message = match process.next(association).await {
-            // A new process counts from the beginning.
+            // The caller was killed, and a new one, which counts from the beginning, has drawn its
+            // SCTP port (RFC 9260 sec 5.2.4 case A).
             Err(error) if error.downcast_ref() == Some(&Error::Restarted) => {
+                add(&process.tally.restarted);
                 reader = Reader::default();
                 continue;
             }
@@ -338,10 +345,7 @@ impl Plan {
 
 /// The life of an association.
 async fn live(process: &Process, peer: &Peer, plan: Plan, rng: &mut ChaCha8Rng) {
-    let connected = async {
-        let endpoint = process.stack.bind(process.bind.clone())?;
-        endpoint.connect(peer).await
-    };
+    let connected = async { bind(process, rng)?.connect(peer).await };
     let association = match connected.await {
         Ok(association) => association,
         // Its cable is cut, which says so at once. There was no association to be lost.
@@ -360,6 +364,17 @@ async fn live(process: &Process, peer: &Peer, plan: Plan, rng: &mut ChaCha8Rng) 
         Err(error) => {
             process.failed(Some(&association), &error);
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Binds a port that the seed of the caller decides, as it does everything else.
+fn bind(process: &Process, rng: &mut ChaCha8Rng) -> Result<Endpoint, Error> {
+    loop {
+        let bind = BindOptions { port: rng.random_range(PORTS), ..process.bind.clone() };
+        match process.stack.bind(bind) {
+            Err(Error::PortInUse(_) | Error::Bind(BindError::PortInUse(_))) => {}
+            bound => return bound,
         }
     }
 }
@@ -391,6 +406,8 @@ async fn talk(
     Ok(true)
 }
 
+/// SCTP ports of callers.
+const PORTS: RangeInclusive<u16> = 49152..=65535;
 /// Upper bound of RTO and heartbeat interval.
 const LONGEST_TIMER: Duration = Duration::from_secs(5);
 /// Time from an echo to the next message, on average.
