@@ -164,8 +164,8 @@ impl Path {
         }
     }
 
-    /// ICMP said that only packets of `ip_mtu` bytes fit: lowers the PMTU, never raises it, and
-    /// never below what every host of the family must take (RFC 9260 sec 10.1).
+    /// ICMP said that only packets of `ip_mtu` bytes fit: lowers the PMTU, never raises it, and is
+    /// not believed below what every host of the family must take.
     pub(crate) fn on_packet_too_big(&mut self, ip_mtu: usize, now: Time) {
         if self.params.ip_mtu.is_none() && self.pmtud.on_packet_too_big(ip_mtu, now) {
             self.pmtu_changed();
@@ -372,7 +372,10 @@ mod tests {
         assert_eq!(p.pmtu(), 1480);
         p.on_packet_too_big(1000, Time::ZERO);
         assert_eq!(p.pmtu(), 980);
-        p.on_packet_too_big(100, Time::ZERO);
+        p.on_packet_too_big(575, Time::ZERO);
+        p.on_packet_too_big(0, Time::ZERO);
+        assert_eq!(p.pmtu(), 980);
+        p.on_packet_too_big(576, Time::ZERO);
         assert_eq!(p.pmtu(), 556);
     }
 }

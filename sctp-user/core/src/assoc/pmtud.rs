@@ -9,8 +9,8 @@ use crate::time::{Duration, Time};
 /// Probes of one size before it counts as too large (RFC 8899 sec 5.1.2), and timeouts in a row of
 /// large packets that raise the suspicion of a black hole.
 const MAX_PROBES: u32 = 3;
-/// The least time to wait for the answer to a probe, and before the first one: associations that
-/// end sooner do without.
+/// The least time to wait for the answer to a probe (RFC 8899 sec 5.1.1), and before the first one:
+/// associations that end sooner do without.
 const PROBE_TIMER: Duration = Duration::from_secs(1);
 /// Between probes of the base size while only the least size passes.
 const ERROR_TIMER: Duration = Duration::from_secs(15);
@@ -49,9 +49,9 @@ impl Sizes {
         Sizes { min: size(least).min(start), start, max: size(max).max(start), overhead }
     }
 
-    /// The SCTP packet that fills an IP packet, not below the minimum.
+    /// The SCTP packet that fills an IP packet.
     fn of_ip(&self, ip_mtu: usize) -> usize {
-        (ip_mtu.saturating_sub(self.overhead) & !3).max(self.min)
+        ip_mtu.saturating_sub(self.overhead) & !3
     }
 
     fn base(&self) -> usize {
@@ -72,7 +72,7 @@ enum Probe {
     Due { size: usize, check: bool },
     /// On its way. `check` says that it is to find out whether smaller packets than the current
     /// ones pass.
-    Sent { nonce: u64, size: usize, check: bool, deadline: Time },
+    Sent { size: usize, check: bool, deadline: Time },
 }
 
 /// The state machine.
@@ -82,6 +82,11 @@ pub(crate) struct Pmtud {
     plpmtu: usize,
     state: PmtudState,
     probe: Probe,
+    /// What answers have to bring back, and the largest size that was probed with it; 0 while
+    /// nothing was. An answer counts however late it comes, until what happened meanwhile says
+    /// more than it.
+    nonce: u64,
+    probed: u32,
     /// Probes of the current size that were lost.
     lost_probes: u32,
     /// Sizes from here on do not pass.
@@ -91,7 +96,7 @@ pub(crate) struct Pmtud {
     /// T3 expiries in a row that lost a large packet.
     timeouts: u32,
     /// The size of the largest packet that the last of them lost.
-    timed_out: usize,
+    timed_out: u32,
 }
 
 impl Pmtud {
@@ -102,6 +107,8 @@ impl Pmtud {
             plpmtu: sizes.start,
             state: PmtudState::Disabled,
             probe: Probe::None,
+            nonce: 0,
+            probed: 0,
             lost_probes: 0,
             ceiling: usize::MAX,
             hint: None,
@@ -170,11 +177,25 @@ impl Pmtud {
         }
     }
 
-    /// The probe that was due has left.
+    /// The nonce of the probes whose answers count; `None` when a new one has to be drawn.
+    pub(crate) fn nonce(&self) -> Option<u64> {
+        (self.probed > 0).then_some(self.nonce)
+    }
+
+    /// The probe that was due has left. `rto` is the one of the path.
     pub(crate) fn on_sent(&mut self, nonce: u64, now: Time, rto: Duration) {
         if let Probe::Due { size, check } = self.probe {
-            self.probe = Probe::Sent { nonce, size, check, deadline: now + rto.max(PROBE_TIMER) };
+            self.nonce = nonce;
+            self.probed = self.probed.max(as_u32(size));
+            // A path that was never measured may be slower than its RTO says.
+            let wait = (rto * 2).max(PROBE_TIMER);
+            self.probe = Probe::Sent { size, check, deadline: now + wait };
         }
+    }
+
+    /// Answers to the probes so far prove nothing any more.
+    fn forget_probes(&mut self) {
+        self.probed = 0;
     }
 
     /// The deadline has come. `healthy` says that the path shows no errors: without that losses
@@ -211,28 +232,36 @@ impl Pmtud {
         }
     }
 
-    /// A HEARTBEAT ACK with the nonce and size of a probe; true when it was the one on its way.
+    /// A HEARTBEAT ACK with the nonce and size of a probe; true when it brings news.
     pub(crate) fn on_ack(&mut self, nonce: u64, size: usize, now: Time) -> bool {
-        let Probe::Sent { nonce: expected, size: sent, check, .. } = self.probe else {
-            return false;
-        };
-        if nonce != expected || size != sent {
+        if self.state == PmtudState::Disabled
+            || self.nonce() != Some(nonce)
+            || as_u32(size) > self.probed
+        {
             return false;
         }
-        if check {
-            if self.timeouts >= MAX_PROBES {
-                self.fall_to(size, now);
-            } else {
-                // Large ones have come through meanwhile.
-                self.probe = Probe::Parked;
-            }
+        if self.timeouts >= MAX_PROBES {
+            self.fall_to(size, now);
             return true;
         }
-        self.lost_probes = 0;
-        self.plpmtu = match self.state {
-            PmtudState::Search => self.plpmtu.max(size),
-            _ => size,
+        if matches!(self.probe, Probe::Sent { check: true, size: sent, .. } if sent == size) {
+            // Large ones have come through meanwhile.
+            self.probe = Probe::Parked;
+            return true;
+        }
+        let news = match self.state {
+            PmtudState::Base => size >= self.plpmtu,
+            PmtudState::Error => size >= self.sizes.base(),
+            _ => size > self.plpmtu,
         };
+        if !news {
+            return false;
+        }
+        self.plpmtu = size;
+        if size >= self.ceiling {
+            // It came late, and so may the answers of those above it.
+            self.ceiling = self.sizes.max + 1;
+        }
         if self.plpmtu >= self.sizes.max {
             self.complete(now);
         } else {
@@ -243,16 +272,28 @@ impl Pmtud {
     }
 
     /// ICMP says that only IP packets of `ip_mtu` bytes pass: lowers the PMTU or tells the next
-    /// size to probe, and never raises anything (RFC 8899 sec 4.6). True when the PMTU became
-    /// smaller.
+    /// size to probe, and never raises anything (RFC 8899 sec 4.6.2). Nothing is believed for
+    /// longer than a search takes. True when the PMTU became smaller.
     pub(crate) fn on_packet_too_big(&mut self, ip_mtu: usize, now: Time) -> bool {
         let size = self.sizes.of_ip(ip_mtu);
+        if size < self.sizes.min {
+            // No path of the family is that narrow (IPv6: RFC 8201 sec 4).
+            return false;
+        }
         if size < self.plpmtu {
             self.plpmtu = size;
-            self.ceiling = size + 4;
             self.timeouts = 0;
-            if self.state != PmtudState::Disabled {
-                self.complete(now);
+            self.forget_probes();
+            if self.state == PmtudState::Disabled {
+                return true;
+            }
+            self.ceiling = self.sizes.max + 1;
+            if size < self.sizes.base() {
+                self.enter(PmtudState::Error, now + ERROR_TIMER);
+            } else {
+                self.plpmtu = self.sizes.base();
+                self.hint = Some(size);
+                self.enter(PmtudState::Search, now);
             }
             return true;
         }
@@ -275,7 +316,10 @@ impl Pmtud {
             return;
         }
         self.timeouts += 1;
-        self.timed_out = largest;
+        self.timed_out = as_u32(largest);
+        if self.timeouts == MAX_PROBES {
+            self.forget_probes();
+        }
         if self.timeouts >= MAX_PROBES {
             // Base and minimum in turn, as long as they are smaller than what is lost.
             let odd = (self.timeouts - MAX_PROBES).is_multiple_of(2);
@@ -304,12 +348,13 @@ impl Pmtud {
 
     /// The size to try below what timed out.
     fn smaller(&self) -> usize {
-        if self.timed_out > self.sizes.base() { self.sizes.base() } else { self.sizes.min }
+        if self.timed_out > as_u32(self.sizes.base()) { self.sizes.base() } else { self.sizes.min }
     }
 
     /// Black hole: a smaller size is used, and larger ones are searched again.
     fn fall_to(&mut self, size: usize, now: Time) {
         self.timeouts = 0;
+        self.forget_probes();
         self.plpmtu = self.plpmtu.min(size);
         self.ceiling = self.sizes.max + 1;
         if self.plpmtu < self.sizes.base() {
@@ -365,10 +410,11 @@ impl Pmtud {
                 self.plpmtu = self.sizes.base();
                 self.enter(PmtudState::Base, now);
             }
-            _ => {
+            PmtudState::Base => {
                 self.plpmtu = self.sizes.min;
                 self.enter(PmtudState::Error, now + ERROR_TIMER);
             }
+            _ => self.enter(PmtudState::Error, now + ERROR_TIMER),
         }
     }
 
@@ -386,6 +432,10 @@ impl Pmtud {
             || COMMON_IP_MTUS.iter().map(|&ip| self.sizes.of_ip(ip)).filter(|&size| open(size));
         sizes().nth(sizes().count() / 2)
     }
+}
+
+fn as_u32(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

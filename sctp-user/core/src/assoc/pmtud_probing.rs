@@ -46,7 +46,7 @@ impl Association {
         }
         let id = self.paths.ids().find(|&id| self.paths.get(id).pmtud.due().is_some())?;
         let size = self.paths.get(id).pmtud.due()?;
-        let nonce = cx.rng.random();
+        let nonce = self.paths.get(id).pmtud.nonce().unwrap_or_else(|| cx.rng.random());
         let probe = u16::try_from(size).unwrap_or(u16::MAX);
         let mut writer = self.writer(buf, size, self.peer_tag);
         writer.heartbeat(&info(Info { nonce, path: id.0, probe }));

@@ -33,12 +33,12 @@ impl Rig {
             self.pmtud.on_timer(self.now, true);
         }
         if let Some(size) = self.pmtud.due() {
-            let nonce = self.probed.len() as u64;
+            let nonce = self.pmtud.nonce().unwrap_or(self.probed.len() as u64);
             self.probed.push(size);
             self.pmtud.on_sent(nonce, self.now, SEC);
             if size <= self.passes {
                 assert!(!self.pmtud.on_ack(nonce + 1, size, self.now), "another nonce");
-                assert!(!self.pmtud.on_ack(nonce, size + 4, self.now), "another size");
+                assert!(!self.pmtud.on_ack(nonce, 10_000, self.now), "a size never probed");
                 assert!(self.pmtud.on_ack(nonce, size, self.now));
                 assert!(!self.pmtud.on_ack(nonce, size, self.now), "a second answer");
             }
@@ -110,7 +110,7 @@ fn every_common_mtu_is_found_in_time_and_never_exceeded() {
             let best =
                 COMMON_IP_MTUS.iter().chain([&9000]).map(size).filter(|s| *s <= rig.passes).max();
             assert_eq!(rig.found(), (Complete, best.unwrap()), "MTU {mtu}");
-            assert!(rig.now.since(Time::ZERO) < 20 * SEC, "MTU {mtu} took {:?}", rig.now);
+            assert!(rig.now.since(Time::ZERO) < 40 * SEC, "MTU {mtu} took {:?}", rig.now);
             let counts = |size| rig.probed.iter().filter(|s| **s == size).count();
             assert!(rig.probed.iter().all(|&s| counts(s) <= MAX_PROBES as usize));
         }
@@ -160,16 +160,134 @@ fn icmp_lowers_and_hints_and_never_raises() {
     rig.settle(SEC);
     assert_eq!((rig.found(), rig.probed.last()), ((Complete, 1372), Some(&1372)));
     assert_eq!(rig.probed.len(), 3, "nothing above the hint is tried");
-    // Below what is in use it counts at once.
-    assert!(rig.pmtud.on_packet_too_big(1300, rig.now));
-    assert_eq!(rig.found(), (Complete, 1272));
-    assert!(!rig.pmtud.on_packet_too_big(1400, rig.now));
-    assert!(rig.pmtud.on_packet_too_big(0, rig.now));
-    assert_eq!(rig.found(), (Complete, 548));
-    assert!(!rig.step(RAISE_TIMER - SEC));
-    assert!(rig.step(RAISE_TIMER));
+}
+
+#[test]
+fn icmp_below_the_minimum_is_ignored() {
+    for (ipv6, least) in [(false, 576), (true, 1280)] {
+        let mut rig = Rig::new(ipv6, Encap::Native, 1500, 1500, 9000);
+        rig.settle(SEC);
+        let before = rig.found();
+        for ip_mtu in [0, 68, least - 1] {
+            assert!(!rig.pmtud.on_packet_too_big(ip_mtu, rig.now));
+            assert_eq!((rig.found(), rig.pmtud.deadline()), (before, None));
+        }
+        assert!(rig.pmtud.on_packet_too_big(least, rig.now));
+    }
+}
+
+#[test]
+fn icmp_below_what_is_in_use_begins_a_search_that_proves_it() {
+    for (told, passes, found) in [
+        (1400, 1380, 1380),
+        // It is not true, or not any more.
+        (1400, 1480, 1480),
+        (1300, 1420, 1420),
+        (1400, 1260, 1260),
+    ] {
+        let mut rig = Rig::new(false, Encap::Native, 1500, 1500, passes);
+        assert!(rig.pmtud.on_packet_too_big(told, rig.now));
+        assert_eq!(rig.found(), (Search, 1200), "only the base is safe");
+        // Others say the same of what was on its way.
+        assert!(!rig.pmtud.on_packet_too_big(told, rig.now));
+        let from = rig.now;
+        rig.settle(60 * SEC);
+        assert_eq!((rig.found(), rig.probed[0]), ((Complete, found), told - 20), "{told}");
+        assert!(rig.now.since(from) < 40 * SEC, "{told} took {:?}", rig.now.since(from));
+    }
+}
+
+#[test]
+fn icmp_below_the_base_is_believed_until_the_base_passes() {
+    let mut rig = Rig::new(false, Encap::Native, 1500, 1500, 980);
+    assert!(rig.pmtud.on_packet_too_big(1000, rig.now));
+    for _ in 0..20 {
+        assert_eq!(rig.found(), (Error, 980));
+        assert!(rig.step(ERROR_TIMER));
+        assert!(!rig.pmtud.on_packet_too_big(1000, rig.now));
+    }
+    rig.passes = 1480;
+    rig.settle(ERROR_TIMER);
+    assert_eq!(rig.found(), (Complete, 1480));
+}
+
+#[test]
+fn before_the_start_icmp_counts_and_the_search_begins_below() {
+    let mut rig = Rig::new(false, Encap::Native, 1500, 1500, 1480);
+    rig.pmtud.stop();
+    assert!(rig.pmtud.on_packet_too_big(1400, rig.now));
+    assert_eq!(rig.found(), (Disabled, 1380));
+    rig.pmtud.start(rig.now);
+    rig.settle(SEC);
+    assert_eq!(rig.found(), (Complete, 1480));
+}
+
+/// Lets probes be sent and lost for as long as the answer to the first takes.
+fn answered_late(rig: &mut Rig, delay: Duration) -> Option<u64> {
+    let from = rig.now;
+    let passes = std::mem::take(&mut rig.passes);
+    while rig.pmtud.deadline().is_some_and(|at| at < from + delay) {
+        rig.step(delay);
+    }
+    rig.passes = passes;
+    rig.now = from + delay;
+    rig.pmtud.nonce()
+}
+
+#[test]
+fn answers_count_however_late_they_come() {
+    // While the same size is probed again; when the base is in use; when that is given up, too.
+    for (delay, state, size) in [(6, Base, 1252), (9, Base, 1200), (20, Error, 548)] {
+        let mut rig = Rig::udp(1472);
+        let nonce = answered_late(&mut rig, delay * SEC).unwrap();
+        assert_eq!(rig.found(), (state, size), "after {delay} s");
+        assert!(rig.pmtud.on_ack(nonce, 1252, rig.now));
+        assert_eq!(rig.found(), (Search, 1252));
+        rig.settle(60 * SEC);
+        assert_eq!(rig.found(), (Complete, 1472));
+    }
+    // The same in a search, and when that is over.
+    for delay in [2, 10, 100] {
+        let mut rig = Rig::udp(1472);
+        assert!(rig.step(SEC));
+        let nonce = answered_late(&mut rig, delay * SEC).unwrap();
+        assert_eq!(rig.pmtud.plpmtu(), 1252);
+        assert!(rig.pmtud.on_ack(nonce, 1472, rig.now), "after {delay} s");
+        assert_eq!(rig.found(), (Complete, 1472));
+        assert!(!rig.pmtud.on_ack(nonce, 1400, rig.now), "smaller ones say nothing then");
+    }
+    // A smaller size than the maximum: those between are searched again.
+    let mut rig = Rig::udp(1440);
+    rig.step(SEC);
+    let nonce = answered_late(&mut rig, 100 * SEC).unwrap();
+    assert_eq!(rig.found(), (Complete, 1252));
+    assert!(rig.pmtud.on_ack(nonce, 1412, rig.now));
     rig.settle(60 * SEC);
-    assert_eq!(rig.found(), (Complete, 1372), "but not for ever");
+    assert_eq!(rig.found(), (Complete, 1432));
+}
+
+#[test]
+fn answers_from_before_the_path_became_narrow_prove_nothing() {
+    let narrowed: [fn(&mut Rig); 2] = [
+        |rig| assert!(rig.pmtud.on_packet_too_big(1280, rig.now)),
+        |rig| {
+            for _ in 0..MAX_PROBES {
+                rig.pmtud.on_timeout(1372);
+            }
+            assert!(rig.pmtud.on_small_acked(rig.now));
+        },
+    ];
+    for narrow in narrowed {
+        let mut rig = Rig::udp(1372);
+        rig.settle(60 * SEC);
+        assert_eq!(rig.found(), (Complete, 1372));
+        let nonce = rig.pmtud.nonce().unwrap();
+        narrow(&mut rig);
+        let before = rig.found();
+        assert!(!rig.pmtud.on_ack(nonce, 1372, rig.now));
+        assert!(!rig.pmtud.on_ack(nonce, 1472, rig.now));
+        assert_eq!(rig.found(), before);
+    }
 }
 
 #[test]
@@ -191,10 +309,10 @@ fn losses_on_a_path_with_errors_prove_nothing() {
         rig.now = rig.now.max(at);
         rig.pmtud.on_timer(rig.now, true);
         rig.pmtud.on_sent(1, rig.now, 3 * SEC);
-        assert_eq!(rig.pmtud.deadline(), Some(rig.now + 3 * SEC), "the RTO, when it is longer");
-        rig.pmtud.on_timer(rig.now + 3 * SEC, false);
+        assert_eq!(rig.pmtud.deadline(), Some(rig.now + 6 * SEC), "twice the RTO");
+        rig.pmtud.on_timer(rig.now + 6 * SEC, false);
         assert_eq!((rig.found(), rig.pmtud.deadline()), ((Base, 1252), None));
-        rig.now += 3 * SEC;
+        rig.now += 6 * SEC;
         rig.pmtud.on_path_works(rig.now);
     }
 }

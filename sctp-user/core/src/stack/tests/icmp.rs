@@ -343,9 +343,10 @@ fn packet_too_big_lowers_the_pmtu_within_reason_and_only_with_the_tag() {
     assert_eq!(pmtu(&rig), before);
     tell(&mut rig, too_big(1000), &quote(PEER_TAG, &[]));
     assert_eq!(pmtu(&rig), 1000 - 28);
-    tell(&mut rig, too_big(0), &quote(PEER_TAG, &[]));
-    assert_eq!(pmtu(&rig), 576 - 28);
+    tell(&mut rig, too_big(575), &quote(PEER_TAG, &[]));
     tell(&mut rig, too_big(1500), &quote(PEER_TAG, &[]));
+    assert_eq!(pmtu(&rig), 1000 - 28);
+    tell(&mut rig, too_big(576), &quote(PEER_TAG, &[]));
     assert_eq!(pmtu(&rig), 576 - 28);
 }
 
