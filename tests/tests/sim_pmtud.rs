@@ -10,7 +10,7 @@ use sctp_user_core::sim::{
 use sctp_user_core::wire::chunk_type;
 use sctp_user_core::{
     AssocConfig, AssocId, AssocState, PathState, PathStatus, PmtudState, SegmentLimits, SendError,
-    Time,
+    Time, Unreachable,
 };
 
 type Id = NodeId<Host<Recorder>>;
@@ -201,13 +201,85 @@ fn a_narrower_udp_path_is_found_with_and_without_icmp() {
         let mtu = [1280, 1400, 1420, 1480, 1492][seed as usize % 5];
         let link = Link::new().hidden_mtu(mtu, icmp);
         let mut pair = Pair::new(seed, Udp, v6, link, &AssocConfig::default());
-        pair.trickle_for(if icmp { 3 * SEC } else { 20 * SEC });
+        pair.trickle_for(if icmp { 3 * SEC } else { 40 * SEC });
         assert_eq!(
             (pair.path().pmtu, pair.path().pmtud),
             (size(mtu, Udp, v6), PmtudState::Complete)
         );
         pair.assert_undisturbed();
         pair.assert_all_arrive(60 * SEC);
+    });
+}
+
+#[test]
+fn a_slow_path_is_used_in_full() {
+    for_each_seed(0..12, |seed| {
+        let v6 = seed % 4 < 2;
+        let mut pair = Pair::new(seed, Udp, v6, Link::new(), &AssocConfig::default());
+        // Slower than the RTO, which nothing has corrected, and slower than the timer of probes.
+        let round_trip = if seed % 3 == 0 { 5 * SEC } else { 1500 * MS };
+        pair.set_link(Link::new().delay(round_trip, MS));
+        pair.sim.run_for(60 * SEC);
+        assert_eq!(
+            (pair.path().pmtu, pair.path().pmtud),
+            (size(1500, Udp, v6), PmtudState::Complete)
+        );
+    });
+}
+
+#[test]
+fn icmp_that_is_not_true_makes_packets_smaller_for_a_moment_only() {
+    for_each_seed(0..8, |seed| {
+        let carrier = if seed % 4 < 2 { Native } else { Udp };
+        let mut pair = Pair::new(seed, carrier, false, Link::new(), &AssocConfig::default());
+        pair.sim.run_for(5 * SEC);
+        assert_eq!(pair.path().pmtu, size(1500, carrier, false));
+        let to = pair.path().addr;
+        let to_b = pair.to_b;
+        let tell = |pair: &mut Pair, ip_mtu| {
+            pair.sim.with(pair.a, |h, now| {
+                let status = h.stack.status(to_b).unwrap();
+                let ports = [status.local_port, status.peer_port].map(u16::to_be_bytes).concat();
+                let quoted = [ports, status.peer_tag.to_be_bytes().to_vec()].concat();
+                h.stack.handle_unreachable(now, to, Unreachable::PacketTooBig { ip_mtu }, &quoted);
+            });
+        };
+        tell(&mut pair, 575);
+        assert_eq!(pair.path().pmtu, size(1500, carrier, false));
+        tell(&mut pair, 1400);
+        assert_eq!((pair.path().pmtu, pair.path().pmtud), (1200, PmtudState::Search));
+        pair.sim.run_for(SEC);
+        assert_eq!(
+            (pair.path().pmtu, pair.path().pmtud),
+            (size(1500, carrier, false), PmtudState::Complete)
+        );
+    });
+}
+
+#[test]
+fn the_setup_does_not_wait_for_data_that_is_dropped_by_its_size() {
+    for_each_seed(0..16, |seed| {
+        let v6 = seed % 4 < 2;
+        let mtu = if v6 { 1280 } else { [1250, 700][seed as usize % 8 / 4] };
+        let mut sim = Sim::new(seed);
+        sim.net.set_default(Link::new().hidden_mtu(mtu, false).delay(5 * MS, 2 * MS));
+        let (one, other) = if v6 { ("fd00:1::1", "fd00:1::2") } else { ("10.1.0.1", "10.1.0.2") };
+        let (a, b) =
+            (sim.host(&[one], Recorder::default()), sim.host(&[other], Recorder::default()));
+        for id in [a, b] {
+            sim[id].config = AssocConfig { ip_mtu_udp: 1500, ..AssocConfig::default() };
+            if seed % 2 == 0 {
+                sim[id].use_udp(9899);
+            }
+        }
+        let peer = sim.with(b, |h, _| h.listen(5001));
+        let to_b = sim.with(a, |h, now| h.connect(now, &peer));
+        sim.with(a, |h, now| h.send(now, to_b, 0, &[7; 20_000])).unwrap();
+        // Only a path for less than the base size costs a repetition.
+        sim.run_for(if mtu < 1200 { 1100 * MS } else { 100 * MS });
+        assert_eq!(sim[a].stack.status(to_b).unwrap().state, AssocState::Established);
+        let all = |sim: &mut Sim| sim[b].app.received.len() == 1;
+        assert!(sim.run_until(60 * SEC, all));
     });
 }
 
@@ -229,7 +301,7 @@ fn data_gets_out_of_a_black_hole_and_back_to_full_size() {
         let found = |sim: &mut Sim| sim[a].stack.paths(to_b)[0].pmtu < 1400;
         assert!(pair.sim.run_until(20 * SEC, found), "three timeouts reveal it");
         pair.send_for(SEC);
-        pair.sim.run_for(30 * SEC);
+        pair.sim.run_for(60 * SEC);
         assert_eq!(
             (pair.path().pmtu, pair.path().pmtud),
             (size(1280, carrier, v6), PmtudState::Complete)

@@ -122,6 +122,16 @@ impl Pmtud {
         self.plpmtu
     }
 
+    /// What practically every path carries (BASE_PLPMTU), as far as it may be used.
+    pub(crate) fn base(&self) -> usize {
+        self.sizes.base().min(self.plpmtu)
+    }
+
+    /// What every path carries (MIN_PLPMTU).
+    pub(crate) fn least(&self) -> usize {
+        self.sizes.min.min(self.plpmtu)
+    }
+
     /// The state.
     pub(crate) fn state(&self) -> PmtudState {
         self.state

@@ -132,19 +132,17 @@ impl Association {
             handshake.sent_at = cx.now;
         }
         let target = handshake.target;
-        // A path may lose large packets without a word (RFC 8899); those with DATA are given up
-        // before the setup is.
-        let small_enough = handshake.cookie_retransmits < 2;
+        let again = handshake.cookie_retransmits > 0;
         let cookie = std::mem::take(&mut handshake.cookie);
         let unrecognized = std::mem::take(&mut handshake.unrecognized);
-        let pmtu = self.paths.get(target).pmtu();
-        let mut writer = self.writer(buf, pmtu, self.peer_tag);
+        let limit = self.paths.get(target).setup_limit(again);
+        let mut writer = self.writer(buf, limit, self.peer_tag);
         writer.cookie_echo(&cookie);
         if !unrecognized.is_empty() && writer.room() >= unrecognized.len() + 8 {
             writer.error(|causes| causes.unrecognized_params(&unrecognized));
         }
         self.write_heartbeat(cx, &mut writer, target);
-        if small_enough && self.paths.get(target).is_confirmed() {
+        if self.paths.get(target).is_confirmed() {
             self.fill(cx, &mut writer, target, true, true);
         }
         let len = writer.finish();
