@@ -117,6 +117,13 @@ const MAX_HEARTBEAT_ACKS: usize = 8;
 /// Bytes of error causes reported per packet at most.
 const MAX_ERROR_BYTES: usize = 256;
 
+/// Who sent the SHUTDOWN COMPLETE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Completed {
+    ByUs,
+    ByPeer,
+}
+
 /// What both sides agreed on during setup.
 #[derive(Clone, Debug)]
 pub(crate) struct Agreed {
@@ -175,9 +182,7 @@ pub(crate) struct Association {
     /// DATA was sent or received.
     data_exchanged: bool,
     /// The association ended by a graceful shutdown.
-    ended_gracefully: bool,
-    /// It ended with a SHUTDOWN COMPLETE of ours.
-    sent_complete: bool,
+    graceful_end: Option<Completed>,
     /// Tags or addresses changed; the routing of the stack must follow.
     pub(crate) reroute: bool,
     /// Nobody reads any more.
@@ -241,8 +246,7 @@ impl Association {
             probe_gate: Time::ZERO,
             last_heard: PathId(0),
             data_exchanged: false,
-            ended_gracefully: false,
-            sent_complete: false,
+            graceful_end: None,
             reroute: true,
             discards: false,
             orphaned: false,
@@ -322,12 +326,15 @@ impl Association {
 
     /// It ended by a graceful shutdown.
     pub(crate) fn ended_gracefully(&self) -> bool {
-        self.ended_gracefully
+        self.graceful_end.is_some()
     }
 
     /// How long the SHUTDOWN COMPLETE that ended it may be under way; zero when the peer sent one.
     pub(crate) fn complete_under_way(&self) -> Duration {
-        if self.sent_complete { self.paths.get(self.t2_path).rto.get() } else { Duration::ZERO }
+        match self.graceful_end {
+            Some(Completed::ByUs) => self.paths.get(self.t2_path).rto.get(),
+            Some(Completed::ByPeer) | None => Duration::ZERO,
+        }
     }
 
     /// Own verification tag.
@@ -480,7 +487,8 @@ impl Association {
         self.pending = Pending::default();
         self.handshake = None;
         self.state = AssocState::Closed;
-        self.ended_gracefully = last == Event::ShutdownComplete;
+        let completed = self.graceful_end.unwrap_or(Completed::ByPeer);
+        self.graceful_end = (last == Event::ShutdownComplete).then_some(completed);
         self.reroute = true;
         cx.event(last);
     }

@@ -2,7 +2,7 @@
 
 use super::path::PathId;
 use super::timer::Timer;
-use super::{Association, Cx};
+use super::{Association, Completed, Cx};
 use crate::addr::Datagram;
 use crate::event::{Event, LossReason};
 use crate::serial::Tsn;
@@ -175,7 +175,7 @@ impl Association {
             let ports = (self.local_port, self.peer_port);
             cx.replies
                 .push_last(datagram.from, ports, self.peer_tag, |w| w.shutdown_complete(false));
-            self.sent_complete = true;
+            self.graceful_end = Some(Completed::ByUs);
             self.end(cx, Event::ShutdownComplete);
         }
     }
