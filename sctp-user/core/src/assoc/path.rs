@@ -74,6 +74,8 @@ pub(crate) struct Path {
     /// A SACK has come since T3 was started: expiries then are no sign of a dead peer while its
     /// window is closed.
     pub(crate) sack_since_t3: bool,
+    /// Another timeout has counted for the association since T3 was started.
+    pub(crate) t3_overtaken: bool,
     pub(crate) stats: PathStats,
 }
 
@@ -107,6 +109,7 @@ impl Path {
             retransmit_now: false,
             refused_since: None,
             sack_since_t3: false,
+            t3_overtaken: false,
             stats: PathStats::default(),
         }
     }
@@ -272,7 +275,7 @@ impl Path {
     /// 5.4).
     pub(crate) fn probe_if_unconfirmed(&mut self) {
         if !self.is_confirmed() {
-            self.heartbeat = Heartbeat::Due;
+            self.heartbeat = Heartbeat::DUE;
         }
     }
 

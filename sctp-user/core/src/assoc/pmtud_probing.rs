@@ -49,7 +49,7 @@ impl Association {
         let nonce = self.paths.get(id).pmtud.nonce().unwrap_or_else(|| cx.rng.random());
         let probe = u16::try_from(size).unwrap_or(u16::MAX);
         let mut writer = self.writer(buf, size, self.peer_tag);
-        writer.heartbeat(&info(Info { nonce, path: id.0, probe }));
+        writer.heartbeat(&info(Info { nonce, path: id.0, number: 0, probe }));
         let padding = size.saturating_sub(COMMON_HEADER + HEARTBEAT_LEN + CHUNK_HEADER);
         writer.raw_chunk(chunk_type::PAD, 0, &vec![0; padding]);
         let len = writer.finish();
@@ -66,7 +66,7 @@ impl Association {
             return;
         }
         self.path_works(cx, id);
-        self.error_count = 0;
+        self.clear_association_errors();
         self.pmtu_found(id, before);
     }
 

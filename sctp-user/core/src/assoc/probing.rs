@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand::RngExt;
 
-use super::heartbeat::{Heartbeat, Info, parse_info};
+use super::heartbeat::{Heartbeat, Info, Try, parse_info};
 use super::path::PathId;
 use super::{Association, Cx, MAX_HEARTBEAT_ACKS};
 use crate::addr::{Datagram, Encap};
@@ -25,7 +25,9 @@ impl Association {
             match (path.state, path.heartbeat) {
                 // The one that went with the COOKIE ECHO is on its way.
                 (PathState::Unconfirmed, Heartbeat::Waiting { .. }) => {}
-                (PathState::Unconfirmed, _) => path.heartbeat = Heartbeat::Idle { next: cx.now },
+                (PathState::Unconfirmed, _) => {
+                    path.heartbeat = Heartbeat::Idle { next: cx.now, late: None };
+                }
                 _ => self.schedule_heartbeat(cx, id),
             }
             self.update_discovery(cx, id);
@@ -67,7 +69,7 @@ impl Association {
         let heartbeat = &mut self.paths.get_mut(id).heartbeat;
         // One that is on its way is lost first: else asking often would keep a dead path alive.
         if !matches!(heartbeat, Heartbeat::Waiting { .. }) {
-            *heartbeat = Heartbeat::Due;
+            heartbeat.make_due();
         }
         true
     }
@@ -81,20 +83,29 @@ impl Association {
 
     /// RTO with jitter of half of it, plus HB.interval.
     fn heartbeat_period(&self, cx: &mut Cx<'_>, id: PathId) -> Duration {
+        let rto = self.paths.get(id).rto.get();
+        self.heartbeat_interval(id).saturating_add(rto.mul_f64(cx.rng.random_range(0.5..1.5)))
+    }
+
+    fn heartbeat_interval(&self, id: PathId) -> Duration {
         let path = self.paths.get(id);
-        let interval = match path.addr().encap {
+        match path.addr().encap {
             Encap::Native => path.params.hb_interval,
             Encap::Udp { .. } => path.params.hb_interval.min(self.config.hb_interval_udp),
-        };
-        interval.saturating_add(path.rto.get().mul_f64(cx.rng.random_range(0.5..1.5)))
+        }
     }
 
     fn schedule_heartbeat(&mut self, cx: &mut Cx<'_>, id: PathId) {
+        self.schedule_heartbeat_after(cx, id, None);
+    }
+
+    /// As [`schedule_heartbeat`](Self::schedule_heartbeat), while another may still be answered.
+    fn schedule_heartbeat_after(&mut self, cx: &mut Cx<'_>, id: PathId, late: Option<Try>) {
         let period = self.heartbeat_period(cx, id);
         let next = cx.now + period;
         let path = self.paths.get_mut(id);
         path.heartbeat =
-            if path.params.hb_enabled { Heartbeat::Idle { next } } else { Heartbeat::Off };
+            if path.params.hb_enabled { Heartbeat::Idle { next, late } } else { Heartbeat::Off };
     }
 
     /// The heartbeat deadline of a path has come.
@@ -106,27 +117,29 @@ impl Association {
         }
         let path = self.paths.get(id);
         match path.heartbeat {
-            Heartbeat::Idle { next } if next <= cx.now => {
+            Heartbeat::Idle { next, .. } if next <= cx.now => {
                 let unproven = path.state == PathState::Unconfirmed
                     && path.error_count <= path.params.max_retrans;
                 if unproven {
                     if cx.now < self.probe_gate {
                         let next = self.probe_gate;
-                        self.paths.get_mut(id).heartbeat = Heartbeat::Idle { next };
+                        self.paths.get_mut(id).heartbeat.put_off(next);
                         return;
                     }
                     self.probe_gate = cx.now + path.rto.get();
-                } else if matches!(path.state, PathState::Active | PathState::Inactive) {
+                } else if matches!(path.state, PathState::Active | PathState::Inactive)
+                    && !self.is_doubtful(id)
+                {
                     // The path was used meanwhile: what was sent there serves as a probe.
                     let period = self.heartbeat_period(cx, id);
                     let last_used = self.paths.get(id).last_used;
                     if last_used + period > cx.now {
                         let next = last_used + period;
-                        self.paths.get_mut(id).heartbeat = Heartbeat::Idle { next };
+                        self.paths.get_mut(id).heartbeat.put_off(next);
                         return;
                     }
                 }
-                self.paths.get_mut(id).heartbeat = Heartbeat::Due;
+                self.paths.get_mut(id).heartbeat.make_due();
             }
             Heartbeat::Waiting { deadline, .. } if deadline <= cx.now => {
                 self.on_heartbeat_lost(cx, id)
@@ -137,25 +150,38 @@ impl Association {
 
     fn on_heartbeat_lost(&mut self, cx: &mut Cx<'_>, id: PathId) {
         let config = Arc::clone(&self.config);
-        self.paths.get_mut(id).rto.back_off(&config);
-        // While data is outstanding, T3 counts for the association; both together would end it in
-        // half the time.
-        let carries_data = id == self.paths.data_path() && self.send.outstanding.is_empty();
+        let path = self.paths.get_mut(id);
+        path.rto.back_off(&config);
+        let overtaken = matches!(path.heartbeat, Heartbeat::Waiting { overtaken: true, .. });
+        let late = path.heartbeat.expected();
+        let carries_data = id == self.paths.data_path();
         self.path_error(cx, id);
-        let counts = carries_data && self.paths.get(id).is_confirmed();
+        let counts = carries_data && !overtaken && self.paths.get(id).is_confirmed();
         if self.is_gone(cx, id) || (counts && self.association_error(cx)) {
             return;
         }
         let path = self.paths.get_mut(id);
         let unproven =
             path.state == PathState::Unconfirmed && path.error_count <= path.params.max_retrans;
-        // Its RTO has doubled, and the next probe of a potentially failed path waits for that only.
-        let doubtful = path.state == PathState::PotentiallyFailed && path.params.hb_enabled;
-        if unproven || doubtful {
-            path.heartbeat = Heartbeat::Idle { next: cx.now };
+        // Its RTO has doubled, and the next probe of a path in doubt waits for that only.
+        if unproven || self.is_doubtful(id) {
+            self.paths.get_mut(id).heartbeat = Heartbeat::Idle { next: cx.now, late };
         } else {
-            self.schedule_heartbeat(cx, id);
+            self.schedule_heartbeat_after(cx, id, late);
         }
+    }
+
+    /// The path has missed answers and is to be probed every RTO until it has failed or answers:
+    /// while it is potentially failed (RFC 7829), and where HB.interval is 0. There a heartbeat is
+    /// due once per RTO (RFC 9260 sec 8.3), and the last one has waited that long for its answer.
+    fn is_doubtful(&self, id: PathId) -> bool {
+        let path = self.paths.get(id);
+        path.params.hb_enabled
+            && match path.state {
+                PathState::PotentiallyFailed => true,
+                PathState::Active => path.error_count > 0 && self.heartbeat_interval(id).is_zero(),
+                PathState::Unconfirmed | PathState::Inactive => false,
+            }
     }
 
     /// A timeout on a path: counts it, and takes the path out of use by degrees (RFC 9260 sec 8.2,
@@ -175,9 +201,9 @@ impl Association {
             && path.params.pf_max_retrans.is_some_and(|limit| count > limit)
         {
             path.state = PathState::PotentiallyFailed;
-            if path.params.hb_enabled && matches!(path.heartbeat, Heartbeat::Idle { .. }) {
+            if path.params.hb_enabled {
                 // From now on every RTO, the first at once.
-                path.heartbeat = Heartbeat::Idle { next: cx.now };
+                path.heartbeat.put_off(cx.now);
             }
             if self.config.expose_potentially_failed {
                 cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::PotentiallyFailed });
@@ -222,14 +248,33 @@ impl Association {
     }
 
     /// A timeout of the association; true when it was one too many and the association has ended.
+    /// What else waits for an answer now will not count: T3 and heartbeats side by side would end
+    /// the association in half the time.
     pub(super) fn association_error(&mut self, cx: &mut Cx<'_>) -> bool {
         self.error_count += 1;
+        for path in self.paths.iter_mut() {
+            path.t3_overtaken = path.t3.is_some();
+            if let Heartbeat::Waiting { overtaken, .. } = &mut path.heartbeat {
+                *overtaken = true;
+            }
+        }
         if self.error_count <= self.config.assoc_max_retrans {
             return false;
         }
         // One ABORT is customary: the peer may hear us although we do not hear it.
         self.abort_with(cx, LossReason::Unreachable, |c| c.user_abort(b"too many timeouts"));
         true
+    }
+
+    /// The peer has acknowledged something: it lives (RFC 9260 sec 8.1).
+    pub(super) fn clear_association_errors(&mut self) {
+        self.error_count = 0;
+        for path in self.paths.iter_mut() {
+            path.t3_overtaken = false;
+            if let Heartbeat::Waiting { overtaken, .. } = &mut path.heartbeat {
+                *overtaken = false;
+            }
+        }
     }
 
     /// HEARTBEAT: returned as it is, unless it would not fit one packet beside other small control
@@ -245,9 +290,8 @@ impl Association {
 
     /// HEARTBEAT ACK: counts only with the nonce that is outstanding for that very path.
     pub(super) fn on_heartbeat_ack(&mut self, cx: &mut Cx<'_>, tlvs: &[u8]) {
-        let Some(Info { nonce, path, probe }) = heartbeat_info(tlvs).and_then(parse_info) else {
-            return;
-        };
+        let Some(info) = heartbeat_info(tlvs).and_then(parse_info) else { return };
+        let Info { nonce, path, number, probe } = info;
         let id = PathId(path);
         if id.index() >= self.paths.len() {
             return;
@@ -257,14 +301,18 @@ impl Association {
         }
         let config = Arc::clone(&self.config);
         let path = self.paths.get_mut(id);
-        let Heartbeat::Waiting { nonce: expected, sent, .. } = path.heartbeat else { return };
-        if nonce != expected {
+        if path.heartbeat.expected().is_none_or(|expected| expected.nonce() != nonce) {
             return;
         }
-        path.rto.on_sample(cx.now.since(sent), &config);
+        // A late answer proves the path, and measures nothing: the RTO stays backed off.
+        if let Heartbeat::Waiting { this, sent, .. } = path.heartbeat
+            && this.number == number
+        {
+            path.rto.on_sample(cx.now.since(sent), &config);
+        }
         path.stats.heartbeats_acked += 1;
         self.path_works(cx, id);
-        self.error_count = 0;
+        self.clear_association_errors();
         self.schedule_heartbeat(cx, id);
         self.on_small_packet_acked(cx, id);
     }

@@ -81,7 +81,9 @@ impl Association {
             }
         }
         if any_acked {
-            self.error_count = 0;
+            if self.error_count > 0 {
+                self.clear_association_errors();
+            }
             self.guard_orphan(cx.now);
         }
         for id in self.paths.ids() {

@@ -3,7 +3,7 @@
 use rand::RngExt;
 
 use super::announce::announced;
-use super::heartbeat::{HEARTBEAT_LEN, Heartbeat, Info, info};
+use super::heartbeat::{HEARTBEAT_LEN, Heartbeat, Info, Try, info};
 use super::path::{Path, PathId};
 use super::send::{Blocked, FillLimits};
 use super::timer::Timer;
@@ -56,9 +56,8 @@ impl Association {
             && self.send.queue.is_empty()
             && !self.recv.sack_now()
             && self.pending.is_empty();
-        let quiet = |path: &Path| {
-            path.lost == 0 && path.heartbeat != Heartbeat::Due && path.pmtud.due().is_none()
-        };
+        let quiet =
+            |path: &Path| path.lost == 0 && !path.heartbeat.is_due() && path.pmtud.due().is_none();
         let rests = nothing && self.paths.iter().all(quiet);
         if rests {
             for path in self.paths.iter_mut() {
@@ -229,9 +228,7 @@ impl Association {
         if !self.pending.errors.is_empty() && !setup {
             return Some(self.pending.errors_to.0);
         }
-        if let Some(id) =
-            self.paths.ids().find(|&id| self.paths.get(id).heartbeat == Heartbeat::Due)
-        {
+        if let Some(id) = self.paths.ids().find(|&id| self.paths.get(id).heartbeat.is_due()) {
             return Some(id);
         }
         if setup {
@@ -381,14 +378,15 @@ impl Association {
 
     fn write_heartbeat(&mut self, cx: &mut Cx<'_>, writer: &mut PacketWriter<'_>, id: PathId) {
         let path = self.paths.get_mut(id);
-        if path.heartbeat != Heartbeat::Due || (!writer.is_empty() && writer.room() < HEARTBEAT_LEN)
-        {
+        let Heartbeat::Due { late } = path.heartbeat else { return };
+        if !writer.is_empty() && writer.room() < HEARTBEAT_LEN {
             return;
         }
-        let nonce = cx.rng.random();
-        writer.heartbeat(&info(Info { nonce, path: id.0, probe: 0 }));
-        path.heartbeat =
-            Heartbeat::Waiting { nonce, sent: cx.now, deadline: cx.now + path.rto.get() };
+        let this = late.map_or_else(|| Try::first(cx.rng.random()), Try::next);
+        let (nonce, number) = (this.nonce(), this.number);
+        writer.heartbeat(&info(Info { nonce, path: id.0, number, probe: 0 }));
+        let deadline = cx.now + path.rto.get();
+        path.heartbeat = Heartbeat::Waiting { this, sent: cx.now, deadline, overtaken: false };
         path.last_used = cx.now;
     }
 
@@ -440,6 +438,7 @@ impl Association {
         if path.t3.is_none() || fill.lowest {
             path.t3 = Some(cx.now + path.rto.get());
             path.sack_since_t3 = false;
+            path.t3_overtaken = false;
         }
         !setup
             && (self.may_send_lost(id)

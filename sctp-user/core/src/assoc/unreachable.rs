@@ -36,9 +36,10 @@ impl Association {
     /// socket whose receive buffer is full, and who owns it is heard again soon: it needs a timeout
     /// of the path, before or [after](Self::is_gone).
     fn refused_for_good(&mut self, now: Time, id: PathId) -> bool {
-        let next_heartbeats = 2 * self.config.hb_interval_udp.min(self.config.hb_interval);
         let timed = self.may_probe();
+        let interval = self.config.hb_interval_udp.min(self.config.hb_interval);
         let path = self.paths.get_mut(id);
+        let next_heartbeats = 2 * interval.max(path.rto.get());
         let PathAddr { remote, encap, .. } = path.addr();
         // There is no NAT box within a host.
         let final_word = match encap {
