@@ -32,7 +32,7 @@ impl Pair {
         let hosts = [A, B].map(|addr| sim.host(&[addr], Recorder::default()));
         for host in hosts {
             sim[host].config = config.clone();
-            if seed % 2 == 0 {
+            if seed.is_multiple_of(2) {
                 sim[host].use_udp(9899);
             }
         }

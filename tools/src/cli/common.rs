@@ -68,7 +68,8 @@ pub struct LinkOptions {
     pub(crate) nat_port_key: OnOff,
     /// SCTP's timers and limits: default (RFC 9260's; sooner with the end of the other side for
     /// sessions of pool users and towards registrars), rfc (RFC 9260's for all), or realtime (a
-    /// dead path is left within 300 ms; for short round trips, and for both ends).
+    /// dead path is left within 300 ms, a dead peer given up within 600 ms; for short round trips,
+    /// and for both ends).
     #[arg(long, value_name = "default|rfc|realtime", default_value = "default")]
     pub profile: Profile,
 }

@@ -382,7 +382,8 @@ impl Association {
         if !writer.is_empty() && writer.room() < HEARTBEAT_LEN {
             return;
         }
-        let this = late.map_or_else(|| Try::first(cx.rng.random()), Try::next);
+        let fresh = Try::first(cx.rng.random());
+        let this = late.map_or(fresh, Try::next);
         let (nonce, number) = (this.nonce(), this.number);
         writer.heartbeat(&info(Info { nonce, path: id.0, number, probe: 0 }));
         let deadline = cx.now + path.rto.get();

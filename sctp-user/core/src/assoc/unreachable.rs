@@ -37,9 +37,10 @@ impl Association {
     /// of the path, before or [after](Self::is_gone).
     fn refused_for_good(&mut self, now: Time, id: PathId) -> bool {
         let timed = self.may_probe();
-        let interval = self.config.hb_interval_udp.min(self.config.hb_interval);
+        let config = &self.config;
+        let interval = config.hb_interval_udp.min(config.hb_interval).max(config.rto_initial);
+        let next_heartbeats = 2 * interval;
         let path = self.paths.get_mut(id);
-        let next_heartbeats = 2 * interval.max(path.rto.get());
         let PathAddr { remote, encap, .. } = path.addr();
         // There is no NAT box within a host.
         let final_word = match encap {

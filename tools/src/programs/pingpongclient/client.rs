@@ -42,7 +42,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ready::new(super::NAME).with_known("udp", stack.local_udp_port()).print();
 
     let session_options = SessionOptions {
-        reply_timeout: Some(options.replytimeout),
+        reply_timeout: Some(options.reply_timeout()),
         assoc: profile.rserpool(stack.assoc_config()),
         ..SessionOptions::default()
     };

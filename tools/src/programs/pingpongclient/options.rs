@@ -7,7 +7,7 @@ use clap::Parser;
 use rserpool_wire::PoolHandle;
 use sctp_user::parse_address;
 
-use crate::cli::{CommonOptions, RegistrarOptions, millis};
+use crate::cli::{CommonOptions, Profile, RegistrarOptions, millis};
 use crate::programs::rspserver::pool_handle;
 
 /// Sends numbered pings to a server of a pool and goes on with another server when that one dies.
@@ -30,14 +30,10 @@ pub(crate) struct Options {
         value_parser = |s: &str| millis(s, 1, 3_600_000)
     )]
     pub(crate) interval: Duration,
-    /// A server that answers nothing for so long counts as dead, ms.
-    #[arg(
-        long,
-        value_name = "MS",
-        default_value = "700",
-        value_parser = |s: &str| millis(s, 10, 600_000)
-    )]
-    pub(crate) replytimeout: Duration,
+    /// A server that answers nothing for so long counts as dead, ms [default: by --profile; 700,
+    /// rfc 3000, realtime 600].
+    #[arg(long, value_name = "MS", value_parser = |s: &str| millis(s, 10, 600_000))]
+    pub(crate) replytimeout: Option<Duration>,
     /// End after so many pings, when all are answered; 0 is never.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) count: u64,
@@ -59,4 +55,35 @@ pub(crate) struct Options {
     pub(crate) registrars: RegistrarOptions,
     #[command(flatten)]
     pub(crate) common: CommonOptions,
+}
+
+impl Options {
+    /// How long a server may answer nothing. SCTP gets the time to repeat what was lost, and to go
+    /// over to another path, before another server is asked.
+    pub(crate) fn reply_timeout(&self) -> Duration {
+        let of_profile = match self.common.link.profile {
+            Profile::Default => Duration::from_millis(700),
+            // RTO.Min is 1 s, and both the ping and its pong may be lost.
+            Profile::Rfc => Duration::from_secs(3),
+            Profile::Realtime => Duration::from_millis(600),
+        };
+        self.replytimeout.unwrap_or(of_profile)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reply_timeout_follows_the_profile() {
+        let millis = |args: &[&str]| {
+            let args = [&["pingpongclient"], args].concat();
+            Options::try_parse_from(args).unwrap().reply_timeout().as_millis()
+        };
+        assert_eq!(millis(&[]), 700);
+        assert_eq!(millis(&["--profile=rfc"]), 3000);
+        assert_eq!(millis(&["--profile=realtime"]), 600);
+        assert_eq!(millis(&["--profile=realtime", "--replytimeout=50"]), 50);
+    }
 }
