@@ -6,6 +6,7 @@
 //! earn one long run of packets.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -16,6 +17,7 @@ use sctp_user_core::{Datagram, Time};
 use tokio::time::Sleep;
 use tracing::error;
 
+use crate::host_addrs::HostAddrs;
 use crate::link::{IcmpError, Link, RecvBatch, checked};
 use crate::outgoing::{Outgoing, segment_limits};
 use crate::shared::{Phase, Shared};
@@ -26,6 +28,9 @@ pub(crate) struct Driver {
     links: Vec<Box<dyn Link>>,
     batch: RecvBatch,
     datagrams: Vec<Datagram>,
+    host: HostAddrs,
+    /// The addresses of the host, when they are news for the core.
+    host_addrs: Option<Vec<IpAddr>>,
     errors: Vec<IcmpError>,
     out: Outgoing,
     wakers: Vec<Waker>,
@@ -52,6 +57,8 @@ impl Driver {
             links,
             batch: RecvBatch::new(),
             datagrams: Vec::new(),
+            host: HostAddrs::default(),
+            host_addrs: None,
             errors: Vec::new(),
             out: Outgoing::default(),
             wakers: Vec::new(),
@@ -71,6 +78,8 @@ impl Driver {
                 Poll::Ready(Ok(())) => {
                     any = true;
                     let at = self.shared.now();
+                    let news = self.host.look(&self.links, &self.batch, at);
+                    self.host_addrs = news.or(self.host_addrs.take());
                     self.datagrams
                         .extend(self.batch.datagrams.drain(..).filter_map(|d| checked(d, at)));
                     self.errors.append(&mut self.batch.errors);
@@ -94,6 +103,9 @@ impl Driver {
         let mut state = shared.lock();
         let now = state.advance(now);
         state.driver.parked = false;
+        if let Some(addrs) = self.host_addrs.take() {
+            state.sockets.set_host_addrs(addrs);
+        }
         for datagram in self.datagrams.drain(..) {
             state.sockets.handle_datagram(Datagram { at: now, ..datagram });
         }

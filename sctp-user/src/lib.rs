@@ -80,6 +80,7 @@ mod control;
 mod driver;
 mod endpoint;
 mod error;
+mod host_addrs;
 mod interfaces;
 pub mod link;
 mod one_to_many;

@@ -12,7 +12,10 @@ use std::time::Duration;
 use common::*;
 use sctp_user::link::sim::SimLink;
 use sctp_user::link::{Link, RecvBatch};
-use sctp_user::{Encap, EndReason, Error, LossReason, Message, Stack, StackBuilder, Transmit};
+use sctp_user::{
+    Announce, AssocConfig, BindOptions, Encap, EndReason, Error, LossReason, Message, Stack,
+    StackBuilder, Transmit,
+};
 
 /// What a [`Moody`] link does with the next packets.
 #[derive(Default)]
@@ -196,4 +199,26 @@ async fn bulk_data_goes_in_runs_of_packets() {
     let longest = mood.lock().unwrap().tried.iter().map(|(_, segments)| *segments).max();
     assert!(longest.is_some_and(|n| (4..=16).contains(&n)), "{longest:?}");
     drop(sending.await.unwrap());
+}
+
+/// Both hosts have a bridge with the same address, and the server lists it.
+#[tokio::test(start_paused = true)]
+async fn the_core_learns_the_addresses_of_the_host_before_a_peer_lists_them() {
+    let bridge = IpAddr::from([172, 17, 0, 1]);
+    let net = net();
+    let server_link = net.link(&[B, bridge], PORT);
+    let client_link = net.link(&[A, bridge], PORT);
+    let (a, b) = (
+        StackBuilder::new().link(client_link).build().unwrap(),
+        StackBuilder::new().link(server_link).build().unwrap(),
+    );
+    let config = Some(AssocConfig { announce: Announce::All, ..AssocConfig::default() });
+    let options = BindOptions { port: 7, addrs: vec![B, bridge], config, ..BindOptions::default() };
+    let endpoint = b.bind(options).unwrap();
+    endpoint.listen(4).unwrap();
+    let to = peer(B, 7);
+    let (client, _server) = tokio::join!(a.connect(&to), endpoint.accept());
+    let addrs = client.unwrap().control().peer_addrs().iter().map(|p| p.remote).collect();
+    let known: (Vec<IpAddr>, u64) = (addrs, a.stats().own_addresses_left_out);
+    assert_eq!(known, (vec![B], 1));
 }

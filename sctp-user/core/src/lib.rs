@@ -26,6 +26,7 @@ mod features;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod interface;
+mod own;
 mod serial;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -189,4 +189,6 @@ pub struct StackStats {
     pub cookies_accepted: u64,
     /// Cookies with a wrong seal.
     pub cookies_forged: u64,
+    /// Own addresses that peers elsewhere listed as theirs in INIT or INIT ACK; none became a path.
+    pub own_addresses_left_out: u64,
 }

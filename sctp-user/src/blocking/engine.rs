@@ -11,6 +11,7 @@ use sctp_user_core::socket::Sockets;
 
 use crate::claim::Claims;
 use crate::error::Error;
+use crate::host_addrs::HostAddrs;
 use crate::link::sockets::SocketLink;
 use crate::link::{IcmpError, Link as _, RecvBatch, checked};
 use crate::outgoing::{Outgoing, segment_limits};
@@ -23,6 +24,7 @@ pub(super) struct Engine {
     links: Vec<SocketLink>,
     out: Outgoing,
     batch: RecvBatch,
+    host: HostAddrs,
     errors: Vec<IcmpError>,
     start: Instant,
     /// The last reading of the clock.
@@ -59,6 +61,7 @@ impl Engine {
             links,
             out: Outgoing::default(),
             batch: RecvBatch::new(),
+            host: HostAddrs::default(),
             errors: Vec::new(),
             start: Instant::now(),
             latest: Time::ZERO,
@@ -150,6 +153,9 @@ impl Engine {
         self.receive(if news { Some(Duration::ZERO) } else { left });
         let now = self.now();
         self.looked = now;
+        if let Some(addrs) = self.host.look(&self.links, &self.batch, now) {
+            self.sockets.set_host_addrs(addrs);
+        }
         for datagram in self.batch.datagrams.drain(..) {
             if let Some(datagram) = checked(datagram, now) {
                 self.sockets.handle_datagram(datagram);

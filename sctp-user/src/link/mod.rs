@@ -52,6 +52,13 @@ pub trait Link: Send {
     /// for "every address of this family that the host has".
     fn local_addrs(&self) -> Vec<IpAddr>;
 
+    /// All addresses that the host has now, on whichever interface. A peer elsewhere that lists one
+    /// of them as its own gets no packets there: they would come back to this host. Those of
+    /// [`local_addrs`](Self::local_addrs) unless said otherwise.
+    fn host_addrs(&self) -> Vec<IpAddr> {
+        self.local_addrs()
+    }
+
     /// Receives a batch into `batch`, appending to what it holds. `Ready(Ok(()))` means that at
     /// least one datagram or ICMP error was appended; the caller [`clear`](RecvBatch::clear)s the
     /// batch before it calls again.
@@ -108,6 +115,10 @@ impl Link for Box<dyn Link> {
 
     fn local_addrs(&self) -> Vec<IpAddr> {
         (**self).local_addrs()
+    }
+
+    fn host_addrs(&self) -> Vec<IpAddr> {
+        (**self).host_addrs()
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {

@@ -53,6 +53,8 @@ pub(crate) struct Handshake {
 pub(crate) struct PeerInit {
     /// Usable addresses listed, without duplicates.
     pub(crate) addresses: Vec<IpAddr>,
+    /// How many of our own addresses were listed, and left out.
+    pub(crate) own_addresses: u64,
     /// State Cookie.
     pub(crate) cookie: Option<Vec<u8>>,
     /// Extra cookie lifetime asked for.
@@ -64,14 +66,23 @@ pub(crate) struct PeerInit {
 }
 
 impl PeerInit {
-    /// Reads the parameters; `source` is where the packet came from.
-    pub(crate) fn read(init: &InitChunk<'_>, source: IpAddr, max_addresses: usize) -> Self {
+    /// Reads the parameters; `source` is where the packet came from, `is_own` says which addresses
+    /// are not the peer's but ours.
+    pub(crate) fn read(
+        init: &InitChunk<'_>,
+        source: IpAddr,
+        max_addresses: usize,
+        is_own: impl Fn(IpAddr) -> bool,
+    ) -> Self {
         let mut out = PeerInit::default();
         let address = |out: &mut PeerInit, addr: IpAddr| {
             // The peer means the link that it sends by.
             let addr = on_interface(addr, interface(source));
             let known = out.addresses.contains(&addr);
-            if !known && out.addresses.len() < max_addresses && usable_address(addr, source) {
+            if is_own(addr) {
+                out.own_addresses += 1;
+            } else if !known && out.addresses.len() < max_addresses && usable_address(addr, source)
+            {
                 out.addresses.push(addr);
             }
         };
@@ -198,7 +209,10 @@ impl Association {
         if init.a_rwnd < 1500 {
             return refuse(cx, &|c| c.invalid_mandatory_param());
         }
-        let peer = PeerInit::read(init, datagram.from.remote, self.config.max_peer_addresses);
+        let remote = datagram.from.remote;
+        let is_own = cx.own.among_listed(remote, &self.local_addrs, datagram.from.local);
+        let peer = PeerInit::read(init, remote, self.config.max_peer_addresses, is_own);
+        cx.own.count(peer.own_addresses);
         if let Some(param) = &peer.host_name {
             refuse(cx, &|c| c.unresolvable_address(param));
             return self

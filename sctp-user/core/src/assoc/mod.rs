@@ -35,6 +35,7 @@ use crate::config::AssocConfig;
 use crate::event::{Event, LossReason};
 use crate::features::Features;
 use crate::interface::reaches;
+use crate::own::OwnAddrs;
 use crate::serial::Tsn;
 use crate::stack::{AssocId, Replies};
 use crate::stats::{AssocState, AssocStats, PathState};
@@ -59,6 +60,7 @@ pub(crate) struct Cx<'a> {
     pub(crate) rng: &'a mut ChaCha12Rng,
     pub(crate) events: &'a mut VecDeque<(AssocId, Event)>,
     pub(crate) replies: &'a mut Replies,
+    pub(crate) own: &'a mut OwnAddrs,
 }
 
 impl Cx<'_> {

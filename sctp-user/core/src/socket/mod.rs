@@ -106,6 +106,11 @@ impl Sockets {
         &self.stack
     }
 
+    /// Tells which addresses the host has now; see [`Stack::set_host_addrs`].
+    pub fn set_host_addrs(&mut self, addrs: Vec<IpAddr>) {
+        self.stack.set_host_addrs(addrs);
+    }
+
     /// Takes one received packet; see [`Stack::handle_datagram`].
     pub fn handle_datagram(&mut self, datagram: Datagram) {
         let now = datagram.at;

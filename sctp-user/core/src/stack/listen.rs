@@ -41,8 +41,13 @@ impl Stack {
             return self.refuse(d, init, |c| c.invalid_mandatory_param());
         }
         let local_port = d.packet.dst_port();
-        let max = self.ports.get(&local_port).map_or(32, |p| p.config.max_peer_addresses);
-        let peer = PeerInit::read(init, d.from.remote, max);
+        let port = self.ports.get(&local_port);
+        let max = port.map_or(32, |p| p.config.max_peer_addresses);
+        let bound = port.map(|p| p.addrs.as_slice()).filter(|addrs| !addrs.is_empty());
+        let bound = bound.unwrap_or(&self.config.local_addresses);
+        let is_own = self.own.among_listed(d.from.remote, bound, d.from.local);
+        let peer = PeerInit::read(init, d.from.remote, max, is_own);
+        self.own.count(peer.own_addresses);
         if let Some(param) = &peer.host_name {
             return self.refuse(d, init, |c| c.unresolvable_address(param));
         }
@@ -356,6 +361,7 @@ impl Stack {
             rng: &mut self.rng,
             events: &mut self.events,
             replies: &mut self.replies,
+            own: &mut self.own,
         };
         let ports = (cookie.local_port, cookie.peer_port);
         let assoc = Association::from_cookie(

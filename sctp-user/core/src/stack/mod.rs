@@ -30,6 +30,7 @@ use crate::config::{AssocConfig, StackConfig};
 use crate::error::{ConfigError, ConnectError, NotFound};
 use crate::event::Event;
 use crate::interface::reaches;
+use crate::own::OwnAddrs;
 use crate::serial::Tsn;
 use crate::stats::{AssocStats, AssocStatus, PathStatus, StackStats};
 use crate::time::Time;
@@ -59,6 +60,7 @@ pub struct Stack {
     /// Of INITs that are refused: those leave the ones for servers that are there their answers.
     refusal_limit: TokenBucket,
     ootb_limit: TokenBucket,
+    own: OwnAddrs,
     stats: StackStats,
 }
 
@@ -110,6 +112,7 @@ impl Stack {
             init_limit,
             refusal_limit,
             ootb_limit,
+            own: OwnAddrs::default(),
             stats: StackStats::default(),
         }
     }
@@ -154,6 +157,7 @@ impl Stack {
             rng: &mut self.rng,
             events: &mut self.events,
             replies: &mut self.replies,
+            own: &mut self.own,
         };
         let assoc =
             Association::connecting(port, peer, config, tag, tsn, (announced, source), &mut cx);
@@ -330,6 +334,12 @@ impl Stack {
         self.table.get(id).map(|e| e.assoc.told_addrs()).unwrap_or_default()
     }
 
+    /// Tells the stack all addresses that the host has now. Peers elsewhere that list one of them as
+    /// theirs get no packets there. Addresses that a port is bound to need not be told.
+    pub fn set_host_addrs(&mut self, addrs: Vec<IpAddr>) {
+        self.own.set_host(addrs);
+    }
+
     /// The settings of the stack.
     pub fn config(&self) -> &StackConfig {
         &self.config
@@ -337,7 +347,7 @@ impl Stack {
 
     /// Counters of the stack.
     pub fn stats(&self) -> StackStats {
-        self.stats
+        StackStats { own_addresses_left_out: self.own.left_out(), ..self.stats }
     }
 
     /// Aborts everything (the stack is going away); drain `poll_transmit` once more afterwards.
@@ -387,6 +397,7 @@ impl Stack {
             rng: &mut self.rng,
             events: &mut self.events,
             replies: &mut self.replies,
+            own: &mut self.own,
         };
         let result = run(&mut entry.assoc, &mut cx);
         if entry.assoc.wants_to_send() {
@@ -409,6 +420,7 @@ impl Stack {
             rng: &mut self.rng,
             events: &mut self.events,
             replies: &mut self.replies,
+            own: &mut self.own,
         };
         let result = run(&mut entry.assoc, &mut cx);
         let closed = entry.assoc.is_closed();

@@ -99,6 +99,10 @@ impl Link for RawLink {
         self.inner.local_addrs()
     }
 
+    fn host_addrs(&self) -> Vec<IpAddr> {
+        self.inner.host_addrs()
+    }
+
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {
         self.inner.poll_recv(cx, batch)
     }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use sctp_user_core::interface::{interface, is_link_local, reaches, to_socket_addr};
-use sctp_user_core::{Encap, PathAddr, Transmit, Unreachable};
+use sctp_user_core::{Encap, PathAddr, Scope, Transmit, Unreachable};
 use socket2::Socket;
 
 use super::datagrams::to_codepoint;
@@ -14,6 +14,7 @@ use super::errors::PendingErrors;
 use super::os::OtherErrors;
 use super::socket::{LinkSocket, Outgoing, SendFailure, is_unreachable, scratch_size};
 use super::source::Sources;
+use crate::interfaces::local_addresses;
 use crate::link::{IcmpError, Link, RecvBatch, no_route};
 
 /// What the packets of a link travel in.
@@ -285,6 +286,10 @@ impl Link for SocketLink {
 
     fn local_addrs(&self) -> Vec<IpAddr> {
         self.sockets.iter().map(LinkSocket::addr).collect()
+    }
+
+    fn host_addrs(&self) -> Vec<IpAddr> {
+        local_addresses(Scope::Loopback)
     }
 
     fn shares_host(&self) -> bool {

@@ -105,6 +105,71 @@ fn the_source_and_all_usable_addresses_are_taken_once() {
     assert_eq!(Rig::accepted(&[]).peer_addrs(), [addr(1)]);
 }
 
+/// Own addresses that the peer at `from` lists, in a rig whose port is bound to `bound` and whose
+/// host has `host`: how many of the addresses 2, 3, 100, 101 and 102 become paths, and how many are
+/// left out.
+fn paths_of_listed(called: bool, from: PathAddr, bound: &[IpAddr], host: &[u8]) -> (Vec<u8>, u64) {
+    const LISTED: [u8; 5] = [2, 100, 101, 102, 3];
+    let mut rig = Rig::new();
+    rig.stack.set_port_addrs(PORT, bound).unwrap();
+    rig.stack.set_host_addrs(host.iter().map(|&n| addr(n)).collect());
+    let list = |p: &mut ParamWriter<'_>| LISTED.iter().for_each(|&n| p.address(addr(n)));
+    if called {
+        let ack = one(rig.send_from(from, 0, |w| w.init(false, &fixed(), list)));
+        let (init, _, cookie) = ack.init();
+        rig.send_from(from, init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
+        rig.id = rig.stack.accept(PORT);
+    } else {
+        let peer = Peer::new(from.remote, from.encap, PEER_PORT);
+        rig.id = Some(rig.stack.connect(rig.now, PORT, &peer, None).unwrap());
+        let tag = one(rig.drain()).init().0.initiate_tag;
+        let answer = |w: &mut PacketWriter<'_>| {
+            w.init(true, &fixed(), |p| {
+                p.state_cookie(b"cookie");
+                list(p);
+            });
+        };
+        rig.send_from(from, tag, answer);
+        rig.send_from(from, tag, |w| w.cookie_ack());
+    }
+    assert_eq!(rig.state(), AssocState::Established);
+    let paths = rig.peer_addrs();
+    let known = LISTED.into_iter().filter(|&n| paths.contains(&addr(n))).collect();
+    (known, rig.stack.stats().own_addresses_left_out)
+}
+
+/// Both hosts have a container bridge, say, with the same address.
+#[test]
+fn own_addresses_that_a_peer_lists_are_left_out_and_counted() {
+    for called in [true, false] {
+        // The list came to address 100.
+        assert_eq!(paths_of_listed(called, path(1), &[], &[]), (vec![2, 101, 102, 3], 1));
+        assert_eq!(paths_of_listed(called, path(1), &[], &[102, 100]), (vec![2, 101, 3], 2));
+        let bound = [addr(100), addr(101)];
+        assert_eq!(paths_of_listed(called, path(1), &bound, &[]), (vec![2, 102, 3], 2));
+        assert_eq!(paths_of_listed(called, path(1), &bound, &[102]), (vec![2, 3], 3));
+    }
+}
+
+#[test]
+fn a_peer_on_this_host_has_the_same_addresses() {
+    let here = PathAddr { remote: addr(101), ..path(1) };
+    for called in [true, false] {
+        let all = (vec![2, 100, 101, 102, 3], 0);
+        assert_eq!(paths_of_listed(called, here, &[], &[100, 101, 102]), all);
+        assert_eq!(paths_of_listed(called, here, &[addr(100), addr(101)], &[]), all);
+    }
+}
+
+/// They were no part of the association, so they are no news in a restart of the peer either.
+#[test]
+fn own_addresses_in_the_init_of_a_restart_are_left_out_too() {
+    let mut rig = Rig::accepted(&[2, 100]);
+    assert_eq!(rig.peer_addrs(), [addr(1), addr(2)]);
+    let sent = one(rig.init_from(path(1), 5, &[2, 100]));
+    assert_eq!(sent.kinds(), [chunk_type::INIT_ACK]);
+}
+
 #[test]
 fn unusable_addresses_are_ignored() {
     let mut rig = Rig::new();
