@@ -147,6 +147,9 @@ enum Role {
         /// Send every message back.
         #[arg(long)]
         echo: bool,
+        /// Close the listening socket after each association and listen again.
+        #[arg(long)]
+        reopen: bool,
     },
     /// Sends as much as goes.
     Bulk {
@@ -223,7 +226,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let ended = runtime.block_on(async {
         match options.role {
-            Role::Serve { common, echo } => serve(&common, echo).await,
+            Role::Serve { common, echo, reopen } => serve(&common, echo, reopen).await,
             Role::Bulk { common, sender } => send(&common, &sender, None).await,
             Role::Ask { common, sender, pause } => {
                 send(&common, &sender, Some(Duration::from_millis(pause))).await
@@ -242,7 +245,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 impl Common {
-    fn open(&self) -> Result<(Stack, Endpoint), Failure> {
+    fn open(&self) -> Result<(Stack, BindOptions), Failure> {
         let mut config = match self.profile {
             Profile::Rfc => AssocConfig::default(),
             Profile::Realtime => AssocConfig::realtime(),
@@ -253,21 +256,25 @@ impl Common {
         let stack = StackConfig { nat_port_key: self.nat_port_key, ..StackConfig::default() };
         let (stack, addrs) = open::stack(&self.link, stack, config)?;
         let subscriptions = Subscriptions { peer_addr_change: true, ..Subscriptions::default() };
-        let bind = BindOptions { port: self.port, addrs, subscriptions, ..BindOptions::default() };
-        let endpoint = stack.bind(bind)?;
-        Ok((stack, endpoint))
+        let (port, reuse_port) = (self.port, true);
+        let bind = BindOptions { port, addrs, subscriptions, reuse_port, ..BindOptions::default() };
+        Ok((stack, bind))
     }
 }
 
-async fn serve(common: &Common, echo: bool) -> Result<(), Failure> {
-    let (stack, endpoint) = common.open()?;
-    endpoint.listen(64)?;
+async fn serve(common: &Common, echo: bool, reopen: bool) -> Result<(), Failure> {
+    let (stack, bind) = common.open()?;
+    let mut endpoint = listen(&stack, &bind)?;
     Ready::new(NAME)
         .with("sctp", endpoint.port())
         .with_known("udp", stack.local_udp_port())
         .print();
     loop {
         let association = endpoint.accept().await?;
+        if reopen {
+            drop(endpoint);
+            endpoint = listen(&stack, &bind)?;
+        }
         let usual = common.usual;
         tokio::spawn(async move {
             let peer_port = association.peer_port();
@@ -276,6 +283,12 @@ async fn serve(common: &Common, echo: bool) -> Result<(), Failure> {
             }
         });
     }
+}
+
+fn listen(stack: &Stack, bind: &BindOptions) -> Result<Endpoint, Failure> {
+    let endpoint = stack.bind(bind.clone())?;
+    endpoint.listen(64)?;
+    Ok(endpoint)
 }
 
 /// Reads an association to its end.
@@ -300,7 +313,8 @@ async fn take(association: &Association, echo: bool, usual: f64) -> Result<(), F
 }
 
 async fn send(common: &Common, sender: &Sender, pause: Option<Duration>) -> Result<(), Failure> {
-    let (stack, endpoint) = common.open()?;
+    let (stack, bind) = common.open()?;
+    let endpoint = stack.bind(bind)?;
     let association = match &open::peers(&sender.peer)[..] {
         [peer] => endpoint.connect(peer).await?,
         peers => stack.connect_first(peers, stack.assoc_config()).await?,

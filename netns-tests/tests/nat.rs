@@ -246,6 +246,26 @@ fn a_pool_element_behind_a_forwarded_port() {
     pool::finish(user);
 }
 
+/// It closes its listening socket with each association and listens again, as a server does that is
+/// reloaded.
+#[test]
+fn a_server_behind_a_forwarded_port_listens_again() {
+    let Some(home) = Home::open(1) else { return };
+    home.nat.forwards_udp(9900, client_addr(0), 9899);
+    let mut server = serve(&home.net, &home.clients[0], "udp=9899", 8, &["--echo", "--reopen"]);
+    let args = [traffic::NAME, "ask", "--link", "udp=0", "--peer", "198.51.100.1:8/udp:9900"];
+    let mut clients: [Running; 3] = std::array::from_fn(|_| {
+        let mut client = home.net.start(&home.server, &args);
+        begun(&mut client);
+        client
+    });
+    // Those before have lived on all the time.
+    clients.iter_mut().for_each(|client| client.close_stdin());
+    let mut sent = clients.map(|mut client| ended(&mut client).expect("a good end"));
+    sent.sort_unstable();
+    assert_eq!(traffic::received(&mut server, 3), sent);
+}
+
 /// Boxes at home translate TCP and UDP. What they make of protocol 132 differs, and the client is
 /// told what to do.
 #[test]
