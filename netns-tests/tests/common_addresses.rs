@@ -7,6 +7,7 @@ use netns_tests::net::{Host, Net, Running};
 use netns_tests::traffic::{self, Event};
 
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn both_hosts_have_a_bridge_with_the_same_address() {
     let Some((net, hosts)) = open() else { return };
     hosts.iter().for_each(bridge);
@@ -16,6 +17,7 @@ fn both_hosts_have_a_bridge_with_the_same_address() {
 /// A router answers heartbeats to that address with ICMP: port unreachable over UDP, protocol
 /// unreachable directly in IP.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn somebody_else_has_the_address_and_says_that_nobody_is_there() {
     let Some((net, hosts)) = open() else { return };
     let [_client, router, server] = &hosts;

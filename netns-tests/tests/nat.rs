@@ -249,6 +249,7 @@ fn a_pool_element_behind_a_forwarded_port() {
 /// It closes its listening socket with each association and listens again, as a server does that is
 /// reloaded.
 #[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_server_behind_a_forwarded_port_listens_again() {
     let Some(home) = Home::open(1) else { return };
     home.nat.forwards_udp(9900, client_addr(0), 9899);
