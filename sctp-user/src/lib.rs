@@ -107,7 +107,7 @@ pub use sctp_user_core::socket::{
 };
 pub use sctp_user_core::{
     Announce, AssocConfig, AssocId, AssocState, AssocStats, AssocStatus, BindError, ConfigError,
-    ConnectError, Ecn, Encap, Features, LossReason, Message, NextInfo, NoRoute, PathAddr,
+    ConnectError, Ecn, Encap, Features, LossReason, Message, NextInfo, NoRoute, Ootb, PathAddr,
     PathParams, PathState, PathStats, PathStatus, Peer, PeerAddrState, Received, Scope, SendError,
     SendOptions, StackConfig, StackStats, Transmit, Unreachable,
 };

@@ -20,10 +20,11 @@ pub struct StackConfig {
     pub init_ack_rate: u32,
     /// Replies to out-of-the-blue packets per second (RFC 9260 sec 8.4), token bucket. Default 100.
     pub ootb_rate: u32,
-    /// Answer out-of-the-blue packets that came natively in IP also when they are for a port that
-    /// is not bound here. Off by default: every stack and the kernel of the host see such packets,
-    /// and an ABORT would kill associations of others. Over UDP the socket is ours alone and
-    /// replies are always on.
+    /// Which out-of-the-blue packets and INITs for nobody are answered. Default [`Ootb::Abort`].
+    pub ootb: Ootb,
+    /// With [`Ootb::Abort`], answer packets that came natively in IP also when they are for a port
+    /// that is not bound here. Off by default: every stack and the kernel of the host see such
+    /// packets, and an ABORT would kill associations of others.
     pub ootb_native: bool,
     /// How long a verification tag is not given out again after its association ended. Default 60
     /// s.
@@ -52,6 +53,7 @@ impl Default for StackConfig {
             cookie_key_life: Duration::from_secs(3600),
             init_ack_rate: 10_000,
             ootb_rate: 100,
+            ootb: Ootb::Abort,
             ootb_native: false,
             tag_reuse_guard: Duration::from_secs(60),
             local_addresses: Vec::new(),
@@ -59,6 +61,23 @@ impl Default for StackConfig {
             initial_tsn: None,
         }
     }
+}
+
+/// What is answered that belongs to no association: packets out of the blue (RFC 9260 sec 8.4), and
+/// INITs where nobody listens (sec 5.1). What belongs to an association of this stack that ended a
+/// short while ago, or to one that is being set up, is answered in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ootb {
+    /// Everything that comes in UDP, as RFC 9260 wants it: the sender learns at once that nobody is
+    /// here. What comes natively, for ports that are bound here
+    /// ([`StackConfig::ootb_native`]).
+    #[default]
+    Abort,
+    /// What is for a port that is bound here, also in UDP.
+    OwnPorts,
+    /// Nothing: replicas behind one address, which may get packets of each other's associations,
+    /// must not end these. Senders learn by their timeouts only that nobody is here.
+    Silent,
 }
 
 /// Settings of an association: taken from the bound port when it is set up, most may change later.

@@ -41,7 +41,7 @@ pub use addr::{
     Datagram, Ecn, Encap, Message, NextInfo, PathAddr, Peer, Received, Scope, SegmentLimits,
     SendOptions, Transmit, common_bits, scope,
 };
-pub use config::{Announce, AssocConfig, PathParams, StackConfig};
+pub use config::{Announce, AssocConfig, Ootb, PathParams, StackConfig};
 pub use error::{BindError, ConfigError, ConnectError, NotFound, SendError};
 pub use event::{Event, LossReason, PeerAddrState};
 pub use features::Features;

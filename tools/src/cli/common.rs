@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use sctp_user::{Announce, AssocConfig};
+use sctp_user::{Announce, AssocConfig, Ootb};
 
 use super::address::AddressList;
 use super::signals::EndOptions;
@@ -66,6 +66,11 @@ pub struct LinkOptions {
     /// one NAT address may be.
     #[arg(long, value_name = "on|off", default_value = "off")]
     pub(crate) nat_port_key: OnOff,
+    /// What is answered that belongs to no association: abort (everything in UDP, natively what is
+    /// for own SCTP ports), own-ports (what is for own SCTP ports, in UDP, too), or silent
+    /// (nothing, for replicas behind one address, which must not end each other's associations).
+    #[arg(long, value_name = "abort|own-ports|silent", default_value = "abort")]
+    pub(crate) ootb: OotbKind,
     /// SCTP's timers and limits: default (RFC 9260's; sooner with the end of the other side for
     /// sessions of pool users and towards registrars), rfc (RFC 9260's for all), or realtime (a
     /// dead path is left within 300 ms, a dead peer given up within 600 ms; for short round trips,
@@ -120,6 +125,27 @@ impl From<AnnounceKind> for Announce {
             AnnounceKind::Auto => Announce::Auto,
             AnnounceKind::All => Announce::All,
             AnnounceKind::None => Announce::None,
+        }
+    }
+}
+
+/// What is answered that belongs to no association.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OotbKind {
+    /// What RFC 9260 says.
+    Abort,
+    /// What is for ports that are bound here.
+    OwnPorts,
+    /// Nothing.
+    Silent,
+}
+
+impl From<OotbKind> for Ootb {
+    fn from(kind: OotbKind) -> Self {
+        match kind {
+            OotbKind::Abort => Ootb::Abort,
+            OotbKind::OwnPorts => Ootb::OwnPorts,
+            OotbKind::Silent => Ootb::Silent,
         }
     }
 }

@@ -12,8 +12,8 @@ mod value;
 
 pub use address::{AddressList, EncapSuffix};
 pub use common::{
-    AnnounceKind, AsapAnnounce, CommonOptions, LinkKind, LinkOptions, LogOptions, Profile,
-    RegistrarOptions,
+    AnnounceKind, AsapAnnounce, CommonOptions, LinkKind, LinkOptions, LogOptions, OotbKind,
+    Profile, RegistrarOptions,
 };
 pub use ready::{Ready, ReadyLine};
 pub use signals::{EndOptions, EndReason};

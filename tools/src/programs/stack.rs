@@ -90,6 +90,7 @@ fn without_repetition(addrs: &[IpAddr]) -> Vec<IpAddr> {
 fn settings(options: &LinkOptions, addrs: &[IpAddr]) -> (StackConfig, AssocConfig) {
     let stack = StackConfig {
         nat_port_key: options.nat_port_key == OnOff::On,
+        ootb: options.ootb.into(),
         // A single one stays unannounced, as from behind NAT.
         local_addresses: if addrs.len() > 1 { addrs.to_vec() } else { Vec::new() },
         ..StackConfig::default()
@@ -171,10 +172,10 @@ pub(crate) fn peers_by(ways: Ways, list: &AddressList, port: u16) -> anyhow::Res
 
 #[cfg(test)]
 mod tests {
-    use sctp_user::Announce;
+    use sctp_user::{Announce, Ootb};
 
     use super::*;
-    use crate::cli::{AnnounceKind, Profile};
+    use crate::cli::{AnnounceKind, OotbKind, Profile};
 
     fn options(link: LinkKind, encap_port: Option<u16>) -> LinkOptions {
         LinkOptions {
@@ -182,6 +183,7 @@ mod tests {
             encap_port,
             announce: AnnounceKind::None,
             nat_port_key: OnOff::On,
+            ootb: OotbKind::Silent,
             profile: Profile::Realtime,
         }
     }
@@ -211,6 +213,7 @@ mod tests {
         assert_eq!(stack.assoc_config().announce, Announce::None);
         assert_eq!(stack.assoc_config().rto_min, AssocConfig::realtime().rto_min);
         assert!(stack.config().nat_port_key);
+        assert_eq!(stack.config().ootb, Ootb::Silent);
     }
 
     #[tokio::test]

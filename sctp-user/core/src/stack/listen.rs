@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::addr::{Datagram, Encap, PathAddr};
+use crate::addr::{Datagram, PathAddr};
 use crate::assoc::{Agreed, Association, Cx, PeerInit, announced};
 use crate::config::AssocConfig;
 use crate::features::Features;
@@ -36,12 +36,16 @@ impl Stack {
         if init.initiate_tag == 0 {
             return false;
         }
-        let broken = init.outbound_streams == 0 || init.inbound_streams == 0 || init.a_rwnd < 1500;
-        if broken {
-            return self.refuse(d, init, |c| c.invalid_mandatory_param());
-        }
         let local_port = d.packet.dst_port();
         let port = self.ports.get(&local_port);
+        // A port that is bound to some addresses is not there at others.
+        let here = port.filter(|p| p.is_bound_to(d.from.local));
+        let listens = here.is_some_and(|p| p.backlog > 0);
+        let refuses = listens || self.answers_strangers(d, here.is_some());
+        let broken = init.outbound_streams == 0 || init.inbound_streams == 0 || init.a_rwnd < 1500;
+        if broken {
+            return refuses && self.refuse(d, init, |c| c.invalid_mandatory_param());
+        }
         let max = port.map_or(32, |p| p.config.max_peer_addresses);
         let bound = port.map(|p| p.addrs.as_slice()).filter(|addrs| !addrs.is_empty());
         let bound = bound.unwrap_or(&self.config.local_addresses);
@@ -49,20 +53,13 @@ impl Stack {
         let peer = PeerInit::read(init, d.from.remote, max, is_own);
         self.own.count(peer.own_addresses);
         if let Some(param) = &peer.host_name {
-            return self.refuse(d, init, |c| c.unresolvable_address(param));
+            return refuses && self.refuse(d, init, |c| c.unresolvable_address(param));
         }
         if let Some(id) = self.find_existing(d, &peer.addresses) {
             return self.on_init_for(id, d, init, &peer);
         }
-        // A port that is bound to some addresses is not there at others.
-        let here = self.ports.get(&local_port).filter(|p| p.is_bound_to(d.from.local));
-        let Some(port) = here.filter(|p| p.backlog > 0) else {
-            // Not listening. Natively the port may belong to somebody else on this host.
-            let ours = here.is_some();
-            if d.from.encap == Encap::Native && !ours && !self.config.ootb_native {
-                return false;
-            }
-            return self.refuse(d, init, |_| {});
+        let Some(port) = self.ports.get(&local_port).filter(|_| listens) else {
+            return refuses && self.refuse(d, init, |_| {});
         };
         if !self.has_room(port) {
             return self.refuse(d, init, |c| c.out_of_resource());

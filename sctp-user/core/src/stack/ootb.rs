@@ -1,15 +1,27 @@
 //! Packets out of the blue: no association is known for them (RFC 9260 sec 8.4).
 
 use crate::addr::{Datagram, Encap};
+use crate::config::Ootb;
 use crate::wire::{Cause, Chunk, chunk_type};
 
 use super::Stack;
 use super::receive::contains;
 
 impl Stack {
-    /// Answers or drops a packet that belongs to no association; the rules stand in the order of
-    /// the RFC.
-    pub(super) fn on_ootb(&mut self, d: &Datagram) -> bool {
+    /// Whether what belongs to no association is answered by this stack.
+    pub(super) fn answers_strangers(&self, d: &Datagram, bound: bool) -> bool {
+        match self.config.ootb {
+            // Natively, other stacks of the host and the kernel see the same packets, which may
+            // well be theirs.
+            Ootb::Abort => bound || d.from.encap != Encap::Native || self.config.ootb_native,
+            Ootb::OwnPorts => bound,
+            Ootb::Silent => false,
+        }
+    }
+
+    /// Answers or drops a packet that belongs to no association, or to an old one of a peer that we
+    /// are calling (`called`); the rules stand in the order of the RFC.
+    pub(super) fn on_ootb(&mut self, d: &Datagram, called: bool) -> bool {
         self.stats.ootb_received += 1;
         let packet = &d.packet;
         if contains(packet, chunk_type::ABORT) {
@@ -26,10 +38,9 @@ impl Stack {
         let overtaken = contains(packet, chunk_type::INIT_ACK)
             && self.demux.by_tag(packet.vtag(), packet.dst_port()).is_some();
         let ended = self.recent_tags.ended_gracefully(d.at, packet.vtag());
-        // Natively, other stacks of the host and the kernel see the same packets, which may well be
-        // theirs.
-        let ours = ended.is_some() || self.ports.contains_key(&packet.dst_port());
-        let silent = d.from.encap == Encap::Native && !self.config.ootb_native && !ours;
+        let bound = self.ports.contains_key(&packet.dst_port());
+        let ours = called || ended.is_some();
+        let silent = !ours && !self.answers_strangers(d, bound);
         // After a graceful shutdown everything was acknowledged on both sides. What comes right
         // behind the SHUTDOWN ACK was overtaken by it.
         let late = !reply_complete && self.recent_tags.complete_is_under_way(d.at, packet.vtag());

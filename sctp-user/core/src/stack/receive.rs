@@ -72,7 +72,7 @@ impl Stack {
         let early = matches!(state, AssocState::CookieWait | AssocState::CookieEchoed);
         if early && contains(&d.packet, chunk_type::SHUTDOWN_ACK) {
             // Left over from an association before this one (RFC 9260 sec 8.5.1 E).
-            return self.on_ootb(d);
+            return self.on_ootb(d, true);
         }
         // An unknown source is only possible for an INIT ACK, which brings its own path.
         let path = entry.assoc.path_of(d.from.remote);
@@ -101,13 +101,13 @@ impl Stack {
         let packet = &d.packet;
         let known =
             self.by_pair(d.from.remote, d.from.encap, (packet.src_port(), packet.dst_port()));
-        let Some(id) = known else { return self.on_ootb(d) };
+        let Some(id) = known else { return self.on_ootb(d, false) };
         let Some(entry) = self.table.get(id) else { return false };
         let (state, peer_tag) = (entry.assoc.state(), entry.assoc.peer_tag());
         if matches!(state, AssocState::CookieWait | AssocState::CookieEchoed)
             && contains(packet, chunk_type::SHUTDOWN_ACK)
         {
-            return self.on_ootb(d);
+            return self.on_ootb(d, true);
         }
         // The peer lost the association and reflects our packets' tag with the T bit. Such a tag
         // proves less: the packet moves no UDP port.

@@ -1,6 +1,7 @@
 //! Packets out of the blue (RFC 9260 sec 8.4).
 
 use super::*;
+use crate::config::Ootb;
 
 const TAG: u32 = 0x1357_9bdf;
 
@@ -83,13 +84,7 @@ fn replies_are_rate_limited() {
 #[test]
 fn native_packets_for_ports_of_others_get_no_answer() {
     let native = PathAddr { encap: Encap::Native, ..path(1) };
-    let to = |port: u16, vtag: u32, write: fn(&mut PacketWriter<'_>)| {
-        let mut out = Vec::new();
-        let mut w = PacketWriter::new(&mut out, 1000, PEER_PORT, port, vtag);
-        write(&mut w);
-        w.finish();
-        out
-    };
+    let to = packet_to;
     let mut rig = Rig::new();
     assert_silent(rig.receive(native, to(PORT + 1, TAG, |w| data(w, PEER_TSN))));
     assert_silent(rig.receive(native, to(PORT + 1, 0, |w| w.init(false, &fixed(), |_| {}))));
@@ -99,6 +94,62 @@ fn native_packets_for_ports_of_others_get_no_answer() {
     let config = StackConfig { ootb_native: true, ..StackConfig::default() };
     let mut rig = Rig::with(config, AssocConfig::default());
     assert_abort(rig.receive(native, to(PORT + 1, TAG, |w| data(w, PEER_TSN))), TAG, true, &[]);
+}
+
+/// A packet of the peer to one of our ports.
+fn packet_to(port: u16, vtag: u32, write: fn(&mut PacketWriter<'_>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut w = PacketWriter::new(&mut out, 1000, PEER_PORT, port, vtag);
+    write(&mut w);
+    w.finish();
+    out
+}
+
+/// Replicas behind one address get packets of each other's associations.
+#[test]
+fn a_silent_stack_answers_nothing_that_is_not_its_own() {
+    type Write = fn(&mut PacketWriter<'_>);
+    let strange: [(u32, Write); 5] = [
+        (TAG, |w| data(w, PEER_TSN)),
+        (TAG, |w| w.shutdown_ack()),
+        (TAG, |w| w.raw_chunk(0xc1, 0, b"?")),
+        (0, |w| w.init(false, &fixed(), |_| {})),
+        (0, |w| w.init(false, &InitFixed { a_rwnd: 7, ..fixed() }, |_| {})),
+    ];
+    // Which of them are answered at a port that listens, one that is bound, and another one.
+    let answered = |ootb, native: bool| {
+        let encap = if native { Encap::Native } else { UDP };
+        let from = PathAddr { encap, ..path(1) };
+        let config = StackConfig { ootb, ..StackConfig::default() };
+        let mut rig = Rig::with(config, AssocConfig::default());
+        rig.stack.bind(PORT + 1, &[], AssocConfig::default()).unwrap();
+        [PORT, PORT + 1, PORT + 2].map(|port| {
+            strange.map(|(tag, write)| !rig.receive(from, packet_to(port, tag, write)).is_empty())
+        })
+    };
+    let (all, none, inits) = ([true; 5], [false; 5], [false, false, false, true, true]);
+    for native in [false, true] {
+        let elsewhere = if native { none } else { all };
+        assert_eq!(answered(Ootb::Abort, native), [all, all, elsewhere]);
+        assert_eq!(answered(Ootb::OwnPorts, native), [all, all, none]);
+        assert_eq!(answered(Ootb::Silent, native), [inits, none, none]);
+    }
+}
+
+#[test]
+fn a_silent_stack_finishes_its_own_associations() {
+    let silent = StackConfig { ootb: Ootb::Silent, ..StackConfig::default() };
+    let mut rig = Rig::with(silent, AssocConfig::default());
+    rig.accept(&[]);
+    let tag = rig.own_tag;
+    rig.stack.shutdown(rig.now, rig.id()).unwrap();
+    rig.drain();
+    assert_complete(rig.send(tag, |w| w.shutdown_ack()), PEER_TAG, false);
+    // The SHUTDOWN COMPLETE was lost.
+    assert_complete(rig.send(tag, |w| w.shutdown_ack()), tag, true);
+    // The peer still waits for that of an association before the one that we are setting up.
+    rig.connect(&[1]);
+    assert_complete(rig.send(TAG, |w| w.shutdown_ack()), TAG, true);
 }
 
 #[test]
