@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::path::{Path, PathId};
-use super::{Association, Cx};
+use super::{Association, Cx, User};
 use crate::addr::{Message, NextInfo, Received};
 use crate::config::AssocConfig;
 use crate::error::{ConfigError, SendError};
@@ -79,7 +79,9 @@ impl Association {
     /// Drops what is unread and what comes, so that the peer can deliver all it has and the
     /// shutdown goes on.
     pub(crate) fn discard(&mut self, cx: &mut Cx<'_>) {
-        self.discards = true;
+        if self.user == User::Reads {
+            self.user = User::Writes;
+        }
         self.signal_readable(cx);
     }
 

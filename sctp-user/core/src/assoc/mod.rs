@@ -140,6 +140,16 @@ pub(crate) struct Agreed {
     pub(crate) features: Features,
 }
 
+/// What the user still wants of an association.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum User {
+    Reads,
+    /// Nobody reads any more: what comes is dropped.
+    Writes,
+    /// It is done with the association, which may only finish.
+    Gone,
+}
+
 /// No own address fits an address of the peer.
 struct NoSource;
 
@@ -187,10 +197,7 @@ pub(crate) struct Association {
     graceful_end: Option<Completed>,
     /// Tags or addresses changed; the routing of the stack must follow.
     pub(crate) reroute: bool,
-    /// Nobody reads any more.
-    discards: bool,
-    /// The user is done with it.
-    orphaned: bool,
+    user: User,
     stats: AssocStats,
 }
 
@@ -250,8 +257,7 @@ impl Association {
             data_exchanged: false,
             graceful_end: None,
             reroute: true,
-            discards: false,
-            orphaned: false,
+            user: User::Reads,
             stats: AssocStats::default(),
             config,
         }

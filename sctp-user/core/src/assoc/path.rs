@@ -30,7 +30,9 @@ pub(crate) struct Path {
     addr: PathAddr,
     /// IP MTUs to start with for native and UDP-encapsulated packets, and the largest to search
     /// for.
-    ip_mtu: (usize, usize),
+    ip_mtu: (u16, u16),
+    /// What the own interface is known to take, bytes; 0 while that has not mattered.
+    interface_mtu: u16,
     pub(crate) state: PathState,
     /// Heartbeat, failure threshold and fixed MTU as the user wants them.
     pub(crate) params: PathParams,
@@ -82,13 +84,14 @@ pub(crate) struct Path {
 impl Path {
     /// A path that has carried nothing yet.
     pub(crate) fn new(addr: PathAddr, state: PathState, config: &AssocConfig, now: Time) -> Self {
-        let ip_mtu = (config.ip_mtu, config.ip_mtu_udp);
+        let ip_mtu = ip_mtus(config);
         let pmtud = Pmtud::new(sizes(addr, ip_mtu, config.pmtud));
         let pmdcs = pmdcs(pmtud.plpmtu());
         let cc = Rfc9260::new(pmdcs, addr.remote.is_ipv6(), config.abc_l);
         Path {
             addr,
             ip_mtu,
+            interface_mtu: 0,
             state,
             params: PathParams::of(config),
             error_count: 0,
@@ -189,9 +192,9 @@ impl Path {
     /// Takes settings of the user; a fixed MTU given up leaves room for what `config` assumes.
     pub(crate) fn set_params(&mut self, params: PathParams, config: &AssocConfig) {
         let had = std::mem::replace(&mut self.params, params);
-        match params.ip_mtu.map(usize::from) {
+        match params.ip_mtu {
             Some(fixed) => self.ip_mtu = (fixed, fixed),
-            None if had.ip_mtu.is_some() => self.ip_mtu = (config.ip_mtu, config.ip_mtu_udp),
+            None if had.ip_mtu.is_some() => self.ip_mtu = ip_mtus(config),
             None => return,
         }
         self.pmtud = Pmtud::new(self.sizes());
@@ -209,8 +212,19 @@ impl Path {
     pub(crate) fn least_fragmented(&self) -> usize {
         let Sizes { max, overhead, .. } = self.sizes();
         // What is configured may be less than the interface takes, or far more.
-        let interface = self.ip_mtu.0.max(max + overhead).clamp(1500, 9216);
+        let configured = usize::from(self.ip_mtu.0).max(max + overhead);
+        let interface = configured.max(self.interface_mtu.into()).clamp(1500, MAX_JUMBO);
         if self.addr.remote.is_ipv6() { (interface.saturating_sub(overhead) & !3) + 4 } else { 0 }
+    }
+
+    /// The own interface takes IP packets of so many bytes; true when that is more than was known,
+    /// and no more than padding can exceed.
+    pub(crate) fn set_interface_mtu(&mut self, ip_mtu: u16) -> bool {
+        let news = ip_mtu > self.interface_mtu && usize::from(ip_mtu) <= MAX_JUMBO;
+        if news {
+            self.interface_mtu = ip_mtu;
+        }
+        news
     }
 
     /// The PMTU may have changed: the congestion control reckons with it.
@@ -313,8 +327,8 @@ fn burst_limit(config: &AssocConfig, pmdcs: u32) -> u32 {
 
 /// The bounds of the PMTU. `ip_mtu` is that of native paths, and of UDP-encapsulated ones to begin
 /// with; `search` says that probes will look for it.
-fn sizes(addr: PathAddr, ip_mtu: (usize, usize), search: bool) -> Sizes {
-    let (native, udp) = ip_mtu;
+fn sizes(addr: PathAddr, ip_mtu: (u16, u16), search: bool) -> Sizes {
+    let (native, udp) = (usize::from(ip_mtu.0), usize::from(ip_mtu.1));
     let ipv6 = addr.remote.is_ipv6();
     let start = match addr.encap {
         Encap::Udp { .. } => udp,
@@ -326,6 +340,15 @@ fn sizes(addr: PathAddr, ip_mtu: (usize, usize), search: bool) -> Sizes {
     };
     Sizes::new(ipv6, addr.encap, start, native.max(start))
 }
+
+/// The IP MTUs of a configuration, which are no larger than an IP packet can be.
+fn ip_mtus(config: &AssocConfig) -> (u16, u16) {
+    let narrow = |mtu| u16::try_from(mtu).unwrap_or(u16::MAX);
+    (narrow(config.ip_mtu), narrow(config.ip_mtu_udp))
+}
+
+/// The largest frames that interfaces are known to have, but for the loopback one.
+const MAX_JUMBO: usize = 9216;
 
 /// Every IPv6 link carries packets of this many bytes (RFC 8200 sec 5).
 const IPV6_MIN_MTU: usize = 1280;

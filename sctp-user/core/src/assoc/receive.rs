@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::path::PathId;
 use super::recv::Taken;
 use super::timer::Timer;
-use super::{Association, Cx};
+use super::{Association, Cx, User};
 use crate::addr::Datagram;
 use crate::event::{Event, LossReason};
 use crate::stats::AssocState;
@@ -213,7 +213,7 @@ impl Association {
     }
 
     pub(super) fn signal_readable(&mut self, cx: &mut Cx<'_>) {
-        if self.discards {
+        if self.user != User::Reads {
             while self.recv.pop().is_some() {}
             return;
         }

@@ -2,7 +2,7 @@
 
 use super::path::PathId;
 use super::timer::Timer;
-use super::{Association, Completed, Cx};
+use super::{Association, Completed, Cx, User};
 use crate::addr::Datagram;
 use crate::event::{Event, LossReason};
 use crate::serial::Tsn;
@@ -39,7 +39,7 @@ impl Association {
 
     /// The user is done with the association: what is left of its shutdown is bounded from now on.
     pub(crate) fn orphan(&mut self, now: Time) {
-        self.orphaned = true;
+        self.user = User::Gone;
         self.guard_orphan(now);
     }
 
@@ -54,7 +54,7 @@ impl Association {
             }
             _ => true,
         };
-        if let Some(limit) = self.config.close_timeout.filter(|_| self.orphaned && ends) {
+        if let Some(limit) = self.config.close_timeout.filter(|_| self.user == User::Gone && ends) {
             let at = now + limit;
             if self.timers.get(Timer::T5Guard).is_none_or(|earlier| at < earlier) {
                 self.timers.set(Timer::T5Guard, at);

@@ -23,6 +23,7 @@ impl Association {
             }
             // Hints about routes come and go; the timers decide.
             Unreachable::Destination => {}
+            Unreachable::NotCut { ip_mtu } => self.on_not_cut(id, ip_mtu),
             Unreachable::NoRoute(why) => self.on_no_route(cx, id, why),
             Unreachable::PacketTooBig { ip_mtu } => {
                 self.paths.get_mut(id).on_packet_too_big(usize::from(ip_mtu), cx.now);
@@ -59,6 +60,16 @@ impl Association {
             self.on_refused(cx, id);
         }
         self.is_closed()
+    }
+
+    /// The interface takes more than was known. What was to be cut for a narrow path is lost there,
+    /// so it is sent again now, with more padding.
+    fn on_not_cut(&mut self, id: PathId, ip_mtu: u16) {
+        let path = self.paths.get_mut(id);
+        if path.set_interface_mtu(ip_mtu) && path.t3.is_some() {
+            path.t3 = None;
+            self.send_again(id, id);
+        }
     }
 
     /// The own host has no way to an address of the peer. The setup goes on with another address at

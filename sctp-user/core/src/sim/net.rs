@@ -19,8 +19,8 @@ use crate::wire::chunk_type;
 
 /// How long an ICMP message takes to its receiver; it is never lost.
 const ICMP_DELAY: Duration = Duration::from_millis(1);
-/// MTU of the interface of every host.
-const INTERFACE_MTU: usize = 1500;
+/// What every IPv6 link takes, and what hosts cut packets to.
+const IPV6_MIN_MTU: usize = 1280;
 
 /// Carries packets. Usable without [`Sim`](super::Sim): give packets to [`send`](Net::send), take
 /// them from [`poll_arrival`](Net::poll_arrival) when [`poll_timeout`](Net::poll_timeout) has come.
@@ -33,6 +33,8 @@ pub struct Net {
     pub icmp_quote: usize,
     /// The NAT boxes. A packet is rewritten by each of them whose inside it leaves or enters.
     pub nats: Vec<Nat>,
+    /// MTU of the interface of every host. Default 1500.
+    pub interface_mtu: usize,
     /// How many log entries are kept, the oldest go first. Default 20 000.
     pub log_limit: usize,
     rng: SimRng,
@@ -121,6 +123,7 @@ impl Net {
             icmp: false,
             icmp_quote: 548,
             nats: Vec::new(),
+            interface_mtu: 1500,
             log_limit: 20_000,
             rng: SimRng::seed_from_u64(seed),
             default: Link::new(),
@@ -335,7 +338,12 @@ impl Net {
         // A host cuts IPv6 packets where its interface or an ICMP message demands it, and no router
         // does.
         let cut = packet.may_fragment
-            && (packet.src.is_ipv4() || known || packet.ip_len() > INTERFACE_MTU);
+            && (packet.src.is_ipv4() || known || packet.ip_len() > self.interface_mtu);
+        let whole = packet.may_fragment && !cut && packet.ip_len() > IPV6_MIN_MTU;
+        if whole {
+            let ip_mtu = u16::try_from(self.interface_mtu).unwrap_or(u16::MAX);
+            self.send_icmp(at, Unreachable::NotCut { ip_mtu }, packet.clone());
+        }
         if packet.ip_len() > mtu && !cut {
             // Probes (packets with PAD) are there to find out whether the MTU has grown.
             if known && !packet.has(chunk_type::PAD) {

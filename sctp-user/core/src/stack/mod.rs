@@ -77,6 +77,12 @@ pub enum Unreachable {
         /// MTU of the next hop, bytes.
         ip_mtu: u16,
     },
+    /// No ICMP message either: a packet that was to be cut into fragments
+    /// ([`Transmit::may_fragment`]) has left whole, because the own interface takes it.
+    NotCut {
+        /// The largest IP packet that the interface takes, bytes.
+        ip_mtu: u16,
+    },
     /// No ICMP message, but the own host's word when a packet was to be sent: it knows no way
     /// there, and nothing has left.
     NoRoute(NoRoute),
