@@ -262,29 +262,40 @@ fn an_ipv6_path_becomes_narrow_in_silence() {
     let Some(net) = Net::open(PROGRAMS) else { return };
     let (near, router, far) = (net.host("near"), net.router("router"), net.host("far"));
     net.link(&near, "fd99::1/64", &router, "fd99::2/64").limit(5000, 60);
+    // Its interface takes what has to be cut, and the stack does not expect that.
+    let jumbo = net.host("jumbo");
+    let large = net.link(&jumbo, "fd97::1/64", &router, "fd97::2/64");
+    large.mtu(9000);
+    large.limit(5000, 60);
+    jumbo.default_route("fd97::2");
     let narrow = net.link(&router, "fd98::1/64", &far, "fd98::2/64");
     near.default_route("fd99::2");
     far.default_route("fd98::1");
     hush(&router);
     let window = ["--window", "32768"];
     let event = |line: &str| Event::parse(line);
-    let mut pairs = [("raw", "raw", "/native"), ("udp=9899", "udp=0", "/udp:9899")].map(
-        |(there, here, suffix)| {
-            let serve =
-                [&[traffic::NAME, "serve", "--link", there, "--port", "7"], &window[..]].concat();
-            let mut server = net.start(&far, &serve);
-            server.ready();
-            let peer = list("fd98::2".parse().unwrap(), 7, suffix);
-            let bulk =
-                [&[traffic::NAME, "bulk", "--link", here, "--peer", &peer], &window[..]].concat();
-            let mut client = net.start(&near, &bulk);
-            client.wait_for("that traffic flows", |line| {
-                event(line).filter(|e| matches!(e, Event::Begun { .. }))
-            });
-            (server, client)
-        },
-    );
-    for ((_, client), headers) in pairs.iter_mut().zip([40, 48]) {
+    let ways = [
+        (&near, 7, "raw", "raw", "/native"),
+        (&near, 7, "udp=9899", "udp=0", "/udp:9899"),
+        (&jumbo, 8, "raw", "raw", "/native"),
+        (&jumbo, 8, "udp=9900", "udp=0", "/udp:9900"),
+    ];
+    let mut pairs = ways.map(|(host, port, there, here, suffix)| {
+        let number = port.to_string();
+        let serve =
+            [&[traffic::NAME, "serve", "--link", there, "--port", &number], &window[..]].concat();
+        let mut server = net.start(&far, &serve);
+        server.ready();
+        let peer = list("fd98::2".parse().unwrap(), port, suffix);
+        let bulk =
+            [&[traffic::NAME, "bulk", "--link", here, "--peer", &peer], &window[..]].concat();
+        let mut client = net.start(host, &bulk);
+        client.wait_for("that traffic flows", |line| {
+            event(line).filter(|e| matches!(e, Event::Begun { .. }))
+        });
+        (server, client)
+    });
+    for ((_, client), headers) in pairs.iter_mut().zip([40, 48, 40, 48]) {
         pmtu(client, |bytes, _| bytes == 1500 - headers);
     }
     narrow.mtu(1300);

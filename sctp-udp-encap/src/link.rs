@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::task::{Context, Poll};
 
 use sctp_user::link::sockets::{Carrier, SocketLink};
-use sctp_user::link::{Link, RecvBatch};
+use sctp_user::link::{Link, Meter, RecvBatch};
 use sctp_user_core::interface::to_socket_addr;
 use sctp_user_core::{Encap, Transmit};
 
@@ -83,6 +83,10 @@ impl Link for UdpEncapLink {
 
     fn host_addrs(&self) -> Vec<IpAddr> {
         self.inner.host_addrs()
+    }
+
+    fn meter(&self) -> Option<Meter> {
+        self.inner.meter()
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {

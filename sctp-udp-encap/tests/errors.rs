@@ -9,6 +9,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use common::*;
+use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
+use sctp_user::StackBuilder;
 use sctp_user::link::{Link, RecvBatch};
 use sctp_user_core::{NoRoute, Transmit, Unreachable};
 
@@ -162,6 +164,39 @@ fn sending_works_without_the_runtime() {
         assert!(matches!(a.poll_send(&mut cx, &transmit, b"bye"), Poll::Ready(Ok(()))));
         assert_eq!(recv(&mut b, 1).await.0[0].bytes, b"bye"[..]);
     });
+}
+
+/// What finds the socket buffer full is lost, and counted.
+#[tokio::test]
+async fn packets_that_find_the_socket_full_are_counted() {
+    const SENT: u64 = 2000;
+    let config = UdpEncapConfig {
+        recv_buffer: 4096,
+        ..UdpEncapConfig::with_addrs([ip("127.0.0.1")], Port::Any)
+    };
+    let mut full = UdpEncapLink::bind(&config).unwrap();
+    let meter = full.meter().expect("sockets count");
+    assert_eq!(meter().overflows, 0);
+    let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..SENT {
+        sender.send_to(&[7; 100], ("127.0.0.1", full.port())).unwrap();
+    }
+    let lost = meter().overflows;
+    assert!((1..SENT).contains(&lost), "{lost} of {SENT}");
+    let (got, _) = recv(&mut full, (SENT - lost) as usize).await;
+    assert_eq!(got.len() as u64 + lost, SENT);
+
+    let stack = StackBuilder::new().link(full).build().unwrap();
+    assert_eq!(stack.link_stats().overflows, lost);
+    stack.abort("").await;
+
+    let full = UdpEncapLink::open_blocking(&config).unwrap();
+    let port = full.local_udp_port().unwrap();
+    for _ in 0..SENT {
+        sender.send_to(&[7; 100], ("127.0.0.1", port)).unwrap();
+    }
+    let stack = sctp_user::blocking::StackBuilder::new().link(full).build().unwrap();
+    assert!((1..SENT).contains(&stack.link_stats().overflows));
 }
 
 /// Errors in great numbers neither block the sender nor spin the reader.

@@ -17,12 +17,15 @@ use tokio::time::Instant;
 
 use crate::claim::{Claim, Claims};
 use crate::error::Error;
+use crate::link::{LinkStats, Meter};
 
 /// Sockets, waiters and the state of the driver.
 pub(crate) struct Shared {
     state: Mutex<State>,
     /// For stacks with a link that others on the host share.
     claims: Option<Claims>,
+    /// Those of the links.
+    meters: Vec<Meter>,
     start: Instant,
 }
 
@@ -137,7 +140,7 @@ impl WaitList {
 
 impl Shared {
     /// `claims` for stacks that have to claim SCTP ports among the processes of the host.
-    pub(crate) fn new(sockets: Sockets, claims: Option<Claims>) -> Self {
+    pub(crate) fn new(sockets: Sockets, claims: Option<Claims>, meters: Vec<Meter>) -> Self {
         let state = State {
             sockets,
             phase: Phase::Running,
@@ -146,7 +149,12 @@ impl Shared {
             stop_waiters: WaitList::default(),
             latest: Time::ZERO,
         };
-        Shared { state: Mutex::new(state), claims, start: Instant::now() }
+        Shared { state: Mutex::new(state), claims, meters, start: Instant::now() }
+    }
+
+    /// Counters of all links.
+    pub(crate) fn link_stats(&self) -> LinkStats {
+        self.meters.iter().map(|meter| meter()).sum()
     }
 
     /// The time as the core counts it.

@@ -14,7 +14,7 @@ use crate::claim::Claims;
 use crate::driver::Driver;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::link::Link;
+use crate::link::{Link, LinkStats};
 use crate::one_to_many::OneToMany;
 use crate::options::BindOptions;
 use crate::shared::{Phase, Shared};
@@ -38,7 +38,8 @@ impl StackBuilder {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
             Error::Invalid("a stack must be built inside a tokio runtime, which runs its task")
         })?;
-        let shared = Arc::new(Shared::new(sockets, claims));
+        let meters = links.iter().filter_map(|link| link.meter()).collect();
+        let shared = Arc::new(Shared::new(sockets, claims, meters));
         runtime.spawn(Driver::new(Arc::clone(&shared), links));
         Ok(Stack { handle: Arc::new(Handle { shared, settings }) })
     }
@@ -144,6 +145,11 @@ impl Stack {
     /// Counters of the stack.
     pub fn stats(&self) -> StackStats {
         self.handle.shared.peek(|state| state.sockets.stack().stats())
+    }
+
+    /// Counters of the links, all together.
+    pub fn link_stats(&self) -> LinkStats {
+        self.handle.shared.link_stats()
     }
 
     /// Shuts every association down gracefully, accepts no new ones, waits until the last is gone

@@ -13,7 +13,7 @@ use crate::claim::Claims;
 use crate::error::Error;
 use crate::host_addrs::HostAddrs;
 use crate::link::sockets::SocketLink;
-use crate::link::{IcmpError, Link as _, RecvBatch, checked};
+use crate::link::{IcmpError, Link as _, LinkStats, RecvBatch, checked};
 use crate::outgoing::{Outgoing, segment_limits};
 
 /// Sockets, links and the clock.
@@ -73,6 +73,11 @@ impl Engine {
             blocked: false,
             stopped: false,
         }
+    }
+
+    /// Counters of the links, all together.
+    pub(super) fn link_stats(&self) -> LinkStats {
+        self.links.iter().map(SocketLink::stats).sum()
     }
 
     pub(super) fn check_running(&self) -> Result<(), Error> {

@@ -16,6 +16,7 @@ use crate::bind::{Running, bind};
 use crate::builder::{Builder, Parts, Settings};
 use crate::claim::Claims;
 use crate::error::Error;
+use crate::link::LinkStats;
 use crate::link::sockets::SocketLink;
 use crate::options::BindOptions;
 
@@ -103,6 +104,11 @@ impl Stack {
     /// Counters of the stack.
     pub fn stats(&self) -> StackStats {
         self.engine.sockets.stack().stats()
+    }
+
+    /// Counters of the links, all together.
+    pub fn link_stats(&self) -> LinkStats {
+        self.engine.link_stats()
     }
 
     /// State and figures of an association; also after its end. `None` when it was closed.

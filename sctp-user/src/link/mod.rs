@@ -10,6 +10,7 @@ pub mod sim;
 pub mod sockets;
 
 use std::io;
+use std::iter::Sum;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
 
@@ -57,6 +58,12 @@ pub trait Link: Send {
     /// [`local_addrs`](Self::local_addrs) unless said otherwise.
     fn host_addrs(&self) -> Vec<IpAddr> {
         self.local_addrs()
+    }
+
+    /// Something that reads the counters of the link, also while a stack owns it. `None` unless said
+    /// otherwise, for a link that has none.
+    fn meter(&self) -> Option<Meter> {
+        None
     }
 
     /// Receives a batch into `batch`, appending to what it holds. `Ready(Ok(()))` means that at
@@ -121,6 +128,10 @@ impl Link for Box<dyn Link> {
         (**self).host_addrs()
     }
 
+    fn meter(&self) -> Option<Meter> {
+        (**self).meter()
+    }
+
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {
         (**self).poll_recv(cx, batch)
     }
@@ -134,6 +145,27 @@ impl Link for Box<dyn Link> {
         (**self).poll_send(cx, transmit, bytes)
     }
 }
+
+/// Counters of links, since they were opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkStats {
+    /// Packets that arrived and that the system dropped, because the receive buffer of the socket
+    /// was full: the stack did not read as fast as they came. To the peers they are lost in the
+    /// network. Linux counts packets with a wrong UDP checksum here as well; other systems tell
+    /// nothing, which gives 0.
+    pub overflows: u64,
+}
+
+impl Sum for LinkStats {
+    fn sum<I: Iterator<Item = LinkStats>>(all: I) -> LinkStats {
+        all.fold(LinkStats::default(), |sum, one| LinkStats {
+            overflows: sum.overflows + one.overflows,
+        })
+    }
+}
+
+/// Reads the counters of a link; all zero once it is closed. See [`Link::meter`].
+pub type Meter = Box<dyn Fn() -> LinkStats + Send + Sync>;
 
 /// What one [`Link::poll_recv`] received.
 #[derive(Debug, Default)]

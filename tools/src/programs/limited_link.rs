@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
 
-use sctp_user::link::{Link, RecvBatch};
+use sctp_user::link::{Link, Meter, RecvBatch};
 use sctp_user::{Encap, Transmit};
 
 /// A link that takes no more than so many packets at once.
@@ -41,6 +41,10 @@ impl Link for Limited {
 
     fn host_addrs(&self) -> Vec<IpAddr> {
         self.inner.host_addrs()
+    }
+
+    fn meter(&self) -> Option<Meter> {
+        self.inner.meter()
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {

@@ -333,15 +333,16 @@ impl Net {
         if self.cut.contains(&pair) {
             return self.note(at, Fate::Dropped(DropReason::Cut), &packet);
         }
-        let (link, rng) = self.link(pair);
+        let interface_mtu = self.interface_mtu;
+        let (link, _) = self.link(pair);
         let (mtu, known, answers) = (link.mtu, link.mtu_known, link.answers_too_big);
         // A host cuts IPv6 packets where its interface or an ICMP message demands it, and no router
         // does.
         let cut = packet.may_fragment
-            && (packet.src.is_ipv4() || known || packet.ip_len() > self.interface_mtu);
+            && (packet.src.is_ipv4() || known || packet.ip_len() > interface_mtu);
         let whole = packet.may_fragment && !cut && packet.ip_len() > IPV6_MIN_MTU;
         if whole {
-            let ip_mtu = u16::try_from(self.interface_mtu).unwrap_or(u16::MAX);
+            let ip_mtu = u16::try_from(interface_mtu).unwrap_or(u16::MAX);
             self.send_icmp(at, Unreachable::NotCut { ip_mtu }, packet.clone());
         }
         if packet.ip_len() > mtu && !cut {
@@ -360,6 +361,7 @@ impl Net {
             }
             return;
         }
+        let (link, rng) = self.link(pair);
         let passage = link.pass(at, packet, rng);
         for (why, packet) in passage.dropped {
             self.note(at, Fate::Dropped(why), &packet);

@@ -9,7 +9,7 @@ use sctp_user_core::{Encap, Transmit};
 use super::bind::{self, RawBindError};
 use super::{KernelSctp, RawConfig};
 use crate::link::sockets::{Carrier, SocketLink};
-use crate::link::{Link, RecvBatch};
+use crate::link::{Link, Meter, RecvBatch};
 
 /// SCTP directly in IP (protocol 132), for native peers.
 ///
@@ -101,6 +101,10 @@ impl Link for RawLink {
 
     fn host_addrs(&self) -> Vec<IpAddr> {
         self.inner.host_addrs()
+    }
+
+    fn meter(&self) -> Option<Meter> {
+        self.inner.meter()
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {

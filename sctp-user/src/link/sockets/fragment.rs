@@ -8,12 +8,16 @@
 //!
 //! IPv6 packets are cut by the sending host alone, and Linux does it only where the interface or an
 //! ICMP message demands it. So the core makes such packets larger than interfaces take, and here
-//! the fragments get the size that passes every router.
+//! the fragments get the size that passes every router. An interface for jumbo frames may take more
+//! than the core expects: [`left_whole`] tells it.
 //!
 //! The options are other ones on every system, so this is one of the few things that
 //! `--cfg portable` does not change.
 
 use std::io;
+use std::net::SocketAddr;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::net::{Ipv6Addr, UdpSocket};
 
 use super::io::Io;
 
@@ -31,6 +35,26 @@ pub(super) fn allowed<T>(
         tracing::debug!(%error, "cannot forbid fragmentation again");
     }
     sent
+}
+
+/// The largest packet that the interface towards `to` takes, bytes, where an IPv6 packet of `ip_len`
+/// bytes has left whole although it was to be cut. `None` where it was cut, or needed not be.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn left_whole(to: SocketAddr, ip_len: usize) -> Option<u16> {
+    if !to.is_ipv6() || ip_len <= IPV6_MIN_MTU as usize {
+        return None;
+    }
+    let asking = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).ok()?;
+    // Sends nothing: the port is the one for discarding (RFC 863), and any but 0 would do.
+    asking.connect(SocketAddr::new(to.ip(), 9)).ok()?;
+    let mtu = usize::try_from(nix::sys::socket::getsockopt(&asking, own::RouteMtu).ok()?).ok()?;
+    (ip_len <= mtu).then(|| u16::try_from(mtu).unwrap_or(u16::MAX))
+}
+
+/// Fragments have the size that the system chooses.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn left_whole(_: SocketAddr, _ip_len: usize) -> Option<u16> {
+    None
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -58,7 +82,7 @@ const IPV6_MIN_MTU: i32 = 1280;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod own {
     use nix::libc;
-    use nix::sys::socket::sockopt::SetStruct;
+    use nix::sys::socket::sockopt::{GetStruct, SetStruct};
 
     /// IPV6_MTU: the size to cut packets to; 0 leaves it to the system.
     #[derive(Clone, Copy)]
@@ -70,6 +94,11 @@ mod own {
         i32,
         SetStruct<'_, i32>
     );
+
+    /// The same option of a connected socket: what the route takes.
+    #[derive(Clone, Copy)]
+    pub(super) struct RouteMtu;
+    nix::getsockopt_impl!(RouteMtu, libc::IPPROTO_IPV6, libc::IPV6_MTU, i32, GetStruct<i32>);
 }
 
 #[cfg(target_vendor = "apple")]
@@ -97,6 +126,16 @@ mod tests {
     use rustix::net::sockopt::{
         Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu_discover, ipv6_mtu_discover,
     };
+
+    #[test]
+    fn the_loopback_interface_takes_large_packets_whole() {
+        let to = SocketAddr::from((Ipv6Addr::LOCALHOST, 9));
+        let Some(mtu) = left_whole(to, 2000) else { return println!("there is no IPv6 here") };
+        assert!(mtu >= 2000, "{mtu}");
+        assert_eq!(left_whole(to, 1280), None, "no need to cut");
+        assert_eq!(left_whole(to, 70_000), None, "was cut");
+        assert_eq!(left_whole(SocketAddr::from(([127, 0, 0, 1], 9)), 2000), None, "IPv4");
+    }
 
     #[tokio::test]
     async fn option_is_changed_and_changed_back() {

@@ -17,8 +17,8 @@ use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
-    sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, getsockopt, recvmsg, sendmsg,
+    setsockopt, sockopt,
 };
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 use sctp_user_core::interface::{on_interface, without_interface};
@@ -86,6 +86,29 @@ pub(super) fn send_marked(
         }
     }
 }
+
+/// How many packets the system has dropped since the socket was opened, because its buffer was full.
+pub(super) fn overflows(socket: &impl AsFd) -> u64 {
+    getsockopt(socket, MemoryInfo).map_or(0, |info| u64::from(info[SK_MEMINFO_DROPS]))
+}
+
+/// SO_MEMINFO, which `libc` lacks, on all architectures but SPARC and PA-RISC.
+const SO_MEMINFO: libc::c_int = 55;
+/// Where in it the number of drops stands.
+const SK_MEMINFO_DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
+/// How many numbers it has.
+const SK_MEMINFO_VARS: usize = SK_MEMINFO_DROPS + 1;
+
+#[derive(Clone, Copy)]
+struct MemoryInfo;
+
+nix::getsockopt_impl!(
+    MemoryInfo,
+    libc::SOL_SOCKET,
+    SO_MEMINFO,
+    [u32; SK_MEMINFO_VARS],
+    sockopt::GetStruct<[u32; SK_MEMINFO_VARS]>
+);
 
 /// Makes the system keep an error queue for `socket`.
 pub(super) fn enable_errors(socket: &Io, v6: bool) -> io::Result<()> {

@@ -11,11 +11,12 @@ use socket2::Socket;
 
 use super::datagrams::to_codepoint;
 use super::errors::PendingErrors;
+use super::fragment;
 use super::os::OtherErrors;
 use super::socket::{LinkSocket, Outgoing, SendFailure, is_unreachable, scratch_size};
 use super::source::Sources;
 use crate::interfaces::local_addresses;
-use crate::link::{IcmpError, Link, RecvBatch, no_route};
+use crate::link::{IcmpError, Link, LinkStats, Meter, RecvBatch, no_route};
 
 /// What the packets of a link travel in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,6 +140,12 @@ impl SocketLink {
         !self.pending.is_empty()
     }
 
+    /// Counters of all sockets.
+    #[cfg(unix)]
+    pub(crate) fn stats(&self) -> LinkStats {
+        self.sockets.iter().map(LinkSocket::stats).sum()
+    }
+
     /// The sockets, to wait for them.
     #[cfg(unix)]
     pub(crate) fn fds(&self) -> impl Iterator<Item = std::os::fd::BorrowedFd<'_>> {
@@ -257,9 +264,20 @@ impl SocketLink {
             }
             (_, None) => return false,
         };
+        self.tell(transmit, bytes, kind);
+        true
+    }
+
+    /// Tells of a packet that was to be cut and that the interface has taken whole.
+    fn report_whole(&mut self, transmit: &Transmit, bytes: &[u8], to: SocketAddr) {
+        if let Some(ip_mtu) = fragment::left_whole(to, bytes.len() + overhead(&transmit.path)) {
+            self.tell(transmit, bytes, Unreachable::NotCut { ip_mtu });
+        }
+    }
+
+    fn tell(&mut self, transmit: &Transmit, bytes: &[u8], kind: Unreachable) {
         let quoted = Bytes::copy_from_slice(bytes.get(..QUOTE).unwrap_or(bytes));
         self.pending.push(IcmpError { to: transmit.path, kind, quoted });
-        true
     }
 }
 
@@ -294,6 +312,12 @@ impl Link for SocketLink {
 
     fn shares_host(&self) -> bool {
         self.carrier == Carrier::Ip
+    }
+
+    fn meter(&self) -> Option<Meter> {
+        let meters: Vec<_> = self.sockets.iter().filter_map(LinkSocket::meter).collect();
+        (!meters.is_empty())
+            .then(|| -> Meter { Box::new(move || meters.iter().map(|m| m()).sum()) })
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {
@@ -344,7 +368,12 @@ impl Link for SocketLink {
         };
         let Some(socket) = self.sockets.get_mut(index) else { return Poll::Ready(Ok(())) };
         match ready!(socket.poll_send(cx, &out, bytes, &mut self.pending)) {
-            Ok(()) => Poll::Ready(Ok(())),
+            Ok(()) => {
+                if transmit.may_fragment {
+                    self.report_whole(transmit, bytes, out.destination);
+                }
+                Poll::Ready(Ok(()))
+            }
             Err(failure) => {
                 tracing::debug!(error = %failure.error, path = ?transmit.path, "packets not sent");
                 if self.report(transmit, bytes, &failure) {
@@ -370,12 +399,16 @@ fn destination(addr: IpAddr, port: u16, flow_label: u32) -> SocketAddr {
 /// The next common MTU below a packet that did not fit (RFC 1191 sec 7), where the system does not
 /// name one.
 fn plateau_below(path: &PathAddr, sctp_packet: usize) -> u16 {
-    let udp = if matches!(path.encap, Encap::Udp { .. }) { 8 } else { 0 };
-    let headers = if path.remote.is_ipv4() { 20 } else { 40 } + udp;
     let floor = if path.remote.is_ipv4() { 576 } else { 1280 };
-    let packet = sctp_packet + headers;
+    let packet = sctp_packet + overhead(path);
     let fits = PLATEAUS.iter().find(|&&mtu| usize::from(mtu) < packet);
     fits.copied().unwrap_or(floor).max(floor)
+}
+
+/// Bytes of the headers around an SCTP packet.
+fn overhead(path: &PathAddr) -> usize {
+    let udp = if matches!(path.encap, Encap::Udp { .. }) { 8 } else { 0 };
+    udp + if path.remote.is_ipv4() { 20 } else { 40 }
 }
 
 const PLATEAUS: [u16; 8] = [32000, 17914, 9000, 4352, 2002, 1500, 1492, 1280];

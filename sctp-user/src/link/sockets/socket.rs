@@ -19,7 +19,7 @@ use super::datagrams::append;
 use super::errors::{ErrorReady, PendingErrors};
 use super::io::Io;
 use super::{Carrier, fragment, os};
-use crate::link::{IcmpError, RecvBatch};
+use crate::link::{IcmpError, LinkStats, Meter, RecvBatch};
 
 /// A bound socket of a link.
 pub(super) struct LinkSocket {
@@ -223,6 +223,20 @@ impl LinkSocket {
 
     pub(super) fn addr(&self) -> IpAddr {
         self.addr
+    }
+
+    /// Counters of this socket.
+    #[cfg(unix)]
+    pub(super) fn stats(&self) -> LinkStats {
+        LinkStats { overflows: os::overflows(&self.io) }
+    }
+
+    /// As [`stats`](Self::stats), from wherever; it does not keep the socket open.
+    pub(super) fn meter(&self) -> Option<Meter> {
+        let Io::Watched(socket) = &self.io else { return None };
+        let socket = Arc::downgrade(socket);
+        let overflows = move || socket.upgrade().map_or(0, |socket| os::overflows(&*socket));
+        Some(Box::new(move || LinkStats { overflows: overflows() }))
     }
 
     /// How many packets one send call can hold.

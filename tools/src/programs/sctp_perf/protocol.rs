@@ -115,6 +115,9 @@ pub(crate) struct Report {
     /// where it is unknown.
     pub(crate) cpu_user_s: Option<f64>,
     pub(crate) cpu_system_s: Option<f64>,
+    /// Packets that found the socket buffers of the whole process full during the test.
+    #[serde(default)]
+    pub(crate) socket_overflows: u64,
 }
 
 #[cfg(test)]

@@ -91,6 +91,9 @@ struct Outcome {
     /// Those that could not be set up or did not end in time.
     failed: u64,
     retransmitted: u64,
+    /// Packets that found a socket buffer full, and were lost so.
+    overflows_client: u64,
+    overflows_server: u64,
     /// Resident memory of this process before the test, for each association.
     bytes_per_association: Option<f64>,
     cpu_client_s: Option<f64>,
@@ -124,6 +127,7 @@ pub(crate) async fn run(options: ScaleOptions) -> anyhow::Result<ExitCode> {
         streams: 1,
         unordered: false,
     };
+    let overflows = stack.link_stats().overflows;
     let churn = tokio::spawn(come_and_go(options.clone(), stack.clone(), peer));
     let mut tests = JoinSet::new();
     for association in associations.iter().take(options.busy as usize) {
@@ -142,6 +146,7 @@ pub(crate) async fn run(options: ScaleOptions) -> anyhow::Result<ExitCode> {
         set_up_per_second: f64::from(options.associations) / seconds,
         came_and_went,
         failed,
+        overflows_client: stack.link_stats().overflows - overflows,
         bytes_per_association: grown.map(|grown| grown / f64::from(options.associations)),
         ..summary(&reports)
     };
@@ -253,6 +258,13 @@ fn summary(reports: &[(Report, Report)]) -> Outcome {
         came_and_went: 0,
         failed: 0,
         retransmitted: reports.iter().map(|(client, _)| client.chunks_retransmitted).sum(),
+        overflows_client: 0,
+        // Each report counts the whole process.
+        overflows_server: reports
+            .iter()
+            .map(|(_, server)| server.socket_overflows)
+            .max()
+            .unwrap_or_default(),
         bytes_per_association: None,
         cpu_client_s: cpu(|both| &both.0),
         cpu_server_s: cpu(|both| &both.1),
@@ -288,6 +300,10 @@ fn print(outcome: &Outcome) {
     println!(
         "{} associations came and went meanwhile, {} failed",
         outcome.came_and_went, outcome.failed
+    );
+    println!(
+        "{} packets found the socket buffer full here, {} at the server",
+        outcome.overflows_client, outcome.overflows_server
     );
     if let Some(bytes) = outcome.bytes_per_association {
         println!("{bytes:.0} bytes of resident memory for each association here, before the test");

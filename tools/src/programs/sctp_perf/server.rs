@@ -4,12 +4,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use sctp_user::{Association, BindOptions, Error};
+use sctp_user::{Association, BindOptions, Error, Stack};
 use tokio::sync::Notify;
 
 use super::latency;
 use super::options::{Direction, ServerOptions};
-use super::protocol::{Control, Order, Received, Sent};
+use super::protocol::{Control, Order, Received, Report, Sent};
 use super::transfer::{Expect, Transfer, decode};
 use crate::cli::Ready;
 
@@ -41,8 +41,9 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<ExitCode> {
             association = endpoint.accept() => association?,
         };
         let done = Arc::clone(&first_done);
+        let stack = stack.clone();
         tokio::spawn(async move {
-            if let Err(error) = serve(association).await {
+            if let Err(error) = serve(&stack, association).await {
                 eprintln!("{}: a test failed: {error:#}", super::NAME);
             }
             done.notify_one();
@@ -53,9 +54,9 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// Takes part in one test, and in another one when the client restarts in the middle of it.
-async fn serve(association: Association) -> anyhow::Result<()> {
+async fn serve(stack: &Stack, association: Association) -> anyhow::Result<()> {
     loop {
-        match take_part(&association).await {
+        match take_part(stack, &association).await {
             Err(error) if error.downcast_ref() == Some(&Error::Restarted) => {
                 tracing::info!("a client has restarted, and begins again");
             }
@@ -64,13 +65,14 @@ async fn serve(association: Association) -> anyhow::Result<()> {
     }
 }
 
-async fn take_part(association: &Association) -> anyhow::Result<()> {
+async fn take_part(stack: &Stack, association: &Association) -> anyhow::Result<()> {
     let Some(order) = receive_order(association).await? else { return Ok(()) };
     if let Err(reason) = order.check() {
         association.abort(reason);
         bail!("the client ordered nonsense: {reason}");
     }
     tracing::info!(?order, "test begins");
+    let overflows = stack.link_stats().overflows;
     let transfer = Transfer::new(association.clone(), &order);
     if order.direction == Direction::PingPong {
         latency::pong(association).await?;
@@ -87,7 +89,9 @@ async fn take_part(association: &Association) -> anyhow::Result<()> {
         Ok(transfer.receive(expect).await?.received)
     };
     let (sent, received): (Sent, Received) = tokio::try_join!(send, receive)?;
-    transfer.control(&Control::Report(transfer.report(sent, received))).await?;
+    let socket_overflows = stack.link_stats().overflows - overflows;
+    let report = Report { socket_overflows, ..transfer.report(sent, received) };
+    transfer.control(&Control::Report(report)).await?;
     // The client has the last word. What it says besides good-bye does not matter any more.
     while association.recv_message().await?.is_some() {}
     association.shutdown().await?;

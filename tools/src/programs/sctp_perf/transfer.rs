@@ -178,6 +178,7 @@ pub(crate) fn report(
         sacks_sent: stats.sacks_sent,
         cpu_user_s: cpu.map(|cpu| cpu.user.as_secs_f64()),
         cpu_system_s: cpu.map(|cpu| cpu.system.as_secs_f64()),
+        socket_overflows: 0,
     }
 }
 
