@@ -31,6 +31,8 @@ pub(crate) struct Known {
     pub(crate) until: SystemTime,
     pub(crate) reordered: bool,
     pub(crate) disturbed: bool,
+    /// The most that any interface has taken, bytes.
+    pub(crate) mtu: u16,
     /// Where other implementations send from.
     pub(crate) foreign: BTreeMap<IpAddr, Implementation>,
     /// Rules that the test breaks on purpose.
@@ -71,13 +73,13 @@ fn by_lint(name: &str, captures: &[Ended], known: &Known) -> String {
             Err(error) => return format!("lint: {error}\n"),
         }
     }
-    let Known { reordered, disturbed, .. } = *known;
+    let Known { reordered, disturbed, mtu, .. } = *known;
+    let mtu = mtu.into();
     let micros = |time: SystemTime| {
         time.duration_since(UNIX_EPOCH).map_or(u64::MAX, |t| t.as_micros() as u64)
     };
     let (from, until) = (known.from.map_or(0, micros), micros(known.until));
-    let options =
-        Options { complete: true, from, until, reordered, disturbed, ..Options::default() };
+    let options = Options { mtu, complete: true, from, until, reordered, disturbed };
     let report = report(&read, &options);
     println!("{name}: the lint saw {report}");
     if !report.unjudged.is_empty() {

@@ -128,6 +128,7 @@ impl Link {
     /// Sets the MTU of both interfaces.
     pub fn mtu(&self, bytes: u16) {
         for end in &self.ends {
+            end.host.namespace().has_mtu(bytes);
             end.host.namespace().ip(&["link", "set", &end.interface, "mtu", &bytes.to_string()]);
         }
     }

@@ -277,6 +277,7 @@ impl Net {
             reordered: self.reordered.get(),
             disturbed: self.disturbed.get()
                 || hosts.iter().any(|host| host.namespace().is_disturbed()),
+            mtu: hosts.iter().map(|host| host.namespace().largest_mtu()).max().unwrap_or(1500),
             foreign: hosts.iter().flat_map(|host| host.0.foreign.borrow().clone()).collect(),
             allowed: self.allowed.borrow().clone(),
             offers: self.offers.take(),

@@ -14,6 +14,7 @@ use workspace_tests::gate;
 pub struct Namespace {
     name: String,
     disturbed: Cell<bool>,
+    largest_mtu: Cell<u16>,
 }
 
 impl Namespace {
@@ -32,7 +33,8 @@ impl Namespace {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{count}-{role}", std::process::id());
         ip(&["netns", "add", &name]);
-        let namespace = Namespace { name, disturbed: Cell::new(false) };
+        let namespace =
+            Namespace { name, disturbed: Cell::new(false), largest_mtu: Cell::new(1500) };
         namespace.ip(&["link", "set", "lo", "up"]);
         namespace
     }
@@ -102,6 +104,16 @@ impl Namespace {
     /// Notes that something here loses packets or holds them back.
     pub(crate) fn disturb(&self) {
         self.disturbed.set(true);
+    }
+
+    /// Notes that an interface here takes packets of so many bytes.
+    pub(crate) fn has_mtu(&self, bytes: u16) {
+        self.largest_mtu.set(self.largest_mtu.get().max(bytes));
+    }
+
+    /// The most that any interface here has taken, bytes.
+    pub(crate) fn largest_mtu(&self) -> u16 {
+        self.largest_mtu.get()
     }
 
     /// Whether something here has lost packets or held them back: an interface was down, or rules
