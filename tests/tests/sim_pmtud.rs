@@ -274,7 +274,7 @@ fn the_setup_does_not_wait_for_data_that_is_dropped_by_its_size() {
         }
         let peer = sim.with(b, |h, _| h.listen(5001));
         let to_b = sim.with(a, |h, now| h.connect(now, &peer));
-        sim.with(a, |h, now| h.send(now, to_b, 0, &[7; 20_000])).unwrap();
+        sim.with(a, |h, now| h.send(now, to_b, 0, [7; 20_000])).unwrap();
         // Only a path for less than the base size costs a repetition.
         sim.run_for(if mtu < 1200 { 1100 * MS } else { 100 * MS });
         assert_eq!(sim[a].stack.status(to_b).unwrap().state, AssocState::Established);
