@@ -151,8 +151,8 @@ impl Link for Box<dyn Link> {
 pub struct LinkStats {
     /// Packets that arrived and that the system dropped, because the receive buffer of the socket
     /// was full: the stack did not read as fast as they came. To the peers they are lost in the
-    /// network. Linux counts packets with a wrong UDP checksum here as well; other systems tell
-    /// nothing, which gives 0.
+    /// network. A row of UDP datagrams that receive offload has joined counts once. Linux counts
+    /// packets with a wrong UDP checksum here as well; other systems tell nothing, which gives 0.
     pub overflows: u64,
 }
 
