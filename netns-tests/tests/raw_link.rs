@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use netns_tests::echo::{CLIENT, SERVER};
+use netns_tests::link::Link;
 use netns_tests::net::{Host, Net, Running};
 use netns_tests::topology::{INTERFACE, Pair};
 use netns_tests::traffic::{self, Event};
@@ -259,19 +260,48 @@ fn a_silent_router_on_an_ipv6_path_stops_nothing() {
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn an_ipv6_path_becomes_narrow_in_silence() {
+    becomes_narrow(true, |router, narrow| {
+        hush(router);
+        narrow.mtu(1300);
+    });
+}
+
+/// The same where a router drops IPv4 packets by their size, whether they may be fragmented or not.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
+fn an_ipv4_path_drops_by_size_in_silence() {
+    becomes_narrow(false, |router, _| {
+        router.namespace().nft(
+            "table inet narrow { chain forward {
+                type filter hook forward priority 0;
+                meta length > 1300 drop
+            }; }",
+        );
+    });
+}
+
+/// Bulk data flows from two hosts over a router to a third one, directly in IP and in UDP, while
+/// `narrow` does something to the router or its cable to the third.
+fn becomes_narrow(v6: bool, narrow: impl Fn(&Host, &Link)) {
     let Some(net) = Net::open(PROGRAMS) else { return };
     let (near, router, far) = (net.host("near"), net.router("router"), net.host("far"));
-    net.link(&near, "fd99::1/64", &router, "fd99::2/64").limit(5000, 60);
+    let net_of = |n: u8, host: u8| match v6 {
+        true => (format!("fd{n}::{host}"), format!("fd{n}::{host}/64")),
+        false => (format!("10.{n}.0.{host}"), format!("10.{n}.0.{host}/24")),
+    };
+    let link = |left: &Host, n, right: &Host| {
+        let cable = net.link(left, &net_of(n, 1).1, right, &net_of(n, 2).1);
+        left.default_route(&net_of(n, 2).0);
+        cable
+    };
+    link(&near, 99, &router).limit(5000, 60);
     // Its interface takes what has to be cut, and the stack does not expect that.
     let jumbo = net.host("jumbo");
-    let large = net.link(&jumbo, "fd97::1/64", &router, "fd97::2/64");
+    let large = link(&jumbo, 97, &router);
     large.mtu(9000);
     large.limit(5000, 60);
-    jumbo.default_route("fd97::2");
-    let narrow = net.link(&router, "fd98::1/64", &far, "fd98::2/64");
-    near.default_route("fd99::2");
-    far.default_route("fd98::1");
-    hush(&router);
+    let cable = link(&far, 98, &router);
     let window = ["--window", "32768"];
     let event = |line: &str| Event::parse(line);
     let ways = [
@@ -286,7 +316,7 @@ fn an_ipv6_path_becomes_narrow_in_silence() {
             [&[traffic::NAME, "serve", "--link", there, "--port", &number], &window[..]].concat();
         let mut server = net.start(&far, &serve);
         server.ready();
-        let peer = list("fd98::2".parse().unwrap(), port, suffix);
+        let peer = list(net_of(98, 1).0.parse().unwrap(), port, suffix);
         let bulk =
             [&[traffic::NAME, "bulk", "--link", here, "--peer", &peer], &window[..]].concat();
         let mut client = net.start(host, &bulk);
@@ -295,13 +325,18 @@ fn an_ipv6_path_becomes_narrow_in_silence() {
         });
         (server, client)
     });
-    for ((_, client), headers) in pairs.iter_mut().zip([40, 48, 40, 48]) {
+    let ip = if v6 { 40 } else { 20 };
+    for ((_, client), headers) in pairs.iter_mut().zip([ip, ip + 8, ip, ip + 8]) {
+        // Directly in IPv4 nothing has to be found.
+        if headers == 20 {
+            continue;
+        }
         pmtu(client, |bytes, _| bytes == 1500 - headers);
     }
-    narrow.mtu(1300);
+    narrow(&router, &cable);
     // The clients notice by what does not arrive.
     for (_, client) in &mut pairs {
-        pmtu(client, |bytes, _| bytes <= 1260);
+        pmtu(client, |bytes, _| bytes <= 1280);
     }
     pairs.iter_mut().for_each(|(_, client)| client.close_stdin());
     let end =

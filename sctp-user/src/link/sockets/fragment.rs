@@ -9,7 +9,8 @@
 //! IPv6 packets are cut by the sending host alone, and Linux does it only where the interface or an
 //! ICMP message demands it. So the core makes such packets larger than interfaces take, and here
 //! the fragments get the size that passes every router. An interface for jumbo frames may take more
-//! than the core expects: [`left_whole`] tells it.
+//! than the core expects: [`left_whole`] tells it. IPv4 packets come here only where the process
+//! has no raw socket to [cut](super::cut) them.
 //!
 //! The options are other ones on every system, so this is one of the few things that
 //! `--cfg portable` does not change.

@@ -10,6 +10,7 @@
 // What is for blocking calls alone, which are there on Unix.
 #![cfg_attr(not(unix), allow(dead_code))]
 
+mod cut;
 mod datagrams;
 mod errors;
 mod fragment;

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,9 +15,11 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::Sleep;
 
+use super::cut::{self, Cutter};
 use super::datagrams::append;
 use super::errors::{ErrorReady, PendingErrors};
 use super::io::Io;
+use super::source::routed_source;
 use super::{Carrier, fragment, os};
 use crate::link::{IcmpError, LinkStats, Meter, RecvBatch};
 
@@ -36,6 +38,7 @@ pub(super) struct LinkSocket {
     progress: Option<(Outgoing, usize)>,
     /// Each buffer gets one datagram only: the senders do not batch, or the system does not.
     single: bool,
+    cutter: Cutter,
     /// There may be something to receive though the runtime does not say so, see
     /// [`Self::poll_errors`]. It stays set until a receive call finds the socket empty.
     must_read: bool,
@@ -124,6 +127,7 @@ impl LinkSocket {
             backoff: None,
             progress: None,
             single: false,
+            cutter: Cutter::default(),
             must_read: false,
             pool: BytesMut::new(),
             control: os::Control::default(),
@@ -465,7 +469,13 @@ impl LinkSocket {
                 ready!(sleep.as_mut().poll(cx));
                 self.backoff = None;
             }
-            let send = || {
+            let way = self.way(out);
+            let mut send = || {
+                if let Some(way) = way
+                    && let Some(sent) = self.cutter.send(way, transmit.contents)
+                {
+                    return sent;
+                }
                 let send = || match out.dscp {
                     // What has nothing to say but where it goes needs no message header.
                     0 if is_simple(transmit) => {
@@ -520,6 +530,21 @@ impl LinkSocket {
             }
             tracing::trace!(%error, "send call failed, trying again");
         }
+    }
+
+    /// How an IPv4 packet goes that may be fragmented, to be cut here.
+    fn way(&self, out: &Outgoing) -> Option<cut::Way> {
+        let SocketAddr::V4(to) = out.destination else { return None };
+        if !out.may_fragment || out.segment_size.is_some() {
+            return None;
+        }
+        let bound = Some(self.addr).filter(|addr| !addr.is_unspecified());
+        let source = out.source.or(bound).or_else(|| routed_source((*to.ip()).into()))?;
+        let IpAddr::V4(source) = source else { return None };
+        let local = self.io.sock().local_addr().ok()?.as_socket_ipv4()?;
+        let ecn = out.ecn.map_or(0, |ecn| ecn as u8);
+        let from = SocketAddrV4::new(source, local.port());
+        Some(cut::Way { carrier: self.carrier, from, to, dscp: out.dscp, ecn })
     }
 
     /// The wanted source address, if that is what made a call fail. The system's own words for it

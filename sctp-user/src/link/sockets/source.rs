@@ -51,7 +51,7 @@ impl Sources {
 
 /// The source that the system would take. Connecting a UDP socket asks for the route and sends
 /// nothing: the port is the one for discarding (RFC 863), and any but 0 would do.
-fn routed_source(remote: IpAddr) -> Option<IpAddr> {
+pub(super) fn routed_source(remote: IpAddr) -> Option<IpAddr> {
     let any: IpAddr =
         if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;
