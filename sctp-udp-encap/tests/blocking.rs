@@ -445,6 +445,30 @@ fn one_thread_serves_several_by_readiness() {
     server.join().unwrap();
 }
 
+/// One receive call for each time that the socket is ready, and a buffer that is too small.
+#[test]
+fn the_rest_of_a_message_is_ready_too() {
+    let (to, server) = server(stack(), |stack, endpoint| {
+        let association = stack.accept(endpoint).unwrap();
+        let mut got = Vec::new();
+        while got.len() < 10 {
+            let ready = stack.ready().unwrap();
+            if ready.socket == association.socket() && ready.readable {
+                let mut buffer = [0; 4];
+                let (len, _) = stack.recv_into(association, &mut buffer).unwrap().unwrap();
+                got.extend_from_slice(&buffer[..len]);
+            }
+        }
+        assert_eq!(got, b"0123456789");
+        stack.shutdown(association).unwrap();
+    });
+    let mut stack = stack();
+    let association = stack.connect(&to).unwrap();
+    stack.send(association, Message::new(0, 0, "0123456789")).unwrap();
+    assert_eq!(stack.recv_message(association).unwrap(), None);
+    server.join().unwrap();
+}
+
 /// A user who sends now and then and never receives: acknowledgements are read in passing.
 #[test]
 fn whoever_only_sends_is_kept_up_to_date() {

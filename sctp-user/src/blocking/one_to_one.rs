@@ -196,7 +196,8 @@ impl Stack {
     /// As [`recv_message`](Self::recv_message), into memory of the caller. Returns how many bytes
     /// were written, and the rest of what is known of the message, with its data left out. A
     /// message larger than `buffer` comes in parts, of which the last one has
-    /// [`end_of_record`](Received::end_of_record).
+    /// [`end_of_record`](Received::end_of_record); while a part is left,
+    /// [`ready`](Self::ready) names the socket again.
     ///
     /// # Errors
     /// As [`recv_message`](Self::recv_message), and [`Error::Invalid`] for a buffer without room.
@@ -221,6 +222,8 @@ impl Stack {
                 association.assoc,
                 Received { data: data.slice(len..), ..received.clone() },
             ));
+            // Whoever waits for readiness next learns of the rest.
+            self.engine.sockets.still_readable(association.socket);
             received.end_of_record = false;
         }
         Ok(Some((len, received)))

@@ -13,12 +13,20 @@ impl Sockets {
     pub(super) fn watch_idle(&mut self, id: AssocId) {
         let Some(idle) = self.autoclose_of(id) else { return };
         if let Some(assoc) = self.assocs.get_mut(&id)
-            && !assoc.autoclose_queued
+            && assoc.autoclose_at.is_none()
             && assoc.up
             && assoc.end.is_none()
         {
-            assoc.autoclose_queued = true;
-            self.autoclose.insert((assoc.idle_since + idle, id));
+            let at = assoc.idle_since + idle;
+            assoc.autoclose_at = Some(at);
+            self.autoclose.insert((at, id));
+        }
+    }
+
+    /// Takes an association out of the queue.
+    pub(super) fn unwatch_idle(&mut self, id: AssocId) {
+        if let Some(at) = self.assocs.get_mut(&id).and_then(|a| a.autoclose_at.take()) {
+            self.autoclose.remove(&(at, id));
         }
     }
 
@@ -30,7 +38,7 @@ impl Sockets {
         {
             self.autoclose.pop_first();
             let Some(assoc) = self.assocs.get_mut(&id) else { continue };
-            assoc.autoclose_queued = false;
+            assoc.autoclose_at = None;
             // Arrivals are not told one by one while the reader lags behind.
             let chunks = self.stack.assoc_stats(id).map_or(0, |s| s.data_chunks_received);
             let sending = self.stack.status(id).is_some_and(|s| s.send_buffered > 0);
@@ -51,10 +59,7 @@ impl Sockets {
     /// Watches every association of a socket whose option has changed.
     pub(super) fn watch_members(&mut self, id: super::SocketId) {
         for assoc in self.assocs_of(id) {
-            if let Some(record) = self.assocs.get_mut(&assoc) {
-                // An earlier entry may come too late for a shorter time; a double one does no harm.
-                record.autoclose_queued = false;
-            }
+            self.unwatch_idle(assoc);
             self.watch_idle(assoc);
         }
     }

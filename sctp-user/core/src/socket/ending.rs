@@ -168,11 +168,11 @@ impl Sockets {
 
     /// Drops the record of an association and lets the stack forget it as soon as it has ended.
     pub(super) fn forget(&mut self, now: Time, id: AssocId) {
+        self.unwatch_idle(id);
         if let Some(assoc) = self.assocs.remove(&id)
             && let Some(socket) = self.socket_mut(assoc.socket)
         {
             socket.members.remove(&id);
-            socket.to_read.retain(|a| *a != id);
         }
         self.stack.release(now, id);
     }

@@ -157,6 +157,7 @@ impl Sockets {
         {
             socket.error = Some(reason);
         }
+        self.unwatch_idle(id);
         self.queue_read(id); // reading finds the end
         self.tell(
             id,
@@ -203,9 +204,13 @@ impl Sockets {
         }
         let owner = assoc.socket;
         assoc.queued = true;
-        if let Some(socket) = self.socket_mut(owner) {
-            socket.to_read.push_back(id);
+        let Sockets { sockets, assocs, .. } = self;
+        let socket = sockets.get_mut(owner.index as usize).filter(|s| s.serial == owner.serial);
+        let Some(socket) = socket else { return };
+        if socket.to_read.len() >= 2 * socket.members.len() + TO_READ_SLACK {
+            socket.to_read.retain(|a| assocs.get(a).is_some_and(|a| a.reads_from(owner)));
         }
+        socket.to_read.push_back(id);
     }
 
     /// Notes news for the socket of an association.
@@ -231,5 +236,7 @@ impl Sockets {
     }
 }
 
+/// Entries of associations that are gone which a reading turn may always hold.
+const TO_READ_SLACK: usize = 16;
 /// Bytes of failed messages that may always wait to be read; more when the send buffer is larger.
 const FAILED_BYTES_FLOOR: usize = 1 << 20;

@@ -82,7 +82,7 @@ pub struct Sockets {
     left: BTreeSet<u16>,
     /// Sockets with news, each once.
     news: VecDeque<SocketId>,
-    /// When to look at an association for SCTP_AUTOCLOSE; lazily deleted.
+    /// When to look at an association for SCTP_AUTOCLOSE.
     autoclose: BTreeSet<(Time, AssocId)>,
 }
 

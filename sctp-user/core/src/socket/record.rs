@@ -27,7 +27,8 @@ pub(super) struct Socket {
     /// Its associations; never more than one for [`Style::OneToOne`], but for a listener when
     /// everything shuts down.
     pub(super) members: BTreeSet<AssocId>,
-    /// Members that may have something to read, in turn.
+    /// Members that may have something to read, in turn; lazily deleted, an entry counts only for an
+    /// association that [`reads_from`](Assoc::reads_from) this socket.
     pub(super) to_read: VecDeque<AssocId>,
     /// SO_ERROR of a one-to-one socket.
     pub(super) error: Option<EndReason>,
@@ -107,8 +108,8 @@ pub(super) struct Assoc {
     pub(super) idle_since: Time,
     /// DATA chunks received when that was last looked at.
     pub(super) chunks_seen: u64,
-    /// It stands in the autoclose queue.
-    pub(super) autoclose_queued: bool,
+    /// Its place in the autoclose queue.
+    pub(super) autoclose_at: Option<Time>,
 }
 
 impl Assoc {
@@ -131,8 +132,13 @@ impl Assoc {
             notes: Notes::default(),
             idle_since: now,
             chunks_seen: 0,
-            autoclose_queued: false,
+            autoclose_at: None,
         }
+    }
+
+    /// It stands in the reading turn of this socket.
+    pub(super) fn reads_from(&self, socket: SocketId) -> bool {
+        self.queued && self.socket == socket
     }
 
     /// Nothing follows to the message of which a part is given as number `at`.

@@ -25,6 +25,8 @@ impl Sockets {
 
     /// Another socket that is bound to the port of `id`.
     pub(super) fn shares_port(&self, id: SocketId, port: u16) -> Option<SocketId> {
+        // Most sockets share nothing, and there may be many.
+        self.socket(id).filter(|s| s.options.reuse_port)?;
         self.sockets.iter().find_map(|(index, s)| {
             let other =
                 SocketId { index: u32::try_from(index).unwrap_or(u32::MAX), serial: s.serial };

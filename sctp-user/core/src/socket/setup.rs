@@ -333,6 +333,7 @@ impl Sockets {
 
     /// Moves an association with all that waits to be read to another socket.
     fn give(&mut self, id: AssocId, to: SocketId) {
+        self.unwatch_idle(id);
         let Some(assoc) = self.assocs.get_mut(&id) else { return };
         let from = std::mem::replace(&mut assoc.socket, to);
         assoc.accepted = true;
@@ -342,7 +343,6 @@ impl Sockets {
             assoc.readable || !assoc.notes.is_empty() || end.is_some() || assoc.peer_shutdown;
         if let Some(socket) = self.socket_mut(from) {
             socket.members.remove(&id);
-            socket.to_read.retain(|a| *a != id);
         }
         if let Some(socket) = self.socket_mut(to) {
             socket.members.insert(id);

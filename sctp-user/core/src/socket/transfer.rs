@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::addr::{Message, NextInfo, PathAddr, Peer};
+use crate::addr::{Message, NextInfo, Peer};
 use crate::config::AssocConfig;
 use crate::stack::AssocId;
 use crate::time::Time;
@@ -10,7 +10,7 @@ use crate::time::Time;
 use super::error::SocketError;
 use super::notification::Incoming;
 use super::options::{Interleave, Style};
-use super::record::What;
+use super::record::{News, What};
 use super::{SocketId, Sockets};
 
 /// Where a message goes.
@@ -130,7 +130,9 @@ impl Sockets {
     pub fn next_info(&self, id: SocketId) -> Option<(AssocId, Next)> {
         let socket = self.socket(id)?;
         for &assoc in &socket.to_read {
-            let Some(record) = self.assocs.get(&assoc) else { continue };
+            let Some(record) = self.assocs.get(&assoc).filter(|a| a.reads_from(id)) else {
+                continue;
+            };
             let message = if record.readable { self.stack.next_info(assoc) } else { None };
             match record.next_note(socket.style, message.is_none()) {
                 Some(What::Notification(_)) => return Some((assoc, Next::Notification)),
@@ -169,6 +171,10 @@ impl Sockets {
             (socket.style, socket.options.interleave)
         };
         while let Some(assoc) = self.open_socket(id)?.to_read.front().copied() {
+            if !self.assocs.get(&assoc).is_some_and(|a| a.reads_from(id)) {
+                self.open_socket(id)?.to_read.pop_front();
+                continue;
+            }
             let given = self.next_incoming(now, assoc, style)?;
             let partial = self.assocs.get(&assoc).is_some_and(|a| a.partial);
             let stay = partial && interleave == Interleave::None;
@@ -208,6 +214,12 @@ impl Sockets {
             }
             _ => Err(SocketError::WouldBlock),
         }
+    }
+
+    /// Has [`poll_ready`](Self::poll_ready) name a socket once more as readable: for callers that
+    /// have taken a message and keep a part of it for the next reader.
+    pub fn still_readable(&mut self, id: SocketId) {
+        self.tell_socket(id, News { readable: true, ..News::default() });
     }
 
     /// Messages of an association that can be read before what happens now.
@@ -318,16 +330,13 @@ impl Sockets {
     /// The living association of a socket with this peer.
     fn find_peer(&self, id: SocketId, peer: &Peer) -> Option<AssocId> {
         let socket = self.socket(id)?;
-        let by_udp_port = self.stack.config().nat_port_key;
-        let is_it = |p: PathAddr| {
-            peer.addrs
-                .iter()
-                .any(|&(ip, encap)| ip == p.remote && (!by_udp_port || encap == p.encap))
+        let ports = (peer.port, socket.port?);
+        let is_it = |assoc: &AssocId| {
+            socket.members.contains(assoc)
+                && self.assocs.get(assoc).is_some_and(|a| a.end.is_none())
         };
-        socket.members.iter().copied().find(|assoc| {
-            self.assocs.get(assoc).is_some_and(|a| a.end.is_none())
-                && self.stack.status(*assoc).is_some_and(|s| s.peer_port == peer.port)
-                && self.stack.paths(*assoc).iter().any(|p| is_it(p.addr))
-        })
+        peer.addrs
+            .iter()
+            .find_map(|&(addr, encap)| self.stack.all_by_pair(addr, encap, ports).find(is_it))
     }
 }

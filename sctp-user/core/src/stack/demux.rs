@@ -73,6 +73,13 @@ impl Demux {
         self.by_pair.get(&pair).copied()
     }
 
+    /// All that are known by addresses and ports, the one that [`by_pair`](Self::by_pair) gives
+    /// first.
+    pub(crate) fn all_by_pair(&self, pair: Pair) -> impl Iterator<Item = u32> {
+        let further = self.further.get(&pair).into_iter().flatten();
+        self.by_pair.get(&pair).into_iter().chain(further).copied()
+    }
+
     /// Enters an association under a tag.
     pub(crate) fn add_tag(&mut self, tag: u32, local_port: u16, slot: u32) {
         self.by_tag.insert(tag_key(tag, local_port), slot);

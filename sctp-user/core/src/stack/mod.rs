@@ -517,6 +517,18 @@ impl Stack {
         self.table.id(self.demux.by_pair(self.pair(remote, encap, ports))?)
     }
 
+    /// As [`by_pair`](Self::by_pair), all of them: addresses that were never confirmed may be those
+    /// of several peers.
+    pub(crate) fn all_by_pair(
+        &self,
+        remote: IpAddr,
+        encap: Encap,
+        ports: (u16, u16),
+    ) -> impl Iterator<Item = AssocId> {
+        let slots = self.demux.all_by_pair(self.pair(remote, encap, ports));
+        slots.filter_map(|slot| self.table.id(slot))
+    }
+
     fn pair(&self, remote: IpAddr, encap: Encap, (peer_port, local_port): (u16, u16)) -> Pair {
         Pair { remote, encap: self.config.nat_port_key.then_some(encap), peer_port, local_port }
     }

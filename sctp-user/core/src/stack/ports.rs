@@ -53,7 +53,12 @@ impl Waiting {
 
     fn pop(&mut self) -> Option<AssocId> {
         let id = self.all.pop_front()?;
-        self.ended.retain(|e| *e != id);
+        // They mostly end in the order in which they came.
+        if self.ended.front() == Some(&id) {
+            self.ended.pop_front();
+        } else {
+            self.ended.retain(|e| *e != id);
+        }
         Some(id)
     }
 

@@ -57,6 +57,9 @@ pub(crate) struct Table {
     deadlines: BinaryHeap<Reverse<(Time, u32)>>,
 }
 
+/// Deadlines that nobody waits for which may always stay.
+const DEADLINES_SLACK: usize = 64;
+
 impl Table {
     /// Number of associations, ended but unreleased ones included.
     pub(crate) fn len(&self) -> usize {
@@ -172,9 +175,31 @@ impl Table {
                 && entry.scheduled.is_none_or(|s| at < s)
             {
                 entry.scheduled = Some(at);
-                self.deadlines.push(Reverse((at, index)));
+                self.push_deadline(at, index);
             }
         }
+    }
+
+    /// Deadlines held, those that nobody waits for included.
+    #[cfg(test)]
+    pub(crate) fn deadlines_held(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    /// Adds a deadline. Those that nobody waits for any more are dropped before they outnumber the
+    /// others: one for each association counts.
+    fn push_deadline(&mut self, at: Time, index: u32) {
+        if self.deadlines.len() >= 2 * self.count + DEADLINES_SLACK {
+            let mut all = std::mem::take(&mut self.deadlines).into_vec();
+            all.retain(|Reverse((at, index))| {
+                let entry = self.slots.get(*index as usize).and_then(|s| s.entry.as_deref());
+                entry.is_some_and(|entry| entry.scheduled == Some(*at))
+            });
+            all.sort_unstable();
+            all.dedup();
+            self.deadlines = all.into();
+        }
+        self.deadlines.push(Reverse((at, index)));
     }
 
     /// The next association that may have something to send. It comes to the end of the queue.
@@ -254,7 +279,7 @@ impl Table {
                     self.deadlines.pop();
                     entry.scheduled = real;
                     if let Some(real) = real {
-                        self.deadlines.push(Reverse((real, index)));
+                        self.push_deadline(real, index);
                     }
                 }
             }

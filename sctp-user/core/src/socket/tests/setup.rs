@@ -165,3 +165,58 @@ fn a_peeled_off_association_reads_on() {
     assert_eq!(read_all(&mut pair.b, pair.now, peeled), ["<Up>", "early", "late"]);
     assert_eq!(pair.b.assocs_of(many), []);
 }
+
+/// What is kept to find associations quickly does not outlive them.
+#[test]
+fn nothing_is_left_of_associations_that_have_gone() {
+    let mut pair = Pair::new();
+    let many = pair.b.open(Style::OneToMany, all());
+    pair.b.bind(many, 7, &[]).unwrap();
+    pair.b.listen(many, 1).unwrap();
+    pair.b.set_autoclose(many, Some(Duration::from_secs(3600))).unwrap();
+    let call = |pair: &mut Pair| {
+        let client = pair.a.open(Style::OneToOne, SocketOptions::default());
+        pair.a.connect(pair.now, client, &peer_b(7)).unwrap();
+        pair.run(30);
+        (client, *pair.b.assocs_of(many).last().unwrap())
+    };
+    let (_, stays) = call(&mut pair);
+    for n in 0..100 {
+        let (client, assoc) = call(&mut pair);
+        // Nobody reads from the socket for many.
+        let taken = if n % 2 == 0 { Some(pair.b.peel_off(many, assoc).unwrap()) } else { None };
+        let own = pair.a.assocs_of(client)[0];
+        pair.a.abort_assoc(pair.now, client, own, Bytes::new()).unwrap();
+        pair.a.close(pair.now, client).unwrap();
+        pair.run(30);
+        match taken {
+            Some(socket) => pair.b.close(pair.now, socket).unwrap(),
+            None => pair.b.forget(pair.now, assoc),
+        }
+        assert_eq!(pair.b.assocs_of(many), [stays]);
+        assert_eq!(pair.b.autoclose.len(), 1);
+        let socket = pair.b.socket(many).unwrap();
+        assert!(socket.to_read.len() <= 20, "{}", socket.to_read.len());
+    }
+    assert_eq!(read_all(&mut pair.b, pair.now, many), ["<Up>"]);
+}
+
+#[test]
+fn messages_to_a_peer_find_the_association_of_their_own_socket() {
+    let mut pair = Pair::new();
+    let target = pair.b.open(Style::OneToMany, all());
+    pair.b.bind(target, 7, &[]).unwrap();
+    pair.b.listen(target, 1).unwrap();
+    let many = pair.a.open(Style::OneToMany, all());
+    pair.a.bind(many, 9, &[]).unwrap();
+    let to = peer_b(7);
+    let first = pair.a.try_send(pair.now, many, Target::Peer(&to), text("one")).unwrap();
+    pair.run(100);
+    assert_eq!(pair.a.try_send(pair.now, many, Target::Peer(&to), text("two")), Ok(first));
+    let more = Peer { addrs: vec![([10, 9, 9, 9].into(), Encap::Native), to.addrs[0]], port: 7 };
+    assert_eq!(pair.a.try_send(pair.now, many, Target::Peer(&more), text("three")), Ok(first));
+    // It belongs to another socket now, and there cannot be a second one.
+    pair.a.peel_off(many, first).unwrap();
+    let refused = pair.a.try_send(pair.now, many, Target::Peer(&to), text("four"));
+    assert!(matches!(refused, Err(SocketError::Connect(_))), "{refused:?}");
+}

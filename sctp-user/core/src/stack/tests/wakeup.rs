@@ -48,3 +48,35 @@ fn an_association_at_rest_saves_up_no_burst() {
     assert!(flight(0) < 3, "one packet, or two where the first one is not full");
     assert_eq!(flight(20), flight(0));
 }
+
+/// A deadline that has moved, or whose association has ended, stays in the queue for a while.
+#[test]
+fn deadlines_that_nobody_waits_for_do_not_pile_up() {
+    // Each message brings T3 before the heartbeat, and each acknowledgement takes it back.
+    let mut rig = Rig::in_state(AssocState::Established);
+    let hour = Duration::from_secs(3600);
+    rig.stack
+        .configure(rig.now, rig.id(), |c| {
+            c.hb_interval = hour;
+            c.hb_interval_udp = hour;
+        })
+        .unwrap()
+        .unwrap();
+    for n in 0..1000 {
+        rig.send_data(b"x");
+        let tsn = rig.own_tsn.plus(n);
+        rig.send(rig.own_tag, |w| sack(w, tsn));
+        rig.pass(Duration::from_millis(1100));
+        assert!(rig.stack.table.deadlines_held() < 100, "{}", rig.stack.table.deadlines_held());
+    }
+    assert_eq!(rig.state(), AssocState::Established);
+
+    let mut rig = Rig::new();
+    for _ in 0..1000 {
+        rig.connect(&[1]);
+        rig.stack.poll_timeout();
+        rig.stack.abort(rig.now, rig.id(), Bytes::new()).unwrap();
+        rig.stack.release(rig.now, rig.id());
+        assert!(rig.stack.table.deadlines_held() < 100);
+    }
+}
