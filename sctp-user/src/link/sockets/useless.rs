@@ -233,7 +233,8 @@ async fn a_flood_of_useless_datagrams_is_read_in_pieces() {
     let before = reader.alarm.count.load(Ordering::Relaxed);
     assert_eq!(reader.recv().await, b"the last one");
     let wakes = reader.alarm.count.load(Ordering::Relaxed) - before;
-    assert!((1..=10).contains(&wakes), "woken {wakes} times");
+    // Sixteen receive calls a time, of one datagram at the least.
+    assert!((1..=16).contains(&wakes), "woken {wakes} times");
 }
 
 /// Without a runtime, whoever polls the link waits for its sockets when it says `Pending`.
@@ -248,7 +249,8 @@ fn a_plain_link_is_empty_when_it_says_so() {
         let sockets = vec![(host, nonblocking(socket.into()))];
         let mut link = SocketLink::plain(carrier, sockets, 9).unwrap();
         let sender = UdpSocket::bind((host, 0)).unwrap();
-        (0..50).for_each(|_| assert_eq!(sender.send_to(b"", to).unwrap(), 0));
+        // Fewer than it leaves for the next call.
+        (0..10).for_each(|_| assert_eq!(sender.send_to(b"", to).unwrap(), 0));
         sender.send_to(good, to).unwrap();
         let mut batch = RecvBatch::new();
         let mut cx = Context::from_waker(Waker::noop());
