@@ -19,6 +19,7 @@
 #define MOST (4 << 20)
 #define MAX_ADDRS 4
 #define MAX_SIZES 64
+#define WORD "anybody?" /* Sent until the association is lost; no flow has it. */
 #define LIFE 150 /* No peer outlives its test by much, seconds. */
 
 struct addrs { int count; struct sockaddr_storage all[MAX_ADDRS]; };
@@ -256,6 +257,10 @@ static void do_expect(const struct flow *flow)
 			         event, got);
 			wrong(text);
 		}
+		/* The other end has got everything and asks already; on another stream a message may
+		 * still be on its way. */
+		if (message.len == strlen(WORD) && !memcmp(data, WORD, message.len))
+			continue;
 		if (flow->seconds && message.len == 4) {
 			most = get_number(data);
 			continue;
@@ -324,7 +329,7 @@ static void do_await(enum event due, const char *word)
 static void *poke(void *unused)
 {
 	(void)unused;
-	while (peer_send(0, 53, 0, "anybody?", 8) >= 0)
+	while (peer_send(0, 53, 0, WORD, strlen(WORD)) >= 0)
 		rest(0.2);
 	return NULL;
 }

@@ -154,7 +154,7 @@ impl End {
             Step::Lost => {
                 let association = self.association()?.clone();
                 let poke = tokio::spawn(async move {
-                    while association.send(Message::new(0, 53, "anybody?")).await.is_ok() {
+                    while association.send(Message::new(0, 53, content::WORD)).await.is_ok() {
                         tokio::time::sleep(Duration::from_millis(200)).await;
                     }
                 });
