@@ -50,11 +50,12 @@ impl Inspector {
             let chunk = raw
                 .decode(&sctp)
                 .map_err(|e| format!("a chunk of type {kind} that does not decode: {e}"))?;
-            let flow = self.flow((sctp.src_port(), sctp.dst_port(), sctp.vtag()));
+            // Only what counts there makes a flow: answers out of the blue have any tag.
+            let key = (sctp.src_port(), sctp.dst_port(), sctp.vtag());
             match chunk {
-                Chunk::Data(data) => flow.data(data)?,
-                Chunk::Sack(sack) => flow.sack(&sack)?,
-                Chunk::CookieAck => flow.cookie_ack(),
+                Chunk::Data(data) => self.flow(key).data(data)?,
+                Chunk::Sack(sack) => self.flow(key).sack(&sack)?,
+                Chunk::CookieAck => self.flow(key).cookie_ack(),
                 Chunk::Unknown { kind: chunk_type::PAD, .. } => {}
                 Chunk::Unknown { kind, .. } => {
                     return Err(format!("a chunk of unknown type {kind}"));
