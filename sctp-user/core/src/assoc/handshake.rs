@@ -17,10 +17,13 @@ use crate::serial::Tsn;
 use crate::stats::{AssocState, PathState};
 use crate::time::{Duration, Time};
 use crate::tlv::padded;
-use crate::wire::{CauseWriter, InitChunk, Param, param_type};
+use crate::wire::{CauseWriter, InitChunk, Param, cause_code, param_type};
 
 /// New INITs after a Stale Cookie error at most.
 const MAX_STALE_RETRIES: u32 = 3;
+
+/// Other ports tried when the peer refuses the own one, at most.
+const MAX_OTHER_PORTS: u8 = 8;
 
 /// Bytes of unrecognized parameters reported at most.
 const MAX_UNRECOGNIZED: usize = 128;
@@ -46,6 +49,12 @@ pub(crate) struct Handshake {
     /// The user asked for a shutdown after the COOKIE ECHO; it begins when the association is
     /// established.
     pub(super) then_shut_down: bool,
+    /// When the setup began.
+    begun: Time,
+    /// Ports that may still be tried when the peer refuses this one.
+    other_ports: u8,
+    /// The peer has refused the port, and another one is to be tried.
+    wants_other_port: bool,
 }
 
 /// What an INIT or INIT ACK tells about its sender.
@@ -176,6 +185,9 @@ impl Association {
             sent_at: cx.now,
             retransmitted: false,
             then_shut_down: false,
+            begun: cx.now,
+            other_ports: 0,
+            wants_other_port: false,
         }));
         assoc.timers.set(Timer::T1Init, cx.now + timeout);
         assoc
@@ -405,6 +417,12 @@ impl Association {
         handshake.preservative = Some(u32::try_from(ask.as_millis()).unwrap_or(u32::MAX));
         handshake.retransmitted = false;
         handshake.timeout = self.config.rto_initial;
+        self.send_init_again(cx.now);
+    }
+
+    /// Goes back to COOKIE-WAIT with a new INIT.
+    fn send_init_again(&mut self, now: Time) {
+        let Some(handshake) = self.handshake.as_deref_mut() else { return };
         // An INIT goes only where the user or a confirmed address says.
         if !self.paths.get(handshake.target).is_confirmed() {
             handshake.target = self.paths.data_path();
@@ -416,7 +434,51 @@ impl Association {
         self.pending.cookie_echo = false;
         self.pending.init = true;
         self.timers.stop(Timer::T1Cookie);
-        self.timers.set(Timer::T1Init, cx.now + timeout);
+        self.timers.set(Timer::T1Init, now + timeout);
+    }
+
+    /// Nobody asked for the port: when the peer refuses it, others may be tried.
+    pub(crate) fn may_change_port(&mut self) {
+        if let Some(handshake) = self.handshake.as_deref_mut() {
+            handshake.other_ports = MAX_OTHER_PORTS;
+        }
+    }
+
+    /// The peer has refused the setup with an ABORT. Whether it may take another port of ours: the
+    /// peer says that it has an association with this one, or it says nothing. In that case perhaps
+    /// nobody listens, so it is asked again only as long as RTO.Initial.
+    pub(super) fn leaves_port(&mut self, now: Time, cause: u16) -> bool {
+        let Some(handshake) = self.handshake.as_deref_mut() else { return false };
+        let in_use = match cause {
+            cause_code::RESTART_WITH_NEW_ADDRESSES
+            | cause_code::RESTART_WITH_NEW_ENCAPSULATION_PORT => true,
+            0 => now.since(handshake.begun) < self.config.rto_initial,
+            _ => false,
+        };
+        let leaves = in_use && handshake.other_ports > 0;
+        if leaves {
+            handshake.other_ports -= 1;
+            handshake.wants_other_port = true;
+            self.reroute = true;
+        }
+        leaves
+    }
+
+    /// [`start_over_from`](Self::start_over_from) is to be called with another port.
+    pub(crate) fn wants_other_port(&self) -> bool {
+        self.handshake.as_deref().is_some_and(|handshake| handshake.wants_other_port)
+    }
+
+    /// Begins the setup again from another port.
+    pub(crate) fn start_over_from(&mut self, now: Time, port: u16) {
+        self.local_port = port;
+        if let Some(handshake) = self.handshake.as_deref_mut() {
+            handshake.wants_other_port = false;
+            handshake.retransmitted = false;
+            handshake.sent_at = now;
+            handshake.timeout = self.config.rto_initial;
+        }
+        self.send_init_again(now);
     }
 
     /// Collision, RFC 9260 sec 5.2.4 case B: the peer's cookie carries our tag and another tag of

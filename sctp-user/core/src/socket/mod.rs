@@ -207,9 +207,13 @@ impl Sockets {
         self.socket(id).map(|s| s.members.iter().copied().collect()).unwrap_or_default()
     }
 
-    /// The bound SCTP port of a socket; `None` when it is not bound.
+    /// The SCTP port of a socket; `None` when it is not bound. That of a one-to-one socket with an
+    /// association is the association's, which may have left a port that nobody asked for.
     pub fn local_port(&self, id: SocketId) -> Option<u16> {
-        self.socket(id).and_then(|s| s.port)
+        let socket = self.socket(id)?;
+        let assoc = socket.members.first().filter(|_| socket.style == Style::OneToOne);
+        let status = assoc.and_then(|assoc| self.stack.status(*assoc));
+        status.map(|status| status.local_port).or(socket.port)
     }
 
     /// The addresses the socket was bound to; empty for all.

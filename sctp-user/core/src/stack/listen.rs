@@ -116,7 +116,8 @@ impl Stack {
         // The tag of an INIT proves nothing, so it must not change the encapsulation (RFC 6951 sec
         // 5.4).
         if state != CookieWait && path.is_some_and(|p| assoc.path_addr(p).encap != d.from.encap) {
-            return !late && self.refuse(d, init, |_| {});
+            let known = path.map_or(d.from.encap, |p| assoc.path_addr(p).encap);
+            return !late && self.refuse(d, init, |c| c.new_encapsulation(known, d.from.encap));
         }
         // What we have no use for does not count: it never became part of the association.
         let listed = peer.addresses.iter().copied().filter(|&a| a != d.from.remote);
@@ -313,12 +314,21 @@ impl Stack {
     /// the DATA behind the COOKIE ECHO) back. A peer that still waits for our COOKIE ACK learns
     /// that it is over.
     fn refuse_late(&mut self, d: &Datagram, cookie: &Cookie) -> bool {
+        self.refuse_cookie(d, cookie, |_| {})
+    }
+
+    fn refuse_cookie(
+        &mut self,
+        d: &Datagram,
+        cookie: &Cookie,
+        causes: impl FnOnce(&mut CauseWriter<'_>),
+    ) -> bool {
         if !self.ootb_limit.take(d.at) {
             self.stats.rate_limited += 1;
             return false;
         }
         let ports = (cookie.local_port, cookie.peer_port);
-        self.replies.push(d.from, ports, cookie.agreed.peer_tag, |w| w.abort(false, |_| {}));
+        self.replies.push(d.from, ports, cookie.agreed.peer_tag, |w| w.abort(false, causes));
         true
     }
 
@@ -451,6 +461,16 @@ impl Stack {
                     self.with(d.at, id, |assoc, cx| assoc.shutdown(cx));
                 }
                 true
+            }
+            // Another process at that address, which has drawn the same port. It learns that at
+            // once, and not when its timers give up.
+            (false, false) => {
+                match assoc.path_of(d.from.remote).map(|p| assoc.path_addr(p).encap) {
+                    Some(known) if known != d.from.encap => {
+                        self.refuse_cookie(d, cookie, |c| c.new_encapsulation(known, d.from.encap))
+                    }
+                    _ => false,
+                }
             }
             // C: an old cookie of a handshake given up; everything else: not meant for this
             // association.

@@ -50,6 +50,8 @@ pub struct Stack {
     config: StackConfig,
     rng: ChaCha12Rng,
     ports: BTreeMap<u16, Port>,
+    /// Ports to be used before others where any port will do.
+    granted: VecDeque<u16>,
     table: Table,
     demux: Demux,
     cookies: CookieJar,
@@ -109,6 +111,7 @@ impl Stack {
             config,
             rng,
             ports: BTreeMap::new(),
+            granted: VecDeque::new(),
             table: Table::default(),
             demux: Demux::default(),
             cookies,
@@ -151,6 +154,7 @@ impl Stack {
         if let Some(config) = &config {
             config.check()?;
         }
+        let automatic = entry.automatic;
         let config = config.map_or_else(|| Arc::clone(&entry.config), Arc::new);
         let bound = entry.addrs.clone();
         let announced = self.announcable(&bound);
@@ -165,8 +169,11 @@ impl Stack {
             replies: &mut self.replies,
             own: &mut self.own,
         };
-        let assoc =
+        let mut assoc =
             Association::connecting(port, peer, config, tag, tsn, (announced, source), &mut cx);
+        if automatic {
+            assoc.may_change_port();
+        }
         Ok(self.enter(assoc))
     }
 
@@ -495,6 +502,11 @@ impl Stack {
         if entry.assoc.is_closed() {
             return;
         }
+        if entry.assoc.wants_other_port() {
+            self.take_other_port(now, id);
+        }
+        let Some(entry) = self.table.get_mut(id) else { return };
+        let local = entry.assoc.local_port;
         entry.indexed_tag = Some(entry.assoc.local_tag());
         entry.indexed_peer_tag = entry.assoc.peer_tag();
         self.demux.add_tag(entry.assoc.local_tag(), local, id.index);

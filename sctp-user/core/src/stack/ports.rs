@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,6 +27,8 @@ pub(super) struct Port {
     pub(super) users: usize,
     /// Given up by the user; kept until the last association is gone.
     pub(super) unbound: bool,
+    /// Nobody asked for this very port, so that an association may go to another one.
+    pub(super) automatic: bool,
 }
 
 impl Port {
@@ -79,8 +82,11 @@ impl Waiting {
 }
 
 impl Stack {
-    /// Binds an SCTP port: `port` 0 picks a random free one in 49152..=65535. `addrs` empty means
-    /// all addresses (and none is announced to peers unless `StackConfig::local_addresses` is set);
+    /// Binds an SCTP port: `port` 0 picks a free one, of those that were
+    /// [granted](Self::grant_ports), or else a random one in 1024..=65535 (RFC 6056 sec 3.2) that
+    /// IANA has not registered for SCTP. An association from such a port that the peer refuses
+    /// because of its port is tried again from others, at most 8 times. `addrs` empty means all
+    /// addresses (and none is announced to peers unless `StackConfig::local_addresses` is set);
     /// one address pins the source; several make the port multi-homed. `config` applies to
     /// associations set up through this port.
     ///
@@ -94,6 +100,7 @@ impl Stack {
     ) -> Result<u16, BindError> {
         config.check()?;
         check_addrs(addrs)?;
+        let automatic = port == 0;
         let port = match port {
             0 => self.free_port()?,
             taken if self.ports.contains_key(&taken) => return Err(BindError::PortInUse(taken)),
@@ -108,9 +115,22 @@ impl Stack {
                 waiting: Waiting::default(),
                 users: 0,
                 unbound: false,
+                automatic,
             },
         );
         Ok(port)
+    }
+
+    /// Grants ports for [`bind`](Self::bind) with port 0, to be used in this order before any
+    /// others: those that nobody else on the host uses. Each is used once; whoever wants it to be
+    /// used again grants it again. Ports registered for SCTP are left out.
+    pub fn grant_ports(&mut self, ports: impl IntoIterator<Item = u16>) {
+        self.granted.extend(ports.into_iter().filter(|&port| is_automatic(port)));
+    }
+
+    /// The ports granted and not used yet.
+    pub fn granted_ports(&self) -> impl ExactSizeIterator<Item = u16> + '_ {
+        self.granted.iter().copied()
     }
 
     /// Binds a port again that was given up ([`unbind`](Self::unbind)) while associations of it
@@ -200,14 +220,40 @@ impl Stack {
     }
 
     pub(crate) fn free_port(&mut self) -> Result<u16, BindError> {
-        // Random, so that clients behind one NAT address rarely meet (RFC 6951 sec 5.1).
-        for _ in 0..64 {
-            let port = self.rng.random_range(49_152..=65_535);
+        while let Some(port) = self.granted.pop_front() {
             if !self.ports.contains_key(&port) {
                 return Ok(port);
             }
         }
-        (49_152..=65_535).find(|port| !self.ports.contains_key(port)).ok_or(BindError::NoPort)
+        // Random, so that clients behind one NAT address rarely meet (RFC 6951 sec 5.1).
+        let is_free = |port: &u16| is_automatic(*port) && !self.ports.contains_key(port);
+        let drawn = (0..64).map(|_| self.rng.random_range(AUTOMATIC)).find(is_free);
+        drawn.or_else(|| AUTOMATIC.into_iter().find(is_free)).ok_or(BindError::NoPort)
+    }
+
+    /// The peer refuses an association for its port: it takes another one, which is free again when
+    /// the association is gone.
+    pub(super) fn take_other_port(&mut self, now: Time, id: AssocId) {
+        let port = self.free_port().ok();
+        let Some(entry) = self.table.get_mut(id) else { return };
+        let old = entry.assoc.local_port;
+        if let Some(port) = port
+            && let Some(from) = self.ports.get_mut(&old)
+        {
+            from.users -= 1;
+            let to = Port {
+                addrs: from.addrs.clone(),
+                config: Arc::clone(&from.config),
+                backlog: 0,
+                waiting: Waiting::default(),
+                users: 1,
+                unbound: true,
+                automatic: true,
+            };
+            self.ports.insert(port, to);
+        }
+        entry.assoc.start_over_from(now, port.unwrap_or(old));
+        self.drop_unused_port(old);
     }
 
     /// Whether a port has a place for one more incoming association. One that has ended and was
@@ -243,6 +289,23 @@ impl Stack {
             port.waiting.push(id);
         }
     }
+}
+
+/// Ports that are taken for 0: as many as there are without the well-known ones.
+const AUTOMATIC: RangeInclusive<u16> = 1_024..=65_535;
+
+/// Ports that IANA has registered for services over SCTP. A client that happened to have one would
+/// be in the way of a server that starts later.
+const REGISTERED: [u16; 64] = [
+    1167, 1720, 2049, 2225, 2904, 2905, 2944, 2945, 3097, 3565, 3863, 3864, 3868, 4739, 4740, 5060,
+    5061, 5090, 5091, 5215, 5445, 5672, 5675, 5868, 5910, 5911, 5912, 5913, 6704, 6705, 6706, 6970,
+    7626, 7701, 7728, 8471, 9082, 9084, 9899, 9900, 9901, 9902, 11997, 11998, 11999, 14001, 20049,
+    25471, 29118, 29168, 29169, 30100, 36412, 36422, 36423, 36424, 36443, 36444, 36462, 37472,
+    38412, 38422, 38462, 38472,
+];
+
+fn is_automatic(port: u16) -> bool {
+    AUTOMATIC.contains(&port) && REGISTERED.binary_search(&port).is_err()
 }
 
 /// Only unicast addresses can be bound.

@@ -25,6 +25,7 @@
 use std::net::IpAddr;
 
 use super::param::ParamWriter;
+use crate::addr::Encap;
 use crate::serial::Tsn;
 use crate::tlv::{TLV_HEADER, Tlv, Tlvs, Writer};
 
@@ -340,6 +341,17 @@ impl<'b> CauseWriter<'b> {
             let mut params = ParamWriter::new(writer.reborrow(), limit);
             addrs.into_iter().for_each(|addr| params.address(addr));
         });
+    }
+
+    /// The setup is refused, because an association with the same addresses and ports exists and
+    /// uses another encapsulation: its UDP port and the one that the packet came from, 0 for none.
+    pub fn new_encapsulation(&mut self, known: Encap, new: Encap) {
+        let port = |encap| match encap {
+            Encap::Udp { remote_port } => remote_port,
+            Encap::Native => 0,
+        };
+        let info = (u32::from(port(known)) << 16 | u32::from(port(new))).to_be_bytes();
+        self.raw(cause_code::RESTART_WITH_NEW_ENCAPSULATION_PORT, &info);
     }
 
     /// The user ends the association, for this reason.

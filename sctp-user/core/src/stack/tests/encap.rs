@@ -82,7 +82,7 @@ fn an_init_does_not_and_from_another_port_it_is_refused() {
         for other in [port(4000), PathAddr { encap: Encap::Native, ..path(1) }] {
             let sent = rig.init_from(other, 5, &[]);
             assert_eq!(sent[0].path, other);
-            assert_abort(sent, 5, false, &[]);
+            assert_abort(sent, 5, false, &[14]);
         }
         assert_eq!((encap(&rig), rig.state()), (UDP, state));
         assert!(rig.events().is_empty());
@@ -98,7 +98,7 @@ fn an_init_does_not_and_from_another_port_it_is_refused() {
 fn a_nat_that_moves_the_port_twice_and_a_stranger() {
     let mut rig = Rig::accepted(&[]);
     rig.send_from(port(4000), rig.own_tag, |w| data(w, PEER_TSN));
-    assert_abort(rig.init_from(port(4001), 5, &[]), 5, false, &[]);
+    assert_abort(rig.init_from(port(4001), 5, &[]), 5, false, &[14]);
     assert_eq!(encap(&rig), port(4000).encap);
     assert_silent(rig.send_from(port(4002), 1, |w| data(w, PEER_TSN)));
     assert_eq!(encap(&rig), port(4000).encap);

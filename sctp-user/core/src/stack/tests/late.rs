@@ -14,7 +14,7 @@ fn the_init_of_a_live_association_is_never_refused() {
         assert_silent(rig.init_from(native, PEER_TAG, &[]));
         assert_silent(rig.init_from(path(1), PEER_TAG, &[2]));
         // Another tag: somebody else, or a restart.
-        assert_abort(rig.init_from(native, 5, &[]), 5, false, &[]);
+        assert_abort(rig.init_from(native, 5, &[]), 5, false, &[14]);
         assert_abort(rig.init_from(path(1), 5, &[2]), 5, false, &[11]);
         assert_eq!(rig.state(), state);
     }

@@ -17,6 +17,7 @@ mod link_local;
 mod nat_port_key;
 mod no_route;
 mod ootb;
+mod other_ports;
 mod shutdown;
 mod states;
 mod tags;

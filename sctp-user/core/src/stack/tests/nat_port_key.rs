@@ -176,6 +176,6 @@ fn off_the_second_init_gets_an_abort_and_the_first_association_stays() {
     let (id, _) = accept(&mut rig, 4001, 11);
     let sent = rig.init_from(port(4002), 12, &[]);
     assert_eq!(sent[0].path, port(4002));
-    assert_abort(sent, 12, false, &[]);
+    assert_abort(sent, 12, false, &[14]);
     assert_eq!(state(&rig, id), AssocState::Established);
 }
