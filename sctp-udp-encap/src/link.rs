@@ -77,6 +77,10 @@ impl Link for UdpEncapLink {
         self.inner.local_udp_port()
     }
 
+    fn shares_addresses(&self) -> bool {
+        self.inner.shares_addresses()
+    }
+
     fn local_addrs(&self) -> Vec<IpAddr> {
         self.inner.local_addrs()
     }

@@ -354,9 +354,10 @@ impl Association {
         self.control().local_addrs()
     }
 
-    /// Own SCTP port.
+    /// Own SCTP port. One that nobody chose may change until the association is up: when the peer
+    /// refuses it, another is tried.
     pub fn local_port(&self) -> u16 {
-        self.inner.local_port
+        self.status().map_or(self.inner.local_port, |status| status.local_port)
     }
 
     /// Own UDP port of the stack's encapsulating link; `None` when there is none.

@@ -3,6 +3,7 @@
 use sctp_user_core::socket::{SocketError, SocketId, SocketOptions, Sockets, Style};
 use sctp_user_core::{BindError, Time};
 
+use crate::blocks::{Blocks, SPARE};
 use crate::builder::Settings;
 use crate::claim::Claims;
 use crate::error::Error;
@@ -21,6 +22,9 @@ pub(crate) trait Running {
 
     /// Its claims on ports among the processes of the host, if it needs any.
     fn claims(&self) -> Option<&Claims>;
+
+    /// The blocks from which it draws ports, if it shares addresses with other processes.
+    fn blocks(&self) -> Option<&Blocks>;
 }
 
 /// Opens a socket and binds it; gives its port as well.
@@ -34,6 +38,11 @@ pub(crate) fn bind(
     let config =
         config.map_or_else(|| settings.assoc_config.clone(), |config| settings.limit(config));
     let options = SocketOptions { subscriptions, config, reuse_port, ..SocketOptions::default() };
+    if port == 0 {
+        grant_ports(stack)?;
+    } else if let Some(blocks) = stack.blocks() {
+        blocks.claim_around(port);
+    }
     for _ in 0..CLAIM_TRIES {
         let wanted = if port == 0 { stack.with(|sockets, _| sockets.free_port())?? } else { port };
         match stack.claims().map_or(Ok(()), |claims| claims.claim(wanted)) {
@@ -43,7 +52,11 @@ pub(crate) fn bind(
         }
         let bound = stack.with(|sockets, now| {
             let socket = sockets.open(style, options.clone());
-            sockets.bind(socket, wanted, &addrs).map(|port| (socket, port)).inspect_err(|_| {
+            let bound = match port {
+                0 => sockets.bind_drawn(socket, wanted, &addrs),
+                _ => sockets.bind(socket, wanted, &addrs),
+            };
+            bound.map(|port| (socket, port)).inspect_err(|_| {
                 let _ = sockets.close(now, socket);
             })
         });
@@ -57,4 +70,25 @@ pub(crate) fn bind(
         }
     }
     Err(BindError::NoPort.into())
+}
+
+/// Sees to it that the stack has ports which no other process draws, for the next association and
+/// those that it tries when the peer refuses that.
+fn grant_ports(stack: &mut impl Running) -> Result<(), Error> {
+    if stack.blocks().is_none()
+        || stack.with(|sockets, _| sockets.stack().granted_ports().len())? >= SPARE
+    {
+        return Ok(());
+    }
+    let held = stack.blocks().map(Blocks::ports).unwrap_or_default();
+    let mut free = stack.with(|sockets, _| {
+        let stack = sockets.stack();
+        let granted: Vec<u16> = stack.granted_ports().collect();
+        let is_free = |port: &u16| !stack.is_in_use(*port) && !granted.contains(port);
+        held.into_iter().filter(is_free).collect::<Vec<_>>()
+    })?;
+    if free.len() < SPARE {
+        free.extend(stack.blocks().map(Blocks::claim_more).unwrap_or_default());
+    }
+    stack.with(|sockets, _| sockets.grant_ports(free))
 }

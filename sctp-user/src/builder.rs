@@ -5,6 +5,7 @@ use std::fmt;
 use sctp_user_core::socket::Sockets;
 use sctp_user_core::{AssocConfig, Encap, Scope, StackConfig};
 
+use crate::blocks::Blocks;
 use crate::claim::Claims;
 use crate::error::Error;
 use crate::interfaces::local_addresses;
@@ -95,6 +96,7 @@ impl<L: Link> Builder<L> {
         Ok(Parts {
             sockets: Sockets::new(config, seed.unwrap_or_else(rand::random)),
             claims: links.iter().any(|link| link.shares_host()).then(Claims::default),
+            blocks: links.iter().any(|link| link.shares_addresses()).then(Blocks::default),
             settings,
             links,
         })
@@ -125,6 +127,8 @@ pub(crate) struct Parts<L> {
     pub(crate) links: Vec<L>,
     /// For stacks that have to claim SCTP ports among the processes of the host.
     pub(crate) claims: Option<Claims>,
+    /// For stacks that claim the ports that nobody chose.
+    pub(crate) blocks: Option<Blocks>,
     pub(crate) settings: Settings,
 }
 

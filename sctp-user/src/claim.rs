@@ -3,7 +3,8 @@
 //! Raw sockets see all SCTP packets of the host, and nothing in the kernel knows about userland
 //! ports. So whoever binds a port claims it by something that only one can have and that the system
 //! takes back when the process dies: on Linux a Unix socket with the abstract name
-//! `sctp-user/<port>`, which every network namespace has for itself, elsewhere a locked file.
+//! `sctp-user/<port>`, which every network namespace has for itself, elsewhere a locked file. Blocks
+//! of ports ([`Blocks`](crate::blocks::Blocks)) are claimed in the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -38,7 +39,7 @@ impl Claims {
             held.pending.insert(port);
             return Ok(());
         }
-        match Claim::new(port) {
+        match Claim::new(&port.to_string()) {
             Ok(claim) => {
                 held.claims.insert(port, claim);
                 held.pending.insert(port);
@@ -99,8 +100,8 @@ mod os {
     }
 
     impl Claim {
-        pub(crate) fn new(port: u16) -> io::Result<Self> {
-            let name = SocketAddr::from_abstract_name(format!("sctp-user/{port}"))?;
+        pub(crate) fn new(what: &str) -> io::Result<Self> {
+            let name = SocketAddr::from_abstract_name(format!("sctp-user/{what}"))?;
             Ok(Claim { _socket: UnixDatagram::bind_addr(&name)? })
         }
     }
@@ -119,7 +120,7 @@ mod os {
     }
 
     impl Claim {
-        pub(crate) fn new(port: u16) -> io::Result<Self> {
+        pub(crate) fn new(what: &str) -> io::Result<Self> {
             let dir = directory();
             fs::create_dir_all(&dir)?;
             // The file stays: to remove it would let a third process lock a new one beside one that
@@ -128,7 +129,7 @@ mod os {
                 .create(true)
                 .truncate(false)
                 .write(true)
-                .open(dir.join(format!("{port}.lock")))?;
+                .open(dir.join(format!("{what}.lock")))?;
             match file.try_lock() {
                 Ok(()) => Ok(Claim { _locked: file }),
                 Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AddrInUse.into()),
@@ -137,13 +138,13 @@ mod os {
         }
     }
 
-    /// Only root writes there, as only root has raw sockets.
+    /// Root has a place of its own, where only root writes: raw sockets are for root.
     fn directory() -> PathBuf {
-        if cfg!(unix) {
-            PathBuf::from("/var/run/sctp-user")
-        } else {
-            std::env::temp_dir().join("sctp-user")
+        let of_root = PathBuf::from("/var/run/sctp-user");
+        if cfg!(unix) && fs::create_dir_all(&of_root).is_ok() {
+            return of_root;
         }
+        std::env::temp_dir().join("sctp-user")
     }
 }
 

@@ -74,6 +74,7 @@ mod association;
 mod bind;
 #[cfg(unix)]
 pub mod blocking;
+mod blocks;
 mod builder;
 mod claim;
 mod control;

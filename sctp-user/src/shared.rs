@@ -15,6 +15,7 @@ use sctp_user_core::socket::{SocketId, Sockets};
 use tokio::task::coop::cooperative;
 use tokio::time::Instant;
 
+use crate::blocks::Blocks;
 use crate::claim::{Claim, Claims};
 use crate::error::Error;
 use crate::link::{LinkStats, Meter};
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// For stacks with a link that others on the host share.
     claims: Option<Claims>,
+    /// For stacks that share addresses with others.
+    blocks: Option<Blocks>,
     /// Those of the links.
     meters: Vec<Meter>,
     start: Instant,
@@ -139,8 +142,14 @@ impl WaitList {
 }
 
 impl Shared {
-    /// `claims` for stacks that have to claim SCTP ports among the processes of the host.
-    pub(crate) fn new(sockets: Sockets, claims: Option<Claims>, meters: Vec<Meter>) -> Self {
+    /// `claims` for stacks that have to claim SCTP ports among the processes of the host, `blocks`
+    /// for those that have to claim the ports that nobody chose.
+    pub(crate) fn new(
+        sockets: Sockets,
+        claims: Option<Claims>,
+        blocks: Option<Blocks>,
+        meters: Vec<Meter>,
+    ) -> Self {
         let state = State {
             sockets,
             phase: Phase::Running,
@@ -149,7 +158,7 @@ impl Shared {
             stop_waiters: WaitList::default(),
             latest: Time::ZERO,
         };
-        Shared { state: Mutex::new(state), claims, meters, start: Instant::now() }
+        Shared { state: Mutex::new(state), claims, blocks, meters, start: Instant::now() }
     }
 
     /// Counters of all links.
@@ -184,6 +193,11 @@ impl Shared {
     /// Claims on ports, where they are necessary.
     pub(crate) fn claims(&self) -> Option<&Claims> {
         self.claims.as_ref()
+    }
+
+    /// Blocks of ports to draw from, where they are necessary.
+    pub(crate) fn blocks(&self) -> Option<&Blocks> {
+        self.blocks.as_ref()
     }
 
     /// Takes the claims on ports that are free again; they are to be dropped without the lock.

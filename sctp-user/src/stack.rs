@@ -9,6 +9,7 @@ use sctp_user_core::{AssocConfig, Encap, Peer, StackConfig, StackStats, Time};
 
 use crate::association::Association;
 use crate::bind::{Running, bind};
+use crate::blocks::Blocks;
 use crate::builder::{Builder, Parts, Settings};
 use crate::claim::Claims;
 use crate::driver::Driver;
@@ -34,12 +35,12 @@ impl StackBuilder {
     /// # Errors
     /// Without a link, outside of a tokio runtime, or with a configuration that is not valid.
     pub fn build(self) -> Result<Stack, Error> {
-        let Parts { sockets, links, claims, settings } = self.parts()?;
+        let Parts { sockets, links, claims, blocks, settings } = self.parts()?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
             Error::Invalid("a stack must be built inside a tokio runtime, which runs its task")
         })?;
         let meters = links.iter().filter_map(|link| link.meter()).collect();
-        let shared = Arc::new(Shared::new(sockets, claims, meters));
+        let shared = Arc::new(Shared::new(sockets, claims, blocks, meters));
         runtime.spawn(Driver::new(Arc::clone(&shared), links));
         Ok(Stack { handle: Arc::new(Handle { shared, settings }) })
     }
@@ -183,6 +184,10 @@ impl Running for &Shared {
 
     fn claims(&self) -> Option<&Claims> {
         Shared::claims(self)
+    }
+
+    fn blocks(&self) -> Option<&Blocks> {
+        Shared::blocks(self)
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod campaign;
+pub mod crowd;
 pub mod duo;
 pub mod gate;
 pub mod hostile;

@@ -4,5 +4,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    rsp_tools::programs::multi_call(std::env::args_os())
+    let args: Vec<_> = std::env::args_os().collect();
+    workspace_tests::crowd::run(&args).unwrap_or_else(|| rsp_tools::programs::multi_call(args))
 }

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rsp_tools::programs::pingpongclient::ClientEvent;
+use workspace_tests::crowd;
 use workspace_tests::process::{Ended, PATIENCE, Program};
 
 #[test]
@@ -273,6 +274,30 @@ fn what_cannot_work_earns_one_sentence_and_status_1() {
         assert_eq!(ended.status.code(), Some(1), "{program} {args:?}: {}", ended.text());
         one_sentence(&ended, hint);
     }
+}
+
+/// More associations than there are dynamic ports (49152 to 65535), from one address to one server:
+/// no process draws a port that another one has.
+#[cfg(target_os = "linux")]
+#[test]
+fn ten_processes_have_two_thousand_associations_each_with_one_server() {
+    let mut server = program(crowd::SERVER, &[]);
+    let ready = server.ready();
+    let udp = ready.get("udp").expect("a UDP port").to_owned();
+    let mut clients: Vec<Program> =
+        (0..10).map(|_| program(crowd::CLIENT, &[&udp, "2000"])).collect();
+    for client in &mut clients {
+        let line = client.wait_for("its associations", |line| {
+            line.starts_with("connected=").then(|| line.to_owned())
+        });
+        let files: usize = line.rsplit_once("files=").unwrap().1.parse().unwrap();
+        assert!(line.starts_with("connected=2000 refused=0 "), "{line}");
+        assert!(files < 100, "{line}");
+    }
+    server.type_line("how many?");
+    let line = server
+        .wait_for("its count", |line| line.starts_with("associations=").then(|| line.to_owned()));
+    assert_eq!(line, "associations=20000 restarts=0");
 }
 
 fn one_sentence(ended: &Ended, hint: &str) {

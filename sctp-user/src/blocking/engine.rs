@@ -9,6 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sctp_user_core::Time;
 use sctp_user_core::socket::Sockets;
 
+use crate::blocks::Blocks;
 use crate::claim::Claims;
 use crate::error::Error;
 use crate::host_addrs::HostAddrs;
@@ -21,6 +22,8 @@ pub(super) struct Engine {
     pub(super) sockets: Sockets,
     /// For stacks with a link that others on the host share.
     pub(super) claims: Option<Claims>,
+    /// For stacks that share addresses with others.
+    pub(super) blocks: Option<Blocks>,
     links: Vec<SocketLink>,
     out: Outgoing,
     batch: RecvBatch,
@@ -50,6 +53,7 @@ impl Engine {
         sockets: Sockets,
         mut links: Vec<SocketLink>,
         claims: Option<Claims>,
+        blocks: Option<Blocks>,
     ) -> Self {
         let waits_in_recv = match &mut *links {
             [only] => only.make_waiting(),
@@ -58,6 +62,7 @@ impl Engine {
         Engine {
             sockets,
             claims,
+            blocks,
             links,
             out: Outgoing::default(),
             batch: RecvBatch::new(),

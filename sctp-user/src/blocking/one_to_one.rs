@@ -103,7 +103,12 @@ impl Stack {
         let outcome =
             |sockets: &mut Sockets, _: Time| Ok(sockets.connect_result(association.socket)?);
         match self.engine.wait(self.timeout, outcome) {
-            Ok(()) => Ok(association),
+            Ok(()) => {
+                // A port that nobody chose may have been replaced.
+                let status = self.engine.sockets.stack().status(association.assoc);
+                let local_port = status.map_or(association.local_port, |s| s.local_port);
+                Ok(Association { local_port, ..association })
+            }
             Err(why) => {
                 self.close(association);
                 Err(why.of_setup(std::slice::from_ref(peer)))

@@ -13,6 +13,7 @@ use super::engine::Engine;
 use super::handles::Handle;
 use super::link::Link;
 use crate::bind::{Running, bind};
+use crate::blocks::Blocks;
 use crate::builder::{Builder, Parts, Settings};
 use crate::claim::Claims;
 use crate::error::Error;
@@ -35,12 +36,12 @@ impl StackBuilder {
     /// # Errors
     /// Without a link, or with a configuration that is not valid.
     pub fn build(self) -> Result<Stack, Error> {
-        let Parts { sockets, links, claims, settings } = self.parts()?;
+        let Parts { sockets, links, claims, blocks, settings } = self.parts()?;
         Ok(Stack {
             settings,
             timeout: None,
             rest: Vec::new(),
-            engine: Engine::new(sockets, links, claims),
+            engine: Engine::new(sockets, links, claims, blocks),
         })
     }
 }
@@ -202,6 +203,10 @@ impl Running for Engine {
 
     fn claims(&self) -> Option<&Claims> {
         self.claims.as_ref()
+    }
+
+    fn blocks(&self) -> Option<&Blocks> {
+        self.blocks.as_ref()
     }
 }
 

@@ -49,6 +49,13 @@ pub trait Link: Send {
         false
     }
 
+    /// Whether other stacks of the host may send from the same addresses, so that peers tell their
+    /// associations apart by SCTP ports alone. Then the ports that nobody chose are claimed among
+    /// processes. `false` unless said otherwise.
+    fn shares_addresses(&self) -> bool {
+        false
+    }
+
     /// The addresses this link sends from and receives on. Unspecified ones (`0.0.0.0`, `::`) stand
     /// for "every address of this family that the host has".
     fn local_addrs(&self) -> Vec<IpAddr>;
@@ -118,6 +125,10 @@ impl Link for Box<dyn Link> {
 
     fn shares_host(&self) -> bool {
         (**self).shares_host()
+    }
+
+    fn shares_addresses(&self) -> bool {
+        (**self).shares_addresses()
     }
 
     fn local_addrs(&self) -> Vec<IpAddr> {

@@ -35,6 +35,10 @@ impl Link for Limited {
         self.inner.shares_host()
     }
 
+    fn shares_addresses(&self) -> bool {
+        self.inner.shares_addresses()
+    }
+
     fn local_addrs(&self) -> Vec<IpAddr> {
         self.inner.local_addrs()
     }

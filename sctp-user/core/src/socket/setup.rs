@@ -30,6 +30,25 @@ impl Sockets {
         Ok(self.stack.free_port()?)
     }
 
+    /// Grants ports for [`bind`](Self::bind) with port 0; see
+    /// [`Stack::grant_ports`](crate::Stack::grant_ports).
+    pub fn grant_ports(&mut self, ports: impl IntoIterator<Item = u16>) {
+        self.stack.grant_ports(ports);
+    }
+
+    /// As [`bind`](Self::bind) with port 0, to a port from [`free_port`](Self::free_port).
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_drawn(
+        &mut self,
+        id: SocketId,
+        port: u16,
+        addrs: &[IpAddr],
+    ) -> Result<u16, SocketError> {
+        self.bind(id, port, addrs).inspect(|port| self.stack.set_automatic(*port))
+    }
+
     /// Binds a socket to an SCTP port and to addresses (`bind`, `sctp_bindx`); see
     /// [`Stack::bind`](crate::Stack::bind) for what port 0 and no or several addresses mean.
     /// Returns the port.

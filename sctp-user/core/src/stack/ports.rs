@@ -213,6 +213,13 @@ impl Stack {
         self.ports.contains_key(&port)
     }
 
+    /// Nobody asked for this bound port: it was drawn.
+    pub(crate) fn set_automatic(&mut self, port: u16) {
+        if let Some(entry) = self.ports.get_mut(&port) {
+            entry.automatic = true;
+        }
+    }
+
     pub(super) fn drop_unused_port(&mut self, port: u16) {
         if self.ports.get(&port).is_some_and(|p| p.unbound && p.users == 0) {
             self.ports.remove(&port);
@@ -228,7 +235,15 @@ impl Stack {
         // Random, so that clients behind one NAT address rarely meet (RFC 6951 sec 5.1).
         let is_free = |port: &u16| is_automatic(*port) && !self.ports.contains_key(port);
         let drawn = (0..64).map(|_| self.rng.random_range(AUTOMATIC)).find(is_free);
-        drawn.or_else(|| AUTOMATIC.into_iter().find(is_free)).ok_or(BindError::NoPort)
+        if let Some(port) = drawn {
+            return Ok(port);
+        }
+        let middle = self.rng.random_range(AUTOMATIC);
+        let is_free = |port: &u16| is_automatic(*port) && !self.ports.contains_key(port);
+        (middle..=*AUTOMATIC.end())
+            .chain(*AUTOMATIC.start()..middle)
+            .find(is_free)
+            .ok_or(BindError::NoPort)
     }
 
     /// The peer refuses an association for its port: it takes another one, which is free again when

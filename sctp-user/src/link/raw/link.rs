@@ -95,6 +95,10 @@ impl Link for RawLink {
         self.inner.shares_host()
     }
 
+    fn shares_addresses(&self) -> bool {
+        self.inner.shares_addresses()
+    }
+
     fn local_addrs(&self) -> Vec<IpAddr> {
         self.inner.local_addrs()
     }

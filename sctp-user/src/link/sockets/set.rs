@@ -314,6 +314,10 @@ impl Link for SocketLink {
         self.carrier == Carrier::Ip
     }
 
+    fn shares_addresses(&self) -> bool {
+        true
+    }
+
     fn meter(&self) -> Option<Meter> {
         let meters: Vec<_> = self.sockets.iter().filter_map(LinkSocket::meter).collect();
         (!meters.is_empty())
