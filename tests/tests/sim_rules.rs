@@ -379,7 +379,8 @@ fn hard_case_38_unconfirmed_addresses_get_nothing_but_heartbeats() {
         sim.net.heal(from.parse().unwrap(), a2);
     }
     let confirmed = Event::PeerAddrChange { addr: a2, state: PeerAddrState::Confirmed };
-    assert!(sim.run_until(120 * SEC, |sim| sim[b].app.saw(to_a, &confirmed)));
+    // A heartbeat may be due after HB.interval (30 s) and one and a half RTO.Max (60 s).
+    assert!(sim.run_until(121 * SEC, |sim| sim[b].app.saw(to_a, &confirmed)));
     assert!(
         sim.run_until(300 * SEC, |sim| sim[a].app.received.len() == 20),
         "{}",

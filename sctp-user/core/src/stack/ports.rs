@@ -234,7 +234,7 @@ impl Stack {
         }
         // Random, so that clients behind one NAT address rarely meet (RFC 6951 sec 5.1).
         let is_free = |port: &u16| is_automatic(*port) && !self.ports.contains_key(port);
-        let drawn = (0..64).map(|_| self.rng.random_range(AUTOMATIC)).find(is_free);
+        let drawn = (0..64).map(|_| self.rng.random()).find(is_free);
         if let Some(port) = drawn {
             return Ok(port);
         }
