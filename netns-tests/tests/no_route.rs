@@ -45,8 +45,8 @@ fn connecting_fails_at_once_and_says_why() {
     }
 }
 
-/// A neighbour that does not answer is told by the own host after some seconds. (Only Linux has error
-/// queues, which tell it to every socket.)
+/// A neighbour that does not answer is told by the own host after some seconds. (Only Linux has
+/// error queues, which tell it to every socket.)
 #[cfg(not(portable))]
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]

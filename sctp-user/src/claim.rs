@@ -3,8 +3,8 @@
 //! Raw sockets see all SCTP packets of the host, and nothing in the kernel knows about userland
 //! ports. So whoever binds a port claims it by something that only one can have and that the system
 //! takes back when the process dies: on Linux a Unix socket with the abstract name
-//! `sctp-user/<port>`, which every network namespace has for itself, elsewhere a locked file. Blocks
-//! of ports ([`Blocks`](crate::blocks::Blocks)) are claimed in the same way.
+//! `sctp-user/<port>`, which every network namespace has for itself, elsewhere a locked file.
+//! Blocks of ports ([`Blocks`](crate::blocks::Blocks)) are claimed in the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -18,7 +18,8 @@ use sctp_user_core::socket::Subscriptions;
 pub struct BindOptions {
     /// SCTP port; 0, the default, picks a random free one in 1024..=65535 that no other process of
     /// the host has drawn and IANA has not registered for SCTP. When a peer refuses an association
-    /// because of such a port, others are tried ([`Association::local_port`](crate::Association::local_port)).
+    /// because of such a port, others are tried
+    /// ([`Association::local_port`](crate::Association::local_port)).
     pub port: u16,
     /// Addresses to bind. Empty, the default, means all, of which none is announced to the peer
     /// beyond the one that the packets carry: the right choice behind NAT. One pins the source

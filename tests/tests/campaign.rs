@@ -57,7 +57,8 @@ fn lives_that_failed_before() {
     let failed = [
         // A user had begun a message in parts, on a stream that the peer then did not allow.
         5_202_198, 20_648_946,
-        // What went along with COOKIE ECHO went again under the peer's new tag, later than new data.
+        // What went along with COOKIE ECHO went again under the peer's new tag, later than new
+        // data.
         21_527_182,
         // A new association began with the TSN of the one before it, under the peer's old tag.
         31_760_603,

@@ -21,9 +21,9 @@ impl Stack {
         Ok(Endpoint { socket, port })
     }
 
-    /// Accepts new associations, of which at most `backlog` wait for [`accept`](Self::accept), those
-    /// not counted that have ended meanwhile. 0 stops listening: [`accept`](Self::accept) gives what
-    /// has come and then fails.
+    /// Accepts new associations, of which at most `backlog` wait for [`accept`](Self::accept),
+    /// those not counted that have ended meanwhile. 0 stops listening: [`accept`](Self::accept)
+    /// gives what has come and then fails.
     ///
     /// # Errors
     /// [`Error::Stopped`]; [`Error::NoAssociation`] when the handle was closed.

@@ -67,8 +67,8 @@ pub trait Link: Send {
         self.local_addrs()
     }
 
-    /// Something that reads the counters of the link, also while a stack owns it. `None` unless said
-    /// otherwise, for a link that has none.
+    /// Something that reads the counters of the link, also while a stack owns it. `None` unless
+    /// said otherwise, for a link that has none.
     fn meter(&self) -> Option<Meter> {
         None
     }

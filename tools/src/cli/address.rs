@@ -18,8 +18,9 @@ pub enum EncapSuffix {
 /// One SCTP endpoint: `addr:port{,addr}[/udp:N|/native]`.
 ///
 /// IPv6 addresses stand in brackets where a port follows (`[fd00::1]:3863`), and link-local ones
-/// with their interface (`fe80::1%eth0`, `[fe80::1%eth0]:3863`); only the first address has a port. The suffix stands once, at the end, and holds for all addresses: a UDP port belongs
-/// to a stack, not to one of its addresses.
+/// with their interface (`fe80::1%eth0`, `[fe80::1%eth0]:3863`); only the first address has a port.
+/// The suffix stands once, at the end, and holds for all addresses: a UDP port belongs to a stack,
+/// not to one of its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressList {
     /// The addresses in the order given; never empty.

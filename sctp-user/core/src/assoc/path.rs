@@ -146,9 +146,9 @@ impl Path {
         self.pmtud.plpmtu()
     }
 
-    /// The largest packet with COOKIE ECHO that takes DATA along, the first time and `again`. Unless
-    /// the user knows the MTU, nothing has shown yet what the path carries, and the setup must not
-    /// wait for packets that a router drops without a word (RFC 8899 sec 5.1.2).
+    /// The largest packet with COOKIE ECHO that takes DATA along, the first time and `again`.
+    /// Unless the user knows the MTU, nothing has shown yet what the path carries, and the setup
+    /// must not wait for packets that a router drops without a word (RFC 8899 sec 5.1.2).
     pub(crate) fn setup_limit(&self, again: bool) -> usize {
         match (self.params.ip_mtu, again) {
             (None, false) => self.pmtud.base(),

@@ -43,9 +43,9 @@ impl Association {
         self.guard_orphan(now);
     }
 
-    /// Nobody waits for the end of this association, which holds a port. So its shutdown has to make
-    /// progress again within the configured time; T5 is the timer for that, too, and an earlier
-    /// deadline stays.
+    /// Nobody waits for the end of this association, which holds a port. So its shutdown has to
+    /// make progress again within the configured time; T5 is the timer for that, too, and an
+    /// earlier deadline stays.
     pub(super) fn guard_orphan(&mut self, now: Time) {
         let ends = match self.state {
             AssocState::Closed | AssocState::Established => false,

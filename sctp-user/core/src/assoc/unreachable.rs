@@ -73,8 +73,8 @@ impl Association {
     }
 
     /// The own host has no way to an address of the peer. The setup goes on with another address at
-    /// once, and without one it fails, as connect() of TCP does. Routes come and go, so nothing else
-    /// is believed: an association that is up lives as long as its timers allow.
+    /// once, and without one it fails, as connect() of TCP does. Routes come and go, so nothing
+    /// else is believed: an association that is up lives as long as its timers allow.
     fn on_no_route(&mut self, cx: &mut Cx<'_>, id: PathId, why: NoRoute) {
         if self.state != AssocState::CookieWait {
             return;

@@ -41,9 +41,9 @@ pub enum SocketError {
     /// The association ended without a graceful shutdown; see [`EndReason`] for the numbers.
     #[error(transparent)]
     Ended(#[from] EndReason),
-    /// The peer's process has started anew: what is read next is from the new one, and what was sent
-    /// to the old one and not acknowledged is lost. The association goes on. Told once for each
-    /// restart (ECONNRESET; RFC 6458 has only the notification SCTP_RESTART, sec 6.1.1).
+    /// The peer's process has started anew: what is read next is from the new one, and what was
+    /// sent to the old one and not acknowledged is lost. The association goes on. Told once for
+    /// each restart (ECONNRESET; RFC 6458 has only the notification SCTP_RESTART, sec 6.1.1).
     #[error("the peer has restarted, and the association goes on with its new process")]
     Restarted,
     /// The port could not be bound (EADDRINUSE, EADDRNOTAVAIL, EINVAL).

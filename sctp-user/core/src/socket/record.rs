@@ -27,8 +27,8 @@ pub(super) struct Socket {
     /// Its associations; never more than one for [`Style::OneToOne`], but for a listener when
     /// everything shuts down.
     pub(super) members: BTreeSet<AssocId>,
-    /// Members that may have something to read, in turn; lazily deleted, an entry counts only for an
-    /// association that [`reads_from`](Assoc::reads_from) this socket.
+    /// Members that may have something to read, in turn; lazily deleted, an entry counts only for
+    /// an association that [`reads_from`](Assoc::reads_from) this socket.
     pub(super) to_read: VecDeque<AssocId>,
     /// SO_ERROR of a one-to-one socket.
     pub(super) error: Option<EndReason>,
@@ -189,8 +189,8 @@ impl Assoc {
     }
 }
 
-/// Notifications and restarts that wait to be read, with their place among the messages. Bounded: a peer can
-/// cause many.
+/// Notifications and restarts that wait to be read, with their place among the messages. Bounded: a
+/// peer can cause many.
 #[derive(Default)]
 pub(super) struct Notes {
     queue: VecDeque<Note>,

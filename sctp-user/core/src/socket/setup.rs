@@ -178,8 +178,8 @@ impl Sockets {
     ///
     /// # Errors
     /// [`SocketError::WouldBlock`] when there is none; [`SocketError::Invalid`] when there is none
-    /// and the socket does not listen, or no longer; [`SocketError::NotSupported`] for a one-to-many socket, which accepts by
-    /// itself.
+    /// and the socket does not listen, or no longer; [`SocketError::NotSupported`] for a
+    /// one-to-many socket, which accepts by itself.
     pub fn accept(&mut self, now: Time, id: SocketId) -> Result<SocketId, SocketError> {
         let socket = self.open_socket(id)?;
         if socket.style == Style::OneToMany {

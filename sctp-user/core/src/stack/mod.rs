@@ -262,11 +262,12 @@ impl Stack {
     }
 
     /// Says that the user is done with an association: unread data is dropped, and so is what
-    /// comes, and, once the association has ended, its slot is freed. A shutdown that has begun ends
-    /// within [`close_timeout`](AssocConfig::close_timeout) of its last progress. Must be called once for every
-    /// association that was given out by `connect`, `accept` or an event; an association still
-    /// alive goes on (shut it down or abort it first). One that ends before it is accepted may be
-    /// released by the stack itself, to make room for others that want to be accepted.
+    /// comes, and, once the association has ended, its slot is freed. A shutdown that has begun
+    /// ends within [`close_timeout`](AssocConfig::close_timeout) of its last progress. Must be
+    /// called once for every association that was given out by `connect`, `accept` or an event; an
+    /// association still alive goes on (shut it down or abort it first). One that ends before it is
+    /// accepted may be released by the stack itself, to make room for others that want to be
+    /// accepted.
     pub fn release(&mut self, now: Time, id: AssocId) {
         let Some(entry) = self.table.get_mut(id) else { return };
         entry.released = true;
@@ -347,8 +348,8 @@ impl Stack {
         self.table.get(id).map(|e| e.assoc.told_addrs()).unwrap_or_default()
     }
 
-    /// Tells the stack all addresses that the host has now. Peers elsewhere that list one of them as
-    /// theirs get no packets there. Addresses that a port is bound to need not be told.
+    /// Tells the stack all addresses that the host has now. Peers elsewhere that list one of them
+    /// as theirs get no packets there. Addresses that a port is bound to need not be told.
     pub fn set_host_addrs(&mut self, addrs: Vec<IpAddr>) {
         self.own.set_host(addrs);
     }

@@ -38,8 +38,9 @@ pub(super) fn allowed<T>(
     sent
 }
 
-/// The largest packet that the interface towards `to` takes, bytes, where an IPv6 packet of `ip_len`
-/// bytes has left whole although it was to be cut. `None` where it was cut, or needed not be.
+/// The largest packet that the interface towards `to` takes, bytes, where an IPv6 packet of
+/// `ip_len` bytes has left whole although it was to be cut. `None` where it was cut, or needed not
+/// be.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn left_whole(to: SocketAddr, ip_len: usize) -> Option<u16> {
     if !to.is_ipv6() || ip_len <= IPV6_MIN_MTU as usize {

@@ -87,7 +87,8 @@ pub(super) fn send_marked(
     }
 }
 
-/// How many packets the system has dropped since the socket was opened, because its buffer was full.
+/// How many packets the system has dropped since the socket was opened, because its buffer was
+/// full.
 pub(super) fn overflows(socket: &impl AsFd) -> u64 {
     getsockopt(socket, MemoryInfo).map_or(0, |info| u64::from(info[SK_MEMINFO_DROPS]))
 }
