@@ -59,6 +59,8 @@ async fn server() -> anyhow::Result<()> {
     let mut input = BufReader::new(tokio::io::stdin()).lines();
     loop {
         tokio::select! {
+            // Who asks for the count has seen all setups end, so those that wait count first.
+            biased;
             accepted = endpoint.accept() => {
                 associations += 1;
                 tokio::spawn(count_restarts(accepted?, Arc::clone(&restarts)));
