@@ -99,7 +99,7 @@ impl Held {
         if self.claims.contains_key(&block) {
             return Ok(false);
         }
-        match Claim::new(&format!("block/{block}")) {
+        match Claim::new(&format!("block-{block}")) {
             Ok(claim) => {
                 self.claims.insert(block, claim);
                 Ok(true)

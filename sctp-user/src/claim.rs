@@ -111,7 +111,7 @@ mod os {
 mod os {
     use std::fs::{self, File, TryLockError};
     use std::io;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     /// A claim; dropping it gives it up.
     #[derive(Debug)]
@@ -120,31 +120,40 @@ mod os {
     }
 
     impl Claim {
+        /// Locks a file in the first directory where that can be done.
         pub(crate) fn new(what: &str) -> io::Result<Self> {
-            let dir = directory();
-            fs::create_dir_all(&dir)?;
-            // The file stays: to remove it would let a third process lock a new one beside one that
-            // is still locked.
-            let file = File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(dir.join(format!("{what}.lock")))?;
-            match file.try_lock() {
-                Ok(()) => Ok(Claim { _locked: file }),
-                Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AddrInUse.into()),
-                Err(TryLockError::Error(error)) => Err(error),
+            let mut outcome = Err(io::ErrorKind::NotFound.into());
+            for dir in directories() {
+                outcome = lock(&dir, what);
+                match &outcome {
+                    Err(error) if error.kind() != io::ErrorKind::AddrInUse => {}
+                    _ => break,
+                }
             }
+            outcome
         }
     }
 
-    /// Root has a place of its own, where only root writes: raw sockets are for root.
-    fn directory() -> PathBuf {
-        let of_root = PathBuf::from("/var/run/sctp-user");
-        if cfg!(unix) && fs::create_dir_all(&of_root).is_ok() {
-            return of_root;
+    fn lock(dir: &Path, what: &str) -> io::Result<Claim> {
+        fs::create_dir_all(dir)?;
+        // The file stays: to remove it would let a third process lock a new one beside one that is
+        // still locked.
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(dir.join(format!("{what}.lock")))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Claim { _locked: file }),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AddrInUse.into()),
+            Err(TryLockError::Error(error)) => Err(error),
         }
-        std::env::temp_dir().join("sctp-user")
+    }
+
+    /// Only root writes in the first, where raw sockets, which are for root, claim their ports.
+    fn directories() -> impl Iterator<Item = PathBuf> {
+        let of_root = cfg!(unix).then(|| PathBuf::from("/var/run/sctp-user"));
+        of_root.into_iter().chain([std::env::temp_dir().join("sctp-user")])
     }
 }
 
