@@ -16,7 +16,7 @@ use super::os::OtherErrors;
 use super::socket::{LinkSocket, Outgoing, SendFailure, is_unreachable, scratch_size};
 use super::source::Sources;
 use crate::interfaces::local_addresses;
-use crate::link::{IcmpError, Link, LinkStats, Meter, RecvBatch, no_route};
+use crate::link::{IcmpError, Link, Meter, RecvBatch, no_route};
 
 /// What the packets of a link travel in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -142,7 +142,7 @@ impl SocketLink {
 
     /// Counters of all sockets.
     #[cfg(unix)]
-    pub(crate) fn stats(&self) -> LinkStats {
+    pub(crate) fn stats(&self) -> crate::link::LinkStats {
         self.sockets.iter().map(LinkSocket::stats).sum()
     }
 
