@@ -4,14 +4,17 @@
 //! part (RFC 6951 sec 5.2). So two processes of a host that draw the same SCTP port are one client
 //! to a server, and the second is refused. Each stack therefore draws its ports from blocks that no
 //! other process has. A claim holds a file descriptor, which is why whole blocks are claimed: one
-//! for every 64 associations. Where no block can be had, ports are drawn as if there were no
-//! others, and the peer's refusals move those that meet.
+//! for every 64 associations, and given back when none of its ports is in use any more. Where no
+//! block can be had, ports are drawn as if there were no others, and the peer's refusals move those
+//! that meet.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rand::seq::{IndexedRandom, SliceRandom};
+use sctp_user_core::socket::Sockets;
 
 use crate::claim::Claim;
 
@@ -19,11 +22,15 @@ use crate::claim::Claim;
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
     held: Mutex<Held>,
+    /// Number of blocks held, to be read often.
+    count: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct Held {
     claims: BTreeMap<u16, Claim>,
+    /// The block claimed last: a port of it may be about to be bound.
+    latest: Option<u16>,
     /// No block was to be had: so many ports more are drawn before it is tried again.
     pause: u32,
 }
@@ -37,6 +44,8 @@ const FIRST: u16 = 1024 / BLOCK;
 const LAST: u16 = u16::MAX / BLOCK;
 /// Random blocks tried before all are tried in turn.
 const TRIES: usize = 16;
+/// Blocks that may be held beyond one for each port in use, before those not in use are given back.
+const IDLE: usize = 2;
 /// Ports drawn without a claim before blocks are looked for again.
 const PAUSE: u32 = 64;
 
@@ -60,7 +69,7 @@ impl Blocks {
         let random: Vec<u16> = all.sample(&mut rand::rng(), TRIES).copied().collect();
         all.retain(|block| !random.contains(block));
         for block in random.into_iter().chain(all) {
-            match held.claim(block) {
+            match self.claim(&mut held, block) {
                 Ok(true) => {
                     let mut ports: Vec<u16> = ports_of(block).collect();
                     ports.shuffle(&mut rand::rng());
@@ -84,29 +93,48 @@ impl Blocks {
     pub(crate) fn claim_around(&self, port: u16) {
         let block = port / BLOCK;
         if block >= FIRST {
-            let _ = self.lock().claim(block);
+            let _ = self.claim(&mut self.lock(), block);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes out the claims on blocks without a port in use, when there are many; they are to be
+    /// dropped without a lock. The stack draws no ports of them any more.
+    pub(crate) fn take_idle(&self, sockets: &mut Sockets) -> Vec<Claim> {
+        if self.count.load(Ordering::Relaxed) <= sockets.stack().ports_in_use() + IDLE {
+            return Vec::new();
+        }
+        let mut held = self.lock();
+        let Held { claims, latest, .. } = &mut *held;
+        let stack = sockets.stack();
+        let idle = |block: u16| {
+            *latest != Some(block) && !ports_of(block).any(|port| stack.is_in_use(port))
+        };
+        let taken =
+            claims.extract_if(.., |block, _| idle(*block)).map(|(_, claim)| claim).collect();
+        self.count.store(claims.len(), Ordering::Relaxed);
+        sockets.revoke_ports(|port| !claims.contains_key(&(port / BLOCK)));
+        taken
     }
-}
 
-impl Held {
     /// False when somebody has the block, this stack included.
-    fn claim(&mut self, block: u16) -> io::Result<bool> {
-        if self.claims.contains_key(&block) {
+    fn claim(&self, held: &mut Held, block: u16) -> io::Result<bool> {
+        held.latest = Some(block);
+        if held.claims.contains_key(&block) {
             return Ok(false);
         }
         match Claim::new(&format!("block-{block}")) {
             Ok(claim) => {
-                self.claims.insert(block, claim);
+                held.claims.insert(block, claim);
+                self.count.store(held.claims.len(), Ordering::Relaxed);
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,6 +146,9 @@ fn ports_of(block: u16) -> impl Iterator<Item = u16> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use sctp_user_core::socket::{SocketOptions, Style};
+    use sctp_user_core::{StackConfig, Time};
 
     use super::*;
 
@@ -149,5 +180,36 @@ mod tests {
         let c = Blocks::default();
         c.claim_around(port);
         assert!(c.ports().is_empty(), "it does not matter who else has chosen it");
+    }
+
+    /// A program that chooses other ports all the time keeps few descriptors.
+    #[test]
+    fn blocks_without_a_port_in_use_are_given_back() {
+        let blocks = Blocks::default();
+        let mut sockets = Sockets::new(StackConfig::default(), [7; 32]);
+        let bind = |sockets: &mut Sockets, port| {
+            blocks.claim_around(port);
+            let socket = sockets.open(Style::OneToOne, SocketOptions::default());
+            sockets.bind(socket, port, &[]).unwrap();
+            socket
+        };
+        let lasting = bind(&mut sockets, 20_000);
+        for n in 0..100 {
+            let socket = bind(&mut sockets, 21_000 + n * 64);
+            sockets.close(Time::ZERO, socket).unwrap();
+            drop(blocks.take_idle(&mut sockets));
+            assert!(blocks.lock().claims.len() <= 1 + 1 + IDLE, "after {n}");
+        }
+        assert!(blocks.lock().claims.contains_key(&(20_000 / BLOCK)), "it is in use");
+        // Ports that were granted go with their block.
+        let drawn = blocks.claim_more();
+        sockets.grant_ports(drawn.clone());
+        for port in [40_000, 41_000, 42_000, 43_000] {
+            blocks.claim_around(port);
+        }
+        drop(blocks.take_idle(&mut sockets));
+        assert_eq!(sockets.stack().granted_ports().len(), 0);
+        assert!(!drawn.contains(&sockets.free_port().unwrap()));
+        sockets.close(Time::ZERO, lasting).unwrap();
     }
 }

@@ -146,7 +146,7 @@ impl Driver {
         state.driver.parked = next == Next::Park && !blocked;
         let deadline = state.sockets.poll_wakeup();
         state.driver.deadline = deadline;
-        let stale = shared.stale_claims(&state);
+        let stale = shared.stale_claims(&mut state);
         drop(state);
         drop(stale);
         if waker.is_some() {

@@ -201,15 +201,19 @@ impl Shared {
     }
 
     /// Takes the claims on ports that are free again; they are to be dropped without the lock.
-    pub(crate) fn stale_claims(&self, state: &State) -> Vec<Claim> {
+    pub(crate) fn stale_claims(&self, state: &mut State) -> Vec<Claim> {
         let stack = state.sockets.stack();
-        match &self.claims {
+        let mut stale = match &self.claims {
             Some(claims) if state.phase == Phase::Stopped => claims.take(|_| true),
             Some(claims) if claims.count() > stack.ports_in_use() => {
                 claims.take(|port| !stack.is_in_use(port))
             }
             _ => Vec::new(),
+        };
+        if let Some(blocks) = &self.blocks {
+            stale.append(&mut blocks.take_idle(&mut state.sockets));
         }
+        stale
     }
 
     /// Does something for the user, then wakes whom it concerns, and the driver if it sleeps.
@@ -238,7 +242,7 @@ impl Shared {
         } else {
             None
         };
-        let stale = self.stale_claims(&state);
+        let stale = self.stale_claims(&mut state);
         drop(state);
         drop(stale);
         if !wakers.is_empty() || driver.is_some() {
@@ -273,7 +277,7 @@ impl Shared {
         state.collect_ready(&mut wakers);
         state.driver.parked = false;
         wakers.extend(state.driver.waker.clone());
-        let stale = self.stale_claims(&state);
+        let stale = self.stale_claims(&mut state);
         drop(state);
         drop(stale);
         wakers.into_iter().for_each(Waker::wake);

@@ -132,8 +132,9 @@ pub struct AssocConfig {
     /// Inbound streams to allow, 1..=65535. Default 65535; they cost memory only when used.
     pub max_in_streams: u16,
     /// Bytes of user data that may be queued or unacknowledged. Default 256 KiB. A message larger
-    /// than this is sent when the buffer is empty. Worst-case memory is this plus about 100 bytes
-    /// for each chunk.
+    /// than this is sent when the buffer is empty. The part of a message that everything else waits
+    /// for finds room beside a full buffer, so with messages in parts twice as much may be held.
+    /// Worst-case memory is that plus about 100 bytes for each chunk.
     pub send_buffer: usize,
     /// Receive buffer, announced as a_rwnd: bytes of user data held for reassembly, reordering or
     /// the reader; at least 4096. Default 256 KiB. Every chunk counts as at least 32 bytes, so

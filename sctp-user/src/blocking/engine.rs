@@ -184,6 +184,9 @@ impl Engine {
             let stack = self.sockets.stack();
             drop(claims.take(|port| !stack.is_in_use(port)));
         }
+        if let Some(blocks) = &self.blocks {
+            drop(blocks.take_idle(&mut self.sockets));
+        }
     }
 
     /// The time until the earlier of two deadlines.

@@ -314,9 +314,10 @@ impl SidePlan {
             reader,
             // One chunk may be taken above the limit, where otherwise nothing would move.
             recv_buffer: config.recv_buffer + config.ip_mtu,
-            // A part that everything else waits for finds room beside all that.
+            // A part that everything else waits for finds room beside all that. An empty buffer
+            // takes a message of any size, and so does one that holds nothing unacknowledged.
             send_buffer: if in_parts > 0.0 {
-                2 * config.send_buffer + largest_unit
+                2 * config.send_buffer.max(largest_unit)
             } else {
                 config.send_buffer
             },

@@ -36,6 +36,11 @@ impl Sockets {
         self.stack.grant_ports(ports);
     }
 
+    /// Takes granted ports back; see [`Stack::revoke_ports`](crate::Stack::revoke_ports).
+    pub fn revoke_ports(&mut self, which: impl FnMut(u16) -> bool) {
+        self.stack.revoke_ports(which);
+    }
+
     /// As [`bind`](Self::bind) with port 0, to a port from [`free_port`](Self::free_port).
     ///
     /// # Errors

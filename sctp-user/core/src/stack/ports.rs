@@ -128,6 +128,11 @@ impl Stack {
         self.granted.extend(ports.into_iter().filter(|&port| is_automatic(port)));
     }
 
+    /// Takes back those of the [granted](Self::grant_ports) ports that `which` names.
+    pub fn revoke_ports(&mut self, mut which: impl FnMut(u16) -> bool) {
+        self.granted.retain(|port| !which(*port));
+    }
+
     /// The ports granted and not used yet.
     pub fn granted_ports(&self) -> impl ExactSizeIterator<Item = u16> + '_ {
         self.granted.iter().copied()
