@@ -23,6 +23,8 @@ const HEADER: usize = 20;
 /// Bytes of a packet in one fragment: a multiple of 8, in which offsets count.
 const PIECE: usize = (FRAGMENT - HEADER) & !7;
 const UDP_HEADER: usize = 8;
+/// The largest SCTP packet that is never cut.
+pub(super) const WHOLE: usize = PIECE - UDP_HEADER;
 /// The length fields count no more.
 const MOST: usize = u16::MAX as usize - HEADER - UDP_HEADER;
 const HOP_LIMIT: u8 = 64;
@@ -51,7 +53,7 @@ impl Cutter {
     /// Sends an SCTP packet; `None` when it is not cut here: because every link takes it as it is,
     /// or because the process has no raw sockets.
     pub(super) fn send(&mut self, way: Way, packet: &[u8]) -> Option<io::Result<()>> {
-        if packet.len() <= PIECE - UDP_HEADER || packet.len() > MOST {
+        if packet.len() <= WHOLE || packet.len() > MOST {
             return None;
         }
         let socket = self.socket.get_or_insert_with(|| match open() {

@@ -469,7 +469,7 @@ impl LinkSocket {
                 ready!(sleep.as_mut().poll(cx));
                 self.backoff = None;
             }
-            let way = self.way(out);
+            let way = if transmit.contents.len() > cut::WHOLE { self.way(out) } else { None };
             let mut send = || {
                 if let Some(way) = way
                     && let Some(sent) = self.cutter.send(way, transmit.contents)
