@@ -104,6 +104,7 @@ fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
     let mut cases: Vec<Case> = places.into_iter().map(start).collect();
     for round in 0..gaps::ROUNDS {
         std::thread::sleep(profile.calm);
+        let killed = Instant::now();
         for case in &mut cases {
             case.traffic.longest_wait();
             case.kill(fault, round);
@@ -122,9 +123,12 @@ fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
             case.waits.push(if wait == 0.0 { f64::INFINITY } else { wait });
             case.revive(fault);
         }
+        // A dead path is probed at intervals that double, so it comes back the later the longer it
+        // was dead, and a busy machine takes long to revive them all.
+        let limit = profile.back + 2 * killed.elapsed();
         for case in &mut cases {
             let primary = case.networks.cables[0].addrs(&case.networks.right)[0].to_string();
-            case.traffic.wait_for_path(&primary, "Available", profile.back);
+            case.traffic.wait_for_path(&primary, "Available", limit);
         }
     }
     let (mut bad, mut kept) = (Vec::new(), Vec::new());
