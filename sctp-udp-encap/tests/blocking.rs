@@ -553,7 +553,7 @@ fn a_restart_is_an_error_once_after_the_rest_of_the_last_message() {
         let serve = thread::scope(|scope| {
             let client = scope.spawn(|| {
                 let (mut stack, association) = relay.call();
-                // Both in one packet, so that the server has the second one when it reads the first.
+                // In one packet: the server has the second one when it reads the first.
                 let both = ["old one", "old two"].map(|text| Message::new(0, 0, text));
                 stack.send_many(association, both).unwrap();
                 assert_eq!(&stack.recv_message(association).unwrap().unwrap().data[..], b"go");

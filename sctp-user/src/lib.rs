@@ -30,7 +30,7 @@
 //!                         let echo = Message::new(received.stream, received.ppid, received.data);
 //!                         association.send(echo).await?;
 //!                     }
-//!                     // The client is a new process now; an echo remembers nothing of the old one.
+//!                     // The client is a new process; an echo remembers nothing of the old.
 //!                     Err(Error::Restarted) => {}
 //!                     Ok(None) => return association.shutdown().await,
 //!                     Err(why) => return Err(why),
