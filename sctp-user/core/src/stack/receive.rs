@@ -2,6 +2,7 @@
 //! sec 8.4, 8.5).
 
 use crate::addr::{Datagram, Encap, PathAddr, scope};
+use crate::assoc::PathId;
 use crate::stats::AssocState;
 use crate::time::Time;
 use crate::wire::{Chunk, Packet, chunk_type};
@@ -44,26 +45,34 @@ impl Stack {
             _ if packet.vtag() == 0 => return false,
             _ => {}
         }
-        match self.demux.by_tag(packet.vtag(), packet.dst_port()).and_then(|i| self.table.id(i)) {
-            Some(id) if self.belongs(id, d) => self.deliver(id, d),
-            _ => self.on_foreign(d),
+        let id = self.demux.by_tag(packet.vtag(), packet.dst_port()).and_then(|i| self.table.id(i));
+        match id.and_then(|id| Some((id, self.sender(id, d)?))) {
+            Some((id, from)) => self.deliver(id, from, d),
+            None => self.on_foreign(d),
         }
     }
 
-    /// The packet carries the association's tag; ports and source must fit, too.
-    fn belongs(&self, id: AssocId, d: &Datagram) -> bool {
-        let Some(entry) = self.table.get(id) else { return false };
-        let assoc = &entry.assoc;
+    /// The packet carries the tag of association `id`: the path it came by, when its source and its
+    /// ports fit, too.
+    fn sender(&self, id: AssocId, d: &Datagram) -> Option<Sender> {
+        let assoc = &self.table.get(id)?.assoc;
         if assoc.peer_port != d.packet.src_port() {
-            return false;
+            return None;
         }
-        // An INIT ACK may come from another address of the peer than the INIT went to.
-        assoc.path_of(d.from.remote).is_some()
-            || (assoc.state() == AssocState::CookieWait
-                && contains(&d.packet, chunk_type::INIT_ACK))
+        match assoc.path_of(d.from.remote) {
+            Some(path) => Some(Sender::Known(path)),
+            // An INIT ACK may come from another address of the peer than the INIT went to. It
+            // brings its own path.
+            None if assoc.state() == AssocState::CookieWait
+                && contains(&d.packet, chunk_type::INIT_ACK) =>
+            {
+                Some(Sender::Other(assoc.any_path()))
+            }
+            None => None,
+        }
     }
 
-    fn deliver(&mut self, id: AssocId, d: &Datagram) -> bool {
+    fn deliver(&mut self, id: AssocId, from: Sender, d: &Datagram) -> bool {
         let Some(entry) = self.table.get_mut(id) else { return false };
         if !tag_fits_t_bit(&d.packet, entry.assoc.local_tag(), entry.assoc.peer_tag()) {
             return false;
@@ -74,10 +83,10 @@ impl Stack {
             // Left over from an association before this one (RFC 9260 sec 8.5.1 E).
             return self.on_ootb(d, true);
         }
-        // An unknown source is only possible for an INIT ACK, which brings its own path.
-        let path = entry.assoc.path_of(d.from.remote);
-        let moved = path.is_some_and(|path| entry.assoc.learn_encap(path, d.from.encap));
-        let path = path.unwrap_or_else(|| entry.assoc.any_path());
+        let (path, moved) = match from {
+            Sender::Known(path) => (path, entry.assoc.learn_encap(path, d.from.encap)),
+            Sender::Other(path) => (path, false),
+        };
         self.with(d.at, id, |assoc, cx| {
             if moved {
                 assoc.on_moved(path);
@@ -161,6 +170,15 @@ impl Stack {
         }
         self.with(now, id, |assoc, cx| assoc.on_unreachable(cx, path, kind));
     }
+}
+
+/// Who sent a packet that belongs to an association.
+#[derive(Clone, Copy)]
+enum Sender {
+    /// The peer, by this path.
+    Known(PathId),
+    /// The peer from an address that is none of its paths' yet; a path stands in for it.
+    Other(PathId),
 }
 
 /// The packet has a chunk of this type.
