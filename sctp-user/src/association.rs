@@ -187,12 +187,17 @@ impl Association {
         let before = into.len();
         self.shared()
             .wait_exchange(inner.socket, Interest::Read, Clock::Latest, |state, now| {
+                let has_notes = state.sockets.has_notes(inner.socket);
                 while into.len() - before < limit {
                     // A restart is told once, so it waits for a call that has nothing else.
-                    if into.len() > before && state.sockets.restart_is_next(inner.socket) {
-                        break;
+                    if has_notes && state.sockets.restart_is_next(inner.socket) {
+                        if into.len() > before {
+                            break;
+                        }
+                        state.sockets.take_restart(inner.socket);
+                        return Err(Error::Restarted);
                     }
-                    match inner.try_recv_or_restart(state, now) {
+                    match inner.try_recv(state, now) {
                         Ok(Some(incoming)) => into.push(incoming),
                         Ok(None) => break,
                         // What else is told now is told again by the next call.

@@ -242,7 +242,11 @@ impl Shared {
         } else {
             None
         };
-        let stale = self.stale_claims(&mut state);
+        let stale = match effect {
+            Effect::Any => self.stale_claims(&mut state),
+            // A message that is handed in or out frees no port.
+            Effect::None | Effect::Message => Vec::new(),
+        };
         drop(state);
         drop(stale);
         if !wakers.is_empty() || driver.is_some() {

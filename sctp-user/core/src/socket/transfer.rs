@@ -242,8 +242,18 @@ impl Sockets {
         let Some(record) = self.assocs.get(assoc).filter(|a| !a.partial && !a.discard) else {
             return false;
         };
+        if record.notes.is_empty() {
+            return false;
+        }
         let drained = !record.readable || self.stack.recv_pending(*assoc) == 0;
         matches!(record.notes.due(record.delivered, drained).next(), Some(What::Restart { .. }))
+    }
+
+    /// Whether notifications or restarts lie between the messages of a one-to-one socket. Only what
+    /// arrives brings new ones, so a reader of many messages need not ask for each.
+    pub fn has_notes(&self, id: SocketId) -> bool {
+        let assoc = self.socket(id).and_then(|s| s.members.first());
+        assoc.and_then(|a| self.assocs.get(a)).is_some_and(|a| !a.notes.is_empty())
     }
 
     /// Takes the restart that [`restart_is_next`](Self::restart_is_next) tells of; false when there
