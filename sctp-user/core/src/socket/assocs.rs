@@ -1,4 +1,5 @@
-//! The records of associations, by handle. Handles number slots densely, so this is an array.
+//! The records of associations, by handle. Handles number the slots densely, so an array does for a
+//! map.
 
 use crate::stack::AssocId;
 
@@ -25,8 +26,8 @@ impl Assocs {
         self.get(id).is_some()
     }
 
-    /// Adds a record. A slot is given to another association only after the one before was
-    /// released, so nothing is lost.
+    /// Adds a record. The stack gives a slot to another association only after the old one was
+    /// released, so this overwrites no record that is still needed.
     pub(super) fn insert(&mut self, id: AssocId, assoc: Assoc) {
         let index = id.index as usize;
         if self.slots.len() <= index {

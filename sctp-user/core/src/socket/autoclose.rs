@@ -1,4 +1,4 @@
-//! SCTP_AUTOCLOSE: shutting down associations that nobody uses (RFC 6458 sec 8.1.8).
+//! SCTP_AUTOCLOSE: associations that nobody uses are shut down (RFC 6458 sec 8.1.8).
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ use super::Sockets;
 use super::options::Style;
 
 impl Sockets {
-    /// Queues an association for [`close_idle`](Self::close_idle) if its socket wants that.
+    /// Queues an association for [`close_idle`](Self::close_idle) if its socket has the option set.
     pub(super) fn watch_idle(&mut self, id: AssocId) {
         let Some(idle) = self.autoclose_of(id) else { return };
         if let Some(assoc) = self.assocs.get_mut(&id)
@@ -30,8 +30,9 @@ impl Sockets {
         }
     }
 
-    /// Begins the shutdown of associations that have been idle for long enough. Deadlines are not
-    /// moved when data moves; the queued one is checked when it comes, and put off if need be.
+    /// Begins the shutdown of associations that have been idle for long enough. Traffic does not
+    /// move the deadline in the queue. When the deadline comes, this checks whether data has moved
+    /// since, and queues the association again if so.
     pub(super) fn close_idle(&mut self, now: Time) {
         while let Some((at, id)) = self.autoclose.first().copied()
             && at <= now
@@ -39,7 +40,8 @@ impl Sockets {
             self.autoclose.pop_first();
             let Some(assoc) = self.assocs.get_mut(&id) else { continue };
             assoc.autoclose_at = None;
-            // Arrivals are not told one by one while the reader lags behind.
+            // While the reader lags behind, the stack gives no event for each arrival. The counters
+            // show whether data has moved.
             let chunks = self.stack.assoc_stats(id).map_or(0, |s| s.data_chunks_received);
             let sending = self.stack.status(id).is_some_and(|s| s.send_buffered > 0);
             if sending || (chunks != assoc.chunks_seen && assoc.readable) {
@@ -56,7 +58,7 @@ impl Sockets {
         self.settle(now);
     }
 
-    /// Watches every association of a socket whose option has changed.
+    /// Queues every association of a socket again, with the new value of the option.
     pub(super) fn watch_members(&mut self, id: super::SocketId) {
         for assoc in self.assocs_of(id) {
             self.unwatch_idle(assoc);

@@ -11,11 +11,11 @@ use super::record::News;
 use super::{SocketId, Sockets};
 
 /// Which directions `shutdown()` closes (RFC 6458 sec 4.1.7). SCTP has no half-closed state:
-/// closing the sending direction is the whole shutdown procedure, and what the peer still has to
-/// send can be read meanwhile.
+/// closing the sending direction begins the shutdown of the whole association. What the peer still
+/// has to send can be read meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// SHUT_RD: what comes is dropped. The peer learns nothing.
+    /// SHUT_RD: whatever arrives is dropped. The peer learns nothing of it.
     Read,
     /// SHUT_WR: the graceful shutdown begins.
     Write,
@@ -24,7 +24,7 @@ pub enum How {
 }
 
 impl Sockets {
-    /// Shuts the association of a one-to-one socket down (`shutdown()`).
+    /// Shuts down the association of a one-to-one socket (`shutdown()`).
     ///
     /// # Errors
     /// [`SocketError::NotConnected`]; [`SocketError::NotSupported`] for a one-to-many socket, whose
@@ -53,7 +53,7 @@ impl Sockets {
         Ok(())
     }
 
-    /// Begins the graceful shutdown of one association (SCTP_EOF): what is queued is still sent.
+    /// Begins the graceful shutdown of one association (SCTP_EOF). What is queued is still sent.
     ///
     /// # Errors
     /// [`SocketError::NotConnected`].
@@ -69,8 +69,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// Ends one association with an ABORT that carries `reason` (SCTP_ABORT). On a one-to-many
-    /// socket it stays, for what is unread, until that was read.
+    /// Ends one association with an ABORT that carries `reason` (SCTP_ABORT). A one-to-many socket
+    /// keeps the association until everything unread has been read.
     ///
     /// # Errors
     /// [`SocketError::NotConnected`].
@@ -88,10 +88,11 @@ impl Sockets {
         Ok(())
     }
 
-    /// Closes a socket (`close()`). Its associations are shut down gracefully in the background, or
-    /// aborted when something of them was not read or [`Linger::Abort`] is set. A bound port is
-    /// given up: what was not accepted yet is aborted, associations that were accepted from it or
-    /// peeled off live on in their sockets.
+    /// Closes a socket (`close()`). Its associations are shut down gracefully in the background. An
+    /// association is aborted instead if something of it was not read or if [`Linger::Abort`] is
+    /// set. If the socket is bound to a port, it gives the port up. Associations that nobody has
+    /// accepted yet are aborted. Associations that were accepted from the socket or peeled off live
+    /// on in sockets of their own.
     ///
     /// # Errors
     /// [`SocketError::BadSocket`].
@@ -110,8 +111,8 @@ impl Sockets {
         self.remove_socket(now, id)
     }
 
-    /// Closes a socket whose user has gone without a word: associations that are not shutting down,
-    /// by either side, are aborted, the others finish in the background. The rest is as with
+    /// Closes a socket whose user has gone without closing it. Associations that neither side is
+    /// shutting down are aborted; the others finish in the background. The rest is as with
     /// [`close`](Self::close).
     ///
     /// # Errors
@@ -125,7 +126,7 @@ impl Sockets {
                 continue;
             };
             let _ = if record.peer_shutdown {
-                // What was begun and not finished ends it here.
+                // If the user has sent a message only in part, this aborts.
                 self.stack.shutdown(now, assoc)
             } else {
                 self.stack.abort(now, assoc, Bytes::new())
@@ -134,13 +135,13 @@ impl Sockets {
         self.remove_socket(now, id)
     }
 
-    /// Takes the pending error of a one-to-one socket (SO_ERROR): how its association was lost, if
-    /// that was not told yet.
+    /// Takes the pending error of a one-to-one socket (SO_ERROR): how it lost its association,
+    /// unless a call has returned that already.
     pub fn take_error(&mut self, id: SocketId) -> Option<EndReason> {
         self.socket_mut(id)?.error.take()
     }
 
-    /// Begins the shutdown of a living association; again does nothing.
+    /// Begins the shutdown of a living association. A second call does nothing.
     pub(super) fn begin_shutdown(&mut self, now: Time, id: AssocId) {
         if let Some(assoc) = self.assocs.get_mut(&id)
             && assoc.end.is_none()
@@ -152,7 +153,7 @@ impl Sockets {
         }
     }
 
-    /// Forgets a socket and its associations, and gives its port up if it has one.
+    /// Forgets a socket and its associations. Gives up its port if it has one.
     fn remove_socket(&mut self, now: Time, id: SocketId) -> Result<(), SocketError> {
         for assoc in self.assocs_of(id) {
             self.forget(now, assoc);
@@ -166,7 +167,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// Drops the record of an association and lets the stack forget it as soon as it has ended.
+    /// Drops the record of an association. The stack forgets the association as soon as it has
+    /// ended.
     pub(super) fn forget(&mut self, now: Time, id: AssocId) {
         self.unwatch_idle(id);
         if let Some(assoc) = self.assocs.remove(&id)

@@ -1,4 +1,4 @@
-//! What a socket call can answer instead of success.
+//! Why a socket call fails, and why an association ends.
 
 use core::fmt;
 
@@ -8,13 +8,12 @@ use crate::error::{BindError, ConfigError, ConnectError, NotFound, SendError};
 use crate::event::LossReason;
 use crate::stack::NoRoute;
 
-/// Why a socket call did not do what was asked. The Linux error number that a C caller would see is
-/// named for each.
+/// Why a socket call failed. Each variant names the Linux error number that a C caller would see.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SocketError {
-    /// Nothing to read or accept, or no room to send, now (EAGAIN).
-    /// [`Sockets::poll_ready`](super::Sockets::poll_ready) tells when to try again.
+    /// There is nothing to read or accept now, or no room to send (EAGAIN).
+    /// [`Sockets::poll_ready`](super::Sockets::poll_ready) says when to try again.
     #[error("the operation would block")]
     WouldBlock,
     /// The association is still being set up (EINPROGRESS).
@@ -29,21 +28,21 @@ pub enum SocketError {
     /// A one-to-one socket has an association already (EISCONN).
     #[error("the socket has an association already; a one-to-one socket has only one")]
     AlreadyConnected,
-    /// The shutdown has begun, nothing more can be sent (EPIPE).
+    /// The shutdown has begun, and nothing more can be sent (EPIPE).
     #[error("the association is shutting down, nothing more can be sent")]
     ShutDown,
-    /// The call makes no sense for this socket as it is (EINVAL).
+    /// The call makes no sense for this socket in its present state (EINVAL).
     #[error("{0}")]
     Invalid(&'static str),
     /// The call is not for this style of socket (EOPNOTSUPP).
     #[error("{0}")]
     NotSupported(&'static str),
-    /// The association ended without a graceful shutdown; see [`EndReason`] for the numbers.
+    /// The association ended without a graceful shutdown. [`EndReason`] names the error numbers.
     #[error(transparent)]
     Ended(#[from] EndReason),
-    /// The peer's process has started anew: what is read next is from the new one, and what was
-    /// sent to the old one and not acknowledged is lost. The association goes on. Told once for
-    /// each restart (ECONNRESET; RFC 6458 has only the notification SCTP_RESTART, sec 6.1.1).
+    /// The peer's process has restarted. What is read next comes from the new process. What was
+    /// sent to the old one and not acknowledged is lost. The association goes on. Each restart is
+    /// reported once (ECONNRESET; RFC 6458 has only the notification SCTP_RESTART, sec 6.1.1).
     #[error("the peer has restarted, and the association goes on with its new process")]
     Restarted,
     /// The port could not be bound (EADDRINUSE, EADDRNOTAVAIL, EINVAL).
@@ -82,10 +81,10 @@ impl From<NotFound> for SocketError {
 pub enum EndReason {
     /// A graceful shutdown, by either side.
     Graceful,
-    /// Anything else. A C caller sees ENETUNREACH or EHOSTUNREACH when the own host has no way to
-    /// the peer, ECONNREFUSED when the peer refused the setup, ECONNRESET when
-    /// it aborted later, ETIMEDOUT when it did not answer any more, ECONNABORTED when this side
-    /// aborted, EPROTO when the peer broke the protocol.
+    /// Anything else. A C caller sees ENETUNREACH or EHOSTUNREACH when this host has no way to the
+    /// peer, ECONNREFUSED when the peer refused the setup, ECONNRESET when it aborted later,
+    /// ETIMEDOUT when it stopped answering, ECONNABORTED when this side aborted, and EPROTO when
+    /// the peer broke the protocol.
     Lost(LossReason),
 }
 

@@ -1,4 +1,4 @@
-//! From the events of the stack to notifications, readiness and pending errors.
+//! Turns the stack's events into notifications, readiness and pending errors.
 
 use crate::event::{Event, LossReason};
 use crate::features::Features;
@@ -12,7 +12,8 @@ use super::record::{Assoc, News};
 use super::{SocketId, Sockets};
 
 impl Sockets {
-    /// Takes everything that the stack has to say. Called after whatever may have given events.
+    /// Handles all events that the stack has queued. Every call that may cause events calls this at
+    /// its end.
     pub(super) fn settle(&mut self, now: Time) {
         while let Some((id, event)) = self.stack.poll_event() {
             self.on_event(now, id, event);
@@ -41,10 +42,10 @@ impl Sockets {
             }
             Event::Restart { outbound_streams, inbound_streams, before } => {
                 let Some(assoc) = self.assocs.get_mut(&id) else { return };
-                assoc.peer_shutdown = false; // that was the old one's
+                assoc.peer_shutdown = false; // the old process had begun it
                 let at = assoc.delivered + before as u64;
-                // Whoever accepts the association later and reads nothing of the old process never
-                // had to do with it.
+                // If nobody has accepted the association yet and nothing from the old process can
+                // be read, then its reader never had to do with the old process and needs no mark.
                 let marked = (assoc.accepted || before > 0) && !assoc.discard;
                 if marked {
                     assoc.notes.mark_restart(at);
@@ -92,7 +93,7 @@ impl Sockets {
         }
     }
 
-    /// Makes a record for a new incoming association; false when it is none.
+    /// Makes a record for a new incoming association. False when the event does not announce one.
     fn adopt(&mut self, now: Time, id: AssocId, event: &Event) -> bool {
         if !matches!(event, Event::Up { incoming: true, .. }) {
             return false;
@@ -158,7 +159,7 @@ impl Sockets {
             socket.error = Some(reason);
         }
         self.unwatch_idle(id);
-        self.queue_read(id); // reading finds the end
+        self.queue_read(id); // so that a reader finds the end
         self.tell(
             id,
             News {
@@ -171,13 +172,14 @@ impl Sockets {
         );
     }
 
-    /// Queues a notification for the reader if it is subscribed.
+    /// Queues a notification for the reader if the reader has subscribed to it.
     pub(super) fn notify(&mut self, id: AssocId, notification: Notification) {
         self.notify_at(id, None, notification);
     }
 
-    /// As [`notify`](Self::notify), to be given after so many messages of the association; `None`
-    /// for those that are there. False when it is not subscribed, or too many wait already.
+    /// As [`notify`](Self::notify), but the reader gets it after `at` messages of the association,
+    /// counted from its start. `None` puts it behind the messages that are there now. False when
+    /// nobody subscribed to it or too many wait already.
     fn notify_at(&mut self, id: AssocId, at: Option<u64>, notification: Notification) -> bool {
         let Some((owner, own)) = self.assocs.get(&id).map(|a| (a.socket, a.subscriptions)) else {
             return false;
@@ -196,7 +198,7 @@ impl Sockets {
         queued
     }
 
-    /// Puts an association into the reading turn of its socket.
+    /// Appends an association to the reading queue of its socket.
     pub(super) fn queue_read(&mut self, id: AssocId) {
         let Some(assoc) = self.assocs.get_mut(&id) else { return };
         if assoc.queued || !assoc.accepted {
@@ -213,7 +215,7 @@ impl Sockets {
         socket.to_read.push_back(id);
     }
 
-    /// Notes news for the socket of an association.
+    /// Records what has become possible for the socket of an association.
     pub(super) fn tell(&mut self, id: AssocId, news: News) {
         if let Some(owner) = self.assocs.get(&id).map(|a| a.socket) {
             self.tell_socket(owner, news);
@@ -236,7 +238,8 @@ impl Sockets {
     }
 }
 
-/// Entries of associations that are gone which a reading turn may always hold.
+/// A reading queue may always hold this many entries of associations that are gone.
 const TO_READ_SLACK: usize = 16;
-/// Bytes of failed messages that may always wait to be read; more when the send buffer is larger.
+/// This many bytes of failed messages may always wait to be read, and more when the send buffer is
+/// larger.
 const FAILED_BYTES_FLOOR: usize = 1 << 20;

@@ -1,12 +1,12 @@
 //! The socket semantics of RFC 6458 without a runtime: one-to-one and one-to-many sockets over a
 //! [`Stack`].
 //!
-//! No call blocks. What would block answers [`SocketError::WouldBlock`], and
+//! No call blocks. A call that would have to wait returns [`SocketError::WouldBlock`] instead.
 //! [`Sockets::poll_ready`] names the sockets for which something has become possible, so that a
-//! runtime can wake exactly those who wait for them. Around that, [`Sockets`] is driven like the
-//! stack inside it: hand in datagrams and time, call what the user wants, then drain
-//! [`poll_transmit`](Sockets::poll_transmit) and [`poll_ready`](Sockets::poll_ready), and sleep
-//! until [`poll_timeout`](Sockets::poll_timeout).
+//! runtime can wake exactly the tasks that wait for them. Apart from that, a program drives
+//! [`Sockets`] like the stack inside it: it hands in datagrams and the time, makes the user's
+//! calls, then drains [`poll_transmit`](Sockets::poll_transmit) and
+//! [`poll_ready`](Sockets::poll_ready), and sleeps until [`poll_timeout`](Sockets::poll_timeout).
 
 mod assocs;
 mod autoclose;
@@ -44,20 +44,20 @@ use crate::time::{Time, earlier};
 use assocs::Assocs;
 use record::{Assoc, Socket};
 
-/// Names an open socket of a [`Sockets`]; never used again for another one.
+/// Names an open socket of a [`Sockets`]. It never names another socket later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId {
     index: u32,
     serial: u64,
 }
 
-/// What has become possible on a socket since it was last asked. A hint: the call may still answer
-/// [`SocketError::WouldBlock`].
+/// What has become possible on a socket since the last time [`Sockets::poll_ready`] named it. This
+/// is a hint: the call may still return [`SocketError::WouldBlock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {
     /// The socket.
     pub socket: SocketId,
-    /// [`Sockets::try_recv`] has something, the end of the association included.
+    /// [`Sockets::try_recv`] has something to return; the end of an association counts, too.
     pub readable: bool,
     /// [`Sockets::try_send`] has room again, or will fail at once.
     pub writable: bool,
@@ -75,12 +75,12 @@ pub struct Sockets {
     sockets: Slab<Socket>,
     next_serial: u64,
     assocs: Assocs,
-    /// Who bound a port.
+    /// The socket that takes the new associations of a bound port.
     ports: BTreeMap<u16, SocketId>,
-    /// Ports that sockets with [`SocketOptions::reuse_port`] gave up while associations lived on;
-    /// some may be free by now.
+    /// Ports that sockets with [`SocketOptions::reuse_port`] gave up while associations lived on.
+    /// Some may be free by now.
     left: BTreeSet<u16>,
-    /// Sockets with news, each once.
+    /// Sockets with news. Each stands here once.
     news: VecDeque<SocketId>,
     /// When to look at an association for SCTP_AUTOCLOSE.
     autoclose: BTreeSet<(Time, AssocId)>,
@@ -101,12 +101,12 @@ impl Sockets {
         }
     }
 
-    /// The stack, to look at states and counters.
+    /// The stack, for its states and counters.
     pub fn stack(&self) -> &Stack {
         &self.stack
     }
 
-    /// Tells which addresses the host has now; see [`Stack::set_host_addrs`].
+    /// Sets the addresses that the host has now; see [`Stack::set_host_addrs`].
     pub fn set_host_addrs(&mut self, addrs: Vec<IpAddr>) {
         self.stack.set_host_addrs(addrs);
     }
@@ -146,25 +146,26 @@ impl Sockets {
     ) -> Option<Transmit> {
         let transmit = self.stack.poll_transmit(now, limits, buf);
         if transmit.is_none() {
-            // Sending may have ended something (the last SHUTDOWN COMPLETE) or expired messages.
+            // Sending may have ended an association (with the last SHUTDOWN COMPLETE), and messages
+            // may have expired.
             self.settle(now);
         }
         transmit
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) must be called next at the latest.
+    /// The latest time for the next call of [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&mut self) -> Option<Time> {
         let autoclose = self.autoclose.first().map(|(at, _)| *at);
         earlier(self.stack.poll_timeout(), autoclose)
     }
 
-    /// As [`poll_timeout`](Self::poll_timeout), at less cost and perhaps too early; see
+    /// As [`poll_timeout`](Self::poll_timeout), but cheaper and perhaps too early; see
     /// [`Stack::poll_wakeup`].
     pub fn poll_wakeup(&mut self) -> Option<Time> {
         earlier(self.stack.poll_wakeup(), self.autoclose.first().map(|(at, _)| *at))
     }
 
-    /// The next socket with news. Every socket comes up once with everything new about it.
+    /// The next socket with news. It comes up once, with everything that is new about it.
     pub fn poll_ready(&mut self) -> Option<Ready> {
         while let Some(id) = self.news.pop_front() {
             if let Some(socket) = self.socket_mut(id) {
@@ -174,15 +175,15 @@ impl Sockets {
         None
     }
 
-    /// Aborts every association (the stack is going away); drain
+    /// Aborts every association because the stack is going away. Drain
     /// [`poll_transmit`](Self::poll_transmit) once more afterwards.
     pub fn abort_all(&mut self, now: Time, reason: Bytes) {
         self.stack.abort_all(now, reason);
         self.settle(now);
     }
 
-    /// Stops listening everywhere and begins the graceful shutdown of every association, those not
-    /// accepted yet included. Done when
+    /// Stops listening everywhere and begins the graceful shutdown of every association, including
+    /// those not accepted yet. It is done when
     /// [`StackStats::associations`](crate::StackStats::associations) is 0.
     pub fn shutdown_all(&mut self, now: Time) {
         let ports: Vec<(u16, SocketId)> =
@@ -207,8 +208,9 @@ impl Sockets {
         self.socket(id).map(|s| s.members.iter().copied().collect()).unwrap_or_default()
     }
 
-    /// The SCTP port of a socket; `None` when it is not bound. That of a one-to-one socket with an
-    /// association is the association's, which may have left a port that nobody asked for.
+    /// The SCTP port of a socket, or `None` when it is not bound. For a one-to-one socket with an
+    /// association it is the port of the association. That may differ from the port that was bound
+    /// if nobody asked for a certain one.
     pub fn local_port(&self, id: SocketId) -> Option<u16> {
         let socket = self.socket(id)?;
         let assoc = socket.members.first().filter(|_| socket.style == Style::OneToOne);
@@ -216,12 +218,12 @@ impl Sockets {
         status.map(|status| status.local_port).or(socket.port)
     }
 
-    /// The addresses the socket was bound to; empty for all.
+    /// The addresses the socket was bound to. Empty means all addresses.
     pub fn local_addrs(&self, id: SocketId) -> Vec<IpAddr> {
         self.socket(id).map(|s| s.addrs.clone()).unwrap_or_default()
     }
 
-    /// Whether an association has come up (and may have ended since).
+    /// Whether an association has come up. It may have ended since.
     pub fn was_up(&self, assoc: AssocId) -> bool {
         self.assocs.get(&assoc).is_some_and(|a| a.up)
     }
@@ -231,7 +233,7 @@ impl Sockets {
         self.assocs.get(&assoc).is_some_and(|a| a.shutdown_begun)
     }
 
-    /// Why an association of an open socket ended; `None` while it lives.
+    /// Why an association of an open socket ended, or `None` while it lives.
     pub fn end_reason(&self, assoc: AssocId) -> Option<&EndReason> {
         self.assocs.get(&assoc).and_then(|a| a.end.as_ref())
     }

@@ -10,12 +10,12 @@ use crate::features::Features;
 
 use super::error::EndReason;
 
-/// What reading from a socket gives: a message (or a part of one), or a notification.
+/// What a reader gets from a socket: a message (or a part of one), or a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// User data.
     Message(Received),
-    /// Something happened to the association; only the subscribed kinds are given.
+    /// Something happened to the association. The reader gets only the kinds it has subscribed to.
     Notification(Notification),
 }
 
@@ -32,7 +32,7 @@ pub enum Notification {
         /// Its new state.
         state: PeerAddrState,
     },
-    /// SCTP_REMOTE_ERROR: the peer sent an ERROR chunk that does not end the association.
+    /// SCTP_REMOTE_ERROR: the peer sent an ERROR chunk. It does not end the association.
     RemoteError {
         /// Cause code (RFC 9260 sec 3.3.10).
         cause: u16,
@@ -41,14 +41,15 @@ pub enum Notification {
     },
     /// SCTP_SEND_FAILED_EVENT: this message will not (or may not) reach the peer.
     SendFailed {
-        /// The message as it was given to send.
+        /// The message as the user gave it to send.
         message: Message,
         /// True when no part of it was ever sent.
         unsent: bool,
     },
-    /// SCTP_SHUTDOWN_EVENT: the peer began the graceful shutdown, nothing more can be sent.
+    /// SCTP_SHUTDOWN_EVENT: the peer began the graceful shutdown, and nothing more can be sent.
     PeerShutdown,
-    /// SCTP_PARTIAL_DELIVERY_EVENT: the rest of a message that was given in parts will not come.
+    /// SCTP_PARTIAL_DELIVERY_EVENT: the reader has got a part of a message, but the rest will not
+    /// come.
     PartialDeliveryAborted {
         /// Stream of the message.
         stream: u16,
@@ -57,7 +58,8 @@ pub enum Notification {
     },
     /// SCTP_SENDER_DRY_EVENT: everything sent is acknowledged and nothing is queued.
     SenderDry,
-    /// SCTP_NOTIFICATIONS_STOPPED_EVENT: notifications were not read and some have been lost here.
+    /// SCTP_NOTIFICATIONS_STOPPED_EVENT: notifications were not read, so that some were lost at
+    /// this place.
     Stopped,
 }
 
@@ -65,34 +67,34 @@ pub enum Notification {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AssocChange {
-    /// SCTP_COMM_UP: it is ready.
+    /// SCTP_COMM_UP: the association is ready.
     Up {
         /// Streams we may send on.
         outbound_streams: u16,
         /// Streams the peer may send on.
         inbound_streams: u16,
-        /// Extensions that both ends have (SCTP_ASSOC_SUPPORTS_...).
+        /// Extensions that both ends support (SCTP_ASSOC_SUPPORTS_...).
         features: Features,
     },
-    /// SCTP_RESTART: the peer lost its state and started again; what was in flight is lost and
-    /// streams count from 0.
+    /// SCTP_RESTART: the peer lost its state and started again. What was in flight is lost, and the
+    /// stream sequence numbers start at 0 again.
     Restart {
         /// Streams we may send on.
         outbound_streams: u16,
         /// Streams the peer may send on.
         inbound_streams: u16,
-        /// Extensions that both ends have now.
+        /// Extensions that both ends support now.
         features: Features,
     },
-    /// SCTP_COMM_LOST: it ended without a graceful shutdown.
+    /// SCTP_COMM_LOST: the association ended without a graceful shutdown.
     Lost(EndReason),
-    /// SCTP_CANT_STR_ASSOC: it never came up.
+    /// SCTP_CANT_STR_ASSOC: the association never came up.
     CannotStart(EndReason),
     /// SCTP_SHUTDOWN_COMP: the graceful shutdown is complete.
     ShutdownComplete,
 }
 
-/// Which notifications a socket gives (RFC 6458 sec 6.2). All are off by default.
+/// The notifications that a reader of a socket gets (RFC 6458 sec 6.2). All are off by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Subscriptions {
     /// [`Notification::AssocChange`].
@@ -107,8 +109,8 @@ pub struct Subscriptions {
     pub shutdown: bool,
     /// [`Notification::PartialDeliveryAborted`].
     pub partial_delivery: bool,
-    /// [`Notification::SenderDry`]; given at once when it is switched on while there is nothing to
-    /// send (RFC 6458 sec 6.1.9).
+    /// [`Notification::SenderDry`]. If nothing is left to send when it is switched on, it comes at
+    /// once (RFC 6458 sec 6.1.9).
     pub sender_dry: bool,
 }
 
@@ -135,7 +137,7 @@ impl Subscriptions {
         sender_dry: true,
     };
 
-    /// Whether `notification` is wanted. The loss of notifications is told to whoever wants any.
+    /// Whether `notification` is wanted. Everybody who wants any is told when some have been lost.
     pub fn wants(&self, notification: &Notification) -> bool {
         match notification {
             Notification::AssocChange(_) => self.assoc_change,
@@ -151,7 +153,7 @@ impl Subscriptions {
 }
 
 impl AssocChange {
-    /// True for what comes last from an association.
+    /// True if this is the last change of an association.
     pub fn is_end(&self) -> bool {
         matches!(
             self,

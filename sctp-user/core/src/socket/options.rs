@@ -1,4 +1,4 @@
-//! Options that belong to a socket rather than to the protocol.
+//! The options of sockets, and the calls that change settings of their associations.
 
 use core::time::Duration;
 use std::net::IpAddr;
@@ -22,42 +22,43 @@ pub enum Style {
     OneToMany,
 }
 
-/// SO_LINGER: what closing a one-to-one socket does (RFC 6458 sec 8.1.4).
+/// SO_LINGER: what happens when a one-to-one socket is closed (RFC 6458 sec 8.1.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Linger {
-    /// Closing begins the graceful shutdown, which goes on without the socket.
+    /// The graceful shutdown begins and goes on without the socket.
     #[default]
     Graceful,
-    /// Closing sends an ABORT (SO_LINGER on, 0 seconds).
+    /// An ABORT is sent (SO_LINGER on, 0 seconds).
     Abort,
 }
 
-/// How much messages of different associations may mix on a one-to-many socket (RFC 6458 sec
-/// 8.1.20).
+/// How far a one-to-many socket mixes the messages of different associations (RFC 6458 sec 8.1.20).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Interleave {
-    /// Nothing else is given while a message that is given in parts is not complete.
+    /// While a reader gets a message in parts, nothing else comes in between.
     None,
-    /// Other associations may come in between, nothing of the same association.
+    /// Messages of other associations may come between the parts, but nothing of the same
+    /// association.
     #[default]
     Associations,
 }
 
-/// Options of one socket; an accepted or peeled-off socket inherits those of its parent.
+/// Options of one socket. An accepted or peeled-off socket inherits those of its parent.
 #[derive(Clone, Debug, Default)]
 pub struct SocketOptions {
-    /// Notifications wanted. Default none.
+    /// The notifications that the reader gets. Default none.
     pub subscriptions: Subscriptions,
-    /// What closing does. Default graceful. Unread messages make it an ABORT in any case.
+    /// What happens when the socket is closed. Default graceful. Unread messages make it an ABORT
+    /// in any case.
     pub linger: Linger,
-    /// SCTP_AUTOCLOSE, one-to-many sockets only: an association without user data in either
-    /// direction for this long is shut down gracefully. Default `None`, never.
+    /// SCTP_AUTOCLOSE, for one-to-many sockets only: an association is shut down gracefully after
+    /// this long without user data in either direction. Default `None`, which means never.
     pub autoclose: Option<Duration>,
-    /// SCTP_FRAGMENT_INTERLEAVE. Default between associations.
+    /// SCTP_FRAGMENT_INTERLEAVE. Default [`Interleave::Associations`].
     pub interleave: Interleave,
-    /// SCTP_REUSE_PORT, one-to-one sockets only: the port may be shared with other sockets that
-    /// have this option on as well when they are bound to the same addresses (RFC 6458 sec 8.1.27),
-    /// and bound again while associations of a closed socket with this option live on. Set before
+    /// SCTP_REUSE_PORT, for one-to-one sockets only. Sockets that have this option on can share a
+    /// port if they are bound to the same addresses (RFC 6458 sec 8.1.27). And when such a socket
+    /// is closed while associations of it live on, another can bind its port again. Set it before
     /// binding. Default off.
     pub reuse_port: bool,
     /// SCTP_DEFAULT_SNDINFO. Default stream 0, PPID 0, ordered.
@@ -72,8 +73,8 @@ impl Sockets {
         self.socket(id).map(|s| &s.options)
     }
 
-    /// Chooses the notifications of a socket, for its living associations too, also where they had
-    /// a choice of their own (SCTP_ALL_ASSOC).
+    /// Chooses the notifications of a socket. This holds for its living associations, too, even for
+    /// those that had a choice of their own (SCTP_ALL_ASSOC).
     ///
     /// # Errors
     /// [`SocketError::BadSocket`].
@@ -93,8 +94,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// Chooses the notifications of one association (SCTP_EVENT with its identifier), in place of
-    /// those of the socket.
+    /// Chooses the notifications of one association in place of those of its socket (SCTP_EVENT
+    /// with an association identifier).
     ///
     /// # Errors
     /// [`SocketError::BadSocket`], [`SocketError::NotConnected`].
@@ -112,7 +113,7 @@ impl Sockets {
         Ok(())
     }
 
-    /// The notifications that an association gives.
+    /// The notifications that are chosen for an association.
     ///
     /// # Errors
     /// [`SocketError::BadSocket`], [`SocketError::NotConnected`].
@@ -125,7 +126,7 @@ impl Sockets {
         Ok(own.unwrap_or(self.open_socket(id)?.options.subscriptions))
     }
 
-    /// RFC 6458 sec 6.1.9: a new subscriber is told at once when there is nothing to send already.
+    /// A new subscriber is notified at once if nothing is left to send (RFC 6458 sec 6.1.9).
     fn tell_dry(&mut self, assoc: AssocId, wanted: Subscriptions) {
         if wanted.sender_dry
             && self.stack.status(assoc).is_some_and(|s| s.send_buffered == 0)
@@ -135,7 +136,7 @@ impl Sockets {
         }
     }
 
-    /// Chooses what closing does (SO_LINGER).
+    /// Chooses what happens when the socket is closed (SO_LINGER).
     ///
     /// # Errors
     /// [`SocketError::BadSocket`].
@@ -144,7 +145,7 @@ impl Sockets {
         Ok(())
     }
 
-    /// Sets SCTP_AUTOCLOSE, for living associations too; `None` or zero switches it off.
+    /// Sets SCTP_AUTOCLOSE, for living associations, too. `None` or zero switches it off.
     ///
     /// # Errors
     /// [`SocketError::NotSupported`] for a one-to-one socket.
@@ -178,7 +179,7 @@ impl Sockets {
     /// Changes the settings of future associations of a socket (SCTP_FUTURE_ASSOC).
     ///
     /// # Errors
-    /// [`SocketError::Config`], and nothing changes then.
+    /// [`SocketError::Config`], and then nothing changes.
     pub fn set_config(&mut self, id: SocketId, config: AssocConfig) -> Result<(), SocketError> {
         config.check()?;
         let socket = self.open_socket(id)?;
@@ -210,7 +211,7 @@ impl Sockets {
     /// [`Stack::configure`](crate::Stack::configure) for what may change.
     ///
     /// # Errors
-    /// [`SocketError::NotConnected`]; [`SocketError::Config`], and nothing changes then.
+    /// [`SocketError::NotConnected`]; [`SocketError::Config`], and then nothing changes.
     pub fn set_assoc_config(
         &mut self,
         now: Time,

@@ -1,4 +1,4 @@
-//! What is remembered about each socket and each association.
+//! What this module keeps for each socket and each association.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -19,16 +19,17 @@ pub(super) struct Socket {
     pub(super) options: SocketOptions,
     /// The SCTP port, when bound.
     pub(super) port: Option<u16>,
-    /// Whether closing this socket gives the port up; accepted and peeled-off sockets only share
-    /// it.
+    /// Whether closing this socket gives the port up. Accepted and peeled-off sockets only share
+    /// the port.
     pub(super) owns_port: bool,
     pub(super) addrs: Vec<IpAddr>,
     pub(super) listening: bool,
-    /// Its associations; never more than one for [`Style::OneToOne`], but for a listener when
-    /// everything shuts down.
+    /// Its associations. A [`Style::OneToOne`] socket has at most one, except for a listener while
+    /// everything is being shut down.
     pub(super) members: BTreeSet<AssocId>,
-    /// Members that may have something to read, in turn; lazily deleted, an entry counts only for
-    /// an association that [`reads_from`](Assoc::reads_from) this socket.
+    /// The reading queue: associations that may have something to read. They take turns. Entries
+    /// are deleted lazily: an entry counts only if its association still
+    /// [`reads_from`](Assoc::reads_from) this socket.
     pub(super) to_read: VecDeque<AssocId>,
     /// SO_ERROR of a one-to-one socket.
     pub(super) error: Option<EndReason>,
@@ -53,7 +54,8 @@ impl Socket {
     }
 }
 
-/// What has become possible and was not told yet.
+/// What has become possible since [`Sockets::poll_ready`](super::Sockets::poll_ready) last named
+/// the socket.
 #[derive(Clone, Copy, Default)]
 pub(super) struct News {
     pub(super) readable: bool,
@@ -76,12 +78,12 @@ impl News {
 
 /// An association as its socket sees it.
 pub(super) struct Assoc {
-    /// The socket it belongs to: the listening one until it is accepted.
+    /// The socket it belongs to. This is the listening socket until the association is accepted.
     pub(super) socket: SocketId,
     pub(super) accepted: bool,
-    /// Notifications wanted of it, where they are not those of its socket.
+    /// The notifications chosen for this association alone. `None`: those of its socket.
     pub(super) subscriptions: Option<Subscriptions>,
-    /// Its own values for what a message does not say, where they are not those of its socket.
+    /// Defaults for sending over this association alone. `None`: those of its socket.
     pub(super) send_defaults: Option<SendDefaults>,
     /// It has come up.
     pub(super) up: bool,
@@ -92,21 +94,21 @@ pub(super) struct Assoc {
     pub(super) peer_shutdown: bool,
     /// The stack may have messages.
     pub(super) readable: bool,
-    /// The last message given was only a part, and the next part comes next.
+    /// The reader has got a part of a message, and what it gets next is the next part.
     pub(super) partial: bool,
-    /// The part that is the last one, counted as [`delivered`](Self::delivered): its message stays
-    /// incomplete.
+    /// The number of the part after which its message breaks off, counted as in
+    /// [`delivered`](Self::delivered).
     cut_off: Option<u64>,
-    /// Nobody wants to read any more (SHUT_RD).
+    /// The user does not read any more (SHUT_RD).
     pub(super) discard: bool,
     /// It stands in `to_read` of its socket.
     pub(super) queued: bool,
-    /// Messages (and parts) given so far.
+    /// How many messages (and parts) the reader has got so far.
     pub(super) delivered: u64,
     pub(super) notes: Notes,
-    /// Last time user data moved, for SCTP_AUTOCLOSE.
+    /// When user data last moved, for SCTP_AUTOCLOSE.
     pub(super) idle_since: Time,
-    /// DATA chunks received when that was last looked at.
+    /// How many DATA chunks had been received when autoclose last looked.
     pub(super) chunks_seen: u64,
     /// Its place in the autoclose queue.
     pub(super) autoclose_at: Option<Time>,
@@ -136,25 +138,25 @@ impl Assoc {
         }
     }
 
-    /// It stands in the reading turn of this socket.
+    /// It stands in the reading queue of this socket.
     pub(super) fn reads_from(&self, socket: SocketId) -> bool {
         self.queued && self.socket == socket
     }
 
-    /// Nothing follows to the message of which a part is given as number `at`.
+    /// The message whose part has the number `at` breaks off after that part.
     pub(super) fn cut_off_at(&mut self, at: u64) {
         self.cut_off = Some(at);
         self.partial &= self.delivered < at;
     }
 
-    /// A message or part is given.
+    /// The reader gets a message or a part of one.
     pub(super) fn give(&mut self, end_of_record: bool) {
         self.delivered += 1;
         self.partial = !end_of_record && self.cut_off != Some(self.delivered);
     }
 
-    /// What a reader gets before the next message; `drained` says that there is no message. Nothing
-    /// comes between the parts of one.
+    /// What the reader gets before the next message. `drained` says that no message waits. Nothing
+    /// comes between the parts of a message.
     pub(super) fn next_note(&self, style: Style, drained: bool) -> Option<&What> {
         if self.partial {
             return None;
@@ -162,7 +164,7 @@ impl Assoc {
         self.notes.due(self.delivered, drained).find(|what| !self.passes_over(style, what))
     }
 
-    /// Takes what [`next_note`](Self::next_note) shows.
+    /// Takes what [`next_note`](Self::next_note) shows. A restart comes as an error.
     pub(super) fn take_note(
         &mut self,
         style: Style,
@@ -179,8 +181,8 @@ impl Assoc {
         Ok(None)
     }
 
-    /// A restart is told once: by its notification to whoever subscribed it. A one-to-many socket
-    /// tells nothing of its associations in another way (RFC 6458 sec 6.1.1).
+    /// The reader learns of a restart once. If it has subscribed to the notification, that is
+    /// enough. A one-to-many socket has only the notification (RFC 6458 sec 6.1.1).
     fn passes_over(&self, style: Style, what: &What) -> bool {
         match what {
             What::Notification(_) => false,
@@ -189,37 +191,37 @@ impl Assoc {
     }
 }
 
-/// Notifications and restarts that wait to be read, with their place among the messages. Bounded: a
-/// peer can cause many.
+/// Notifications and restarts that wait to be read, with their places among the messages. The queue
+/// is bounded because a peer can cause many.
 #[derive(Default)]
 pub(super) struct Notes {
     queue: VecDeque<Note>,
     /// Bytes of failed messages in the queue.
     failed_bytes: usize,
-    /// [`Notification::Stopped`] stands in the queue, and until it is read nothing more comes in.
+    /// [`Notification::Stopped`] stands in the queue. Until it is read, nothing more is queued.
     stopped: bool,
 }
 
 struct Note {
-    /// Given once this many messages have been given, or when there are no more.
+    /// The reader gets it after this many messages of the association, or when no message waits.
     after: u64,
     what: What,
 }
 
-/// What a reader meets between messages.
+/// What can stand between messages.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum What {
     Notification(Notification),
-    /// The peer's old process sent what came before, its new one sends what follows. `told` says
-    /// that a notification of the restart stands here as well.
+    /// The peer's old process sent what came before, and its new one sends what follows. `told`
+    /// says that a notification of the restart stands here as well.
     Restart {
         told: bool,
     },
 }
 
 impl Notes {
-    /// Adds a notification, behind those for the same place and before those for later ones.
-    /// `failed_limit` bounds the bytes of messages handed back. False when there is no room for it.
+    /// Adds a notification behind those for the same place and before those for later places.
+    /// `failed_limit` bounds the bytes of messages handed back. False when there is no room.
     pub(super) fn push(
         &mut self,
         after: u64,
@@ -227,7 +229,7 @@ impl Notes {
         failed_limit: usize,
     ) -> bool {
         let fits = match &notification {
-            // These come once.
+            // The end comes only once, so it needs no limit.
             Notification::AssocChange(change) if change.is_end() => true,
             _ if self.stopped => return false,
             Notification::SendFailed { message, .. } => {
@@ -244,8 +246,8 @@ impl Notes {
         fits
     }
 
-    /// Marks the place of a restart. Restarts without a message between them count as one, so there
-    /// are never more marks than messages that wait.
+    /// Marks the place of a restart. Restarts without a message between them count as one, so that
+    /// there are never more marks than waiting messages.
     pub(super) fn mark_restart(&mut self, after: u64) {
         let here = |note: &&Note| note.after == after;
         let marked = self.queue.iter().rev().skip_while(|note| note.after > after);
@@ -254,7 +256,7 @@ impl Notes {
         }
     }
 
-    /// The notification of the restart that was marked last is queued, too.
+    /// Records that the notification of the last marked restart is queued, too.
     pub(super) fn restart_is_told(&mut self) {
         let last = self.queue.iter_mut().rev().find_map(|note| match &mut note.what {
             What::Restart { told } => Some(told),
@@ -271,14 +273,14 @@ impl Notes {
         self.queue.insert(place, Note { after, what });
     }
 
-    /// What comes before the next message, when `delivered` messages have been given; `drained`
-    /// says that there is no message.
+    /// What comes before the next message when the reader has got `delivered` messages. `drained`
+    /// says that no message waits.
     pub(super) fn due(&self, delivered: u64, drained: bool) -> impl Iterator<Item = &What> {
         let is_due = move |note: &&Note| drained || note.after <= delivered;
         self.queue.iter().take_while(is_due).map(|note| &note.what)
     }
 
-    /// Takes what comes first.
+    /// Takes the first of the queue.
     pub(super) fn pop(&mut self) -> Option<What> {
         let what = self.queue.pop_front()?.what;
         match &what {
@@ -297,7 +299,7 @@ impl Notes {
     }
 }
 
-/// Notifications of an association that may wait, failed messages and the end not counted.
+/// How many notifications of an association may wait, without failed messages and the end.
 const NOTES_LIMIT: usize = 256;
-/// What a failed message counts beyond its bytes.
+/// Bytes that a failed message counts in addition to its data.
 const FAILED_OVERHEAD: usize = 64;

@@ -1,7 +1,7 @@
 //! SCTP_REUSE_PORT: several one-to-one sockets with one port (RFC 6458 sec 8.1.27).
 //!
-//! One of them leads: the port takes new associations for it and with its settings. That is the one
-//! that bound the port first or, later, the one that listens.
+//! One of them leads: new associations of the port go to this socket and have its settings. At
+//! first that is the socket that bound the port first, later the one that listens.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,8 @@ use super::options::Style;
 use super::{SocketId, Sockets};
 
 impl Sockets {
-    /// Whether a socket that may share its port can be bound to one that is in use.
+    /// Whether a socket with the option on can be bound to this port although another socket is
+    /// bound to it.
     pub(super) fn can_be_shared(&self, port: u16, addrs: &[IpAddr]) -> bool {
         let leader = self.ports.get(&port).and_then(|id| self.socket(*id));
         leader.is_some_and(|s| {
@@ -23,9 +24,9 @@ impl Sockets {
         })
     }
 
-    /// Another socket that is bound to the port of `id`.
+    /// Another socket that is bound to the port of `id`, if there is one.
     pub(super) fn shares_port(&self, id: SocketId, port: u16) -> Option<SocketId> {
-        // Most sockets share nothing, and there may be many.
+        // Most sockets do not share their port, so this often saves the search through all sockets.
         self.socket(id).filter(|s| s.options.reuse_port)?;
         self.sockets.iter().find_map(|(index, s)| {
             let other =
@@ -34,7 +35,7 @@ impl Sockets {
         })
     }
 
-    /// Makes a socket the one that takes new associations of its port.
+    /// Makes a socket the leader of its port.
     pub(super) fn lead_port(&mut self, id: SocketId, port: u16) -> Result<(), SocketError> {
         let socket = self.open_socket(id)?;
         if !socket.owns_port {
@@ -53,8 +54,9 @@ impl Sockets {
         Ok(())
     }
 
-    /// A socket that is bound to `port` closes. What it has not accepted is aborted. Another socket
-    /// that is bound there takes the port over; without one it is given up.
+    /// Called when a socket that is bound to `port` closes. If it leads, the associations that it
+    /// has not accepted are aborted and another socket that is bound to the port becomes the
+    /// leader. If there is no other socket, the port is given up.
     pub(super) fn leave_port(&mut self, now: Time, id: SocketId, port: u16) {
         if self.ports.get(&port) == Some(&id) {
             let _ = self.stack.listen(port, 0);
@@ -83,15 +85,15 @@ impl Sockets {
         }
     }
 
-    /// Whether a socket that may share its port can be bound to one that was given up by a socket
-    /// of the same kind, while associations live on. This is what Linux allows when both sockets
-    /// have SO_REUSEADDR; accepted and peeled-off sockets inherit the option.
+    /// Whether a socket with the option on can be bound to this port because another such socket
+    /// has given it up while associations live on. Linux allows this when both sockets have
+    /// SO_REUSEADDR. Accepted and peeled-off sockets inherit the option.
     pub(super) fn is_left(&self, port: u16) -> bool {
         self.left.contains(&port) && self.stack.is_in_use(port)
     }
 }
 
-/// The same addresses, in whatever order.
+/// Whether both have the same addresses, in any order.
 fn same(a: &[IpAddr], b: &[IpAddr]) -> bool {
     let (mut a, mut b) = (a.to_vec(), b.to_vec());
     a.sort_unstable();

@@ -1,4 +1,4 @@
-//! What a message is sent with when nothing else is said (RFC 6458 sec 8.1.31).
+//! How a message is sent when its sender chooses nothing (RFC 6458 sec 8.1.31).
 
 use bytes::Bytes;
 
@@ -8,8 +8,8 @@ use crate::stack::AssocId;
 use super::error::SocketError;
 use super::{SocketId, Sockets};
 
-/// SCTP_DEFAULT_SNDINFO: stream, PPID and options of messages made by [`message`](Self::message).
-/// Default: stream 0, PPID 0, ordered.
+/// SCTP_DEFAULT_SNDINFO: the stream, PPID and options of messages that [`message`](Self::message)
+/// makes. Default: stream 0, PPID 0, ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendDefaults {
     /// Outgoing stream.
@@ -28,7 +28,7 @@ impl SendDefaults {
 }
 
 impl Sockets {
-    /// The values for messages over an association, or over future ones (`None`).
+    /// The defaults for messages over an association or, for `None`, over future associations.
     ///
     /// # Errors
     /// [`SocketError::BadSocket`], [`SocketError::NotConnected`].
@@ -44,8 +44,8 @@ impl Sockets {
         Ok(own.unwrap_or(self.open_socket(id)?.options.send))
     }
 
-    /// Chooses the values for messages over an association, or (`None`) over all that have none of
-    /// their own. Whether the stream exists shows when sending.
+    /// Chooses the defaults for messages over an association or, for `None`, over all associations
+    /// that have none of their own. This does not check that the stream exists; sending does.
     ///
     /// # Errors
     /// [`SocketError::BadSocket`], [`SocketError::NotConnected`].

@@ -21,8 +21,8 @@ impl Sockets {
         SocketId { index: u32::try_from(index).expect("fewer than 2^32 open sockets"), serial }
     }
 
-    /// A port that [`bind`](Self::bind) would pick for 0, for those who have to ask others about it
-    /// first.
+    /// A port that [`bind`](Self::bind) would pick for 0. This is for callers that first have to
+    /// ask others whether the port is free.
     ///
     /// # Errors
     /// [`SocketError::Bind`] when all are taken.
@@ -41,7 +41,8 @@ impl Sockets {
         self.stack.revoke_ports(which);
     }
 
-    /// As [`bind`](Self::bind) with port 0, to a port from [`free_port`](Self::free_port).
+    /// As [`bind`](Self::bind) with port 0, but takes a port that [`free_port`](Self::free_port)
+    /// has returned.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
@@ -54,16 +55,16 @@ impl Sockets {
         self.bind(id, port, addrs).inspect(|port| self.stack.set_automatic(*port))
     }
 
-    /// Binds a socket to an SCTP port and to addresses (`bind`, `sctp_bindx`); see
-    /// [`Stack::bind`](crate::Stack::bind) for what port 0 and no or several addresses mean.
-    /// Returns the port.
+    /// Binds a socket to an SCTP port and to addresses (`bind`, `sctp_bindx`) and returns the port.
+    /// [`Stack::bind`](crate::Stack::bind) says what port 0 means and what no, one or several
+    /// addresses mean.
     ///
-    /// A port that another socket has is shared when both have
-    /// [`reuse_port`](SocketOptions::reuse_port); only one of the sockets of a port can listen at a
-    /// time. So is the port of a socket that was closed while associations from it live on.
+    /// Two sockets share a port if both have [`reuse_port`](SocketOptions::reuse_port) on. Only one
+    /// socket of a port can listen at a time. A socket with this option can also take the port of
+    /// another such socket that was closed while associations of it live on.
     ///
     /// # Errors
-    /// [`SocketError::Bind`], or [`SocketError::Invalid`] when it is bound already.
+    /// [`SocketError::Bind`], or [`SocketError::Invalid`] when the socket is bound already.
     pub fn bind(&mut self, id: SocketId, port: u16, addrs: &[IpAddr]) -> Result<u16, SocketError> {
         let socket = self.open_socket(id)?;
         if socket.port.is_some() {
@@ -96,7 +97,8 @@ impl Sockets {
     ///
     /// # Errors
     /// [`SocketError::Bind`]; [`SocketError::Invalid`] when the socket is not bound by itself;
-    /// [`SocketError::NotSupported`] while it has associations: their addresses do not change.
+    /// [`SocketError::NotSupported`] while it has associations, whose addresses cannot change, or
+    /// while it shares its port.
     pub fn set_addrs(&mut self, id: SocketId, addrs: &[IpAddr]) -> Result<(), SocketError> {
         let socket = self.open_socket(id)?;
         if !socket.members.is_empty() {
@@ -116,11 +118,11 @@ impl Sockets {
         Ok(())
     }
 
-    /// Adds addresses to those of a bound socket (`sctp_bindx` with SCTP_BINDX_ADD_ADDR); those it
-    /// has already count once.
+    /// Adds addresses to those of a bound socket (`sctp_bindx` with SCTP_BINDX_ADD_ADDR). Addresses
+    /// that it has already are not added again.
     ///
     /// # Errors
-    /// As [`set_addrs`](Self::set_addrs); [`SocketError::Invalid`] when it is bound to all
+    /// As [`set_addrs`](Self::set_addrs); [`SocketError::Invalid`] when the socket is bound to all
     /// addresses.
     pub fn add_addrs(&mut self, id: SocketId, addrs: &[IpAddr]) -> Result<(), SocketError> {
         let mut all = self.open_socket(id)?.addrs.clone();
@@ -135,11 +137,11 @@ impl Sockets {
         self.set_addrs(id, &all)
     }
 
-    /// Takes addresses from those of a bound socket (`sctp_bindx` with SCTP_BINDX_REM_ADDR).
+    /// Removes addresses from those of a bound socket (`sctp_bindx` with SCTP_BINDX_REM_ADDR).
     ///
     /// # Errors
-    /// As [`set_addrs`](Self::set_addrs); [`SocketError::Invalid`] when it does not have one of
-    /// them, or has no others.
+    /// As [`set_addrs`](Self::set_addrs); [`SocketError::Invalid`] when the socket does not have
+    /// one of the addresses, or has no others.
     pub fn remove_addrs(&mut self, id: SocketId, addrs: &[IpAddr]) -> Result<(), SocketError> {
         let mut rest = self.open_socket(id)?.addrs.clone();
         if addrs.iter().any(|addr| !rest.contains(addr)) {
@@ -152,13 +154,14 @@ impl Sockets {
         self.set_addrs(id, &rest)
     }
 
-    /// Accepts incoming associations (`listen`): a one-to-one socket hands them out by
-    /// [`accept`](Self::accept), of which at most `backlog` wait; a one-to-many socket takes them
-    /// as its own. A `backlog` of 0 stops it: what waits can still be accepted, and
-    /// [`accept`](Self::accept) fails after that. Binds a free port when the socket is not bound.
+    /// Accepts incoming associations (`listen`) and binds a free port first if the socket is not
+    /// bound. A one-to-one socket hands the associations out by [`accept`](Self::accept), and at
+    /// most `backlog` of them wait for that. A one-to-many socket takes them as its own. A
+    /// `backlog` of 0 stops listening: what waits can still be accepted, and after that
+    /// [`accept`](Self::accept) fails.
     ///
     /// # Errors
-    /// [`SocketError::Bind`], also when another socket that shares the port listens;
+    /// [`SocketError::Bind`], also when the socket shares its port with another one that listens;
     /// [`SocketError::Invalid`] for a one-to-one socket with an association.
     pub fn listen(&mut self, id: SocketId, backlog: usize) -> Result<(), SocketError> {
         let socket = self.open_socket(id)?;
@@ -172,19 +175,20 @@ impl Sockets {
         self.stack.listen(port, backlog)?;
         self.open_socket(id)?.listening = backlog > 0;
         if backlog == 0 {
-            // Whoever waits for an association learns that none will come.
+            // Tasks that wait for an association learn that none will come.
             self.tell_socket(id, News { acceptable: true, ..News::default() });
         }
         Ok(())
     }
 
-    /// Takes the next incoming association of a listening one-to-one socket into a socket of its
-    /// own, which inherits the options. It may have ended; what it has left can be read.
+    /// Takes the next incoming association of a listening one-to-one socket into a new socket,
+    /// which inherits the options. The association may have ended already; what it has left can be
+    /// read.
     ///
     /// # Errors
-    /// [`SocketError::WouldBlock`] when there is none; [`SocketError::Invalid`] when there is none
-    /// and the socket does not listen, or no longer; [`SocketError::NotSupported`] for a
-    /// one-to-many socket, which accepts by itself.
+    /// [`SocketError::WouldBlock`] when none waits; [`SocketError::Invalid`] when none waits and
+    /// the socket does not listen (any more); [`SocketError::NotSupported`] for a one-to-many
+    /// socket, which accepts by itself.
     pub fn accept(&mut self, now: Time, id: SocketId) -> Result<SocketId, SocketError> {
         let socket = self.open_socket(id)?;
         if socket.style == Style::OneToMany {
@@ -208,10 +212,11 @@ impl Sockets {
         Ok(new)
     }
 
-    /// Starts an association (`connect`, `sctp_connectx`) and binds a free port first when the
-    /// socket is not bound. The outcome is told by [`Ready::connected`](super::Ready::connected)
-    /// and [`connect_result`](Self::connect_result) or, on a one-to-many socket, by notifications.
-    /// Messages may be sent at once. A one-to-one socket whose attempt failed may try again.
+    /// Starts an association (`connect`, `sctp_connectx`) and binds a free port first if the socket
+    /// is not bound. [`Ready::connected`](super::Ready::connected) and
+    /// [`connect_result`](Self::connect_result) tell the outcome or, on a one-to-many socket,
+    /// notifications do. Messages may be sent at once. A one-to-one socket may try again after a
+    /// failed attempt.
     ///
     /// # Errors
     /// [`SocketError::AlreadyConnected`], [`SocketError::Connect`], [`SocketError::Bind`];
@@ -262,8 +267,8 @@ impl Sockets {
         Ok(assoc)
     }
 
-    /// Starts an association in a new one-to-one socket that shares the port of `id`, which may be
-    /// listening. This is connecting and peeling off in one, for servers that also start
+    /// Starts an association in a new one-to-one socket that shares the port of `id`, even if `id`
+    /// is listening. This is connecting and peeling off in one call, for servers that also start
     /// associations from their port.
     ///
     /// # Errors
@@ -288,11 +293,11 @@ impl Sockets {
         Ok(new)
     }
 
-    /// How the attempt of a one-to-one socket went: `Ok` once the association is up.
+    /// How the attempt of a one-to-one socket to connect went. `Ok` once the association is up.
     ///
     /// # Errors
-    /// [`SocketError::InProgress`] while it goes on, [`SocketError::Ended`] when it failed,
-    /// [`SocketError::NotConnected`] when there was none.
+    /// [`SocketError::InProgress`] while the attempt goes on, [`SocketError::Ended`] when it
+    /// failed, [`SocketError::NotConnected`] when there was none.
     pub fn connect_result(&self, id: SocketId) -> Result<(), SocketError> {
         let socket = self.socket(id).ok_or(SocketError::BadSocket)?;
         let assoc = socket
@@ -308,8 +313,8 @@ impl Sockets {
         }
     }
 
-    /// Takes an association out of a one-to-many socket into a one-to-one socket of its own, which
-    /// inherits the options (`sctp_peeloff`). What is unread goes with it.
+    /// Moves an association from a one-to-many socket to a new one-to-one socket, which inherits
+    /// the options (`sctp_peeloff`). What is unread goes with it.
     ///
     /// # Errors
     /// [`SocketError::NotConnected`]; [`SocketError::NotSupported`] for a one-to-one socket.
@@ -325,18 +330,18 @@ impl Sockets {
         Ok(new)
     }
 
-    /// Settings for an association that a socket starts; `None` leaves them to its port.
+    /// The settings for an association that a socket starts. `None` means those of its port.
     fn config_of_connect(
         &mut self,
         id: SocketId,
         given: Option<AssocConfig>,
     ) -> Result<Option<AssocConfig>, SocketError> {
-        // The port knows the settings of one of the sockets that share it only.
+        // The port has the settings of its leader, which may be another socket.
         let options = &self.open_socket(id)?.options;
         Ok(given.or_else(|| options.reuse_port.then(|| options.config.clone())))
     }
 
-    /// The port of a socket, bound now if it was not.
+    /// The port of a socket. Binds one if the socket has none.
     fn own_port(&mut self, id: SocketId) -> Result<u16, SocketError> {
         match self.open_socket(id)?.port {
             Some(port) => Ok(port),
@@ -355,7 +360,7 @@ impl Sockets {
         Ok(new)
     }
 
-    /// Moves an association with all that waits to be read to another socket.
+    /// Moves an association to another socket, with everything of it that waits to be read.
     fn give(&mut self, id: AssocId, to: SocketId) {
         self.unwatch_idle(id);
         let Some(assoc) = self.assocs.get_mut(&id) else { return };

@@ -20,14 +20,14 @@ pub enum Target<'a> {
     Only,
     /// Over this association.
     Assoc(AssocId),
-    /// Over the association with this peer; when there is none, a new one is started (implicit
-    /// setup, RFC 6458 sec 3.3). One-to-many sockets only.
+    /// Over the association with this peer. If there is none, a new one is started (implicit setup,
+    /// RFC 6458 sec 3.3). One-to-many sockets only.
     Peer(&'a Peer),
-    /// As `Peer`, with settings for the association if it is a new one (SCTP_INIT).
+    /// As `Peer`, with settings for the association if a new one is started (SCTP_INIT).
     NewPeer(&'a Peer, &'a AssocConfig),
 }
 
-/// What the next [`Sockets::try_recv`] of a socket gives (SCTP_NXTINFO, RFC 6458 sec 5.3.6).
+/// What the next [`Sockets::try_recv`] of a socket will return (SCTP_NXTINFO, RFC 6458 sec 5.3.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// A message, or a part of one.
@@ -38,18 +38,18 @@ pub enum Next {
     Restart,
 }
 
-/// What became of a message for all associations, one by one.
+/// The outcome of sending a message to all associations, for each of them.
 pub type SendOutcomes = Vec<(AssocId, Result<(), SocketError>)>;
 
 impl Sockets {
-    /// Queues a message and returns the association that takes it.
+    /// Queues a message and returns the association that it goes over.
     ///
     /// # Errors
     /// [`SocketError::WouldBlock`] when the send buffer is full
     /// ([`Ready::writable`](super::Ready::writable) follows), [`SocketError::ShutDown`],
     /// [`SocketError::Ended`] (once, from then on `ShutDown`), [`SocketError::Message`],
-    /// [`SocketError::NotConnected`], and for an implicit setup what [`connect`](Self::connect)
-    /// gives.
+    /// [`SocketError::NotConnected`], and for an implicit setup the errors of
+    /// [`connect`](Self::connect).
     pub fn try_send(
         &mut self,
         now: Time,
@@ -63,7 +63,7 @@ impl Sockets {
         Ok(assoc)
     }
 
-    /// Queues several messages as one unit, all or none; they share packets where they fit.
+    /// Queues either all of these messages or none. They share packets where they fit.
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
@@ -80,8 +80,8 @@ impl Sockets {
         Ok(assoc)
     }
 
-    /// As [`try_send`](Self::try_send), to the address `via` of the peer and not by its primary
-    /// path (SCTP_ADDR_OVER); see [`Stack::send_via`](crate::Stack::send_via).
+    /// As [`try_send`](Self::try_send), but the message goes to the address `via` of the peer and
+    /// not over the primary path (SCTP_ADDR_OVER); see [`Stack::send_via`](crate::Stack::send_via).
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send); [`SocketError::Message`] when the peer has no such
@@ -100,9 +100,9 @@ impl Sockets {
         Ok(assoc)
     }
 
-    /// Queues a message on every association of a one-to-many socket (SCTP_SENDALL). Each succeeds
-    /// or fails for itself; one whose send buffer is full answers [`SocketError::WouldBlock`] and
-    /// has not got the message.
+    /// Queues a message on every association of a one-to-many socket (SCTP_SENDALL). Each
+    /// association succeeds or fails for itself. One whose send buffer is full gets
+    /// [`SocketError::WouldBlock`] and does not take the message.
     ///
     /// # Errors
     /// [`SocketError::NotSupported`] for a one-to-one socket.
@@ -125,8 +125,8 @@ impl Sockets {
         Ok(all.into_iter().map(|assoc| (assoc, send(assoc))).collect())
     }
 
-    /// What the next [`try_recv`](Self::try_recv) gives, and from which association; `None` when it
-    /// would block or tell of an end.
+    /// What the next [`try_recv`](Self::try_recv) will return, and from which association. `None`
+    /// when it would block or report an end.
     pub fn next_info(&self, id: SocketId) -> Option<(AssocId, Next)> {
         let socket = self.socket(id)?;
         for &assoc in &socket.to_read {
@@ -149,18 +149,20 @@ impl Sockets {
         None
     }
 
-    /// Takes the next message or subscribed notification, with the association it belongs to.
-    /// `Ok(None)` is the end of the association of a one-to-one socket: the peer has shut down (or
-    /// this side, for reading) and everything was read, the notification of the end included when
-    /// it is subscribed.
+    /// Takes the next message or notification, with the association it belongs to. `Ok(None)` is
+    /// the end of the association of a one-to-one socket: the peer has shut down (or this side, for
+    /// reading), and everything has been read. If the reader has subscribed to the notification of
+    /// the end, that comes first.
     ///
     /// # Errors
-    /// [`SocketError::WouldBlock`] ([`Ready::readable`](super::Ready::readable) follows);
-    /// [`SocketError::Restarted`] between what the old and what the new process of the peer of a
-    /// one-to-one socket has sent, unless [`AssocChange::Restart`](super::AssocChange::Restart)
-    /// stands there (a one-to-many socket has only that notification);
-    /// [`SocketError::Ended`] once when the association of a one-to-one socket was lost, then
-    /// `Ok(None)`; [`SocketError::NotConnected`].
+    /// - [`SocketError::WouldBlock`] ([`Ready::readable`](super::Ready::readable) follows).
+    /// - [`SocketError::Restarted`] between what the old and what the new process of the peer of a
+    ///   one-to-one socket has sent. [`AssocChange::Restart`](super::AssocChange::Restart) takes
+    ///   its place if the reader has subscribed to it. A one-to-many socket has only that
+    ///   notification.
+    /// - [`SocketError::Ended`] once when a one-to-one socket has lost its association, and
+    ///   `Ok(None)` from then on.
+    /// - [`SocketError::NotConnected`].
     pub fn try_recv(
         &mut self,
         now: Time,
@@ -205,7 +207,7 @@ impl Sockets {
         if let Some(reason) = socket.error.take() {
             return Err(SocketError::Ended(reason));
         }
-        // Whoever wants to be told of the end gets that first.
+        // A reader that has subscribed to the notification of the end gets that first.
         let own = self.assocs.get(&assoc).and_then(|a| a.subscriptions);
         let end_is_told = own.unwrap_or(self.open_socket(id)?.options.subscriptions).assoc_change;
         match self.assocs.get(&assoc) {
@@ -216,23 +218,24 @@ impl Sockets {
         }
     }
 
-    /// Has [`poll_ready`](Self::poll_ready) name a socket once more as readable: for callers that
-    /// have taken a message and keep a part of it for the next reader.
+    /// Makes [`poll_ready`](Self::poll_ready) name a socket as readable once more. This is for
+    /// callers that have taken a message and keep a part of it for the next reader.
     pub fn still_readable(&mut self, id: SocketId) {
         self.tell_socket(id, News { readable: true, ..News::default() });
     }
 
-    /// Messages of an association that can be read before what happens now.
+    /// How many messages of an association the reader gets before what happens now.
     pub(super) fn messages_waiting(&self, id: AssocId) -> u64 {
         match self.assocs.get(&id) {
             Some(assoc) if assoc.readable => self.stack.recv_pending(id) as u64,
-            // Nothing was told to be readable before: what is there now came with or after it.
+            // No event said that messages were there, so those that are there now came with this
+            // event or after it.
             _ => 0,
         }
     }
 
-    /// Whether the next thing to read from a one-to-one socket is a restart of its peer, also where
-    /// the notification tells of it: for calls that give no notifications, see
+    /// Whether the next thing to read from a one-to-one socket is a restart of its peer, even if a
+    /// notification tells of it, too. This is for calls that return no notifications; see
     /// [`take_restart`](Self::take_restart).
     pub fn restart_is_next(&self, id: SocketId) -> bool {
         let Some(socket) = self.socket(id).filter(|s| s.style == Style::OneToOne) else {
@@ -249,16 +252,16 @@ impl Sockets {
         matches!(record.notes.due(record.delivered, drained).next(), Some(What::Restart { .. }))
     }
 
-    /// Whether notifications or restarts lie between the messages of a one-to-one socket. Only what
-    /// arrives brings new ones, so a reader of many messages need not ask for each.
+    /// Whether notifications or restarts wait between the messages of a one-to-one socket. Only
+    /// arriving packets add any, so a reader of many messages need not ask before each.
     pub fn has_notes(&self, id: SocketId) -> bool {
         let assoc = self.socket(id).and_then(|s| s.members.first());
         assoc.and_then(|a| self.assocs.get(a)).is_some_and(|a| !a.notes.is_empty())
     }
 
-    /// Takes the restart that [`restart_is_next`](Self::restart_is_next) tells of; false when there
-    /// is none. The next call reads on behind it, beginning with its notification if that is
-    /// subscribed.
+    /// Takes the restart that [`restart_is_next`](Self::restart_is_next) tells of. False when there
+    /// is none. The next call reads on behind it. If the reader has subscribed to the notification,
+    /// that comes first.
     pub fn take_restart(&mut self, id: SocketId) -> bool {
         let is_next = self.restart_is_next(id);
         if is_next
@@ -291,7 +294,7 @@ impl Sockets {
         Ok(assoc.take_note(style, true)?.map(Incoming::Notification))
     }
 
-    /// The association a message goes over, if it can take one.
+    /// The association that a message goes over, if it can take one.
     fn sendable(
         &mut self,
         now: Time,
