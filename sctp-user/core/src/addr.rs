@@ -1,4 +1,4 @@
-//! Addresses at the seam between the core and the links.
+//! Addresses, packets and messages as they pass between the core, its users and the links.
 
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use crate::time::Time;
 use crate::wire::Packet;
 
-/// How SCTP packets of one path travel; the choice of link follows from this value alone.
+/// How the SCTP packets of one path travel. This value alone decides which link carries them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encap {
     /// Directly in IP, protocol 132.
     Native,
-    /// In UDP (RFC 6951), to this UDP port of the peer. The own UDP port belongs to the link.
+    /// In UDP (RFC 6951), to this UDP port of the peer. Our own UDP port is the link's business.
     Udp {
-        /// UDP port of the peer, never 0 in anything sent.
+        /// UDP port of the peer. Never 0 for a path that packets are sent on.
         remote_port: u16,
     },
 }
@@ -21,8 +21,8 @@ pub enum Encap {
 /// Where a packet comes from or goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PathAddr {
-    /// The own address: destination of a received packet, wanted source of a sent one. `None` lets
-    /// the operating system choose the source by its routes.
+    /// Our address: the destination of a received packet, the wanted source of a packet to send.
+    /// With `None` the operating system's routes choose the source.
     pub local: Option<IpAddr>,
     /// The address of the peer.
     pub remote: IpAddr,
@@ -72,12 +72,12 @@ pub struct Transmit {
     /// Size of every packet but the last when there are several; `None` for a single packet.
     pub segment_size: Option<usize>,
     /// True for the rare packets that may exceed the path MTU and therefore go without DF: COOKIE
-    /// ECHO, INIT ACK and DATA chunks that were built before the path MTU shrank (RFC 9260 sec
-    /// 8.1).
+    /// ECHO, INIT ACK, and DATA chunks built before the path MTU shrank (RFC 9260 sec 8.1).
     pub may_fragment: bool,
 }
 
-/// How many packets of one path a single transmit may hold, by link (1 where there is no GSO).
+/// How many packets of one path a single transmit may hold, for each kind of link. 1 where there is
+/// no GSO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentLimits {
     /// For [`Encap::Native`].
@@ -99,10 +99,10 @@ impl SegmentLimits {
     }
 }
 
-/// The far end of a new association.
+/// The far end of an association to set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// One or more addresses, the wanted primary first.
+    /// One or more addresses. The one wanted as primary comes first.
     pub addrs: Vec<(IpAddr, Encap)>,
     /// SCTP port, not 0.
     pub port: u16,
@@ -115,8 +115,8 @@ impl Peer {
     }
 }
 
-/// Reach of an address, from narrow to wide; the order decides which addresses INIT and INIT ACK
-/// may list.
+/// How far an address reaches, from narrow to wide. This order decides which addresses INIT and
+/// INIT ACK may list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// 127.0.0.0/8, ::1.
@@ -129,9 +129,10 @@ pub enum Scope {
     Global,
 }
 
-/// Which of several own addresses to send to `remote` from: the only one there is, or the one that
-/// is, by its leading bits, in the network of `remote`. `None` where that does not tell; then the
-/// routes of the system decide.
+/// Which of our addresses `own` to use as source for packets to `remote`. If there is only one,
+/// that one. Otherwise the one that shares the most leading bits with `remote`, provided they are
+/// enough to suggest the same network. `None` when this does not single one out; then the system's
+/// routes decide.
 pub(crate) fn source_among(
     own: impl Iterator<Item = IpAddr> + Clone,
     remote: IpAddr,
@@ -149,8 +150,8 @@ pub(crate) fn source_among(
     }
 }
 
-/// Leading bits that two addresses of one family have in common; 0 for two families. Of several
-/// sources the one with most in common with a destination is the likeliest to be in its network.
+/// How many leading bits two addresses of one family have in common; 0 for different families. The
+/// source that shares the most bits with a destination is likeliest to be in its network.
 pub fn common_bits(a: IpAddr, b: IpAddr) -> u32 {
     match (a, b) {
         (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
@@ -196,9 +197,10 @@ pub fn scope(addr: IpAddr) -> Option<Scope> {
 /// A user message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Outgoing stream, below the negotiated number of outbound streams.
+    /// Outgoing stream: a number below the negotiated number of outbound streams.
     pub stream: u16,
-    /// Payload protocol identifier: the number on the wire, in host order (RFC 9260 sec 3.3.1).
+    /// Payload protocol identifier (RFC 9260 sec 3.3.1): the number on the wire, as a host-order
+    /// integer.
     pub ppid: u32,
     /// The user data, at least 1 byte.
     pub data: Bytes,
@@ -216,20 +218,25 @@ impl Message {
 /// Options of one message (RFC 6458 sec 5.3.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendOptions {
-    /// Deliver without order within the stream (SCTP_UNORDERED).
+    /// Deliver the message as soon as it is complete, whatever its order within the stream
+    /// (SCTP_UNORDERED).
     pub unordered: bool,
     /// Ask the peer for an immediate SACK of the last chunk (SCTP_SACK_IMMEDIATELY, I bit).
     pub sack_immediately: bool,
-    /// Drop the message when it has not got a TSN within this time (RFC 9260 sec 11.1.5
-    /// "lifetime"); `None` keeps it.
+    /// Drop the message if it has not been assigned a TSN within this time (the "lifetime" of RFC
+    /// 9260 sec 11.1.5). `None` keeps it.
     pub lifetime: Option<core::time::Duration>,
-    /// This is only a part of a message: what is sent on the stream next belongs to it, too, up to
-    /// and including the first part without this mark (explicit EOR, RFC 6458 sec 8.1.26). The
-    /// parts of a message agree in PPID and `unordered`, and each has at least 1 byte. They leave
-    /// as they come, and until the last one is given nothing else can leave once the first has.
-    /// Ending the association gracefully before that aborts it; when the peer ends it, messages
-    /// that have been begun can still be finished. Parts have no `lifetime`. After a restart of the
-    /// peer the next message or part on the stream is refused once with
+    /// This is only a part of a message (explicit EOR, RFC 6458 sec 8.1.26). Whatever is sent next
+    /// on the stream belongs to the same message, up to and including the first part without this
+    /// mark.
+    ///
+    /// The parts of a message agree in PPID and `unordered`, and each has at least 1 byte. Parts
+    /// are sent as they come. Once the first one has left, no other message can leave until the
+    /// last part has been given. Parts have no `lifetime`.
+    ///
+    /// If the user ends the association gracefully in the middle of a message, the association is
+    /// aborted. If the peer ends it, messages that have been begun can still be finished. After a
+    /// restart of the peer, the next message or part on the stream is refused once with
     /// [`SendError::CutOff`](crate::SendError::CutOff).
     pub more_follows: bool,
     /// Returned in [`Event::SendFailed`](crate::Event::SendFailed) (sinfo_context).
@@ -243,37 +250,37 @@ pub struct Received {
     pub stream: u16,
     /// Stream sequence number; meaningless when `unordered`.
     pub ssn: u16,
-    /// Payload protocol identifier, host order.
+    /// Payload protocol identifier, as a host-order integer.
     pub ppid: u32,
     /// TSN of its first chunk.
     pub tsn: u32,
-    /// Cumulative TSN at the time of delivery.
+    /// Cumulative TSN when the message was delivered.
     pub cumtsn: u32,
-    /// Receive context of the association.
+    /// The [`context`](crate::AssocConfig::context) of the association.
     pub context: u32,
     /// Sent without order.
     pub unordered: bool,
     /// False when more of this message follows in the next `recv` (partial delivery, RFC 6458 sec
     /// 4.3).
     pub end_of_record: bool,
-    /// The path the (last chunk of the) data came by.
+    /// The path that the data came by; for several chunks, the path of the last one.
     pub from: PathAddr,
     /// The user data.
     pub data: Bytes,
 }
 
-/// What is known of the message that the next `recv` gives (SCTP_NXTINFO, RFC 6458 sec 5.3.6).
+/// What the next `recv` will give (SCTP_NXTINFO, RFC 6458 sec 5.3.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextInfo {
     /// Stream it came on.
     pub stream: u16,
     /// Sent without order.
     pub unordered: bool,
-    /// Payload protocol identifier, host order.
+    /// Payload protocol identifier, as a host-order integer.
     pub ppid: u32,
     /// Bytes that `recv` will give.
     pub len: usize,
-    /// They reach to the end of the message.
+    /// True when these bytes reach the end of the message.
     pub end_of_record: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Every knob, with its unit, default and RFC section.
+//! All settings, each with its unit, default and RFC section.
 
 use core::time::Duration;
 
@@ -7,40 +7,40 @@ use crate::error::ConfigError;
 /// Settings of a whole [`Stack`](crate::Stack).
 #[derive(Clone, Debug)]
 pub struct StackConfig {
-    /// Upper bound of associations at the same time; beyond it INITs are answered with ABORT "out
-    /// of resource". Default 100 000.
+    /// How many associations may exist at the same time. Once there are as many, INITs are answered
+    /// with ABORT "out of resource". Default 100 000.
     pub max_associations: usize,
     /// How long a State Cookie is valid (Valid.Cookie.Life, RFC 9260 sec 16). Default 60 s.
     pub cookie_life: Duration,
-    /// How often the key that seals cookies changes, at least twice `cookie_life`; the key before
-    /// it stays valid for as long as its cookies live. Default 1 h.
+    /// How often the key that seals cookies changes. Values below twice `cookie_life` are raised to
+    /// that. The previous key stays valid for as long as its cookies live. Default 1 h.
     pub cookie_key_life: Duration,
-    /// INIT ACKs per second over all peers, a token bucket with one second of burst, and as many
-    /// ABORTs that refuse an INIT. Default 10 000.
+    /// INIT ACKs per second to all peers together: a token bucket with one second of burst. A
+    /// second bucket of the same size limits the ABORTs that refuse an INIT. Default 10 000.
     pub init_ack_rate: u32,
-    /// Replies to out-of-the-blue packets per second (RFC 9260 sec 8.4), token bucket. Default 100.
+    /// Replies per second to out-of-the-blue packets (RFC 9260 sec 8.4): a token bucket. Default
+    /// 100.
     pub ootb_rate: u32,
-    /// Which out-of-the-blue packets and INITs for nobody are answered. Default [`Ootb::Abort`].
+    /// Which out-of-the-blue packets, and which INITs that nobody listens for, get an answer.
+    /// Default [`Ootb::Abort`].
     pub ootb: Ootb,
-    /// With [`Ootb::Abort`], answer packets that came natively in IP also when they are for a port
-    /// that is not bound here. Off by default: every stack and the kernel of the host see such
-    /// packets, and an ABORT would kill associations of others.
+    /// With [`Ootb::Abort`], also answer packets that came natively in IP for a port that is not
+    /// bound here. Off by default: every stack on the host and its kernel see such packets, so an
+    /// ABORT from this stack would kill the associations of others.
     pub ootb_native: bool,
-    /// How long a verification tag is not given out again after its association ended. Default 60
-    /// s.
+    /// How long a verification tag is not used again after its association has ended. Default 60 s.
     pub tag_reuse_guard: Duration,
     /// Local addresses that wildcard-bound ports announce to peers of a fitting scope. Default
-    /// empty: a wildcard bind announces none, which is the only right choice behind NAT (RFC 6951
+    /// empty: a wildcard bind announces none, which is the only right choice behind a NAT (RFC 6951
     /// sec 5.1).
     pub local_addresses: Vec<std::net::IpAddr>,
-    /// Tell peers at one address with equal SCTP ports apart by their UDP ports, as several clients
-    /// behind one NAT address may be. RFC 6951 sec 5.2 knows the UDP port as no part of an
-    /// association, so off by default: then the INIT of the second one gets an ABORT. When on, a
-    /// client that restarts with another UDP port counts as a new one, and its old association ends
-    /// by its timers.
+    /// Tell peers with the same address and SCTP port apart by their UDP ports. Several clients
+    /// behind one NAT may look like this. In RFC 6951 sec 5.2 the UDP port is no part of an
+    /// association, so this is off by default; then the INIT of the second client gets an ABORT.
+    /// When it is on, a client that restarts with another UDP port counts as a new client, and its
+    /// old association ends by its timers.
     pub nat_port_key: bool,
-    /// For tests of the wrap-around: the initial TSN of every association instead of a random one.
-    /// Default `None`.
+    /// For tests of wrap-around: the initial TSN of every association. Default `None`: random.
     #[doc(hidden)]
     pub initial_tsn: Option<u32>,
 }
@@ -63,24 +63,25 @@ impl Default for StackConfig {
     }
 }
 
-/// What is answered that belongs to no association: packets out of the blue (RFC 9260 sec 8.4), and
-/// INITs where nobody listens (sec 5.1). What belongs to an association of this stack that ended a
-/// short while ago, or to one that is being set up, is answered in any case.
+/// Which packets that belong to no association get an answer: packets out of the blue (RFC 9260 sec
+/// 8.4), and INITs where nobody listens (sec 5.1). Packets of an association that is being set up,
+/// or that ended a short while ago, are always answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ootb {
-    /// Everything that comes in UDP, as RFC 9260 wants it: the sender learns at once that nobody is
-    /// here. What comes natively, for ports that are bound here
-    /// ([`StackConfig::ootb_native`]).
+    /// Answers every packet that comes in UDP, as RFC 9260 demands, so the sender learns at once
+    /// that nobody is here. Answers packets that come natively only if they are for a port that is
+    /// bound here ([`StackConfig::ootb_native`]).
     #[default]
     Abort,
-    /// What is for a port that is bound here, also in UDP.
+    /// Answers only packets for a port that is bound here, in UDP as well.
     OwnPorts,
-    /// Nothing: replicas behind one address, which may get packets of each other's associations,
-    /// must not end these. Senders learn by their timeouts only that nobody is here.
+    /// Answers nothing. For replicas behind one address, which may get packets of each other's
+    /// associations and must not end these. Senders learn only by their timeouts that nobody is
+    /// here.
     Silent,
 }
 
-/// Settings of an association: taken from the bound port when it is set up, most may change later.
+/// Settings of an association. It takes them from the bound port at setup; most may change later.
 #[derive(Clone, Debug)]
 pub struct AssocConfig {
     /// RTO.Initial (RFC 9260 sec 16). Default 1 s.
@@ -94,156 +95,159 @@ pub struct AssocConfig {
     pub max_init_retransmits: u32,
     /// Upper bound of the T1-init timer (RFC 6458 sinit_max_init_timeo); `None` means `rto_max`.
     pub max_init_timeout: Option<Duration>,
-    /// Association.Max.Retrans: consecutive timeouts over all paths before the association is lost.
-    /// Default 10.
+    /// Association.Max.Retrans: with more consecutive timeouts than this over all paths, the
+    /// association is lost. Default 10.
     pub assoc_max_retrans: u32,
-    /// Path.Max.Retrans: consecutive timeouts of one path before it is inactive. Default 5.
+    /// Path.Max.Retrans: with more consecutive timeouts than this, a path is inactive. Default 5.
     pub path_max_retrans: u32,
-    /// PFMR of RFC 7829: with more consecutive timeouts than this a path is potentially failed,
-    /// carries no data while another is active, and is probed every RTO. Default `Some(0)`: the
-    /// first timeout; `None` switches it off. Associations with one path do without.
+    /// PFMR of RFC 7829: with more consecutive timeouts than this, a path is potentially failed. It
+    /// then carries no data while another path is active, and is probed every RTO. Default
+    /// `Some(0)`: after the first timeout. `None` switches it off. Not used while an association
+    /// has only one path.
     pub pf_max_retrans: Option<u32>,
     /// Tell the user of potentially failed paths
     /// ([`PeerAddrState::PotentiallyFailed`](crate::PeerAddrState)). Default off.
     pub expose_potentially_failed: bool,
     /// PSMR of RFC 7829 sec 5: with more consecutive timeouts than this on the primary path,
-    /// another active one becomes primary for good. Default `None`: data returns to the primary
-    /// when it works again.
+    /// another active path becomes the primary one for good. Default `None`: data returns to the
+    /// primary path when it works again.
     pub primary_switchover_max_retrans: Option<u32>,
-    /// HB.interval: an idle path is probed every RTO + this, with jitter (RFC 9260 sec 8.3).
+    /// HB.interval: an idle path is probed every RTO plus this, with jitter (RFC 9260 sec 8.3).
     /// Default 30 s.
     pub hb_interval: Duration,
-    /// HB.interval where the path is UDP-encapsulated, to keep NAT bindings alive. Default 15 s.
-    /// The smaller of the two applies there.
+    /// HB.interval for UDP-encapsulated paths, to keep NAT bindings alive. The smaller of this and
+    /// `hb_interval` applies there. Default 15 s.
     pub hb_interval_udp: Duration,
     /// Send heartbeats at all. Default on.
     pub hb_enabled: bool,
     /// SACK.Delay, 0..500 ms (RFC 9260 sec 6.2). Default 200 ms.
     pub sack_delay: Duration,
-    /// A SACK at the latest for every so many packets with DATA; 1 switches delaying off. Default
-    /// 2.
+    /// A SACK is sent at the latest after this many packets with DATA; 1 switches the delay off.
+    /// Default 2.
     pub sack_frequency: u32,
     /// Max.Burst: packets per sending opportunity, 0 for no limit (RFC 9260 sec 6.1 D). Default 4.
     pub max_burst: u32,
-    /// Limit of growth per SACK in slow start, in PMDCS (L of RFC 9260 sec 7.2.1). Default 1.
+    /// How many PMDCS slow start may add to cwnd for one SACK (L of RFC 9260 sec 7.2.1). Default 1.
     pub abc_l: u32,
     /// Outbound streams to ask for, 1..=65535. Default 10.
     pub out_streams: u16,
     /// Inbound streams to allow, 1..=65535. Default 65535; they cost memory only when used.
     pub max_in_streams: u16,
-    /// Bytes of user data that may be queued or unacknowledged. Default 256 KiB. A message larger
-    /// than this is sent when the buffer is empty. The part of a message that everything else waits
-    /// for finds room beside a full buffer, so with messages in parts twice as much may be held.
-    /// Worst-case memory is that plus about 100 bytes for each chunk.
+    /// How many bytes of user data may be queued or unacknowledged. Default 256 KiB. A larger
+    /// message is taken when the buffer is empty. If everything else waits for the next part of a
+    /// message, that part is taken even when the buffer is full; so with messages in parts, up to
+    /// twice as much may be held. The worst case of memory use is this plus about 100 bytes for
+    /// each chunk.
     pub send_buffer: usize,
-    /// Receive buffer, announced as a_rwnd: bytes of user data held for reassembly, reordering or
-    /// the reader; at least 4096. Default 256 KiB. Every chunk counts as at least 32 bytes, so
-    /// worst-case memory is about four times this.
+    /// Receive buffer, announced as a_rwnd: bytes of user data held for reassembly, for reordering
+    /// or until the user reads them. At least 4096. Default 256 KiB. Every chunk counts as at least
+    /// 32 bytes, so the worst case of memory use is about four times this.
     pub recv_buffer: usize,
     /// Largest user message to send, bytes. Default 16 MiB.
     pub max_message_size: usize,
-    /// A message still incomplete when this many bytes of it are here is given to the user in parts
-    /// (RFC 6458 SCTP_PARTIAL_DELIVERY_POINT); it also happens when the receive buffer is short.
-    /// Default half of `recv_buffer` (`None`).
+    /// When this many bytes of an incomplete message have arrived, it is given to the user in parts
+    /// (RFC 6458 SCTP_PARTIAL_DELIVERY_POINT). The same happens when the receive buffer is short.
+    /// Default `None`: half of `recv_buffer`.
     pub partial_delivery_point: Option<usize>,
     /// Send small packets at once (SCTP_NODELAY). Default on: messages are written whole, so the
     /// Nagle algorithm rarely helps. RFC 6458 sockets default to off; the socket option changes it.
     pub nodelay: bool,
     /// MTU of the IP layer on native paths, bytes. Default 1500.
     pub ip_mtu: usize,
-    /// MTU of the IP layer on UDP-encapsulated paths, bytes. Default 1280, which every IPv6 path
-    /// and practically every tunnel passes (RFC 6951 sec 5.6 tells not to rely on ICMP). With
-    /// `pmtud` this is where they start, and `ip_mtu` is the largest MTU to search for.
+    /// MTU of the IP layer on UDP-encapsulated paths, bytes. Default 1280, which passes every IPv6
+    /// path and practically every tunnel; RFC 6951 sec 5.6 advises not to rely on ICMP. With
+    /// `pmtud` this is where the search starts, and `ip_mtu` is the largest MTU it tries.
     pub ip_mtu_udp: usize,
-    /// Discover the MTU of each path by probe packets (RFC 8899): on UDP-encapsulated paths from
-    /// `ip_mtu_udp` up to `ip_mtu`, beginning 1 s after the path is confirmed, and on all paths
-    /// after packets of the size in use do not arrive any more. Default on. ICMP messages are
-    /// heeded in any case.
+    /// Discover the MTU of each path with probe packets (RFC 8899). UDP-encapsulated paths are
+    /// probed from `ip_mtu_udp` up to `ip_mtu`, beginning 1 s after the path is confirmed. All
+    /// paths are probed when packets of the size in use do not arrive any more. Default on. ICMP
+    /// messages count in any case.
     pub pmtud: bool,
-    /// T5-shutdown-guard: how long a shutdown may take, and how long before it a peer may keep its
-    /// window closed to what is still to be delivered. `None` means 5 times `rto_max`.
+    /// T5-shutdown-guard: how long a shutdown may take. It also limits how long, before that, a
+    /// peer may keep its window closed to the data that is still to be delivered. `None` means 5
+    /// times `rto_max`.
     pub shutdown_guard: Option<Duration>,
-    /// How long a shutdown may make no progress once its socket is closed: after that the
-    /// association is aborted, and its port is free again. Progress is that the peer acknowledges
-    /// data or that the shutdown takes its next step. Default 100 s, after which Linux gives up a
-    /// closed TCP connection (tcp_orphan_retries); `None` leaves it to the limits of
-    /// retransmissions and to `shutdown_guard`.
+    /// How long a shutdown may go without progress once its socket is closed. After that, the
+    /// association is aborted and its port is free again. Progress means that the peer acknowledges
+    /// data or that the shutdown takes its next step. Default 100 s, the time after which Linux
+    /// gives up a closed TCP connection (tcp_orphan_retries). With `None`, only the limits of
+    /// retransmissions and `shutdown_guard` apply.
     pub close_timeout: Option<Duration>,
     /// Returned with every received message (SCTP_CONTEXT). Default 0.
     pub context: u32,
-    /// Answer INITs with no more than this many addresses of the peer. Default 32.
+    /// How many addresses of the peer an association keeps; it ignores any beyond. Default 32.
     pub max_peer_addresses: usize,
     /// Most user bytes in one DATA chunk, at least 4 (SCTP_MAXSEG). Default `None`: the path MTU
     /// alone decides.
     pub max_segment: Option<usize>,
     /// How long cookies of this port are valid (SCTP_ASSOCINFO). Default `None`:
-    /// [`StackConfig::cookie_life`]. Cookies that live more than twice as long as that may lose
-    /// their key earlier.
+    /// [`StackConfig::cookie_life`]. A cookie that lives more than twice as long as that may become
+    /// invalid earlier, when its key is dropped.
     pub cookie_life: Option<Duration>,
-    /// Refuse messages that do not fit one chunk on every path
-    /// ([`SendError::NeedsFragments`](crate::SendError)) in place of cutting them into several
-    /// (SCTP_DISABLE_FRAGMENTS, RFC 6458 sec 8.1.11). The path MTU counts as it is when the message
-    /// is queued. Default off.
+    /// Refuse a message that does not fit one chunk on every path, instead of cutting it into
+    /// several chunks (SCTP_DISABLE_FRAGMENTS, RFC 6458 sec 8.1.11). The error is
+    /// [`SendError::NeedsFragments`](crate::SendError). What counts is the path MTU at the time
+    /// when the message is queued. Default off.
     pub disable_fragments: bool,
-    /// Differentiated Services code point of all packets of the association but those that are sent
-    /// without its state (INIT ACK, the last ABORT or SHUTDOWN COMPLETE), 0 to 63 (SPP_DSCP).
-    /// Default 0.
+    /// Differentiated Services code point of the packets of the association, 0 to 63 (SPP_DSCP).
+    /// Packets sent without the association's state do not have it: INIT ACK, and the last ABORT or
+    /// SHUTDOWN COMPLETE. Default 0.
     pub dscp: u8,
     /// IPv6 flow label of the same packets, at most 0xfffff (SPP_IPV6_FLOWLABEL). Default 0: the
-    /// system draws one for each flow.
+    /// operating system chooses one for each flow.
     pub flow_label: u32,
-    /// Which of the own addresses are listed for the peer during setup. Default [`Announce::Auto`].
+    /// Which of our addresses INIT and INIT ACK list. Default [`Announce::Auto`].
     pub announce: Announce,
 }
 
-/// Which own addresses INIT and INIT ACK list (RFC 9260 sec 5.1.2). There is something to choose
-/// from only where a port is bound to several addresses, or to all of them with
-/// [`StackConfig::local_addresses`] set. A peer knows and uses exactly those that are listed and
-/// the one that the packet came from.
+/// Which of our addresses INIT and INIT ACK list (RFC 9260 sec 5.1.2). There is a choice only where
+/// a port is bound to several addresses, or to all of them and [`StackConfig::local_addresses`] is
+/// set. The peer knows and uses exactly the listed addresses and the one that the packet came from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Announce {
-    /// None that is of narrower scope than the peer's address, and none at all from behind NAT:
-    /// when the own address is private and that of the peer is not (RFC 6951 sec 5.1).
+    /// Lists no address of narrower scope than the peer's. Lists none at all from behind a NAT,
+    /// that is, when our address is private and the peer's is not (RFC 6951 sec 5.1).
     #[default]
     Auto,
-    /// All, private ones also to global peers. Link-local and loopback addresses only where they
-    /// mean something.
+    /// Lists all, even private ones to peers with global addresses. Link-local and loopback
+    /// addresses are listed only where they mean something.
     All,
-    /// None.
+    /// Lists none.
     None,
 }
 
-/// Settings of one path (SCTP_PEER_ADDR_PARAMS, RFC 6458 sec 8.1.12). A new path gets those of
+/// Settings of one path (SCTP_PEER_ADDR_PARAMS, RFC 6458 sec 8.1.12). A new path takes them from
 /// [`AssocConfig`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathParams {
     /// Probe the path while it is idle.
     pub hb_enabled: bool,
-    /// HB.interval of the path; over UDP [`AssocConfig::hb_interval_udp`] applies where it is
+    /// HB.interval of the path. Over UDP, [`AssocConfig::hb_interval_udp`] applies if it is
     /// smaller.
     pub hb_interval: Duration,
     /// Path.Max.Retrans of the path.
     pub max_retrans: u32,
-    /// PFMR of the path (SCTP_PEER_ADDR_THLDS, RFC 7829 sec 7.2); `None` never lets it be
+    /// PFMR of the path (SCTP_PEER_ADDR_THLDS, RFC 7829 sec 7.2). With `None` the path is never
     /// potentially failed.
     pub pf_max_retrans: Option<u32>,
     /// PSMR of the path, used while it is the primary one (SCTP_PEER_ADDR_THLDS_V2, RFC 7829 sec
-    /// 7.2); not below `pf_max_retrans`. `None` lets it stay primary.
+    /// 7.2). Not below `pf_max_retrans`. With `None` the path stays primary.
     pub primary_switchover_max_retrans: Option<u32>,
-    /// A fixed MTU of the IP layer, 512 to 65535 bytes, in place of what is found out about the
-    /// path. Default `None`.
+    /// A fixed MTU of the IP layer, 512 to 65535 bytes, which replaces whatever is found out about
+    /// the path. Default `None`.
     pub ip_mtu: Option<u16>,
-    /// Probe for the MTU of the path ([`AssocConfig::pmtud`]); a fixed `ip_mtu` ends that, too.
+    /// Probe for the MTU of the path ([`AssocConfig::pmtud`]). A fixed `ip_mtu` stops the probing,
+    /// too.
     pub pmtud: bool,
     /// Differentiated Services code point of the packets of the path, 0 to 63 (SPP_DSCP).
     pub dscp: u8,
-    /// IPv6 flow label of the packets of the path, at most 0xfffff; 0 leaves it to the system
-    /// (SPP_IPV6_FLOWLABEL).
+    /// IPv6 flow label of the packets of the path, at most 0xfffff; 0 leaves it to the operating
+    /// system (SPP_IPV6_FLOWLABEL).
     pub flow_label: u32,
 }
 
 impl PathParams {
-    /// What a new path of an association with this configuration gets.
+    /// The settings of a new path in an association with this configuration.
     pub fn of(config: &AssocConfig) -> Self {
         PathParams {
             hb_enabled: config.hb_enabled,
@@ -261,7 +265,7 @@ impl PathParams {
     /// Checks that the values are in range and fit together.
     ///
     /// # Errors
-    /// Names the first value that does not, and what it may be.
+    /// Names the first value that is wrong, and what it may be.
     pub fn check(&self) -> Result<(), ConfigError> {
         let fail = |what| Err(ConfigError(what));
         if self.ip_mtu.is_some_and(|mtu| mtu < 512) {
@@ -331,17 +335,18 @@ impl Default for AssocConfig {
 }
 
 impl AssocConfig {
-    /// Settings for networks with short round trips in which a dead path must be left within 300
-    /// ms, and a dead peer given up within 600 ms, as in signalling: RTO 100/100/150 ms
-    /// (initial/min/max), SACK after 20 ms, heartbeats after an RTO without use of a path (50 to
-    /// 150 ms; HB.interval is 0), Path.Max.Retrans 3, Association.Max.Retrans 2. Both ends must use
-    /// them, because RTO.Min lies below the SACK delay of the RFC's defaults.
+    /// Settings for signalling in networks with short round trips, where a dead path must be left
+    /// within 300 ms and a dead peer given up within 600 ms. RTO is 100/100/150 ms
+    /// (initial/min/max), SACKs are delayed by 20 ms, Path.Max.Retrans is 3,
+    /// Association.Max.Retrans is 2. HB.interval is 0, so a path is probed after one RTO without
+    /// use (50 to 150 ms). Both ends must use these settings, because RTO.Min lies below the SACK
+    /// delay of the RFC's defaults.
     ///
-    /// With one path, a peer that falls silent has missed at most 150 ms until the next packet goes
-    /// to it, then come timeouts of 100, 150 and 150 ms: 550 ms together. A path whose round trip
-    /// takes up to 300 ms holds all the same: answers come before the third timeout and clear the
-    /// counts. It sends much twice, though, because its RTO can not follow. A setup is tried for 3
-    /// s and a shutdown for 2 s.
+    /// With one path, it takes at most 550 ms to give up a peer that falls silent: at most 150 ms
+    /// until the next packet goes to it, then timeouts of 100, 150 and 150 ms. A path whose round
+    /// trip takes up to 300 ms holds all the same, because answers come before the third timeout
+    /// and clear the counts. It sends many packets twice, though, because its RTO cannot follow.
+    /// The stack tries to set up an association for 3 s and to shut it down for 2 s.
     pub fn realtime() -> Self {
         AssocConfig {
             rto_initial: Duration::from_millis(100),
@@ -361,7 +366,7 @@ impl AssocConfig {
     /// Checks that the values fit together (RFC 9260 sec 16).
     ///
     /// # Errors
-    /// Names the first value that does not, and what it may be.
+    /// Names the first value that is wrong, and what it may be.
     pub fn check(&self) -> Result<(), ConfigError> {
         let fail = |what| Err(ConfigError(what));
         if self.rto_min.is_zero()
@@ -370,7 +375,7 @@ impl AssocConfig {
         {
             return fail("RTO values must satisfy 0 < min <= initial <= max");
         }
-        // As many milliseconds as the socket options can express; sums and multiples of it cannot
+        // As many milliseconds as the socket options can express. Sums and multiples of this cannot
         // overflow.
         let most = Duration::from_millis(u32::MAX.into());
         if self.rto_max > most || self.hb_interval > most || self.hb_interval_udp > most {

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::interface::Shown;
 
-/// A configuration value out of range; says which and what is allowed.
+/// A configuration value is out of range. The text says which one and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct ConfigError(pub &'static str);
@@ -13,13 +13,13 @@ pub struct ConfigError(pub &'static str);
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// The SCTP port has a user in this stack.
+    /// The SCTP port is already in use in this stack.
     #[error("SCTP port {0} is already in use")]
     PortInUse(u16),
-    /// No free port was left.
+    /// No free port is left.
     #[error("no free SCTP port is left")]
     NoPort,
-    /// An address that can not be bound.
+    /// The address cannot be bound.
     #[error("{} is not a unicast address", Shown(*.0))]
     Address(std::net::IpAddr),
     /// The configuration is not valid.
@@ -40,7 +40,7 @@ pub enum ConnectError {
     /// The peer has no usable address, or port 0.
     #[error("the peer has no usable address or its SCTP port is 0")]
     NoAddress,
-    /// The limit of associations is reached.
+    /// The stack has as many associations as [`StackConfig`](crate::StackConfig) allows.
     #[error("the limit of associations of this stack is reached")]
     TooMany,
     /// The configuration is not valid.
@@ -48,18 +48,17 @@ pub enum ConnectError {
     Config(#[from] ConfigError),
 }
 
-/// Why a message was not taken. The message was not queued.
+/// Why a message was refused. It was not queued.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// No such association (any more).
+    /// The association does not exist, or not any more.
     #[error("the association does not exist (any more)")]
     NotFound,
-    /// Shutdown has begun (by either side); no more data is taken.
+    /// One of the two sides has begun a shutdown, so no more data is taken.
     #[error("the association is shutting down")]
     ShuttingDown,
-    /// No room in the send buffer; [`Event::Writable`](crate::Event::Writable) tells when to try
-    /// again.
+    /// The send buffer is full. [`Event::Writable`](crate::Event::Writable) says when to try again.
     #[error("the send buffer is full")]
     WouldBlock,
     /// The stream number is not below the number of outbound streams.
@@ -70,23 +69,23 @@ pub enum SendError {
         /// Outbound streams of the association.
         streams: u16,
     },
-    /// Larger than `max_message_size`.
+    /// The message is larger than `max_message_size`.
     #[error("the message is larger than the maximum message size")]
     TooLarge,
-    /// Larger than one chunk, and [`disable_fragments`](crate::AssocConfig::disable_fragments) is
-    /// on.
+    /// The message does not fit one chunk, and
+    /// [`disable_fragments`](crate::AssocConfig::disable_fragments) is on.
     #[error(
         "the message does not fit one chunk of {most} bytes, and fragmentation is switched off"
     )]
     NeedsFragments {
-        /// User bytes that fit one chunk now.
+        /// User bytes that fit one chunk at present.
         most: usize,
     },
     /// A part of a message differs from the part before it in PPID or order.
     #[error("the parts of one message must agree in PPID and order")]
     PartsDiffer,
-    /// The peer has restarted since the part of the message before this one: the message must be
-    /// begun again. Told once.
+    /// The peer has restarted since the last part of this message was given, so the message must be
+    /// begun again. Reported once.
     #[error("the peer restarted in the middle of the message, which must be begun again")]
     CutOff,
     /// The message is for an address that the peer does not have or that is not confirmed.

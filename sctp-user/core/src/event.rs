@@ -1,4 +1,5 @@
-//! What the user learns: the notifications of RFC 6458 sec 6.1 as an enum, plus readiness.
+//! What the user learns: the notifications of RFC 6458 sec 6.1 as an enum, plus readiness to read
+//! and write.
 
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -17,24 +18,24 @@ pub enum Event {
         outbound_streams: u16,
         /// Streams the peer may send on.
         inbound_streams: u16,
-        /// True when the peer started it.
+        /// True when the peer started the association.
         incoming: bool,
     },
-    /// SCTP_RESTART: the peer restarted; all that was in flight is lost, streams count from 0
+    /// SCTP_RESTART: the peer restarted. All data in flight is lost, and streams count from 0
     /// again.
     Restart {
         /// Streams we may send on.
         outbound_streams: u16,
         /// Streams the peer may send on.
         inbound_streams: u16,
-        /// Messages and parts that [`Stack::recv`](crate::Stack::recv) gives before those of the
-        /// restarted peer.
+        /// How many messages and parts [`Stack::recv`](crate::Stack::recv) still gives before the
+        /// first one from the restarted peer.
         before: usize,
     },
-    /// SCTP_COMM_LOST or, when it never came up, SCTP_CANT_STR_ASSOC. The association is gone for
-    /// sending; received messages may still be read.
+    /// SCTP_COMM_LOST or, when the association never came up, SCTP_CANT_STR_ASSOC. Nothing more can
+    /// be sent; messages received before may still be read.
     Lost(LossReason),
-    /// SCTP_SHUTDOWN_COMP: graceful end. Received messages may still be read.
+    /// SCTP_SHUTDOWN_COMP: the association ended gracefully. Received messages may still be read.
     ShutdownComplete,
     /// SCTP_SHUTDOWN_EVENT: the peer began the graceful shutdown; nothing more can be sent.
     PeerShutdown,
@@ -45,7 +46,7 @@ pub enum Event {
         /// Its new state.
         state: PeerAddrState,
     },
-    /// SCTP_REMOTE_ERROR: an ERROR chunk that does not end the association.
+    /// SCTP_REMOTE_ERROR: the peer sent an ERROR chunk, which does not end the association.
     RemoteError {
         /// Cause code (RFC 9260 sec 3.3.10).
         cause: u16,
@@ -59,19 +60,21 @@ pub enum Event {
         /// True when no part of it was ever sent.
         unsent: bool,
     },
-    /// SCTP_SENDER_DRY_EVENT: all that was sent is acknowledged and nothing is queued.
+    /// SCTP_SENDER_DRY_EVENT: the peer has acknowledged all data, and nothing is queued.
     SenderDry,
-    /// SCTP_PARTIAL_DELIVERY_EVENT: the rest of a message given in parts will not come.
+    /// SCTP_PARTIAL_DELIVERY_EVENT: the rest of a message that was delivered in parts will not
+    /// come.
     PartialDeliveryAborted {
         /// Stream of the message.
         stream: u16,
         /// Stream sequence number of the message.
         ssn: u16,
-        /// Messages and parts that [`Stack::recv`](crate::Stack::recv) gives before those that came
-        /// after the last part.
+        /// How many messages and parts [`Stack::recv`](crate::Stack::recv) still gives before those
+        /// that arrived after the last part of this message.
         before: usize,
     },
-    /// [`Stack::recv`](crate::Stack::recv) has something. Given once until `recv` returned `None`.
+    /// [`Stack::recv`](crate::Stack::recv) has something to read. Comes once, and not again until
+    /// `recv` has returned `None`.
     Readable,
     /// The send buffer has room again after a
     /// [`SendError::WouldBlock`](crate::SendError::WouldBlock).
@@ -84,22 +87,22 @@ pub enum Event {
 pub enum LossReason {
     /// No answer to INIT or COOKIE ECHO after all retransmissions.
     SetupTimeout,
-    /// The peer refused or ended it with an ABORT.
+    /// The peer refused the association or ended it with an ABORT.
     PeerAbort {
-        /// First cause code in the ABORT, 0 when there was none.
+        /// First cause code in the ABORT, 0 when it has none.
         cause: u16,
-        /// Information of that cause: the reason text of a user abort (cause 12), for example.
+        /// Information of that cause; for a user abort (cause 12), for example, the reason text.
         info: Bytes,
     },
     /// Association.Max.Retrans was exceeded.
     Unreachable,
-    /// ICMP said that the peer has no SCTP (native) or nothing on that UDP port, at the last of its
-    /// confirmed addresses that still worked.
+    /// ICMP said that the peer has no SCTP (native) or that nothing is on that UDP port, and no
+    /// other confirmed address of the peer worked any more.
     ProtocolUnreachable,
-    /// The setup could not begin: the own host has no way to any address of the peer. An
-    /// association that is up never ends by this; its timers decide.
+    /// The setup could not begin because this host has no route to any address of the peer. This
+    /// never ends an association that is up; there the timers decide.
     NoRoute(NoRoute),
-    /// The peer broke the protocol and was sent an ABORT.
+    /// The peer broke the protocol and was sent an ABORT. The text says how.
     ProtocolViolation(&'static str),
     /// The peer did not finish the shutdown within T5-shutdown-guard.
     ShutdownGuard,
@@ -117,11 +120,11 @@ pub enum PeerAddrState {
     Unreachable,
     /// RFC 7829 Potentially Failed.
     PotentiallyFailed,
-    /// Its heartbeat nonce came back for the first time.
+    /// The peer returned the heartbeat nonce from this address for the first time.
     Confirmed,
     /// Now part of the association.
     Added,
-    /// No longer part of the association: a restarted peer does not have it any more.
+    /// No longer part of the association, because the restarted peer does not have it any more.
     Removed,
     /// Now the primary path.
     MadePrimary,

@@ -1,15 +1,15 @@
-//! Extensions of SCTP that both ends announced.
+//! The extensions of SCTP that both ends support.
 
 use crate::wire::{InitChunk, Param};
 
-/// A set of extensions. What is in force on an association is negotiated with INIT and INIT ACK
-/// (RFC 5061 sec 4.2.7), travels in the State Cookie, and does not change afterwards.
+/// A set of extensions. INIT and INIT ACK negotiate which ones an association uses (RFC 5061 sec
+/// 4.2.7). The set travels in the State Cookie and does not change afterwards.
 ///
 /// This stack implements none yet, so it announces none, and the set in force is always empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features(u32);
 
-/// Chunk types by which Supported Extensions announces an extension, with the bit of each.
+/// The chunk types in the Supported Extensions parameter, and the extension that each stands for.
 const BY_CHUNK: [(u8, Features); 5] = [
     (0xc0, Features::PR_SCTP),
     (0xc1, Features::ASCONF),
@@ -33,20 +33,20 @@ impl Features {
     /// Message interleaving (RFC 8260).
     pub const I_DATA: Features = Features(1 << 4);
 
-    /// What this stack implements.
+    /// The extensions that this stack implements.
     pub(crate) const OURS: Features = Features(0);
 
-    /// No extension at all.
+    /// True for the empty set.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// All of `other` is in this set.
+    /// True when all of `other` is in this set.
     pub fn contains(self, other: Features) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// What the sender of an INIT or INIT ACK announces.
+    /// The extensions that the sender of an INIT or INIT ACK announces.
     pub(crate) fn announced(init: &InitChunk<'_>) -> Self {
         let mut set = Features::default();
         for param in init.params.iter() {
@@ -63,18 +63,18 @@ impl Features {
         set
     }
 
-    /// What is in both sets.
+    /// The extensions in both sets.
     #[must_use]
     pub(crate) fn both(self, other: Features) -> Self {
         Features(self.0 & other.0)
     }
 
-    /// For the State Cookie.
+    /// The set as a number, for the State Cookie.
     pub(crate) fn bits(self) -> u32 {
         self.0
     }
 
-    /// From a State Cookie of ours.
+    /// The set from a State Cookie that we made.
     pub(crate) fn from_bits(bits: u32) -> Self {
         Features(bits)
     }

@@ -1,24 +1,24 @@
-//! Link-local IPv6 addresses and the interfaces that they belong to (RFC 4007).
+//! Link-local IPv6 addresses and the interfaces they belong to (RFC 4007).
 //!
-//! `fe80::1` on one interface and `fe80::1` on another one are two hosts. So wherever this stack
-//! holds such an address (in a path, in an index, in a cookie, in an option or an event), the
-//! address carries the index of its interface in itself, in the 32 bits after `fe80:0`, which
-//! RFC 4291 sec 2.5.6 has zero: `fe80::1` of interface 3 is `fe80::3:0:0:0:1`. One value thus names
-//! one host, and comparing two addresses compares their interfaces as well. Kernels of the BSD
-//! family hold them in the same way.
+//! `fe80::1` on one interface and `fe80::1` on another are two different hosts. So wherever this
+//! stack holds such an address (in a path, an index, a cookie, an option or an event), the address
+//! carries the index of its interface within itself, in the 32 bits after `fe80:0`. RFC 4291 sec
+//! 2.5.6 sets these bits to zero. For example, `fe80::1` of interface 3 is `fe80::3:0:0:0:1`. Thus
+//! one value names one host, and comparing two addresses compares their interfaces as well. Kernels
+//! of the BSD family do the same.
 //!
-//! Links put the index in when they receive and take it out when they send, and nothing on the wire
-//! shows it. Users make such an address by [`on_interface`] or [`from_socket_addr`] and print it by
-//! [`Shown`]. Every other address is what it is, and all functions here leave it so.
+//! Links put the index in when they receive and take it out when they send; it never appears on the
+//! wire. Users make such an address with [`on_interface`] or [`from_socket_addr`] and print it with
+//! [`Shown`]. The functions here leave every other address unchanged.
 
 use core::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-/// Where in the 16 bytes the index stands.
+/// Which of the 16 bytes hold the index.
 const INDEX: core::ops::Range<usize> = 4..8;
 
-/// `addr` as the address of a host on the interface with this index, where it is a link-local IPv6
-/// address; any other address as it is. Index 0 stands for no interface.
+/// If `addr` is a link-local IPv6 address, the same address on the interface with this index; index
+/// 0 means no interface. Any other address is returned unchanged.
 pub fn on_interface(addr: IpAddr, index: u32) -> IpAddr {
     match addr {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => {
@@ -30,8 +30,7 @@ pub fn on_interface(addr: IpAddr, index: u32) -> IpAddr {
     }
 }
 
-/// The index of the interface in a link-local IPv6 address; 0 for one without, and for all other
-/// addresses.
+/// The interface index in a link-local IPv6 address. 0 if it has none, and for all other addresses.
 pub fn interface(addr: IpAddr) -> u32 {
     match addr {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => {
@@ -42,12 +41,13 @@ pub fn interface(addr: IpAddr) -> u32 {
     }
 }
 
-/// The address as it stands on the wire.
+/// The address as it appears on the wire.
 pub fn without_interface(addr: IpAddr) -> IpAddr {
     on_interface(addr, 0)
 }
 
-/// The address and a port as the system takes them: the interface is the scope id.
+/// Address and port in the form that the operating system takes: the interface becomes the scope
+/// id.
 pub fn to_socket_addr(addr: IpAddr, port: u16) -> SocketAddr {
     match without_interface(addr) {
         IpAddr::V6(v6) => SocketAddrV6::new(v6, port, 0, interface(addr)).into(),
@@ -55,7 +55,7 @@ pub fn to_socket_addr(addr: IpAddr, port: u16) -> SocketAddr {
     }
 }
 
-/// The address in what the system gave: the scope id becomes the interface.
+/// The address in what the operating system gave: the scope id becomes the interface.
 pub fn from_socket_addr(addr: SocketAddr) -> IpAddr {
     match addr {
         SocketAddr::V6(v6) => on_interface((*v6.ip()).into(), v6.scope_id()),
@@ -63,19 +63,19 @@ pub fn from_socket_addr(addr: SocketAddr) -> IpAddr {
     }
 }
 
-/// True for an IPv6 address that means something on one interface only.
+/// True for an IPv6 address that has a meaning on one interface only.
 pub fn is_link_local(addr: IpAddr) -> bool {
     matches!(addr, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
-/// Whether packets from the own address `own` may go to `remote`: from a link-local IPv6 address
-/// they reach nobody but the link-local addresses of its interface (RFC 4007 sec 9). Addresses of
-/// wider scope reach them, too.
+/// Whether packets from our address `own` may go to `remote`. From a link-local IPv6 address they
+/// reach only link-local addresses on the same interface (RFC 4007 sec 9). From an address of wider
+/// scope they reach link-local addresses, too.
 pub fn reaches(own: IpAddr, remote: IpAddr) -> bool {
     !is_link_local(own) || (is_link_local(remote) && interface(own) == interface(remote))
 }
 
-/// An address as people read it, with the number of its interface where it has one: `fe80::1%3`.
+/// Prints an address for people, with the number of its interface if it has one: `fe80::1%3`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown(pub IpAddr);
 
@@ -134,7 +134,7 @@ mod tests {
             for (addr, scope_id) in [(any, 0), (link, scope_id)] {
                 let given = SocketAddr::from(SocketAddrV6::new(addr, port, 0, scope_id));
                 if addr == any && any.is_unicast_link_local() {
-                    continue; // with something where nothing may be
+                    continue; // the bits of the interface are set, which no system gives
                 }
                 prop_assert_eq!(to_socket_addr(from_socket_addr(given), port), given);
             }

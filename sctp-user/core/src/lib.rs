@@ -1,9 +1,9 @@
 //! SCTP (RFC 9260) as a sans-I/O protocol core.
 //!
-//! The core reads no clock, no socket and no global random source: time, datagrams and a seed come
-//! in as arguments, packets and events come out by polling. One [`Stack`] holds many ports and
-//! associations. The drive loop of every user of the core, the tokio driver and the simulation
-//! alike, is:
+//! The core reads no clock, no socket and no global random source. Time, datagrams and a seed come
+//! in as arguments; packets and events come out by polling. One [`Stack`] holds many ports and
+//! associations. Whoever drives the core, be it the tokio driver or the simulation, repeats these
+//! steps:
 //!
 //! 1. hand in what arrived: [`Stack::handle_datagram`] for each datagram of the batch,
 //!    [`Stack::handle_timeout`];

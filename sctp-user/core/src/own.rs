@@ -1,39 +1,40 @@
-//! Own addresses, which no peer elsewhere can have.
+//! The addresses of this host, which no peer on another host can have.
 
 use std::net::IpAddr;
 
 use crate::addr::{Scope, scope};
 
-/// The addresses of the host, as far as they were told, and what came of knowing them.
+/// The addresses of this host, as far as the user has given them.
 #[derive(Debug, Default)]
 pub(crate) struct OwnAddrs {
     /// Sorted.
     host: Vec<IpAddr>,
-    /// Own addresses that peers have listed as theirs.
+    /// How many of our addresses peers have listed as theirs.
     left_out: u64,
 }
 
 impl OwnAddrs {
-    /// The host has these addresses now.
+    /// Replaces the addresses of the host.
     pub(crate) fn set_host(&mut self, mut addrs: Vec<IpAddr>) {
         addrs.sort_unstable();
         self.host = addrs;
     }
 
-    /// How many own addresses were left out of what peers listed.
+    /// How many of our addresses were ignored because a peer listed them as its own.
     pub(crate) fn left_out(&self) -> u64 {
         self.left_out
     }
 
-    /// So many more were left out.
+    /// Adds to [`left_out`](Self::left_out).
     pub(crate) fn count(&mut self, left_out: u64) {
         self.left_out += left_out;
     }
 
-    /// Says of addresses that a peer at `source` lists whether they are own ones. Packets to them
-    /// would come back to this host: both hosts may have a container bridge with the same address.
-    /// A peer on this host has the same addresses rightly, so none is meant then. `bound` are those
-    /// of the port, `local` is the one that the list came to.
+    /// Returns a test for the addresses that a peer at `source` lists: is the address one of ours?
+    /// If so, packets to it would come back to this host. That happens when both hosts have, say, a
+    /// container bridge with the same address. A peer on this very host rightly has the same
+    /// addresses, so for such a peer the test is always false. `bound` are the addresses of the
+    /// port, `local` is the address at which the list arrived.
     pub(crate) fn among_listed<'a>(
         &'a self,
         source: IpAddr,

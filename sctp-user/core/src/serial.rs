@@ -1,7 +1,7 @@
-//! Serial numbers that wrap (RFC 1982): TSN with 32 bits, SSN with 16 bits.
+//! Serial numbers that wrap around (RFC 1982): TSNs with 32 bits, SSNs with 16 bits.
 //!
-//! They have no `Ord`: wrap-around order is not a total order. Queues are addressed by
-//! `offset_from(base)`.
+//! They have no `Ord`, because wrap-around order is not a total order. Queues address their entries
+//! by `offset_from(base)`.
 
 use core::fmt;
 
@@ -30,8 +30,9 @@ macro_rules! serial {
                 self.plus(1)
             }
 
-            /// True when this number lies before `other` in serial order. Exactly half the number
-            /// space apart is undefined in RFC 1982; here the answer is `false` both ways.
+            /// True when this number lies before `other` in serial order. RFC 1982 does not define
+            /// the order of two numbers exactly half the number space apart; here neither precedes
+            /// the other.
             pub const fn precedes(self, other: Self) -> bool {
                 let d = other.0.wrapping_sub(self.0);
                 d != 0 && d < (1 << (<$int>::BITS - 1))
@@ -42,8 +43,8 @@ macro_rules! serial {
                 self.0 == other.0 || self.precedes(other)
             }
 
-            /// Steps from `base` forward to this number, wrapping: 0 when equal. Meaningful when
-            /// `base` does not lie after this number.
+            /// How many steps forward, wrapping, lead from `base` to this number: 0 when they are
+            /// equal. Meaningful only when `base` does not lie after this number.
             pub const fn offset_from(self, base: Self) -> $int {
                 self.0.wrapping_sub(base.0)
             }

@@ -1,4 +1,4 @@
-//! Counters and states to look at.
+//! States and counters for the user to look at.
 
 use core::time::Duration;
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ pub enum PathState {
     Unconfirmed,
     /// In use or ready to be.
     Active,
-    /// RFC 7829: had an error, used only when no path is active.
+    /// RFC 7829: the path had timeouts and is used only when no path is active.
     PotentiallyFailed,
     /// Path.Max.Retrans exceeded.
     Inactive,
@@ -35,8 +35,8 @@ pub enum PathState {
 /// State of the discovery of a path's MTU (RFC 8899 sec 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PmtudState {
-    /// No probes: switched off, the MTU is fixed, the path unconfirmed, or the association not
-    /// established.
+    /// No probing: it is switched off, the MTU is fixed, the path is unconfirmed, or the
+    /// association is not established.
     Disabled,
     /// Finding out whether packets of the size in use pass.
     Base,
@@ -82,7 +82,7 @@ pub struct PathStatus {
 pub struct PathStats {
     /// Packets sent to it.
     pub packets_sent: u64,
-    /// SCTP bytes sent to it: packets with their common header, without UDP and IP.
+    /// SCTP bytes sent to it: whole packets with the common header, without UDP and IP headers.
     pub bytes_sent: u64,
     /// Packets received from it.
     pub packets_received: u64,
@@ -92,7 +92,7 @@ pub struct PathStats {
     pub data_chunks_retransmitted: u64,
     /// Expiries of T3-rtx.
     pub t3_expiries: u64,
-    /// Heartbeats that were answered, path MTU probes not counted.
+    /// Heartbeats that the peer answered, without path MTU probes.
     pub heartbeats_acked: u64,
 }
 
@@ -103,15 +103,15 @@ pub struct AssocStatus {
     pub state: AssocState,
     /// Receiver window of the peer, bytes.
     pub peer_rwnd: u32,
-    /// Window that we announce now, bytes.
+    /// Receiver window that we announce at present, bytes.
     pub local_rwnd: u32,
-    /// DATA chunks sent and not acknowledged.
+    /// DATA chunks sent and not yet acknowledged.
     pub unacked_chunks: u32,
     /// TSNs missing below the highest one received.
     pub missing_chunks: u32,
     /// Bytes queued or unacknowledged.
     pub send_buffered: usize,
-    /// Bytes received and not read.
+    /// Bytes received and not yet read.
     pub recv_buffered: usize,
     /// Streams we may send on.
     pub outbound_streams: u16,
@@ -119,13 +119,13 @@ pub struct AssocStatus {
     pub inbound_streams: u16,
     /// Largest user data in one DATA chunk.
     pub fragmentation_point: u32,
-    /// Primary path's remote address.
+    /// Remote address of the primary path.
     pub primary: Option<IpAddr>,
     /// SCTP port of the peer.
     pub peer_port: u16,
     /// Our SCTP port.
     pub local_port: u16,
-    /// Own verification tag (peers send it).
+    /// Our verification tag, which the peer puts into its packets.
     pub local_tag: u32,
     /// Verification tag of the peer.
     pub peer_tag: u32,
@@ -144,7 +144,7 @@ pub struct AssocStats {
     pub data_chunks_sent: u64,
     /// DATA chunks retransmitted.
     pub data_chunks_retransmitted: u64,
-    /// Of these, by fast retransmit.
+    /// How many of these were fast retransmits.
     pub fast_retransmits: u64,
     /// DATA chunks received, duplicates included.
     pub data_chunks_received: u64,
@@ -158,7 +158,7 @@ pub struct AssocStats {
     pub sacks_received: u64,
     /// T3-rtx expiries.
     pub t3_expiries: u64,
-    /// User messages sent (taken from the user).
+    /// User messages taken from the user.
     pub messages_sent: u64,
     /// User messages delivered to the user.
     pub messages_received: u64,
@@ -187,8 +187,9 @@ pub struct StackStats {
     pub rate_limited: u64,
     /// Valid State Cookies received.
     pub cookies_accepted: u64,
-    /// Cookies with a wrong seal.
+    /// State Cookies with a wrong seal (MAC).
     pub cookies_forged: u64,
-    /// Own addresses that peers elsewhere listed as theirs in INIT or INIT ACK; none became a path.
+    /// Addresses of this host that peers on other hosts listed in INIT or INIT ACK as theirs. None
+    /// of them became a path.
     pub own_addresses_left_out: u64,
 }

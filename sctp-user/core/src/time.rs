@@ -1,4 +1,4 @@
-//! Virtual or real time as the core sees it.
+//! Time as the core sees it, virtual or real.
 
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
@@ -6,9 +6,9 @@ pub use core::time::Duration;
 
 /// A point in time: nanoseconds since the stack was started.
 ///
-/// The core never reads a clock. The driver passes `Time` in, a simulation makes it up. It is a
-/// plain number (not `std::time::Instant`) because the State Cookie carries one (RFC 9260 sec
-/// 5.1.3) and because runs with the same seed must give identical logs.
+/// The core never reads a clock. The driver passes `Time` in; a simulation makes it up. It is a
+/// plain number and not `std::time::Instant` for two reasons: the State Cookie carries one (RFC
+/// 9260 sec 5.1.3), and runs with the same seed must give identical logs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(u64);
 
@@ -52,7 +52,7 @@ impl Time {
 /// The earlier of two deadlines.
 #[inline]
 pub(crate) fn earlier(a: Option<Time>, b: Option<Time>) -> Option<Time> {
-    // `Time::MAX` comes after everything, so that it can stand for "never" here.
+    // `Time::MAX` comes after every deadline, so it can stand for "never" here.
     let min = a.unwrap_or(Time::MAX).min(b.unwrap_or(Time::MAX));
     (min < Time::MAX).then_some(min)
 }

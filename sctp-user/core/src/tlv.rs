@@ -1,5 +1,5 @@
-//! Type-length-value structures: the checked reader and the writer under every format of SCTP and
-//! of RSerPool.
+//! Type-length-value structures: the checked reader and the writer that all message formats of SCTP
+//! and RSerPool build on.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -11,9 +11,9 @@
 //! +---------------------------------------------------------------+
 //! ```
 //!
-//! All integers are big-endian. The length counts header and value, never the padding behind it
-//! (RFC 9260 sec 3.2.1). Padding is written as zeros and never looked at; behind the last structure
-//! it may be missing.
+//! All integers are big-endian. The length counts header and value, never the padding after it (RFC
+//! 9260 sec 3.2.1). Padding is written as zeros and never looked at. After the last structure it
+//! may be missing.
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +33,7 @@ pub const fn padded(len: usize) -> usize {
 #[error("input ends inside a field")]
 pub struct Truncated;
 
-/// A TLV structure that cannot be read. What follows it cannot be found either.
+/// A TLV structure that cannot be read. Whatever follows it cannot be found either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlvError {
     /// Fewer than 4 bytes are left.
@@ -70,13 +70,13 @@ impl From<Truncated> for TlvError {
 pub struct Tlv<'a> {
     /// The type field.
     pub kind: u16,
-    /// The bytes behind the header, without padding.
+    /// The bytes after the header, without padding.
     pub value: &'a [u8],
     /// Header and value, without padding.
     pub whole: &'a [u8],
 }
 
-/// A big-endian reader over a slice. Nothing it does can panic; a failed read takes nothing.
+/// A big-endian reader over a slice. It never panics, and a failed read takes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Reader<'a> {
     buf: &'a [u8],
@@ -154,12 +154,11 @@ impl<'a> Reader<'a> {
         self.bytes(n).map(Reader::new)
     }
 
-    /// Takes the next TLV structure and the padding behind it, as far as it is there. `Ok(None)` at
-    /// the end.
+    /// Takes the next TLV structure and as much of its padding as is there. `Ok(None)` at the end.
     ///
     /// # Errors
-    /// [`TlvError`] when header or length do not fit the input; the position stays, so asking again
-    /// gives the same error.
+    /// [`TlvError`] when the header or the length does not fit the input. The position stays where
+    /// it is, so asking again gives the same error.
     #[inline]
     pub fn tlv(&mut self) -> Result<Option<Tlv<'a>>, TlvError> {
         if self.buf.is_empty() {
@@ -208,17 +207,17 @@ impl<'a> Iterator for Tlvs<'a> {
 
 impl std::iter::FusedIterator for Tlvs<'_> {}
 
-/// What a receiver does with a chunk (RFC 9260 sec 3.2) or parameter (sec 3.2.1) of a type it does
-/// not know: the two highest bits of the type say it.
+/// What a receiver does with a chunk (RFC 9260 sec 3.2) or parameter (sec 3.2.1) of an unknown
+/// type. The two highest bits of the type say which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UnknownAction {
-    /// 00: stop processing, drop this one and all behind it.
+    /// 00: stop, drop this one and everything after it.
     Stop,
-    /// 01: stop and report it.
+    /// 01: stop, drop the same, and report this one.
     StopReport,
     /// 10: skip it and go on.
     Skip,
-    /// 11: skip it, go on and report it.
+    /// 11: skip it, go on, and report it.
     SkipReport,
 }
 
@@ -248,20 +247,20 @@ impl UnknownAction {
         matches!(self, Self::Stop | Self::StopReport)
     }
 
-    /// True when the sender is to be told.
+    /// True when the sender is told about it.
     #[inline]
     pub const fn reports(self) -> bool {
         matches!(self, Self::StopReport | Self::SkipReport)
     }
 }
 
-/// Where a TLV structure began, until its length is known. See [`Writer::begin_tlv`].
+/// Where a TLV structure began. Kept until its length is known, see [`Writer::begin_tlv`].
 #[derive(Debug)]
 #[must_use = "the length field is filled in by `end_tlv`"]
 pub struct Mark(usize);
 
-/// A big-endian writer that appends to a vector. Alignment counts from where the writer began, so
-/// the vector may hold other things before.
+/// A big-endian writer that appends to a vector. It aligns relative to where it began, so the
+/// vector may already hold other things.
 #[derive(Debug)]
 pub struct Writer<'b> {
     buf: &'b mut Vec<u8>,
@@ -277,14 +276,14 @@ impl<'b> Writer<'b> {
         Self { buf, base }
     }
 
-    /// Goes on with what another writer wrote into `buf` from its start.
+    /// Continues what another writer wrote into `buf` from its start.
     #[inline]
     #[must_use]
     pub fn resume(buf: &'b mut Vec<u8>) -> Self {
         Self { buf, base: 0 }
     }
 
-    /// The same writer for a shorter time, to hand to a function that takes one.
+    /// The same writer for a shorter lifetime, to pass to a function that takes a writer.
     #[inline]
     #[must_use]
     pub fn reborrow(&mut self) -> Writer<'_> {
@@ -297,19 +296,19 @@ impl<'b> Writer<'b> {
         self.buf.len().saturating_sub(self.base)
     }
 
-    /// True when nothing was written.
+    /// True when nothing has been written.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What was written since the start of this writer.
+    /// What has been written since the start of this writer.
     #[inline]
     pub fn written(&mut self) -> &mut [u8] {
         self.buf.get_mut(self.base..).unwrap_or_default()
     }
 
-    /// Takes back everything behind the first `len` bytes of this writer.
+    /// Removes everything after the first `len` bytes of this writer.
     #[inline]
     pub fn truncate(&mut self, len: usize) {
         self.buf.truncate(self.base.saturating_add(len));
@@ -353,8 +352,8 @@ impl<'b> Writer<'b> {
         self.bytes(ZEROS.get(..missing).unwrap_or_default());
     }
 
-    /// Writes the header of a TLV structure; its value is what is written until
-    /// [`end_tlv`](Self::end_tlv). Structures may be nested.
+    /// Writes the header of a TLV structure. Everything written until [`end_tlv`](Self::end_tlv) is
+    /// its value. Structures may be nested.
     #[inline]
     pub fn begin_tlv(&mut self, kind: u16) -> Mark {
         let mark = Mark(self.len());
@@ -363,16 +362,16 @@ impl<'b> Writer<'b> {
         mark
     }
 
-    /// Fills in the length and pads with zeros to 4 bytes; the padding is not counted. A value of
-    /// more than 65 531 bytes cannot be expressed and is cut off there.
+    /// Fills in the length and pads with zeros to 4 bytes. The padding does not count. A value of
+    /// more than 65 531 bytes does not fit the length field and is cut off there.
     #[inline]
     pub fn end_tlv(&mut self, mark: Mark) {
         self.end_tlv_unpadded(mark);
         self.pad4();
     }
 
-    /// As [`end_tlv`](Self::end_tlv) without the padding, for the last structure inside another:
-    /// the outer length then does not count that padding either (RFC 9260 sec 3.2).
+    /// Like [`end_tlv`](Self::end_tlv) but without the padding, for the last structure inside
+    /// another. Then the outer length does not count that padding either (RFC 9260 sec 3.2).
     #[inline]
     pub fn end_tlv_unpadded(&mut self, mark: Mark) {
         let Mark(at) = mark;
@@ -383,7 +382,7 @@ impl<'b> Writer<'b> {
         }
     }
 
-    /// A whole TLV structure: header, value, padding.
+    /// Writes a whole TLV structure: header, value and padding.
     #[inline]
     pub fn tlv(&mut self, kind: u16, value: &[u8]) {
         let mark = self.begin_tlv(kind);

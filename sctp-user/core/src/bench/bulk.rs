@@ -1,4 +1,4 @@
-//! Bulk transfer over a [`Pair`].
+//! Bulk transfer through a [`Pair`].
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use crate::config::AssocConfig;
 use crate::stack::AssocId;
 use crate::time::Time;
 
-/// Bytes that a round queues at most: a sender keeps that much waiting, as programs do.
+/// How many bytes one round queues at most. A sender keeps that many waiting, as programs do.
 const ROUND: usize = 256 * 1024;
 
 /// Settings for bulk transfer in packets of 1452 bytes: large buffers, no burst limit.
@@ -23,10 +23,10 @@ pub fn bulk_config() -> AssocConfig {
     }
 }
 
-/// One association that sends messages of one size, from client to server.
+/// One association that sends messages of one size from client to server.
 #[derive(Debug)]
 pub struct Bulk {
-    /// The ends.
+    /// The two stacks.
     pub pair: Pair,
     /// The association at the client.
     pub sender: AssocId,
@@ -44,7 +44,7 @@ pub struct Bulk {
 }
 
 impl Bulk {
-    /// Sets the association up. Messages have `size` bytes, at least 1.
+    /// Sets the association up. Each message has `size` bytes, at least 1.
     ///
     /// # Panics
     /// When the configuration is not valid.
@@ -56,7 +56,7 @@ impl Bulk {
         Bulk { pair, sender, receiver, message, bytes: 0, messages: 0, packets: 0, sacks: 0 }
     }
 
-    /// Fills the send buffer, carries what may leave, reads what arrived, carries the
+    /// Fills the send buffer, carries what may be sent, reads what arrived, and carries the
     /// acknowledgements back.
     pub fn round(&mut self, now: Time) {
         self.queue(now, ROUND);
@@ -66,7 +66,7 @@ impl Bulk {
         self.pair.tick(now);
     }
 
-    /// Queues messages of `most` bytes or as many as fit the send buffer.
+    /// Queues messages: `most` bytes, or as many as fit the send buffer.
     pub fn queue(&mut self, now: Time, most: usize) {
         let mut queued = 0;
         while queued < most && self.pair.client.send(now, self.sender, self.message.clone()).is_ok()
@@ -75,7 +75,7 @@ impl Bulk {
         }
     }
 
-    /// Reads what the server has; how many bytes that were.
+    /// Reads everything that the server has, and returns how many bytes that were.
     pub fn read(&mut self, now: Time) -> u64 {
         let before = self.bytes;
         while let Some(message) = self.pair.server.recv(now, self.receiver) {
@@ -85,7 +85,7 @@ impl Bulk {
         self.bytes - before
     }
 
-    /// Sends everything that waits, gets everything acknowledged and read.
+    /// Sends everything that waits, until all of it is acknowledged and read.
     pub fn drain(&mut self, now: Time) {
         loop {
             let packets = self.pair.client_to_server(now).packets;

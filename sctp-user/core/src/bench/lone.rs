@@ -1,4 +1,4 @@
-//! One end of an association whose peer exists only as the packets that a bench makes.
+//! One end of an association. Its peer exists only in the packets that a bench makes.
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use crate::stack::{AssocId, Stack};
 use crate::time::Time;
 use crate::wire::{DataFlags, Packet, PacketWriter};
 
-/// When everything happens: no timer ever fires.
+/// The time of everything that happens, so no timer ever fires.
 const NOW: Time = Time::from_millis(1);
 
 /// User bytes of the small messages that fill the ring of outstanding chunks.
@@ -33,16 +33,16 @@ pub struct LoneSender {
 }
 
 impl LoneSender {
-    /// A sender with `outstanding` chunks, 1 to 65 000.
+    /// A sender with `outstanding` unacknowledged chunks, 1 to 65 000.
     ///
     /// # Panics
-    /// When the core does not let so many out.
+    /// When the core does not send that many.
     pub fn new(outstanding: u32) -> Self {
         let config = AssocConfig {
             send_buffer: BUFFER,
             recv_buffer: BUFFER,
             max_burst: 0,
-            // So that cwnd grows fast.
+            // Makes cwnd grow fast.
             abc_l: 1000,
             ..AssocConfig::default()
         };
@@ -75,7 +75,7 @@ impl LoneSender {
     /// Sends `count` more small messages.
     ///
     /// # Panics
-    /// When they are not all sent.
+    /// When the core does not send all of them.
     pub fn send(&mut self, count: u32) {
         let message = Message::new(0, 0, Bytes::from_static(&[7; SMALL]));
         for _ in 0..count {
@@ -98,8 +98,8 @@ impl LoneSender {
         );
     }
 
-    /// A SACK for `more` chunks beyond what is acknowledged, and for `gaps` beyond that. Nothing is
-    /// handed in yet.
+    /// Makes a SACK that acknowledges `more` chunks beyond those acknowledged already, and `gaps`
+    /// beyond that. It is not handed in yet.
     pub fn sack(&self, more: u32, gaps: &[(u16, u16)]) -> Datagram {
         let mut bytes = Vec::new();
         let mut writer = PacketWriter::new(&mut bytes, 1472, PORT, PORT, self.tag);
@@ -114,13 +114,14 @@ impl LoneSender {
         self.stack.handle_datagram(sack);
     }
 
-    /// The SACKs handed in so far acknowledged `count` more chunks cumulatively.
+    /// Tells the sender that the SACKs handed in so far acknowledged `count` more chunks
+    /// cumulatively.
     pub fn acknowledged(&mut self, count: u32) {
         self.acked += count;
     }
 }
 
-/// A receiver with nothing received yet.
+/// A receiver that has not received anything yet.
 #[derive(Debug)]
 pub struct LoneReceiver {
     stack: Stack,
@@ -143,14 +144,15 @@ impl LoneReceiver {
         LoneReceiver { stack: pair.server, id: server, tag, ssn: 0, buf: Vec::new() }
     }
 
-    /// A packet with one unordered message of `len` bytes in one chunk with this TSN; the first is
-    /// 1.
+    /// A packet with one unordered message of `len` bytes in one chunk with this TSN. The first TSN
+    /// is 1.
     pub fn message(&self, tsn: u32, len: usize) -> Datagram {
         let flags = DataFlags { begin: true, end: true, unordered: true, immediate: false };
         self.packet(tsn, 0, flags, len)
     }
 
-    /// The packets of one ordered message in `count` chunks of `len` bytes, from this TSN on.
+    /// The packets of one ordered message: `count` chunks of `len` bytes, with consecutive TSNs
+    /// from `tsn`.
     pub fn fragments(&mut self, tsn: u32, count: u32, len: usize) -> Vec<Datagram> {
         let ssn = self.ssn;
         self.ssn = ssn.wrapping_add(1);
@@ -178,7 +180,7 @@ impl LoneReceiver {
         self.stack.handle_datagram(packet);
     }
 
-    /// Reads what can be read; how many bytes that were.
+    /// Reads everything that can be read, and returns how many bytes that were.
     pub fn read(&mut self) -> usize {
         let mut bytes = 0;
         while let Some(message) = self.stack.recv(NOW, self.id) {
@@ -187,7 +189,7 @@ impl LoneReceiver {
         bytes
     }
 
-    /// Lets the SACKs out that are due, and drops them and events.
+    /// Polls the SACKs that are due, and drops them and all events.
     pub fn acknowledge(&mut self) {
         while self
             .stack

@@ -1,8 +1,8 @@
-//! Two stacks back to back, for measuring the core alone: one thread, no sockets, no driver. The
-//! clock is the caller's.
+//! Two stacks back to back, to measure the core alone: one thread, no sockets, no driver. The
+//! caller passes the time.
 //!
-//! Client and server have many addresses each, so that any number of associations fits a port:
-//! association `n` goes from 10.x.y.z to 11.x.y.z, UDP-encapsulated.
+//! Client and server have many addresses each, so that one port has room for any number of
+//! associations: association `n` goes from 10.x.y.z to 11.x.y.z, UDP-encapsulated.
 
 mod bulk;
 mod lone;

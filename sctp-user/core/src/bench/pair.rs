@@ -1,4 +1,4 @@
-//! The pair of stacks and what goes between them.
+//! Two stacks, and the carrying of packets between them.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -13,19 +13,19 @@ use crate::wire::Packet;
 /// The SCTP port of both ends.
 pub const PORT: u16 = 5001;
 
-/// Datagrams of one system call, as GSO and GRO carry them.
+/// How many datagrams one system call carries with GSO and GRO.
 const LIMITS: SegmentLimits = SegmentLimits { native: 1, udp: 44 };
 
-/// What went one way.
+/// What was carried in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Carried {
     /// Packets.
     pub packets: u64,
-    /// Bytes of them.
+    /// Bytes of these packets.
     pub bytes: u64,
 }
 
-/// Two stacks with nothing between them.
+/// Two stacks connected by function calls.
 #[derive(Debug)]
 pub struct Pair {
     /// The end that connects.
@@ -36,8 +36,8 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Both ends bound to [`PORT`]. Two limits of the stack are out of the way: the number of
-    /// associations, and that of INITs answered per second, which protects from floods.
+    /// Both ends bound to [`PORT`]. Two limits of the stack are switched off: the number of
+    /// associations, and the INITs answered per second, which protects from floods.
     ///
     /// # Panics
     /// When the configuration is not valid.
@@ -46,7 +46,7 @@ impl Pair {
             let limits = StackConfig {
                 max_associations: usize::MAX,
                 init_ack_rate: u32::MAX,
-                // So that a bench can make packets of its own.
+                // Lets a bench make packets of its own.
                 initial_tsn: Some(1),
                 ..StackConfig::default()
             };
@@ -64,7 +64,7 @@ impl Pair {
     /// Begins association `n`, 0 to 16 777 213.
     ///
     /// # Panics
-    /// When it exists.
+    /// When it already exists.
     pub fn connect(&mut self, now: Time, n: u32) -> AssocId {
         let peer = Peer::new(Pair::addr(SERVER, n), UDP, PORT);
         self.client.connect(now, PORT, &peer, None).expect("there is no such association yet")
@@ -101,14 +101,14 @@ impl Pair {
         })
     }
 
-    /// Takes what the client has to send, for a bench that keeps it.
+    /// Takes what the client has to send, for a bench that delivers it later.
     pub fn take_from_client(&mut self, now: Time) -> Vec<Datagram> {
         let mut taken = Vec::new();
         carry(now, &mut self.client, &mut self.buf, |datagram| taken.push(datagram));
         taken
     }
 
-    /// Carries transmits that a bench polled from the client into `buf`, which is empty then.
+    /// Delivers to the server what a bench polled from the client into `buf`, and empties `buf`.
     pub fn deliver_to_server(&mut self, now: Time, transmits: &[Transmit], buf: &mut Vec<u8>) {
         let mut rest = Bytes::copy_from_slice(buf);
         buf.clear();
@@ -124,7 +124,7 @@ impl Pair {
         while self.client_to_server(now).packets + self.server_to_client(now).packets > 0 {}
     }
 
-    /// Fires timers and drops events at both ends.
+    /// Fires the due timers and drops the events of both ends.
     pub fn tick(&mut self, now: Time) {
         for stack in [&mut self.client, &mut self.server] {
             stack.handle_timeout(now);
@@ -132,7 +132,7 @@ impl Pair {
         }
     }
 
-    /// Sets association `n` up; the handles of the client and of the server.
+    /// Sets up association `n`. Returns its ids at the client and at the server.
     ///
     /// # Panics
     /// When it cannot be set up.
@@ -157,7 +157,7 @@ const CLIENT: u8 = 10;
 const SERVER: u8 = 11;
 const UDP: Encap = Encap::Udp { remote_port: 9899 };
 
-/// Polls a stack until it has nothing to send, as the driver does, and gives every packet to
+/// Polls a stack until it has nothing to send, as the driver does, and passes every packet to
 /// `deliver`.
 fn carry(
     now: Time,
@@ -167,7 +167,7 @@ fn carry(
 ) -> Carried {
     let mut carried = Carried::default();
     while let Some(transmit) = from.poll_transmit(now, LIMITS, buf) {
-        // One allocation and one copy per batch, as on the way through a link.
+        // One allocation and one copy for each batch, as when a link carries it.
         let batch = BytesMut::from(&buf[..]).freeze();
         buf.clear();
         carried.bytes += batch.len() as u64;
@@ -176,7 +176,7 @@ fn carry(
     carried
 }
 
-/// Gives the packets of a transmit to `deliver`, and says how many there were.
+/// Passes the packets of a transmit to `deliver` and returns how many there were.
 fn unpack(
     now: Time,
     transmit: &Transmit,

@@ -1,4 +1,5 @@
-//! Any chunks with the right tag in any state of an association: it may end, but nothing breaks.
+//! Fuzzes an association in any state with any chunks that carry the right tag. The association may
+//! end, but nothing breaks.
 
 use std::time::Duration;
 
@@ -15,20 +16,20 @@ const PEER_PORT: u16 = 6000;
 const RECV_BUFFER: usize = 8_192;
 const MOST_PACKETS: usize = 64;
 
-/// The end under test, and what its peer needs to know to send packets to it.
+/// The end under test, and what is needed to send packets to it in the name of its peer.
 pub(super) struct Victim {
     pub(super) sim: Sim,
     host: NodeId<Host<Recorder>>,
     id: AssocId,
     tag: u32,
-    /// TSN and cumulative acknowledgement that go on where the peer stopped.
+    /// The next TSN, and the cumulative acknowledgement, with which the peer goes on.
     tsn: u32,
     acked: u32,
 }
 
-/// The first byte chooses the state, then each record is a packet: a byte that says from where and
-/// what happens before, a length of two bytes, the bytes of the chunks. In the chunks, TSNs count
-/// from those that are next.
+/// The first byte chooses the state of the association. Then each record is one packet: a byte that
+/// says where it comes from and what happens before it, two bytes of length, and the bytes of its
+/// chunks. TSNs in the chunks count from the next expected ones.
 pub(super) fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let mut victim = Victim::new(input.u8());
@@ -44,7 +45,7 @@ pub(super) fn run(data: &[u8]) {
 }
 
 impl Victim {
-    /// An association with a bit of data exchanged, in a state that the byte chooses.
+    /// An association that has exchanged a bit of data. `choice` picks its state.
     pub(super) fn new(choice: u8) -> Self {
         let mut sim = Sim::new(1);
         sim.last_words = false;
@@ -105,7 +106,7 @@ impl Victim {
 
     fn shut_down(&mut self) {
         let id = self.id;
-        // Refused where it has ended already.
+        // Fails if the association has ended already.
         let _ = self.sim.with(self.host, |h, now| h.stack.shutdown(now, id));
     }
 
@@ -117,7 +118,7 @@ impl Victim {
         self.give(out, false);
     }
 
-    /// What happens before a packet: time passes, the user sends or reads.
+    /// What happens before a packet: time passes, or the user sends, reads or shuts down.
     pub(super) fn prepare(&mut self, how: u8) {
         let id = self.id;
         match how & 7 {
@@ -130,7 +131,7 @@ impl Victim {
         }
     }
 
-    /// Sends chunks. DATA, SACK and SHUTDOWN have TSNs relative to where the association stands.
+    /// Sends chunks. TSNs in DATA, SACK and SHUTDOWN are relative to where the association stands.
     pub(super) fn send(&mut self, chunks: &[u8], elsewhere: bool) {
         let mut bytes = Vec::with_capacity(12 + chunks.len());
         bytes.extend_from_slice(&PEER_PORT.to_be_bytes());
@@ -168,7 +169,7 @@ impl Victim {
         }
     }
 
-    /// Whatever happened, it comes to an end and leaves nothing.
+    /// Whatever happened, the association can be ended and leaves nothing behind.
     pub(super) fn end(mut self) {
         let id = self.id;
         self.sim.run_for(Duration::from_secs(5));

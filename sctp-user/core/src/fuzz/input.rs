@@ -1,6 +1,6 @@
-//! Reading decisions from the bytes of a fuzzer.
+//! Reads decisions from the bytes of a fuzzer.
 
-/// The bytes that are left. Where there are none, everything is zero.
+/// The bytes that are left. Reading past the end gives zeros.
 pub(super) struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {

@@ -1,5 +1,5 @@
-//! The bodies of the fuzz targets. Each takes any bytes and panics when something is wrong; `fuzz/`
-//! gives them to libFuzzer, a test replays the seeds without it.
+//! The bodies of the fuzz targets. Each takes any bytes and panics when something is wrong. `fuzz/`
+//! runs them with libFuzzer; a test replays the seeds without it.
 
 mod established;
 mod input;
@@ -13,7 +13,7 @@ pub use seeds::{Seed, seeds};
 /// A fuzz target.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name: that of the binary in `fuzz/` and of the folder of its seeds.
+    /// Its name, which is also the name of the binary in `fuzz/` and of the folder with its seeds.
     pub name: &'static str,
     /// Runs it.
     ///
@@ -34,7 +34,7 @@ pub const TARGETS: [Target; 5] = [
 /// Runs a target by name.
 ///
 /// # Panics
-/// When something is wrong, or there is no such target.
+/// When something is wrong, or when there is no such target.
 pub fn run(name: &str, data: &[u8]) {
     let target = TARGETS.iter().find(|t| t.name == name).expect("the name of a target");
     (target.run)(data);

@@ -1,5 +1,5 @@
-//! Any bytes as a packet: everything in it is read, and what is written again from what was read is
-//! read alike.
+//! Fuzzes the reader and the writer of packets: whatever can be read from any bytes can be written,
+//! and reads the same again.
 
 use bytes::Bytes;
 
@@ -10,7 +10,7 @@ use crate::wire::{
     heartbeat_info,
 };
 
-/// Bytes that fit into one chunk with room for headers.
+/// Largest input. It leaves room for headers in one chunk.
 const LARGEST: usize = 60_000;
 
 pub(super) fn run(data: &[u8]) {
@@ -30,15 +30,15 @@ pub(super) fn run(data: &[u8]) {
             rewritten.push((raw.kind, raw.flags, value_of(&packet, &chunk, raw.value)));
         }
     }
-    // Copied chunk by chunk, it is the same packet but for padding and what follows the last whole
-    // chunk.
+    // A copy made chunk by chunk is the same packet, except for padding and whatever follows the
+    // last whole chunk.
     let again = write(&packet, &copied);
     assert_eq!(again.chunks().count(), chunks);
     for (one, other) in packet.chunks().zip(again.chunks()) {
         assert_eq!((one.kind, one.flags, one.value), (other.kind, other.flags, other.value));
         assert_eq!(one.decode(&packet), other.decode(&again));
     }
-    // Written from what was read, it is read the same.
+    // Chunks written anew from what was read are read the same.
     if rewritten.is_empty() {
         return;
     }
@@ -64,7 +64,7 @@ fn write(like: &Packet, chunks: &Values) -> Packet {
     Packet::check(out.into()).expect("our own packet")
 }
 
-/// The bytes with the checksum that they need.
+/// The bytes as a packet with a correct checksum.
 pub(super) fn sealed(data: &[u8]) -> Bytes {
     let mut bytes = data.to_vec();
     if let Some(field) = bytes.get_mut(8..12) {
@@ -107,7 +107,7 @@ fn look_into(chunk: &Chunk<'_>) {
     }
 }
 
-/// The value of a chunk, written by its own writer from what was read.
+/// The value of a chunk after writing it anew from what was read.
 fn value_of(packet: &Packet, chunk: &Chunk<'_>, raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut w = PacketWriter::new(
@@ -160,7 +160,7 @@ fn copy_causes(causes: Causes<'_>, c: &mut CauseWriter<'_>) {
     }
 }
 
-/// What a chunk says, without what readers ignore.
+/// What a chunk says, without the parts that readers ignore.
 fn summary(chunk: &Chunk<'_>) -> String {
     match chunk {
         Chunk::Init(init) | Chunk::InitAck(init) => {

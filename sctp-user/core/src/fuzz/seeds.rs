@@ -1,4 +1,4 @@
-//! First inputs for the fuzzer, made from simulated lives.
+//! The first inputs for the fuzzer, taken from simulated associations.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,10 +17,10 @@ pub struct Seed {
     pub data: Vec<u8>,
 }
 
-/// Packets longer than this add nothing but size.
+/// Longer packets would only make the seeds larger.
 const LONGEST: usize = 700;
 
-/// The seeds of all targets, always the same.
+/// The seeds of all targets. They are the same at every call.
 pub fn seeds() -> Vec<Seed> {
     let mut all = Vec::new();
     let packets = packets();
@@ -32,7 +32,8 @@ pub fn seeds() -> Vec<Seed> {
                 all.push(Seed { target: "init", data: chunks[4..].to_vec() });
             }
             chunk_type::COOKIE_ECHO => {
-                // Type, flags and length, the number of the key, then what the seal protects.
+                // The chunk header and the number of the key come first, then what the seal
+                // protects.
                 let len = usize::from(u16::from_be_bytes([chunks[2], chunks[3]]));
                 for how in 0..4 {
                     all.push(Seed {
@@ -68,7 +69,7 @@ pub fn seeds() -> Vec<Seed> {
     all
 }
 
-/// Packets of simulated associations, one of each combination of chunk types and flags.
+/// Packets of simulated associations: one for each sequence of shapes of the first three chunks.
 fn packets() -> Vec<Vec<u8>> {
     let mut seen = BTreeSet::new();
     let mut packets = Vec::new();
@@ -125,8 +126,8 @@ fn packets() -> Vec<Vec<u8>> {
     packets
 }
 
-/// Chunks that look alike: of one type and flags and about as long. Those of the setup differ in
-/// their parameters.
+/// Chunks with the same shape look alike: they have the same type and flags and about the same
+/// length. Chunks of the setup must have exactly the same length, because their parameters differ.
 fn shape_of(chunk: RawChunk<'_>) -> (u8, u8, usize) {
     let setup =
         matches!(chunk.kind, chunk_type::INIT | chunk_type::INIT_ACK | chunk_type::COOKIE_ECHO);

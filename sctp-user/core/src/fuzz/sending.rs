@@ -1,5 +1,5 @@
-//! Any sequence of calls of users at both ends and of losses, against a model: what was sent is
-//! received.
+//! Fuzzes both ends with any sequence of user calls and packet losses, and compares with a model:
+//! what was sent is received.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,16 +16,17 @@ const MOST_CALLS: usize = 150;
 const MOST_BYTES: usize = 60_000;
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// An end and what the model knows of it.
+/// One end, and what the model knows about it.
 struct End {
     host: NodeId<Host<Recorder>>,
     id: AssocId,
-    /// Messages taken by the stack: stream, number, unordered, length.
+    /// Messages that the stack has taken: stream, number, unordered, length.
     sent: Vec<(u16, u32, bool, usize)>,
     send_buffer: usize,
 }
 
-/// Two bytes of settings of each end, then calls: a byte that says what and who, and its arguments.
+/// First the delay and two bytes of settings for each end. Then calls: a byte that says what to do
+/// and at which end, and its arguments.
 pub(super) fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let mut sim = Sim::new(1);
@@ -33,7 +34,7 @@ pub(super) fn run(data: &[u8]) {
     sim.net.log_limit = 1;
     let delay = Duration::from_millis(u64::from(input.u8() % 50));
     sim.net.set_default(Link::new().delay(delay, Duration::ZERO));
-    // Bits of packets to lose, the lowest first.
+    // A bit for each of the next packets, the lowest bit first; 1 loses the packet.
     let losses = Arc::new(AtomicU32::new(0));
     let mask = Arc::clone(&losses);
     sim.net.tap(move |_, _| {
@@ -201,7 +202,7 @@ fn pattern(number: u32, len: usize) -> Bytes {
         .into()
 }
 
-/// Everything came once, byte for byte, in its order.
+/// Every message has arrived once, unchanged and in order.
 fn check(reader: &Recorder, sent: &[(u16, u32, bool, usize)]) {
     let mut got: Vec<(u16, u32, bool, Vec<u8>)> = Vec::new();
     let mut whole = true;

@@ -1,4 +1,4 @@
-//! Any parameters in INIT and INIT ACK, any cookie.
+//! Fuzzes INIT and INIT ACK with any parameters, and COOKIE ECHO with any cookie.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const PEER_TAG: u32 = 0x0102_0304;
 struct Rig {
     sim: Sim,
     host: NodeId<Host<Recorder>>,
-    /// Associations that the host has called.
+    /// Associations that the host has set up towards the peer.
     called: Vec<AssocId>,
 }
 
@@ -29,13 +29,13 @@ impl Rig {
         sim.net.log_limit = 1;
         let stack = StackConfig { ootb_native: true, ..StackConfig::default() };
         let host = sim.host_with(stack, &[OURS, "2001:db8::1"], Recorder::default());
-        // A cookie may say anything of the way back.
+        // The address in a cookie may be native or UDP-encapsulated.
         sim[host].use_both(9899);
         sim.with(host, |h, _| h.listen(PORT));
         Rig { sim, host, called: Vec::new() }
     }
 
-    /// The host calls the peer.
+    /// The host begins an association with the peer.
     fn call(&mut self) -> AssocId {
         let peer = Peer::new(PEER.parse().expect("an address"), Encap::Native, PEER_PORT);
         let id = self.sim.with(self.host, |h, now| h.stack.connect(now, PORT, &peer, None));
@@ -43,7 +43,7 @@ impl Rig {
         self.called[0]
     }
 
-    /// Sends one chunk; what the stack answers at once.
+    /// Sends one chunk and returns what the stack answers at once.
     fn send(&mut self, vtag: u32, kind: u8, value: &[u8]) -> Vec<IpPacket> {
         let mut out = Vec::new();
         let mut writer = PacketWriter::new(&mut out, 65_000, PEER_PORT, PORT, vtag);
@@ -53,7 +53,7 @@ impl Rig {
         self.sim.provoke(IpPacket::native(src, dst, sealed(&out))).expect("the host listens")
     }
 
-    /// Time passes, then everything is aborted and nothing may be left.
+    /// Time passes, then every association is aborted. Nothing may be left.
     fn end(mut self) {
         self.sim.run_for(Duration::from_secs(2));
         let (app, host) = (&self.sim[self.host].app, self.host);
@@ -74,8 +74,8 @@ impl Rig {
     }
 }
 
-/// The value of an INIT: sixteen bytes of the fixed part, of which a tag of 0 is made a good one,
-/// and parameters.
+/// The value of an INIT: sixteen bytes of the fixed part, then parameters. A tag of 0 is replaced
+/// by a valid one.
 fn init_value(data: &[u8]) -> Vec<u8> {
     let mut value = data.to_vec();
     value.truncate(4_000);
@@ -86,7 +86,8 @@ fn init_value(data: &[u8]) -> Vec<u8> {
     value
 }
 
-/// INIT to a listener, whose cookie is then echoed, and INIT ACK to a caller.
+/// Sends an INIT to a listener and echoes the cookie of its answer; then sends an INIT ACK to a
+/// caller.
 pub(super) fn init(data: &[u8]) {
     let value = init_value(data);
     let mut rig = Rig::new();
@@ -126,8 +127,8 @@ pub(super) fn init(data: &[u8]) {
     rig.end();
 }
 
-/// A cookie of any bytes is refused; with a right seal around any contents, which nobody else can
-/// make, nothing breaks.
+/// A cookie of any bytes is refused. A cookie with any contents but a correct seal, which nobody
+/// else can make, breaks nothing.
 pub(super) fn cookie(data: &[u8]) {
     let mut input = Input::new(data);
     let how = input.u8();
@@ -138,18 +139,18 @@ pub(super) fn cookie(data: &[u8]) {
     let stats = rig.sim[rig.host].stack.stats();
     assert_eq!((stats.associations, stats.cookies_accepted), (0, 0), "a forged cookie is taken");
 
-    // From its own fields, ports and tag of the cookie are those of the packet.
+    // The body begins after the number of the key. Make ports and tag match the packet.
     let mut body = bytes.to_vec();
     body.truncate(2_000);
     if how & 1 != 0 && body.len() >= 24 {
         body[12..14].copy_from_slice(&PORT.to_be_bytes());
         body[14..16].copy_from_slice(&PEER_PORT.to_be_bytes());
         body[16..20].copy_from_slice(&PEER_TAG.to_be_bytes());
-        // No cookie is made for an INIT whose tag is 0.
+        // This stack makes no cookie for an INIT whose tag is 0.
         body[20] |= 1;
     }
     if how & 2 != 0 {
-        // Somebody calls the same peer already.
+        // The host is already setting up an association with the same peer.
         rig.call();
     }
     let cookie = rig.sim[rig.host].stack.seal_anything(&body);
