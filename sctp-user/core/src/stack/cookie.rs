@@ -15,10 +15,10 @@ use crate::serial::Tsn;
 use crate::time::{Duration, Time};
 use crate::tlv::{Reader, Truncated, Writer};
 
-/// One block of the hash.
+/// As long as one block of the hash.
 type Key = [u8; 64];
 
-/// Bytes of the seal: HMAC-SHA-256 cut to half, 128 bits.
+/// Bytes of the seal: HMAC-SHA-256 truncated to half, 128 bits.
 const SEAL: usize = 16;
 
 /// What a cookie holds.
@@ -37,12 +37,12 @@ pub(crate) struct Cookie {
     pub(crate) addresses: Vec<IpAddr>,
 }
 
-/// Seals and opens cookies; the key changes regularly and the one before stays valid for one cookie
-/// lifetime.
+/// Seals and opens cookies. The key changes regularly. The previous key stays valid for two cookie
+/// lifetimes.
 pub(crate) struct CookieJar {
     current: Key,
     previous: Option<(Key, Time)>,
-    /// Number of the current key, in each cookie.
+    /// Number of the current key. Each cookie carries the number of its key.
     key_id: u8,
     rotate_at: Time,
     key_life: Duration,
@@ -56,8 +56,8 @@ impl std::fmt::Debug for CookieJar {
 }
 
 impl CookieJar {
-    /// A jar with a random key. Only the key before the current one is kept, so keys live at least
-    /// as long as any cookie.
+    /// A jar with a random key. Only the previous key is kept, so a key must live at least as long
+    /// as any cookie.
     pub(crate) fn new(key_life: Duration, cookie_life: Duration, rng: &mut ChaCha12Rng) -> Self {
         let key_life = key_life.max(cookie_life * 2);
         let rotate_at = Time::ZERO + key_life;
@@ -74,7 +74,7 @@ impl CookieJar {
     /// Appends the sealed cookie to `out`.
     pub(crate) fn seal(&mut self, cookie: &Cookie, out: &mut Vec<u8>, rng: &mut ChaCha12Rng) {
         if cookie.created >= self.rotate_at {
-            // Cookies may live longer when the peer asked for it, but never twice as long.
+            // A cookie may live longer if the peer asked for it, but at most twice as long.
             let until = cookie.created + self.cookie_life.saturating_mul(2);
             self.previous = Some((self.current, until));
             self.current = draw(rng);
@@ -88,7 +88,7 @@ impl CookieJar {
         out.extend_from_slice(&seal[..SEAL]);
     }
 
-    /// Checks the seal and reads the cookie. `None`: not ours, or damaged.
+    /// Checks the seal and reads the cookie. `None` when the cookie is not ours or is damaged.
     pub(crate) fn open(&self, bytes: &[u8], now: Time) -> Option<Cookie> {
         let (sealed, seal) = bytes.split_at_checked(bytes.len().checked_sub(SEAL)?)?;
         let (&key_id, body) = sealed.split_first()?;
@@ -203,7 +203,7 @@ fn read_address(r: &mut Reader<'_>) -> Result<Option<IpAddr>, Truncated> {
 
 #[cfg(feature = "fuzz")]
 impl super::Stack {
-    /// A cookie with any contents and a right seal, as only this stack can make it.
+    /// A cookie with any contents and a valid seal, which only this stack can make.
     pub(crate) fn seal_anything(&self, body: &[u8]) -> Vec<u8> {
         let mut out = vec![self.cookies.key_id];
         out.extend_from_slice(body);

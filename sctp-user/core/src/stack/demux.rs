@@ -1,4 +1,4 @@
-//! Which association a packet belongs to.
+//! Finds the association that a packet belongs to.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,7 +7,8 @@ use std::net::IpAddr;
 
 use crate::addr::Encap;
 
-/// Hashes verification tags: they are ours, random and unique, so mixing is all that is needed.
+/// Hashes verification tags. This stack draws them at random and without repetition, so mixing
+/// their bits is enough.
 #[derive(Default)]
 pub(crate) struct TagHasher(u64);
 
@@ -27,25 +28,25 @@ impl Hasher for TagHasher {
     }
 }
 
-/// A transport address pair as far as packets show it.
+/// A pair of transport addresses, as far as packets show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pair {
     pub(crate) remote: IpAddr,
-    /// The UDP port takes no part (RFC 6951 sec 5.2), so this is `None` unless
+    /// The UDP port does not count (RFC 6951 sec 5.2), so this is `None` unless
     /// [`nat_port_key`](crate::StackConfig::nat_port_key) is on.
     pub(crate) encap: Option<Encap>,
     pub(crate) peer_port: u16,
     pub(crate) local_port: u16,
 }
 
-/// The two indexes of the stack; values are slots of its table of associations.
+/// The two indexes of the stack. Their values are slots of its table of associations.
 #[derive(Default)]
 pub(crate) struct Demux {
     by_tag: HashMap<u64, u32, BuildHasherDefault<TagHasher>>,
-    /// Keys are chosen by peers, so the standard, keyed hasher is used; nothing depends on its
-    /// order.
+    /// Peers choose the keys, so this uses the standard hasher, which has a secret key. Nothing
+    /// depends on its order.
     by_pair: HashMap<Pair, u32>,
-    /// More associations of the same pair, which come in when those before them are gone.
+    /// Further associations with the same pair. They move up when those before them are gone.
     further: HashMap<Pair, Vec<u32>>,
 }
 
@@ -63,24 +64,24 @@ fn tag_key(tag: u32, port: u16) -> u64 {
 }
 
 impl Demux {
-    /// By our verification tag and port.
+    /// Finds an association by our verification tag and port.
     pub(crate) fn by_tag(&self, tag: u32, local_port: u16) -> Option<u32> {
         self.by_tag.get(&tag_key(tag, local_port)).copied()
     }
 
-    /// By addresses and ports.
+    /// Finds an association by addresses and ports.
     pub(crate) fn by_pair(&self, pair: Pair) -> Option<u32> {
         self.by_pair.get(&pair).copied()
     }
 
-    /// All that are known by addresses and ports, the one that [`by_pair`](Self::by_pair) gives
-    /// first.
+    /// All associations with these addresses and ports. The first is the one that
+    /// [`by_pair`](Self::by_pair) finds.
     pub(crate) fn all_by_pair(&self, pair: Pair) -> impl Iterator<Item = u32> {
         let further = self.further.get(&pair).into_iter().flatten();
         self.by_pair.get(&pair).into_iter().chain(further).copied()
     }
 
-    /// Enters an association under a tag.
+    /// Adds an association under a tag.
     pub(crate) fn add_tag(&mut self, tag: u32, local_port: u16, slot: u32) {
         self.by_tag.insert(tag_key(tag, local_port), slot);
     }
@@ -90,7 +91,7 @@ impl Demux {
         self.by_tag.remove(&tag_key(tag, local_port));
     }
 
-    /// Enters an association under an address; the first one there keeps its place.
+    /// Adds an association under an address. An association that is there already keeps its place.
     pub(crate) fn add_pair(&mut self, pair: Pair, slot: u32) {
         match self.by_pair.entry(pair) {
             Entry::Vacant(entry) => drop(entry.insert(slot)),
@@ -104,7 +105,7 @@ impl Demux {
         }
     }
 
-    /// Of several associations under an address, this one is found from now on.
+    /// Makes [`by_pair`](Self::by_pair) find this one of several associations under an address.
     pub(crate) fn put_first(&mut self, pair: Pair, slot: u32) {
         if let Some(further) = self.further.get_mut(&pair)
             && let Some(place) = further.iter_mut().find(|s| **s == slot)

@@ -1,5 +1,5 @@
-//! The accepting side, without state until a valid cookie comes back, and what INIT and COOKIE ECHO
-//! mean to associations that exist (RFC 9260 sec 5.1, 5.2).
+//! The accepting side, which keeps no state until a valid cookie comes back, and the handling of
+//! INIT and COOKIE ECHO for existing associations (RFC 9260 sec 5.1, 5.2).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ struct Answer {
 }
 
 impl Stack {
-    /// A lone INIT with tag 0. True when it was answered.
+    /// Handles a lone INIT with tag 0. True when it was answered.
     pub(super) fn on_init(&mut self, d: &Datagram, init: &InitChunk<'_>) -> bool {
         self.stats.inits_received += 1;
         if init.initiate_tag == 0 {
@@ -38,7 +38,7 @@ impl Stack {
         }
         let local_port = d.packet.dst_port();
         let port = self.ports.get(&local_port);
-        // A port that is bound to some addresses is not there at others.
+        // A port that is bound to certain addresses does not exist at others.
         let here = port.filter(|p| p.is_bound_to(d.from.local));
         let listens = here.is_some_and(|p| p.backlog > 0);
         let refuses = listens || self.answers_strangers(d, here.is_some());
@@ -76,9 +76,9 @@ impl Stack {
         self.answer_init(d, init, &peer, &answer, d.from)
     }
 
-    /// The association that a peer with these addresses has on these ports: its source address, or
-    /// any address that its chunk lists (the way an ASCONF from a new address would be found, RFC
-    /// 5061 sec 4.2.5, too).
+    /// The association that the sender of a packet has on these ports. It is found by the source
+    /// address of the packet or by any address that its chunk lists. (RFC 5061 sec 4.2.5 finds an
+    /// ASCONF from a new address in the same way.)
     fn find_existing(&self, d: &Datagram, listed: &[IpAddr]) -> Option<AssocId> {
         let ports = (d.packet.src_port(), d.packet.dst_port());
         std::iter::once(&d.from.remote)
@@ -86,7 +86,7 @@ impl Stack {
             .find_map(|&addr| self.by_pair(addr, d.from.encap, ports))
     }
 
-    /// INIT while an association with its sender exists (RFC 9260 sec 5.2.1, 5.2.2).
+    /// Handles an INIT whose sender has an association already (RFC 9260 sec 5.2.1, 5.2.2).
     fn on_init_for(
         &mut self,
         id: AssocId,
@@ -99,8 +99,8 @@ impl Stack {
         let assoc = &entry.assoc;
         let state = assoc.state();
         let path = assoc.path_of(d.from.remote);
-        // In COOKIE-WAIT the answer must go to an address that the user named (RFC 9260 sec 5.2.1):
-        // the source, else one that the INIT lists.
+        // In COOKIE-WAIT the answer must go to an address that the user named (RFC 9260 sec 5.2.1).
+        // That is the source or else an address that the INIT lists.
         let to = match (state, path) {
             (CookieWait, None) => {
                 let Some(named) = peer.addresses.iter().find_map(|&a| assoc.path_of(a)) else {
@@ -110,16 +110,17 @@ impl Stack {
             }
             _ => d.from,
         };
-        // A late duplicate of the INIT that this association began with: nothing that may be wrong
-        // with it matters any more, and an ABORT would carry the right tag.
+        // This is a late duplicate of the INIT that began the association. Whatever is wrong with
+        // it does not matter any more, and an ABORT for it would carry the right tag.
         let late = init.initiate_tag == assoc.peer_tag();
-        // The tag of an INIT proves nothing, so it must not change the encapsulation (RFC 6951 sec
-        // 5.4).
+        // The tag of an INIT proves nothing, so an INIT must not change the encapsulation (RFC 6951
+        // sec 5.4).
         if state != CookieWait && path.is_some_and(|p| assoc.path_addr(p).encap != d.from.encap) {
             let known = path.map_or(d.from.encap, |p| assoc.path_addr(p).encap);
             return !late && self.refuse(d, init, |c| c.new_encapsulation(known, d.from.encap));
         }
-        // What we have no use for does not count: it never became part of the association.
+        // Listed addresses that we cannot reach do not count as new: they never became part of the
+        // association.
         let listed = peer.addresses.iter().copied().filter(|&a| a != d.from.remote);
         let mut added: Vec<IpAddr> = std::iter::once(d.from.remote)
             .chain(listed.filter(|&a| assoc.can_reach(d.from, a)))
@@ -140,7 +141,7 @@ impl Stack {
             if late {
                 return false;
             }
-            // As many as leave the ABORT no larger than the INIT.
+            // The ABORT names only as many addresses as keep it no larger than the INIT.
             let mut room = d.packet.len().saturating_sub(COMMON_HEADER + CHUNK_HEADER + TLV_HEADER);
             added.retain(|a| {
                 let len = if a.is_ipv4() { 8 } else { 20 };
@@ -160,7 +161,7 @@ impl Stack {
         self.answer_init(d, init, peer, &answer, to)
     }
 
-    /// Sends an INIT ACK with a sealed cookie; nothing is kept.
+    /// Sends an INIT ACK with a sealed cookie and keeps nothing.
     fn answer_init(
         &mut self,
         d: &Datagram,
@@ -206,8 +207,9 @@ impl Stack {
             inbound_streams: config.max_in_streams,
             initial_tsn: answer.local_tsn,
         };
-        // A spoofed INIT must not buy much traffic: at most three times what came in. Reports go
-        // first, then our further addresses.
+        // A spoofed INIT must not cause much traffic: the answer is at most three times as large,
+        // counting an INIT as 100 bytes at least. Where it would be larger, the reports are left
+        // out first, then our further addresses.
         let budget = 3 * d.packet.len().max(100);
         let addresses = announced(config.announce, &answer.local_addrs, d.from);
         let addresses_len: usize = addresses.iter().map(|a| if a.is_ipv4() { 8 } else { 20 }).sum();
@@ -253,8 +255,8 @@ impl Stack {
         true
     }
 
-    /// A packet that begins with COOKIE ECHO (RFC 9260 sec 5.1.5, 5.2.4). `rest` are the chunks
-    /// behind it.
+    /// Handles a packet that begins with COOKIE ECHO (RFC 9260 sec 5.1.5, 5.2.4). `rest` are the
+    /// chunks behind it.
     pub(super) fn on_cookie_echo(&mut self, d: &Datagram, bytes: &[u8], rest: Chunks<'_>) -> bool {
         let Some(cookie) = self.cookies.open(bytes, d.at) else {
             self.stats.cookies_forged += 1;
@@ -275,8 +277,8 @@ impl Stack {
         if let Some(gracefully) =
             ended.or_else(|| self.recent_tags.peer_ended_gracefully(peer, cookie.created))
         {
-            // After a graceful end the peer knows or will be told by our answer to its SHUTDOWN
-            // ACK.
+            // After a graceful end, the peer knows that the association is over, or our answer to
+            // its SHUTDOWN ACK will tell it.
             return !gracefully && self.refuse_late(d, &cookie);
         }
         let existing = self
@@ -286,7 +288,7 @@ impl Stack {
             .filter(|&id| self.table.get(id).is_some_and(|e| e.assoc.peer_port == cookie.peer_port))
             .or_else(|| self.find_existing(d, &cookie.addresses))
             .or_else(|| {
-                // The INIT came from there and does not list it.
+                // The INIT came from this address but does not list it.
                 let ports = (cookie.peer_port, cookie.local_port);
                 self.by_pair(cookie.source.remote, cookie.source.encap, ports)
             });
@@ -300,7 +302,7 @@ impl Stack {
                 return self.refuse_stale(d, &cookie, age - cookie.life);
             }
         }
-        // Where the COOKIE ECHO came from counts: a NAT may have moved the UDP port since the INIT.
+        // The UDP port of the COOKIE ECHO counts: a NAT may have changed it since the INIT.
         let moved = d.from.remote == cookie.source.remote;
         let encap = if moved { d.from.encap } else { cookie.source.encap };
         let source = PathAddr { encap, ..cookie.source };
@@ -310,9 +312,9 @@ impl Stack {
         }
     }
 
-    /// The association of this cookie has been and ended: a late duplicate must not bring it (and
-    /// the DATA behind the COOKIE ECHO) back. A peer that still waits for our COOKIE ACK learns
-    /// that it is over.
+    /// Refuses a cookie whose association has ended. A late duplicate must not bring the
+    /// association back, nor the DATA behind the COOKIE ECHO. A peer that still waits for our
+    /// COOKIE ACK learns that the association is over.
     fn refuse_late(&mut self, d: &Datagram, cookie: &Cookie) -> bool {
         self.refuse_cookie(d, cookie, |_| {})
     }
@@ -388,7 +390,7 @@ impl Stack {
         true
     }
 
-    /// COOKIE ACK, and the chunks that came behind the COOKIE ECHO.
+    /// Sends a COOKIE ACK and handles the chunks that came behind the COOKIE ECHO.
     fn acknowledge_cookie(&mut self, id: AssocId, d: &Datagram, rest: Chunks<'_>) {
         self.with(d.at, id, |assoc, cx| {
             let Some(path) = assoc.path_of(d.from.remote) else { return };
@@ -398,7 +400,8 @@ impl Stack {
         });
     }
 
-    /// COOKIE ECHO while an association with its sender exists: the table of RFC 9260 sec 5.2.4.
+    /// Handles a COOKIE ECHO whose sender has an association already: the table of RFC 9260 sec
+    /// 5.2.4.
     fn on_cookie_for(
         &mut self,
         id: AssocId,
@@ -416,7 +419,7 @@ impl Stack {
         let peer_matches = agreed.peer_tag == assoc.peer_tag();
         let ties_match = cookie.ties != (0, 0) && cookie.ties == assoc.tie_tags();
         match (local_matches, peer_matches) {
-            // D: a duplicate; the COOKIE ACK was lost, or both ends opened at once.
+            // D: a duplicate. Either the COOKIE ACK was lost, or both ends opened at once.
             (true, true) => {
                 if state == CookieEchoed {
                     self.with(d.at, id, |assoc, cx| assoc.established(cx, false));
@@ -424,8 +427,8 @@ impl Stack {
                 self.acknowledge_cookie(id, d, rest);
                 true
             }
-            // B: both ends opened at once, and the peer drew a new tag. Never after data went: an
-            // old cookie could cut a living association then.
+            // B: both ends opened at once, and the peer drew a new tag. This is not accepted once
+            // data has been exchanged: an old cookie could break a living association then.
             (true, false)
                 if matches!(state, CookieWait | CookieEchoed)
                     || (state == Established && !assoc.data_exchanged()) =>
@@ -439,7 +442,7 @@ impl Stack {
             // A: the peer restarted.
             (false, false) if ties_match => {
                 if state == ShutdownAckSent {
-                    // It must finish the old association first.
+                    // The peer must finish the old association first.
                     self.with(d.at, id, |assoc, _| assoc.refuse_restart());
                     return true;
                 }
@@ -456,14 +459,13 @@ impl Stack {
                 self.stats.cookies_accepted += 1;
                 self.acknowledge_cookie(id, d, rest);
                 if unwanted {
-                    // The user is done with this peer; that does not change with the peer's
-                    // restart.
+                    // The user is done with this peer, and the peer's restart does not change that.
                     self.with(d.at, id, |assoc, cx| assoc.shutdown(cx));
                 }
                 true
             }
-            // Another process at that address, which has drawn the same port. It learns that at
-            // once, and not when its timers give up.
+            // Another process at that address has drawn the same port. The ABORT tells it at once.
+            // Otherwise it would find out only when its timers give up.
             (false, false) => {
                 match assoc.path_of(d.from.remote).map(|p| assoc.path_addr(p).encap) {
                     Some(known) if known != d.from.encap => {
@@ -472,8 +474,8 @@ impl Stack {
                     _ => false,
                 }
             }
-            // C: an old cookie of a handshake given up; everything else: not meant for this
-            // association.
+            // C: an old cookie from a handshake that was given up. All other cookies are not meant
+            // for this association either.
             _ => false,
         }
     }

@@ -1,4 +1,4 @@
-//! Messages in and out.
+//! Sending and receiving messages.
 
 use std::net::IpAddr;
 
@@ -12,15 +12,15 @@ impl Stack {
     /// Queues a message.
     ///
     /// # Errors
-    /// The message is handed back by not being taken; see [`SendError`].
+    /// See [`SendError`]. The message is not queued then.
     pub fn send(&mut self, now: Time, id: AssocId, message: Message) -> Result<(), SendError> {
         self.exchange(now, id, |assoc, cx| assoc.send(cx, [message], None))
             .unwrap_or(Err(SendError::NotFound))
     }
 
-    /// Queues a message that leaves to the address `to` of the peer, not by the primary path
-    /// (SCTP_ADDR_OVER, RFC 6458 sec 5.3.4). While that path has failed it leaves as any other, and
-    /// so do retransmissions.
+    /// Queues a message that goes to the address `to` of the peer and not over the primary path
+    /// (SCTP_ADDR_OVER, RFC 6458 sec 5.3.4). While the path to `to` has failed, the message goes
+    /// like any other, and so do retransmissions.
     ///
     /// # Errors
     /// As [`send`](Self::send), and [`SendError::NoSuchAddress`].
@@ -35,7 +35,7 @@ impl Stack {
             .unwrap_or(Err(SendError::NotFound))
     }
 
-    /// Queues several messages as one unit: all or none. They share packets where they fit.
+    /// Queues either all of these messages or none. They share packets where they fit.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -49,18 +49,18 @@ impl Stack {
             .unwrap_or(Err(SendError::NotFound))
     }
 
-    /// Takes the next received message. Reading grows the window announced to the peer. Messages
-    /// may still be read after the association ended, until it is [`release`](Self::release)d.
+    /// Takes the next received message. Reading enlarges the window announced to the peer. Messages
+    /// may still be read after the association has ended, until it is [`release`](Self::release)d.
     pub fn recv(&mut self, now: Time, id: AssocId) -> Option<Received> {
         self.exchange(now, id, |assoc, _| assoc.recv()).flatten()
     }
 
-    /// What [`recv`](Self::recv) would give now, which stays there.
+    /// Describes what [`recv`](Self::recv) would return now, without taking it.
     pub fn next_info(&self, id: AssocId) -> Option<NextInfo> {
         self.table.get(id)?.assoc.next_info()
     }
 
-    /// Number of messages, or parts of one, that [`recv`](Self::recv) would give now.
+    /// Number of messages, or parts of one, that [`recv`](Self::recv) could return now.
     pub fn recv_pending(&self, id: AssocId) -> usize {
         self.table.get(id).map_or(0, |e| e.assoc.recv_pending())
     }

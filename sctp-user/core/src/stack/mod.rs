@@ -50,7 +50,7 @@ pub struct Stack {
     config: StackConfig,
     rng: ChaCha12Rng,
     ports: BTreeMap<u16, Port>,
-    /// Ports to be used before others where any port will do.
+    /// Ports that [`bind`](Self::bind) with port 0 takes before any others.
     granted: VecDeque<u16>,
     table: Table,
     demux: Demux,
@@ -59,7 +59,8 @@ pub struct Stack {
     replies: Replies,
     events: VecDeque<(AssocId, Event)>,
     init_limit: TokenBucket,
-    /// Of INITs that are refused: those leave the ones for servers that are there their answers.
+    /// Refused INITs have a limit of their own, so that a flood of them does not use up the answers
+    /// for ports that listen.
     refusal_limit: TokenBucket,
     ootb_limit: TokenBucket,
     own: OwnAddrs,
@@ -79,23 +80,24 @@ pub enum Unreachable {
         /// MTU of the next hop, bytes.
         ip_mtu: u16,
     },
-    /// No ICMP message either: a packet that was to be cut into fragments
-    /// ([`Transmit::may_fragment`]) has left whole, because the own interface takes it.
+    /// Not an ICMP message: a packet that was to be cut into fragments ([`Transmit::may_fragment`])
+    /// has left whole, because the interface of this host takes it.
     NotCut {
         /// The largest IP packet that the interface takes, bytes.
         ip_mtu: u16,
     },
-    /// No ICMP message, but the own host's word when a packet was to be sent: it knows no way
-    /// there, and nothing has left.
+    /// Not an ICMP message: this host itself knew no way there when a packet was to be sent, so
+    /// nothing has left.
     NoRoute(NoRoute),
 }
 
-/// What the own host lacks to send to an address.
+/// What this host lacks to send to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoRoute {
-    /// A route to its network, or an own address or link to send from (ENETUNREACH).
+    /// A route to the network of the address, or an own address or link to send from (ENETUNREACH).
     Network,
-    /// A way to the host itself: its neighbour does not answer, or a route says so (EHOSTUNREACH).
+    /// A way to the host itself: neighbour discovery gets no answer, or a route says that the host
+    /// is unreachable (EHOSTUNREACH).
     Host,
 }
 
@@ -131,8 +133,8 @@ impl Stack {
     /// the port.
     ///
     /// # Errors
-    /// When the port is not bound, the peer is unusable, the configuration is not valid or there
-    /// already is such an association.
+    /// When the port is not bound, the peer has no usable address or port, the configuration is not
+    /// valid, the stack is full or there already is such an association.
     pub fn connect(
         &mut self,
         now: Time,
@@ -184,7 +186,7 @@ impl Stack {
         }
     }
 
-    /// Appends the next packet(s) to `buf` and says where they go; `None` when there is nothing to
+    /// Appends the next packet(s) to `buf` and says where they go. `None` when there is nothing to
     /// send now.
     pub fn poll_transmit(
         &mut self,
@@ -199,8 +201,9 @@ impl Stack {
         while let Some(id) = self.table.next_dirty() {
             let transmit =
                 self.with(now, id, |assoc, cx| assoc.poll_transmit(cx, limits, buf)).flatten();
-            // An association that has sent may have more; `with` has put it at the end of the
-            // queue. One that has not will be touched when that changes.
+            // If the association has sent, it may have more to send, and `with` has put it at the
+            // end of the queue. If it has not, it leaves the queue until `touch` puts it there
+            // again.
             match transmit {
                 Some(transmit) => {
                     self.stats.packets_sent +=
@@ -217,14 +220,14 @@ impl Stack {
         None
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) must be called next at the latest.
+    /// The latest time for the next call of [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&mut self) -> Option<Time> {
         self.table.next_deadline().map(|(at, _)| at)
     }
 
-    /// As [`poll_timeout`](Self::poll_timeout), at less cost and perhaps too early: a deadline that
-    /// has moved to later, as those for retransmission do with every acknowledgement, may still
-    /// count as it was. For whoever sets a timer and does not mind when it fires once in vain.
+    /// As [`poll_timeout`](Self::poll_timeout), but cheaper and perhaps too early: a deadline that
+    /// has moved to a later time may still count as it was. (Retransmission deadlines move with
+    /// every acknowledgement.) Use it to set a timer that may fire once in vain.
     pub fn poll_wakeup(&mut self) -> Option<Time> {
         self.table.next_wakeup()
     }
@@ -234,9 +237,9 @@ impl Stack {
         self.events.pop_front()
     }
 
-    /// Begins the graceful shutdown (RFC 9260 sec 9.2): what is queued is still sent, during the
-    /// setup as well. An association still in COOKIE-WAIT with nothing queued just ends. One with a
-    /// message given only in part is aborted.
+    /// Begins the graceful shutdown (RFC 9260 sec 9.2). What is queued is still sent, even if the
+    /// setup is not complete. An association that is still in COOKIE-WAIT and has nothing queued
+    /// just ends. An association with a message given only in part is aborted.
     ///
     /// # Errors
     /// When there is no such association.
@@ -248,8 +251,8 @@ impl Stack {
         self.with(now, id, |assoc, cx| assoc.shutdown(cx)).ok_or(NotFound)
     }
 
-    /// Ends the association with an ABORT carrying `reason` (cause 12). Gives [`Event::Lost`] with
-    /// `LocalAbort`.
+    /// Ends the association with an ABORT that carries `reason` (cause 12). Gives [`Event::Lost`]
+    /// with `LocalAbort`.
     ///
     /// # Errors
     /// When there is no such association.
@@ -261,13 +264,14 @@ impl Stack {
         self.with(now, id, |assoc, cx| assoc.abort(cx, &reason)).ok_or(NotFound)
     }
 
-    /// Says that the user is done with an association: unread data is dropped, and so is what
-    /// comes, and, once the association has ended, its slot is freed. A shutdown that has begun
-    /// ends within [`close_timeout`](AssocConfig::close_timeout) of its last progress. Must be
-    /// called once for every association that was given out by `connect`, `accept` or an event; an
-    /// association still alive goes on (shut it down or abort it first). One that ends before it is
-    /// accepted may be released by the stack itself, to make room for others that want to be
-    /// accepted.
+    /// Says that the user is done with an association. Unread data is dropped, and so is whatever
+    /// still arrives. The slot is freed once the association has ended. A shutdown that has begun
+    /// ends within [`close_timeout`](AssocConfig::close_timeout) of its last progress. An
+    /// association that is still alive goes on, so shut it down or abort it first.
+    ///
+    /// Call this once for every association that `connect`, `accept` or an event has given out. If
+    /// an association ends before it is accepted, the stack itself may release it to make room for
+    /// others.
     pub fn release(&mut self, now: Time, id: AssocId) {
         let Some(entry) = self.table.get_mut(id) else { return };
         entry.released = true;
@@ -282,12 +286,13 @@ impl Stack {
         });
     }
 
-    /// Drops what is unread and what comes from now on (SHUT_RD); the peer learns nothing of it.
+    /// Drops everything unread and everything that arrives from now on (SHUT_RD). The peer learns
+    /// nothing of it.
     pub fn discard(&mut self, now: Time, id: AssocId) {
         self.with(now, id, |assoc, cx| assoc.discard(cx));
     }
 
-    /// Asks for a heartbeat on the path to `addr` at once (RFC 9260 sec 11.1.9).
+    /// Sends a heartbeat on the path to `addr` at once (RFC 9260 sec 11.1.9).
     ///
     /// # Errors
     /// When there is no such association or address.
@@ -314,11 +319,12 @@ impl Stack {
         }
     }
 
-    /// Changes settings of a live association: timers, limits, buffers, heartbeat. Stream counts
+    /// Changes settings of a living association: timers, limits, buffers, heartbeat. Stream counts
     /// and MTUs stay.
     ///
     /// # Errors
-    /// When there is no such association.
+    /// The outer error when there is no such association, the inner one when the settings are not
+    /// valid.
     pub fn configure(
         &mut self,
         now: Time,
@@ -328,7 +334,7 @@ impl Stack {
         self.with(now, id, |assoc, cx| assoc.configure(cx, change)).ok_or(NotFound)
     }
 
-    /// State and figures of an association; also after its end until it is released.
+    /// State and figures of an association. They stay available after its end until it is released.
     pub fn status(&self, id: AssocId) -> Option<AssocStatus> {
         Some(self.table.get(id)?.assoc.status())
     }
@@ -343,13 +349,14 @@ impl Stack {
         Some(self.table.get(id)?.assoc.stats())
     }
 
-    /// Own addresses that the peer of an association was told of, empty when it was told none.
+    /// The own addresses that the peer of an association was told. Empty when it was told none.
     pub fn local_addrs(&self, id: AssocId) -> Vec<IpAddr> {
         self.table.get(id).map(|e| e.assoc.told_addrs()).unwrap_or_default()
     }
 
-    /// Tells the stack all addresses that the host has now. Peers elsewhere that list one of them
-    /// as theirs get no packets there. Addresses that a port is bound to need not be told.
+    /// Tells the stack all addresses that the host has now. If a peer on another host lists one of
+    /// them as its own, the stack sends no packets there. Addresses that a port is bound to need
+    /// not be in the list.
     pub fn set_host_addrs(&mut self, addrs: Vec<IpAddr>) {
         self.own.set_host(addrs);
     }
@@ -364,7 +371,8 @@ impl Stack {
         StackStats { own_addresses_left_out: self.own.left_out(), ..self.stats }
     }
 
-    /// Aborts everything (the stack is going away); drain `poll_transmit` once more afterwards.
+    /// Aborts every association because the stack is going away. Drain `poll_transmit` once more
+    /// afterwards.
     pub fn abort_all(&mut self, now: Time, reason: Bytes) {
         for id in self.table.ids() {
             let _ = self.abort(now, id, reason.clone());
@@ -372,8 +380,8 @@ impl Stack {
     }
 
     /// Checks the invariants of every association: data outstanding on a path implies that its T3
-    /// runs, flight equals the sum of outstanding chunks, and so on. For tests; costs time
-    /// proportional to everything outstanding.
+    /// runs, the flight size equals the sum of the outstanding chunks, and so on. This is for
+    /// tests; it costs time proportional to everything outstanding.
     ///
     /// # Errors
     /// A sentence that names the first violated invariant.
@@ -396,8 +404,9 @@ impl Stack {
         !self.replies.is_empty() || self.table.any_dirty()
     }
 
-    /// Hands a message in or out. That happens for every message, and it moves neither deadlines
-    /// nor addresses and ends nothing, so that [`with`](Self::with) would only waste time.
+    /// Runs a call that hands a message in or out. There is such a call for every message. It moves
+    /// neither deadlines nor addresses and ends nothing, so the follow-up of [`with`](Self::with)
+    /// would only waste time.
     fn exchange<R>(
         &mut self,
         now: Time,
@@ -420,7 +429,8 @@ impl Stack {
         Some(result)
     }
 
-    /// Runs something on an association and follows up: routing, queues, deadlines, the end.
+    /// Runs a call on an association and follows up: brings the indexes, the queue of senders and
+    /// the deadlines up to date, and removes the association if it has ended and was released.
     fn with<R>(
         &mut self,
         now: Time,
@@ -486,7 +496,7 @@ impl Stack {
             }
             if entry.assoc.is_closed() || entry.assoc.local_tag() != tag {
                 let until = now + self.config.tag_reuse_guard;
-                // After a restart the association has the new one already.
+                // After a restart the association has the peer's new tag already.
                 let closed = entry.assoc.is_closed();
                 let peer_tag = if closed { entry.assoc.peer_tag() } else { entry.indexed_peer_tag };
                 let peer_tag = (peer_tag != 0).then_some((local, peer, peer_tag));
@@ -525,13 +535,13 @@ impl Stack {
         }
     }
 
-    /// The association with a peer at this address; `ports` are those of SCTP, the peer's first.
+    /// The association with a peer at this address. `ports` are SCTP ports, the peer's first.
     fn by_pair(&self, remote: IpAddr, encap: Encap, ports: (u16, u16)) -> Option<AssocId> {
         self.table.id(self.demux.by_pair(self.pair(remote, encap, ports))?)
     }
 
-    /// As [`by_pair`](Self::by_pair), all of them: addresses that were never confirmed may be those
-    /// of several peers.
+    /// As [`by_pair`](Self::by_pair), but all of them: several peers may have given the same
+    /// address if it was never confirmed.
     pub(crate) fn all_by_pair(
         &self,
         remote: IpAddr,
@@ -546,7 +556,8 @@ impl Stack {
         Pair { remote, encap: self.config.nat_port_key.then_some(encap), peer_port, local_port }
     }
 
-    /// A verification tag nobody has or recently had. The one place where tags are made.
+    /// Draws a verification tag that no association has or recently had. All our tags come from
+    /// here.
     fn draw_tag(&mut self, now: Time, port: u16) -> u32 {
         self.recent_tags.expire(now);
         loop {
@@ -567,7 +578,8 @@ impl Stack {
     }
 }
 
-/// The source to use towards `remote` for a port bound to these addresses, if they tell.
+/// The source address to use towards `remote` for a port bound to these addresses. `None` when they
+/// leave it open; then the routes of the system decide.
 fn pinned_source(bound: &[IpAddr], remote: IpAddr) -> Option<IpAddr> {
     let loopback = |a: IpAddr| scope(a) == Some(Scope::Loopback);
     let fitting = bound.iter().copied().filter(|a| {

@@ -20,30 +20,30 @@ use super::{AssocId, Stack};
 pub(super) struct Port {
     pub(super) addrs: Vec<IpAddr>,
     pub(super) config: Arc<AssocConfig>,
-    /// How many living associations may wait in `waiting`; 0 when not listening.
+    /// How many living associations may wait in `waiting`. 0 when not listening.
     pub(super) backlog: usize,
     pub(super) waiting: Waiting,
     /// Associations that use the port.
     pub(super) users: usize,
-    /// Given up by the user; kept until the last association is gone.
+    /// The user has given it up. It is kept until its last association is gone.
     pub(super) unbound: bool,
-    /// Nobody asked for this very port, so that an association may go to another one.
+    /// Nobody asked for this port in particular, so an association may move to another one.
     pub(super) automatic: bool,
 }
 
 impl Port {
-    /// Packets to this address of the host are for it; `None` is an address that the system did not
-    /// tell.
+    /// Whether packets to this address of the host are for the port. `None` means that the system
+    /// did not tell the address.
     pub(super) fn is_bound_to(&self, local: Option<IpAddr>) -> bool {
         self.addrs.is_empty() || local.is_none_or(|local| self.addrs.contains(&local))
     }
 }
 
 /// Associations that wait to be accepted. Those that have ended can still be accepted and read, but
-/// they take no place of living ones.
+/// they do not take the places of living ones.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// All, in the order in which they came.
+    /// All of them, in the order in which they came.
     all: VecDeque<AssocId>,
     /// Those of them that have ended, in the order of their end.
     ended: VecDeque<AssocId>,
@@ -65,12 +65,12 @@ impl Waiting {
         Some(id)
     }
 
-    /// One of those that wait has ended.
+    /// Notes that a waiting association has ended.
     pub(super) fn ended(&mut self, id: AssocId) {
         self.ended.push_back(id);
     }
 
-    /// It does not wait any more.
+    /// Removes an association that does not wait any more.
     pub(super) fn remove(&mut self, id: AssocId) {
         self.all.retain(|w| *w != id);
         self.ended.retain(|e| *e != id);
@@ -82,13 +82,17 @@ impl Waiting {
 }
 
 impl Stack {
-    /// Binds an SCTP port: `port` 0 picks a free one, of those that were
-    /// [granted](Self::grant_ports), or else a random one in 1024..=65535 (RFC 6056 sec 3.2) that
-    /// IANA has not registered for SCTP. An association from such a port that the peer refuses
-    /// because of its port is tried again from others, at most 8 times. `addrs` empty means all
-    /// addresses (and none is announced to peers unless `StackConfig::local_addresses` is set);
-    /// one address pins the source; several make the port multi-homed. `config` applies to
-    /// associations set up through this port.
+    /// Binds an SCTP port and returns it. `config` applies to associations set up through this
+    /// port.
+    ///
+    /// `port` 0 picks a free one: first from those that were [granted](Self::grant_ports), else a
+    /// random one in 1024..=65535 (RFC 6056 sec 3.2) that IANA has not registered for SCTP. If the
+    /// peer refuses an association because of such a port, the association is tried again from
+    /// others, at most 8 times.
+    ///
+    /// Empty `addrs` means all addresses; peers are then told none unless
+    /// `StackConfig::local_addresses` is set. One address pins the source. Several make the port
+    /// multi-homed.
     ///
     /// # Errors
     /// When the port is taken, an address is not unicast, or the configuration is not valid.
@@ -121,25 +125,25 @@ impl Stack {
         Ok(port)
     }
 
-    /// Grants ports for [`bind`](Self::bind) with port 0, to be used in this order before any
-    /// others: those that nobody else on the host uses. Each is used once; whoever wants it to be
-    /// used again grants it again. Ports registered for SCTP are left out.
+    /// Grants ports that nobody else on the host uses. [`bind`](Self::bind) with port 0 takes these
+    /// first, in this order. It takes each of them once; to have a port used again, grant it again.
+    /// Ports registered for SCTP are left out.
     pub fn grant_ports(&mut self, ports: impl IntoIterator<Item = u16>) {
         self.granted.extend(ports.into_iter().filter(|&port| is_automatic(port)));
     }
 
-    /// Takes back those of the [granted](Self::grant_ports) ports that `which` names.
+    /// Takes back those [granted](Self::grant_ports) ports for which `which` is true.
     pub fn revoke_ports(&mut self, mut which: impl FnMut(u16) -> bool) {
         self.granted.retain(|port| !which(*port));
     }
 
-    /// The ports granted and not used yet.
+    /// The ports that were granted and not used yet.
     pub fn granted_ports(&self) -> impl ExactSizeIterator<Item = u16> + '_ {
         self.granted.iter().copied()
     }
 
     /// Binds a port again that was given up ([`unbind`](Self::unbind)) while associations of it
-    /// live on. These stay as they are; `addrs` and `config` are for new ones, as with
+    /// live on. Those stay as they are. `addrs` and `config` apply to new ones, as with
     /// [`bind`](Self::bind).
     ///
     /// # Errors
@@ -160,10 +164,10 @@ impl Stack {
         Ok(())
     }
 
-    /// Accepts new associations on a bound port, with at most `backlog` of them waiting in
-    /// [`accept`](Self::accept); 0 stops listening. Beyond the backlog INITs get an ABORT "out of
-    /// resource". Associations that end before they are accepted do not count; the oldest of them
-    /// are dropped when a new one needs the place.
+    /// Accepts new associations on a bound port. At most `backlog` of them wait for
+    /// [`accept`](Self::accept); 0 stops listening. When the backlog is full, INITs get an ABORT
+    /// "out of resource". Associations that end before they are accepted do not count. The oldest
+    /// of them are dropped when a new one needs the place.
     ///
     /// # Errors
     /// When the port is not bound.
@@ -173,7 +177,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Takes the next incoming association of a port, which may have ended.
+    /// Takes the next incoming association of a port. It may have ended already.
     pub fn accept(&mut self, port: u16) -> Option<AssocId> {
         let id = self.ports.get_mut(&port)?.waiting.pop()?;
         if let Some(entry) = self.table.get_mut(id) {
@@ -182,9 +186,9 @@ impl Stack {
         Some(id)
     }
 
-    /// Gives the port up. Its associations live on; the port is free for [`bind`](Self::bind) when
-    /// the last one is gone, and for [`rebind`](Self::rebind) at once. Associations never accepted
-    /// are aborted.
+    /// Gives the port up. Its associations live on, except that those never accepted are aborted.
+    /// The port is free for [`rebind`](Self::rebind) at once, and for [`bind`](Self::bind) when its
+    /// last association is gone.
     pub fn unbind(&mut self, now: Time, port: u16) {
         let Some(entry) = self.ports.get_mut(&port) else { return };
         entry.unbound = true;
@@ -208,17 +212,17 @@ impl Stack {
         Ok(())
     }
 
-    /// How many SCTP ports are in use: bound, or given up with associations that live on.
+    /// How many SCTP ports are in use: bound, or given up while associations live on.
     pub fn ports_in_use(&self) -> usize {
         self.ports.len()
     }
 
-    /// Whether the SCTP port is in use: bound, or given up with associations that live on.
+    /// Whether the SCTP port is in use: bound, or given up while associations live on.
     pub fn is_in_use(&self, port: u16) -> bool {
         self.ports.contains_key(&port)
     }
 
-    /// Nobody asked for this bound port: it was drawn.
+    /// Records that nobody asked for this bound port in particular: it was drawn.
     pub(crate) fn set_automatic(&mut self, port: u16) {
         if let Some(entry) = self.ports.get_mut(&port) {
             entry.automatic = true;
@@ -251,8 +255,8 @@ impl Stack {
             .ok_or(BindError::NoPort)
     }
 
-    /// The peer refuses an association for its port: it takes another one, which is free again when
-    /// the association is gone.
+    /// Moves an association to another port because the peer refuses the present one. The new port
+    /// is free again when the association is gone.
     pub(super) fn take_other_port(&mut self, now: Time, id: AssocId) {
         let port = self.free_port().ok();
         let Some(entry) = self.table.get_mut(id) else { return };
@@ -276,8 +280,8 @@ impl Stack {
         self.drop_unused_port(old);
     }
 
-    /// Whether a port has a place for one more incoming association. One that has ended and was
-    /// never accepted can make room.
+    /// Whether a port has a place for one more incoming association. An association that has ended
+    /// and was never accepted can make room.
     pub(super) fn has_room(&self, port: &Port) -> bool {
         let Waiting { ended, .. } = &port.waiting;
         port.waiting.living() < port.backlog
@@ -300,7 +304,7 @@ impl Stack {
         true
     }
 
-    /// An association has come in and waits to be accepted.
+    /// Queues an association that has come in, so that it can be accepted.
     pub(super) fn offer(&mut self, port: u16, id: AssocId) {
         if let Some(port) = self.ports.get_mut(&port)
             && let Some(entry) = self.table.get_mut(id)
@@ -311,7 +315,7 @@ impl Stack {
     }
 }
 
-/// Ports that are taken for 0: as many as there are without the well-known ones.
+/// The ports that port 0 can stand for: all but the well-known ones.
 const AUTOMATIC: RangeInclusive<u16> = 1_024..=65_535;
 
 /// Ports that IANA has registered for services over SCTP. A client that happened to have one would
@@ -329,7 +333,7 @@ fn is_automatic(port: u16) -> bool {
     AUTOMATIC.contains(&port) && REGISTERED.binary_search(&port).is_err()
 }
 
-/// Only unicast addresses can be bound.
+/// Checks that all addresses are unicast; no others can be bound.
 pub(super) fn check_addrs(addrs: &[IpAddr]) -> Result<(), BindError> {
     match addrs.iter().find(|&&a| scope(a).is_none()) {
         Some(&bad) => Err(BindError::Address(bad)),

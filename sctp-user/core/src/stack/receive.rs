@@ -1,5 +1,5 @@
-//! What arrives: packets and ICMP errors, and the way to the association they belong to (RFC 9260
-//! sec 8.4, 8.5).
+//! Received packets and ICMP errors, and how they find the association they belong to (RFC 9260 sec
+//! 8.4, 8.5).
 
 use crate::addr::{Datagram, Encap, PathAddr, scope};
 use crate::assoc::PathId;
@@ -10,8 +10,8 @@ use crate::wire::{Chunk, Packet, chunk_type};
 use super::{AssocId, Stack, Unreachable, table};
 
 impl Stack {
-    /// Takes one received packet. Call it for a whole batch before polling: acknowledgements are
-    /// then decided once for the batch.
+    /// Takes one received packet. Hand in a whole batch before polling, so that acknowledgements
+    /// are decided once for the batch.
     pub fn handle_datagram(&mut self, datagram: Datagram) {
         self.stats.packets_received += 1;
         if !self.dispatch(&datagram) {
@@ -34,7 +34,7 @@ impl Stack {
         let Some(first) = chunks.next() else { return false };
         match first.kind {
             chunk_type::INIT => {
-                // Only alone and with tag 0 (RFC 9260 sec 8.5.1 A).
+                // An INIT must come alone and with tag 0 (RFC 9260 sec 8.5.1 A).
                 let Ok(Chunk::Init(init)) = first.decode(packet) else { return false };
                 return packet.vtag() == 0 && chunks.next().is_none() && self.on_init(d, &init);
             }
@@ -52,8 +52,8 @@ impl Stack {
         }
     }
 
-    /// The packet carries the tag of association `id`: the path it came by, when its source and its
-    /// ports fit, too.
+    /// Says which path a packet came by that carries the tag of association `id`. `None` when its
+    /// source or its ports do not fit the association.
     fn sender(&self, id: AssocId, d: &Datagram) -> Option<Sender> {
         let assoc = &self.table.get(id)?.assoc;
         if assoc.peer_port != d.packet.src_port() {
@@ -61,8 +61,8 @@ impl Stack {
         }
         match assoc.path_of(d.from.remote) {
             Some(path) => Some(Sender::Known(path)),
-            // An INIT ACK may come from another address of the peer than the INIT went to. It
-            // brings its own path.
+            // The INIT ACK may come from another address of the peer than the INIT went to.
+            // Handling it makes a path for that address.
             None if assoc.state() == AssocState::CookieWait
                 && contains(&d.packet, chunk_type::INIT_ACK) =>
             {
@@ -80,7 +80,7 @@ impl Stack {
         let state = entry.assoc.state();
         let early = matches!(state, AssocState::CookieWait | AssocState::CookieEchoed);
         if early && contains(&d.packet, chunk_type::SHUTDOWN_ACK) {
-            // Left over from an association before this one (RFC 9260 sec 8.5.1 E).
+            // It is left over from an earlier association (RFC 9260 sec 8.5.1 E).
             return self.on_ootb(d, true);
         }
         let (path, moved) = match from {
@@ -97,15 +97,16 @@ impl Stack {
             e.assoc.path_of(d.from.remote).is_some_and(|p| e.assoc.is_confirmed(p))
         };
         if moved && self.config.nat_port_key && self.table.get(id).is_some_and(proven) {
-            // Whoever was known there before has lost that UDP port to this one. An address that
-            // was never confirmed takes nothing away: its packets may have come from anywhere.
+            // This peer has taken over the UDP port of a peer that was known there before. An
+            // address that was never confirmed takes nothing away: its packets may have come from
+            // anywhere.
             let ports = (d.packet.src_port(), d.packet.dst_port());
             self.demux.put_first(self.pair(d.from.remote, d.from.encap, ports), id.index);
         }
         true
     }
 
-    /// The tag is not one of ours, or does not fit the addresses.
+    /// Handles a packet whose tag is not one of ours or does not fit the addresses.
     fn on_foreign(&mut self, d: &Datagram) -> bool {
         let packet = &d.packet;
         let known =
@@ -118,8 +119,8 @@ impl Stack {
         {
             return self.on_ootb(d, true);
         }
-        // The peer lost the association and reflects our packets' tag with the T bit. Such a tag
-        // proves less: the packet moves no UDP port.
+        // The peer has lost the association and reflects the tag of our packets with the T bit.
+        // Such a tag proves less, so the packet changes no UDP port.
         if peer_tag != 0
             && packet.vtag() == peer_tag
             && has_reflected(packet)
@@ -132,9 +133,10 @@ impl Stack {
         false
     }
 
-    /// Takes an ICMP error: `quoted` is the SCTP packet as quoted by the ICMP message (from the
-    /// SCTP common header on, at least 8 bytes), `to` the path it was sent to (for UDP with the
-    /// peer's UDP port). Believed only when the quoted verification tag is right (RFC 9260 sec 10).
+    /// Takes an ICMP error. `quoted` is what the ICMP message quotes of the SCTP packet: at least 8
+    /// bytes, from the SCTP common header on. `to` is the path that the packet was sent to, under
+    /// UDP encapsulation with the peer's UDP port. The error is believed only if the quoted
+    /// verification tag is right (RFC 9260 sec 10).
     pub fn handle_unreachable(
         &mut self,
         now: Time,
@@ -177,11 +179,12 @@ impl Stack {
 enum Sender {
     /// The peer, by this path.
     Known(PathId),
-    /// The peer from an address that is none of its paths' yet; a path stands in for it.
+    /// The peer, from an address that is not a path yet. Some path of the association stands in for
+    /// it.
     Other(PathId),
 }
 
-/// The packet has a chunk of this type.
+/// Whether the packet has a chunk of this type.
 pub(super) fn contains(packet: &Packet, kind: u8) -> bool {
     packet.chunks().any(|c| c.kind == kind)
 }
@@ -194,13 +197,14 @@ fn t_bits(packet: &Packet) -> impl Iterator<Item = bool> {
         .map(|c| c.flags & 1 != 0)
 }
 
-/// The packet has an ABORT or SHUTDOWN COMPLETE with the T bit.
+/// Whether the packet has an ABORT or SHUTDOWN COMPLETE with the T bit.
 fn has_reflected(packet: &Packet) -> bool {
     t_bits(packet).any(|reflected| reflected)
 }
 
-/// With the T bit of an ABORT or SHUTDOWN COMPLETE the tag of the packet has to be the peer's,
-/// without it ours. A packet where that is not so is dropped as a whole (RFC 9260 sec 8.5.1 B, C).
+/// Whether the tag of the packet fits its ABORTs and SHUTDOWN COMPLETEs: it must be the peer's tag
+/// for those with the T bit and ours for those without it. Otherwise the whole packet is dropped
+/// (RFC 9260 sec 8.5.1 B, C).
 pub(super) fn tag_fits_t_bit(packet: &Packet, local_tag: u32, peer_tag: u32) -> bool {
     t_bits(packet).all(|reflected| packet.vtag() == if reflected { peer_tag } else { local_tag })
 }

@@ -1,17 +1,18 @@
-//! Verification tags that were in use a short while ago.
+//! Remembers verification tags for a while after their associations have ended.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::time::{Duration, Time};
 
-/// Verification tags of associations that ended a short while ago: they must not be given out again
-/// yet, and packets with them are late ones.
+/// Verification tags of associations that ended a short while ago. They must not be given out again
+/// yet, and packets that carry them are late.
 #[derive(Debug, Default)]
 pub(super) struct RecentTags {
     order: VecDeque<(Time, u32, Option<PeerTag>)>,
     endings: HashMap<u32, Ending>,
-    /// The other ends of these associations. In a collision of INITs there are cookies with other
-    /// tags of ours. With the time of the end.
+    /// The other ends of these associations: whether the association ended gracefully, and when.
+    /// After a collision of INITs, a cookie may carry another tag of ours, but the peer's tag still
+    /// finds the association here.
     peers: HashMap<PeerTag, (bool, Time)>,
 }
 
@@ -20,25 +21,26 @@ pub(super) struct RecentTags {
 pub(super) struct Ending {
     /// By a graceful shutdown.
     pub(super) gracefully: bool,
-    /// How long a SHUTDOWN COMPLETE of ours may be under way; zero when the peer sent one.
+    /// How long our SHUTDOWN COMPLETE may be under way. Zero when the peer sent it.
     pub(super) complete_under_way: Duration,
-    /// When ours was sent last.
+    /// When our SHUTDOWN COMPLETE was last sent.
     pub(super) complete_sent: Time,
 }
 
-/// Local port, port of the peer, its tag.
+/// Local port, port of the peer, tag of the peer.
 pub(super) type PeerTag = (u16, u16, u32);
 
-/// Tags remembered at most; with more, the oldest are forgotten early.
+/// How many tags are remembered at most. If there are more, the oldest are forgotten early.
 const MAX_RECENT_TAGS: usize = 65_536;
 
 impl RecentTags {
-    /// The tag is remembered.
+    /// Whether the tag is remembered.
     pub(super) fn contains(&self, tag: u32) -> bool {
         self.endings.contains_key(&tag)
     }
 
-    /// Remembers a tag until `until`, with its other end and when it ended.
+    /// Remembers a tag until `until`. `peer` is the other end and the time when the association
+    /// ended.
     pub(super) fn add(
         &mut self,
         until: Time,
@@ -71,29 +73,30 @@ impl RecentTags {
         }
     }
 
-    /// Whether the association that the peer knew by this tag of its own until recently ended by a
-    /// graceful shutdown; `None` also for what was `made` after that end: a peer may use its tag
-    /// again, though it should not.
+    /// Whether the association that ended recently, and in which the peer had this tag, ended by a
+    /// graceful shutdown. `None` when there was none, or when the cookie was `made` after that end:
+    /// a peer may use its tag again, though it should not.
     pub(super) fn peer_ended_gracefully(&self, peer: PeerTag, made: Time) -> Option<bool> {
         self.peers.get(&peer).filter(|(_, ended)| made < *ended).map(|(graceful, _)| *graceful)
     }
 
-    /// Whether the association that had this tag until recently ended by a graceful shutdown;
+    /// Whether the association that had this tag until recently ended by a graceful shutdown.
     /// `None` for other tags.
     pub(super) fn ended_gracefully(&mut self, now: Time, tag: u32) -> Option<bool> {
         self.expire(now);
         self.endings.get(&tag).map(|ending| ending.gracefully)
     }
 
-    /// The SHUTDOWN COMPLETE for the association that had this tag may still be under way: an
-    /// ABORT could overtake it, and the peer would lose an association that ended well.
+    /// Whether our SHUTDOWN COMPLETE for the association that had this tag may still be under way.
+    /// An ABORT could overtake it, and the peer would then count an association as lost that ended
+    /// well.
     pub(super) fn complete_is_under_way(&self, now: Time, tag: u32) -> bool {
         self.endings
             .get(&tag)
             .is_some_and(|ending| now.since(ending.complete_sent) < ending.complete_under_way)
     }
 
-    /// The peer did not get the SHUTDOWN COMPLETE, and another one is sent.
+    /// Notes that another SHUTDOWN COMPLETE is sent because the peer did not get the last one.
     pub(super) fn complete_again(&mut self, now: Time, tag: u32) {
         if let Some(ending) = self.endings.get_mut(&tag) {
             ending.complete_sent = now;

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use crate::addr::{PathAddr, Transmit};
 use crate::wire::PacketWriter;
 
-/// Replies waiting at most; more are dropped, as the network might.
+/// How many replies wait at most. More are dropped, as the network might do.
 const MAX_WAITING: usize = 1024;
 
-/// Nothing here is larger than this, so that it passes every path.
+/// The size of the largest packet here in bytes, chosen so that it passes every path.
 const LIMIT: usize = 1200;
 
 #[derive(Debug)]
@@ -17,7 +17,7 @@ struct Reply {
     bytes: Vec<u8>,
 }
 
-/// The queue of such packets.
+/// The queue of packets that belong to no living association.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
     waiting: VecDeque<Reply>,
@@ -26,7 +26,8 @@ pub(crate) struct Replies {
 }
 
 impl Replies {
-    /// Queues a packet to a stranger, from `ports.0` to `ports.1`; dropped when too many wait.
+    /// Queues a packet to a stranger, from port `ports.0` to port `ports.1`. Drops it when too many
+    /// wait.
     pub(crate) fn push(
         &mut self,
         to: PathAddr,
@@ -40,7 +41,7 @@ impl Replies {
     }
 
     /// Queues the last packet of an association, an ABORT or a SHUTDOWN COMPLETE. It is never
-    /// dropped here: there is one for each association at most, and strangers must not be able to
+    /// dropped here: there is at most one for each association, and strangers must not be able to
     /// suppress it.
     pub(crate) fn push_last(
         &mut self,
@@ -57,7 +58,7 @@ impl Replies {
         self.waiting.push_back(Reply { to, bytes });
     }
 
-    /// Nothing waits.
+    /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Settings that change while something lives: of single paths, and the addresses of a port.
+//! Settings that can change later: those of single paths, and the addresses of a port.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ impl Stack {
     /// Changes the settings of the path to `addr`. A changed heartbeat interval counts from now.
     ///
     /// # Errors
-    /// The outer one when there is no such association or address, the inner one as
+    /// The outer error when there is no such association or address, the inner one as
     /// [`PathParams::check`] says.
     pub fn set_path_params(
         &mut self,
@@ -40,12 +40,12 @@ impl Stack {
     }
 
     /// Changes how packets travel to `addr` (SCTP_REMOTE_UDP_ENCAPS_PORT, RFC 6951 sec 6.1):
-    /// natively or to this UDP port. The next valid packet of the peer from another port, or
-    /// natively, changes it again (RFC 6951 sec 5.4). For addresses of new associations
-    /// [`Peer`](crate::Peer) says it.
+    /// natively or to this UDP port. The next valid packet of the peer that comes natively or from
+    /// another port changes it again (RFC 6951 sec 5.4). [`Peer`](crate::Peer) sets it for the
+    /// addresses of new associations.
     ///
     /// # Errors
-    /// The outer one when there is no such association or address, the inner one for UDP port 0.
+    /// The outer error when there is no such association or address, the inner one for UDP port 0.
     pub fn set_path_encap(
         &mut self,
         now: Time,
@@ -65,8 +65,8 @@ impl Stack {
         Ok(Ok(()))
     }
 
-    /// Replaces the addresses of a bound port for future associations; see [`bind`](Self::bind) for
-    /// what no, one or several mean.
+    /// Replaces the addresses of a bound port for future associations. [`bind`](Self::bind) says
+    /// what no, one or several addresses mean.
     ///
     /// # Errors
     /// When an address is not unicast (unknown ports are ignored).

@@ -1,5 +1,5 @@
-//! The associations of a stack: slots, handles that are never reused, deadlines, and who has
-//! something to send.
+//! The associations of a stack: their slots, their handles (which are never reused), their
+//! deadlines, and the queue of those that may have something to send.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -9,7 +9,7 @@ use crate::time::Time;
 
 use super::demux::Pair;
 
-/// Names an association of a [`Stack`](crate::Stack); never reused for another one.
+/// Names an association of a [`Stack`](crate::Stack). It never names another association later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AssocId {
     pub(crate) index: u32,
@@ -22,17 +22,17 @@ pub(crate) struct Entry {
     pub(crate) assoc: Association,
     /// The user is done with it.
     pub(crate) released: bool,
-    /// It came in and was not accepted yet.
+    /// It came in and has not been accepted yet.
     pub(crate) waiting: bool,
-    /// In the queue of those with something to send.
+    /// It stands in the queue of those that may have something to send.
     dirty: bool,
-    /// In the list of those whose deadline may be earlier than the heap knows.
+    /// It stands in the list of those whose deadline may be earlier than the heap knows.
     stale: bool,
-    /// Earliest deadline in the heap.
+    /// Its earliest deadline in the heap.
     scheduled: Option<Time>,
-    /// What the indexes know.
+    /// Our tag under which the indexes know it.
     pub(crate) indexed_tag: Option<u32>,
-    /// Tag of the peer at that time, 0 while unknown.
+    /// The tag of the peer when the indexes were last brought up to date. 0 while unknown.
     pub(crate) indexed_peer_tag: u32,
     pub(crate) indexed_pairs: Vec<Pair>,
 }
@@ -50,14 +50,15 @@ pub(crate) struct Table {
     free: Vec<u32>,
     count: usize,
     dirty: VecDeque<u32>,
-    /// Deadlines are looked at when somebody asks, once for a whole batch of packets.
+    /// Associations whose deadline may have become earlier. Their deadlines are looked at when
+    /// somebody asks, once for a whole batch of packets.
     stale: Vec<u32>,
     /// Deadlines with lazy deletion: an entry counts only while it equals `scheduled` of its
     /// association.
     deadlines: BinaryHeap<Reverse<(Time, u32)>>,
 }
 
-/// Deadlines that nobody waits for which may always stay.
+/// This many outdated deadlines may always stay in the heap.
 const DEADLINES_SLACK: usize = 64;
 
 impl Table {
@@ -98,7 +99,7 @@ impl Table {
         id
     }
 
-    /// Frees a slot.
+    /// Removes an association and frees its slot.
     pub(crate) fn remove(&mut self, index: u32) {
         if let Some(slot) = self.slots.get_mut(index as usize)
             && slot.entry.take().is_some()
@@ -135,7 +136,7 @@ impl Table {
             .collect()
     }
 
-    /// The association may have something to send.
+    /// Notes that the association may have something to send.
     pub(crate) fn mark_dirty(&mut self, id: AssocId) {
         let Some(entry) =
             self.slots.get_mut(id.index as usize).and_then(|s| s.entry.as_deref_mut())
@@ -148,7 +149,8 @@ impl Table {
         }
     }
 
-    /// The association may have something to send, and its deadlines may have moved.
+    /// Notes that the association may have something to send, and that its deadlines may have
+    /// moved.
     pub(crate) fn touch(&mut self, id: AssocId) {
         let Some(entry) =
             self.slots.get_mut(id.index as usize).and_then(|s| s.entry.as_deref_mut())
@@ -180,14 +182,14 @@ impl Table {
         }
     }
 
-    /// Deadlines held, those that nobody waits for included.
+    /// How many deadlines are held, outdated ones included.
     #[cfg(test)]
     pub(crate) fn deadlines_held(&self) -> usize {
         self.deadlines.len()
     }
 
-    /// Adds a deadline. Those that nobody waits for any more are dropped before they outnumber the
-    /// others: one for each association counts.
+    /// Adds a deadline. Only one for each association counts. The outdated ones are dropped before
+    /// they outnumber these.
     fn push_deadline(&mut self, at: Time, index: u32) {
         if self.deadlines.len() >= 2 * self.count + DEADLINES_SLACK {
             let mut all = std::mem::take(&mut self.deadlines).into_vec();
@@ -202,7 +204,7 @@ impl Table {
         self.deadlines.push(Reverse((at, index)));
     }
 
-    /// The next association that may have something to send. It comes to the end of the queue.
+    /// Takes the next association that may have something to send out of the queue.
     pub(crate) fn next_dirty(&mut self) -> Option<AssocId> {
         while let Some(index) = self.dirty.pop_front() {
             if let Some(id) = self.id(index) {
@@ -215,7 +217,7 @@ impl Table {
         None
     }
 
-    /// The association has nothing to send for now.
+    /// Takes an association that has nothing to send for now out of the queue.
     pub(crate) fn settle(&mut self, id: AssocId) {
         // `touch` queued it last, so it stands at the end.
         if self.dirty.back() == Some(&id.index) {
@@ -226,7 +228,7 @@ impl Table {
         }
     }
 
-    /// Something may be waiting to be sent.
+    /// Whether any association may have something to send.
     pub(crate) fn any_dirty(&self) -> bool {
         !self.dirty.is_empty()
     }
@@ -244,8 +246,8 @@ impl Table {
         Some(id)
     }
 
-    /// The earliest deadline of all associations, or an earlier time: deadlines that have moved to
-    /// later count as they were.
+    /// The earliest deadline of all associations, or an earlier time: a deadline that has moved to
+    /// a later time may still count as it was.
     pub(crate) fn next_wakeup(&mut self) -> Option<Time> {
         self.schedule_stale();
         while let Some(&Reverse((at, index))) = self.deadlines.peek() {
@@ -275,7 +277,7 @@ impl Table {
             match entry.assoc.poll_timeout() {
                 Some(real) if real == at => return Some((at, id)),
                 real => {
-                    // It moved to later (or stopped) since.
+                    // It has moved to a later time since, or was stopped.
                     self.deadlines.pop();
                     entry.scheduled = real;
                     if let Some(real) = real {
