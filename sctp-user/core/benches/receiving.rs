@@ -1,4 +1,4 @@
-//! What arrives: the record of TSNs, and messages from chunks.
+//! What receiving costs: the record of received TSNs, and making messages from chunks.
 //!
 //! `cargo bench -p sctp-user-core --features bench --bench receiving`
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
@@ -9,10 +9,10 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sctp_user_core::bench::{Bulk, LoneReceiver, bulk_config};
 use sctp_user_core::{Datagram, Time};
 
-/// Packets measured at a time.
+/// How many packets are measured at a time.
 const BATCH: u32 = 64;
 
-/// Everything in order: packets in, messages out.
+/// Everything arrives in order: packets in, messages out.
 fn in_order(c: &mut Criterion) {
     let mut group = c.benchmark_group("in order");
     let now = Time::from_millis(1);
@@ -52,7 +52,7 @@ fn take(receiver: &mut LoneReceiver, packets: Vec<Datagram>) -> Duration {
     start.elapsed()
 }
 
-/// A receiver that misses every other TSN up to `2 * holes`.
+/// A receiver that has every second TSN up to `2 * holes`, so it misses `holes` TSNs.
 fn with_holes(holes: u32) -> LoneReceiver {
     let mut receiver = LoneReceiver::new();
     for i in 1..=holes {
@@ -63,8 +63,8 @@ fn with_holes(holes: u32) -> LoneReceiver {
     receiver
 }
 
-/// The record of what arrived, with holes in it: a packet behind all of them, and one that fills
-/// the first.
+/// The record of received TSNs when some are missing: a packet after all the holes, and a packet
+/// that fills the first hole.
 fn tracker(c: &mut Criterion) {
     let mut group = c.benchmark_group("tracker");
     group.sample_size(20);
@@ -115,7 +115,7 @@ fn tracker(c: &mut Criterion) {
     group.finish();
 }
 
-/// Messages in many chunks, in three orders of arrival.
+/// Messages in many chunks that arrive in three different orders.
 fn reassembly(c: &mut Criterion) {
     let mut group = c.benchmark_group("reassembly of 64 chunks");
     for order in ["in order", "backwards", "first chunk last"] {

@@ -1,4 +1,4 @@
-//! From messages to packets, and what SACKs do to what is outstanding.
+//! What sending costs: making packets from messages, and processing SACKs for outstanding chunks.
 //!
 //! `cargo bench -p sctp-user-core --features bench --bench sending`
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
@@ -10,16 +10,16 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sctp_user_core::bench::{Bulk, LoneSender, bulk_config};
 use sctp_user_core::{SegmentLimits, Time};
 
-/// SACKs measured at a time.
+/// How many SACKs are measured at a time.
 const BATCH: u64 = 64;
 
-/// Packets of one transmit, as GSO takes them.
+/// How many packets one transmit may hold, as with GSO.
 const LIMITS: SegmentLimits = SegmentLimits { native: 1, udp: 44 };
 
-/// Chunks outstanding.
+/// How many chunks are outstanding.
 const OUTSTANDING: [u32; 3] = [1, 1000, 60_000];
 
-/// Filling packets with messages that wait, without handing them over and without acknowledgements.
+/// Fills packets with waiting messages. Delivery and acknowledgements are not measured.
 fn packetize(c: &mut Criterion) {
     const BYTES: usize = 32 * 1024;
     let mut group = c.benchmark_group("packetize");
@@ -61,7 +61,7 @@ fn sack(c: &mut Criterion) {
     let mut group = c.benchmark_group("sack, one chunk acknowledged");
     for outstanding in OUTSTANDING {
         let batch = BATCH.min(outstanding.into()) as u32;
-        // Several senders where one alone would have too little to measure.
+        // Use several senders where one alone would give too little to measure.
         let mut senders: Vec<_> =
             (0..BATCH as u32 / batch).map(|_| LoneSender::new(outstanding)).collect();
         group.bench_function(format!("{outstanding} outstanding"), |b| {
@@ -92,7 +92,8 @@ fn sack(c: &mut Criterion) {
     group.finish();
 }
 
-/// One chunk is missing, everything behind it arrives: a SACK whose only gap block grows by one.
+/// One chunk is missing and all later ones arrive, so each SACK has one gap block, which grows by
+/// one.
 fn sack_gap(c: &mut Criterion) {
     let mut group = c.benchmark_group("sack, gap block grows by one");
     group.sample_size(10);

@@ -1,5 +1,5 @@
-//! Whole stacks: finding the association of a packet, setting associations up, bulk transfer in one
-//! thread.
+//! What whole stacks do: find the association of a packet, set up associations, transfer bulk data
+//! in one thread.
 //!
 //! `cargo bench -p sctp-user-core --features bench --bench stack`
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
@@ -11,7 +11,7 @@ use sctp_user_core::bench::{Bulk, PORT, Pair, bulk_config};
 use sctp_user_core::wire::{Packet, PacketWriter};
 use sctp_user_core::{AssocConfig, Datagram, Time, Tsn};
 
-/// A SACK that says nothing new, for an association that changes with every packet.
+/// Hands in a SACK that acknowledges nothing new. Each packet is for a different association.
 fn demultiplexing(c: &mut Criterion) {
     const BATCH: usize = 1024;
     let now = Time::from_millis(1);
@@ -38,7 +38,8 @@ fn demultiplexing(c: &mut Criterion) {
                 let mut total = Duration::ZERO;
                 let rounds = iters.div_ceil(BATCH as u64);
                 for _ in 0..rounds {
-                    // A prime as the step, so that neighbours in time are none in memory.
+                    // A prime step, so that consecutive packets do not belong to neighbours in
+                    // memory.
                     let batch: Vec<_> = (0..BATCH)
                         .map(|_| {
                             at = (at + 7919) % sacks.len();
@@ -69,7 +70,7 @@ fn demultiplexing(c: &mut Criterion) {
     group.finish();
 }
 
-/// Four packets, both ends; ending the associations is not measured.
+/// Sets up an association: four packets, work of both ends. Ending it is not measured.
 fn set_up(c: &mut Criterion) {
     const BATCH: u64 = 256;
     let mut group = c.benchmark_group("association");
@@ -93,7 +94,7 @@ fn set_up(c: &mut Criterion) {
     group.finish();
 }
 
-/// Bulk transfer with everything that belongs to it at both ends, except sockets and driver.
+/// Bulk transfer with the whole work of both ends, except sockets and driver.
 fn bulk(c: &mut Criterion) {
     const BYTES: u64 = 4 << 20;
     let mut group = c.benchmark_group("bulk, both ends in one thread");

@@ -12,7 +12,7 @@ use sctp_user_core::{Ssn, Tsn};
 /// User bytes of a full packet with one chunk: 1452 bytes with the headers.
 const FULL: usize = 1424;
 
-/// Chunks of the packets measured: how many, and their user bytes.
+/// The packets measured: name, number of chunks, user bytes of each chunk.
 const SHAPES: [(&str, usize, usize); 3] = [("1x1424", 1, FULL), ("1x16", 1, 16), ("17x64", 17, 64)];
 
 const WHOLE: DataFlags = DataFlags { begin: true, end: true, unordered: false, immediate: false };

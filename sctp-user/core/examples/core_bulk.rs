@@ -2,8 +2,9 @@
 //!
 //!     cargo run --release -p sctp-user-core --features bench --example core_bulk [SIZE] [SECONDS]
 //!
-//! sends messages of SIZE bytes. Prints the user data that arrived per second, both ends, checksums
-//! and the copy into and out of datagrams included, and the packets it took.
+//! This sends messages of SIZE bytes and prints how much user data arrives per second, and in how
+//! many packets. The work of both ends counts, with checksums and the copies into and out of
+//! datagrams.
 
 use std::time::{Duration, Instant};
 

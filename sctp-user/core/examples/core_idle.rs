@@ -1,15 +1,16 @@
 //! What idle associations cost: resident memory of each end, and how many are set up per second.
 //!
-//! `cargo run --release -p sctp-user-core --features bench --example core_idle [associations]`, 20
-//! 000 unless said. Both ends are in one thread, without sockets and driver; each association has
-//! one path, default settings, and has carried no data.
+//! `cargo run --release -p sctp-user-core --features bench --example core_idle [associations]`
+//!
+//! Without an argument it sets up 20 000 associations. Both ends are in one thread, without sockets
+//! and driver. Each association has one path and default settings, and has carried no data.
 
 use std::time::Instant;
 
 use sctp_user_core::bench::Pair;
 use sctp_user_core::{AssocConfig, Duration, Time};
 
-/// Resident memory of this process, bytes; 0 where the system does not tell.
+/// Resident memory of this process, bytes; 0 if the system does not tell.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
@@ -21,13 +22,13 @@ fn main() {
     let count: u32 =
         arg.map_or(20_000, |arg| arg.parse().expect("the number of associations is a number"));
     let mut pair = Pair::new(&AssocConfig::default());
-    // The first brings buffers that all share.
+    // The first association allocates buffers that all of them share.
     let mut now = Time::ZERO;
     pair.set_up(now, 0);
     let before = resident();
     let start = Instant::now();
     for n in 1..=count {
-        // An association lives with everything that its timers make.
+        // Time passes, so that the timers of earlier associations fire as they would in real use.
         now += Duration::from_micros(5);
         pair.set_up(now, n);
     }

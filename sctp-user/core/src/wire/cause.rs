@@ -61,7 +61,7 @@ pub mod cause_code {
     pub const RESTART_WITH_NEW_ENCAPSULATION_PORT: u16 = 14;
 }
 
-/// A row of error causes that was not read yet.
+/// A sequence of error causes that have not been read yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Causes<'a>(&'a [u8]);
 
@@ -73,13 +73,13 @@ impl<'a> Causes<'a> {
         Self(bytes)
     }
 
-    /// The bytes as they came.
+    /// The bytes as they arrived.
     #[inline]
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.0
     }
 
-    /// The causes in order. The iteration ends at a length that cannot be right.
+    /// The causes in order. The iteration ends at an impossible length.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Cause<'a>> + Clone + use<'a> {
         Tlvs::new(self.0).map(Cause::parse)
@@ -90,52 +90,53 @@ impl<'a> Causes<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause<'a> {
-    /// DATA came on a stream that does not exist.
+    /// DATA arrived on a stream that does not exist.
     InvalidStream {
         /// The stream.
         stream: u16,
-        /// The information as it came.
+        /// The information as it arrived.
         info: &'a [u8],
     },
     /// INIT or INIT ACK lacks parameters.
     MissingMandatoryParam(MissingParams<'a>),
-    /// The cookie came too late.
+    /// The cookie arrived too late.
     StaleCookie {
-        /// By how much, microseconds; 0 when the peer does not tell.
+        /// How much too late, in microseconds; 0 when the peer does not say.
         micros: u32,
-        /// The information as it came.
+        /// The information as it arrived.
         info: &'a [u8],
     },
-    /// No memory, no room, no listener.
+    /// Not enough memory or space, or nobody listens.
     OutOfResource,
-    /// An address or a host name that cannot be used: its parameter, whole.
+    /// A whole parameter with an address or a host name that cannot be used.
     UnresolvableAddress(&'a [u8]),
-    /// A chunk of unknown type: header and value, perhaps cut short.
+    /// A chunk of an unknown type: header and value, perhaps cut short.
     UnrecognizedChunk(&'a [u8]),
     /// A parameter has a value that is not allowed.
     InvalidMandatoryParam,
-    /// Parameters of unknown type, whole.
+    /// Whole parameters of unknown types.
     UnrecognizedParams(&'a [u8]),
     /// A DATA chunk without data.
     NoUserData {
         /// Its TSN.
         tsn: Tsn,
-        /// The information as it came.
+        /// The information as it arrived.
         info: &'a [u8],
     },
-    /// COOKIE ECHO came in the middle of the shutdown.
+    /// COOKIE ECHO arrived during the shutdown.
     CookieWhileShuttingDown,
-    /// A restart that brings new addresses is refused: their parameters.
+    /// A restart is refused because it brings new addresses. Holds the parameters with these
+    /// addresses.
     RestartWithNewAddresses(&'a [u8]),
-    /// The user of the peer ended the association: its reason.
+    /// The peer's user ended the association. Holds its reason.
     UserAbort(&'a [u8]),
-    /// Some rule was broken: free text or bytes.
+    /// A rule of the protocol was broken. Holds free text or bytes.
     ProtocolViolation(&'a [u8]),
-    /// An unknown code, or a known one with a length that it cannot have.
+    /// An unknown code, or a known one with an impossible length.
     Other {
         /// Cause code.
         code: u16,
-        /// The information as it came.
+        /// The information as it arrived.
         info: &'a [u8],
     },
 }
@@ -195,7 +196,7 @@ impl<'a> Cause<'a> {
         }
     }
 
-    /// The bytes behind the cause header, without padding.
+    /// The bytes after the cause header, without padding.
     pub const fn info(&self) -> &'a [u8] {
         match *self {
             Self::OutOfResource | Self::InvalidMandatoryParam | Self::CookieWhileShuttingDown => {
@@ -216,7 +217,7 @@ impl<'a> Cause<'a> {
     }
 }
 
-/// `info` as a number when it has exactly 32 bits.
+/// `info` as a number if it has exactly 32 bits.
 fn be32(info: &[u8]) -> Option<u32> {
     info.try_into().ok().map(u32::from_be_bytes)
 }
@@ -243,8 +244,9 @@ impl<'a> MissingParams<'a> {
     }
 }
 
-/// Writes error causes into a chunk. It pads before the next cause and not behind the last: the
-/// lengths of the last cause and of its chunk leave that padding out (RFC 9260 sec 3.2, 3.3.10).
+/// Writes error causes into a chunk. It pads before each cause but the first, never after the last:
+/// the lengths of the last cause and of its chunk do not count that padding (RFC 9260 sec 3.2,
+/// 3.3.10).
 #[derive(Debug)]
 pub struct CauseWriter<'b> {
     writer: Writer<'b>,
@@ -256,24 +258,25 @@ impl<'b> CauseWriter<'b> {
         Self { writer, limit }
     }
 
-    /// Appends causes to a list that waits for its chunk, `limit` bytes long at most.
+    /// Appends causes to a list that waits for its chunk. `limit` is the largest length of the
+    /// list.
     pub(crate) fn append_to(list: &'b mut Vec<u8>, limit: usize) -> Self {
         Self { writer: Writer::resume(list), limit }
     }
 
-    /// Bytes left in the packet for one more padded cause including its header. But for
-    /// [`unresolvable_address`](Self::unresolvable_address) the methods do not look at it; a report
-    /// that quotes the peer is cut to it by the caller.
+    /// Bytes left in the packet for one more cause, with its header and padding. Only
+    /// [`unresolvable_address`](Self::unresolvable_address) looks at this. A caller who quotes the
+    /// peer in a report cuts the quotation to fit.
     pub fn room(&self) -> usize {
         self.limit.saturating_sub(crate::tlv::padded(self.writer.len())) & !3
     }
 
-    /// A cause of any code.
+    /// Writes a cause of any code.
     pub fn raw(&mut self, code: u16, info: &[u8]) {
         self.write(code, |writer| writer.bytes(info));
     }
 
-    /// DATA came on `stream`, which does not exist.
+    /// DATA arrived on `stream`, which does not exist.
     pub fn invalid_stream(&mut self, stream: u16) {
         self.write(cause_code::INVALID_STREAM, |writer| {
             writer.u16(stream);
@@ -291,18 +294,19 @@ impl<'b> CauseWriter<'b> {
         });
     }
 
-    /// The cookie came too late by `micros` microseconds.
+    /// The cookie arrived `micros` microseconds too late.
     pub fn stale_cookie(&mut self, micros: u32) {
         self.raw(cause_code::STALE_COOKIE, &micros.to_be_bytes());
     }
 
-    /// No memory, no room, no listener.
+    /// Not enough memory or space, or nobody listens.
     pub fn out_of_resource(&mut self) {
         self.raw(cause_code::OUT_OF_RESOURCE, &[]);
     }
 
-    /// The address or host name in the parameter `whole` (header and value) cannot be used. A
-    /// parameter that does not fit the packet is not reported: cut short it could not be read.
+    /// The address or host name in the parameter `whole` (header and value) cannot be used. If the
+    /// parameter does not fit into the packet, it is not reported, because nobody could read a part
+    /// of it.
     pub fn unresolvable_address(&mut self, whole: &[u8]) {
         if TLV_HEADER + whole.len() <= self.room() {
             self.raw(cause_code::UNRESOLVABLE_ADDRESS, whole);
@@ -319,7 +323,7 @@ impl<'b> CauseWriter<'b> {
         self.raw(cause_code::INVALID_MANDATORY_PARAM, &[]);
     }
 
-    /// The parameters in `whole` (header, value, padding between them) are of unknown types.
+    /// The parameters in `whole` (header, value, padding between them) have unknown types.
     pub fn unrecognized_params(&mut self, whole: &[u8]) {
         self.raw(cause_code::UNRECOGNIZED_PARAMS, whole);
     }
@@ -329,12 +333,12 @@ impl<'b> CauseWriter<'b> {
         self.raw(cause_code::NO_USER_DATA, &tsn.0.to_be_bytes());
     }
 
-    /// COOKIE ECHO came in the middle of the shutdown.
+    /// COOKIE ECHO arrived during the shutdown.
     pub fn cookie_while_shutting_down(&mut self) {
         self.raw(cause_code::COOKIE_WHILE_SHUTTING_DOWN, &[]);
     }
 
-    /// The restart is refused, because it brings these new addresses.
+    /// The restart is refused because it brings these new addresses.
     pub fn restart_with_new_addresses(&mut self, addrs: impl IntoIterator<Item = IpAddr>) {
         let limit = self.limit;
         self.write(cause_code::RESTART_WITH_NEW_ADDRESSES, |writer| {
@@ -343,8 +347,9 @@ impl<'b> CauseWriter<'b> {
         });
     }
 
-    /// The setup is refused, because an association with the same addresses and ports exists and
-    /// uses another encapsulation: its UDP port and the one that the packet came from, 0 for none.
+    /// The setup is refused because an association with the same addresses and ports exists and
+    /// uses another encapsulation. The cause holds two UDP ports: that of the association and the
+    /// one that the packet came from; 0 means no UDP.
     pub fn new_encapsulation(&mut self, known: Encap, new: Encap) {
         let port = |encap| match encap {
             Encap::Udp { remote_port } => remote_port,
@@ -354,12 +359,12 @@ impl<'b> CauseWriter<'b> {
         self.raw(cause_code::RESTART_WITH_NEW_ENCAPSULATION_PORT, &info);
     }
 
-    /// The user ends the association, for this reason.
+    /// The user ends the association for this reason.
     pub fn user_abort(&mut self, reason: &[u8]) {
         self.raw(cause_code::USER_ABORT, reason);
     }
 
-    /// A rule was broken; `text` says which, for a person.
+    /// A rule of the protocol was broken. `text` tells people which one.
     pub fn protocol_violation(&mut self, text: &[u8]) {
         self.raw(cause_code::PROTOCOL_VIOLATION, text);
     }
@@ -413,7 +418,7 @@ mod tests {
         let bytes = written(|c| c.missing_mandatory_param(&[7]));
         let Cause::MissingMandatoryParam(missing) = only(&bytes) else { panic!("another cause") };
         assert!(missing.iter().eq([7]));
-        // A count beyond the length is malformed.
+        // A count that exceeds the length is malformed.
         for count in [2, u32::MAX] {
             let mut info = count.to_be_bytes().to_vec();
             info.extend([0, 7]);

@@ -4,11 +4,11 @@ use crc_fast::{CrcAlgorithm, Digest};
 
 use super::packet::COMMON_HEADER;
 
-/// From this many bytes on the carry-less multiplications of `crc-fast` beat the CRC instruction
-/// that `crc32c` uses, and a packet full of data takes half the time.
+/// From this many bytes on, the carry-less multiplications of `crc-fast` are faster than the CRC
+/// instruction that `crc32c` uses. A packet full of data then takes half the time.
 const LARGE: usize = 384;
 
-/// CRC32c over `packet` with the checksum field counted as zero.
+/// The CRC32c of `packet`, computed as if the checksum field were zero.
 #[inline]
 pub(super) fn checksum_of(packet: &[u8]) -> u32 {
     let mut header = [0; COMMON_HEADER];
@@ -25,7 +25,7 @@ pub(super) fn checksum_of(packet: &[u8]) -> u32 {
     digest.finalize() as u32
 }
 
-/// CRC32c over `packet` whose checksum field is still zero.
+/// The CRC32c of a `packet` whose checksum field is still zero.
 #[inline]
 pub(super) fn checksum_of_fresh(packet: &[u8]) -> u32 {
     if packet.len() < LARGE { crc32c::crc32c(packet) } else { crc_fast::crc32_iscsi(packet) }

@@ -1,4 +1,4 @@
-//! Chunks: the header they share, their types, and the total enum over them (RFC 9260 sec 3.2).
+//! Chunks: their common header, their types, and the enum of all decoded chunks (RFC 9260 sec 3.2).
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -22,8 +22,8 @@ use crate::tlv::{Tlvs, UnknownAction};
 /// Bytes of a chunk header.
 pub const CHUNK_HEADER: usize = 4;
 
-/// Chunk type numbers. Those of extensions are named too, although [`Chunk`] does not decode them:
-/// Supported Extensions lists them.
+/// Chunk type numbers. Those of extensions have names too, because the Supported Extensions
+/// parameter lists them, but [`Chunk`] does not decode them.
 pub mod chunk_type {
     /// Payload data (RFC 9260 sec 3.3.1).
     pub const DATA: u8 = 0;
@@ -73,13 +73,14 @@ pub mod chunk_type {
     pub const I_FORWARD_TSN: u8 = 194;
 }
 
-/// A chunk whose value is shorter than the fixed part of its type. The chunk is dropped.
+/// The value of a chunk is shorter than the fixed part of its type. The chunk is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("chunk of type {kind} needs {needed} bytes but has {length}")]
 pub struct ChunkError {
     /// Chunk type.
     pub kind: u8,
-    /// Bytes the fixed part (in a SACK: the counted blocks too) takes, chunk header included.
+    /// Bytes that the fixed part takes, with the chunk header. In a SACK this includes the blocks
+    /// that it says it has.
     pub needed: usize,
     /// The length field.
     pub length: usize,
@@ -101,8 +102,8 @@ impl<'a> Iterator for Chunks<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<RawChunk<'a>> {
-        // A chunk header has the shape of a TLV header: type and flags are the 16 bits of the TLV
-        // type.
+        // A chunk header has the shape of a TLV header: type and flags make up the 16 bits of the
+        // TLV type.
         let tlv = self.0.next()?;
         let [kind, flags] = tlv.kind.to_be_bytes();
         Some(RawChunk { kind, flags, value: tlv.value, whole: tlv.whole })
@@ -111,22 +112,22 @@ impl<'a> Iterator for Chunks<'a> {
 
 impl std::iter::FusedIterator for Chunks<'_> {}
 
-/// A chunk of which only the header was read.
+/// A chunk of which only the header has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawChunk<'a> {
     /// Chunk type, see [`chunk_type`].
     pub kind: u8,
     /// Chunk flags.
     pub flags: u8,
-    /// The bytes behind the header, without padding.
+    /// The bytes after the header, without padding.
     pub value: &'a [u8],
     /// Header and value, without padding.
     pub whole: &'a [u8],
 }
 
 impl<'a> RawChunk<'a> {
-    /// Decodes the value. `packet` is the packet this chunk came from; a DATA payload becomes a
-    /// slice of it. Bytes behind a fixed part, and unknown flag bits, are ignored.
+    /// Decodes the value. `packet` is the packet that this chunk came from; a DATA payload becomes
+    /// a slice of it. Bytes after the fixed part and unknown flag bits are ignored.
     ///
     /// # Errors
     /// [`ChunkError`] when the chunk is shorter than the fixed part of its type.
@@ -141,7 +142,7 @@ impl<'a> RawChunk<'a> {
         })
     }
 
-    /// The error for a fixed part of `needed` bytes, chunk header included.
+    /// The error when the fixed part takes `needed` bytes, chunk header included.
     pub(super) const fn too_short(&self, needed: usize) -> ChunkError {
         ChunkError { kind: self.kind, needed, length: self.whole.len() }
     }
@@ -158,27 +159,27 @@ pub enum Chunk<'a> {
     InitAck(InitChunk<'a>),
     /// Acknowledgement of DATA.
     Sack(SackChunk<'a>),
-    /// Path check: the whole TLV area, to be returned unchanged. See
+    /// Test of a path. The receiver returns the whole TLV area unchanged. See
     /// [`heartbeat_info`](super::heartbeat_info).
     Heartbeat(&'a [u8]),
-    /// Answer to a path check: the TLV area we sent.
+    /// Answer to such a test: the TLV area that we sent.
     HeartbeatAck(&'a [u8]),
-    /// Immediate end.
+    /// End of the association, at once.
     Abort {
-        /// T bit: the verification tag is the one the sender of the ABORT received, not the
-        /// receiver's own.
+        /// T bit: the verification tag is the one that the sender of the ABORT received, not the
+        /// one that the receiver of the ABORT expects.
         reflected: bool,
-        /// Why; often empty.
+        /// The reasons; often there is none.
         causes: Causes<'a>,
     },
-    /// No more data will be sent.
+    /// The sender will send no more data.
     Shutdown {
         /// Cumulative TSN acknowledgement.
         cum_tsn: Tsn,
     },
-    /// Answer to SHUTDOWN when all is acknowledged.
+    /// Answer to SHUTDOWN once all data is acknowledged.
     ShutdownAck,
-    /// Something went wrong; never ends an association by itself.
+    /// Something went wrong. This never ends an association by itself.
     Error {
         /// What went wrong.
         causes: Causes<'a>,
@@ -189,14 +190,14 @@ pub enum Chunk<'a> {
     CookieAck,
     /// End of the graceful shutdown.
     ShutdownComplete {
-        /// T bit, as in ABORT.
+        /// T bit, as in [`Abort`](Self::Abort).
         reflected: bool,
     },
     /// A type that is not decoded here.
     Unknown {
         /// Chunk type.
         kind: u8,
-        /// What its two highest bits ask for.
+        /// What the two highest bits of the type ask for.
         action: UnknownAction,
         /// Header and value, for the report.
         whole: &'a [u8],

@@ -1,6 +1,6 @@
-//! The control chunks with little or nothing inside: HEARTBEAT and its ACK (RFC 9260 sec 3.3.5,
-//! 3.3.6), ABORT (3.3.7), SHUTDOWN, its ACK and SHUTDOWN COMPLETE (3.3.8, 3.3.9, 3.3.13), ERROR
-//! (3.3.10), COOKIE ECHO and COOKIE ACK (3.3.11, 3.3.12).
+//! The control chunks with little or nothing in them: HEARTBEAT and HEARTBEAT ACK (RFC 9260 sec
+//! 3.3.5, 3.3.6), ABORT (3.3.7), SHUTDOWN, SHUTDOWN ACK and SHUTDOWN COMPLETE (3.3.8, 3.3.9,
+//! 3.3.13), ERROR (3.3.10), COOKIE ECHO and COOKIE ACK (3.3.11, 3.3.12).
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -28,10 +28,10 @@ use crate::tlv::UnknownAction;
 /// Bytes of a SHUTDOWN chunk.
 pub const SHUTDOWN_LEN: usize = CHUNK_HEADER + 4;
 
-/// T bit: the verification tag is a reflected one.
+/// T bit: the verification tag is the one that the sender received.
 const REFLECTED: u8 = 0x01;
 
-/// Decodes every type that has no module of its own.
+/// Decodes all chunk types that have no module of their own.
 pub(super) fn parse<'a>(chunk: &RawChunk<'a>) -> Result<Chunk<'a>, ChunkError> {
     let reflected = chunk.flags & REFLECTED != 0;
     Ok(match chunk.kind {
@@ -61,7 +61,7 @@ pub fn heartbeat_info(tlvs: &[u8]) -> Option<&[u8]> {
 }
 
 impl PacketWriter<'_> {
-    /// A HEARTBEAT whose Heartbeat Info parameter holds `info`.
+    /// Writes a HEARTBEAT with a Heartbeat Info parameter that holds `info`.
     pub fn heartbeat(&mut self, info: &[u8]) {
         let mark = self.begin(chunk_type::HEARTBEAT, 0);
         let limit = self.limit();
@@ -69,42 +69,43 @@ impl PacketWriter<'_> {
         self.writer.end_tlv(mark);
     }
 
-    /// A HEARTBEAT ACK with the TLV area of the HEARTBEAT it answers.
+    /// Writes a HEARTBEAT ACK with the TLV area of the HEARTBEAT that it answers.
     pub fn heartbeat_ack(&mut self, tlvs: &[u8]) {
         self.raw_chunk(chunk_type::HEARTBEAT_ACK, 0, tlvs);
     }
 
-    /// An ABORT with the causes that `causes` writes. `reflected` is the T bit.
+    /// Writes an ABORT with the causes that `causes` writes. `reflected` is the T bit.
     pub fn abort(&mut self, reflected: bool, causes: impl FnOnce(&mut CauseWriter<'_>)) {
         self.causes(chunk_type::ABORT, t_bit(reflected), causes);
     }
 
-    /// An ERROR with the causes that `causes` writes, at least one.
+    /// Writes an ERROR with the causes that `causes` writes; there must be at least one.
     pub fn error(&mut self, causes: impl FnOnce(&mut CauseWriter<'_>)) {
         self.causes(chunk_type::ERROR, 0, causes);
     }
 
-    /// A SHUTDOWN.
+    /// Writes a SHUTDOWN.
     pub fn shutdown(&mut self, cum: Tsn) {
         self.raw_chunk(chunk_type::SHUTDOWN, 0, &cum.0.to_be_bytes());
     }
 
-    /// A SHUTDOWN ACK.
+    /// Writes a SHUTDOWN ACK.
     pub fn shutdown_ack(&mut self) {
         self.raw_chunk(chunk_type::SHUTDOWN_ACK, 0, &[]);
     }
 
-    /// A COOKIE ECHO; it must be the first chunk.
+    /// Writes a COOKIE ECHO. It must be the first chunk of its packet.
     pub fn cookie_echo(&mut self, cookie: &[u8]) {
         self.raw_chunk(chunk_type::COOKIE_ECHO, 0, cookie);
     }
 
-    /// A COOKIE ACK; it must be the first chunk.
+    /// Writes a COOKIE ACK. It must be the first chunk of its packet.
     pub fn cookie_ack(&mut self) {
         self.raw_chunk(chunk_type::COOKIE_ACK, 0, &[]);
     }
 
-    /// A SHUTDOWN COMPLETE; it must be alone. `reflected` is the T bit.
+    /// Writes a SHUTDOWN COMPLETE. It must be the only chunk of its packet. `reflected` is the T
+    /// bit.
     pub fn shutdown_complete(&mut self, reflected: bool) {
         self.raw_chunk(chunk_type::SHUTDOWN_COMPLETE, t_bit(reflected), &[]);
     }
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn unknown_types_say_what_to_do() {
-        // An ASCONF: add 10.0.0.2 to an association with 10.0.0.1.
+        // An ASCONF that adds 10.0.0.2 to an association with 10.0.0.1.
         let asconf = crate::wire::tests::unhex(
             "c100002000000007000500080a000001c00100100000002a000500080a000002",
         );

@@ -1,4 +1,4 @@
-//! DATA (RFC 9260 sec 3.3.1) and I-DATA (RFC 8260 sec 2.1), which differ in how they name a
+//! DATA (RFC 9260 sec 3.3.1) and I-DATA (RFC 8260 sec 2.1). They differ in how they identify a
 //! message.
 //!
 //! ```text
@@ -17,9 +17,9 @@
 //! +---------------------------------------------------------------+
 //! ```
 //!
-//! In I-DATA (type 64) the 16 bits after the stream identifier are reserved; a message identifier
-//! of 32 bits follows, then the PPID in a first fragment and the fragment sequence number in every
-//! other.
+//! In I-DATA (type 64) the 16 bits after the stream identifier are reserved. A message identifier
+//! of 32 bits follows. After that comes the PPID in the first fragment of a message, and the
+//! fragment sequence number in every other one.
 
 use bytes::Bytes;
 
@@ -33,15 +33,15 @@ pub const DATA_HEADER: usize = 16;
 /// Bytes of an I-DATA chunk before the user data, chunk header included.
 pub const I_DATA_HEADER: usize = 20;
 
-/// Names a message within its stream, in the form of the chunk that carries it.
+/// Identifies a message within its stream, in the form that the chunk uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageId {
-    /// DATA: the stream sequence number, without meaning when unordered. The fragments of a message
-    /// have consecutive TSNs.
+    /// DATA: the stream sequence number, which is meaningless in unordered messages. The fragments
+    /// of a message have consecutive TSNs.
     Ssn(Ssn),
-    /// I-DATA: fragments of several messages may take turns.
+    /// I-DATA: fragments of several messages may be interleaved.
     Mid {
-        /// Message identifier; ordered and unordered messages are counted apart.
+        /// Message identifier. Ordered and unordered messages are numbered separately.
         mid: u32,
         /// Number of the fragment within its message, from 0.
         fsn: u32,
@@ -59,7 +59,7 @@ impl MessageId {
         }
     }
 
-    /// The SSN, or the low half of the message identifier: what RFC 6458 shows to users.
+    /// The SSN, or the low 16 bits of the message identifier, which RFC 6458 shows to users.
     #[inline]
     #[must_use]
     pub const fn ssn(self) -> Ssn {
@@ -69,8 +69,8 @@ impl MessageId {
         }
     }
 
-    /// How many messages after number `next` of the stream this one comes, in serial arithmetic; 0
-    /// when it is that one.
+    /// How many messages this one comes after number `next` of the stream, in serial arithmetic; 0
+    /// if it is that very number.
     #[inline]
     #[must_use]
     pub const fn distance_from(self, next: u32) -> u32 {
@@ -80,7 +80,7 @@ impl MessageId {
         }
     }
 
-    /// Both name the same message.
+    /// True when both identify the same message.
     #[inline]
     #[must_use]
     pub const fn same_message(self, other: Self) -> bool {
@@ -99,9 +99,9 @@ pub struct DataFlags {
     pub begin: bool,
     /// E: last fragment of a message. A message in one piece has B and E.
     pub end: bool,
-    /// U: unordered; the SSN means nothing.
+    /// U: unordered. The SSN is meaningless.
     pub unordered: bool,
-    /// I: the sender asks for a SACK at once (RFC 7053, RFC 9260 sec 3.3.1).
+    /// I: the sender asks for an immediate SACK (RFC 7053, RFC 9260 sec 3.3.1).
     pub immediate: bool,
 }
 
@@ -111,10 +111,10 @@ impl DataFlags {
     const UNORDERED: u8 = 0x04;
     const IMMEDIATE: u8 = 0x08;
 
-    /// An ordered message in one piece.
+    /// The flags of an ordered message in one piece.
     pub const WHOLE: Self = Self { begin: true, end: true, unordered: false, immediate: false };
 
-    /// From the flags byte; unknown bits are ignored.
+    /// Reads the flags byte. Unknown bits are ignored.
     #[inline]
     #[must_use]
     pub const fn from_bits(bits: u8) -> Self {
@@ -126,7 +126,7 @@ impl DataFlags {
         }
     }
 
-    /// As the flags byte.
+    /// The flags byte.
     #[inline]
     #[must_use]
     pub const fn bits(self) -> u8 {
@@ -144,14 +144,14 @@ pub struct DataChunk {
     pub tsn: Tsn,
     /// Stream identifier.
     pub stream: u16,
-    /// Which message of the stream.
+    /// Which message of the stream the data belongs to.
     pub id: MessageId,
     /// Payload protocol identifier, the number on the wire. 0 in an I-DATA chunk that is not a
     /// first fragment.
     pub ppid: u32,
-    /// Fragment position and the like.
+    /// The flags: which part of the message this is, and more.
     pub flags: DataFlags,
-    /// User data, a slice of the packet. Empty in a chunk that breaks the rules: the receiver
+    /// User data, a slice of the packet. If it is empty, the peer broke the rules; the association
     /// answers with ABORT, cause No User Data.
     pub payload: Bytes,
 }
@@ -174,8 +174,8 @@ impl DataChunk {
         })
     }
 
-    /// Reads the value of an I-DATA chunk. Without the extension it is an unknown chunk, so
-    /// [`RawChunk::decode`] does not call this.
+    /// Reads the value of an I-DATA chunk. [`RawChunk::decode`] does not call this, because I-DATA
+    /// is unknown without its extension.
     pub fn parse_interleaved(chunk: &RawChunk<'_>, packet: &Packet) -> Result<Self, ChunkError> {
         let Some((&[t0, t1, t2, t3, s0, s1, _, _, m0, m1, m2, m3, p0, p1, p2, p3], payload)) =
             chunk.value.split_first_chunk()
@@ -196,7 +196,7 @@ impl DataChunk {
     }
 }
 
-/// `part` as a slice of `whole` that shares its memory. A `part` from elsewhere is copied.
+/// `part` as a slice of `whole` that shares its memory. If `part` lies elsewhere, it is copied.
 #[inline]
 fn slice_of(whole: &Bytes, part: &[u8]) -> Bytes {
     let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
@@ -207,8 +207,8 @@ fn slice_of(whole: &Bytes, part: &[u8]) -> Bytes {
 }
 
 impl PacketWriter<'_> {
-    /// A DATA or an I-DATA chunk, as `id` says; `payload` has at least 1 byte and, with the header
-    /// before it, fits [`room`](Self::room).
+    /// Writes a DATA or an I-DATA chunk, depending on `id`. `payload` has at least 1 byte and, with
+    /// the header before it, fits [`room`](Self::room).
     #[inline]
     pub fn user_data(
         &mut self,
@@ -240,7 +240,7 @@ impl PacketWriter<'_> {
         }
     }
 
-    /// A DATA chunk; `payload` has at least 1 byte and, with the 16 bytes before it, fits
+    /// Writes a DATA chunk. `payload` has at least 1 byte and, with the 16 bytes before it, fits
     /// [`room`](Self::room).
     #[inline]
     pub fn data(
@@ -252,7 +252,8 @@ impl PacketWriter<'_> {
         flags: DataFlags,
         payload: &[u8],
     ) {
-        // Length known beforehand: the header goes out in one piece. A chunk length has 16 bits.
+        // The length is known in advance, so the header can be written in one piece. It has 16
+        // bits.
         let payload = payload.get(..usize::from(u16::MAX) - DATA_HEADER).unwrap_or(payload);
         let [l0, l1] = ((DATA_HEADER + payload.len()) as u16).to_be_bytes();
         let [t0, t1, t2, t3] = tsn.0.to_be_bytes();

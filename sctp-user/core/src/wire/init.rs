@@ -1,4 +1,4 @@
-//! INIT and INIT ACK (RFC 9260 sec 3.3.2, sec 3.3.3): one fixed part, then parameters.
+//! INIT and INIT ACK (RFC 9260 sec 3.3.2 and 3.3.3): one fixed part, then parameters.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -30,28 +30,30 @@ pub const INIT_HEADER: usize = 20;
 /// The fixed part of INIT and INIT ACK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InitFixed {
-    /// Tag the receiver puts into every packet to the sender of this chunk. 0 is not allowed.
+    /// The tag that the receiver puts into every packet to the sender of this chunk. 0 is not
+    /// allowed.
     pub initiate_tag: u32,
-    /// Receive window in bytes; less than 1500 is not allowed.
+    /// Receive window in bytes. Less than 1500 is not allowed.
     pub a_rwnd: u32,
-    /// Streams the sender wants to send on; 0 is not allowed.
+    /// Number of streams that the sender wants to send on. 0 is not allowed.
     pub outbound_streams: u16,
-    /// Most streams the sender will receive on; 0 is not allowed.
+    /// Largest number of streams that the sender will receive on. 0 is not allowed.
     pub inbound_streams: u16,
     /// First TSN the sender will use.
     pub initial_tsn: Tsn,
 }
 
-/// An INIT or INIT ACK chunk. Its values are as they came: the receiver checks what is not allowed.
+/// An INIT or INIT ACK chunk. The values are as they arrived; the receiver checks that they are
+/// allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InitChunk<'a> {
-    /// Tag the receiver puts into every packet to the sender of this chunk.
+    /// The tag that the receiver puts into every packet to the sender of this chunk.
     pub initiate_tag: u32,
     /// Receive window in bytes.
     pub a_rwnd: u32,
-    /// Streams the sender wants to send on.
+    /// Number of streams that the sender wants to send on.
     pub outbound_streams: u16,
-    /// Most streams the sender will receive on.
+    /// Largest number of streams that the sender will receive on.
     pub inbound_streams: u16,
     /// First TSN the sender will use.
     pub initial_tsn: Tsn,
@@ -88,8 +90,8 @@ impl<'a> InitChunk<'a> {
 }
 
 impl PacketWriter<'_> {
-    /// An INIT, or an INIT ACK when `kind_ack`, with the parameters that `params` writes. It must
-    /// be alone in its packet.
+    /// Writes an INIT, or with `kind_ack` an INIT ACK, with the parameters that `params` writes. It
+    /// must be the only chunk of its packet.
     pub fn init(
         &mut self,
         kind_ack: bool,

@@ -1,9 +1,9 @@
-//! Wire formats of RFC 9260: packets, chunks, parameters, error causes.
+//! The wire formats of RFC 9260: packets, chunks, parameters and error causes.
 //!
-//! Decoding borrows from the packet and copies nothing; a DATA payload is a [`Bytes`](bytes::Bytes)
-//! slice of it. Every input has a result: what is unknown comes out as `Unknown` with the action
-//! its type asks for, what is broken ends the iteration or comes out as a malformed item. Emission
-//! appends to a vector of the caller.
+//! Decoding borrows from the packet and copies nothing; the payload of a DATA chunk is a
+//! [`Bytes`](bytes::Bytes) slice of the packet. Every input has a result. Something unknown comes
+//! out as `Unknown`, with the action that its type asks for. Something broken ends the iteration or
+//! comes out as a malformed item. Writers append to the caller's vector.
 
 mod cause;
 mod checksum;

@@ -1,4 +1,4 @@
-//! The packet: common header, CRC32c, a row of chunks (RFC 9260 sec 3, sec 3.1).
+//! The packet: a common header with a CRC32c, then chunks (RFC 9260 sec 3 and 3.1).
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -23,25 +23,25 @@ use crate::tlv::{Mark, Reader, Truncated, Writer};
 /// Bytes of the common header.
 pub const COMMON_HEADER: usize = 12;
 
-/// Why a packet is dropped, always silently.
+/// Why a packet is dropped. This always happens silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PacketError {
-    /// Not even the common header and one chunk header.
+    /// The packet cannot hold the common header and one chunk header.
     #[error("packet of {0} bytes is shorter than common header and chunk header, 16 bytes")]
     TooShort(usize),
-    /// The CRC32c over the packet is another one than the header says (RFC 9260 sec 6.8).
+    /// The CRC32c of the packet differs from the one in the header (RFC 9260 sec 6.8).
     #[error("checksum is wrong")]
     Checksum,
     /// Port 0 is never valid (RFC 9260 sec 3.1).
     #[error("source or destination port is 0")]
     ZeroPort,
-    /// The first chunk does not fit the packet, so there is none.
+    /// The first chunk does not fit into the packet, so the packet has none.
     #[error("first chunk does not fit the packet")]
     NoChunk,
 }
 
-/// A received packet whose checksum is right, whose ports are not 0, and which holds at least one
+/// A received packet. Its checksum is correct, its ports are not 0, and it holds at least one
 /// chunk.
 #[derive(Clone, Debug)]
 pub struct Packet {
@@ -52,11 +52,11 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// Checks a received SCTP packet, without IP or UDP header. With `cfg(fuzzing)` any checksum is
-    /// right.
+    /// Checks a received SCTP packet, which comes without IP or UDP header. With `cfg(fuzzing)` any
+    /// checksum passes.
     ///
     /// # Errors
-    /// [`PacketError`]; nothing is ever sent in return to such a packet.
+    /// [`PacketError`]. Such a packet is never answered.
     pub fn check(bytes: Bytes) -> Result<Self, PacketError> {
         if bytes.len() < COMMON_HEADER + CHUNK_HEADER {
             return Err(PacketError::TooShort(bytes.len()));
@@ -90,7 +90,7 @@ impl Packet {
         self.dst_port
     }
 
-    /// The verification tag; 0 belongs to a lone INIT only.
+    /// The verification tag. Only a packet with an INIT alone may have 0.
     #[inline]
     pub const fn vtag(&self) -> u32 {
         self.vtag
@@ -103,26 +103,27 @@ impl Packet {
         self.bytes.len()
     }
 
-    /// The packet as it came.
+    /// The packet as it arrived.
     #[inline]
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The chunks in order. A partial chunk (length below 4 or beyond the end) ends the iteration:
-    /// it and all behind it are dropped. The padding of the last chunk may be missing.
+    /// The chunks in order. A chunk whose length is below 4 or reaches beyond the end of the packet
+    /// ends the iteration: it and everything after it is dropped. The padding of the last chunk may
+    /// be missing.
     #[inline]
     pub fn chunks(&self) -> Chunks<'_> {
         Chunks::new(self.bytes.get(COMMON_HEADER..).unwrap_or_default())
     }
 }
 
-/// Builds one packet at the end of a vector. One method per chunk type; they stand beside the
-/// parser of their chunk.
+/// Appends one packet to a vector. There is one method for each chunk type, beside the parser of
+/// that chunk.
 ///
-/// A packet with control chunks and DATA has the control chunks first; the caller keeps this order
-/// and asks [`room`](Self::room) before each chunk: apart from [`sack`](Self::sack) the methods do
-/// not look at the limit.
+/// In a packet with control chunks and DATA the control chunks come first. The caller sees to this
+/// order, and asks [`room`](Self::room) before each chunk, because no method except
+/// [`sack`](Self::sack) looks at the limit.
 #[derive(Debug)]
 #[must_use = "the checksum is filled in by `finish`"]
 pub struct PacketWriter<'b> {
@@ -130,7 +131,7 @@ pub struct PacketWriter<'b> {
     limit: usize,
 }
 
-/// A chunk of a packet under construction whose value is still to come.
+/// A chunk in an unfinished packet whose value is written later.
 #[derive(Debug)]
 pub struct Reserved {
     start: usize,
@@ -138,8 +139,8 @@ pub struct Reserved {
 }
 
 impl<'b> PacketWriter<'b> {
-    /// Writes the common header behind what `buf` holds. `limit` is the largest packet in bytes,
-    /// common header and padding included.
+    /// Writes the common header after whatever `buf` holds. `limit` is the size of the largest
+    /// allowed packet in bytes, common header and padding included.
     #[inline]
     pub fn new(
         buf: &'b mut Vec<u8>,
@@ -156,7 +157,7 @@ impl<'b> PacketWriter<'b> {
         Self { writer, limit }
     }
 
-    /// Bytes left for one more padded chunk including its header; 0 when the packet is full.
+    /// Bytes left for one more chunk, with its header and padding; 0 when the packet is full.
     #[inline]
     pub fn room(&self) -> usize {
         self.limit.saturating_sub(self.writer.len()) & !3
@@ -168,21 +169,21 @@ impl<'b> PacketWriter<'b> {
         self.writer.len()
     }
 
-    /// True when there is no chunk yet.
+    /// True when the packet has no chunk yet.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.writer.len() <= COMMON_HEADER
     }
 
-    /// A chunk of any type.
+    /// Writes a chunk of any type.
     pub fn raw_chunk(&mut self, kind: u8, flags: u8, value: &[u8]) {
         let mark = self.begin(kind, flags);
         self.writer.bytes(value);
         self.writer.end_tlv(mark);
     }
 
-    /// Appends a chunk of zeros whose value is written when the rest of the packet is known, as
-    /// that of AUTH (RFC 4895 sec 6.2), by [`fill`](Self::fill).
+    /// Appends a chunk of zeros. [`fill`](Self::fill) writes its value when the rest of the packet
+    /// is known, as AUTH needs it (RFC 4895 sec 6.2).
     pub fn reserve(&mut self, kind: u8, flags: u8, value_len: usize) -> Reserved {
         let start = self.writer.written().len();
         let mark = self.begin(kind, flags);
@@ -193,9 +194,8 @@ impl<'b> PacketWriter<'b> {
         Reserved { start, value_len }
     }
 
-    /// Lets `fill` write the value of a reserved chunk; it sees the packet from that chunk on,
-    /// which is what AUTH covers, and gets back what it returns in the chunk. A value longer than
-    /// reserved is cut.
+    /// Writes the value of a reserved chunk. `fill` sees the packet from that chunk on, which is
+    /// what AUTH covers, and returns the value. A value longer than reserved is cut off.
     pub fn fill(&mut self, reserved: Reserved, fill: impl FnOnce(&[u8]) -> Vec<u8>) {
         let Some(covered) = self.writer.written().get_mut(reserved.start..) else { return };
         let value = fill(covered);
@@ -216,19 +216,19 @@ impl<'b> PacketWriter<'b> {
         packet.len()
     }
 
-    /// Takes the packet back: the vector is as it was before [`new`](Self::new).
+    /// Removes the packet. The vector is as it was before [`new`](Self::new).
     pub fn abandon(mut self) {
         self.writer.truncate(0);
     }
 
-    /// Opens a chunk. Its header has the shape of a TLV header: type and flags share the first 16
+    /// Begins a chunk. Its header has the shape of a TLV header: type and flags share the first 16
     /// bits.
     #[inline]
     pub(super) fn begin(&mut self, kind: u8, flags: u8) -> Mark {
         self.writer.begin_tlv(u16::from_be_bytes([kind, flags]))
     }
 
-    /// The largest packet in bytes, as given to [`new`](Self::new).
+    /// The size of the largest allowed packet in bytes, as given to [`new`](Self::new).
     #[inline]
     pub(super) const fn limit(&self) -> usize {
         self.limit

@@ -18,15 +18,14 @@
 //! +---------------------------------------------------------------+
 //! ```
 //!
-//! The padding of the last parameter belongs to the chunk's padding, which the chunk length does
-//! not count; when reading, both ways are taken.
+//! The padding of the last parameter belongs to the padding of the chunk, which the chunk length
+//! does not count. The reader accepts a length that counts it, too.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::tlv::{Tlv, Tlvs, UnknownAction, Writer};
 
-/// Parameter type numbers. Those of extensions are named too, although [`Param`] does not decode
-/// them.
+/// Parameter type numbers. Those of extensions have names too, but [`Param`] does not decode them.
 pub mod param_type {
     /// Heartbeat Info (RFC 9260 sec 3.3.5).
     pub const HEARTBEAT_INFO: u16 = 1;
@@ -66,7 +65,7 @@ pub mod param_type {
     pub const ADAPTATION: u16 = 0xc006;
 }
 
-/// A row of parameters that was not read yet.
+/// A sequence of parameters that have not been read yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Params<'a>(&'a [u8]);
 
@@ -78,14 +77,14 @@ impl<'a> Params<'a> {
         Self(bytes)
     }
 
-    /// The bytes as they came.
+    /// The bytes as they arrived.
     #[inline]
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.0
     }
 
-    /// The parameters in order. The iteration ends at a length that cannot be right, and behind an
-    /// unknown parameter whose type says so ([`UnknownAction::stops`]).
+    /// The parameters in order. The iteration ends at an impossible length, and after an unknown
+    /// parameter whose type demands that ([`UnknownAction::stops`]).
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Param<'a>> + Clone + use<'a> {
         let mut stopped = false;
@@ -108,33 +107,33 @@ pub enum Param<'a> {
     Ipv4(Ipv4Addr),
     /// An IPv6 address of the sender.
     Ipv6(Ipv6Addr),
-    /// The cookie to be echoed.
+    /// The cookie that is to be echoed.
     StateCookie(&'a [u8]),
-    /// A parameter of our INIT that the peer does not know, whole.
+    /// A whole parameter of our INIT that the peer does not know.
     Unrecognized(&'a [u8]),
     /// The sender asks for a longer life of the cookie.
     CookiePreservative {
         /// Extra life, milliseconds.
         millis: u32,
     },
-    /// A host name: its parameter, whole. The receiver answers with ABORT (RFC 9260 sec 5.1.2).
+    /// A whole parameter with a host name. The receiver answers with ABORT (RFC 9260 sec 5.1.2).
     HostName(&'a [u8]),
     /// The address types that the sender can use.
     SupportedAddressTypes(AddressTypes<'a>),
     /// The chunk types of extensions that the sender supports.
     SupportedExtensions(&'a [u8]),
-    /// What the sender of a HEARTBEAT wants back.
+    /// What the sender of a HEARTBEAT wants to get back.
     HeartbeatInfo(&'a [u8]),
     /// A type that is not decoded here.
     Unknown {
         /// Parameter type.
         kind: u16,
-        /// What its two highest bits ask for.
+        /// What the two highest bits of the type ask for.
         action: UnknownAction,
         /// Header and value, for the report.
         whole: &'a [u8],
     },
-    /// A known type with a length that it cannot have.
+    /// A known type with an impossible length.
     Malformed {
         /// Parameter type.
         kind: u16,
@@ -166,7 +165,7 @@ impl<'a> Param<'a> {
     }
 }
 
-/// `value` when it has exactly `N` bytes.
+/// `value` if it has exactly `N` bytes.
 fn exact<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
     value.try_into().ok()
 }
@@ -183,7 +182,7 @@ impl<'a> AddressTypes<'a> {
         }
     }
 
-    /// The parameter types of the addresses, 5 and 6; others are to be ignored.
+    /// The parameter types of addresses: 5 and 6. Any others are to be ignored.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = u16> + Clone + use<'a> {
         self.0.iter().map(|&kind| u16::from_be_bytes(kind))
@@ -200,7 +199,8 @@ impl<'a> AddressTypes<'a> {
     }
 }
 
-/// Writes parameters into a chunk. Padding is put before the next parameter, not behind the last.
+/// Writes parameters into a chunk. It pads before each parameter but the first, never after the
+/// last.
 #[derive(Debug)]
 pub struct ParamWriter<'b> {
     writer: Writer<'b>,
@@ -212,13 +212,13 @@ impl<'b> ParamWriter<'b> {
         Self { writer, limit }
     }
 
-    /// Bytes left in the packet for one more padded parameter including its header. The methods do
-    /// not look at it.
+    /// Bytes left in the packet for one more parameter, with its header and padding. The other
+    /// methods do not look at this.
     pub fn room(&self) -> usize {
         self.limit.saturating_sub(crate::tlv::padded(self.writer.len())) & !3
     }
 
-    /// A parameter of any type.
+    /// Writes a parameter of any type.
     pub fn raw(&mut self, kind: u16, value: &[u8]) {
         self.writer.pad4();
         let mark = self.writer.begin_tlv(kind);
@@ -226,17 +226,17 @@ impl<'b> ParamWriter<'b> {
         self.writer.end_tlv_unpadded(mark);
     }
 
-    /// An IPv4 address.
+    /// Writes an IPv4 address.
     pub fn ipv4(&mut self, addr: Ipv4Addr) {
         self.raw(param_type::IPV4, &addr.octets());
     }
 
-    /// An IPv6 address.
+    /// Writes an IPv6 address.
     pub fn ipv6(&mut self, addr: Ipv6Addr) {
         self.raw(param_type::IPV6, &addr.octets());
     }
 
-    /// An address of either family.
+    /// Writes an address of either family.
     pub fn address(&mut self, addr: IpAddr) {
         match addr {
             IpAddr::V4(addr) => self.ipv4(addr),
@@ -244,22 +244,22 @@ impl<'b> ParamWriter<'b> {
         }
     }
 
-    /// The State Cookie.
+    /// Writes the State Cookie.
     pub fn state_cookie(&mut self, cookie: &[u8]) {
         self.raw(param_type::STATE_COOKIE, cookie);
     }
 
-    /// Reports the parameter `whole` (header and value) as unknown.
+    /// Reports that the parameter `whole` (header and value) is unknown.
     pub fn unrecognized(&mut self, whole: &[u8]) {
         self.raw(param_type::UNRECOGNIZED, whole);
     }
 
-    /// Asks for a longer life of the cookie, in milliseconds.
+    /// Asks for a longer life of the cookie; `millis` is the extra life in milliseconds.
     pub fn cookie_preservative(&mut self, millis: u32) {
         self.raw(param_type::COOKIE_PRESERVATIVE, &millis.to_be_bytes());
     }
 
-    /// The address types that we can use: [`param_type::IPV4`], [`param_type::IPV6`].
+    /// Lists the address types that we can use: [`param_type::IPV4`], [`param_type::IPV6`].
     pub fn supported_address_types(&mut self, types: &[u16]) {
         self.writer.pad4();
         let mark = self.writer.begin_tlv(param_type::SUPPORTED_ADDRESS_TYPES);
@@ -269,12 +269,12 @@ impl<'b> ParamWriter<'b> {
         self.writer.end_tlv_unpadded(mark);
     }
 
-    /// The chunk types of the extensions that we support.
+    /// Lists the chunk types of the extensions that we support.
     pub fn supported_extensions(&mut self, chunk_types: &[u8]) {
         self.raw(param_type::SUPPORTED_EXTENSIONS, chunk_types);
     }
 
-    /// What we want back in the HEARTBEAT ACK.
+    /// Writes what the HEARTBEAT ACK shall give back.
     pub fn heartbeat_info(&mut self, info: &[u8]) {
         self.raw(param_type::HEARTBEAT_INFO, info);
     }

@@ -25,12 +25,12 @@ use crate::serial::Tsn;
 /// Bytes of a SACK without gap blocks and duplicates, chunk header included.
 pub const SACK_HEADER: usize = 16;
 
-/// A SACK chunk. Both lists are read from the packet when they are iterated.
+/// A SACK chunk. Its two lists are read from the packet only when they are iterated over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SackChunk<'a> {
     /// All TSNs up to this one have arrived.
     pub cum_tsn: Tsn,
-    /// Receive window the peer advertises, in bytes.
+    /// Receive window that the peer advertises, in bytes.
     pub a_rwnd: u32,
     gaps: &'a [[u8; 4]],
     dups: &'a [[u8; 4]],
@@ -47,8 +47,8 @@ impl<'a> SackChunk<'a> {
         let gap_count = usize::from(u16::from_be_bytes([n0, n1]));
         let dup_count = usize::from(u16::from_be_bytes([m0, m1]));
         let (blocks, _) = rest.as_chunks();
-        // The counts are the peer's claim: they are held against the length before anything is
-        // read.
+        // The counts are only the peer's claim, so they are compared with the length before
+        // anything is read.
         let Some(blocks) = blocks.get(..gap_count + dup_count) else {
             return Err(chunk.too_short(SACK_HEADER + 4 * (gap_count + dup_count)));
         };
@@ -61,9 +61,8 @@ impl<'a> SackChunk<'a> {
         })
     }
 
-    /// The gap blocks as they came: start and end, both included, as offsets from the cumulative
-    /// TSN. Nothing says that they are sorted or that start does not exceed end; the receiver
-    /// checks.
+    /// The gap blocks as they arrived: start and end, both included, as offsets from the cumulative
+    /// TSN. They may be unsorted, and a start may exceed its end; the receiver checks this.
     #[inline]
     pub fn gaps(
         &self,
@@ -79,7 +78,7 @@ impl<'a> SackChunk<'a> {
         self.gaps.len()
     }
 
-    /// The TSNs that arrived more than once since the last SACK.
+    /// The TSNs that have arrived more than once since the last SACK.
     #[inline]
     pub fn dups(
         &self,
@@ -95,8 +94,8 @@ impl<'a> SackChunk<'a> {
 }
 
 impl PacketWriter<'_> {
-    /// A SACK with as many gap blocks (in the order given, lowest first), then duplicates, as fit.
-    /// Nothing is written when [`room`](Self::room) is less than [`SACK_HEADER`].
+    /// Writes a SACK with as many gap blocks as fit, lowest first as given, then as many duplicates
+    /// as fit. Writes nothing when [`room`](Self::room) is less than [`SACK_HEADER`].
     #[inline]
     pub fn sack(
         &mut self,
@@ -105,7 +104,7 @@ impl PacketWriter<'_> {
         gaps: impl Iterator<Item = (u16, u16)>,
         dups: &[Tsn],
     ) {
-        // A chunk length has 16 bits, whatever the packet would hold.
+        // The chunk length has 16 bits, even if the packet has more room.
         const MOST_BLOCKS: usize = (u16::MAX as usize - SACK_HEADER) / 4;
         let Some(space) = self.room().checked_sub(SACK_HEADER) else {
             return;

@@ -1,4 +1,4 @@
-//! Helpers for the tests of the wire modules, and properties over all of them.
+//! Helpers for the tests of the wire modules, and the properties that all of them must have.
 
 mod model;
 mod properties;
@@ -19,12 +19,12 @@ pub(super) fn unhex(digits: &str) -> Vec<u8> {
         .collect()
 }
 
-/// A packet with what `chunks` writes, checked.
+/// A checked packet with the chunks that `chunks` writes.
 pub(super) fn build(chunks: impl FnOnce(&mut PacketWriter<'_>)) -> Packet {
     build_within(1 << 20, chunks)
 }
 
-/// As [`build`] with a limit for the packet.
+/// Like [`build`], with a limit for the size of the packet.
 pub(super) fn build_within(limit: usize, chunks: impl FnOnce(&mut PacketWriter<'_>)) -> Packet {
     let mut out = Vec::new();
     let mut writer = PacketWriter::new(&mut out, limit, 5000, 9001, 0x1122_3344);
@@ -42,7 +42,7 @@ pub(super) fn only(packet: &Packet) -> Chunk<'_> {
     chunk
 }
 
-/// The packet with the checksum made right again.
+/// The packet with its checksum corrected.
 pub(super) fn reseal(mut packet: Vec<u8>) -> Bytes {
     if let Some(field) = packet.get_mut(8..12) {
         field.fill(0);
@@ -65,7 +65,7 @@ fn a_reserved_chunk_is_filled_when_the_rest_is_known() {
         vec![9; 10]
     });
     let len = writer.finish();
-    // The reserved chunk as zeros with its padding, and what follows it.
+    // The reserved chunk, still zeros, with its padding and what follows it.
     assert_eq!(seen, [0x0f, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 4]);
     let packet = Packet::check(bytes::Bytes::copy_from_slice(&buf[3..])).unwrap();
     assert_eq!(packet.len(), len);

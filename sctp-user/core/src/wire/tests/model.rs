@@ -1,5 +1,5 @@
-//! Owned twins of chunks, parameters and causes: proptest makes them, the writers emit them, and
-//! what the decoders give is turned back into them.
+//! Models of chunks, parameters and causes that own their data. Proptest makes them, the writers
+//! write them, and the tests turn what was decoded back into them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -42,7 +42,7 @@ pub(super) fn param() -> impl Strategy<Value = ParamModel> {
         vec(any::<u16>(), 0..4).prop_map(ParamModel::SupportedAddressTypes),
         bytes().prop_map(ParamModel::SupportedExtensions),
         bytes().prop_map(ParamModel::HeartbeatInfo),
-        // 0x13 in the low byte makes it none of the known types.
+        // No known type has 0x13 in its low byte.
         (any::<u8>(), bytes())
             .prop_map(|(high, v)| ParamModel::Unknown(u16::from(high) << 8 | 0x13, v)),
         vec(any::<u8>(), 5..9).prop_map(|v| ParamModel::Malformed(param_type::IPV4, v)),
@@ -86,13 +86,13 @@ impl ParamModel {
         }
     }
 
-    /// True for an unknown parameter that ends the reading: 00 or 01 in the high bits of its type.
+    /// True for an unknown parameter that ends the reading: the high bits of its type are 00 or 01.
     fn stops(&self) -> bool {
         matches!(self, Self::Unknown(kind, _) if *kind < 0x8000)
     }
 }
 
-/// What a reader sees of `params`: all up to and with the first that ends the reading.
+/// What a reader sees of `params`: all of them up to the first that ends the reading, included.
 pub(super) fn visible(params: &[ParamModel]) -> Vec<ParamModel> {
     let end = params.iter().position(ParamModel::stops).map_or(params.len(), |at| at + 1);
     params[..end].to_vec()
@@ -312,7 +312,7 @@ impl ChunkModel {
         }
     }
 
-    /// What a reader sees of it.
+    /// What a reader sees of the chunk.
     pub(super) fn visible(self) -> Self {
         match self {
             Self::Init { ack, fixed, params } => {

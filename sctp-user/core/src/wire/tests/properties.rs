@@ -1,4 +1,4 @@
-//! What holds for every packet, chunk, parameter and cause.
+//! Properties of every packet, chunk, parameter and cause.
 
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -8,8 +8,8 @@ use super::model::{CauseModel, ChunkModel, ParamModel, cause, chunk, param, visi
 use super::{build, reseal};
 use crate::wire::{Cause, Causes, Chunk, Packet, PacketError, Param, Params, heartbeat_info};
 
-/// Reads everything that can be read in a packet, and counts it: chunks, parameters, causes,
-/// blocks.
+/// Reads everything in a packet that can be read and counts the items: chunks, parameters, causes
+/// and blocks.
 fn read_all(packet: &Packet) -> usize {
     let mut items = 0;
     for raw in packet.chunks() {
@@ -56,7 +56,7 @@ fn read_causes(causes: Causes<'_>) -> usize {
 }
 
 /// Bytes that look like a packet: a header, then chunk headers whose types and lengths are mostly
-/// possible.
+/// valid.
 fn chunk_soup() -> impl Strategy<Value = Vec<u8>> {
     let piece =
         (prop_oneof![0..16_u8, any::<u8>()], any::<u8>(), 0..12_u16, vec(any::<u8>(), 0..40))
@@ -74,7 +74,7 @@ fn chunk_soup() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Rows of structures whose lengths are mostly possible, for parameters and causes.
+/// Sequences of structures whose lengths are mostly valid, for parameters and causes.
 fn tlv_soup() -> impl Strategy<Value = Vec<u8>> {
     let kind = prop_oneof![0..20_u16, 0x8000..0x8010_u16, any::<u16>()];
     let piece = (kind, 0..12_u16, vec(any::<u8>(), 0..24)).prop_map(|(kind, excess, value)| {
@@ -150,7 +150,7 @@ proptest! {
             panic!("not an ABORT")
         };
         prop_assert_eq!(t, reflected);
-        // Written again from code and information alone, the bytes are the same.
+        // Causes written again from code and information alone give the same bytes.
         let again = build(|w| {
             w.abort(reflected, |c| read.iter().for_each(|cause| c.raw(cause.code(), cause.info())))
         });
@@ -159,7 +159,7 @@ proptest! {
         prop_assert_eq!(read, causes);
     }
 
-    /// A CRC of 32 bits finds every change within 32 neighbouring bits.
+    /// A CRC of 32 bits detects every change within 32 neighbouring bits.
     #[test]
     fn changed_word_is_found(
         chunks in vec(chunk(), 1..4),
@@ -175,7 +175,7 @@ proptest! {
         prop_assert_eq!(Packet::check(bytes.into()).unwrap_err(), PacketError::Checksum);
     }
 
-    /// With a right checksum over wrong bytes, everything still has a result.
+    /// Even wrong bytes with a correct checksum have a result.
     #[test]
     fn changed_and_sealed_packets_are_read_without_panic(
         chunks in vec(chunk(), 1..4),
