@@ -13,17 +13,17 @@ pub struct Cx<'a> {
     pub stack: &'a mut Stack,
 }
 
-/// The user of a [`Host`](super::Host)'s stack. Any `FnMut(&mut Cx, AssocId, &Event)` is one.
+/// The user of a [`Host`](super::Host)'s stack. Any `FnMut(&mut Cx, AssocId, &Event)` is an `App`.
 pub trait App: 'static {
     /// Takes an event.
     fn event(&mut self, cx: &mut Cx<'_>, id: AssocId, event: &Event);
 
-    /// When [`timeout`](Self::timeout) wants to be called.
+    /// When the host must call [`timeout`](Self::timeout).
     fn poll_timeout(&self) -> Option<Time> {
         None
     }
 
-    /// Called when the time of [`poll_timeout`](Self::poll_timeout) has come.
+    /// The host calls this when the time of [`poll_timeout`](Self::poll_timeout) has come.
     fn timeout(&mut self, cx: &mut Cx<'_>) {
         let _ = cx;
     }
@@ -35,18 +35,18 @@ impl<F: FnMut(&mut Cx<'_>, AssocId, &Event) + 'static> App for F {
     }
 }
 
-/// Accepts every association, notes every event and, unless told not to, reads every message.
+/// Accepts every association, records every event and, unless told not to, reads every message.
 #[derive(Debug)]
 pub struct Recorder {
-    /// Read messages as they come. Default on.
+    /// Whether to read messages as they come. Default on.
     pub reading: bool,
     /// All events.
     pub events: Vec<(Time, AssocId, Event)>,
-    /// The associations that peers started, in order.
+    /// The associations that peers started, in the order in which they came.
     pub accepted: Vec<AssocId>,
     /// All messages (or parts of messages) read.
     pub received: Vec<(AssocId, Received)>,
-    /// When each of them was read.
+    /// When each entry of `received` was read.
     pub times: Vec<Time>,
 }
 
@@ -63,19 +63,19 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// True when this event was given for `id`.
+    /// True if this event has come for `id`.
     pub fn saw(&self, id: AssocId, event: &Event) -> bool {
         self.events.iter().any(|(_, i, e)| *i == id && e == event)
     }
 
-    /// True when the association ended, gracefully or not.
+    /// True if the association has ended, gracefully or not.
     pub fn ended(&self, id: AssocId) -> bool {
         self.events
             .iter()
             .any(|(_, i, e)| *i == id && matches!(e, Event::Lost(_) | Event::ShutdownComplete))
     }
 
-    /// Reads what waits, also while `reading` is off.
+    /// Reads everything that waits, even while `reading` is off.
     pub fn read_all(&mut self, cx: &mut Cx<'_>, id: AssocId) {
         while let Some(message) = cx.stack.recv(cx.now, id) {
             self.received.push((id, message));

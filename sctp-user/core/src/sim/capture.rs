@@ -22,8 +22,8 @@ pub(super) struct Capture {
 }
 
 impl Capture {
-    /// The capture that `SCTP_SIM_PCAP` asks for. When `SCTP_SIM_SEED` is not set many runs may
-    /// follow each other, so the seed becomes part of the file name.
+    /// The capture that `SCTP_SIM_PCAP` asks for. If `SCTP_SIM_SEED` is not set, there may be many
+    /// runs, so the seed becomes part of the file name.
     pub(super) fn from_env(seed: u64) -> Option<Capture> {
         let mut path = PathBuf::from(std::env::var_os("SCTP_SIM_PCAP")?);
         if std::env::var_os("SCTP_SIM_SEED").is_none() {
@@ -48,7 +48,8 @@ impl Capture {
     }
 }
 
-/// The packet with its IP and UDP headers. Packets beyond 64 KiB are cut; no stack sends such.
+/// The packet with its IP and UDP headers. Longer packets are cut to about 64 KiB; no stack sends
+/// any.
 pub(super) fn ip_bytes(packet: &IpPacket) -> Vec<u8> {
     let sctp = &packet.sctp[..packet.sctp.len().min(65_000)];
     let (protocol, transport) = match packet.udp {

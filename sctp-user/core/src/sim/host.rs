@@ -24,7 +24,7 @@ pub struct Host<A> {
     pub app: A,
     /// Configuration of ports bound by [`listen`](Self::listen) and [`connect`](Self::connect).
     pub config: AssocConfig,
-    /// Packets with a wrong checksum that were dropped.
+    /// How many packets with a wrong checksum were dropped.
     pub bad_packets: u64,
     addrs: Vec<IpAddr>,
     udp_port: Option<u16>,
@@ -39,7 +39,7 @@ pub struct Host<A> {
 }
 
 impl<A: App> Host<A> {
-    /// A host that speaks native SCTP only. `seed` feeds its stack.
+    /// A host that speaks native SCTP only. Its stack gets its randomness from `seed`.
     ///
     /// # Panics
     /// When there is no address.
@@ -69,19 +69,19 @@ impl<A: App> Host<A> {
         self.native = false;
     }
 
-    /// Opens a UDP port besides the raw socket.
+    /// Opens a UDP port and keeps the raw socket.
     pub fn use_both(&mut self, port: u16) {
         self.udp_port = Some(port);
         self.native = true;
     }
 
-    /// How many packets the stack may give at once (GSO). Default 1.
+    /// How many packets the stack may return at once (GSO). Default 1.
     pub fn set_segment_limits(&mut self, limits: SegmentLimits) {
         self.limits = limits;
     }
 
-    /// Collects packets that come within this time and hands them to the stack as one batch.
-    /// Default zero: each packet is a batch.
+    /// Collects packets that arrive within this time and hands them to the stack as one batch.
+    /// Default zero: each packet is a batch of its own.
     pub fn set_coalescing(&mut self, within: Duration) {
         self.coalesce = within;
     }
@@ -91,7 +91,7 @@ impl<A: App> Host<A> {
         self.addrs[0]
     }
 
-    /// How others reach a port of this host at its first address.
+    /// How other hosts reach a port of this host at its first address.
     pub fn peer(&self, port: u16) -> Peer {
         let encap = match self.udp_port {
             Some(remote_port) => Encap::Udp { remote_port },
@@ -132,7 +132,7 @@ impl<A: App> Host<A> {
     /// Queues a message with default options.
     ///
     /// # Errors
-    /// What [`Stack::send`] says.
+    /// As [`Stack::send`].
     pub fn send(
         &mut self,
         now: Time,
@@ -144,12 +144,13 @@ impl<A: App> Host<A> {
         self.stack.send(now, id, Message { stream, ppid: 0, data, options: SendOptions::default() })
     }
 
-    /// Runs code that a script can run.
+    /// Runs code as the script of the host could.
     pub fn script<R>(&mut self, now: Time, f: impl FnOnce(&mut A, &mut Cx<'_>) -> R) -> R {
         f(&mut self.app, &mut Cx { now, stack: &mut self.stack })
     }
 
-    /// The own address for packets to `remote`: of its family, of its network if there is one.
+    /// The own address to use for packets to `remote`: one of its family, and of its network if
+    /// there is one.
     fn source_for(&self, remote: IpAddr) -> Option<IpAddr> {
         let near = |own: &&IpAddr| match (own, remote) {
             (IpAddr::V4(a), IpAddr::V4(b)) => a.octets()[..3] == b.octets()[..3],
@@ -271,7 +272,8 @@ impl<A: App> Node for Host<A> {
         any
     }
 
-    /// The invariants of the stack, and that all packets it sent keep the rules of RFC 9260.
+    /// Checks the invariants of the stack, and that all packets it has sent keep the rules of RFC
+    /// 9260.
     fn verify(&self) -> Result<(), String> {
         self.violation.clone().map_or_else(|| self.stack.verify(), Err)
     }

@@ -1,4 +1,5 @@
-//! An independent look at what a stack sends: the rules of RFC 9260 that show on the wire.
+//! Checks the packets that a stack sends, without looking into the stack, against the rules of RFC
+//! 9260 that show on the wire.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +8,19 @@ use crate::serial::{Ssn, Tsn};
 use crate::tlv::Tlvs;
 use crate::wire::{Chunk, DataChunk, Packet, SackChunk, chunk_type};
 
-/// Watches the packets that one stack sends. It knows nothing of the stack but the packets.
+/// Watches the packets that one stack sends. It knows nothing of the stack but these packets.
 #[derive(Default)]
 pub(super) struct Inspector {
-    /// By the ports and the verification tag that the packets carry.
+    /// The flows, by the ports and the verification tag that their packets carry.
     flows: BTreeMap<(u16, u16, u32), Flow>,
 }
 
-/// What carries one verification tag.
+/// The packets that carry one verification tag.
 #[derive(Default)]
 struct Flow {
-    /// What the DATA chunks so far can be the beginning of; at least one. Packets do not show which
-    /// association of the stack they belong to: the stack may have begun anew under the same tag,
-    /// or the peer may have changed its tag in the middle of the setup.
+    /// The ways in which the DATA chunks so far can be read; at least one. Packets do not show to
+    /// which association of the stack they belong: the stack may have begun a new one under the
+    /// same tag, or the peer may have changed its tag in the middle of the setup.
     readings: Vec<Reading>,
     /// The last cumulative TSN.
     cum_tsn: Option<Tsn>,
@@ -38,7 +39,7 @@ impl Inspector {
     /// Looks at the next packet.
     ///
     /// # Errors
-    /// A sentence that names the rule it breaks.
+    /// A sentence that names the rule that the packet breaks.
     pub(super) fn look(&mut self, packet: &IpPacket) -> Result<(), String> {
         let sctp = packet.packet().ok_or("a packet with a wrong checksum or header")?;
         if packet.udp.is_some_and(|u| u.src == 0 || u.dst == 0) {
@@ -50,7 +51,8 @@ impl Inspector {
             let chunk = raw
                 .decode(&sctp)
                 .map_err(|e| format!("a chunk of type {kind} that does not decode: {e}"))?;
-            // Only what counts there makes a flow: answers out of the blue have any tag.
+            // Only these chunks make a flow, because replies to packets out of the blue have any
+            // tag.
             let key = (sctp.src_port(), sctp.dst_port(), sctp.vtag());
             match chunk {
                 Chunk::Data(data) => self.flow(key).data(data)?,
@@ -68,9 +70,9 @@ impl Inspector {
 
     fn flow(&mut self, key: (u16, u16, u32)) -> &mut Flow {
         if !self.flows.contains_key(&key) {
-            // Either a new association, or one whose peer has another tag now: setups that collide
-            // keep our TSNs (RFC 9260 sec 5.2.4 B), and what went along with a COOKIE ECHO under
-            // the old tag goes again under the new one.
+            // This is either a new association, or one whose peer has another tag now: when setups
+            // collide, our TSNs stay (RFC 9260 sec 5.2.4 B), and chunks that went with a COOKIE
+            // ECHO under the old tag go again under the new one.
             let same_ports = self.flows.iter().filter(|(k, _)| (k.0, k.1) == (key.0, key.1));
             let older = same_ports.flat_map(|(_, flow)| &flow.readings);
             let mut readings = vec![Reading::default()];
@@ -81,7 +83,7 @@ impl Inspector {
     }
 }
 
-/// What must hold within one packet (RFC 9260 sec 3, 5.1, 6.10, 8.5.1, 9.2).
+/// Checks what must hold within one packet (RFC 9260 sec 3, 5.1, 6.10, 8.5.1, 9.2).
 fn check_layout(packet: &Packet, may_fragment: bool) -> Result<(), String> {
     let kinds: Vec<u8> = packet.chunks().map(|c| c.kind).collect();
     let has = |kind| kinds.contains(&kind);
@@ -156,7 +158,8 @@ fn check_layout(packet: &Packet, may_fragment: bool) -> Result<(), String> {
 }
 
 impl Flow {
-    /// The chunk must fit one reading of what came before. Those that it does not fit are wrong.
+    /// The chunk must fit at least one reading of what came before. The readings that it does not
+    /// fit are dropped.
     fn data(&mut self, data: DataChunk) -> Result<(), String> {
         let mut broken = None;
         self.readings.retain_mut(|reading| match reading.data(&data) {
@@ -172,8 +175,8 @@ impl Flow {
         }
     }
 
-    /// This may begin another association, whose peer kept its tag when it had to begin its setup
-    /// again.
+    /// A COOKIE ACK may begin another association with the same tag, if the peer kept its tag when
+    /// it had to begin its setup again.
     fn cookie_ack(&mut self) {
         if self.readings.iter().all(|reading| reading.sent.is_some()) {
             self.readings.push(Reading::default());
@@ -181,7 +184,8 @@ impl Flow {
         self.cum_tsn = None;
     }
 
-    /// The cumulative TSN never goes back, gaps are sorted and apart (RFC 9260 sec 3.3.4, 6.2.1).
+    /// Checks that the cumulative TSN never goes back and that gap blocks are sorted and apart from
+    /// each other (RFC 9260 sec 3.3.4, 6.2.1).
     fn sack(&mut self, sack: &SackChunk<'_>) -> Result<(), String> {
         if self.cum_tsn.is_some_and(|last| sack.cum_tsn.precedes(last)) {
             return Err(format!("the cumulative TSN goes back to {}", sack.cum_tsn));
@@ -199,8 +203,8 @@ impl Flow {
 }
 
 impl Reading {
-    /// New TSNs follow each other, fragments belong together, SSNs count (RFC 9260 sec 6.5, 6.6,
-    /// 6.9).
+    /// Checks that new TSNs follow each other, that fragments belong together and that SSNs count
+    /// up (RFC 9260 sec 6.5, 6.6, 6.9).
     fn data(&mut self, data: &DataChunk) -> Result<(), String> {
         if data.payload.is_empty() {
             return Err("a DATA chunk without data".into());
@@ -278,7 +282,7 @@ mod tests {
             sack(5, &[]),
             sack(5, &[(2, 3), (5, 5)]),
             sack(9, &[]),
-            // An association begun again under the same tag.
+            // A new association under the same tag.
             packet(|w| {
                 w.cookie_ack();
                 data(w, 500, 0, true, true);
@@ -297,8 +301,8 @@ mod tests {
         IpPacket::native(from, to, Bytes::from(bytes))
     }
 
-    /// The peer takes another tag while the setups of both collide. What is sent again may leave
-    /// later than what is new.
+    /// The peer takes another tag while both setups collide. A chunk that is sent again may leave
+    /// later than a new one.
     #[test]
     fn a_peer_that_changes_its_tag_keeps_our_tsns() {
         let before = || tagged(7, |w| (9..12).for_each(|n| data(w, n, n as u16, true, true)));
@@ -310,8 +314,8 @@ mod tests {
         assert!(look_all(&[before(), again, hole]).unwrap_err().contains("TSN 13 follows"));
     }
 
-    /// An association may begin with the TSNs of the one before it, under the tag that the peer has
-    /// kept: its messages are others.
+    /// A new association may begin with the TSNs of the last one, under the tag that the peer has
+    /// kept. Its messages are different ones.
     #[test]
     fn a_new_association_may_use_the_tsns_of_the_last_one() {
         let before = packet(|w| {

@@ -1,10 +1,10 @@
-//! A deterministic in-memory network: virtual time, one seeded random generator, an ordered event
-//! queue.
+//! A deterministic network in memory, with virtual time, one seeded random generator and an ordered
+//! queue of events.
 //!
 //! [`Net`] carries packets between addresses over links that delay, lose, repeat, reorder, corrupt
-//! and shape them, through NAT boxes and partitions. [`Sim`] drives [`Node`]s over a `Net`; a
+//! and shape them, through NAT boxes and partitions. [`Sim`] drives [`Node`]s over a `Net`. A
 //! [`Host`] is a node made of a [`Stack`](crate::Stack) and an [`App`], the script that reacts to
-//! its events. The same seed gives the same run, packet by packet.
+//! the events of the stack. The same seed gives the same run, packet by packet.
 //!
 //! ```
 //! use sctp_user_core::sim::{Link, Recorder, Sim};
@@ -21,10 +21,14 @@
 //! assert!(sim.run_until(Duration::from_secs(10), |sim| !sim[b].app.received.is_empty()));
 //! ```
 //!
-//! Environment variables: `SCTP_SIM_SEED=n` makes [`for_each_seed`] run seed `n` alone,
-//! `SCTP_SIM_PCAP=file` writes what the nodes send as a capture that Wireshark opens (best together
-//! with a seed and one test), `SCTP_SIM_TRACE=1` prints every packet and what became of it. A run
-//! that panics prints its seed and its last packets by itself.
+//! These environment variables help to look into a run:
+//!
+//! - `SCTP_SIM_SEED=n` makes [`for_each_seed`] run seed `n` alone.
+//! - `SCTP_SIM_PCAP=file` writes what the nodes send to a capture file that Wireshark opens. Use it
+//!   with a seed and a single test.
+//! - `SCTP_SIM_TRACE=1` prints every packet and what became of it.
+//!
+//! A run that panics prints its seed and its last packets.
 
 mod app;
 mod capture;

@@ -8,13 +8,14 @@ use super::net::DropReason;
 use super::packet::IpPacket;
 use crate::time::Time;
 
-/// The one random generator of a simulation. Named, because a seed must mean the same run tomorrow.
+/// The one random generator of a simulation. It is fixed to a named algorithm because a seed must
+/// always give the same run.
 pub type SimRng = rand_chacha::ChaCha8Rng;
 
 /// One property of a link. A packet passes the models of its link in order.
 pub trait Model: Send {
-    /// Takes a packet that reaches this model at `at` and says by `out` what leaves it: nothing,
-    /// one packet or more.
+    /// Takes a packet that reaches this model at `at` and puts what leaves the model into `out`:
+    /// nothing, one packet or more.
     fn pass(&mut self, at: Time, packet: IpPacket, rng: &mut SimRng, out: &mut Passage);
 
     /// The same model with the state of a new link.
@@ -29,7 +30,7 @@ pub struct Passage {
 }
 
 impl Passage {
-    /// The packet leaves the model at `at`, not before it came.
+    /// The packet leaves the model at `at`, which must not be before it came.
     pub fn forward(&mut self, at: Time, packet: IpPacket) {
         self.forwarded.push((at, packet));
     }
@@ -41,7 +42,7 @@ impl Passage {
 }
 
 /// One direction between two addresses: an MTU and a chain of models in the order of the builder
-/// calls. Put a rate before the delay, as in a real network where the queue stands in front of the
+/// calls. Put a rate before the delay, as in a real network, where the queue stands in front of the
 /// wire.
 pub struct Link {
     pub(super) mtu: usize,
@@ -62,16 +63,17 @@ impl Link {
         Link { mtu: 1500, mtu_known: true, answers_too_big: false, chain: Vec::new() }
     }
 
-    /// The largest IP packet, bytes, and the sender knows it: a larger one with DF set is a defect
-    /// of the sender.
+    /// Sets the size of the largest IP packet in bytes. The sender knows it, so a larger packet
+    /// with DF set counts as a defect of the sender.
     #[must_use]
     pub fn mtu(self, bytes: usize) -> Self {
         Link { mtu: bytes, mtu_known: true, ..self }
     }
 
-    /// The largest IP packet that passes some hop beyond the first; the sender does not know it.
-    /// Larger packets with DF are dropped, and answered with Packet Too Big when `answer` is set.
-    /// From then on they are a defect of the sender.
+    /// Sets the size in bytes of the largest IP packet that passes a hop beyond the first, which
+    /// the sender does not know. Larger packets with DF are dropped and, if `answer` is set,
+    /// answered with Packet Too Big. After that the sender knows it, and another such packet counts
+    /// as a defect of the sender.
     #[must_use]
     pub fn hidden_mtu(self, bytes: usize, answer: bool) -> Self {
         Link { mtu: bytes, mtu_known: false, answers_too_big: answer, ..self }
@@ -90,45 +92,45 @@ impl Link {
         self.then(Loss { probability })
     }
 
-    /// Loses packets in bursts (Gilbert): bursts begin with probability `enter` at each packet, end
-    /// with `leave`.
+    /// Loses packets in bursts (Gilbert). At each packet a burst begins with probability `enter` or
+    /// ends with probability `leave`.
     #[must_use]
     pub fn bursts(self, enter: f64, leave: f64) -> Self {
         self.then(Burst { enter, leave, bad: false })
     }
 
-    /// Delays each packet by `base` plus up to `jitter`, keeping the order.
+    /// Delays each packet by `base` plus up to `jitter`, and keeps the order.
     #[must_use]
     pub fn delay(self, base: Duration, jitter: Duration) -> Self {
         self.then(Delay { base, jitter, last: Time::ZERO })
     }
 
-    /// Holds a packet back by up to `by` with this probability, so that later ones overtake it.
+    /// With this probability, holds a packet back by up to `by`, so that later ones overtake it.
     #[must_use]
     pub fn reorder(self, probability: f64, by: Duration) -> Self {
         self.then(Reorder { probability, by })
     }
 
-    /// Sends a packet twice with this probability, the copy up to `lag` later.
+    /// With this probability, sends a packet twice, the copy up to `lag` later.
     #[must_use]
     pub fn duplicate(self, probability: f64, lag: Duration) -> Self {
         self.then(Duplicate { probability, lag })
     }
 
-    /// Flips one to three bits of a packet with this probability. CRC32c finds these always.
+    /// With this probability, flips one to three bits of a packet. CRC32c always finds these.
     #[must_use]
     pub fn corrupt(self, probability: f64) -> Self {
         self.then(Corrupt { probability })
     }
 
-    /// Sends at most this many bits per second; what does not fit into `queue` bytes is dropped at
-    /// its tail.
+    /// Sends at most this many bits per second. Packets that do not fit into a queue of `queue`
+    /// bytes are dropped at its tail.
     #[must_use]
     pub fn rate(self, bits_per_second: u64, queue: usize) -> Self {
         self.then(Rate { bits_per_second, queue, busy_until: Time::ZERO })
     }
 
-    /// Down from `from` until `until`. May be given several times.
+    /// Takes the link down from `from` until `until`. May be given several times.
     #[must_use]
     pub fn outage(self, from: Time, until: Time) -> Self {
         self.then(Outage { from, until })
@@ -206,7 +208,7 @@ impl Model for Burst {
 pub struct Delay {
     /// The shortest delay.
     pub base: Duration,
-    /// Up to this much more.
+    /// The largest addition to it.
     pub jitter: Duration,
     /// When the last packet left.
     pub last: Time,
@@ -215,7 +217,7 @@ pub struct Delay {
 impl Model for Delay {
     fn pass(&mut self, at: Time, packet: IpPacket, rng: &mut SimRng, out: &mut Passage) {
         let leaves = at + self.base + up_to(self.jitter, rng);
-        // Never before the packet ahead: jitter alone does not reorder.
+        // Never before the packet ahead: jitter alone does not reorder packets.
         self.last = self.last.max(leaves);
         out.forward(self.last, packet);
     }
@@ -298,9 +300,9 @@ impl Model for Corrupt {
 pub struct Rate {
     /// Speed, not 0.
     pub bits_per_second: u64,
-    /// Bytes that may wait.
+    /// How many bytes may wait.
     pub queue: usize,
-    /// When what is in the queue will have left.
+    /// When everything in the queue will have left.
     pub busy_until: Time,
 }
 
@@ -322,7 +324,7 @@ impl Model for Rate {
     }
 }
 
-/// A time without connection; see [`Link::outage`].
+/// A time in which the link is down; see [`Link::outage`].
 #[derive(Clone, Debug)]
 pub struct Outage {
     /// First moment down.

@@ -5,24 +5,24 @@ use std::net::IpAddr;
 
 use super::packet::IpPacket;
 
-/// A NAT box. UDP packets get the outside address and a mapped port (the own port of the sender
-/// where it is free, as common boxes do), with endpoint-independent mapping. Native SCTP packets
-/// get the outside address only: the box knows nothing of SCTP, so what comes back goes to the
-/// inside host that last sent to that peer.
+/// A NAT box. UDP packets get the outside address and a mapped port, with endpoint-independent
+/// mapping. As with common boxes, that is the sender's own port if it is free. Native SCTP packets
+/// only get the outside address: the box knows nothing of SCTP, so it forwards what comes back to
+/// the inside host that last sent to that peer.
 pub struct Nat {
     inside: BTreeSet<IpAddr>,
     outside: IpAddr,
-    /// Inside (address, port) to outside port.
+    /// The outside port for each inside address and port.
     ports: BTreeMap<(IpAddr, u16), u16>,
-    /// Outside ports given up by `rebind`; not given out again.
+    /// Outside ports that `rebind` gave up. They are not used again.
     retired: BTreeSet<u16>,
-    /// Peer to inside address, for native packets.
+    /// The inside address for each peer, for native packets.
     natives: BTreeMap<IpAddr, IpAddr>,
     next_port: u16,
 }
 
 impl Nat {
-    /// A box that stands for the `inside` addresses with the one `outside` address.
+    /// A box that hides the `inside` addresses behind the one `outside` address.
     pub fn new(inside: impl IntoIterator<Item = IpAddr>, outside: IpAddr) -> Self {
         Nat {
             inside: inside.into_iter().collect(),
@@ -34,15 +34,15 @@ impl Nat {
         }
     }
 
-    /// Loses the mapping table, as on a reboot of the box or an expired entry. Every flow gets
-    /// another outside port with its next packet from inside; until then nothing comes in.
+    /// Loses the mapping table, as when the box reboots or the entries expire. Every flow gets
+    /// another outside port with its next packet from inside. Until then nothing comes in.
     pub fn rebind(&mut self) {
         self.retired.extend(self.ports.values());
         self.ports.clear();
         self.natives.clear();
     }
 
-    /// Changes the outside address; the mapped ports stay.
+    /// Changes the outside address. The mapped ports stay.
     pub fn move_to(&mut self, outside: IpAddr) {
         self.outside = outside;
     }
@@ -52,8 +52,8 @@ impl Nat {
         self.ports.get(&(inside, port)).copied()
     }
 
-    /// Rewrites a packet on its way out. Leaves packets alone that do not come from inside or stay
-    /// there.
+    /// Rewrites a packet on its way out. Packets that do not come from inside, or that stay there,
+    /// are left as they are.
     pub(super) fn outbound(&mut self, packet: &mut IpPacket) {
         if !self.inside.contains(&packet.src) || self.inside.contains(&packet.dst) {
             return;
@@ -82,7 +82,8 @@ impl Nat {
         true
     }
 
-    /// Rewrites the packet quoted by an ICMP message that came to the outside address.
+    /// Rewrites the packet quoted by an ICMP message that came to the outside address. False when
+    /// there is no mapping for it.
     pub(super) fn inbound_quote(&self, quoted: &mut IpPacket) -> bool {
         if quoted.src != self.outside {
             return true;

@@ -1,5 +1,5 @@
-//! The network: links between address pairs, partitions, NAT boxes, taps and the queue of what is
-//! under way.
+//! The network: links between pairs of addresses, partitions, NAT boxes, taps and the queue of
+//! packets under way.
 
 use core::cmp::Ordering;
 use core::time::Duration;
@@ -17,30 +17,31 @@ use crate::stack::Unreachable;
 use crate::time::Time;
 use crate::wire::chunk_type;
 
-/// How long an ICMP message takes to its receiver; it is never lost.
+/// How long an ICMP message is under way. It is never lost.
 const ICMP_DELAY: Duration = Duration::from_millis(1);
-/// What every IPv6 link takes, and what hosts cut packets to.
+/// The size of IP packets that every IPv6 link carries. Hosts cut larger packets to it.
 const IPV6_MIN_MTU: usize = 1280;
 
-/// Carries packets. Usable without [`Sim`](super::Sim): give packets to [`send`](Net::send), take
-/// them from [`poll_arrival`](Net::poll_arrival) when [`poll_timeout`](Net::poll_timeout) has come.
+/// Carries packets. It can be used without [`Sim`](super::Sim): give packets to
+/// [`send`](Net::send), and take them from [`poll_arrival`](Net::poll_arrival) when
+/// [`poll_timeout`](Net::poll_timeout) has come.
 pub struct Net {
-    /// Answer packets that nobody takes with ICMP: port or protocol unreachable where the address
-    /// exists, destination unreachable elsewhere. Default off.
+    /// Whether packets that nobody takes are answered with ICMP: port or protocol unreachable where
+    /// the address exists, destination unreachable elsewhere. Default off.
     pub icmp: bool,
-    /// Bytes of the SCTP packet that ICMP messages quote. Default 548; 8 is the least that routers
-    /// must quote.
+    /// How many bytes of the SCTP packet an ICMP message quotes. Default 548. Routers must quote at
+    /// least 8.
     pub icmp_quote: usize,
-    /// The NAT boxes. A packet is rewritten by each of them whose inside it leaves or enters.
+    /// The NAT boxes. Each of them rewrites the packets that leave or enter its inside.
     pub nats: Vec<Nat>,
     /// MTU of the interface of every host. Default 1500.
     pub interface_mtu: usize,
-    /// How many log entries are kept, the oldest go first. Default 20 000.
+    /// How many log entries are kept. The oldest go first. Default 20 000.
     pub log_limit: usize,
     rng: SimRng,
     default: Link,
     links: BTreeMap<(IpAddr, IpAddr), Link>,
-    /// Links made from the default when a pair first spoke.
+    /// Links that were made from the default when two addresses first talked.
     defaults: BTreeMap<(IpAddr, IpAddr), Link>,
     cut: BTreeSet<(IpAddr, IpAddr)>,
     taps: Vec<Tap>,
@@ -57,22 +58,22 @@ type Tap = Box<dyn FnMut(Time, &mut IpPacket) -> Verdict + Send>;
 /// What a tap wants done with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Go on, with the changes that the tap made.
+    /// The packet goes on, with the changes that the tap made.
     Pass,
-    /// Lose it.
+    /// The packet is lost.
     Drop,
-    /// Arrive this much later; what is sent after it may overtake it.
+    /// The packet arrives this much later. Packets sent after it may overtake it.
     Delay(Duration),
-    /// Arrive, and once more this much later.
+    /// The packet arrives, and a copy of it this much later.
     Twice(Duration),
 }
 
 /// Something that reaches its destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// A packet, for its destination address.
+    /// A packet for its destination address.
     Packet(IpPacket),
-    /// An ICMP error, for the source address of the packet it quotes.
+    /// An ICMP error for the source address of the packet that it quotes.
     Icmp(IcmpError),
 }
 
@@ -97,11 +98,11 @@ pub enum DropReason {
     Cut,
     Mtu,
     Tap,
-    /// No mapping at the NAT box.
+    /// The NAT box has no mapping for it.
     Nat,
     /// No node has the address.
     NoHost,
-    /// The node has nothing that takes it.
+    /// Nothing on the node takes it.
     NoListener,
 }
 
@@ -117,7 +118,7 @@ pub struct LogEntry {
 }
 
 impl Net {
-    /// An empty network of perfect links. `seed` also names a capture file.
+    /// An empty network of perfect links. `seed` also becomes part of the name of a capture file.
     pub fn new(seed: u64) -> Self {
         Net {
             icmp: false,
@@ -145,8 +146,8 @@ impl Net {
         &mut self.rng
     }
 
-    /// What all links look like that are not set otherwise; each pair of addresses gets a link of
-    /// its own.
+    /// Sets what all links look like that are not set with [`set_link`](Self::set_link) or
+    /// [`set_links`](Self::set_links). Each pair of addresses gets a link of its own.
     pub fn set_default(&mut self, link: Link) {
         self.default = link;
         self.defaults.clear();
@@ -157,7 +158,7 @@ impl Net {
         self.links.insert((from, to), link);
     }
 
-    /// Sets the links between two addresses, alike in both directions.
+    /// Sets the links between two addresses, the same for both directions.
     pub fn set_links(&mut self, one: IpAddr, other: IpAddr, link: Link) {
         self.links.insert((one, other), link.fresh());
         self.links.insert((other, one), link);
@@ -168,7 +169,8 @@ impl Net {
         self.cut.extend([(one, other), (other, one)]);
     }
 
-    /// Loses everything that is sent from one address to another from now on, not the other way.
+    /// Loses everything that is sent from one address to another from now on, but not the other
+    /// way.
     pub fn cut_one_way(&mut self, from: IpAddr, to: IpAddr) {
         self.cut.insert((from, to));
     }
@@ -180,13 +182,13 @@ impl Net {
         self.cut.remove(&(other, one));
     }
 
-    /// Shows every packet to `tap` when it is sent, before NAT and links. Taps see a packet in the
-    /// order they were set.
+    /// Shows every packet to `tap` when it is sent, before NAT boxes and links. A packet passes the
+    /// taps in the order in which they were set.
     pub fn tap(&mut self, tap: impl FnMut(Time, &mut IpPacket) -> Verdict + Send + 'static) {
         self.taps.push(Box::new(tap));
     }
 
-    /// Loses the `n`th packet (from 1) sent from now on that holds a chunk of this type.
+    /// Loses the `n`th packet with a chunk of this type that is sent from now on, counted from 1.
     pub fn drop_nth(&mut self, chunk_type: u8, n: usize) {
         let mut seen = 0;
         self.tap(move |_, packet| {
@@ -206,7 +208,7 @@ impl Net {
         self.nats.len() - 1
     }
 
-    /// What happened so far, oldest first.
+    /// What has happened so far, oldest first.
     pub fn log(&self) -> impl DoubleEndedIterator<Item = &LogEntry> {
         self.log.iter()
     }
@@ -260,7 +262,7 @@ impl Net {
         self.queue.peek().map(|q| q.at)
     }
 
-    /// The next packet that has arrived by `now`, and when it did.
+    /// The next packet that has arrived by `now`, and when it arrived.
     pub fn poll_arrival(&mut self, now: Time) -> Option<(Time, Arrival)> {
         loop {
             if self.poll_timeout()? > now {
@@ -287,7 +289,7 @@ impl Net {
         }
     }
 
-    /// Says that nobody took an arrived packet; its sender gets an ICMP message when
+    /// Says that nobody took an arrived packet. Its sender gets an ICMP message if
     /// [`icmp`](Self::icmp) is on.
     pub fn refuse(&mut self, now: Time, packet: IpPacket, why: DropReason) {
         self.note(now, Fate::Dropped(why), &packet);
@@ -296,8 +298,8 @@ impl Net {
                 DropReason::NoListener => Unreachable::Protocol,
                 _ => Unreachable::Destination,
             };
-            // The box in front of the receiver has rewritten the packet; the message is about the
-            // one before that.
+            // The NAT box in front of the receiver has rewritten the packet. The message quotes the
+            // packet as it was before that.
             let mut quoted = packet;
             for nat in &mut self.nats {
                 let mut back = quoted.reply(quoted.sctp.clone());
@@ -308,7 +310,7 @@ impl Net {
         }
     }
 
-    /// The first thing a node did that it must not do, as far as the network can see it.
+    /// The first thing that a node did against the rules, as far as the network can see it.
     pub(super) fn take_violation(&mut self) -> Option<String> {
         self.violation.take()
     }
@@ -324,7 +326,7 @@ impl Net {
         self.log.push_back(entry);
     }
 
-    /// Sends a packet through its link; it arrives `extra` later than the link says.
+    /// Sends a packet through its link. It arrives `extra` later than the link says.
     fn enter_link(&mut self, at: Time, extra: Duration, mut packet: IpPacket) {
         for nat in &mut self.nats {
             nat.outbound(&mut packet);
@@ -336,8 +338,8 @@ impl Net {
         let interface_mtu = self.interface_mtu;
         let (link, _) = self.link(pair);
         let (mtu, known, answers) = (link.mtu, link.mtu_known, link.answers_too_big);
-        // A host cuts IPv6 packets where its interface or an ICMP message demands it, and no router
-        // does.
+        // Hosts cut IPv6 packets where their interface or an ICMP message demands it. Routers never
+        // do.
         let cut = packet.may_fragment
             && (packet.src.is_ipv4() || known || packet.ip_len() > interface_mtu);
         let whole = packet.may_fragment && !cut && packet.ip_len() > IPV6_MIN_MTU;
@@ -346,7 +348,7 @@ impl Net {
             self.send_icmp(at, Unreachable::NotCut { ip_mtu }, packet.clone());
         }
         if packet.ip_len() > mtu && !cut {
-            // Probes (packets with PAD) are there to find out whether the MTU has grown.
+            // Probes (packets with PAD) are meant to find out whether the MTU has grown.
             if known && !packet.has(chunk_type::PAD) {
                 self.violation.get_or_insert(format!(
                     "a packet of {} bytes was sent with DF over a path with an MTU of {mtu}: \
@@ -400,7 +402,8 @@ impl std::fmt::Display for LogEntry {
     }
 }
 
-/// Ordered so that the earliest is the greatest, and of equal times the one that was put in first.
+/// Ordered so that the earliest is the greatest. Of two at the same time, the one that was queued
+/// first is greater.
 struct Queued {
     at: Time,
     sequence: u64,

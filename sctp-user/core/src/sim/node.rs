@@ -9,14 +9,15 @@ use super::packet::IpPacket;
 use crate::stack::Unreachable;
 use crate::time::Time;
 
-/// Something with addresses that takes and gives packets. [`Host`](super::Host) is one; any other
-/// SCTP implementation can be made one in some fifty lines.
+/// Something with addresses that takes and sends packets. [`Host`](super::Host) is one. Any other
+/// SCTP implementation can be made a node in about fifty lines.
 pub trait Node: Any {
     /// Its IP addresses.
     fn addrs(&self) -> &[IpAddr];
 
-    /// Whether something takes this packet, which came to one of its addresses: a UDP socket with
-    /// that port, a raw socket. Otherwise the sender may get an ICMP message.
+    /// Whether something on the node, such as a raw socket or a UDP socket with that port, takes
+    /// this packet, which came to one of the node's addresses. Otherwise the sender may get an ICMP
+    /// message.
     fn listens(&self, packet: &IpPacket) -> bool {
         let _ = packet;
         true
@@ -39,7 +40,7 @@ pub trait Node: Any {
     /// The next packet to send.
     fn poll_transmit(&mut self, now: Time) -> Option<IpPacket>;
 
-    /// Lets the script of the node react to what happened; true when it had anything to do.
+    /// Lets the script of the node react to what happened. True when the script had anything to do.
     fn run_app(&mut self, now: Time) -> bool {
         let _ = now;
         false
@@ -59,7 +60,7 @@ pub trait Node: Any {
 pub struct IcmpError {
     /// What it says.
     pub kind: Unreachable,
-    /// The packet it is about as its sender sent it, cut to what the message quotes of it.
+    /// The packet that it is about, as the sender sent it, cut to what the message quotes of it.
     pub quoted: IpPacket,
 }
 

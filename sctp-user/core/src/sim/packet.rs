@@ -15,7 +15,7 @@ pub struct IpPacket {
     pub src: IpAddr,
     /// Destination address.
     pub dst: IpAddr,
-    /// The ports of the UDP header, `None` for protocol 132.
+    /// The ports of the UDP header, or `None` for IP protocol 132.
     pub udp: Option<UdpPorts>,
     /// ECN bits.
     pub ecn: Option<Ecn>,
@@ -35,12 +35,12 @@ pub struct UdpPorts {
 }
 
 impl IpPacket {
-    /// A packet directly in IP that must not be fragmented.
+    /// A packet directly over IP that must not be fragmented.
     pub fn native(src: IpAddr, dst: IpAddr, sctp: impl Into<Bytes>) -> Self {
         IpPacket { src, dst, udp: None, ecn: None, may_fragment: false, sctp: sctp.into() }
     }
 
-    /// A packet in UDP that must not be fragmented.
+    /// A packet over UDP that must not be fragmented.
     pub fn udp(src: (IpAddr, u16), dst: (IpAddr, u16), sctp: impl Into<Bytes>) -> Self {
         let ports = UdpPorts { src: src.1, dst: dst.1 };
         IpPacket { udp: Some(ports), ..IpPacket::native(src.0, dst.0, sctp) }
@@ -52,7 +52,7 @@ impl IpPacket {
         ip + if self.udp.is_some() { 8 } else { 0 } + self.sctp.len()
     }
 
-    /// How the receiver would answer it.
+    /// The encapsulation with which the receiver would answer it.
     pub fn encap(&self) -> Encap {
         match self.udp {
             None => Encap::Native,
@@ -60,7 +60,8 @@ impl IpPacket {
         }
     }
 
-    /// The same packet with addresses and UDP ports swapped and other contents: an answer to it.
+    /// An answer to this packet: the same packet with addresses and UDP ports swapped and other
+    /// contents.
     pub fn reply(&self, sctp: impl Into<Bytes>) -> Self {
         IpPacket {
             src: self.dst,
@@ -71,22 +72,22 @@ impl IpPacket {
         }
     }
 
-    /// The checked SCTP packet, `None` when the checksum or the header is wrong.
+    /// The checked SCTP packet, or `None` when the checksum or the header is wrong.
     pub fn packet(&self) -> Option<Packet> {
         Packet::check(self.sctp.clone()).ok()
     }
 
-    /// The types of its chunks in order, empty when the packet is not valid.
+    /// The types of its chunks in order. Empty when the packet is not valid.
     pub fn chunk_kinds(&self) -> Vec<u8> {
         self.packet().map(|p| p.chunks().map(|c| c.kind).collect()).unwrap_or_default()
     }
 
-    /// True when a chunk of this type is in it.
+    /// True if it has a chunk of this type.
     pub fn has(&self, kind: u8) -> bool {
         self.chunk_kinds().contains(&kind)
     }
 
-    /// Changes the SCTP packet by `edit`; the checksum stays as it was. See
+    /// Changes the SCTP packet with `edit`. The checksum stays as it was; see
     /// [`fix_crc`](Self::fix_crc).
     pub fn edit(&mut self, edit: impl FnOnce(&mut [u8])) {
         let mut bytes = BytesMut::from(&self.sctp[..]);
@@ -106,7 +107,7 @@ impl IpPacket {
     }
 }
 
-/// One line: addresses, length and chunks.
+/// One line with addresses, length and chunks.
 impl fmt::Debug for IpPacket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.udp {

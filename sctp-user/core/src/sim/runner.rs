@@ -19,25 +19,27 @@ use crate::config::StackConfig;
 use crate::time::Time;
 use crate::wire::chunk_type;
 
-/// More steps than this without progress of time mean that a node keeps itself busy for ever.
+/// If more steps than this happen at one time, a node keeps itself busy for ever.
 const MAX_STEPS_AT_ONE_TIME: u32 = 200_000;
-/// Log lines printed when a run panics.
+/// How many log lines are printed when a run panics.
 const LAST_WORDS: usize = 40;
 
 /// A network with nodes and a clock.
 ///
-/// Every method that runs the simulation panics when a node breaks an invariant; the message says
+/// Every method that runs the simulation panics when a node breaks an invariant. The message names
 /// the seed.
 pub struct Sim {
     /// The network.
     pub net: Net,
-    /// Call [`Node::verify`] of a node after every step that touched it. Default on.
+    /// Whether [`Node::verify`] of a node is called after every step that touched the node. Default
+    /// on.
     pub verify: bool,
-    /// Check that a node sends at most one packet with control chunks in reaction to one received
-    /// packet (RFC 9260 sec 12). SACK, DATA, SHUTDOWN and HEARTBEAT do not count: the first two are
-    /// exempt, the third acknowledges DATA as a SACK does, the last is never a reply. Default on.
+    /// Whether to check that a node sends at most one packet with control chunks in reaction to one
+    /// received packet (RFC 9260 sec 12). SACK, DATA, SHUTDOWN and HEARTBEAT do not count: the RFC
+    /// exempts the first two, the third acknowledges DATA as a SACK does, and the last is never a
+    /// reply. Default on.
     pub check_replies: bool,
-    /// Print the last packets when a run panics. Default on.
+    /// Whether to print the last packets when a run panics. Default on.
     pub last_words: bool,
     seed: u64,
     seeder: SimRng,
@@ -57,8 +59,8 @@ impl Sim {
     pub fn new(seed: u64) -> Self {
         let mut seeder = SimRng::seed_from_u64(seed);
         let net = Net::new(seed);
-        // The network and the stacks draw from different streams, so that neither disturbs the
-        // other.
+        // The network and the stacks draw from different random streams, so that neither disturbs
+        // the other.
         seeder.set_stream(1);
         Sim {
             net,
@@ -94,7 +96,7 @@ impl Sim {
     /// Makes and attaches a [`Host`] with the default configuration.
     ///
     /// # Panics
-    /// When an address is not written as one.
+    /// When a text is not an IP address.
     pub fn host<A: App>(&mut self, addrs: &[&str], app: A) -> NodeId<Host<A>> {
         self.host_with(StackConfig::default(), addrs, app)
     }
@@ -102,7 +104,7 @@ impl Sim {
     /// Makes and attaches a [`Host`].
     ///
     /// # Panics
-    /// When an address is not written as one.
+    /// When a text is not an IP address.
     pub fn host_with<A: App>(
         &mut self,
         config: StackConfig,
@@ -114,7 +116,7 @@ impl Sim {
         self.add(Host::new(config, seed, &addrs, app))
     }
 
-    /// Fresh randomness for a stack.
+    /// Draws the seed for a stack.
     pub fn stack_seed(&mut self) -> [u8; 32] {
         let mut seed = [0; 32];
         self.seeder.fill_bytes(&mut seed);
@@ -130,14 +132,14 @@ impl Sim {
         result
     }
 
-    /// Ends a node as SIGKILL ends a process: it falls silent at once, its machine and addresses
-    /// stay.
+    /// Ends a node as SIGKILL ends a process. It falls silent at once, but its machine and
+    /// addresses stay.
     pub fn kill<N>(&mut self, id: NodeId<N>) {
         self.settle();
         self.nodes[id.index].alive = false;
     }
 
-    /// Puts another node in the place of one, as a restart does, and gives the old one back.
+    /// Puts a new node in the place of another, as a restart does, and returns the old one.
     ///
     /// # Panics
     /// Never: the handle knows the type.
@@ -151,8 +153,8 @@ impl Sim {
         *old.downcast().expect("a node keeps its type")
     }
 
-    /// Hands a packet to its destination now and returns what the node sends in reaction to it,
-    /// which does not enter the network. `None` when no node takes the packet.
+    /// Hands a packet to its destination now and returns what the node sends in reaction. The
+    /// returned packets do not enter the network. `None` when no node takes the packet.
     pub fn provoke(&mut self, packet: IpPacket) -> Option<Vec<IpPacket>> {
         self.settle();
         let index = self.listener(&packet).ok()?;
@@ -176,9 +178,9 @@ impl Sim {
         timer.into_iter().chain(self.net.poll_timeout()).min()
     }
 
-    /// Lets the next thing happen; false when nothing will ever happen again. Of things at the same
-    /// time packets come first, in the order they were sent, then timers in the order the nodes
-    /// were added.
+    /// Lets the next thing happen. False when nothing will ever happen again. At the same time,
+    /// packets come first, in the order in which they were sent, and then timers, in the order in
+    /// which the nodes were added.
     pub fn step(&mut self) -> bool {
         let Some(at) = self.next_at() else { return false };
         if at > self.now {
@@ -215,8 +217,8 @@ impl Sim {
         self.run_until(time, |_| false);
     }
 
-    /// Runs until `done` says so, looking before every step, and returns true; false when that took
-    /// longer than `limit`.
+    /// Runs until `done` returns true, which it asks before every step, and returns true. Returns
+    /// false when that took longer than `limit`.
     pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Sim) -> bool) -> bool {
         let end = self.now + limit;
         loop {
@@ -234,8 +236,8 @@ impl Sim {
         }
     }
 
-    /// Runs until nothing is under way and no timer runs, and returns true; false when that took
-    /// longer than `limit`.
+    /// Runs until nothing is under way and no timer runs, and returns true. Returns false when that
+    /// took longer than `limit`.
     pub fn run_until_idle(&mut self, limit: Duration) -> bool {
         let end = self.now + limit;
         while let Some(at) = self.next_at() {
@@ -254,7 +256,7 @@ impl Sim {
         };
         self.net.note(self.now, Fate::Delivered, &packet);
         self.nodes[index].node.handle_packet(self.now, packet);
-        // What is sent before the script sees the event is the reaction to this one packet alone.
+        // Whatever is sent before the script sees the event is the reaction to this one packet.
         let sent = self.transmit(index);
         self.check_reaction(&sent);
         self.settle_node(index);
@@ -299,7 +301,7 @@ impl Sim {
         alive.filter_map(|(index, slot)| Some((slot.node.poll_timeout()?, index))).min()
     }
 
-    /// Lets all nodes send and react that the test touched from outside.
+    /// Lets all nodes send and react if the test has changed any from outside.
     fn settle(&mut self) {
         if core::mem::take(&mut self.unsettled) {
             for index in 0..self.nodes.len() {
@@ -357,7 +359,7 @@ impl<N: Node> Index<NodeId<N>> for Sim {
     }
 }
 
-/// What is changed this way takes effect with the next step.
+/// Changes made this way take effect with the next step.
 impl<N: Node> IndexMut<NodeId<N>> for Sim {
     fn index_mut(&mut self, id: NodeId<N>) -> &mut N {
         self.unsettled = true;
@@ -366,7 +368,7 @@ impl<N: Node> IndexMut<NodeId<N>> for Sim {
     }
 }
 
-/// A run that panics, wherever, says how to repeat it.
+/// When a run panics, wherever that is, this says how to repeat it.
 impl Drop for Sim {
     fn drop(&mut self) {
         if self.last_words && std::thread::panicking() {

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Runs a scenario once for each seed, on all processors; with `SCTP_SIM_SEED=n` in the environment
-/// only for `n`.
+/// Runs a scenario once for each seed, on all processors. With `SCTP_SIM_SEED=n` in the
+/// environment, runs it only for seed `n`.
 ///
 /// # Panics
-/// When a run panics; the message names the seed, and no further seeds are begun.
+/// When a run panics. The message names the seed, and no further seeds are begun.
 pub fn for_each_seed(seeds: Range<u64>, run: impl Fn(u64) + Sync) {
     if let Some(seed) = seed_from_env() {
         eprintln!("running seed {seed} alone");

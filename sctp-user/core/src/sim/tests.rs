@@ -14,7 +14,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// A valid SCTP packet of `len` bytes; `n` tells it from others.
+/// A valid SCTP packet of `len` bytes. `n` tells it from others.
 fn sctp(n: u32, len: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = PacketWriter::new(&mut bytes, 65_536, 5000, 5001, n);
@@ -93,7 +93,7 @@ impl Node for Probe {
     }
 }
 
-/// Two probes, 1 and 2, and `count` packets of 1000 bytes sent from 1 to 2 at one per millisecond.
+/// Two probes, 1 and 2. Number 1 sends `count` packets of 1000 bytes to 2, one each millisecond.
 fn flow(seed: u64, link: Link, count: u32) -> (Sim, NodeId<Probe>, NodeId<Probe>) {
     let mut sim = Sim::new(seed);
     sim.net.set_default(link);
@@ -174,7 +174,7 @@ fn duplicates_are_copies_and_corruption_breaks_the_checksum() {
 
 #[test]
 fn a_bottleneck_delays_and_then_drops_at_the_tail() {
-    // 1020 bytes each millisecond are 8.16 Mbit/s; half of that passes.
+    // 1020 bytes each millisecond are 8.16 Mbit/s. Half of that passes.
     let (sim, _, b) = flow(1, Link::new().rate(4_080_000, 10_200), 100);
     let got = &sim[b].got;
     assert!((55..=62).contains(&got.len()), "{}", got.len());
@@ -248,7 +248,7 @@ fn a_hidden_mtu_drops_and_answers_and_fragments_pass() {
     assert_eq!(sim[a].icmp[0].kind, Unreachable::PacketTooBig { ip_mtu: 1400 });
     assert_eq!(sim[a].icmp[0].quoted.sctp, large.sctp[..548]);
 
-    // Now that the sender knows, the same packet is a defect.
+    // Now that the sender knows the MTU, sending the same packet again is a defect.
     let again = std::panic::AssertUnwindSafe(|| sim.with(a, |p, _| p.to_send.push(large)));
     let panic = std::panic::catch_unwind(again).unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("MTU of 1400"));
