@@ -1,4 +1,4 @@
-//! Which of the own addresses an INIT or INIT ACK lists (RFC 9260 sec 5.1.2, RFC 6951 sec 5.1).
+//! Which of our addresses INIT and INIT ACK list (RFC 9260 sec 5.1.2, RFC 6951 sec 5.1).
 
 use std::net::IpAddr;
 
@@ -6,8 +6,8 @@ use crate::addr::{PathAddr, Scope, scope};
 use crate::config::Announce;
 use crate::interface::is_link_local;
 
-/// The own addresses to list for a peer that is reached by `via`: none when there is only one, for
-/// the packet shows it, and what else [`Announce`] says.
+/// The addresses of ours to list for a peer that is reached through `via`, following the rules of
+/// [`Announce`]. Empty when there is only one, because the packet itself shows that.
 pub(crate) fn announced(mode: Announce, own: &[IpAddr], via: PathAddr) -> Vec<IpAddr> {
     let silent = match mode {
         Announce::None => true,
@@ -19,19 +19,19 @@ pub(crate) fn announced(mode: Announce, own: &[IpAddr], via: PathAddr) -> Vec<Ip
     }
     let at_least = match (scope(via.remote), mode) {
         (Some(Scope::Loopback), _) => Scope::Loopback,
-        // Link-local addresses mean nothing on another link, so they are never listed beyond
-        // loopback.
+        // Link-local addresses mean nothing on another link, so only loopback peers get them.
         (_, Announce::All) | (Some(Scope::Link | Scope::Private), _) => Scope::Private,
         _ => Scope::Global,
     };
-    // No packet can say of which interface an IPv6 one of them is.
+    // No packet can say which interface a link-local IPv6 address belongs to.
     let useful = |a: IpAddr| scope(a).is_some_and(|s| s >= at_least) && !is_link_local(a);
     let listed: Vec<IpAddr> = own.iter().copied().filter(|a| useful(*a)).collect();
     if listed.len() < 2 { Vec::new() } else { listed }
 }
 
-/// A global peer that is spoken to from a private address sees another one. Where the system
-/// chooses the source, it has no other choice when all own addresses of the family are private.
+/// Whether a NAT is in between. It must be if the peer has a global address and our source address
+/// is private, because then the peer sees another source. If the system chooses the source, it can
+/// only choose a private one when all our addresses of that family are private.
 fn behind_nat(own: &[IpAddr], via: PathAddr) -> bool {
     let private = |a: IpAddr| scope(a).is_some_and(|s| s < Scope::Global);
     scope(via.remote) == Some(Scope::Global)

@@ -1,4 +1,4 @@
-//! What the user asks of an association: send, receive, configure, look at it.
+//! What the user can do with an association: send, receive, configure it and look at it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use crate::event::{Event, PeerAddrState};
 use crate::stats::{AssocState, AssocStats, AssocStatus, PathStatus};
 
 impl Association {
-    /// Checks and queues messages, all or none, for the address `to` or, without, the data path.
+    /// Checks and queues messages, all of them or none. They go to the address `to` or, with
+    /// `None`, to the data path.
     pub(crate) fn send(
         &mut self,
         cx: &mut Cx<'_>,
@@ -23,7 +24,7 @@ impl Association {
         match self.state {
             CookieWait | CookieEchoed | Established if !self.is_shutting_down_after_setup() => {}
             Closed => return Err(SendError::NotFound),
-            // The peer has nothing more to send; what was begun here is finished.
+            // The peer is shutting down, but a message that was begun may still be finished.
             ShutdownReceived if self.send.queue.continues(messages.as_ref()) => {}
             _ => return Err(SendError::ShuttingDown),
         }
@@ -57,7 +58,8 @@ impl Association {
         if let Some(addr) = to.filter(|a| !confirmed(a)) {
             return Err(SendError::NoSuchAddress(addr));
         }
-        // What everything else waits for must find room beside it, or nothing would move any more.
+        // If everything else waits for the next part of a message, that part must find room even in
+        // a full buffer. Otherwise nothing would ever move again.
         let awaited = self.send.queue.waits_for().is_some_and(|stream| {
             messages.as_ref().first().is_some_and(|message| message.stream == stream)
         });
@@ -76,8 +78,8 @@ impl Association {
         Ok(())
     }
 
-    /// Drops what is unread and what comes, so that the peer can deliver all it has and the
-    /// shutdown goes on.
+    /// From now on drops everything received and not yet read. So the peer can deliver everything
+    /// it has, and the shutdown goes on.
     pub(crate) fn discard(&mut self, cx: &mut Cx<'_>) {
         if self.user == User::Reads {
             self.user = User::Writes;
@@ -124,13 +126,12 @@ impl Association {
         })
     }
 
-    /// After a message was handed in or out: there is something in the queue, or a window update to
-    /// send.
+    /// Whether a call of the user left something to send: a queued message or a window update.
     pub(crate) fn wants_to_send(&self) -> bool {
         !self.send.queue.is_empty() || self.recv.sack_now()
     }
 
-    /// Messages or parts that `recv` would give now.
+    /// How many messages or parts `recv` would give at present.
     pub(crate) fn recv_pending(&self) -> usize {
         self.recv.pending()
     }
@@ -154,7 +155,7 @@ impl Association {
         Ok(())
     }
 
-    /// Makes a confirmed address the primary one.
+    /// Makes a confirmed address the primary one. False if `addr` is none.
     pub(crate) fn set_primary(&mut self, cx: &mut Cx<'_>, addr: IpAddr) -> bool {
         match self.paths.find(addr) {
             Some(id) if self.paths.get(id).is_confirmed() => {
@@ -190,7 +191,7 @@ impl Association {
         }
     }
 
-    /// Own addresses that the peer was told of.
+    /// The addresses of ours that the peer was told.
     pub(crate) fn told_addrs(&self) -> Vec<IpAddr> {
         super::announced(
             self.config.announce,

@@ -1,4 +1,5 @@
-//! The connecting side: INIT, INIT ACK, COOKIE ECHO, COOKIE ACK (RFC 9260 sec 5.1, 5.2.6).
+//! The connecting side of a setup: INIT, INIT ACK, COOKIE ECHO, COOKIE ACK (RFC 9260 sec 5.1,
+//! 5.2.6). Also collisions and restarts (sec 5.2.4).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,64 +20,64 @@ use crate::time::{Duration, Time};
 use crate::tlv::padded;
 use crate::wire::{CauseWriter, InitChunk, Param, cause_code, param_type};
 
-/// New INITs after a Stale Cookie error at most.
+/// How many new INITs may follow Stale Cookie errors.
 const MAX_STALE_RETRIES: u32 = 3;
 
-/// Other ports tried when the peer refuses the own one, at most.
+/// How many other ports are tried when the peer refuses ours.
 const MAX_OTHER_PORTS: u8 = 8;
 
-/// Bytes of unrecognized parameters reported at most.
+/// How many bytes of unrecognized parameters are reported.
 const MAX_UNRECOGNIZED: usize = 128;
 
 /// What the connecting side remembers until COOKIE ACK.
 #[derive(Debug)]
 pub(crate) struct Handshake {
-    /// Where INIT or COOKIE ECHO goes next.
+    /// The path for the next INIT or COOKIE ECHO.
     pub(super) target: PathId,
     /// State Cookie of the INIT ACK.
     pub(super) cookie: Vec<u8>,
     /// Unrecognized parameters of the INIT ACK, to be reported with the COOKIE ECHO.
     pub(super) unrecognized: Vec<u8>,
-    /// Cookie Preservative to ask for, milliseconds.
+    /// The extra life to ask for in a Cookie Preservative, milliseconds.
     pub(super) preservative: Option<u32>,
     init_retransmits: u32,
     pub(super) cookie_retransmits: u32,
     stale_retries: u32,
     timeout: Duration,
-    /// When the INIT or COOKIE ECHO that is not yet answered was sent first.
+    /// When the INIT or COOKIE ECHO that is still unanswered was first sent.
     pub(super) sent_at: Time,
     pub(super) retransmitted: bool,
-    /// The user asked for a shutdown after the COOKIE ECHO; it begins when the association is
+    /// The user asked for a shutdown during the setup. It begins when the association is
     /// established.
     pub(super) then_shut_down: bool,
     /// When the setup began.
     begun: Time,
-    /// Ports that may still be tried when the peer refuses this one.
+    /// How many other ports may still be tried if the peer refuses this one.
     other_ports: u8,
-    /// The peer has refused the port, and another one is to be tried.
+    /// The peer has refused this port, and another one is to be tried.
     wants_other_port: bool,
 }
 
-/// What an INIT or INIT ACK tells about its sender.
+/// What an INIT or INIT ACK says about its sender.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PeerInit {
-    /// Usable addresses listed, without duplicates.
+    /// The usable addresses that it lists, without duplicates.
     pub(crate) addresses: Vec<IpAddr>,
-    /// How many of our own addresses were listed, and left out.
+    /// How many of our own addresses it lists. They are ignored.
     pub(crate) own_addresses: u64,
     /// State Cookie.
     pub(crate) cookie: Option<Vec<u8>>,
-    /// Extra cookie lifetime asked for.
+    /// The extra cookie lifetime that it asks for.
     pub(crate) preservative: Option<Duration>,
-    /// A Host Name parameter, whole: not allowed any more.
+    /// A whole Host Name parameter, which is not allowed any more.
     pub(crate) host_name: Option<Vec<u8>>,
-    /// Whole TLVs to report, padded but for the last.
+    /// Whole TLVs to report. All but the last are padded.
     pub(crate) unrecognized: Vec<u8>,
 }
 
 impl PeerInit {
-    /// Reads the parameters; `source` is where the packet came from, `is_own` says which addresses
-    /// are not the peer's but ours.
+    /// Reads the parameters. `source` is the address that the packet came from; `is_own` tells
+    /// whether an address is ours and thus not the peer's.
     pub(crate) fn read(
         init: &InitChunk<'_>,
         source: IpAddr,
@@ -85,7 +86,7 @@ impl PeerInit {
     ) -> Self {
         let mut out = PeerInit::default();
         let address = |out: &mut PeerInit, addr: IpAddr| {
-            // The peer means the link that it sends by.
+            // The peer means the link that it sends on.
             let addr = on_interface(addr, interface(source));
             let known = out.addresses.contains(&addr);
             if is_own(addr) {
@@ -123,28 +124,29 @@ impl PeerInit {
     }
 }
 
-/// An address listed by a peer is taken when it can be a unicast peer at all, and loopback and
-/// link-local ones only from a peer there (RFC 9260 sec 5.1.2). With IPv6 that is a peer whose
-/// source is link-local, for nothing else tells by which interface it is.
+/// Whether to use an address that a peer lists. It must be a unicast address. Loopback and
+/// link-local addresses count only if the peer itself sends from there (RFC 9260 sec 5.1.2). With
+/// IPv6, a link-local address needs a link-local source, because nothing else tells which interface
+/// it is on.
 fn usable_address(addr: IpAddr, source: IpAddr) -> bool {
     match scope(addr) {
         None => false,
         Some(Scope::Loopback) => scope(source) == Some(Scope::Loopback),
-        // It means something on its own link only.
+        // The address has a meaning on its own link only.
         Some(Scope::Link) if addr.is_ipv6() => is_link_local(source),
         Some(Scope::Link) => scope(source).is_some_and(|s| s <= Scope::Link),
         Some(_) => true,
     }
 }
 
-/// Stand-ins for the tags of an incarnation of an association; a cookie with others is of another
-/// incarnation.
+/// Draws the tie-tags of one incarnation of an association. A cookie with other tie-tags belongs to
+/// another incarnation.
 pub(super) fn draw_tie_tags(cx: &mut Cx<'_>) -> (u32, u32) {
     (cx.rng.random_range(1..=u32::MAX), cx.rng.random_range(1..=u32::MAX))
 }
 
 impl Association {
-    /// An association that starts with our INIT to one of the addresses in `peer`.
+    /// An association that begins with our INIT to one of the addresses in `peer`.
     pub(crate) fn connecting(
         local_port: u16,
         peer: &Peer,
@@ -250,8 +252,9 @@ impl Association {
         };
         let source = datagram.from;
         let asked = self.handshake.as_deref().map(|h| self.paths.get(h.target).remote());
-        // The peer does not know addresses that it neither listed nor answered from.
-        // And what we have no own address for that the peer knows cannot be used.
+        // Drop addresses that the peer neither listed nor answered from, because it does not know
+        // them. Drop those as well to which we cannot send from any address of ours that the peer
+        // knows.
         let usable: Vec<IpAddr> = peer
             .addresses
             .iter()
@@ -268,7 +271,7 @@ impl Association {
         self.adopt(&agreed, source, &peer.addresses, cx.now);
         let from = self.paths.find(source.remote).unwrap_or(PathId(0));
         self.paths.get_mut(from).revive();
-        // An address that the user did not name is not confirmed by an INIT ACK from there.
+        // An INIT ACK does not confirm its source unless the user named that address.
         let target =
             if self.paths.get(from).is_confirmed() { from } else { self.paths.data_path() };
         self.last_heard = from;
@@ -310,7 +313,8 @@ impl Association {
         self.established(cx, false);
     }
 
-    /// ESTABLISHED: tells the user, unless that is so already, and starts the heartbeats.
+    /// Enters ESTABLISHED and starts the heartbeats. Tells the user, unless the association was
+    /// established before.
     pub(crate) fn established(&mut self, cx: &mut Cx<'_>, incoming: bool) {
         let news = incoming || self.state != AssocState::Established;
         self.timers.stop(Timer::T1Init);
@@ -337,19 +341,20 @@ impl Association {
         }
     }
 
-    /// The user asked for a shutdown before the setup was complete.
+    /// True when the user asked for a shutdown before the setup was complete.
     pub(super) fn is_shutting_down_after_setup(&self) -> bool {
         self.handshake.as_deref().is_some_and(|h| h.then_shut_down)
     }
 
-    /// A COOKIE ECHO was accepted: answer it with the next packet to its source.
+    /// A COOKIE ECHO was accepted. The next packet to its source carries the COOKIE ACK.
     pub(crate) fn acknowledge_cookie(&mut self, to: PathId) {
         self.pending.cookie_ack = Some(to);
-        // To an unconfirmed address it may only go together with a probe (RFC 9260 sec 5.4).
+        // To an unconfirmed address it may go only together with a probe (RFC 9260 sec 5.4).
         self.paths.get_mut(to).probe_if_unconfirmed();
     }
 
-    /// Messages queued before the peer said how many streams it has.
+    /// Drops messages for streams that do not exist. They were queued before the peer said how many
+    /// streams it allows.
     fn drop_invalid_streams(&mut self, cx: &mut Cx<'_>) {
         for message in self.send.queue.drain_streams_from(self.out_streams) {
             cx.event(Event::SendFailed { message, unsent: true });
@@ -372,7 +377,7 @@ impl Association {
         }
         handshake.timeout = (handshake.timeout * 2).min(cap);
         handshake.retransmitted = true;
-        // Several addresses take turns.
+        // Take turns if there are several addresses.
         handshake.target = self.paths.next_active(handshake.target);
         let (target, timeout) = (handshake.target, handshake.timeout);
         self.timers.set(timer, cx.now + timeout);
@@ -386,7 +391,7 @@ impl Association {
         }
     }
 
-    /// A path failed during the setup: what goes there goes to the next address at once.
+    /// A path failed during the setup. Whatever was sent there goes to the next address at once.
     pub(super) fn leave_target(&mut self, failed: PathId) {
         let target = self.paths.data_path();
         let Some(handshake) = self.handshake.as_deref_mut().filter(|h| h.target == failed) else {
@@ -403,7 +408,7 @@ impl Association {
         }
     }
 
-    /// The peer says that our cookie came too late (RFC 9260 sec 5.2.6): a new INIT asks for a
+    /// The peer says that our cookie came too late (RFC 9260 sec 5.2.6). A new INIT asks for a
     /// longer life.
     pub(super) fn on_stale_cookie(&mut self, cx: &mut Cx<'_>, _staleness_micros: u32) {
         let Some(handshake) = self.handshake.as_deref_mut() else { return };
@@ -411,7 +416,7 @@ impl Association {
         if handshake.stale_retries > MAX_STALE_RETRIES {
             return self.end(cx, Event::Lost(LossReason::SetupTimeout));
         }
-        // At most one second more than the round trip just seen.
+        // The RFC allows asking for at most one second more than the measured round trip.
         let rtt = cx.now.since(handshake.sent_at);
         let ask = rtt + Duration::from_millis(500);
         handshake.preservative = Some(u32::try_from(ask.as_millis()).unwrap_or(u32::MAX));
@@ -423,7 +428,7 @@ impl Association {
     /// Goes back to COOKIE-WAIT with a new INIT.
     fn send_init_again(&mut self, now: Time) {
         let Some(handshake) = self.handshake.as_deref_mut() else { return };
-        // An INIT goes only where the user or a confirmed address says.
+        // An INIT may only go to an address that the user gave or that is confirmed.
         if !self.paths.get(handshake.target).is_confirmed() {
             handshake.target = self.paths.data_path();
         }
@@ -437,16 +442,17 @@ impl Association {
         self.timers.set(Timer::T1Init, now + timeout);
     }
 
-    /// Nobody asked for the port: when the peer refuses it, others may be tried.
+    /// The user did not choose the local port, so others may be tried if the peer refuses it.
     pub(crate) fn may_change_port(&mut self) {
         if let Some(handshake) = self.handshake.as_deref_mut() {
             handshake.other_ports = MAX_OTHER_PORTS;
         }
     }
 
-    /// The peer has refused the setup with an ABORT. Whether it may take another port of ours: the
-    /// peer says that it has an association with this one, or it says nothing. In that case perhaps
-    /// nobody listens, so it is asked again only as long as RTO.Initial.
+    /// The peer has refused the setup with an ABORT. True if the setup is to begin again from
+    /// another port of ours. That is so when the peer says that it has an association with this
+    /// port. It is also so when the peer gives no cause; but then perhaps nobody listens, so the
+    /// peer is asked again only within RTO.Initial.
     pub(super) fn leaves_port(&mut self, now: Time, cause: u16) -> bool {
         let Some(handshake) = self.handshake.as_deref_mut() else { return false };
         let in_use = match cause {
@@ -464,7 +470,7 @@ impl Association {
         leaves
     }
 
-    /// [`start_over_from`](Self::start_over_from) is to be called with another port.
+    /// True when the stack shall call [`start_over_from`](Self::start_over_from) with another port.
     pub(crate) fn wants_other_port(&self) -> bool {
         self.handshake.as_deref().is_some_and(|handshake| handshake.wants_other_port)
     }
@@ -481,7 +487,7 @@ impl Association {
         self.send_init_again(now);
     }
 
-    /// Collision, RFC 9260 sec 5.2.4 case B: the peer's cookie carries our tag and another tag of
+    /// Collision, RFC 9260 sec 5.2.4 case B: the peer's cookie has our tag, but a different tag of
     /// the peer.
     pub(crate) fn on_collision(
         &mut self,
@@ -493,7 +499,8 @@ impl Association {
         self.paths.retain(|p| p.remote() == source.remote || addrs.contains(&p.remote()));
         self.adopt(agreed, source, addrs, cx.now);
         let target = self.paths.find(source.remote).unwrap_or(PathId(0));
-        // The INIT ACK went there and the cookie came back (RFC 9260 sec 5.4).
+        // Confirmed: the INIT ACK went to this address, and its cookie came back (RFC 9260 sec
+        // 5.4).
         self.paths.get_mut(target).state = PathState::Active;
         self.last_heard = target;
         self.pending = super::Pending::default();
@@ -501,7 +508,7 @@ impl Association {
         self.established(cx, false);
     }
 
-    /// Restart, RFC 9260 sec 5.2.4 case A: the same peer, everything else anew.
+    /// Restart, RFC 9260 sec 5.2.4 case A: the peer is the same, everything else begins anew.
     pub(crate) fn on_restart(
         &mut self,
         cx: &mut Cx<'_>,
@@ -522,7 +529,8 @@ impl Association {
         self.send = fresh;
         self.send.peer_rwnd = agreed.peer_rwnd as usize;
         let aborted = self.recv.restart(agreed.peer_tsn, &config);
-        // Addresses that the restarted peer no longer has are gone; all slots are free now.
+        // Drop the addresses that the restarted peer no longer has. This frees their slots for new
+        // ones.
         let before: Vec<IpAddr> = self.paths.iter().map(Path::remote).collect();
         let primary = self.paths.get(self.paths.primary()).remote();
         self.paths.retain(|p| p.remote() == source.remote || addrs.contains(&p.remote()));

@@ -1,8 +1,8 @@
-//! HEARTBEAT probing of one path (RFC 9260 sec 8.3) and address confirmation by nonce (sec 5.4).
+//! The heartbeat of one path (RFC 9260 sec 8.3), and the nonce that confirms its address (sec 5.4).
 
 use crate::time::Time;
 
-/// Length of our Heartbeat Info: nonce, path number, number of the try, size of a probe packet.
+/// Length of our Heartbeat Info: nonce, path number, number of the try, size of an MTU probe.
 pub(crate) const INFO_LEN: usize = 12;
 
 /// Length of our HEARTBEAT chunk: chunk header, parameter header, info.
@@ -11,36 +11,36 @@ pub(crate) const HEARTBEAT_LEN: usize = 8 + INFO_LEN;
 /// State of the heartbeat of one path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Heartbeat {
-    /// No heartbeats.
+    /// No heartbeats are sent.
     #[default]
     Off,
-    /// The next one is due at this time if the path is idle then. `late` is one that was not
-    /// answered in time, and still may be.
+    /// The next one is due at this time if the path is idle then. `late` is an earlier one that was
+    /// not answered in time but still may be.
     Idle { next: Time, late: Option<Try> },
-    /// To be sent as soon as possible.
+    /// One is to be sent as soon as possible.
     Due { late: Option<Try> },
-    /// Sent, waiting for the answer until the deadline. `overtaken` says that another timeout has
-    /// counted for the association since.
+    /// One was sent, and its answer is awaited until the deadline. `overtaken` says that another
+    /// timeout has counted as an error of the association since then.
     Waiting { this: Try, sent: Time, deadline: Time, overtaken: bool },
 }
 
-/// A heartbeat. One that is sent because the last was not answered in time has the nonce of that
-/// one: an answer to either proves that the path works, also where a round trip takes longer than
-/// RTO.Max. The number says which of them was answered.
+/// Identifies a heartbeat. If a heartbeat is not answered in time, the next one has the same nonce.
+/// So an answer to either proves that the path works, even if a round trip takes longer than
+/// RTO.Max. The number tells which one was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Try {
-    /// In bytes, which need no alignment: it is kept for every path.
+    /// A byte array, because it needs no alignment; it is kept for every path.
     nonce: [u8; 8],
     pub(crate) number: u8,
 }
 
 impl Try {
-    /// The first one with this nonce.
+    /// The first heartbeat with this nonce.
     pub(crate) fn first(nonce: u64) -> Self {
         Try { nonce: nonce.to_be_bytes(), number: 0 }
     }
 
-    /// The one after this, which was not answered in time.
+    /// The next heartbeat, after this one was not answered in time.
     pub(crate) fn next(self) -> Self {
         Try { number: self.number.wrapping_add(1), ..self }
     }
@@ -51,10 +51,10 @@ impl Try {
 }
 
 impl Heartbeat {
-    /// To be sent as soon as possible, and nothing else is on its way.
+    /// A heartbeat is to be sent as soon as possible, and no other is under way.
     pub(crate) const DUE: Heartbeat = Heartbeat::Due { late: None };
 
-    /// When something must be done.
+    /// When the heartbeat needs attention next.
     pub(crate) fn deadline(&self) -> Option<Time> {
         match *self {
             Heartbeat::Off | Heartbeat::Due { .. } => None,
@@ -63,12 +63,12 @@ impl Heartbeat {
         }
     }
 
-    /// To be sent as soon as possible.
+    /// True when a heartbeat is to be sent as soon as possible.
     pub(crate) fn is_due(&self) -> bool {
         matches!(self, Heartbeat::Due { .. })
     }
 
-    /// The one whose answer counts.
+    /// The heartbeat whose answer counts.
     pub(crate) fn expected(&self) -> Option<Try> {
         match *self {
             Heartbeat::Off => None,
@@ -77,33 +77,33 @@ impl Heartbeat {
         }
     }
 
-    /// The time of the next one becomes `next`, if none is due or on its way.
+    /// Sets the time of the next heartbeat, unless one is due or under way.
     pub(crate) fn put_off(&mut self, to: Time) {
         if let Heartbeat::Idle { next, .. } = self {
             *next = to;
         }
     }
 
-    /// It is to be sent now.
+    /// A heartbeat is to be sent now.
     pub(crate) fn make_due(&mut self) {
         *self = Heartbeat::Due { late: self.expected() };
     }
 }
 
-/// What an info field says.
+/// The contents of an info field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Info {
-    /// What nobody else can know.
+    /// A number that nobody else can know.
     pub(crate) nonce: u64,
-    /// The path it belongs to.
+    /// The path that the heartbeat was sent on.
     pub(crate) path: u8,
     /// [`Try::number`].
     pub(crate) number: u8,
-    /// Bytes of the SCTP packet that probes the path MTU; 0 for an ordinary heartbeat.
+    /// Size in bytes of the SCTP packet that probes the path MTU. 0 for an ordinary heartbeat.
     pub(crate) probe: u16,
 }
 
-/// The info field.
+/// Encodes an info field.
 pub(crate) fn info(Info { nonce, path, number, probe }: Info) -> [u8; INFO_LEN] {
     let mut out = [0; INFO_LEN];
     out[..8].copy_from_slice(&nonce.to_be_bytes());
@@ -113,7 +113,7 @@ pub(crate) fn info(Info { nonce, path, number, probe }: Info) -> [u8; INFO_LEN] 
     out
 }
 
-/// Reads an info field that we made.
+/// Decodes an info field that we made.
 pub(crate) fn parse_info(info: &[u8]) -> Option<Info> {
     let info: &[u8; INFO_LEN] = info.try_into().ok()?;
     let (nonce, rest) = info.split_first_chunk::<8>()?;

@@ -1,5 +1,4 @@
-//! One association: dispatch of received chunks and the calls of the user. The rules live in the
-//! submodules.
+//! One association: its state, and what belongs to no submodule. The submodules hold the rules.
 
 mod announce;
 mod calls;
@@ -53,7 +52,7 @@ use recv::RecvSide;
 use send::SendSide;
 use timer::{Timer, TimerTable};
 
-/// What an association may use of its surroundings during a call.
+/// What an association may use from its stack during a call.
 pub(crate) struct Cx<'a> {
     pub(crate) now: Time,
     pub(crate) id: AssocId,
@@ -75,9 +74,9 @@ struct Pending {
     init: bool,
     cookie_echo: bool,
     cookie_ack: Option<PathId>,
-    /// Heartbeats to answer: where, and the TLVs to return.
+    /// HEARTBEATs to answer: the path to answer on, and the TLVs to return.
     heartbeat_acks: Vec<(PathId, Bytes)>,
-    /// Error causes to report, encoded, and where.
+    /// Encoded error causes to report in an ERROR chunk.
     errors: Vec<u8>,
     errors_to: PathId0,
     shutdown: bool,
@@ -103,7 +102,7 @@ impl Pending {
     }
 }
 
-/// A path id that defaults to the first path.
+/// A path id whose default is the first path.
 #[derive(Clone, Copy, Debug)]
 struct PathId0(PathId);
 
@@ -113,20 +112,20 @@ impl Default for PathId0 {
     }
 }
 
-/// Heartbeats answered per batch at most; more are dropped.
+/// How many HEARTBEATs are answered in one batch. More are dropped.
 const MAX_HEARTBEAT_ACKS: usize = 8;
 
-/// Bytes of error causes reported per packet at most.
+/// How many bytes of error causes one packet may report.
 const MAX_ERROR_BYTES: usize = 256;
 
-/// Who sent the SHUTDOWN COMPLETE.
+/// Who sent the SHUTDOWN COMPLETE that ended the association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Completed {
     ByUs,
     ByPeer,
 }
 
-/// What both sides agreed on during setup.
+/// What both sides agreed on during the setup.
 #[derive(Clone, Debug)]
 pub(crate) struct Agreed {
     pub(crate) local_tag: u32,
@@ -136,21 +135,21 @@ pub(crate) struct Agreed {
     pub(crate) peer_rwnd: u32,
     pub(crate) out_streams: u16,
     pub(crate) in_streams: u16,
-    /// Extensions in force.
+    /// The extensions that both ends use.
     pub(crate) features: Features,
 }
 
-/// What the user still wants of an association.
+/// What the user still expects from an association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum User {
     Reads,
-    /// Nobody reads any more: what comes is dropped.
+    /// Nobody reads any more. Received messages are dropped.
     Writes,
-    /// It is done with the association, which may only finish.
+    /// Nothing. The association only finishes its shutdown.
     Gone,
 }
 
-/// No own address fits an address of the peer.
+/// None of our addresses can be used with an address of the peer.
 struct NoSource;
 
 /// An association.
@@ -162,12 +161,12 @@ pub(crate) struct Association {
     state: AssocState,
     local_tag: u32,
     peer_tag: u32,
-    /// Stand for the tags in cookies that others can ask for (RFC 9260 sec 5.2.2): local and
-    /// peer's.
+    /// Our and the peer's tie-tags. In cookies that others can ask for, they stand for the
+    /// verification tags (RFC 9260 sec 5.2.2).
     tie_tags: (u32, u32),
     /// Our first TSN.
     initial_tsn: Tsn,
-    /// Addresses announced to the peer; empty when there is nothing to choose from.
+    /// The addresses that may be announced to the peer. Empty when there is nothing to choose from.
     local_addrs: Vec<IpAddr>,
     out_streams: u16,
     in_streams: u16,
@@ -177,32 +176,32 @@ pub(crate) struct Association {
     recv: RecvSide,
     timers: TimerTable,
     pending: Pending,
-    /// Present until the association is established by us.
+    /// Exists until the association that we set up is established.
     handshake: Option<Box<Handshake>>,
-    /// The peer set it up, perhaps from behind NAT.
+    /// The peer set up this association, perhaps from behind a NAT.
     called: bool,
     /// Consecutive errors of the association (RFC 9260 sec 8.1).
     error_count: u32,
-    /// Expiries of T2-shutdown in a row.
+    /// How many times in a row T2-shutdown has expired.
     t2_expiries: u32,
-    /// Where SHUTDOWN or SHUTDOWN ACK goes.
+    /// The path that SHUTDOWN or SHUTDOWN ACK is sent on.
     t2_path: PathId,
-    /// No heartbeat goes to another unconfirmed address before this time (HB.Max.Burst).
+    /// Before this time no heartbeat goes to another unconfirmed address (HB.Max.Burst).
     probe_gate: Time,
-    /// Where the last packet came from.
+    /// The path that the last packet came by.
     last_heard: PathId,
-    /// DATA was sent or received.
+    /// DATA has been sent or received.
     data_exchanged: bool,
-    /// The association ended by a graceful shutdown.
+    /// Set when the association ended by a graceful shutdown.
     graceful_end: Option<Completed>,
-    /// Tags or addresses changed; the routing of the stack must follow.
+    /// Tags or addresses have changed, so the stack must update its lookup tables.
     pub(crate) reroute: bool,
     user: User,
     stats: AssocStats,
 }
 
 impl Association {
-    /// An association that the peer's valid COOKIE ECHO brings to life (RFC 9260 sec 5.1.5).
+    /// The association that a valid COOKIE ECHO of the peer creates (RFC 9260 sec 5.1.5).
     pub(crate) fn from_cookie(
         ports: (u16, u16),
         config: Arc<AssocConfig>,
@@ -214,7 +213,8 @@ impl Association {
     ) -> Self {
         let mut assoc =
             Association::new(ports, config, agreed.local_tag, agreed.local_tsn, local_addrs, cx);
-        // The INIT ACK went there and the cookie came back (RFC 9260 sec 5.4).
+        // Confirmed: the INIT ACK went to this address, and its cookie came back (RFC 9260 sec
+        // 5.4).
         assoc.paths.add(Path::new(source, PathState::Active, &assoc.config, cx.now));
         assoc.adopt(agreed, source, addresses, cx.now);
         assoc.state = AssocState::Established;
@@ -263,8 +263,8 @@ impl Association {
         }
     }
 
-    /// Takes over what was agreed on: tags, TSNs, streams, window, and the addresses of the peer.
-    /// Addresses not known before are unconfirmed (RFC 9260 sec 5.4).
+    /// Takes over what both sides agreed on: tags, TSNs, streams, window, and the addresses of the
+    /// peer. New addresses are unconfirmed (RFC 9260 sec 5.4).
     fn adopt(&mut self, agreed: &Agreed, source: PathAddr, addresses: &[IpAddr], now: Time) {
         self.reroute = true;
         self.local_tag = agreed.local_tag;
@@ -291,10 +291,10 @@ impl Association {
         }
     }
 
-    /// The own address to use towards `remote`; an error when there is none that the peer would
-    /// know. An endpoint that announced no addresses is known by the one that the handshake went
-    /// over: from any other, and so to peers of the other family, its packets would be out of the
-    /// blue.
+    /// Our address to use for packets to `remote`. Fails if there is none that the peer knows. If
+    /// we announced no addresses, the peer knows only the one that the handshake used. Packets from
+    /// any other address, and thus all packets to the other address family, would be out of the
+    /// blue for it.
     fn source_for(&self, handshake: PathAddr, remote: IpAddr) -> Result<Option<IpAddr>, NoSource> {
         let announced = announced(self.config.announce, &self.local_addrs, handshake);
         let known = handshake.local.unwrap_or(handshake.remote);
@@ -317,12 +317,12 @@ impl Association {
         Ok(source_among(fitting, remote))
     }
 
-    /// Whether an address of the peer, learnt by a handshake over `handshake`, can be a path.
+    /// Whether a path to `remote` is possible. A handshake over `handshake` told us this address of
+    /// the peer.
     pub(crate) fn can_reach(&self, handshake: PathAddr, remote: IpAddr) -> bool {
         self.source_for(handshake, remote).is_ok()
     }
 
-    /// State.
     pub(crate) fn state(&self) -> AssocState {
         self.state
     }
@@ -332,12 +332,13 @@ impl Association {
         self.state == AssocState::Closed
     }
 
-    /// It ended by a graceful shutdown.
+    /// The association ended by a graceful shutdown.
     pub(crate) fn ended_gracefully(&self) -> bool {
         self.graceful_end.is_some()
     }
 
-    /// How long the SHUTDOWN COMPLETE that ended it may be under way; zero when the peer sent one.
+    /// How long the SHUTDOWN COMPLETE that we sent at the end may be under way. Zero if the peer
+    /// sent it.
     pub(crate) fn complete_under_way(&self) -> Duration {
         match self.graceful_end {
             Some(Completed::ByUs) => self.paths.get(self.t2_path).rto.get(),
@@ -345,17 +346,17 @@ impl Association {
         }
     }
 
-    /// Own verification tag.
+    /// Our verification tag.
     pub(crate) fn local_tag(&self) -> u32 {
         self.local_tag
     }
 
-    /// Verification tag of the peer, 0 while unknown.
+    /// Verification tag of the peer. 0 while it is unknown.
     pub(crate) fn peer_tag(&self) -> u32 {
         self.peer_tag
     }
 
-    /// Stand-ins for the tags in a cookie made for an INIT during this association.
+    /// The tie-tags for a cookie that answers an INIT during this association.
     pub(crate) fn tie_tags(&self) -> (u32, u32) {
         self.tie_tags
     }
@@ -365,7 +366,7 @@ impl Association {
         self.initial_tsn
     }
 
-    /// Addresses announced to the peer.
+    /// The addresses that may be announced to the peer.
     pub(crate) fn local_addrs(&self) -> &[IpAddr] {
         &self.local_addrs
     }
@@ -375,7 +376,7 @@ impl Association {
         self.paths.iter().map(Path::addr)
     }
 
-    /// The path a packet came by, if its source is an address of the peer.
+    /// The path that a packet from `remote` came by, if this is an address of the peer.
     pub(crate) fn path_of(&self, remote: IpAddr) -> Option<PathId> {
         self.paths.find(remote)
     }
@@ -385,25 +386,25 @@ impl Association {
         self.paths.get(id).addr()
     }
 
-    /// The address of a path has proven to be the peer's.
+    /// True when the address of a path has proven to be the peer's.
     pub(crate) fn is_confirmed(&self, id: PathId) -> bool {
         self.paths.get(id).is_confirmed()
     }
 
-    /// Whoever answers at the address of a path is taken for the peer, without the tag that only
-    /// the peer knows: it is confirmed, or none is. Else somebody else may have that address (RFC
-    /// 9260 sec 5.4).
+    /// Whether to believe that packets from the address of a path come from the peer, even if they
+    /// lack the tag that only the peer knows. That is so if the path is confirmed, or if no path
+    /// is. Otherwise the address may be somebody else's (RFC 9260 sec 5.4).
     fn is_peers(&self, id: PathId) -> bool {
         self.is_confirmed(id) || !self.paths.iter().any(Path::is_confirmed)
     }
 
-    /// Any path, for a packet from an address not known yet.
+    /// Any path, for a packet from an address that is not known yet.
     pub(crate) fn any_path(&self) -> PathId {
         self.paths.primary()
     }
 
-    /// A packet with the right tag came by a path: its encapsulation is that of the path from now
-    /// on. True when that is news.
+    /// A packet with the right tag came by a path, so the path now has the encapsulation of this
+    /// packet. True if that is a change.
     pub(crate) fn learn_encap(&mut self, id: PathId, encap: Encap) -> bool {
         let news = self.paths.get(id).addr().encap != encap;
         if news {
@@ -413,15 +414,15 @@ impl Association {
         news
     }
 
-    /// Data went one way or the other.
+    /// True when DATA has been sent or received.
     pub(crate) fn data_exchanged(&self) -> bool {
         self.data_exchanged
     }
 
     // ---- received packets ----
 
-    /// Queues an error cause for an ERROR chunk. What does not fit is left out: reports must stay
-    /// small. `cause` finds room for 4 bytes of information at least and cuts what it quotes to
+    /// Queues an error cause for an ERROR chunk. Drops it if there is no room, because reports must
+    /// stay small. `cause` finds room for at least 4 bytes of information and cuts quotations to
     /// [`CauseWriter::room`].
     fn report(&mut self, to: PathId, cause: impl FnOnce(&mut CauseWriter<'_>)) {
         let mut causes = CauseWriter::append_to(&mut self.pending.errors, MAX_ERROR_BYTES);
@@ -429,20 +430,20 @@ impl Association {
             return;
         }
         cause(&mut causes);
-        // To an unconfirmed address nothing but probes may go (RFC 9260 sec 5.4).
+        // Only probes may go to an unconfirmed address (RFC 9260 sec 5.4).
         let to = if self.paths.get(to).is_confirmed() { to } else { self.paths.data_path() };
         self.pending.errors_to = PathId0(to);
     }
 
     // ---- the end ----
 
-    /// Ends the association with an ABORT because the peer broke the protocol.
+    /// Ends the association with an ABORT, because the peer broke the protocol.
     fn violation(&mut self, cx: &mut Cx<'_>, what: &'static str) {
         let reason = LossReason::ProtocolViolation(what);
         self.abort_with(cx, reason, |c| c.protocol_violation(what.as_bytes()));
     }
 
-    /// Sends an ABORT with one cause and ends.
+    /// Sends an ABORT with one cause and ends the association.
     fn abort_with(
         &mut self,
         cx: &mut Cx<'_>,
@@ -458,7 +459,7 @@ impl Association {
         self.end(cx, Event::Lost(reason));
     }
 
-    /// The user ends it without grace (RFC 9260 sec 9.1).
+    /// The user ends the association ungracefully (RFC 9260 sec 9.1).
     pub(crate) fn abort(&mut self, cx: &mut Cx<'_>, reason: &[u8]) {
         if !self.is_closed() {
             let pmtu = self.last_path().pmtu();
@@ -469,13 +470,13 @@ impl Association {
         }
     }
 
-    /// Where the last packet goes: to where the peer was last heard, if that is confirmed.
+    /// The path for the last packet: the one that the peer was last heard on, if it is confirmed.
     fn last_path(&self) -> &Path {
         let heard = self.paths.get(self.last_heard);
         if heard.is_confirmed() { heard } else { self.paths.get(self.paths.data_path()) }
     }
 
-    /// Nothing more is sent or received; what was not acknowledged goes back to the user.
+    /// Ends the association. The user gets back the messages that were not acknowledged.
     fn end(&mut self, cx: &mut Cx<'_>, last: Event) {
         if let Some(cut_off) = self.recv.abort_partial() {
             cx.event(cut_off.into());
@@ -506,7 +507,7 @@ impl Association {
         earlier(self.timers.next(), self.paths.deadline())
     }
 
-    /// Checks invariants; for tests.
+    /// Checks invariants. For tests.
     pub(crate) fn verify(&self) -> Result<(), String> {
         if self.is_closed() {
             return match self.poll_timeout() {

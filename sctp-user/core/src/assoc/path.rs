@@ -1,4 +1,4 @@
-//! One path: a destination address with everything RFC 9260 keeps per destination.
+//! One path: a destination address and everything that RFC 9260 keeps for it.
 
 use std::net::IpAddr;
 
@@ -13,76 +13,79 @@ use crate::stats::{PathState, PathStats};
 use crate::time::{Duration, Time, earlier};
 use crate::wire::{COMMON_HEADER, DATA_HEADER};
 
-/// Index of a path in its association. A slot is never reused while anything names it.
+/// Index of a path in its association. A slot is never reused while anything refers to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PathId(pub(crate) u8);
 
 impl PathId {
-    /// As an index.
+    /// The id as an index.
     pub(crate) fn index(self) -> usize {
         usize::from(self.0)
     }
 }
 
-/// Everything kept per destination address.
+/// Everything that is kept for one destination address.
 #[derive(Debug)]
 pub(crate) struct Path {
     addr: PathAddr,
-    /// IP MTUs to start with for native and UDP-encapsulated packets, and the largest to search
-    /// for.
+    /// The IP MTUs to start with, first for native packets, then for UDP-encapsulated ones. The
+    /// first is also the largest to search for.
     ip_mtu: (u16, u16),
-    /// What the own interface is known to take, bytes; 0 while that has not mattered.
+    /// The MTU that our interface is known to have, bytes. 0 as long as nobody needed to know.
     interface_mtu: u16,
     pub(crate) state: PathState,
-    /// Heartbeat, failure threshold and fixed MTU as the user wants them.
+    /// Heartbeats, failure thresholds and fixed MTU as the user wants them.
     pub(crate) params: PathParams,
     /// Consecutive errors (RFC 9260 sec 8.2).
     pub(crate) error_count: u32,
-    /// Largest SCTP packet (common header, chunks, padding), and the probes for it.
+    /// Largest SCTP packet (common header, chunks, padding), and the probing for it.
     pub(crate) pmtud: Pmtud,
-    /// The largest packet with DATA sent with DF since everything was acknowledged or T3 expired.
+    /// The largest packet with DATA that was sent with DF since everything was acknowledged or T3
+    /// expired.
     pub(crate) largest_sent: usize,
-    /// Bytes in flight: chunks with header and padding, sent, not acknowledged, not marked for
-    /// retransmission.
+    /// Bytes in flight: chunks, with header and padding, that were sent and are neither
+    /// acknowledged nor marked for retransmission.
     pub(crate) flight: u32,
-    /// Chunks marked for retransmission to this path.
+    /// How many chunks are marked for retransmission to this path.
     pub(crate) lost: u32,
     pub(crate) cc: CongestionControl,
     pub(crate) rto: Rto,
     /// T3-rtx.
     pub(crate) t3: Option<Time>,
     pub(crate) heartbeat: Heartbeat,
-    /// When something that gives an RTT (new DATA, HEARTBEAT, INIT, COOKIE ECHO) was last sent
-    /// here.
+    /// When anything that can give an RTT was last sent here: new DATA, HEARTBEAT, INIT or COOKIE
+    /// ECHO.
     pub(crate) last_used: Time,
-    /// Idle time up to here, the last sending of DATA at least, has been taken into account by the
-    /// congestion control.
+    /// The congestion control has taken idle time into account up to here. Never before the last
+    /// sending of DATA.
     decayed_until: Time,
-    /// The chunk whose acknowledgement gives the next RTT sample; at most one per round trip.
+    /// The chunk whose acknowledgement will give the next RTT sample. There is at most one per
+    /// round trip.
     pub(crate) rtt_tsn: Option<Tsn>,
-    /// Bytes of new DATA that may still be sent in this opportunity (Max.Burst packets of full
-    /// size, RFC 9260 sec 6.1 D); one packet may exceed them.
+    /// Bytes of new DATA that may still be sent in this opportunity: Max.Burst packets of full size
+    /// (RFC 9260 sec 6.1 D). The last packet may exceed them.
     pub(crate) burst: u32,
-    /// cwnd was fully used when sending stopped last; only then it may grow (RFC 9260 sec 7.2.1).
+    /// cwnd was fully used when sending last stopped. Only then may it grow (RFC 9260 sec 7.2.1).
     pub(crate) cwnd_used: bool,
-    /// T3 expired and nothing was acknowledged since: one packet may be in flight (RFC 9260 sec
-    /// 7.2.3).
+    /// T3 expired and nothing has been acknowledged since. Only one packet may be in flight (RFC
+    /// 9260 sec 7.2.3).
     pub(crate) one_packet: bool,
-    /// One packet of retransmissions may leave whatever cwnd says (RFC 9260 sec 6.3.3 E3, 7.2.4).
+    /// One packet of retransmissions may be sent, whatever cwnd says (RFC 9260 sec 6.3.3 E3,
+    /// 7.2.4).
     pub(crate) retransmit_now: bool,
-    /// When ICMP first said that there is no SCTP at the other end of a confirmed path; nothing
-    /// came from there since.
+    /// When ICMP first said that there is no SCTP at the other end of a confirmed path. `None`
+    /// again as soon as a packet arrives from there.
     pub(crate) refused_since: Option<Time>,
-    /// A SACK has come since T3 was started: expiries then are no sign of a dead peer while its
-    /// window is closed.
+    /// A SACK has arrived since T3 was started. If T3 expires then while the peer's window is
+    /// closed, that is no sign of a dead peer.
     pub(crate) sack_since_t3: bool,
-    /// Another timeout has counted for the association since T3 was started.
+    /// Since T3 was started, another timeout has counted as an error of the association.
     pub(crate) t3_overtaken: bool,
     pub(crate) stats: PathStats,
 }
 
 impl Path {
-    /// A path that has carried nothing yet.
+    /// A path that has not been used yet.
     pub(crate) fn new(addr: PathAddr, state: PathState, config: &AssocConfig, now: Time) -> Self {
         let ip_mtu = ip_mtus(config);
         let pmtud = Pmtud::new(sizes(addr, ip_mtu, config.pmtud));
@@ -146,9 +149,9 @@ impl Path {
         self.pmtud.plpmtu()
     }
 
-    /// The largest packet with COOKIE ECHO that takes DATA along, the first time and `again`.
-    /// Unless the user knows the MTU, nothing has shown yet what the path carries, and the setup
-    /// must not wait for packets that a router drops without a word (RFC 8899 sec 5.1.2).
+    /// Size limit for a packet with COOKIE ECHO and DATA; `again` for a repetition. As long as the
+    /// user has not given the MTU, nothing has shown yet what size passes. The setup must not wait
+    /// for packets that a router drops silently (RFC 8899 sec 5.1.2).
     pub(crate) fn setup_limit(&self, again: bool) -> usize {
         match (self.params.ip_mtu, again) {
             (None, false) => self.pmtud.base(),
@@ -157,14 +160,14 @@ impl Path {
         }
     }
 
-    /// Largest DATA chunk with header that fits (PMDCS).
+    /// Largest DATA chunk, with its header, that fits into a packet (PMDCS).
     pub(crate) fn pmdcs(&self) -> u32 {
         pmdcs(self.pmtu())
     }
 
-    /// The peer was heard with this encapsulation; the only place that changes it (RFC 6951 sec
-    /// 5.4). Call it only when checksum and verification tag of the packet were right and it was no
-    /// INIT.
+    /// The peer sent a packet with this encapsulation. This is the only place that changes it (RFC
+    /// 6951 sec 5.4). Call it only if checksum and verification tag of the packet were right and it
+    /// was no INIT.
     pub(crate) fn set_encap(&mut self, encap: Encap) {
         if self.addr.encap != encap {
             let same_kind = (self.addr.encap == Encap::Native) == (encap == Encap::Native);
@@ -174,22 +177,22 @@ impl Path {
         }
     }
 
-    /// The own address packets of this path come to.
+    /// Our address that packets on this path arrive at.
     pub(crate) fn set_local(&mut self, local: Option<IpAddr>) {
         if local.is_some() {
             self.addr.local = local;
         }
     }
 
-    /// ICMP said that only packets of `ip_mtu` bytes fit: lowers the PMTU, never raises it, and is
-    /// not believed below what every host of the family must take.
+    /// ICMP said that only packets of `ip_mtu` bytes fit. This can lower the PMTU but never raise
+    /// it. Values below what every host of the address family must accept are not believed.
     pub(crate) fn on_packet_too_big(&mut self, ip_mtu: usize, now: Time) {
         if self.params.ip_mtu.is_none() && self.pmtud.on_packet_too_big(ip_mtu, now) {
             self.pmtu_changed();
         }
     }
 
-    /// Takes settings of the user; a fixed MTU given up leaves room for what `config` assumes.
+    /// Takes settings from the user. If these give up a fixed MTU, the MTUs of `config` apply again.
     pub(crate) fn set_params(&mut self, params: PathParams, config: &AssocConfig) {
         let had = std::mem::replace(&mut self.params, params);
         match params.ip_mtu {
@@ -202,23 +205,23 @@ impl Path {
     }
 
     fn sizes(&self) -> Sizes {
-        // A fixed MTU is what the user knows of the path, not a bound for a search.
+        // A fixed MTU is what the user knows about the path. It does not limit a search.
         sizes(self.addr, self.ip_mtu, self.params.pmtud && self.params.ip_mtu.is_none())
     }
 
-    /// The least size of a packet that may exceed the PMTU. Hosts cut IPv6 packets only where their
-    /// interface demands it, and no router does: a packet that the interface would take gets
-    /// padding, or it would vanish behind a router that drops it in silence.
+    /// The smallest size that a packet larger than the PMTU may have. A host fragments an IPv6
+    /// packet only if its own interface demands that, and routers never do. So a packet that still
+    /// fits the interface gets padding; otherwise a router could drop it silently.
     pub(crate) fn least_fragmented(&self) -> usize {
         let Sizes { max, overhead, .. } = self.sizes();
-        // What is configured may be less than the interface takes, or far more.
+        // The configured MTU may be smaller than the one of the interface, or much larger.
         let configured = usize::from(self.ip_mtu.0).max(max + overhead);
         let interface = configured.max(self.interface_mtu.into()).clamp(1500, MAX_JUMBO);
         if self.addr.remote.is_ipv6() { (interface.saturating_sub(overhead) & !3) + 4 } else { 0 }
     }
 
-    /// The own interface takes IP packets of so many bytes; true when that is more than was known,
-    /// and no more than padding can exceed.
+    /// Our interface takes IP packets of `ip_mtu` bytes. True if that is more than was known, and
+    /// not more than padding can exceed.
     pub(crate) fn set_interface_mtu(&mut self, ip_mtu: u16) -> bool {
         let news = ip_mtu > self.interface_mtu && usize::from(ip_mtu) <= MAX_JUMBO;
         if news {
@@ -227,25 +230,25 @@ impl Path {
         news
     }
 
-    /// The PMTU may have changed: the congestion control reckons with it.
+    /// The PMTU may have changed, so tells the congestion control.
     pub(crate) fn pmtu_changed(&mut self) {
         self.cc.set_pmdcs(self.pmdcs());
     }
 
-    /// Probes may look for the MTU.
+    /// True when probes may search for the MTU.
     pub(crate) fn may_discover(&self) -> bool {
         self.is_confirmed() && self.params.pmtud && self.params.ip_mtu.is_none()
     }
 
-    /// Back to the state of a path never used (association restart, RFC 9260 sec 5.2.4.1).
+    /// Back to the state of an unused path (association restart, RFC 9260 sec 5.2.4.1).
     pub(crate) fn reset(&mut self, config: &AssocConfig, now: Time) {
         let (addr, state, params) = (self.addr, self.state, self.params);
         *self = Path::new(addr, state, config, now);
         self.set_params(params, config);
     }
 
-    /// DATA left on this path. Without `new` chunks it gives no RTT, so heartbeats go on beside it
-    /// (RFC 9260 sec 8.3).
+    /// DATA was sent on this path. Without `new` chunks it gives no RTT, so heartbeats go on (RFC
+    /// 9260 sec 8.3).
     pub(crate) fn on_data_sent(&mut self, now: Time, new: bool) {
         if new {
             self.last_used = now;
@@ -253,15 +256,15 @@ impl Path {
         self.decayed_until = now;
     }
 
-    /// Takes idle time into account before sending DATA (RFC 9260 sec 7.2.1: for each RTO without
-    /// sending).
+    /// Reduces cwnd for idle time before DATA is sent: once for each RTO without sending (RFC 9260
+    /// sec 7.2.1).
     pub(crate) fn decay_idle(&mut self, now: Time) {
         if self.flight > 0 {
             return;
         }
         let rto = self.rto.get().max(Duration::from_millis(1));
         let mut from = self.decayed_until;
-        // Sixteen halvings bring any window to its floor.
+        // Sixteen halvings bring any window down to its minimum.
         for _ in 0..16 {
             if now.since(from) < rto {
                 break;
@@ -272,37 +275,37 @@ impl Path {
         self.decayed_until = if now.since(from) < rto { from } else { now };
     }
 
-    /// DATA may be sent to this path (nothing but probes may go to unconfirmed addresses, RFC 9260
-    /// sec 5.4).
+    /// True when DATA may be sent to this path. Only probes may go to unconfirmed addresses (RFC
+    /// 9260 sec 5.4).
     pub(crate) fn is_confirmed(&self) -> bool {
         self.state != PathState::Unconfirmed
     }
 
-    /// The peer was heard from an address that the user named: it is worth trying again.
+    /// The peer sent from this address. If the user named it, it is worth trying again.
     pub(crate) fn revive(&mut self) {
         if self.is_confirmed() {
             self.state = PathState::Active;
         }
     }
 
-    /// What is about to go to an unconfirmed address has to take a HEARTBEAT along (RFC 9260 sec
-    /// 5.4).
+    /// A packet is about to go to this path. If the path is unconfirmed, a HEARTBEAT must go with
+    /// it (RFC 9260 sec 5.4).
     pub(crate) fn probe_if_unconfirmed(&mut self) {
         if !self.is_confirmed() {
             self.heartbeat = Heartbeat::DUE;
         }
     }
 
-    /// A SACK gives an opportunity to send Max.Burst packets and as many as it acknowledged: these
-    /// keep the clock of the acknowledgements going however many packets the peer acknowledges with
-    /// one SACK.
+    /// A SACK gives an opportunity to send Max.Burst packets plus as many bytes as it acknowledged.
+    /// The latter keep the sending going at the pace of the acknowledgements, even if the peer
+    /// acknowledges many packets with one SACK.
     pub(crate) fn grant_burst(&mut self, config: &AssocConfig, acked_bytes: u32) {
         self.burst = self.burst.max(burst_limit(config, self.pmdcs())).saturating_add(acked_bytes);
     }
 
-    /// Nothing more can be sent for now: the opportunity is over. `blocked` says that the burst
-    /// limit stopped it; then only a SACK gives another one, while otherwise what the user sends
-    /// next is one.
+    /// Nothing more can be sent for now, so the opportunity is over. With `blocked`, the burst
+    /// limit was the reason, and only a SACK gives a new opportunity. Otherwise the next message of
+    /// the user does.
     pub(crate) fn end_burst(&mut self, config: &AssocConfig, blocked: bool) {
         if !blocked {
             self.burst = burst_limit(config, self.pmdcs());
@@ -310,7 +313,7 @@ impl Path {
         self.cwnd_used = !self.may_carry_more();
     }
 
-    /// What cwnd and the rule of one packet after T3 leave room for.
+    /// True when cwnd has room, and so does the rule of one packet after T3.
     pub(crate) fn may_carry_more(&self) -> bool {
         self.flight == 0 || (self.flight < self.cc.cwnd() && !self.one_packet)
     }
@@ -325,29 +328,29 @@ fn burst_limit(config: &AssocConfig, pmdcs: u32) -> u32 {
     if config.max_burst == 0 { u32::MAX } else { config.max_burst.saturating_mul(pmdcs) }
 }
 
-/// The bounds of the PMTU. `ip_mtu` is that of native paths, and of UDP-encapsulated ones to begin
-/// with; `search` says that probes will look for it.
+/// The bounds of the PMTU. `ip_mtu` has the MTU for native paths, then the first one for
+/// UDP-encapsulated paths. `search` says that probes will search for the MTU.
 fn sizes(addr: PathAddr, ip_mtu: (u16, u16), search: bool) -> Sizes {
     let (native, udp) = (usize::from(ip_mtu.0), usize::from(ip_mtu.1));
     let ipv6 = addr.remote.is_ipv6();
     let start = match addr.encap {
         Encap::Udp { .. } => udp,
-        // No router cuts IPv6 packets, and hosts do it only after an ICMP message, which firewalls
-        // like to drop: chunks that turn out too large for the path would never arrive. So the
-        // search begins with what passes everywhere (RFC 8899 sec 5.1.2).
+        // No router fragments IPv6 packets, and hosts do it only after an ICMP message, which
+        // firewalls often drop. So chunks that turn out too large for the path would never arrive.
+        // The search therefore begins with the size that passes everywhere (RFC 8899 sec 5.1.2).
         Encap::Native if ipv6 && search => native.min(IPV6_MIN_MTU),
         Encap::Native => native,
     };
     Sizes::new(ipv6, addr.encap, start, native.max(start))
 }
 
-/// The IP MTUs of a configuration, which are no larger than an IP packet can be.
+/// The IP MTUs of a configuration, limited to the largest possible IP packet.
 fn ip_mtus(config: &AssocConfig) -> (u16, u16) {
     let narrow = |mtu| u16::try_from(mtu).unwrap_or(u16::MAX);
     (narrow(config.ip_mtu), narrow(config.ip_mtu_udp))
 }
 
-/// The largest frames that interfaces are known to have, but for the loopback one.
+/// The largest MTU that interfaces are known to have, apart from the loopback interface.
 const MAX_JUMBO: usize = 9216;
 
 /// Every IPv6 link carries packets of this many bytes (RFC 8200 sec 5).

@@ -12,8 +12,8 @@ impl Association {
         Some(self.paths.get(self.paths.find(addr)?).params)
     }
 
-    /// Changes the settings of the path to `addr`; false when there is none. A changed heartbeat
-    /// starts counting now.
+    /// Changes the settings of the path to `addr`. False when there is none. If the heartbeat
+    /// settings change, the time to the next heartbeat counts from now.
     pub(crate) fn set_path_params(
         &mut self,
         cx: &mut Cx<'_>,
@@ -33,7 +33,7 @@ impl Association {
         true
     }
 
-    /// The configuration of the association has changed: what is new there applies to every path.
+    /// The configuration of the association has changed. Every path takes over the changed values.
     pub(super) fn inherit_path_params(&mut self, cx: &mut Cx<'_>, old: &AssocConfig) {
         let config = Arc::clone(&self.config);
         let (old, new) = (PathParams::of(old), PathParams::of(&config));
@@ -61,7 +61,7 @@ impl Association {
     }
 }
 
-/// A value of a path: the new one if it is news for the association, else what the path had.
+/// The value for a path: the association's new value if that has changed, else what the path had.
 fn changed<T: PartialEq>(had: T, old: T, new: T) -> T {
     if old == new { had } else { new }
 }

@@ -1,4 +1,4 @@
-//! All paths of an association: which one sends next, failover, lookup by address.
+//! All paths of an association: which one sends next, failover, and lookup by address.
 
 use std::net::IpAddr;
 
@@ -14,12 +14,12 @@ pub(crate) struct PathSet {
 }
 
 impl PathSet {
-    /// Adds a path unless its address is known; at most 255.
+    /// Adds a path unless there already is one to its address. There can be at most 255.
     pub(crate) fn add(&mut self, path: Path) -> Option<PathId> {
         if self.paths.len() >= 255 || self.find(path.remote()).is_some() {
             return None;
         }
-        // Most associations have one path, and a path is large: no room for three more.
+        // Most associations have one path, and a path is large, so do not allocate room for more.
         self.paths.reserve_exact(1);
         self.paths.push(path);
         u8::try_from(self.paths.len() - 1).ok().map(PathId)
@@ -31,17 +31,17 @@ impl PathSet {
         u8::try_from(i).ok().map(PathId)
     }
 
-    /// The path of an id. Ids come from this set and slots stay, so the index is valid.
+    /// The path with this id. Ids come from this set and slots stay, so the index is valid.
     pub(crate) fn get(&self, id: PathId) -> &Path {
         &self.paths[id.index()]
     }
 
-    /// The path of an id that may be older than the last [`retain`](Self::retain).
+    /// The path with this id, which may be older than the last [`retain`](Self::retain).
     pub(crate) fn try_get(&self, id: PathId) -> Option<&Path> {
         self.paths.get(id.index())
     }
 
-    /// As [`get`](Self::get).
+    /// Like [`get`](Self::get).
     pub(crate) fn get_mut(&mut self, id: PathId) -> &mut Path {
         &mut self.paths[id.index()]
     }
@@ -61,7 +61,7 @@ impl PathSet {
         self.paths.iter()
     }
 
-    /// All paths, to change.
+    /// All paths, mutable.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Path> {
         self.paths.iter_mut()
     }
@@ -76,17 +76,17 @@ impl PathSet {
         self.primary = id.0;
     }
 
-    /// Keeps only the paths for which `keep` is true. Only for associations in which nothing names
-    /// a path: during setup and restart.
+    /// Keeps only the paths for which `keep` is true. Use it only while nothing refers to paths by
+    /// id: during setup and restart.
     pub(crate) fn retain(&mut self, keep: impl Fn(&Path) -> bool) {
         let primary = self.get(self.primary()).remote();
         self.paths.retain(keep);
         self.primary = self.find(primary).map_or(0, |id| id.0);
     }
 
-    /// Where new DATA goes (RFC 9260 sec 6.4): the primary if active, else another active path,
-    /// else the one with the fewest errors; unconfirmed ones only when there is nothing else at
-    /// all.
+    /// The path for new DATA (RFC 9260 sec 6.4): the primary path if it is active, else another
+    /// active path, else the path with the fewest errors. An unconfirmed path is used only if there
+    /// is nothing else.
     pub(crate) fn data_path(&self) -> PathId {
         let primary = self.primary();
         if self.get(primary).state == PathState::Active {
@@ -95,8 +95,8 @@ impl PathSet {
         self.best_except(None).unwrap_or(primary)
     }
 
-    /// Where to retransmit what timed out on `failed`: another active path; without one, whichever
-    /// is the least bad.
+    /// The path for retransmitting what timed out on `failed`: another active path or, if there is
+    /// none, the least bad one.
     pub(crate) fn alternate(&self, failed: PathId) -> PathId {
         match self.best_except(Some(failed)) {
             Some(other) if self.rank(other) <= self.rank(failed) || self.is_active(other) => other,
@@ -108,8 +108,8 @@ impl PathSet {
         self.get(id).state == PathState::Active
     }
 
-    /// The lower the better: state, then errors in a row (RFC 7829 sec 3: dormant paths are ranked,
-    /// too).
+    /// The lower the better: first by state, then by consecutive errors. Dormant paths are ranked,
+    /// too (RFC 7829 sec 3).
     fn rank(&self, id: PathId) -> (u8, u32) {
         let path = self.get(id);
         let state = match path.state {
@@ -121,7 +121,7 @@ impl PathSet {
         (state, path.error_count)
     }
 
-    /// The active path after `id` in turn; `id` itself when there is no other.
+    /// The next active path in turn after `id`, or `id` itself if there is no other.
     pub(crate) fn next_active(&self, id: PathId) -> PathId {
         let (upto, after): (Vec<_>, Vec<_>) = self.ids().partition(|i| i.0 <= id.0);
         let active = |i: &PathId| self.get(*i).state == PathState::Active;
@@ -134,7 +134,7 @@ impl PathSet {
             .min_by_key(|&id| (self.rank(id), id != self.primary()))
     }
 
-    /// The smallest PMTU of all paths; fragments are made for it.
+    /// The smallest PMTU of all paths. Fragments are made to fit it.
     pub(crate) fn min_pmtu(&self) -> usize {
         self.paths.iter().map(Path::pmtu).min().unwrap_or(576)
     }

@@ -1,4 +1,5 @@
-//! Heartbeats: idle probing, confirmation of addresses, path failure (RFC 9260 sec 5.4, 8.1-8.3).
+//! Sending heartbeats: probing idle paths, confirming addresses, detecting path failures (RFC 9260
+//! sec 5.4, 8.1-8.3).
 
 use std::sync::Arc;
 
@@ -14,16 +15,17 @@ use crate::stats::{AssocState, PathState};
 use crate::time::Duration;
 use crate::wire::{CHUNK_HEADER, COMMON_HEADER, heartbeat_info};
 
-/// Room left in a packet with HEARTBEAT ACK for COOKIE ACK, SHUTDOWN and SHUTDOWN ACK.
+/// Room that a packet with HEARTBEAT ACK leaves for COOKIE ACK, SHUTDOWN and SHUTDOWN ACK.
 const SMALL_CONTROLS: usize = 16;
 
 impl Association {
-    /// The association is up: confirmed paths are probed when idle, unconfirmed ones at once.
+    /// The association is up. Confirmed paths will be probed when idle; unconfirmed ones are probed
+    /// at once.
     pub(super) fn start_heartbeats(&mut self, cx: &mut Cx<'_>) {
         for id in self.paths.ids() {
             let path = self.paths.get_mut(id);
             match (path.state, path.heartbeat) {
-                // The one that went with the COOKIE ECHO is on its way.
+                // The heartbeat that went with the COOKIE ECHO is under way.
                 (PathState::Unconfirmed, Heartbeat::Waiting { .. }) => {}
                 (PathState::Unconfirmed, _) => {
                     path.heartbeat = Heartbeat::Idle { next: cx.now, late: None };
@@ -34,14 +36,14 @@ impl Association {
         }
     }
 
-    /// The user changed when heartbeats are sent.
+    /// The user changed when heartbeats are to be sent.
     pub(super) fn reschedule_heartbeats(&mut self, cx: &mut Cx<'_>) {
         for id in self.paths.ids() {
             self.reschedule_heartbeat(cx, id);
         }
     }
 
-    /// As [`reschedule_heartbeats`](Self::reschedule_heartbeats), for one path.
+    /// Like [`reschedule_heartbeats`](Self::reschedule_heartbeats), for one path.
     pub(super) fn reschedule_heartbeat(&mut self, cx: &mut Cx<'_>, id: PathId) {
         let path = self.paths.get(id);
         if self.may_probe()
@@ -52,7 +54,8 @@ impl Association {
         }
     }
 
-    /// No more heartbeats and probes: the shutdown has reached the point where T2 watches the peer.
+    /// Stops heartbeats and MTU probes, because from this point of the shutdown on T2 watches the
+    /// peer.
     pub(super) fn stop_heartbeats(&mut self) {
         for path in self.paths.iter_mut() {
             path.heartbeat = Heartbeat::Off;
@@ -60,14 +63,15 @@ impl Association {
         }
     }
 
-    /// Probes an address now (RFC 9260 sec 11.1.9).
+    /// Probes an address now (RFC 9260 sec 11.1.9). False if that is not possible.
     pub(crate) fn request_heartbeat(&mut self, addr: std::net::IpAddr) -> bool {
         let Some(id) = self.paths.find(addr) else { return false };
         if !self.may_probe() {
             return false;
         }
         let heartbeat = &mut self.paths.get_mut(id).heartbeat;
-        // One that is on its way is lost first: else asking often would keep a dead path alive.
+        // A heartbeat under way must time out first. Otherwise frequent requests would keep a dead
+        // path alive.
         if !matches!(heartbeat, Heartbeat::Waiting { .. }) {
             heartbeat.make_due();
         }
@@ -81,7 +85,7 @@ impl Association {
         )
     }
 
-    /// RTO with jitter of half of it, plus HB.interval.
+    /// The RTO with a jitter of half of it, plus HB.interval.
     fn heartbeat_period(&self, cx: &mut Cx<'_>, id: PathId) -> Duration {
         let rto = self.paths.get(id).rto.get();
         self.heartbeat_interval(id).saturating_add(rto.mul_f64(cx.rng.random_range(0.5..1.5)))
@@ -99,7 +103,8 @@ impl Association {
         self.schedule_heartbeat_after(cx, id, None);
     }
 
-    /// As [`schedule_heartbeat`](Self::schedule_heartbeat), while another may still be answered.
+    /// Like [`schedule_heartbeat`](Self::schedule_heartbeat) while the heartbeat `late` may still
+    /// be answered.
     fn schedule_heartbeat_after(&mut self, cx: &mut Cx<'_>, id: PathId, late: Option<Try>) {
         let period = self.heartbeat_period(cx, id);
         let next = cx.now + period;
@@ -108,7 +113,7 @@ impl Association {
             if path.params.hb_enabled { Heartbeat::Idle { next, late } } else { Heartbeat::Off };
     }
 
-    /// The heartbeat deadline of a path has come.
+    /// The heartbeat deadline of a path has passed.
     pub(super) fn on_heartbeat_timer(&mut self, cx: &mut Cx<'_>, id: PathId) {
         if self.state == AssocState::CookieEchoed {
             // T1-cookie sends it again together with the COOKIE ECHO.
@@ -130,7 +135,7 @@ impl Association {
                 } else if matches!(path.state, PathState::Active | PathState::Inactive)
                     && !self.is_doubtful(id)
                 {
-                    // The path was used meanwhile: what was sent there serves as a probe.
+                    // The path has been used since. What was sent there serves as a probe.
                     let period = self.heartbeat_period(cx, id);
                     let last_used = self.paths.get(id).last_used;
                     if last_used + period > cx.now {
@@ -163,7 +168,7 @@ impl Association {
         let path = self.paths.get_mut(id);
         let unproven =
             path.state == PathState::Unconfirmed && path.error_count <= path.params.max_retrans;
-        // Its RTO has doubled, and the next probe of a path in doubt waits for that only.
+        // The RTO has doubled. The next probe of a doubtful path waits for nothing else.
         if unproven || self.is_doubtful(id) {
             self.paths.get_mut(id).heartbeat = Heartbeat::Idle { next: cx.now, late };
         } else {
@@ -171,9 +176,10 @@ impl Association {
         }
     }
 
-    /// The path has missed answers and is to be probed every RTO until it has failed or answers:
-    /// while it is potentially failed (RFC 7829), and where HB.interval is 0. There a heartbeat is
-    /// due once per RTO (RFC 9260 sec 8.3), and the last one has waited that long for its answer.
+    /// True when the path has missed answers and must be probed every RTO until it answers or
+    /// fails. That is so while it is potentially failed (RFC 7829), and where HB.interval is 0:
+    /// then a heartbeat is due once per RTO (RFC 9260 sec 8.3), and the last one has already waited
+    /// that long for its answer.
     fn is_doubtful(&self, id: PathId) -> bool {
         let path = self.paths.get(id);
         path.params.hb_enabled
@@ -184,7 +190,7 @@ impl Association {
             }
     }
 
-    /// A timeout on a path: counts it, and takes the path out of use by degrees (RFC 9260 sec 8.2,
+    /// Counts a timeout of a path, and takes the path out of use step by step (RFC 9260 sec 8.2,
     /// RFC 7829 sec 3).
     pub(super) fn path_error(&mut self, cx: &mut Cx<'_>, id: PathId) {
         let several = self.paths.iter().filter(|p| p.is_confirmed()).count() > 1;
@@ -202,7 +208,7 @@ impl Association {
         {
             path.state = PathState::PotentiallyFailed;
             if path.params.hb_enabled {
-                // From now on every RTO, the first at once.
+                // From now on probe it every RTO, and for the first time at once.
                 path.heartbeat.put_off(cx.now);
             }
             if self.config.expose_potentially_failed {
@@ -212,8 +218,8 @@ impl Association {
         self.switch_primary(cx, id, count);
     }
 
-    /// Primary path switchover (RFC 7829 sec 5): a primary with too many errors loses its place to
-    /// an active path.
+    /// Primary path switchover (RFC 7829 sec 5): if the primary path has too many errors, an active
+    /// path takes its place.
     pub(super) fn switch_primary(&mut self, cx: &mut Cx<'_>, id: PathId, errors: u32) {
         let Some(limit) = self.paths.get(id).params.primary_switchover_max_retrans else { return };
         let next = self.paths.data_path();
@@ -247,9 +253,9 @@ impl Association {
         self.paths.get_mut(id).pmtud.on_path_works(cx.now);
     }
 
-    /// A timeout of the association; true when it was one too many and the association has ended.
-    /// What else waits for an answer now will not count: T3 and heartbeats side by side would end
-    /// the association in half the time.
+    /// Counts a timeout of the association. True when it was one too many and the association has
+    /// ended. Other timers that run now will not count when they expire. If they did, T3 and
+    /// heartbeats together would end the association in half the time.
     pub(super) fn association_error(&mut self, cx: &mut Cx<'_>) -> bool {
         self.error_count += 1;
         for path in self.paths.iter_mut() {
@@ -261,12 +267,12 @@ impl Association {
         if self.error_count <= self.config.assoc_max_retrans {
             return false;
         }
-        // One ABORT is customary: the peer may hear us although we do not hear it.
+        // One ABORT is customary, because the peer may hear us although we do not hear it.
         self.abort_with(cx, LossReason::Unreachable, |c| c.user_abort(b"too many timeouts"));
         true
     }
 
-    /// The peer has acknowledged something: it lives (RFC 9260 sec 8.1).
+    /// The peer has acknowledged something, so it is alive (RFC 9260 sec 8.1).
     pub(super) fn clear_association_errors(&mut self) {
         self.error_count = 0;
         for path in self.paths.iter_mut() {
@@ -277,8 +283,8 @@ impl Association {
         }
     }
 
-    /// HEARTBEAT: returned as it is, unless it would not fit one packet beside other small control
-    /// chunks.
+    /// HEARTBEAT: queues it to be returned unchanged, unless the answer would not fit into one
+    /// packet with other small control chunks.
     pub(super) fn on_heartbeat(&mut self, tlvs: &[u8], datagram: &Datagram, from: PathId) {
         let fits = tlvs.len() + COMMON_HEADER + CHUNK_HEADER + SMALL_CONTROLS
             <= self.paths.get(from).pmtu();
@@ -288,7 +294,7 @@ impl Association {
         }
     }
 
-    /// HEARTBEAT ACK: counts only with the nonce that is outstanding for that very path.
+    /// HEARTBEAT ACK: counts only with the nonce that is outstanding for this very path.
     pub(super) fn on_heartbeat_ack(&mut self, cx: &mut Cx<'_>, tlvs: &[u8]) {
         let Some(info) = heartbeat_info(tlvs).and_then(parse_info) else { return };
         let Info { nonce, path, number, probe } = info;
@@ -304,7 +310,8 @@ impl Association {
         if path.heartbeat.expected().is_none_or(|expected| expected.nonce() != nonce) {
             return;
         }
-        // A late answer proves the path, and measures nothing: the RTO stays backed off.
+        // A late answer proves that the path works but measures nothing, so the RTO stays backed
+        // off.
         if let Heartbeat::Waiting { this, sent, .. } = path.heartbeat
             && this.number == number
         {

@@ -1,4 +1,4 @@
-//! What arrives for an association: chunk by chunk, in the order of the packet.
+//! Handles received packets chunk by chunk, in the order of the packet.
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ use crate::tlv::{TLV_HEADER, UnknownAction};
 use crate::wire::{Cause, Chunk, Chunks, DataChunk};
 
 impl Association {
-    /// Takes the chunks of a packet whose verification tag was right.
+    /// Handles the chunks of a packet with the right verification tag.
     pub(crate) fn handle_chunks(
         &mut self,
         cx: &mut Cx<'_>,
@@ -58,17 +58,18 @@ impl Association {
                     }
                 }
                 Chunk::InitAck(init) => {
-                    // Alone in its packet; paths may have come and gone, so `from` means nothing
-                    // after it.
+                    // INIT ACK is alone in its packet. Handling it may add and remove paths, so
+                    // `from` is invalid afterwards.
                     if self.state == AssocState::CookieWait {
                         self.on_init_ack(cx, &init, datagram);
                     }
                     return;
                 }
-                // One received packet is answered with one control packet at most (RFC 9260 sec
-                // 12), so only one of its heartbeats is.
+                // One received packet gets at most one control packet in answer (RFC 9260 sec 12),
+                // so only the first HEARTBEAT is answered.
                 Chunk::Heartbeat(_) if heartbeats > 0 => {}
-                // Nobody sends two, and each costs as much as is outstanding.
+                // Nobody sends two SACKs in one packet, and the work for each grows with the
+                // outstanding chunks.
                 Chunk::Sack(_) if sacks > 0 => {}
                 other => {
                     heartbeats += u32::from(matches!(other, Chunk::Heartbeat(_)));
@@ -89,8 +90,8 @@ impl Association {
         self.advance_shutdown(cx);
     }
 
-    /// Takes a packet with our peer's tag instead of ours, which the T bit makes right: only ABORT
-    /// and SHUTDOWN COMPLETE with that bit count.
+    /// Handles a packet that has the peer's tag instead of ours. Only ABORT and SHUTDOWN COMPLETE
+    /// with the T bit may have it.
     pub(crate) fn handle_reflected(&mut self, cx: &mut Cx<'_>, datagram: &Datagram, from: PathId) {
         if !self.is_peers(from) {
             return;
@@ -137,8 +138,8 @@ impl Association {
             Chunk::HeartbeatAck(tlvs) => self.on_heartbeat_ack(cx, tlvs),
             Chunk::Abort { reflected, causes } => {
                 if reflected && state == ShutdownAckSent {
-                    // The peer is done and forgot us; its SHUTDOWN COMPLETE was lost or is late.
-                    // Nothing else is.
+                    // The peer has finished and forgotten us, because its SHUTDOWN COMPLETE was
+                    // lost or is late. Nothing was lost besides that.
                     return self.end(cx, Event::ShutdownComplete);
                 }
                 self.on_abort(cx, causes.iter().next());
@@ -156,7 +157,7 @@ impl Association {
             Chunk::ShutdownComplete { .. } if state == ShutdownAckSent => {
                 self.end(cx, Event::ShutdownComplete);
             }
-            // Everything else has no meaning in this state or at this place.
+            // Every other chunk has no meaning in this state.
             _ => {}
         }
     }
@@ -199,8 +200,9 @@ impl Association {
     pub(super) fn after_data(&mut self, cx: &mut Cx<'_>, from: PathId, only_old: bool) {
         let wants_timer = self.recv.end_of_packet(from, only_old, self.config.sack_frequency);
         if self.state == AssocState::ShutdownSent {
-            // Each DATA packet is answered by SHUTDOWN at once. The SACK beside it tells about
-            // gaps, duplicates and the window, without which a peer with much to send would stop.
+            // Every packet with DATA is answered at once with a SHUTDOWN. The SACK beside it
+            // reports gaps, duplicates and the window; without these, a peer with much to send
+            // would stop.
             self.pending.shutdown = true;
             self.start_t2(cx.now);
             self.timers.stop(Timer::Sack);

@@ -3,10 +3,10 @@
 use crate::config::AssocConfig;
 use crate::time::Duration;
 
-/// Clock granularity assumed for RTTVAR (rule G1).
+/// Clock granularity that RTTVAR assumes (rule G1).
 const GRANULARITY: Duration = Duration::from_millis(1);
 
-/// SRTT, RTTVAR and the RTO made of them.
+/// SRTT, RTTVAR, and the RTO computed from them.
 #[derive(Clone, Debug)]
 pub(crate) struct Rto {
     srtt: Option<Duration>,
@@ -15,7 +15,7 @@ pub(crate) struct Rto {
 }
 
 impl Rto {
-    /// Starts with RTO.Initial (rule C1).
+    /// Begins with RTO.Initial (rule C1).
     pub(crate) fn new(config: &AssocConfig) -> Self {
         Rto { srtt: None, rttvar: Duration::ZERO, rto: config.rto_initial }
     }
@@ -30,7 +30,7 @@ impl Rto {
         self.srtt
     }
 
-    /// A round-trip time was measured (rules C2, C3, C6, C7). Ends any backoff.
+    /// Takes a measured round-trip time (rules C2, C3, C6, C7). Ends any backoff.
     pub(crate) fn on_sample(&mut self, r: Duration, config: &AssocConfig) {
         match self.srtt {
             None => {
@@ -46,7 +46,7 @@ impl Rto {
         self.end_backoff(config);
     }
 
-    /// Back to what the measurements say, or to RTO.Initial without any.
+    /// Sets the RTO to what the measurements say, or to RTO.Initial if there are none.
     pub(crate) fn end_backoff(&mut self, config: &AssocConfig) {
         self.rto = match self.srtt {
             Some(srtt) => (srtt + self.rttvar * 4).clamp(config.rto_min, config.rto_max),

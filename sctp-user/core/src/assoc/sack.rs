@@ -1,4 +1,4 @@
-//! Reaction to acknowledgements: window, congestion control, T3, fast retransmit (RFC 9260 sec
+//! What acknowledgements change: window, congestion control, T3, fast retransmit (RFC 9260 sec
 //! 6.2.1, 6.3.2, 7.2).
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::serial::Tsn;
 use crate::wire::{COMMON_HEADER, SackChunk};
 
 impl Association {
-    /// A SACK, or with `sack` absent the cumulative TSN of a SHUTDOWN.
+    /// Handles a SACK or, when `sack` is absent, the cumulative TSN of a SHUTDOWN.
     pub(super) fn on_sack(&mut self, cx: &mut Cx<'_>, cum_tsn: Tsn, sack: Option<&SackChunk<'_>>) {
         let was_in_recovery = self.send.outstanding.in_fast_recovery();
         let used_before = self.send.outstanding.window_used();
@@ -33,7 +33,8 @@ impl Association {
                 self.timers.stop(Timer::WindowProbe);
             }
         } else {
-            // A SHUTDOWN tells no window: what it acknowledges is taken to be free again.
+            // A SHUTDOWN has no a_rwnd. Assume that the peer has room again for what it
+            // acknowledges.
             let freed = used_before.saturating_sub(self.send.outstanding.window_used());
             self.send.peer_rwnd = self.send.peer_rwnd.saturating_add(freed);
         }
@@ -61,7 +62,7 @@ impl Association {
             }
             if acks.newly_acked > 0 {
                 any_acked = true;
-                // A peer that takes something is not one that keeps its window closed for ever.
+                // A peer that accepts data does not keep its window closed for ever.
                 self.timers.stop(Timer::T5Guard);
                 path.one_packet = false;
             }
@@ -97,8 +98,7 @@ impl Association {
     fn react_to_loss(&mut self) {
         let marked: u32 = self.send.outstanding.path_acks().iter().map(|a| a.marked).sum();
         self.stats.fast_retransmits += u64::from(marked);
-        // Within fast recovery the window is not cut again, and what is newly marked waits for
-        // cwnd.
+        // During fast recovery cwnd is not reduced again, and newly marked chunks wait for cwnd.
         if marked == 0 || self.send.outstanding.in_fast_recovery() {
             return;
         }
@@ -111,7 +111,8 @@ impl Association {
         self.send.outstanding.enter_fast_recovery();
     }
 
-    /// Tells the user about room in the send buffer and about the end of everything sent.
+    /// Tells the user when the send buffer has room again, and when everything sent is
+    /// acknowledged.
     pub(super) fn signal_writable(&mut self, cx: &mut Cx<'_>) {
         let room = self.send.buffered() <= self.config.send_buffer / 4 * 3;
         if self.send.writer_waits && (room || self.send.queue.waits_for().is_some()) {

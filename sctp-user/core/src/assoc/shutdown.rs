@@ -10,10 +10,10 @@ use crate::stats::AssocState;
 use crate::time::Time;
 
 impl Association {
-    /// The user wants to end the association; what is queued is still sent.
+    /// The user wants to end the association. What is queued is still sent.
     pub(crate) fn shutdown(&mut self, cx: &mut Cx<'_>) {
         if self.send.queue.has_open() {
-            // Its rest will never come, and its beginning may have left.
+            // The rest of the message will never come, and its beginning may have been sent.
             return self.abort(cx, b"a message was left incomplete");
         }
         match self.state {
@@ -22,8 +22,9 @@ impl Association {
                 self.end(cx, Event::Lost(LossReason::LocalAbort));
             }
             AssocState::CookieWait | AssocState::CookieEchoed => {
-                // What is queued is still to be delivered, and the peer may have established it
-                // already: it ends as soon as we have, too.
+                // The queued data is still to be delivered, and for the peer the association may be
+                // established already. So the shutdown begins as soon as it is established here,
+                // too.
                 if let Some(handshake) = self.handshake.as_deref_mut() {
                     handshake.then_shut_down = true;
                 }
@@ -37,15 +38,16 @@ impl Association {
         self.guard_orphan(cx.now);
     }
 
-    /// The user is done with the association: what is left of its shutdown is bounded from now on.
+    /// The user is done with the association. From now on the rest of its shutdown is limited in
+    /// time.
     pub(crate) fn orphan(&mut self, now: Time) {
         self.user = User::Gone;
         self.guard_orphan(now);
     }
 
-    /// Nobody waits for the end of this association, which holds a port. So its shutdown has to
-    /// make progress again within the configured time; T5 is the timer for that, too, and an
-    /// earlier deadline stays.
+    /// Nobody waits for the end of this association, but it holds a port. So its shutdown must
+    /// always make progress within the configured time. T5 measures this time, too; if it already
+    /// has an earlier deadline, that stays.
     pub(super) fn guard_orphan(&mut self, now: Time) {
         let ends = match self.state {
             AssocState::Closed | AssocState::Established => false,
@@ -62,9 +64,9 @@ impl Association {
         }
     }
 
-    /// Takes the next step of a shutdown when everything is acknowledged.
+    /// Takes the next step of a shutdown once everything is acknowledged.
     pub(super) fn advance_shutdown(&mut self, cx: &mut Cx<'_>) {
-        // The user may still finish what was begun before the peer's SHUTDOWN came.
+        // If the peer began the shutdown, the user may still finish a message that it had begun.
         if !self.send.is_drained() || self.send.queue.has_open() {
             return;
         }
@@ -90,8 +92,8 @@ impl Association {
         self.config.shutdown_guard.unwrap_or(self.config.rto_max * 5)
     }
 
-    /// The peer is alive and keeps its window closed: what is to be delivered before a shutdown
-    /// would wait for ever.
+    /// The peer is alive but keeps its window closed. Without a limit, the data that must be
+    /// delivered before the shutdown would wait for ever.
     pub(super) fn guard_shutdown(&mut self, now: Time) {
         let waits =
             matches!(self.state, AssocState::ShutdownPending | AssocState::ShutdownReceived);
@@ -100,7 +102,7 @@ impl Association {
         }
     }
 
-    /// Where SHUTDOWN and SHUTDOWN ACK go.
+    /// The path that SHUTDOWN and SHUTDOWN ACK are sent on.
     pub(super) fn shutdown_path(&self) -> PathId {
         self.t2_path
     }
@@ -111,9 +113,9 @@ impl Association {
         self.timers.set(Timer::T2Shutdown, now + rto);
     }
 
-    /// The peer shuts down. It may do so only when we have acknowledged all its DATA (RFC 9260 sec
-    /// 9.2), so from then on nothing can be missing here. If it is, the association is aborted: the
-    /// reader must not take what it got for everything. True then.
+    /// Checks that the peer's shutdown cuts nothing off. The peer may shut down only when we have
+    /// acknowledged all its DATA (RFC 9260 sec 9.2). If something is still missing, the association
+    /// is aborted, because the reader must not believe that it has everything. True in this case.
     fn cuts_short(&mut self, cx: &mut Cx<'_>) -> bool {
         let cut = self.recv.is_incomplete();
         if cut {
@@ -141,7 +143,7 @@ impl Association {
                 if self.cuts_short(cx) {
                     return;
                 }
-                // Both sides began at the same time.
+                // Both sides began the shutdown at the same time.
                 self.state = AssocState::ShutdownAckSent;
                 self.pending.shutdown = false;
                 self.pending.shutdown_ack = true;
@@ -153,13 +155,14 @@ impl Association {
         self.guard_orphan(cx.now);
     }
 
-    /// An INIT came while our SHUTDOWN ACK is unanswered: that is sent again (RFC 9260 sec 9.2).
+    /// An INIT arrived while our SHUTDOWN ACK is unanswered, so the SHUTDOWN ACK is sent again (RFC
+    /// 9260 sec 9.2).
     pub(crate) fn resend_shutdown_ack(&mut self) {
         self.pending.shutdown_ack = true;
     }
 
-    /// The peer restarted while our SHUTDOWN ACK is on its way: it has to answer that first (RFC
-    /// 9260 sec 5.2.4 A).
+    /// The peer restarted while our SHUTDOWN ACK is under way. It must answer that first (RFC 9260
+    /// sec 5.2.4 A).
     pub(crate) fn refuse_restart(&mut self) {
         self.pending.shutdown_ack = true;
         let to = self.paths.data_path();
@@ -195,7 +198,7 @@ impl Association {
         self.repeat_shutdown(cx.now);
     }
 
-    /// Sends SHUTDOWN or SHUTDOWN ACK again: like data, on another path if there is one.
+    /// Sends SHUTDOWN or SHUTDOWN ACK again, like data on another path if there is one.
     pub(super) fn repeat_shutdown(&mut self, now: Time) {
         self.t2_path = self.paths.alternate(self.t2_path);
         match self.state {

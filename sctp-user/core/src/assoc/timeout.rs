@@ -1,4 +1,4 @@
-//! What happens when a timer expires.
+//! What the association does when a timer expires.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::event::LossReason;
 use crate::stats::AssocState;
 
 impl Association {
-    /// Fires everything that is due.
+    /// Handles all timers that are due.
     pub(crate) fn handle_timeout(&mut self, cx: &mut Cx<'_>) {
         for timer in TimerTable::ALL {
             if self.timers.take_due(timer, cx.now) {
@@ -54,7 +54,7 @@ impl Association {
     fn on_t3(&mut self, cx: &mut Cx<'_>, id: PathId) {
         let config = Arc::clone(&self.config);
         if self.state == AssocState::CookieEchoed {
-            // DATA waits for COOKIE ACK; T1-cookie repeats both.
+            // Sent DATA waits for the COOKIE ACK. T1-cookie repeats both COOKIE ECHO and DATA.
             let path = self.paths.get_mut(id);
             path.t3 = Some(cx.now + path.rto.get());
             return;
@@ -64,8 +64,8 @@ impl Association {
         path.t3 = None;
         path.stats.t3_expiries += 1;
         path.rto.back_off(&config);
-        // While the peer answers what its closed window does not take, that is no sign of failure
-        // (sec 6.1 A).
+        // If the peer's window is closed but the peer still answers, the timeout is no sign of
+        // failure (sec 6.1 A).
         let peer_is_alive = path.sack_since_t3 && self.send.window_is_closed();
         if peer_is_alive {
             self.guard_shutdown(cx.now);
@@ -86,9 +86,9 @@ impl Association {
         self.send_again(id, target);
     }
 
-    /// The peer has been heard from another UDP port than the one that was silent, as behind a NAT
-    /// box that lost its bindings: what was sent there is sent again now, and not when a timer that
-    /// has backed off expires.
+    /// The peer sends from a new UDP port after the old one was silent, as behind a NAT that has
+    /// lost its bindings. Repeat what was sent to the old port now, instead of waiting for a timer
+    /// that has backed off.
     pub(crate) fn on_moved(&mut self, id: PathId) {
         let path = self.paths.get_mut(id);
         if path.t3.is_some() && path.error_count > 0 {
@@ -98,7 +98,7 @@ impl Association {
         }
     }
 
-    /// Everything outstanding on one path goes out again on another, or on the same.
+    /// Sends everything that is outstanding on one path again, on another path or on the same.
     pub(super) fn send_again(&mut self, from: PathId, to: PathId) {
         let before = self.send.outstanding.window_used();
         self.send.outstanding.on_t3(from, to, &mut self.paths);

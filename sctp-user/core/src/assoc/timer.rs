@@ -1,8 +1,8 @@
-//! Timers of the association as a whole; T3-rtx and heartbeat belong to the paths.
+//! Timers of the whole association. T3-rtx and the heartbeat timers belong to the paths.
 
 use crate::time::{Time, earlier};
 
-/// Which timer.
+/// The timers of an association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
     /// Retransmission of INIT.
@@ -11,7 +11,7 @@ pub(crate) enum Timer {
     T1Cookie,
     /// Retransmission of SHUTDOWN or SHUTDOWN ACK.
     T2Shutdown,
-    /// Upper bound of a shutdown.
+    /// Longest time that a shutdown may take.
     T5Guard,
     /// Delayed SACK.
     Sack,
@@ -21,12 +21,12 @@ pub(crate) enum Timer {
 
 const COUNT: usize = 6;
 
-/// One deadline for each timer.
+/// A deadline for each timer that runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TimerTable([Option<Time>; COUNT]);
 
 impl TimerTable {
-    /// All timers, in the order in which they fire at the same time.
+    /// All timers, in the order in which simultaneous ones are handled.
     pub(crate) const ALL: [Timer; COUNT] = [
         Timer::T1Init,
         Timer::T1Cookie,
@@ -36,27 +36,27 @@ impl TimerTable {
         Timer::WindowProbe,
     ];
 
-    /// Starts or restarts.
+    /// Starts or restarts a timer.
     pub(crate) fn set(&mut self, timer: Timer, at: Time) {
         self.0[timer as usize] = Some(at);
     }
 
-    /// Stops.
+    /// Stops a timer.
     pub(crate) fn stop(&mut self, timer: Timer) {
         self.0[timer as usize] = None;
     }
 
-    /// Stops all.
+    /// Stops all timers.
     pub(crate) fn stop_all(&mut self) {
         *self = TimerTable::default();
     }
 
-    /// Its deadline while it runs.
+    /// The deadline of a timer, if it runs.
     pub(crate) fn get(&self, timer: Timer) -> Option<Time> {
         self.0[timer as usize]
     }
 
-    /// Takes the timer if it is due.
+    /// Stops the timer and returns true if it is due.
     pub(crate) fn take_due(&mut self, timer: Timer, now: Time) -> bool {
         match self.0[timer as usize] {
             Some(at) if at <= now => {

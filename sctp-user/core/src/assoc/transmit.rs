@@ -1,4 +1,4 @@
-//! Building packets: which path, which control chunks, then DATA (RFC 9260 sec 6.1, 6.10).
+//! Building packets: choosing the path, then control chunks, then DATA (RFC 9260 sec 6.1, 6.10).
 
 use rand::RngExt;
 
@@ -17,7 +17,7 @@ use crate::wire::{
 };
 
 impl Association {
-    /// Appends the next packet, or several equal ones for one path, to `buf`.
+    /// Appends the next packet, or several packets of equal size for one path, to `buf`.
     pub(crate) fn poll_transmit(
         &mut self,
         cx: &mut Cx<'_>,
@@ -48,9 +48,8 @@ impl Association {
         transmit
     }
 
-    /// Ends the opportunity to send when there plainly is nothing to send, as
-    /// [`poll_transmit`](Self::poll_transmit) would find out at greater cost; false when that must
-    /// be asked.
+    /// Ends the opportunity to send if there clearly is nothing to send, and returns true. False
+    /// means that [`poll_transmit`](Self::poll_transmit) must be asked, which costs more.
     pub(crate) fn rests(&mut self) -> bool {
         let nothing = self.state == AssocState::Established
             && self.send.queue.is_empty()
@@ -67,7 +66,7 @@ impl Association {
         rests
     }
 
-    /// Nothing more can be sent now.
+    /// Nothing more can be sent for now.
     fn end_opportunity(&mut self, cx: &Cx<'_>) {
         self.arm_window_probe(cx);
         let more = !self.send.queue.is_empty();
@@ -110,7 +109,7 @@ impl Association {
             inbound_streams: self.config.max_in_streams,
             initial_tsn: self.initial_tsn,
         };
-        // The verification tag of a packet with INIT is 0 (RFC 9260 sec 8.5.1 A).
+        // A packet with INIT has verification tag 0 (RFC 9260 sec 8.5.1 A).
         let mut writer = self.writer(buf, path.pmtu(), 0);
         writer.init(false, &fixed, |params| {
             for addr in addresses {
@@ -175,10 +174,11 @@ impl Association {
                 if segments == 0 {
                     self.write_control(cx, &mut writer, id);
                 }
-                // Later segments must not be longer than the first, so large messages may only be
-                // cut to fill them when the first is full.
+                // Later segments must not be longer than the first. So large messages may only be
+                // cut to fill them if the first segment is full.
                 let full_size = segments == 0 || first + 4 > pmtu;
-                // Before COOKIE ACK only the packet with the COOKIE ECHO may carry DATA.
+                // Before the COOKIE ACK arrives, only the packet with the COOKIE ECHO may carry
+                // DATA.
                 let more = self.state != AssocState::CookieEchoed
                     && self.fill(cx, &mut writer, id, full_size, segments == 0);
                 if writer.is_empty() {
@@ -197,8 +197,8 @@ impl Association {
             }
             let len = buf.len() - start;
             if segments == 0 {
-                // Nothing fitted although something was due (a control chunk that is not wanted any
-                // more): look again.
+                // Something was due, but nothing was written, because a control chunk is not wanted
+                // any more. So look again.
                 if self.next_path(cx) == Some(id) {
                     return self.transmit_probe(cx, buf);
                 }
@@ -232,7 +232,7 @@ impl Association {
             return Some(id);
         }
         if setup {
-            // Nothing else may leave before COOKIE ACK.
+            // Nothing else may be sent before the COOKIE ACK arrives.
             return None;
         }
         if self.pending.shutdown || self.pending.shutdown_ack {
@@ -246,7 +246,8 @@ impl Association {
         self.recv.sack_now().then(|| self.sack_path())
     }
 
-    /// SACKs go to where the last DATA came from (RFC 9260 sec 6.4), if that is confirmed.
+    /// The path for SACKs: the one that the last DATA came by (RFC 9260 sec 6.4), if it is
+    /// confirmed.
     fn sack_path(&self) -> PathId {
         let id = self.recv.sack_path;
         if id.index() < self.paths.len() && self.paths.get(id).is_confirmed() {
@@ -261,14 +262,14 @@ impl Association {
         path.lost > 0 && path.is_confirmed() && (path.retransmit_now || path.may_carry_more())
     }
 
-    /// The path for new DATA, if some may leave on it now.
+    /// The path for new DATA, if some can be sent on it now.
     fn new_data_path(&mut self, cx: &Cx<'_>) -> Option<PathId> {
         let id = self.new_data_target();
         self.may_send_new(cx, id).then_some(id)
     }
 
-    /// The path for new DATA: the one that the user wants for the next message unless it has
-    /// failed, else the data path.
+    /// The path for new DATA. The user may have chosen one for the next message; if that has failed
+    /// or there is none, the data path.
     fn new_data_target(&self) -> PathId {
         let wanted = self.send.queue.head_to().and_then(|addr| self.paths.find(addr));
         let usable = |id: &PathId| self.paths.get(*id).state == PathState::Active;
@@ -298,8 +299,8 @@ impl Association {
             return false;
         }
         let room = path.pmtu() - COMMON_HEADER;
-        // Nagle: a small packet waits for an acknowledgement, but not the rest of a message that
-        // has begun to leave.
+        // Nagle: a small packet waits for an acknowledgement. The rest of a message that has begun
+        // to leave does not wait.
         let begun = self.send.queue.head().is_some_and(|(_, begun)| begun);
         if !config.nodelay
             && !begun
@@ -311,7 +312,7 @@ impl Association {
         self.send.next_len(room, fragment, true).is_ok()
     }
 
-    /// User bytes of the largest chunk that fits all paths.
+    /// Most user bytes in one chunk that fits every path.
     pub(super) fn fragment_size(&self) -> usize {
         let fits = (self.paths.min_pmtu() - COMMON_HEADER - self.send.queue.header_len()) & !3;
         self.config.max_segment.map_or(fits, |most| most.min(fits))
@@ -331,16 +332,16 @@ impl Association {
             let (_, tlvs) = acks.remove(i);
             writer.heartbeat_ack(&tlvs);
         }
-        // A path that became narrower meanwhile must not be blocked by an answer that does not fit
-        // any more.
+        // Drop an answer that does not fit any more, because the path has become narrower. It would
+        // block the path.
         acks.retain(|(to, tlvs)| {
             *to != id || tlvs.len() + CHUNK_HEADER <= writer.room() || !writer.is_empty()
         });
         let setup = self.state == AssocState::CookieEchoed;
         if !self.pending.errors.is_empty() && self.pending.errors_to.0 == id && !setup {
             let causes = std::mem::take(&mut self.pending.errors);
-            // What does not fit is not reported: it would take a second control packet for the same
-            // received one.
+            // Causes that do not fit are not reported. They would need a second control packet in
+            // answer to the same received one.
             if causes.len() + CHUNK_HEADER <= writer.room() {
                 writer.raw_chunk(crate::wire::chunk_type::ERROR, 0, &causes);
             }
@@ -349,10 +350,10 @@ impl Association {
         if !self.paths.get(id).is_confirmed() || self.state == AssocState::CookieEchoed {
             return;
         }
-        // A SACK for what came by another path goes there, unless this one is just as good: the way
-        // to this address may be broken (RFC 9260 sec 6.4).
+        // A SACK for data that came by another path goes to that path, because the way to this
+        // address may be broken (RFC 9260 sec 6.4). It may go here if this path has no errors.
         let reliable = id == self.sack_path() || self.paths.get(id).error_count == 0;
-        // What is owed goes before a SHUTDOWN, too, and not behind it when its timer expires.
+        // A SACK that is owed goes before a SHUTDOWN, not after it when the SACK timer expires.
         let closing = self.pending.shutdown || self.pending.shutdown_ack;
         if self.recv.sack_owed()
             && reliable
@@ -391,7 +392,7 @@ impl Association {
         path.last_used = cx.now;
     }
 
-    /// Adds DATA for a path to a packet; true when more could follow in another packet.
+    /// Adds DATA for a path to a packet. True when more could follow in another packet.
     fn fill(
         &mut self,
         cx: &mut Cx<'_>,
@@ -402,8 +403,8 @@ impl Association {
     ) -> bool {
         let setup = self.state == AssocState::CookieEchoed;
         let lost = self.may_send_lost(id);
-        // During setup the one packet with COOKIE ECHO takes what fits; later cwnd, burst and
-        // window decide.
+        // During the setup, the one packet with the COOKIE ECHO takes whatever fits. Later cwnd,
+        // burst limit and window decide.
         let new_data = if setup { !lost } else { self.may_send_new(cx, id) };
         if !lost && !new_data {
             return false;
@@ -446,7 +447,7 @@ impl Association {
                 || (id == self.new_data_target() && self.may_send_new(cx, id)))
     }
 
-    /// Drops messages at the front of the queue whose lifetime is over.
+    /// Drops messages from the front of the queue whose lifetime has ended.
     fn expire_messages(&mut self, cx: &mut Cx<'_>) {
         while let Some(message) = self.send.queue.pop_expired(cx.now) {
             self.send.expired.push(message);
@@ -457,7 +458,7 @@ impl Association {
         }
     }
 
-    /// Tells the user about messages whose lifetime is over, and about the room they leave.
+    /// Tells the user about messages whose lifetime has ended, and about the room they leave.
     fn give_back_expired(&mut self, cx: &mut Cx<'_>) {
         for message in std::mem::take(&mut self.send.expired) {
             cx.event(Event::SendFailed { message, unsent: true });
@@ -465,7 +466,8 @@ impl Association {
         self.signal_writable(cx);
     }
 
-    /// With a closed window and nothing in flight, a timer must open the way for a probe.
+    /// If the window is closed and nothing is in flight, starts the timer for the next window
+    /// probe.
     fn arm_window_probe(&mut self, cx: &Cx<'_>) {
         use AssocState::*;
         if !matches!(self.state, Established | ShutdownPending | ShutdownReceived)
