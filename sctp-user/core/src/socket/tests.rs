@@ -1,4 +1,4 @@
-//! Tests of the socket semantics: two ends back to back in virtual time.
+//! Tests of the socket semantics, with two ends connected back to back in virtual time.
 
 mod cut_off;
 mod ending;
@@ -31,9 +31,9 @@ struct Pair {
     b: Sockets,
     now: Time,
     wire: VecDeque<(Time, IpAddr, Bytes)>,
-    /// Nothing arrives at this address.
+    /// Packets to this address are lost.
     cut: Option<IpAddr>,
-    /// What arrives is lost when this says so.
+    /// Packets for which this returns true are lost.
     loses: Option<fn(&Packet) -> bool>,
 }
 
@@ -49,7 +49,7 @@ impl Pair {
         }
     }
 
-    /// Lets time pass with everything that happens in it.
+    /// Lets time pass, with everything that happens in it.
     fn run(&mut self, millis: u64) {
         let end = self.now + Duration::from_millis(millis);
         loop {
@@ -104,7 +104,8 @@ impl Pair {
         end.handle_datagram(Datagram { at: self.now, from, ecn: None, packet });
     }
 
-    /// A listener on B and a connected pair of one-to-one sockets: listener, client, server.
+    /// A listener on B and a connected pair of one-to-one sockets. Returns the listener, the client
+    /// and the server.
     fn connected(options: SocketOptions) -> (Pair, SocketId, SocketId, SocketId) {
         let mut pair = Pair::new();
         let listener = pair.b.open(Style::OneToOne, options.clone());
@@ -130,7 +131,8 @@ fn all() -> SocketOptions {
     SocketOptions { subscriptions: Subscriptions::ALL, ..SocketOptions::default() }
 }
 
-/// Reads everything there is: messages as text, notifications as their Debug name.
+/// Reads everything that waits. Messages come as text, notifications as the names of their
+/// variants.
 fn read_all(end: &mut Sockets, now: Time, socket: SocketId) -> Vec<String> {
     let mut seen = Vec::new();
     loop {
@@ -169,7 +171,7 @@ fn ready(end: &mut Sockets, socket: SocketId) -> Option<Ready> {
     found
 }
 
-/// Takes the next notification whose turn has come after so many messages.
+/// Takes the next notification if it is due after so many messages.
 fn pop_due(notes: &mut Notes, delivered: u64) -> Option<Notification> {
     notes.due(delivered, false).next()?;
     match notes.pop()? {
@@ -209,7 +211,7 @@ fn notifications_that_nobody_reads_are_bounded_but_the_end_is_told() {
     assert!(seen.len() < 300, "{}", seen.len());
     assert_eq!(seen.last(), Some(&Notification::AssocChange(AssocChange::ShutdownComplete)));
     assert_eq!(seen.iter().filter(|n| **n == Notification::Stopped).count(), 1);
-    // Once read there is room again.
+    // After they have been read, there is room again.
     notes.push(0, Notification::SendFailed { message: text("some text"), unsent: true }, 1000);
     assert!(matches!(pop_due(&mut notes, 0), Some(Notification::SendFailed { .. })));
 }

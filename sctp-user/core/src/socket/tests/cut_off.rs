@@ -1,4 +1,4 @@
-//! What ends or cuts off a message in the middle, and who reads what then.
+//! What ends a message in the middle, and what its reader gets then.
 
 use super::*;
 use crate::addr::SendOptions;
@@ -19,7 +19,7 @@ fn begun(bytes: usize) -> Message {
     Message { options, ..Message::new(0, 0, vec![b'p'; bytes]) }
 }
 
-/// As [`read_all`], with parts of large messages as "part".
+/// As [`read_all`], but gives parts of large messages as "part".
 fn read(end: &mut Sockets, now: Time, socket: SocketId) -> Vec<String> {
     let mut seen = read_all(end, now, socket);
     seen.iter_mut()
@@ -29,7 +29,7 @@ fn read(end: &mut Sockets, now: Time, socket: SocketId) -> Vec<String> {
     seen
 }
 
-/// A listener with one-to-many style on B, with these options.
+/// A listening one-to-many socket on B with these options.
 fn listening(options: SocketOptions) -> (Pair, SocketId) {
     let mut pair = Pair::new();
     let server = pair.b.open(Style::OneToMany, options);
@@ -38,7 +38,7 @@ fn listening(options: SocketOptions) -> (Pair, SocketId) {
     (pair, server)
 }
 
-/// A forgets everything and calls, always from the same port.
+/// A forgets everything and connects again, always from the same port.
 fn call_from_scratch(pair: &mut Pair, seed: u8) -> SocketId {
     pair.a = Sockets::new(StackConfig::default(), [seed; 32]);
     let client = pair.a.open(Style::OneToOne, SocketOptions::default());
@@ -47,7 +47,7 @@ fn call_from_scratch(pair: &mut Pair, seed: u8) -> SocketId {
     client
 }
 
-/// The same, and two clients.
+/// As [`listening`], with two connected clients.
 fn two_clients(options: SocketOptions) -> (Pair, SocketId, [SocketId; 2]) {
     let (mut pair, server) = listening(options);
     let clients = [0; 2].map(|_| {
@@ -117,7 +117,7 @@ fn what_waited_behind_a_message_that_stays_incomplete_can_still_be_read() {
     }
 }
 
-/// Nothing of the restarted peer is taken for the rest of what the old one had begun.
+/// A message that the old process had begun gets nothing from the restarted one.
 #[test]
 fn a_restart_cuts_a_message_off_before_anything_new_is_read() {
     for subscriptions in [Subscriptions::ALL, Subscriptions::default()] {
@@ -128,7 +128,7 @@ fn a_restart_cuts_a_message_off_before_anything_new_is_read() {
         pair.run(500);
         let seen = read(&mut pair.b, pair.now, server);
         assert_eq!(seen.last().unwrap(), "part");
-        // More of it waits to be read when the peer starts again and sends at once.
+        // More of it waits to be read when the peer restarts and sends at once.
         pair.a.try_send(pair.now, client, Target::Only, begun(5_000)).unwrap();
         pair.run(50);
         let client = call_from_scratch(&mut pair, 3);
@@ -177,7 +177,7 @@ fn a_restart_after_the_peers_shutdown_is_a_new_beginning() {
     let client = call_from_scratch(&mut pair, 1);
     pair.run(100);
     let assoc = pair.b.assocs_of(server)[0];
-    // What B sends is lost, so it stays in SHUTDOWN-RECEIVED.
+    // What B sends is lost, so B stays in SHUTDOWN-RECEIVED.
     pair.cut = Some(A);
     pair.b.try_send(pair.now, server, Target::Assoc(assoc), text("lost")).unwrap();
     pair.a.shutdown(pair.now, client, How::Write).unwrap();
@@ -195,7 +195,8 @@ fn a_restart_after_the_peers_shutdown_is_a_new_beginning() {
     assert_eq!((pair.a.stack().stats().associations, pair.b.stack().stats().associations), (0, 0));
 }
 
-/// Whoever has shut down and gone reads nothing; the peer can deliver all the same, and both end.
+/// A user that has shut down and gone reads nothing. The peer can deliver all the same, and both
+/// ends finish.
 #[test]
 fn what_comes_after_the_last_reader_has_gone_closes_no_window() {
     let config = AssocConfig { recv_buffer: 8_000, ..AssocConfig::default() };
@@ -214,7 +215,7 @@ fn what_comes_after_the_last_reader_has_gone_closes_no_window() {
     assert_eq!(read_all(&mut pair.b, pair.now, server), ["<end>"]);
 }
 
-/// A peer that answers and takes nothing keeps nobody for ever.
+/// A peer that answers but reads nothing cannot hold up a shutdown for ever.
 #[test]
 fn a_closed_window_ends_a_shutdown_by_its_guard() {
     let config = AssocConfig {
@@ -234,7 +235,7 @@ fn a_closed_window_ends_a_shutdown_by_its_guard() {
         pair.run(1_000);
         pair.a.shutdown(pair.now, client, How::Write).unwrap();
         let mut messages = 0;
-        // A reader that takes a message every ten seconds needs eight minutes, and gets them.
+        // A reader that takes a message every ten seconds needs eight minutes, and it gets them.
         for _ in 0..60 {
             pair.run(10_000);
             messages +=

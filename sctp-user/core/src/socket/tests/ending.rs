@@ -133,7 +133,7 @@ fn an_association_that_ended_before_it_was_accepted_is_still_accepted_or_gone_fo
     assert_eq!(pair.b.assocs.len(), 1, "nothing is left of it");
 }
 
-/// A client that connects, sends a message and then ends its association.
+/// A client that connects, sends a message and then does `how`.
 fn visit(pair: &mut Pair, message: &'static str, how: fn(&mut Pair, SocketId)) {
     let client = pair.a.open(Style::OneToOne, SocketOptions::default());
     pair.a.connect(pair.now, client, &peer_b(7)).unwrap();
@@ -166,7 +166,7 @@ fn what_ended_before_it_was_accepted_takes_no_place_of_the_living() {
     for message in ["6", "7"] {
         visit(&mut pair, message, |_, _| {});
     }
-    // The oldest have made room, and no more of them than necessary.
+    // The oldest have made room, but no more of them than necessary.
     let mut left = Vec::new();
     while let Ok(socket) = pair.b.accept(pair.now, listener) {
         left.extend(read_all(&mut pair.b, pair.now, socket));
@@ -175,7 +175,7 @@ fn what_ended_before_it_was_accepted_takes_no_place_of_the_living() {
     assert_eq!(left, ["5", "<end>", "6", "7"]);
     assert_eq!(pair.b.assocs.len(), 0, "nothing is left of the others");
 
-    // Living ones fill the backlog.
+    // Living associations fill the backlog.
     (0..3).for_each(|_| visit(&mut pair, "living", |_, _| {}));
     let refused = pair.a.open(Style::OneToOne, SocketOptions::default());
     pair.a.connect(pair.now, refused, &peer_b(7)).unwrap();
@@ -219,7 +219,7 @@ fn a_read_shutdown_drops_what_comes() {
     pair.a.shutdown(pair.now, client, How::Read).unwrap();
     assert_eq!(pair.a.try_recv(pair.now, client), Ok(None));
     for _ in 0..400 {
-        // More than the receive buffer holds: it does not fill up.
+        // This is more than the receive buffer holds, but the buffer does not fill up.
         while pair
             .b
             .try_send(pair.now, server, Target::Only, Message::new(0, 0, vec![0; 1000]))

@@ -1,9 +1,9 @@
-//! Settings of paths and addresses of sockets.
+//! Settings of paths, and the addresses of sockets.
 
 use super::*;
 use crate::config::{AssocConfig, PathParams};
 
-/// The only path of the association of a one-to-one socket.
+/// The settings of the path to `addr` of a one-to-one socket.
 fn params(end: &mut Sockets, socket: SocketId, addr: IpAddr) -> PathParams {
     let assoc = end.assocs_of(socket)[0];
     end.path_params(socket, assoc, addr).unwrap()
@@ -19,7 +19,7 @@ fn a_path_has_settings_of_its_own() {
     let own = PathParams { hb_interval: Duration::from_secs(7), max_retrans: 2, ..given };
     pair.a.set_path_params(pair.now, client, assoc, B, own).unwrap();
     assert_eq!(params(&mut pair.a, client, B), own);
-    // What changes for the whole association reaches the path, the rest stays as it was.
+    // A change for the whole association reaches the path. The rest stays as it was.
     let config = AssocConfig { hb_enabled: false, ..AssocConfig::default() };
     pair.a.set_assoc_config(pair.now, client, assoc, config).unwrap();
     assert_eq!(params(&mut pair.a, client, B), PathParams { hb_enabled: false, ..own });
@@ -44,7 +44,7 @@ fn the_heartbeat_interval_of_a_path_counts_from_now() {
     let short =
         PathParams { hb_interval: Duration::from_secs(2), ..params(&mut pair.a, client, B) };
     pair.a.set_path_params(pair.now, client, assoc, B, short).unwrap();
-    // Interval and RTO with jitter: 2.5 to 3.5 s.
+    // Interval plus RTO with jitter: 2.5 to 3.5 s.
     pair.run(2_400);
     assert_eq!(sent(&pair), before);
     pair.run(1_200);

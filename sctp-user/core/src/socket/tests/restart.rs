@@ -1,8 +1,8 @@
-//! A peer whose process starts anew: where and how its reader is told.
+//! A peer whose process restarts: where and how the reader here learns of it.
 
 use super::*;
 
-/// A listener on B, a client on A, and the accepted association.
+/// A client on A, and the accepted association on B.
 fn connected(options: SocketOptions) -> (Pair, SocketId, SocketId) {
     let mut pair = Pair::new();
     let listener = pair.b.open(Style::OneToOne, options);
@@ -13,7 +13,7 @@ fn connected(options: SocketOptions) -> (Pair, SocketId, SocketId) {
     (pair, client, server)
 }
 
-/// A forgets everything and calls, always from the same port.
+/// A forgets everything and connects again, always from the same port.
 fn start_anew(pair: &mut Pair, seed: u8) -> SocketId {
     pair.a = Sockets::new(StackConfig::default(), [seed; 32]);
     let client = pair.a.open(Style::OneToOne, SocketOptions::default());
@@ -73,7 +73,7 @@ fn a_subscribed_notification_stands_for_the_error() {
     assert_eq!(seen, ["<Up>", "old", "<Restart>", "new"]);
 }
 
-/// The notification is not there for who subscribes later, so the error stays.
+/// A reader that subscribes later does not get the notification, so the error stays.
 #[test]
 fn a_subscription_after_the_restart_takes_nothing_away() {
     let (mut pair, _, server) = connected(SocketOptions::default());

@@ -26,7 +26,7 @@ fn a_port_is_shared_by_sockets_that_both_want_it() {
     let (second, bound) = bind(Style::OneToOne, sharing(), &[]);
     assert_eq!(bound, Ok(7));
 
-    // One listens at a time.
+    // Only one can listen at a time.
     pair.b.listen(second, 5).unwrap();
     assert_eq!(pair.b.listen(first, 5), in_use().map(drop));
     let client = pair.a.open(Style::OneToOne, SocketOptions::default());
@@ -77,12 +77,12 @@ fn the_port_is_free_when_the_last_socket_has_closed() {
     assert_eq!(pair.b.bind(plain, 7, &[]), Ok(7));
 }
 
-/// A server that is reloaded.
+/// This is what a server does that reloads.
 #[test]
 fn a_port_is_bound_again_while_accepted_associations_live_on() {
     let (mut pair, mut listener, client, server) = Pair::connected(sharing());
     let mut open = vec![server];
-    // It has also called somebody from its port.
+    // It has also connected to somebody from its port.
     let callee = pair.a.open(Style::OneToOne, SocketOptions::default());
     pair.a.bind(callee, 9, &[]).unwrap();
     pair.a.listen(callee, 5).unwrap();
@@ -111,7 +111,7 @@ fn a_port_is_bound_again_while_accepted_associations_live_on() {
         open.push(accepted);
         listener = new;
     }
-    // When all are gone, the port is free for anybody, who need not share it.
+    // When all are gone, anybody can bind the port and need not share it.
     open.push(listener);
     for socket in open {
         pair.b.close(pair.now, socket).unwrap();
@@ -124,7 +124,7 @@ fn a_port_is_bound_again_while_accepted_associations_live_on() {
     assert_eq!(pair.b.bind(again, 7, &[]), in_use());
 }
 
-/// As with Linux' SO_REUSEADDR, both have to want it.
+/// As with SO_REUSEADDR of Linux, both sockets must have the option.
 #[test]
 fn without_the_option_a_port_is_free_when_its_last_association_is_gone() {
     let (mut pair, listener, client, server) = Pair::connected(SocketOptions::default());

@@ -1,5 +1,5 @@
-//! What can be said of a message beyond its bytes: parts, defaults, all associations; and looking
-//! at the next one.
+//! What a sender can choose besides the bytes of a message (parts, defaults, all associations at
+//! once), and looking at the next message.
 
 use super::*;
 use crate::addr::{NextInfo, SendOptions};
@@ -16,7 +16,7 @@ fn last(stream: u16, text: &'static [u8]) -> Message {
     Message::new(stream, 9, text)
 }
 
-/// The messages that wait, as (stream, text); `+` marks those that go on.
+/// The messages that wait, as (stream, text). A `+` marks a part after which more follows.
 fn messages(end: &mut Sockets, now: Time, socket: SocketId) -> Vec<(u16, String)> {
     let mut all = Vec::new();
     while let Ok(Some((_, Incoming::Message(m)))) = end.try_recv(now, socket) {
@@ -81,7 +81,7 @@ fn a_message_in_parts_may_be_larger_than_the_send_buffer() {
         }
     }
     pair.run(1000);
-    // The receiver may give it in parts, too.
+    // The receiver may hand it out in parts, too.
     let (mut got, mut ends) = (Vec::new(), 0);
     while let Ok(Some((_, Incoming::Message(m)))) = pair.b.try_recv(pair.now, server) {
         got.extend_from_slice(&m.data);

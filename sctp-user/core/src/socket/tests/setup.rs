@@ -41,7 +41,7 @@ fn a_refused_attempt_tells_why_and_can_be_repeated() {
     pair.b.bind(silent, 7, &[]).unwrap();
     let client = pair.a.open(Style::OneToOne, all());
     pair.a.connect(pair.now, client, &peer_b(7)).unwrap();
-    pair.cut = Some(B); // out-of-the-blue replies are off natively, so the attempt times out
+    pair.cut = Some(B); // nothing arrives, so the attempt times out
     pair.run(600_000);
     let failed = SocketError::Ended(EndReason::Lost(LossReason::SetupTimeout));
     assert!(ready(&mut pair.a, client).unwrap().connected);
@@ -111,7 +111,7 @@ fn a_listener_also_connects_from_its_port() {
     let from = pair.a.stack().status(pair.a.assocs_of(accepted)[0]).unwrap();
     assert_eq!(from.peer_port, 7);
 
-    // Closing the listener leaves both alone.
+    // Closing the listener affects neither association.
     pair.b.close(pair.now, listener).unwrap();
     pair.run(100);
     pair.b.try_send(pair.now, out, Target::Only, text("still here")).unwrap();
@@ -166,7 +166,7 @@ fn a_peeled_off_association_reads_on() {
     assert_eq!(pair.b.assocs_of(many), []);
 }
 
-/// What is kept to find associations quickly does not outlive them.
+/// The lists that find associations quickly keep nothing of those that are gone.
 #[test]
 fn nothing_is_left_of_associations_that_have_gone() {
     let mut pair = Pair::new();
@@ -183,7 +183,7 @@ fn nothing_is_left_of_associations_that_have_gone() {
     let (_, stays) = call(&mut pair);
     for n in 0..100 {
         let (client, assoc) = call(&mut pair);
-        // Nobody reads from the socket for many.
+        // Nobody reads from the one-to-many socket.
         let taken = if n % 2 == 0 { Some(pair.b.peel_off(many, assoc).unwrap()) } else { None };
         let own = pair.a.assocs_of(client)[0];
         pair.a.abort_assoc(pair.now, client, own, Bytes::new()).unwrap();
@@ -215,7 +215,7 @@ fn messages_to_a_peer_find_the_association_of_their_own_socket() {
     assert_eq!(pair.a.try_send(pair.now, many, Target::Peer(&to), text("two")), Ok(first));
     let more = Peer { addrs: vec![([10, 9, 9, 9].into(), Encap::Native), to.addrs[0]], port: 7 };
     assert_eq!(pair.a.try_send(pair.now, many, Target::Peer(&more), text("three")), Ok(first));
-    // It belongs to another socket now, and there cannot be a second one.
+    // The association belongs to another socket now, and there cannot be a second one.
     pair.a.peel_off(many, first).unwrap();
     let refused = pair.a.try_send(pair.now, many, Target::Peer(&to), text("four"));
     assert!(matches!(refused, Err(SocketError::Connect(_))), "{refused:?}");

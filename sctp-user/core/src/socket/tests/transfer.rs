@@ -57,7 +57,7 @@ fn a_full_send_buffer_blocks_until_the_peer_has_taken_some() {
             Ok(_) => sent += 1,
             Err(SocketError::WouldBlock) => {
                 let before = received;
-                // First without a reader: the window closes and nothing more goes.
+                // Without a reader at first, the window closes and nothing more leaves.
                 for _ in 0..100 {
                     pair.run(100);
                     received += read_all(&mut pair.b, pair.now, server).len();
@@ -163,7 +163,7 @@ fn nothing_mixes_with_a_message_in_parts_when_interleaving_is_off() {
     for _ in 0..2_000 {
         pair.run(10);
         if bytes > 0 && order.len() == 1 {
-            // The first part is out: now the other association has something, too.
+            // The first part has been read. Now the other association has something, too.
             let _ = pair.a.try_send(pair.now, clients[1], Target::Only, text("small"));
         }
         while let Ok(Some((_, Incoming::Message(part)))) = pair.b.try_recv(pair.now, server) {

@@ -1,4 +1,4 @@
-//! Which addresses are listed, taken and trusted (RFC 9260 sec 5.1.2, 5.4).
+//! Which addresses are listed to peers, taken from peers and trusted (RFC 9260 sec 5.1.2, 5.4).
 
 use super::*;
 use crate::config::Announce;
@@ -8,7 +8,7 @@ fn own(list: &[&str]) -> Rig {
     Rig::with(StackConfig { local_addresses, ..StackConfig::default() }, AssocConfig::default())
 }
 
-/// What our INIT to `peer` lists when we have the addresses `have`.
+/// The addresses that our INIT to `peer` lists when ours are `have`.
 fn listed(have: &[&str], peer: &str) -> Vec<String> {
     let mut rig = own(have);
     let peer = Peer::new(peer.parse().unwrap(), UDP, PEER_PORT);
@@ -50,7 +50,8 @@ fn only_bound_addresses_are_listed() {
     assert_eq!(one(rig.drain()).init().1, bound);
 }
 
-/// What our INIT ACK lists for a peer at `remote` whose INIT came to our address `local`.
+/// The addresses that our INIT ACK lists for a peer at `remote` whose INIT came to our address
+/// `local`.
 fn answered(announce: Announce, have: &[&str], local: &str, remote: &str) -> Vec<String> {
     let local_addresses = have.iter().map(|a| a.parse().unwrap()).collect();
     let stack = StackConfig { local_addresses, ..StackConfig::default() };
@@ -105,9 +106,9 @@ fn the_source_and_all_usable_addresses_are_taken_once() {
     assert_eq!(Rig::accepted(&[]).peer_addrs(), [addr(1)]);
 }
 
-/// Own addresses that the peer at `from` lists, in a rig whose port is bound to `bound` and whose
-/// host has `host`: how many of the addresses 2, 3, 100, 101 and 102 become paths, and how many are
-/// left out.
+/// The peer at `from` lists some of our own addresses. Our port is bound to `bound`, and our host
+/// has the addresses `host`. Returns which of the addresses 2, 3, 100, 101 and 102 become paths,
+/// and how many are left out.
 fn paths_of_listed(called: bool, from: PathAddr, bound: &[IpAddr], host: &[u8]) -> (Vec<u8>, u64) {
     const LISTED: [u8; 5] = [2, 100, 101, 102, 3];
     let mut rig = Rig::new();
@@ -138,7 +139,7 @@ fn paths_of_listed(called: bool, from: PathAddr, bound: &[IpAddr], host: &[u8]) 
     (known, rig.stack.stats().own_addresses_left_out)
 }
 
-/// Both hosts have a container bridge, say, with the same address.
+/// For example, both hosts may have a container bridge with the same address.
 #[test]
 fn own_addresses_that_a_peer_lists_are_left_out_and_counted() {
     for called in [true, false] {
@@ -161,7 +162,7 @@ fn a_peer_on_this_host_has_the_same_addresses() {
     }
 }
 
-/// They were no part of the association, so they are no news in a restart of the peer either.
+/// They were not part of the association, so they are not new in a restart of the peer either.
 #[test]
 fn own_addresses_in_the_init_of_a_restart_are_left_out_too() {
     let mut rig = Rig::accepted(&[2, 100]);
@@ -231,7 +232,7 @@ fn the_initiator_trusts_the_addresses_of_its_user_only() {
 fn an_init_ack_from_elsewhere_does_not_confirm_its_source() {
     let mut rig = Rig::in_state(AssocState::CookieWait);
     rig.send_data(b"waits");
-    // The address asked is listed, so the COOKIE ECHO goes there.
+    // The address that our INIT went to is listed, so the COOKIE ECHO goes there.
     let ack = |w: &mut PacketWriter<'_>, also: &[u8]| {
         w.init(true, &fixed(), |p| {
             p.state_cookie(b"c");
@@ -243,8 +244,8 @@ fn an_init_ack_from_elsewhere_does_not_confirm_its_source() {
     assert_eq!(sent.kinds(), [chunk_type::COOKIE_ECHO, chunk_type::DATA]);
     assert_eq!(rig.path_state(2), PathState::Unconfirmed);
 
-    // It is not: the COOKIE ECHO must take a HEARTBEAT along, and no DATA may go before that is
-    // answered.
+    // Now it is not listed. The COOKIE ECHO must take a HEARTBEAT along, and no DATA may leave
+    // before that is answered.
     let mut rig = Rig::in_state(AssocState::CookieWait);
     rig.send_data(b"waits");
     let sent = one(rig.send_from(path(2), rig.own_tag, |w| ack(w, &[])));

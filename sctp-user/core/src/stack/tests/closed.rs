@@ -1,12 +1,12 @@
-//! The end of associations whose sockets are closed: their peers may be dead, and they hold ports.
+//! Associations whose sockets are closed must end: their peers may be dead, and they hold ports.
 
 use super::*;
 use crate::event::LossReason;
 
 const LIMIT: Duration = Duration::from_secs(100);
 
-/// An association with data outstanding, or queued during the setup, whose user is gone; nobody
-/// else uses the port.
+/// An association with data outstanding (or queued during the setup) whose user is gone. Nobody
+/// else uses its port.
 fn closed(state: AssocState, close_timeout: Option<Duration>) -> Rig {
     let mut rig = if state == AssocState::CookieWait {
         let mut rig = Rig::in_state(state);
@@ -70,7 +70,7 @@ fn progress_gives_it_time_again() {
     assert!(!rig.stack.is_in_use(PORT));
 }
 
-/// Whoever answers every probe of its closed window and never opens it does not deliver.
+/// A peer that answers every probe of its closed window but never opens it takes nothing.
 #[test]
 fn a_window_that_stays_closed_is_no_progress() {
     let mut rig = closed(AssocState::ShutdownPending, Some(LIMIT));
@@ -84,7 +84,7 @@ fn a_window_that_stays_closed_is_no_progress() {
     }
 }
 
-/// Nobody waits for it, but somebody may yet: the user holds it still.
+/// The user has not released the association, so somebody may still wait for it.
 #[test]
 fn a_user_who_waits_has_the_time_of_the_retransmissions() {
     let mut rig = Rig::in_state(AssocState::ShutdownPending);

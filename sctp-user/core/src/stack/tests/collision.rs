@@ -1,4 +1,4 @@
-//! INIT and COOKIE ECHO for an association that exists: collision and restart (RFC 9260 sec 5.2.1,
+//! INIT and COOKIE ECHO for an existing association: collision and restart (RFC 9260 sec 5.2.1,
 //! 5.2.2, 5.2.4).
 
 use super::*;
@@ -12,7 +12,7 @@ const LIVE: [AssocState; 4] = [
     AssocState::ShutdownReceived,
 ];
 
-/// The peer, restarted, sends INIT and COOKIE ECHO; what answers the latter, and our new tag.
+/// The restarted peer sends INIT and COOKIE ECHO. Returns what answers the latter, and our new tag.
 fn restart(rig: &mut Rig, listed: &[u8]) -> (Vec<Sent>, u32) {
     let (init, _, cookie) = one(rig.init_from(path(1), NEW_TAG, listed)).init();
     let sent = rig.send(init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
@@ -40,7 +40,7 @@ fn init_in_cookie_wait_is_answered_only_to_an_address_the_user_named() {
     let mut rig = Rig::in_state(AssocState::CookieWait);
     let sent = one(rig.init_from(path(2), 5, &[1]));
     assert_eq!((sent.kinds(), sent.path.remote), (vec![chunk_type::INIT_ACK], addr(1)));
-    // From elsewhere, without naming address 1, it is about another association.
+    // From another address, and without listing address 1, it is about another association.
     let other = one(rig.init_from(path(2), 5, &[3]));
     assert_ne!(other.init().0.initiate_tag, rig.own_tag);
 }
@@ -85,7 +85,7 @@ fn hard_case_04_a_restart_with_a_new_address_is_refused() {
         assert_eq!(addrs.len(), 16, "both new addresses are listed");
         assert_eq!(rig.state(), state);
     }
-    // The source counts, too: it lists the known address, so that it finds the association.
+    // The source counts, too. This INIT lists the known address, so that the association is found.
     let mut rig = Rig::in_state(AssocState::Established);
     assert_abort(rig.init_from(path(2), 5, &[1]), 5, false, &[11]);
     assert_eq!(rig.state(), AssocState::Established);
@@ -143,7 +143,7 @@ fn hard_case_03_a_restarted_peer_comes_with_the_new_tag_and_gets_everything_anew
         let status = rig.stack.status(rig.id()).unwrap();
         assert_eq!((status.local_tag, status.peer_tag), (tag, NEW_TAG));
         assert_eq!((status.unacked_chunks, status.send_buffered), (0, 0));
-        // The old tag is dead, the new one lives, and TSNs count from the new start.
+        // The old tag is dead, the new one is in use, and TSNs count from the new start.
         let old = rig.own_tag;
         assert_silent(rig.send(old, |w| data(w, PEER_TSN)));
         rig.own_tag = tag;
@@ -226,7 +226,7 @@ fn case_a_in_shutdown_ack_sent_does_not_restart() {
 #[test]
 fn case_a_checks_the_addresses_again() {
     let mut rig = Rig::accepted(&[2]);
-    // A cookie for the restart with addresses 1 and 2, of which 2 goes away by another restart.
+    // This cookie is for a restart with the addresses 1 and 2. Another restart removes address 2.
     let (init, _, cookie) = one(rig.init_from(path(1), 5, &[2])).init();
     restart(&mut rig, &[]);
     rig.events();
@@ -254,7 +254,7 @@ fn case_a_does_not_revive_what_the_user_has_shut_down() {
         assert_eq!(rig.state(), AssocState::ShutdownSent);
         assert_complete(rig.send(tag, |w| w.shutdown_ack()), NEW_TAG, false);
     }
-    // Nor what nobody holds any more.
+    // Nor does it revive what the user has released.
     let mut rig = Rig::in_state(AssocState::ShutdownReceived);
     rig.stack.release(rig.now, rig.id());
     let (_, tag) = restart(&mut rig, &[]);
@@ -339,7 +339,7 @@ fn case_b_in_established_tells_nothing_twice_and_stops_no_shutdown() {
 
 #[test]
 fn hard_case_05_case_c_a_late_cookie_is_dropped() {
-    // The cookie was made before there was an association (its tie tags are 0); then we connected
+    // The cookie was made before there was an association (its tie tags are 0). Then we connected
     // ourselves.
     let mut rig = Rig::new();
     let (init, _, cookie) = one(rig.init(|_| {})).init();
@@ -386,7 +386,7 @@ fn hard_case_01_a_lost_cookie_ack_is_sent_again() {
     rig.id = rig.stack.accept(PORT);
     assert!(rig.stack.recv(rig.now, rig.id()).is_some());
     assert!(rig.stack.recv(rig.now, rig.id()).is_none(), "its DATA was a duplicate");
-    // Also when the cookie has expired meanwhile.
+    // This holds even after the cookie has expired.
     rig.pass(Duration::from_secs(100));
     let sent = rig.send(init.initiate_tag, |w| w.cookie_echo(&cookie));
     assert_eq!(one(sent).kinds(), [chunk_type::COOKIE_ACK]);

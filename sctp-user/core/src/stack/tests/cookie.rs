@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// A rig, and tag and cookie of an INIT ACK for an INIT from address 1 that lists address 2.
+/// A rig, with the tag and the cookie of an INIT ACK for an INIT from address 1 that lists address
+/// 2.
 fn offered() -> (Rig, u32, Vec<u8>) {
     let mut rig = Rig::new();
     let (init, _, cookie) = one(rig.init(|p| p.address(addr(2)))).init();
@@ -53,7 +54,7 @@ fn another_tag_port_or_source_is_dropped() {
     w.finish();
     assert_silent(rig.receive(path(1), out));
     assert_eq!(rig.stack.table.len(), 0);
-    // A listed address is good.
+    // A listed address is accepted.
     assert_eq!(
         one(rig.send_from(path(2), tag, |w| w.cookie_echo(&cookie))).kinds()[0],
         chunk_type::COOKIE_ACK

@@ -1,4 +1,4 @@
-//! UDP encapsulation: from which packets the peer's UDP port is learnt (RFC 6951 sec 5.4, 5.5).
+//! UDP encapsulation: which packets tell us the peer's UDP port (RFC 6951 sec 5.4, 5.5).
 
 use super::*;
 
@@ -19,12 +19,12 @@ fn a_packet_with_the_right_tag_moves_the_port() {
     assert_eq!(one(rig.send_from(port(4001), rig.own_tag, |w| w.heartbeat(b"x"))).path, port(4001));
 }
 
-/// The timer has backed off meanwhile, for a port that is gone.
+/// By then the timer has backed off, but for a port that is gone.
 #[test]
 fn what_went_to_the_old_port_is_sent_again_at_once() {
     let mut rig = Rig::accepted(&[]);
     rig.send_data(b"x");
-    // 1 + 2 + 4 s; the next expiry would be 8 s later.
+    // Expiries after 1 + 2 + 4 s. The next one would come 8 s later.
     rig.pass(Duration::from_millis(7100));
     let sent = rig.send_from(port(4000), rig.own_tag, |w| w.heartbeat(b"i am here"));
     let data = sent
@@ -32,7 +32,7 @@ fn what_went_to_the_old_port_is_sent_again_at_once() {
         .find(|sent| sent.kinds().contains(&chunk_type::DATA))
         .expect("it is sent again");
     assert_eq!(data.path, port(4000));
-    // Once, with a timer of usual length.
+    // It is sent only once, and the timer has its usual length again.
     let own_tsn = rig.own_tsn;
     assert!(
         !rig.pass(Duration::from_millis(900))
@@ -87,7 +87,7 @@ fn an_init_does_not_and_from_another_port_it_is_refused() {
         assert_eq!((encap(&rig), rig.state()), (UDP, state));
         assert!(rig.events().is_empty());
     }
-    // In COOKIE-WAIT nothing of the peer is known yet; the answer goes where the INIT came from.
+    // In COOKIE-WAIT nothing of the peer is known yet. The answer goes where the INIT came from.
     let mut rig = Rig::in_state(CookieWait);
     let sent = one(rig.init_from(port(4000), 5, &[]));
     assert_eq!((sent.kinds(), sent.path), (vec![chunk_type::INIT_ACK], port(4000)));
@@ -102,7 +102,7 @@ fn a_nat_that_moves_the_port_twice_and_a_stranger() {
     assert_eq!(encap(&rig), port(4000).encap);
     assert_silent(rig.send_from(port(4002), 1, |w| data(w, PEER_TSN)));
     assert_eq!(encap(&rig), port(4000).encap);
-    // From the port that counts now, the usual rules of a restart hold.
+    // From the port that counts now, an INIT is a restart as usual.
     assert_eq!(one(rig.init_from(port(4000), 5, &[])).kinds(), [chunk_type::INIT_ACK]);
 }
 

@@ -1,5 +1,5 @@
-//! Hard cases and scenarios of setup, end and error reports that need a whole stack and packets
-//! made by hand; `docs/hard-cases.md` lists them all.
+//! Hard cases of setup, end and error reports that need a whole stack and packets made by hand.
+//! `docs/hard-cases.md` lists all hard cases.
 
 use super::*;
 use crate::event::LossReason;
@@ -11,8 +11,8 @@ fn init_with_window(rig: &mut Rig, a_rwnd: u32) -> Sent {
     one(rig.send(0, |w| w.init(false, &fixed, |_| {})))
 }
 
-/// The responder knows the window of the peer from its INIT; no SACK is needed for the first byte,
-/// nor allowed to be waited for.
+/// The responder knows the window of the peer from the INIT. It needs no SACK for the first byte
+/// and must not wait for one.
 #[test]
 fn hard_case_10_the_window_of_the_init_counts_from_the_first_byte() {
     let sent_at_once = |a_rwnd: u32| {
@@ -30,9 +30,9 @@ fn hard_case_10_the_window_of_the_init_counts_from_the_first_byte() {
     assert_eq!(sent_at_once(100_000), 5, "as much as the first congestion window takes");
 }
 
-/// Rule R4 of RFC 9260 sec 6.3.2. With one path the lowest TSN is always in flight and T3 runs
-/// anyhow; a second path can have everything acknowledged by gap blocks, T3 stopped, and then be
-/// told that the peer took it back.
+/// Rule R4 of RFC 9260 sec 6.3.2. With one path, the lowest TSN is always in flight, so T3 runs
+/// anyhow. On a second path, gap blocks can acknowledge everything, so that T3 stops, and then the
+/// peer may take that back.
 #[test]
 fn hard_case_18_t3_runs_for_what_was_taken_back_on_another_path() {
     let mut rig = Rig::new();
@@ -58,7 +58,7 @@ fn hard_case_18_t3_runs_for_what_was_taken_back_on_another_path() {
     assert_eq!(data.tsn, tsn.next());
 }
 
-/// The INIT arrived twice, so there are two INIT ACKs with cookies of their own; the peer may take
+/// The INIT arrived twice, so there are two INIT ACKs, each with its own cookie. The peer may use
 /// either.
 #[test]
 fn either_of_two_init_acks_leads_to_one_association() {
@@ -74,7 +74,8 @@ fn either_of_two_init_acks_leads_to_one_association() {
         rig.own_tag = init.initiate_tag;
         assert_eq!(one(rig.data(PEER_TSN)).kinds(), [chunk_type::SACK]);
         rig.events();
-        // The other cookie, late: no second association and no harm to the first.
+        // The other cookie arrives late. It makes no second association and does not harm the
+        // first.
         let (init, _, cookie) = offers[1 - taken].clone();
         rig.send(init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
         assert_eq!((rig.stack.stats().associations, rig.state()), (1, Established));
@@ -84,8 +85,8 @@ fn either_of_two_init_acks_leads_to_one_association() {
     }
 }
 
-/// The other side of it: whichever INIT ACK comes first is answered with its cookie, the second is
-/// nothing any more.
+/// The same from the other side. The INIT ACK that comes first is answered with its cookie, and the
+/// second has no effect.
 #[test]
 fn the_first_of_two_init_acks_is_taken_and_the_second_dropped() {
     let mut rig = Rig::in_state(CookieWait);
@@ -116,13 +117,13 @@ fn an_abort_during_the_handshake_ends_it() {
         );
         assert_eq!((rig.state(), rig.stack.poll_timeout()), (Closed, None));
 
-        // The user has changed its mind; the peer is told when it knows of us.
+        // The user has changed its mind. The peer is told if it knows of us.
         let mut rig = Rig::in_state(state);
         rig.stack.abort(rig.now, rig.id(), Bytes::from_static(b"never mind")).unwrap();
         let sent = rig.drain();
         assert_eq!(sent.len(), usize::from(state == CookieEchoed), "{sent:?}");
         assert_eq!((rig.state(), rig.stack.poll_timeout()), (Closed, None));
-        // What the peer still answers brings nothing back.
+        // Late answers of the peer bring nothing back.
         rig.init_ack(|_| {});
         rig.send(rig.own_tag, |w| w.cookie_ack());
         assert_eq!((rig.state(), rig.stack.stats().associations), (Closed, 0));
@@ -144,9 +145,9 @@ fn a_repeated_shutdown_in_shutdown_ack_sent_gets_the_shutdown_ack_again() {
     assert_eq!(rig.events(), [Event::ShutdownComplete]);
 }
 
-/// After the end nothing of the association makes an event, at either end. The end that sent the
-/// SHUTDOWN COMPLETE answers with no ABORT, which could overtake it; the other end answers as to
-/// any packet out of the blue (RFC 9260 sec 8.4).
+/// After the end, packets of the association cause no events at either end. The end that sent the
+/// SHUTDOWN COMPLETE does not answer with an ABORT, which could overtake it. The other end answers
+/// as it answers any packet out of the blue (RFC 9260 sec 8.4).
 #[test]
 fn late_packets_after_shutdown_complete_are_ignored() {
     for state in [ShutdownSent, ShutdownAckSent] {
@@ -183,8 +184,8 @@ fn late_packets_after_shutdown_complete_are_ignored() {
 #[test]
 fn an_acknowledgement_or_a_heartbeat_ack_resets_the_error_counter() {
     let errors = |rig: &Rig| rig.stack.paths(rig.id())[0].error_count;
-    // Eight timeouts, four times, are far more than Association.Max.Retrans: only resets keep it
-    // alive.
+    // Four times eight timeouts are far more than Association.Max.Retrans, so only the resets keep
+    // it alive.
     let mut rig = Rig::in_state(Established);
     for round in 0..4 {
         rig.send_data(b"x");
@@ -209,7 +210,7 @@ fn an_acknowledgement_or_a_heartbeat_ack_resets_the_error_counter() {
     }
 }
 
-/// Whatever is reported, the packet passes the path.
+/// Whatever an ERROR reports, its packet fits the path.
 #[test]
 fn errors_are_capped_to_the_path_mtu() {
     let config = AssocConfig { ip_mtu_udp: 576, ..AssocConfig::default() };

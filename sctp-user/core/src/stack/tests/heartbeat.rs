@@ -11,7 +11,7 @@ fn change(n: u8, state: PeerAddrState) -> Event {
     Event::PeerAddrChange { addr: addr(n), state }
 }
 
-/// The time until the next heartbeat, and the packet.
+/// The time until the next heartbeat, and its packet.
 fn next_heartbeat(rig: &mut Rig) -> (Duration, Sent) {
     let start = rig.now;
     let sent = loop {
@@ -40,7 +40,8 @@ fn an_idle_path_is_probed_after_interval_and_rto_with_jitter() {
     let mut rig = Rig::in_state(Established);
     for _ in 0..20 {
         let (wait, sent) = next_heartbeat(&mut rig);
-        // Over UDP the interval is 15 s; RTO 1 s with half of it up or down.
+        // Over UDP the interval is 15 s. The RTO of 1 s, changed by up to half of it at random, is
+        // added.
         assert!((15_500..16_501).contains(&wait.as_millis()), "{wait:?}");
         waits.push(wait);
         let tlvs = sent.heartbeat();
@@ -92,7 +93,7 @@ fn an_answer_that_no_longer_fits_blocks_nothing() {
         w.finish();
         Packet::check(out.into()).unwrap()
     };
-    // It fits natively; before it leaves, the path turns into a narrower one.
+    // The answer fits a native packet. Before it leaves, the path becomes narrower.
     for (from, len) in [(native, 1400), (path(1), 10)] {
         let packet = packet(&rig, len);
         rig.stack.handle_datagram(Datagram { at: rig.now, from, ecn: None, packet });
@@ -124,7 +125,7 @@ fn hard_case_37_heartbeat_ack_with_a_wrong_nonce_path_or_unsolicited_has_no_effe
     );
     assert_eq!(rig.stack.poll_timeout(), timer);
     assert!(rig.events().is_empty());
-    // The right one, from whatever address of the peer, and only once.
+    // The right one counts from any address of the peer, but only once.
     rig.send_from(path(3), rig.own_tag, |w| w.heartbeat_ack(&good));
     assert_eq!(rig.events(), [change(2, PeerAddrState::Confirmed)]);
     rig.send(rig.own_tag, |w| w.heartbeat_ack(&good));
@@ -142,7 +143,7 @@ fn unconfirmed_addresses_are_probed_one_per_rto_and_then_at_the_usual_rate() {
     while rig.now.since(start) < Duration::from_secs(60) {
         for sent in rig.next_timer() {
             if sent.path.remote == addr(1) {
-                // This one is answered, so that the association lives.
+                // This one is answered to keep the association alive.
                 let tlvs = sent.heartbeat();
                 rig.send(rig.own_tag, |w| w.heartbeat_ack(&tlvs));
                 continue;
@@ -161,7 +162,7 @@ fn unconfirmed_addresses_are_probed_one_per_rto_and_then_at_the_usual_rate() {
     }
     for n in 2..=4 {
         let own: Vec<u64> = times.iter().filter(|t| t.1 == addr(n)).map(|t| t.0).collect();
-        // Three quick ones (Path.Max.Retrans + 1), then the interval.
+        // Three quick probes (Path.Max.Retrans + 1), then one per interval.
         assert!(own.len() >= 4 && own[3] - own[2] >= 15_000, "{own:?}");
         assert_eq!(rig.path_state(n), PathState::Unconfirmed);
     }
@@ -231,7 +232,7 @@ fn misses_on_another_path_do_not_count_for_the_association() {
     rig.init_ack(|p| p.address(addr(2)));
     rig.send(rig.own_tag, |w| w.cookie_ack());
     rig.events();
-    // No answer of the data path clears the count meanwhile.
+    // Without heartbeats on the data path, no answer there clears the count.
     let params = rig.stack.path_params(rig.id(), addr(1)).unwrap();
     let params = PathParams { hb_enabled: false, ..params };
     rig.stack.set_path_params(rig.now, rig.id(), addr(1), params).unwrap().unwrap();
@@ -292,7 +293,7 @@ fn on_demand_and_switched_off() {
     let tlvs = sent.heartbeat();
     rig.send(rig.own_tag, |w| w.heartbeat_ack(&tlvs));
     assert_silent(rig.pass(Duration::from_secs(1000)));
-    // Switching on takes effect at once, not after the next answer.
+    // Switching heartbeats on takes effect at once, not after the next answer.
     rig.stack.configure(rig.now, rig.id(), |c| c.hb_enabled = true).unwrap().unwrap();
     let (wait, sent) = next_heartbeat(&mut rig);
     assert!(wait < Duration::from_secs(17));

@@ -33,7 +33,7 @@ fn protocol_unreachable_with_the_peers_tag_ends_the_association() {
     assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable));
 }
 
-/// A NAT box that has lost its bindings says so of the port that the caller had.
+/// A NAT box that has lost its bindings sends this error about the port that the caller had.
 #[test]
 fn a_caller_over_udp_has_time_to_come_by_another_port() {
     let mut rig = Rig::accepted(&[]);
@@ -66,7 +66,7 @@ fn a_caller_on_this_host_is_behind_no_such_box() {
     assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable));
 }
 
-/// Linux says so of every packet for a raw socket whose receive buffer is full.
+/// Linux sends this error for every packet to a raw socket whose receive buffer is full.
 #[test]
 fn a_peer_directly_in_ip_that_is_heard_again_was_only_busy() {
     let from = PathAddr { encap: Encap::Native, ..path(1) };
@@ -110,18 +110,18 @@ fn called_from(from: PathAddr) -> Rig {
     rig
 }
 
-/// The way to address number `n`, directly in IP.
+/// The way to address number `n`, directly over IP.
 fn native(n: u8) -> PathAddr {
     PathAddr { encap: Encap::Native, ..path(n) }
 }
 
-/// ICMP says that there is no SCTP at the other end of a path.
+/// An ICMP message says that there is no SCTP at the other end of a path.
 fn refuse(rig: &mut Rig, to: PathAddr) -> Vec<Sent> {
     rig.stack.handle_unreachable(rig.now, to, Unreachable::Protocol, &quote(PEER_TAG, &[]));
     rig.drain()
 }
 
-/// An established association with the peer at addresses 1 and 2, of which 2 is not confirmed.
+/// An established association with the peer at addresses 1 and 2. Address 2 is not confirmed.
 fn with_second_address(called: bool, to: fn(u8) -> PathAddr) -> Rig {
     let mut rig = Rig::new();
     let tag = if called {
@@ -150,7 +150,7 @@ fn with_second_address(called: bool, to: fn(u8) -> PathAddr) -> Rig {
     rig
 }
 
-/// The same when both addresses are confirmed.
+/// The same with both addresses confirmed.
 fn with_two_paths(called: bool, to: fn(u8) -> PathAddr) -> Rig {
     let mut rig = with_second_address(called, to);
     let mut sent = rig.drain();
@@ -165,7 +165,8 @@ fn with_two_paths(called: bool, to: fn(u8) -> PathAddr) -> Rig {
     rig
 }
 
-/// A container bridge of the peer has the address of one here: its host answers, and has no SCTP.
+/// A container bridge of the peer has an address that some host here has, too. This host answers
+/// and has no SCTP.
 #[test]
 fn what_is_said_about_an_unconfirmed_address_counts_for_nothing() {
     for (called, to) in [(false, path as fn(u8) -> PathAddr), (true, path), (false, native)] {
@@ -198,7 +199,7 @@ fn one_path_of_several_fails_alone_and_another_takes_over_at_once() {
     assert_eq!(rig.events(), [change(1, PeerAddrState::Unreachable)]);
     assert_silent(refuse(&mut rig, path(1)));
     assert_eq!(rig.events(), [], "told once");
-    // Heartbeats find out when it works again.
+    // Heartbeats find out when the path works again.
     let probe = loop {
         let mut sent = rig.next_timer();
         for data in sent.iter().filter(|s| s.kinds() == [chunk_type::DATA]) {
@@ -213,7 +214,7 @@ fn one_path_of_several_fails_alone_and_another_takes_over_at_once() {
     let tlvs = probe.heartbeat();
     rig.send(rig.own_tag, |w| w.heartbeat_ack(&tlvs));
     assert_eq!(rig.events(), [change(1, PeerAddrState::Available)]);
-    // The whole peer is dead when no path is left.
+    // The peer is dead only when no path is left.
     refuse(&mut rig, path(2));
     assert_eq!(rig.state(), AssocState::Established);
     refuse(&mut rig, path(1));
@@ -305,7 +306,7 @@ fn in_cookie_wait_the_next_address_is_tried_at_once() {
     rig.stack.handle_unreachable(rig.now, path(1), Unreachable::Protocol, &quoted);
     let sent = one(rig.drain());
     assert_eq!((sent.kinds(), sent.path.remote), (vec![chunk_type::INIT], addr(2)));
-    // Address 1 is out; T1 does not come back to it.
+    // Address 1 is out, and T1 does not come back to it.
     assert_eq!(one(rig.next_timer()).path.remote, addr(2));
     rig.stack.handle_unreachable(rig.now, path(2), Unreachable::Protocol, &quoted);
     assert_eq!(lost(&rig.events()), Some(&LossReason::ProtocolUnreachable));

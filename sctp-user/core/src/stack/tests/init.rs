@@ -50,7 +50,7 @@ fn a_port_bound_to_addresses_is_not_there_at_others() {
 fn a_host_name_is_refused() {
     let sent = one(Rig::new().init(|p| p.raw(11, b"example.org\0")));
     assert_refuses_host_name(&sent);
-    // A name that does not fit the answer: no cause rather than one that nobody can read.
+    // A name that does not fit into the answer: no cause is better than one that nobody can read.
     let long = [b'a'; 1200];
     assert_abort(Rig::new().init(|p| p.raw(11, &long)), PEER_TAG, false, &[]);
 }
@@ -98,7 +98,7 @@ fn it_costs_no_state() {
 #[test]
 fn the_init_ack_goes_back_to_the_source_with_the_initiate_tag() {
     let from = PathAddr { encap: Encap::Udp { remote_port: 4321 }, ..path(2) };
-    // The listed address is no reason to send anything there.
+    // Nothing goes to the listed address.
     let sent = one(Rig::new().init_from(from, 99, &[3]));
     assert_eq!(sent.kinds(), [chunk_type::INIT_ACK]);
     assert_eq!(sent.path, from);
@@ -123,7 +123,7 @@ fn streams_and_window_follow_the_init() {
     let rig = Rig::accepted(&[]);
     let status = rig.stack.status(rig.id()).unwrap();
     assert_eq!((status.outbound_streams, status.inbound_streams), (9, 7));
-    // The window of the INIT counts from the first byte on; no SACK is needed for it.
+    // The window of the INIT counts from the first byte on. No SACK is needed.
     assert_eq!(status.peer_rwnd, 100_000);
     let mut rig = rig;
     assert_eq!(one(rig.send_data(b"first")).kinds(), [chunk_type::DATA]);

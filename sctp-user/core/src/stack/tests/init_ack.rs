@@ -4,7 +4,7 @@
 use super::*;
 use crate::event::LossReason;
 
-/// An INIT ACK with a changed fixed part; what comes of it, and what it does to the association.
+/// Sends an INIT ACK with a changed fixed part. Returns the rig and the answers.
 fn with(change: impl FnOnce(&mut InitFixed)) -> (Rig, Vec<Sent>) {
     let mut rig = Rig::in_state(AssocState::CookieWait);
     let mut fixed = fixed();
@@ -95,7 +95,7 @@ fn hard_case_40_a_cookie_larger_than_the_path_goes_out_in_fragments() {
     assert_eq!(sent.kinds(), [chunk_type::COOKIE_ECHO]);
     assert_eq!(sent.chunk(chunk_type::COOKIE_ECHO).value, cookie);
     assert!(sent.may_fragment);
-    // What did not fit follows once the association is up.
+    // The DATA that did not fit follows once the association is up.
     let sent = one(rig.send(rig.own_tag, |w| w.cookie_ack()));
     assert_eq!(sent.kinds(), [chunk_type::DATA]);
     assert!(!sent.may_fragment);
@@ -108,7 +108,7 @@ fn data_goes_with_the_cookie_echo_and_nothing_else_before_the_cookie_ack() {
     let sent = one(rig.init_ack(|_| {}));
     assert_eq!(sent.kinds(), [chunk_type::COOKIE_ECHO, chunk_type::DATA]);
     assert_silent(rig.send_data(b"two"));
-    // Reports wait, heartbeats are answered.
+    // Reports wait, but heartbeats are answered.
     assert_silent(rig.send(rig.own_tag, |w| w.raw_chunk(0xff, 0, b"?")));
     assert_eq!(
         one(rig.send(rig.own_tag, |w| w.heartbeat(b"x"))).kinds(),
@@ -191,7 +191,7 @@ fn several_addresses_take_turns() {
     let cookie = one(rig.init_ack(|p| p.address(addr(3))));
     let mut to = vec![cookie.path.remote];
     to.extend((0..2).map(|_| one(rig.next_timer()).path.remote));
-    // Address 2 is none of the peer's: it was not listed.
+    // Address 2 is not one of the peer's: it was not listed.
     assert_eq!(to, [addr(1), addr(3), addr(1)]);
 }
 
@@ -209,10 +209,11 @@ fn a_stale_cookie_leads_to_a_new_init_that_asks_for_a_longer_life() {
         Param::CookiePreservative { millis } => Some(millis),
         _ => None,
     });
-    // The round trip took 300 ms; at most a second more.
+    // The round trip took 300 ms. At most a second more is asked for.
     assert!((300..=1300).contains(&asked.unwrap()), "{asked:?}");
     assert_eq!(rig.state(), AssocState::CookieWait);
-    // The message that went with the first COOKIE ECHO goes with the second, with its TSN.
+    // The message that went with the first COOKIE ECHO goes with the second one, too, under the
+    // same TSN.
     let sent = one(rig.init_ack(|_| {}));
     let Chunk::Data(data) = sent.decoded(chunk_type::DATA) else { unreachable!() };
     assert_eq!((data.tsn, &data.payload[..]), (rig.own_tsn, &b"kept"[..]));

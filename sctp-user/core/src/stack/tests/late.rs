@@ -1,11 +1,11 @@
-//! Packets of a setup that is over, late or twice: they begin nothing and end nothing (RFC 9260 sec
+//! Late or duplicate packets of a setup that is over begin nothing and end nothing (RFC 9260 sec
 //! 5.2).
 
 use super::*;
 use crate::event::LossReason;
 
-/// An INIT of the association that lives, over another encapsulation or with addresses that it
-/// lists now, gets no ABORT: that would have the right tag.
+/// An INIT that belongs to a living association may come over another encapsulation or list new
+/// addresses. It gets no ABORT, because that ABORT would carry the right tag.
 #[test]
 fn the_init_of_a_live_association_is_never_refused() {
     for state in [AssocState::CookieEchoed, AssocState::Established, AssocState::ShutdownSent] {
@@ -13,15 +13,15 @@ fn the_init_of_a_live_association_is_never_refused() {
         let native = PathAddr { encap: Encap::Native, ..path(1) };
         assert_silent(rig.init_from(native, PEER_TAG, &[]));
         assert_silent(rig.init_from(path(1), PEER_TAG, &[2]));
-        // Another tag: somebody else, or a restart.
+        // With another tag it comes from somebody else, or from the restarted peer.
         assert_abort(rig.init_from(native, 5, &[]), 5, false, &[14]);
         assert_abort(rig.init_from(path(1), 5, &[2]), 5, false, &[11]);
         assert_eq!(rig.state(), state);
     }
 }
 
-/// Both ends called; the association came up with our own tag, and there is a cookie with the other
-/// one that we offered before we called.
+/// Both ends connected. The association came up under the tag of our own INIT, but there is also a
+/// cookie with another tag of ours, which we had offered before that.
 #[test]
 fn a_cookie_of_a_collision_brings_nothing_back_after_the_end() {
     for gracefully in [true, false] {
@@ -55,8 +55,8 @@ fn a_cookie_of_a_collision_brings_nothing_back_after_the_end() {
     }
 }
 
-/// The COOKIE ECHO comes from another address of the peer than its INIT, which we have called
-/// meanwhile.
+/// The COOKIE ECHO comes from another address of the peer than its INIT. Meanwhile we have
+/// connected to the address of the INIT.
 #[test]
 fn a_cookie_finds_the_association_by_the_source_of_its_init() {
     let mut rig = Rig::new();
@@ -68,7 +68,7 @@ fn a_cookie_finds_the_association_by_the_source_of_its_init() {
     assert_eq!(rig.state(), AssocState::CookieWait);
 }
 
-/// What we have no own address for was never part of the association, so it is not new either.
+/// Addresses that we cannot reach were never part of the association, so they are not new either.
 #[test]
 fn a_restart_may_list_addresses_that_cannot_be_reached() {
     let mut rig = Rig::accepted(&[]);
@@ -81,7 +81,7 @@ fn a_restart_may_list_addresses_that_cannot_be_reached() {
     assert_eq!(rig.peer_addrs(), [addr(1)]);
 }
 
-/// A message that only gap blocks acknowledged may wait behind a hole for ever.
+/// A message that only gap blocks have acknowledged may wait behind a hole for ever.
 #[test]
 fn what_gap_blocks_acknowledged_comes_back_when_the_association_is_lost() {
     let mut rig = Rig::accepted(&[]);
@@ -102,7 +102,7 @@ fn what_gap_blocks_acknowledged_comes_back_when_the_association_is_lost() {
     assert_eq!(failed, [&b"lost"[..], b"waits for its order"]);
 }
 
-/// A restarted peer has ended; a cookie of a collision before the restart is later still.
+/// A peer restarts and ends. Later still comes a cookie from a collision before the restart.
 #[test]
 fn a_cookie_of_a_collision_before_a_restart_brings_nothing_back() {
     let mut rig = Rig::new();
@@ -121,7 +121,7 @@ fn a_cookie_of_a_collision_before_a_restart_brings_nothing_back() {
     assert_eq!(rig.stack.stats().associations, 0);
 }
 
-/// The SACK that told that a chunk was taken back is lost, and SHUTDOWNs have no gap blocks.
+/// The SACK that took a chunk back is lost, and SHUTDOWNs have no gap blocks.
 #[test]
 fn a_shutdown_that_stops_before_a_gap_acknowledged_chunk_takes_it_back() {
     let mut rig = Rig::accepted(&[]);
@@ -138,8 +138,8 @@ fn a_shutdown_that_stops_before_a_gap_acknowledged_chunk_takes_it_back() {
     assert_eq!(one(sent).kinds(), [chunk_type::SHUTDOWN_ACK]);
 }
 
-/// The packets with COOKIE ECHO of twenty seconds while nobody answers, with a first message of
-/// `len` bytes.
+/// The COOKIE ECHO packets of twenty seconds in which nobody answers, with a first message of `len`
+/// bytes.
 fn cookie_echoes(rig: &mut Rig, len: usize) -> Vec<Sent> {
     rig.connect(&[1]);
     rig.stack.send(rig.now, rig.id(), Message::new(0, 0, vec![7; len])).unwrap();
@@ -151,11 +151,11 @@ fn cookie_echoes(rig: &mut Rig, len: usize) -> Vec<Sent> {
     sent
 }
 
-/// What the path carries is not known yet: the first COOKIE ECHO takes as much DATA along as passes
-/// nearly everywhere, and the next ones as much as passes everywhere.
+/// The path MTU is not known yet. The first COOKIE ECHO takes as much DATA along as passes nearly
+/// everywhere, and the next ones as much as passes everywhere.
 #[test]
 fn the_cookie_echo_is_not_filled_to_a_size_that_nothing_has_proven() {
-    // Small messages; some that fit at first only; parts of a large one.
+    // Small messages, then messages that only fit at first, then parts of a large one.
     for (len, first, later) in [(100, true, true), (1000, true, false), (100_000, true, false)] {
         let config = AssocConfig { ip_mtu_udp: 1500, ..AssocConfig::default() };
         let mut rig = Rig::with(StackConfig::default(), config);
@@ -168,14 +168,14 @@ fn the_cookie_echo_is_not_filled_to_a_size_that_nothing_has_proven() {
     }
 }
 
-/// DATA that was left behind goes with the first packet after the setup.
+/// The DATA that was left behind goes with the first packet after the setup.
 #[test]
 fn data_that_the_cookie_echo_left_behind_follows() {
     let mut rig = Rig::new();
     cookie_echoes(&mut rig, 1000);
     let mut sent = rig.send(rig.own_tag, |w| w.cookie_ack());
     if sent.is_empty() {
-        // At the latest its T3 sends it again.
+        // Its T3 sends it at the latest.
         sent = rig.next_timer();
     }
     assert!(sent.iter().any(|s| s.kinds().contains(&chunk_type::DATA)), "{sent:?}");

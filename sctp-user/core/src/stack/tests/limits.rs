@@ -1,4 +1,4 @@
-//! What strangers and hostile peers cannot get: memory, traffic, a crash (RFC 9260 sec 11, RFC
+//! What strangers and hostile peers cannot get: memory, traffic or a crash (RFC 9260 sec 11, RFC
 //! 5062).
 
 use proptest::prelude::*;
@@ -35,7 +35,7 @@ fn the_refusal_of_new_addresses_is_no_larger_than_the_init() {
         let sent = rig.init_from(path(1), 5, listed);
         assert!(bytes_of(&sent) <= 32 + 8 * listed.len());
     }
-    // An IPv6 source takes more room than its INIT has.
+    // To name an IPv6 source takes more room than its INIT has.
     let mut rig = Rig::new();
     let mut out = Vec::new();
     let mut w = PacketWriter::new(&mut out, 1000, PEER_PORT, PORT, 0);

@@ -1,4 +1,4 @@
-//! Link-local IPv6 addresses: with its interface, an address names one host.
+//! Link-local IPv6 addresses: an address names one host only together with its interface.
 
 use super::*;
 use crate::interface::{interface, on_interface};
@@ -7,7 +7,7 @@ fn link_local(n: u16, index: u32) -> IpAddr {
     on_interface([0xfe80, 0, 0, 0, 0, 0, 0, n].into(), index)
 }
 
-/// The way from our link-local address on an interface to one of the peer.
+/// The path from our link-local address on an interface to that of the peer.
 fn by(index: u32) -> PathAddr {
     PathAddr { local: Some(link_local(100, index)), remote: link_local(1, index), encap: UDP }
 }
@@ -31,7 +31,7 @@ fn one_address_on_two_interfaces_is_two_peers() {
     for (id, index) in [(one, 2), (two, 3)] {
         assert_eq!(rig.stack.paths(id)[0].addr, by(index));
     }
-    // What comes by the other interface is not from the peer.
+    // Packets over the other interface are not from the peer.
     assert_silent(rig.send_from(by(3), one_tag, |w| w.abort(false, |_| {})));
     assert_silent(rig.send_from(by(2), two_tag, |w| w.abort(false, |_| {})));
     assert!(rig.stack.status(one).unwrap().state == AssocState::Established);
@@ -51,14 +51,14 @@ fn a_cookie_is_worth_nothing_on_another_interface() {
     assert!(rig.stack.accept(PORT).is_none());
 }
 
-/// The wire cannot say of which interface an address is: it is that of the packet.
+/// The wire cannot say to which interface an address belongs, so it is that of the packet.
 #[test]
 fn listed_addresses_are_on_the_interface_of_the_packet() {
     for (from, taken) in [(by(2), true), (path(1), false)] {
         let mut rig = Rig::new();
         let sent = rig.send_from(from, 0, |w| {
             w.init(false, &fixed(), |p| {
-                // Whatever somebody may have put where the interface stands here.
+                // Somebody may have put anything where our addresses hold the interface.
                 p.raw(6, &[0xfe, 0x80, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 7]);
             });
         });
@@ -74,7 +74,8 @@ fn listed_addresses_are_on_the_interface_of_the_packet() {
 fn no_interface_is_written_to_the_wire() {
     let mut rig = Rig::new();
     let (_, tag) = accept(&mut rig, 2, 11);
-    // A restart from an address that the association does not have is refused with this address.
+    // A restart from an address that the association does not have is refused, and the ABORT names
+    // this address.
     let from = PathAddr { remote: link_local(2, 2), ..by(2) };
     let sent = one(rig.send_from(from, 0, |w| {
         w.init(false, &InitFixed { initiate_tag: 13, ..fixed() }, |p| p.address(link_local(1, 2)));
@@ -104,7 +105,7 @@ fn an_own_link_local_address_serves_its_interface_only() {
         assert!(listed.iter().all(|addr| interface(*addr) == 0 && addr.is_ipv6()), "{listed:?}");
         assert!(!listed.contains(&link_local(100, 0)));
     }
-    // The peer of a link-local association lists an address that is reached from elsewhere.
+    // The peer of a link-local association lists an address that needs another source.
     let mut rig = Rig::new();
     let sent = rig.send_from(by(2), 0, |w| {
         w.init(false, &fixed(), |p| p.address("2001:db8::9".parse().unwrap()));

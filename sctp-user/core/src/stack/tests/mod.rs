@@ -1,5 +1,5 @@
-//! The rules of an association's life: a stack on virtual time that is driven by packets made by
-//! hand, and whose answers are decoded. Each test is named after its rule.
+//! The rules of an association's life. A stack in virtual time gets packets made by hand, and its
+//! answers are decoded. Each test is named after its rule.
 
 mod addresses;
 mod closed;
@@ -55,12 +55,12 @@ fn addr(n: u8) -> IpAddr {
     IpAddr::from([10, 1, 1, n])
 }
 
-/// The way to address number `n` of the peer.
+/// The path to address number `n` of the peer.
 fn path(n: u8) -> PathAddr {
     PathAddr { local: Some(IpAddr::from([10, 1, 1, 100])), remote: addr(n), encap: UDP }
 }
 
-/// What the peer says in INIT and INIT ACK.
+/// What the peer says in its INIT and INIT ACK.
 fn fixed() -> InitFixed {
     InitFixed {
         initiate_tag: PEER_TAG,
@@ -141,8 +141,8 @@ fn one(sent: Vec<Sent>) -> Sent {
     sent.into_iter().next().expect("one packet")
 }
 
-/// Asserts that there is exactly one packet, with just an ABORT with this tag, T bit and these
-/// causes.
+/// Asserts that there is exactly one packet with nothing but an ABORT, with this tag, T bit and
+/// these causes.
 #[track_caller]
 fn assert_abort(sent: Vec<Sent>, vtag: u32, reflected: bool, causes: &[u16]) {
     let sent = one(sent);
@@ -160,7 +160,8 @@ fn assert_refuses_host_name(sent: &Sent) {
     assert_eq!(sent.chunk(chunk_type::ABORT).whole, want);
 }
 
-/// Asserts that there is exactly one packet, with just a SHUTDOWN COMPLETE with this tag and T bit.
+/// Asserts that there is exactly one packet with nothing but a SHUTDOWN COMPLETE, with this tag and
+/// T bit.
 #[track_caller]
 fn assert_complete(sent: Vec<Sent>, vtag: u32, reflected: bool) {
     let sent = one(sent);
@@ -169,7 +170,7 @@ fn assert_complete(sent: Vec<Sent>, vtag: u32, reflected: bool) {
     assert_eq!(sent.chunk(chunk_type::SHUTDOWN_COMPLETE).flags, u8::from(reflected));
 }
 
-/// Nothing was sent.
+/// Asserts that nothing was sent.
 #[track_caller]
 fn assert_silent(sent: Vec<Sent>) {
     assert!(sent.is_empty(), "{sent:?}");
@@ -193,7 +194,8 @@ impl Rig {
     }
 
     fn with(stack: StackConfig, config: AssocConfig) -> Self {
-        // Timers and packets are looked at one by one: no probes of the path MTU between them.
+        // The tests look at timers and packets one by one, so probes of the path MTU must not come
+        // between them.
         let config = AssocConfig { pmtud: false, ..config };
         let mut stack = Stack::new(stack, [7; 32]);
         stack.bind(PORT, &[], config).unwrap();
@@ -201,8 +203,8 @@ impl Rig {
         Rig { stack, now: Time::from_millis(1000), id: None, own_tag: 0, own_tsn: Tsn(0) }
     }
 
-    /// An association in `state`. Where that takes data, one chunk of ours with the TSN `own_tsn`
-    /// is outstanding.
+    /// An association in `state`. If data can be outstanding in this state, one chunk of ours with
+    /// the TSN `own_tsn` is.
     fn in_state(state: AssocState) -> Self {
         use AssocState::*;
         let mut rig = Rig::new();
@@ -234,8 +236,8 @@ impl Rig {
         rig
     }
 
-    /// An established association that the peer has started from address 1 and that was accepted.
-    /// The INIT lists the addresses `listed`.
+    /// An established association that the peer started from address 1 and that was accepted. The
+    /// INIT lists the addresses `listed`.
     fn accepted(listed: &[u8]) -> Self {
         let mut rig = Rig::new();
         rig.accept(listed);
@@ -253,7 +255,7 @@ impl Rig {
         assert_eq!(self.state(), AssocState::Established);
     }
 
-    /// Starts an association with these addresses of the peer and takes the INIT.
+    /// Starts an association with these addresses of the peer and returns the INIT.
     fn connect(&mut self, to: &[u8]) -> Sent {
         let peer = Peer { addrs: to.iter().map(|&n| (addr(n), UDP)).collect(), port: PEER_PORT };
         self.id = Some(self.stack.connect(self.now, PORT, &peer, None).unwrap());
@@ -273,7 +275,7 @@ impl Rig {
         })
     }
 
-    /// An INIT of the peer from address 1.
+    /// Sends an INIT of the peer from address 1.
     fn init(&mut self, params: impl FnOnce(&mut ParamWriter<'_>)) -> Vec<Sent> {
         self.send(0, |w| w.init(false, &fixed(), params))
     }
@@ -294,7 +296,7 @@ impl Rig {
         self.stack.status(self.id()).map_or(AssocState::Closed, |s| s.state)
     }
 
-    /// The peer sends a packet from its address 1; what the stack sends at once.
+    /// The peer sends a packet from its address 1. Returns what the stack sends at once.
     fn send(&mut self, vtag: u32, write: impl FnOnce(&mut PacketWriter<'_>)) -> Vec<Sent> {
         self.send_from(path(1), vtag, write)
     }
@@ -312,14 +314,14 @@ impl Rig {
         self.receive(from, out)
     }
 
-    /// Hands in a packet; what the stack sends at once.
+    /// Hands in a packet. Returns what the stack sends at once.
     fn receive(&mut self, from: PathAddr, bytes: Vec<u8>) -> Vec<Sent> {
         let packet = Packet::check(Bytes::from(bytes)).expect("a packet of our own");
         self.stack.handle_datagram(Datagram { at: self.now, from, ecn: None, packet });
         self.drain()
     }
 
-    /// The peer sends DATA; what the stack sends at once.
+    /// The peer sends DATA. Returns what the stack sends at once.
     fn data(&mut self, tsn: Tsn) -> Vec<Sent> {
         self.send(self.own_tag, |w| data(w, tsn))
     }
@@ -330,7 +332,7 @@ impl Rig {
         self.drain()
     }
 
-    /// Everything the stack wants to send now.
+    /// Returns everything that the stack sends now.
     fn drain(&mut self) -> Vec<Sent> {
         let mut out = Vec::new();
         loop {
@@ -347,7 +349,7 @@ impl Rig {
         out
     }
 
-    /// Time passes; what the stack sends meanwhile.
+    /// Lets time pass. Returns what the stack sends meanwhile.
     fn pass(&mut self, time: Duration) -> Vec<Sent> {
         let end = self.now + time;
         let mut out = self.drain();
@@ -360,13 +362,13 @@ impl Rig {
         out
     }
 
-    /// Time passes up to the next timer; what the stack sends then.
+    /// Lets time pass up to the next timer. Returns what the stack sends then.
     fn next_timer(&mut self) -> Vec<Sent> {
         let at = self.stack.poll_timeout().expect("a timer runs");
         self.pass(at.since(self.now))
     }
 
-    /// What the user is told.
+    /// Takes the events for the user.
     fn events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.stack.poll_event()).map(|(_, event)| event).collect()
     }
@@ -386,18 +388,18 @@ impl Rig {
     }
 }
 
-/// A whole unordered message of the peer on stream 0.
+/// Writes a whole unordered message of the peer on stream 0.
 fn data(w: &mut PacketWriter<'_>, tsn: Tsn) {
     let flags = DataFlags { begin: true, end: true, unordered: true, ..DataFlags::default() };
     w.data(tsn, 0, Ssn(0), 0, flags, b"data of the peer");
 }
 
-/// An acknowledgement of the peer.
+/// Writes an acknowledgement of the peer.
 fn sack(w: &mut PacketWriter<'_>, cum: Tsn) {
     w.sack(cum, 100_000, std::iter::empty(), &[]);
 }
 
-/// Loss of the association told among these events.
+/// The reason for the loss of the association, if these events tell of it.
 fn lost(events: &[Event]) -> Option<&crate::event::LossReason> {
     events.iter().find_map(|e| match e {
         Event::Lost(reason) => Some(reason),

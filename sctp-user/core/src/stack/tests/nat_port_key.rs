@@ -1,5 +1,5 @@
-//! Peers at one address told apart by their UDP ports: what is found by address must find the right
-//! one.
+//! Peers at one address that are told apart by their UDP ports. A lookup by address must find the
+//! right one.
 
 use super::*;
 use crate::Unreachable;
@@ -13,8 +13,8 @@ fn rig() -> Rig {
     Rig::with(StackConfig { nat_port_key: true, ..StackConfig::default() }, AssocConfig::default())
 }
 
-/// An association of the client at this UDP port, which draws the tag `tag`: its handle and our
-/// tag.
+/// An association of the client at this UDP port, which draws the tag `tag`. Returns its handle and
+/// our tag.
 fn accept(rig: &mut Rig, remote_port: u16, tag: u32) -> (AssocId, u32) {
     let (init, _, cookie) = one(rig.init_from(port(remote_port), tag, &[])).init();
     let sent =
@@ -56,7 +56,7 @@ fn an_icmp_message_ends_the_association_with_that_port_only() {
     let mut quoted = [PORT.to_be_bytes(), PEER_PORT.to_be_bytes()].concat();
     quoted.extend(12u32.to_be_bytes());
     for (to, tag_fits) in [(4001, false), (4003, false), (4002, true)] {
-        // Callers over UDP have some time to come by another port.
+        // Callers over UDP get some time to come back from another port.
         rig.stack.handle_unreachable(rig.now, port(to), Unreachable::Protocol, &quoted);
         rig.pass(crate::time::Duration::from_secs(30));
         rig.stack.handle_unreachable(rig.now, port(to), Unreachable::Protocol, &quoted);
@@ -94,7 +94,7 @@ fn a_restart_whose_udp_port_moves_in_mid_handshake_stays_one() {
     assert_eq!(one(sent).path, port(4010));
     assert!(rig.stack.accept(PORT).is_none());
     assert_eq!(rig.stack.paths(two_id)[0].addr, port(4010));
-    // From now on it is found there.
+    // From now on it is found under the new port.
     assert_silent(rig.send_from(port(4010), 13, |w| w.abort(true, |_| {})));
     assert_eq!(state(&rig, two_id), AssocState::Closed);
 }
@@ -103,11 +103,11 @@ fn a_restart_whose_udp_port_moves_in_mid_handshake_stays_one() {
 fn simultaneous_opens_meet_by_their_port() {
     let mut rig = rig();
     rig.connect(&[1]);
-    // Somebody else at the address: an association of its own.
+    // Somebody else at the same address has an association of its own.
     let (other, other_tag) = accept(&mut rig, 4001, 11);
     assert_ne!(other_tag, rig.own_tag);
     assert_eq!(rig.state(), AssocState::CookieWait);
-    // The peer itself: our INIT's tag, and one association.
+    // The peer itself gets the tag of our INIT, and there is one association.
     let (init, _, cookie) = one(rig.init_from(path(1), 12, &[])).init();
     assert_eq!(init.initiate_tag, rig.own_tag);
     rig.send_from(path(1), rig.own_tag, |w| w.cookie_echo(&cookie.unwrap()));
@@ -131,7 +131,7 @@ fn connecting_to_another_port_of_an_address_is_another_association() {
 fn two_clients_whose_ports_are_swapped_by_the_nat_are_found_where_they_are() {
     let (mut rig, (one_id, own_one), (two_id, own_two)) = two();
     rig.send_from(port(4002), own_one, |w| data(w, PEER_TSN));
-    // The first one is there now; the second one has not been heard from its new place yet.
+    // The first client is there now. The second one has not been heard from its new place yet.
     assert_silent(rig.send_from(port(4002), 12, |w| w.abort(true, |_| {})));
     assert_eq!(state(&rig, two_id), AssocState::Established);
     rig.send_from(port(4001), own_two, |w| data(w, PEER_TSN));
@@ -155,8 +155,8 @@ fn a_peer_that_lists_the_address_of_another_does_not_take_its_place() {
     let (init, _, cookie) = one(rig.init_from(there, 12, &[])).init();
     rig.send_from(there, init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
     let honest = rig.stack.accept(PORT).unwrap();
-    // The other one listed the address while nobody was known there by another port, and now
-    // pretends to send from there.
+    // The liar listed the address while nobody was known there under this port, and now pretends to
+    // send from there.
     let (init, _, cookie) = one(rig.init_from(port(4001), 11, &[2])).init();
     rig.send_from(port(4001), init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
     let liar = rig.stack.accept(PORT).unwrap();

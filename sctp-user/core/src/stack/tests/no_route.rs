@@ -1,11 +1,11 @@
-//! The own host has no way to an address of the peer.
+//! This host has no way to an address of the peer.
 
 use super::*;
 use crate::event::LossReason;
 use crate::stack::NoRoute;
 use crate::{Unreachable, stats::PathState::Active};
 
-/// A link could not send this packet, and tells so with its beginning.
+/// A link could not send this packet, and reports that together with the beginning of the packet.
 fn refuse(rig: &mut Rig, sent: &Sent, why: NoRoute) -> Vec<Sent> {
     let quoted = sent.packet.bytes().slice(..32.min(sent.packet.len()));
     rig.stack.handle_unreachable(rig.now, sent.path, Unreachable::NoRoute(why), &quoted);
@@ -34,7 +34,7 @@ fn connecting_goes_on_while_there_is_a_way_to_one_of_the_addresses() {
     let third = one(refuse(&mut rig, &second, NoRoute::Host));
     assert_eq!(third.path.remote, addr(3));
     assert_eq!(rig.state(), AssocState::CookieWait);
-    // The only one that has a way is asked again and again.
+    // The only address with a way is tried again and again.
     assert!(rig.pass(Duration::from_secs(20)).iter().all(|sent| sent.path.remote == addr(3)));
     assert_silent(refuse(&mut rig, &third, NoRoute::Host));
     assert_eq!(lost(&rig.events()), Some(&LossReason::NoRoute(NoRoute::Host)));
@@ -51,7 +51,7 @@ fn only_our_own_init_counts() {
     assert_eq!(rig.state(), AssocState::CookieWait);
 }
 
-/// Routes vanish and come back, with a cable or a lease.
+/// Routes vanish and come back with a cable or a DHCP lease.
 #[test]
 fn an_association_survives_a_route_that_is_missing_for_a_while() {
     let mut rig = Rig::in_state(AssocState::Established);
@@ -66,7 +66,7 @@ fn an_association_survives_a_route_that_is_missing_for_a_while() {
     assert_eq!(lost(&rig.events()), None);
 }
 
-/// Refuses everything, and gives what T3 sends next.
+/// Refuses everything, and returns what T3 sends next.
 fn refuse_all(rig: &mut Rig, sent: Vec<Sent>) -> Vec<Sent> {
     for packet in &sent {
         assert_silent(refuse(rig, packet, NoRoute::Network));

@@ -88,7 +88,7 @@ fn native_packets_for_ports_of_others_get_no_answer() {
     let mut rig = Rig::new();
     assert_silent(rig.receive(native, to(PORT + 1, TAG, |w| data(w, PEER_TSN))));
     assert_silent(rig.receive(native, to(PORT + 1, 0, |w| w.init(false, &fixed(), |_| {}))));
-    // Ours are answered: a peer in SHUTDOWN-ACK-SENT waits for it.
+    // Packets for our ports are answered: a peer in SHUTDOWN-ACK-SENT waits for it.
     assert_complete(rig.receive(native, to(PORT, TAG, |w| w.shutdown_ack())), TAG, true);
 
     let config = StackConfig { ootb_native: true, ..StackConfig::default() };
@@ -105,7 +105,7 @@ fn packet_to(port: u16, vtag: u32, write: fn(&mut PacketWriter<'_>)) -> Vec<u8> 
     out
 }
 
-/// Replicas behind one address get packets of each other's associations.
+/// Replicas behind one address get packets that belong to each other's associations.
 #[test]
 fn a_silent_stack_answers_nothing_that_is_not_its_own() {
     type Write = fn(&mut PacketWriter<'_>);
@@ -116,7 +116,8 @@ fn a_silent_stack_answers_nothing_that_is_not_its_own() {
         (0, |w| w.init(false, &fixed(), |_| {})),
         (0, |w| w.init(false, &InitFixed { a_rwnd: 7, ..fixed() }, |_| {})),
     ];
-    // Which of them are answered at a port that listens, one that is bound, and another one.
+    // Which of them are answered at a port that listens, at one that is only bound, and at an
+    // unused one.
     let answered = |ootb, native: bool| {
         let encap = if native { Encap::Native } else { UDP };
         let from = PathAddr { encap, ..path(1) };
@@ -147,7 +148,7 @@ fn a_silent_stack_finishes_its_own_associations() {
     assert_complete(rig.send(tag, |w| w.shutdown_ack()), PEER_TAG, false);
     // The SHUTDOWN COMPLETE was lost.
     assert_complete(rig.send(tag, |w| w.shutdown_ack()), tag, true);
-    // The peer still waits for that of an association before the one that we are setting up.
+    // The peer still waits for the SHUTDOWN COMPLETE of an earlier association.
     rig.connect(&[1]);
     assert_complete(rig.send(TAG, |w| w.shutdown_ack()), TAG, true);
 }
@@ -164,7 +165,7 @@ fn late_packets_get_no_abort_that_could_overtake_our_shutdown_complete() {
     assert_complete(rig.send(tag, |w| w.shutdown_ack()), tag, true);
     rig.pass(Duration::from_millis(999));
     assert_silent(rig.send(tag, |w| data(w, PEER_TSN)));
-    // An RTO later it has arrived or is lost.
+    // After an RTO it has arrived or is lost.
     rig.pass(Duration::from_millis(1));
     assert_abort(rig.send(tag, |w| data(w, PEER_TSN)), tag, true, &[]);
 }

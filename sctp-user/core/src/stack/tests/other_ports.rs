@@ -1,12 +1,12 @@
-//! Ports that nobody asked for: which ones there are, and that another is tried when the peer
-//! refuses one.
+//! Ports that the stack chooses itself: which ones there are, and that another one is tried when
+//! the peer refuses one.
 
 use std::collections::BTreeSet;
 
 use super::*;
 use crate::event::LossReason;
 
-/// A stack that calls from a port of its own choice: the one that it was granted first.
+/// A stack that connects from a port of its own choice, which is the first that it was granted.
 fn calls_from(granted: &[u16]) -> (Rig, Sent) {
     let mut rig = Rig::new();
     rig.stack.grant_ports(granted.iter().copied());
@@ -57,7 +57,7 @@ fn a_refused_port_is_replaced_and_the_setup_goes_on_from_the_next() {
         send_to(&mut rig, 2001, |w| w.cookie_ack());
         assert!(matches!(rig.events()[..], [Event::Up { incoming: false, .. }]));
         assert_eq!((rig.state(), local_port(&rig)), (AssocState::Established, 2001));
-        // What is still on its way to the old port is not for the association.
+        // Packets still under way to the old port are not for the association.
         refuse(&mut rig, 2000, cause);
         assert_eq!(rig.state(), AssocState::Established);
         // The port is free when the association is gone.
@@ -86,7 +86,7 @@ fn eight_others_are_tried_at_most_and_then_the_refusal_is_told() {
     }
 }
 
-/// It may as well mean that nobody listens, and then whoever waits wants to know.
+/// It may also mean that nobody listens, and then the user who waits wants to know.
 #[test]
 fn a_refusal_without_a_cause_is_believed_after_rto_initial() {
     for (cause, tries_on) in [(0, false), (14, true)] {
@@ -112,8 +112,8 @@ fn other_refusals_and_ports_that_the_user_chose_are_told_at_once() {
     }
 }
 
-/// Two processes at one address got a cookie for the same port each. The second learns at once that
-/// the first was faster, and comes by another port with the data that it had sent.
+/// Two processes at one address each got a cookie for the same port. The second learns at once that
+/// the first was faster. It tries again from another port, with the data that it had sent.
 #[test]
 fn a_cookie_of_another_process_with_the_same_port_is_refused() {
     let port = |remote_port| PathAddr { encap: Encap::Udp { remote_port }, ..path(1) };
@@ -149,7 +149,7 @@ fn all_ports_but_well_known_and_registered_ones_are_there_for_clients() {
     assert!(*ports.first().unwrap() >= 1024);
     // ASAP, Diameter, S1AP and NGAP are not taken from their servers.
     assert!([3863, 3868, 36412, 38412].iter().all(|port| !ports.contains(port)));
-    // Low and high ones alike, and not one after the other.
+    // Low and high ports are drawn alike, and not one after the other.
     let mut rig = Rig::with(StackConfig::default(), AssocConfig::default());
     let drawn: Vec<u16> =
         (0..100).map(|_| rig.stack.bind(0, &[], AssocConfig::default()).unwrap()).collect();
@@ -161,7 +161,7 @@ fn all_ports_but_well_known_and_registered_ones_are_there_for_clients() {
 fn granted_ports_come_first_and_in_their_order() {
     let mut rig = Rig::new();
     rig.stack.bind(2001, &[], AssocConfig::default()).unwrap();
-    // One is taken already, one is registered.
+    // One of them is taken already, and one is registered.
     rig.stack.grant_ports([2000, 2001, 3863, 2002]);
     assert_eq!(rig.stack.granted_ports().len(), 3);
     let mut bind = || rig.stack.bind(0, &[], AssocConfig::default()).unwrap();

@@ -56,7 +56,7 @@ fn hard_case_32_the_responder_finishes_its_data_and_the_shutdown_acknowledges() 
     assert_eq!(rig.stack.status(rig.id()).unwrap().unacked_chunks, 1);
     // Lost DATA is still repaired here.
     assert_eq!(one(rig.next_timer()).kinds(), [chunk_type::DATA]);
-    // An older number says nothing.
+    // An older TSN has no effect.
     assert_silent(rig.send(rig.own_tag, |w| w.shutdown(first.minus(1))));
     let sent = one(rig.send(rig.own_tag, |w| w.shutdown(first.next())));
     assert_eq!(sent.kinds(), [chunk_type::SHUTDOWN_ACK]);
@@ -93,7 +93,7 @@ fn each_part_of_a_message_comes_back_once() {
     };
     rig.stack.send(rig.now, rig.id(), part(1, true, 10)).unwrap();
     assert_eq!(one(rig.drain()).kinds(), [chunk_type::DATA]);
-    // This one waits for the end of the other message, of which only a piece finds room on the way.
+    // This message waits for the end of the other one. Only a piece of that fits into the window.
     let options = crate::SendOptions { context: 9, ..Default::default() };
     rig.stack.send(rig.now, rig.id(), Message { options, ..Message::new(2, 0, "waits") }).unwrap();
     rig.stack.send(rig.now, rig.id(), part(2, false, 50_000)).unwrap();
@@ -117,7 +117,7 @@ fn parts_that_everything_waits_for_fill_the_send_buffer_once_more_at_most() {
     rig.stack.send(rig.now, rig.id(), part()).unwrap();
     assert_eq!(one(rig.drain()).kinds(), [chunk_type::DATA]);
     let mut highest = rig.own_tsn;
-    // It waits for the message in parts, and fills the buffer.
+    // It waits for the message in parts and fills the buffer.
     rig.stack.send(rig.now, rig.id(), Message::new(2, 0, vec![0; 9000])).unwrap();
     let mut parts = 0;
     for _ in 0..50 {
@@ -144,13 +144,13 @@ fn shutdown_beyond_what_was_sent_is_a_violation() {
 #[test]
 fn hard_case_32_data_in_shutdown_sent_is_answered_with_shutdown() {
     let mut rig = Rig::in_state(ShutdownSent);
-    // The SACK beside it tells about gaps, duplicates and the window.
+    // The SACK with it tells about gaps, duplicates and the window.
     for (tsn, cum) in [(0, 0), (2, 0), (1, 2), (0, 2)] {
         let sent = one(rig.data(PEER_TSN.plus(tsn)));
         assert_eq!(sent.kinds(), [chunk_type::SACK, SHUTDOWN]);
         assert_eq!(cum_of(&sent), PEER_TSN.plus(cum));
     }
-    // T2 repeats the number of today, not that of the start.
+    // T2 sends the present cumulative TSN, not the one of the start.
     let sent = one(rig.next_timer());
     assert_eq!((sent.kinds(), cum_of(&sent)), (vec![SHUTDOWN], PEER_TSN.plus(2)));
     for n in 0..3 {
@@ -195,7 +195,7 @@ fn data_restarts_t2() {
 fn t2_doubles_and_gives_up() {
     for (state, kind) in [(ShutdownSent, SHUTDOWN), (ShutdownAckSent, chunk_type::SHUTDOWN_ACK)] {
         let mut rig = Rig::in_state(Established);
-        // T5 must not end it before.
+        // T5 must not end it earlier.
         let guard = Some(Duration::from_secs(3600));
         rig.stack.configure(rig.now, rig.id(), |c| c.shutdown_guard = guard).unwrap().unwrap();
         if state == ShutdownSent {
@@ -231,7 +231,7 @@ fn any_packet_of_the_peer_clears_the_count_of_t2_until_t5_ends_it() {
     rig.stack.shutdown(rig.now, rig.id()).unwrap();
     let start = rig.now;
     while rig.state() == ShutdownSent {
-        // Time for seven expiries of T2; ten in a row would end it.
+        // This leaves time for seven expiries of T2. Ten in a row would end the association.
         rig.pass(Duration::from_secs(15));
         rig.send(rig.own_tag, |w| w.heartbeat(b"still here"));
         assert!(rig.now.since(start) < Duration::from_secs(400));
@@ -262,7 +262,7 @@ fn crossing_shutdowns() {
     assert_eq!(rig.events(), [Event::ShutdownComplete]);
 }
 
-/// Sends something of which a part never comes.
+/// The peer sends something of which a part never comes.
 fn leave_a_hole(rig: &mut Rig, hole: &str) {
     let piece = |w: &mut PacketWriter<'_>, tsn, ssn, begin, end| {
         let flags = DataFlags { begin, end, ..DataFlags::default() };
@@ -333,7 +333,7 @@ fn the_end_leaves_nothing_behind() {
 
 #[test]
 fn hard_case_33_a_lost_shutdown_complete_and_a_new_init_at_once() {
-    // The other side of this: we are in COOKIE-WAIT again while the peer still waits for our
+    // The same from the other side: we are in COOKIE-WAIT again while the peer still waits for our
     // SHUTDOWN COMPLETE.
     let mut rig = Rig::in_state(ShutdownSent);
     let old = rig.own_tag;

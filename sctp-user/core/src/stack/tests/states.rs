@@ -1,5 +1,4 @@
-//! What each chunk and each call of the user means in each state (RFC 9260 sec 4, 5, 6, 8, 9), cell
-//! by cell.
+//! What each chunk and each call of the user does in each state (RFC 9260 sec 4, 5, 6, 8, 9).
 
 use super::*;
 use crate::SendError;
@@ -20,10 +19,10 @@ const SHUTDOWN: u8 = chunk_type::SHUTDOWN;
 const SHUTDOWN_ACK: u8 = chunk_type::SHUTDOWN_ACK;
 const COMPLETE: u8 = chunk_type::SHUTDOWN_COMPLETE;
 
-/// What a chunk leads to: the chunk types sent and the state afterwards.
+/// What a chunk causes: the types of the chunks sent, and the state afterwards.
 type Outcome = (&'static [u8], AssocState);
 
-/// Sends something in every state and compares what comes of it.
+/// Sends something in every state and compares the outcome.
 #[track_caller]
 fn check(want: [Outcome; 7], mut write: impl FnMut(&Rig, &mut PacketWriter<'_>)) {
     for (state, (kinds, after)) in ALL.into_iter().zip(want) {
@@ -69,7 +68,7 @@ fn data_with_a_gap() {
 
 #[test]
 fn sack_of_everything() {
-    // With its last chunk acknowledged, a pending shutdown goes on.
+    // When the last chunk is acknowledged, a pending shutdown goes on.
     let want: [Outcome; 7] = [
         (&[], CookieWait),
         (&[], CookieEchoed),
@@ -257,7 +256,7 @@ fn user_abort() {
         let mut rig = Rig::in_state(state);
         rig.stack.abort(rig.now, rig.id(), Bytes::from_static(b"enough")).unwrap();
         if state == CookieWait {
-            // The peer knows of nothing yet, and we know no tag of it.
+            // The peer does not know of us yet, and we do not know its tag.
             assert_silent(rig.drain());
         } else {
             assert_abort(rig.drain(), PEER_TAG, false, &[12]);
@@ -265,7 +264,7 @@ fn user_abort() {
         assert_eq!(lost(&rig.events()), Some(&crate::LossReason::LocalAbort));
         assert_eq!(rig.stack.poll_timeout(), None);
         assert!(rig.stack.abort(rig.now, rig.id(), Bytes::new()).is_err());
-        // The peer's answers are out of the blue now, and a late ABORT is dropped.
+        // The peer's answers are out of the blue now. A late ABORT is dropped.
         assert_silent(rig.send(rig.own_tag, |w| w.abort(false, |_| {})));
     }
 }

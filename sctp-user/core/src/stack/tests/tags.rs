@@ -1,4 +1,4 @@
-//! Verification tags and where a packet goes (RFC 9260 sec 8.5, 8.5.1).
+//! Verification tags, and which association gets a packet (RFC 9260 sec 8.5, 8.5.1).
 
 use super::*;
 use crate::event::LossReason;
@@ -48,7 +48,8 @@ fn a_wrong_tag_is_dropped_and_changes_nothing() {
 
 #[test]
 fn hard_case_34_a_malformed_chunk_with_a_wrong_tag_gets_no_error() {
-    // An ABORT for it would end the association for whoever can forge the addresses.
+    // If it were answered with an ABORT, anybody who can forge the addresses could end the
+    // association.
     let mut rig = Rig::in_state(AssocState::Established);
     for chunk in [0u8, 3, 7, 0x41, 0xc1] {
         assert_silent(rig.send(WRONG, |w| w.raw_chunk(chunk, 0, &[1])));

@@ -1,9 +1,9 @@
-//! Messages for a certain address of the peer (SCTP_ADDR_OVER), and how packets travel there.
+//! Messages for a certain address of the peer (SCTP_ADDR_OVER), and the settings of the path there.
 
 use super::*;
 use crate::error::{ConfigError, SendError};
 
-/// An association with two confirmed addresses of the peer; the first is primary.
+/// An association with two confirmed addresses of the peer. The first is the primary.
 fn two_paths() -> Rig {
     let mut rig = Rig::accepted(&[2]);
     let tlvs = one(rig.pass(Duration::from_millis(10))).heartbeat();
@@ -64,7 +64,7 @@ fn the_encapsulation_of_a_path_can_be_changed() {
     let refused = rig.stack.set_path_encap(rig.now, id, addr(2), zero).unwrap();
     assert_eq!(refused, Err(ConfigError("the UDP port of the peer must not be 0")));
     assert!(rig.stack.set_path_encap(rig.now, id, addr(3), four).is_err());
-    // The peer knows best.
+    // The peer's own packets change it back.
     rig.send_from(path(2), rig.own_tag, |w| w.heartbeat(b"x"));
     assert_eq!(rig.stack.paths(id)[1].addr.encap, UDP);
 }

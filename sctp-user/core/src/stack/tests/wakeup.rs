@@ -1,4 +1,5 @@
-//! Asking less: deadlines that may be told too early, and associations that have nothing to send.
+//! Cheap answers: deadlines that may be reported too early, and associations that have nothing to
+//! send.
 
 use super::*;
 
@@ -9,7 +10,7 @@ fn a_wakeup_may_be_early_and_is_never_late() {
     let mut early = 0;
     for n in 0..200u64 {
         rig.send_data(b"ping");
-        // T3 is noted now, and stops with the acknowledgement.
+        // T3 is in the queue now and stops with the acknowledgement.
         assert!(rig.stack.poll_wakeup().is_some());
         let step = Duration::from_millis(7 * (n % 40));
         rig.now += step;
@@ -52,7 +53,7 @@ fn an_association_at_rest_saves_up_no_burst() {
 /// A deadline that has moved, or whose association has ended, stays in the queue for a while.
 #[test]
 fn deadlines_that_nobody_waits_for_do_not_pile_up() {
-    // Each message brings T3 before the heartbeat, and each acknowledgement takes it back.
+    // Each message sets T3, which comes before the heartbeat, and each acknowledgement stops it.
     let mut rig = Rig::in_state(AssocState::Established);
     let hour = Duration::from_secs(3600);
     rig.stack
