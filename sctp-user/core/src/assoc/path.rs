@@ -192,7 +192,8 @@ impl Path {
         }
     }
 
-    /// Takes settings from the user. If these give up a fixed MTU, the MTUs of `config` apply again.
+    /// Takes settings from the user. If these give up a fixed MTU, the MTUs of `config` apply
+    /// again.
     pub(crate) fn set_params(&mut self, params: PathParams, config: &AssocConfig) {
         let had = std::mem::replace(&mut self.params, params);
         match params.ip_mtu {

@@ -1,22 +1,22 @@
-//! Path MTU discovery by probe packets (RFC 8899) of one path, as a value: what to probe and when,
-//! what an answer, a loss, an ICMP message or repeated timeouts of large packets say. All sizes are
-//! those of SCTP packets.
+//! Path MTU discovery for one path with probe packets (RFC 8899). This type decides what to probe
+//! and when, and what follows from an answer, a loss, an ICMP message or repeated timeouts of large
+//! packets. It does no I/O. All sizes are sizes of SCTP packets.
 
 use crate::addr::Encap;
 use crate::stats::PmtudState;
 use crate::time::{Duration, Time};
 
-/// Probes of one size before it counts as too large (RFC 8899 sec 5.1.2), and timeouts in a row of
-/// large packets that raise the suspicion of a black hole.
+/// How many probes of one size must be lost before the size counts as too large (RFC 8899 sec
+/// 5.1.2). Also how many timeouts of large packets in a row raise the suspicion of a black hole.
 const MAX_PROBES: u32 = 3;
-/// The least time to wait for the answer to a probe (RFC 8899 sec 5.1.1), and before the first one:
-/// associations that end sooner do without.
+/// The shortest time to wait for the answer to a probe (RFC 8899 sec 5.1.1). Also the time before
+/// the first probe, so that short associations need none.
 const PROBE_TIMER: Duration = Duration::from_secs(1);
-/// Between probes of the base size while only the least size passes.
+/// Time between probes of the base size while only the smallest size passes.
 const ERROR_TIMER: Duration = Duration::from_secs(15);
-/// How long a result below the maximum stands before larger sizes are tried again.
+/// How long a result below the maximum stays before larger sizes are tried again.
 const RAISE_TIMER: Duration = Duration::from_secs(600);
-/// BASE_PLPMTU: what practically every path carries.
+/// BASE_PLPMTU: a size that passes practically every path.
 const BASE: usize = 1200;
 /// IP MTUs that links and tunnels have.
 const COMMON_IP_MTUS: [usize; 13] =
@@ -27,7 +27,7 @@ const COMMON_IP_MTUS: [usize; 13] =
 pub(crate) struct Sizes {
     /// MIN_PLPMTU.
     pub(crate) min: usize,
-    /// In use before anything is known.
+    /// The size in use before anything is known.
     pub(crate) start: usize,
     /// MAX_PLPMTU.
     pub(crate) max: usize,
@@ -36,20 +36,21 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// For IP packets of `start` to `max` bytes.
+    /// The bounds for IP packets of `start` to `max` bytes.
     pub(crate) fn new(ipv6: bool, encap: Encap, start: usize, max: usize) -> Self {
         let ip_header = if ipv6 { 40 } else { 20 };
-        // UDP encapsulation takes its share of 8 bytes (RFC 6951 sec 5.6).
+        // UDP encapsulation takes 8 more bytes (RFC 6951 sec 5.6).
         let udp_header = if encap == Encap::Native { 0 } else { 8 };
         let overhead = ip_header + udp_header;
-        // What every host of the family must take, as far as there is a rule.
+        // What every host of the address family must accept; for IPv4 there is only a rule for
+        // reassembled packets.
         let least = if ipv6 { 1280 } else { 576 };
         let size = |ip: usize| ip.saturating_sub(overhead) & !3;
         let start = size(start);
         Sizes { min: size(least).min(start), start, max: size(max).max(start), overhead }
     }
 
-    /// The SCTP packet that fills an IP packet.
+    /// The size of the SCTP packet that fills an IP packet of this size.
     fn of_ip(&self, ip_mtu: usize) -> usize {
         ip_mtu.saturating_sub(self.overhead) & !3
     }
@@ -59,48 +60,47 @@ impl Sizes {
     }
 }
 
-/// What is done about the next probe.
+/// What happens about the next probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Probe {
-    /// Nothing.
+    /// There will be none.
     None,
-    /// Wait until then.
+    /// Probe at this time.
     At(Time),
-    /// Wait until the path works again.
+    /// Probe when the path works again.
     Parked,
-    /// To be sent.
+    /// A probe is to be sent now.
     Due { size: usize, check: bool },
-    /// On its way. `check` says that it is to find out whether smaller packets than the current
+    /// A probe is under way. `check` says that it tests whether smaller packets than the current
     /// ones pass.
     Sent { size: usize, check: bool, deadline: Time },
 }
 
-/// The state machine.
+/// The state machine of the discovery.
 #[derive(Clone, Debug)]
 pub(crate) struct Pmtud {
     sizes: Sizes,
     plpmtu: usize,
     state: PmtudState,
     probe: Probe,
-    /// What answers have to bring back, and the largest size that was probed with it; 0 while
-    /// nothing was. An answer counts however late it comes, until what happened meanwhile says
-    /// more than it.
+    /// The nonce in the probes, and the largest size that was probed with it (0 if none was). An
+    /// answer counts however late it comes, unless something has happened since that says more.
     nonce: u64,
     probed: u32,
-    /// Probes of the current size that were lost.
+    /// How many probes of the current size were lost.
     lost_probes: u32,
-    /// Sizes from here on do not pass.
+    /// Sizes from this one on do not pass.
     ceiling: usize,
-    /// A size that a router has named: the next one to try.
+    /// A size that a router has named. It is tried next.
     hint: Option<usize>,
-    /// T3 expiries in a row that lost a large packet.
+    /// How many T3 expiries in a row have lost a large packet.
     timeouts: u32,
-    /// The size of the largest packet that the last of them lost.
+    /// The size of the largest packet that the last of these expiries lost.
     timed_out: u32,
 }
 
 impl Pmtud {
-    /// Not started; the PMTU is that of `sizes.start`.
+    /// Not started yet. The PMTU is `sizes.start`.
     pub(crate) fn new(sizes: Sizes) -> Self {
         Pmtud {
             sizes,
@@ -122,12 +122,12 @@ impl Pmtud {
         self.plpmtu
     }
 
-    /// What practically every path carries (BASE_PLPMTU), as far as it may be used.
+    /// A size that passes practically every path (BASE_PLPMTU), if it may be used.
     pub(crate) fn base(&self) -> usize {
         self.sizes.base().min(self.plpmtu)
     }
 
-    /// What every path carries (MIN_PLPMTU).
+    /// A size that passes every path (MIN_PLPMTU).
     pub(crate) fn least(&self) -> usize {
         self.sizes.min.min(self.plpmtu)
     }
@@ -137,7 +137,7 @@ impl Pmtud {
         self.state
     }
 
-    /// The path is confirmed: begins to probe, unless it has begun.
+    /// The path is confirmed. Starts probing, unless it has started already.
     pub(crate) fn start(&mut self, now: Time) {
         if self.state != PmtudState::Disabled {
             return;
@@ -146,20 +146,20 @@ impl Pmtud {
         if self.plpmtu < self.sizes.max {
             self.enter(PmtudState::Base, now + PROBE_TIMER);
         } else {
-            // Nothing to look for; only black holes are noticed.
+            // There is nothing to search for. Only black holes are noticed.
             self.complete(now);
         }
     }
 
-    /// Stops probing; what was found stays in use.
+    /// Stops probing. The PMTU stays.
     pub(crate) fn stop(&mut self) {
         self.state = PmtudState::Disabled;
         self.probe = Probe::None;
         self.timeouts = 0;
     }
 
-    /// The encapsulation changed and with it the bounds. Between UDP ports (`same_kind`) the PMTU
-    /// stays until probes say otherwise, else it begins anew.
+    /// The encapsulation has changed, and the bounds with it. If only the UDP port changed
+    /// (`same_kind`), the PMTU stays until probes say otherwise. If not, everything begins anew.
     pub(crate) fn restart(&mut self, sizes: Sizes, same_kind: bool) {
         let running = self.state != PmtudState::Disabled;
         let plpmtu = if same_kind { self.plpmtu } else { sizes.start };
@@ -170,7 +170,7 @@ impl Pmtud {
         }
     }
 
-    /// When something must be done.
+    /// When something must be done next.
     pub(crate) fn deadline(&self) -> Option<Time> {
         match self.probe {
             Probe::At(at) => Some(at),
@@ -179,7 +179,7 @@ impl Pmtud {
         }
     }
 
-    /// The probe that is to be sent now.
+    /// The size of the probe that is to be sent now.
     pub(crate) fn due(&self) -> Option<usize> {
         match self.probe {
             Probe::Due { size, .. } => Some(size),
@@ -187,28 +187,28 @@ impl Pmtud {
         }
     }
 
-    /// The nonce of the probes whose answers count; `None` when a new one has to be drawn.
+    /// The nonce of the probes whose answers count. `None` when a new nonce must be drawn.
     pub(crate) fn nonce(&self) -> Option<u64> {
         (self.probed > 0).then_some(self.nonce)
     }
 
-    /// The probe that was due has left. `rto` is the one of the path.
+    /// The due probe has been sent. `rto` is the RTO of the path.
     pub(crate) fn on_sent(&mut self, nonce: u64, now: Time, rto: Duration) {
         if let Probe::Due { size, check } = self.probe {
             self.nonce = nonce;
             self.probed = self.probed.max(as_u32(size));
-            // A path that was never measured may be slower than its RTO says.
+            // A path that was never measured may be slower than its RTO.
             let wait = (rto * 2).max(PROBE_TIMER);
             self.probe = Probe::Sent { size, check, deadline: now + wait };
         }
     }
 
-    /// Answers to the probes so far prove nothing any more.
+    /// From now on, answers to earlier probes prove nothing.
     fn forget_probes(&mut self) {
         self.probed = 0;
     }
 
-    /// The deadline has come. `healthy` says that the path shows no errors: without that losses
+    /// The deadline has passed. `healthy` says that the path shows no errors. Otherwise losses
     /// prove nothing.
     pub(crate) fn on_timer(&mut self, now: Time, healthy: bool) {
         match self.probe {
@@ -231,10 +231,10 @@ impl Pmtud {
         }
     }
 
-    /// The path shows no errors (any more).
+    /// The path shows no errors, or no longer does.
     pub(crate) fn on_path_works(&mut self, now: Time) {
         if self.probe == Probe::Parked {
-            // Without a result yet it goes on, with one it waits.
+            // If there is no result yet, continue. If there is, wait.
             match self.state {
                 PmtudState::Complete => self.complete(now),
                 _ => self.probe = Probe::At(now),
@@ -242,7 +242,7 @@ impl Pmtud {
         }
     }
 
-    /// A HEARTBEAT ACK with the nonce and size of a probe; true when it brings news.
+    /// HEARTBEAT ACK with the nonce and the size of a probe. True when it changes something.
     pub(crate) fn on_ack(&mut self, nonce: u64, size: usize, now: Time) -> bool {
         if self.state == PmtudState::Disabled
             || self.nonce() != Some(nonce)
@@ -255,7 +255,7 @@ impl Pmtud {
             return true;
         }
         if matches!(self.probe, Probe::Sent { check: true, size: sent, .. } if sent == size) {
-            // Large ones have come through meanwhile.
+            // Large packets have passed since the check was sent.
             self.probe = Probe::Parked;
             return true;
         }
@@ -269,25 +269,25 @@ impl Pmtud {
         }
         self.plpmtu = size;
         if size >= self.ceiling {
-            // It came late, and so may the answers of those above it.
+            // The answer was late. Answers to larger probes may be late, too.
             self.ceiling = self.sizes.max + 1;
         }
         if self.plpmtu >= self.sizes.max {
             self.complete(now);
         } else {
-            // By the timer, so that the next probe is no reaction to a received packet.
+            // Let the timer send it, so that the next probe is no reaction to a received packet.
             self.enter(PmtudState::Search, now);
         }
         true
     }
 
-    /// ICMP says that only IP packets of `ip_mtu` bytes pass: lowers the PMTU or tells the next
-    /// size to probe, and never raises anything (RFC 8899 sec 4.6.2). Nothing is believed for
+    /// ICMP says that only IP packets of `ip_mtu` bytes pass. This may lower the PMTU or set the
+    /// size to probe next, but never raises anything (RFC 8899 sec 4.6.2). It is not believed for
     /// longer than a search takes. True when the PMTU became smaller.
     pub(crate) fn on_packet_too_big(&mut self, ip_mtu: usize, now: Time) -> bool {
         let size = self.sizes.of_ip(ip_mtu);
         if size < self.sizes.min {
-            // No path of the family is that narrow (IPv6: RFC 8201 sec 4).
+            // No path of this address family is that narrow (IPv6: RFC 8201 sec 4).
             return false;
         }
         if size < self.plpmtu {
@@ -319,8 +319,8 @@ impl Pmtud {
         false
     }
 
-    /// T3 expired and lost packets of up to `largest` bytes: after a few in a row, probes find out
-    /// whether smaller ones pass.
+    /// T3 expired and lost packets of up to `largest` bytes. After a few such timeouts in a row,
+    /// probes find out whether smaller packets pass.
     pub(crate) fn on_timeout(&mut self, largest: usize) {
         if self.state == PmtudState::Disabled || largest <= self.sizes.min {
             return;
@@ -331,23 +331,23 @@ impl Pmtud {
             self.forget_probes();
         }
         if self.timeouts >= MAX_PROBES {
-            // Base and minimum in turn, as long as they are smaller than what is lost.
+            // Probe the base size and the minimum in turn, if they are smaller than what is lost.
             let odd = (self.timeouts - MAX_PROBES).is_multiple_of(2);
             let size = if odd { self.smaller() } else { self.sizes.min };
             self.probe = Probe::Due { size, check: true };
         }
     }
 
-    /// A packet of at least `size` bytes was acknowledged, or with `drained` everything that was
-    /// sent.
+    /// The peer acknowledged a packet of at least `size` bytes. With `drained`, it acknowledged
+    /// everything.
     pub(crate) fn on_data_acked(&mut self, size: usize, drained: bool) {
         if self.timeouts > 0 && (drained || (size > self.smaller() && size <= self.plpmtu)) {
             self.timeouts = 0;
         }
     }
 
-    /// A small packet was answered; true when, after so many lost large ones, that reveals a black
-    /// hole.
+    /// A small packet was answered. True when this reveals a black hole, because several large ones
+    /// were lost before.
     pub(crate) fn on_small_acked(&mut self, now: Time) -> bool {
         if self.timeouts < MAX_PROBES {
             return false;
@@ -356,12 +356,12 @@ impl Pmtud {
         true
     }
 
-    /// The size to try below what timed out.
+    /// The size to try below the one that timed out.
     fn smaller(&self) -> usize {
         if self.timed_out > as_u32(self.sizes.base()) { self.sizes.base() } else { self.sizes.min }
     }
 
-    /// Black hole: a smaller size is used, and larger ones are searched again.
+    /// A black hole was found: uses a smaller size, and searches for larger ones again.
     fn fall_to(&mut self, size: usize, now: Time) {
         self.timeouts = 0;
         self.forget_probes();
@@ -408,7 +408,7 @@ impl Pmtud {
         }
     }
 
-    /// MAX_PROBES of one size were lost.
+    /// MAX_PROBES probes of one size were lost.
     fn on_size_lost(&mut self, now: Time) {
         match self.state {
             PmtudState::Search => {
@@ -428,8 +428,8 @@ impl Pmtud {
         }
     }
 
-    /// The next size to search for: what a router named, else the maximum, which most paths carry,
-    /// else the middle one of the common sizes that are left.
+    /// The next size to search for: the one that a router named; else the maximum, which passes
+    /// most paths; else the middle one of the common sizes that are left.
     fn candidate(&self) -> Option<usize> {
         let open = |size: usize| size > self.plpmtu && size < self.ceiling;
         if let Some(hint) = self.hint.filter(|&size| open(size)) {

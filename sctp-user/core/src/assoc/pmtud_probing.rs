@@ -1,5 +1,5 @@
-//! Path MTU discovery of an association: when it runs, its probe packets, and what follows from its
-//! results (RFC 8899).
+//! Path MTU discovery of an association: when it runs, its probe packets, and what its results
+//! change (RFC 8899).
 
 use rand::RngExt;
 
@@ -11,8 +11,8 @@ use crate::stats::PathState;
 use crate::wire::{CHUNK_HEADER, COMMON_HEADER, chunk_type};
 
 impl Association {
-    /// Starts or stops the discovery of a path as its state, the settings and the association
-    /// allow.
+    /// Starts or stops the discovery on a path, depending on its state, the settings and the
+    /// association.
     pub(super) fn update_discovery(&mut self, cx: &Cx<'_>, id: PathId) {
         let runs = self.may_probe();
         let path = self.paths.get_mut(id);
@@ -23,7 +23,7 @@ impl Association {
         }
     }
 
-    /// The deadline of a probe may have come.
+    /// The deadline of a probe may have passed.
     pub(super) fn on_probe_timer(&mut self, cx: &Cx<'_>, id: PathId) {
         let path = self.paths.get_mut(id);
         if path.pmtud.deadline().is_some_and(|at| at <= cx.now) {
@@ -33,9 +33,8 @@ impl Association {
         }
     }
 
-    /// Writes a probe that is due: HEARTBEAT and PAD (RFC 4820), alone in a packet of the size to
-    /// try. Nothing else knows of it: its loss concerns neither the congestion control nor error
-    /// counts nor the RTO.
+    /// Writes a due probe: HEARTBEAT and PAD (RFC 4820), alone in a packet of the size to try. Its
+    /// loss affects neither congestion control nor error counts nor the RTO.
     pub(super) fn transmit_probe(
         &mut self,
         cx: &mut Cx<'_>,
@@ -70,8 +69,8 @@ impl Association {
         self.pmtu_found(id, before);
     }
 
-    /// An ordinary heartbeat was answered: large packets that do not arrive now vanish in a black
-    /// hole.
+    /// An ordinary heartbeat was answered. If large packets do not arrive at the same time, there
+    /// is a black hole.
     pub(super) fn on_small_packet_acked(&mut self, cx: &Cx<'_>, id: PathId) {
         let path = self.paths.get_mut(id);
         let before = path.pmtu();
@@ -80,8 +79,8 @@ impl Association {
         }
     }
 
-    /// The PMTU of a path may have changed. When a black hole was found, what is in flight is lost
-    /// and goes again at once: chunks that are now too large without DF.
+    /// The PMTU of a path may have changed. If it shrank because of a black hole, whatever is in
+    /// flight is lost. It is sent again at once; chunks that are now too large go without DF.
     fn pmtu_found(&mut self, id: PathId, before: usize) {
         let path = self.paths.get_mut(id);
         path.pmtu_changed();

@@ -1,5 +1,5 @@
-//! What ICMP errors do to an association (RFC 9260 sec 10, RFC 6951 sec 5.5), and what the own host
-//! says when it cannot send.
+//! What ICMP errors change in an association (RFC 9260 sec 10, RFC 6951 sec 5.5), and errors with
+//! which our own host refuses to send.
 
 use super::path::PathId;
 use super::{Association, Cx};
@@ -10,7 +10,7 @@ use crate::stats::{AssocState, PathState};
 use crate::time::Time;
 
 impl Association {
-    /// An ICMP error about a packet that went to an address of the peer.
+    /// Handles an ICMP error about a packet that went to an address of the peer.
     pub(crate) fn on_unreachable(&mut self, cx: &mut Cx<'_>, id: PathId, kind: Unreachable) {
         if !self.is_peers(id) {
             return;
@@ -21,7 +21,7 @@ impl Association {
                     self.on_refused(cx, id);
                 }
             }
-            // Hints about routes come and go; the timers decide.
+            // Such errors come and go with routes, so the timers decide.
             Unreachable::Destination => {}
             Unreachable::NotCut { ip_mtu } => self.on_not_cut(id, ip_mtu),
             Unreachable::NoRoute(why) => self.on_no_route(cx, id, why),
@@ -31,11 +31,13 @@ impl Association {
         }
     }
 
-    /// Whether ICMP can be believed at once that SCTP is gone at the other end of a path. A NAT box
-    /// that lost its bindings says the same of the UDP port that a caller had; the caller gets a
-    /// new one with the next packet it sends, a heartbeat at the latest. Linux says it of a raw
-    /// socket whose receive buffer is full, and who owns it is heard again soon: it needs a timeout
-    /// of the path, before or [after](Self::is_gone).
+    /// ICMP says that SCTP is gone at the other end of a path. Whether to believe it at once.
+    ///
+    /// A NAT that has lost its bindings says the same about the UDP port of a caller. The caller
+    /// gets a new port with the next packet that it sends, a heartbeat at the latest. Linux says it
+    /// about a raw socket whose receive buffer is full; its owner is soon heard again. So on a
+    /// native path that is up, a timeout must confirm the message, before or [after](Self::is_gone)
+    /// it.
     fn refused_for_good(&mut self, now: Time, id: PathId) -> bool {
         let timed = self.may_probe();
         let config = &self.config;
@@ -43,7 +45,7 @@ impl Association {
         let next_heartbeats = 2 * interval;
         let path = self.paths.get_mut(id);
         let PathAddr { remote, encap, .. } = path.addr();
-        // There is no NAT box within a host.
+        // There is no NAT within one host.
         let final_word = match encap {
             Encap::Native => !timed || path.error_count > 0,
             Encap::Udp { .. } => !self.called || scope(remote) == Some(Scope::Loopback),
@@ -52,8 +54,8 @@ impl Association {
         final_word || (encap != Encap::Native && now.since(since) >= next_heartbeats)
     }
 
-    /// The timer of a path expired. When ICMP has said that there is no SCTP, and nothing came from
-    /// there since, that is believed now. True when the association has ended by it.
+    /// The timer of a path expired. If ICMP has said that SCTP is gone there, and nothing has
+    /// arrived from there since, that is now believed. True when the association has ended.
     pub(super) fn is_gone(&mut self, cx: &mut Cx<'_>, id: PathId) -> bool {
         let path = self.paths.get(id);
         if path.addr().encap == Encap::Native && path.refused_since.is_some() {
@@ -62,8 +64,9 @@ impl Association {
         self.is_closed()
     }
 
-    /// The interface takes more than was known. What was to be cut for a narrow path is lost there,
-    /// so it is sent again now, with more padding.
+    /// The interface takes larger packets than was known. Packets that it should have fragmented
+    /// were too small for that and got lost on a narrow path. Send them again now, with more
+    /// padding.
     fn on_not_cut(&mut self, id: PathId, ip_mtu: u16) {
         let path = self.paths.get_mut(id);
         if path.set_interface_mtu(ip_mtu) && path.t3.is_some() {
@@ -72,9 +75,9 @@ impl Association {
         }
     }
 
-    /// The own host has no way to an address of the peer. The setup goes on with another address at
-    /// once, and without one it fails, as connect() of TCP does. Routes come and go, so nothing
-    /// else is believed: an association that is up lives as long as its timers allow.
+    /// Our host has no route to an address of the peer. During the setup, another address is tried
+    /// at once; if there is none, the setup fails, as connect() of TCP does. An association that is
+    /// up ignores this, because routes come and go; its timers decide.
     fn on_no_route(&mut self, cx: &mut Cx<'_>, id: PathId, why: NoRoute) {
         if self.state != AssocState::CookieWait {
             return;
@@ -86,7 +89,7 @@ impl Association {
         }
     }
 
-    /// Some other path than this one may still carry something.
+    /// True when another path than this one may still work.
     fn another_works(&self, id: PathId) -> bool {
         let works = |id| {
             matches!(self.paths.get(id).state, PathState::Active | PathState::PotentiallyFailed)
@@ -94,8 +97,9 @@ impl Association {
         self.paths.ids().any(|other| other != id && works(other))
     }
 
-    /// SCTP is gone at the other end of a path. RFC 9260 sec 10 takes that for an ABORT of the
-    /// peer, but the message speaks for one address: the association ends with the last one only.
+    /// SCTP is gone at the other end of a path. RFC 9260 sec 10 treats that like an ABORT of the
+    /// peer. But the message is about one address, so the association ends only when no other path
+    /// works.
     fn on_refused(&mut self, cx: &mut Cx<'_>, id: PathId) {
         if self.another_works(id) {
             self.fail_path(cx, id);
@@ -104,8 +108,9 @@ impl Association {
         }
     }
 
-    /// A path fails at once, as after Path.Max.Retrans timeouts (RFC 9260 sec 8.2), while another
-    /// works: that one takes over what was on its way. Heartbeats go on and may bring it back.
+    /// Makes a path fail at once, as after Path.Max.Retrans timeouts (RFC 9260 sec 8.2), while
+    /// another one works. The other one takes over what was sent. Heartbeats continue and may bring
+    /// the path back.
     fn fail_path(&mut self, cx: &mut Cx<'_>, id: PathId) {
         let path = self.paths.get_mut(id);
         path.error_count = path.error_count.max(path.params.max_retrans.saturating_add(1));

@@ -7,10 +7,10 @@ pub(crate) use rfc9260::Rfc9260;
 /// What a SACK says about one path.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AckInfo {
-    /// Bytes (chunks with header and padding) newly acknowledged on this path, cumulatively or by
-    /// gap blocks.
+    /// Bytes newly acknowledged on this path, cumulatively or by gap blocks. Counted in chunks with
+    /// header and padding.
     pub(crate) newly_acked: u32,
-    /// The window was fully used before the SACK.
+    /// cwnd was fully used before the SACK.
     pub(crate) fully_used: bool,
     /// Nothing is in flight or marked lost on this path any more.
     pub(crate) all_acked: bool,
@@ -18,7 +18,7 @@ pub(crate) struct AckInfo {
     pub(crate) in_fast_recovery: bool,
 }
 
-/// What every algorithm does; all sizes are bytes.
+/// What every algorithm must do. All sizes are in bytes.
 trait Algorithm {
     fn cwnd(&self) -> u32;
     fn ssthresh(&self) -> u32;
@@ -29,7 +29,7 @@ trait Algorithm {
     fn on_idle(&mut self);
 }
 
-/// The algorithm in use. An enum, so that no type parameter leaks into the association.
+/// The algorithm in use. It is an enum, so that the association needs no type parameter.
 #[derive(Clone, Debug)]
 pub(crate) enum CongestionControl {
     /// RFC 9260 sec 7.2.
@@ -59,17 +59,17 @@ impl CongestionControl {
         self.algorithm().ssthresh()
     }
 
-    /// The largest DATA chunk of the path changed.
+    /// The size of the largest DATA chunk on the path has changed.
     pub(crate) fn set_pmdcs(&mut self, pmdcs: u32) {
         self.algorithm_mut().set_pmdcs(pmdcs);
     }
 
-    /// A SACK arrived; called before any loss reaction to the same SACK.
+    /// A SACK has arrived. Called before any reaction to losses that it reports.
     pub(crate) fn on_ack(&mut self, ack: AckInfo) {
         self.algorithm_mut().on_ack(ack);
     }
 
-    /// The association enters fast recovery because of loss on this path.
+    /// The association enters fast recovery because of a loss on this path.
     pub(crate) fn on_fast_retransmit(&mut self) {
         self.algorithm_mut().on_fast_retransmit();
     }
@@ -79,7 +79,7 @@ impl CongestionControl {
         self.algorithm_mut().on_timeout();
     }
 
-    /// One RTO passed without sending.
+    /// One RTO has passed without sending.
     pub(crate) fn on_idle(&mut self) {
         self.algorithm_mut().on_idle();
     }

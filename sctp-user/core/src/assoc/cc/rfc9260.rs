@@ -2,7 +2,7 @@
 
 use super::{AckInfo, Algorithm};
 
-/// State of one destination address.
+/// Congestion control state of one destination address.
 #[derive(Clone, Debug)]
 pub(crate) struct Rfc9260 {
     cwnd: u32,
@@ -14,8 +14,8 @@ pub(crate) struct Rfc9260 {
 }
 
 impl Rfc9260 {
-    /// `pmdcs` is the largest DATA chunk of the path, `ipv6` decides the initial window (RFC 9260
-    /// sec 7.2.1).
+    /// `pmdcs` is the size of the largest DATA chunk on the path. `ipv6` decides the initial window
+    /// (RFC 9260 sec 7.2.1).
     pub(crate) fn new(pmdcs: u32, ipv6: bool, abc_l: u32) -> Self {
         let cap = if ipv6 { 4344 } else { 4404 };
         let cwnd = (4 * pmdcs).min((2 * pmdcs).max(cap));
@@ -44,8 +44,8 @@ impl Algorithm for Rfc9260 {
         if ack.newly_acked > 0 {
             self.idle = false;
             if self.cwnd <= self.ssthresh {
-                // Slow start; the cumulative TSN need not advance (a change of RFC 9260 against RFC
-                // 4960).
+                // Slow start. The cumulative TSN need not advance; RFC 9260 changed this from RFC
+                // 4960.
                 if ack.fully_used && !ack.in_fast_recovery {
                     let step = ack.newly_acked.min(self.abc_l.saturating_mul(self.pmdcs));
                     self.cwnd = self.cwnd.saturating_add(step);
@@ -124,7 +124,7 @@ mod tests {
         let w = c.cwnd();
         assert_eq!(w, c.ssthresh());
         c.on_ack(ack(1));
-        // cwnd == ssthresh is still slow start: it grows by what was acknowledged.
+        // With cwnd == ssthresh it is still slow start, which adds what was acknowledged.
         assert_eq!(c.cwnd(), w + 1);
         let w = c.cwnd();
         c.on_ack(ack(w / 2));
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!((c.cwnd(), c.ssthresh()), ((w / 2).max(4000), w));
         c.on_timeout();
         assert_eq!(c.cwnd(), 1000);
-        // Idle never raises the window.
+        // Idle time never raises the window.
         c.on_idle();
         assert_eq!(c.cwnd(), 1000);
     }

@@ -4,7 +4,7 @@ use PmtudState::*;
 const UDP: Encap = Encap::Udp { remote_port: 9899 };
 const SEC: Duration = Duration::from_secs(1);
 
-/// Discovery of a path that carries packets of up to `passes` bytes, on a clock of its own.
+/// Discovery on a path that carries packets of up to `passes` bytes, with a clock of its own.
 struct Rig {
     pmtud: Pmtud,
     now: Time,
@@ -23,7 +23,7 @@ impl Rig {
         Self::new(false, UDP, 1280, 1500, passes)
     }
 
-    /// Lets the next timer expire, if it does so within `limit`, and answers probes that pass.
+    /// Lets the next timer expire if that happens within `limit`. Answers probes that pass.
     fn step(&mut self, limit: Duration) -> bool {
         if self.pmtud.due().is_none() {
             let Some(at) = self.pmtud.deadline().filter(|at| *at <= self.now + limit) else {
@@ -46,7 +46,7 @@ impl Rig {
         true
     }
 
-    /// Runs until nothing happens within `limit`.
+    /// Runs until nothing happens for as long as `limit`.
     fn settle(&mut self, limit: Duration) {
         for _ in 0..1000 {
             if !self.step(limit) {
@@ -73,7 +73,7 @@ fn sizes_of_families_and_encapsulations() {
         let s = Sizes::new(ipv6, encap, start, 1500);
         assert_eq!((s.min, s.start, s.max, s.base()), expected, "{ipv6} {encap:?}");
     }
-    // A maximum below the rules of the family is obeyed.
+    // A maximum below the minimum of the address family is obeyed.
     let s = Sizes::new(true, UDP, 576, 576);
     assert_eq!((s.min, s.start, s.max, s.base()), (528, 528, 528, 528));
 }
@@ -180,7 +180,7 @@ fn icmp_below_the_minimum_is_ignored() {
 fn icmp_below_what_is_in_use_begins_a_search_that_proves_it() {
     for (told, passes, found) in [
         (1400, 1380, 1380),
-        // It is not true, or not any more.
+        // What the router said is wrong, or not true any more.
         (1400, 1480, 1480),
         (1300, 1420, 1420),
         (1400, 1260, 1260),
@@ -188,7 +188,7 @@ fn icmp_below_what_is_in_use_begins_a_search_that_proves_it() {
         let mut rig = Rig::new(false, Encap::Native, 1500, 1500, passes);
         assert!(rig.pmtud.on_packet_too_big(told, rig.now));
         assert_eq!(rig.found(), (Search, 1200), "only the base is safe");
-        // Others say the same of what was on its way.
+        // Routers say the same about other packets that were under way.
         assert!(!rig.pmtud.on_packet_too_big(told, rig.now));
         let from = rig.now;
         rig.settle(60 * SEC);
@@ -222,7 +222,8 @@ fn before_the_start_icmp_counts_and_the_search_begins_below() {
     assert_eq!(rig.found(), (Complete, 1480));
 }
 
-/// Lets probes be sent and lost for as long as the answer to the first takes.
+/// Lets probes be sent and lost until the answer to the first one arrives after `delay`. Returns
+/// its nonce.
 fn answered_late(rig: &mut Rig, delay: Duration) -> Option<u64> {
     let from = rig.now;
     let passes = std::mem::take(&mut rig.passes);
@@ -236,7 +237,8 @@ fn answered_late(rig: &mut Rig, delay: Duration) -> Option<u64> {
 
 #[test]
 fn answers_count_however_late_they_come() {
-    // While the same size is probed again; when the base is in use; when that is given up, too.
+    // While the same size is probed again; when the base size is in use; when that is given up,
+    // too.
     for (delay, state, size) in [(6, Base, 1252), (9, Base, 1200), (20, Error, 548)] {
         let mut rig = Rig::udp(1472);
         let nonce = answered_late(&mut rig, delay * SEC).unwrap();
@@ -246,7 +248,7 @@ fn answers_count_however_late_they_come() {
         rig.settle(60 * SEC);
         assert_eq!(rig.found(), (Complete, 1472));
     }
-    // The same in a search, and when that is over.
+    // The same during a search, and after it.
     for delay in [2, 10, 100] {
         let mut rig = Rig::udp(1472);
         assert!(rig.step(SEC));
@@ -256,7 +258,7 @@ fn answers_count_however_late_they_come() {
         assert_eq!(rig.found(), (Complete, 1472));
         assert!(!rig.pmtud.on_ack(nonce, 1400, rig.now), "smaller ones say nothing then");
     }
-    // A smaller size than the maximum: those between are searched again.
+    // A size below the maximum passes, so the sizes in between are searched again.
     let mut rig = Rig::udp(1440);
     rig.step(SEC);
     let nonce = answered_late(&mut rig, 100 * SEC).unwrap();
@@ -317,7 +319,7 @@ fn losses_on_a_path_with_errors_prove_nothing() {
     }
 }
 
-/// A native path at the maximum of which only `passes` bytes get through any more.
+/// A native path in use at the maximum, of which only `passes` bytes still get through.
 fn black_hole(passes: usize) -> Rig {
     let mut rig = Rig::new(false, Encap::Native, 1500, 1500, passes);
     for _ in 0..2 {
@@ -378,13 +380,13 @@ fn timeouts_are_no_black_hole_when_small_packets_are_lost_or_large_ones_pass_bet
         assert_eq!(rig.pmtud.due(), None);
         rig.pmtud.on_data_acked(size, drained);
     }
-    // Small ones, and those too large for DF, are no excuse.
+    // Acknowledgements of small packets, and of those too large for DF, prove nothing.
     for size in [1200, 1484, 100] {
         rig.pmtud.on_timeout(1480);
         rig.pmtud.on_data_acked(size, false);
     }
     assert_eq!(rig.pmtud.due(), Some(1200));
-    // The suspicion is gone before the answer comes.
+    // The suspicion is gone before the answer arrives.
     rig.pmtud.on_sent(9, rig.now, SEC);
     rig.pmtud.on_data_acked(1480, false);
     assert!(rig.pmtud.on_ack(9, 1200, rig.now));

@@ -17,32 +17,32 @@ use std::collections::BTreeSet;
 use crate::addr::Message;
 use crate::serial::Tsn;
 
-/// Everything about data on its way to the peer.
+/// Everything about data that is to reach the peer.
 #[derive(Debug)]
 pub(crate) struct SendSide {
-    /// Messages and rests of messages without a TSN.
+    /// Messages and remainders of messages that have no TSN yet.
     pub(crate) queue: SendQueue,
-    /// Chunks with a TSN, not cumulatively acknowledged.
+    /// Chunks that have a TSN and are not cumulatively acknowledged.
     pub(crate) outstanding: Outstanding,
-    /// Window of the peer as last announced, minus what is in flight (RFC 9260 sec 6.2.1 C).
+    /// The peer's window as last announced, minus what is in flight (RFC 9260 sec 6.2.1 C).
     pub(crate) peer_rwnd: usize,
-    /// Window in the last SACK.
+    /// The window in the last SACK.
     pub(crate) announced_rwnd: usize,
-    /// Set when the peer's window is too small for the next chunk and nothing is in flight; one
-    /// chunk may then go as a zero-window probe.
+    /// Allows one chunk to be sent as a zero-window probe. Set when the peer's window is too small
+    /// for the next chunk and nothing is in flight.
     pub(crate) probe_window: bool,
-    /// Probes sent since the window was last open, for their exponential backoff.
+    /// How many window probes were sent since the window was last open, for exponential backoff.
     pub(crate) window_probes: u32,
-    /// The user was told that the buffer is full and waits for `Writable`.
+    /// The user was told that the buffer is full, and waits for `Writable`.
     pub(crate) writer_waits: bool,
-    /// Messages whose lifetime ended while packets were filled; the user is yet to be told.
+    /// Messages whose lifetime ended while packets were filled. The user must still be told.
     pub(crate) expired: Vec<Message>,
-    /// Something was sent since the last `SenderDry`.
+    /// The user has sent something since the last `SenderDry`.
     pub(crate) not_dry: bool,
 }
 
 impl SendSide {
-    /// Nothing sent yet; `initial_tsn` is the first TSN to use.
+    /// Nothing has been sent yet. `initial_tsn` is the first TSN to use.
     pub(crate) fn new(initial_tsn: Tsn) -> Self {
         SendSide {
             queue: SendQueue::default(),
@@ -62,22 +62,22 @@ impl SendSide {
         self.queue.bytes() + self.outstanding.payload_bytes()
     }
 
-    /// The peer said that it has no room for the first chunk it has not acknowledged.
+    /// True when the peer has announced less room than the first unacknowledged chunk needs.
     pub(crate) fn window_is_closed(&self) -> bool {
         self.outstanding.first_len().is_some_and(|len| self.announced_rwnd < len)
     }
 
-    /// Nothing is queued and everything is acknowledged.
+    /// True when nothing is queued and everything is acknowledged.
     pub(crate) fn is_drained(&self) -> bool {
         self.queue.is_empty() && self.outstanding.is_empty()
     }
 
-    /// Takes out every message that has not been acknowledged completely, oldest first; the flag
-    /// says that no part of it was ever sent.
+    /// Removes all messages that have not been completely acknowledged, oldest first. The flag is
+    /// true if no part of the message was ever sent.
     pub(crate) fn drain_failed(&mut self) -> Vec<(Message, bool)> {
         let mut failed = self.outstanding.drain_messages();
-        // A message whose head is outstanding and whose tail is queued, not always as the first
-        // there, shows up in both.
+        // If the beginning of a message is outstanding and its end is queued, it appears in both
+        // lists. In the queue it need not be the first.
         let sent: BTreeSet<usize> = failed.iter().filter_map(|(.., key)| *key).collect();
         let queued = self.queue.drain_messages().into_iter();
         failed.extend(queued.filter(|(.., key)| key.is_none_or(|key| !sent.contains(&key))));

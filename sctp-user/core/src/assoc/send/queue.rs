@@ -1,4 +1,5 @@
-//! User messages that have no TSN yet, in the order they were given (first come, first served).
+//! User messages that have no TSN yet, in the order in which the user gave them (first come, first
+//! served).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ use crate::serial::Ssn;
 use crate::time::Time;
 use crate::wire::{DATA_HEADER, DataFlags, I_DATA_HEADER, MessageId};
 
-/// One fragment on its way into a packet.
+/// One fragment that goes into a packet.
 #[derive(Debug)]
 pub(crate) struct Fragment {
     pub(crate) payload: Bytes,
@@ -20,27 +21,27 @@ pub(crate) struct Fragment {
     pub(crate) ppid: u32,
     pub(crate) flags: DataFlags,
     pub(crate) options: SendOptions,
-    /// The whole message when this is only a part of it.
+    /// The whole message, if the fragment is only a part of it.
     pub(crate) whole: Option<Arc<Message>>,
 }
 
 #[derive(Debug)]
 struct Item {
     message: Message,
-    /// Bytes that have left in earlier fragments.
+    /// How many bytes earlier fragments have taken.
     offset: usize,
-    /// Of the next fragment; given with the first one.
+    /// The number of the next fragment, assigned when the first one is taken.
     id: MessageId,
     whole: Option<Arc<Message>>,
     expires: Option<Time>,
-    /// Where it leaves to, in place of the data path (SCTP_ADDR_OVER).
+    /// The address it must go to, instead of the data path (SCTP_ADDR_OVER).
     to: Option<IpAddr>,
-    /// It begins a user message: it is no later part of one given in parts.
+    /// It begins a user message, so it is not a later part of a message given in parts.
     first: bool,
 }
 
 impl Item {
-    /// It ends its user message.
+    /// True when it ends its user message.
     fn is_last(&self) -> bool {
         !self.message.options.more_follows
     }
@@ -49,42 +50,43 @@ impl Item {
 /// Whether a stream may be used (RFC 6525 sec 5.1.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum ResetState {
-    /// As usual.
+    /// It may be used as usual.
     #[default]
     Open,
-    /// The peer was asked to reset it: messages wait without numbers for its answer.
+    /// The peer was asked to reset it. Messages get no numbers and wait for its answer.
     Asked,
 }
 
-/// What is kept of a stream.
+/// What is kept for a stream.
 #[derive(Clone, Copy, Debug, Default)]
 struct Stream {
-    /// Number of the next ordered message; the SSN is its low half.
+    /// Number of the next ordered message. The SSN is its low half.
     next_ordered: u32,
-    /// Number of the next unordered message; only I-DATA shows it.
+    /// Number of the next unordered message. It appears only in I-DATA.
     next_unordered: u32,
     reset: ResetState,
 }
 
-/// The queue.
+/// The queue of messages to send.
 #[derive(Debug, Default)]
 pub(crate) struct SendQueue {
     items: VecDeque<Item>,
     bytes: usize,
     /// Grows with the highest stream number used.
     streams: Vec<Stream>,
-    /// Streams that wait to be reset.
+    /// How many streams wait to be reset.
     held: usize,
-    /// Messages leave as I-DATA.
+    /// Messages are sent as I-DATA.
     interleaved: bool,
-    /// Streams on which the user was in the middle of a message when the peer restarted, and has
-    /// not been told yet.
+    /// Streams on which the peer's restart interrupted a message, as long as the user has not been
+    /// told.
     cut: BTreeSet<u16>,
-    /// Streams with a message that the user has not given completely, with what its parts must
-    /// agree in.
+    /// Streams with a message that the user has not given completely, and what its parts must agree
+    /// in.
     open: BTreeMap<u16, Agreement>,
-    /// Stream of a message of which all that was given has left, and the number of its next
-    /// fragment: nothing else may leave before its end (RFC 9260 sec 6.9: consecutive TSNs).
+    /// A message of which all parts given so far were sent: its stream and the number of its next
+    /// fragment. No other message may be sent before its end, because its TSNs must be consecutive
+    /// (RFC 9260 sec 6.9).
     unfinished: Option<(u16, MessageId)>,
 }
 
@@ -107,12 +109,12 @@ impl SendQueue {
         self.bytes
     }
 
-    /// Nothing to send.
+    /// True when there is nothing to send.
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// Whether `messages` may be pushed: parts of one message agree with those before them.
+    /// Whether `messages` may be pushed: later parts of a message must agree with the earlier ones.
     pub(crate) fn agrees(&self, messages: &[Message]) -> bool {
         let mut begun: BTreeMap<u16, Option<Agreement>> = BTreeMap::new();
         messages.iter().all(|message| {
@@ -126,7 +128,7 @@ impl SendQueue {
         })
     }
 
-    /// Whether `messages` are nothing but further parts of messages that have been begun.
+    /// Whether `messages` consist only of further parts of messages that have been begun.
     pub(crate) fn continues(&self, messages: &[Message]) -> bool {
         let mut ended = BTreeSet::new();
         messages.iter().all(|message| {
@@ -139,7 +141,7 @@ impl SendQueue {
         })
     }
 
-    /// Appends a message, or a part of one, that may leave to the address `to` only.
+    /// Appends a message or a part of one. With `to`, it may be sent to this address only.
     pub(crate) fn push(&mut self, message: Message, to: Option<IpAddr>, now: Time) {
         self.bytes += message.data.len();
         let more = message.options.more_follows;
@@ -147,44 +149,45 @@ impl SendQueue {
             true => self.open.insert(message.stream, Agreement::from(&message)).is_none(),
             false => self.open.is_empty() || self.open.remove(&message.stream).is_none(),
         };
-        // A part cannot go alone.
+        // A part cannot expire alone.
         let life = message.options.lifetime.filter(|_| first && !more);
         let expires = life.map(|life| now + life);
         let id = MessageId::Ssn(Ssn(0));
         self.items.push_back(Item { message, offset: 0, id, whole: None, expires, to, first });
     }
 
-    /// Takes over, from the queue before a restart of the peer, where the user was in the middle of
-    /// a message.
+    /// Takes over from `before`, the queue before the peer's restart, on which streams a message
+    /// was interrupted.
     pub(crate) fn cut_off(&mut self, before: &SendQueue) {
         self.cut = before.open.keys().chain(&before.cut).copied().collect();
     }
 
-    /// Whether what was to continue a message on one of these streams cannot; told once for each
-    /// stream.
+    /// Whether one of `messages` continues a message that a restart interrupted. True only once for
+    /// each stream.
     pub(crate) fn take_cut(&mut self, messages: &[Message]) -> bool {
         !self.cut.is_empty() && messages.iter().any(|message| self.cut.remove(&message.stream))
     }
 
-    /// A message waits for the rest of it from the user.
+    /// True when the user has not given the rest of some message yet.
     pub(crate) fn has_open(&self) -> bool {
         !self.open.is_empty()
     }
 
-    /// The stream of a message whose next part nothing else can leave before, when that part has
-    /// not been given yet.
+    /// The stream of a message whose next part must be sent before anything else, if the user has
+    /// not given that part yet.
     pub(crate) fn waits_for(&self) -> Option<u16> {
         let (stream, _) = self.unfinished?;
         self.next_index().is_none().then_some(stream)
     }
 
-    /// Bytes still to send of the next message, and whether a part of it has left already.
+    /// How many bytes of the next message are still to be sent, and whether a part of it has been
+    /// sent.
     pub(crate) fn head(&self) -> Option<(usize, bool)> {
         let item = self.items.get(self.next_index()?)?;
         Some((item.message.data.len() - item.offset, item.offset > 0 || !item.first))
     }
 
-    /// The address that the next message is meant for, if it is meant for a certain one.
+    /// The address that the next message must go to, if it is meant for a certain one.
     pub(crate) fn head_to(&self) -> Option<IpAddr> {
         self.items.get(self.next_index()?)?.to
     }
@@ -201,7 +204,8 @@ impl SendQueue {
         Some(item.message)
     }
 
-    /// The message whose turn it is: the first one whose stream is not waiting to be reset.
+    /// The index of the message whose turn it is: the first one whose stream does not wait for a
+    /// reset.
     fn next_index(&self) -> Option<usize> {
         if let Some((stream, _)) = self.unfinished {
             return self.items.iter().position(|item| item.message.stream == stream && !item.first);
@@ -209,20 +213,21 @@ impl SendQueue {
         if self.held == 0 {
             return if self.items.is_empty() { None } else { Some(0) };
         }
-        // What has begun goes on: its number was given before the stream was held.
+        // A message that has been begun continues, because it got its number before its stream was
+        // held.
         self.items.iter().position(|item| {
             let stream = self.streams.get(usize::from(item.message.stream));
             item.offset > 0 || stream.is_none_or(|s| s.reset == ResetState::Open)
         })
     }
 
-    /// Bytes before the user data of the chunks that leave.
+    /// How many bytes come before the user data in each chunk, chunk header included.
     pub(crate) fn header_len(&self) -> usize {
         if self.interleaved { I_DATA_HEADER } else { DATA_HEADER }
     }
 
-    /// Says whether messages leave as I-DATA (RFC 8260). Settled with the extensions in force,
-    /// before anything leaves.
+    /// Sets whether messages are sent as I-DATA (RFC 8260). This is decided together with the
+    /// extensions, before anything is sent.
     pub(crate) fn interleave(&mut self, interleaved: bool) {
         self.interleaved = interleaved;
     }
@@ -235,7 +240,7 @@ impl SendQueue {
         &mut self.streams[stream]
     }
 
-    /// Messages on this stream wait, because the peer is asked to reset it.
+    /// Makes messages on this stream wait, because the peer is asked to reset it.
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "stream reconfiguration (RFC 6525) holds streams")
@@ -247,7 +252,8 @@ impl SendQueue {
         self.held += usize::from(news);
     }
 
-    /// The peer has answered: messages go on, counted from 0 again when it did reset the stream.
+    /// The peer has answered, so messages continue. Their numbers begin at 0 again if it reset the
+    /// stream.
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "stream reconfiguration (RFC 6525) releases them")
@@ -262,7 +268,7 @@ impl SendQueue {
         self.held -= usize::from(was_held);
     }
 
-    /// The number of a message that begins to leave.
+    /// The number for a message whose first fragment is taken.
     fn number(&mut self, stream: u16, unordered: bool) -> MessageId {
         let interleaved = self.interleaved;
         if unordered && !interleaved {
@@ -279,8 +285,8 @@ impl SendQueue {
         }
     }
 
-    /// Cuts the next fragment of at most `max` bytes, `max` > 0. The message gets its number with
-    /// the first one.
+    /// Cuts off the next fragment, of at most `max` bytes; `max` > 0. The first fragment gives the
+    /// message its number.
     pub(crate) fn take(&mut self, max: usize) -> Option<Fragment> {
         let index = self.next_index()?;
         let item = self.items.get(index)?;
@@ -333,7 +339,7 @@ impl SendQueue {
         Some(fragment)
     }
 
-    /// Removes messages on streams that the peer does not have.
+    /// Removes messages for streams that the peer does not have.
     pub(crate) fn drain_streams_from(&mut self, streams: u16) -> Vec<Message> {
         let mut out = Vec::new();
         let mut kept = VecDeque::with_capacity(self.items.len());
@@ -350,7 +356,7 @@ impl SendQueue {
         out
     }
 
-    /// Takes everything out; see [`SendSide::drain_failed`](super::SendSide::drain_failed).
+    /// Removes everything; see [`SendSide::drain_failed`](super::SendSide::drain_failed).
     pub(super) fn drain_messages(&mut self) -> Vec<(Message, bool, Option<usize>)> {
         self.bytes = 0;
         self.items
@@ -392,7 +398,7 @@ mod tests {
         Message { options, ..message(stream, len) }
     }
 
-    /// Stream, first and last mark, and bytes of everything that can leave.
+    /// Stream, B and E bits, and length of every fragment that can be sent.
     fn leaving(q: &mut SendQueue) -> Vec<(u16, bool, bool, usize)> {
         let fragments = std::iter::from_fn(|| q.take(10));
         fragments.map(|f| (f.stream, f.flags.begin, f.flags.end, f.payload.len())).collect()

@@ -1,4 +1,4 @@
-//! One chunk that has a TSN and is not cumulatively acknowledged.
+//! One chunk that has a TSN and is not yet cumulatively acknowledged.
 
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use crate::assoc::path::PathId;
 use crate::time::Time;
 use crate::wire::{DataFlags, MessageId};
 
-/// A chunk in flight counts as at least this many bytes of the peer's window: receivers charge
-/// something for each chunk, and what they have no room for is lost. Ours charges as much.
+/// The least that a chunk in flight costs of the peer's window, in bytes. Receivers charge
+/// something for each chunk and drop what they have no room for. Our receiver charges the same.
 pub(super) const MIN_WINDOW_COST: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Sent and counted in flight.
+    /// Sent, and counted as in flight.
     InFlight,
-    /// Acknowledged by a gap block; kept because the peer may still renege.
+    /// Acknowledged by a gap block. Kept, because the peer may still renege.
     Acked,
-    /// To be sent again.
+    /// Must be sent again.
     Lost,
-    /// Given up: never sent again, and not counted anywhere, until the cumulative TSN has passed it
-    /// (RFC 3758 sec 3.5 A3).
+    /// Given up. It is never sent again and counts nowhere. It stays until the cumulative TSN has
+    /// passed it (RFC 3758 sec 3.5 A3).
     Abandoned,
 }
 
@@ -41,16 +41,16 @@ pub(crate) struct Slot {
     pub(super) path: PathId,
     pub(super) state: State,
     pub(super) misses: u8,
-    /// Number of times sent, saturating.
+    /// How many times it was sent, saturating.
     pub(super) transmissions: u8,
     pub(super) fast_retransmitted: bool,
-    /// Sent to more than one address: an acknowledgement does not tell which one works (RFC 7829
-    /// sec 5 rule 9).
+    /// It was sent to more than one address, so an acknowledgement does not tell which of them
+    /// works (RFC 7829 sec 5 rule 9).
     pub(super) several_paths: bool,
 }
 
 impl Slot {
-    /// A chunk that leaves for the first time.
+    /// A chunk that is sent for the first time.
     pub(super) fn sent(fragment: Fragment, path: PathId, now: Time) -> Self {
         Slot {
             payload: fragment.payload,
@@ -70,17 +70,17 @@ impl Slot {
         }
     }
 
-    /// Bytes on the wire: header, data, padding.
+    /// Size on the wire in bytes: header, data and padding.
     pub(super) fn size(&self) -> u32 {
         u32::try_from((self.id.header_len() + self.payload.len() + 3) & !3).unwrap_or(u32::MAX)
     }
 
-    /// The peer is still to acknowledge it.
+    /// True when the peer has not acknowledged it yet.
     pub(super) fn is_outstanding(&self) -> bool {
         matches!(self.state, State::InFlight | State::Lost)
     }
 
-    /// The whole message it is a part of.
+    /// The whole message that the chunk is a part of.
     pub(super) fn message(&self) -> Message {
         match &self.whole {
             Some(whole) => Message::clone(whole),
@@ -94,7 +94,7 @@ impl Slot {
     }
 }
 
-/// Bytes of the peer's window that `payload` user bytes in one chunk are taken to need.
+/// How many bytes of the peer's window a chunk with `payload` user bytes is assumed to need.
 pub(crate) fn window_cost(payload: usize) -> usize {
     payload.max(MIN_WINDOW_COST)
 }
