@@ -1,5 +1,4 @@
-//! The records of associations, by handle. Handles number the slots densely, so an array does for a
-//! map.
+//! The records of associations, by handle. Handles number the slots densely, so an array is enough.
 
 use crate::stack::AssocId;
 

@@ -45,7 +45,8 @@ impl Sockets {
                 assoc.peer_shutdown = false; // the old process had begun it
                 let at = assoc.delivered + before as u64;
                 // If nobody has accepted the association yet and nothing from the old process can
-                // be read, then its reader never had to do with the old process and needs no mark.
+                // be read, its later reader has nothing to do with the old process and needs no
+                // mark.
                 let marked = (assoc.accepted || before > 0) && !assoc.discard;
                 if marked {
                     assoc.notes.mark_restart(at);

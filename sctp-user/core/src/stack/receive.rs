@@ -52,8 +52,8 @@ impl Stack {
         }
     }
 
-    /// Says which path a packet came by that carries the tag of association `id`. `None` when its
-    /// source or its ports do not fit the association.
+    /// The path by which a packet with the tag of association `id` came. `None` when its source or
+    /// its ports do not fit the association.
     fn sender(&self, id: AssocId, d: &Datagram) -> Option<Sender> {
         let assoc = &self.table.get(id)?.assoc;
         if assoc.peer_port != d.packet.src_port() {

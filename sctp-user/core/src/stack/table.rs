@@ -204,7 +204,7 @@ impl Table {
         self.deadlines.push(Reverse((at, index)));
     }
 
-    /// Takes the next association that may have something to send out of the queue.
+    /// Takes the next association from the queue of those that may have something to send.
     pub(crate) fn next_dirty(&mut self) -> Option<AssocId> {
         while let Some(index) = self.dirty.pop_front() {
             if let Some(id) = self.id(index) {
@@ -217,7 +217,7 @@ impl Table {
         None
     }
 
-    /// Takes an association that has nothing to send for now out of the queue.
+    /// Removes an association from this queue, because it has nothing to send for now.
     pub(crate) fn settle(&mut self, id: AssocId) {
         // `touch` queued it last, so it stands at the end.
         if self.dirty.back() == Some(&id.index) {

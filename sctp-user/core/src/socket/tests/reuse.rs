@@ -77,7 +77,7 @@ fn the_port_is_free_when_the_last_socket_has_closed() {
     assert_eq!(pair.b.bind(plain, 7, &[]), Ok(7));
 }
 
-/// This is what a server does that reloads.
+/// A server that reloads does this.
 #[test]
 fn a_port_is_bound_again_while_accepted_associations_live_on() {
     let (mut pair, mut listener, client, server) = Pair::connected(sharing());
