@@ -193,7 +193,7 @@ fn notifications_keep_their_place_among_messages() {
 }
 
 #[test]
-fn notifications_that_nobody_reads_are_bounded_but_the_end_is_told() {
+fn unread_notifications_are_bounded_but_the_end_always_comes() {
     let mut notes = Notes::default();
     for _ in 0..10_000 {
         notes.push(

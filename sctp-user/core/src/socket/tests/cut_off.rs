@@ -84,7 +84,7 @@ fn a_dead_association_blocks_no_others_when_interleaving_is_off() {
 }
 
 #[test]
-fn what_waited_behind_a_message_that_stays_incomplete_can_still_be_read() {
+fn messages_behind_an_incomplete_one_can_still_be_read() {
     for subscriptions in [Subscriptions::ALL, Subscriptions::default()] {
         let (mut pair, _, client, server) =
             Pair::connected(SocketOptions { subscriptions, ..in_parts() });
@@ -160,7 +160,7 @@ fn a_message_begun_before_the_peer_shuts_down_can_be_finished() {
 }
 
 #[test]
-fn whoever_leaves_a_message_unfinished_after_the_peers_shutdown_ends_the_association() {
+fn abandoning_an_unfinished_message_after_the_peers_shutdown_ends_the_association() {
     let (mut pair, _, client, server) = Pair::connected(SocketOptions::default());
     pair.b.try_send(pair.now, server, Target::Only, begun(10)).unwrap();
     pair.run(100);
@@ -172,7 +172,7 @@ fn whoever_leaves_a_message_unfinished_after_the_peers_shutdown_ends_the_associa
 }
 
 #[test]
-fn a_restart_after_the_peers_shutdown_is_a_new_beginning() {
+fn a_restart_after_the_peers_shutdown_lets_us_send_again() {
     let (mut pair, server) = listening(all());
     let client = call_from_scratch(&mut pair, 1);
     pair.run(100);
@@ -198,7 +198,7 @@ fn a_restart_after_the_peers_shutdown_is_a_new_beginning() {
 /// A user that has shut down and gone reads nothing. The peer can deliver all the same, and both
 /// ends finish.
 #[test]
-fn what_comes_after_the_last_reader_has_gone_closes_no_window() {
+fn data_that_arrives_after_the_last_reader_has_gone_closes_no_window() {
     let config = AssocConfig { recv_buffer: 8_000, ..AssocConfig::default() };
     let (mut pair, _, client, server) =
         Pair::connected(SocketOptions { config, ..SocketOptions::default() });
@@ -217,7 +217,7 @@ fn what_comes_after_the_last_reader_has_gone_closes_no_window() {
 
 /// A peer that answers but reads nothing cannot hold up a shutdown for ever.
 #[test]
-fn a_closed_window_ends_a_shutdown_by_its_guard() {
+fn the_shutdown_guard_ends_a_shutdown_behind_a_closed_window() {
     let config = AssocConfig {
         recv_buffer: 8_000,
         rto_max: Duration::from_secs(2),

@@ -118,7 +118,7 @@ fn closing_a_listener_aborts_only_what_was_not_accepted() {
 }
 
 #[test]
-fn an_association_that_ended_before_it_was_accepted_is_still_accepted_or_gone_for_good() {
+fn an_association_that_ended_before_accept_leaves_nothing_behind() {
     let (mut pair, listener, _client, _server) = Pair::connected(SocketOptions::default());
     let hasty = pair.a.open(Style::OneToOne, SocketOptions::default());
     pair.a.connect(pair.now, hasty, &peer_b(7)).unwrap();
@@ -154,7 +154,7 @@ fn shut_down(pair: &mut Pair, client: SocketId) {
 }
 
 #[test]
-fn what_ended_before_it_was_accepted_takes_no_place_of_the_living() {
+fn ended_associations_do_not_fill_the_backlog() {
     let mut pair = Pair::new();
     let listener = pair.b.open(Style::OneToOne, SocketOptions::default());
     pair.b.bind(listener, 7, &[]).unwrap();
@@ -184,7 +184,7 @@ fn what_ended_before_it_was_accepted_takes_no_place_of_the_living() {
 }
 
 #[test]
-fn a_full_stack_makes_room_by_what_ended_before_it_was_accepted() {
+fn a_full_stack_drops_unaccepted_ended_associations_to_make_room() {
     let mut pair = Pair::new();
     let config = StackConfig { max_associations: 2, ..StackConfig::default() };
     pair.b = Sockets::new(config, [2; 32]);
@@ -198,7 +198,7 @@ fn a_full_stack_makes_room_by_what_ended_before_it_was_accepted() {
 }
 
 #[test]
-fn a_listener_that_stops_tells_whoever_waits_and_gives_what_has_come() {
+fn a_stopped_listener_wakes_waiters_and_still_gives_what_came() {
     let mut pair = Pair::new();
     let listener = pair.b.open(Style::OneToOne, SocketOptions::default());
     pair.b.bind(listener, 7, &[]).unwrap();
@@ -214,7 +214,7 @@ fn a_listener_that_stops_tells_whoever_waits_and_gives_what_has_come() {
 }
 
 #[test]
-fn a_read_shutdown_drops_what_comes() {
+fn a_read_shutdown_drops_what_arrives() {
     let (mut pair, _listener, client, server) = Pair::connected(SocketOptions::default());
     pair.a.shutdown(pair.now, client, How::Read).unwrap();
     assert_eq!(pair.a.try_recv(pair.now, client), Ok(None));
@@ -278,7 +278,7 @@ fn autoclose_ends_what_is_idle_and_nothing_else() {
 }
 
 #[test]
-fn a_dead_peer_is_found_and_told() {
+fn a_dead_peer_is_detected_and_reported() {
     let (mut pair, _listener, client, _server) = Pair::connected(all());
     assert_eq!(read_all(&mut pair.a, pair.now, client), ["<Up>"]);
     pair.a.try_send(pair.now, client, Target::Only, text("anybody there?")).unwrap();

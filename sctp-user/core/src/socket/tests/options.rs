@@ -57,7 +57,7 @@ fn the_heartbeat_interval_of_a_path_counts_from_now() {
 }
 
 #[test]
-fn a_fixed_mtu_holds_against_icmp_and_until_it_is_given_up() {
+fn a_fixed_mtu_ignores_icmp_until_it_is_lifted() {
     let (mut pair, _, client, _) = Pair::connected(SocketOptions::default());
     let assoc = pair.a.assocs_of(client)[0];
     let pmtu = |pair: &Pair| pair.a.stack().paths(assoc)[0].pmtu;
@@ -82,7 +82,7 @@ fn a_fixed_mtu_holds_against_icmp_and_until_it_is_given_up() {
 }
 
 #[test]
-fn addresses_change_while_there_is_no_association() {
+fn addresses_change_only_without_associations() {
     let (mut pair, listener, client, server) = Pair::connected(SocketOptions::default());
     pair.b.set_addrs(listener, &[B]).unwrap();
     assert_eq!(pair.b.local_addrs(listener), [B]);

@@ -52,7 +52,7 @@ fn a_restart_is_an_error_once_between_the_old_messages_and_the_new_ones() {
 }
 
 #[test]
-fn whoever_waits_to_read_learns_of_a_restart_at_once() {
+fn a_waiting_reader_learns_of_a_restart_at_once() {
     let (mut pair, _, server) = connected(SocketOptions::default());
     assert_eq!(pair.b.try_recv(pair.now, server), Err(SocketError::WouldBlock));
     ready(&mut pair.b, server);
@@ -63,7 +63,7 @@ fn whoever_waits_to_read_learns_of_a_restart_at_once() {
 }
 
 #[test]
-fn a_subscribed_notification_stands_for_the_error() {
+fn a_subscribed_notification_replaces_the_error() {
     let (mut pair, client, server) = connected(all());
     send(&mut pair, client, "old");
     let client = start_anew(&mut pair, 3);
@@ -75,7 +75,7 @@ fn a_subscribed_notification_stands_for_the_error() {
 
 /// A reader that subscribes later does not get the notification, so the error stays.
 #[test]
-fn a_subscription_after_the_restart_takes_nothing_away() {
+fn a_subscription_after_the_restart_leaves_the_error() {
     let (mut pair, _, server) = connected(SocketOptions::default());
     start_anew(&mut pair, 3);
     pair.b.set_subscriptions(server, Subscriptions::ALL).unwrap();
@@ -104,7 +104,7 @@ fn calls_without_notifications_take_the_restart_itself() {
 }
 
 #[test]
-fn restarts_without_a_message_between_them_are_told_once() {
+fn restarts_without_a_message_between_them_are_reported_once() {
     let (mut pair, client, server) = connected(SocketOptions::default());
     send(&mut pair, client, "old");
     for seed in 3..100 {
@@ -121,7 +121,7 @@ fn restarts_without_a_message_between_them_are_told_once() {
 }
 
 #[test]
-fn the_next_information_shows_a_restart_before_what_the_new_process_sent() {
+fn next_info_shows_a_restart_before_messages_of_the_new_process() {
     let (mut pair, _, server) = connected(SocketOptions::default());
     let client = start_anew(&mut pair, 3);
     send(&mut pair, client, "new");
@@ -132,7 +132,7 @@ fn the_next_information_shows_a_restart_before_what_the_new_process_sent() {
 }
 
 #[test]
-fn what_is_accepted_after_a_restart_has_none_but_after_messages_of_before() {
+fn a_restart_before_accept_shows_only_when_old_messages_wait() {
     for old in [false, true] {
         let mut pair = Pair::new();
         let listener = pair.b.open(Style::OneToOne, SocketOptions::default());
@@ -169,7 +169,7 @@ fn a_restart_goes_with_an_association_that_is_peeled_off() {
 
 /// An error could not say which association it is about.
 #[test]
-fn a_one_to_many_socket_has_the_notification_alone() {
+fn a_one_to_many_socket_only_gets_the_notification() {
     for subscriptions in [Subscriptions::ALL, Subscriptions::default()] {
         let mut pair = Pair::new();
         let options = SocketOptions { subscriptions, ..SocketOptions::default() };
@@ -202,7 +202,7 @@ fn a_one_to_many_socket_has_the_notification_alone() {
 }
 
 #[test]
-fn nobody_is_told_after_giving_up_reading() {
+fn a_read_shutdown_hides_later_restarts() {
     let (mut pair, _, server) = connected(SocketOptions::default());
     pair.b.shutdown(pair.now, server, How::Read).unwrap();
     start_anew(&mut pair, 3);

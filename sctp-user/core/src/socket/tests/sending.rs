@@ -39,7 +39,7 @@ fn a_message_given_in_parts_arrives_as_one() {
 }
 
 #[test]
-fn parts_leave_as_they_come_and_what_else_is_sent_waits_for_the_last() {
+fn parts_leave_at_once_and_other_messages_wait_for_the_last_part() {
     let (mut pair, _, client, server) = Pair::connected(SocketOptions::default());
     pair.a.try_send(pair.now, client, Target::Only, part(1, b"begin")).unwrap();
     pair.run(300);
@@ -92,7 +92,7 @@ fn a_message_in_parts_may_be_larger_than_the_send_buffer() {
 }
 
 #[test]
-fn parts_agree_in_ppid_and_order() {
+fn parts_must_agree_in_ppid_and_order() {
     let (mut pair, _, client, server) = Pair::connected(SocketOptions::default());
     let mut send = |message| pair.a.try_send(pair.now, client, Target::Only, message).map(drop);
     send(part(1, b"a")).unwrap();
@@ -141,7 +141,7 @@ fn fragmentation_can_be_switched_off() {
 }
 
 #[test]
-fn defaults_fill_in_what_a_message_does_not_say() {
+fn defaults_fill_in_what_the_sender_leaves_open() {
     let (mut pair, _, client, server) = Pair::connected(SocketOptions::default());
     let assoc = pair.a.assocs_of(client)[0];
     let of_socket = SendDefaults { stream: 2, ppid: 20, ..SendDefaults::default() };
@@ -229,7 +229,7 @@ fn an_association_has_notifications_of_its_own() {
 }
 
 #[test]
-fn implicit_setup_takes_settings_and_a_shutdown_at_once_delivers_first() {
+fn implicit_setup_takes_settings_and_an_early_shutdown_delivers_first() {
     let mut pair = Pair::new();
     let listener = pair.b.open(Style::OneToOne, SocketOptions::default());
     pair.b.bind(listener, 7, &[]).unwrap();

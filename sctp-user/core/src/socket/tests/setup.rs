@@ -35,7 +35,7 @@ fn a_connection_is_offered_accepted_and_known_by_its_addresses() {
 }
 
 #[test]
-fn a_refused_attempt_tells_why_and_can_be_repeated() {
+fn a_failed_attempt_tells_why_and_can_be_repeated() {
     let mut pair = Pair::new();
     let silent = pair.b.open(Style::OneToOne, SocketOptions::default());
     pair.b.bind(silent, 7, &[]).unwrap();
@@ -120,7 +120,7 @@ fn a_listener_also_connects_from_its_port() {
 }
 
 #[test]
-fn one_to_many_takes_what_comes_and_peels_off_with_what_is_unread() {
+fn one_to_many_takes_associations_in_and_peels_them_off_with_unread_data() {
     let mut pair = Pair::new();
     let many = pair.b.open(Style::OneToMany, all());
     pair.b.bind(many, 7, &[]).unwrap();

@@ -32,7 +32,7 @@ fn only_subscribed_notifications_come() {
 }
 
 #[test]
-fn sender_dry_is_told_at_once_when_there_is_nothing_to_send() {
+fn sender_dry_comes_at_once_when_there_is_nothing_to_send() {
     let (mut pair, _listener, client, _server) = Pair::connected(SocketOptions::default());
     let dry = Subscriptions { sender_dry: true, ..Subscriptions::NONE };
     pair.a.set_subscriptions(client, dry).unwrap();
@@ -78,7 +78,7 @@ fn a_full_send_buffer_blocks_until_the_peer_has_taken_some() {
 }
 
 #[test]
-fn several_messages_are_taken_as_one_unit() {
+fn several_messages_are_taken_all_or_none() {
     let (mut pair, _listener, client, server) = Pair::connected(SocketOptions::default());
     let bad = vec![text("a"), Message::new(60_000, 0, "b")];
     let refused = pair.a.try_send_all(pair.now, client, Target::Only, bad);

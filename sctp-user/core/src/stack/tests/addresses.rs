@@ -75,7 +75,7 @@ fn behind_nat_nothing_is_listed_unless_the_user_says_so() {
 }
 
 #[test]
-fn an_end_that_lists_nothing_sends_from_the_address_that_the_peer_knows_only() {
+fn an_end_that_lists_nothing_sends_only_from_the_address_the_peer_knows() {
     let config = AssocConfig { announce: Announce::None, ..AssocConfig::default() };
     let mut rig = Rig::with(StackConfig::default(), config.clone());
     let bound = ["10.1.1.100".parse().unwrap(), "10.1.2.100".parse().unwrap()];
@@ -153,7 +153,7 @@ fn own_addresses_that_a_peer_lists_are_left_out_and_counted() {
 }
 
 #[test]
-fn a_peer_on_this_host_has_the_same_addresses() {
+fn a_peer_on_this_host_may_list_our_addresses() {
     let here = PathAddr { remote: addr(101), ..path(1) };
     for called in [true, false] {
         let all = (vec![2, 100, 101, 102, 3], 0);
@@ -200,7 +200,7 @@ fn unusable_addresses_are_ignored() {
 }
 
 #[test]
-fn a_peer_lists_only_so_many_addresses() {
+fn only_so_many_listed_addresses_are_taken() {
     let mut rig = Rig::new();
     let sent = rig.init(|p| (2..200).for_each(|n| p.address(addr(n))));
     let (init, _, cookie) = one(sent).init();
@@ -210,13 +210,13 @@ fn a_peer_lists_only_so_many_addresses() {
 }
 
 #[test]
-fn the_responder_trusts_the_address_of_the_init_only() {
+fn the_responder_trusts_only_the_address_of_the_init() {
     let rig = Rig::accepted(&[2]);
     assert_eq!((rig.path_state(1), rig.path_state(2)), (PathState::Active, PathState::Unconfirmed));
 }
 
 #[test]
-fn the_initiator_trusts_the_addresses_of_its_user_only() {
+fn the_initiator_trusts_only_the_addresses_of_its_user() {
     let mut rig = Rig::new();
     rig.connect(&[1, 2]);
     rig.init_ack(|p| {

@@ -51,7 +51,7 @@ fn without_the_limit_the_retransmissions_end_it() {
 
 /// A slow peer gets everything, however long that takes.
 #[test]
-fn progress_gives_it_time_again() {
+fn progress_restarts_the_limit() {
     let mut rig = Rig::in_state(AssocState::Established);
     let messages = 8;
     for _ in 0..messages {
@@ -86,7 +86,7 @@ fn a_window_that_stays_closed_is_no_progress() {
 
 /// The user has not released the association, so somebody may still wait for it.
 #[test]
-fn a_user_who_waits_has_the_time_of_the_retransmissions() {
+fn a_user_who_still_waits_gets_the_full_retransmission_time() {
     let mut rig = Rig::in_state(AssocState::ShutdownPending);
     rig.pass(Duration::from_secs(300));
     assert_eq!(lost(&rig.events()), None);

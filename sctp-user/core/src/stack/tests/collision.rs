@@ -303,7 +303,7 @@ fn hard_case_06_case_b_the_peers_own_setup_wins() {
 }
 
 #[test]
-fn case_b_never_cuts_an_association_in_use() {
+fn case_b_never_breaks_an_association_in_use() {
     let mut rig = Rig::in_state(AssocState::CookieEchoed);
     let (_, _, cookie) = one(rig.init_from(path(1), NEW_TAG, &[])).init();
     let cookie = cookie.unwrap();
@@ -315,7 +315,7 @@ fn case_b_never_cuts_an_association_in_use() {
 }
 
 #[test]
-fn case_b_in_established_tells_nothing_twice_and_stops_no_shutdown() {
+fn case_b_in_established_repeats_no_event_and_stops_no_shutdown() {
     let collide = |shut_down: bool| {
         let mut rig = Rig::in_state(AssocState::CookieEchoed);
         let (_, _, cookie) = one(rig.init_from(path(1), NEW_TAG, &[])).init();
@@ -415,7 +415,7 @@ fn a_second_connect_to_the_same_peer_is_refused() {
 }
 
 #[test]
-fn case_a_in_the_middle_of_a_message_in_parts_is_told_before_it_goes_on() {
+fn case_a_in_the_middle_of_a_message_fails_its_next_part() {
     let mut rig = Rig::in_state(AssocState::Established);
     let options = crate::SendOptions { more_follows: true, ..Default::default() };
     let part = |stream| Message { options, ..Message::new(stream, 0, "part") };

@@ -108,7 +108,7 @@ fn cookies_outlive_the_change_of_the_key() {
 }
 
 #[test]
-fn the_listener_is_looked_for_again() {
+fn a_cookie_needs_a_listener_when_it_comes_back() {
     let (mut rig, tag, cookie) = offered();
     rig.stack.listen(PORT, 0).unwrap();
     assert_abort(rig.send(tag, |w| w.cookie_echo(&cookie)), PEER_TAG, false, &[4]);
@@ -116,7 +116,7 @@ fn the_listener_is_looked_for_again() {
 }
 
 #[test]
-fn a_limit_that_was_reached_meanwhile_refuses() {
+fn a_cookie_is_refused_when_the_table_has_filled_up_meanwhile() {
     let config = StackConfig { max_associations: 1, ..StackConfig::default() };
     let mut rig = Rig::with(config, AssocConfig::default());
     let (a, _, first) = one(rig.init(|_| {})).init();

@@ -49,7 +49,7 @@ fn what_went_to_the_old_port_is_sent_again_at_once() {
 }
 
 #[test]
-fn a_packet_with_a_wrong_tag_does_not() {
+fn a_packet_with_a_wrong_tag_moves_no_port() {
     let mut rig = Rig::in_state(AssocState::Established);
     for tag in [rig.own_tag ^ 1, PEER_TAG] {
         assert_silent(rig.send_from(port(4000), tag, |w| data(w, PEER_TSN)));
@@ -58,7 +58,7 @@ fn a_packet_with_a_wrong_tag_does_not() {
 }
 
 #[test]
-fn reflected_tags_do_not() {
+fn a_reflected_tag_moves_no_port() {
     for tag in [0, PEER_TAG] {
         let mut rig = Rig::in_state(AssocState::Established);
         let tag = if tag == 0 { rig.own_tag } else { tag };
@@ -68,7 +68,7 @@ fn reflected_tags_do_not() {
 }
 
 #[test]
-fn an_init_does_not_and_from_another_port_it_is_refused() {
+fn an_init_moves_no_port_and_from_another_port_it_is_refused() {
     use AssocState::*;
     for state in [
         CookieEchoed,
@@ -95,7 +95,7 @@ fn an_init_does_not_and_from_another_port_it_is_refused() {
 }
 
 #[test]
-fn a_nat_that_moves_the_port_twice_and_a_stranger() {
+fn a_nat_moves_the_port_and_a_stranger_does_not() {
     let mut rig = Rig::accepted(&[]);
     rig.send_from(port(4000), rig.own_tag, |w| data(w, PEER_TSN));
     assert_abort(rig.init_from(port(4001), 5, &[]), 5, false, &[14]);
@@ -107,7 +107,7 @@ fn a_nat_that_moves_the_port_twice_and_a_stranger() {
 }
 
 #[test]
-fn a_native_packet_switches_encapsulation_off_and_back_and_the_pmtu_follows() {
+fn packets_switch_encapsulation_off_and_on_and_the_pmtu_follows() {
     let mut rig = Rig::in_state(AssocState::Established);
     let pmtu = |rig: &Rig| rig.stack.paths(rig.id())[0].pmtu;
     let udp = pmtu(&rig);

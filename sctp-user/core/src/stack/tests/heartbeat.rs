@@ -273,7 +273,7 @@ fn a_miss_doubles_the_rto_and_an_answer_clears_the_counts() {
 }
 
 #[test]
-fn received_data_proves_nothing_about_the_way_there() {
+fn received_data_does_not_clear_the_error_count() {
     let mut rig = Rig::in_state(Established);
     next_heartbeat(&mut rig);
     assert_silent(rig.next_timer());
@@ -282,7 +282,7 @@ fn received_data_proves_nothing_about_the_way_there() {
 }
 
 #[test]
-fn on_demand_and_switched_off() {
+fn heartbeats_come_on_demand_and_can_be_switched_off() {
     let config = AssocConfig { hb_enabled: false, ..AssocConfig::default() };
     let mut rig = Rig::with(StackConfig::default(), config);
     rig.accept(&[]);

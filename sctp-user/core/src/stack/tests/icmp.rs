@@ -35,7 +35,7 @@ fn protocol_unreachable_with_the_peers_tag_ends_the_association() {
 
 /// A NAT box that has lost its bindings sends this error about the port that the caller had.
 #[test]
-fn a_caller_over_udp_has_time_to_come_by_another_port() {
+fn a_caller_over_udp_has_time_to_come_back_from_another_port() {
     let mut rig = Rig::accepted(&[]);
     let refuse = |rig: &mut Rig| tell(rig, Unreachable::Protocol, &quote(PEER_TAG, &[]));
     refuse(&mut rig);
@@ -58,7 +58,7 @@ fn a_caller_over_udp_has_time_to_come_by_another_port() {
 }
 
 #[test]
-fn a_caller_on_this_host_is_behind_no_such_box() {
+fn a_caller_on_this_host_is_not_behind_a_nat() {
     let local = |n| Some(IpAddr::from([127, 0, 0, n]));
     let from = PathAddr { local: local(1), remote: local(2).unwrap(), encap: UDP };
     let mut rig = called_from(from);
@@ -68,7 +68,7 @@ fn a_caller_on_this_host_is_behind_no_such_box() {
 
 /// Linux sends this error for every packet to a raw socket whose receive buffer is full.
 #[test]
-fn a_peer_directly_in_ip_that_is_heard_again_was_only_busy() {
+fn a_native_peer_that_is_heard_again_was_only_busy() {
     let from = PathAddr { encap: Encap::Native, ..path(1) };
     let mut rig = called_from(from);
     let refuse = |rig: &mut Rig| {
@@ -89,7 +89,7 @@ fn a_peer_directly_in_ip_that_is_heard_again_was_only_busy() {
 
 /// No data waits for an answer, but a heartbeat does.
 #[test]
-fn an_idle_peer_directly_in_ip_is_gone_when_a_heartbeat_is_refused_and_not_answered() {
+fn an_idle_native_peer_is_gone_when_a_refused_heartbeat_stays_unanswered() {
     let from = PathAddr { encap: Encap::Native, ..path(1) };
     let mut rig = called_from(from);
     while !rig.next_timer().iter().any(|sent| sent.kinds().contains(&chunk_type::HEARTBEAT)) {}
@@ -168,7 +168,7 @@ fn with_two_paths(called: bool, to: fn(u8) -> PathAddr) -> Rig {
 /// A container bridge of the peer has an address that some host here has, too. This host answers
 /// and has no SCTP.
 #[test]
-fn what_is_said_about_an_unconfirmed_address_counts_for_nothing() {
+fn errors_about_an_unconfirmed_address_count_for_nothing() {
     for (called, to) in [(false, path as fn(u8) -> PathAddr), (true, path), (false, native)] {
         let mut rig = with_second_address(called, to);
         let too_big = Unreachable::PacketTooBig { ip_mtu: 600 };
@@ -222,7 +222,7 @@ fn one_path_of_several_fails_alone_and_another_takes_over_at_once() {
 }
 
 #[test]
-fn directly_in_ip_a_refused_heartbeat_fails_its_path_only() {
+fn natively_a_refused_heartbeat_fails_only_its_path() {
     let mut rig = with_two_paths(true, native);
     // The heartbeats to address 2 are refused and not answered, those to address 1 are.
     for _ in 0..1000 {
@@ -325,7 +325,7 @@ fn an_address_that_answers_after_all_is_good_again() {
 }
 
 #[test]
-fn other_unreachables_never_end_anything() {
+fn other_icmp_errors_never_end_an_association() {
     let mut rig = Rig::in_state(AssocState::Established);
     for _ in 0..100 {
         tell(&mut rig, Unreachable::Destination, &quote(PEER_TAG, &[]));
@@ -352,7 +352,7 @@ fn packet_too_big_lowers_the_pmtu_within_reason_and_only_with_the_tag() {
 }
 
 #[test]
-fn an_association_that_ended_hears_nothing() {
+fn an_icmp_error_after_the_end_has_no_effect() {
     let mut rig = Rig::in_state(AssocState::Established);
     rig.stack.abort(rig.now, rig.id(), Bytes::new()).unwrap();
     rig.drain();

@@ -34,7 +34,7 @@ fn a_bad_init_leaves_the_existing_association_alone() {
 }
 
 #[test]
-fn a_port_bound_to_addresses_is_not_there_at_others() {
+fn a_port_bound_to_addresses_does_not_exist_at_others() {
     let mut rig = Rig::new();
     rig.stack.unbind(rig.now, PORT);
     rig.stack.bind(PORT, &[IpAddr::from([10, 1, 1, 100])], AssocConfig::default()).unwrap();
@@ -56,7 +56,7 @@ fn a_host_name_is_refused() {
 }
 
 #[test]
-fn without_a_listener_it_is_refused() {
+fn an_init_without_a_listener_is_refused() {
     let mut rig = Rig::new();
     rig.stack.listen(PORT, 0).unwrap();
     assert_abort(rig.init(|_| {}), PEER_TAG, false, &[]);
@@ -66,7 +66,7 @@ fn without_a_listener_it_is_refused() {
 }
 
 #[test]
-fn with_a_full_backlog_or_table_it_is_refused_for_lack_of_resources() {
+fn an_init_is_refused_when_the_backlog_or_the_table_is_full() {
     let mut rig = Rig::new();
     rig.stack.listen(PORT, 1).unwrap();
     let (init, _, cookie) = one(rig.init(|_| {})).init();
@@ -84,7 +84,7 @@ fn with_a_full_backlog_or_table_it_is_refused_for_lack_of_resources() {
 }
 
 #[test]
-fn it_costs_no_state() {
+fn an_init_costs_no_state() {
     let mut rig = Rig::new();
     for n in 1..100 {
         assert_eq!(one(rig.init_from(path(n), u32::from(n), &[])).kinds(), [chunk_type::INIT_ACK]);

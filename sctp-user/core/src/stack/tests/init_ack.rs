@@ -14,14 +14,14 @@ fn with(change: impl FnOnce(&mut InitFixed)) -> (Rig, Vec<Sent>) {
 }
 
 #[test]
-fn initiate_tag_0_ends_it_with_the_reflected_tag() {
+fn initiate_tag_0_ends_the_setup_with_the_reflected_tag() {
     let (mut rig, sent) = with(|f| f.initiate_tag = 0);
     assert_abort(sent, rig.own_tag, true, &[]);
     assert!(matches!(lost(&rig.events()), Some(LossReason::ProtocolViolation(_))));
 }
 
 #[test]
-fn no_streams_end_it() {
+fn no_streams_end_the_setup() {
     for change in
         [|f: &mut InitFixed| f.outbound_streams = 0, |f: &mut InitFixed| f.inbound_streams = 0]
     {
@@ -40,7 +40,7 @@ fn a_tiny_window_is_refused_and_the_setup_goes_on() {
 }
 
 #[test]
-fn a_missing_cookie_ends_it_and_is_named() {
+fn a_missing_cookie_ends_the_setup_and_is_named() {
     let mut rig = Rig::in_state(AssocState::CookieWait);
     let sent = one(rig.send(rig.own_tag, |w| w.init(true, &fixed(), |_| {})));
     assert_eq!((sent.packet.vtag(), sent.causes()), (PEER_TAG, vec![2]));
@@ -51,7 +51,7 @@ fn a_missing_cookie_ends_it_and_is_named() {
 }
 
 #[test]
-fn a_host_name_ends_it() {
+fn a_host_name_ends_the_setup() {
     let mut rig = Rig::in_state(AssocState::CookieWait);
     let sent = one(rig.init_ack(|p| p.raw(11, b"example.org\0")));
     assert_refuses_host_name(&sent);
@@ -59,7 +59,7 @@ fn a_host_name_ends_it() {
 }
 
 #[test]
-fn a_good_one_is_answered_with_its_cookie_at_once() {
+fn a_good_init_ack_is_answered_with_its_cookie_at_once() {
     let mut rig = Rig::in_state(AssocState::CookieWait);
     let sent = one(rig.init_ack(|_| {}));
     assert_eq!(sent.kinds(), [chunk_type::COOKIE_ECHO]);
@@ -69,7 +69,7 @@ fn a_good_one_is_answered_with_its_cookie_at_once() {
 }
 
 #[test]
-fn only_in_cookie_wait() {
+fn an_init_ack_counts_only_in_cookie_wait() {
     use AssocState::*;
     for state in [
         CookieEchoed,

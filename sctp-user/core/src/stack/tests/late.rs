@@ -154,7 +154,7 @@ fn cookie_echoes(rig: &mut Rig, len: usize) -> Vec<Sent> {
 /// The path MTU is not known yet. The first COOKIE ECHO takes as much DATA along as passes nearly
 /// everywhere, and the next ones as much as passes everywhere.
 #[test]
-fn the_cookie_echo_is_not_filled_to_a_size_that_nothing_has_proven() {
+fn the_cookie_echo_is_not_filled_to_an_unproven_size() {
     // Small messages, then messages that only fit at first, then parts of a large one.
     for (len, first, later) in [(100, true, true), (1000, true, false), (100_000, true, false)] {
         let config = AssocConfig { ip_mtu_udp: 1500, ..AssocConfig::default() };

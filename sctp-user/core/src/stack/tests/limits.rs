@@ -60,7 +60,7 @@ fn inits_are_rate_limited() {
 }
 
 #[test]
-fn inits_for_nobody_take_no_answers_from_those_for_somebody() {
+fn refused_inits_use_up_no_answers_of_listening_ports() {
     let config = StackConfig { init_ack_rate: 5, ..StackConfig::default() };
     let mut rig = Rig::with(config, AssocConfig::default());
     rig.stack.listen(PORT, 0).unwrap();

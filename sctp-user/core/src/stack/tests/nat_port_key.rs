@@ -87,7 +87,7 @@ fn an_init_restarts_the_association_with_that_port() {
 }
 
 #[test]
-fn a_restart_whose_udp_port_moves_in_mid_handshake_stays_one() {
+fn a_restart_whose_udp_port_moves_mid_handshake_makes_no_second_association() {
     let (mut rig, _, (two_id, _)) = two();
     let (init, _, cookie) = one(rig.init_from(port(4002), 13, &[])).init();
     let sent = rig.send_from(port(4010), init.initiate_tag, |w| w.cookie_echo(&cookie.unwrap()));
@@ -171,7 +171,7 @@ fn a_peer_that_lists_the_address_of_another_does_not_take_its_place() {
 }
 
 #[test]
-fn off_the_second_init_gets_an_abort_and_the_first_association_stays() {
+fn with_the_option_off_a_second_init_gets_an_abort() {
     let mut rig = Rig::new();
     let (id, _) = accept(&mut rig, 4001, 11);
     let sent = rig.init_from(port(4002), 12, &[]);

@@ -70,7 +70,7 @@ fn a_refused_port_is_replaced_and_the_setup_goes_on_from_the_next() {
 }
 
 #[test]
-fn eight_others_are_tried_at_most_and_then_the_refusal_is_told() {
+fn at_most_eight_others_are_tried_and_then_the_refusal_is_reported() {
     for cause in [0, 14] {
         let ports: Vec<u16> = (2000..2020).collect();
         let (mut rig, _) = calls_from(&ports);
@@ -100,7 +100,7 @@ fn a_refusal_without_a_cause_is_believed_after_rto_initial() {
 }
 
 #[test]
-fn other_refusals_and_ports_that_the_user_chose_are_told_at_once() {
+fn other_refusals_and_those_of_chosen_ports_are_reported_at_once() {
     let (mut rig, _) = calls_from(&[2000, 2001]);
     assert_silent(refuse(&mut rig, 2000, 4));
     assert!(lost(&rig.events()).is_some());
@@ -139,7 +139,7 @@ fn a_cookie_of_another_process_with_the_same_port_is_refused() {
 }
 
 #[test]
-fn all_ports_but_well_known_and_registered_ones_are_there_for_clients() {
+fn clients_get_all_ports_but_well_known_and_registered_ones() {
     let mut rig = Rig::new();
     let mut ports = BTreeSet::new();
     while let Ok(port) = rig.stack.bind(0, &[], AssocConfig::default()) {

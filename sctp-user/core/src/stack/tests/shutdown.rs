@@ -108,7 +108,7 @@ fn each_part_of_a_message_comes_back_once() {
 }
 
 #[test]
-fn parts_that_everything_waits_for_fill_the_send_buffer_once_more_at_most() {
+fn parts_may_fill_the_send_buffer_a_second_time_but_no_more() {
     let mut rig = Rig::in_state(Established);
     let limit = 10_000;
     rig.stack.configure(rig.now, rig.id(), |c| c.send_buffer = limit).unwrap().unwrap();
@@ -345,7 +345,7 @@ fn hard_case_33_a_lost_shutdown_complete_and_a_new_init_at_once() {
 }
 
 #[test]
-fn no_heartbeats_are_sent_once_the_shutdown_left() {
+fn no_heartbeats_are_sent_after_the_shutdown() {
     for state in [ShutdownSent, ShutdownAckSent] {
         let mut rig = Rig::in_state(state);
         assert!(rig.stack.request_heartbeat(rig.now, rig.id(), addr(1)).is_err());
@@ -386,7 +386,7 @@ fn unacknowledged_messages_come_back_with_the_loss() {
 }
 
 #[test]
-fn all_are_aborted_at_the_end_of_the_stack_however_many_they_are() {
+fn abort_all_aborts_any_number_of_associations() {
     let mut rig = Rig::new();
     rig.stack.listen(PORT, 5000).unwrap();
     let many = 2000u32;

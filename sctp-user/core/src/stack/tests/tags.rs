@@ -167,7 +167,7 @@ fn shutdown_ack_before_established_is_out_of_the_blue_whatever_its_tag() {
 }
 
 #[test]
-fn an_own_tag_is_never_given_out_again_at_once() {
+fn a_tag_is_not_given_out_again_at_once() {
     let mut rig = Rig::accepted(&[]);
     let tag = rig.own_tag;
     rig.send(tag, |w| w.abort(false, |_| {}));

@@ -31,7 +31,7 @@ fn a_wakeup_may_be_early_and_is_never_late() {
 }
 
 #[test]
-fn an_association_at_rest_saves_up_no_burst() {
+fn an_idle_association_saves_up_no_burst() {
     let flight = |round_trips: u32| {
         let config = AssocConfig { max_burst: 1, ..AssocConfig::default() };
         let mut rig = Rig::with(StackConfig::default(), config);
