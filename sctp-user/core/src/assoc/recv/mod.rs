@@ -1,4 +1,5 @@
-//! The receiving half of an association: what has arrived, receive memory and window, when to SACK.
+//! The receiving half of an association: what has arrived, memory and window, and when to send a
+//! SACK.
 
 mod reassembly;
 mod tracker;
@@ -15,18 +16,18 @@ use tracker::{Arrival, Tracker};
 /// What became of a DATA chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// Kept or delivered.
+    /// It was kept or delivered.
     New,
-    /// Had it already.
+    /// It had arrived before.
     Duplicate,
-    /// No room, or too far ahead; the peer will send it again.
+    /// There was no room, or it was too far ahead. The peer will send it again.
     Dropped,
     /// The peer broke the protocol.
     Violation(&'static str),
 }
 
-/// How far ahead of the cumulative TSN chunks are taken: each counts as at least MIN_CHARGE bytes,
-/// so no honest sender gets further.
+/// How far ahead of the cumulative TSN chunks are accepted. Each chunk counts as at least
+/// MIN_CHARGE bytes, so no honest sender gets further.
 fn max_ahead(recv_buffer: usize) -> u16 {
     u16::try_from(recv_buffer / reassembly::MIN_CHARGE).unwrap_or(u16::MAX)
 }
@@ -36,27 +37,27 @@ fn max_ahead(recv_buffer: usize) -> u16 {
 pub(crate) struct RecvSide {
     tracker: Tracker,
     reassembly: Reassembly,
-    /// Receive memory.
+    /// How many bytes of memory received data may take.
     limit: usize,
-    /// The largest `limit` so far: what was accepted under it may still be held.
+    /// The largest `limit` so far. Data accepted under it may still be held.
     ceiling: usize,
     partial_delivery_point: usize,
-    /// Window announced last.
+    /// The window announced last.
     announced: usize,
-    /// Packets with DATA since the last SACK.
+    /// How many packets with DATA have arrived since the last SACK.
     packets: u32,
-    /// A SACK must leave at once.
+    /// A SACK must be sent at once.
     immediate: bool,
-    /// No DATA has come yet: the first is acknowledged at once.
+    /// No DATA has arrived yet. The first DATA is acknowledged at once.
     fresh: bool,
-    /// Where the last DATA came from; the SACK goes there.
+    /// The path that the last DATA came by. The SACK goes there.
     pub(crate) sack_path: PathId,
-    /// `Readable` was given and `recv` has not returned `None` since.
+    /// The user was told `Readable`, and `recv` has not returned `None` since.
     pub(crate) reader_knows: bool,
 }
 
 impl RecvSide {
-    /// Nothing received; the peer's first TSN is `initial`.
+    /// Nothing has been received yet. `initial` is the peer's first TSN.
     pub(crate) fn new(initial: Tsn, config: &AssocConfig) -> Self {
         RecvSide {
             tracker: Tracker::new(initial, max_ahead(config.recv_buffer)),
@@ -73,38 +74,38 @@ impl RecvSide {
         }
     }
 
-    /// Highest TSN up to which everything has arrived.
+    /// The highest TSN up to which everything has arrived.
     pub(crate) fn cum_tsn(&self) -> Tsn {
         self.tracker.cum()
     }
 
-    /// TSNs missing below the highest one.
+    /// How many TSNs are missing below the highest one.
     pub(crate) fn missing(&self) -> u32 {
         self.tracker.missing()
     }
 
-    /// Something is missing that what is here makes necessary: TSNs, the rest of a message, or a
-    /// message before one that is held for its order.
+    /// True when something is missing that must exist, given what has arrived: TSNs in a gap, the
+    /// rest of a message, or a message that precedes another in its stream.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.tracker.has_gap() || self.reassembly.is_incomplete()
     }
 
-    /// Bytes of receive memory in use.
+    /// How many bytes received data takes.
     pub(crate) fn held(&self) -> usize {
         self.reassembly.held()
     }
 
-    /// The user can read something.
+    /// True when the user can read something.
     pub(crate) fn is_readable(&self) -> bool {
         self.reassembly.is_readable()
     }
 
-    /// Messages or parts the user can read.
+    /// How many messages or parts the user can read.
     pub(crate) fn pending(&self) -> usize {
         self.reassembly.ready_len()
     }
 
-    /// Changes the receive memory; what was announced is not taken back.
+    /// Changes the memory limit. A window already announced is not taken back.
     pub(crate) fn set_limit(&mut self, config: &AssocConfig) {
         self.limit = config.recv_buffer;
         self.ceiling = self.ceiling.max(self.limit);
@@ -113,8 +114,8 @@ impl RecvSide {
             config.partial_delivery_point.unwrap_or(config.recv_buffer / 2);
     }
 
-    /// The window to announce. Small remainders count as nothing (receiver SWS avoidance, RFC 9260
-    /// sec 6.2).
+    /// The window to announce. A small remainder counts as 0 (receiver SWS avoidance, RFC 9260 sec
+    /// 6.2).
     pub(crate) fn a_rwnd(&self) -> usize {
         let free = self.limit.saturating_sub(self.reassembly.held());
         if free < self.worthwhile() { 0 } else { free }
@@ -124,7 +125,7 @@ impl RecvSide {
         (self.limit / 4).min(1452)
     }
 
-    /// Takes a DATA chunk on a valid stream.
+    /// Handles a DATA chunk on a valid stream.
     pub(crate) fn on_data(&mut self, chunk: DataChunk, from: PathId) -> Taken {
         let tsn = chunk.tsn;
         match self.tracker.classify(tsn) {
@@ -170,8 +171,8 @@ impl RecvSide {
         }
     }
 
-    /// Sees to it that `need` bytes may be taken for `tsn`. The next TSN in order always finds
-    /// room, except while the user leaves readable messages unread.
+    /// Makes room for `need` bytes of the chunk `tsn`, if possible. The next TSN in order always
+    /// gets room, unless the user leaves messages unread.
     fn make_room(&mut self, tsn: Tsn, need: usize) -> bool {
         if self.reassembly.held() + need <= self.limit {
             return true;
@@ -190,13 +191,13 @@ impl RecvSide {
         if !next || self.reassembly.is_readable() {
             return false;
         }
-        // Only the head of one long message is left: the user gets what is there. Or this chunk is
-        // what messages held for their order wait for. With any other content the peer did not keep
-        // the order of its TSNs, and no more than this one chunk is taken above the limit.
+        // If only the beginning of one long message is held, the user gets what has arrived of it.
+        // Otherwise messages held for their order wait for this very chunk, or the peer has not
+        // assigned its TSNs in order. Then no more than this one chunk is accepted above the limit.
         self.reassembly.deliver_partially() || self.reassembly.held() <= self.ceiling
     }
 
-    /// All chunks of a packet that had DATA were taken; `only_duplicates` says that nothing in it
+    /// All chunks of a packet with DATA have been handled. `only_duplicates` says that none of them
     /// was new. Returns true when the delayed-SACK timer must run.
     pub(crate) fn end_of_packet(
         &mut self,
@@ -210,12 +211,12 @@ impl RecvSide {
         !self.immediate
     }
 
-    /// A SACK must leave at once.
+    /// True when a SACK must be sent at once.
     pub(crate) fn sack_now(&self) -> bool {
         self.immediate
     }
 
-    /// A SACK is owed, at once or with the next DATA.
+    /// True when a SACK is owed, at once or with the next DATA.
     pub(crate) fn sack_owed(&self) -> bool {
         self.immediate || self.packets > 0
     }
@@ -225,7 +226,7 @@ impl RecvSide {
         self.immediate = true;
     }
 
-    /// Writes a SACK; nothing is owed then.
+    /// Writes a SACK. After that, none is owed.
     pub(crate) fn write_sack(&mut self, writer: &mut PacketWriter<'_>) {
         let a_rwnd = self.a_rwnd();
         self.announced = a_rwnd;
@@ -240,19 +241,19 @@ impl RecvSide {
         self.immediate = false;
     }
 
-    /// The next message for the user, which stays where it is.
+    /// The next message for the user, without removing it.
     pub(crate) fn front(&self) -> Option<&Assembled> {
         self.reassembly.front()
     }
 
-    /// The next message for the user. Asks for a window update SACK when the window grew
-    /// worthwhile.
+    /// Removes the next message for the user. Asks for a SACK that updates the window if it has
+    /// grown enough to be worth it.
     pub(crate) fn pop(&mut self) -> Option<Assembled> {
         let message = self.reassembly.pop();
         if message.is_some() {
             let window = self.a_rwnd();
             let grown = window.saturating_sub(self.announced);
-            // RFC 1122 style: a quarter of the buffer, or from closed to open.
+            // As in RFC 1122: the window grew by a quarter of the buffer, or from closed to open.
             if grown >= self.limit / 4
                 || (self.announced < self.worthwhile() && window >= self.worthwhile())
             {
@@ -262,13 +263,13 @@ impl RecvSide {
         message
     }
 
-    /// Ends a partial delivery, of which nothing more will come.
+    /// Ends a partial delivery whose rest will never come.
     pub(crate) fn abort_partial(&mut self) -> Option<CutOff> {
         self.reassembly.abort_partial()
     }
 
-    /// Starts over after a restart of the peer; messages already complete stay readable. Returns a
-    /// partial delivery that was cut off.
+    /// Starts over after the peer restarted. Complete messages stay readable. Returns the partial
+    /// delivery that was cut off, if any.
     pub(crate) fn restart(&mut self, initial: Tsn, config: &AssocConfig) -> Option<CutOff> {
         let aborted = self.abort_partial();
         let ready = self.reassembly.take_ready();

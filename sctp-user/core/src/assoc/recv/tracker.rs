@@ -2,29 +2,31 @@
 
 use crate::serial::Tsn;
 
-/// Duplicate TSNs reported in one SACK at most.
+/// How many duplicate TSNs one SACK may report.
 const MAX_DUPS: usize = 16;
 
-/// Received ranges kept at most; with more holes than this, chunks that would open another one are
-/// dropped.
+/// How many received ranges are kept. With more holes than this, chunks that would open another one
+/// are dropped.
 const MAX_RANGES: usize = 2048;
 
-/// What a TSN is to the tracker.
+/// What the tracker knows about a TSN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// Not seen before.
+    /// It has not arrived before.
     New,
-    /// Seen before.
+    /// It has arrived before.
     Duplicate,
-    /// Too far ahead to be taken.
+    /// It is too far ahead to be accepted.
     TooFar,
 }
 
-/// The receive record. Offsets are relative to the cumulative TSN, first missing TSN = offset 1.
+/// The record of received TSNs. Offsets are relative to the cumulative TSN, so the first missing
+/// TSN has offset 1.
 #[derive(Debug)]
 pub(crate) struct Tracker {
     cum: Tsn,
-    /// Received ranges above `cum`, as inclusive TSN pairs, in order, not touching each other.
+    /// The received ranges above `cum`, as pairs of first and last TSN, in order, not touching each
+    /// other.
     ranges: Vec<(Tsn, Tsn)>,
     dups: Vec<Tsn>,
     /// How far beyond `cum` a chunk may lie.
@@ -32,8 +34,9 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    /// Nothing received; the peer's first TSN is `initial`. Chunks more than `max_ahead` (65 535 at
-    /// most, because gap blocks have 16 bits) beyond the cumulative TSN are not taken.
+    /// Nothing has been received yet. `initial` is the peer's first TSN. Chunks more than
+    /// `max_ahead` beyond the cumulative TSN are not accepted. This is at most 65 535, because gap
+    /// blocks have 16 bits.
     pub(crate) fn new(initial: Tsn, max_ahead: u16) -> Self {
         Tracker {
             cum: initial.minus(1),
@@ -43,17 +46,17 @@ impl Tracker {
         }
     }
 
-    /// From now on chunks up to `max_ahead` beyond the cumulative TSN are taken.
+    /// From now on, chunks up to `max_ahead` beyond the cumulative TSN are accepted.
     pub(crate) fn allow_ahead(&mut self, max_ahead: u16) {
         self.max_ahead = max_ahead.into();
     }
 
-    /// Highest TSN up to which everything has arrived.
+    /// The highest TSN up to which everything has arrived.
     pub(crate) fn cum(&self) -> Tsn {
         self.cum
     }
 
-    /// Highest TSN received.
+    /// The highest TSN received.
     pub(crate) fn highest(&self) -> Tsn {
         self.ranges.last().map_or(self.cum, |r| r.1)
     }
@@ -109,7 +112,7 @@ impl Tracker {
         }
     }
 
-    /// Takes a recorded TSN above the cumulative one back (reneging, under memory pressure only).
+    /// Removes a recorded TSN above the cumulative one (reneging, only when memory is short).
     pub(crate) fn forget(&mut self, tsn: Tsn) {
         let at = self.position(tsn.offset_from(self.cum));
         let Some(&(start, end)) = self.ranges.get(at) else { return };
@@ -143,7 +146,7 @@ impl Tracker {
         })
     }
 
-    /// Duplicates since the last SACK.
+    /// The duplicates since the last SACK.
     pub(crate) fn dups(&self) -> &[Tsn] {
         &self.dups
     }
@@ -155,7 +158,7 @@ impl Tracker {
 
     /// Index of the first range that does not end before `offset`.
     fn position(&self, offset: u32) -> usize {
-        // The common cases, in order arrival and arrival at the end, need no search.
+        // The common cases need no search: arrival in order, and arrival after the end.
         match self.ranges.last() {
             None => 0,
             Some(last) if last.1.offset_from(self.cum) < offset => self.ranges.len(),
@@ -213,7 +216,8 @@ mod tests {
         let mut t = Tracker::new(Tsn(1), 65_535);
         assert_eq!(t.classify(Tsn(65_536)), Arrival::TooFar);
         assert_eq!(t.classify(Tsn(65_535)), Arrival::New);
-        // Every second TSN: the number of ranges is bounded, the first hole can always be filled.
+        // Every second TSN: the number of ranges is limited, but the first hole can always be
+        // filled.
         for i in 0..20_000u32 {
             take(&mut t, 3 + 2 * i);
         }

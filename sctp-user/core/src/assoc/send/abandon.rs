@@ -1,4 +1,4 @@
-//! Giving up messages that have been sent already (RFC 3758 sec 3.5).
+//! Giving up messages that have already been sent (RFC 3758 sec 3.5).
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use crate::addr::Message;
 use crate::assoc::paths::PathSet;
 
 impl Outstanding {
-    /// Gives up the message of the chunk at `index`: none of its chunks counts or is sent any more,
-    /// and their memory is free. They keep their TSNs until the peer's cumulative TSN has passed
-    /// them. Returns the message, and whether its last fragment had been sent; `None` when it has
-    /// been given up before.
+    /// Gives up the message that the chunk at `index` belongs to. None of its chunks is sent or
+    /// counted any more, and their memory is freed. They keep their TSNs until the peer's
+    /// cumulative TSN has passed them. Returns the message, and whether its last fragment had been
+    /// sent; `None` if it was given up before.
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "partial reliability (RFC 3758) decides what to give up")
@@ -25,7 +25,7 @@ impl Outstanding {
                 || (key.is_some()
                     && self.slots.get(i).is_some_and(|s| s.whole.as_ref().map(Arc::as_ptr) == key))
         };
-        // Fragments of other messages may lie between, so the ends tell where to stop.
+        // Fragments of other messages may lie in between, so the B and E bits tell where to stop.
         let begins = |i: usize| same(i) && self.slots.get(i).is_some_and(|s| s.flags.begin);
         let ends = |i: usize| same(i) && self.slots.get(i).is_some_and(|s| s.flags.end);
         let first = (0..=index).rev().find(|&i| begins(i)).unwrap_or(0);
@@ -55,7 +55,7 @@ impl Outstanding {
         Some((message, last.is_some()))
     }
 
-    /// Chunks at the front that the peer is to be told to skip: the Advanced.Peer.Ack.Point lies
+    /// How many chunks at the front the peer must be told to skip. The Advanced.Peer.Ack.Point lies
     /// this far beyond the cumulative TSN (RFC 3758 sec 3.5 C2).
     #[cfg_attr(not(test), expect(dead_code, reason = "FORWARD TSN (RFC 3758) announces it"))]
     pub(crate) fn skippable(&self) -> usize {
@@ -73,8 +73,8 @@ mod tests {
     use crate::serial::Tsn;
     use crate::time::Time;
 
-    /// Five chunks of 10 bytes on path 0: one message alone, one in three fragments (the last of
-    /// them not sent yet if `cut`), one alone.
+    /// Five chunks of 10 bytes on path 0: a message in one chunk, one in three fragments, and one
+    /// in one chunk. With `cut`, the message in fragments has a fourth one that was not sent yet.
     fn sent(cut: bool, paths: &mut PathSet) -> Outstanding {
         let mut out = Outstanding::new(Tsn(1));
         let whole = Arc::new(Message {
@@ -119,7 +119,7 @@ mod tests {
         out.verify(&set).unwrap();
         assert_eq!(out.lost(), 2);
         assert_eq!(out.next_lost(PathId(1), 1), Some(4));
-        // Marked by a second timeout, it would come back.
+        // A second timeout must not mark the abandoned chunks again.
         out.on_t3(PathId(1), PathId(0), &mut set);
         out.rehome(PathId(0), &mut set);
         out.verify(&set).unwrap();
@@ -134,7 +134,8 @@ mod tests {
         assert_eq!(out.skippable(), 0);
         out.abandon(1, &mut set).unwrap();
         assert_eq!(out.skippable(), 0, "the first chunk is still wanted");
-        // Gap-acknowledged all the same: that gives no credit, and reneging changes nothing.
+        // A gap block acknowledges it nevertheless. That gives no credit, and reneging on it
+        // changes nothing.
         for gaps in [&[(3, 3), (5, 5)][..], &[(5, 5)]] {
             with_sack(Tsn(0), gaps, |sack| out.on_sack(Tsn(0), Some(sack), Time::ZERO, &mut set));
             out.verify(&set).unwrap();

@@ -1,4 +1,4 @@
-//! What a SACK does to the outstanding chunks (RFC 9260 sec 6.2.1, 6.3, 7.2.4).
+//! What a SACK changes about the outstanding chunks (RFC 9260 sec 6.2.1, 6.3, 7.2.4).
 
 use std::ops::Range;
 
@@ -10,10 +10,10 @@ use crate::serial::Tsn;
 use crate::time::{Duration, Time};
 use crate::wire::SackChunk;
 
-/// Miss indications that trigger a fast retransmit.
+/// How many miss indications trigger a fast retransmit.
 const FAST_RETRANSMIT_MISSES: u8 = 3;
 
-/// What a SACK did to one path.
+/// What a SACK changed about one path.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PathAck {
     /// Bytes newly acknowledged.
@@ -22,13 +22,13 @@ pub(crate) struct PathAck {
     pub(crate) flight_before: u32,
     /// The lowest outstanding TSN of the path was acknowledged (rule R3).
     pub(crate) lowest_acked: bool,
-    /// Bytes of the largest chunk acknowledged that went to this path only.
+    /// Size in bytes of the largest acknowledged chunk that was sent to this path only.
     pub(crate) largest: u32,
-    /// A chunk was acknowledged that went to this path only.
+    /// A chunk was acknowledged that was sent to this path only.
     pub(crate) proves_path: bool,
-    /// A round-trip time.
+    /// A measured round-trip time.
     pub(crate) rtt: Option<Duration>,
-    /// Chunks newly marked for fast retransmit.
+    /// How many chunks were newly marked for fast retransmit.
     pub(crate) marked: u32,
 }
 
@@ -63,21 +63,20 @@ impl Acknowledged {
     }
 }
 
-/// What became of a SACK.
+/// What a SACK turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SackVerdict {
-    /// Older than what is known: ignored as a whole.
+    /// It is older than what is known, so all of it is ignored.
     Old,
-    /// It acknowledges what was never sent: protocol violation.
+    /// It acknowledges something that was never sent, which is a protocol violation.
     Unsent,
-    /// Processed.
+    /// It was processed.
     Taken,
 }
 
 impl Outstanding {
-    /// Processes the acknowledgements of a SACK, or of a SHUTDOWN (`gaps` empty and `reneging`
-    /// false, because a SHUTDOWN says nothing about gaps). The results per path are in
-    /// [`path_acks`](Self::path_acks).
+    /// Processes the acknowledgements of a SACK or, when `sack` is absent, of a SHUTDOWN, which
+    /// says nothing about gaps. [`path_acks`](Self::path_acks) has the results for each path.
     pub(crate) fn on_sack(
         &mut self,
         cum_tsn: Tsn,
@@ -121,12 +120,13 @@ impl Outstanding {
                     highest_newly_acked = Some(highest);
                 }
             }
-            // Had the peer still the chunk after it, it would acknowledge that one, too. Without
-            // gap blocks nothing else tells that it was taken back, and nobody would send it again.
+            // If the peer still had the next chunk, it would acknowledge that one, too. A SHUTDOWN
+            // has no gap blocks that could tell that the peer reneged on it, and otherwise nobody
+            // would send it again.
             None => self.take_back_first(paths),
         }
-        // In fast recovery an advancing cumulative TSN accuses everything that the SACK reports
-        // missing.
+        // In fast recovery, a SACK that advances the cumulative TSN counts as a miss for everything
+        // that it reports missing.
         let accused = match highest_newly_acked {
             Some(_) if self.recovery_exit.is_some() && advance > 0 => highest_gap,
             Some(highest) => highest,
@@ -139,17 +139,17 @@ impl Outstanding {
         SackVerdict::Taken
     }
 
-    /// What the last SACK did, indexed by path.
+    /// What the last SACK changed, indexed by path.
     pub(crate) fn path_acks(&self) -> &[PathAck] {
         &self.scratch
     }
 
-    /// Starts fast recovery; it ends when everything sent so far is acknowledged.
+    /// Starts fast recovery. It ends when everything sent so far is acknowledged.
     pub(crate) fn enter_fast_recovery(&mut self) {
         self.recovery_exit = Some(self.next_tsn().minus(1));
     }
 
-    /// Takes an acknowledged chunk off the books and notes it for its path.
+    /// Removes an acknowledged chunk from the counters and notes it for its path.
     fn book(&mut self, news: Acknowledged, now: Time, paths: &mut PathSet) {
         let path = paths.get_mut(news.path);
         if news.was_lost {
@@ -175,7 +175,7 @@ impl Outstanding {
         }
     }
 
-    /// Slots left the front: what is known by index moves along.
+    /// Slots were removed from the front, so adjusts everything that refers to slots by index.
     fn forget_front(&mut self, advance: usize) {
         self.lost_hint = self.lost_hint.saturating_sub(advance);
         self.miss_hint = self.miss_hint.saturating_sub(advance);
@@ -188,7 +188,7 @@ impl Outstanding {
         });
     }
 
-    /// Counts the first chunk as outstanding again if gap blocks had acknowledged it.
+    /// If a gap block had acknowledged the first chunk, it counts as outstanding again.
     fn take_back_first(&mut self, paths: &mut PathSet) {
         let Some(range) = self.acked.first_mut().filter(|range| range.start == 0) else { return };
         range.start = 1;
@@ -198,7 +198,7 @@ impl Outstanding {
         self.take_back(0, paths);
     }
 
-    /// The peer reneged on a chunk: it is outstanding again (RFC 9260 sec 6.2.1).
+    /// The peer reneged on a chunk, so it is outstanding again (RFC 9260 sec 6.2.1).
     fn take_back(&mut self, index: usize, paths: &mut PathSet) {
         let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.state == State::Acked) else {
             return;
@@ -216,8 +216,8 @@ impl Outstanding {
         self.reneged.push(index);
     }
 
-    /// Applies gap blocks to the ring. Only what differs from the last SACK is looked at. Returns
-    /// the offset from the cumulative TSN of the highest chunk newly acknowledged.
+    /// Applies gap blocks to the ring. Looks only at the differences from the last SACK. Returns
+    /// the offset from the cumulative TSN of the highest newly acknowledged chunk.
     fn apply_gaps(
         &mut self,
         sack: &SackChunk<'_>,
@@ -255,8 +255,8 @@ impl Outstanding {
         highest
     }
 
-    /// One miss indication for every chunk in flight below `highest` (an offset from the cumulative
-    /// TSN, exclusive), and for those that the peer took back.
+    /// Counts a miss indication for every chunk in flight below `highest` (an offset from the
+    /// cumulative TSN, exclusive), and for those on which the peer reneged.
     fn count_misses(&mut self, highest: usize, paths: &mut PathSet) {
         let below = highest.saturating_sub(1).min(self.slots.len());
         let settled = |slot: &Slot| slot.state != State::InFlight || slot.fast_retransmitted;
@@ -281,7 +281,8 @@ impl Outstanding {
         self.reneged = reneged;
     }
 
-    /// A miss indication for the chunk at `index`; the third marks it for fast retransmit.
+    /// Counts a miss indication for the chunk at `index`. The third one marks it for fast
+    /// retransmit.
     fn miss(&mut self, index: usize, paths: &mut PathSet) {
         let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.state == State::InFlight)
         else {
@@ -306,7 +307,7 @@ impl Outstanding {
     }
 }
 
-/// Writes the parts of `these` that are not in `those` to `out`; both are in order.
+/// Writes the parts of `these` that are not in `those` to `out`. Both must be in order.
 pub(super) fn subtract(
     these: &[Range<usize>],
     those: &[Range<usize>],
@@ -333,7 +334,7 @@ pub(super) fn subtract(
     }
 }
 
-/// Gap blocks that make sense: in order, not empty, not touching cum + 1.
+/// The valid gap blocks: they are in order, not empty, and do not touch cum + 1.
 fn valid_gaps<'a>(sack: &'a SackChunk<'_>) -> impl Iterator<Item = (u16, u16)> + 'a {
     let mut last = 1;
     sack.gaps().filter(move |&(start, end)| {

@@ -1,5 +1,5 @@
-//! Chunks that have a TSN and are not cumulatively acknowledged: a ring addressed by the offset
-//! from the cumulative TSN, and what a SACK does to it (RFC 9260 sec 6.2.1, 6.3, 7.2.4).
+//! The chunks that have a TSN and are not yet cumulatively acknowledged. They form a ring that is
+//! addressed by the offset from the cumulative TSN (RFC 9260 sec 6.2.1, 6.3, 7.2.4).
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,16 +14,16 @@ use crate::assoc::paths::PathSet;
 use crate::serial::Tsn;
 use crate::time::Time;
 
-/// Most chunks outstanding at a time: gap blocks reach 65 535 beyond the cumulative TSN, and so no
-/// more ordered messages of a stream can be unacknowledged than SSNs can tell apart (RFC 9260 sec
-/// 6.5).
+/// How many chunks may be outstanding at a time. Gap blocks reach 65 535 beyond the cumulative TSN.
+/// The limit also keeps the unacknowledged ordered messages of a stream below the number of SSNs
+/// (RFC 9260 sec 6.5).
 pub(crate) const MAX_OUTSTANDING: usize = 65_000;
 
-/// The ring.
+/// The ring of outstanding chunks.
 #[derive(Debug)]
 pub(crate) struct Outstanding {
     pub(super) slots: VecDeque<Slot>,
-    /// Highest TSN cumulatively acknowledged; slot 0 has the TSN after it.
+    /// Highest TSN that is cumulatively acknowledged. Slot 0 has the next TSN.
     pub(super) cum_ack: Tsn,
     pub(super) payload_bytes: usize,
     pub(super) window_used: usize,
@@ -31,23 +31,23 @@ pub(crate) struct Outstanding {
     pub(super) lost: u32,
     /// No slot before this one is marked lost.
     pub(super) lost_hint: usize,
-    /// The gap-acknowledged slots, as ranges of indexes in order: the gap blocks of the last SACK.
+    /// The slots acknowledged by the gap blocks of the last SACK, as ranges of indexes in order.
     pub(super) acked: Vec<Range<usize>>,
-    /// No slot before this one can get a miss indication that matters.
+    /// No slot before this one can get a miss indication that has an effect.
     pub(super) miss_hint: usize,
-    /// By path: no slot before this one is in flight to it.
+    /// For each path: no slot before this one is in flight to it.
     pub(super) lowest: Vec<usize>,
-    /// Indexes that the SACK just processed took back.
+    /// Indexes of chunks on which the peer reneged in the SACK that is being processed.
     pub(super) reneged: Vec<usize>,
-    /// Memory for ranges while a SACK is processed.
+    /// Reused memory for ranges while a SACK is processed.
     pub(super) spare: [Vec<Range<usize>>; 2],
-    /// While in fast recovery: its exit point.
+    /// The exit point of fast recovery, while in it.
     pub(super) recovery_exit: Option<Tsn>,
     pub(super) scratch: Vec<PathAck>,
 }
 
 impl Outstanding {
-    /// Empty; the first chunk will get `initial_tsn`.
+    /// An empty ring. The first chunk will get `initial_tsn`.
     pub(crate) fn new(initial_tsn: Tsn) -> Self {
         Outstanding {
             slots: VecDeque::new(),
@@ -67,37 +67,37 @@ impl Outstanding {
         }
     }
 
-    /// The TSN the next new chunk gets.
+    /// The TSN that the next new chunk will get.
     pub(crate) fn next_tsn(&self) -> Tsn {
         self.cum_ack.plus(self.slots.len() as u32).next()
     }
 
-    /// Everything sent is acknowledged.
+    /// True when everything sent is acknowledged.
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// No more chunks may be outstanding.
+    /// True when no more chunks may be outstanding.
     pub(crate) fn is_full(&self) -> bool {
         self.slots.len() >= MAX_OUTSTANDING
     }
 
-    /// Chunks not cumulatively acknowledged.
+    /// How many chunks are not cumulatively acknowledged.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// User bytes of the first chunk not cumulatively acknowledged.
+    /// User bytes of the first chunk that is not cumulatively acknowledged.
     pub(crate) fn first_len(&self) -> Option<usize> {
         self.slots.front().map(|slot| slot.payload.len())
     }
 
-    /// User bytes not cumulatively acknowledged.
+    /// How many user bytes are not cumulatively acknowledged.
     pub(crate) fn payload_bytes(&self) -> usize {
         self.payload_bytes
     }
 
-    /// Bytes of the peer's window that the chunks in flight are taken to need.
+    /// How many bytes of the peer's window the chunks in flight are assumed to need.
     pub(crate) fn window_used(&self) -> usize {
         self.window_used
     }
@@ -107,12 +107,12 @@ impl Outstanding {
         self.in_flight_chunks > 0
     }
 
-    /// Chunks marked for retransmission.
+    /// How many chunks are marked for retransmission.
     pub(crate) fn lost(&self) -> u32 {
         self.lost
     }
 
-    /// In fast recovery (RFC 9260 sec 7.2.4).
+    /// True while in fast recovery (RFC 9260 sec 7.2.4).
     pub(crate) fn in_fast_recovery(&self) -> bool {
         self.recovery_exit.is_some()
     }
@@ -139,7 +139,7 @@ impl Outstanding {
         tsn
     }
 
-    /// The next chunk marked for retransmission to `path` at index `from` or later.
+    /// The index of the first chunk at `from` or later that is marked for retransmission to `path`.
     pub(crate) fn next_lost(&mut self, path: PathId, from: usize) -> Option<usize> {
         if self.lost == 0 {
             return None;
@@ -165,7 +165,7 @@ impl Outstanding {
         self.slots.get(index).map(|slot| (self.cum_ack.plus(index as u32).next(), slot))
     }
 
-    /// The lost chunk at `index` was sent again, to the path it is marked for.
+    /// The lost chunk at `index` was sent again, to the path that it was marked for.
     pub(crate) fn retransmitted(&mut self, index: usize, now: Time, paths: &mut PathSet) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         slot.state = State::InFlight;
@@ -183,13 +183,13 @@ impl Outstanding {
         let p = paths.get_mut(path);
         p.flight += size;
         p.lost -= 1;
-        // Karn: nothing outstanding gives a usable round-trip time any more.
+        // Karn's rule: no outstanding chunk gives a usable round-trip time any more.
         for p in paths.iter_mut() {
             p.rtt_tsn = None;
         }
     }
 
-    /// No chunk before this one is in flight to its path.
+    /// True when no chunk before this one is in flight to the same path.
     pub(crate) fn is_lowest_on_path(&mut self, index: usize) -> bool {
         let Some(slot) = self.slots.get(index) else { return false };
         let path = slot.path;
@@ -197,21 +197,21 @@ impl Outstanding {
             self.lowest.resize(path.index() + 1, 0);
         }
         let Some(hint) = self.lowest.get_mut(path.index()) else { return false };
-        // The hint passes over each slot once, so this costs nothing in the long run.
+        // The hint passes each slot only once, so over time this costs nothing.
         let passed = self.slots.iter().skip(*hint).take(index.saturating_sub(*hint));
         *hint += passed.take_while(|s| s.path != path || s.state != State::InFlight).count();
         *hint >= index
     }
 
-    /// The slot at `index` counts as in flight to `path` again.
+    /// The slot at `index` is in flight to `path` again.
     pub(super) fn in_flight_again(&mut self, path: PathId, index: usize) {
         if let Some(hint) = self.lowest.get_mut(path.index()) {
             *hint = index.min(*hint);
         }
     }
 
-    /// T3-rtx of `from` expired: all its chunks in flight are to be sent to `to` (rule E3). Fast
-    /// recovery ends.
+    /// T3-rtx of `from` expired. All its chunks in flight are to be sent again, to `to` (rule E3).
+    /// Ends fast recovery.
     pub(crate) fn on_t3(&mut self, from: PathId, to: PathId, paths: &mut PathSet) {
         for (i, slot) in self.slots.iter_mut().enumerate() {
             if slot.path != from || !slot.is_outstanding() {
@@ -236,9 +236,9 @@ impl Outstanding {
         self.recovery_exit = None;
     }
 
-    /// Marks everything in flight to be sent again, to `target`, without blaming the network. For
-    /// the time before the association is established, when paths may still come and go: what the
-    /// chunks knew about paths is void.
+    /// Marks everything in flight to be sent again, to `target`, without treating it as lost by
+    /// congestion. Used before the association is established, while paths may still come and go,
+    /// so that what the chunks say about paths is invalid.
     pub(crate) fn rehome(&mut self, target: PathId, paths: &mut PathSet) {
         for path in paths.iter_mut() {
             path.flight = 0;
@@ -264,9 +264,9 @@ impl Outstanding {
         path.retransmit_now = self.lost > 0;
     }
 
-    /// Takes everything out, one entry per message not completely acknowledged. What only gap
-    /// blocks acknowledged counts as not acknowledged: it may wait behind a hole for what will
-    /// never come.
+    /// Removes everything. Returns one entry for each message that is not completely acknowledged.
+    /// Chunks that only gap blocks acknowledged count as not acknowledged: the peer may hold them
+    /// behind a missing chunk that will never come.
     pub(super) fn drain_messages(&mut self) -> Vec<(Message, bool, Option<usize>)> {
         let mut out: Vec<(Message, bool, Option<usize>)> = Vec::new();
         for slot in self.slots.drain(..) {
@@ -274,7 +274,7 @@ impl Outstanding {
             if key.is_some() && out.last().is_some_and(|last| last.2 == key) {
                 continue;
             }
-            // The user has an abandoned message back already.
+            // The user has already got an abandoned message back.
             if slot.state != State::Abandoned {
                 out.push((slot.message(), false, key));
             }
@@ -291,7 +291,7 @@ impl Outstanding {
         out
     }
 
-    /// Checks the books against the ring; for tests.
+    /// Compares the counters with the slots. For tests.
     pub(crate) fn verify(&self, paths: &PathSet) -> Result<(), String> {
         let mut flight = vec![0u32; paths.len()];
         let mut lost = vec![0u32; paths.len()];

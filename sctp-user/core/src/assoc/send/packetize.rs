@@ -1,5 +1,5 @@
-//! Filling packets with DATA or I-DATA: retransmissions first, then new fragments (RFC 9260 sec
-//! 6.1, 6.9, 6.10).
+//! Fills packets with DATA or I-DATA: first retransmissions, then new fragments (RFC 9260 sec 6.1,
+//! 6.9, 6.10).
 
 use super::SendSide;
 use super::slot::window_cost;
@@ -8,21 +8,20 @@ use crate::assoc::paths::PathSet;
 use crate::time::Time;
 use crate::wire::{CHUNK_HEADER, PacketWriter, chunk_type};
 
-/// A chunk is cut to the window of the peer only down to this many user bytes (sender SWS
+/// A chunk is cut to fit the peer's window only if at least this many user bytes remain (sender SWS
 /// avoidance).
 const LEAST_PIECE: usize = 512;
 
 /// What may go into a packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FillLimits {
-    /// Now.
     pub(crate) now: Time,
     /// Most user bytes in one chunk, so that it fits every path (AMDCS minus header).
     pub(crate) fragment: usize,
     /// The packet may be as large as the path allows, so large messages may be cut to fill it.
     pub(crate) full_size: bool,
-    /// The packet may be larger than the path allows, as it is the first of its transmit, and stays
-    /// the only one then. It gets padding (RFC 4820) up to this size.
+    /// The packet may be larger than the path allows, because it is the first of its transmit. Then
+    /// no other follows in that transmit. It is padded to this size (RFC 4820).
     pub(crate) oversize: Option<usize>,
     /// New data may go to this path.
     pub(crate) new_data: bool,
@@ -39,12 +38,12 @@ pub(crate) struct Fill {
     pub(crate) retransmitted: u32,
     /// The lowest outstanding chunk of the path was sent again: T3 restarts.
     pub(crate) lowest: bool,
-    /// The packet is larger than the path MTU because of a chunk made before that shrank.
+    /// The packet exceeds the path MTU because of a chunk that was made before the path MTU shrank.
     pub(crate) oversize: bool,
 }
 
 impl Fill {
-    /// Nothing was written.
+    /// True when nothing was written.
     pub(crate) fn is_empty(&self) -> bool {
         self.new + self.retransmitted == 0
     }
@@ -60,8 +59,8 @@ pub(crate) enum Blocked {
 }
 
 impl SendSide {
-    /// Writes as many chunks for `path` as the limits allow. Whether cwnd lets a packet leave at
-    /// all is the caller's decision: one packet may exceed it (RFC 9260 sec 6.1 B).
+    /// Writes as many chunks for `path` as the limits allow. The caller decides whether cwnd lets a
+    /// packet leave at all, because one packet may exceed it (RFC 9260 sec 6.1 B).
     pub(crate) fn fill(
         &mut self,
         writer: &mut PacketWriter<'_>,
@@ -92,8 +91,8 @@ impl SendSide {
         while let Some(index) = self.outstanding.next_lost(path, from) {
             let Some((tsn, slot)) = self.outstanding.get(index) else { break };
             if slot.size() as usize > writer.room() {
-                // A chunk is never cut again; alone in its packet it goes without DF (RFC 9260 sec
-                // 6.9).
+                // A chunk is never cut again. If it is too large, it goes alone in its packet and
+                // without DF (RFC 9260 sec 6.9).
                 let fits_path =
                     slot.payload.len() + slot.id.header_len() <= paths.get(path).pmdcs() as usize;
                 let Some(least) = limits.oversize.filter(|_| writer.is_empty() && !fits_path)
@@ -128,12 +127,11 @@ impl SendSide {
     ) {
         let to = self.queue.head_to();
         loop {
-            // Checked for each: the one before it in the queue may have had all the time in the
-            // world.
+            // Check this for each message: one with a deadline may follow one without.
             while let Some(message) = self.queue.pop_expired(limits.now) {
                 self.expired.push(message);
             }
-            // The next one may be meant for another path.
+            // The next message may be meant for another path.
             if self.queue.head_to() != to {
                 break;
             }
@@ -163,7 +161,7 @@ impl SendSide {
         }
     }
 
-    /// User bytes of the next new chunk, given the room in the packet.
+    /// How many user bytes the next new chunk has, given the room in the packet.
     pub(crate) fn next_len(
         &self,
         room: usize,
@@ -178,7 +176,7 @@ impl SendSide {
         let len = if remaining <= room.min(fragment) {
             remaining
         } else if (started || remaining > fragment) && full_size && room >= fragment / 2 {
-            // Cut to fill the packet, but not into crumbs (sender SWS avoidance).
+            // Cut it to fill the packet, but not into tiny pieces (sender SWS avoidance).
             room.min(fragment) & !3
         } else {
             return Err(Blocked::NoFit);
@@ -186,8 +184,8 @@ impl SendSide {
         if len <= self.peer_rwnd {
             Ok(len)
         } else if self.peer_rwnd >= LEAST_PIECE && self.may_probe() {
-            // A window that never holds a full chunk: nothing that could open it further is on its
-            // way.
+            // The window is smaller than a full chunk, and nothing is under way that could open it
+            // further.
             Ok(self.peer_rwnd & !3)
         } else if self.probe_window && self.may_probe() {
             Ok(len)
@@ -196,7 +194,8 @@ impl SendSide {
         }
     }
 
-    /// A zero-window probe is one chunk with nothing else in flight (RFC 9260 sec 6.1 A).
+    /// True when nothing else is in flight. A zero-window probe is a single chunk (RFC 9260 sec 6.1
+    /// A).
     pub(crate) fn may_probe(&self) -> bool {
         !self.outstanding.any_in_flight() && self.outstanding.lost() == 0
     }

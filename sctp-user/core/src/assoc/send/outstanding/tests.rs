@@ -1,4 +1,5 @@
-//! Random SACKs against a model that keeps one state per chunk and computes everything else anew.
+//! Random SACKs, compared with a model that keeps one state for each chunk and computes everything
+//! else anew.
 
 use proptest::prelude::*;
 
@@ -36,7 +37,7 @@ pub(crate) fn fragment(len: usize) -> Fragment {
     }
 }
 
-/// Gives a SACK with these blocks, as they would come from the network.
+/// Calls `run` with a SACK that has these blocks, decoded as if it came from the network.
 pub(crate) fn with_sack<R>(
     cum: Tsn,
     gaps: &[(u16, u16)],
@@ -94,7 +95,7 @@ struct Model {
 }
 
 impl Model {
-    /// None when the SACK acknowledges what was not sent.
+    /// `None` when the SACK acknowledges something that was never sent.
     fn sack(&mut self, advance: u32, gaps: Option<&[(u16, u16)]>) -> Option<()> {
         let mut good: Vec<(usize, usize)> = Vec::new();
         for &(start, end) in gaps.unwrap_or(&[]) {
@@ -131,7 +132,8 @@ impl Model {
                 }
             }
         } else if let Some(first) = self.chunks.front_mut().filter(|c| c.state == State::Acked) {
-            // A SHUTDOWN that stops before a chunk that was acknowledged takes it back.
+            // A SHUTDOWN whose cumulative TSN stops before an acknowledged chunk takes that
+            // acknowledgement back.
             first.state = State::InFlight;
             first.misses = 0;
             taken_back.push(0);
@@ -165,7 +167,7 @@ fn view(out: &Outstanding) -> Vec<Sent> {
             len: s.payload.len(),
             path: s.path.0,
             state: s.state,
-            // Nobody counts on after the fast retransmit.
+            // Misses do not matter after the fast retransmit.
             misses: if s.fast_retransmitted { 0 } else { s.misses },
             fast: s.fast_retransmitted,
         })
@@ -220,8 +222,8 @@ proptest! {
                                 .iter()
                                 .take(advance)
                                 .any(|c| mine(c) && c.state != State::Acked);
-                            // What was in flight and is not acknowledged, be it in flight still or
-                            // marked lost now.
+                            // Was in flight and is not acknowledged; it may still be in flight or
+                            // be marked lost now.
                             let gap = (0..after.len()).any(|i| {
                                 mine(&after[i])
                                     && after[i].state == State::Acked
@@ -315,7 +317,7 @@ fn work_is_bounded_by_what_is_outstanding() {
     for _ in 0..3 {
         out.push(fragment(10), PathId(0), Time::ZERO, &mut paths);
     }
-    // Thousands of blocks over next to nothing, none of which makes sense.
+    // Thousands of blocks for three chunks, and none of the blocks is valid.
     let gaps: Vec<(u16, u16)> = (0..10_000).map(|_| (3, 2)).collect();
     let verdict = with_sack(BASE, &gaps, |s| out.on_sack(BASE, Some(s), Time::ZERO, &mut paths));
     assert_eq!(verdict, SackVerdict::Taken);
