@@ -256,7 +256,7 @@ impl<A: App> Node for Host<A> {
                 sctp: Bytes::copy_from_slice(sctp),
             };
             if let Err(rule) = self.inspector.look(&packet) {
-                self.violation.get_or_insert(format!("the stack sent {rule}: {packet:?}"));
+                self.violation.get_or_insert(format!("the stack broke a rule: {rule}: {packet:?}"));
             }
             self.sending.push_back(packet);
         }

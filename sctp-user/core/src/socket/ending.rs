@@ -33,7 +33,7 @@ impl Sockets {
         let socket = self.open_socket(id)?;
         if socket.style == Style::OneToMany {
             return Err(SocketError::NotSupported(
-                "a one-to-many socket shuts its associations down one by one",
+                "only single associations of a one-to-many socket can be shut down",
             ));
         }
         let assoc = socket.members.first().copied().ok_or(SocketError::NotConnected)?;

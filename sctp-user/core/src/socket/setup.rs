@@ -127,7 +127,9 @@ impl Sockets {
     pub fn add_addrs(&mut self, id: SocketId, addrs: &[IpAddr]) -> Result<(), SocketError> {
         let mut all = self.open_socket(id)?.addrs.clone();
         if all.is_empty() {
-            return Err(SocketError::Invalid("the socket is not bound to certain addresses"));
+            return Err(SocketError::Invalid(
+                "the socket is not bound to particular addresses, so none can be added",
+            ));
         }
         for addr in addrs {
             if !all.contains(addr) {
@@ -149,7 +151,7 @@ impl Sockets {
         }
         rest.retain(|addr| !addrs.contains(addr));
         if rest.is_empty() {
-            return Err(SocketError::Invalid("the last address of a socket cannot be taken away"));
+            return Err(SocketError::Invalid("the last address of a socket cannot be removed"));
         }
         self.set_addrs(id, &rest)
     }
@@ -193,8 +195,8 @@ impl Sockets {
         let socket = self.open_socket(id)?;
         if socket.style == Style::OneToMany {
             return Err(SocketError::NotSupported(
-                "a one-to-many socket accepts by itself; take single associations out of it by \
-                 peel-off",
+                "a one-to-many socket accepts by itself; to take a single association out of it, \
+                 peel it off",
             ));
         }
         let none = if socket.listening {

@@ -164,7 +164,7 @@ fn ready(end: &mut Sockets, socket: SocketId) -> Option<Ready> {
     let mut found = None;
     while let Some(ready) = end.poll_ready() {
         if ready.socket == socket {
-            assert!(found.is_none(), "a socket comes up once");
+            assert!(found.is_none(), "each socket is named only once");
             found = Some(ready);
         }
     }

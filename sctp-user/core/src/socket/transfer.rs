@@ -309,7 +309,7 @@ impl Sockets {
                 }
                 Style::OneToMany => {
                     return Err(SocketError::Invalid(
-                        "a one-to-many socket must be told which association sends",
+                        "a message on a one-to-many socket needs an association or a peer to go to",
                     ));
                 }
             },

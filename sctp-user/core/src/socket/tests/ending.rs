@@ -130,7 +130,7 @@ fn an_association_that_ended_before_accept_leaves_nothing_behind() {
         assert!(matches!(pair.b.try_recv(pair.now, socket), Err(SocketError::Ended(_))));
         pair.b.close(pair.now, socket).unwrap();
     }
-    assert_eq!(pair.b.assocs.len(), 1, "nothing is left of it");
+    assert_eq!(pair.b.assocs.len(), 1, "no record of it is left");
 }
 
 /// A client that connects, sends a message and then does `how`.
@@ -173,7 +173,7 @@ fn ended_associations_do_not_fill_the_backlog() {
         pair.b.close(pair.now, socket).unwrap();
     }
     assert_eq!(left, ["5", "<end>", "6", "7"]);
-    assert_eq!(pair.b.assocs.len(), 0, "nothing is left of the others");
+    assert_eq!(pair.b.assocs.len(), 0, "no records of the others are left");
 
     // Living associations fill the backlog.
     (0..3).for_each(|_| visit(&mut pair, "living", |_, _| {}));

@@ -95,7 +95,7 @@ fn calls_without_notifications_take_the_restart_itself() {
         assert!(matches!(pair.b.try_recv(pair.now, server), Ok(Some((_, Incoming::Message(_))))));
         assert!(pair.b.restart_is_next(server));
         assert!(pair.b.take_restart(server));
-        assert!(!pair.b.take_restart(server), "it is told once");
+        assert!(!pair.b.take_restart(server), "it is reported only once");
         let seen = read_all(&mut pair.b, pair.now, server);
         assert_eq!(seen.last().unwrap(), "new");
         assert_eq!(seen.contains(&"<Restart>".to_owned()), subscriptions == Subscriptions::ALL);

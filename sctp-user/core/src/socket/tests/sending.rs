@@ -119,7 +119,7 @@ fn a_shutdown_in_the_middle_of_a_message_aborts() {
     let Some(EndReason::Lost(LossReason::PeerAbort { cause: 12, info })) =
         pair.b.take_error(server)
     else {
-        panic!("an abort")
+        panic!("the peer sends an ABORT")
     };
     assert_eq!(&info[..], b"a message was left incomplete");
 }

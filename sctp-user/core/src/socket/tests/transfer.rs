@@ -178,6 +178,6 @@ fn nothing_mixes_with_a_message_in_parts_when_interleaving_is_off() {
     }
     assert_eq!(bytes, 200_000);
     let parts = order.iter().position(|(kind, end)| *kind == b'L' && *end).unwrap();
-    assert!(parts > 0, "it was given in parts");
+    assert!(parts > 0, "the message came in parts");
     assert!(order[..parts].iter().all(|(kind, end)| *kind == b'L' && !end), "{order:?}");
 }

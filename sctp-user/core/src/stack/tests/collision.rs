@@ -107,7 +107,7 @@ fn hard_case_02_the_init_of_the_handshake_again_is_harmless() {
     };
     let before = of(&mut rig);
     let answer = one(rig.init(|_| {}));
-    assert_ne!(answer.init().0.initiate_tag, rig.own_tag, "the living tag is not given away");
+    assert_ne!(answer.init().0.initiate_tag, rig.own_tag, "the tag in use is not given out");
     assert_eq!(of(&mut rig), before);
     assert!(rig.events().is_empty());
     assert_eq!(one(rig.data(PEER_TSN)).kinds(), [chunk_type::SACK]);

@@ -48,7 +48,7 @@ fn an_idle_path_is_probed_after_interval_and_rto_with_jitter() {
         assert_silent(rig.send(rig.own_tag, |w| w.heartbeat_ack(&tlvs)));
     }
     waits.dedup();
-    assert!(waits.len() > 15, "jitter");
+    assert!(waits.len() > 15, "the waits vary");
     assert!(rig.events().iter().all(|e| !matches!(e, Event::PeerAddrChange { .. })));
 }
 
@@ -167,7 +167,7 @@ fn unconfirmed_addresses_are_probed_one_per_rto_and_then_at_the_usual_rate() {
         assert_eq!(rig.path_state(n), PathState::Unconfirmed);
     }
     assert_eq!(rig.state(), Established);
-    assert!(rig.events().is_empty(), "their errors are none of the association");
+    assert!(rig.events().is_empty(), "their errors do not count for the association");
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn the_sixth_miss_makes_a_path_inactive_and_the_eleventh_the_association() {
         count += rig.next_timer().iter().filter(|s| s.kinds() == [HEARTBEAT]).count();
         let events = rig.events();
         if events.contains(&change(1, PeerAddrState::Unreachable)) {
-            assert_eq!(unreachable, None, "told once");
+            assert_eq!(unreachable, None, "it is reported only once");
             unreachable = Some(count);
         }
         if rig.state() == Closed {

@@ -47,13 +47,13 @@ fn a_caller_over_udp_has_time_to_come_back_from_another_port() {
     rig.send_from(new, rig.own_tag, |w| w.cookie_ack());
     rig.pass(Duration::from_secs(2));
     rig.stack.handle_unreachable(rig.now, new, Unreachable::Protocol, &quote(PEER_TAG, &[]));
-    assert_eq!(rig.state(), AssocState::Established, "what was before does not count any more");
+    assert_eq!(rig.state(), AssocState::Established, "earlier errors do not count any more");
     rig.pass(Duration::from_secs(30));
     rig.stack.handle_unreachable(rig.now, new, Unreachable::Protocol, &quote(PEER_TAG, &[]));
     assert_eq!(
         lost(&rig.events()),
         Some(&LossReason::ProtocolUnreachable),
-        "twice the time of a heartbeat"
+        "two heartbeat intervals have passed"
     );
 }
 
@@ -198,7 +198,7 @@ fn one_path_of_several_fails_alone_and_another_takes_over_at_once() {
     assert_eq!((again.kinds(), again.path.remote), (vec![chunk_type::DATA], addr(2)));
     assert_eq!(rig.events(), [change(1, PeerAddrState::Unreachable)]);
     assert_silent(refuse(&mut rig, path(1)));
-    assert_eq!(rig.events(), [], "told once");
+    assert_eq!(rig.events(), [], "it is reported only once");
     // Heartbeats find out when the path works again.
     let probe = loop {
         let mut sent = rig.next_timer();

@@ -73,7 +73,7 @@ fn a_message_begun_before_the_shutdown_of_the_peer_can_be_finished() {
     assert_eq!(one(rig.drain()).kinds(), [chunk_type::DATA]);
     let first = rig.own_tsn;
     assert_silent(rig.send(rig.own_tag, |w| w.shutdown(first)));
-    assert_eq!(rig.state(), ShutdownReceived, "its rest is not there yet");
+    assert_eq!(rig.state(), ShutdownReceived, "the rest of the message is missing");
     let send = |rig: &mut Rig, message| rig.stack.send(rig.now, rig.id.unwrap(), message);
     assert_eq!(send(&mut rig, Message::new(2, 0, "new")), Err(crate::SendError::ShuttingDown));
     send(&mut rig, Message { options: more, ..Message::new(1, 0, "middle") }).unwrap();
@@ -185,7 +185,7 @@ fn data_restarts_t2() {
         assert_eq!(
             one(rig.data(PEER_TSN.plus(n))).kinds(),
             [chunk_type::SACK, SHUTDOWN],
-            "no expiry"
+            "T2 does not expire"
         );
     }
     assert_eq!(rig.state(), ShutdownSent);

@@ -24,10 +24,14 @@ fn a_wakeup_may_be_early_and_is_never_late() {
             rig.stack.handle_timeout(rig.now);
             assert_silent(rig.drain());
         }
-        assert_eq!(rig.stack.poll_wakeup(), Some(timeout), "the deadline was looked at meanwhile");
+        assert_eq!(
+            rig.stack.poll_wakeup(),
+            Some(timeout),
+            "poll_timeout has corrected the deadline"
+        );
         rig.pass(Duration::ZERO);
     }
-    assert!(early > 100, "T3 moves with every message, {early}");
+    assert!(early > 100, "T3 moves with every message, but only {early} wakeups are early");
 }
 
 #[test]
@@ -46,7 +50,7 @@ fn an_idle_association_saves_up_no_burst() {
         }
         rig.send_data(&[2; 20_000]).len()
     };
-    assert!(flight(0) < 3, "one packet, or two where the first one is not full");
+    assert!(flight(0) < 3, "one packet, or two if the first is not full");
     assert_eq!(flight(20), flight(0));
 }
 
