@@ -1,4 +1,4 @@
-//! From DATA chunks to user messages: reassembly by TSN, order within streams, partial delivery.
+//! Makes user messages from DATA chunks: reassembly by TSN, order within streams, partial delivery.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,15 +12,15 @@ use crate::wire::{DataChunk, DataFlags, MessageId};
 /// Every chunk counts as at least this many bytes of receive memory.
 pub(crate) const MIN_CHARGE: usize = 32;
 
-/// Payloads below this size are copied out of their datagram when they have to be held for a while,
-/// so that a few bytes do not pin a whole receive batch.
+/// Smaller payloads are copied out of their datagram when they must be held for a while. Otherwise
+/// a few bytes would keep a whole received batch in memory.
 const COPY_BELOW: usize = 512;
 
-/// Beyond so many that wait, payloads of any size are copied: what is pinned stays bounded,
-/// whatever came in one batch with them.
+/// When more chunks or messages than this wait, payloads of any size are copied. This bounds the
+/// memory that received batches take, whatever else they contain.
 const BACKLOG: usize = 64;
 
-/// Bytes of receive memory that a chunk counts as.
+/// How many bytes of receive memory a chunk counts as.
 pub(crate) fn charge(len: usize) -> usize {
     len.max(MIN_CHARGE)
 }
@@ -36,14 +36,14 @@ pub(crate) struct Assembled {
     pub(crate) end_of_record: bool,
     pub(crate) from: PathId,
     pub(crate) data: Bytes,
-    /// Receive memory it occupies.
+    /// How much receive memory it counts as.
     pub(crate) charge: usize,
-    /// `data` is a slice of a received batch, which it keeps in memory.
+    /// `data` is a slice of a received batch, and keeps that in memory.
     shared: bool,
 }
 
 impl Assembled {
-    /// Gives up the batch that it came in.
+    /// Copies the data, so that the received batch can be freed.
     fn detach(mut self) -> Self {
         if std::mem::take(&mut self.shared) {
             self.data = Bytes::copy_from_slice(&self.data);
@@ -52,7 +52,7 @@ impl Assembled {
     }
 }
 
-/// Why a chunk cannot belong where its TSN puts it: the peer broke RFC 9260 sec 6.9.
+/// Why a chunk does not fit its neighbours: the peer broke RFC 9260 sec 6.9.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Inconsistent(pub(crate) &'static str);
 
@@ -64,32 +64,33 @@ struct Fragment {
     ppid: u32,
     flags: DataFlags,
     from: PathId,
-    /// At the first slot of a run of neighbours: the TSN of its last slot; at the last one: that of
-    /// the first.
+    /// A run is a sequence of neighbouring fragments of one message. In the first slot of a run
+    /// this is the TSN of its last slot; in the last slot, the TSN of the first.
     other_end: Tsn,
-    /// At the first slot of a run: user bytes of all of it.
+    /// In the first slot of a run: the user bytes of the whole run.
     run_len: usize,
 }
 
 #[derive(Debug)]
 enum Slot {
-    /// Not here yet, or gone.
+    /// Its chunk has not arrived, or was evicted.
     Empty,
-    /// Waiting for the rest of its message.
+    /// The fragment waits for the rest of its message.
     Held(Fragment),
-    /// Given on; the flags are kept to check neighbours.
+    /// The chunk was handed on. The flags are kept to check its neighbours.
     Done { begin: bool, end: bool },
 }
 
 #[derive(Debug, Default)]
 struct Stream {
-    /// Number of the next message; with DATA its low half is the SSN.
+    /// Number of the next message. With DATA, its low half is the SSN.
     next: u32,
-    /// Complete messages that came early, by their numbers. (A map gives its memory back.)
+    /// Complete messages that arrived before their turn, by their numbers. (A map frees its
+    /// memory.)
     early: BTreeMap<u32, Assembled>,
 }
 
-/// A message that is being given to the user in parts.
+/// A message that is being delivered to the user in parts.
 #[derive(Clone, Copy, Debug)]
 struct Partial {
     stream: u16,
@@ -98,12 +99,12 @@ struct Partial {
     next: Tsn,
 }
 
-/// A message that was given in parts and stays incomplete.
+/// A message that was delivered in parts and remains incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CutOff {
     pub(crate) stream: u16,
     pub(crate) ssn: u16,
-    /// Messages and parts that the user can read before it is cut off.
+    /// How many messages and parts the user can read before it is cut off.
     pub(crate) before: usize,
 }
 
@@ -113,24 +114,24 @@ impl From<CutOff> for Event {
     }
 }
 
-/// Chunks on their way to the user.
+/// Received chunks on their way to the user.
 #[derive(Debug)]
 pub(crate) struct Reassembly {
-    /// Slots of consecutive TSNs; the first belongs to `base`.
+    /// Slots of consecutive TSNs. The first belongs to `base`.
     slots: VecDeque<Slot>,
     base: Tsn,
     streams: BTreeMap<u16, Stream>,
     partial: Option<Partial>,
-    /// Complete messages behind a partial delivery.
+    /// Complete messages that wait for the end of a partial delivery.
     blocked: VecDeque<Assembled>,
-    /// Messages the user can read.
+    /// Messages that the user can read.
     ready: VecDeque<Assembled>,
-    /// Receive memory in use by everything above.
+    /// Receive memory taken by everything above.
     held: usize,
 }
 
 impl Reassembly {
-    /// Nothing received; the peer's first TSN is `initial`.
+    /// Nothing has been received yet. `initial` is the peer's first TSN.
     pub(crate) fn new(initial: Tsn) -> Self {
         Reassembly {
             slots: VecDeque::new(),
@@ -143,41 +144,41 @@ impl Reassembly {
         }
     }
 
-    /// Receive memory in use.
+    /// How much receive memory is in use.
     pub(crate) fn held(&self) -> usize {
         self.held
     }
 
-    /// The user can read something.
+    /// True when the user can read something.
     pub(crate) fn is_readable(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// A part of a message, or a message held for its order, waits for chunks.
+    /// True when a part of a message, or a message held for its order, waits for chunks.
     pub(crate) fn is_incomplete(&self) -> bool {
         !self.slots.is_empty()
             || self.partial.is_some()
             || self.streams.values().any(|stream| !stream.early.is_empty())
     }
 
-    /// Messages or parts the user can read.
+    /// How many messages or parts the user can read.
     pub(crate) fn ready_len(&self) -> usize {
         self.ready.len()
     }
 
-    /// The next message for the user.
+    /// The next message for the user, without removing it.
     pub(crate) fn front(&self) -> Option<&Assembled> {
         self.ready.front()
     }
 
-    /// Takes the next message for the user.
+    /// Removes the next message for the user.
     pub(crate) fn pop(&mut self) -> Option<Assembled> {
         let message = self.ready.pop_front()?;
         self.held -= message.charge;
         Some(message)
     }
 
-    /// Takes a chunk that the tracker called new.
+    /// Inserts a chunk that the tracker called new.
     pub(crate) fn insert(&mut self, chunk: DataChunk, from: PathId) -> Result<(), Inconsistent> {
         let tsn = chunk.tsn;
         if tsn.precedes(self.base) {
@@ -186,8 +187,8 @@ impl Reassembly {
         let whole = chunk.flags.begin && chunk.flags.end;
         match chunk.id {
             MessageId::Ssn(_) => self.check_neighbours(&chunk)?,
-            // Fragments of interleaved messages are no neighbours; whole messages take the same way
-            // in both forms.
+            // Fragments of interleaved messages need not be neighbours. Whole messages are treated
+            // alike in both forms.
             MessageId::Mid { .. } if whole => {}
             MessageId::Mid { .. } => {
                 return Err(Inconsistent("interleaved fragments were not negotiated"));
@@ -196,7 +197,7 @@ impl Reassembly {
         self.held += charge(chunk.payload.len());
         if whole {
             if tsn == self.base && self.slots.is_empty() {
-                // In order, complete, nothing held: the usual case needs no slot.
+                // The usual case needs no slot: in order, complete, nothing held.
                 self.base = tsn.next();
             } else {
                 *self.slot_mut(tsn) = Slot::Done { begin: true, end: true };
@@ -221,8 +222,9 @@ impl Reassembly {
         Ok(())
     }
 
-    /// Gives the user what is there of the first incomplete message, provided it is the next in its
-    /// order and everything before it has arrived. Returns true when something became readable.
+    /// Delivers to the user what has arrived of the first incomplete message. It must be the next
+    /// in its stream, and everything before it must have arrived. True when something became
+    /// readable.
     pub(crate) fn deliver_partially(&mut self) -> bool {
         if self.partial.is_none() {
             let Some(Slot::Held(first)) = self.slots.front() else { return false };
@@ -239,7 +241,7 @@ impl Reassembly {
         delivered
     }
 
-    /// How many bytes there are without a gap of the message at the front that is still incomplete.
+    /// How many bytes of the incomplete message at the front have arrived without a gap.
     pub(crate) fn front_run_len(&self) -> usize {
         match self.slots.front() {
             Some(Slot::Held(first)) => first.run_len,
@@ -247,7 +249,8 @@ impl Reassembly {
         }
     }
 
-    /// Ends a partial delivery that cannot go on. What waited behind it becomes readable.
+    /// Ends a partial delivery that cannot continue. Messages that waited for its end become
+    /// readable.
     pub(crate) fn abort_partial(&mut self) -> Option<CutOff> {
         let p = self.partial.take()?;
         let before = self.ready.len();
@@ -255,7 +258,8 @@ impl Reassembly {
         Some(CutOff { stream: p.stream, ssn: p.id.ssn().0, before })
     }
 
-    /// Drops the held fragment with the highest TSN above `above`, to make room for a lower one.
+    /// Drops the held fragment with the highest TSN, if that is above `above`, to make room for a
+    /// lower one.
     pub(crate) fn evict_highest(&mut self, above: Tsn) -> Option<Tsn> {
         for i in (0..self.slots.len()).rev() {
             let tsn = self.base.plus(i as u32);
@@ -266,8 +270,7 @@ impl Reassembly {
                 && let Slot::Held(fragment) = std::mem::replace(&mut self.slots[i], Slot::Empty)
             {
                 self.held -= charge(fragment.payload.len());
-                // Shorten the run it ended; it is its last slot, because nothing held lies above
-                // it.
+                // Shorten the run. This was its last slot, because nothing above it is held.
                 let start = fragment.other_end;
                 if start != tsn {
                     let left = self.run_len(start) - fragment.payload.len();
@@ -282,7 +285,7 @@ impl Reassembly {
         None
     }
 
-    /// A TSN that is acknowledged but carries nothing for the user.
+    /// Skips a TSN that is acknowledged but has nothing for the user.
     pub(crate) fn skip(&mut self, tsn: Tsn) {
         if !tsn.precedes(self.base) {
             *self.slot_mut(tsn) = Slot::Done { begin: true, end: true };
@@ -290,7 +293,7 @@ impl Reassembly {
         }
     }
 
-    /// Takes the readable messages out, to survive a restart of the peer.
+    /// Removes the readable messages, so that they survive a restart of the peer.
     pub(crate) fn take_ready(&mut self) -> VecDeque<Assembled> {
         std::mem::take(&mut self.ready)
     }
@@ -317,8 +320,8 @@ impl Reassembly {
         }
     }
 
-    /// The slot of a TSN at or after `base`. The tracker admits nothing more than 65 535 ahead,
-    /// which bounds the ring.
+    /// The slot of a TSN at or after `base`. The tracker accepts nothing more than 65 535 ahead,
+    /// which limits the ring.
     fn slot_mut(&mut self, tsn: Tsn) -> &mut Slot {
         let i = self.index(tsn);
         while self.slots.len() <= i {
@@ -333,7 +336,7 @@ impl Reassembly {
                 && f.flags.unordered == chunk.flags.unordered
                 && (f.flags.unordered || f.id.same_message(chunk.id))
         };
-        // Everything before `base` was handed on in whole messages, but for one in partial
+        // Everything before `base` was handed on as whole messages, except the one in partial
         // delivery.
         if chunk.tsn == self.base
             && !chunk.flags.begin
@@ -387,7 +390,7 @@ impl Reassembly {
         }
     }
 
-    /// Keeps a fragment, joins it with its neighbours and hands the message on when it is complete.
+    /// Keeps a fragment and joins it with its neighbours. Hands the message on when it is complete.
     fn hold(&mut self, chunk: DataChunk, from: PathId) {
         let tsn = chunk.tsn;
         let payload = if chunk.payload.len() < COPY_BELOW || self.slots.len() >= BACKLOG {
@@ -434,7 +437,7 @@ impl Reassembly {
         }
     }
 
-    /// User bytes of the run that begins there.
+    /// User bytes of the run that begins with `first`.
     fn run_len(&self, first: Tsn) -> usize {
         self.fragment(first).map_or(0, |f| f.run_len)
     }
@@ -449,7 +452,7 @@ impl Reassembly {
         }
     }
 
-    /// Takes the run `first..=last` out of the ring as one message (or part of one).
+    /// Removes the run `first..=last` from the ring and returns it as one message or a part of one.
     fn collect(&mut self, first: Tsn, last: Tsn) -> Option<Assembled> {
         let count = last.offset_from(first) + 1;
         let total: usize =
@@ -505,7 +508,7 @@ impl Reassembly {
         true
     }
 
-    /// A whole message is there: deliver it now or keep it for its turn.
+    /// A message is complete. Delivers it now, or keeps it until its turn.
     fn complete(&mut self, message: Assembled) {
         if message.unordered {
             self.deliver(message);
@@ -521,13 +524,14 @@ impl Reassembly {
             return;
         }
         let number = stream.next.wrapping_add(message.id.distance_from(stream.next));
-        // A number that was used twice means one of them is lost, and nobody can say which.
+        // If the peer used a number twice, one of the messages is lost, and nobody can say which.
         if let Some(doubled) = stream.early.insert(number, message.detach()) {
             self.held -= doubled.charge;
         }
     }
 
-    /// The message with the next SSN of a stream went on: count, and deliver what waited behind it.
+    /// The message with the next SSN of a stream was delivered. Counts it, and delivers those that
+    /// waited for it.
     fn advance_stream(&mut self, id: u16) {
         loop {
             let stream = self.streams.entry(id).or_default();
@@ -546,11 +550,12 @@ impl Reassembly {
     }
 
     fn make_ready(&mut self, message: Assembled) {
-        // A reader that keeps up gets slices of the datagrams; a backlog must not pin them.
+        // A reader that keeps up gets slices of the datagrams. A backlog must not keep them in
+        // memory.
         self.ready.push_back(if self.ready.len() >= BACKLOG { message.detach() } else { message });
     }
 
-    /// Forgets slots at the front that are done with: `base` is the first TSN not handed on.
+    /// Removes finished slots from the front. Then `base` is the first TSN that was not handed on.
     fn trim(&mut self) {
         while let Some(Slot::Done { .. }) = self.slots.front() {
             self.slots.pop_front();

@@ -1,11 +1,11 @@
-//! What a SACK does: what counts, T3, round-trip times, fast retransmit, reneging (RFC 9260 sec
-//! 6.2.1, 6.3, 7.2.4).
+//! What a SACK changes: which SACKs count, T3, round-trip times, fast retransmit, reneging (RFC
+//! 9260 sec 6.2.1, 6.3, 7.2.4).
 
 use super::*;
 use crate::event::LossReason;
 use crate::wire::chunk_type;
 
-/// Three packets with TSN 1, 2, 3 in flight at a fresh association (its cwnd holds no more).
+/// A fresh association with three packets in flight, TSNs 1, 2, 3. Its cwnd allows no more.
 fn three_in_flight() -> Bench {
     let mut a = Bench::new(AssocConfig::default());
     a.send(3 * FULL);
@@ -13,7 +13,7 @@ fn three_in_flight() -> Bench {
     a
 }
 
-/// As many full packets in flight as asked for; returns the number of the first TSN minus 1.
+/// An association with this many full packets in flight. Also returns the first TSN minus 1.
 fn in_flight(packets: usize) -> (Bench, u32) {
     let config = AssocConfig { max_burst: 0, ..AssocConfig::default() };
     let mut a = Bench::new(config);
@@ -74,7 +74,7 @@ fn hard_case_19_new_data_does_not_restart_t3() {
     let mut a = Bench::new(AssocConfig::default());
     a.send(10);
     assert_eq!(tsns(&a.poll()), [[1]]);
-    // RTO is 1 s. What is sent meanwhile must not put the expiry off.
+    // RTO is 1 s. What is sent in the meantime must not delay the expiry.
     for n in 2..=99 {
         assert_eq!(tsns(&a.wait(millis(10))), [] as [Vec<u32>; 0], "{n}");
         a.send(10);
@@ -100,7 +100,7 @@ fn acknowledging_the_lowest_restarts_t3_and_others_do_not() {
 
 #[test]
 fn after_t3_one_packet_is_in_flight_until_something_is_acknowledged() {
-    // Chunks that do not fill a packet exactly leave some room in a window of one packet.
+    // Chunks that do not exactly fill a packet leave some room in a window of one packet.
     let mut a = Bench::new(AssocConfig::default());
     for _ in 0..60 {
         a.send(100);
@@ -146,7 +146,7 @@ fn a_retransmitted_chunk_gives_no_round_trip_time() {
     a.wait(millis(5));
     a.sack(sack(2));
     assert_eq!((a.path().srtt, a.path().rto), (srtt, backed_off));
-    // The next fresh one ends the backoff.
+    // The next chunk that was sent only once ends the backoff.
     a.send(10);
     a.poll();
     a.wait(millis(5));
@@ -182,13 +182,13 @@ fn the_third_miss_retransmits_at_once_and_only_once() {
     let cwnd = a.path().cwnd;
     a.sack(sack(base).gaps(&[(2, 2)]));
     a.sack(sack(base).gaps(&[(2, 3)]));
-    // A SACK that acknowledges nothing new accuses nobody.
+    // A SACK that acknowledges nothing new counts as no miss.
     a.sack(sack(base).gaps(&[(2, 3)]));
     let again = a.sack(sack(base).gaps(&[(2, 4)]));
     assert_eq!(tsns(&again), [[base + 1]]);
     assert_eq!(a.path().cwnd, cwnd / 2);
     assert_eq!(a.path().ssthresh, cwnd / 2);
-    // Lost again: more misses do not matter, T3 repairs it.
+    // The retransmission is lost, too. More misses do not matter; T3 repairs it.
     for end in 5..=8 {
         let sent = a.sack(sack(base).gaps(&[(2, end)]));
         assert_eq!(tsns(&sent), [] as [Vec<u32>; 0]);
@@ -200,12 +200,12 @@ fn the_third_miss_retransmits_at_once_and_only_once() {
 #[test]
 fn hard_case_21_misses_count_below_the_highest_newly_acknowledged_only() {
     let (mut a, base) = in_flight(8);
-    // TSN 8 stays acknowledged; what is newly acknowledged lies below 6.
+    // TSN 8 stays acknowledged. All newly acknowledged TSNs lie below 6.
     a.sack(sack(base).gaps(&[(8, 8)]));
     for end in 2..=5 {
         a.sack(sack(base).gaps(&[(2, end), (8, 8)]));
     }
-    // 1 had enough misses, 6 and 7 have just one.
+    // TSN 1 had enough misses; 6 and 7 have just one.
     let stats = a.stack.assoc_stats(a.id).unwrap();
     assert_eq!((stats.fast_retransmits, stats.data_chunks_retransmitted), (1, 1));
 }
@@ -218,15 +218,15 @@ fn fast_recovery_cuts_the_window_once() {
         a.sack(sack(base).gaps(&[(2, end)]));
     }
     assert_eq!(a.path().cwnd, cwnd / 2);
-    // The first hole is filled, 5 is missing, too. In recovery the partial progress counts as a
-    // miss each time.
+    // The first hole is filled, but 5 is missing, too. In recovery, each advance of the cumulative
+    // TSN counts as a miss.
     for end in 2..=4 {
         a.sack(sack(base + 4).gaps(&[(2, end)]));
     }
     let stats = a.stack.assoc_stats(a.id).unwrap();
     assert_eq!(stats.fast_retransmits, 2);
     assert_eq!(a.path().cwnd, cwnd / 2, "no second cut before everything of then is acknowledged");
-    // All is acknowledged, recovery is over: the next loss cuts again.
+    // Everything is acknowledged and recovery is over, so the next loss reduces cwnd again.
     a.sack(sack(base + 12));
     let cwnd = a.path().cwnd;
     a.send(8 * FULL);
@@ -244,7 +244,7 @@ fn in_recovery_progress_accuses_everything_reported_missing() {
     for end in 2..=4 {
         a.sack(sack(base).gaps(&[(2, end), (8, 8)]));
     }
-    // 5, 6, 7 were accused once, by the arrival of 8. Now only the cumulative TSN moves, and that
+    // The arrival of 8 counted as one miss of 5, 6 and 7. Now only the cumulative TSN advances,
     // twice.
     a.sack(sack(base + 1).gaps(&[(7, 7)]));
     assert_eq!(a.stack.assoc_stats(a.id).unwrap().fast_retransmits, 1);
@@ -257,13 +257,13 @@ fn what_the_peer_takes_back_is_in_flight_again_with_one_miss() {
     let (mut a, base) = in_flight(8);
     a.sack(sack(base + 1).gaps(&[(3, 3)]));
     assert_eq!(a.path().flight, 6 * 1468);
-    // TSN 4 is taken back while 5 arrives: that makes one miss of it, not two.
+    // The peer reneges on TSN 4 while 5 arrives. That counts as one miss of 4, not two.
     a.sack(sack(base + 1).gaps(&[(4, 4)]));
     assert_eq!(a.path().flight, 6 * 1468);
     a.sack(sack(base + 1).gaps(&[(4, 5)]));
     let before = a.stack.assoc_stats(a.id).unwrap().fast_retransmits;
     a.sack(sack(base + 1).gaps(&[(4, 6)]));
-    // Misses: TSN 2 and 3 have four and three, TSN 4 has three.
+    // TSN 2 and 3 have four and three misses, TSN 4 has three.
     let stats = a.stack.assoc_stats(a.id).unwrap();
     assert_eq!((before, stats.fast_retransmits), (2, 3));
 }
@@ -288,7 +288,7 @@ fn a_shutdown_takes_nothing_back_and_gives_window() {
     a.hear(|w| w.shutdown(tsn(1)));
     a.poll();
     assert_eq!((a.path().flight, a.peer_rwnd()), (flight, window));
-    // The peer answers with SHUTDOWN alone; its window is not used up by what it acknowledges.
+    // The peer answers with SHUTDOWN alone. What that acknowledges must not use up its window.
     let mut last = 0;
     for _ in 0..1000 {
         let next = last + 1;

@@ -1,4 +1,4 @@
-//! Congestion control as the association applies it (RFC 9260 sec 6.1 B and D, 7.2).
+//! Congestion control in an association (RFC 9260 sec 6.1 B and D, 7.2).
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn one_packet_may_exceed_the_window() {
     for _ in 0..5 {
         a.send(1400);
     }
-    // 3 chunks of 1416 leave 156 bytes of 4404: one more packet leaves, no other.
+    // 3 chunks of 1416 bytes leave 156 of 4404 bytes. One more packet is sent, but no other.
     assert_eq!(tsns(&a.poll()), [[1], [2], [3], [4]]);
 }
 
@@ -36,7 +36,7 @@ fn hard_case_22_gap_acknowledgements_let_the_window_grow() {
     let mut a = unlimited_burst();
     a.send(20 * FULL);
     a.poll();
-    // TSN 1 is on its way or lost; nobody can tell yet.
+    // TSN 1 is under way or lost; nobody can tell yet.
     a.sack(sack(0).gaps(&[(2, 2)]));
     assert_eq!(a.path().cwnd, 4404 + PMDCS);
     a.sack(sack(0).gaps(&[(2, 3)]));
@@ -70,8 +70,8 @@ fn congestion_avoidance_grows_by_one_packet_per_window() {
     }
     let (cwnd, ssthresh) = (a.path().cwnd, a.path().ssthresh);
     assert_eq!(cwnd, ssthresh);
-    // Everything up to the exit point and beyond: slow start once more at cwnd == ssthresh, then
-    // avoidance.
+    // Acknowledge everything up to the exit point and beyond: one more step of slow start at cwnd
+    // == ssthresh, then congestion avoidance.
     let mut acked = base + 12;
     a.sack(sack(acked));
     let start = a.path().cwnd;
@@ -93,7 +93,7 @@ fn an_idle_window_decays_whatever_heartbeats_do() {
     let mut a = Bench::new(config);
     let last = a.grow(40 * PMDCS);
     let before = a.path().cwnd;
-    // The heartbeats are answered: the path is in use, but not by DATA.
+    // The heartbeats are answered, so the path is in use, but not by DATA.
     let end = a.now + Duration::from_secs(20);
     while a.now < end {
         for packet in a.wait(millis(100)) {
@@ -120,7 +120,7 @@ fn a_sack_grants_a_burst_and_as_many_packets_as_it_acknowledged() {
     let mut window = tsns(&a.poll()).len() as u32;
     assert_eq!(window, 4, "the first burst");
     assert!(a.poll().is_empty(), "polling again is no new opportunity");
-    // A peer that acknowledges everything with one SACK.
+    // The peer acknowledges everything with one SACK.
     let mut acked = base;
     for round in 1..=5 {
         acked += window;
@@ -128,7 +128,7 @@ fn a_sack_grants_a_burst_and_as_many_packets_as_it_acknowledged() {
         assert_eq!(sent, window + 4, "round {round}");
         window = sent;
     }
-    // Several SACKs in a batch add up.
+    // Several SACKs in one batch add up.
     a.hear_sack(&sack(acked + 2));
     a.hear_sack(&sack(acked + 5));
     assert_eq!(tsns(&a.poll()).len(), 4 + 5);
@@ -141,7 +141,7 @@ fn small_chunks_do_not_multiply_the_burst() {
     for _ in 0..2000 {
         a.send(100);
     }
-    // Twelve chunks of 116 bytes in a packet. Bytes count: four such packets leave room for the
+    // A packet has twelve chunks of 116 bytes. Bytes count, so four such packets leave room for the
     // beginning of a fifth.
     let first = tsns(&a.poll());
     assert_eq!(first.len(), 5);

@@ -1,5 +1,5 @@
-//! Hard cases and scenarios of the data path that had no test elsewhere; `docs/hard-cases.md` lists
-//! them all.
+//! Hard cases and scenarios of the data path that had no test elsewhere. `docs/hard-cases.md` lists
+//! all hard cases.
 
 use proptest::prelude::*;
 
@@ -17,8 +17,8 @@ fn in_flight(packets: usize) -> (Bench, u32) {
     (a, base)
 }
 
-/// A bad gap block among good ones is passed over, the rest counts; a SACK of what was never sent
-/// counts for nothing at all, although its cumulative TSN is right.
+/// A bad gap block among good ones is skipped, and the others count. A SACK for something that was
+/// never sent does not count at all, even if its cumulative TSN is right.
 #[test]
 fn hard_case_13_a_sack_is_judged_before_it_changes_anything() {
     for gaps in [&[(2, 2), (9, 4)][..], &[(0, 3), (2, 2)], &[(2, 2), (2, 2)]] {
@@ -33,13 +33,13 @@ fn hard_case_13_a_sack_is_judged_before_it_changes_anything() {
     (0..3).for_each(|_| a.send(FULL));
     a.poll();
     assert!(has(&a.sack(sack(2).gaps(&[(2, 2)])), chunk_type::ABORT));
-    // All three come back: none was taken for delivered on the word of that SACK.
+    // All three come back: that SACK made none of them count as delivered.
     assert_eq!(a.count(|e| matches!(e, Event::SendFailed { unsent: false, .. })), 3);
     assert_eq!(a.count(|e| matches!(e, Event::Lost(LossReason::ProtocolViolation(_)))), 1);
 }
 
-/// SACKs that overtook each other: the older one, with fewer gap blocks or an older cumulative TSN,
-/// costs nothing.
+/// SACKs may overtake each other. The older one, with fewer gap blocks or a lower cumulative TSN,
+/// does no harm.
 #[test]
 fn a_sack_that_was_overtaken_causes_no_retransmission() {
     let (mut a, base) = in_flight(6);
@@ -51,7 +51,7 @@ fn a_sack_that_was_overtaken_causes_no_retransmission() {
     }
 }
 
-/// Thousands of gap blocks that fill a packet, over next to nothing outstanding.
+/// Thousands of gap blocks fill a packet, but hardly anything is outstanding.
 #[test]
 fn hard_case_14_work_is_bounded_by_what_is_outstanding() {
     let mut a = Bench::new(AssocConfig::default());
@@ -65,12 +65,12 @@ fn hard_case_14_work_is_bounded_by_what_is_outstanding() {
         (a.path().flight, a.stack.assoc_stats(a.id).unwrap().fast_retransmits),
         (3 * 1468, 0)
     );
-    // One gap block as wide as can be says nothing else than one of a single unsent TSN.
+    // A gap block of maximal width is treated like one for a single unsent TSN.
     assert!(has(&a.sack(sack(0).gaps(&[(2, 65_535)])), chunk_type::ABORT));
 }
 
-/// The buffer is full of the head of one message, in order, and there is nothing above that could
-/// make room: the reader gets the head although the point of partial delivery lies far away.
+/// The buffer is full with the beginning of one message, in order, and nothing above it could be
+/// evicted. The reader gets that beginning although the partial delivery point is far away.
 #[test]
 fn hard_case_15_a_message_larger_than_the_buffer_gets_through() {
     let config = AssocConfig {
@@ -86,7 +86,7 @@ fn hard_case_15_a_message_larger_than_the_buffer_gets_through() {
             40 => "EI",
             _ => "I",
         };
-        // The peer tries again while the reader has not taken what is there.
+        // The peer tries again after the reader has taken what was there.
         for attempt in 0.. {
             assert!(attempt < 3, "fragment {n} is refused for ever, {read} bytes were read");
             if sacks(&a.data(n, 0, bits, 1000))[0].0 == n {
@@ -105,8 +105,8 @@ fn hard_case_15_a_message_larger_than_the_buffer_gets_through() {
     assert_eq!(read, 40_000);
 }
 
-/// A peer that takes every probe and keeps its window closed is probed no faster than one that
-/// takes none.
+/// A peer may accept every window probe and keep its window closed. It is probed no faster than one
+/// that accepts none.
 #[test]
 fn hard_case_16_probes_that_are_taken_back_off_too() {
     let mut a =
@@ -129,11 +129,11 @@ fn hard_case_16_probes_that_are_taken_back_off_too() {
     assert_eq!(probes[..6], [1, 3, 7, 15, 31, 63], "{probes:?}");
     assert!(probes.len() <= 16, "{probes:?}");
     assert_eq!((a.path().error_count, a.peer_rwnd()), (0, 0));
-    // With the window open the rest goes at once.
+    // With the window open, the rest is sent at once.
     assert!(!a.sack(sack(cum).rwnd(100_000)).is_empty());
 }
 
-/// Holes are split by what arrives within them and merged when they close.
+/// Chunks that arrive within a hole split it. Gap blocks merge when the hole between them closes.
 #[test]
 fn gap_blocks_split_and_merge() {
     let mut a = Bench::new(AssocConfig::default());
@@ -148,14 +148,14 @@ fn gap_blocks_split_and_merge() {
     for (n, gaps) in arrivals {
         assert_eq!(sacks(&a.data(n, n as u16 - 1, "BE", 10))[0].2, gaps, "after {n}");
     }
-    // The numbers count from the cumulative TSN, so they move with it.
+    // Gap blocks count from the cumulative TSN, so they move with it.
     assert_eq!(sacks(&a.data(2, 1, "BE", 10))[0].2, [(2, 6)]);
     let (cum, _, gaps, _) = sacks(&a.data(3, 2, "BE", 10))[0].clone();
     assert_eq!((cum, gaps), (8, vec![]));
     assert_eq!(std::iter::from_fn(|| a.read()).count(), 8);
 }
 
-/// Gap blocks have 16 bits: what lies further ahead cannot be reported and is not taken.
+/// Gap blocks have 16 bits. A chunk further ahead cannot be reported and is not accepted.
 #[test]
 fn a_far_away_tsn_is_rejected() {
     let config = AssocConfig { recv_buffer: 64 << 20, ..AssocConfig::default() };
@@ -172,7 +172,8 @@ fn a_far_away_tsn_is_rejected() {
         [(65_535, 65_535)],
         "the last that has a number"
     );
-    // A small buffer draws the line earlier: nobody who respects the window is ever that far ahead.
+    // A small buffer has a lower limit, because nobody who respects the window is ever that far
+    // ahead.
     let mut a = Bench::new(AssocConfig { recv_buffer: 8192, ..AssocConfig::default() });
     a.data(1, 0, "BE", 10);
     let answer = a.data(10_000, 7, "BEU", 10);
@@ -195,8 +196,7 @@ fn empty_and_oversized_messages_are_refused() {
     assert!(has(&a.poll(), chunk_type::DATA));
 }
 
-/// T3 in the middle of a fast recovery ends it: the next three misses are a loss of their own and
-/// cut the window again.
+/// T3 during fast recovery ends it. The next three misses are a new loss and reduce cwnd again.
 #[test]
 fn a_timeout_ends_fast_recovery() {
     let (mut a, base) = in_flight(12);
@@ -205,10 +205,10 @@ fn a_timeout_ends_fast_recovery() {
     }
     let stats = |a: &Bench| a.stack.assoc_stats(a.id).unwrap();
     assert_eq!((stats(&a).fast_retransmits, stats(&a).t3_expiries), (1, 0));
-    // The retransmission and everything behind it is lost.
+    // The retransmission and everything after it is lost.
     a.wait(millis(1001));
     assert_eq!((stats(&a).t3_expiries, a.path().cwnd), (1, 1468));
-    // The repaired packets arrive; cwnd grows in slow start, which it must not do in recovery.
+    // The repaired packets arrive. cwnd grows in slow start, which it must not do in recovery.
     a.sack(sack(base + 4));
     assert!(a.path().cwnd > 1468, "cwnd is {}", a.path().cwnd);
     let mut cum = base + 4;
@@ -227,12 +227,12 @@ fn a_timeout_ends_fast_recovery() {
     assert_eq!(a.path().ssthresh, (cwnd / 2).max(4 * 1468), "a new loss, a new cut");
 }
 
-/// What happens to a sender.
+/// A step in the life of a sender.
 #[derive(Clone, Debug)]
 enum Step {
     Send(usize),
-    /// Acknowledges this share of what is unacknowledged, with gap blocks of these lengths and
-    /// window.
+    /// Acknowledges this share of the unacknowledged chunks, with gap blocks of these lengths and
+    /// this window.
     Sack {
         share: u32,
         gaps: Vec<u16>,
@@ -257,8 +257,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    /// Whatever is sent, acknowledged, taken back, timed out: while something is in flight, T3 runs
-    /// and is due within an RTO.
+    /// Whatever is sent, acknowledged, reneged on or timed out: while anything is in flight, T3
+    /// runs and expires within one RTO.
     #[test]
     fn hard_case_18_t3_runs_while_anything_is_in_flight(
         steps in prop::collection::vec(step(), 1..60),
@@ -273,7 +273,7 @@ proptest! {
         };
         let mut a = Bench::new(config);
         let (mut cum, mut highest) = (0, 0);
-        // A running T3 keeps the RTO it was started with.
+        // A running T3 keeps the RTO that it was started with.
         let mut rto = Duration::ZERO;
         for step in steps {
             let sent = match &step {
@@ -308,8 +308,8 @@ proptest! {
             let path = a.path();
             rto = if path.flight > 0 { rto.max(path.rto) } else { Duration::ZERO };
             if path.flight > 0 {
-                // No heartbeat, no probe, no SACK is due: with data in flight the timer can only be
-                // T3 or earlier.
+                // No heartbeat, probe or SACK is due. With data in flight, the next timer is T3 or
+                // an earlier one.
                 let due = a.stack.poll_timeout().expect("T3 runs");
                 prop_assert!(
                     due <= a.now + rto,
@@ -320,7 +320,7 @@ proptest! {
             }
             prop_assert_eq!(a.count(|e| matches!(e, Event::Lost(_))), 0, "{:?}", step);
         }
-        // Nothing is forgotten: in the end all of it is acknowledged.
+        // Nothing is forgotten: in the end, everything is acknowledged.
         for _ in 0..4000 {
             let status = a.stack.status(a.id).unwrap();
             if status.send_buffered == 0 {

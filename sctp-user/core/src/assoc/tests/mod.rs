@@ -1,8 +1,8 @@
-//! Rules of the data path, driven by hand-made packets in virtual time.
+//! Tests of the rules of the data path with hand-made packets in virtual time.
 //!
-//! A [`Bench`] is an established association whose peer is the test: it sees every packet and sends
-//! what it likes. TSNs are written as in the RFC's examples: 1 is the first of an association, 0
-//! the cumulative TSN before it.
+//! A [`Bench`] is an established association whose peer is the test, which sees every packet and
+//! sends whatever it likes. TSNs are written as in the RFC's examples: 1 is the first TSN of an
+//! association, 0 is the cumulative TSN before it.
 
 mod acknowledging;
 mod congestion;
@@ -24,7 +24,7 @@ use crate::stats::{PathStats, PathStatus};
 use crate::time::{Duration, Time};
 use crate::wire::{Chunk, DataChunk, DataFlags, Packet, PacketWriter};
 
-/// TSN before the first one of both ends: the numbers wrap within every test.
+/// The TSN before the first one of both ends. TSNs wrap around in every test.
 const BASE: u32 = u32::MAX - 2;
 
 /// User bytes of a full packet.
@@ -41,7 +41,7 @@ fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// One end.
+/// One end of an association.
 struct Bench {
     stack: Stack,
     id: AssocId,
@@ -49,7 +49,7 @@ struct Bench {
     local_tag: u32,
     limits: SegmentLimits,
     events: Vec<Event>,
-    /// Everything that `poll` gave.
+    /// Everything that `poll` has returned.
     transmits: Vec<Transmit>,
 }
 
@@ -81,8 +81,8 @@ impl Bench {
         Bench::pair(config, AssocConfig { recv_buffer: 1_000_000, ..AssocConfig::default() }).0
     }
 
-    /// Both ends of an association, nothing in flight, half a second old, no round-trip time
-    /// measured beyond 0.
+    /// Both ends of an association that is half a second old. Nothing is in flight, and the only
+    /// measured round-trip times are 0.
     fn pair(config: AssocConfig, other: AssocConfig) -> (Self, Self) {
         let end = |seed: u8| {
             let config =
@@ -151,7 +151,7 @@ impl Bench {
         packets
     }
 
-    /// Lets time pass, fires the timers that are due on the way, and returns what was sent when.
+    /// Lets time pass and fires the timers that become due. Returns which packets were sent when.
     fn wait_log(&mut self, time: Duration) -> Vec<(Time, Packet)> {
         let end = self.now + time;
         let mut sent = Vec::new();
@@ -165,7 +165,7 @@ impl Bench {
         sent
     }
 
-    /// As `wait_log`, without the times.
+    /// Like `wait_log`, without the times.
     fn wait(&mut self, time: Duration) -> Vec<Packet> {
         self.wait_log(time).into_iter().map(|(_, p)| p).collect()
     }
@@ -179,7 +179,7 @@ impl Bench {
         self.stack.send(self.now, self.id, message).unwrap();
     }
 
-    /// Hands in a packet of the peer, without looking what it leads to.
+    /// Hands in a packet of the peer without looking at its effects.
     fn hear(&mut self, build: impl FnOnce(&mut PacketWriter<'_>)) {
         let mut buf = Vec::new();
         let mut writer = PacketWriter::new(&mut buf, 60_000, PORT, PORT, self.local_tag);
@@ -189,13 +189,13 @@ impl Bench {
     }
 
     fn hear_packet(&mut self, packet: Packet) {
-        // Which end this is does not matter: both have one path.
+        // It does not matter which end this is, because both have one path.
         let remote = self.path().addr.remote;
         let from = if remote == addr(1).remote { addr(1) } else { addr(2) };
         self.stack.handle_datagram(Datagram { at: self.now, from, ecn: None, packet });
     }
 
-    /// Hands in a SACK and returns what is sent then.
+    /// Hands in a SACK and returns what is sent in response.
     fn sack(&mut self, sack: Sack) -> Vec<Packet> {
         self.hear_sack(&sack);
         self.poll()
@@ -205,8 +205,8 @@ impl Bench {
         self.hear(|w| w.sack(tsn(sack.cum), sack.rwnd, sack.gaps.iter().copied(), &[]));
     }
 
-    /// Hands in one DATA chunk on stream 0 and returns what is sent then. `bits` are letters of B,
-    /// E, U and I.
+    /// Hands in one DATA chunk on stream 0 and returns what is sent in response. `bits` are letters
+    /// of B, E, U and I.
     fn data(&mut self, n: u32, ssn: u16, bits: &str, len: usize) -> Vec<Packet> {
         self.hear(|w| write_data(w, n, ssn, bits, len));
         self.poll()
@@ -216,7 +216,7 @@ impl Bench {
         self.stack.recv(self.now, self.id).map(|m| m.data.len())
     }
 
-    /// Without its counters: what comes is counted whatever it does.
+    /// The status without the counters, because every received packet is counted whatever it does.
     fn path(&self) -> PathStatus {
         PathStatus { stats: PathStats::default(), ..self.stack.paths(self.id).remove(0) }
     }
@@ -225,12 +225,12 @@ impl Bench {
         self.stack.status(self.id).unwrap().peer_rwnd
     }
 
-    /// Fills cwnd again and again, acknowledged at once, until it is at least `cwnd`. Everything is
-    /// acknowledged and nothing queued afterwards; returns the last TSN.
+    /// Fills cwnd and acknowledges everything at once, again and again, until cwnd is at least
+    /// `cwnd`. Then nothing is queued or unacknowledged. Returns the last TSN.
     fn grow(&mut self, cwnd: u32) -> u32 {
         let mut last = 0;
         while self.path().cwnd < cwnd {
-            // So much that Max.Burst does not keep the window from being used.
+            // Send enough that Max.Burst does not prevent cwnd from being used.
             let cwnd = self.path().cwnd as usize;
             self.send(cwnd * cwnd / FULL / 2 + 4 * FULL);
             let mut packets = self.poll();
@@ -270,7 +270,7 @@ fn data_of(packet: &Packet) -> Vec<DataChunk> {
         .collect()
 }
 
-/// TSNs in each packet with DATA.
+/// The TSNs in each packet that has DATA.
 fn tsns(packets: &[Packet]) -> Vec<Vec<u32>> {
     packets
         .iter()
@@ -279,7 +279,7 @@ fn tsns(packets: &[Packet]) -> Vec<Vec<u32>> {
         .collect()
 }
 
-/// Cumulative TSN, window, gap blocks and duplicates of the SACKs in packets.
+/// Cumulative TSN, window, gap blocks and duplicates of a SACK.
 type SackSeen = (u32, u32, Vec<(u16, u16)>, Vec<u32>);
 
 fn sacks(packets: &[Packet]) -> Vec<SackSeen> {

@@ -67,7 +67,7 @@ fn order_within_a_stream_and_none_across() {
     assert_eq!(r.held(), 0);
 }
 
-/// A peer that uses a number twice loses a message, and takes no memory for it.
+/// A peer that uses a number twice loses a message, and the message takes no memory.
 #[test]
 fn a_number_used_twice_leaves_nothing_behind() {
     let mut r = Reassembly::new(Tsn(1));
@@ -80,7 +80,7 @@ fn a_number_used_twice_leaves_nothing_behind() {
     assert!(r.streams[&3].early.is_empty());
 }
 
-/// Slices keep the whole batch that they came in.
+/// A slice keeps in memory the whole batch that it came in.
 #[test]
 fn only_the_first_of_a_backlog_stay_in_their_batches() {
     let batch = Bytes::from(vec![7; 100_000]);
@@ -105,7 +105,7 @@ fn only_the_first_of_a_backlog_stay_in_their_batches() {
     let held =
         r.slots.iter().filter(|slot| matches!(slot, Slot::Held(f) if within(&f.payload))).count();
     assert!((1..=BACKLOG).contains(&held), "{held}");
-    // What waits for its order does so in memory of its own.
+    // A message that waits for its order has memory of its own.
     insert(&mut r, DataChunk { payload: batch.slice(..1000), ..chunk(300, 1, 5, "BE", b"") });
     assert!(!within(&r.streams[&1].early[&5].data));
 }
