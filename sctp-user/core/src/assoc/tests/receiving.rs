@@ -1,10 +1,11 @@
-//! The receiver: when to SACK and what, memory, partial delivery (RFC 9260 sec 6.2, 6.5, 6.9).
+//! The receiver: when a SACK is sent and what is in it, memory, partial delivery (RFC 9260 sec 6.2,
+//! 6.5, 6.9).
 
 use super::*;
 use crate::event::LossReason;
 use crate::wire::chunk_type;
 
-/// The first DATA has come and was acknowledged: from now on SACKs are delayed.
+/// The first DATA has arrived and was acknowledged. From now on SACKs are delayed.
 fn warm(config: AssocConfig) -> Bench {
     let mut a = Bench::new(config);
     assert_eq!(sacks(&a.data(1, 0, "BE", 10)).len(), 1, "the first is acknowledged at once");
@@ -48,7 +49,7 @@ fn a_pending_sack_goes_with_data() {
 #[test]
 fn hard_case_23_gaps_are_told_at_once_until_they_are_filled() {
     let mut a = warm(AssocConfig::default());
-    // Across the wrap of the TSN.
+    // Here the TSNs wrap around.
     assert_eq!(sacks(&a.data(3, 2, "BE", 10))[0].2, [(2, 2)]);
     assert_eq!(sacks(&a.data(5, 4, "BE", 10))[0].2, [(2, 2), (4, 4)]);
     assert_eq!(sacks(&a.data(4, 3, "BE", 10))[0].2, [(2, 4)]);
@@ -135,7 +136,7 @@ fn hard_case_17_the_window_opens_in_few_updates() {
         announced = sacks(&a.data(n, n as u16 - 1, "BEI", 1000))[0].1;
         assert!(announced == 0 || announced >= 1452);
     }
-    // No room: dropped, and that is told at once.
+    // There is no room, so a chunk is dropped, and the peer is told at once.
     let mut held = n;
     loop {
         let (cum, window, ..) = sacks(&a.data(held + 1, held as u16, "BEI", 1000))[0].clone();
@@ -169,7 +170,7 @@ fn hard_case_15_the_next_tsn_is_always_taken() {
     }
     let (cum, _, gaps, _) = sacks(&a.data(3, 1, "", 1000))[0].clone();
     assert!(cum >= 3, "{cum} {gaps:?}");
-    // The reader gets what is there, and so it goes on to the end.
+    // The reader gets what has arrived, so the transfer continues to the end.
     let mut next = cum + 1;
     let mut read = 0;
     while read < 30_000 {
@@ -206,8 +207,8 @@ fn memory_is_bounded_whatever_the_peer_sends() {
         let held = a.stack.status(a.id).unwrap().recv_buffered;
         assert!(held <= 8192 + FULL, "{held} bytes are held");
     };
-    // In order, but of a message that can never be next; of whole messages; far ahead; every second
-    // TSN.
+    // In order, but part of a message that can never be next. Then whole messages; chunks far
+    // ahead; every second TSN.
     let mut a = warm(small());
     a.data(2, 9, "B", 1000);
     for n in 3..60 {

@@ -1,5 +1,5 @@
-//! From messages to packets: fragments, bundling, Nagle, lifetime, GSO runs, PMTU, events (RFC 9260
-//! sec 6.1, 6.9, 6.10).
+//! From messages to packets: fragments, bundling, Nagle, lifetime, GSO, PMTU, events (RFC 9260 sec
+//! 6.1, 6.9, 6.10).
 
 use super::*;
 use crate::addr::SendOptions;
@@ -102,7 +102,7 @@ fn expired_messages_make_room_and_end_the_waiting() {
         a.stack.send(a.now, a.id, Message::new(0, 0, vec![0; 1])),
         Err(SendError::WouldBlock)
     );
-    // Nothing is in flight: only the probe timer brings life.
+    // Nothing is in flight, so only the timer for window probes fires.
     a.wait(Duration::from_secs(2));
     assert_eq!(a.count(|e| *e == Event::Writable), 1);
     assert_eq!(a.count(|e| matches!(e, Event::SendFailed { unsent: true, .. })), 1);

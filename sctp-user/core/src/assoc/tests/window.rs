@@ -12,7 +12,7 @@ fn hard_case_16_a_closed_window_is_probed_ever_more_slowly_and_never_given_up() 
     assert!(a.poll().is_empty());
     let start = a.now;
     let mut probes = Vec::new();
-    // Ten minutes in which every probe is answered and none is taken.
+    // For ten minutes every probe is answered, but none is accepted.
     while a.now.since(start) < Duration::from_secs(600) {
         let due = a.stack.poll_timeout().unwrap();
         for (at, packet) in a.wait_log(due.since(a.now)) {
@@ -92,8 +92,8 @@ fn retransmission_and_loss_move_the_window() {
     assert_eq!(a.peer_rwnd() as usize, 10_000 - FULL, "all marked as lost, one sent again");
 }
 
-/// Both ends are ours, the reader is slow, messages are tiny: no chunk may be sent that finds no
-/// room.
+/// Both ends are ours, the reader is slow and the messages are tiny. No chunk may be sent that
+/// finds no room.
 #[test]
 fn tiny_messages_never_overrun_the_receiver() {
     for len in [1, 20, 40] {
@@ -114,7 +114,7 @@ fn tiny_messages_never_overrun_the_receiver() {
                 b.hear_packet(packet);
             }
             let mut answers = b.poll();
-            // Reads in bursts, with long pauses.
+            // Reads in bursts with long pauses.
             if round % 20 == 19 {
                 while b.read().is_some() {
                     got += 1;
