@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_as_they_are() {
+    fn other_addresses_stay_unchanged() {
         for text in ["10.0.0.1", "169.254.0.1", "::1", "fd00::1", "2001:db8::1", "ff02::1"] {
             assert_eq!((on_interface(ip(text), 7), interface(ip(text))), (ip(text), 0));
             assert_eq!(Shown(ip(text)).to_string(), text);

@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn mtu_shares() {
+    fn the_pmtu_is_what_the_headers_leave() {
         let udp = Encap::Udp { remote_port: 9899 };
         for (remote, encap, pmtu, pmdcs) in [
             ("10.0.0.1", Encap::Native, 1480, 1468),
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn packet_too_big_only_lowers() {
+    fn packet_too_big_only_lowers_the_pmtu() {
         let mut p = path("10.0.0.1", Encap::Native);
         p.on_packet_too_big(9000, Time::ZERO);
         assert_eq!(p.pmtu(), 1480);

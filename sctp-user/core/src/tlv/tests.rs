@@ -36,7 +36,7 @@ fn tlv_errors_name_what_is_wrong() {
 }
 
 #[test]
-fn failed_tlv_stays_where_it_is() {
+fn a_failed_read_does_not_move_the_position() {
     let mut r = Reader::new(&[0, 1, 0, 3]);
     let first = r.tlv();
     assert_eq!(r.tlv(), first);

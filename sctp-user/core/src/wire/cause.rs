@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_length_ends_the_row() {
+    fn a_broken_length_ends_the_iteration() {
         let mut bytes = written(|c| c.user_abort(b"bye!"));
         bytes.extend([0, 13, 0, 9, 1]);
         assert_eq!(only(&bytes), Cause::UserAbort(b"bye!"));

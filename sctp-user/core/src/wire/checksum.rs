@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_ways_give_the_same() {
+    fn both_implementations_give_the_same_checksum() {
         let mut bytes: Vec<u8> =
             (0..3000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         for len in (0..64).chain(LARGE - 20..LARGE + 80).chain([1400, 1452, 1472, 2999]) {

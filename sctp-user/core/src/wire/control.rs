@@ -140,14 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn heartbeat_without_info_is_seen() {
+    fn a_heartbeat_without_info_has_none() {
         assert_eq!(heartbeat_info(b""), None);
         assert_eq!(heartbeat_info(b"\0\x01\0\x03"), None, "length below its header");
         assert_eq!(heartbeat_info(b"\x80\x77\0\x05x\0\0\0\0\x01\0\x04"), Some(&b""[..]));
     }
 
     #[test]
-    fn tag_bit_is_bit_0() {
+    fn the_t_bit_is_bit_0() {
         for reflected in [false, true] {
             let packet = build(|w| w.abort(reflected, |_| ()));
             assert_eq!(packet.bytes()[12..], [6, u8::from(reflected), 0, 4]);

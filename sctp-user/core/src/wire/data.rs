@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn no_data_is_left_to_the_association() {
+    fn an_empty_payload_is_no_decoding_error() {
         let packet = build(|w| w.data(Tsn(7), 2, Ssn(3), 4, DataFlags::WHOLE, b""));
         let Chunk::Data(data) = only(&packet) else { panic!("not DATA") };
         assert!(data.payload.is_empty());

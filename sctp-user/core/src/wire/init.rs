@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn length_leaves_out_the_padding_of_the_last_parameter_only() {
+    fn only_the_padding_of_the_last_parameter_is_left_out_of_the_length() {
         let packet = build(|w| {
             w.init(true, &FIXED, |p| {
                 p.supported_extensions(&[0xc0]);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn counted_padding_of_the_last_parameter_is_taken_too() {
+    fn a_length_that_counts_the_last_padding_is_accepted() {
         let mut value = vec![0; 16];
         value.extend([0, 7, 0, 5, b'c', 0, 0, 0]);
         let packet = build(|w| w.raw_chunk(chunk_type::INIT_ACK, 0, &value));

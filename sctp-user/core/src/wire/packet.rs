@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_excuse_for_a_checksum() {
+    fn a_zero_checksum_is_wrong_like_any_other() {
         let mut packet = build(|w| w.cookie_ack()).bytes().to_vec();
         packet[8..12].fill(0);
         assert_eq!(Packet::check(packet.into()).unwrap_err(), PacketError::Checksum);

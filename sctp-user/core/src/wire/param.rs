@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_length_ends_the_row() {
+    fn a_broken_length_ends_the_iteration() {
         for broken in [&b"\0\x07\0\x03"[..], b"\0\x07\0\x06x", b"\0\x07\0"] {
             let mut bytes = written(|p| p.state_cookie(b"good"));
             bytes.extend(broken);

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_without_room() {
+    fn nothing_is_written_without_room() {
         let mut out = Vec::new();
         let mut writer = PacketWriter::new(&mut out, 27, 1, 2, 3);
         writer.sack(Tsn(9), 0, std::iter::empty(), &[]);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_length_bounds_it_too() {
+    fn gap_blocks_are_limited_by_the_chunk_length() {
         let gaps = std::iter::repeat_n((2, 3), 70_000);
         let packet = build_within(1 << 20, |w| w.sack(Tsn(9), 0, gaps, &[]));
         assert_eq!(sack(&packet).gap_count(), (65_535 - 16) / 4);

@@ -129,7 +129,7 @@ fn a_result_below_the_maximum_is_tried_again_after_ten_minutes() {
 }
 
 #[test]
-fn without_the_base_size_only_the_least_is_used_until_it_passes() {
+fn the_minimum_is_used_until_the_base_size_passes() {
     let mut rig = Rig::udp(1000);
     while rig.pmtud.state() != Error {
         assert!(rig.step(60 * SEC));
@@ -177,7 +177,7 @@ fn icmp_below_the_minimum_is_ignored() {
 }
 
 #[test]
-fn icmp_below_what_is_in_use_begins_a_search_that_proves_it() {
+fn icmp_below_the_pmtu_begins_a_search_to_verify_it() {
     for (told, passes, found) in [
         (1400, 1380, 1380),
         // What the router said is wrong, or not true any more.
@@ -198,7 +198,7 @@ fn icmp_below_what_is_in_use_begins_a_search_that_proves_it() {
 }
 
 #[test]
-fn icmp_below_the_base_is_believed_until_the_base_passes() {
+fn icmp_below_the_base_size_is_believed_until_that_passes() {
     let mut rig = Rig::new(false, Encap::Native, 1500, 1500, 980);
     assert!(rig.pmtud.on_packet_too_big(1000, rig.now));
     for _ in 0..20 {
@@ -212,7 +212,7 @@ fn icmp_below_the_base_is_believed_until_the_base_passes() {
 }
 
 #[test]
-fn before_the_start_icmp_counts_and_the_search_begins_below() {
+fn icmp_before_the_start_lowers_the_pmtu_where_the_search_begins() {
     let mut rig = Rig::new(false, Encap::Native, 1500, 1500, 1480);
     rig.pmtud.stop();
     assert!(rig.pmtud.on_packet_too_big(1400, rig.now));
@@ -269,7 +269,7 @@ fn answers_count_however_late_they_come() {
 }
 
 #[test]
-fn answers_from_before_the_path_became_narrow_prove_nothing() {
+fn answers_to_probes_before_the_path_narrowed_prove_nothing() {
     let narrowed: [fn(&mut Rig); 2] = [
         |rig| assert!(rig.pmtud.on_packet_too_big(1280, rig.now)),
         |rig| {
@@ -293,7 +293,7 @@ fn answers_from_before_the_path_became_narrow_prove_nothing() {
 }
 
 #[test]
-fn a_false_hint_ends_below_the_truth_and_a_hint_too_high_costs_probes_only() {
+fn a_false_hint_costs_only_probes() {
     let mut rig = Rig::udp(1272);
     rig.step(SEC);
     rig.step(SEC);
@@ -331,7 +331,7 @@ fn black_hole(passes: usize) -> Rig {
 }
 
 #[test]
-fn a_black_hole_is_left_by_way_of_the_base_size() {
+fn a_black_hole_is_left_with_the_base_size() {
     let mut rig = black_hole(1260);
     assert_eq!(rig.pmtud.due(), Some(1200));
     assert_eq!(rig.found(), (Complete, 1480), "nothing is known yet");
@@ -342,7 +342,7 @@ fn a_black_hole_is_left_by_way_of_the_base_size() {
 }
 
 #[test]
-fn a_black_hole_for_the_base_size_is_left_by_way_of_the_minimum() {
+fn a_black_hole_for_the_base_size_is_left_with_the_minimum() {
     let mut rig = black_hole(600);
     assert!(rig.step(SEC));
     rig.pmtud.on_timeout(1480);
@@ -394,7 +394,7 @@ fn timeouts_are_no_black_hole_when_small_packets_are_lost_or_large_ones_pass_bet
 }
 
 #[test]
-fn another_encapsulation_begins_anew_and_another_port_checks_what_is_in_use() {
+fn a_new_encapsulation_restarts_the_search_and_a_new_port_checks_the_pmtu() {
     let mut rig = Rig::udp(1472);
     rig.settle(SEC);
     assert_eq!(rig.found(), (Complete, 1472));

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_given_up_as_a_whole() {
+    fn a_message_is_abandoned_as_a_whole() {
         for (cut, index) in [(false, 1), (false, 2), (false, 3), (true, 2)] {
             let mut set = paths();
             let mut out = sent(cut, &mut set);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_is_never_sent_again_or_returned_twice() {
+    fn an_abandoned_message_is_neither_sent_again_nor_returned_twice() {
         let mut set = paths();
         let mut out = sent(false, &mut set);
         out.on_t3(PathId(0), PathId(1), &mut set);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn acknowledgements_pass_over_what_is_given_up() {
+    fn acknowledgements_pass_over_abandoned_chunks() {
         let mut set = paths();
         let mut out = sent(false, &mut set);
         assert_eq!(out.skippable(), 0);

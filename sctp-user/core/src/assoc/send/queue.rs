@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn interleaved_messages_count_fragments_and_both_orders_apart() {
+    fn interleaved_messages_number_fragments_and_both_orders_separately() {
         let mut q = SendQueue::default();
         assert_eq!(q.header_len(), 16);
         q.interleave(true);

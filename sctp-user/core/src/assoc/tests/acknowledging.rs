@@ -85,7 +85,7 @@ fn hard_case_19_new_data_does_not_restart_t3() {
 }
 
 #[test]
-fn acknowledging_the_lowest_restarts_t3_and_others_do_not() {
+fn only_acknowledging_the_lowest_tsn_restarts_t3() {
     let mut a = three_in_flight();
     a.wait(millis(600));
     a.sack(sack(0).gaps(&[(2, 2)]));
@@ -99,7 +99,7 @@ fn acknowledging_the_lowest_restarts_t3_and_others_do_not() {
 }
 
 #[test]
-fn after_t3_one_packet_is_in_flight_until_something_is_acknowledged() {
+fn after_t3_only_one_packet_is_in_flight_until_an_acknowledgement() {
     // Chunks that do not exactly fill a packet leave some room in a window of one packet.
     let mut a = Bench::new(AssocConfig::default());
     for _ in 0..60 {
@@ -211,7 +211,7 @@ fn hard_case_21_misses_count_below_the_highest_newly_acknowledged_only() {
 }
 
 #[test]
-fn fast_recovery_cuts_the_window_once() {
+fn fast_recovery_reduces_cwnd_once() {
     let (mut a, base) = in_flight(12);
     let cwnd = a.path().cwnd;
     for end in 2..=4 {
@@ -239,7 +239,7 @@ fn fast_recovery_cuts_the_window_once() {
 }
 
 #[test]
-fn in_recovery_progress_accuses_everything_reported_missing() {
+fn in_recovery_progress_counts_as_a_miss_of_everything_missing() {
     let (mut a, base) = in_flight(12);
     for end in 2..=4 {
         a.sack(sack(base).gaps(&[(2, end), (8, 8)]));
@@ -253,7 +253,7 @@ fn in_recovery_progress_accuses_everything_reported_missing() {
 }
 
 #[test]
-fn what_the_peer_takes_back_is_in_flight_again_with_one_miss() {
+fn a_reneged_chunk_is_in_flight_again_with_one_miss() {
     let (mut a, base) = in_flight(8);
     a.sack(sack(base + 1).gaps(&[(3, 3)]));
     assert_eq!(a.path().flight, 6 * 1468);
@@ -269,7 +269,7 @@ fn what_the_peer_takes_back_is_in_flight_again_with_one_miss() {
 }
 
 #[test]
-fn t3_runs_for_what_was_taken_back() {
+fn t3_runs_for_reneged_chunks() {
     let mut a = three_in_flight();
     a.sack(sack(1).gaps(&[(2, 2)]));
     a.sack(sack(2));
@@ -278,7 +278,7 @@ fn t3_runs_for_what_was_taken_back() {
 }
 
 #[test]
-fn a_shutdown_takes_nothing_back_and_gives_window() {
+fn a_shutdown_reneges_on_nothing_and_frees_window() {
     let config = AssocConfig { send_buffer: 1 << 20, ..AssocConfig::default() };
     let mut a = Bench::new(config);
     a.send(400_000);

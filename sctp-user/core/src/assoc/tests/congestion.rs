@@ -113,7 +113,7 @@ fn an_idle_window_decays_whatever_heartbeats_do() {
 }
 
 #[test]
-fn a_sack_grants_a_burst_and_as_many_packets_as_it_acknowledged() {
+fn a_sack_allows_a_burst_plus_what_it_acknowledged() {
     let mut a = Bench::new(AssocConfig { send_buffer: 1 << 20, ..AssocConfig::default() });
     let base = a.grow(100 * PMDCS);
     a.send(1 << 20);
@@ -150,7 +150,7 @@ fn small_chunks_do_not_multiply_the_burst() {
 }
 
 #[test]
-fn packets_that_are_not_full_keep_the_clock_of_acknowledgements() {
+fn packets_that_are_not_full_keep_the_ack_clock() {
     let mut a = Bench::new(AssocConfig { send_buffer: 1 << 20, ..AssocConfig::default() });
     let base = a.grow(100 * PMDCS);
     for _ in 0..500 {
@@ -167,7 +167,7 @@ fn packets_that_are_not_full_keep_the_clock_of_acknowledgements() {
 }
 
 #[test]
-fn messages_that_come_one_by_one_are_no_burst() {
+fn messages_sent_one_by_one_are_no_burst() {
     let mut a = Bench::new(AssocConfig::default());
     for n in 1..=20 {
         a.send(50);

@@ -41,7 +41,7 @@ fn hard_case_13_a_sack_is_judged_before_it_changes_anything() {
 /// SACKs may overtake each other. The older one, with fewer gap blocks or a lower cumulative TSN,
 /// does no harm.
 #[test]
-fn a_sack_that_was_overtaken_causes_no_retransmission() {
+fn an_overtaken_sack_causes_no_retransmission() {
     let (mut a, base) = in_flight(6);
     a.sack(sack(base + 4).gaps(&[(2, 2)]));
     let before = (a.path(), a.peer_rwnd());

@@ -103,7 +103,7 @@ fn a_chunk_on_a_stream_that_does_not_exist_is_acknowledged_and_reported() {
 }
 
 #[test]
-fn data_without_data_ends_the_association() {
+fn data_without_user_data_ends_the_association() {
     let mut a = warm(AssocConfig::default());
     let answer = a.data(2, 1, "BE", 0);
     assert!(has(&answer, chunk_type::ABORT));
@@ -111,7 +111,7 @@ fn data_without_data_ends_the_association() {
 }
 
 #[test]
-fn readable_is_told_once_until_nothing_is_left() {
+fn readable_is_reported_once_until_everything_is_read() {
     let mut a = Bench::new(AssocConfig::default());
     for n in 1..=5 {
         a.data(n, n as u16 - 1, "BE", 10);
@@ -190,7 +190,7 @@ fn hard_case_15_the_next_tsn_is_always_taken() {
 }
 
 #[test]
-fn what_was_evicted_is_not_acknowledged_any_more() {
+fn evicted_chunks_are_no_longer_acknowledged() {
     let mut a = warm(small());
     for n in 4..=10 {
         a.data(n, 1, "", 1000);
@@ -252,7 +252,7 @@ fn partial_delivery_starts_at_its_point() {
 }
 
 #[test]
-fn in_shutdown_sent_each_packet_is_answered_with_shutdown_and_window() {
+fn in_shutdown_sent_each_packet_is_answered_with_shutdown_and_sack() {
     let mut a = warm(AssocConfig::default());
     a.stack.shutdown(a.now, a.id).unwrap();
     assert!(has(&a.poll(), chunk_type::SHUTDOWN));

@@ -26,7 +26,7 @@ fn long_messages_are_cut_into_full_packets_and_short_ones_share_one() {
 }
 
 #[test]
-fn the_rest_of_a_packet_is_not_filled_with_crumbs() {
+fn the_rest_of_a_packet_is_not_filled_with_tiny_fragments() {
     let mut a = Bench::new(AssocConfig::default());
     a.send(1000);
     a.send(1400);
@@ -59,7 +59,7 @@ fn nagle_holds_a_small_packet_while_data_is_in_flight() {
 }
 
 #[test]
-fn a_message_behind_another_expires_too() {
+fn a_message_that_waits_in_the_queue_can_expire() {
     let mut a = Bench::new(AssocConfig { send_buffer: 3 * FULL + 300, ..AssocConfig::default() });
     a.send(3 * FULL);
     a.poll();
@@ -92,7 +92,7 @@ fn a_message_behind_another_expires_too() {
 }
 
 #[test]
-fn expired_messages_make_room_and_end_the_waiting() {
+fn expired_messages_make_room_in_the_send_buffer() {
     let mut a = Bench::new(AssocConfig { send_buffer: 1000, ..AssocConfig::default() });
     a.sack(sack(0).rwnd(0));
     let options = SendOptions { lifetime: Some(millis(10)), ..SendOptions::default() };
@@ -109,7 +109,7 @@ fn expired_messages_make_room_and_end_the_waiting() {
 }
 
 #[test]
-fn several_messages_are_taken_all_or_none() {
+fn several_messages_are_queued_all_or_none() {
     let mut a = Bench::new(AssocConfig { send_buffer: 1000, ..AssocConfig::default() });
     let m = |stream, len| Message::new(stream, 0, vec![0; len]);
     let mut all = |messages: Vec<Message>| a.stack.send_all(a.now, a.id, messages);
@@ -126,7 +126,7 @@ fn several_messages_are_taken_all_or_none() {
 }
 
 #[test]
-fn writable_and_dry_are_told_once() {
+fn writable_and_sender_dry_are_reported_once() {
     let mut a = Bench::new(AssocConfig { send_buffer: 4000, ..AssocConfig::default() });
     a.send(4000);
     for _ in 0..3 {
@@ -148,7 +148,7 @@ fn writable_and_dry_are_told_once() {
 }
 
 #[test]
-fn what_was_not_acknowledged_comes_back() {
+fn unacknowledged_messages_come_back() {
     let mut a = Bench::new(AssocConfig::default());
     a.send(100);
     a.send(200);
@@ -170,7 +170,7 @@ fn what_was_not_acknowledged_comes_back() {
 }
 
 #[test]
-fn a_run_of_packets_has_one_size() {
+fn the_packets_of_a_transmit_have_one_size() {
     let config = AssocConfig { max_burst: 0, send_buffer: 1 << 20, ..AssocConfig::default() };
     let mut a = Bench::new(config);
     a.grow(60 * 1468);

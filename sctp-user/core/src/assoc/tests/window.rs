@@ -70,7 +70,7 @@ fn no_probe_while_data_is_in_flight() {
 }
 
 #[test]
-fn a_small_window_is_waited_for_while_data_is_in_flight_and_used_afterwards() {
+fn a_small_window_is_used_only_when_nothing_is_in_flight() {
     let mut a = Bench::new(AssocConfig::default());
     a.send(3 * FULL);
     a.poll();
@@ -82,7 +82,7 @@ fn a_small_window_is_waited_for_while_data_is_in_flight_and_used_afterwards() {
 }
 
 #[test]
-fn retransmission_and_loss_move_the_window() {
+fn loss_and_retransmission_change_the_peers_window() {
     let mut a = Bench::new(AssocConfig::default());
     a.send(3 * FULL);
     a.poll();

@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn chunks_come_back(chunks in vec(chunk(), 1..6)) {
+    fn written_chunks_are_read_back(chunks in vec(chunk(), 1..6)) {
         let packet = build(|w| chunks.iter().for_each(|chunk| chunk.write(w)));
         prop_assert_eq!(packet.len() % 4, 0);
         let read: Vec<_> = packet
@@ -127,7 +127,7 @@ proptest! {
     }
 
     #[test]
-    fn parameters_come_back(params in vec(param(), 0..8)) {
+    fn written_parameters_are_read_back(params in vec(param(), 0..8)) {
         let fixed = crate::wire::InitFixed {
             initiate_tag: 1,
             a_rwnd: 1500,
@@ -143,7 +143,7 @@ proptest! {
     }
 
     #[test]
-    fn causes_come_back(causes in vec(cause(), 0..8), reflected in any::<bool>()) {
+    fn written_causes_are_read_back(causes in vec(cause(), 0..8), reflected in any::<bool>()) {
         let packet =
             build(|w| w.abort(reflected, |c| causes.iter().for_each(|cause| cause.write(c))));
         let Chunk::Abort { causes: read, reflected: t } = super::only(&packet) else {
@@ -161,7 +161,7 @@ proptest! {
 
     /// A CRC of 32 bits detects every change within 32 neighbouring bits.
     #[test]
-    fn changed_word_is_found(
+    fn the_checksum_detects_a_changed_word(
         chunks in vec(chunk(), 1..4),
         word in any::<prop::sample::Index>(),
         change in 1..=u32::MAX,

@@ -69,7 +69,7 @@ fn order_within_a_stream_and_none_across() {
 
 /// A peer that uses a number twice loses a message, and the message takes no memory.
 #[test]
-fn a_number_used_twice_leaves_nothing_behind() {
+fn a_number_used_twice_leaves_no_memory_in_use() {
     let mut r = Reassembly::new(Tsn(1));
     insert(&mut r, chunk(2, 3, 1, "BE", b"one"));
     insert(&mut r, chunk(3, 3, 1, "BE", b"another one"));
@@ -82,7 +82,7 @@ fn a_number_used_twice_leaves_nothing_behind() {
 
 /// A slice keeps in memory the whole batch that it came in.
 #[test]
-fn only_the_first_of_a_backlog_stay_in_their_batches() {
+fn a_backlog_keeps_only_few_received_batches_in_memory() {
     let batch = Bytes::from(vec![7; 100_000]);
     let within = |data: &Bytes| batch.as_ptr_range().contains(&data.as_ptr());
     let count = BACKLOG as u32 + 10;
@@ -159,7 +159,7 @@ fn partial_delivery_blocks_others_and_ends() {
 }
 
 #[test]
-fn the_run_at_the_front_is_counted_in_user_bytes() {
+fn the_length_of_the_run_at_the_front_counts_user_bytes() {
     let lens = [100, 1, 7, 3, 2];
     for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 4, 0, 3, 1]] {
         let mut r = Reassembly::new(Tsn(1));
@@ -188,7 +188,7 @@ fn partial_delivery_waits_for_the_order_of_the_stream() {
 }
 
 #[test]
-fn eviction_takes_the_highest_and_repairs_its_run() {
+fn eviction_takes_the_highest_fragment_and_shortens_its_run() {
     let mut r = Reassembly::new(Tsn(1));
     for tsn in 3..=6 {
         insert(&mut r, chunk(tsn, 0, 0, if tsn == 3 { "B" } else { "" }, b"0123"));

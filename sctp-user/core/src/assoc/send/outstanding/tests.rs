@@ -311,7 +311,7 @@ proptest! {
 }
 
 #[test]
-fn work_is_bounded_by_what_is_outstanding() {
+fn invalid_gap_blocks_change_nothing() {
     let mut paths = paths();
     let mut out = Outstanding::new(BASE.next());
     for _ in 0..3 {
