@@ -34,7 +34,7 @@ fn in_order(c: &mut Criterion) {
                     }
                     let read = bulk.read(now);
                     total += start.elapsed();
-                    assert_eq!(read, bytes as u64, "everything fits cwnd");
+                    assert_eq!(read, bytes as u64, "all of it fits into cwnd");
                     bulk.drain(now);
                 }
                 total

@@ -44,7 +44,7 @@ fn packetize(c: &mut Criterion) {
                         transmits.push(transmit);
                     }
                     total += start.elapsed();
-                    assert!(buf.len() > BYTES, "everything fits cwnd");
+                    assert!(buf.len() > BYTES, "all of it fits into cwnd");
                     bulk.pair.deliver_to_server(now, &transmits, black_box(&mut buf));
                     transmits.clear();
                     bulk.drain(now);

@@ -60,7 +60,7 @@ fn demultiplexing(c: &mut Criterion) {
                         )
                         .is_some()
                     {}
-                    assert!(buf.is_empty(), "nobody has anything to say");
+                    assert!(buf.is_empty(), "no association answers");
                 }
                 total.mul_f64(iters as f64 / (rounds * BATCH as u64) as f64)
             });

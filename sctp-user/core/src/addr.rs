@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(
             from(&["192.0.2.1"], "10.1.0.9").as_deref(),
             Some("192.0.2.1"),
-            "there is no other"
+            "the only address there is"
         );
         let own = ["10.1.0.1", "10.2.0.1", "fd00:1::1", "fd00:1:0:2::1"];
         assert_eq!(from(&own, "10.2.0.9").as_deref(), Some("10.2.0.1"));
@@ -306,7 +306,11 @@ mod tests {
         assert_eq!(from(&own, "10.9.0.9"), None, "behind a router: its routes decide");
         assert_eq!(from(&own, "8.8.8.8"), None);
         assert_eq!(from(&own, "fd00:1:0:2::9").as_deref(), Some("fd00:1:0:2::1"));
-        assert_eq!(from(&["10.1.0.1", "10.1.0.2"], "10.1.0.9"), None, "both in the same network");
+        assert_eq!(
+            from(&["10.1.0.1", "10.1.0.2"], "10.1.0.9"),
+            None,
+            "two addresses in the same network"
+        );
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub enum SendError {
     #[error("the send buffer is full")]
     WouldBlock,
     /// The stream number is not below the number of outbound streams.
-    #[error("stream {stream} does not exist, there are {streams}")]
+    #[error("stream {stream} does not exist: the association has {streams} outbound streams")]
     InvalidStream {
         /// What was asked for.
         stream: u16,

@@ -66,10 +66,13 @@ mod tests {
         assert_eq!(list(Auto, &MIXED, None, "10.0.0.9"), MIXED[2..]);
         assert_eq!(list(Auto, &MIXED, None, "169.254.0.9"), MIXED[2..]);
         assert_eq!(list(Auto, &MIXED, Some("192.0.2.1"), "198.51.100.1"), MIXED[3..]);
-        assert!(list(Auto, &["192.0.2.1"], None, "198.51.100.1").is_empty(), "the packet shows it");
+        assert!(
+            list(Auto, &["192.0.2.1"], None, "198.51.100.1").is_empty(),
+            "the packet itself shows the only address"
+        );
         assert!(
             list(Auto, &["10.0.0.1", "192.0.2.1"], None, "198.51.100.1").is_empty(),
-            "only one is left"
+            "only one address of that scope is left"
         );
     }
 
@@ -80,7 +83,7 @@ mod tests {
         assert!(list(Auto, &global, Some("10.0.0.1"), "198.51.100.1").is_empty());
         assert!(
             list(Auto, &global, None, "198.51.100.1").is_empty(),
-            "no other source is possible"
+            "the system must choose the private address"
         );
         assert_eq!(list(Auto, &global, None, "2001:db8::9"), global[1..]);
         assert!(list(Auto, &MIXED, Some("10.0.0.1"), "198.51.100.1").is_empty());

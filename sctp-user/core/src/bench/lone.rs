@@ -58,7 +58,7 @@ impl LoneSender {
         bulk.pair.tick(NOW);
         let tag = bulk.pair.client.status(bulk.sender).expect("the association is up").local_tag;
         let stats = bulk.pair.client.assoc_stats(bulk.sender).expect("the association is up");
-        assert_eq!(stats.data_chunks_retransmitted, 0, "nothing is lost");
+        assert_eq!(stats.data_chunks_retransmitted, 0, "no chunk was lost");
         let last = u32::try_from(stats.data_chunks_sent).expect("few chunks");
         let mut sender = LoneSender {
             stack: bulk.pair.client,
@@ -94,7 +94,7 @@ impl LoneSender {
         assert_eq!(
             status.unacked_chunks,
             self.last - self.acked,
-            "cwnd, window and ring have room"
+            "cwnd, rwnd and ring have room for all chunks"
         );
     }
 

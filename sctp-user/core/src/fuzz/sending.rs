@@ -116,7 +116,7 @@ pub(super) fn run(data: &[u8]) {
         sim.with(end.host, |h, now| h.stack.shutdown(now, id).expect("it is open"));
     }
     let over = |sim: &mut Sim| ends.iter().all(|e| sim[e.host].app.ended(e.id));
-    assert!(sim.run_until(10 * HOUR, over), "it hangs");
+    assert!(sim.run_until(10 * HOUR, over), "the associations do not end");
     for (end, other) in [(&ends[0], &ends[1]), (&ends[1], &ends[0])] {
         assert!(sim[end.host].app.saw(end.id, &Event::ShutdownComplete), "not a graceful end");
         check(&sim[end.host].app, &other.sent);
@@ -125,7 +125,7 @@ pub(super) fn run(data: &[u8]) {
         sim.with(end.host, |h, now| h.stack.release(now, end.id));
         assert_eq!(sim[end.host].stack.stats().associations, 0);
     }
-    assert!(sim.run_until_idle(HOUR), "something goes on");
+    assert!(sim.run_until_idle(HOUR), "timers left");
 }
 
 fn settings(input: &mut Input<'_>) -> AssocConfig {

@@ -92,7 +92,7 @@ pub(super) fn init(data: &[u8]) {
     let value = init_value(data);
     let mut rig = Rig::new();
     let replies = rig.send(0, chunk_type::INIT, &value);
-    assert!(replies.len() <= 1, "one INIT, {} answers", replies.len());
+    assert!(replies.len() <= 1, "one INIT got {} answers", replies.len());
     if let Some(reply) = replies.first() {
         let packet = reply.packet().expect("a valid packet");
         let request = 16 + value.len();
@@ -108,12 +108,16 @@ pub(super) fn init(data: &[u8]) {
                     .find(|tlv| tlv.kind == 7)
                     .expect("a cookie");
                 rig.send(answer.initiate_tag, chunk_type::COOKIE_ECHO, cookie.value);
-                assert_eq!(rig.sim[rig.host].app.accepted.len(), 1, "the own cookie is taken");
+                assert_eq!(
+                    rig.sim[rig.host].app.accepted.len(),
+                    1,
+                    "the stack accepts its own cookie"
+                );
             }
             Chunk::Abort { .. } => {
                 assert!(packet.len() <= request, "{} bytes for {request}", packet.len())
             }
-            other => panic!("INIT is answered with {other:?}"),
+            other => panic!("an INIT was answered with {other:?}"),
         }
     }
     rig.end();
@@ -135,9 +139,13 @@ pub(super) fn cookie(data: &[u8]) {
     let bytes = input.rest();
     let mut rig = Rig::new();
     let replies = rig.send(PEER_TAG, chunk_type::COOKIE_ECHO, bytes);
-    assert!(replies.is_empty(), "a forged cookie is answered");
+    assert!(replies.is_empty(), "a forged cookie was answered");
     let stats = rig.sim[rig.host].stack.stats();
-    assert_eq!((stats.associations, stats.cookies_accepted), (0, 0), "a forged cookie is taken");
+    assert_eq!(
+        (stats.associations, stats.cookies_accepted),
+        (0, 0),
+        "a forged cookie was accepted"
+    );
 
     // The body begins after the number of the key. Make ports and tag match the packet.
     let mut body = bytes.to_vec();

@@ -119,7 +119,7 @@ proptest! {
             prop_assert_eq!(&tlv.whole[4..], tlv.value);
             prop_assert!(
                 reader.remaining() + tlv.whole.len() <= left,
-                "each step takes what it gives"
+                "each step takes at least what it returns"
             );
             left = reader.remaining();
         }

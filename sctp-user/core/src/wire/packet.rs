@@ -28,7 +28,7 @@ pub const COMMON_HEADER: usize = 12;
 #[non_exhaustive]
 pub enum PacketError {
     /// The packet cannot hold the common header and one chunk header.
-    #[error("packet of {0} bytes is shorter than common header and chunk header, 16 bytes")]
+    #[error("packet has {0} bytes, but common header and chunk header need 16")]
     TooShort(usize),
     /// The CRC32c of the packet differs from the one in the header (RFC 9260 sec 6.8).
     #[error("checksum is wrong")]

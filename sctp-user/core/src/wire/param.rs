@@ -348,7 +348,7 @@ mod tests {
             assert_eq!(
                 params.next(),
                 Some(Param::Ipv4(Ipv4Addr::LOCALHOST)),
-                "the next one is found"
+                "the next parameter is still found"
             );
             assert_eq!(params.next(), None);
         }

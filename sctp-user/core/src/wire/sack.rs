@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(error(&chunk(u16::MAX, u16::MAX, 3)).length, 28);
         assert_eq!(error(&build(|w| w.raw_chunk(chunk_type::SACK, 0, &[0; 11]))).needed, 16);
         assert_eq!(sack(&chunk(1, 1, 2)).gap_count(), 1);
-        assert_eq!(sack(&chunk(1, 1, 5)).dup_count(), 1, "bytes behind the blocks are ignored");
+        assert_eq!(sack(&chunk(1, 1, 5)).dup_count(), 1, "bytes after the blocks are ignored");
     }
 
     #[test]

@@ -37,10 +37,13 @@ impl Rig {
             self.probed.push(size);
             self.pmtud.on_sent(nonce, self.now, SEC);
             if size <= self.passes {
-                assert!(!self.pmtud.on_ack(nonce + 1, size, self.now), "another nonce");
-                assert!(!self.pmtud.on_ack(nonce, 10_000, self.now), "a size never probed");
+                assert!(!self.pmtud.on_ack(nonce + 1, size, self.now), "the nonce is wrong");
+                assert!(!self.pmtud.on_ack(nonce, 10_000, self.now), "this size was never probed");
                 assert!(self.pmtud.on_ack(nonce, size, self.now));
-                assert!(!self.pmtud.on_ack(nonce, size, self.now), "a second answer");
+                assert!(
+                    !self.pmtud.on_ack(nonce, size, self.now),
+                    "the second answer changes nothing"
+                );
             }
         }
         true
@@ -53,7 +56,7 @@ impl Rig {
                 return;
             }
         }
-        panic!("it never settles: {:?}", self.pmtud);
+        panic!("the discovery never ends: {:?}", self.pmtud);
     }
 
     fn found(&self) -> (PmtudState, usize) {
@@ -141,7 +144,7 @@ fn the_minimum_is_used_until_the_base_size_passes() {
         assert!(rig.step(ERROR_TIMER));
     }
     assert_eq!(rig.found(), (Error, 548));
-    assert!(rig.now.since(from) > 60 * SEC, "not more than a probe every 15 s");
+    assert!(rig.now.since(from) > 60 * SEC, "there is at most one probe every 15 s");
     rig.passes = 1472;
     rig.settle(60 * SEC);
     assert_eq!(rig.found(), (Complete, 1472));
@@ -153,13 +156,13 @@ fn icmp_lowers_and_hints_and_never_raises() {
     rig.step(SEC);
     rig.step(SEC);
     assert_eq!(rig.probed, [1252, 1472]);
-    assert!(!rig.pmtud.on_packet_too_big(9000, rig.now), "larger than the probe");
+    assert!(!rig.pmtud.on_packet_too_big(9000, rig.now), "this is larger than the probe");
     assert!(rig.pmtud.due().is_none());
-    assert!(!rig.pmtud.on_packet_too_big(1400, rig.now), "a hint only");
+    assert!(!rig.pmtud.on_packet_too_big(1400, rig.now), "this is only a hint");
     assert_eq!(rig.found(), (Search, 1252));
     rig.settle(SEC);
     assert_eq!((rig.found(), rig.probed.last()), ((Complete, 1372), Some(&1372)));
-    assert_eq!(rig.probed.len(), 3, "nothing above the hint is tried");
+    assert_eq!(rig.probed.len(), 3, "no size above the hint is tried");
 }
 
 #[test]
@@ -187,7 +190,7 @@ fn icmp_below_the_pmtu_begins_a_search_to_verify_it() {
     ] {
         let mut rig = Rig::new(false, Encap::Native, 1500, 1500, passes);
         assert!(rig.pmtud.on_packet_too_big(told, rig.now));
-        assert_eq!(rig.found(), (Search, 1200), "only the base is safe");
+        assert_eq!(rig.found(), (Search, 1200), "only the base size is safe");
         // Routers say the same about other packets that were under way.
         assert!(!rig.pmtud.on_packet_too_big(told, rig.now));
         let from = rig.now;
@@ -256,7 +259,10 @@ fn answers_count_however_late_they_come() {
         assert_eq!(rig.pmtud.plpmtu(), 1252);
         assert!(rig.pmtud.on_ack(nonce, 1472, rig.now), "after {delay} s");
         assert_eq!(rig.found(), (Complete, 1472));
-        assert!(!rig.pmtud.on_ack(nonce, 1400, rig.now), "smaller ones say nothing then");
+        assert!(
+            !rig.pmtud.on_ack(nonce, 1400, rig.now),
+            "answers to smaller probes change nothing now"
+        );
     }
     // A size below the maximum passes, so the sizes in between are searched again.
     let mut rig = Rig::udp(1440);
@@ -334,7 +340,7 @@ fn black_hole(passes: usize) -> Rig {
 fn a_black_hole_is_left_with_the_base_size() {
     let mut rig = black_hole(1260);
     assert_eq!(rig.pmtud.due(), Some(1200));
-    assert_eq!(rig.found(), (Complete, 1480), "nothing is known yet");
+    assert_eq!(rig.found(), (Complete, 1480), "the check has not been answered yet");
     assert!(rig.step(SEC));
     assert_eq!(rig.found(), (Base, 1200));
     rig.settle(60 * SEC);
@@ -356,12 +362,12 @@ fn an_answered_heartbeat_reveals_a_black_hole_too() {
     let mut rig = Rig::new(false, Encap::Native, 1500, 1500, 1480);
     rig.pmtud.on_timeout(1480);
     rig.pmtud.on_timeout(1480);
-    assert!(!rig.pmtud.on_small_acked(rig.now), "two may be bad luck");
+    assert!(!rig.pmtud.on_small_acked(rig.now), "two timeouts may be bad luck");
     rig.pmtud.on_timeout(1480);
     assert!(rig.pmtud.on_small_acked(rig.now));
     assert_eq!(rig.found(), (Base, 1200));
     rig.settle(60 * SEC);
-    assert_eq!(rig.found(), (Complete, 1480), "it was none: everything as before");
+    assert_eq!(rig.found(), (Complete, 1480), "there was no black hole after all");
 }
 
 #[test]

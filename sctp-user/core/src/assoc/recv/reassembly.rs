@@ -342,7 +342,7 @@ impl Reassembly {
             && !chunk.flags.begin
             && self.partial.is_none_or(|p| p.next != chunk.tsn)
         {
-            return Err(Inconsistent("a message continues that never began"));
+            return Err(Inconsistent("a fragment continues a message that never began"));
         }
         match self.slot(chunk.tsn.minus(1)) {
             Some(Slot::Held(f)) if !f.flags.end && chunk.flags.begin => {

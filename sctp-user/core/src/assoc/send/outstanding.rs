@@ -301,9 +301,7 @@ impl Outstanding {
             match slot.state {
                 State::InFlight => {
                     if self.acked.iter().any(|range| range.contains(&i)) {
-                        return Err(format!(
-                            "chunk {i} is in flight inside of the last gap blocks"
-                        ));
+                        return Err(format!("chunk {i} is in flight inside the last gap blocks"));
                     }
                     if i < self.miss_hint && !slot.fast_retransmitted {
                         return Err(format!(
@@ -340,13 +338,13 @@ impl Outstanding {
         for (i, path) in paths.iter().enumerate() {
             if path.flight != flight[i] {
                 return Err(format!(
-                    "flight of path {i} is {}, its chunks sum up to {}",
+                    "the flight of path {i} is {}, but its chunks sum up to {}",
                     path.flight, flight[i]
                 ));
             }
             if path.lost != lost[i] {
                 return Err(format!(
-                    "path {i} counts {} lost chunks, there are {}",
+                    "path {i} counts {} lost chunks, but there are {}",
                     path.lost, lost[i]
                 ));
             }
@@ -354,10 +352,10 @@ impl Outstanding {
         if (payload, window, chunks)
             != (self.payload_bytes, self.window_used, self.in_flight_chunks)
         {
-            return Err("byte counters of outstanding chunks are off".into());
+            return Err("the byte counters of outstanding chunks are wrong".into());
         }
         if lost.iter().sum::<u32>() != self.lost {
-            return Err("counter of lost chunks is off".into());
+            return Err("the counter of lost chunks is wrong".into());
         }
         Ok(())
     }

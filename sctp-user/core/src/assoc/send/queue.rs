@@ -494,7 +494,7 @@ mod tests {
         q.hold_stream(1);
         q.hold_stream(1);
         q.hold_stream(60_000);
-        assert_eq!(next(&mut q), Some((1, 10, 1)), "what has begun goes on");
+        assert_eq!(next(&mut q), Some((1, 10, 1)), "a message that has been begun continues");
         assert_eq!(q.head(), Some((7, false)));
         assert_eq!(next(&mut q), Some((2, 7, 0)));
         assert_eq!((q.head(), next(&mut q), q.bytes()), (None, None, 14));
@@ -503,7 +503,7 @@ mod tests {
         q.hold_stream(1);
         q.release_stream(1, false);
         q.release_stream(60_000, true);
-        assert_eq!(next(&mut q), Some((1, 8, 1)), "refused: the count goes on");
+        assert_eq!(next(&mut q), Some((1, 8, 1)), "the peer refused, so numbering continues");
         assert!(q.is_empty());
     }
 

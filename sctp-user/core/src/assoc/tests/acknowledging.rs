@@ -89,7 +89,7 @@ fn only_acknowledging_the_lowest_tsn_restarts_t3() {
     let mut a = three_in_flight();
     a.wait(millis(600));
     a.sack(sack(0).gaps(&[(2, 2)]));
-    assert_eq!(tsns(&a.wait(millis(401)))[0], [1], "T3 has gone on");
+    assert_eq!(tsns(&a.wait(millis(401)))[0], [1], "T3 was not restarted");
 
     let mut a = three_in_flight();
     a.wait(millis(600));
@@ -111,7 +111,7 @@ fn after_t3_only_one_packet_is_in_flight_until_an_acknowledgement() {
     assert_eq!(a.path().cwnd, 1468);
     assert_eq!(a.path().rto, millis(2000));
     a.send(100);
-    assert!(a.poll().is_empty(), "nor does new data follow");
+    assert!(a.poll().is_empty(), "no new data follows either");
     let more = a.sack(sack(12));
     assert_eq!(tsns(&more).len(), 3, "slow start goes on from there");
 }
@@ -164,7 +164,7 @@ fn one_round_trip_time_per_round_trip() {
     assert_ne!(first, second);
     a.wait(millis(400));
     a.sack(sack(3));
-    assert_eq!(a.path().srtt, second, "TSN 2 and 3 left in the same round trip");
+    assert_eq!(a.path().srtt, second, "TSN 2 and 3 belong to the same round trip");
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn fast_recovery_reduces_cwnd_once() {
     }
     let stats = a.stack.assoc_stats(a.id).unwrap();
     assert_eq!(stats.fast_retransmits, 2);
-    assert_eq!(a.path().cwnd, cwnd / 2, "no second cut before everything of then is acknowledged");
+    assert_eq!(a.path().cwnd, cwnd / 2, "cwnd is reduced only once in a recovery");
     // Everything is acknowledged and recovery is over, so the next loss reduces cwnd again.
     a.sack(sack(base + 12));
     let cwnd = a.path().cwnd;

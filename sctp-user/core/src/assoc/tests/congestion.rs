@@ -81,7 +81,7 @@ fn congestion_avoidance_grows_by_one_packet_per_window() {
         acked += 1;
         bytes += PMDCS;
         a.sack(sack(acked));
-        assert!(bytes < 4 * start, "it grows at all");
+        assert!(bytes < 4 * start, "cwnd must grow");
     }
     assert!(bytes > start, "{bytes} acknowledged bytes are more than a window");
 }
@@ -106,8 +106,8 @@ fn an_idle_window_decays_whatever_heartbeats_do() {
     }
     a.send(100 * FULL);
     let sent = tsns(&a.poll()).len() as u32;
-    assert_eq!(sent, 4, "the smallest window that idling leads to");
-    assert_eq!(a.path().ssthresh, before, "from where slow start ends");
+    assert_eq!(sent, 4, "the smallest window that idle time leads to");
+    assert_eq!(a.path().ssthresh, before, "slow start goes up to the old window");
     a.sack(sack(last + 4));
     assert_eq!(a.path().cwnd, 5 * PMDCS);
 }

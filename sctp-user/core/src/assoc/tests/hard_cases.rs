@@ -24,7 +24,11 @@ fn hard_case_13_a_sack_is_judged_before_it_changes_anything() {
     for gaps in [&[(2, 2), (9, 4)][..], &[(0, 3), (2, 2)], &[(2, 2), (2, 2)]] {
         let (mut a, base) = in_flight(4);
         a.sack(sack(base + 1).gaps(gaps));
-        assert_eq!(a.path().flight, 2 * 1468, "{gaps:?}: 1 and 3 have arrived, 2 and 4 have not");
+        assert_eq!(
+            a.path().flight,
+            2 * 1468,
+            "{gaps:?}: 1 and 3 are acknowledged, 2 and 4 are not"
+        );
         assert_eq!(a.stack.assoc_stats(a.id).unwrap().data_chunks_retransmitted, 0);
         a.sack(sack(base + 4));
         assert_eq!((a.path().flight, a.stack.status(a.id).unwrap().send_buffered), (0, 0));
@@ -88,7 +92,7 @@ fn hard_case_15_a_message_larger_than_the_buffer_gets_through() {
         };
         // The peer tries again after the reader has taken what was there.
         for attempt in 0.. {
-            assert!(attempt < 3, "fragment {n} is refused for ever, {read} bytes were read");
+            assert!(attempt < 3, "fragment {n} is never accepted, {read} bytes were read");
             if sacks(&a.data(n, 0, bits, 1000))[0].0 == n {
                 break;
             }
@@ -170,7 +174,7 @@ fn a_far_away_tsn_is_rejected() {
     assert_eq!(
         sacks(&a.data(65_536, 7, "BEU", 10))[0].2,
         [(65_535, 65_535)],
-        "the last that has a number"
+        "the last TSN that a gap block can report"
     );
     // A small buffer has a lower limit, because nobody who respects the window is ever that far
     // ahead.
@@ -191,7 +195,7 @@ fn empty_and_oversized_messages_are_refused() {
     assert_eq!(
         a.stack.status(a.id).unwrap().send_buffered,
         5000,
-        "nothing of the refused ones was queued"
+        "nothing of the refused messages was queued"
     );
     assert!(has(&a.poll(), chunk_type::DATA));
 }
@@ -224,7 +228,7 @@ fn a_timeout_ends_fast_recovery() {
         a.sack(sack(base).gaps(&[(2, end)]));
     }
     assert_eq!(stats(&a).fast_retransmits, 2);
-    assert_eq!(a.path().ssthresh, (cwnd / 2).max(4 * 1468), "a new loss, a new cut");
+    assert_eq!(a.path().ssthresh, (cwnd / 2).max(4 * 1468), "a new loss reduces cwnd again");
 }
 
 /// A step in the life of a sender.

@@ -8,7 +8,7 @@ use crate::wire::chunk_type;
 /// The first DATA has arrived and was acknowledged. From now on SACKs are delayed.
 fn warm(config: AssocConfig) -> Bench {
     let mut a = Bench::new(config);
-    assert_eq!(sacks(&a.data(1, 0, "BE", 10)).len(), 1, "the first is acknowledged at once");
+    assert_eq!(sacks(&a.data(1, 0, "BE", 10)).len(), 1, "the first DATA is acknowledged at once");
     assert_eq!(a.read(), Some(10));
     assert_eq!(a.read(), None);
     a
@@ -18,7 +18,7 @@ fn warm(config: AssocConfig) -> Bench {
 fn hard_case_23_sacks_are_delayed_and_never_longer_than_two_packets() {
     let mut a = warm(AssocConfig::default());
     assert!(a.data(2, 1, "BE", 10).is_empty());
-    assert!(a.wait(millis(199)).is_empty(), "nothing leaves early just because time passes");
+    assert!(a.wait(millis(199)).is_empty(), "no SACK is sent before its delay is over");
     assert_eq!(sacks(&a.wait(millis(1))), [(2, 262_144 - 32, vec![], vec![])]);
     assert!(a.wait(millis(300)).is_empty());
     assert!(a.data(3, 2, "BE", 10).is_empty());
@@ -54,7 +54,7 @@ fn hard_case_23_gaps_are_told_at_once_until_they_are_filled() {
     assert_eq!(sacks(&a.data(5, 4, "BE", 10))[0].2, [(2, 2), (4, 4)]);
     assert_eq!(sacks(&a.data(4, 3, "BE", 10))[0].2, [(2, 4)]);
     assert_eq!(sacks(&a.data(2, 1, "BE", 10))[0], (5, 262_144 - 4 * 32, vec![], vec![]));
-    assert!(a.data(6, 5, "BE", 10).is_empty(), "delayed again");
+    assert!(a.data(6, 5, "BE", 10).is_empty(), "SACKs are delayed again");
 }
 
 #[test]
@@ -76,13 +76,13 @@ fn hard_case_24_duplicates_are_listed_once_per_copy_and_then_forgotten() {
     assert_eq!(
         sacks(&a.data(1, 0, "BE", 10))[0].3,
         [1],
-        "a packet with duplicates only is answered at once"
+        "a packet with nothing but duplicates is answered at once"
     );
     a.hear(|w| {
         write_data(w, 1, 0, "BE", 10);
         write_data(w, 2, 1, "BE", 10);
     });
-    assert!(a.poll().is_empty(), "with something new it is like any other");
+    assert!(a.poll().is_empty(), "a packet with something new is treated like any other");
     for _ in 0..1000 {
         a.hear(|w| write_data(w, 2, 1, "BE", 10));
     }
@@ -197,7 +197,7 @@ fn evicted_chunks_are_no_longer_acknowledged() {
     }
     assert_eq!(sacks(&a.data(11, 1, "", 1000))[0].2, [(3, 10)]);
     let (cum, _, gaps, _) = sacks(&a.data(3, 1, "", 1000))[0].clone();
-    assert_eq!((cum, &gaps[..]), (1, &[(2, 9)][..]), "the lower one is here, the highest is gone");
+    assert_eq!((cum, &gaps[..]), (1, &[(2, 9)][..]), "TSN 3 has replaced the highest one");
     assert!(a.stack.status(a.id).unwrap().recv_buffered <= 8192);
 }
 
@@ -239,7 +239,7 @@ fn partial_delivery_starts_at_its_point() {
     a.data(2, 1, "B", 1400);
     a.data(3, 1, "", 1000);
     a.data(4, 1, "", 500);
-    assert_eq!(a.read(), None, "three of the first one's size would be enough");
+    assert_eq!(a.read(), None, "2900 bytes lie below the point");
     a.data(5, 1, "", 100);
     assert_eq!(a.read(), Some(3000));
     a.data(6, 1, "", 1000);

@@ -34,7 +34,7 @@ fn the_rest_of_a_packet_is_not_filled_with_tiny_fragments() {
     assert_eq!(
         sizes(&a.poll()),
         [[1000], [1400], [100]],
-        "a message that fits a packet is not cut; order is kept"
+        "messages that fit a packet are not cut, and their order is kept"
     );
     let mut a = Bench::new(AssocConfig::default());
     a.send(500);
@@ -51,7 +51,7 @@ fn nagle_holds_a_small_packet_while_data_is_in_flight() {
     a.send(30);
     assert!(a.poll().is_empty());
     a.send(FULL);
-    assert_eq!(sizes(&a.poll())[0][..2], [20, 30], "a full packet may go");
+    assert_eq!(sizes(&a.poll())[0][..2], [20, 30], "a full packet may be sent");
     a.send(40);
     assert!(a.poll().is_empty());
     let top = a.stack.status(a.id).unwrap().unacked_chunks;
@@ -88,7 +88,7 @@ fn a_message_that_waits_in_the_queue_can_expire() {
         })
         .collect();
     assert_eq!(failed, [(100, true)]);
-    assert_eq!(data_of(&sent[0])[1].id.ssn(), Ssn(0), "the expired one took no SSN");
+    assert_eq!(data_of(&sent[0])[1].id.ssn(), Ssn(0), "the expired message took no SSN");
 }
 
 #[test]

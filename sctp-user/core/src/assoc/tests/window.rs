@@ -23,11 +23,11 @@ fn hard_case_16_a_closed_window_is_probed_ever_more_slowly_and_never_given_up() 
         }
     }
     assert!(probes.len() >= 10 && probes.len() <= 20, "{probes:?}");
-    assert_eq!(probes[0], 1, "the first one after one RTO");
+    assert_eq!(probes[0], 1, "the first probe is sent after one RTO");
     assert!(probes.windows(2).all(|w| w[1] - w[0] <= 60));
     assert!(probes[6] - probes[5] > 8 * (probes[2] - probes[1]).max(1) / 2, "{probes:?}");
     assert_eq!(a.path().error_count, 0);
-    assert_eq!(a.path().cwnd, 4404 + 1468, "no congestion was seen");
+    assert_eq!(a.path().cwnd, 4404 + 1468, "a closed window is no congestion");
     a.send(1000);
     assert!(a.poll().is_empty());
     // At last there is room.
@@ -64,9 +64,9 @@ fn no_probe_while_data_is_in_flight() {
     a.poll();
     a.sack(sack(1).rwnd(1000));
     a.send(10);
-    assert_eq!(a.peer_rwnd(), 0, "what is in flight takes all");
+    assert_eq!(a.peer_rwnd(), 0, "the data in flight takes the whole window");
     assert!(a.poll().is_empty());
-    assert_eq!(tsns(&a.wait(millis(1001))), [[2]], "T3, and nothing new with it");
+    assert_eq!(tsns(&a.wait(millis(1001))), [[2]], "T3 sends nothing new");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_small_window_is_used_only_when_nothing_is_in_flight() {
     a.send(3 * FULL);
     a.poll();
     a.send(20_000);
-    assert!(a.sack(sack(1).rwnd(3 * FULL as u32 - 200)).is_empty(), "no crumbs");
+    assert!(a.sack(sack(1).rwnd(3 * FULL as u32 - 200)).is_empty(), "no tiny chunks are sent");
     let sent = a.sack(sack(3).rwnd(1003));
     assert_eq!(data_of(&sent[0])[0].payload.len(), 1000);
     assert_eq!(sent.len(), 1);
@@ -89,7 +89,11 @@ fn loss_and_retransmission_change_the_peers_window() {
     a.sack(sack(0).rwnd(10_000));
     assert_eq!(a.peer_rwnd() as usize, 10_000 - 3 * FULL);
     a.wait(millis(1001));
-    assert_eq!(a.peer_rwnd() as usize, 10_000 - FULL, "all marked as lost, one sent again");
+    assert_eq!(
+        a.peer_rwnd() as usize,
+        10_000 - FULL,
+        "all chunks were marked as lost, and one was sent again"
+    );
 }
 
 /// Both ends are ours, the reader is slow and the messages are tiny. No chunk may be sent that

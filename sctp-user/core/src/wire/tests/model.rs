@@ -154,7 +154,7 @@ impl CauseModel {
             Self::RestartWithNewAddresses(addrs) => {
                 w.restart_with_new_addresses(addrs.iter().map(|addr| match addr {
                     ParamModel::Ipv4(addr) => (*addr).into(),
-                    other => panic!("{other:?} is no address of the model"),
+                    other => panic!("{other:?} is not an IPv4 address"),
                 }));
             }
             Self::UserAbort(v) => w.user_abort(v),

@@ -174,7 +174,7 @@ fn the_length_of_the_run_at_the_front_counts_user_bytes() {
     let mut r = Reassembly::new(Tsn(1));
     insert(&mut r, chunk(1, 0, 0, "B", b"ab"));
     insert(&mut r, chunk(3, 0, 0, "", b"efgh"));
-    assert_eq!(r.front_run_len(), 2, "what is behind a gap does not count");
+    assert_eq!(r.front_run_len(), 2, "bytes after a gap do not count");
 }
 
 #[test]
