@@ -53,18 +53,30 @@ impl Capture {
         *self = Capture::start(namespace, &self.interface, &self.file);
     }
 
-    /// Ends the capture; the file is complete then.
+    /// Ends the capture. The file is complete afterwards, unless dumpcap ended before, for example
+    /// because the disk is full: then standard error shows what dumpcap said.
     pub(crate) fn end(&mut self) -> PathBuf {
         if let State::Starting(mut program) | State::Running(mut program) =
             std::mem::replace(&mut self.state, State::Ended)
         {
-            // An unwinding test must not panic again here, whatever became of dumpcap.
-            if program.try_signal("INT") {
-                program.try_ended(PATIENCE);
+            // A test that is unwinding must not panic again here, whatever dumpcap did.
+            if let Err(error) = stop(&mut program, &self.file) {
+                gate::say(&error);
             }
         }
         self.file.clone()
     }
+}
+
+fn stop(dumpcap: &mut Program, file: &Path) -> Result<(), String> {
+    if dumpcap.try_ended(Duration::ZERO).is_some() {
+        let said = dumpcap.ended(Duration::ZERO).text();
+        return Err(format!("dumpcap stopped writing {} too early:\n{said}", file.display()));
+    }
+    if dumpcap.try_signal("INT") {
+        dumpcap.try_ended(PATIENCE);
+    }
+    Ok(())
 }
 
 /// dumpcap fetches packets from the kernel every 250 ms; what it has not fetched at its end is
@@ -72,3 +84,24 @@ impl Capture {
 pub(crate) const DELAY: Duration = Duration::from_millis(300);
 
 const FILTER: &str = "sctp or udp or icmp or icmp6";
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_dumpcap_that_ends_by_itself_is_reported_with_its_reason() {
+        let full = "echo there is no space left >&2; exit 1";
+        let mut dumpcap = Program::start("dumpcap", Command::new("sh").args(["-c", full]));
+        dumpcap.try_ended(PATIENCE);
+        assert_eq!(
+            stop(&mut dumpcap, Path::new("a.pcapng")).unwrap_err(),
+            "dumpcap stopped writing a.pcapng too early:\n(stderr) there is no space left"
+        );
+        let mut dumpcap = Program::start("dumpcap", Command::new("sleep").arg("1000"));
+        assert_eq!(stop(&mut dumpcap, Path::new("a.pcapng")), Ok(()));
+        assert!(dumpcap.try_ended(Duration::ZERO).is_some());
+    }
+}

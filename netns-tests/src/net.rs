@@ -433,9 +433,9 @@ impl DerefMut for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It goes with its directory, unless the test fails, perhaps only when the captures are
-        // judged. A log that cannot be written must not hide the failure.
-        let _ = std::fs::write(&self.log, self.program.said().join("\n") + "\n");
+        // Every log is written, because the test may still fail when the captures are judged. The
+        // logs of a test that passes are removed with its directory.
+        self.program.keep_log(&self.log);
     }
 }
 

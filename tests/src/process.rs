@@ -1,12 +1,15 @@
 //! Programs as child processes: their lines as they come, and no survivor after a test, passed or
 //! panicked.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use rsp_tools::cli::ReadyLine;
+
+use crate::gate;
 
 /// Long enough for everything that should happen at once, even on a busy machine. Only a test that
 /// fails waits for so long.
@@ -201,6 +204,26 @@ impl Program {
         self.wait_at_most(Duration::ZERO, |_| None::<()>);
         &self.seen
     }
+
+    /// Writes all lines so far to `log`. When this fails, standard error says why; a panic here
+    /// would hide the failure that the log is kept for. If the directory has been removed, nobody
+    /// needs the log any more, and nothing is said.
+    pub fn keep_log(&mut self, log: &Path) {
+        if let Err(error) = self.write_log(log) {
+            gate::say(&error);
+        }
+    }
+
+    fn write_log(&mut self, log: &Path) -> Result<(), String> {
+        match std::fs::write(log, self.said().join("\n") + "\n") {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(format!(
+                "the log of {} cannot be written to {}: {error}",
+                self.name,
+                log.display()
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Drop for Program {
@@ -239,4 +262,20 @@ fn read_lines(from: impl Read + Send + 'static, wrap: fn(String) -> Line, to: Se
             }
         }
     });
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_does_not_fit_on_the_disk_is_reported_with_the_reason() {
+        let mut program = Program::start("echo", Command::new("echo").arg("hello"));
+        program.ended(PATIENCE);
+        assert_eq!(
+            program.write_log(Path::new("/dev/full")).unwrap_err(),
+            "the log of echo cannot be written to /dev/full: No space left on device (os error 28)"
+        );
+        assert_eq!(program.write_log(Path::new("/no/such/directory/echo.log")), Ok(()));
+    }
 }

@@ -162,8 +162,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // A log that cannot be written must not hide the failure.
-            let _ = std::fs::write(&self.log, self.program.said().join("\n") + "\n");
+            self.program.keep_log(&self.log);
         }
     }
 }
