@@ -8,7 +8,7 @@ use workspace_tests::process::{PATIENCE, Program};
 
 use crate::netns::Namespace;
 
-/// A capture by dumpcap.
+/// A dumpcap that writes what passes one interface to a file.
 #[derive(Debug)]
 pub(crate) struct Capture {
     interface: String,
@@ -46,9 +46,9 @@ impl Capture {
         };
     }
 
-    /// Begins a new capture in place of one that has ended, whose file vanishes.
+    /// Starts a new capture after the old one has ended. It replaces the file of the old one.
     pub(crate) fn again(&mut self, namespace: &Namespace) {
-        // What cannot be removed is overwritten.
+        // If the file cannot be removed, dumpcap overwrites it.
         let _ = std::fs::remove_file(&self.file);
         *self = Capture::start(namespace, &self.interface, &self.file);
     }
@@ -79,8 +79,8 @@ fn stop(dumpcap: &mut Program, file: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// dumpcap fetches packets from the kernel every 250 ms; what it has not fetched at its end is
-/// missing.
+/// How long to wait before a capture is ended: dumpcap fetches packets from the kernel every
+/// 250 ms, and those that it has not fetched when it ends are missing from the file.
 pub(crate) const DELAY: Duration = Duration::from_millis(300);
 
 const FILTER: &str = "sctp or udp or icmp or icmp6";

@@ -1,10 +1,10 @@
-//! An echo server and a client that counts every byte, over whatever links the test names.
+//! An echo server, and a client that checks every byte of the echo.
 //!
 //! `echo-server LINK PORT` binds the SCTP port, prints a ready line and echoes.
-//! `echo-client LINK PEER BYTES` prints `connected` when the association is up, sends so many
-//! bytes, compares what comes back and prints what it saw. LINK is `raw`, `udp` or `both`,
-//! optionally with own addresses behind it (`raw:10.0.0.1,fd00::1`); PEER is an address list as the
-//! tools take it.
+//! `echo-client LINK PEER BYTES` prints `connected` when the association is up, sends that many
+//! bytes, compares the echo with them and prints its statistics. LINK is `raw`, `udp` or `both`,
+//! and the program's own addresses may follow it (`raw:10.0.0.1,fd00::1`). PEER is an address list
+//! in the syntax of the tools.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use sctp_user::{
 
 use crate::open::{self, Failure};
 
-/// Runs the program if the first argument after the executable names one of this module.
+/// Runs one of the two programs if the first argument after the executable names it.
 pub fn run(args: &[OsString]) -> Option<ExitCode> {
     let args: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
     let runtime = || tokio::runtime::Runtime::new().expect("a runtime");
@@ -120,7 +120,8 @@ async fn compare(association: &Association, bytes: usize) -> Result<(), Failure>
     }
 }
 
-/// A byte that tells its place, over a period that no packet has.
+/// The byte at this place in the data. The bytes do not repeat from packet to packet, so a packet
+/// that is lost or out of place is noticed.
 fn byte(at: usize) -> u8 {
     (at % 251) as u8 ^ (at / 65_521) as u8
 }

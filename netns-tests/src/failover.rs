@@ -18,29 +18,29 @@ pub enum Carrier {
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// As much as goes; the receiver measures its waits.
+    /// As much as the association takes. The receiver measures how long it waits for messages.
     Bulk,
-    /// Requests, one after the other; the client measures how long echoes take.
+    /// Requests, one after the other. The client measures how long the echoes take.
     Ask,
 }
 
-/// An association between the two hosts with traffic that both ends check. The client is at the
-/// left, the primary path in the first network.
+/// An association between the two hosts, with traffic that both ends check. The client runs on the
+/// left host; the primary path is in the first network.
 #[derive(Debug)]
 pub struct Traffic {
     kind: Kind,
     server: Running,
     client: Running,
-    /// Lines of the measuring end that have been looked at.
+    /// How many lines of the measuring end have been read so far.
     seen: usize,
 }
 
 impl Traffic {
-    /// Starts it and waits until it flows. `profile` is `rfc` or `realtime`, `more` are further
-    /// options of the sender.
+    /// Starts server and client and waits until traffic flows. `profile` is `rfc` or `realtime`;
+    /// `more` are further options of the sender.
     ///
     /// # Panics
-    /// When it does not flow.
+    /// When no traffic flows.
     pub fn start(
         networks: &TwoNetworks,
         carrier: Carrier,
@@ -83,11 +83,10 @@ impl Traffic {
         Traffic { kind, server, client, seen: 0 }
     }
 
-    /// The longest wait of the application since the last call, ms; 0 when none was longer than
-    /// usual.
+    /// The application's longest wait since the last call, in ms; 0 if no wait was unusually long.
     ///
     /// # Panics
-    /// When something is wrong with the traffic.
+    /// When an end reports an error.
     pub fn longest_wait(&mut self) -> f64 {
         let seen = self.seen;
         let measuring = if self.kind == Kind::Bulk { &mut self.server } else { &mut self.client };
@@ -104,10 +103,10 @@ impl Traffic {
         longest
     }
 
-    /// Waits until the client's stack has this path in this state.
+    /// Waits until the client's stack reports this path in this state.
     ///
     /// # Panics
-    /// When it does not come so far.
+    /// When that has not happened after `limit`.
     pub fn wait_for_path(&mut self, addr: &str, state: &str, limit: Duration) {
         let end = Instant::now() + limit;
         loop {
@@ -126,11 +125,11 @@ impl Traffic {
         }
     }
 
-    /// Ends it gracefully; everything that was sent must have come. Gives the longest wait, ms, and
-    /// the number of messages.
+    /// Ends the traffic gracefully and checks that everything sent has arrived. Returns the longest
+    /// wait, in ms, and the number of messages.
     ///
     /// # Panics
-    /// When anything is wrong with it.
+    /// When an end reports an error, does not end, or messages are missing.
     pub fn end(mut self, limit: Duration) -> (f64, u64) {
         self.client.close_stdin();
         let end = |line: &str| match Event::parse(line) {
@@ -151,10 +150,11 @@ impl Traffic {
     }
 }
 
-/// Receive buffers, bytes: small enough that a cable at [`RATE`] is not filled beyond its queue.
+/// Size of the receive buffers, bytes: so small that the data in flight fits in the queue of a
+/// cable at [`RATE`].
 const WINDOW: &str = "32768";
 
-/// A rate for the cables at which captures stay small, kbit/s.
+/// Rate of the cables, kbit/s. It keeps the captures small.
 pub const RATE: u32 = 5000;
-/// The length of their queues, ms; it holds more than a window.
+/// Length of the cables' queues, ms. A queue holds more than a receive window.
 pub const QUEUE: u32 = 60;

@@ -1,5 +1,5 @@
-//! Other implementations on benches, and what they are known to send that the
-//! [lint](workspace_tests::lint) has rules against.
+//! Other implementations on benches, and the rules of the [lint](workspace_tests::lint) that they
+//! are known to break.
 
 use workspace_tests::lint::Finding;
 use workspace_tests::lint::rules::{self, Rule};
@@ -11,7 +11,7 @@ use Implementation::{Linux, SctpProto, Usrsctp};
 pub enum Implementation {
     /// The kernel of the peer VM.
     Linux,
-    /// usrsctp, as Debian has it.
+    /// usrsctp, in Debian's version.
     Usrsctp,
     /// sctp-proto.
     SctpProto,
@@ -28,19 +28,19 @@ impl Implementation {
     }
 }
 
-/// A rule that an implementation may break. Whatever else it breaks fails the test.
+/// A rule that an implementation may break. A test fails when it breaks any other rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Exception {
-    /// Who may.
+    /// The implementation.
     pub of: Implementation,
     /// The rule.
     pub rule: &'static Rule,
-    /// What it does, and why this is no fault of the test: a sentence.
+    /// What the implementation does, and why the test is not to blame: a sentence.
     pub reason: &'static str,
 }
 
 impl Exception {
-    /// The exception that a finding about `of` falls under, if there is one.
+    /// The exception that covers a finding about `of`, if there is one.
     pub fn of(of: Implementation, finding: &Finding) -> Option<&'static Exception> {
         EXCEPTIONS.iter().find(|exception| exception.of == of && exception.rule == finding.rule)
     }

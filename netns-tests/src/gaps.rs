@@ -1,4 +1,4 @@
-//! How long applications wait: measured with nothing beside it, and judged by medians.
+//! Measuring how long applications wait: one measurement at a time, judged by its median.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,14 +7,15 @@ use workspace_tests::gate;
 /// How often each wait is measured.
 pub const ROUNDS: usize = 5;
 
-/// Waits until no other test of the process measures, and keeps the others waiting.
+/// Waits until no other test of this process is measuring. Other tests cannot measure until the
+/// returned guard is dropped.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Prints the median of these waits, ms, with `what` before and `more` behind it. Gives a fault
-/// unless it is below `bound`, ms.
+/// Prints the median of `waits` (ms) between the texts `what` and `more`. Returns a fault unless
+/// the median is below `bound` (ms).
 pub fn judge(what: &str, mut waits: Vec<f64>, bound: f64, more: &str) -> Option<String> {
     waits.sort_by(f64::total_cmp);
     let median = waits.get(waits.len() / 2).copied().unwrap_or(f64::INFINITY);

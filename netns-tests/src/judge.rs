@@ -1,4 +1,4 @@
-//! What tshark and the lint say about the captures of a bench.
+//! Has tshark and the lint judge the captures of a bench.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,24 +16,24 @@ use crate::foreign::{Exception, Implementation};
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) file: PathBuf,
-    /// Addresses of the host where it was made.
+    /// The addresses of the host where it was captured.
     pub(crate) near: BTreeSet<IpAddr>,
 }
 
-/// What a bench knows of itself.
+/// What a bench knows about itself.
 #[derive(Debug)]
 pub(crate) struct Known {
-    /// All links were captured from then on; `None` when this was from before anything was sent.
-    /// (What a host sends to itself passes none of them.)
+    /// When the captures of all links had begun; `None` if that was before anything was sent. (A
+    /// packet that a host sends to itself passes no link.)
     pub(crate) from: Option<SystemTime>,
-    /// The last moment at which all captures ran, and after which they had the time to fetch what
-    /// there was.
+    /// The last moment at which all captures were running. Afterwards each had time to fetch the
+    /// packets of before.
     pub(crate) until: SystemTime,
     pub(crate) reordered: bool,
     pub(crate) disturbed: bool,
-    /// The most that any interface has taken, bytes.
+    /// The largest MTU that any interface has had, bytes.
     pub(crate) mtu: u16,
-    /// Where other implementations send from.
+    /// The addresses that other implementations send from.
     pub(crate) foreign: BTreeMap<IpAddr, Implementation>,
     /// Rules that the test breaks on purpose.
     pub(crate) allowed: Vec<&'static Rule>,
@@ -41,8 +41,9 @@ pub(crate) struct Known {
     pub(crate) offers: Vec<Offered>,
 }
 
-/// Everything that is wrong in these captures, a line for each fault, at most ten of each judge and
-/// capture. How often other implementations made use of their exceptions is printed.
+/// Everything that is wrong in these captures, one line for each fault: at most ten from tshark for
+/// each capture, and at most ten from the lint. Also prints how often other implementations broke a
+/// rule that they may break.
 pub(crate) fn faults(name: &str, captures: &[Ended], known: &Known) -> String {
     std::thread::scope(|scope| {
         let judges: Vec<_> =
@@ -107,7 +108,7 @@ fn by_lint(name: &str, captures: &[Ended], known: &Known) -> String {
     faults.concat()
 }
 
-/// What is said of INITs and not so.
+/// A line for each address and port whose INITs do not offer what they should.
 fn missing_offers(captures: &[Capture], due: &[Offered]) -> Vec<String> {
     let found = if due.is_empty() { Vec::new() } else { offered(captures) };
     let bad = |due: &Offered| {
@@ -125,5 +126,5 @@ fn missing_offers(captures: &[Capture], due: &[Offered]) -> Vec<String> {
     due.iter().filter_map(bad).collect()
 }
 
-/// Lines of a judge about one capture, or about one bench.
+/// The most lines that tshark may say about a capture, or the lint about a bench.
 const MOST: usize = 10;

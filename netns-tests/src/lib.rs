@@ -2,10 +2,10 @@
 //! machine.
 //!
 //! A [`Net`](net::Net) is a bench: [hosts](net::Host), [links](link::Link) between them, switches,
-//! routers and [NATs](nat::Nat), every link captured and every capture judged by tshark and a lint
-//! in the end. What a failed test leaves is kept. Everything is done by running `ip`, `nft` and
-//! their kin inside namespaces by `ip netns exec`; no process changes its own namespace, and no
-//! interface of the machine itself is touched. Without root the tests say so and are skipped; with
+//! routers and [NATs](nat::Nat). Every link is captured, and tshark and a lint judge every capture
+//! at the end. Captures and logs of a failed test are kept. The bench runs `ip`, `nft` and similar
+//! programs inside namespaces, by `ip netns exec`: no process changes its own namespace, and the
+//! machine's own interfaces stay as they are. Without root the tests say so and are skipped; with
 //! `CI=true` they fail instead.
 //!
 //! ```no_run

@@ -1,4 +1,4 @@
-//! Links and what can happen to them.
+//! Links, and what a test can do to them.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ impl Link {
     /// The name of its interface at `host`.
     ///
     /// # Panics
-    /// When it [does not lead there](Self::leads_to), here and below.
+    /// When the link [does not lead there](Self::leads_to). The methods below panic as well then.
     pub fn interface(&self, host: &Host) -> &str {
         &self.end(host).interface
     }
@@ -45,8 +45,8 @@ impl Link {
         self.end(host).prefixes.iter().map(|prefix| addr(prefix)).collect()
     }
 
-    /// Bytes that `host` has sent into the link, and those that have reached it, also when they
-    /// were swallowed there.
+    /// How many bytes `host` has sent into the link, and how many have reached it, including those
+    /// that a rule dropped there.
     pub fn carried(&self, host: &Host) -> [u64; 2] {
         let end = self.end(host);
         ["tx_bytes", "rx_bytes"].map(|what| {
@@ -56,7 +56,7 @@ impl Link {
         })
     }
 
-    /// Cuts the cable: the interface at `host` goes down, the other one loses its carrier.
+    /// Cuts the cable: the interface at `host` goes down, and the other one loses its carrier.
     pub fn cut_at(&self, host: &Host) {
         self.end(host).set("down");
     }
@@ -66,30 +66,30 @@ impl Link {
         self.ends.iter().for_each(|end| end.set("up"));
     }
 
-    /// Swallows what is sent in both directions; nobody is told. Neighbours stay known, as when the
-    /// fault lies behind them.
+    /// Drops everything in both directions without telling anybody. ARP and neighbour discovery
+    /// still work, as they do when the fault lies behind the neighbour.
     pub fn silence(&self) {
         self.ends.iter().for_each(|end| end.drop_incoming(Some("")));
     }
 
-    /// Swallows what is sent to `host`, and nothing of what it sends.
+    /// Drops everything that is sent to `host`, but nothing that `host` sends.
     pub fn silence_towards(&self, host: &Host) {
         self.end(host).drop_incoming(Some(""));
     }
 
-    /// Loses so many percent of the packets in each direction.
+    /// Drops this percentage of the packets in each direction.
     pub fn lose(&self, percent: u32) {
         let some = format!("numgen random mod 100 < {percent}");
         self.ends.iter().for_each(|end| end.drop_incoming(Some(&some)));
     }
 
-    /// Nothing is lost or swallowed any more.
+    /// Ends what [`silence`](Self::silence), [`silence_towards`](Self::silence_towards) and
+    /// [`lose`](Self::lose) did.
     pub fn heal(&self) {
         self.ends.iter().for_each(|end| end.drop_incoming(None));
     }
 
-    /// Limits both directions to so many kbit/s, behind a queue that holds `queue_ms` ms of
-    /// traffic.
+    /// Limits each direction to `kbits` kbit/s, behind a queue that holds `queue_ms` ms of traffic.
     pub fn limit(&self, kbits: u32, queue_ms: u32) {
         for end in &self.ends {
             end.host.namespace().disturb();
@@ -103,8 +103,8 @@ impl Link {
         }
     }
 
-    /// Drops what has a source of another network, as providers do with what comes from their
-    /// customers (BCP 38). No good packet has one.
+    /// Drops packets whose source address belongs to another network, as providers do with packets
+    /// from their customers (BCP 38). No correct packet has such a source.
     pub fn filter_sources(&self) {
         for (end, other) in [(&self.ends[0], &self.ends[1]), (&self.ends[1], &self.ends[0])] {
             let interface = &end.interface;
@@ -161,20 +161,20 @@ impl End {
             }
             namespace.ip(&args);
         }
-        // Otherwise captures show the large datagrams that real interfaces would cut, with the
-        // checksums of none of their parts.
+        // Otherwise captures show datagrams that a real interface would segment, without the
+        // checksums of the segments.
         namespace.ip(&["link", "set", &self.interface, "gso_max_segs", "1"]);
         self.set("up");
     }
 
-    /// Waits until the kernel has taken notice of the carrier, which it does up to 1 s late. IPv6
-    /// does not answer neighbours before.
+    /// Waits until the kernel has noticed the carrier, which takes it up to 1 s. Until then, IPv6
+    /// does not answer neighbours.
     pub(crate) fn wait_until_ready(&self) {
         let end = Instant::now() + PATIENCE;
         let ready = || {
             let line =
                 self.host.namespace().run("ip", &["-o", "link", "show", &self.interface], "");
-            // That of a TAP device is never known.
+            // The state of a TAP device is never known.
             line.contains(" state UP ") || line.contains(" state UNKNOWN ")
         };
         while !ready() {
@@ -192,13 +192,13 @@ impl End {
         self.host.namespace().ip(&["link", "set", &self.interface, state]);
     }
 
-    /// Drops what comes in and matches; `None` lets everything pass.
+    /// Drops incoming packets that match `what`; `None` lets everything pass.
     fn drop_incoming(&self, what: Option<&str>) {
         let interface = &self.interface;
         let rule = what.map_or_else(String::new, |what| {
             format!("meta l4proto {{ sctp, udp, icmp }} {what} drop; ")
         });
-        // One transaction, so that no packet slips through between two rules.
+        // One transaction, so that no packet slips through while the rules change.
         self.host.namespace().nft(&format!(
             "table netdev fault_{interface}\ndelete table netdev fault_{interface}\ntable netdev \
              fault_{interface} {{ chain in {{ type filter hook ingress device {interface} priority \

@@ -1,4 +1,4 @@
-//! All programs in one binary, so that tests find them by `CARGO_BIN_EXE_netns-programs`: the first
+//! All programs in one binary, which tests find by `CARGO_BIN_EXE_netns-programs`. The first
 //! argument names the program.
 
 use std::process::ExitCode;

@@ -1,10 +1,10 @@
-//! Network address translators, as they stand at homes and at providers.
+//! Network address translators like those in homes and at providers.
 
 use std::net::IpAddr;
 
 use crate::net::Host;
 
-/// A router that translates addresses and ports by nftables.
+/// A router that translates addresses and ports with nftables.
 #[derive(Debug)]
 pub struct Nat {
     router: Host,
@@ -25,17 +25,17 @@ impl Nat {
         Nat { router: router.clone(), outside: outside.to_owned() }
     }
 
-    /// Translates protocol 132, too, as few boxes do.
+    /// From now on it also translates protocol 132 (SCTP), as few real NATs do.
     ///
     /// # Panics
-    /// When the system refuses, here and below.
+    /// When the system refuses; so do all methods below.
     pub fn knows_sctp(&self) {
         let rule =
             format!("add rule inet nat out oifname {} meta l4proto sctp masquerade", self.outside);
         self.router.namespace().nft(&rule);
     }
 
-    /// Gives bindings other ports than those that senders use.
+    /// From now on, the outer port of a binding differs from the port that the sender uses.
     pub fn changes_ports(&self) {
         self.router.namespace().nft(&format!(
             "flush chain inet nat out
@@ -46,7 +46,7 @@ impl Nat {
         ));
     }
 
-    /// Forwards a UDP port of its outer side to a host behind it.
+    /// Forwards a UDP port on its outer side to a host behind it.
     pub fn forwards_udp(&self, port: u16, to: IpAddr, to_port: u16) {
         let (family, to) = match to {
             IpAddr::V4(_) => ("ip", format!("{to}:{to_port}")),
@@ -59,7 +59,7 @@ impl Nat {
         self.router.namespace().nft(&rule);
     }
 
-    /// Lets no ICMP through, in no direction, and sends none.
+    /// From now on it neither forwards nor sends ICMP.
     pub fn blocks_icmp(&self) {
         self.router.namespace().nft(
             "table inet quiet {
@@ -78,8 +78,8 @@ impl Nat {
         );
     }
 
-    /// Refuses what comes from outside and belongs to no binding, as nearly all of them do.
-    /// (Without this, packets to the router itself get ICMP errors.)
+    /// From now on it silently drops packets from outside that belong to no binding, as nearly all
+    /// real NATs do. (Otherwise the router answers them with ICMP errors.)
     pub fn drops_strangers(&self) {
         self.router.namespace().nft(&format!(
             "table inet wall {{ chain input {{ type filter hook input priority 0; iifname {} meta \
@@ -88,13 +88,13 @@ impl Nat {
         ));
     }
 
-    /// Forgets all bindings, as after a restart.
+    /// Forgets all bindings, as a NAT does when it restarts.
     pub fn forgets(&self) {
         self.router.namespace().disturb();
         self.router.namespace().run("conntrack", &["-F"], "");
     }
 
-    /// The bindings, a line for each.
+    /// The bindings, one line each.
     pub fn bindings(&self) -> Vec<String> {
         let table = self.router.namespace().run("conntrack", &["-L"], "");
         table.lines().map(str::to_owned).collect()

@@ -1,4 +1,4 @@
-//! The bench: hosts and what is between them, with a capture of every link.
+//! The bench: hosts and the links between them, with a capture of every link.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,45 +24,48 @@ use crate::netns::{self, Namespace, ip};
 
 /// A bench: everything that one test builds.
 ///
-/// When it is dropped, its captures are judged by tshark and by the [lint](workspace_tests::lint),
-/// and a fault fails the test. When the test fails, captures and what the programs said are kept;
-/// the place is printed.
+/// When it is dropped, tshark and the [lint](workspace_tests::lint) judge its captures, and any
+/// fault fails the test. When the test fails, its captures and the output of its programs are kept,
+/// and their directory is printed.
 #[derive(Debug)]
 pub struct Net {
     programs: PathBuf,
     name: String,
     dir: PathBuf,
-    /// With the hosts where they are made.
+    /// Each with the host where it is captured.
     captures: RefCell<Vec<(Capture, Host)>>,
     /// Ends of links that may not be ready yet.
     fresh: RefCell<Vec<End>>,
     started: Cell<usize>,
-    /// They stay until the captures have ended: a link without its other end ends a capture early.
+    /// Kept until the captures have ended: a capture ends early when the other end of its link
+    /// disappears.
     hosts: RefCell<Vec<Host>>,
     reordered: Cell<bool>,
     disturbed: Cell<bool>,
-    /// When the captures were begun anew.
+    /// When the captures were last restarted.
     since: Cell<Option<SystemTime>>,
     allowed: RefCell<Vec<&'static Rule>>,
     offers: RefCell<Vec<Offered>>,
 }
 
 impl Net {
-    /// An empty bench, or a sentence about what is missing and `None`. `programs` is the binary
-    /// that holds the programs, in tests `env!("CARGO_BIN_EXE_netns-programs")`.
+    /// Makes an empty bench. If the machine lacks something that benches need, prints a sentence
+    /// about it and returns `None`. `programs` is the binary that holds the programs, in tests
+    /// `env!("CARGO_BIN_EXE_netns-programs")`.
     ///
     /// # Panics
-    /// With `CI=true` when something is missing; when no directory can be made.
+    /// When something is missing and `CI=true`; when the directory cannot be made.
     pub fn open(programs: &str) -> Option<Net> {
         let name = std::thread::current().name().unwrap_or("net").replace("::", "-");
         let ready = gate::all_or_skip(&NEEDS) && gate::or_skip(netns::possible());
         ready.then(|| Net::named(programs, &name))
     }
 
-    /// As [`open`](Self::open) for one of several benches of a test, which has asked before.
+    /// Like [`open`](Self::open), for a test with several benches. The test must know already that
+    /// nothing is missing.
     ///
     /// # Panics
-    /// When no directory can be made.
+    /// When the directory cannot be made.
     pub fn named(programs: &str, name: &str) -> Net {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let base = std::env::var_os("NETNS_TESTS_DIR")
@@ -87,7 +90,7 @@ impl Net {
         }
     }
 
-    /// Its name, that of the test.
+    /// The name of the bench, which is that of the test.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -102,14 +105,13 @@ impl Net {
         &self.dir
     }
 
-    /// A host.
+    /// Makes a host.
     ///
     /// # Panics
-    /// When the system refuses, here and everywhere below.
+    /// When the system refuses; so do all methods below.
     pub fn host(&self, role: &str) -> Host {
         let namespace = Namespace::new(role);
-        // Addresses stay while a link is down; daemons that configure networks see to that on real
-        // hosts.
+        // Keep IPv6 addresses while a link is down, as the network daemons of real hosts do.
         namespace.sysctl(&[
             "net.ipv6.conf.all.keep_addr_on_down=1",
             "net.ipv6.conf.default.accept_dad=0",
@@ -127,7 +129,7 @@ impl Net {
         host
     }
 
-    /// A host that forwards between its networks.
+    /// Makes a host that forwards packets between its networks.
     pub fn router(&self, role: &str) -> Host {
         let router = self.host(role);
         router.namespace().sysctl(&["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]);
@@ -135,7 +137,7 @@ impl Net {
         router
     }
 
-    /// A switch: links to it need no addresses on its side.
+    /// Makes a switch. Links need no addresses at its end.
     pub fn switch(&self, role: &str) -> Host {
         let switch = self.host(role);
         switch.namespace().ip(&["link", "add", BRIDGE, "type", "bridge"]);
@@ -144,18 +146,19 @@ impl Net {
         switch
     }
 
-    /// A router that hides what is behind it: everything that leaves by the interface of `outside`
-    /// leaves with its address there. It translates TCP, UDP and ICMP, as the boxes at home do, and
-    /// lets everything else pass untouched.
+    /// Makes `router` a NAT: packets that leave by its interface to `outside` get its address there
+    /// as their source. It translates TCP, UDP and ICMP, as NATs in homes do, and lets everything
+    /// else pass unchanged.
     pub fn nat(&self, router: &Host, outside: &Link) -> Nat {
         Nat::new(router, outside.interface(router))
     }
 
-    /// A cable between two hosts; addresses with their prefix lengths, separated by spaces.
+    /// Connects two hosts by a cable. The addresses have prefix lengths and are separated by
+    /// spaces.
     pub fn link(&self, left: &Host, left_addrs: &str, right: &Host, right_addrs: &str) -> Link {
         let ends = [left.end(left_addrs), right.end(right_addrs)];
-        // Both ends are born inside, so no interface appears in the namespace of the tests
-        // themselves.
+        // Both ends are made inside their namespaces, so that no interface appears in the namespace
+        // of the test itself.
         let (l, r) = (left.namespace().name(), right.namespace().name());
         ip(&[
             "link",
@@ -174,7 +177,7 @@ impl Net {
         self.adopt(ends)
     }
 
-    /// Configures the interfaces of a link that is there, and begins to capture it.
+    /// Configures the interfaces of a link that exists already, and starts to capture it.
     pub(crate) fn adopt(&self, ends: [End; 2]) -> Link {
         ends.iter().for_each(End::configure);
         let file = self.dir.join(format!(
@@ -195,8 +198,8 @@ impl Net {
         self.start_command(host, args[0], &mut command)
     }
 
-    /// A command that runs a program of the test binary on a host; `args` begin with its name. The
-    /// bench is ready when this returns, so the captures miss nothing of what it sends.
+    /// A command that runs a program of the test binary on a host; `args` begin with its name. All
+    /// captures are running when this returns, so they see everything that the program sends.
     pub fn command(&self, host: &Host, args: &[&str]) -> Command {
         self.ready();
         let mut command = host.namespace().command(&self.programs.to_string_lossy());
@@ -210,7 +213,7 @@ impl Net {
         self.fresh.borrow_mut().drain(..).for_each(|end| end.wait_until_ready());
     }
 
-    /// Starts `command`, which must lead into a namespace of the bench.
+    /// Starts `command`, which must run in a namespace of the bench.
     pub fn start_command(&self, host: &Host, name: &str, command: &mut Command) -> Running {
         self.ready();
         self.started.set(self.started.get() + 1);
@@ -218,35 +221,35 @@ impl Net {
         Running { program: Program::start(name, command), log }
     }
 
-    /// Tells the lint that packets may overtake each other before they are captured, or come twice.
+    /// Tells the lint that captured packets may be out of order or duplicated.
     #[cfg(target_os = "linux")]
     pub(crate) fn reorders(&self) {
         self.reordered.set(true);
     }
 
-    /// Tells the lint that packets are lost or held back on purpose by other means than those of
-    /// the bench, which it notices by itself.
+    /// Tells the lint that the test loses or delays packets by other means than those of the bench.
+    /// (It knows about those of the bench.)
     pub fn disturb(&self) {
         self.disturbed.set(true);
     }
 
-    /// Tells the lint that the test has a rule broken on purpose.
+    /// Tells the lint that the test breaks this rule on purpose.
     pub fn allow(&self, rule: &'static Rule) {
         self.allowed.borrow_mut().push(rule);
     }
 
-    /// Says what an INIT must have offered: there must be one from this address and port when the
-    /// captures are judged, and all from there must offer exactly this.
+    /// Says what INITs from one address and port must offer. When the captures are judged, there
+    /// must be at least one INIT from there, and each must offer exactly this.
     pub fn expect_offer(&self, offer: Offered) {
         self.offers.borrow_mut().push(offer);
     }
 
-    /// Judges what was captured so far and captures anew, so that long tests fill no disk. What
-    /// passes meanwhile is not seen, so rules that need everything of an association are judged for
-    /// those that begin later.
+    /// Judges the captures so far and starts new ones, so that long tests do not fill the disk.
+    /// Packets in between are missed, so rules that need a whole association are judged only for
+    /// associations that begin later.
     ///
     /// # Panics
-    /// When something is wrong.
+    /// When the captures show a fault.
     pub fn judge_so_far(&self) {
         self.ready();
         let faults = self.faults();
@@ -258,7 +261,7 @@ impl Net {
         self.since.set(Some(SystemTime::now()));
     }
 
-    /// Ends the captures and says what is wrong in them.
+    /// Ends the captures and returns what is wrong in them.
     fn faults(&self) -> String {
         let until = SystemTime::now();
         if !self.captures.borrow().is_empty() {
@@ -290,7 +293,7 @@ impl Drop for Net {
     fn drop(&mut self) {
         let failed = std::thread::panicking();
         if !failed {
-            // A capture that is ended before it began leaves no file.
+            // A capture that is ended before it has begun leaves no file.
             self.ready();
         }
         let faults = if failed {
@@ -305,14 +308,15 @@ impl Drop for Net {
         if failed || !faults.is_empty() || std::env::var_os("NETNS_TESTS_KEEP").is_some() {
             eprintln!("{}: captures and logs are in {}", self.name, self.dir.display());
         } else {
-            // What cannot be removed does no harm.
+            // A directory that cannot be removed does no harm.
             let _ = std::fs::remove_dir_all(&self.dir);
         }
         assert!(faults.is_empty(), "the captures show faults:\n{faults}");
     }
 }
 
-/// A host, a router or a switch: a network namespace with interfaces. Clones mean the same one.
+/// A host, a router or a switch: a network namespace with interfaces. Clones refer to the same
+/// host.
 #[derive(Clone, Debug)]
 pub struct Host(Rc<Inner>);
 
@@ -325,7 +329,7 @@ struct Inner {
     router: Cell<bool>,
     /// All its addresses on links.
     addrs: RefCell<BTreeSet<IpAddr>>,
-    /// Where other implementations send from, here or behind it.
+    /// The addresses that other implementations on this host, or behind it, send from.
     foreign: RefCell<BTreeMap<IpAddr, Implementation>>,
 }
 
@@ -335,26 +339,26 @@ impl Host {
         &self.0.role
     }
 
-    /// Where it is.
+    /// Its namespace.
     pub fn namespace(&self) -> &Namespace {
         &self.0.namespace
     }
 
-    /// Sends everything that it has no other way for to `gateway`.
+    /// Makes `gateway` its default router.
     ///
     /// # Panics
-    /// When the system refuses, here and below.
+    /// When the system refuses; so do all methods below.
     pub fn default_route(&self, gateway: &str) {
         self.route("default", gateway);
     }
 
-    /// Sends what is for `network` to `gateway`.
+    /// Adds a route to `network` through `gateway`.
     pub fn route(&self, network: &str, gateway: &str) {
         let version = if gateway.contains(':') { "-6" } else { "-4" };
         ip(&["-n", self.namespace().name(), version, "route", "add", network, "via", gateway]);
     }
 
-    /// Drops what matches an expression of nft at its input: `meta l4proto icmp`.
+    /// Drops incoming packets that match an expression of nft, such as `meta l4proto icmp`.
     pub fn refuse(&self, what: &str) {
         self.namespace().nft(&format!(
             "table inet refuse {{ chain input {{ type filter hook input priority 0; {what} drop; \
@@ -367,13 +371,13 @@ impl Host {
         Rc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Says that another implementation sends from these addresses: it may do what the [list of
-    /// exceptions](crate::foreign::EXCEPTIONS) has.
+    /// Says that another implementation sends from these addresses. It may break the rules in the
+    /// [list of exceptions](crate::foreign::EXCEPTIONS).
     pub fn foreign_at(&self, addrs: impl IntoIterator<Item = IpAddr>, of: Implementation) {
         self.0.foreign.borrow_mut().extend(addrs.into_iter().map(|addr| (addr, of)));
     }
 
-    /// The addresses of packets that this host sends of itself.
+    /// The source addresses of packets that this host sends itself, rather than forwards.
     fn near(&self) -> BTreeSet<IpAddr> {
         if self.0.router.get() || self.is_switch() {
             BTreeSet::new()
@@ -386,7 +390,7 @@ impl Host {
         self.0.switch.get()
     }
 
-    /// A new end of a link at this host.
+    /// Makes a new end of a link at this host.
     pub(crate) fn end(&self, addrs: &str) -> End {
         let number = self.0.interfaces.replace(self.0.interfaces.get() + 1);
         self.0.addrs.borrow_mut().extend(addrs.split_whitespace().map(addr));
@@ -398,7 +402,7 @@ impl Host {
     }
 }
 
-/// A running program of a bench; what it said is kept when the test fails.
+/// A running program of a bench. Its output is kept when the test fails.
 #[derive(Debug)]
 pub struct Running {
     program: Program,
@@ -406,10 +410,10 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits for its good end and gives all it said.
+    /// Waits until it ends with status 0 and returns all its lines.
     ///
     /// # Panics
-    /// When it does not end, or badly.
+    /// When it does not end within `limit`, or ends with another status.
     pub fn finished(&mut self, limit: Duration) -> Vec<String> {
         let ended = self.program.ended(limit);
         assert!(ended.status.success(), "{}: {}", self.log.display(), ended.text());
@@ -439,16 +443,16 @@ impl Drop for Running {
     }
 }
 
-/// The address of "192.0.2.1/24".
+/// The address in a text like "192.0.2.1/24".
 ///
 /// # Panics
-/// When it has none.
+/// When there is none.
 pub fn addr(prefix: &str) -> IpAddr {
     let addr = prefix.split_once('/').map_or(prefix, |(addr, _)| addr);
     addr.parse().unwrap_or_else(|_| panic!("'{prefix}' is not an address"))
 }
 
-/// What a bench is made with.
+/// What benches need from the machine.
 const NEEDS: [Need; 10] = [
     Need::Linux,
     Need::Root,

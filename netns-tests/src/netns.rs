@@ -1,4 +1,4 @@
-//! Network namespaces that vanish with their value, also when a test panics.
+//! Network namespaces that are deleted when their value is dropped, even if the test panics.
 
 use std::cell::Cell;
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use workspace_tests::gate;
 
-/// A network namespace. Dropping it deletes it and with it the links inside.
+/// A network namespace. Dropping it deletes the namespace and the links inside.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
@@ -18,8 +18,9 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes a namespace with its loopback interface up. The name holds the process number, so that
-    /// runs do not meet; leftovers of processes that are gone are removed first.
+    /// Makes a namespace with its loopback interface up. Its name contains the process identifier,
+    /// so that test runs do not collide. Namespaces that dead test processes left behind are
+    /// removed first.
     ///
     /// # Panics
     /// When the system refuses.
@@ -55,8 +56,8 @@ impl Namespace {
         ip(&[&["-n", &self.name], args].concat());
     }
 
-    /// A command that will run inside. What it starts ends at the latest with the thread that
-    /// started it, also when that is killed.
+    /// A command that runs inside. The program dies at the latest when the thread that started it
+    /// ends or is killed.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(gate::find("setpriv").unwrap_or_else(|| "setpriv".into()));
         command.args(["--pdeathsig", "KILL", "--"]).arg(ip_program());
@@ -64,7 +65,7 @@ impl Namespace {
         command
     }
 
-    /// Runs a program inside to its end, with `input` on its standard input, and gives what it
+    /// Runs a program inside until it ends, with `input` on its standard input, and returns what it
     /// printed.
     ///
     /// # Panics
@@ -101,28 +102,29 @@ impl Namespace {
         self.run("nft", &["-f", "-"], rules);
     }
 
-    /// Notes that something here loses packets or holds them back.
+    /// Notes that something in this namespace loses packets or delays them.
     pub(crate) fn disturb(&self) {
         self.disturbed.set(true);
     }
 
-    /// Notes that an interface here takes packets of so many bytes.
+    /// Notes that an interface in this namespace has an MTU of `bytes`.
     pub(crate) fn has_mtu(&self, bytes: u16) {
         self.largest_mtu.set(self.largest_mtu.get().max(bytes));
     }
 
-    /// The most that any interface here has taken, bytes.
+    /// The largest MTU that any interface in this namespace has had, bytes.
     pub(crate) fn largest_mtu(&self) -> u16 {
         self.largest_mtu.get()
     }
 
-    /// Whether something here has lost packets or held them back: an interface was down, or rules
-    /// dropped, limited or forgot.
+    /// Whether something in this namespace has lost packets or delayed them: an interface was down,
+    /// a rule dropped packets or limited their rate, or a NAT forgot its bindings.
     pub(crate) fn is_disturbed(&self) -> bool {
         self.disturbed.get()
     }
 
-    /// Changes settings of the kernel that belong to the namespace: `net.ipv4.ip_forward=1`.
+    /// Changes settings of the kernel that belong to the namespace, such as
+    /// `net.ipv4.ip_forward=1`.
     ///
     /// # Panics
     /// When it refuses.
@@ -133,7 +135,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // Nothing can be done about a failure here; the next run removes what is left.
+        // If this fails, the next run removes the namespace.
         let _ = ip_command().args(["netns", "delete", &self.name]).output();
     }
 }
@@ -141,7 +143,7 @@ impl Drop for Namespace {
 /// Runs `ip`.
 ///
 /// # Panics
-/// With what it said, when it fails.
+/// When it fails, with its error messages.
 pub(crate) fn ip(args: &[&str]) -> Output {
     let output = ip_command()
         .args(args)
@@ -156,7 +158,8 @@ pub(crate) fn ip(args: &[&str]) -> Output {
     output
 }
 
-/// Whether namespaces can be made here; root in a container often cannot. A sentence otherwise.
+/// Checks that namespaces can be made here; root in a container often cannot make them. The error
+/// is a sentence that says why.
 pub(crate) fn possible() -> Result<(), String> {
     static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
     TRIED.get_or_init(try_one).clone()
@@ -206,9 +209,9 @@ fn remove_leftovers() {
     }
 }
 
-/// Leaves a process that outlives this one by a moment, and removes its namespaces then: nobody
-/// drops anything when a test is killed. It has a session of its own, so that what kills a group of
-/// processes does not reach it.
+/// Starts a process that removes the namespaces of this process when it is gone: a test that is
+/// killed drops nothing. The cleaner has a session of its own, so that a signal to the process
+/// group of the test does not reach it.
 fn leave_a_cleaner() {
     static INPUT: OnceLock<Option<ChildStdin>> = OnceLock::new();
     INPUT.get_or_init(|| {
@@ -216,13 +219,13 @@ fn leave_a_cleaner() {
         cleaner.args(["sh", "-c", CLEANER, "cleaner"]).arg(ip_program());
         cleaner.arg(format!("{PREFIX}{}-", std::process::id()));
         cleaner.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        // Without it the next run cleans up.
+        // If it cannot be started, the next run cleans up.
         cleaner.spawn().ok().and_then(|mut child| child.stdin.take())
     });
 }
 
-/// Reads until the process at the other end of its input is gone. Its arguments are `ip` and what
-/// the names of the namespaces begin with.
+/// The script of the cleaner. It reads its input until the test process is gone. Its arguments are
+/// the path of `ip` and the prefix of the namespaces' names.
 const CLEANER: &str = r#"
     cat >/dev/null
     "$1" netns list | while read -r name rest; do
@@ -232,7 +235,7 @@ const CLEANER: &str = r#"
     done
 "#;
 
-/// Kills what still runs in a namespace, which would keep it alive.
+/// Kills all processes in a namespace, which would keep it alive.
 fn kill_inside(name: &str) {
     let Ok(output) = ip_command().args(["netns", "pids", name]).output() else { return };
     for pid in String::from_utf8_lossy(&output.stdout).split_whitespace() {

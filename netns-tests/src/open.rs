@@ -10,11 +10,11 @@ use sctp_user::{AssocConfig, Encap, Peer, Stack, StackBuilder, StackConfig, pars
 /// What went wrong, in a sentence.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Opens `raw`, `udp` (port 9899), `udp=PORT` (0 for a free one) or `both`, optionally with own
-/// addresses behind it (`raw:10.0.0.1,fd00::1`), and gives the stack and these addresses.
+/// Opens `raw`, `udp` (port 9899), `udp=PORT` (0 for a free one) or `both`. The stack's own
+/// addresses may follow (`raw:10.0.0.1,fd00::1`). Returns the stack and these addresses.
 ///
 /// # Errors
-/// When an address is none or a link cannot be opened.
+/// When an address is invalid or a link cannot be opened.
 pub fn stack(
     link: &str,
     config: StackConfig,
@@ -49,8 +49,8 @@ pub fn stack(
     Ok((builder.build()?, addrs))
 }
 
-/// The peers that an address list stands for: without a suffix natively and at UDP port 9899, to be
-/// raced.
+/// The peers that an address list stands for. A list without a suffix stands for two, which are
+/// raced: one directly in IP and one at UDP port 9899.
 pub fn peers(list: &AddressList) -> Vec<Peer> {
     let ways = match list.encap {
         Some(EncapSuffix::Native) => vec![Encap::Native],

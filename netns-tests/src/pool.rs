@@ -7,10 +7,10 @@ use rsp_tools::programs::pingpongclient::ClientEvent;
 use crate::link::Link;
 use crate::net::{Host, Net, Running};
 
-/// Starts a pool element and waits until it is registered; gives its identifier.
+/// Starts a pool element, waits until it is registered, and returns its identifier.
 ///
 /// # Panics
-/// When it is not.
+/// When it does not register.
 pub fn server(net: &Net, host: &Host, args: &[&str]) -> (u32, Running) {
     let mut server = net.start(host, &[&["rspserver", "-quiet"], args].concat());
     let ready = server.ready();
@@ -18,7 +18,7 @@ pub fn server(net: &Net, host: &Host, args: &[&str]) -> (u32, Running) {
     (u32::from_str_radix(id, 16).expect("a hexadecimal identifier"), server)
 }
 
-/// Waits for so many Pongs of one pool element that is not `than`, and says which.
+/// Waits for `count` Pongs from a pool element other than `than`, and returns its identifier.
 ///
 /// # Panics
 /// When they do not come.
@@ -32,39 +32,40 @@ pub fn pongs_of_another(client: &mut Running, than: Option<u32>, mut count: u32)
     })
 }
 
-/// Ends the client, which then has all its Pongs.
+/// Ends the client and checks that it has received all its Pongs.
 ///
 /// # Panics
-/// When it has not.
+/// When some are missing.
 pub fn finish(mut client: Running) {
     client.signal("INT");
     client.finished(Duration::from_secs(10));
 }
 
-/// A pool in which everybody has two providers: registrar, two pool elements and a pool user, each
-/// with an address at both.
+/// A pool in which every host has two providers: a registrar, two pool elements and a pool user,
+/// each with an address at both.
 #[derive(Debug)]
 pub struct Providers {
-    /// Where the registrar is.
+    /// The host of the registrar.
     pub registrar: Host,
-    /// Where the pool elements are.
+    /// The hosts of the pool elements.
     pub elements: [Host; 2],
-    /// Where the pool user is.
+    /// The host of the pool user.
     pub user: Host,
     /// The providers.
     pub switches: [Host; 2],
-    /// The links of registrar, elements and user, in this order, to both providers.
+    /// The links to both providers: those of the registrar, of the elements and of the user, in
+    /// this order.
     pub links: [[Link; 2]; 4],
-    /// What they are built on.
+    /// The bench.
     pub net: Net,
 }
 
 impl Providers {
-    /// Builds the hosts. `addrs` are the addresses of host N, one for each provider, with prefix
-    /// lengths.
+    /// Builds the hosts. `addrs` are patterns for the addresses at each provider, with prefix
+    /// lengths, in which N stands for the number of the host.
     ///
     /// # Panics
-    /// When the system refuses, here and below.
+    /// When the system refuses; so do all methods below.
     pub fn new(net: Net, addrs: [&str; 2]) -> Providers {
         let switches = ["provider-a", "provider-b"].map(|role| net.switch(role));
         let hosts = ["registrar", "element1", "element2", "user"].map(|role| net.host(role));
@@ -79,8 +80,8 @@ impl Providers {
         Providers { registrar, elements: [element1, element2], user, switches, links, net }
     }
 
-    /// Starts the registrar, and gives the option by which others find it. `more` are options of
-    /// all programs, here and below.
+    /// Starts the registrar and returns the option by which others find it. `more` are options that
+    /// all programs take; the same holds below.
     pub fn start_registrar(&self, more: &[&str]) -> (Running, String) {
         let list = list(&self.links[0], &self.registrar, Some(3863));
         let asap = format!("-asap={list}");
@@ -90,15 +91,16 @@ impl Providers {
         (registrar, format!("-registrar={list}"))
     }
 
-    /// Starts one of the elements and waits until it is registered; gives its identifier, too.
+    /// Starts one of the elements, waits until it is registered, and returns it with its
+    /// identifier.
     pub fn start_element(&self, number: usize, registrar: &str, more: &[&str]) -> (u32, Running) {
         let host = &self.elements[number];
         let local = format!("-local={}", list(&self.links[number + 1], host, Some(0)));
         server(&self.net, host, &[&["-pingpong", &local, registrar], more].concat())
     }
 
-    /// Starts the user, which pings every 20 ms. It changes its server when that has not answered
-    /// for so many ms.
+    /// Starts the user, which sends a ping every 20 ms. It changes to another server when its
+    /// server has not answered for `timeout` ms.
     pub fn start_user(&self, timeout: u32, registrar: &str, more: &[&str]) -> Running {
         let local = format!("-local={}", list(&self.links[3], &self.user, None));
         let timeout = format!("--replytimeout={timeout}");
@@ -120,13 +122,13 @@ impl Providers {
         self.links.iter().map(move |host| &host[provider])
     }
 
-    /// How many packets a host has received and sent by a provider.
+    /// How many packets a host has received and sent through a provider.
     pub fn packets(&self, host: &Host, provider: usize) -> [u64; 2] {
         let link = self.of(provider).find(|link| link.leads_to(host));
         link.expect("a host with two providers").packets(host)
     }
 
-    /// Waits until pings of the user and their Pongs travel by a provider.
+    /// Waits until the user's pings and their Pongs travel through this provider.
     pub fn wait_for_pings(&self, provider: usize, limit: Duration) {
         let end = Instant::now() + limit;
         loop {
@@ -134,7 +136,7 @@ impl Providers {
             std::thread::sleep(Duration::from_millis(500));
             let after = self.packets(&self.user, provider);
             let [received, sent] = [0, 1].map(|n| after[n] - before[n]);
-            // 25 of each are due; SACKs of pings alone would be 13.
+            // 25 of each are expected; if only SACKs of pings came this way, there would be 13.
             if received.min(sent) >= 18 {
                 return;
             }
@@ -147,7 +149,8 @@ impl Providers {
     }
 }
 
-/// The addresses of a host at both providers as an option takes them, the first one with this port.
+/// The addresses of a host at both providers in the syntax of the options. The first one has this
+/// port.
 fn list(links: &[Link; 2], host: &Host, port: Option<u16>) -> String {
     let [a, b] = [0, 1].map(|provider| links[provider].addrs(host)[0]);
     match port {
