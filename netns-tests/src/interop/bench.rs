@@ -1,4 +1,4 @@
-//! Where both ends are, and how a column of scenarios is run there.
+//! The places where both ends run, and the code that runs a column of scenarios there.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -25,31 +25,32 @@ use crate::vm::health::{Health, Nurse};
 /// A running end. Dropping it kills it.
 pub type End = Box<dyn DerefMut<Target = Program>>;
 
-/// A place with both ends and two networks between them. When the peer is a machine, it may be ill.
+/// A place with both ends and two networks between them. If the peer is a virtual machine, the
+/// machine itself may fail, which is what [`Health`] is for.
 pub trait Bench: Health {
-    /// What it is built on.
+    /// The bench of network namespaces below.
     fn net(&self) -> &Net;
     /// The addresses of an end, by network.
     fn addrs(&self, side: Side, v6: bool) -> [IpAddr; 2];
     /// Starts an end.
     fn start(&self, side: Side, args: &[String]) -> End;
-    /// Ends it, and everything it knows, without a word to anybody.
+    /// Kills an end with all its state, without any packet to its peer.
     fn kill(&self, side: Side, end: &mut Program);
-    /// Loses so many percent of the packets of both networks in each direction; 0 heals.
+    /// Drops this percentage of the packets of both networks in each direction; 0 ends that.
     fn lose(&self, percent: u32);
-    /// Network 0 or 1 swallows everything, or does no longer.
+    /// Makes network 0 or 1 drop everything silently, or ends that.
     fn silence(&self, network: usize, silent: bool);
     /// Cuts the cable of network 0 or 1, or mends it.
     fn cut(&self, network: usize, cut: bool);
-    /// Bytes that our end has sent into network 0 or 1, and those that reached it from there.
+    /// How many bytes our end has sent into network 0 or 1, and how many have arrived from there.
     fn carried(&self, network: usize) -> [u64; 2];
-    /// It takes long until an end that was killed can begin anew: the variants of one IP version
-    /// have to do.
+    /// Whether it takes long until an end can be started again after it was killed. If so, restarts
+    /// are tried over one IP version only.
     fn revives_slowly(&self, side: Side) -> bool {
         let _ = side;
         false
     }
-    /// How long traffic goes on where a scenario says 5 s: the first variant may take longer.
+    /// How long traffic flows in the first variant of a scenario that says 5 s.
     fn bulk_seconds(&self) -> u32 {
         5
     }
@@ -64,7 +65,7 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// Builds networks and hosts. `peer` is the command of the other end, which is `of` this
+    /// Builds networks and hosts. `peer` is the command of the other end, and `of` is its
     /// implementation.
     ///
     /// # Panics
@@ -125,7 +126,8 @@ impl Bench for Namespaces {
     }
 }
 
-/// Our end in a network namespace, the other one in a virtual machine, whose kernel is the peer.
+/// Our end in a network namespace, and the other one in a virtual machine, whose kernel is the
+/// peer.
 #[derive(Debug)]
 pub struct InVm {
     place: HostAndVm,
@@ -186,7 +188,8 @@ impl Bench for InVm {
         Box::new(self.place.vm.start("peer", &format!("exec {PROGRAM} {}", args.join(" "))))
     }
 
-    /// A kernel tidies up behind a program that dies, so the machine has to.
+    /// Reboots the machine if the peer is to die: its kernel would shut down the associations of a
+    /// program that is killed.
     fn kill(&self, side: Side, end: &mut Program) {
         match side {
             Side::Ours => end.kill(),
@@ -232,12 +235,12 @@ fn silence(cable: &Link, silent: bool) {
     if silent { cable.silence() } else { cable.heal() }
 }
 
-/// Runs all scenarios and compares what comes of them with what is known. `INTEROP_ONLY=key,key`
-/// runs only these and compares nothing.
+/// Runs all scenarios of a column and compares the results with the known ones.
+/// `INTEROP_ONLY=key,key` runs only these scenarios and skips the comparison.
 ///
 /// # Panics
-/// When a scenario fails that should not, or passes that should not, or the results have changed;
-/// at once when the machine of the peer is ill again after it was booted anew.
+/// When a scenario fails that should pass, or passes that should fail, or when the results have
+/// changed. Panics at once when the peer's machine fails again after it was rebooted.
 pub fn run_column(column: Column, bench: &dyn Bench) {
     let only = std::env::var("INTEROP_ONLY").ok();
     let only: Option<Vec<&str>> = only.as_deref().map(|keys| keys.split(',').collect());
@@ -309,7 +312,7 @@ pub fn run_column(column: Column, bench: &dyn Bench) {
     }
 }
 
-/// An end in a case; what it said is kept for the case.
+/// An end in a case. Its last lines are kept in the case when it is dropped.
 pub(super) struct Player<'a> {
     end: End,
     pub(super) side: Side,
@@ -334,7 +337,7 @@ impl Drop for Player<'_> {
     fn drop(&mut self) {
         let said = self.end.said();
         let last = &said[said.len().saturating_sub(8)..];
-        // What a backtrace follows must not get lost.
+        // A panic message may stand far before the last lines, because a backtrace follows it.
         let panicked = said.iter().find(|line| line.contains("panicked at")).cloned();
         let told = panicked.iter().chain(last).cloned().collect::<Vec<_>>().join("; ");
         self.said.borrow_mut().push(format!("{:?} said at last: {told}", self.side));
@@ -350,9 +353,9 @@ pub(super) struct Case<'a> {
     pub(super) v6: bool,
     port: u16,
     first: bool,
-    /// False when it is known to fail: then nobody waits long for a success.
+    /// Whether it should pass. If it is known to fail, a success is not waited for as long.
     expected: bool,
-    /// What ends said that are gone.
+    /// The last lines of ends that are gone.
     said: RefCell<Vec<String>>,
 }
 
@@ -386,13 +389,13 @@ impl Case<'_> {
             Fault::Loss(percent) => {
                 self.wait(&mut caller, "up")?;
                 self.bench.lose(percent);
-                // The last packet of the shutdown may get lost, and only who is there can send it
+                // The last packet of the shutdown may get lost, so our end must stay to send it
                 // again.
                 let (mut ours, mut theirs) =
                     if self.caller == Side::Ours { (caller, callee) } else { (callee, caller) };
                 if self.column == Column::ProtoUdp {
-                    // A SHUTDOWN COMPLETE that was lost comes again with the T bit, which
-                    // sctp-proto does not understand.
+                    // When a SHUTDOWN COMPLETE is lost, the next one has the T bit set, which
+                    // sctp-proto does not understand. So nothing may get lost from here on.
                     self.wait(&mut ours, "closing")?;
                     self.bench.lose(0);
                 }
@@ -411,7 +414,7 @@ impl Case<'_> {
         self.finish(&mut callee)
     }
 
-    /// What Linux calls with must be what its switches say.
+    /// When Linux calls, its INIT must offer what its settings say.
     fn expect_offer(&self) {
         let linux = matches!(self.column, Column::LinuxRaw | Column::LinuxUdp);
         let setup = self.scenario.setup.split_whitespace();
@@ -422,7 +425,7 @@ impl Case<'_> {
         }
     }
 
-    /// Lets both ends send their first SHUTDOWN into nothing.
+    /// Has both ends send their first SHUTDOWN into a silent network.
     fn cross(&self, ends: &mut [&mut Player<'_>; 2]) -> Result<(), String> {
         for end in ends.iter_mut() {
             self.wait(end, "got")?;
@@ -437,7 +440,7 @@ impl Case<'_> {
         for end in ends.iter_mut() {
             self.wait(end, "closing")?;
         }
-        // The packet leaves after the line; nothing else tells when.
+        // The packet leaves after the line `closing`. Nothing shows when.
         std::thread::sleep(Duration::from_millis(100));
         self.bench.silence(0, false);
         Ok(())
@@ -452,7 +455,7 @@ impl Case<'_> {
         mut living: Player<'_>,
     ) -> Result<(), String> {
         self.wait(&mut dying, "holding")?;
-        // It has all it should get.
+        // The living end has received all it should.
         self.wait(&mut living, "got")?;
         self.wait_sent(&mut living)?;
         self.bench.kill(who, &mut dying);
@@ -498,9 +501,9 @@ impl Case<'_> {
         let seconds = match self.scenario.fault {
             _ if !self.expected && self.scenario.blocked.is_some() => 12,
             _ if !self.expected => 6,
-            // Some peers send what was lost after timeouts only, which took half a minute.
+            // Some peers retransmit only after timeouts, which has taken half a minute.
             Fault::Loss(_) => u64::from(self.bench.bulk_seconds()) + 80,
-            // Some peers do not say when their window opens again, and have to be asked.
+            // Some peers do not announce that their window has opened and must be probed.
             Fault::None if self.scenario.blocked.is_some() => 60,
             Fault::None => 20,
             // The flows go on while networks come and go.
@@ -530,8 +533,7 @@ impl Case<'_> {
             match found {
                 Some(line) if line.starts_with(what) => return Ok(()),
                 Some(line) => return Err(format!("{:?}: {line}", end.side)),
-                // From an end that is gone nothing will come; from one beside a machine that is
-                // ill neither.
+                // It is not worth waiting on if the end is gone, or if the machine has failed.
                 None if left > LOOK && end.try_ended(Duration::ZERO).is_none() => {
                     self.bench.complaint().map_or(Ok(()), Err)?;
                 }
@@ -542,7 +544,7 @@ impl Case<'_> {
         }
     }
 
-    /// Its messages are sent: the line may have come before another that was waited for.
+    /// Waits for `sent`, unless the end has said it already.
     fn wait_sent(&self, end: &mut Player<'_>) -> Result<(), String> {
         if end.said().iter().any(|line| line.starts_with("sent")) {
             Ok(())
@@ -551,7 +553,7 @@ impl Case<'_> {
         }
     }
 
-    /// Waits until it has done everything.
+    /// Waits until the end has done all its steps.
     fn finish(&self, end: &mut Player<'_>) -> Result<(), String> {
         self.wait(end, "done")?;
         let side = end.side;
@@ -566,14 +568,14 @@ impl Case<'_> {
     }
 }
 
-/// Compiles a peer of `peers/` with `cc` and gives the program.
+/// Compiles a peer in `peers/` with `cc` and returns the path of the program.
 ///
 /// # Panics
 /// When that fails.
 pub fn compile(source: &str, options: &[&str]) -> PathBuf {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let stem = source.trim_end_matches(".c");
-    // Another test may compile the same at the same time.
+    // Another test may compile the same program at the same time, hence the temporary name.
     let out = dir.join("../target/peers");
     std::fs::create_dir_all(&out).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
     let (program, fresh) = (
@@ -592,11 +594,11 @@ pub fn compile(source: &str, options: &[&str]) -> PathBuf {
     program
 }
 
-/// So often a look at the machine of the peer interrupts waiting.
+/// How often the peer's machine is checked while waiting.
 const LOOK: Duration = Duration::from_secs(2);
-/// Where it is in the machine.
+/// The path of the peer's program in the machine.
 const PROGRAM: &str = "/opt/kernel_peer";
-/// Of each network, kbit/s: captures stay small.
+/// Rate of each network, kbit/s. It keeps the captures small.
 const RATE: u32 = 50_000;
-/// Of its queue, ms.
+/// Length of each network's queue, ms.
 const QUEUE: u32 = 60;

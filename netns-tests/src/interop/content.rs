@@ -1,5 +1,5 @@
-//! What is in the messages of a [`Flow`]: bytes that follow from number and place. `peers/peer.h`
-//! has the same in C.
+//! The contents of the messages of a [`Flow`]: each byte follows from the number of the message and
+//! the place of the byte. `peers/peer.h` has the same in C.
 
 use std::time::{Duration, Instant};
 
@@ -34,13 +34,13 @@ fn bytes(len: usize, number: u32) -> Vec<u8> {
     data
 }
 
-/// Takes what comes and finds the first thing that is wrong.
+/// Checks arriving messages and reports the first error.
 #[derive(Debug)]
 pub(super) struct Check<'a> {
     flow: &'a Flow,
-    /// Ordered messages: how many have come on each stream.
+    /// How many ordered messages have arrived on each stream.
     next: Vec<u64>,
-    /// Unordered messages: which have come.
+    /// Which unordered messages have arrived.
     seen: Vec<bool>,
     most: Option<u64>,
     got: u64,
@@ -61,12 +61,12 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// True when all is there.
+    /// Whether everything has arrived.
     pub(super) fn done(&self) -> bool {
         self.most == Some(self.got)
     }
 
-    /// Prints what has come.
+    /// Prints how much has arrived.
     pub(super) fn report(&self) {
         println!("got n={} bytes={}", self.got, self.bytes);
     }
@@ -78,8 +78,8 @@ impl<'a> Check<'a> {
         unordered: bool,
         data: &[u8],
     ) -> Result<(), String> {
-        // The other end has got everything and asks already; on another stream a message may still
-        // be on its way.
+        // The other end has received everything and sends this word already, while one of its
+        // messages on another stream may still be on its way.
         if data == WORD {
             return Ok(());
         }
@@ -127,7 +127,7 @@ impl<'a> Check<'a> {
 }
 
 const DEFAULT_PPID: u32 = 53;
-/// What an end sends until the association is lost. No flow has it.
+/// The word that an end sends until the association is lost. No message of a flow is like it.
 pub(super) const WORD: &[u8] = b"anybody?";
 
 #[cfg(test)]
@@ -148,7 +148,7 @@ mod tests {
         check.take(stream, ppid, check.flow.unordered, &data)
     }
 
-    /// The peers in C have the same bytes.
+    /// The peers in C must send the same bytes.
     #[test]
     fn bytes_are_these() {
         assert_eq!(bytes(10, 3), [0, 0, 0, 3, 0x48, 0xb1, 0x8c, 0x98, 0x95, 0x44]);

@@ -1,4 +1,4 @@
-//! Networks that die under the data that they carry.
+//! Networks that fail while they carry data.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,11 @@ use crate::interop::bench::{Case, Player};
 use crate::interop::scenario::Side;
 
 impl Case<'_> {
-    /// Each network dies while it carries the data of both ends, by a cut and silently. Nobody may
-    /// wait long, and our end must notice.
+    /// Makes each network fail while it carries the data of both ends: once by a cut cable, once
+    /// silently. Data must soon flow again, and our end must notice the failure.
     pub(super) fn cut(&self, ends: &mut [&mut Player<'_>; 2]) -> Result<(), String> {
         for end in ends.iter_mut() {
-            // Programs on a busy machine take their time to begin.
+            // On a busy machine, programs take a while to start.
             self.wait(end, "up")?;
         }
         self.flow(ends, "at the beginning")?;
@@ -26,7 +26,7 @@ impl Case<'_> {
         let since = self.history(ends);
         self.bench.cut(0, false);
         self.notices(ends, since, 0, true, when)?;
-        // The primary path has its data again.
+        // The data has returned to the primary path.
         self.carries(0, when)?;
         self.flow(ends, when)?;
 
@@ -37,7 +37,8 @@ impl Case<'_> {
         self.flow(ends, when)?;
         self.carries(1, when)?;
 
-        // The network that carries everything dies, and the other one is not known to live again.
+        // The network that carries everything fails before the ends know that the other one works
+        // again.
         let when = "while the second network is cut";
         let since = self.history(ends);
         self.bench.cut(1, true);
@@ -53,7 +54,7 @@ impl Case<'_> {
         self.flow(ends, when)
     }
 
-    /// Waits until both ends have got messages for most of a second.
+    /// Waits until both ends have received messages for most of a second.
     fn flow(&self, ends: &mut [&mut Player<'_>; 2], when: &str) -> Result<(), String> {
         for end in ends {
             for _ in 0..4 {
@@ -69,8 +70,8 @@ impl Case<'_> {
         ours(ends).said().len()
     }
 
-    /// Waits until our end has said that its path in this network is usable, or is not, since its
-    /// line `since`.
+    /// Waits until our end has said, after its line number `since`, that its path in this network
+    /// is usable, or that it is not.
     fn notices(
         &self,
         ends: &mut [&mut Player<'_>; 2],
@@ -102,7 +103,7 @@ impl Case<'_> {
         let begin = Instant::now();
         loop {
             let (before, from) = (self.bench.carried(network), Instant::now());
-            // Counters can only be asked.
+            // Counters can only be polled.
             std::thread::sleep(SAMPLE);
             let after = self.bench.carried(network);
             let least = (from.elapsed().as_secs_f64() * RATE) as u64;
@@ -125,13 +126,13 @@ fn ours<'a, 'b>(ends: &'a mut [&mut Player<'b>; 2]) -> &'a mut Player<'b> {
     &mut *ends[number]
 }
 
-/// How long anything may take. Both ends have an RTO of 1 s at most: a peer that gives a path up
-/// after its second timeout needs 2 s for that, and it hears of a path that works again by a
-/// heartbeat, one of which comes within 0.5 s and an RTO, by half an RTO more or less. That both
-/// happens one after the other takes 4 s.
+/// How long each step may take. Both ends have an RTO of 1 s at most. A peer that gives up a path
+/// after its second timeout takes 2 s for that. It learns by a heartbeat that a path works again,
+/// and the next one is sent after 0.5 s plus an RTO, give or take half an RTO. If one comes after
+/// the other, that makes 4 s.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long counters are watched.
+/// Time between two looks at the counters.
 const SAMPLE: Duration = Duration::from_millis(200);
-/// The flows are some times faster, and heartbeats and acknowledgements much slower, bytes per
-/// second.
+/// The rate that tells data from the rest, bytes per second: the flows are several times faster,
+/// heartbeats and acknowledgements much slower.
 const RATE: f64 = 50_000.0;

@@ -1,12 +1,12 @@
-//! What the INITs of Linux offer, by the switches of its extensions.
+//! The extensions that the INITs of Linux offer, depending on the settings of its kernel.
 
 use std::net::IpAddr;
 
 use workspace_tests::lint::Offered;
 
-/// A switch of the kernel, and what an INIT offers when it is on.
+/// A switch of the kernel, and what an INIT offers when the switch is on.
 struct Switch {
-    /// As `extensions=` has it.
+    /// Its name in `extensions=`.
     name: &'static str,
     parameters: &'static [u16],
     chunks: &'static [u8],
@@ -34,7 +34,8 @@ const SWITCHES: [Switch; 6] = [
     Switch { name: "ecn", parameters: &[ECN], chunks: &[] },
 ];
 
-/// What an INIT from there offers with these switches, `on`, `off` or the name of one.
+/// What an INIT from this address and port offers. `which` is `on` or `off` for all switches, or
+/// the name of the only one that is on.
 pub(super) fn offer(which: &str, from: IpAddr, port: u16) -> Offered {
     let on = SWITCHES.iter().filter(|switch| which == "on" || which == switch.name);
     let parameters = on.clone().flat_map(|switch| switch.parameters).copied().collect();

@@ -1,5 +1,5 @@
-//! What peers are known not to do. A scenario that fails and is not listed here fails its test; one
-//! that is listed and passes, or fails in another way, does so, too.
+//! The known limits of peers. A test fails when a scenario fails without a limit listed here. It
+//! also fails when a scenario passes in spite of a listed limit, or fails in another way.
 
 use crate::interop::matrix::Column;
 use crate::interop::scenario::Side;
@@ -11,14 +11,14 @@ pub struct Limit {
     pub columns: &'static [Column],
     /// Keys of the scenarios.
     pub scenarios: &'static [&'static str],
-    /// Only when this end calls.
+    /// If given, the limit holds only when this end calls.
     pub caller: Option<Side>,
-    /// Only over IPv6 or only over IPv4.
+    /// If given, the limit holds only over IPv6 (true) or only over IPv4 (false).
     pub v6: Option<bool>,
-    /// One of these the failure must say, or what the ends said at last: another failure is no
-    /// known limit.
+    /// One of these texts must be in the failure message or in the last lines of the ends.
+    /// Otherwise the failure is not this limit.
     pub symptoms: &'static [&'static str],
-    /// What the peer does or does not: a sentence for the matrix.
+    /// What the peer does wrong or cannot do: a sentence for the matrix.
     pub reason: &'static str,
 }
 
@@ -33,7 +33,7 @@ impl Limit {
         })
     }
 
-    /// Whether a failure is the one that is known.
+    /// Whether this limit explains a failure.
     pub fn is_cause_of(&self, error: &str) -> bool {
         !error.contains("panicked at")
             && self.symptoms.iter().any(|symptom| error.contains(symptom))
@@ -64,7 +64,7 @@ pub const LIMITS: &[Limit] = &[
     ),
     proto(
         &["abort-theirs"],
-        // Of the peer: its end is there, and no ABORT was.
+        // The peer's last words: it has come to its end, but sent no ABORT.
         &["aborted; done"],
         "sctp-proto closes associations without an ABORT.",
     ),
@@ -90,7 +90,7 @@ pub const LIMITS: &[Limit] = &[
     ),
     proto(
         &["slow-theirs"],
-        // Our end is content.
+        // Our end's last words: it noticed nothing wrong.
         &["graceful; done"],
         "sctp-proto forgets what was not read when the association ends.",
     ),

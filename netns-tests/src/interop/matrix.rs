@@ -1,4 +1,5 @@
-//! Results as files beside the tests, and the matrix in the README that follows from them.
+//! The results, which are files beside the tests, and the matrix in the README that is made from
+//! them.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -46,7 +47,7 @@ impl Column {
         }
     }
 
-    /// What stands above it.
+    /// Its heading.
     fn title(self) -> &'static str {
         match self {
             Column::UsrsctpRaw => "usrsctp, IP",
@@ -64,14 +65,14 @@ impl Column {
     }
 }
 
-/// One variant of a scenario and what came of it.
+/// The result of one variant of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Key of the scenario.
     pub scenario: String,
     /// "we call, IPv4" and the like.
     pub variant: String,
-    /// Why it cannot be; `None` when it passed.
+    /// Why it cannot pass; `None` when it passed.
     pub cannot: Option<String>,
 }
 
@@ -81,7 +82,8 @@ pub fn variant(caller: Side, v6: bool) -> String {
     format!("{caller}, IPv{}", if v6 { 6 } else { 4 })
 }
 
-/// Compares results with the file of their column, or writes it with `UPDATE_INTEROP=1`.
+/// Compares results with the file of their column. With `UPDATE_INTEROP=1`, writes the file
+/// instead.
 ///
 /// # Errors
 /// With a sentence when they differ.
@@ -114,8 +116,8 @@ pub fn settle(column: Column, outcomes: &[Outcome]) -> Result<(), String> {
     ))
 }
 
-/// Compares the README with what follows from the files of all columns, or rewrites it with
-/// `UPDATE_INTEROP=1`.
+/// Compares the matrix in the README with the files of all columns. With `UPDATE_INTEROP=1`,
+/// rewrites it instead.
 ///
 /// # Errors
 /// With a sentence when it differs.
@@ -182,7 +184,7 @@ fn matrix(columns: &[(Column, Vec<Outcome>)]) -> String {
     table
 }
 
-/// One cell: what all variants of a scenario gave.
+/// One cell: the results of all variants of a scenario.
 fn cell(outcomes: &[&Outcome], notes: &mut Vec<String>) -> String {
     let bad: Vec<&&Outcome> = outcomes.iter().filter(|outcome| outcome.cannot.is_some()).collect();
     if outcomes.is_empty() {

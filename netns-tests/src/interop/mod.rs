@@ -2,8 +2,9 @@
 //!
 //! Every end, ours and others, is a program with the same command line: a [set-up](script::Setup)
 //! and a script of steps. Ends in C are in `peers/`; [`ours`] and [`proto`] are programs of this
-//! package. The [list of scenarios](scenario::SCENARIOS) says what both ends do, a [`mod@bench`]
-//! where they are, [`limits`] what a peer is known not to do, and [`matrix`] what comes of it.
+//! package. The [list of scenarios](scenario::SCENARIOS) says what both ends do, a [`mod@bench`] is
+//! where they run, [`limits`] lists what a peer is known not to do, and [`matrix`] keeps the
+//! results.
 
 pub mod bench;
 pub mod content;

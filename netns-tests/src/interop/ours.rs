@@ -49,7 +49,8 @@ impl End {
             out_streams: setup.streams,
             recv_buffer: setup.window.unwrap_or(LARGE),
             send_buffer: setup.window.unwrap_or(LARGE),
-            // A machine that reboots would answer them before the peer on it calls again.
+            // Heartbeats must not disturb a restart: while a machine reboots, its kernel would
+            // answer them before the peer's program calls again.
             hb_interval: Duration::from_secs(300),
             hb_interval_udp: Duration::from_secs(300),
             expose_potentially_failed: true,
@@ -204,7 +205,7 @@ impl End {
         Ok(())
     }
 
-    /// Reads until the association is over; messages are wrong unless `any`.
+    /// Reads until the association is over. A message is an error, unless `any` is true.
     async fn end(&self, any: bool) -> Result<Option<EndReason>, Failure> {
         let association = self.association()?;
         loop {

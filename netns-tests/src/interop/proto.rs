@@ -1,5 +1,5 @@
-//! sctp-proto as an end of a scenario. It knows one path and one association at a time, in UDP
-//! only.
+//! sctp-proto as an end of a scenario. This end has one path and one association at a time, and
+//! only in UDP.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -46,7 +46,7 @@ struct End {
     sending: Option<Sending>,
 }
 
-/// A flow on its way.
+/// A flow that is being sent.
 struct Sending {
     flow: Flow,
     begin: Instant,
@@ -119,10 +119,10 @@ impl End {
                 let mut check = Check::new(flow);
                 let mut next = Instant::now();
                 self.until(|end| {
-                    // A reader that takes its time leaves messages in the streams.
+                    // A slow reader leaves messages in the streams.
                     while !check.done() && (flow.pause.is_zero() || Instant::now() >= next) {
                         let Some((id, ppid, data)) = end.read()? else { return Ok(false) };
-                        // It does not tell how messages were sent.
+                        // sctp-proto does not say whether a message was sent unordered.
                         check.take(id, ppid, flow.unordered, &data)?;
                         next = Instant::now() + flow.pause;
                     }
@@ -162,7 +162,7 @@ impl End {
                 }
                 println!("{}", if *step == Step::Lost { "lost" } else { "aborted" });
             }
-            // It has no word for this.
+            // sctp-proto never reports a restart, so this waits until the association is lost.
             Step::Restarted => self.until(|_| Ok(false))?,
             Step::Hold => {
                 println!("holding");
@@ -176,7 +176,7 @@ impl End {
         Ok(&mut self.association.as_mut().ok_or("there is no association")?.1)
     }
 
-    /// Its end by a shutdown: it tells of that as of a loss.
+    /// Whether the association has ended by a shutdown. sctp-proto reports that as a loss.
     fn is_closed(&self) -> bool {
         self.association.as_ref().is_some_and(|(_, association)| association.is_closed())
     }
@@ -190,7 +190,7 @@ impl End {
         })
     }
 
-    /// Runs until `over`, which is an error when the association is lost before.
+    /// Runs until `over` returns true. If the association is lost before, that is an error.
     fn until(
         &mut self,
         mut over: impl FnMut(&mut Self) -> Result<bool, Failure>,
@@ -208,7 +208,7 @@ impl End {
         }
     }
 
-    /// Takes what has come within `wait`, and sends what there is to send.
+    /// Receives for at most `wait` and sends everything that is due.
     fn pump(&mut self, wait: Duration) -> Result<(), Failure> {
         self.write()?;
         self.transmit()?;
@@ -246,7 +246,7 @@ impl End {
                 for packet in packets {
                     match self.socket.send_to(&packet, transmit.remote) {
                         Ok(_) => {}
-                        // An ICMP message about an earlier packet.
+                        // An ICMP error about an earlier packet.
                         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
                         Err(error) => return Err(error.into()),
                     }
@@ -283,7 +283,7 @@ impl End {
         Ok(())
     }
 
-    /// Gives it of the flow on its way what it should have now.
+    /// Hands over the messages that are due of the flow being sent.
     fn write(&mut self) -> Result<(), Failure> {
         let (Some(sending), Some((_, association))) = (&mut self.sending, &mut self.association)
         else {
@@ -337,7 +337,7 @@ impl End {
 
 const BINARY: PayloadProtocolIdentifier = PayloadProtocolIdentifier::Binary;
 const LARGE: u32 = 4 << 20;
-/// Bytes of a stream in its send buffer, which knows no bound of its own.
+/// The most bytes of a stream in the send buffer, which sctp-proto does not limit by itself.
 const BUFFER: usize = 256 * 1024;
 const WAIT: Duration = Duration::from_millis(5);
 const EMPTY: Flow = Flow {
