@@ -1,4 +1,5 @@
-//! RSPLIB's programs in the peer VM, and ours beside them: what they say, told alike.
+//! RSPLIB's programs in the peer VM, and ours beside them. The output of both is read by the same
+//! functions.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -13,41 +14,41 @@ use crate::net::{Host, Net, Running};
 use crate::vm::health::Health;
 use crate::vm::{Guest, Vm};
 
-/// Registrar, pool element and pool user on hosts of their own, so that each has the well-known UDP
-/// port, and the machine in one network.
+/// One network with the machine and three hosts: one for our registrar, one for our pool elements
+/// and one for our pool users. Separate hosts let each of them use the well-known UDP port.
 #[derive(Debug)]
 pub struct Meeting {
-    /// With RSPLIB; host 2 of the network.
+    /// The machine with RSPLIB; host 2 of the network.
     pub vm: Vm,
-    /// For our registrar; host 1.
+    /// The host of our registrar; host 1.
     pub registrar: Host,
-    /// For our pool elements; host 3.
+    /// The host of our pool elements; host 3.
     pub element: Host,
-    /// For our pool users; host 4.
+    /// The host of our pool users; host 4.
     pub user: Host,
-    /// Their links to the machine's network, in this order.
+    /// The links of these hosts to the machine's network, in this order.
     pub links: [Link; 3],
-    /// RSPLIB's registrars so far.
+    /// How many registrars of RSPLIB have been started.
     registrars: Cell<u16>,
-    /// What they are built on.
+    /// The bench.
     pub net: Net,
 }
 
-/// A registrar of RSPLIB's.
+/// A running RSPLIB registrar.
 #[derive(Debug)]
 pub struct TheirRegistrar {
-    /// Where it serves ASAP.
+    /// The endpoint where it serves ASAP.
     pub asap: String,
     enrp: String,
     program: Guest,
 }
 
-/// A Pong as either client tells of it.
+/// A Pong that our client or RSPLIB's has reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pong {
     /// The pool element that answered.
     pub element: u32,
-    /// Its count of replies, which goes from server to server in the cookie.
+    /// The number of replies so far, which the cookie carries from server to server.
     pub reply: u64,
 }
 
@@ -76,7 +77,7 @@ impl Health for Meeting {
 }
 
 impl Meeting {
-    /// Builds it, or says what is missing.
+    /// Builds the network, or says what is missing and returns `None`.
     ///
     /// # Panics
     /// As [`Vm::net`] and [`Vm::boot`].
@@ -96,10 +97,10 @@ impl Meeting {
         Some(Meeting { vm, registrar, element, user, links, registrars: Cell::new(0), net })
     }
 
-    /// Has the machine's kernel carry SCTP in this way from now on.
+    /// From now on, the machine's kernel carries SCTP in this way.
     ///
     /// # Panics
-    /// When it refuses, here and below.
+    /// When the machine refuses; so do all methods below.
     pub fn carry(&self, carrier: Carrier) {
         let port = if carrier == Carrier::Udp { 9899 } else { 0 };
         self.vm.run(&format!("sysctl -qw net.sctp.udp_port={port} net.sctp.encap_port={port}"));
@@ -114,8 +115,8 @@ impl Meeting {
         self.net.start(host, &[args, link, &["--quiet"]].concat())
     }
 
-    /// Starts our registrar, which announces itself; elements get keep-alives every 500 ms and have
-    /// 3 s to answer.
+    /// Starts our registrar, which announces itself. It sends keep-alives to elements every 500 ms
+    /// and gives them 3 s to answer.
     pub fn our_registrar(&self, carrier: Carrier) -> Running {
         let args = [
             "rspregistrar",
@@ -131,8 +132,8 @@ impl Meeting {
     }
 
     /// Starts RSPLIB's registrar with the same timing and waits until elements can register. Each
-    /// one has ports of its own: those of a dead one are taken for as long as Linux tries to shut
-    /// down its associations, with peers that may be dead, too.
+    /// registrar gets new ports: the old ports stay in use while Linux tries to shut down the
+    /// associations of a dead registrar, whose peers may be dead, too.
     pub fn their_registrar(&self) -> TheirRegistrar {
         let number = self.registrars.replace(self.registrars.get() + 1);
         let [asap, enrp] = [3863, 9901].map(|port| format!("10.1.0.2:{}", port + 10 * number));
@@ -147,8 +148,8 @@ impl Meeting {
         TheirRegistrar { asap, enrp, program }
     }
 
-    /// Starts a pool element of ours (`-echo`, `-pingpong`) and waits until it is registered; gives
-    /// its identifier.
+    /// Starts a pool element of ours (`-echo`, `-pingpong`), waits until it is registered, and
+    /// returns its identifier.
     pub fn our_element(&self, carrier: Carrier, service: &str, registrar: &str) -> (u32, Running) {
         let place = Place::of(registrar);
         let args = ["rspserver", service, "--local=10.1.0.3:0,fd01::3"];
@@ -161,7 +162,7 @@ impl Meeting {
         )
     }
 
-    /// Starts a pool element of RSPLIB's and waits until it is registered; gives its identifier.
+    /// Starts an RSPLIB pool element, waits until it is registered, and returns its identifier.
     pub fn their_element(&self, service: &str, registrar: &str) -> (u32, Guest) {
         let script = format!("exec rspserver {service} {} {LOG}", Place::of(registrar).theirs());
         let mut element = self.vm.start("rspserver", &script);
@@ -176,7 +177,7 @@ impl Meeting {
     /// Starts our ping-pong client.
     pub fn our_client(&self, carrier: Carrier, registrar: &str) -> Running {
         let place = Place::of(registrar);
-        // The machine is slow; when a server in it dies, an ABORT tells.
+        // The machine is slow to answer. When a server in it dies, its kernel sends an ABORT.
         let patience = "--replytimeout=10000";
         let args =
             ["pingpongclient", "--events", "--local=10.1.0.4,fd01::4", "--interval=100", patience];
@@ -209,8 +210,8 @@ impl Meeting {
         self.vm.start("pingpongclient", &script)
     }
 
-    /// Watches ASAP messages of one type at a host, as tshark decodes them: a line with the source
-    /// address for each.
+    /// Watches ASAP messages of one type at a host with tshark, which prints a line with the source
+    /// address of each.
     pub fn watch(&self, host: &Host, message_type: u8) -> Program {
         let tshark = gate::find("tshark").unwrap_or_else(|| "tshark".into());
         let mut command = host.namespace().command(&tshark.to_string_lossy());
@@ -224,14 +225,14 @@ impl Meeting {
         watch
     }
 
-    /// True when RSPLIB's registrar lists the element, as its `hsdump` shows it.
+    /// Whether RSPLIB's registrar has the element, according to RSPLIB's `hsdump`.
     pub fn they_list(&self, registrar: &TheirRegistrar, element: u32) -> bool {
         let dump = format!("timeout -s INT 20 hsdump {} -logcolor=off -loglevel=1", registrar.enrp);
         self.vm.run(&dump).contains(&format!("${element:08x}"))
     }
 }
 
-/// How a program finds its registrar: the options that say it.
+/// How a program finds its registrar.
 #[derive(Debug)]
 struct Place(Option<String>);
 
@@ -250,13 +251,13 @@ impl Place {
     }
 }
 
-/// In place of a registrar's endpoint: it is found by its announces.
+/// Stands for the endpoint of a registrar that is found by its announces.
 pub const ANNOUNCED: &str = "announced";
 
-/// Waits for so many Pongs of the element and gives the first and the last one.
+/// Waits for `count` Pongs from the element and returns the first and the last one.
 ///
 /// # Panics
-/// When they do not come within a minute, or a count of replies is left out or comes twice.
+/// When they do not come within a minute, or when the number of replies skips or repeats a value.
 pub fn pongs(client: &mut Program, element: u32, count: usize) -> (Pong, Pong) {
     let mut got: Vec<Pong> = Vec::new();
     let enough = client.wait_at_most(LIMIT, |line| {
@@ -275,13 +276,13 @@ pub fn pongs(client: &mut Program, element: u32, count: usize) -> (Pong, Pong) {
     (got[0], got[got.len() - 1])
 }
 
-/// The last Pong in what a client said that came before all of this element.
+/// The last Pong before the element's first one in the output of a client.
 pub fn pong_before(said: &[String], element: u32) -> Option<Pong> {
     said.iter().filter_map(|line| pong(line)).take_while(|pong| pong.element != element).last()
 }
 
-/// Reads what either client says about a Pong: an event of ours, or
-/// `Ack #3 from PE $3d53c598 (reply #3)`.
+/// Reads a line of either client about a Pong: an event from ours, or
+/// `Ack #3 from PE $3d53c598 (reply #3)` from RSPLIB's.
 fn pong(line: &str) -> Option<Pong> {
     if let Some(event) = ClientEvent::from_json(line) {
         return match event {
@@ -300,8 +301,7 @@ fn hex(text: &str) -> u32 {
     u32::from_str_radix(text, 16).unwrap_or_else(|_| panic!("'{text}' is no identifier"))
 }
 
-/// Enough for what an emulated machine does, and for the time that SCTP takes to notice a dead
-/// peer.
+/// Long enough for anything that an emulated machine does, and for SCTP to notice a dead peer.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 const LOG: &str = "-logcolor=off -loglevel=4";

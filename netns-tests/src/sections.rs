@@ -1,5 +1,5 @@
-//! Several named parts of one test, for what takes long to set up: each runs whatever became of the
-//! others.
+//! Several named parts of one test, which share a set-up that takes long. Each part runs even if
+//! others have failed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -16,21 +16,22 @@ pub struct Sections {
 }
 
 impl Sections {
-    /// None yet.
+    /// A test that has run no part yet.
     pub fn new() -> Sections {
         Sections { only: std::env::var("NETNS_SECTION").ok(), ..Sections::default() }
     }
 
-    /// Runs a part; `None` when it failed or is not wanted.
+    /// Runs a part. Returns `None` when it failed or is not wanted.
     pub fn run<T>(&mut self, name: &str, part: impl FnOnce() -> T) -> Option<T> {
         self.told(name, |_| catch_unwind(AssertUnwindSafe(part)).ok())
     }
 
-    /// As [`run`](Self::run), beside a machine that may be to blame when it fails: then the part is
-    /// run again after the machine has been booted anew, once for all parts.
+    /// Like [`run`](Self::run), for a part that uses a virtual machine. If the part fails because
+    /// the machine has failed, the machine is rebooted and the part is run again. This happens once
+    /// for all parts together.
     ///
     /// # Panics
-    /// When the machine is to blame once more.
+    /// When the machine fails a second time.
     pub fn run_beside<T>(
         &mut self,
         machine: &impl Health,
@@ -60,7 +61,7 @@ impl Sections {
     /// Ends the test.
     ///
     /// # Panics
-    /// When a part failed, with the names of all that did; when none was run.
+    /// When parts failed, with their names, and when no part was run.
     pub fn end(self) {
         assert!(self.failed.is_empty(), "failed sections: {}", self.failed.join("; "));
         assert!(self.passed > 0, "no section is named like {:?}", self.only.unwrap_or_default());

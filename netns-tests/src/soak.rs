@@ -1,10 +1,10 @@
-//! Associations that come and go for as long as one likes, in processes that stay: what must be
-//! flat in the end is theirs.
+//! Associations that come and go for any length of time, in processes that stay. The memory and
+//! open files of these processes must not grow.
 //!
-//! `soak serve` echoes and checks; `soak call` keeps a number of associations busy with numbered
-//! messages, each for a while, and ends them gracefully or, some, by an ABORT on purpose. Both
-//! answer a line `status` on standard input by a [`Status`] as a line of JSON. `drain` ends all
-//! associations of a caller and answers when none is left.
+//! `soak serve` checks and echoes. `soak call` keeps a number of associations busy with numbered
+//! messages, each for a while; it ends most of them gracefully and some by an ABORT on purpose.
+//! Both answer a line `status` on standard input with a [`Status`], as a line of JSON. `drain` ends
+//! all associations of a caller, which answers when none is left.
 
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
@@ -33,20 +33,20 @@ use crate::traffic::numbered::{Numbered, Reader};
 /// Name of the program.
 pub const NAME: &str = "soak";
 
-/// How a process stands.
+/// The state of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Associations that its stack has now.
     pub associations: usize,
-    /// Those that ended gracefully.
+    /// Associations that ended gracefully.
     pub graceful: u64,
-    /// Those that were aborted on purpose: by a caller itself, or at a server by its peer.
+    /// Associations that were aborted on purpose: at a caller by itself, at a server by its peer.
     pub aborted: u64,
-    /// Those that ended otherwise.
+    /// Associations that ended otherwise.
     pub lost: u64,
-    /// Times that one went on with a new process of the peer.
+    /// How often an association went on with a new process of the peer.
     pub restarted: u64,
-    /// Messages received and right.
+    /// Correct messages received.
     pub messages: u64,
     /// Resident memory, KiB.
     pub memory: u64,
@@ -61,7 +61,7 @@ impl Status {
     }
 }
 
-/// What `soak` says when something is wrong begins so.
+/// The beginning of the lines in which `soak` says that something is wrong.
 pub const WRONG: &str = "wrong: ";
 
 #[derive(Debug, Parser)]
@@ -125,7 +125,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => error.exit(),
     };
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    // More threads would mean more heaps to fill before memory is flat.
+    // With more threads, more heaps would have to fill before memory stops growing.
     let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime");
     let ended = runtime.block_on(async {
         match options.role {
@@ -133,7 +133,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Role::Call { common, caller } => call(common, caller).await,
         }
     });
-    // A thread may wait for input for ever.
+    // A thread may still be waiting for input.
     runtime.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -144,7 +144,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// What all tasks of a process share.
+/// The state that all tasks of a process share.
 struct Process {
     common: Common,
     stack: Stack,
@@ -169,8 +169,8 @@ fn add(counter: &AtomicU64) {
 impl Process {
     fn open(common: Common, port: Option<u16>) -> Result<Arc<Process>, Failure> {
         let config = if common.realtime { AssocConfig::realtime() } else { AssocConfig::default() };
-        // Ends that went without a word, their ABORT or SHUTDOWN COMPLETE lost and the NAT binding
-        // with it, are to be noticed within the test: with an RTO.Max of 60 s it takes 5 minutes.
+        // When an end is gone, its ABORT or SHUTDOWN COMPLETE lost and its NAT binding forgotten,
+        // its peer must notice within the test. With an RTO.Max of 60 s that would take 5 minutes.
         let beats = config.hb_interval.min(LONGEST_TIMER);
         let rto_max = config.rto_max.min(LONGEST_TIMER);
         let config = AssocConfig { hb_interval: beats, hb_interval_udp: beats, rto_max, ..config };
@@ -210,10 +210,10 @@ impl Process {
         println!("{}", serde_json::to_string(&self.status()).expect("a status is JSON"));
     }
 
-    /// Notes how an association ended that did not end gracefully.
+    /// Counts an association that did not end gracefully.
     fn failed(&self, association: Option<&Association>, error: &Failure) {
         let reason = association.and_then(Association::end_reason);
-        // Callers abort, servers never do.
+        // Only callers abort on purpose.
         if let Some(EndReason::Lost(LossReason::PeerAbort { .. })) = reason
             && self.serves
         {
@@ -230,7 +230,7 @@ impl Process {
     fn received(&self, reader: &mut Reader, message: &Message) -> Result<(), Failure> {
         let checked = reader.check(message.stream, &message.data);
         if let Err(what) = &checked {
-            // This is wrong whatever became of the peer.
+            // This is wrong even if the peer was killed.
             println!("{WRONG}{what}");
         }
         checked?;
@@ -274,8 +274,8 @@ async fn echo(process: &Process, association: &Association) -> Result<(), Failur
     let mut reader = Reader::default();
     loop {
         let message = match process.next(association).await {
-            // The caller was killed, and a new one, which counts from the beginning, has drawn its
-            // SCTP port (RFC 9260 sec 5.2.4 case A).
+            // The caller was killed, and a new one has drawn the same SCTP port (RFC 9260 sec 5.2.4
+            // case A). Its messages are numbered from the beginning.
             Err(error) if error.downcast_ref() == Some(&Error::Restarted) => {
                 add(&process.tally.restarted);
                 reader = Reader::default();
@@ -320,13 +320,13 @@ async fn call(common: Common, caller: Caller) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What becomes of an association.
+/// The course of an association.
 #[derive(Debug)]
 struct Plan {
     messages: u64,
     size: usize,
     streams: u16,
-    /// Aborted after so many echoes.
+    /// After how many echoes it is aborted; `None` for a graceful end.
     abort_after: Option<u64>,
 }
 
@@ -348,7 +348,7 @@ async fn live(process: &Process, peer: &Peer, plan: Plan, rng: &mut ChaCha8Rng) 
     let connected = async { bind(process, rng)?.connect(peer).await };
     let association = match connected.await {
         Ok(association) => association,
-        // Its cable is cut, which says so at once. There was no association to be lost.
+        // The cable is cut, so connecting fails at once. No association existed that could be lost.
         Err(Error::Ended(EndReason::Lost(LossReason::NoRoute(_)))) => {
             return tokio::time::sleep(PAUSE).await;
         }
@@ -368,7 +368,7 @@ async fn live(process: &Process, peer: &Peer, plan: Plan, rng: &mut ChaCha8Rng) 
     }
 }
 
-/// Binds a port that the seed of the caller decides, as it does everything else.
+/// Binds a port that is drawn from the caller's seed, like everything else.
 fn bind(process: &Process, rng: &mut ChaCha8Rng) -> Result<Endpoint, Error> {
     loop {
         let bind = BindOptions { port: rng.random_range(PORTS), ..process.bind.clone() };
@@ -379,7 +379,7 @@ fn bind(process: &Process, rng: &mut ChaCha8Rng) -> Result<Endpoint, Error> {
     }
 }
 
-/// True when it ended gracefully, false when it was aborted according to plan.
+/// Returns true when it ended gracefully, and false when it was aborted as planned.
 async fn talk(
     process: &Process,
     association: &Association,
@@ -410,9 +410,9 @@ async fn talk(
 const PORTS: RangeInclusive<u16> = 49152..=65535;
 /// Upper bound of RTO and heartbeat interval.
 const LONGEST_TIMER: Duration = Duration::from_secs(5);
-/// Time from an echo to the next message, on average.
+/// Average time from an echo to the next message.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Messages on their way in an association.
+/// How many messages of an association may be without an echo.
 const AHEAD: u64 = 4;
-/// Longer than any outage of a test, and the timers after it.
+/// How long to wait for an echo: longer than any outage of a test and the timeouts after it.
 const PATIENCE: Duration = Duration::from_secs(60);

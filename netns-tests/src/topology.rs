@@ -1,11 +1,11 @@
-//! Networks that several tests want.
+//! Networks that several tests use.
 
 use std::net::IpAddr;
 
 use crate::link::Link;
 use crate::net::{Host, Net};
 
-/// Two hosts and the cable between them, of both IP versions.
+/// Two hosts and a cable between them, with both IP versions.
 #[derive(Debug)]
 pub struct Pair {
     /// One host.
@@ -19,8 +19,8 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Builds both hosts, or says what is missing. The addresses are private and seen only inside
-    /// the namespaces.
+    /// Builds both hosts, or says what is missing and returns `None`. The addresses are private and
+    /// visible only inside the namespaces.
     ///
     /// # Panics
     /// When the system refuses.
@@ -51,8 +51,8 @@ impl Pair {
 /// Name of the first interface of each host.
 pub const INTERFACE: &str = "eth0";
 
-/// Two hosts with two providers each: two disjoint networks, each of which takes only packets with
-/// sources of its own.
+/// Two hosts with two providers each: two disjoint networks, each of which drops packets whose
+/// source is not in it.
 #[derive(Debug)]
 pub struct TwoNetworks {
     /// One host.
@@ -65,7 +65,7 @@ pub struct TwoNetworks {
     pub net: Net,
 }
 
-/// IP versions of two networks.
+/// The IP versions of the two networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Versions {
     /// IPv4 in both.
@@ -98,7 +98,7 @@ impl TwoNetworks {
         TwoNetworks { left, right, cables, net }
     }
 
-    /// All addresses of a host, as the programs take them.
+    /// All addresses of a host, in the syntax of the programs.
     ///
     /// # Panics
     /// When it is none of the two.
@@ -112,7 +112,7 @@ impl TwoNetworks {
         addrs.join(",")
     }
 
-    /// An address list with this port and suffix for a host.
+    /// The address list of a host, with this port and suffix.
     ///
     /// # Panics
     /// When it is none of the two.

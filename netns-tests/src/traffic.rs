@@ -1,9 +1,10 @@
-//! Traffic that can be checked: numbered, hashed messages, and a reader that misses none, takes
-//! none twice and measures its longest wait.
+//! Traffic that can be checked: messages with numbers and hashes, and a reader that notices missing
+//! and repeated messages and measures its longest wait.
 //!
-//! `traffic serve` takes associations; `traffic bulk` sends as much as goes, `traffic ask` sends a
-//! request and waits for its echo before the next. The senders go on until their standard input
-//! ends, then shut down gracefully. All of them print [`Event`]s as lines of JSON.
+//! `traffic serve` accepts associations. `traffic bulk` sends as much as the association takes.
+//! `traffic ask` sends a request and waits for its echo before it sends the next. The senders go on
+//! until their standard input ends, and then shut down gracefully. All three print [`Event`]s as
+//! lines of JSON.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -29,15 +30,15 @@ pub(crate) mod numbered;
 /// Name of the program.
 pub const NAME: &str = "traffic";
 
-/// What happened, as the programs print it.
+/// An event that the programs print.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// An association is up, and its first message or echo is there.
+    /// An association is up, and its first message or echo has arrived.
     Begun {
         /// SCTP port of the peer, which tells the associations of a server apart.
         peer_port: u16,
-        /// The primary path: address of the peer and its UDP port, if there is one.
+        /// The primary path: the peer's address and, if any, its UDP port.
         path: String,
     },
     /// The application waited longer than usual: for the next message, or for the echo of a
@@ -55,8 +56,7 @@ pub enum Event {
         /// What it is now.
         state: String,
     },
-    /// A sender knows another size of packets for its primary path, or the search for it came to
-    /// another state.
+    /// The packet size of a sender's primary path, or the state of the search for it, has changed.
     Pmtu {
         /// SCTP port of the peer.
         peer_port: u16,
@@ -69,16 +69,16 @@ pub enum Event {
     End {
         /// SCTP port of the peer.
         peer_port: u16,
-        /// Messages sent or, by a server, received; all of them right, each once, in order.
+        /// Messages sent or, at a server, received: each correct, once and in order.
         messages: u64,
-        /// Their bytes.
+        /// Bytes in these messages.
         bytes: u64,
         /// The longest wait of the application, ms.
         longest_ms: f64,
         /// DATA chunks that were sent more than once.
         retransmitted: u64,
     },
-    /// The association is lost, or what came was not what was due.
+    /// The association is lost, or a message was not the expected one.
     Wrong {
         /// SCTP port of the peer.
         peer_port: u16,
@@ -98,11 +98,11 @@ impl Event {
     }
 }
 
-/// Waits until so many associations of a server have ended gracefully, and gives the numbers of
-/// their messages, ascending.
+/// Waits until this number of a server's associations have ended gracefully. Returns how many
+/// messages each had, in ascending order.
 ///
 /// # Panics
-/// When something was wrong with any association, and when not exactly so many have ended.
+/// When the server reports an error, or when fewer or more associations have ended.
 pub fn received(server: &mut Running, associations: usize) -> Vec<u64> {
     let limit = Instant::now() + PATIENCE;
     loop {
@@ -233,7 +233,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
         }
     });
-    // A thread may wait for input for ever.
+    // A thread may still be waiting for input.
     runtime.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -323,7 +323,7 @@ async fn send(common: &Common, sender: &Sender, pause: Option<Duration>) -> Resu
     let mut numbered = Numbered::new(sender.size, sender.streams);
     let ended = async {
         let mut nothing = Vec::new();
-        // An error is an end, too.
+        // An error ends the input, too.
         let _ = tokio::io::stdin().read_to_end(&mut nothing).await;
     };
     tokio::pin!(ended);
@@ -331,7 +331,7 @@ async fn send(common: &Common, sender: &Sender, pause: Option<Duration>) -> Resu
         let mut reader = Reader::default();
         let mut waits = Waits::new(association.peer_port(), common.usual);
         if pause.is_none() {
-            // A server of bulk traffic sends nothing, so there are only notifications to read.
+            // A server for bulk traffic sends nothing, so there are only notifications to read.
             let association = association.clone();
             tokio::spawn(async move { while let Ok(Some(_)) = next(&association).await {} });
         }
@@ -380,7 +380,7 @@ async fn send(common: &Common, sender: &Sender, pause: Option<Duration>) -> Resu
     Ok(())
 }
 
-/// The next message; notifications on the way are told.
+/// The next message. Prints the notifications that come before it.
 async fn next(association: &Association) -> Result<Option<Message>, Failure> {
     loop {
         match association.recv().await? {
@@ -396,7 +396,7 @@ async fn next(association: &Association) -> Result<Option<Message>, Failure> {
     }
 }
 
-/// Tells what is known of the primary path's MTU, for which there are no notifications.
+/// Prints changes of the primary path's MTU, for which there are no notifications.
 async fn watch_pmtu(association: Association) {
     let mut last = None;
     while let Some(path) = association.primary_path() {
@@ -438,7 +438,7 @@ fn report(association: &Association, reader: &Reader, waits: &Waits) {
 #[derive(Debug)]
 struct Waits {
     peer_port: u16,
-    /// Shorter ones are not told, ms.
+    /// Shorter waits are not printed, ms.
     usual: f64,
     since: Instant,
     longest_ms: f64,

@@ -1,5 +1,5 @@
-//! Wires with delay, jitter, reordering, duplication and loss: a forwarder between two TAP devices,
-//! for kernels without netem.
+//! Wires with delay, jitter, reordering, duplication and loss. A program forwards between two TAP
+//! devices, so that kernels without netem can have them, too.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -22,7 +22,7 @@ use crate::net::{Host, Net, Running};
 /// Name of the program.
 pub const NAME: &str = "wire";
 
-/// What a wire does to the frames of each direction. It forwards for as long as the program lives.
+/// What a wire does to the frames in each direction. It forwards while its program runs.
 #[derive(Clone, Debug, Parser)]
 pub struct Model {
     /// Time that every frame takes, ms.
@@ -55,8 +55,8 @@ impl Default for Model {
 }
 
 impl Net {
-    /// A link like [`Net::link`] through a forwarder; it works until the program ends. Cut it by
-    /// [`Link::silence`], or kill the program.
+    /// Makes a link like [`Net::link`] that goes through a forwarder. To cut it, call
+    /// [`Link::silence`] or kill the program.
     ///
     /// # Panics
     /// When the system refuses.
@@ -90,7 +90,7 @@ impl Net {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let mut program = self.start(&between, &args);
         program.ready();
-        // The devices stay with the program that holds them open, wherever they are.
+        // The program that holds the devices open keeps them when they move to other namespaces.
         let ends = [left.end(left_addrs), right.end(right_addrs)];
         for (end, tap) in ends.iter().zip(TAPS) {
             let (name, there) = (end.interface.as_str(), end.host.namespace().name());
@@ -131,7 +131,7 @@ fn forward(model: &Model) -> io::Result<()> {
     let started = Barrier::new(2);
     std::thread::scope(|scope| {
         let other = scope.spawn(|| {
-            // A device belongs to the thread that made it.
+            // A device must stay in the thread that made it.
             let right = TunTapInterface::new(TAPS[1], Medium::Ethernet);
             started.wait();
             started.wait();
@@ -139,7 +139,7 @@ fn forward(model: &Model) -> io::Result<()> {
         });
         started.wait();
         Ready::new(NAME).print();
-        // A device that is not up yet takes no frames.
+        // Wait until the devices are up: before that, they take no frames.
         io::stdin().read_line(&mut String::new())?;
         started.wait();
         carry(&mut left, &directions[0], &directions[1])?;
@@ -147,7 +147,8 @@ fn forward(model: &Model) -> io::Result<()> {
     })
 }
 
-/// Serves one device for ever: takes its frames for the other one and gives it those that are due.
+/// Serves one device for ever: reads its frames for the other device, and writes those that are
+/// due.
 fn carry(
     device: &mut TunTapInterface,
     incoming: &Mutex<Direction>,
@@ -155,7 +156,7 @@ fn carry(
 ) -> io::Result<()> {
     let never = smoltcp::time::Instant::ZERO;
     loop {
-        // Frames of the other thread may be due at any time, so this looks again soon.
+        // A frame from the other thread may be due at any time, so wait only for a moment.
         smoltcp::phy::wait(device.as_raw_fd(), Some(smoltcp::time::Duration::from_micros(TICK)))?;
         let now = Instant::now();
         while let Some((frame, _)) = device.receive(never) {
@@ -178,9 +179,9 @@ fn lock(direction: &Mutex<Direction>) -> MutexGuard<'_, Direction> {
 struct Direction {
     model: Model,
     rng: ChaCha8Rng,
-    /// By time, then by order of arrival.
+    /// Ordered by the time they are due, then by arrival.
     frames: BinaryHeap<Reverse<(Instant, u64, Vec<u8>)>>,
-    /// When the last frame that keeps its place is due.
+    /// When the last frame that keeps its place in the order is due.
     last: Option<Instant>,
     count: u64,
 }
@@ -225,9 +226,9 @@ impl Direction {
 }
 
 const TAPS: [&str; 2] = ["tap-left", "tap-right"];
-/// How often a device is looked after while nothing comes, µs.
+/// How often a device is checked while no frame comes, µs.
 const TICK: u64 = 500;
-/// Frames on the way in one direction; more are lost.
+/// The most frames on their way in one direction; further ones are lost.
 const MOST: usize = 4096;
 
 #[cfg(test)]

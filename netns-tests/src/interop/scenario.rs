@@ -1,4 +1,4 @@
-//! What two ends do with each other: one list for all peers.
+//! The scenarios that two ends play: one list for all peers.
 
 use std::time::Duration;
 
@@ -30,21 +30,22 @@ pub struct Scenario {
     pub key: &'static str,
     /// Its row in the matrix.
     pub title: &'static str,
-    /// Steps of our end, as [`script`](super::script) has them.
+    /// Steps of our end, in the syntax of [`script`](super::script).
     pub ours: &'static str,
     /// Steps of the other end.
     pub theirs: &'static str,
-    /// Who calls, over which versions of IP.
+    /// Which end calls, over which versions of IP.
     pub variants: Variants,
-    /// What happens meanwhile.
+    /// What happens to the ends or the networks meanwhile.
     pub fault: Fault,
-    /// More of the set-up of both ends, `KEY=VALUE`.
+    /// Further settings of both ends, `KEY=VALUE`.
     pub setup: &'static str,
     /// Both ends use both networks.
     pub multi_homed: bool,
-    /// `sent` of this end must take at least so long: its peer did not read meanwhile.
+    /// This end must need at least this time until it says `sent`, because its peer does not read
+    /// meanwhile.
     pub blocked: Option<(Side, Duration)>,
-    /// The peers it is for.
+    /// The peers that it is run with.
     pub columns: &'static [Column],
 }
 
@@ -53,14 +54,14 @@ pub struct Scenario {
 pub enum Variants {
     /// Either end calls, over IPv4 and IPv6.
     All,
-    /// Takes time: we call over IPv4, the peer calls over IPv6.
+    /// We call over IPv4, the peer calls over IPv6: for scenarios that take long.
     Two,
     /// This end calls, over IPv4 and IPv6.
     Calls(Side),
 }
 
 impl Variants {
-    /// Who calls, and whether over IPv6.
+    /// Which end calls, and whether over IPv6.
     pub fn list(self) -> Vec<(Side, bool)> {
         match self {
             Variants::All => [Side::Ours, Side::Theirs]
@@ -78,23 +79,23 @@ impl Variants {
 pub enum Fault {
     /// Nothing.
     None,
-    /// So many percent of the packets in each direction are lost while traffic flows.
+    /// This percentage of the packets in each direction is lost while traffic flows.
     Loss(u32),
-    /// Networks are cut and swallow everything while they carry the data of both ends. Traffic must
-    /// flow all the time.
+    /// Networks are cut, or drop everything silently, while they carry the data of both ends.
+    /// Traffic must go on flowing.
     Cut,
-    /// Everything between the ends is swallowed until both have said `closing`: the SHUTDOWNs of
-    /// both are lost, and both have sent one when the next ones arrive.
+    /// The network drops everything until both ends have said `closing`. So the first SHUTDOWN of
+    /// each is lost, and each has sent one when the other's next SHUTDOWN arrives.
     Crossing,
-    /// When this end says `holding` it dies without a word (the machine reboots, where the peer is
-    /// its kernel) and begins anew with these steps; when `other` is not empty, the other end has
-    /// come to its end by then and begins anew as well.
+    /// When end `who` says `holding`, it is killed without sending anything and started again with
+    /// other steps. (If the peer is a kernel, its machine reboots.) If `other` is not empty, the
+    /// other end finishes its steps then and is started again as well.
     Restart {
-        /// Who dies.
+        /// The end that is killed.
         who: Side,
-        /// Its second life.
+        /// Its steps after the restart.
         steps: &'static str,
-        /// That of the other end.
+        /// The steps of the other end after its restart; empty if it goes on.
         other: &'static str,
     },
 }
@@ -132,8 +133,9 @@ macro_rules! both {
     };
 }
 
-/// From a byte to beyond what UDP carries, with the edges of packets: one chunk in a packet holds
-/// 1212, 1232, 1424, 1432, 1444 or 1452 bytes, by IP version, encapsulation and MTU.
+/// Messages from 1 byte to more than a UDP datagram holds, among them those that just fill a
+/// packet: its chunk holds 1212, 1232, 1424, 1432, 1444 or 1452 bytes, depending on IP version,
+/// encapsulation and MTU.
 macro_rules! sizes {
     () => {
         "n=100:size=1+2+3+4+5+7+8+9+100+1000+1199+1200+1201+1211+1212+\
@@ -214,14 +216,14 @@ pub const SCENARIOS: &[Scenario] = &[
         setup: "fast=1",
         ours: both!(few!(), "sleep:3000 shutdown"),
         theirs: both!(few!(), "sleep:3000 shutdown"),
-        // What sctp-proto makes of it depends on whose SHUTDOWN arrives first.
+        // How sctp-proto reacts depends on whose SHUTDOWN arrives first.
         columns: &[Column::LinuxRaw, Column::LinuxUdp, Column::UsrsctpRaw, Column::UsrsctpUdp],
         ..PLAIN
     },
     Scenario {
         key: "abort-ours",
         title: "this stack aborts",
-        // The answer shows that everything has arrived, which an ABORT would not wait for.
+        // The answer shows that everything has arrived. An ABORT would not wait for that.
         ours: concat!("send:", few!(), " expect:", few!(), " abort"),
         theirs: concat!("expect:", few!(), " send:", few!(), " aborted"),
         ..PLAIN
@@ -361,8 +363,8 @@ pub const SCENARIOS: &[Scenario] = &[
     alone("ecn-alone", "ECN of Linux alone on", "extensions=ecn"),
 ];
 
-/// One of the extensions of the kernel is on and all others are off. It shows in the INITs of the
-/// kernel, so it calls.
+/// One extension of the kernel is on and all others are off. The kernel calls, because its INIT
+/// shows that.
 const fn alone(key: &'static str, title: &'static str, setup: &'static str) -> Scenario {
     Scenario {
         key,

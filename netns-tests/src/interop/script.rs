@@ -2,20 +2,20 @@
 //! same in C.
 //!
 //! - `listen`, `accept`, `connect` print `ready` and `up`.
-//! - `send:FLOW`, `&send:FLOW`, `join`: sends messages, in the background with `&`; `join` waits
-//!   for that. Prints `sent n=N ms=T`.
+//! - `send:FLOW` sends messages, `&send:FLOW` does so in the background, and `join` waits for the
+//!   latter. Prints `sent n=N ms=T`.
 //! - `expect:FLOW` reads these messages and nothing else, prints `at n=N` now and then and
 //!   `got n=N bytes=B` at the end.
 //! - `sleep:MS` reads nothing for a while.
-//! - `shutdown`, `ended`: prints `closing` and shuts down; waits until the other end has. Prints
-//!   `graceful` when nothing of the association is left.
-//! - `abort`, `aborted`: the same for ABORT.
-//! - `restarted` waits until the other end has started anew within the association.
-//! - `lost` sends a word now and then until the association is lost.
+//! - `shutdown` prints `closing` and shuts down; `ended` waits until the other end has done so.
+//!   Both print `graceful` when the association is gone.
+//! - `abort` aborts; `aborted` waits until the other end has done so. Both print `aborted`.
+//! - `restarted` waits until the other end has restarted the association.
+//! - `lost` sends a short message now and then until the association is lost.
 //! - `hold` prints `holding` and waits to be killed.
 //!
-//! An end prints `done` after its last step, and `wrong: REASON` when something is wrong, which
-//! ends it with status 1.
+//! An end prints `done` after its last step. When something is wrong, it prints `wrong: REASON` and
+//! ends with status 1.
 
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crate::open::Failure;
 
-/// Says how an end has come to its end.
+/// Prints the last line of an end and returns its exit status.
 pub(super) fn say_end(ended: Result<(), Failure>) -> ExitCode {
     match ended {
         Ok(()) => {
@@ -37,7 +37,7 @@ pub(super) fn say_end(ended: Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// How an end is set up: the `KEY=VALUE` arguments.
+/// The settings of an end: the `KEY=VALUE` arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
     /// `link=raw` or `link=udp`.
@@ -56,13 +56,14 @@ pub struct Setup {
     pub peer: Vec<IpAddr>,
     /// `streams`: outbound streams.
     pub streams: u16,
-    /// `window`: bytes of the receive and the send buffer, if they are to be small.
+    /// `window`: size of the receive buffer and of the send buffer, bytes. By default they are
+    /// large.
     pub window: Option<usize>,
     /// `fast=1`: RTO from 300 ms to 1 s, heartbeats twice a second, and a path is given up after
     /// its second timeout.
     pub fast: bool,
-    /// `extensions=on` or `off`: all extensions that the peer has, if its defaults are not wanted;
-    /// `extensions=NAME`: this one alone.
+    /// `extensions=on` or `extensions=off` switches all extensions of the peer on or off;
+    /// `extensions=NAME` switches only this one on. By default they stay as the peer has them.
     pub extensions: Option<String>,
 }
 
@@ -85,7 +86,7 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// Splits a command line into the set-up and the steps.
+    /// Splits a command line into settings and steps.
     ///
     /// # Errors
     /// When a word is unknown.
@@ -123,7 +124,7 @@ impl Setup {
         Ok((setup, args.map(|arg| Step::parse(arg)).collect::<Result<_, _>>()?))
     }
 
-    /// The arguments that mean this.
+    /// These settings as arguments.
     pub fn args(&self) -> Vec<String> {
         let addrs =
             |addrs: &[IpAddr]| addrs.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(",");
@@ -201,24 +202,25 @@ impl Step {
     }
 }
 
-/// Messages in one direction: `n=3:size=1+2:streams=4`. Message k goes on stream k modulo the
-/// number of streams and has the k-th size, again and again.
+/// Messages in one direction, such as `n=3:size=1+2:streams=4`. Message k goes to stream k modulo
+/// the number of streams and has the k-th size; after the last size the first one follows again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Flow {
-    /// How many.
+    /// How many messages.
     pub n: u64,
-    /// Bytes of each.
+    /// Their sizes, bytes.
     pub size: Vec<usize>,
-    /// Streams in use.
+    /// How many streams are used.
     pub streams: u16,
-    /// Sent and delivered without order.
+    /// Whether they are sent and delivered without order.
     pub unordered: bool,
-    /// Payload protocol identifier of the first message, one more for each further one; 0 stands
-    /// for 53 for all, which is binary data in WebRTC and the only one that every peer knows.
+    /// Payload protocol identifier of the first message; each further message has the next one. 0
+    /// means that all have 53, binary data in WebRTC, which is the only one that every peer knows.
     pub ppid: u32,
-    /// Time from one message to the next, at either end.
+    /// Time from one message to the next, when sending and when reading.
     pub pause: Duration,
-    /// Not a number of messages but so long; the end is a message of 4 bytes that holds the number.
+    /// If given, messages are sent for this time and `n` does not count. The last message has 4
+    /// bytes, which hold the number of messages.
     pub seconds: Option<Duration>,
 }
 

@@ -1,12 +1,12 @@
-//! Messages that tell their place and whether they are whole.
+//! Messages that carry their number and a hash of their contents.
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sctp_user::Message;
 use sha2::{Digest as _, Sha256};
 
-/// Makes the messages of a sender: stream, number within the stream, bytes that follow from these,
-/// and a SHA-256 of it all.
+/// Makes the messages of a sender. A message holds its stream, its number within the stream, bytes
+/// that follow from these, and a SHA-256 of all that.
 #[derive(Debug)]
 pub(crate) struct Numbered {
     size: usize,
@@ -37,17 +37,17 @@ impl Numbered {
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     next: Vec<u64>,
-    /// Messages so far, all of them right.
+    /// Correct messages so far.
     pub(crate) messages: u64,
-    /// Their bytes.
+    /// Bytes in these messages.
     pub(crate) bytes: u64,
 }
 
 impl Reader {
-    /// Takes the next message of a stream.
+    /// Checks the next message of a stream.
     ///
     /// # Errors
-    /// When it is not the one that is due, with a sentence about it.
+    /// When it is not the expected one, with a sentence about it.
     pub(crate) fn check(&mut self, stream: u16, data: &[u8]) -> Result<(), String> {
         let Some((named, number)) = decode(data) else {
             return Err(format!("a message of {} bytes on stream {stream} is damaged", data.len()));

@@ -1,36 +1,37 @@
-//! Machines that fail for reasons of their own, which says nothing about what is tested: they are
-//! found out, and booted anew once.
+//! Virtual machines that fail for reasons of their own, which say nothing about the code under
+//! test. Such failures are recognised, and the machine is rebooted once.
 
 use workspace_tests::gate;
 
-/// Something beside the test that may be to blame for its failure.
+/// A part of the set-up that may be to blame when a test fails.
 pub trait Health {
-    /// What it says by itself to be wrong, in a sentence. Takes no time.
+    /// A fault that it has reported by itself, in a sentence. This call takes no time.
     fn complaint(&self) -> Option<String> {
         None
     }
 
-    /// What is found to be wrong with it when one looks, in a sentence.
+    /// A fault that a check of it finds, in a sentence.
     fn trouble(&self) -> Option<String> {
         self.complaint()
     }
 
-    /// Begins anew, as after a power failure.
+    /// Restarts it, as after a power failure.
     fn revive(&self) {}
 }
 
-/// Runs parts of a test beside a machine.
+/// Runs parts of a test that use a machine.
 #[derive(Debug, Default)]
 pub struct Nurse {
     revived: bool,
 }
 
 impl Nurse {
-    /// Runs a part. When it fails, and the machine is to blame, the machine is booted anew and the
-    /// part is run again; but once only for all parts, so that a bad machine does not spoil hours.
+    /// Runs a part. If it fails because the machine has failed, the machine is rebooted and the
+    /// part is run again. This happens only once for all parts, so that a bad machine does not
+    /// waste hours.
     ///
     /// # Panics
-    /// With what is wrong with the machine, when it was booted anew before.
+    /// When the machine fails again after its reboot, with what is wrong with it.
     pub fn run<T, E>(
         &mut self,
         machine: &(impl Health + ?Sized),
@@ -56,7 +57,7 @@ mod tests {
 
     use super::*;
 
-    /// Becomes ill again after so many boots.
+    /// A machine that is well only after `well_after` boots.
     struct Patient {
         ill: Cell<bool>,
         boots: Cell<u32>,

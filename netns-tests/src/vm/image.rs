@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Built files.
+/// The paths of the two files.
 #[derive(Clone, Debug)]
 pub(super) struct Image {
     pub(super) kernel: PathBuf,
@@ -11,10 +11,10 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// Builds them where this has not happened; does nothing otherwise.
+    /// Builds the files unless they exist already.
     ///
     /// # Errors
-    /// A sentence about what is missing.
+    /// When they cannot be built, with a sentence about what is missing.
     pub(super) fn build() -> Result<Image, String> {
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
         let build = package.join("peer-vm/build");

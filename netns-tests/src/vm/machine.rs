@@ -1,4 +1,4 @@
-//! QEMU, and what its monitor is told.
+//! QEMU, and the commands for its monitor.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -31,17 +31,16 @@ pub(super) enum Accelerator {
 }
 
 impl Accelerator {
-    /// Those to try, in this order. `PEER_VM_ACCEL` names one instead.
+    /// The accelerators to try, in this order. `PEER_VM_ACCEL` may name the only one to try.
     ///
     /// # Panics
-    /// When it names another.
+    /// When it names something else.
     pub(super) fn candidates() -> Vec<Accelerator> {
         match std::env::var("PEER_VM_ACCEL").as_deref() {
             Ok("kvm") => vec![Accelerator::Kvm],
             Ok("tcg") => vec![Accelerator::Tcg],
             Ok(other) => panic!("'{other}' is no accelerator; PEER_VM_ACCEL may be kvm or tcg"),
-            // The device alone says nothing: there are kernels that offer it without hardware
-            // behind it.
+            // The device alone proves nothing: some kernels offer it without hardware for it.
             Err(_) => {
                 let vendor = |name: &str| Path::new("/sys/module").join(name).exists();
                 let kvm =
@@ -76,7 +75,7 @@ impl Machine {
     ) -> Machine {
         let qemu = gate::find("qemu-system-x86_64").unwrap_or_else(|| "qemu-system-x86_64".into());
         let mut command = switches[0].namespace().command("setpriv");
-        // Nothing stays, however the test ends.
+        // However the test ends, QEMU ends with it.
         command.args(["--pdeathsig", "KILL", "--"]).arg(qemu);
         let (accel, cpu) = match accelerator {
             Accelerator::Kvm => ("kvm", "host"),
@@ -85,7 +84,7 @@ impl Machine {
         command.args(["-accel", accel, "-cpu", cpu, "-m", "512", "-nodefaults", "-no-user-config"]);
         command.args(["-display", "none", "-qmp", "stdio", "-S", "-device", "virtio-rng-pci"]);
         command.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(&image.initrd);
-        // Warnings are on the console: a network card that is lost is one.
+        // Show the kernel's warnings on the console: the loss of a network card is one.
         command.args(["-append", "console=ttyS0 loglevel=5 net.ifnames=0 random.trust_cpu=on"]);
         command.arg("-serial").arg(format!("file:{}", Self::console(dir).display()));
         for (nic, tap) in TAPS.iter().enumerate() {
@@ -108,7 +107,7 @@ impl Machine {
             .program
             .wait_for("that its monitor listens", |line| line.contains("QMP").then_some(()));
         machine.command("qmp_capabilities", "{}");
-        // QEMU is in one namespace; a TAP device works on when it is moved to another.
+        // QEMU runs in one namespace. A TAP device still works after it was moved to another.
         let (here, there) = (switches[0].namespace(), switches[1].namespace());
         here.ip(&["link", "set", TAPS[1], "netns", there.name()]);
         for (namespace, tap) in [here, there].into_iter().zip(TAPS) {
@@ -118,13 +117,13 @@ impl Machine {
         machine
     }
 
-    /// Switches it off, as when its power fails, and on again.
+    /// Cuts the machine's power and switches it on again.
     ///
     /// # Panics
-    /// When QEMU or the system refuses, here and below.
+    /// When QEMU or the system refuses; so do all methods below.
     pub(super) fn power_cycle(&mut self, image: &Image, switches: &[Host; 2], dir: &Path) {
-        // A new process: a reset of this one lets devices write to the memory in which the next
-        // kernel starts.
+        // This needs a new process: after a reset of the old one, devices may still write to the
+        // memory in which the next kernel starts.
         self.program.kill();
         let cables = self.cables;
         *self = Machine::start(image, self.accelerator, switches, dir);
@@ -133,18 +132,18 @@ impl Machine {
         }
     }
 
-    /// Plugs a cable in or out.
+    /// Plugs a cable in or unplugs it.
     pub(super) fn cable(&mut self, nic: usize, plugged: bool) {
         self.cables[nic] = plugged;
         self.command("set_link", &format!(r#"{{ "name": "nic{nic}", "up": {plugged} }}"#));
     }
 
-    /// Has the monitor execute a command with these arguments, a JSON object.
+    /// Has the monitor execute a command. `arguments` is a JSON object.
     fn command(&mut self, name: &str, arguments: &str) {
         self.program.type_line(&format!(r#"{{ "execute": "{name}", "arguments": {arguments} }}"#));
         let error = self.program.wait_for("its answer", |line| {
             let answer: Value = serde_json::from_str(line).ok()?;
-            // Events come in between.
+            // Events may come before the answer.
             answer
                 .get("return")
                 .map(|_| None)
@@ -153,7 +152,7 @@ impl Machine {
         assert!(error.is_none(), "QEMU refuses {name} {arguments}: {error:?}");
     }
 
-    /// Where the console of the machine is written to.
+    /// The file that the machine's console is written to.
     pub(super) fn console(dir: &Path) -> PathBuf {
         dir.join("vm-console.log")
     }
@@ -168,6 +167,6 @@ impl Drop for Machine {
 }
 
 const TAPS: [&str; 2] = ["vm-tap0", "vm-tap1"];
-/// Packets leave complete, so that captures are true.
+/// Without offloading, packets leave complete, and captures show what a network would carry.
 const NO_OFFLOAD: &str =
     "csum=off,guest_csum=off,gso=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off";

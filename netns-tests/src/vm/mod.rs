@@ -1,10 +1,10 @@
-//! A peer nobody here wrote: a virtual machine with Linux kernel SCTP, lksctp-tools and RSPLIB on
-//! the bench.
+//! An independent peer on the bench: a virtual machine with the SCTP of the Linux kernel,
+//! lksctp-tools and RSPLIB.
 //!
-//! `peer-vm/build` makes its kernel and initrd of Debian's packages; the first test that wants them
-//! runs it. The machine has two NICs, each at a switch of its own, to which hosts are linked as to
-//! any other, so its traffic is captured and judged like theirs. Commands reach it by a control
-//! channel that no test sees.
+//! `peer-vm/build` makes its kernel and initrd from Debian's packages; the first test that needs
+//! them runs it. The machine has two NICs, each at a switch of its own. Hosts are linked to these
+//! switches as to any other, so that the machine's traffic is captured and judged like theirs.
+//! Commands reach the machine through a control channel that no capture shows.
 //!
 //! ```no_run
 //! use netns_tests::vm::Vm;
@@ -42,7 +42,7 @@ use image::Image;
 use machine::{Accelerator, Machine};
 pub use shell::Guest;
 
-/// A booted machine. Dropping it switches it off, also after a panic.
+/// A booted machine. Dropping it switches it off, even after a panic.
 #[derive(Debug)]
 pub struct Vm {
     machine: RefCell<Machine>,
@@ -50,12 +50,12 @@ pub struct Vm {
     net: NetParts,
     image: Image,
     boot_time: Cell<Duration>,
-    /// What every boot begins with.
+    /// The steps that are repeated after every boot.
     setup: RefCell<Vec<Step>>,
     scripts: Cell<usize>,
 }
 
-/// What a machine needs to know of its bench.
+/// What a machine needs to know about its bench.
 #[derive(Debug)]
 struct NetParts {
     programs: PathBuf,
@@ -69,8 +69,9 @@ enum Step {
 }
 
 impl Vm {
-    /// A bench on which machines can be booted, or a sentence about what is missing and `None`.
-    /// Builds kernel and initrd where this has not happened. `programs` is as for [`Net::open`].
+    /// Makes a bench on which machines can be booted. If something is missing, prints a sentence
+    /// about it and returns `None`. Builds kernel and initrd unless they exist already. `programs`
+    /// is as for [`Net::open`].
     ///
     /// # Panics
     /// With `CI=true` when something is missing.
@@ -81,11 +82,12 @@ impl Vm {
         Net::open(programs)
     }
 
-    /// Boots a machine and waits until it answers: some seconds, since hardware virtualisation is
-    /// rarely there and QEMU then emulates the processor. Its NICs have link-local addresses only.
+    /// Boots a machine and waits until it answers. That takes some seconds, because QEMU emulates
+    /// the processor where there is no hardware virtualisation. The NICs have only link-local
+    /// addresses at first.
     ///
     /// # Panics
-    /// When it does not answer, here and everywhere below when it or the system refuses.
+    /// When it does not answer. All methods below panic when the machine or the system refuses.
     pub fn boot(net: &Net) -> Vm {
         let image = Image::build().unwrap_or_else(|problem| panic!("{problem}"));
         let switches = [0, 1].map(|nic| net.switch(&format!("vm-nic{nic}")));
@@ -104,7 +106,7 @@ impl Vm {
                 setup: RefCell::default(),
                 scripts: Cell::new(0),
             };
-            // Nested hardware virtualisation is offered in places where it hangs.
+            // Nested hardware virtualisation may be offered and hang nevertheless.
             let limit = if candidates.peek().is_some() { KVM_LIMIT } else { BOOT_LIMIT };
             if vm.answers(limit) {
                 vm.boot_time.set(started.elapsed());
@@ -126,8 +128,8 @@ impl Vm {
         &self.switches[nic]
     }
 
-    /// Gives a NIC addresses with prefix lengths, separated by spaces, now and after each
-    /// [`reboot`](Self::reboot).
+    /// Gives a NIC these addresses, now and after each [`reboot`](Self::reboot). They have prefix
+    /// lengths and are separated by spaces.
     pub fn address(&self, nic: usize, prefixes: &str) {
         self.switches[nic].foreign_at(prefixes.split_whitespace().map(addr), Implementation::Linux);
         for prefix in prefixes.split_whitespace() {
@@ -143,15 +145,16 @@ impl Vm {
         self.setup.borrow_mut().push(step);
     }
 
-    /// Copies a file into the machine, executable, now and after each [`reboot`](Self::reboot).
+    /// Copies a file into the machine and makes it executable, now and after each
+    /// [`reboot`](Self::reboot).
     pub fn push(&self, file: &Path, destination: &str) {
         let step = Step::Push { file: file.to_owned(), destination: destination.to_owned() };
         self.step(&step);
         self.setup.borrow_mut().push(step);
     }
 
-    /// Runs a bash script to its good end, for at most a minute, and gives what it printed on both
-    /// outputs.
+    /// Runs a bash script, which must end with status 0 within a minute, and returns what it
+    /// printed on both outputs.
     pub fn run(&self, script: &str) -> String {
         let (status, said) = self.status(script, RUN_LIMIT);
         assert!(
@@ -161,32 +164,32 @@ impl Vm {
         said
     }
 
-    /// Runs a bash script to its end, for at most `limit`, and gives its status and what it printed
-    /// on both outputs.
+    /// Runs a bash script, which must end within `limit`, and returns its status and what it
+    /// printed on both outputs.
     pub fn status(&self, script: &str, limit: Duration) -> (i32, String) {
         let ended = self.shell("script", script, None, &[]).ended(limit);
         (ended.status.code().unwrap_or(-1), ended.text())
     }
 
-    /// Starts a bash script whose lines, of both outputs, can be awaited as they are printed. A
-    /// script that ends with `exec PROGRAM` is that program to signals and at its end. It is killed
-    /// when the value is dropped.
+    /// Starts a bash script. Its lines on both outputs can be awaited as they are printed. If the
+    /// script ends with `exec PROGRAM`, signals reach the program, and its status is that of the
+    /// script. Dropping the value kills the script.
     pub fn start(&self, name: &str, script: &str) -> Guest {
         let program = self.shell(name, script, None, &[]);
         let log = self.net.dir.join(format!("{}-vm-{name}.log", self.scripts.get()));
         Guest::new(program, log)
     }
 
-    /// Plugs the cable of NIC 0 or 1 in or out, as the machine sees it: its NIC has no carrier
-    /// then. Reboots change nothing about it.
+    /// Plugs in the cable of NIC 0 or 1, or unplugs it. The machine sees the carrier of its NIC
+    /// come or go. The cable stays as it is when the machine reboots.
     pub fn cable(&self, nic: usize, plugged: bool) {
         self.switches[nic].namespace().disturb();
         self.machine.borrow_mut().cable(nic, plugged);
     }
 
-    /// Switches the machine off, as when its power fails, and on again, and waits until it answers
-    /// again with addresses, files and settings in place. What ran in it is gone without a word to
-    /// anybody.
+    /// Cuts the machine's power and switches it on again. Waits until it answers and has its
+    /// addresses, files and settings again. Programs that ran in it are gone and have sent nothing
+    /// to their peers.
     pub fn reboot(&self) {
         self.switches.iter().for_each(|switch| switch.namespace().disturb());
         self.machine.borrow_mut().power_cycle(&self.image, &self.switches, &self.net.dir);
@@ -205,13 +208,13 @@ impl Vm {
         self.boot_time.get()
     }
 
-    /// The version of its kernel, as `uname -r` gives it.
+    /// The version of its kernel, according to `uname -r`.
     pub fn kernel(&self) -> String {
         self.run("uname -r").trim().to_owned()
     }
 
-    /// What is wrong with a NIC, in a sentence: it does not reach `host` behind its switch,
-    /// although its cable is plugged in.
+    /// Checks a NIC whose cable is plugged in. If it cannot reach `host` behind its switch, returns
+    /// a sentence about it.
     pub fn trouble_of_nic(&self, nic: usize, host: &str) -> Option<String> {
         let ping =
             format!("for n in 1 2 3 4 5; do ping -c 1 -W 1 -I eth{nic} {host} && exit; done");
@@ -258,7 +261,7 @@ impl Vm {
 }
 
 impl Health for Vm {
-    /// What its kernel has said on the console since the last boot.
+    /// A fatal message that its kernel has printed on the console since the last boot.
     fn complaint(&self) -> Option<String> {
         let console = std::fs::read(Machine::console(&self.net.dir)).unwrap_or_default();
         let console = String::from_utf8_lossy(&console);
@@ -288,14 +291,14 @@ pub struct HostAndVm {
     pub vm: Vm,
     /// The host.
     pub host: Host,
-    /// The cables of the host; those of the machine are behind [`Vm::cable`].
+    /// The cables of the host. [`Vm::cable`] controls those of the machine.
     pub cables: [Link; 2],
-    /// What they are built on.
+    /// The bench.
     pub net: Net,
 }
 
 impl HostAndVm {
-    /// Builds all of it, or says what is missing.
+    /// Builds it, or says what is missing and returns `None`.
     ///
     /// # Panics
     /// As [`Vm::net`] and [`Vm::boot`].
@@ -333,7 +336,7 @@ impl HostAndVm {
     }
 }
 
-/// What a machine is made and run with.
+/// What is needed to make a machine and to run it.
 const NEEDS: [Need; 6] = [
     Need::Linux,
     Need::Root,
@@ -343,13 +346,13 @@ const NEEDS: [Need; 6] = [
     Need::Program("depmod"),
 ];
 
-/// Emulated, on a busy machine, a boot takes some ten seconds.
+/// How long a boot may take. With emulation, on a busy host, it takes some ten seconds.
 const BOOT_LIMIT: Duration = Duration::from_secs(90);
-/// With hardware virtualisation it takes a second.
+/// The same with hardware virtualisation, where a boot takes a second.
 const KVM_LIMIT: Duration = Duration::from_secs(15);
 const RUN_LIMIT: Duration = Duration::from_secs(60);
-/// A machine that is well answers within that, be it as busy as it may.
+/// How long a machine may take to answer. Even a very busy one needs less.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-/// What a kernel says that goes on no more, or without a network card.
+/// What a kernel prints when it stops, or loses a network card.
 const FATAL: [&str; 4] =
     ["NETDEV WATCHDOG", "TX timeout on queue", "Kernel panic", "Out of memory"];

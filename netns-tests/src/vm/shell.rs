@@ -1,5 +1,5 @@
-//! Commands in the machine: the program that carries one of them over the control channel, and what
-//! a test holds of it.
+//! Commands in the machine: the program that carries a command over the control channel, and the
+//! test's handle of it.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,8 +17,8 @@ pub const NAME: &str = "vm-shell";
 /// TCP port of the control channel, at both of its ends.
 pub(super) const PORT: u16 = 2323;
 
-/// A script that runs in the machine; its lines come as they are printed. What it said is kept when
-/// the test fails. Dropping it kills the script and all it started.
+/// A script that runs in the machine. Its lines arrive as they are printed, and are kept when the
+/// test fails. Dropping it kills the script and every process that it started.
 #[derive(Debug)]
 pub struct Guest {
     program: Program,
@@ -33,7 +33,7 @@ impl Guest {
     /// Writes a line to its standard input.
     ///
     /// # Panics
-    /// When it is gone, here and below.
+    /// When the script is gone; so do all methods below.
     pub fn type_line(&mut self, text: &str) {
         self.program.type_line(&format!("<{text}"));
     }
@@ -43,7 +43,8 @@ impl Guest {
         self.program.type_line("<");
     }
 
-    /// Sends a signal by name, as `kill -s` takes it, to the script and all it started.
+    /// Sends a signal to the script and every process that it started. `signal` is a name that
+    /// `kill -s` takes.
     pub fn signal(&mut self, signal: &str) {
         self.program.type_line(&format!("!{signal}"));
     }
@@ -54,7 +55,7 @@ impl Guest {
         self.program.ended(PATIENCE);
     }
 
-    /// Waits for its end with status 0 and gives all it said.
+    /// Waits until it ends with status 0 and returns all its lines.
     pub fn finished(&mut self, limit: Duration) -> Vec<String> {
         let ended = self.program.ended(limit);
         assert!(
@@ -84,8 +85,8 @@ impl DerefMut for Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        // The next program may want its ports at once. When the machine is off there is nothing to
-        // wait for.
+        // Wait until it is dead: the next program may need its ports at once. When the machine is
+        // off, there is nothing to wait for.
         if self.program.try_ended(Duration::ZERO).is_none() && self.program.try_type_line("!KILL") {
             self.program.try_ended(DEATH);
         }
@@ -105,8 +106,8 @@ struct Options {
     payload: Option<PathBuf>,
 }
 
-/// The program: runs a script in the machine and ends with its status. Lines of standard input go
-/// to the agent there, which knows what they mean; the end of standard input ends the script.
+/// The program: runs a script in the machine and ends with its status. Lines on standard input go
+/// to the agent there, which understands them; the end of standard input ends that of the script.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let options = match Options::try_parse_from(args) {
         Ok(options) => options,
@@ -175,7 +176,8 @@ fn connect(options: &Options) -> Result<BufReader<TcpStream>, String> {
         if Instant::now() > end {
             return Err(format!("it did not answer within {} s", options.patience));
         }
-        // QEMU takes connections long before the machine does, and nothing tells when that changes.
+        // QEMU accepts connections long before the machine does, and nothing shows when it is
+        // ready.
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -194,9 +196,9 @@ fn greeted() -> Option<BufReader<TcpStream>> {
     Some(agent)
 }
 
-/// An agent that has a connection greets within this time, even when its machine is busy.
+/// How long to wait for the greeting of the agent. Even on a busy machine it needs less.
 const GREETING: Duration = Duration::from_secs(2);
-/// Longer than a busy machine needs to kill a program.
+/// How long to wait until a program is killed. Even a busy machine needs less.
 const DEATH: Duration = Duration::from_secs(5);
 /// The byte before the agent's last words.
 const EOT: u8 = 4;
