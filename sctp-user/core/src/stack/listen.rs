@@ -382,7 +382,7 @@ impl Stack {
             local_addrs,
             &mut cx,
         );
-        let id = self.enter(assoc);
+        let id = self.add_association(assoc);
         self.stats.cookies_accepted += 1;
         self.offer(cookie.local_port, id);
         self.with(d.at, id, |assoc, cx| assoc.established(cx, true));

@@ -176,7 +176,7 @@ impl Stack {
         if automatic {
             assoc.may_change_port();
         }
-        Ok(self.enter(assoc))
+        Ok(self.add_association(assoc))
     }
 
     /// Fires every timer that is due at `now`.
@@ -468,7 +468,7 @@ impl Stack {
     }
 
     /// Adds an association to the table, its port and the indexes.
-    fn enter(&mut self, assoc: Association) -> AssocId {
+    fn add_association(&mut self, assoc: Association) -> AssocId {
         if let Some(port) = self.ports.get_mut(&assoc.local_port) {
             port.users += 1;
         }
