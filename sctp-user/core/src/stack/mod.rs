@@ -210,7 +210,7 @@ impl Stack {
                         transmit.segment_size.map_or(1, |s| transmit.len.div_ceil(s) as u64);
                     return Some(transmit);
                 }
-                None => self.table.settle(id),
+                None => self.table.unmark_dirty(id),
             }
             if let Some(transmit) = self.replies.poll_transmit(buf) {
                 self.stats.packets_sent += 1;

@@ -218,7 +218,7 @@ impl Table {
     }
 
     /// Removes an association from this queue, because it has nothing to send for now.
-    pub(crate) fn settle(&mut self, id: AssocId) {
+    pub(crate) fn unmark_dirty(&mut self, id: AssocId) {
         // `touch` queued it last, so it stands at the end.
         if self.dirty.back() == Some(&id.index) {
             self.dirty.pop_back();
