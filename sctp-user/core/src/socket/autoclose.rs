@@ -55,7 +55,7 @@ impl Sockets {
                 self.watch_idle(id);
             }
         }
-        self.settle(now);
+        self.handle_events(now);
     }
 
     /// Queues every association of a socket again, with the new value of the option.

@@ -49,7 +49,7 @@ impl Sockets {
         if matches!(how, How::Write | How::Both) {
             self.begin_shutdown(now, assoc);
         }
-        self.settle(now);
+        self.handle_events(now);
         Ok(())
     }
 
@@ -65,7 +65,7 @@ impl Sockets {
     ) -> Result<(), SocketError> {
         self.member(id, assoc)?;
         self.begin_shutdown(now, assoc);
-        self.settle(now);
+        self.handle_events(now);
         Ok(())
     }
 
@@ -83,7 +83,7 @@ impl Sockets {
     ) -> Result<(), SocketError> {
         if self.member(id, assoc)?.end.is_none() {
             self.stack.abort(now, assoc, reason)?;
-            self.settle(now);
+            self.handle_events(now);
         }
         Ok(())
     }
@@ -163,7 +163,7 @@ impl Sockets {
             self.leave_port(now, id, port);
         }
         self.sockets.remove(id.index as usize);
-        self.settle(now);
+        self.handle_events(now);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use super::{SocketId, Sockets};
 impl Sockets {
     /// Handles all events that the stack has queued. Every call that may cause events calls this at
     /// its end.
-    pub(super) fn settle(&mut self, now: Time) {
+    pub(super) fn handle_events(&mut self, now: Time) {
         while let Some((id, event)) = self.stack.poll_event() {
             self.on_event(now, id, event);
         }

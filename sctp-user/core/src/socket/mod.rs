@@ -115,7 +115,7 @@ impl Sockets {
     pub fn handle_datagram(&mut self, datagram: Datagram) {
         let now = datagram.at;
         self.stack.handle_datagram(datagram);
-        self.settle(now);
+        self.handle_events(now);
     }
 
     /// Takes an ICMP error; see [`Stack::handle_unreachable`].
@@ -127,13 +127,13 @@ impl Sockets {
         quoted: &[u8],
     ) {
         self.stack.handle_unreachable(now, to, kind, quoted);
-        self.settle(now);
+        self.handle_events(now);
     }
 
     /// Fires every timer that is due at `now`.
     pub fn handle_timeout(&mut self, now: Time) {
         self.stack.handle_timeout(now);
-        self.settle(now);
+        self.handle_events(now);
         self.close_idle(now);
     }
 
@@ -148,7 +148,7 @@ impl Sockets {
         if transmit.is_none() {
             // Sending may have ended an association (with the last SHUTDOWN COMPLETE), and messages
             // may have expired.
-            self.settle(now);
+            self.handle_events(now);
         }
         transmit
     }
@@ -179,7 +179,7 @@ impl Sockets {
     /// [`poll_transmit`](Self::poll_transmit) once more afterwards.
     pub fn abort_all(&mut self, now: Time, reason: Bytes) {
         self.stack.abort_all(now, reason);
-        self.settle(now);
+        self.handle_events(now);
     }
 
     /// Stops listening everywhere and begins the graceful shutdown of every association, including
@@ -200,7 +200,7 @@ impl Sockets {
         for assoc in all {
             self.begin_shutdown(now, assoc);
         }
-        self.settle(now);
+        self.handle_events(now);
     }
 
     /// The associations of a socket: none or one for a one-to-one socket.

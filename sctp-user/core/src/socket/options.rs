@@ -221,7 +221,7 @@ impl Sockets {
     ) -> Result<(), SocketError> {
         self.member(id, assoc)?;
         self.stack.configure(now, assoc, |c| *c = config)??;
-        self.settle(now);
+        self.handle_events(now);
         Ok(())
     }
 
@@ -238,7 +238,7 @@ impl Sockets {
     ) -> Result<(), SocketError> {
         self.member(id, assoc)?;
         self.stack.set_primary(now, assoc, addr)?;
-        self.settle(now);
+        self.handle_events(now);
         Ok(())
     }
 
@@ -255,7 +255,7 @@ impl Sockets {
     ) -> Result<(), SocketError> {
         self.member(id, assoc)?;
         self.stack.request_heartbeat(now, assoc, addr)?;
-        self.settle(now);
+        self.handle_events(now);
         Ok(())
     }
 
@@ -307,7 +307,7 @@ impl Sockets {
     ) -> Result<(), SocketError> {
         self.member(id, assoc)?;
         self.stack.set_path_params(now, assoc, addr, params)??;
-        self.settle(now);
+        self.handle_events(now);
         Ok(())
     }
 }

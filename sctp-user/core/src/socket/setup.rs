@@ -265,7 +265,7 @@ impl Sockets {
         let assoc = self.stack.connect(now, port, peer, config)?;
         self.assocs.insert(assoc, Assoc::new(id, true, now));
         self.open_socket(id)?.members.insert(assoc);
-        self.settle(now);
+        self.handle_events(now);
         Ok(assoc)
     }
 
@@ -291,7 +291,7 @@ impl Sockets {
         let new = self.share(id)?;
         self.assocs.insert(assoc, Assoc::new(new, true, now));
         self.open_socket(new)?.members.insert(assoc);
-        self.settle(now);
+        self.handle_events(now);
         Ok(new)
     }
 

@@ -337,7 +337,7 @@ impl Sockets {
         if let Some(assoc) = self.assocs.get_mut(&id) {
             assoc.idle_since = now;
         }
-        self.settle(now);
+        self.handle_events(now);
     }
 
     /// The living association of a socket with this peer.
