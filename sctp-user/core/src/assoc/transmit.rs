@@ -50,20 +50,20 @@ impl Association {
 
     /// Ends the opportunity to send if there clearly is nothing to send, and returns true. False
     /// means that [`poll_transmit`](Self::poll_transmit) must be asked, which costs more.
-    pub(crate) fn rests(&mut self) -> bool {
+    pub(crate) fn end_if_nothing_to_send(&mut self) -> bool {
         let nothing = self.state == AssocState::Established
             && self.send.queue.is_empty()
             && !self.recv.sack_now()
             && self.pending.is_empty();
         let quiet =
             |path: &Path| path.lost == 0 && !path.heartbeat.is_due() && path.pmtud.due().is_none();
-        let rests = nothing && self.paths.iter().all(quiet);
-        if rests {
+        let is_idle = nothing && self.paths.iter().all(quiet);
+        if is_idle {
             for path in self.paths.iter_mut() {
                 path.end_burst(&self.config, false);
             }
         }
-        rests
+        is_idle
     }
 
     /// Nothing more can be sent for now.

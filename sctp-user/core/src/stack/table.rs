@@ -157,7 +157,7 @@ impl Table {
         else {
             return;
         };
-        if !entry.dirty && !entry.assoc.is_closed() && !entry.assoc.rests() {
+        if !entry.dirty && !entry.assoc.is_closed() && !entry.assoc.end_if_nothing_to_send() {
             entry.dirty = true;
             self.dirty.push_back(id.index);
         }
