@@ -192,7 +192,7 @@ impl Association {
     }
 
     /// The addresses of ours that the peer was told.
-    pub(crate) fn told_addrs(&self) -> Vec<IpAddr> {
+    pub(crate) fn announced_addrs(&self) -> Vec<IpAddr> {
         super::announced(
             self.config.announce,
             &self.local_addrs,

@@ -351,7 +351,7 @@ impl Stack {
 
     /// The own addresses that the peer of an association was told. Empty when it was told none.
     pub fn local_addrs(&self, id: AssocId) -> Vec<IpAddr> {
-        self.table.get(id).map(|e| e.assoc.told_addrs()).unwrap_or_default()
+        self.table.get(id).map(|e| e.assoc.announced_addrs()).unwrap_or_default()
     }
 
     /// Tells the stack all addresses that the host has now. If a peer on another host lists one of
