@@ -72,7 +72,7 @@ impl Association {
         for message in messages {
             self.stats.messages_sent += 1;
             self.stats.bytes_sent += message.data.len() as u64;
-            self.send.not_dry = true;
+            self.send.owes_sender_dry = true;
             self.send.queue.push(message, to, cx.now);
         }
         Ok(())

@@ -119,8 +119,8 @@ impl Association {
             self.send.writer_waits = false;
             cx.event(Event::Writable);
         }
-        if self.send.not_dry && self.send.is_drained() {
-            self.send.not_dry = false;
+        if self.send.owes_sender_dry && self.send.is_drained() {
+            self.send.owes_sender_dry = false;
             cx.event(Event::SenderDry);
         }
     }

@@ -38,7 +38,7 @@ pub(crate) struct SendSide {
     /// Messages whose lifetime ended while packets were filled. The user must still be told.
     pub(crate) expired: Vec<Message>,
     /// The user has sent something since the last `SenderDry`.
-    pub(crate) not_dry: bool,
+    pub(crate) owes_sender_dry: bool,
 }
 
 impl SendSide {
@@ -53,7 +53,7 @@ impl SendSide {
             window_probes: 0,
             writer_waits: false,
             expired: Vec::new(),
-            not_dry: false,
+            owes_sender_dry: false,
         }
     }
 

@@ -151,7 +151,7 @@ impl SendSide {
             );
             self.outstanding.push(fragment, path, limits.now, paths);
             self.peer_rwnd = self.peer_rwnd.saturating_sub(window_cost(len));
-            self.not_dry = true;
+            self.owes_sender_dry = true;
             fill.new += 1;
             if probe {
                 self.probe_window = false;
