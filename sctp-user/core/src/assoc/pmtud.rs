@@ -144,7 +144,7 @@ impl Pmtud {
         }
         self.ceiling = self.sizes.max + 1;
         if self.plpmtu < self.sizes.max {
-            self.enter(PmtudState::Base, now + PROBE_TIMER);
+            self.enter_state(PmtudState::Base, now + PROBE_TIMER);
         } else {
             // There is nothing to search for. Only black holes are noticed.
             self.complete(now);
@@ -166,7 +166,7 @@ impl Pmtud {
         *self = Pmtud { plpmtu, ..Pmtud::new(sizes) };
         if running {
             self.ceiling = sizes.max + 1;
-            self.enter(PmtudState::Base, Time::ZERO);
+            self.enter_state(PmtudState::Base, Time::ZERO);
         }
     }
 
@@ -276,7 +276,7 @@ impl Pmtud {
             self.complete(now);
         } else {
             // Let the timer send it, so that the next probe is no reaction to a received packet.
-            self.enter(PmtudState::Search, now);
+            self.enter_state(PmtudState::Search, now);
         }
         true
     }
@@ -299,11 +299,11 @@ impl Pmtud {
             }
             self.ceiling = self.sizes.max + 1;
             if size < self.sizes.base() {
-                self.enter(PmtudState::Error, now + ERROR_TIMER);
+                self.enter_state(PmtudState::Error, now + ERROR_TIMER);
             } else {
                 self.plpmtu = self.sizes.base();
                 self.hint = Some(size);
-                self.enter(PmtudState::Search, now);
+                self.enter_state(PmtudState::Search, now);
             }
             return true;
         }
@@ -368,13 +368,13 @@ impl Pmtud {
         self.plpmtu = self.plpmtu.min(size);
         self.ceiling = self.sizes.max + 1;
         if self.plpmtu < self.sizes.base() {
-            self.enter(PmtudState::Error, now);
+            self.enter_state(PmtudState::Error, now);
         } else {
-            self.enter(PmtudState::Base, now);
+            self.enter_state(PmtudState::Base, now);
         }
     }
 
-    fn enter(&mut self, state: PmtudState, at: Time) {
+    fn enter_state(&mut self, state: PmtudState, at: Time) {
         self.state = state;
         self.lost_probes = 0;
         self.probe = Probe::At(at);
@@ -414,17 +414,17 @@ impl Pmtud {
             PmtudState::Search => {
                 self.ceiling = self.candidate().unwrap_or(self.ceiling);
                 self.hint = None;
-                self.enter(PmtudState::Search, now);
+                self.enter_state(PmtudState::Search, now);
             }
             PmtudState::Base if self.plpmtu > self.sizes.base() => {
                 self.plpmtu = self.sizes.base();
-                self.enter(PmtudState::Base, now);
+                self.enter_state(PmtudState::Base, now);
             }
             PmtudState::Base => {
                 self.plpmtu = self.sizes.min;
-                self.enter(PmtudState::Error, now + ERROR_TIMER);
+                self.enter_state(PmtudState::Error, now + ERROR_TIMER);
             }
-            _ => self.enter(PmtudState::Error, now + ERROR_TIMER),
+            _ => self.enter_state(PmtudState::Error, now + ERROR_TIMER),
         }
     }
 
