@@ -50,7 +50,7 @@ impl Rig {
     }
 
     /// Runs until nothing happens for as long as `limit`.
-    fn settle(&mut self, limit: Duration) {
+    fn run_until_quiet(&mut self, limit: Duration) {
         for _ in 0..1000 {
             if !self.step(limit) {
                 return;
@@ -96,7 +96,7 @@ fn nothing_happens_before_the_start_and_nothing_is_searched_at_the_maximum() {
 fn the_maximum_is_found_with_two_probes() {
     let mut rig = Rig::udp(1472);
     assert_eq!(rig.pmtud.deadline(), Some(Time::ZERO + PROBE_TIMER));
-    rig.settle(RAISE_TIMER);
+    rig.run_until_quiet(RAISE_TIMER);
     assert_eq!(rig.found(), (Complete, 1472));
     assert_eq!(rig.probed, [1252, 1472]);
     assert_eq!((rig.now, rig.pmtud.deadline()), (Time::ZERO + PROBE_TIMER, None));
@@ -108,7 +108,7 @@ fn every_common_mtu_is_found_in_time_and_never_exceeded() {
         for mtu in (1280..=9000).step_by(4) {
             let sizes = Sizes::new(ipv6, UDP, 1280, 9000);
             let mut rig = Rig::new(ipv6, UDP, 1280, 9000, mtu - sizes.overhead);
-            rig.settle(60 * SEC);
+            rig.run_until_quiet(60 * SEC);
             let size = |ip: &usize| (ip - sizes.overhead) & !3;
             let best =
                 COMMON_IP_MTUS.iter().chain([&9000]).map(size).filter(|s| *s <= rig.passes).max();
@@ -123,11 +123,11 @@ fn every_common_mtu_is_found_in_time_and_never_exceeded() {
 #[test]
 fn a_result_below_the_maximum_is_tried_again_after_ten_minutes() {
     let mut rig = Rig::udp(1400 - 28);
-    rig.settle(60 * SEC);
+    rig.run_until_quiet(60 * SEC);
     assert_eq!(rig.found(), (Complete, 1372));
     assert_eq!(rig.pmtud.deadline(), Some(rig.now + RAISE_TIMER));
     rig.passes = 1472;
-    rig.settle(RAISE_TIMER);
+    rig.run_until_quiet(RAISE_TIMER);
     assert_eq!(rig.found(), (Complete, 1472));
 }
 
@@ -146,7 +146,7 @@ fn the_minimum_is_used_until_the_base_size_passes() {
     assert_eq!(rig.found(), (Error, 548));
     assert!(rig.now.since(from) > 60 * SEC, "there is at most one probe every 15 s");
     rig.passes = 1472;
-    rig.settle(60 * SEC);
+    rig.run_until_quiet(60 * SEC);
     assert_eq!(rig.found(), (Complete, 1472));
 }
 
@@ -160,7 +160,7 @@ fn icmp_lowers_and_hints_and_never_raises() {
     assert!(rig.pmtud.due().is_none());
     assert!(!rig.pmtud.on_packet_too_big(1400, rig.now), "this is only a hint");
     assert_eq!(rig.found(), (Search, 1252));
-    rig.settle(SEC);
+    rig.run_until_quiet(SEC);
     assert_eq!((rig.found(), rig.probed.last()), ((Complete, 1372), Some(&1372)));
     assert_eq!(rig.probed.len(), 3, "no size above the hint is tried");
 }
@@ -169,7 +169,7 @@ fn icmp_lowers_and_hints_and_never_raises() {
 fn icmp_below_the_minimum_is_ignored() {
     for (ipv6, least) in [(false, 576), (true, 1280)] {
         let mut rig = Rig::new(ipv6, Encap::Native, 1500, 1500, 9000);
-        rig.settle(SEC);
+        rig.run_until_quiet(SEC);
         let before = rig.found();
         for ip_mtu in [0, 68, least - 1] {
             assert!(!rig.pmtud.on_packet_too_big(ip_mtu, rig.now));
@@ -194,7 +194,7 @@ fn icmp_below_the_pmtu_begins_a_search_to_verify_it() {
         // Routers say the same about other packets that were under way.
         assert!(!rig.pmtud.on_packet_too_big(told, rig.now));
         let from = rig.now;
-        rig.settle(60 * SEC);
+        rig.run_until_quiet(60 * SEC);
         assert_eq!((rig.found(), rig.probed[0]), ((Complete, found), told - 20), "{told}");
         assert!(rig.now.since(from) < 40 * SEC, "{told} took {:?}", rig.now.since(from));
     }
@@ -210,7 +210,7 @@ fn icmp_below_the_base_size_is_believed_until_that_passes() {
         assert!(!rig.pmtud.on_packet_too_big(1000, rig.now));
     }
     rig.passes = 1480;
-    rig.settle(ERROR_TIMER);
+    rig.run_until_quiet(ERROR_TIMER);
     assert_eq!(rig.found(), (Complete, 1480));
 }
 
@@ -221,7 +221,7 @@ fn icmp_before_the_start_lowers_the_pmtu_where_the_search_begins() {
     assert!(rig.pmtud.on_packet_too_big(1400, rig.now));
     assert_eq!(rig.found(), (Disabled, 1380));
     rig.pmtud.start(rig.now);
-    rig.settle(SEC);
+    rig.run_until_quiet(SEC);
     assert_eq!(rig.found(), (Complete, 1480));
 }
 
@@ -248,7 +248,7 @@ fn answers_count_however_late_they_come() {
         assert_eq!(rig.found(), (state, size), "after {delay} s");
         assert!(rig.pmtud.on_ack(nonce, 1252, rig.now));
         assert_eq!(rig.found(), (Search, 1252));
-        rig.settle(60 * SEC);
+        rig.run_until_quiet(60 * SEC);
         assert_eq!(rig.found(), (Complete, 1472));
     }
     // The same during a search, and after it.
@@ -270,7 +270,7 @@ fn answers_count_however_late_they_come() {
     let nonce = answered_late(&mut rig, 100 * SEC).unwrap();
     assert_eq!(rig.found(), (Complete, 1252));
     assert!(rig.pmtud.on_ack(nonce, 1412, rig.now));
-    rig.settle(60 * SEC);
+    rig.run_until_quiet(60 * SEC);
     assert_eq!(rig.found(), (Complete, 1432));
 }
 
@@ -287,7 +287,7 @@ fn answers_to_probes_before_the_path_narrowed_prove_nothing() {
     ];
     for narrow in narrowed {
         let mut rig = Rig::udp(1372);
-        rig.settle(60 * SEC);
+        rig.run_until_quiet(60 * SEC);
         assert_eq!(rig.found(), (Complete, 1372));
         let nonce = rig.pmtud.nonce().unwrap();
         narrow(&mut rig);
@@ -304,7 +304,7 @@ fn a_false_hint_costs_only_probes() {
     rig.step(SEC);
     rig.step(SEC);
     rig.pmtud.on_packet_too_big(1492, rig.now);
-    rig.settle(60 * SEC);
+    rig.run_until_quiet(60 * SEC);
     assert_eq!(rig.found(), (Complete, 1252));
     assert_eq!(rig.probed[..5], [1252, 1472, 1464, 1464, 1464]);
 }
@@ -343,7 +343,7 @@ fn a_black_hole_is_left_with_the_base_size() {
     assert_eq!(rig.found(), (Complete, 1480), "the check has not been answered yet");
     assert!(rig.step(SEC));
     assert_eq!(rig.found(), (Base, 1200));
-    rig.settle(60 * SEC);
+    rig.run_until_quiet(60 * SEC);
     assert_eq!(rig.found(), (Complete, 1260));
 }
 
@@ -366,7 +366,7 @@ fn an_answered_heartbeat_reveals_a_black_hole_too() {
     rig.pmtud.on_timeout(1480);
     assert!(rig.pmtud.on_small_acked(rig.now));
     assert_eq!(rig.found(), (Base, 1200));
-    rig.settle(60 * SEC);
+    rig.run_until_quiet(60 * SEC);
     assert_eq!(rig.found(), (Complete, 1480), "there was no black hole after all");
 }
 
@@ -402,12 +402,12 @@ fn timeouts_are_no_black_hole_when_small_packets_are_lost_or_large_ones_pass_bet
 #[test]
 fn a_new_encapsulation_restarts_the_search_and_a_new_port_checks_the_pmtu() {
     let mut rig = Rig::udp(1472);
-    rig.settle(SEC);
+    rig.run_until_quiet(SEC);
     assert_eq!(rig.found(), (Complete, 1472));
     rig.pmtud.restart(Sizes::new(false, UDP, 1280, 1500), true);
     assert_eq!(rig.found(), (Base, 1472));
     rig.passes = 1260;
-    rig.settle(60 * SEC);
+    rig.run_until_quiet(60 * SEC);
     assert_eq!(rig.found(), (Complete, 1252));
     rig.pmtud.restart(Sizes::new(false, Encap::Native, 1500, 1500), false);
     assert_eq!(rig.found(), (Base, 1480));
