@@ -52,9 +52,9 @@ impl LoneSender {
         while bulk.pair.client.paths(bulk.sender)[0].cwnd < cwnd {
             bulk.round(NOW);
         }
-        bulk.pair.settle(NOW);
+        bulk.pair.carry_all(NOW);
         while bulk.pair.server.recv(NOW, bulk.receiver).is_some() {}
-        bulk.pair.settle(NOW);
+        bulk.pair.carry_all(NOW);
         bulk.pair.tick(NOW);
         let tag = bulk.pair.client.status(bulk.sender).expect("the association is up").local_tag;
         let stats = bulk.pair.client.assoc_stats(bulk.sender).expect("the association is up");

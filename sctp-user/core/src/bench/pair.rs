@@ -120,7 +120,7 @@ impl Pair {
     }
 
     /// Carries packets until neither end has any.
-    pub fn settle(&mut self, now: Time) {
+    pub fn carry_all(&mut self, now: Time) {
         while self.client_to_server(now).packets + self.server_to_client(now).packets > 0 {}
     }
 
@@ -138,7 +138,7 @@ impl Pair {
     /// When it cannot be set up.
     pub fn set_up(&mut self, now: Time, n: u32) -> (AssocId, AssocId) {
         let id = self.connect(now, n);
-        self.settle(now);
+        self.carry_all(now);
         self.tick(now);
         (id, self.server.accept(PORT).expect("the association is up"))
     }
@@ -146,7 +146,7 @@ impl Pair {
     /// Ends an association at once, at both ends.
     pub fn tear_down(&mut self, now: Time, (client, server): (AssocId, AssocId)) {
         let _ = self.client.abort(now, client, Bytes::new());
-        self.settle(now);
+        self.carry_all(now);
         self.client.release(now, client);
         self.server.release(now, server);
         self.tick(now);
