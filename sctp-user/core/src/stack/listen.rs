@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::addr::{Datagram, PathAddr};
-use crate::assoc::{Agreed, Association, Cx, PeerInit, announced};
+use crate::assoc::{Agreed, Association, PeerInit, announced};
 use crate::config::AssocConfig;
 use crate::features::Features;
 use crate::interface::without_interface;
@@ -364,14 +364,8 @@ impl Stack {
         };
         let config = Arc::clone(&port.config);
         let local_addrs = self.announcable(&port.addrs.clone());
-        let mut cx = Cx {
-            now: d.at,
-            id: self.table.next_id(),
-            rng: &mut self.rng,
-            events: &mut self.events,
-            replies: &mut self.replies,
-            own: &mut self.own,
-        };
+        let id = self.table.next_id();
+        let (_, mut cx) = self.table_and_cx(d.at, id);
         let ports = (cookie.local_port, cookie.peer_port);
         let assoc = Association::from_cookie(
             ports,

@@ -163,14 +163,8 @@ impl Stack {
         let tag = self.draw_tag(now, port);
         let tsn = self.draw_tsn();
         let source = move |remote| pinned_source(&bound, remote);
-        let mut cx = Cx {
-            now,
-            id: self.table.next_id(),
-            rng: &mut self.rng,
-            events: &mut self.events,
-            replies: &mut self.replies,
-            own: &mut self.own,
-        };
+        let id = self.table.next_id();
+        let (_, mut cx) = self.table_and_cx(now, id);
         let mut assoc =
             Association::connecting(port, peer, config, tag, tsn, (announced, source), &mut cx);
         if automatic {
@@ -404,6 +398,13 @@ impl Stack {
         !self.replies.is_empty() || self.table.any_dirty()
     }
 
+    /// The associations, and what one of them may use during a call. The two borrow different parts
+    /// of the stack.
+    fn table_and_cx(&mut self, now: Time, id: AssocId) -> (&mut Table, Cx<'_>) {
+        let Stack { table, rng, events, replies, own, .. } = self;
+        (table, Cx { now, id, rng, events, replies, own })
+    }
+
     /// Runs a call that hands a message in or out. There is such a call for every message. It moves
     /// neither deadlines nor addresses and ends nothing, so the follow-up of [`with`](Self::with)
     /// would only waste time.
@@ -413,18 +414,11 @@ impl Stack {
         id: AssocId,
         run: impl FnOnce(&mut Association, &mut Cx<'_>) -> R,
     ) -> Option<R> {
-        let entry = self.table.get_mut(id)?;
-        let mut cx = Cx {
-            now,
-            id,
-            rng: &mut self.rng,
-            events: &mut self.events,
-            replies: &mut self.replies,
-            own: &mut self.own,
-        };
+        let (table, mut cx) = self.table_and_cx(now, id);
+        let entry = table.get_mut(id)?;
         let result = run(&mut entry.assoc, &mut cx);
         if entry.assoc.wants_to_send() {
-            self.table.mark_dirty(id);
+            table.mark_dirty(id);
         }
         Some(result)
     }
@@ -437,15 +431,8 @@ impl Stack {
         id: AssocId,
         run: impl FnOnce(&mut Association, &mut Cx<'_>) -> R,
     ) -> Option<R> {
-        let entry = self.table.get_mut(id)?;
-        let mut cx = Cx {
-            now,
-            id,
-            rng: &mut self.rng,
-            events: &mut self.events,
-            replies: &mut self.replies,
-            own: &mut self.own,
-        };
+        let (table, mut cx) = self.table_and_cx(now, id);
+        let entry = table.get_mut(id)?;
         let result = run(&mut entry.assoc, &mut cx);
         let closed = entry.assoc.is_closed();
         let gone = closed && entry.released;
