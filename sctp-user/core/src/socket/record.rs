@@ -150,7 +150,7 @@ impl Assoc {
     }
 
     /// The reader gets a message or a part of one.
-    pub(super) fn give(&mut self, end_of_record: bool) {
+    pub(super) fn count_delivery(&mut self, end_of_record: bool) {
         self.delivered += 1;
         self.partial = !end_of_record && self.cut_off != Some(self.delivered);
     }

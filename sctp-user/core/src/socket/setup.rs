@@ -210,7 +210,7 @@ impl Sockets {
             self.assocs.insert(assoc, Assoc::new(id, false, now));
         }
         let new = self.share(id)?;
-        self.give(assoc, new);
+        self.move_assoc(assoc, new);
         Ok(new)
     }
 
@@ -328,7 +328,7 @@ impl Sockets {
         }
         self.member(id, assoc)?;
         let new = self.share(id)?;
-        self.give(assoc, new);
+        self.move_assoc(assoc, new);
         Ok(new)
     }
 
@@ -363,7 +363,7 @@ impl Sockets {
     }
 
     /// Moves an association to another socket, with everything of it that waits to be read.
-    fn give(&mut self, id: AssocId, to: SocketId) {
+    fn move_assoc(&mut self, id: AssocId, to: SocketId) {
         self.unwatch_idle(id);
         let Some(assoc) = self.assocs.get_mut(&id) else { return };
         let from = std::mem::replace(&mut assoc.socket, to);

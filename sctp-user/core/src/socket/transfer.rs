@@ -285,7 +285,7 @@ impl Sockets {
         }
         if assoc.readable {
             if let Some(received) = self.stack.recv(now, id) {
-                assoc.give(received.end_of_record);
+                assoc.count_delivery(received.end_of_record);
                 assoc.idle_since = now;
                 return Ok(Some(Incoming::Message(received)));
             }
