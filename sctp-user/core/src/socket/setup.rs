@@ -209,7 +209,7 @@ impl Sockets {
         if !self.assocs.contains(&assoc) {
             self.assocs.insert(assoc, Assoc::new(id, false, now));
         }
-        let new = self.share(id)?;
+        let new = self.open_on_same_port(id)?;
         self.move_assoc(assoc, new);
         Ok(new)
     }
@@ -288,7 +288,7 @@ impl Sockets {
         let port = self.own_port(id)?;
         let config = self.config_of_connect(id, config)?;
         let assoc = self.stack.connect(now, port, peer, config)?;
-        let new = self.share(id)?;
+        let new = self.open_on_same_port(id)?;
         self.assocs.insert(assoc, Assoc::new(new, true, now));
         self.open_socket(new)?.members.insert(assoc);
         self.handle_events(now);
@@ -327,7 +327,7 @@ impl Sockets {
             ));
         }
         self.member(id, assoc)?;
-        let new = self.share(id)?;
+        let new = self.open_on_same_port(id)?;
         self.move_assoc(assoc, new);
         Ok(new)
     }
@@ -352,7 +352,7 @@ impl Sockets {
     }
 
     /// A new one-to-one socket with the port and the options of `id`.
-    fn share(&mut self, id: SocketId) -> Result<SocketId, SocketError> {
+    fn open_on_same_port(&mut self, id: SocketId) -> Result<SocketId, SocketError> {
         let parent = self.open_socket(id)?;
         let (options, port, addrs) = (parent.options.clone(), parent.port, parent.addrs.clone());
         let new = self.open(Style::OneToOne, options);
