@@ -21,7 +21,7 @@ impl Sockets {
     }
 
     fn on_event(&mut self, now: Time, id: AssocId, event: Event) {
-        if !self.assocs.contains(&id) && !self.adopt(now, id, &event) {
+        if !self.assocs.contains(&id) && !self.add_incoming(now, id, &event) {
             return; // released, or gone before anybody could know it
         }
         match event {
@@ -95,7 +95,7 @@ impl Sockets {
     }
 
     /// Makes a record for a new incoming association. False when the event does not announce one.
-    fn adopt(&mut self, now: Time, id: AssocId, event: &Event) -> bool {
+    fn add_incoming(&mut self, now: Time, id: AssocId, event: &Event) -> bool {
         if !matches!(event, Event::Up { incoming: true, .. }) {
             return false;
         }
