@@ -88,7 +88,7 @@ impl Sockets {
         for assoc in self.assocs_of(id) {
             let own = self.assocs.get_mut(&assoc).and_then(|a| a.subscriptions.take());
             if !own.unwrap_or(had).sender_dry {
-                self.tell_dry(assoc, subscriptions);
+                self.notify_if_dry(assoc, subscriptions);
             }
         }
         Ok(())
@@ -108,7 +108,7 @@ impl Sockets {
         let had = self.assoc_subscriptions(id, assoc)?;
         self.member(id, assoc)?.subscriptions = Some(subscriptions);
         if !had.sender_dry {
-            self.tell_dry(assoc, subscriptions);
+            self.notify_if_dry(assoc, subscriptions);
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Sockets {
     }
 
     /// A new subscriber is notified at once if nothing is left to send (RFC 6458 sec 6.1.9).
-    fn tell_dry(&mut self, assoc: AssocId, wanted: Subscriptions) {
+    fn notify_if_dry(&mut self, assoc: AssocId, wanted: Subscriptions) {
         if wanted.sender_dry
             && self.stack.status(assoc).is_some_and(|s| s.send_buffered == 0)
             && self.end_reason(assoc).is_none()
