@@ -79,7 +79,7 @@ pub struct Sockets {
     ports: BTreeMap<u16, SocketId>,
     /// Ports that sockets with [`SocketOptions::reuse_port`] gave up while associations lived on.
     /// Some may be free by now.
-    left: BTreeSet<u16>,
+    given_up: BTreeSet<u16>,
     /// Sockets with news. Each stands here once.
     news: VecDeque<SocketId>,
     /// When to look at an association for SCTP_AUTOCLOSE.
@@ -95,7 +95,7 @@ impl Sockets {
             next_serial: 0,
             assocs: Assocs::default(),
             ports: BTreeMap::new(),
-            left: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             news: VecDeque::new(),
             autoclose: BTreeSet::new(),
         }

@@ -73,7 +73,7 @@ impl Sockets {
                 s.options.reuse_port && s.style == Style::OneToOne && s.port == Some(port)
             });
             if shared && self.stack.is_in_use(port) {
-                self.left.insert(port);
+                self.given_up.insert(port);
             }
             return;
         };
@@ -88,8 +88,8 @@ impl Sockets {
     /// Whether a socket with the option on can be bound to this port because another such socket
     /// has given it up while associations live on. Linux allows this when both sockets have
     /// SO_REUSEADDR. Accepted and peeled-off sockets inherit the option.
-    pub(super) fn is_left(&self, port: u16) -> bool {
-        self.left.contains(&port) && self.stack.is_in_use(port)
+    pub(super) fn was_given_up(&self, port: u16) -> bool {
+        self.given_up.contains(&port) && self.stack.is_in_use(port)
     }
 }
 

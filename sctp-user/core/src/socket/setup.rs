@@ -76,13 +76,13 @@ impl Sockets {
             config.check()?;
             port
         } else {
-            let port = if may_share && self.is_left(port) {
+            let port = if may_share && self.was_given_up(port) {
                 self.stack.rebind(port, addrs, config)?;
                 port
             } else {
                 self.stack.bind(port, addrs, config)?
             };
-            self.left.remove(&port);
+            self.given_up.remove(&port);
             self.ports.insert(port, id);
             port
         };
