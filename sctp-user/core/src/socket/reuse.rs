@@ -20,7 +20,7 @@ impl Sockets {
     pub(super) fn can_be_shared(&self, port: u16, addrs: &[IpAddr]) -> bool {
         let leader = self.ports.get(&port).and_then(|id| self.socket(*id));
         leader.is_some_and(|s| {
-            s.options.reuse_port && s.style == Style::OneToOne && same(&s.addrs, addrs)
+            s.options.reuse_port && s.style == Style::OneToOne && same_addrs(&s.addrs, addrs)
         })
     }
 
@@ -94,7 +94,7 @@ impl Sockets {
 }
 
 /// Whether both have the same addresses, in any order.
-fn same(a: &[IpAddr], b: &[IpAddr]) -> bool {
+fn same_addrs(a: &[IpAddr], b: &[IpAddr]) -> bool {
     let (mut a, mut b) = (a.to_vec(), b.to_vec());
     a.sort_unstable();
     b.sort_unstable();
