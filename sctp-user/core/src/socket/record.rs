@@ -161,7 +161,7 @@ impl Assoc {
         if self.partial {
             return None;
         }
-        self.notes.due(self.delivered, drained).find(|what| !self.passes_over(style, what))
+        self.notes.due(self.delivered, drained).find(|what| !self.skips(style, what))
     }
 
     /// Takes what [`next_note`](Self::next_note) shows. A restart comes as an error.
@@ -172,7 +172,7 @@ impl Assoc {
     ) -> Result<Option<Notification>, SocketError> {
         while !self.partial && self.notes.due(self.delivered, drained).next().is_some() {
             match self.notes.pop() {
-                Some(what) if self.passes_over(style, &what) => {}
+                Some(what) if self.skips(style, &what) => {}
                 Some(What::Notification(notification)) => return Ok(Some(notification)),
                 Some(What::Restart { .. }) => return Err(SocketError::Restarted),
                 None => break,
@@ -183,7 +183,7 @@ impl Assoc {
 
     /// The reader learns of a restart once. If it has subscribed to the notification, that is
     /// enough. A one-to-many socket has only the notification (RFC 6458 sec 6.1.1).
-    fn passes_over(&self, style: Style, what: &What) -> bool {
+    fn skips(&self, style: Style, what: &What) -> bool {
         match what {
             What::Notification(_) => false,
             What::Restart { told } => *told || self.discard || style == Style::OneToMany,
