@@ -12,7 +12,7 @@ static void set(int fd, int level, int option, const void *value, socklen_t len,
 		fail(name);
 }
 
-/* Settings of the kernel's SCTP hold for the whole network namespace. */
+/* The settings of the kernel's SCTP, which hold for the whole network namespace. */
 static void sysctl(const char *name, int value)
 {
 	char path[100], text[20];
@@ -23,7 +23,8 @@ static void sysctl(const char *name, int value)
 	close(fd);
 }
 
-/* Whether "extensions=" switches on what this begins the name of. */
+/* Whether "extensions=" switches this setting on. An extension has the name of its setting up to
+ * the '_'. */
 static int wanted(const char *name)
 {
 	size_t len = strcspn(name, "_");
@@ -53,7 +54,7 @@ static int open_socket(void)
 	char addrs[MAX_ADDRS * sizeof(struct sockaddr_in6)];
 	if (fd < 0)
 		fail("socket");
-	/* The kernel doubles what it is told. */
+	/* The kernel doubles this size. */
 	set(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer, "SO_SNDBUFFORCE");
 	set(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer, "SO_RCVBUFFORCE");
 	set(fd, IPPROTO_SCTP, SCTP_NODELAY, &on, sizeof on, "SCTP_NODELAY");
@@ -100,7 +101,7 @@ static void peer_connect(void)
 	char addrs[MAX_ADDRS * sizeof(struct sockaddr_in6)];
 	size_t len = pack(&setup.peer, setup.peer_port, addrs);
 	association = open_socket();
-	/* It gives the number of the association. */
+	/* On success, the result is the number of the association. */
 	if (setsockopt(association, IPPROTO_SCTP, SCTP_SOCKOPT_CONNECTX, addrs, len) < 0)
 		fail("SCTP_SOCKOPT_CONNECTX");
 }
@@ -180,7 +181,7 @@ static void peer_shutdown(void)
 		fail("shutdown");
 }
 
-/* SCTP_ABORT is not for sockets of one association. */
+/* One-to-one sockets do not take SCTP_ABORT, so this closes the socket without lingering. */
 static void peer_abort(void)
 {
 	struct linger hard = { 1, 0 };

@@ -1,6 +1,6 @@
 /*
- * What the peers in C have in common: the command line, the script, the content of messages and
- * what is printed. interop/script.rs has the same in Rust and says what the words mean.
+ * The common part of the peers in C: the command line, the script, the contents of messages and the
+ * output. interop/script.rs has the same in Rust and explains the words.
  *
  * A peer includes this file, defines the functions declared below and calls run() from main().
  */
@@ -19,8 +19,8 @@
 #define MOST (4 << 20)
 #define MAX_ADDRS 4
 #define MAX_SIZES 64
-#define WORD "anybody?" /* Sent until the association is lost; no flow has it. */
-#define LIFE 150 /* No peer outlives its test by much, seconds. */
+#define WORD "anybody?" /* Sent until the association is lost. No message of a flow is like it. */
+#define LIFE 150 /* A peer ends by itself after this time, so that it cannot outlive its test, s. */
 
 struct addrs { int count; struct sockaddr_storage all[MAX_ADDRS]; };
 
@@ -47,12 +47,12 @@ static void peer_init(void);
 static void peer_listen(void);
 static void peer_accept(void);
 static void peer_connect(void);
-/* -1 when it cannot be sent. */
+/* Returns -1 when the message cannot be sent. */
 static int peer_send(uint16_t stream, uint32_t ppid, int unordered, const void *data, size_t len);
 static enum event peer_receive(void *buffer, size_t room, struct piece *piece);
 static void peer_shutdown(void);
 static void peer_abort(void);
-/* True when there is no association any more. */
+/* Whether the association is gone. */
 static int peer_gone(void);
 
 static void say(const char *what)
@@ -94,8 +94,8 @@ static socklen_t addr_len(const struct sockaddr_storage *addr)
 	return addr->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 }
 
-/* All addresses one behind the other, with the port, as bindx and connectx want them; the length in
- * bytes. */
+/* Writes all addresses, with the port, one after the other, which is what bindx and connectx take.
+ * Returns their length in bytes. */
 static size_t pack(const struct addrs *addrs, int port, char *into)
 {
 	size_t len = 0;
@@ -219,7 +219,7 @@ static void *send_thread(void *flow)
 	return NULL;
 }
 
-/* The next whole message. */
+/* Receives the next whole message. */
 static enum event receive_message(unsigned char *data, struct piece *message)
 {
 	size_t len = 0;
@@ -257,8 +257,8 @@ static void do_expect(const struct flow *flow)
 			         event, got);
 			wrong(text);
 		}
-		/* The other end has got everything and asks already; on another stream a message may
-		 * still be on its way. */
+		/* The other end has received everything and sends this word already, while one of its
+		 * messages on another stream may still be on its way. */
 		if (message.len == strlen(WORD) && !memcmp(data, WORD, message.len))
 			continue;
 		if (flow->seconds && message.len == 4) {
@@ -302,7 +302,7 @@ static void do_expect(const struct flow *flow)
 	free(seen);
 }
 
-/* Waits for something that is no message. */
+/* Waits for an event other than a message. */
 static void do_await(enum event due, const char *word)
 {
 	static unsigned char data[65536];
@@ -325,7 +325,7 @@ static void do_await(enum event due, const char *word)
 	say(word);
 }
 
-/* Sends a word now and then until the association is gone. */
+/* Sends WORD now and then until the association is gone. */
 static void *poke(void *unused)
 {
 	(void)unused;
@@ -368,7 +368,7 @@ static int run(int argc, char **argv)
 	int i;
 	alarm(LIFE);
 	setup.family = AF_INET;
-	/* Addresses of IPv6 have colons, steps have one before the first '='. */
+	/* IPv6 addresses contain colons, too, but only a step has one before the first '='. */
 	for (i = 1; i < argc; i++) {
 		char *value = strchr(argv[i], '='), *colon = strchr(argv[i], ':');
 		size_t len;

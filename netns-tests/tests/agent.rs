@@ -1,5 +1,5 @@
-//! `sctp-agent` in real time over raw IP, each in a network namespace of its own, as testers run
-//! it.
+//! `sctp-agent` in real time over raw IP. Each agent runs in a network namespace of its own, as
+//! testers run it.
 
 use netns_tests::net::Host;
 use netns_tests::topology::{INTERFACE, Pair};
@@ -33,7 +33,7 @@ fn handshake_data_shutdown_and_abort_over_raw_ip() {
             assert_eq!(server.wait(&format!("recv id={accepted} max=100")), "err 104");
         }
     }
-    // Nobody listens there.
+    // Nobody listens at port 2001.
     client.expect("socket fam=4 type=stream", "ok id=3");
     client.expect(&format!("connect id=3 addr={far}:2001"), "err 115");
     assert_eq!(client.wait("connected id=3"), "err 111");
@@ -45,7 +45,7 @@ fn start(pair: &Pair, host: &Host) -> Agent {
 
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");
 
-/// An endpoint bound to everything lists the addresses of its host where they can reach the peer.
+/// An endpoint bound to all addresses lists those of its host that can reach the peer.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_wildcard_endpoint_announces_the_addresses_of_its_host() {

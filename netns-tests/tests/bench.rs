@@ -1,4 +1,4 @@
-//! The bench itself: it notices what it should, and leaves nothing.
+//! Tests of the bench itself: it notices faults, and leaves nothing behind.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
@@ -23,7 +23,7 @@ fn a_broken_packet_on_a_link_fails_the_test_and_is_kept() {
     let dir = pair.net.dir().to_owned();
     let mut server = pair.net.start(&pair.right, &[SERVER, "udp", "7"]);
     server.ready();
-    // No SCTP packet has such a checksum.
+    // This packet has no valid checksum.
     let send =
         format!("echo 'no checksum here, only text' > /dev/udp/{}/9899", pair.v4(&pair.right));
     pair.left.namespace().run("bash", &["-c", &send], "");
@@ -36,7 +36,8 @@ fn a_broken_packet_on_a_link_fails_the_test_and_is_kept() {
     std::fs::remove_dir_all(dir).expect("it can be removed");
 }
 
-/// Its checksum is right, and no dissector has anything against it; but nobody has that tag.
+/// The checksum of the packet is right, and no dissector finds a fault, but nobody has offered its
+/// verification tag.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_packet_that_breaks_a_rule_fails_the_test() {
@@ -69,7 +70,8 @@ fn a_packet_that_breaks_a_rule_fails_the_test() {
     };
     let said = judged(&|_| ()).expect("a fault");
     assert!(said.contains("lint: receiver-tag") && said.contains("0xaabbccdd"), "{said}");
-    // Others may not but for what is listed, and tests may that say so.
+    // Other implementations may break only the rules on their list. A test may break a rule if it
+    // says so.
     let foreign =
         |pair: &Pair| pair.left.foreign_at(pair.cable.addrs(&pair.left), Implementation::SctpProto);
     let said = judged(&foreign).expect("a fault");
@@ -113,7 +115,7 @@ fn a_panic_leaves_logs_and_captures_and_neither_namespaces_nor_programs() {
     std::fs::remove_dir_all(dir).expect("it can be removed");
 }
 
-/// Nobody drops anything when a test is killed, and when its thread ends without.
+/// Nothing is dropped when a test is killed, or when a thread forgets its programs.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn programs_end_with_the_thread_that_started_them() {
@@ -134,7 +136,7 @@ fn programs_end_with_the_thread_that_started_them() {
     wait_until("it has ended", || !runs(&pid));
 }
 
-/// Not even the captures, which are processes in the namespaces, and would keep them.
+/// The captures are gone, too: they are processes inside the namespaces and would keep them alive.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_killed_test_leaves_no_namespaces() {
@@ -184,11 +186,11 @@ fn is_listed(namespace: &str) -> bool {
     String::from_utf8_lossy(&listed.stdout).split_whitespace().any(|word| word == namespace)
 }
 
-/// A process that has ended and that nobody has waited for runs no more.
+/// Whether a process runs. One that has ended but was not waited for (a zombie) does not.
 fn runs(pid: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
-/// Tells a test that it is to be killed.
+/// Set in the environment of the test process that is to be killed.
 const VICTIM: &str = "NETNS_TESTS_VICTIM";
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");

@@ -1,5 +1,6 @@
-//! A server lists an address that is no way to it: somebody else has it where the client is. Hosts
-//! with containers have the same bridge address everywhere.
+//! A server lists an address by which the client does not reach it, because somebody else near the
+//! client has the same one. This happens with containers: their bridge has the same address on
+//! every host.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ fn both_hosts_have_a_bridge_with_the_same_address() {
     served(&net, &hosts);
 }
 
-/// A router answers heartbeats to that address with ICMP: port unreachable over UDP, protocol
+/// The router has that address, and answers heartbeats with ICMP: port unreachable in UDP, protocol
 /// unreachable directly in IP.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
@@ -36,12 +37,13 @@ fn open() -> Option<(Net, [Host; 3])> {
     Some((net, [client, router, server]))
 }
 
-/// Gives a host the address of the bridge.
+/// Gives a host the address of a container bridge.
 fn bridge(host: &Host) {
     host.namespace().ip(&["addr", "add", "172.17.0.1/16", "dev", "lo"]);
 }
 
-/// Associations in UDP and directly in IP work, although the server lists its bridge.
+/// Checks that associations in UDP and directly in IP work, although the server lists its bridge
+/// address.
 fn served(net: &Net, [client, _, server]: &[Host; 3]) {
     let ways = [("raw", "raw", "native"), ("udp=9899", "udp=0", "udp:9899")];
     let mut running: Vec<(Running, Running)> = ways

@@ -1,4 +1,4 @@
-//! The demo's traffic in the eyes of an independent dissector and of the lint.
+//! The demo's traffic, judged by an independent dissector and by the lint.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use workspace_tests::tshark;
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn tshark_finds_no_fault_with_the_demo() {
     let Some(net) = Net::open(env!("CARGO_BIN_EXE_netns-programs")) else { return };
-    // Alone in a namespace: on the loopback interface of the machine others talk, too.
+    // The demo runs in a namespace of its own, because the machine's loopback interface has other
+    // traffic, too.
     let host = net.host("host");
     let file = net.dir().join("demo.pcapng");
     let dumpcap = gate::find("dumpcap").expect("the bench needs it as well");
@@ -41,8 +42,8 @@ fn tshark_finds_no_fault_with_the_demo() {
     println!("the lint saw {report}");
     assert!(report.associations >= 5 && report.packets > 500, "{report}");
     assert!(report.findings.is_empty(), "{report}: {:#?}", report.findings);
-    // Registration, its answer, handle resolution, its answer, unreachable report, cookie, cookie
-    // echo.
+    // Registration and its answer, handle resolution and its answer, unreachable report, cookie,
+    // cookie echo.
     for kind in [1, 3, 5, 6, 9, 11, 12] {
         let filter = format!("asap.message_type == {kind}");
         assert!(capture.count(&filter) > 0, "no packet with {filter}");
@@ -51,7 +52,7 @@ fn tshark_finds_no_fault_with_the_demo() {
         let filter = format!("pingpongprotocol.message_type == {kind}");
         assert!(capture.count(&filter) > 100, "hardly a packet with {filter}");
     }
-    // Pong and cookie share a packet.
+    // A Pong and a cookie share a packet.
     assert!(capture.count("pingpongprotocol.message_type == 2 && asap.message_type == 11") > 100);
 }
 
@@ -61,7 +62,7 @@ struct Capture {
 }
 
 impl Capture {
-    /// Packets that `filter` shows.
+    /// How many packets match `filter`.
     fn count(&self, filter: &str) -> usize {
         self.with_ports(|ports| tshark::list(&self.file, ports, filter)).len()
     }
@@ -70,8 +71,8 @@ impl Capture {
         self.with_ports(|ports| tshark::faults(&self.file, ports))
     }
 
-    /// What the lint says. Loopback delivers at once and in order, so every packet was captured at
-    /// its sender as well.
+    /// What the lint says. Loopback delivers at once and in order, so every packet counts as
+    /// captured at its sender.
     fn lint(&self) -> lint::Report {
         let mut read = lint::Capture::read(&self.file).unwrap();
         read.near = ["127.0.0.1", "::1"].map(|addr| addr.parse().unwrap()).into();

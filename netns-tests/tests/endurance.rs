@@ -1,9 +1,9 @@
-//! Dozens of associations for as long as one likes, over networks that lose packets, while ends,
-//! paths and NAT bindings die at random: nothing is lost, doubled or out of order on what was not
-//! killed, and processes that stay are in the end no larger than they were.
+//! Dozens of associations run for any length of time over networks that lose packets, while ends,
+//! paths and NAT bindings fail at random. On associations that were not killed, nothing is lost,
+//! duplicated or out of order. Processes that stay to the end do not grow.
 //!
-//! `ENDURANCE_SECONDS` is how long, 120 without it; `ENDURANCE_SEED` repeats the order of events of
-//! another run.
+//! `ENDURANCE_SECONDS` is the duration, 120 by default. `ENDURANCE_SEED` repeats the sequence of
+//! events of an earlier run.
 
 use std::time::{Duration, Instant};
 
@@ -46,8 +46,8 @@ fn ends_paths_and_bindings_die_at_random() {
     soak.finish(&before.expect("a status of every process while it works"), seconds);
 }
 
-/// Above it happens rarely that a new caller draws the SCTP ports of a killed one. With the seed of
-/// that one it does, and the associations of the server go on with the new process.
+/// In the test above, a new caller rarely draws the SCTP ports of a killed one. Here it has the
+/// same seed, so it does, and the server's associations go on with the new process.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_caller_with_the_ports_of_a_killed_one_restarts_its_associations() {
@@ -78,7 +78,7 @@ fn a_caller_with_the_ports_of_a_killed_one_restarts_its_associations() {
 /// A seed with which the first four associations have more than 60 messages each.
 const LONG_LIVES: u64 = 197;
 
-/// What has happened.
+/// How often each kind of event has happened.
 #[derive(Debug, Default)]
 struct Events {
     cut: u32,
@@ -90,7 +90,7 @@ struct Events {
 }
 
 impl Events {
-    /// Lets one thing happen, to its end.
+    /// Makes one random event happen and waits until it is over.
     fn one(&mut self, place: &Place, soak: &mut Soak, rng: &mut ChaCha8Rng) {
         let cable = &place.networks.cables[rng.random_range(0..2)];
         let ends = [&place.networks.left, &place.networks.right];
@@ -182,7 +182,7 @@ impl Place {
         )
     }
 
-    /// A server for those with two networks, and what callers need to reach it.
+    /// Starts a server on both networks. Returns it with the address list that its callers need.
     fn serve_two(&self, kind: &str, port: u16, more: &[&str]) -> (Running, String) {
         let link = format!("{kind}:{}", self.networks.addrs(&self.networks.right));
         let suffix = if kind == "raw" { "/native" } else { "/udp:9899" };
@@ -211,7 +211,7 @@ impl Place {
     }
 }
 
-/// A server and a caller that live to the end.
+/// A server and a caller that both run to the end.
 struct Pair {
     name: &'static str,
     server: Running,
@@ -221,7 +221,7 @@ struct Pair {
 /// All processes.
 struct Soak {
     pairs: Vec<Pair>,
-    /// Lives to the end, unlike its callers.
+    /// Runs to the end, unlike its callers.
     patient_server: Running,
     victims: Vec<Running>,
     /// Is killed now and then, unlike its caller.
@@ -236,7 +236,8 @@ impl Soak {
         let (server, peer) = place.serve_two("udp=9899", 8, &[]);
         let udp =
             Pair { name: "udp", server, caller: place.call("udp=0", &peer, 8, seed + 1, &[]) };
-        // An ABORT that is lost together with the NAT binding leaves the server to its timers.
+        // This server is tolerant: when an ABORT and the NAT binding are both lost, it notices the
+        // end of the association only by its timers.
         let server = place.serve(&format!("udp=9899:{BEYOND_NAT}"), 9, &["--tolerant"]);
         let peer = format!("{BEYOND_NAT}:9/udp:9899");
         let nat = Pair { name: "nat", server, caller: place.call("home", &peer, 8, seed + 2, &[]) };
@@ -257,7 +258,7 @@ impl Soak {
         place.serve_two("raw", KILLED, &HARSH).0
     }
 
-    /// Those that live to the end.
+    /// The programs that run to the end, with their names.
     fn lasting(&mut self) -> Vec<(String, &mut Running)> {
         let pairs = self.pairs.iter_mut().flat_map(|pair| {
             let name = pair.name;
@@ -273,7 +274,7 @@ impl Soak {
         pairs.chain(others).collect()
     }
 
-    /// Nobody must have seen anything wrong.
+    /// Checks that no program has reported an error.
     fn check(&mut self) {
         for (name, program) in self.lasting() {
             let wrong: Vec<&String> =
@@ -286,7 +287,7 @@ impl Soak {
         self.lasting().into_iter().map(|(_, program)| status(program)).collect()
     }
 
-    /// Ends all associations and compares.
+    /// Ends all associations and compares the status of each process with that of `before`.
     fn finish(&mut self, before: &[Status], seconds: u64) {
         self.victims.clear();
         for pair in &mut self.pairs {
@@ -333,8 +334,8 @@ impl Soak {
                 server.lost > 0
             };
             let few = caller.graceful < seconds / 10 || caller.messages < seconds * 5;
-            // An association whose first packets are lost may be aborted before the server has seen
-            // it.
+            // If its first packets are lost, an association may be aborted before the server has
+            // seen it. So the server's numbers may be smaller.
             let missing = server.graceful < caller.graceful || server.messages < caller.messages;
             if caller.lost > 0
                 || unexplained
@@ -359,21 +360,21 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, not '{text}'")))
 }
 
-/// Options of those whose other end is killed.
+/// Options of programs whose other end is killed.
 const HARSH: [&str; 2] = ["--realtime", "--tolerant"];
 /// SCTP ports of two servers.
 const VICTIMS: u16 = 10;
 const KILLED: u16 = 11;
 /// The address of the servers on the other side of the NAT.
 const BEYOND_NAT: &str = "198.51.100.9";
-/// Percent of the packets of each direction that are lost.
+/// The percentage of packets lost in each direction.
 const LOSS: u32 = 3;
-/// KiB by which memory may grow from the first quarter, with all associations alive, to the end,
-/// with none: heaps of threads that were idle before, and holes in them. A kilobyte lost for each
-/// association would be more than that after a few minutes.
+/// How many KiB a process may grow from the first quarter, when all associations are alive, to the
+/// end, when none is. This allows for the heaps of threads that were idle before, and for holes in
+/// heaps. A leak of one kilobyte for each association would exceed it after a few minutes.
 const MEMORY_SLACK: u64 = 2048;
-/// Eleven timers and heartbeats of 5 s each end what has to end within that.
+/// How long associations may take to end: eleven timeouts and heartbeats of 5 s each take less.
 const LONG: Duration = Duration::from_secs(180);
-/// Captures of that time are small enough for tshark.
+/// How often the captures are judged and begun again, so that they stay small enough for tshark.
 const JUDGE_EVERY: Duration = Duration::from_secs(150);
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");

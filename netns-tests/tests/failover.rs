@@ -1,8 +1,8 @@
-//! Two hosts on two disjoint networks: whatever happens to one of them, nothing is lost, doubled or
-//! out of order within a stream.
+//! Two hosts on two disjoint networks. Whatever happens to one network, nothing is lost, duplicated
+//! or out of order within a stream.
 //!
-//! Each test treats several associations alike: bulk transfer and requests, directly in IP and in
-//! UDP, over IPv4, IPv6 and one network of each.
+//! Each test has several associations, to which the same happens: bulk transfer and requests,
+//! directly in IP and in UDP, over IPv4, over IPv6, and over one network of each.
 
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,7 @@ fn both_networks_fail_for_a_while() {
     ]);
 }
 
-/// Four paths, of which two die together.
+/// There are four paths, and two of them fail together.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn hosts_with_dual_stack() {
@@ -98,7 +98,7 @@ fn hosts_with_dual_stack() {
 /// Something that happens to the networks.
 type Step = fn(&TwoNetworks);
 
-/// Waits so many ms before each step.
+/// Runs the steps. Each one comes with the time to wait before it, in ms.
 fn run(steps: &[(u64, Step)]) {
     run_over(&[Versions::V4, Versions::V6, Versions::Mixed], steps);
 }
@@ -127,8 +127,8 @@ fn run_over(versions: &[Versions], steps: &[(u64, Step)]) {
         std::thread::sleep(Duration::from_millis(*wait));
         cases.iter().for_each(|(_, _, networks)| step(networks));
     }
-    // On a busy machine the steps themselves take time, so faults last longer. Expiries double, so
-    // the first one after a fault comes up to twice as much later.
+    // On a busy machine the steps themselves take time, so faults last longer than planned.
+    // Timeouts double, so the first one after the fault may come late by twice that time.
     let planned: u64 = steps.iter().map(|(wait, _)| wait).sum();
     let late = begin.elapsed().as_secs_f64() * 1e3 - planned as f64;
     let limit = LONGEST + 2.0 * late;
@@ -147,13 +147,13 @@ fn run_over(versions: &[Versions], steps: &[(u64, Step)]) {
         if bulk.0.max(ask.0) > limit {
             bad.push(format!("{name}: {:.0} and {:.0} ms", bulk.0, ask.0));
         }
-        // Their captures are needed when the test fails.
+        // Keep the captures, in case the test fails.
         kept.push(networks);
     }
     assert!(bad.is_empty(), "the application waited longer than {limit:.0} ms: {bad:?}");
 }
 
-/// Two expiries of an RTO of 1 s and 2 s on the way there, and the same on the way back, ms. Tests
-/// run side by side here, so this is no measurement.
+/// The longest wait allowed, ms: timeouts after RTOs of 1 s and 2 s for a message, and the same for
+/// its answer, with 1 s to spare. Tests run in parallel, so this is not a measurement.
 const LONGEST: f64 = 7000.0;
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");

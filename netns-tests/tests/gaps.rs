@@ -1,6 +1,6 @@
-//! How long an application waits when the primary path dies. These tests measure time, so they run
-//! one after the other. Each has six pairs of hosts at work at once, or twelve where a few ms do
-//! not matter; nothing else runs beside them.
+//! How long an application waits when the primary path fails. These tests measure time, so they run
+//! one after the other, and nothing else may run at the same time. Each has six pairs of hosts at
+//! work, or twelve where a few ms do not matter.
 
 use std::time::{Duration, Instant};
 
@@ -45,14 +45,14 @@ fn realtime_udp_down() {
     measure(&[Carrier::Udp], Fault::Down, &REALTIME);
 }
 
-/// Protocol parameters and what is promised for them.
+/// Protocol parameters, and the limits that are promised for them.
 struct Profile {
     name: &'static str,
     /// The longest wait of the application, ms.
     bound: f64,
-    /// When it must be in use again after that.
+    /// How soon the primary path must be in use again when it works again.
     back: Duration,
-    /// Undisturbed time before the next round.
+    /// Time without faults before the next round.
     calm: Duration,
 }
 
@@ -72,14 +72,14 @@ const REALTIME: Profile = Profile {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// Packets vanish, nobody is told.
+    /// Packets are dropped, and nobody is told.
     Silent,
-    /// The cable is cut: one end is down, the other has no carrier. In turn this and that end.
+    /// The cable is cut: one end is down, and the other has no carrier. The ends take turns.
     Down,
 }
 
-/// Kills and revives the primary path five times, for bulk transfer and requests over IPv4, IPv6
-/// and one network of each.
+/// Cuts and restores the primary path five times, for bulk transfer and requests, over IPv4, over
+/// IPv6, and over one network of each.
 fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
     let _alone = gaps::alone();
     let Some(net) = Net::open(PROGRAMS) else { return };
@@ -109,8 +109,7 @@ fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
             case.traffic.longest_wait();
             case.kill(fault, round);
         }
-        // The path stays dead until the application has something to do again, or has waited too
-        // long.
+        // The path stays down until every application has messages again, or has waited too long.
         let end = Instant::now() + Duration::from_secs_f64(profile.bound / 1e3) + profile.calm;
         let mut waits = vec![0.0; cases.len()];
         while waits.contains(&0.0) && Instant::now() < end {
@@ -123,8 +122,8 @@ fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
             case.waits.push(if wait == 0.0 { f64::INFINITY } else { wait });
             case.revive(fault);
         }
-        // A dead path is probed at intervals that double, so it comes back the later the longer it
-        // was dead, and a busy machine takes long to revive them all.
+        // A dead path is probed at intervals that double. So the longer it was down, the longer it
+        // takes until it is used again; and a busy machine needs a while to restore all paths.
         let limit = profile.back + 2 * killed.elapsed();
         for case in &mut cases {
             let primary = case.networks.cables[0].addrs(&case.networks.right)[0].to_string();
@@ -138,7 +137,7 @@ fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
         let what = format!("gap: {} {fault:?} {name}", profile.name);
         let more = format!(", ever {longest:.0} ms, {messages} messages");
         bad.extend(gaps::judge(&what, waits, profile.bound, &more));
-        // Their captures are needed when the test fails.
+        // Keep the captures, in case the test fails.
         kept.push(networks);
     }
     assert!(bad.is_empty(), "the median must be below {} ms: {bad:?}", profile.bound);

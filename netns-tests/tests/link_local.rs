@@ -1,11 +1,11 @@
-//! IPv6 link-local addresses: `fe80::9` on two cables is two hosts.
+//! IPv6 link-local addresses: `fe80::9` may be one host on one cable and another on the next.
 
 use std::time::Duration;
 
 use netns_tests::echo::{CLIENT, SERVER};
 use netns_tests::net::{Host, Net, Running};
 
-/// A host in the middle of two, both of which have the same address there.
+/// A host between two others, which both have the same link-local address.
 struct Middle {
     middle: Host,
     outer: [Host; 2],
@@ -33,7 +33,7 @@ impl Middle {
     }
 }
 
-/// Runs clients to their ends, which must be good ones; gives what they say of their peers.
+/// Waits until the clients have ended successfully, and returns the peer addresses that they print.
 fn remotes(clients: impl IntoIterator<Item = Running>) -> Vec<String> {
     let ended = clients.into_iter().map(|mut client| client.ended(PATIENCE));
     let remote = |text: &str| Some(text.split_once("remote=")?.1.split(' ').next()?.to_owned());
@@ -58,7 +58,7 @@ fn the_interface_chooses_the_host() {
     }
 }
 
-/// The server is bound to all addresses, and both callers come from the same one.
+/// The server is bound to all addresses, and both clients have the same address.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_wildcard_server_tells_callers_apart_by_interface() {

@@ -1,7 +1,7 @@
-//! What passes network address translators, and what does not.
+//! What gets through network address translators, and what does not.
 //!
-//! The "internet" has addresses of documentation networks, so that the stack sees what it sees
-//! there: private own addresses, global ones of the peer.
+//! The "internet" here has addresses of the documentation networks. So the stack sees the same as
+//! in the real one: its own addresses are private, and those of the peer are global.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -55,7 +55,7 @@ fn behind_two_nats() -> Option<(Net, Host, Host, [Nat; 2])> {
     Some((net, client, server, nats))
 }
 
-/// Addresses and SCTP ports of the clients are the same to the server; only their UDP ports differ.
+/// To the server, the clients have the same address and SCTP port; only their UDP ports differ.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn two_clients_with_equal_ports_behind_one_nat() {
@@ -66,7 +66,8 @@ fn two_clients_with_equal_ports_behind_one_nat() {
     let mut second = client(&home, 1, "ask", &["--port", "5000", "--messages", "10"]);
     let refused = ended(&mut second).unwrap_err();
     assert!(refused.contains("aborted the association"), "{refused}");
-    // With a port of its own it is welcome, and the first one has not noticed anything.
+    // With an SCTP port of its own, the other client is accepted. The first one has not noticed
+    // anything.
     let mut other = client(&home, 1, "ask", &["--messages", "100"]);
     assert_eq!(ended(&mut other), Ok(100));
     first.close_stdin();
@@ -95,8 +96,8 @@ fn equal_ports_are_told_apart_by_udp_ports_on_demand() {
     assert_eq!(traffic::received(&mut server, 2), sent);
 }
 
-/// Afterwards the client has another UDP port, and packets to the old one are strange to the NAT:
-/// it drops them silently.
+/// Afterwards the client has another UDP port. The NAT silently drops packets to the old one, for
+/// which it has no binding.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_nat_forgets_its_table() {
@@ -105,8 +106,8 @@ fn a_nat_forgets_its_table() {
     forget_in_the_middle(&home);
 }
 
-/// The same where the NAT box answers strange packets with ICMP errors, which tell nothing about
-/// the client.
+/// The same with a NAT that answers packets without a binding by ICMP errors, which do not mean
+/// that the client is gone.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_nat_forgets_its_table_and_complains() {
@@ -118,8 +119,8 @@ fn forget_in_the_middle(home: &Home) {
     home.nat.changes_ports();
     home.inside[0].limit(8000, 60);
     let servers = servers(&home.net, &home.server, &[]);
-    // A client that waits for an answer makes a new binding by its next heartbeat only, so the
-    // profile decides how long it waits.
+    // A client that waits for an answer makes a new binding only when it sends its next heartbeat,
+    // so the profile decides how long it waits.
     let mut clients = [("bulk", "rfc"), ("ask", "realtime")]
         .map(|(kind, profile)| client(home, 0, kind, &["--window", "32768", "--profile", profile]));
     clients.iter_mut().for_each(begun);
@@ -129,7 +130,7 @@ fn forget_in_the_middle(home: &Home) {
         std::thread::sleep(Duration::from_millis(300));
         home.nat.forgets();
     }
-    // A client has a new port when it has sent something again.
+    // A client gets a new port as soon as it sends something.
     let limit = Instant::now() + PATIENCE;
     let all_new =
         |now: &[String]| now.len() == before.len() && now.iter().all(|port| !before.contains(port));
@@ -149,16 +150,16 @@ fn forget_in_the_middle(home: &Home) {
         });
         let longest = longest.fold(0.0, f64::max);
         println!("{}: the longest wait was {longest:.0} ms", home.net.name());
-        // The NAT forgot things for 1.5 s. A server that does not follow its client waits for ever,
-        // a client that needs the RFC's heartbeat for 15 s.
+        // The NAT kept forgetting its bindings for 1.5 s. A server that does not follow its client
+        // to the new port waits for ever; a client that needs the RFC's heartbeat waits for 15 s.
         assert!(longest > 0.0 && longest < 10_000.0, "somebody waited {longest} ms");
     }
 }
 
 /// The UDP ports that the NAT uses for the first client towards the server.
 fn ports(home: &Home) -> Vec<String> {
-    // Packets of the server to a port that is forgotten may have made entries, too; those begin
-    // with the server.
+    // Packets from the server to a forgotten port may have made entries, too, but in those the
+    // server is the source.
     let begun_by_client = format!("src={} dst={SERVER} ", client_addr(0));
     let answered = |line: &String| {
         line.rsplit("dport=").next().map(|port| port.split(' ').next().unwrap_or("").to_owned())
@@ -171,7 +172,7 @@ fn ports(home: &Home) -> Vec<String> {
         .collect()
 }
 
-/// Nothing tells that large packets do not get through.
+/// Large packets do not get through, and no ICMP message says so.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_nat_blocks_icmp_in_front_of_a_small_mtu() {
@@ -187,7 +188,7 @@ fn a_nat_blocks_icmp_in_front_of_a_small_mtu() {
     server.default_route("198.51.100.1");
     let nat = net.nat(&home, &outside);
     nat.blocks_icmp();
-    // The router on the other side says nothing either.
+    // The router on the other side sends no ICMP either.
     far.namespace().nft(
         "table inet quiet { chain output { type filter hook output priority 0; meta l4proto icmp \
          drop; }; }",
@@ -228,8 +229,8 @@ fn a_pool_user_behind_a_nat() {
     pool::finish(user);
 }
 
-/// It knows its private address only; users elsewhere need that of the NAT box and the port that is
-/// forwarded there.
+/// The element knows only its private address. Users elsewhere need the address of the NAT and the
+/// UDP port that it forwards.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_pool_element_behind_a_forwarded_port() {
@@ -246,8 +247,8 @@ fn a_pool_element_behind_a_forwarded_port() {
     pool::finish(user);
 }
 
-/// It closes its listening socket with each association and listens again, as a server does that is
-/// reloaded.
+/// The server closes its listening socket after each association and listens again, as servers do
+/// when they are reloaded.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_server_behind_a_forwarded_port_listens_again() {
@@ -260,15 +261,15 @@ fn a_server_behind_a_forwarded_port_listens_again() {
         begun(&mut client);
         client
     });
-    // Those before have lived on all the time.
+    // The earlier associations have lived on all the time.
     clients.iter_mut().for_each(|client| client.close_stdin());
     let mut sent = clients.map(|mut client| ended(&mut client).expect("a good end"));
     sent.sort_unstable();
     assert_eq!(traffic::received(&mut server, 3), sent);
 }
 
-/// Boxes at home translate TCP and UDP. What they make of protocol 132 differs, and the client is
-/// told what to do.
+/// NATs in homes translate TCP and UDP, but treat protocol 132 in different ways. When it does not
+/// get through, the client says what to do.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn without_encapsulation() {
@@ -276,13 +277,13 @@ fn without_encapsulation() {
     let (net, client) = (&home.net, &home.clients[0]);
     let _servers = servers(net, &home.server, &[]);
     let mut server = serve(net, &home.server, "raw", 9, &["--echo"]);
-    // It passes with its private source, to which no answer finds its way.
+    // The packets pass with their private source, so no answer finds its way back.
     told_to_use_udp(net, client);
-    // It is refused.
+    // The packets are refused.
     refuses_sctp(&home.router);
     told_to_use_udp(net, client);
     home.router.namespace().nft("delete table inet only_known");
-    // Few boxes know SCTP; then it works as in UDP.
+    // Behind one of the few NATs that know SCTP, it works as in UDP.
     home.nat.knows_sctp();
     assert_eq!(ask_natively(net, client), Ok(20));
     assert_eq!(traffic::received(&mut server, 1), [20]);
@@ -294,12 +295,12 @@ fn without_encapsulation_behind_two_nats() {
     let Some((net, client, server, nats)) = behind_two_nats() else { return };
     let _server = serve(&net, &server, "raw", 9, &["--echo"]);
     told_to_use_udp(&net, &client);
-    // Where only the first box knows SCTP, answers end at the second one.
+    // If only the first NAT knows SCTP, answers are lost at the second one.
     nats[0].knows_sctp();
     told_to_use_udp(&net, &client);
 }
 
-/// Nobody says what becomes of the packets.
+/// The packets are lost, and no ICMP message says so.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn without_encapsulation_and_without_icmp() {
@@ -312,7 +313,7 @@ fn without_encapsulation_and_without_icmp() {
     told_to_use_udp(net, client);
 }
 
-/// The router refuses what passes it in protocol 132, and says so by ICMP.
+/// Makes the router refuse to forward protocol 132, with an ICMP error.
 fn refuses_sctp(router: &Host) {
     router.namespace().nft(
         "table inet only_known { chain forward { type filter hook forward priority 0; meta l4proto \
@@ -338,7 +339,7 @@ fn ask_natively(net: &Net, client: &Host) -> Result<u64, String> {
     ended(&mut net.start(client, &args))
 }
 
-/// Calls of the library and programs fail there directly in IP, and say that UDP would help.
+/// Checks that calls of the library and programs fail directly in IP, and that they suggest UDP.
 fn told_to_use_udp(net: &Net, client: &Host) {
     let refused = ask_natively(net, client).unwrap_err();
     assert!(refused.contains("UDP"), "{refused}");
@@ -347,7 +348,7 @@ fn told_to_use_udp(net: &Net, client: &Host) {
     let common =
         ["-link=raw", "-asapannounce=off", "-registrarconnecttimeout=500", "-quiet", &option];
     let start = |program: &&str| net.start(client, &[&[*program], &common[..]].concat());
-    // All at once, because they wait for their timeouts.
+    // Start all of them at once, because each waits for its timeout.
     let programs = ["rspserver", "rspterminal", "pingpongclient"];
     let mut running: Vec<Running> = programs.iter().map(start).collect();
     for (program, running) in programs.iter().zip(&mut running) {
@@ -410,7 +411,7 @@ fn user(option: &str) -> [&str; 6] {
     ["pingpongclient", "--events", "--interval=20", "--quiet", "-asapannounce=off", option]
 }
 
-/// A server for bulk traffic at SCTP port 7 and one that echoes at port 8.
+/// Starts a server for bulk traffic at SCTP port 7 and one that echoes at port 8.
 fn servers(net: &Net, host: &Host, more: &[&str]) -> [Running; 2] {
     let echo = [&["--echo"], more].concat();
     [serve(net, host, "udp=9899", 7, more), serve(net, host, "udp=9900", 8, &echo)]
@@ -428,7 +429,7 @@ fn client(home: &Home, number: usize, kind: &str, more: &[&str]) -> Running {
     start(&home.net, &home.clients[number], kind, "udp=0", more)
 }
 
-/// A client of the server for this kind of traffic.
+/// Starts a client of the server for this kind of traffic.
 fn start(net: &Net, host: &Host, kind: &str, link: &str, more: &[&str]) -> Running {
     let peer = match kind {
         "bulk" => format!("{SERVER}:7/udp:9899"),
@@ -444,7 +445,7 @@ fn begun(client: &mut Running) {
     });
 }
 
-/// Waits for the end of a client: the number of its messages, or what went wrong.
+/// Waits for the end of a client. Returns the number of its messages, or what went wrong.
 fn ended(client: &mut Running) -> Result<u64, String> {
     let ended = client.ended(Duration::from_secs(30));
     let messages = ended.lines.iter().find_map(|line| match Event::parse(line) {

@@ -1,4 +1,4 @@
-//! Destinations that the own host has no way to.
+//! Destinations to which the own host has no route.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn connecting_fails_at_once_and_says_why() {
             ("192.0.2.1", None, network),
             ("[2001:db8::1]", None, network),
             ("192.0.2.1", Some("--own=10.99.0.1"), network),
-            // No link has an address of the family.
+            // No link has an address of this family.
             ("[fd99::2]", Some("--own=10.99.0.1"), network),
             ("198.51.100.1", None, no_way),
             ("192.0.2.1,2001:db8::1", None, network),
@@ -40,13 +40,13 @@ fn connecting_fails_at_once_and_says_why() {
         assert!(!ended.status.success(), "{args}");
         let complaint = ended.complaints().join(" ");
         assert!(complaint.contains(sentence), "{args}: {complaint}");
-        // Nine INITs take more than four minutes.
+        // Waiting for all nine INITs would take more than four minutes.
         assert!(start.elapsed() < Duration::from_secs(20), "{args}: {:?}", start.elapsed());
     }
 }
 
-/// A neighbour that does not answer is told by the own host after some seconds. (Only Linux has
-/// error queues, which tell it to every socket.)
+/// The own host reports after some seconds that a neighbour does not answer. (Only Linux has error
+/// queues, which report it to every socket.)
 #[cfg(not(portable))]
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]

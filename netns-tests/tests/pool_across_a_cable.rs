@@ -1,4 +1,4 @@
-//! A pool on one host, its user on another, UDP encapsulation on the cable between them.
+//! A pool on one host and its user on another, with UDP encapsulation on the cable between them.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use netns_tests::topology::{INTERFACE, Pair};
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_session_survives_its_server_across_a_cable() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
-    // The kernel of the killed server's host answers by ICMP. SCTP alone would notice after 2.4 s,
-    // the reply timeout after 10 s.
+    // The kernel of the host answers for the killed server with ICMP. SCTP alone would notice after
+    // 2.4 s, and the reply timeout after 10 s.
     let failover = failover_across(&pair, "--replytimeout=10000");
     assert!(failover < Duration::from_secs(2), "the failover took {failover:?}");
 }
@@ -27,8 +27,8 @@ fn without_icmp_the_reply_timeout_notices() {
     assert!(failover < Duration::from_secs(2), "the failover took {failover:?}");
 }
 
-/// Registrar and two servers at the left, a client at the right: kills the server that serves and
-/// measures the time to the next Pong.
+/// Starts a registrar and two servers on the left host and a client on the right one. Kills the
+/// server that the client uses and measures the time until the next Pong.
 fn failover_across(pair: &Pair, timeout: &str) -> Duration {
     let (net, left) = (&pair.net, &pair.left);
     let addr = pair.v4(left);
@@ -36,7 +36,7 @@ fn failover_across(pair: &Pair, timeout: &str) -> Duration {
         .start(left, &["rspregistrar", &format!("-asap={addr}:0"), "-asapannounce=off", "-quiet"]);
     let ready = registrar.ready();
     assert_eq!(ready.udp(), Some(9899), "a registrar takes the well-known port");
-    // No suffix: UDP port 9899.
+    // An address without a suffix stands for UDP port 9899, too.
     let option = format!("-registrar={}", ready.get("asap").unwrap());
     let local = format!("-local={addr}:0");
     let mut servers: Vec<(u32, Running)> =

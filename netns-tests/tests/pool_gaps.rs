@@ -1,6 +1,6 @@
-//! How long the user of a pool waits for its server when one of two providers dies, and everybody
-//! has both. These tests measure time, so they run one after the other and nothing beside them;
-//! with the RFC's parameters, where a few ms do not matter, each has two pools at once.
+//! How long a pool user waits for its server when one of two providers fails and every host has
+//! both. These tests measure time, so they run one after the other, and nothing else may run at the
+//! same time. With the RFC's parameters, where a few ms do not matter, each has two pools at once.
 
 use std::time::{Duration, Instant};
 
@@ -40,12 +40,12 @@ type Carrier = (&'static str, [&'static str; 2]);
 const CARRIERS: [Carrier; 2] =
     [("raw", ["10.1.0.N/24", "fd02::N/64"]), ("udp", ["10.1.0.N/24", "10.2.0.N/24"])];
 
-/// Protocol parameters and what is promised for them.
+/// Protocol parameters, and the limits that are promised for them.
 struct Profile {
     name: &'static str,
     /// The longest wait of the user, ms.
     bound: f64,
-    /// When the provider must be in use again after that.
+    /// How soon the provider must be in use again when it works again.
     back: Duration,
 }
 
@@ -55,14 +55,14 @@ const REALTIME: Profile = Profile { name: "realtime", bound: 300.0, back: Durati
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// Packets vanish, nobody is told.
+    /// Packets are dropped, and nobody is told.
     Silent,
-    /// In turn the interface of the user, that of its server, and all ports of the provider go
-    /// down.
+    /// One of these goes down, in turn: the interface of the user, that of its server, and all
+    /// ports of the provider.
     Down,
 }
 
-/// Kills and revives the first provider five times.
+/// Makes the first provider fail five times, and restores it each time.
 fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
     let _alone = gaps::alone();
     let Some(net) = Net::open(PROGRAMS) else { return };
@@ -97,13 +97,13 @@ fn measure(carriers: &[Carrier], fault: Fault, profile: &Profile) {
         let (waits, place) = case.end();
         let what = format!("pool gap: {} {fault:?} {name}", profile.name);
         bad.extend(gaps::judge(&what, waits, profile.bound, ""));
-        // Its captures are needed when the test fails.
+        // Keep the captures, in case the test fails.
         kept.push(place);
     }
     assert!(bad.is_empty(), "the median must be below {} ms: {bad:?}", profile.bound);
 }
 
-/// A pool and what happens to its user.
+/// A pool and the measurements of its user.
 struct Case {
     name: &'static str,
     place: Providers,
@@ -111,19 +111,19 @@ struct Case {
     _pool: [Running; 3],
     /// Lines of the user that belong to earlier rounds.
     seen: usize,
-    /// The last ping when the fault was complete.
+    /// The number of the last ping before the fault was complete.
     ping: u64,
     waits: Vec<f64>,
 }
 
 impl Case {
-    /// The user has a session with the first element, by the first provider.
+    /// Starts the pool. The user gets a session with the first element, through the first provider.
     fn start(link: &'static str, place: Providers, profile: &Profile) -> Case {
         let options = [format!("--link={link}"), format!("--profile={}", profile.name)];
         let options = options.each_ref().map(String::as_str);
         let (registrar, option) = place.start_registrar(&options);
         let (_, first) = place.start_element(0, &option, &options);
-        // A user that has lost its server must wait for longer than is allowed, and tells.
+        // With such a long timeout, the user does not change its server before the test fails.
         let mut user = place.start_user(60_000, &option, &options);
         user.wait_for("a pong", |line| match ClientEvent::from_json(line) {
             Some(ClientEvent::Pong { .. }) => Some(()),
@@ -138,7 +138,7 @@ impl Case {
         self.seen = self.user.said().len();
         let (place, [_, element, _, user]) = (&self.place, &self.place.links);
         match fault {
-            // First where the pings pass.
+            // Silence the user's link first, because the pings pass there.
             Fault::Silent => [&user[0]].into_iter().chain(place.of(0)).for_each(Link::silence),
             Fault::Down => match round % 3 {
                 0 => user[0].cut_at(&place.user),
@@ -158,9 +158,9 @@ impl Case {
         self.waits.push(f64::INFINITY);
     }
 
-    /// True when pings are answered that were sent after the fault; then the longest wait is known.
-    /// The user goes on pinging, so the time from a ping to its Pong is how much later than usual
-    /// that Pong is.
+    /// Whether pings that were sent after the fault have been answered. Then the longest wait is
+    /// noted: the user goes on pinging, so the time from a ping to its Pong is how late that Pong
+    /// is.
     fn goes_on(&mut self) -> bool {
         let (mut longest, mut done, enough) = (0, false, self.ping + 5);
         for event in self.events() {
@@ -179,7 +179,7 @@ impl Case {
         done
     }
 
-    /// What the user told since the fault.
+    /// The events that the user has printed since the fault.
     fn events(&mut self) -> Vec<ClientEvent> {
         let seen = self.seen;
         self.user.said()[seen..].iter().filter_map(|line| ClientEvent::from_json(line)).collect()
@@ -192,7 +192,7 @@ impl Case {
         }
     }
 
-    /// Ends the user, which has all its Pongs, from one server.
+    /// Ends the user and checks that it has received all its Pongs, in one session.
     fn end(mut self) -> (Vec<f64>, Providers) {
         self.user.signal("INT");
         let lines = self.user.finished(Duration::from_secs(10));
@@ -212,8 +212,8 @@ impl Case {
     }
 }
 
-/// Undisturbed time before a fault.
+/// Time without faults before each fault.
 const CALM: Duration = Duration::from_millis(300);
-/// How much longer than allowed a round waits.
+/// How much longer than the allowed time a round waits.
 const MORE: Duration = Duration::from_secs(3);
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");

@@ -1,4 +1,4 @@
-//! SCTP directly in IP: real raw sockets on real networks.
+//! SCTP directly in IP, with real raw sockets on real network interfaces.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -36,14 +36,14 @@ fn two_stacks_of_one_host_talk_to_each_other() {
     }
 }
 
-/// Each of the four stacks gets all packets of its host and leaves those of the others alone.
+/// Each of the four stacks receives all SCTP packets of its host, and ignores those of the others.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn stacks_on_one_host_do_not_disturb_each_other() {
     let Some(pair) = Pair::open(PROGRAMS) else { return };
     let (left, right) = (&pair.left, &pair.right);
     let _servers = [serve(&pair.net, right, "raw", 7), serve(&pair.net, right, "raw", 8)];
-    // Answers out of the blue would end the associations within the first packets.
+    // If a stack answered packets of the other's associations, these would end at once.
     let mut clients = [7, 8].map(|port| {
         let to = list(pair.v4(right), port, "/native");
         pair.net.start(left, &[CLIENT, "raw", &to, "3000000"])
@@ -54,7 +54,7 @@ fn stacks_on_one_host_do_not_disturb_each_other() {
     }
 }
 
-/// Lock files, which portable code uses, are the same in all namespaces.
+/// (Not for portable code: it uses lock files, which all namespaces share.)
 #[cfg(not(portable))]
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
@@ -68,7 +68,7 @@ fn a_port_belongs_to_one_process_of_a_network_namespace() {
         refused.complaints(),
         ["SCTP port 7 is in use by another process, or by another stack of this one"]
     );
-    // UDP has a socket of its own, and other hosts have ports of their own.
+    // A stack in UDP has a socket of its own, and another host has ports of its own.
     let _udp = serve(&pair.net, right, "udp", 7);
     let _elsewhere = serve(&pair.net, left, "raw", 7);
     // However the process ends, its port is free again.
@@ -92,7 +92,7 @@ fn nobody_speaks_sctp_there() {
         assert!(!ended.status.success());
         let complaint = ended.complaints().join(" ");
         assert!(complaint.contains("nothing speaks SCTP there"), "{complaint}");
-        // Without ICMP nine INITs would be sent in vain, within more than four minutes.
+        // Without ICMP, nine INITs would be sent in vain, which takes more than four minutes.
         assert!(start.elapsed() < Duration::from_secs(10), "{:?}: {complaint}", start.elapsed());
     }
 }
@@ -109,7 +109,7 @@ fn a_server_that_dies_is_noticed_by_icmp() {
     let mut client = pair.net.start(&pair.left, &[CLIENT, "raw", &to, "4000000000"]);
     client.wait_for("that it is connected", |line| (line == "connected").then_some(()));
     server.kill();
-    // Without ICMP data would be sent eleven times in vain, within more than six minutes.
+    // Without ICMP, data would be sent eleven times in vain, which takes more than six minutes.
     let ended = client.ended(Duration::from_secs(30));
     assert!(!ended.status.success(), "{}", ended.text());
     let complaint = ended.complaints().join(" ");
@@ -150,7 +150,7 @@ fn answers_come_from_the_address_that_was_asked() {
             echo(&pair.net, left, "raw", &list(addr.parse().unwrap(), 7, "/native"), 100_000);
         assert_eq!(seen.get("remote"), addr);
     }
-    // Sockets bound to single addresses.
+    // The same with sockets that are bound to single addresses.
     drop(server);
     let link = format!("raw:{},fd99::77", pair.v4(right));
     let _server = serve(&pair.net, right, &link, 7);
@@ -159,8 +159,8 @@ fn answers_come_from_the_address_that_was_asked() {
     }
 }
 
-/// The own interface takes less than the stack assumes: the system says how much. (A cable swallows
-/// what only one end takes.)
+/// The MTU of the own interface is smaller than the stack assumes, and the system says what it is.
+/// (The other end has the same MTU, because a cable drops packets that are too large for one end.)
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_smaller_interface_mtu_is_learnt() {
@@ -176,7 +176,7 @@ fn a_smaller_interface_mtu_is_learnt() {
     }
 }
 
-/// A router in between takes less: its ICMP messages say how much.
+/// The MTU behind a router is smaller, and the router's ICMP messages say what it is.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_smaller_mtu_behind_a_router_is_learnt() {
@@ -188,7 +188,7 @@ fn a_smaller_mtu_behind_a_router_is_learnt() {
         gateways.iter().for_each(|gateway| host.default_route(gateway));
     }
     let _server = serve(&net, &far, "raw", 7);
-    // Without IPV6_RECVERR, which portable code does not know, Linux does not fragment raw IPv6
+    // Portable code does not set IPV6_RECVERR, and without that, Linux does not fragment raw IPv6
     // packets for the path.
     let addrs = if cfg!(portable) { &["10.98.0.2"][..] } else { &["10.98.0.2", "fd98::2"] };
     for addr in addrs {
@@ -197,7 +197,8 @@ fn a_smaller_mtu_behind_a_router_is_learnt() {
     }
 }
 
-/// The same where the router says nothing: it fragments what allows that and swallows the rest.
+/// The same with a router that sends no ICMP: it fragments packets that allow it and drops the
+/// rest.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_black_hole_for_large_packets_is_left() {
@@ -210,12 +211,12 @@ fn a_black_hole_for_large_packets_is_left() {
     hush(&router);
     let _server = serve(&net, &far, "raw", 7);
     let seen = echo(&net, &near, "raw", "10.98.0.2:7/native", 300_000);
-    // Three expiries of T3 from 1 s on, and the probes after them.
+    // T3 expires three times, for the first time after 1 s, and then probes are sent.
     assert!((6000..20_000).contains(&seen.number("ms")), "{seen:?}");
 }
 
-/// No router cuts IPv6 packets, so a chunk that is too large for the path would never arrive: they
-/// are small until probes say more.
+/// No router fragments IPv6 packets, so a chunk that is too large for the path would never arrive.
+/// That is why packets stay small until probes show that larger ones arrive.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_silent_router_on_an_ipv6_path_stops_nothing() {
@@ -238,7 +239,7 @@ fn a_silent_router_on_an_ipv6_path_stops_nothing() {
     client.wait_for("that traffic flows", |line| {
         event(line).filter(|e| matches!(e, Event::Begun { .. }))
     });
-    // Probes of 1500 bytes get no answer, and those of what the router takes do.
+    // Probes of 1500 bytes get no answer, while those that fit the router's MTU do.
     let last = pmtu(&mut client, |_, state| state == "Complete");
     assert!((1200..=1260).contains(&last), "packets of {last} bytes for an MTU of 1300");
     client.close_stdin();
@@ -251,12 +252,12 @@ fn a_silent_router_on_an_ipv6_path_stops_nothing() {
     let received = server.wait_at_most(PATIENCE, end);
     let Some(Event::End { messages, longest_ms, .. }) = received else { panic!("{received:?}") };
     assert_eq!(messages, sent);
-    // What is sent again after a timeout comes 1 s late.
+    // A message that is retransmitted after a timeout would be 1 s late.
     assert!(longest_ms < 1000.0, "{longest_ms} ms without a message");
 }
 
-/// What was on its way when an IPv6 path became narrow comes through all the same, in fragments.
-/// (Elsewhere than on Linux the system decides how long fragments are.)
+/// Chunks that are in flight when the MTU of an IPv6 path shrinks still arrive, in IP fragments.
+/// (On systems other than Linux, the system decides how long the fragments are.)
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn an_ipv6_path_becomes_narrow_in_silence() {
@@ -266,7 +267,7 @@ fn an_ipv6_path_becomes_narrow_in_silence() {
     });
 }
 
-/// The same where a router drops IPv4 packets by their size, whether they may be fragmented or not.
+/// The same with a router that drops large IPv4 packets, whether they may be fragmented or not.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
@@ -281,8 +282,8 @@ fn an_ipv4_path_drops_by_size_in_silence() {
     });
 }
 
-/// Bulk data flows from two hosts over a router to a third one, directly in IP and in UDP, while
-/// `narrow` does something to the router or its cable to the third.
+/// Bulk data flows from two hosts through a router to a third one, directly in IP and in UDP.
+/// `narrow` then shrinks the MTU of the router or of its cable to the third host.
 fn becomes_narrow(v6: bool, narrow: impl Fn(&Host, &Link)) {
     let Some(net) = Net::open(PROGRAMS) else { return };
     let (near, router, far) = (net.host("near"), net.router("router"), net.host("far"));
@@ -296,7 +297,8 @@ fn becomes_narrow(v6: bool, narrow: impl Fn(&Host, &Link)) {
         cable
     };
     link(&near, 99, &router).limit(5000, 60);
-    // Its interface takes what has to be cut, and the stack does not expect that.
+    // The interface of this host takes larger packets than the path, which the stack does not
+    // expect.
     let jumbo = net.host("jumbo");
     let large = link(&jumbo, 97, &router);
     large.mtu(9000);
@@ -327,14 +329,14 @@ fn becomes_narrow(v6: bool, narrow: impl Fn(&Host, &Link)) {
     });
     let ip = if v6 { 40 } else { 20 };
     for ((_, client), headers) in pairs.iter_mut().zip([ip, ip + 8, ip, ip + 8]) {
-        // Directly in IPv4 nothing has to be found.
+        // Directly in IPv4, there is no search for the MTU.
         if headers == 20 {
             continue;
         }
         pmtu(client, |bytes, _| bytes == 1500 - headers);
     }
     narrow(&router, &cable);
-    // The clients notice by what does not arrive.
+    // The clients notice because packets do not arrive.
     for (_, client) in &mut pairs {
         pmtu(client, |bytes, _| bytes <= 1280);
     }
@@ -355,8 +357,8 @@ fn becomes_narrow(v6: bool, narrow: impl Fn(&Host, &Link)) {
     }
 }
 
-/// Waits until a client of `traffic` knows such a size of packets and such a state of the search
-/// for it; gives the size.
+/// Waits until a `traffic` client reports a packet size and a state of the search for it that
+/// satisfy `wanted`, and returns the size.
 fn pmtu(client: &mut Running, wanted: impl Fn(u32, &str) -> bool) -> u32 {
     client.wait_for("the right size of packets", |line| match Event::parse(line) {
         Some(Event::Pmtu { bytes, state, .. }) if wanted(bytes, &state) => Some(bytes),
@@ -364,7 +366,7 @@ fn pmtu(client: &mut Running, wanted: impl Fn(u32, &str) -> bool) -> u32 {
     })
 }
 
-/// No ICMP message leaves a router.
+/// Makes a router send no ICMP messages.
 fn hush(router: &Host) {
     router.namespace().nft(
         "table inet quiet { chain output {
@@ -375,7 +377,7 @@ fn hush(router: &Host) {
     );
 }
 
-/// One stack with both links; nobody says how to reach it.
+/// The server's stack has both links, and the client is not told which one to use.
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn raw_and_udp_are_raced() {
@@ -393,7 +395,7 @@ fn raw_and_udp_are_raced() {
         assert_eq!(seen.get("native"), "false");
     }
     let server = serve(&pair.net, right, "udp", 7);
-    // Other tests may make one of them slow, but not all.
+    // Other tests may slow down one of the attempts, but not all.
     let fastest = || {
         let seen = (0..5).map(|_| echo(&pair.net, left, "both", &to, 100_000));
         let times = seen.map(|seen| {
@@ -402,8 +404,8 @@ fn raw_and_udp_are_raced() {
         });
         times.min().expect("five of them")
     };
-    // UDP gets its turn after 250 ms, or as soon as ICMP refuses the native way; natively the next
-    // INIT is due after 1 s.
+    // UDP is tried after 250 ms, or as soon as ICMP refuses SCTP in IP. Directly in IP, the next
+    // INIT would be sent after 1 s.
     if no_kernel_sctp() {
         let ms = fastest();
         assert!(ms < 200, "ICMP refused the native way, and connecting took {ms} ms");
@@ -447,12 +449,12 @@ fn serve(net: &Net, host: &Host, link: &str, port: u16) -> Running {
     server
 }
 
-/// Runs a client to its end, which must be a good one.
+/// Runs a client, which must end successfully.
 fn echo(net: &Net, host: &Host, link: &str, peer: &str, bytes: usize) -> Seen {
     Seen::of(net.start(host, &[CLIENT, link, peer, &bytes.to_string()]).ended(PATIENCE))
 }
 
-/// The words `key=value` of a client's last line.
+/// The last line of a client, with words `key=value`.
 #[derive(Debug)]
 struct Seen(String);
 
@@ -472,8 +474,8 @@ impl Seen {
     }
 }
 
-/// Whether nothing answers where no stack of ours runs. Otherwise, in all namespaces, the kernel's
-/// SCTP does, and a part of the test must be skipped.
+/// Whether SCTP packets get no answer where no stack of ours runs. If the kernel has SCTP, it
+/// answers in all namespaces, and a part of the test must be skipped.
 fn no_kernel_sctp() -> bool {
     let there = std::path::Path::new("/proc/net/sctp").exists();
     let missing =

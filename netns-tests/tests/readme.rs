@@ -1,4 +1,4 @@
-//! The README shows what the tests with other stacks gave.
+//! The README shows the results of the tests with other stacks.
 
 use netns_tests::interop::matrix;
 

@@ -1,5 +1,5 @@
-//! First meeting with RSPLIB: its programs and ours in each other's pools, over the kernel's SCTP
-//! at its end and this stack at ours.
+//! RSPLIB's programs and ours in each other's pools. RSPLIB uses the SCTP of the Linux kernel, and
+//! our programs use this stack.
 
 use std::time::Instant;
 
@@ -92,7 +92,7 @@ fn announces(meeting: &Meeting, carrier: Carrier) {
     terminals(meeting, carrier, ANNOUNCED, id);
 }
 
-/// Both terminals talk to the echo server `id`.
+/// Has both terminals talk to the echo server `id`.
 fn terminals(meeting: &Meeting, carrier: Carrier, registrar: &str, id: u32) {
     let echo = |text: &str| format!("from PE ${id:08x}> {text}");
     let mut theirs = meeting.their_terminal(registrar);
@@ -112,9 +112,9 @@ fn terminals(meeting: &Meeting, carrier: Carrier, registrar: &str, id: u32) {
     theirs.ended(LIMIT);
 }
 
-/// Kills their server, then ours; the session goes on with the other one, and so does its count of
-/// replies. Linux ignores the ICMP messages of a host whose server died, so their client takes some
-/// 25 s to leave ours.
+/// Kills their server, and later ours. The session goes on with the other server, and so does its
+/// number of replies. Linux ignores the ICMP messages of a host whose server has died, so their
+/// client takes about 25 s to leave our server.
 fn failovers(meeting: &Meeting, carrier: Carrier, registrar: &str, client: &mut Program) {
     let (their_id, mut theirs) = meeting.their_element("-pingpong", registrar);
     pongs(client, their_id, 5);
@@ -127,12 +127,12 @@ fn failovers(meeting: &Meeting, carrier: Carrier, registrar: &str, client: &mut 
     goes_on(client, their_id);
 }
 
-/// The client goes on with the element, and its count of replies, too.
+/// Checks that the client goes on with this element, and that the number of replies goes on, too.
 fn goes_on(client: &mut Program, id: u32) {
     let (first, _) = pongs(client, id, 5);
     let before = pong_before(client.said(), id).expect("Pongs of another server");
-    // RSPLIB's server sends Pong and cookie one after the other, so the last Pong may be ahead of
-    // the cookie.
+    // RSPLIB's server sends a cookie after each Pong, so it may die between the two. Then the last
+    // Pong is one ahead of the cookie.
     assert!(
         first.reply == before.reply + 1 || first.reply == before.reply,
         "the count went from {before:?} to {first:?}"
@@ -149,7 +149,7 @@ fn our_keep_alives(meeting: &Meeting, carrier: Carrier) {
     answers(&mut meeting.watch(&meeting.registrar, KEEP_ALIVE_ACK), ["10.1.0.2", "fd01::2"]);
     let gone = |line: &str| line.contains("removed");
     assert!(!registrar.said().iter().any(|line| gone(line)), "it stays: {:?}", registrar.said());
-    // It is there, but does nothing any more; the kernel still acknowledges.
+    // The stopped server no longer answers, although its kernel still acknowledges packets.
     server.signal("STOP");
     wait_for(&mut registrar, "its end", "it did not answer a keep-alive");
     server.kill();
@@ -191,7 +191,7 @@ fn wait_for(program: &mut Program, what: &str, text: &str) {
     );
 }
 
-/// Where our registrar serves ASAP.
+/// The endpoint where our registrar serves ASAP.
 const OURS: &str = "10.1.0.1:3863";
 const KEEP_ALIVE_ACK: u8 = 8;
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");

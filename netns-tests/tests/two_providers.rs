@@ -1,5 +1,5 @@
-//! A pool in which everybody has two providers: registrar, pool elements and pool user. How long
-//! the user waits is measured in `pool_gaps`.
+//! A pool in which registrar, pool elements and pool user each have two providers. `pool_gaps`
+//! measures how long the user waits.
 
 use std::time::{Duration, Instant};
 
@@ -33,23 +33,23 @@ fn a_pool_loses_providers(addrs: [&str; 2], link: &str) {
     let more = [link.as_str()];
     let (_registrar, option) = place.start_registrar(&more);
     let (first, mut serving) = place.start_element(0, &option, &more);
-    // SCTP has time to change the path before the session changes the server.
+    // The timeout is long, so that SCTP changes the path before the session changes the server.
     let mut user = place.start_user(TIMEOUT, &option, &more);
     let mut waits = Waits::default();
     assert_eq!(waits.pongs(&mut user, 20), first);
 
-    // The user loses its first provider without a word.
+    // The user silently loses its first provider.
     place.links[3][0].silence();
     assert_eq!(waits.pongs(&mut user, 100), first, "the same server by another path");
     let one = std::mem::take(&mut waits);
 
-    // So does everybody, while another element wants to join.
+    // Everybody loses the first provider, while another element registers.
     place.links.iter().for_each(|host| host[0].silence());
     let (second, _element) = place.start_element(1, &option, &more);
     assert_eq!(waits.pongs(&mut user, 20), first);
     let all = std::mem::take(&mut waits);
 
-    // The server dies; the user and the registrar reach the other one by the provider that is left.
+    // The server dies. The user and the registrar reach the other one through the second provider.
     serving.kill();
     let death = Instant::now();
     assert_eq!(pool::pongs_of_another(&mut user, Some(first), 1), second);
@@ -57,8 +57,8 @@ fn a_pool_loses_providers(addrs: [&str; 2], link: &str) {
     assert_eq!(waits.pongs(&mut user, 20), second);
     waits = Waits::default();
 
-    // The first provider is back, the second one is cut when everybody has seen that: heartbeats
-    // are answered.
+    // The first provider works again. When everybody has noticed that, which answered heartbeats
+    // show, the second one is cut.
     let since = [&place.user, &place.elements[1]].map(|host| (host, place.packets(host, 0)));
     place.links.iter().for_each(|host| host[0].heal());
     for (host, before) in since {
@@ -92,8 +92,9 @@ fn a_pool_loses_providers(addrs: [&str; 2], link: &str) {
         all.longest,
         back.longest
     );
-    // One expiry of 1 s at each end leaves a dead path, and 2.4 s show that a busy server is dead.
-    // All expiries that a path may have would take a minute, the timeout of the user 20 s.
+    // After one timeout of 1 s, each end leaves a dead path, and after 2.4 s a busy server is known
+    // to be dead. All timeouts that a path may have would take a minute; the user's reply timeout
+    // is 20 s.
     for wait in [one.longest, all.longest, death, back.longest] {
         assert!(wait < Duration::from_secs(6), "{wait:?}");
     }
@@ -116,7 +117,7 @@ struct Waits {
 }
 
 impl Waits {
-    /// Waits for so many Pongs and says from whom the last one is.
+    /// Waits for `count` Pongs and returns the identifier of the element that sent the last one.
     fn pongs(&mut self, user: &mut Running, mut count: u32) -> u32 {
         user.wait_for("enough pongs", |line| match ClientEvent::from_json(line) {
             Some(ClientEvent::Pong { pe, rtt_us, .. }) => {
@@ -129,9 +130,9 @@ impl Waits {
     }
 }
 
-/// When the user leaves a server that does not answer, ms.
+/// How long a server may take to answer before the user leaves it, ms.
 const TIMEOUT: u32 = 20_000;
-/// Packets received and sent in which a heartbeat and its answer are, whatever neighbours ask each
-/// other.
+/// When this many packets have been received and sent, a heartbeat and its answer are among them,
+/// even if the others belong to ARP or neighbour discovery.
 const HEARTBEATS: u64 = 4;
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");

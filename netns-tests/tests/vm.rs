@@ -1,4 +1,4 @@
-//! The peer VM does what tests of peers rely on.
+//! The peer VM does what the tests with peers rely on.
 
 use std::time::{Duration, Instant};
 
@@ -116,13 +116,13 @@ fn the_machine_obeys() {
         vm.run("ip link set eth1 down");
         let trouble = place.trouble();
         assert_eq!(trouble.as_deref(), Some("the peer machine has lost its network card 1"));
-        // Who takes scripts is gone, and this one with it.
+        // This script kills the program that takes scripts, and itself with it.
         vm.status("kill -KILL $(pgrep -x nc)", Duration::from_secs(20));
         assert_eq!(place.trouble().as_deref(), Some("the peer machine does not answer"));
         place.revive();
         assert_eq!(place.trouble(), None);
         assert_eq!(place.complaint(), None);
-        // As its kernel says it.
+        // This is how its kernel would say it.
         let words = "NETDEV WATCHDOG: eth0 (virtio_net): transmit queue 0 timed out";
         vm.run(&format!("echo '<4>{words}' >/dev/kmsg"));
         let begin = Instant::now();

@@ -1,4 +1,4 @@
-//! Long, uneven and untidy ways.
+//! Paths with delay, jitter, reordering, duplication and loss.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use netns_tests::wire::Model;
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_long_way_takes_its_time() {
     let seen = run(&Model { delay: 40, ..Model::default() }, 150);
-    // A request and its echo, and less than they take when one of them is sent again after 1 s.
+    // A request and its echo take 80 ms. They would take more than 1 s if one of them had to be
+    // retransmitted after a timeout.
     assert!(seen.iter().all(|way| (80.0..1000.0).contains(&way.longest_ms)), "{seen:?}");
     assert!(seen.iter().all(|way| way.retransmitted == 0), "{seen:?}");
 }
@@ -36,8 +37,8 @@ struct Way {
     retransmitted: u64,
 }
 
-/// Sends verified requests and bulk traffic over a wire, in IP and in UDP, over IPv4 and IPv6;
-/// gives what the requests saw.
+/// Sends verified requests and bulk traffic over a wire, in IP and in UDP, over IPv4 and IPv6.
+/// Returns the measurements of the requests.
 fn run(model: &Model, messages: u64) -> Vec<Way> {
     let Some(net) = Net::open(PROGRAMS) else { return Vec::new() };
     let (left, right) = (net.host("left"), net.host("right"));
@@ -47,7 +48,8 @@ fn run(model: &Model, messages: u64) -> Vec<Way> {
     for (number, (link, suffix, addr)) in
         [("raw", "/native", "10.9.0.2"), ("udp", "/udp:9899", "[fd09::2]")].iter().enumerate()
     {
-        // One server for each link; SCTP ports tell them apart where all see the same packets.
+        // There is one server for each link. Servers that see the same packets tell them apart by
+        // their SCTP ports.
         for (echo, kind) in [(true, "ask"), (false, "bulk")] {
             let port = (7 + 2 * number + usize::from(echo)).to_string();
             let (own, suffix) = match (*link, echo) {
