@@ -78,7 +78,7 @@ struct Pending {
     heartbeat_acks: Vec<(PathId, Bytes)>,
     /// Encoded error causes to report in an ERROR chunk.
     errors: Vec<u8>,
-    errors_to: PathId0,
+    errors_to: FirstByDefault,
     shutdown: bool,
     shutdown_ack: bool,
 }
@@ -104,11 +104,11 @@ impl Pending {
 
 /// A path id whose default is the first path.
 #[derive(Clone, Copy, Debug)]
-struct PathId0(PathId);
+struct FirstByDefault(PathId);
 
-impl Default for PathId0 {
+impl Default for FirstByDefault {
     fn default() -> Self {
-        PathId0(PathId(0))
+        FirstByDefault(PathId(0))
     }
 }
 
@@ -432,7 +432,7 @@ impl Association {
         cause(&mut causes);
         // Only probes may go to an unconfirmed address (RFC 9260 sec 5.4).
         let to = if self.paths.get(to).is_confirmed() { to } else { self.paths.data_path() };
-        self.pending.errors_to = PathId0(to);
+        self.pending.errors_to = FirstByDefault(to);
     }
 
     // ---- the end ----
