@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::path::PathId;
-use super::recv::Taken;
+use super::recv::DataVerdict;
 use super::timer::Timer;
 use super::{Association, Cx, User};
 use crate::addr::Datagram;
@@ -38,7 +38,7 @@ impl Association {
             let Ok(chunk) = raw.decode(&datagram.packet) else { break };
             match chunk {
                 Chunk::Data(chunk) => match self.on_data(cx, chunk, from) {
-                    Some(Taken::New) => {
+                    Some(DataVerdict::New) => {
                         data += 1;
                         new += 1;
                     }
@@ -167,7 +167,7 @@ impl Association {
         cx: &mut Cx<'_>,
         chunk: DataChunk,
         from: PathId,
-    ) -> Option<Taken> {
+    ) -> Option<DataVerdict> {
         use AssocState::*;
         if !matches!(self.state, Established | ShutdownPending | ShutdownSent) {
             return None;
@@ -186,10 +186,10 @@ impl Association {
             self.recv.discard(chunk.tsn)
         };
         match taken {
-            Taken::New => {}
-            Taken::Duplicate => self.stats.duplicates_received += 1,
-            Taken::Dropped => self.stats.data_chunks_dropped += 1,
-            Taken::Violation(what) => {
+            DataVerdict::New => {}
+            DataVerdict::Duplicate => self.stats.duplicates_received += 1,
+            DataVerdict::Dropped => self.stats.data_chunks_dropped += 1,
+            DataVerdict::Violation(what) => {
                 self.violation(cx, what);
                 return None;
             }

@@ -15,7 +15,7 @@ use tracker::{Arrival, Tracker};
 
 /// What became of a DATA chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum DataVerdict {
     /// It was kept or delivered.
     New,
     /// It had arrived before.
@@ -126,24 +126,24 @@ impl RecvSide {
     }
 
     /// Handles a DATA chunk on a valid stream.
-    pub(crate) fn on_data(&mut self, chunk: DataChunk, from: PathId) -> Taken {
+    pub(crate) fn on_data(&mut self, chunk: DataChunk, from: PathId) -> DataVerdict {
         let tsn = chunk.tsn;
         match self.tracker.classify(tsn) {
             Arrival::Duplicate => {
                 self.tracker.note_duplicate(tsn);
-                return Taken::Duplicate;
+                return DataVerdict::Duplicate;
             }
-            Arrival::TooFar => return Taken::Dropped,
+            Arrival::TooFar => return DataVerdict::Dropped,
             Arrival::New => {}
         }
         if !self.make_room(tsn, charge(chunk.payload.len())) {
             self.immediate = true;
-            return Taken::Dropped;
+            return DataVerdict::Dropped;
         }
         let had_gap = self.tracker.has_gap();
         let wants_sack = chunk.flags.immediate;
         if let Err(inconsistent) = self.reassembly.insert(chunk, from) {
-            return Taken::Violation(inconsistent.0);
+            return DataVerdict::Violation(inconsistent.0);
         }
         self.tracker.record(tsn);
         if self.reassembly.front_run_len() >= self.partial_delivery_point {
@@ -151,22 +151,22 @@ impl RecvSide {
         }
         self.immediate |= self.fresh || wants_sack || had_gap || self.tracker.has_gap();
         self.fresh = false;
-        Taken::New
+        DataVerdict::New
     }
 
     /// Acknowledges a chunk without keeping it (invalid stream, RFC 9260 sec 6.5).
-    pub(crate) fn discard(&mut self, tsn: Tsn) -> Taken {
+    pub(crate) fn discard(&mut self, tsn: Tsn) -> DataVerdict {
         match self.tracker.classify(tsn) {
             Arrival::Duplicate => {
                 self.tracker.note_duplicate(tsn);
-                Taken::Duplicate
+                DataVerdict::Duplicate
             }
-            Arrival::TooFar => Taken::Dropped,
+            Arrival::TooFar => DataVerdict::Dropped,
             Arrival::New => {
                 self.tracker.record(tsn);
                 self.reassembly.skip(tsn);
                 self.immediate = true;
-                Taken::New
+                DataVerdict::New
             }
         }
     }
