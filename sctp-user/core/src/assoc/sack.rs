@@ -21,7 +21,7 @@ impl Association {
             SackVerdict::Unsent => {
                 return self.violation(cx, "acknowledgement of a TSN that was never sent");
             }
-            SackVerdict::Taken => {}
+            SackVerdict::Processed => {}
         }
         if let Some(sack) = sack {
             let used = self.send.outstanding.window_used();

@@ -71,7 +71,7 @@ pub(crate) enum SackVerdict {
     /// It acknowledges something that was never sent, which is a protocol violation.
     Unsent,
     /// It was processed.
-    Taken,
+    Processed,
 }
 
 impl Outstanding {
@@ -136,7 +136,7 @@ impl Outstanding {
         if self.recovery_exit.is_some_and(|exit| exit.at_or_before(self.cum_ack)) {
             self.recovery_exit = None;
         }
-        SackVerdict::Taken
+        SackVerdict::Processed
     }
 
     /// What the last SACK changed, indexed by path.

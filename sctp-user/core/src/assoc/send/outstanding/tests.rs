@@ -202,18 +202,18 @@ proptest! {
                         out.on_sack(cum, Some(s), Time::ZERO, &mut paths)
                     });
                     let expected = match model.sack(advance, Some(&gaps)) {
-                        Some(()) => SackVerdict::Taken,
+                        Some(()) => SackVerdict::Processed,
                         None => SackVerdict::Unsent,
                     };
                     prop_assert_eq!(verdict, expected);
-                    if verdict == SackVerdict::Taken && acked_before == 0 {
+                    if verdict == SackVerdict::Processed && acked_before == 0 {
                         let bytes: u32 = out.path_acks().iter().map(|a| a.newly_acked).sum();
                         prop_assert_eq!(
                             bytes > 0,
                             advance > 0 || view(&out).iter().any(|s| s.state == State::Acked)
                         );
                     }
-                    if verdict == SackVerdict::Taken {
+                    if verdict == SackVerdict::Processed {
                         let after = view(&out);
                         for (path, acks) in out.path_acks().iter().enumerate() {
                             let advance = advance as usize;
@@ -252,7 +252,7 @@ proptest! {
                     let cum = BASE.plus(model.cum + advance);
                     let verdict = out.on_sack(cum, None, Time::ZERO, &mut paths);
                     prop_assert_eq!(
-                        verdict == SackVerdict::Taken,
+                        verdict == SackVerdict::Processed,
                         model.sack(advance, None).is_some()
                     );
                 }
@@ -320,7 +320,7 @@ fn invalid_gap_blocks_change_nothing() {
     // Thousands of blocks for three chunks, and none of the blocks is valid.
     let gaps: Vec<(u16, u16)> = (0..10_000).map(|_| (3, 2)).collect();
     let verdict = with_sack(BASE, &gaps, |s| out.on_sack(BASE, Some(s), Time::ZERO, &mut paths));
-    assert_eq!(verdict, SackVerdict::Taken);
+    assert_eq!(verdict, SackVerdict::Processed);
     assert_eq!(out.window_used(), 3 * MIN_WINDOW_COST);
     out.verify(&paths).unwrap();
 }
