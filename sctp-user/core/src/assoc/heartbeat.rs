@@ -19,9 +19,9 @@ pub(crate) enum Heartbeat {
     Idle { next: Time, late: Option<Try> },
     /// One is to be sent as soon as possible.
     Due { late: Option<Try> },
-    /// One was sent, and its answer is awaited until the deadline. `overtaken` says that another
+    /// One was sent, and its answer is awaited until the deadline. `error_counted` says that another
     /// timeout has counted as an error of the association since then.
-    Waiting { this: Try, sent: Time, deadline: Time, overtaken: bool },
+    Waiting { this: Try, sent: Time, deadline: Time, error_counted: bool },
 }
 
 /// Identifies a heartbeat. If a heartbeat is not answered in time, the next one has the same nonce.

@@ -80,7 +80,7 @@ pub(crate) struct Path {
     /// closed, that is no sign of a dead peer.
     pub(crate) sack_since_t3: bool,
     /// Since T3 was started, another timeout has counted as an error of the association.
-    pub(crate) t3_overtaken: bool,
+    pub(crate) t3_error_counted: bool,
     pub(crate) stats: PathStats,
 }
 
@@ -115,7 +115,7 @@ impl Path {
             retransmit_now: false,
             refused_since: None,
             sack_since_t3: false,
-            t3_overtaken: false,
+            t3_error_counted: false,
             stats: PathStats::default(),
         }
     }

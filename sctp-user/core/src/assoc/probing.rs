@@ -157,11 +157,12 @@ impl Association {
         let config = Arc::clone(&self.config);
         let path = self.paths.get_mut(id);
         path.rto.back_off(&config);
-        let overtaken = matches!(path.heartbeat, Heartbeat::Waiting { overtaken: true, .. });
+        let error_counted =
+            matches!(path.heartbeat, Heartbeat::Waiting { error_counted: true, .. });
         let late = path.heartbeat.expected();
         let carries_data = id == self.paths.data_path();
         self.path_error(cx, id);
-        let counts = carries_data && !overtaken && self.paths.get(id).is_confirmed();
+        let counts = carries_data && !error_counted && self.paths.get(id).is_confirmed();
         if self.is_gone(cx, id) || (counts && self.association_error(cx)) {
             return;
         }
@@ -259,9 +260,9 @@ impl Association {
     pub(super) fn association_error(&mut self, cx: &mut Cx<'_>) -> bool {
         self.error_count += 1;
         for path in self.paths.iter_mut() {
-            path.t3_overtaken = path.t3.is_some();
-            if let Heartbeat::Waiting { overtaken, .. } = &mut path.heartbeat {
-                *overtaken = true;
+            path.t3_error_counted = path.t3.is_some();
+            if let Heartbeat::Waiting { error_counted, .. } = &mut path.heartbeat {
+                *error_counted = true;
             }
         }
         if self.error_count <= self.config.assoc_max_retrans {
@@ -276,9 +277,9 @@ impl Association {
     pub(super) fn clear_association_errors(&mut self) {
         self.error_count = 0;
         for path in self.paths.iter_mut() {
-            path.t3_overtaken = false;
-            if let Heartbeat::Waiting { overtaken, .. } = &mut path.heartbeat {
-                *overtaken = false;
+            path.t3_error_counted = false;
+            if let Heartbeat::Waiting { error_counted, .. } = &mut path.heartbeat {
+                *error_counted = false;
             }
         }
     }

@@ -76,9 +76,9 @@ impl Association {
             path.one_packet = true;
             let largest = std::mem::take(&mut path.largest_sent);
             path.pmtud.on_timeout(largest);
-            let overtaken = std::mem::take(&mut path.t3_overtaken);
+            let error_counted = std::mem::take(&mut path.t3_error_counted);
             self.path_error(cx, id);
-            if self.is_gone(cx, id) || (!overtaken && self.association_error(cx)) {
+            if self.is_gone(cx, id) || (!error_counted && self.association_error(cx)) {
                 return;
             }
         }

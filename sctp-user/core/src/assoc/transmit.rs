@@ -388,7 +388,7 @@ impl Association {
         let (nonce, number) = (this.nonce(), this.number);
         writer.heartbeat(&info(Info { nonce, path: id.0, number, probe: 0 }));
         let deadline = cx.now + path.rto.get();
-        path.heartbeat = Heartbeat::Waiting { this, sent: cx.now, deadline, overtaken: false };
+        path.heartbeat = Heartbeat::Waiting { this, sent: cx.now, deadline, error_counted: false };
         path.last_used = cx.now;
     }
 
@@ -440,7 +440,7 @@ impl Association {
         if path.t3.is_none() || fill.lowest {
             path.t3 = Some(cx.now + path.rto.get());
             path.sack_since_t3 = false;
-            path.t3_overtaken = false;
+            path.t3_error_counted = false;
         }
         !setup
             && (self.may_send_lost(id)
