@@ -97,8 +97,8 @@ impl Outstanding {
             return SackVerdict::Unsent;
         }
 
-        self.scratch.clear();
-        self.scratch.extend(
+        self.acks_by_path.clear();
+        self.acks_by_path.extend(
             paths.iter().map(|p| PathAck { flight_before: p.flight, ..PathAck::default() }),
         );
         let mut highest_newly_acked = None;
@@ -141,7 +141,7 @@ impl Outstanding {
 
     /// What the last SACK changed, indexed by path.
     pub(crate) fn path_acks(&self) -> &[PathAck] {
-        &self.scratch
+        &self.acks_by_path
     }
 
     /// Starts fast recovery. It ends when everything sent so far is acknowledged.
@@ -160,7 +160,7 @@ impl Outstanding {
             self.window_used -= news.window;
             self.in_flight_chunks -= 1;
         }
-        let Some(acks) = self.scratch.get_mut(news.path.index()) else { return };
+        let Some(acks) = self.acks_by_path.get_mut(news.path.index()) else { return };
         acks.newly_acked += news.size;
         acks.lowest_acked |= news.lowest;
         if !news.several_paths {
@@ -301,7 +301,7 @@ impl Outstanding {
         let path = paths.get_mut(slot.path);
         path.flight -= slot.size();
         path.lost += 1;
-        if let Some(acks) = self.scratch.get_mut(slot.path.index()) {
+        if let Some(acks) = self.acks_by_path.get_mut(slot.path.index()) {
             acks.marked += 1;
         }
     }

@@ -43,7 +43,7 @@ pub(crate) struct Outstanding {
     pub(super) spare: [Vec<Range<usize>>; 2],
     /// The exit point of fast recovery, while in it.
     pub(super) recovery_exit: Option<Tsn>,
-    pub(super) scratch: Vec<PathAck>,
+    pub(super) acks_by_path: Vec<PathAck>,
 }
 
 impl Outstanding {
@@ -63,7 +63,7 @@ impl Outstanding {
             reneged: Vec::new(),
             spare: [Vec::new(), Vec::new()],
             recovery_exit: None,
-            scratch: Vec::new(),
+            acks_by_path: Vec::new(),
         }
     }
 
