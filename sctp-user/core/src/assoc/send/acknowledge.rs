@@ -123,7 +123,7 @@ impl Outstanding {
             // If the peer still had the next chunk, it would acknowledge that one, too. A SHUTDOWN
             // has no gap blocks that could tell that the peer reneged on it, and otherwise nobody
             // would send it again.
-            None => self.take_back_first(paths),
+            None => self.renege_first(paths),
         }
         // In fast recovery, a SACK that advances the cumulative TSN counts as a miss for everything
         // that it reports missing.
@@ -189,17 +189,17 @@ impl Outstanding {
     }
 
     /// If a gap block had acknowledged the first chunk, it counts as outstanding again.
-    fn take_back_first(&mut self, paths: &mut PathSet) {
+    fn renege_first(&mut self, paths: &mut PathSet) {
         let Some(range) = self.acked.first_mut().filter(|range| range.start == 0) else { return };
         range.start = 1;
         if range.start >= range.end {
             self.acked.remove(0);
         }
-        self.take_back(0, paths);
+        self.renege(0, paths);
     }
 
     /// The peer reneged on a chunk, so it is outstanding again (RFC 9260 sec 6.2.1).
-    fn take_back(&mut self, index: usize, paths: &mut PathSet) {
+    fn renege(&mut self, index: usize, paths: &mut PathSet) {
         let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.state == State::Acked) else {
             return;
         };
@@ -235,7 +235,7 @@ impl Outstanding {
             .extend(valid_gaps(sack).map(|(start, end)| usize::from(start) - 1..usize::from(end)));
         subtract(&self.acked, blocks, changed);
         for index in changed.drain(..).flatten() {
-            self.take_back(index, paths);
+            self.renege(index, paths);
         }
         subtract(blocks, &self.acked, changed);
         let mut highest = None;
