@@ -112,7 +112,7 @@ impl Outstanding {
             self.payload_bytes -= slot.payload.len();
         }
         self.cum_ack = cum_tsn;
-        self.forget_front(advance);
+        self.shift_indexes(advance);
 
         match sack {
             Some(sack) => {
@@ -176,7 +176,7 @@ impl Outstanding {
     }
 
     /// Slots were removed from the front, so adjusts everything that refers to slots by index.
-    fn forget_front(&mut self, advance: usize) {
+    fn shift_indexes(&mut self, advance: usize) {
         self.lost_hint = self.lost_hint.saturating_sub(advance);
         self.miss_hint = self.miss_hint.saturating_sub(advance);
         for hint in &mut self.lowest {
