@@ -106,7 +106,7 @@ impl Outstanding {
             let Some(slot) = self.slots.pop_front() else { break };
             let tsn = self.cum_ack.plus(i as u32).next();
             if slot.is_outstanding() {
-                self.book(Acknowledged::of(&slot, slot.state, tsn, true), now, paths);
+                self.account_for(Acknowledged::of(&slot, slot.state, tsn, true), now, paths);
                 highest_newly_acked = Some(0);
             }
             self.payload_bytes -= slot.payload.len();
@@ -150,27 +150,27 @@ impl Outstanding {
     }
 
     /// Removes an acknowledged chunk from the counters and notes it for its path.
-    fn book(&mut self, news: Acknowledged, now: Time, paths: &mut PathSet) {
-        let path = paths.get_mut(news.path);
-        if news.was_lost {
+    fn account_for(&mut self, acked: Acknowledged, now: Time, paths: &mut PathSet) {
+        let path = paths.get_mut(acked.path);
+        if acked.was_lost {
             path.lost -= 1;
             self.lost -= 1;
         } else {
-            path.flight -= news.size;
-            self.window_used -= news.window;
+            path.flight -= acked.size;
+            self.window_used -= acked.window;
             self.in_flight_chunks -= 1;
         }
-        let Some(acks) = self.acks_by_path.get_mut(news.path.index()) else { return };
-        acks.newly_acked += news.size;
-        acks.lowest_acked |= news.lowest;
-        if !news.several_paths {
+        let Some(acks) = self.acks_by_path.get_mut(acked.path.index()) else { return };
+        acks.newly_acked += acked.size;
+        acks.lowest_acked |= acked.lowest;
+        if !acked.several_paths {
             acks.proves_path = true;
-            acks.largest = acks.largest.max(news.size);
+            acks.largest = acks.largest.max(acked.size);
         }
-        if path.rtt_tsn == Some(news.tsn) {
+        if path.rtt_tsn == Some(acked.tsn) {
             path.rtt_tsn = None;
-            if news.sent_once {
-                acks.rtt = Some(now.since(news.sent_at));
+            if acked.sent_once {
+                acks.rtt = Some(now.since(acked.sent_at));
             }
         }
     }
@@ -246,8 +246,8 @@ impl Outstanding {
                 continue;
             };
             let state = std::mem::replace(&mut slot.state, State::Acked);
-            let news = Acknowledged::of(slot, state, tsn, lowest);
-            self.book(news, now, paths);
+            let acked = Acknowledged::of(slot, state, tsn, lowest);
+            self.account_for(acked, now, paths);
             highest = Some(index + 1);
         }
         std::mem::swap(&mut self.acked, blocks);
@@ -259,10 +259,10 @@ impl Outstanding {
     /// cumulative TSN, exclusive), and for those on which the peer reneged.
     fn count_misses(&mut self, highest: usize, paths: &mut PathSet) {
         let below = highest.saturating_sub(1).min(self.slots.len());
-        let settled = |slot: &Slot| slot.state != State::InFlight || slot.fast_retransmitted;
+        let ignores_misses = |slot: &Slot| slot.state != State::InFlight || slot.fast_retransmitted;
         let passed =
             self.slots.iter().skip(self.miss_hint).take(below.saturating_sub(self.miss_hint));
-        self.miss_hint += passed.take_while(|slot| settled(slot)).count();
+        self.miss_hint += passed.take_while(|slot| ignores_misses(slot)).count();
 
         let acked = std::mem::take(&mut self.acked);
         let mut index = self.miss_hint;
