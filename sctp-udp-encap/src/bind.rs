@@ -3,10 +3,10 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use sctp_user::link::sockets::overlap;
 use sctp_user_core::interface::{
     Shown, from_socket_addr, interface, is_link_local, to_socket_addr,
 };
+use sctp_user_link::sockets::overlap;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::{Port, UdpEncapConfig, WELL_KNOWN_PORT};
@@ -66,7 +66,7 @@ pub enum UdpBindError {
         addr: IpAddr,
     },
     /// A link-local IPv6 address does not say of which interface it is, see
-    /// [`on_interface`](sctp_user::on_interface).
+    /// [`on_interface`](sctp_user_core::interface::on_interface).
     #[error("the link-local address {addr} needs the interface that it is of, as in {addr}%eth0")]
     NoInterface {
         /// The address.

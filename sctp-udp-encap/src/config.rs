@@ -36,7 +36,7 @@ pub struct UdpEncapConfig {
     /// Addresses to bind, each with a socket of its own. Default: `0.0.0.0` and `::`, which is
     /// every address of the host. Where IPv6 is switched off, a `::` beside an IPv4 address is left
     /// out without a word. A link-local IPv6 address holds its
-    /// [interface](sctp_user::on_interface).
+    /// [interface](sctp_user_core::interface).
     pub addrs: Vec<IpAddr>,
     /// UDP port. Default: [`Port::Any`].
     pub port: Port,

@@ -4,10 +4,12 @@ use std::io;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
 
-use sctp_user::link::sockets::{Carrier, SocketLink};
-use sctp_user::link::{Link, Meter, RecvBatch};
 use sctp_user_core::interface::to_socket_addr;
 use sctp_user_core::{Encap, Transmit};
+#[cfg(unix)]
+use sctp_user_link::BlockingLink;
+use sctp_user_link::sockets::{Carrier, SocketLink};
+use sctp_user_link::{Link, Meter, RecvBatch};
 
 use crate::bind::{self, UdpBindError};
 use crate::config::UdpEncapConfig;
@@ -39,17 +41,15 @@ impl UdpEncapLink {
         Ok(UdpEncapLink { inner, port })
     }
 
-    /// As [`bind`](Self::bind), for a [stack without a runtime](sctp_user::blocking). Where one
+    /// As [`bind`](Self::bind), for a stack without a runtime (`sctp_user::blocking`). Where one
     /// address will do, name one: with a single socket a stack waits in the receive call itself.
     ///
     /// # Errors
     /// See [`UdpBindError`].
     #[cfg(unix)]
-    pub fn open_blocking(
-        config: &UdpEncapConfig,
-    ) -> Result<sctp_user::blocking::Link, UdpBindError> {
+    pub fn open_blocking(config: &UdpEncapConfig) -> Result<BlockingLink, UdpBindError> {
         let (opened, port) = bind::open(config)?;
-        sctp_user::blocking::Link::new(Carrier::Udp, opened, port).map_err(|(addr, source)| {
+        BlockingLink::new(Carrier::Udp, opened, port).map_err(|(addr, source)| {
             UdpBindError::Socket { addr: to_socket_addr(addr, port), source }
         })
     }
@@ -61,42 +61,52 @@ impl UdpEncapLink {
 }
 
 impl Link for UdpEncapLink {
+    #[inline]
     fn handles(&self, encap: Encap) -> bool {
         self.inner.handles(encap)
     }
 
+    #[inline]
     fn max_segments(&self) -> usize {
         self.inner.max_segments()
     }
 
+    #[inline]
     fn ip_mtu(&self) -> usize {
         self.inner.ip_mtu()
     }
 
+    #[inline]
     fn local_udp_port(&self) -> Option<u16> {
         self.inner.local_udp_port()
     }
 
+    #[inline]
     fn shares_addresses(&self) -> bool {
         self.inner.shares_addresses()
     }
 
+    #[inline]
     fn local_addrs(&self) -> Vec<IpAddr> {
         self.inner.local_addrs()
     }
 
+    #[inline]
     fn host_addrs(&self) -> Vec<IpAddr> {
         self.inner.host_addrs()
     }
 
+    #[inline]
     fn meter(&self) -> Option<Meter> {
         self.inner.meter()
     }
 
+    #[inline]
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {
         self.inner.poll_recv(cx, batch)
     }
 
+    #[inline]
     fn poll_send(
         &mut self,
         cx: &mut Context<'_>,

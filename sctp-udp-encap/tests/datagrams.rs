@@ -3,8 +3,8 @@
 mod common;
 
 use common::*;
-use sctp_user::link::Link;
 use sctp_user_core::{Ecn, Encap, Transmit};
+use sctp_user_link::Link;
 
 #[tokio::test]
 async fn exchange_over_both_families() {

@@ -4,11 +4,11 @@ use std::fmt;
 
 use sctp_user_core::socket::Sockets;
 use sctp_user_core::{AssocConfig, Encap, Scope, StackConfig};
+use sctp_user_link::local_addresses;
 
 use crate::blocks::Blocks;
 use crate::claim::Claims;
 use crate::error::Error;
-use crate::interfaces::local_addresses;
 use crate::link::Link;
 
 /// Collects what a stack is made of: [`StackBuilder`](crate::StackBuilder) makes one that runs on

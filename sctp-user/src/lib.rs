@@ -72,7 +72,7 @@
 
 mod association;
 mod bind;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "blocking"))]
 pub mod blocking;
 mod blocks;
 mod builder;
@@ -82,7 +82,6 @@ mod driver;
 mod endpoint;
 mod error;
 mod host_addrs;
-mod interfaces;
 pub mod link;
 mod one_to_many;
 mod options;
@@ -96,7 +95,6 @@ pub use builder::Builder;
 pub use control::Control;
 pub use endpoint::Endpoint;
 pub use error::Error;
-pub use interfaces::{AddressError, ShownAddress, local_addresses, parse_address};
 pub use one_to_many::OneToMany;
 pub use options::BindOptions;
 pub use sctp_user_core::interface::{
@@ -111,5 +109,8 @@ pub use sctp_user_core::{
     ConnectError, Ecn, Encap, Features, LossReason, Message, NextInfo, NoRoute, Ootb, PathAddr,
     PathParams, PathState, PathStats, PathStatus, Peer, PeerAddrState, Received, Scope, SendError,
     SendOptions, StackConfig, StackStats, Transmit, Unreachable,
+};
+pub use sctp_user_link::{
+    AddressError, Interface, ShownAddress, interfaces, local_addresses, parse_address,
 };
 pub use stack::{Stack, StackBuilder};

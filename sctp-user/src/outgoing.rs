@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use sctp_user_core::socket::Sockets;
 use sctp_user_core::{Encap, SegmentLimits, Time, Transmit, Unreachable};
+use sctp_user_link::no_route;
 use tracing::debug;
 
-use crate::link::{IcmpError, Link, no_route};
+use crate::link::{IcmpError, Link};
 
 /// Packets encoded and not sent yet. They are kept while their link has no room.
 #[derive(Default)]
@@ -26,7 +27,7 @@ struct Queued {
 
 impl Outgoing {
     /// Nothing waits.
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "blocking"))]
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -19,13 +19,13 @@ fn read(path: &str) -> String {
 fn the_readme_shows_the_examples() {
     let readme = read("README.md");
     for example in ["echo_server", "echo_client"] {
-        let source = read(&format!("sctp-udp-encap/examples/{example}.rs"));
+        let source = read(&format!("sctp-user/examples/{example}.rs"));
         let (_, code) = source.split_once("\n\n").expect("a comment, an empty line, the code");
         assert!(readme.contains(code.trim()), "the README differs from the example {example}");
     }
 }
 
-/// What `docs/api.md` names is there: each part of each name is a word of the sources of the two
+/// What `docs/api.md` names is there: each part of each name is a word of the sources of these
 /// crates.
 #[test]
 fn the_table_of_the_api_names_what_exists() {
@@ -43,6 +43,7 @@ fn the_table_of_the_api_names_what_exists() {
     let mut sources = String::new();
     collect(&root().join("sctp-user/core/src"), &mut sources);
     collect(&root().join("sctp-user/src"), &mut sources);
+    collect(&root().join("sctp-user/link/src"), &mut sources);
     let public: BTreeSet<&str> = sources
         .lines()
         .map(|line| line.trim().trim_start_matches("pub "))
@@ -69,7 +70,7 @@ fn the_table_of_the_api_names_what_exists() {
 #[test]
 fn code_in_the_documents_is_code_of_the_examples() {
     for (document, example) in [("multihoming", "multihoming"), ("nat", "nat")] {
-        let source = read(&format!("sctp-udp-encap/examples/{example}.rs"));
+        let source = read(&format!("sctp-user/examples/{example}.rs"));
         let source: BTreeSet<&str> = source.lines().map(str::trim).collect();
         let text = read(&format!("docs/{document}.md"));
         let blocks: Vec<&str> =

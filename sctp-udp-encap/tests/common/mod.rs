@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
-use sctp_user::link::{IcmpError, Link, RecvBatch, RecvDatagram};
 use sctp_user_core::{Encap, PathAddr, Transmit};
+use sctp_user_link::{IcmpError, Link, RecvBatch, RecvDatagram};
 
 pub fn ip(addr: &str) -> IpAddr {
     addr.parse().unwrap()

@@ -71,12 +71,11 @@
 
 mod engine;
 mod handles;
-mod link;
 mod one_to_many;
 mod one_to_one;
 mod stack;
 
 pub use handles::{Association, Endpoint, Handle, OneToMany};
-pub use link::Link;
 pub use sctp_user_core::socket::{Ready, SocketId, Sockets};
+pub use sctp_user_link::BlockingLink as Link;
 pub use stack::{Stack, StackBuilder};

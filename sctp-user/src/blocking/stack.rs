@@ -9,9 +9,9 @@ use sctp_user_core::{
     AssocConfig, AssocId, AssocStats, AssocStatus, Encap, PathStatus, StackStats, Time,
 };
 
+use super::Link;
 use super::engine::Engine;
 use super::handles::Handle;
-use super::link::Link;
 use crate::bind::{Running, bind};
 use crate::blocks::Blocks;
 use crate::builder::{Builder, Parts, Settings};
@@ -28,7 +28,7 @@ impl StackBuilder {
     /// Adds a link. A packet goes by the first link that handles its encapsulation.
     #[must_use]
     pub fn link(self, link: Link) -> Self {
-        self.add(link.inner)
+        self.add(link.into_sockets())
     }
 
     /// Makes the stack.

@@ -17,18 +17,18 @@ pub(super) fn interfaces() -> Vec<Interface> {
     use std::net::IpAddr;
 
     let mut found = Vec::new();
-    for interface in pnet::datalink::interfaces() {
-        if !interface.is_up() || !(interface.is_multicast() || interface.is_loopback()) {
+    for interface in sctp_user::interfaces() {
+        if !interface.up || !(interface.multicast || interface.loopback) {
             continue;
         }
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        for network in &interface.ips {
-            match network.ip() {
+        for addr in interface.addrs {
+            match sctp_user::without_interface(addr) {
                 IpAddr::V4(addr) => v4.push(addr),
                 IpAddr::V6(addr) => v6.push(addr),
             }
         }
-        found.push(Interface { index: interface.index, loopback: interface.is_loopback(), v4, v6 });
+        found.push(Interface { index: interface.index, loopback: interface.loopback, v4, v6 });
     }
     found
 }

@@ -56,7 +56,7 @@ impl RawLink {
     ///
     /// # Errors
     /// See [`RawBindError`].
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "blocking"))]
     pub fn open_blocking(config: &RawConfig) -> Result<crate::blocking::Link, RawBindError> {
         let sockets = bind::open(config)?;
         let link = crate::blocking::Link::new(Carrier::Ip, sockets, 0)

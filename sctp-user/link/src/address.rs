@@ -1,28 +1,11 @@
-//! The interfaces of the host, their addresses, and addresses as people write them.
+//! Addresses as people write them.
 
 use std::fmt;
 use std::net::IpAddr;
 
-use pnet::datalink;
 use sctp_user_core::interface::{interface, is_link_local, on_interface, without_interface};
-use sctp_user_core::{Scope, scope};
 
-/// The unicast addresses of all interfaces that are up, each once, in the order of the interfaces;
-/// those of narrower scope than `narrowest` are left out.
-///
-/// [`Scope::Private`] is the choice for announcing addresses to peers: it leaves out loopback and
-/// link-local ones. The list is a snapshot; interfaces come and go. Bind them with
-/// [`BindOptions::addrs`](crate::BindOptions::addrs), or have every wildcard-bound port announce
-/// them with
-/// [`StackBuilder::announce_local_addresses`](crate::StackBuilder::announce_local_addresses).
-pub fn local_addresses(narrowest: Scope) -> Vec<IpAddr> {
-    let up = datalink::interfaces().into_iter().filter(|interface| interface.is_up());
-    let addrs = up.flat_map(|interface| {
-        let index = interface.index;
-        interface.ips.into_iter().map(move |network| on_interface(network.ip(), index))
-    });
-    select(addrs, narrowest)
-}
+use crate::interfaces::interfaces;
 
 /// Why [`parse_address`] did not understand a text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +47,7 @@ pub fn parse_address(text: &str) -> Result<IpAddr, AddressError> {
 /// The index of the interface with this name or number.
 fn index_of(wanted: &str) -> Result<u32, AddressError> {
     let number = wanted.parse::<u32>().ok();
-    datalink::interfaces()
+    interfaces()
         .into_iter()
         .find(|interface| interface.name == wanted || Some(interface.index) == number)
         .map(|interface| interface.index)
@@ -82,7 +65,7 @@ impl fmt::Display for ShownAddress {
         if index == 0 {
             return write!(f, "{}", self.0);
         }
-        let named = datalink::interfaces().into_iter().find(|interface| interface.index == index);
+        let named = interfaces().into_iter().find(|interface| interface.index == index);
         match named {
             Some(named) => write!(f, "{}%{}", without_interface(self.0), named.name),
             None => write!(f, "{}%{index}", without_interface(self.0)),
@@ -90,46 +73,13 @@ impl fmt::Display for ShownAddress {
     }
 }
 
-fn select(addrs: impl Iterator<Item = IpAddr>, narrowest: Scope) -> Vec<IpAddr> {
-    let mut selected = Vec::new();
-    for addr in addrs {
-        if scope(addr).is_some_and(|scope| scope >= narrowest) && !selected.contains(&addr) {
-            selected.push(addr);
-        }
-    }
-    selected
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn narrow_and_doubled_addresses_are_left_out() {
-        let all = [
-            "127.0.0.1",
-            "::1",
-            "fe80::1",
-            "10.0.0.1",
-            "fd00::1",
-            "2001:db8::1",
-            "10.0.0.1",
-            "224.0.0.1",
-        ];
-        let all = || all.iter().map(|a| a.parse::<IpAddr>().unwrap());
-        let texts =
-            |narrowest| select(all(), narrowest).iter().map(IpAddr::to_string).collect::<Vec<_>>();
-        assert_eq!(texts(Scope::Global), ["2001:db8::1"]);
-        assert_eq!(texts(Scope::Private), ["10.0.0.1", "fd00::1", "2001:db8::1"]);
-        assert_eq!(
-            texts(Scope::Loopback),
-            ["127.0.0.1", "::1", "fe80::1", "10.0.0.1", "fd00::1", "2001:db8::1"]
-        );
-    }
-
-    #[test]
     fn interfaces_are_named_or_numbered() {
-        let loopback = datalink::interfaces().into_iter().find(|i| i.is_loopback()).unwrap();
+        let loopback = interfaces().into_iter().find(|i| i.loopback).unwrap();
         let addr = on_interface("fe80::9".parse().unwrap(), loopback.index);
         for text in [format!("fe80::9%{}", loopback.name), format!("fe80::9%{}", loopback.index)] {
             assert_eq!(parse_address(&text), Ok(addr), "{text}");
@@ -154,12 +104,5 @@ mod tests {
         ] {
             assert_eq!(parse_address(text).unwrap_err().to_string(), sentence);
         }
-    }
-
-    #[test]
-    fn the_host_has_its_loopback_address() {
-        let addrs = local_addresses(Scope::Loopback);
-        assert!(addrs.iter().any(IpAddr::is_loopback), "{addrs:?}");
-        assert!(!local_addresses(Scope::Private).iter().any(IpAddr::is_loopback));
     }
 }

@@ -15,8 +15,7 @@ use super::fragment;
 use super::os::OtherErrors;
 use super::socket::{LinkSocket, Outgoing, SendFailure, is_unreachable, scratch_size};
 use super::source::Sources;
-use crate::interfaces::local_addresses;
-use crate::link::{IcmpError, Link, Meter, RecvBatch, no_route};
+use crate::{IcmpError, Link, Meter, RecvBatch, local_addresses, no_route};
 
 /// What the packets of a link travel in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,7 +98,7 @@ impl SocketLink {
     /// Makes calls wait on the only socket of a plain link; false when there are several, or the
     /// system cannot wait in this way.
     #[cfg(unix)]
-    pub(crate) fn make_waiting(&mut self) -> bool {
+    pub fn make_waiting(&mut self) -> bool {
         match &mut *self.sockets {
             [only] if super::os::CAN_WAIT => only.make_waiting().is_ok(),
             _ => false,
@@ -108,12 +107,17 @@ impl SocketLink {
 
     /// How long [`recv_waiting`](Self::recv_waiting) waits at the most.
     #[cfg(unix)]
-    pub(crate) const RECV_WAIT: std::time::Duration = super::os::RECV_WAIT;
+    pub const RECV_WAIT: std::time::Duration = super::os::RECV_WAIT;
 
-    /// Receives on the only socket of a link that was made waiting; see
-    /// [`LinkSocket::recv_waiting`].
+    /// Receives on the only socket of a link that was made [waiting](Self::make_waiting). With
+    /// `wait` it waits for the first datagram, for [`RECV_WAIT`](Self::RECV_WAIT) at most; with
+    /// `drain` it takes what has come meanwhile as well. Nothing is appended when nothing came in
+    /// time.
+    ///
+    /// # Errors
+    /// None so far: receive calls that fail tell of packets, and the link goes on.
     #[cfg(unix)]
-    pub(crate) fn recv_waiting(
+    pub fn recv_waiting(
         &mut self,
         wait: bool,
         drain: bool,
@@ -128,27 +132,31 @@ impl SocketLink {
         }
     }
 
-    /// See [`LinkSocket::expect_single`].
+    /// Says whether datagrams will come one by one, to be answered, or many of them. Receive
+    /// offload is for the latter; without it a simpler system call does.
     #[cfg(unix)]
-    pub(crate) fn expect_single(&mut self, single: bool) {
+    #[inline]
+    pub fn expect_single(&mut self, single: bool) {
         self.sockets.iter_mut().for_each(|socket| socket.expect_single(single));
     }
 
     /// Something was learnt while sending that the next poll gives.
     #[cfg(unix)]
-    pub(crate) fn has_news(&self) -> bool {
+    #[inline]
+    pub fn has_news(&self) -> bool {
         !self.pending.is_empty()
     }
 
     /// Counters of all sockets.
     #[cfg(unix)]
-    pub(crate) fn stats(&self) -> crate::link::LinkStats {
+    pub fn stats(&self) -> crate::LinkStats {
         self.sockets.iter().map(LinkSocket::stats).sum()
     }
 
     /// The sockets, to wait for them.
     #[cfg(unix)]
-    pub(crate) fn fds(&self) -> impl Iterator<Item = std::os::fd::BorrowedFd<'_>> {
+    #[inline]
+    pub fn fds(&self) -> impl Iterator<Item = std::os::fd::BorrowedFd<'_>> {
         self.sockets.iter().map(LinkSocket::fd)
     }
 
@@ -282,6 +290,7 @@ impl SocketLink {
 }
 
 impl Link for SocketLink {
+    #[inline]
     fn handles(&self, encap: Encap) -> bool {
         matches!(
             (self.carrier, encap),
@@ -289,6 +298,7 @@ impl Link for SocketLink {
         )
     }
 
+    #[inline]
     fn max_segments(&self) -> usize {
         let segments = self.sockets.iter().map(LinkSocket::max_segments).min().unwrap_or(1);
         segments.clamp(1, MAX_SEGMENTS)

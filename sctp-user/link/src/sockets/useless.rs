@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::Notify;
 
 use super::{Carrier, SocketLink};
-use crate::link::{Link, RecvBatch};
+use crate::{Link, RecvBatch};
 
 /// Counts how often a link wakes its reader.
 #[derive(Default)]

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
+use sctp_user::link::udp::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user::link::{Link, RecvBatch};
 use sctp_user::{
     AssocConfig, Association, BindOptions, Encap, Incoming, Message, Notification, PathAddr,

@@ -12,8 +12,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user::link::Link;
+use sctp_user::link::udp::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user::{AssocConfig, Association, Encap, Message, Peer, Stack, StackBuilder, StackConfig};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;

@@ -8,7 +8,7 @@ use std::task::Waker;
 use sctp_user_core::Unreachable;
 
 use super::Carrier;
-use crate::link::IcmpError;
+use crate::IcmpError;
 
 /// Errors read from a queue while sending, waiting for the next receive call.
 #[derive(Debug, Default)]

@@ -29,7 +29,7 @@ use tokio::net::UdpSocket;
 use super::errors::{Drained, ErrorReady, meaning};
 use super::io::Io;
 use super::{Carrier, ipv4};
-use crate::link::IcmpError;
+use crate::IcmpError;
 
 /// Packets that one receive call may take.
 pub(super) const RECV_BATCH: usize = quinn_udp::BATCH_SIZE;

@@ -12,7 +12,7 @@ use tokio::net::UdpSocket;
 
 use super::Carrier;
 use super::errors::meaning;
-use crate::link::IcmpError;
+use crate::IcmpError;
 
 /// A raw socket for the ICMP messages of one IP version.
 pub(super) struct IcmpSocket {

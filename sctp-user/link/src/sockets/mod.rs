@@ -1,5 +1,5 @@
-//! What links over sockets of the operating system have in common, for the raw IP link here and the
-//! UDP link of `sctp-udp-encap`: batches, source addresses, DF, ECN, and errors that come back from
+//! What links over sockets of the operating system have in common, for the raw IP link of
+//! `sctp-user` and the UDP link of `sctp-udp-encap`: batches, source addresses, DF, ECN, and errors that come back from
 //! the network.
 //!
 //! [`SocketLink`] is the whole link but for opening its sockets. Where systems differ there is one
@@ -10,6 +10,10 @@
 // What is for blocking calls alone, which are there on Unix.
 #![cfg_attr(not(unix), allow(dead_code))]
 
+#[cfg(feature = "raw")]
+mod cut;
+#[cfg(not(feature = "raw"))]
+#[path = "uncut.rs"]
 mod cut;
 mod datagrams;
 mod errors;

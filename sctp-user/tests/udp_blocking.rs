@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user::blocking::{self, Handle as _, StackBuilder};
+use sctp_user::link::udp::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user::{
     AssocConfig, BindOptions, Encap, EndReason, Error, Incoming, LossReason, Message, Notification,
     Peer, Subscriptions,

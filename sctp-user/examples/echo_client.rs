@@ -1,6 +1,6 @@
 //! Sends one message to `echo_server` and prints what comes back.
 
-use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
+use sctp_user::link::udp::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user::{Encap, Message, Peer, StackBuilder};
 
 #[tokio::main]

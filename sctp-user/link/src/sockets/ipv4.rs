@@ -1,22 +1,18 @@
 //! The IPv4 header that raw sockets put before what they receive.
 
-use smoltcp::wire::{IpProtocol, Ipv4Packet};
-
 /// The SCTP packet in what a raw IPv4 socket received; `None` when the header contradicts itself or
 /// is not one of SCTP.
 ///
 /// `lengths` says how far the header's length field can be trusted.
 pub(super) fn payload(received: &[u8], lengths: Lengths) -> Option<&[u8]> {
-    if received.len() < MIN_HEADER {
-        return None;
-    }
-    let packet = Ipv4Packet::new_unchecked(received);
-    let header = usize::from(packet.header_len());
-    if packet.version() != 4 || header < MIN_HEADER || packet.next_header() != SCTP {
+    let [first, _, len_high, len_low, _, _, _, _, _, protocol, ..] =
+        *received.first_chunk::<MIN_HEADER>()?;
+    let header = usize::from(first & 0x0f) * 4;
+    if first >> 4 != 4 || header < MIN_HEADER || protocol != SCTP {
         return None;
     }
     let end = match lengths {
-        Lengths::Network => usize::from(packet.total_len()),
+        Lengths::Network => usize::from(u16::from_be_bytes([len_high, len_low])),
         Lengths::Unknown => received.len(),
     };
     // Also for a header longer than the packet: such a range is none.
@@ -36,7 +32,7 @@ pub(super) enum Lengths {
 
 /// Without options.
 const MIN_HEADER: usize = 20;
-const SCTP: IpProtocol = IpProtocol::Unknown(132);
+const SCTP: u8 = 132;
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use super::errors::{Drained, ErrorReady};
 use super::icmp::IcmpSocket;
 use super::io::Io;
 use super::{Carrier, ipv4};
-use crate::link::IcmpError;
+use crate::IcmpError;
 
 /// Packets that one receive call may take.
 pub(super) const RECV_BATCH: usize = 1;

@@ -1,6 +1,6 @@
 //! Sends every message back: SCTP port 7 in UDP port 9899. `echo_client` talks to it.
 
-use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
+use sctp_user::link::udp::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user::{Error, Message, StackBuilder};
 
 #[tokio::main]

@@ -8,7 +8,7 @@ use sctp_user_core::interface::{from_socket_addr, interface, on_interface};
 use sctp_user_core::{Ecn, Encap, PathAddr};
 
 use super::{Carrier, ipv4, os};
-use crate::link::RecvDatagram;
+use crate::RecvDatagram;
 
 /// Copies received buffers into one allocation and cuts it into datagrams. Small ones share that of
 /// `pool` with what comes later.

@@ -6,17 +6,16 @@ use std::net::{IpAddr, UdpSocket};
 use sctp_user_core::interface::from_socket_addr;
 use socket2::Socket;
 
-use crate::link::Link as _;
-use crate::link::sockets::{Carrier, SocketLink};
+use crate::Link as _;
+use crate::sockets::{Carrier, SocketLink};
 
-/// What carries the packets of a [`Stack`](super::Stack): UDP encapsulation
-/// (`sctp_udp_encap::UdpEncapLink::open_blocking`) or raw IP
-/// ([`RawLink::open_blocking`](crate::link::raw::RawLink::open_blocking)).
-pub struct Link {
-    pub(super) inner: SocketLink,
+/// What carries the packets of a stack that runs inside its calls (`blocking::Stack` of
+/// `sctp-user`). The links for UDP and for raw IP have a function `open_blocking` that makes one.
+pub struct BlockingLink {
+    inner: SocketLink,
 }
 
-impl Link {
+impl BlockingLink {
     /// A link over sockets that are bound to these addresses, all UDP or all raw as `carrier` says,
     /// to the UDP port `port` (0 for raw ones).
     ///
@@ -30,7 +29,7 @@ impl Link {
         sockets: Vec<(IpAddr, Socket)>,
         port: u16,
     ) -> Result<Self, (IpAddr, io::Error)> {
-        Ok(Link { inner: SocketLink::plain(carrier, sockets, port)? })
+        Ok(BlockingLink { inner: SocketLink::plain(carrier, sockets, port)? })
     }
 
     /// A link over one bound UDP socket.
@@ -41,6 +40,11 @@ impl Link {
         let bound = socket.local_addr()?;
         let sockets = vec![(from_socket_addr(bound), socket.into())];
         Self::new(Carrier::Udp, sockets, bound.port()).map_err(|(_, error)| error)
+    }
+
+    /// The sockets, for the stack.
+    pub fn into_sockets(self) -> SocketLink {
+        self.inner
     }
 
     /// The own UDP port of a link that encapsulates in UDP; `None` for other links.

@@ -1,0 +1,147 @@
+//! The interfaces of the host and their addresses.
+
+use std::net::IpAddr;
+
+use sctp_user_core::interface::on_interface;
+use sctp_user_core::{Scope, scope};
+
+/// An interface of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Interface {
+    /// Its name, such as `eth0`.
+    pub name: String,
+    /// Its number, not 0.
+    pub index: u32,
+    /// It is switched on.
+    pub up: bool,
+    /// It leads to this host alone.
+    pub loopback: bool,
+    /// It passes multicast. Systems that do not tell (Windows) pass for those that do.
+    pub multicast: bool,
+    /// Its addresses, without those of the layer below IP. A link-local IPv6 address holds the
+    /// [interface](sctp_user_core::interface).
+    pub addrs: Vec<IpAddr>,
+}
+
+/// The interfaces of the host at this moment, in the order in which the system lists them; none
+/// when it does not tell.
+pub fn interfaces() -> Vec<Interface> {
+    let mut found: Vec<Interface> = Vec::new();
+    list(|seen| match found.iter_mut().find(|known| known.name == seen.name) {
+        Some(known) => known.addrs.extend(seen.addrs),
+        None => found.push(seen),
+    });
+    for interface in &mut found {
+        for addr in &mut interface.addrs {
+            *addr = on_interface(*addr, interface.index);
+        }
+    }
+    found
+}
+
+/// Gives each interface as often as the system names it: once for each address.
+#[cfg(unix)]
+fn list(mut each: impl FnMut(Interface)) {
+    use nix::net::if_::{InterfaceFlags, if_nametoindex};
+
+    let Ok(entries) = nix::ifaddrs::getifaddrs() else { return };
+    for entry in entries {
+        let Ok(index) = if_nametoindex(&*entry.interface_name) else { continue };
+        let addr = entry.address.and_then(|addr| {
+            let v4 = addr.as_sockaddr_in().map(|v4| v4.ip().into());
+            v4.or_else(|| addr.as_sockaddr_in6().map(|v6| v6.ip().into()))
+        });
+        each(Interface {
+            name: entry.interface_name,
+            index,
+            up: entry.flags.contains(InterfaceFlags::IFF_UP),
+            loopback: entry.flags.contains(InterfaceFlags::IFF_LOOPBACK),
+            multicast: entry.flags.contains(InterfaceFlags::IFF_MULTICAST),
+            addrs: addr.into_iter().collect(),
+        });
+    }
+}
+
+/// Gives each interface as often as the system names it: once for each address.
+#[cfg(not(unix))]
+fn list(mut each: impl FnMut(Interface)) {
+    for entry in if_addrs::get_if_addrs().unwrap_or_default() {
+        let Some(index) = entry.index else { continue };
+        each(Interface {
+            index,
+            up: entry.is_oper_up(),
+            loopback: entry.is_loopback(),
+            multicast: true,
+            addrs: vec![entry.ip()],
+            name: entry.name,
+        });
+    }
+}
+
+/// The unicast addresses of all interfaces that are up, each once, in the order of the interfaces;
+/// those of narrower scope than `narrowest` are left out.
+///
+/// [`Scope::Private`] is the choice for announcing addresses to peers: it leaves out loopback and
+/// link-local ones. The list is a snapshot; interfaces come and go. A port can be bound to them
+/// (`BindOptions::addrs` of `sctp-user`), or every wildcard-bound port can announce them
+/// (`StackBuilder::announce_local_addresses`).
+pub fn local_addresses(narrowest: Scope) -> Vec<IpAddr> {
+    let up = interfaces().into_iter().filter(|interface| interface.up);
+    select(up.flat_map(|interface| interface.addrs), narrowest)
+}
+
+fn select(addrs: impl Iterator<Item = IpAddr>, narrowest: Scope) -> Vec<IpAddr> {
+    let mut selected = Vec::new();
+    for addr in addrs {
+        if scope(addr).is_some_and(|scope| scope >= narrowest) && !selected.contains(&addr) {
+            selected.push(addr);
+        }
+    }
+    selected
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_and_doubled_addresses_are_left_out() {
+        let all = [
+            "127.0.0.1",
+            "::1",
+            "fe80::1",
+            "10.0.0.1",
+            "fd00::1",
+            "2001:db8::1",
+            "10.0.0.1",
+            "224.0.0.1",
+        ];
+        let all = || all.iter().map(|a| a.parse::<IpAddr>().unwrap());
+        let texts =
+            |narrowest| select(all(), narrowest).iter().map(IpAddr::to_string).collect::<Vec<_>>();
+        assert_eq!(texts(Scope::Global), ["2001:db8::1"]);
+        assert_eq!(texts(Scope::Private), ["10.0.0.1", "fd00::1", "2001:db8::1"]);
+        assert_eq!(
+            texts(Scope::Loopback),
+            ["127.0.0.1", "::1", "fe80::1", "10.0.0.1", "fd00::1", "2001:db8::1"]
+        );
+    }
+
+    #[test]
+    fn the_host_has_its_loopback_address() {
+        let addrs = local_addresses(Scope::Loopback);
+        assert!(addrs.iter().any(IpAddr::is_loopback), "{addrs:?}");
+        assert!(!local_addresses(Scope::Private).iter().any(IpAddr::is_loopback));
+    }
+
+    #[test]
+    fn the_loopback_interface_is_known_by_its_flags_and_number() {
+        let all = interfaces();
+        let loopback = all.iter().find(|i| i.loopback).expect("every host has one");
+        assert!(loopback.index != 0 && !loopback.name.is_empty());
+        assert!(loopback.addrs.iter().any(IpAddr::is_loopback), "{loopback:?}");
+        let names = all.iter().filter(|i| i.name == loopback.name).count();
+        assert_eq!(names, 1, "one entry for all of its addresses: {all:?}");
+    }
+}
