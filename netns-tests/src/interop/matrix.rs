@@ -1,5 +1,5 @@
-//! The results, which are files beside the tests, and the matrix in the README that is made from
-//! them.
+//! The results, which are files beside the tests, and the matrix in `docs/interop.md` that is made
+//! from them.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -116,31 +116,32 @@ pub fn settle(column: Column, outcomes: &[Outcome]) -> Result<(), String> {
     ))
 }
 
-/// Compares the matrix in the README with the files of all columns. With `UPDATE_INTEROP=1`,
+/// Compares the matrix in `docs/interop.md` with the files of all columns. With `UPDATE_INTEROP=1`,
 /// rewrites it instead.
 ///
 /// # Errors
 /// With a sentence when it differs.
 ///
 /// # Panics
-/// When a file cannot be read or written, or the README has no place for the matrix.
-pub fn settle_readme() -> Result<(), String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = std::fs::read_to_string(&path)
+/// When a file cannot be read or written, or the document has no place for the matrix.
+pub fn settle_document() -> Result<(), String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/interop.md");
+    let document = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let (before, rest) = readme.split_once(BEGIN).expect("the README has a place for the matrix");
-    let (_, after) = rest.split_once(END).expect("the matrix in the README has an end");
+    let (before, rest) =
+        document.split_once(BEGIN).expect("the document has a place for the matrix");
+    let (_, after) = rest.split_once(END).expect("the matrix in the document has an end");
     let columns: Vec<(Column, Vec<Outcome>)> =
         Column::ALL.iter().filter_map(|column| Some((*column, read(*column)?))).collect();
     let right = format!("{before}{BEGIN}\n{}{END}{after}", matrix(&columns));
-    if right == readme {
+    if right == document {
         return Ok(());
     }
     if update() {
         std::fs::write(&path, right).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         return Ok(());
     }
-    Err("the interop matrix in README.md differs from the results in netns-tests/tests/interop; \
+    Err("the matrix in docs/interop.md differs from the results in netns-tests/tests/interop; \
          UPDATE_INTEROP=1 rewrites it"
         .to_owned())
 }
