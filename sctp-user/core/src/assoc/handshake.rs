@@ -276,7 +276,7 @@ impl Association {
             if self.paths.get(from).is_confirmed() { from } else { self.paths.data_path() };
         self.last_heard = from;
         self.pending = super::Pending::default();
-        self.send.outstanding.rehome(target, &mut self.paths);
+        self.send.outstanding.resend_all_to(target, &mut self.paths);
         self.drop_invalid_streams(cx);
 
         let config = Arc::clone(&self.config);
@@ -385,7 +385,7 @@ impl Association {
             self.pending.init = true;
         } else {
             // DATA that went with the COOKIE ECHO goes with it again.
-            self.send.outstanding.rehome(target, &mut self.paths);
+            self.send.outstanding.resend_all_to(target, &mut self.paths);
             self.paths.get_mut(target).probe_if_unconfirmed();
             self.pending.cookie_echo = true;
         }
@@ -403,7 +403,7 @@ impl Association {
             self.pending.init = true;
         } else {
             // DATA that went with the COOKIE ECHO goes with it again.
-            self.send.outstanding.rehome(target, &mut self.paths);
+            self.send.outstanding.resend_all_to(target, &mut self.paths);
             self.pending.cookie_echo = true;
         }
     }
@@ -433,7 +433,7 @@ impl Association {
             handshake.target = self.paths.data_path();
         }
         let (target, timeout) = (handshake.target, handshake.timeout);
-        self.send.outstanding.rehome(target, &mut self.paths);
+        self.send.outstanding.resend_all_to(target, &mut self.paths);
         self.state = AssocState::CookieWait;
         self.peer_tag = 0;
         self.pending.cookie_echo = false;
@@ -504,7 +504,7 @@ impl Association {
         self.paths.get_mut(target).state = PathState::Active;
         self.last_heard = target;
         self.pending = super::Pending::default();
-        self.send.outstanding.rehome(target, &mut self.paths);
+        self.send.outstanding.resend_all_to(target, &mut self.paths);
         self.established(cx, false);
     }
 

@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(out.next_lost(PathId(1), 1), Some(4));
         // A second timeout must not mark the abandoned chunks again.
         out.on_t3(PathId(1), PathId(0), &mut set);
-        out.rehome(PathId(0), &mut set);
+        out.resend_all_to(PathId(0), &mut set);
         out.verify(&set).unwrap();
         assert_eq!(out.lost(), 2);
         assert_eq!(out.drain_messages().len(), 2);

@@ -239,7 +239,7 @@ impl Outstanding {
     /// Marks everything in flight to be sent again, to `target`, without treating it as lost by
     /// congestion. Used before the association is established, while paths may still come and go,
     /// so that what the chunks say about paths is invalid.
-    pub(crate) fn rehome(&mut self, target: PathId, paths: &mut PathSet) {
+    pub(crate) fn resend_all_to(&mut self, target: PathId, paths: &mut PathSet) {
         for path in paths.iter_mut() {
             path.flight = 0;
             path.lost = 0;
