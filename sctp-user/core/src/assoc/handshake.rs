@@ -453,7 +453,7 @@ impl Association {
     /// another port of ours. That is so when the peer says that it has an association with this
     /// port. It is also so when the peer gives no cause; but then perhaps nobody listens, so the
     /// peer is asked again only within RTO.Initial.
-    pub(super) fn leaves_port(&mut self, now: Time, cause: u16) -> bool {
+    pub(super) fn tries_other_port(&mut self, now: Time, cause: u16) -> bool {
         let Some(handshake) = self.handshake.as_deref_mut() else { return false };
         let in_use = match cause {
             cause_code::RESTART_WITH_NEW_ADDRESSES
@@ -461,13 +461,13 @@ impl Association {
             0 => now.since(handshake.begun) < self.config.rto_initial,
             _ => false,
         };
-        let leaves = in_use && handshake.other_ports > 0;
-        if leaves {
+        let tries_other = in_use && handshake.other_ports > 0;
+        if tries_other {
             handshake.other_ports -= 1;
             handshake.wants_other_port = true;
             self.reroute = true;
         }
-        leaves
+        tries_other
     }
 
     /// True when the stack shall call [`start_over_from`](Self::start_over_from) with another port.

@@ -230,7 +230,7 @@ impl Association {
             Some(c) => (c.code(), Bytes::copy_from_slice(c.info())),
             None => (0, Bytes::new()),
         };
-        if self.leaves_port(cx.now, cause) {
+        if self.tries_other_port(cx.now, cause) {
             return;
         }
         self.end(cx, Event::Lost(LossReason::PeerAbort { cause, info }));
