@@ -392,7 +392,7 @@ impl Association {
     }
 
     /// A path failed during the setup. Whatever was sent there goes to the next address at once.
-    pub(super) fn leave_target(&mut self, failed: PathId) {
+    pub(super) fn leave_failed_target(&mut self, failed: PathId) {
         let target = self.paths.data_path();
         let Some(handshake) = self.handshake.as_deref_mut().filter(|h| h.target == failed) else {
             return;

@@ -117,7 +117,7 @@ impl Association {
         let (errors, addr) = (path.error_count, path.remote());
         let news = std::mem::replace(&mut path.state, PathState::Inactive) != PathState::Inactive;
         if matches!(self.state, AssocState::CookieWait | AssocState::CookieEchoed) {
-            return self.leave_target(id);
+            return self.leave_failed_target(id);
         }
         if news {
             cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::Unreachable });
