@@ -394,7 +394,7 @@ impl Association {
     /// Whether to believe that packets from the address of a path come from the peer, even if they
     /// lack the tag that only the peer knows. That is so if the path is confirmed, or if no path
     /// is. Otherwise the address may be somebody else's (RFC 9260 sec 5.4).
-    fn is_peers(&self, id: PathId) -> bool {
+    fn is_credible(&self, id: PathId) -> bool {
         self.is_confirmed(id) || !self.paths.iter().any(Path::is_confirmed)
     }
 

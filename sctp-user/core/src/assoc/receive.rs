@@ -93,7 +93,7 @@ impl Association {
     /// Handles a packet that has the peer's tag instead of ours. Only ABORT and SHUTDOWN COMPLETE
     /// with the T bit may have it.
     pub(crate) fn handle_reflected(&mut self, cx: &mut Cx<'_>, datagram: &Datagram, from: PathId) {
-        if !self.is_peers(from) {
+        if !self.is_credible(from) {
             return;
         }
         for raw in datagram.packet.chunks() {

@@ -12,7 +12,7 @@ use crate::time::Time;
 impl Association {
     /// Handles an ICMP error about a packet that went to an address of the peer.
     pub(crate) fn on_unreachable(&mut self, cx: &mut Cx<'_>, id: PathId, kind: Unreachable) {
-        if !self.is_peers(id) {
+        if !self.is_credible(id) {
             return;
         }
         match kind {
