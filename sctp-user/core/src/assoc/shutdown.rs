@@ -116,7 +116,7 @@ impl Association {
     /// Checks that the peer's shutdown cuts nothing off. The peer may shut down only when we have
     /// acknowledged all its DATA (RFC 9260 sec 9.2). If something is still missing, the association
     /// is aborted, because the reader must not believe that it has everything. True in this case.
-    fn cuts_short(&mut self, cx: &mut Cx<'_>) -> bool {
+    fn aborts_if_incomplete(&mut self, cx: &mut Cx<'_>) -> bool {
         let cut = self.recv.is_incomplete();
         if cut {
             self.violation(cx, "shutdown before all data was delivered");
@@ -134,13 +134,13 @@ impl Association {
                 if self.is_closed() {
                     return;
                 }
-                if self.state != AssocState::ShutdownReceived && !self.cuts_short(cx) {
+                if self.state != AssocState::ShutdownReceived && !self.aborts_if_incomplete(cx) {
                     self.state = AssocState::ShutdownReceived;
                     cx.event(Event::PeerShutdown);
                 }
             }
             AssocState::ShutdownSent => {
-                if self.cuts_short(cx) {
+                if self.aborts_if_incomplete(cx) {
                     return;
                 }
                 // Both sides began the shutdown at the same time.
@@ -171,7 +171,7 @@ impl Association {
 
     /// SHUTDOWN ACK.
     pub(super) fn on_shutdown_ack(&mut self, cx: &mut Cx<'_>, datagram: &Datagram) {
-        if self.state == AssocState::ShutdownSent && self.cuts_short(cx) {
+        if self.state == AssocState::ShutdownSent && self.aborts_if_incomplete(cx) {
             return;
         }
         if matches!(self.state, AssocState::ShutdownSent | AssocState::ShutdownAckSent) {
