@@ -163,7 +163,7 @@ impl Association {
         let carries_data = id == self.paths.data_path();
         self.path_error(cx, id);
         let counts = carries_data && !error_counted && self.paths.get(id).is_confirmed();
-        if self.is_gone(cx, id) || (counts && self.association_error(cx)) {
+        if self.ends_if_refused(cx, id) || (counts && self.association_error(cx)) {
             return;
         }
         let path = self.paths.get_mut(id);

@@ -78,7 +78,7 @@ impl Association {
             path.pmtud.on_timeout(largest);
             let error_counted = std::mem::take(&mut path.t3_error_counted);
             self.path_error(cx, id);
-            if self.is_gone(cx, id) || (!error_counted && self.association_error(cx)) {
+            if self.ends_if_refused(cx, id) || (!error_counted && self.association_error(cx)) {
                 return;
             }
         }

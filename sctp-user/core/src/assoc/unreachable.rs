@@ -36,7 +36,7 @@ impl Association {
     /// A NAT that has lost its bindings says the same about the UDP port of a caller. The caller
     /// gets a new port with the next packet that it sends, a heartbeat at the latest. Linux says it
     /// about a raw socket whose receive buffer is full; its owner is soon heard again. So on a
-    /// native path that is up, a timeout must confirm the message, before or [after](Self::is_gone)
+    /// native path that is up, a timeout must confirm the message, before or [after](Self::ends_if_refused)
     /// it.
     fn refused_for_good(&mut self, now: Time, id: PathId) -> bool {
         let timed = self.may_probe();
@@ -56,7 +56,7 @@ impl Association {
 
     /// The timer of a path expired. If ICMP has said that SCTP is gone there, and nothing has
     /// arrived from there since, that is now believed. True when the association has ended.
-    pub(super) fn is_gone(&mut self, cx: &mut Cx<'_>, id: PathId) -> bool {
+    pub(super) fn ends_if_refused(&mut self, cx: &mut Cx<'_>, id: PathId) -> bool {
         let path = self.paths.get(id);
         if path.addr().encap == Encap::Native && path.refused_since.is_some() {
             self.on_refused(cx, id);
