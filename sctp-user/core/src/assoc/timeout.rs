@@ -89,7 +89,7 @@ impl Association {
     /// The peer sends from a new UDP port after the old one was silent, as behind a NAT that has
     /// lost its bindings. Repeat what was sent to the old port now, instead of waiting for a timer
     /// that has backed off.
-    pub(crate) fn on_moved(&mut self, id: PathId) {
+    pub(crate) fn on_new_udp_port(&mut self, id: PathId) {
         let path = self.paths.get_mut(id);
         if path.t3.is_some() && path.error_count > 0 {
             path.t3 = None;

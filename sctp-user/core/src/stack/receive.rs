@@ -89,7 +89,7 @@ impl Stack {
         };
         self.with(d.at, id, |assoc, cx| {
             if moved {
-                assoc.on_moved(path);
+                assoc.on_new_udp_port(path);
             }
             assoc.handle_chunks(cx, d, path, d.packet.chunks());
         });
