@@ -43,7 +43,7 @@ pub(crate) struct RecvSide {
     ceiling: usize,
     partial_delivery_point: usize,
     /// The window announced last.
-    announced: usize,
+    announced_rwnd: usize,
     /// How many packets with DATA have arrived since the last SACK.
     packets: u32,
     /// A SACK must be sent at once.
@@ -65,7 +65,7 @@ impl RecvSide {
             limit: config.recv_buffer,
             ceiling: config.recv_buffer,
             partial_delivery_point: config.partial_delivery_point.unwrap_or(config.recv_buffer / 2),
-            announced: config.recv_buffer,
+            announced_rwnd: config.recv_buffer,
             packets: 0,
             immediate: false,
             fresh: true,
@@ -118,10 +118,10 @@ impl RecvSide {
     /// 6.2).
     pub(crate) fn a_rwnd(&self) -> usize {
         let free = self.limit.saturating_sub(self.reassembly.held());
-        if free < self.worthwhile() { 0 } else { free }
+        if free < self.least_useful_window() { 0 } else { free }
     }
 
-    fn worthwhile(&self) -> usize {
+    fn least_useful_window(&self) -> usize {
         (self.limit / 4).min(1452)
     }
 
@@ -229,7 +229,7 @@ impl RecvSide {
     /// Writes a SACK. After that, none is owed.
     pub(crate) fn write_sack(&mut self, writer: &mut PacketWriter<'_>) {
         let a_rwnd = self.a_rwnd();
-        self.announced = a_rwnd;
+        self.announced_rwnd = a_rwnd;
         writer.sack(
             self.tracker.cum(),
             u32::try_from(a_rwnd).unwrap_or(u32::MAX),
@@ -252,10 +252,11 @@ impl RecvSide {
         let message = self.reassembly.pop();
         if message.is_some() {
             let window = self.a_rwnd();
-            let grown = window.saturating_sub(self.announced);
+            let grown = window.saturating_sub(self.announced_rwnd);
             // As in RFC 1122: the window grew by a quarter of the buffer, or from closed to open.
             if grown >= self.limit / 4
-                || (self.announced < self.worthwhile() && window >= self.worthwhile())
+                || (self.announced_rwnd < self.least_useful_window()
+                    && window >= self.least_useful_window())
             {
                 self.immediate = true;
             }
