@@ -157,11 +157,11 @@ impl Assoc {
 
     /// What the reader gets before the next message. `drained` says that no message waits. Nothing
     /// comes between the parts of a message.
-    pub(super) fn next_note(&self, style: Style, drained: bool) -> Option<&What> {
+    pub(super) fn next_note(&self, style: Style, drained: bool) -> Option<&Note> {
         if self.partial {
             return None;
         }
-        self.notes.due(self.delivered, drained).find(|what| !self.skips(style, what))
+        self.notes.due(self.delivered, drained).find(|note| !self.skips(style, note))
     }
 
     /// Takes what [`next_note`](Self::next_note) shows. A restart comes as an error.
@@ -172,9 +172,9 @@ impl Assoc {
     ) -> Result<Option<Notification>, SocketError> {
         while !self.partial && self.notes.due(self.delivered, drained).next().is_some() {
             match self.notes.pop() {
-                Some(what) if self.skips(style, &what) => {}
-                Some(What::Notification(notification)) => return Ok(Some(notification)),
-                Some(What::Restart { .. }) => return Err(SocketError::Restarted),
+                Some(note) if self.skips(style, &note) => {}
+                Some(Note::Notification(notification)) => return Ok(Some(notification)),
+                Some(Note::Restart { .. }) => return Err(SocketError::Restarted),
                 None => break,
             }
         }
@@ -183,10 +183,10 @@ impl Assoc {
 
     /// The reader learns of a restart once. If it has subscribed to the notification, that is
     /// enough. A one-to-many socket has only the notification (RFC 6458 sec 6.1.1).
-    fn skips(&self, style: Style, what: &What) -> bool {
-        match what {
-            What::Notification(_) => false,
-            What::Restart { told } => *told || self.discard || style == Style::OneToMany,
+    fn skips(&self, style: Style, note: &Note) -> bool {
+        match note {
+            Note::Notification(_) => false,
+            Note::Restart { told } => *told || self.discard || style == Style::OneToMany,
         }
     }
 }
@@ -195,22 +195,22 @@ impl Assoc {
 /// is bounded because a peer can cause many.
 #[derive(Default)]
 pub(super) struct Notes {
-    queue: VecDeque<Note>,
+    queue: VecDeque<PlacedNote>,
     /// Bytes of failed messages in the queue.
     failed_bytes: usize,
     /// [`Notification::Stopped`] stands in the queue. Until it is read, nothing more is queued.
     stopped: bool,
 }
 
-struct Note {
+struct PlacedNote {
     /// The reader gets it after this many messages of the association, or when no message waits.
     after: u64,
-    what: What,
+    note: Note,
 }
 
 /// What can stand between messages.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum Note {
     Notification(Notification),
     /// The peer's old process sent what came before, and its new one sends what follows. `told`
     /// says that a notification of the restart stands here as well.
@@ -242,56 +242,56 @@ impl Notes {
         };
         self.stopped |= !fits;
         let notification = if fits { notification } else { Notification::Stopped };
-        self.insert(after, What::Notification(notification));
+        self.insert(after, Note::Notification(notification));
         fits
     }
 
     /// Marks the place of a restart. Restarts without a message between them count as one, so that
     /// there are never more marks than waiting messages.
     pub(super) fn mark_restart(&mut self, after: u64) {
-        let here = |note: &&Note| note.after == after;
-        let marked = self.queue.iter().rev().skip_while(|note| note.after > after);
-        if !marked.take_while(here).any(|note| matches!(note.what, What::Restart { .. })) {
-            self.insert(after, What::Restart { told: false });
+        let here = |placed: &&PlacedNote| placed.after == after;
+        let marked = self.queue.iter().rev().skip_while(|placed| placed.after > after);
+        if !marked.take_while(here).any(|placed| matches!(placed.note, Note::Restart { .. })) {
+            self.insert(after, Note::Restart { told: false });
         }
     }
 
     /// Records that the notification of the last marked restart is queued, too.
     pub(super) fn restart_is_told(&mut self) {
-        let last = self.queue.iter_mut().rev().find_map(|note| match &mut note.what {
-            What::Restart { told } => Some(told),
-            What::Notification(_) => None,
+        let last = self.queue.iter_mut().rev().find_map(|placed| match &mut placed.note {
+            Note::Restart { told } => Some(told),
+            Note::Notification(_) => None,
         });
         if let Some(told) = last {
             *told = true;
         }
     }
 
-    fn insert(&mut self, after: u64, what: What) {
+    fn insert(&mut self, after: u64, note: Note) {
         let place =
-            self.queue.iter().rposition(|note| note.after <= after).map_or(0, |last| last + 1);
-        self.queue.insert(place, Note { after, what });
+            self.queue.iter().rposition(|placed| placed.after <= after).map_or(0, |last| last + 1);
+        self.queue.insert(place, PlacedNote { after, note });
     }
 
     /// What comes before the next message when the reader has got `delivered` messages. `drained`
     /// says that no message waits.
-    pub(super) fn due(&self, delivered: u64, drained: bool) -> impl Iterator<Item = &What> {
-        let is_due = move |note: &&Note| drained || note.after <= delivered;
-        self.queue.iter().take_while(is_due).map(|note| &note.what)
+    pub(super) fn due(&self, delivered: u64, drained: bool) -> impl Iterator<Item = &Note> {
+        let is_due = move |placed: &&PlacedNote| drained || placed.after <= delivered;
+        self.queue.iter().take_while(is_due).map(|placed| &placed.note)
     }
 
     /// Takes the first of the queue.
-    pub(super) fn pop(&mut self) -> Option<What> {
-        let what = self.queue.pop_front()?.what;
-        match &what {
-            What::Notification(Notification::SendFailed { message, .. }) => {
+    pub(super) fn pop(&mut self) -> Option<Note> {
+        let note = self.queue.pop_front()?.note;
+        match &note {
+            Note::Notification(Notification::SendFailed { message, .. }) => {
                 self.failed_bytes =
                     self.failed_bytes.saturating_sub(message.data.len() + FAILED_OVERHEAD);
             }
-            What::Notification(Notification::Stopped) => self.stopped = false,
+            Note::Notification(Notification::Stopped) => self.stopped = false,
             _ => {}
         }
-        Some(what)
+        Some(note)
     }
 
     pub(super) fn is_empty(&self) -> bool {

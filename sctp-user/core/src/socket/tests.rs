@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
 
-use super::record::{Notes, What};
+use super::record::{Note, Notes};
 use super::*;
 use crate::addr::{Encap, Message, Peer, Received};
 use crate::event::PeerAddrState;
@@ -175,8 +175,8 @@ fn ready(end: &mut Sockets, socket: SocketId) -> Option<Ready> {
 fn pop_due(notes: &mut Notes, delivered: u64) -> Option<Notification> {
     notes.due(delivered, false).next()?;
     match notes.pop()? {
-        What::Notification(notification) => Some(notification),
-        What::Restart { .. } => panic!("there was no restart"),
+        Note::Notification(notification) => Some(notification),
+        Note::Restart { .. } => panic!("there was no restart"),
     }
 }
 

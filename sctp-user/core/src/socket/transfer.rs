@@ -10,7 +10,7 @@ use crate::time::Time;
 use super::error::SocketError;
 use super::notification::Incoming;
 use super::options::{Interleave, Style};
-use super::record::{News, What};
+use super::record::{News, Note};
 use super::{SocketId, Sockets};
 
 /// Where a message goes.
@@ -135,8 +135,8 @@ impl Sockets {
             };
             let message = if record.readable { self.stack.next_info(assoc) } else { None };
             match record.next_note(socket.style, message.is_none()) {
-                Some(What::Notification(_)) => return Some((assoc, Next::Notification)),
-                Some(What::Restart { .. }) => return Some((assoc, Next::Restart)),
+                Some(Note::Notification(_)) => return Some((assoc, Next::Notification)),
+                Some(Note::Restart { .. }) => return Some((assoc, Next::Restart)),
                 None => {}
             }
             if let Some(info) = message {
@@ -249,7 +249,7 @@ impl Sockets {
             return false;
         }
         let drained = !record.readable || self.stack.recv_pending(*assoc) == 0;
-        matches!(record.notes.due(record.delivered, drained).next(), Some(What::Restart { .. }))
+        matches!(record.notes.due(record.delivered, drained).next(), Some(Note::Restart { .. }))
     }
 
     /// Whether notifications or restarts wait between the messages of a one-to-one socket. Only
