@@ -7,7 +7,7 @@ use crate::time::Time;
 
 use super::error::{EndReason, SocketError};
 use super::options::{Linger, Style};
-use super::record::News;
+use super::record::Readiness;
 use super::{SocketId, Sockets};
 
 /// Which directions `shutdown()` closes (RFC 6458 sec 4.1.7). SCTP has no half-closed state:
@@ -44,7 +44,7 @@ impl Sockets {
                 record.partial = false;
             }
             self.stack.discard(now, assoc);
-            self.tell(assoc, News { readable: true, ..News::default() });
+            self.mark_ready(assoc, Readiness { readable: true, ..Readiness::default() });
         }
         if matches!(how, How::Write | How::Both) {
             self.begin_shutdown(now, assoc);
@@ -149,7 +149,7 @@ impl Sockets {
         {
             assoc.shutdown_begun = true;
             let _ = self.stack.shutdown(now, id);
-            self.tell(id, News { writable: true, ..News::default() });
+            self.mark_ready(id, Readiness { writable: true, ..Readiness::default() });
         }
     }
 

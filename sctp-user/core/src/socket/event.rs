@@ -8,7 +8,7 @@ use crate::time::Time;
 use super::error::EndReason;
 use super::notification::{AssocChange, Notification};
 use super::options::Style;
-use super::record::{Assoc, News};
+use super::record::{Assoc, Readiness};
 use super::{SocketId, Sockets};
 
 impl Sockets {
@@ -34,9 +34,12 @@ impl Sockets {
                 let change = AssocChange::Up { outbound_streams, inbound_streams, features };
                 self.notify(id, Notification::AssocChange(change));
                 if accepted {
-                    self.tell(id, News { connected: true, writable: true, ..News::default() });
+                    self.mark_ready(
+                        id,
+                        Readiness { connected: true, writable: true, ..Readiness::default() },
+                    );
                 } else {
-                    self.tell(id, News { acceptable: true, ..News::default() });
+                    self.mark_ready(id, Readiness { acceptable: true, ..Readiness::default() });
                 }
                 self.watch_idle(id);
             }
@@ -61,7 +64,10 @@ impl Sockets {
                 {
                     assoc.notes.restart_is_told();
                 }
-                self.tell(id, News { readable: marked, writable: true, ..News::default() });
+                self.mark_ready(
+                    id,
+                    Readiness { readable: marked, writable: true, ..Readiness::default() },
+                );
             }
             Event::Lost(reason) => self.end(id, EndReason::Lost(reason)),
             Event::ShutdownComplete => self.end(id, EndReason::Graceful),
@@ -70,7 +76,10 @@ impl Sockets {
                     assoc.peer_shutdown = true;
                 }
                 self.notify(id, Notification::PeerShutdown);
-                self.tell(id, News { readable: true, writable: true, ..News::default() });
+                self.mark_ready(
+                    id,
+                    Readiness { readable: true, writable: true, ..Readiness::default() },
+                );
             }
             Event::PeerAddrChange { addr, state } => {
                 self.notify(id, Notification::PeerAddrChange { addr, state });
@@ -90,7 +99,9 @@ impl Sockets {
                 self.notify_at(id, Some(at), aborted);
             }
             Event::Readable => self.on_readable(now, id),
-            Event::Writable => self.tell(id, News { writable: true, ..News::default() }),
+            Event::Writable => {
+                self.mark_ready(id, Readiness { writable: true, ..Readiness::default() })
+            }
         }
     }
 
@@ -136,7 +147,7 @@ impl Sockets {
         assoc.idle_since = now;
         assoc.readable = true;
         self.queue_read(id);
-        self.tell(id, News { readable: true, ..News::default() });
+        self.mark_ready(id, Readiness { readable: true, ..Readiness::default() });
     }
 
     fn end(&mut self, id: AssocId, reason: EndReason) {
@@ -161,9 +172,9 @@ impl Sockets {
         }
         self.unwatch_idle(id);
         self.queue_read(id); // so that a reader finds the end
-        self.tell(
+        self.mark_ready(
             id,
-            News {
+            Readiness {
                 readable: true,
                 writable: true,
                 connected: true,
@@ -195,7 +206,7 @@ impl Sockets {
         let at = at.unwrap_or(assoc.delivered + pending);
         let queued = assoc.notes.push(at, notification, failed_limit);
         self.queue_read(id);
-        self.tell(id, News { readable: true, ..News::default() });
+        self.mark_ready(id, Readiness { readable: true, ..Readiness::default() });
         queued
     }
 
@@ -217,24 +228,24 @@ impl Sockets {
     }
 
     /// Records what has become possible for the socket of an association.
-    pub(super) fn tell(&mut self, id: AssocId, news: News) {
+    pub(super) fn mark_ready(&mut self, id: AssocId, readiness: Readiness) {
         if let Some(owner) = self.assocs.get(&id).map(|a| a.socket) {
-            self.tell_socket(owner, news);
+            self.mark_socket_ready(owner, readiness);
         }
     }
 
-    pub(super) fn tell_socket(&mut self, id: SocketId, news: News) {
+    pub(super) fn mark_socket_ready(&mut self, id: SocketId, readiness: Readiness) {
         let Some(socket) = self.socket_mut(id) else { return };
-        let had = socket.news;
-        socket.news = News {
-            readable: had.readable | news.readable,
-            writable: had.writable | news.writable,
-            acceptable: had.acceptable | news.acceptable,
-            connected: had.connected | news.connected,
-            ended: had.ended | news.ended,
+        let had = socket.readiness;
+        socket.readiness = Readiness {
+            readable: had.readable | readiness.readable,
+            writable: had.writable | readiness.writable,
+            acceptable: had.acceptable | readiness.acceptable,
+            connected: had.connected | readiness.connected,
+            ended: had.ended | readiness.ended,
         };
-        if had.is_empty() && !socket.news.is_empty() {
-            self.news.push_back(id);
+        if had.is_empty() && !socket.readiness.is_empty() {
+            self.ready.push_back(id);
         }
     }
 }

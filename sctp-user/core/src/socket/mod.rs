@@ -80,8 +80,8 @@ pub struct Sockets {
     /// Ports that sockets with [`SocketOptions::reuse_port`] gave up while associations lived on.
     /// Some may be free by now.
     given_up: BTreeSet<u16>,
-    /// Sockets with news. Each stands here once.
-    news: VecDeque<SocketId>,
+    /// Sockets that [`poll_ready`](Self::poll_ready) has to name. Each stands here once.
+    ready: VecDeque<SocketId>,
     /// When to look at an association for SCTP_AUTOCLOSE.
     autoclose: BTreeSet<(Time, AssocId)>,
 }
@@ -96,7 +96,7 @@ impl Sockets {
             assocs: Assocs::default(),
             ports: BTreeMap::new(),
             given_up: BTreeSet::new(),
-            news: VecDeque::new(),
+            ready: VecDeque::new(),
             autoclose: BTreeSet::new(),
         }
     }
@@ -165,11 +165,11 @@ impl Sockets {
         earlier(self.stack.poll_wakeup(), self.autoclose.first().map(|(at, _)| *at))
     }
 
-    /// The next socket with news. It comes up once, with everything that is new about it.
+    /// The next socket on which something has become possible. It comes once, with everything new.
     pub fn poll_ready(&mut self) -> Option<Ready> {
-        while let Some(id) = self.news.pop_front() {
+        while let Some(id) = self.ready.pop_front() {
             if let Some(socket) = self.socket_mut(id) {
-                return Some(socket.news.take(id));
+                return Some(socket.readiness.take(id));
             }
         }
         None

@@ -33,7 +33,7 @@ pub(super) struct Socket {
     pub(super) to_read: VecDeque<AssocId>,
     /// SO_ERROR of a one-to-one socket.
     pub(super) error: Option<EndReason>,
-    pub(super) news: News,
+    pub(super) readiness: Readiness,
 }
 
 impl Socket {
@@ -49,7 +49,7 @@ impl Socket {
             members: BTreeSet::new(),
             to_read: VecDeque::new(),
             error: None,
-            news: News::default(),
+            readiness: Readiness::default(),
         }
     }
 }
@@ -57,7 +57,7 @@ impl Socket {
 /// What has become possible since [`Sockets::poll_ready`](super::Sockets::poll_ready) last named
 /// the socket.
 #[derive(Clone, Copy, Default)]
-pub(super) struct News {
+pub(super) struct Readiness {
     pub(super) readable: bool,
     pub(super) writable: bool,
     pub(super) acceptable: bool,
@@ -65,13 +65,13 @@ pub(super) struct News {
     pub(super) ended: bool,
 }
 
-impl News {
+impl Readiness {
     pub(super) fn is_empty(self) -> bool {
         !(self.readable || self.writable || self.acceptable || self.connected || self.ended)
     }
 
     pub(super) fn take(&mut self, socket: SocketId) -> Ready {
-        let News { readable, writable, acceptable, connected, ended } = std::mem::take(self);
+        let Readiness { readable, writable, acceptable, connected, ended } = std::mem::take(self);
         Ready { socket, readable, writable, acceptable, connected, ended }
     }
 }

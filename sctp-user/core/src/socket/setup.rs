@@ -9,7 +9,7 @@ use crate::time::Time;
 
 use super::error::{EndReason, SocketError};
 use super::options::{SocketOptions, Style};
-use super::record::{Assoc, News, Socket};
+use super::record::{Assoc, Readiness, Socket};
 use super::{SocketId, Sockets};
 
 impl Sockets {
@@ -178,7 +178,7 @@ impl Sockets {
         self.open_socket(id)?.listening = backlog > 0;
         if backlog == 0 {
             // Tasks that wait for an association learn that none will come.
-            self.tell_socket(id, News { acceptable: true, ..News::default() });
+            self.mark_socket_ready(id, Readiness { acceptable: true, ..Readiness::default() });
         }
         Ok(())
     }
@@ -370,7 +370,7 @@ impl Sockets {
         assoc.accepted = true;
         assoc.queued = false;
         let end = assoc.end.clone();
-        let has_news =
+        let is_ready =
             assoc.readable || !assoc.notes.is_empty() || end.is_some() || assoc.peer_shutdown;
         if let Some(socket) = self.socket_mut(from) {
             socket.members.remove(&id);
@@ -379,9 +379,12 @@ impl Sockets {
             socket.members.insert(id);
             socket.error = end.filter(|e| !e.is_graceful());
         }
-        if has_news {
+        if is_ready {
             self.queue_read(id);
-            self.tell(id, News { readable: true, writable: true, ..News::default() });
+            self.mark_ready(
+                id,
+                Readiness { readable: true, writable: true, ..Readiness::default() },
+            );
         }
     }
 }

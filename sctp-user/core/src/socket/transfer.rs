@@ -10,7 +10,7 @@ use crate::time::Time;
 use super::error::SocketError;
 use super::notification::Incoming;
 use super::options::{Interleave, Style};
-use super::record::{News, Note};
+use super::record::{Note, Readiness};
 use super::{SocketId, Sockets};
 
 /// Where a message goes.
@@ -221,7 +221,7 @@ impl Sockets {
     /// Makes [`poll_ready`](Self::poll_ready) name a socket as readable once more. This is for
     /// callers that have taken a message and keep a part of it for the next reader.
     pub fn still_readable(&mut self, id: SocketId) {
-        self.tell_socket(id, News { readable: true, ..News::default() });
+        self.mark_socket_ready(id, Readiness { readable: true, ..Readiness::default() });
     }
 
     /// How many messages of an association the reader gets before what happens now.
