@@ -71,7 +71,7 @@ impl Stack {
             local_tsn: self.draw_tsn(),
             ties: (0, 0),
             config,
-            local_addrs: self.announcable(&bound),
+            local_addrs: self.addrs_to_announce(&bound),
         };
         self.answer_init(d, init, &peer, &answer, d.from)
     }
@@ -363,7 +363,7 @@ impl Stack {
             return true;
         };
         let config = Arc::clone(&port.config);
-        let local_addrs = self.announcable(&port.addrs.clone());
+        let local_addrs = self.addrs_to_announce(&port.addrs.clone());
         let id = self.table.next_id();
         let (_, mut cx) = self.table_and_cx(d.at, id);
         let ports = (cookie.local_port, cookie.peer_port);

@@ -159,7 +159,7 @@ impl Stack {
         let automatic = entry.automatic;
         let config = config.map_or_else(|| Arc::clone(&entry.config), Arc::new);
         let bound = entry.addrs.clone();
-        let announced = self.announcable(&bound);
+        let announced = self.addrs_to_announce(&bound);
         let tag = self.draw_tag(now, port);
         let tsn = self.draw_tsn();
         let source = move |remote| pinned_source(&bound, remote);
@@ -560,7 +560,7 @@ impl Stack {
     }
 
     /// Addresses that a port bound to `bound` may announce.
-    fn announcable(&self, bound: &[IpAddr]) -> Vec<IpAddr> {
+    fn addrs_to_announce(&self, bound: &[IpAddr]) -> Vec<IpAddr> {
         if bound.is_empty() { self.config.local_addresses.clone() } else { bound.to_vec() }
     }
 }
