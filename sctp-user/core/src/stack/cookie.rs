@@ -62,7 +62,7 @@ impl CookieJar {
         let key_life = key_life.max(cookie_life * 2);
         let rotate_at = Time::ZERO + key_life;
         CookieJar {
-            current: draw(rng),
+            current: draw_key(rng),
             previous: None,
             key_id: 0,
             rotate_at,
@@ -77,7 +77,7 @@ impl CookieJar {
             // A cookie may live longer if the peer asked for it, but at most twice as long.
             let until = cookie.created + self.cookie_life.saturating_mul(2);
             self.previous = Some((self.current, until));
-            self.current = draw(rng);
+            self.current = draw_key(rng);
             self.key_id = self.key_id.wrapping_add(1);
             self.rotate_at = cookie.created + self.key_life;
         }
@@ -106,7 +106,7 @@ impl CookieJar {
     }
 }
 
-fn draw(rng: &mut ChaCha12Rng) -> Key {
+fn draw_key(rng: &mut ChaCha12Rng) -> Key {
     let mut key = [0; 64];
     rng.fill(&mut key);
     key
