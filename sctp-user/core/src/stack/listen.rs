@@ -378,7 +378,7 @@ impl Stack {
         );
         let id = self.add_association(assoc);
         self.stats.cookies_accepted += 1;
-        self.offer(cookie.local_port, id);
+        self.queue_for_accept(cookie.local_port, id);
         self.with(d.at, id, |assoc, cx| assoc.established(cx, true));
         self.acknowledge_cookie(id, d, rest);
         true

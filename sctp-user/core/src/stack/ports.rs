@@ -305,7 +305,7 @@ impl Stack {
     }
 
     /// Queues an association that has come in, so that it can be accepted.
-    pub(super) fn offer(&mut self, port: u16, id: AssocId) {
+    pub(super) fn queue_for_accept(&mut self, port: u16, id: AssocId) {
         if let Some(port) = self.ports.get_mut(&port)
             && let Some(entry) = self.table.get_mut(id)
         {
