@@ -501,7 +501,7 @@ impl Stack {
             return;
         }
         if entry.assoc.wants_other_port() {
-            self.take_other_port(now, id);
+            self.move_to_other_port(now, id);
         }
         let Some(entry) = self.table.get_mut(id) else { return };
         let local = entry.assoc.local_port;

@@ -257,7 +257,7 @@ impl Stack {
 
     /// Moves an association to another port because the peer refuses the present one. The new port
     /// is free again when the association is gone.
-    pub(super) fn take_other_port(&mut self, now: Time, id: AssocId) {
+    pub(super) fn move_to_other_port(&mut self, now: Time, id: AssocId) {
         let port = self.free_port().ok();
         let Some(entry) = self.table.get_mut(id) else { return };
         let old = entry.assoc.local_port;
