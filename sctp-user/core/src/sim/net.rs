@@ -225,7 +225,7 @@ impl Net {
 
     /// Sends a packet on its way.
     pub fn send(&mut self, now: Time, mut packet: IpPacket) {
-        self.note(now, Fate::Sent, &packet);
+        self.log_packet(now, Fate::Sent, &packet);
         if let Some(capture) = &mut self.capture {
             capture.write(now, &packet);
         }
@@ -233,7 +233,9 @@ impl Net {
         for tap in &mut self.taps {
             match tap(now, &mut packet) {
                 Verdict::Pass => {}
-                Verdict::Drop => return self.note(now, Fate::Dropped(DropReason::Tap), &packet),
+                Verdict::Drop => {
+                    return self.log_packet(now, Fate::Dropped(DropReason::Tap), &packet);
+                }
                 Verdict::Delay(by) => copies.iter_mut().for_each(|extra| *extra += by),
                 Verdict::Twice(lag) => copies.push(lag),
             }
@@ -281,7 +283,7 @@ impl Net {
             };
             match arrival {
                 Arrival::Packet(packet) if !known => {
-                    self.note(at, Fate::Dropped(DropReason::Nat), &packet)
+                    self.log_packet(at, Fate::Dropped(DropReason::Nat), &packet)
                 }
                 Arrival::Icmp(_) if !known => {}
                 arrival => return Some((at, arrival)),
@@ -292,7 +294,7 @@ impl Net {
     /// Says that nobody took an arrived packet. Its sender gets an ICMP message if
     /// [`icmp`](Self::icmp) is on.
     pub fn refuse(&mut self, now: Time, packet: IpPacket, why: DropReason) {
-        self.note(now, Fate::Dropped(why), &packet);
+        self.log_packet(now, Fate::Dropped(why), &packet);
         if self.icmp {
             let kind = match why {
                 DropReason::NoListener => Unreachable::Protocol,
@@ -315,7 +317,7 @@ impl Net {
         self.violation.take()
     }
 
-    pub(super) fn note(&mut self, at: Time, fate: Fate, packet: &IpPacket) {
+    pub(super) fn log_packet(&mut self, at: Time, fate: Fate, packet: &IpPacket) {
         let entry = LogEntry { at, fate, packet: packet.clone() };
         if self.trace {
             eprintln!("{entry}");
@@ -333,7 +335,7 @@ impl Net {
         }
         let pair = (packet.src, packet.dst);
         if self.cut.contains(&pair) {
-            return self.note(at, Fate::Dropped(DropReason::Cut), &packet);
+            return self.log_packet(at, Fate::Dropped(DropReason::Cut), &packet);
         }
         let interface_mtu = self.interface_mtu;
         let (link, _) = self.link(pair);
@@ -356,7 +358,7 @@ impl Net {
                     packet.ip_len()
                 ));
             }
-            self.note(at, Fate::Dropped(DropReason::Mtu), &packet);
+            self.log_packet(at, Fate::Dropped(DropReason::Mtu), &packet);
             if answers {
                 let ip_mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
                 self.send_icmp(at, Unreachable::PacketTooBig { ip_mtu }, packet);
@@ -366,7 +368,7 @@ impl Net {
         let (link, rng) = self.link(pair);
         let passage = link.pass(at, packet, rng);
         for (why, packet) in passage.dropped {
-            self.note(at, Fate::Dropped(why), &packet);
+            self.log_packet(at, Fate::Dropped(why), &packet);
         }
         for (at, packet) in passage.forwarded {
             self.enqueue(at + extra, Arrival::Packet(packet));

@@ -159,11 +159,11 @@ impl Sim {
         self.settle();
         let index = self.listener(&packet).ok()?;
         let now = self.now;
-        self.net.note(now, Fate::Delivered, &packet);
+        self.net.log_packet(now, Fate::Delivered, &packet);
         self.nodes[index].node.handle_packet(now, packet);
         let mut sent = Vec::new();
         while let Some(reply) = self.nodes[index].node.poll_transmit(now) {
-            self.net.note(now, Fate::Sent, &reply);
+            self.net.log_packet(now, Fate::Sent, &reply);
             sent.push(reply);
         }
         self.check_reaction(&sent);
@@ -254,7 +254,7 @@ impl Sim {
             Ok(index) => index,
             Err(why) => return self.net.refuse(self.now, packet, why),
         };
-        self.net.note(self.now, Fate::Delivered, &packet);
+        self.net.log_packet(self.now, Fate::Delivered, &packet);
         self.nodes[index].node.handle_packet(self.now, packet);
         // Whatever is sent before the script sees the event is the reaction to this one packet.
         let sent = self.transmit(index);
