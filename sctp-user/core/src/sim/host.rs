@@ -255,7 +255,7 @@ impl<A: App> Node for Host<A> {
                 may_fragment: transmit.may_fragment,
                 sctp: Bytes::copy_from_slice(sctp),
             };
-            if let Err(rule) = self.inspector.look(&packet) {
+            if let Err(rule) = self.inspector.check(&packet) {
                 self.violation.get_or_insert(format!("the stack broke a rule: {rule}: {packet:?}"));
             }
             self.sending.push_back(packet);

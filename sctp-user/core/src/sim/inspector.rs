@@ -40,7 +40,7 @@ impl Inspector {
     ///
     /// # Errors
     /// A sentence that names the rule that the packet breaks.
-    pub(super) fn look(&mut self, packet: &IpPacket) -> Result<(), String> {
+    pub(super) fn check(&mut self, packet: &IpPacket) -> Result<(), String> {
         let sctp = packet.packet().ok_or("a packet with a wrong checksum or header")?;
         if packet.udp.is_some_and(|u| u.src == 0 || u.dst == 0) {
             return Err("a UDP port is 0".into());
@@ -263,7 +263,7 @@ mod tests {
 
     fn look_all(packets: &[IpPacket]) -> Result<(), String> {
         let mut inspector = Inspector::default();
-        packets.iter().try_for_each(|p| inspector.look(p))
+        packets.iter().try_for_each(|p| inspector.check(p))
     }
 
     #[test]
