@@ -161,7 +161,7 @@ impl<A: App> Host<A> {
         self.addrs.iter().find(near).or_else(|| self.addrs.iter().find(family)).copied()
     }
 
-    fn hand_in(&mut self) {
+    fn hand_in_batch(&mut self) {
         for datagram in self.held.drain(..) {
             self.stack.handle_datagram(datagram);
         }
@@ -193,7 +193,7 @@ impl<A: App> Node for Host<A> {
         let from = PathAddr { local: Some(packet.dst), remote: packet.src, encap: packet.encap() };
         self.held.push(Datagram { at: now, from, ecn: packet.ecn, packet: sctp });
         if self.coalesce.is_zero() {
-            self.hand_in();
+            self.hand_in_batch();
         }
     }
 
@@ -209,7 +209,7 @@ impl<A: App> Node for Host<A> {
 
     fn handle_timeout(&mut self, now: Time) {
         if self.batch_due().is_some_and(|at| at <= now) {
-            self.hand_in();
+            self.hand_in_batch();
         }
         if self.stack.poll_timeout().is_some_and(|at| at <= now) {
             self.stack.handle_timeout(now);
