@@ -252,8 +252,8 @@ impl Sockets {
         matches!(record.notes.due(record.delivered, drained).next(), Some(Note::Restart { .. }))
     }
 
-    /// Whether notifications or restarts wait between the messages of a one-to-one socket. Only
-    /// arriving packets add any, so a reader of many messages need not ask before each.
+    /// Whether notifications or restarts wait between the messages of a one-to-one socket. Reading
+    /// adds none, so a reader of many messages need not ask before each.
     pub fn has_notes(&self, id: SocketId) -> bool {
         let assoc = self.socket(id).and_then(|s| s.members.first());
         assoc.and_then(|a| self.assocs.get(a)).is_some_and(|a| !a.notes.is_empty())
