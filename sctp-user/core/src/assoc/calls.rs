@@ -47,7 +47,7 @@ impl Association {
             }
             total += message.data.len();
         }
-        if self.send.queue.take_cut(messages.as_ref()) {
+        if self.send.queue.take_interrupted(messages.as_ref()) {
             return Err(SendError::CutOff);
         }
         if !self.send.queue.agrees(messages.as_ref()) {

@@ -525,7 +525,7 @@ impl Association {
         }
         let writer_waits = self.send.writer_waits;
         let mut fresh = super::SendSide::new(agreed.local_tsn);
-        fresh.queue.cut_off(&self.send.queue);
+        fresh.queue.inherit_interrupted(&self.send.queue);
         self.send = fresh;
         self.send.peer_rwnd = agreed.peer_rwnd as usize;
         let aborted = self.recv.restart(agreed.peer_tsn, &config);

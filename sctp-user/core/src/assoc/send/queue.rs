@@ -80,7 +80,7 @@ pub(crate) struct SendQueue {
     interleaved: bool,
     /// Streams on which the peer's restart interrupted a message, as long as the user has not been
     /// told.
-    cut: BTreeSet<u16>,
+    interrupted: BTreeSet<u16>,
     /// Streams with a message that the user has not given completely, and what its parts must agree
     /// in.
     open: BTreeMap<u16, Agreement>,
@@ -158,14 +158,15 @@ impl SendQueue {
 
     /// Takes over from `before`, the queue before the peer's restart, on which streams a message
     /// was interrupted.
-    pub(crate) fn cut_off(&mut self, before: &SendQueue) {
-        self.cut = before.open.keys().chain(&before.cut).copied().collect();
+    pub(crate) fn inherit_interrupted(&mut self, before: &SendQueue) {
+        self.interrupted = before.open.keys().chain(&before.interrupted).copied().collect();
     }
 
     /// Whether one of `messages` continues a message that a restart interrupted. True only once for
     /// each stream.
-    pub(crate) fn take_cut(&mut self, messages: &[Message]) -> bool {
-        !self.cut.is_empty() && messages.iter().any(|message| self.cut.remove(&message.stream))
+    pub(crate) fn take_interrupted(&mut self, messages: &[Message]) -> bool {
+        !self.interrupted.is_empty()
+            && messages.iter().any(|message| self.interrupted.remove(&message.stream))
     }
 
     /// True when the user has not given the rest of some message yet.
