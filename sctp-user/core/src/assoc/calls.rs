@@ -60,7 +60,7 @@ impl Association {
         }
         // If everything else waits for the next part of a message, that part must find room even in
         // a full buffer. Otherwise nothing would ever move again.
-        let awaited = self.send.queue.waits_for().is_some_and(|stream| {
+        let awaited = self.send.queue.awaited_stream().is_some_and(|stream| {
             messages.as_ref().first().is_some_and(|message| message.stream == stream)
         });
         let buffered =

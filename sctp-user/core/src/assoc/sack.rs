@@ -115,7 +115,7 @@ impl Association {
     /// acknowledged.
     pub(super) fn signal_writable(&mut self, cx: &mut Cx<'_>) {
         let room = self.send.buffered() <= self.config.send_buffer / 4 * 3;
-        if self.send.writer_waits && (room || self.send.queue.waits_for().is_some()) {
+        if self.send.writer_waits && (room || self.send.queue.awaited_stream().is_some()) {
             self.send.writer_waits = false;
             cx.event(Event::Writable);
         }

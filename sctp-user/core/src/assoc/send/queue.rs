@@ -176,7 +176,7 @@ impl SendQueue {
 
     /// The stream of a message whose next part must be sent before anything else, if the user has
     /// not given that part yet.
-    pub(crate) fn waits_for(&self) -> Option<u16> {
+    pub(crate) fn awaited_stream(&self) -> Option<u16> {
         let (stream, _) = self.unfinished?;
         self.next_index().is_none().then_some(stream)
     }
@@ -412,17 +412,17 @@ mod tests {
         q.push(message(2, 1), None, Time::ZERO);
         q.push(part(3, 4), None, Time::ZERO);
         assert_eq!(leaving(&mut q), [(1, true, false, 10), (1, false, false, 2)]);
-        assert_eq!((q.head(), q.waits_for(), q.has_open()), (None, Some(1), true));
+        assert_eq!((q.head(), q.awaited_stream(), q.has_open()), (None, Some(1), true));
         q.push(part(1, 3), None, Time::ZERO);
         q.push(message(1, 5), None, Time::ZERO);
-        assert_eq!((q.head(), q.waits_for()), (Some((3, true)), None));
+        assert_eq!((q.head(), q.awaited_stream()), (Some((3, true)), None));
         assert_eq!(
             leaving(&mut q),
             [(1, false, false, 3), (1, false, true, 5), (2, true, true, 1), (3, true, false, 4)]
         );
         q.push(message(3, 1), None, Time::ZERO);
         assert_eq!(leaving(&mut q), [(3, false, true, 1)]);
-        assert!(!q.has_open() && q.is_empty() && q.bytes() == 0 && q.waits_for().is_none());
+        assert!(!q.has_open() && q.is_empty() && q.bytes() == 0 && q.awaited_stream().is_none());
     }
 
     #[test]
