@@ -271,7 +271,7 @@ impl Association {
     /// The path for new DATA. The user may have chosen one for the next message; if that has failed
     /// or there is none, the data path.
     fn new_data_target(&self) -> PathId {
-        let wanted = self.send.queue.head_to().and_then(|addr| self.paths.find(addr));
+        let wanted = self.send.queue.head_address().and_then(|addr| self.paths.find(addr));
         let usable = |id: &PathId| self.paths.get(*id).state == PathState::Active;
         wanted.filter(usable).unwrap_or_else(|| self.paths.data_path())
     }

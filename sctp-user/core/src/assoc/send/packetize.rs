@@ -125,14 +125,14 @@ impl SendSide {
         limits: FillLimits,
         fill: &mut Fill,
     ) {
-        let to = self.queue.head_to();
+        let to = self.queue.head_address();
         loop {
             // Check this for each message: one with a deadline may follow one without.
             while let Some(message) = self.queue.pop_expired(limits.now) {
                 self.expired.push(message);
             }
             // The next message may be meant for another path.
-            if self.queue.head_to() != to {
+            if self.queue.head_address() != to {
                 break;
             }
             let Ok(len) = self.next_len(writer.room(), limits.fragment, limits.full_size) else {

@@ -189,7 +189,7 @@ impl SendQueue {
     }
 
     /// The address that the next message must go to, if it is meant for a certain one.
-    pub(crate) fn head_to(&self) -> Option<IpAddr> {
+    pub(crate) fn head_address(&self) -> Option<IpAddr> {
         self.items.get(self.next_index()?)?.to
     }
 
