@@ -549,7 +549,7 @@ impl Association {
         self.out_streams = agreed.out_streams;
         self.in_streams = agreed.in_streams;
         self.features = agreed.features;
-        self.send.queue.interleave(agreed.features.contains(Features::I_DATA));
+        self.send.queue.set_interleaved(agreed.features.contains(Features::I_DATA));
         self.timers.stop_all();
         self.pending = super::Pending::default();
         self.handshake = None;

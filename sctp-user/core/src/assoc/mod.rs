@@ -273,7 +273,7 @@ impl Association {
         self.out_streams = agreed.out_streams;
         self.in_streams = agreed.in_streams;
         self.features = agreed.features;
-        self.send.queue.interleave(agreed.features.contains(Features::I_DATA));
+        self.send.queue.set_interleaved(agreed.features.contains(Features::I_DATA));
         self.recv = RecvSide::new(agreed.peer_tsn, &self.config);
         self.send.peer_rwnd = agreed.peer_rwnd as usize;
         self.paths.add(Path::new(source, PathState::Unconfirmed, &self.config, now));

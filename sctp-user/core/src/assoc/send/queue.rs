@@ -229,7 +229,7 @@ impl SendQueue {
 
     /// Sets whether messages are sent as I-DATA (RFC 8260). This is decided together with the
     /// extensions, before anything is sent.
-    pub(crate) fn interleave(&mut self, interleaved: bool) {
+    pub(crate) fn set_interleaved(&mut self, interleaved: bool) {
         self.interleaved = interleaved;
     }
 
@@ -429,7 +429,7 @@ mod tests {
     fn parts_share_the_number_of_their_message() {
         for interleaved in [false, true] {
             let mut q = SendQueue::default();
-            q.interleave(interleaved);
+            q.set_interleaved(interleaved);
             for m in [part(1, 15), part(1, 5), message(1, 5), message(1, 5)] {
                 q.push(m, None, Time::ZERO);
             }
@@ -470,7 +470,7 @@ mod tests {
     fn interleaved_messages_number_fragments_and_both_orders_separately() {
         let mut q = SendQueue::default();
         assert_eq!(q.header_len(), 16);
-        q.interleave(true);
+        q.set_interleaved(true);
         assert_eq!(q.header_len(), 20);
         let mut unordered = message(3, 10);
         unordered.options.unordered = true;
