@@ -75,7 +75,7 @@ pub(crate) struct SendQueue {
     /// Grows with the highest stream number used.
     streams: Vec<Stream>,
     /// How many streams wait to be reset.
-    held: usize,
+    held_streams: usize,
     /// Messages are sent as I-DATA.
     interleaved: bool,
     /// Streams on which the peer's restart interrupted a message, as long as the user has not been
@@ -211,7 +211,7 @@ impl SendQueue {
         if let Some((stream, _)) = self.unfinished {
             return self.items.iter().position(|item| item.message.stream == stream && !item.first);
         }
-        if self.held == 0 {
+        if self.held_streams == 0 {
             return if self.items.is_empty() { None } else { Some(0) };
         }
         // A message that has been begun continues, because it got its number before its stream was
@@ -250,7 +250,7 @@ impl SendQueue {
         let s = self.stream_mut(stream);
         let news = s.reset == ResetState::Open;
         s.reset = ResetState::Asked;
-        self.held += usize::from(news);
+        self.held_streams += usize::from(news);
     }
 
     /// The peer has answered, so messages continue. Their numbers begin at 0 again if it reset the
@@ -266,7 +266,7 @@ impl SendQueue {
             *s = Stream::default();
         }
         s.reset = ResetState::Open;
-        self.held -= usize::from(was_held);
+        self.held_streams -= usize::from(was_held);
     }
 
     /// The number for a message whose first fragment is taken.
