@@ -179,7 +179,7 @@ pub(crate) struct Association {
     /// Exists until the association that we set up is established.
     handshake: Option<Box<Handshake>>,
     /// The peer set up this association, perhaps from behind a NAT.
-    called: bool,
+    set_up_by_peer: bool,
     /// Consecutive errors of the association (RFC 9260 sec 8.1).
     error_count: u32,
     /// How many times in a row T2-shutdown has expired.
@@ -218,7 +218,7 @@ impl Association {
         assoc.paths.add(Path::new(source, PathState::Active, &assoc.config, cx.now));
         assoc.adopt(agreed, source, addresses, cx.now);
         assoc.state = AssocState::Established;
-        assoc.called = true;
+        assoc.set_up_by_peer = true;
         assoc
     }
 
@@ -248,7 +248,7 @@ impl Association {
             timers: TimerTable::default(),
             pending: Pending::default(),
             handshake: None,
-            called: false,
+            set_up_by_peer: false,
             error_count: 0,
             t2_expiries: 0,
             t2_path: PathId(0),

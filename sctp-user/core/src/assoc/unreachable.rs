@@ -48,7 +48,7 @@ impl Association {
         // There is no NAT within one host.
         let final_word = match encap {
             Encap::Native => !timed || path.error_count > 0,
-            Encap::Udp { .. } => !self.called || scope(remote) == Some(Scope::Loopback),
+            Encap::Udp { .. } => !self.set_up_by_peer || scope(remote) == Some(Scope::Loopback),
         };
         let since = *path.refused_since.get_or_insert(now);
         final_word || (encap != Encap::Native && now.since(since) >= next_heartbeats)
