@@ -187,7 +187,7 @@ pub(crate) struct Association {
     /// The path that SHUTDOWN or SHUTDOWN ACK is sent on.
     t2_path: PathId,
     /// Before this time no heartbeat goes to another unconfirmed address (HB.Max.Burst).
-    probe_gate: Time,
+    unconfirmed_probe_at: Time,
     /// The path that the last packet came by.
     last_heard: PathId,
     /// DATA has been sent or received.
@@ -252,7 +252,7 @@ impl Association {
             error_count: 0,
             t2_expiries: 0,
             t2_path: PathId(0),
-            probe_gate: Time::ZERO,
+            unconfirmed_probe_at: Time::ZERO,
             last_heard: PathId(0),
             data_exchanged: false,
             graceful_end: None,

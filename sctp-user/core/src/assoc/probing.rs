@@ -126,12 +126,12 @@ impl Association {
                 let unproven = path.state == PathState::Unconfirmed
                     && path.error_count <= path.params.max_retrans;
                 if unproven {
-                    if cx.now < self.probe_gate {
-                        let next = self.probe_gate;
+                    if cx.now < self.unconfirmed_probe_at {
+                        let next = self.unconfirmed_probe_at;
                         self.paths.get_mut(id).heartbeat.put_off(next);
                         return;
                     }
-                    self.probe_gate = cx.now + path.rto.get();
+                    self.unconfirmed_probe_at = cx.now + path.rto.get();
                 } else if matches!(path.state, PathState::Active | PathState::Inactive)
                     && !self.is_doubtful(id)
                 {
