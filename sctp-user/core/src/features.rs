@@ -47,7 +47,7 @@ impl Features {
     }
 
     /// The extensions that the sender of an INIT or INIT ACK announces.
-    pub(crate) fn announced(init: &InitChunk<'_>) -> Self {
+    pub(crate) fn announced_by(init: &InitChunk<'_>) -> Self {
         let mut set = Features::default();
         for param in init.params.iter() {
             match param {
@@ -101,7 +101,7 @@ mod tests {
         let packet = Packet::check(buf.into()).unwrap();
         let chunk = packet.chunks().next().unwrap();
         let Ok(Chunk::Init(init)) = chunk.decode(&packet) else { panic!("an INIT") };
-        Features::announced(&init)
+        Features::announced_by(&init)
     }
 
     #[test]

@@ -248,7 +248,7 @@ impl Association {
             peer_rwnd: init.a_rwnd,
             out_streams: self.config.out_streams.min(init.inbound_streams),
             in_streams: self.config.max_in_streams.min(init.outbound_streams),
-            features: Features::OURS.both(Features::announced(init)),
+            features: Features::OURS.both(Features::announced_by(init)),
         };
         let source = datagram.from;
         let asked = self.handshake.as_deref().map(|h| self.paths.get(h.target).remote());

@@ -183,7 +183,7 @@ impl Stack {
             peer_rwnd: init.a_rwnd,
             out_streams: config.out_streams.min(init.inbound_streams),
             in_streams: config.max_in_streams.min(init.outbound_streams),
-            features: Features::OURS.both(Features::announced(init)),
+            features: Features::OURS.both(Features::announced_by(init)),
         };
         let life = config.cookie_life.unwrap_or(self.config.cookie_life);
         let extra = peer.preservative.unwrap_or(Duration::ZERO).min(life);
