@@ -316,7 +316,7 @@ impl Association {
     /// Enters ESTABLISHED and starts the heartbeats. Tells the user, unless the association was
     /// established before.
     pub(crate) fn established(&mut self, cx: &mut Cx<'_>, incoming: bool) {
-        let news = incoming || self.state != AssocState::Established;
+        let tells_user = incoming || self.state != AssocState::Established;
         self.timers.stop(Timer::T1Init);
         self.timers.stop(Timer::T1Cookie);
         self.timers.stop(Timer::T5Guard);
@@ -328,7 +328,7 @@ impl Association {
         self.state = AssocState::Established;
         self.drop_invalid_streams(cx);
         self.start_heartbeats(cx);
-        if news {
+        if tells_user {
             cx.event(Event::Up {
                 outbound_streams: self.out_streams,
                 inbound_streams: self.in_streams,

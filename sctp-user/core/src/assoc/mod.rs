@@ -406,12 +406,12 @@ impl Association {
     /// A packet with the right tag came by a path, so the path now has the encapsulation of this
     /// packet. True if that is a change.
     pub(crate) fn learn_encap(&mut self, id: PathId, encap: Encap) -> bool {
-        let news = self.paths.get(id).addr().encap != encap;
-        if news {
+        let changed = self.paths.get(id).addr().encap != encap;
+        if changed {
             self.paths.get_mut(id).set_encap(encap);
             self.reroute = true;
         }
-        news
+        changed
     }
 
     /// True when DATA has been sent or received.

@@ -224,11 +224,11 @@ impl Path {
     /// Our interface takes IP packets of `ip_mtu` bytes. True if that is more than was known, and
     /// not more than padding can exceed.
     pub(crate) fn set_interface_mtu(&mut self, ip_mtu: u16) -> bool {
-        let news = ip_mtu > self.interface_mtu && usize::from(ip_mtu) <= MAX_JUMBO;
-        if news {
+        let is_larger = ip_mtu > self.interface_mtu && usize::from(ip_mtu) <= MAX_JUMBO;
+        if is_larger {
             self.interface_mtu = ip_mtu;
         }
-        news
+        is_larger
     }
 
     /// The PMTU may have changed, so tells the congestion control.

@@ -259,12 +259,12 @@ impl Pmtud {
             self.probe = Probe::Parked;
             return true;
         }
-        let news = match self.state {
+        let proves_more = match self.state {
             PmtudState::Base => size >= self.plpmtu,
             PmtudState::Error => size >= self.sizes.base(),
             _ => size > self.plpmtu,
         };
-        if !news {
+        if !proves_more {
             return false;
         }
         self.plpmtu = size;

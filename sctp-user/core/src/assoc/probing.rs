@@ -240,14 +240,14 @@ impl Association {
         let expose = self.config.expose_potentially_failed;
         let path = self.paths.get_mut(id);
         path.error_count = 0;
-        let news = match std::mem::replace(&mut path.state, PathState::Active) {
+        let new_state = match std::mem::replace(&mut path.state, PathState::Active) {
             PathState::Unconfirmed => Some(PeerAddrState::Confirmed),
             PathState::Inactive => Some(PeerAddrState::Available),
             PathState::PotentiallyFailed => expose.then_some(PeerAddrState::Available),
             PathState::Active => None,
         };
         let addr = path.remote();
-        if let Some(state) = news {
+        if let Some(state) = new_state {
             cx.event(Event::PeerAddrChange { addr, state });
         }
         self.update_discovery(cx, id);

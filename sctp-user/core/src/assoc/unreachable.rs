@@ -115,11 +115,12 @@ impl Association {
         let path = self.paths.get_mut(id);
         path.error_count = path.error_count.max(path.params.max_retrans.saturating_add(1));
         let (errors, addr) = (path.error_count, path.remote());
-        let news = std::mem::replace(&mut path.state, PathState::Inactive) != PathState::Inactive;
+        let was_usable =
+            std::mem::replace(&mut path.state, PathState::Inactive) != PathState::Inactive;
         if matches!(self.state, AssocState::CookieWait | AssocState::CookieEchoed) {
             return self.leave_failed_target(id);
         }
-        if news {
+        if was_usable {
             cx.event(Event::PeerAddrChange { addr, state: PeerAddrState::Unreachable });
         }
         self.switch_primary(cx, id, errors);

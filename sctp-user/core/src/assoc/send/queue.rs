@@ -248,9 +248,9 @@ impl SendQueue {
     )]
     pub(crate) fn hold_stream(&mut self, stream: u16) {
         let s = self.stream_mut(stream);
-        let news = s.reset == ResetState::Open;
+        let newly_held = s.reset == ResetState::Open;
         s.reset = ResetState::Asked;
-        self.held_streams += usize::from(news);
+        self.held_streams += usize::from(newly_held);
     }
 
     /// The peer has answered, so messages continue. Their numbers begin at 0 again if it reset the
