@@ -96,7 +96,7 @@ pub(crate) struct Pmtud {
     /// How many T3 expiries in a row have lost a large packet.
     timeouts: u32,
     /// The size of the largest packet that the last of these expiries lost.
-    timed_out: u32,
+    timed_out_size: u32,
 }
 
 impl Pmtud {
@@ -113,7 +113,7 @@ impl Pmtud {
             ceiling: usize::MAX,
             hint: None,
             timeouts: 0,
-            timed_out: 0,
+            timed_out_size: 0,
         }
     }
 
@@ -326,7 +326,7 @@ impl Pmtud {
             return;
         }
         self.timeouts += 1;
-        self.timed_out = as_u32(largest);
+        self.timed_out_size = as_u32(largest);
         if self.timeouts == MAX_PROBES {
             self.forget_probes();
         }
@@ -358,7 +358,11 @@ impl Pmtud {
 
     /// The size to try below the one that timed out.
     fn smaller(&self) -> usize {
-        if self.timed_out > as_u32(self.sizes.base()) { self.sizes.base() } else { self.sizes.min }
+        if self.timed_out_size > as_u32(self.sizes.base()) {
+            self.sizes.base()
+        } else {
+            self.sizes.min
+        }
     }
 
     /// A black hole was found: uses a smaller size, and searches for larger ones again.
