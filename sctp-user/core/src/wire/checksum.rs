@@ -27,7 +27,7 @@ pub(super) fn checksum_of(packet: &[u8]) -> u32 {
 
 /// The CRC32c of a `packet` whose checksum field is still zero.
 #[inline]
-pub(super) fn checksum_of_fresh(packet: &[u8]) -> u32 {
+pub(super) fn checksum_with_zero_field(packet: &[u8]) -> u32 {
     if packet.len() < LARGE { crc32c::crc32c(packet) } else { crc_fast::crc32_iscsi(packet) }
 }
 
@@ -46,7 +46,7 @@ mod tests {
                     packet[8..COMMON_HEADER].fill(0);
                 }
                 let plain = crc32c::crc32c(packet);
-                assert_eq!(checksum_of_fresh(packet), plain, "{len} bytes at {start}");
+                assert_eq!(checksum_with_zero_field(packet), plain, "{len} bytes at {start}");
                 if len >= COMMON_HEADER {
                     packet[8..COMMON_HEADER].fill(0xa5);
                 }

@@ -16,7 +16,7 @@
 
 use bytes::Bytes;
 
-use super::checksum::{checksum_of, checksum_of_fresh};
+use super::checksum::{checksum_of, checksum_with_zero_field};
 use super::chunk::{CHUNK_HEADER, Chunks};
 use crate::tlv::{Mark, Reader, Truncated, Writer};
 
@@ -209,7 +209,7 @@ impl<'b> PacketWriter<'b> {
     #[inline]
     pub fn finish(mut self) -> usize {
         let packet = self.writer.written();
-        let crc = checksum_of_fresh(packet);
+        let crc = checksum_with_zero_field(packet);
         if let Some(field) = packet.get_mut(8..COMMON_HEADER) {
             field.copy_from_slice(&crc.to_le_bytes());
         }
