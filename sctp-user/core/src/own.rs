@@ -26,7 +26,7 @@ impl OwnAddrs {
     }
 
     /// Adds to [`left_out`](Self::left_out).
-    pub(crate) fn count(&mut self, left_out: u64) {
+    pub(crate) fn add_left_out(&mut self, left_out: u64) {
         self.left_out += left_out;
     }
 

@@ -226,7 +226,7 @@ impl Association {
         let remote = datagram.from.remote;
         let is_own = cx.own.among_listed(remote, &self.local_addrs, datagram.from.local);
         let peer = PeerInit::read(init, remote, self.config.max_peer_addresses, is_own);
-        cx.own.count(peer.own_addresses);
+        cx.own.add_left_out(peer.own_addresses);
         if let Some(param) = &peer.host_name {
             refuse(cx, &|c| c.unresolvable_address(param));
             return self

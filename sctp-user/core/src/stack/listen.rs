@@ -51,7 +51,7 @@ impl Stack {
         let bound = bound.unwrap_or(&self.config.local_addresses);
         let is_own = self.own.among_listed(d.from.remote, bound, d.from.local);
         let peer = PeerInit::read(init, d.from.remote, max, is_own);
-        self.own.count(peer.own_addresses);
+        self.own.add_left_out(peer.own_addresses);
         if let Some(param) = &peer.host_name {
             return refuses && self.refuse(d, init, |c| c.unresolvable_address(param));
         }
