@@ -213,7 +213,7 @@ impl Path {
     /// The smallest size that a packet larger than the PMTU may have. A host fragments an IPv6
     /// packet only if its own interface demands that, and routers never do. So a packet that still
     /// fits the interface gets padding; otherwise a router could drop it silently.
-    pub(crate) fn least_fragmented(&self) -> usize {
+    pub(crate) fn least_oversize(&self) -> usize {
         let Sizes { max, overhead, .. } = self.sizes();
         // The configured MTU may be smaller than the one of the interface, or much larger.
         let configured = usize::from(self.ip_mtu.0).max(max + overhead);

@@ -413,7 +413,7 @@ impl Association {
             now: cx.now,
             fragment: self.fragment_size(),
             full_size,
-            oversize: oversize.then(|| self.paths.get(id).least_fragmented()),
+            oversize: oversize.then(|| self.paths.get(id).least_oversize()),
             new_data: new_data && id == self.new_data_target(),
             closing: self.state == AssocState::ShutdownPending,
         };
