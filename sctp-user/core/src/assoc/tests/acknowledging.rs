@@ -59,7 +59,7 @@ fn hard_case_13_bad_gap_blocks_count_for_nothing() {
 #[test]
 fn hard_case_12_sack_and_data_in_one_packet() {
     let mut a = three_in_flight();
-    a.hear(|w| {
+    a.receive(|w| {
         w.sack(tsn(3), 1000, std::iter::empty(), &[]);
         write_data(w, 1, 0, "BE", 10);
     });
@@ -285,14 +285,14 @@ fn a_shutdown_reneges_on_nothing_and_frees_window() {
     a.poll();
     a.sack(sack(1).rwnd(10_000).gaps(&[(2, 2)]));
     let (flight, window) = (a.path().flight, a.peer_rwnd());
-    a.hear(|w| w.shutdown(tsn(1)));
+    a.receive(|w| w.shutdown(tsn(1)));
     a.poll();
     assert_eq!((a.path().flight, a.peer_rwnd()), (flight, window));
     // The peer answers with SHUTDOWN alone. What that acknowledges must not use up its window.
     let mut last = 0;
     for _ in 0..1000 {
         let next = last + 1;
-        a.hear(|w| w.shutdown(tsn(next.max(2))));
+        a.receive(|w| w.shutdown(tsn(next.max(2))));
         last = next.max(2);
         a.poll();
         if a.stack.status(a.id).unwrap().unacked_chunks == 0 {

@@ -49,7 +49,7 @@ fn sacks_in_one_batch_grow_the_window_like_sacks_one_by_one() {
     a.send(30 * FULL);
     a.poll();
     for cum in 1..=3 {
-        a.hear_sack(&sack(cum));
+        a.receive_sack(&sack(cum));
     }
     let batch = a.poll().len();
     let mut b = unlimited_burst();
@@ -99,7 +99,7 @@ fn an_idle_window_decays_whatever_heartbeats_do() {
         for packet in a.wait(millis(100)) {
             for raw in packet.chunks() {
                 if let Chunk::Heartbeat(info) = raw.decode(&packet).unwrap() {
-                    a.hear(|w| w.heartbeat_ack(info));
+                    a.receive(|w| w.heartbeat_ack(info));
                 }
             }
         }
@@ -129,8 +129,8 @@ fn a_sack_allows_a_burst_plus_what_it_acknowledged() {
         window = sent;
     }
     // Several SACKs in one batch add up.
-    a.hear_sack(&sack(acked + 2));
-    a.hear_sack(&sack(acked + 5));
+    a.receive_sack(&sack(acked + 2));
+    a.receive_sack(&sack(acked + 5));
     assert_eq!(tsns(&a.poll()).len(), 4 + 5);
 }
 

@@ -180,15 +180,15 @@ impl Bench {
     }
 
     /// Hands in a packet of the peer without looking at its effects.
-    fn hear(&mut self, build: impl FnOnce(&mut PacketWriter<'_>)) {
+    fn receive(&mut self, build: impl FnOnce(&mut PacketWriter<'_>)) {
         let mut buf = Vec::new();
         let mut writer = PacketWriter::new(&mut buf, 60_000, PORT, PORT, self.local_tag);
         build(&mut writer);
         writer.finish();
-        self.hear_packet(Packet::check(buf.into()).unwrap());
+        self.receive_packet(Packet::check(buf.into()).unwrap());
     }
 
-    fn hear_packet(&mut self, packet: Packet) {
+    fn receive_packet(&mut self, packet: Packet) {
         // It does not matter which end this is, because both have one path.
         let remote = self.path().addr.remote;
         let from = if remote == addr(1).remote { addr(1) } else { addr(2) };
@@ -197,18 +197,18 @@ impl Bench {
 
     /// Hands in a SACK and returns what is sent in response.
     fn sack(&mut self, sack: Sack) -> Vec<Packet> {
-        self.hear_sack(&sack);
+        self.receive_sack(&sack);
         self.poll()
     }
 
-    fn hear_sack(&mut self, sack: &Sack) {
-        self.hear(|w| w.sack(tsn(sack.cum), sack.rwnd, sack.gaps.iter().copied(), &[]));
+    fn receive_sack(&mut self, sack: &Sack) {
+        self.receive(|w| w.sack(tsn(sack.cum), sack.rwnd, sack.gaps.iter().copied(), &[]));
     }
 
     /// Hands in one DATA chunk on stream 0 and returns what is sent in response. `bits` are letters
     /// of B, E, U and I.
     fn data(&mut self, n: u32, ssn: u16, bits: &str, len: usize) -> Vec<Packet> {
-        self.hear(|w| write_data(w, n, ssn, bits, len));
+        self.receive(|w| write_data(w, n, ssn, bits, len));
         self.poll()
     }
 

@@ -30,7 +30,7 @@ fn hard_case_23_sacks_are_delayed_and_never_longer_than_two_packets() {
 fn packets_of_a_batch_share_a_sack() {
     let mut a = warm(AssocConfig::default());
     for n in 2..=11 {
-        a.hear(|w| write_data(w, n, n as u16 - 1, "BE", 100));
+        a.receive(|w| write_data(w, n, n as u16 - 1, "BE", 100));
     }
     let answer = a.poll();
     assert_eq!((answer.len(), sacks(&answer)[0].0), (1, 11));
@@ -67,7 +67,7 @@ fn the_immediate_bit_asks_for_a_sack() {
 fn hard_case_24_duplicates_are_listed_once_per_copy_and_then_forgotten() {
     let mut a = warm(AssocConfig::default());
     for _ in 0..2 {
-        a.hear(|w| {
+        a.receive(|w| {
             write_data(w, 1, 0, "BE", 10);
             write_data(w, 1, 0, "BE", 10);
         });
@@ -78,13 +78,13 @@ fn hard_case_24_duplicates_are_listed_once_per_copy_and_then_forgotten() {
         [1],
         "a packet with nothing but duplicates is answered at once"
     );
-    a.hear(|w| {
+    a.receive(|w| {
         write_data(w, 1, 0, "BE", 10);
         write_data(w, 2, 1, "BE", 10);
     });
     assert!(a.poll().is_empty(), "a packet with something new is treated like any other");
     for _ in 0..1000 {
-        a.hear(|w| write_data(w, 2, 1, "BE", 10));
+        a.receive(|w| write_data(w, 2, 1, "BE", 10));
     }
     assert!(sacks(&a.poll())[0].3.len() <= 20);
 }
@@ -93,7 +93,7 @@ fn hard_case_24_duplicates_are_listed_once_per_copy_and_then_forgotten() {
 fn a_chunk_on_a_stream_that_does_not_exist_is_acknowledged_and_reported() {
     let mut a = warm(AssocConfig::default());
     let before = a.stack.status(a.id).unwrap().inbound_streams;
-    a.hear(|w| w.data(tsn(2), before, Ssn(0), 0, DataFlags::WHOLE, &[1; 10]));
+    a.receive(|w| w.data(tsn(2), before, Ssn(0), 0, DataFlags::WHOLE, &[1; 10]));
     let answer = a.poll();
     assert!(has(&answer, chunk_type::ERROR));
     assert_eq!(sacks(&answer)[0].0, 2);
@@ -244,7 +244,7 @@ fn partial_delivery_starts_at_its_point() {
     assert_eq!(a.read(), Some(3000));
     a.data(6, 1, "", 1000);
     assert_eq!(a.read(), Some(1000));
-    a.hear(|w| w.data(tsn(8), 1, Ssn(0), 0, DataFlags::WHOLE, &[1; 10]));
+    a.receive(|w| w.data(tsn(8), 1, Ssn(0), 0, DataFlags::WHOLE, &[1; 10]));
     a.poll();
     assert_eq!(a.read(), None, "other messages wait for the end of this one");
     a.data(7, 1, "E", 5);
@@ -266,7 +266,7 @@ fn a_long_list_of_gaps_never_exceeds_the_packet() {
     let mut a = warm(AssocConfig { recv_buffer: 1 << 20, ..AssocConfig::default() });
     a.send(100);
     for n in 1..900 {
-        a.hear(|w| write_data(w, 1 + 2 * n, 7, "BEU", 40));
+        a.receive(|w| write_data(w, 1 + 2 * n, 7, "BEU", 40));
     }
     let answer = a.poll();
     assert!(answer.iter().all(|p| p.len() <= 1480));

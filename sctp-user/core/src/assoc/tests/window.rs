@@ -115,7 +115,7 @@ fn tiny_messages_never_overrun_the_receiver() {
                 sent += u32::from(a.stack.send(a.now, a.id, message).is_ok());
             }
             for packet in a.poll() {
-                b.hear_packet(packet);
+                b.receive_packet(packet);
             }
             let mut answers = b.poll();
             // Reads in bursts with long pauses.
@@ -126,7 +126,7 @@ fn tiny_messages_never_overrun_the_receiver() {
                 answers.extend(b.poll());
             }
             for packet in answers {
-                a.hear_packet(packet);
+                a.receive_packet(packet);
             }
             a.wait(millis(1));
             b.wait(millis(1));
