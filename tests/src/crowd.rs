@@ -1,9 +1,9 @@
 //! Many processes with many associations each, to one server over UDP on loopback.
 //!
-//! `crowd-server` prints a ready line with its UDP port, and after each line on its standard input
-//! how many associations it has had, and how many restarts. `crowd-client UDP-PORT N` sets N
-//! associations up, prints how many it got and how many files it has open, and keeps them until its
-//! standard input ends.
+//! `crowd-server` prints a ready line with its UDP port. For each line on its standard input, it
+//! prints how many associations and how many restarts it has had. `crowd-client UDP-PORT N` sets up
+//! N associations and prints how many of them came up and how many files it has open. It keeps the
+//! associations until its standard input ends.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -22,10 +22,10 @@ pub const SERVER: &str = "crowd-server";
 pub const CLIENT: &str = "crowd-client";
 
 const HOST: [u8; 4] = [127, 0, 0, 1];
-/// Setups that a client has under way at a time.
+/// How many associations a client sets up at a time.
 const AT_A_TIME: usize = 16;
 
-/// Runs the program if the first argument after the executable names one of this module.
+/// Runs one of the two programs if the first argument after the executable names it.
 pub fn run(args: &[OsString]) -> Option<ExitCode> {
     let args: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread;
@@ -59,7 +59,8 @@ async fn server() -> anyhow::Result<()> {
     let mut input = BufReader::new(tokio::io::stdin()).lines();
     loop {
         tokio::select! {
-            // Who asks for the count has seen all setups end, so those that wait count first.
+            // Whoever asks for the count has seen all setups end. So associations that wait to be
+            // accepted are counted first.
             biased;
             accepted = endpoint.accept() => {
                 associations += 1;

@@ -1,4 +1,4 @@
-//! Two simulated hosts with an association between them, and packets made by hand within it.
+//! Two simulated hosts with an association between them, and handmade packets of this association.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use sctp_user_core::sim::{Host, IpPacket, Link, Node, NodeId, Recorder, Sim};
 use sctp_user_core::wire::PacketWriter;
 use sctp_user_core::{AssocConfig, AssocId, Event, StackConfig, Tsn};
 
-/// A recording host.
+/// A host that records its events.
 pub type Id = NodeId<Host<Recorder>>;
 
 /// One-way delay of the link.
@@ -25,7 +25,7 @@ pub struct Duo {
     pub to_b: AssocId,
     /// The association at `b`.
     pub to_a: AssocId,
-    /// What `a` sends first.
+    /// The first TSN of `a`.
     pub first_tsn_of_a: Tsn,
 }
 
@@ -80,20 +80,20 @@ impl Duo {
         IpPacket::native(self.sim[self.a].addrs()[0], self.sim[self.b].addrs()[0], bytes)
     }
 
-    /// What `b` sends in reaction to a packet of [`from_a`](Self::from_a), chunk types of each
-    /// packet.
+    /// Delivers a packet of [`from_a`](Self::from_a) to `b`. Returns the chunk types of each packet
+    /// that `b` sends in reaction.
     pub fn provoke(&mut self, write: impl FnOnce(&mut PacketWriter<'_>)) -> Vec<Vec<u8>> {
         let packet = self.from_a(write);
         self.provoke_packet(packet)
     }
 
-    /// What `b` sends in reaction to a packet, chunk types of each packet.
+    /// Delivers a packet to `b`. Returns the chunk types of each packet that `b` sends in reaction.
     pub fn provoke_packet(&mut self, packet: IpPacket) -> Vec<Vec<u8>> {
         let replies = self.sim.provoke(packet).expect("b listens");
         replies.iter().map(IpPacket::chunk_kinds).collect()
     }
 
-    /// True when the association at `b` lives.
+    /// Whether the association at `b` is still alive.
     pub fn lives_at_b(&self) -> bool {
         !self.sim[self.b].app.ended(self.to_a)
     }

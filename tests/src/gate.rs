@@ -1,23 +1,23 @@
-//! What a test needs from the machine, and what happens where it is missing: a sentence, or with
-//! `CI=true` a failure.
+//! What a test needs from the machine. If something is missing, a sentence says so and the test is
+//! skipped; with `CI=true` it fails.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// True when the test can run. Otherwise the reason is printed and the test must return.
+/// Whether the test can run. If not, prints the reason, and the test must return.
 ///
 /// # Panics
-/// With the environment variable `CI=true`, where nothing may be skipped.
+/// When the test cannot run and the environment has `CI=true`.
 #[must_use]
 pub fn all_or_skip(needs: &[Need]) -> bool {
     or_skip(needs.iter().find_map(|need| need.missing()).map_or(Ok(()), Err))
 }
 
-/// As [`all_or_skip`] for something that the test has tried itself; the error says in a sentence
-/// what is missing.
+/// Like [`all_or_skip`], for something that the test has tried itself. The error is a sentence
+/// about what is missing.
 ///
 /// # Panics
-/// With the environment variable `CI=true`.
+/// When the test cannot run and the environment has `CI=true`.
 #[must_use]
 pub fn or_skip(tried: Result<(), String>) -> bool {
     let Err(missing) = tried else { return true };
@@ -27,9 +27,9 @@ pub fn or_skip(tried: Result<(), String>) -> bool {
     false
 }
 
-/// Prints a line that is seen although the test passes: what `println!` prints is kept back then.
+/// Prints a line that is visible even if the test passes, unlike the output of `println!`.
 pub fn say(line: &str) {
-    // Whoever closed standard error does not want to know.
+    // If standard error is closed, nobody wants to read it.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -62,8 +62,8 @@ impl Need {
     }
 }
 
-/// Where a program is; besides the search path the system directories count, which users do not
-/// always have in theirs.
+/// The path of a program. Besides the search path, it may be in the system directories, which are
+/// not always in the search path of users.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

@@ -1,11 +1,11 @@
-//! Packets that nobody should send.
+//! Packets that no correct peer sends.
 
 use rand::{Rng, RngExt};
 use sctp_user_core::sim::{IpPacket, SimRng};
 use sctp_user_core::wire::{PacketWriter, chunk_type};
 
-/// Breaks an SCTP packet in one to three places and repairs its checksum. The ports stay, and with
-/// `keep_tag` the verification tag stays too.
+/// Breaks an SCTP packet in one to three places and repairs its checksum. The ports stay as they
+/// are, and so does the verification tag if `keep_tag` is true.
 pub fn mutate(rng: &mut SimRng, packet: &mut IpPacket, keep_tag: bool) {
     let mut bytes = packet.sctp.to_vec();
     let tag = bytes[4..8].to_vec();
@@ -78,8 +78,7 @@ pub fn random_chunks(rng: &mut SimRng, src_port: u16, dst_port: u16, vtag: u32) 
     bytes
 }
 
-/// Puts plausible numbers into the fixed part of a chunk, so that it gets further than the first
-/// check.
+/// Puts plausible numbers into the fixed part of a chunk, so that it passes the first checks.
 fn dress_up(rng: &mut SimRng, kind: u8, value: &mut Vec<u8>) {
     let small = |rng: &mut SimRng| rng.random_range(0..20_u16).to_be_bytes();
     let fixed: Vec<u8> = match kind {

@@ -1,5 +1,5 @@
-//! All programs in one binary, so that tests find them by `CARGO_BIN_EXE_programs`: the first
-//! argument names the program.
+//! All programs in one binary, which tests find by `CARGO_BIN_EXE_programs`. The first argument
+//! names the program.
 
 use std::process::ExitCode;
 

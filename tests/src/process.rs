@@ -1,5 +1,5 @@
-//! Programs as child processes: their lines as they come, and no survivor after a test, passed or
-//! panicked.
+//! Programs as child processes. A test reads their lines as they are printed, and no program
+//! outlives its test, even if the test panics.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::Path;
@@ -11,8 +11,8 @@ use rsp_tools::cli::ReadyLine;
 
 use crate::gate;
 
-/// Long enough for everything that should happen at once, even on a busy machine. Only a test that
-/// fails waits for so long.
+/// Long enough for everything that should happen at once, even on a busy machine. Only failing
+/// tests wait this long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running program. Dropping it kills it with SIGKILL.
@@ -65,7 +65,8 @@ impl Program {
         self.wait_for("its ready line", ReadyLine::parse)
     }
 
-    /// Waits for a line on standard output of which `wanted` makes something.
+    /// Waits for a line on standard output for which `wanted` returns a value, and returns that
+    /// value.
     ///
     /// # Panics
     /// When none comes; the message holds all lines so far.
@@ -76,7 +77,7 @@ impl Program {
         }
     }
 
-    /// As [`wait_for`](Self::wait_for), for a line on standard error.
+    /// Like [`wait_for`](Self::wait_for), for a line on standard error.
     ///
     /// # Panics
     /// When none comes.
@@ -95,7 +96,8 @@ impl Program {
         }
     }
 
-    /// As [`wait_for`](Self::wait_for), for at most `limit`; `None` when no such line came.
+    /// Like [`wait_for`](Self::wait_for), for at most `limit`. Returns `None` when no such line
+    /// came.
     pub fn wait_at_most<T>(
         &mut self,
         limit: Duration,
@@ -133,7 +135,7 @@ impl Program {
     /// Writes a line to its standard input.
     ///
     /// # Panics
-    /// When it does not read any more.
+    /// When the program no longer reads.
     pub fn type_line(&mut self, text: &str) {
         let name = &self.name;
         let stdin =
@@ -142,7 +144,7 @@ impl Program {
             .unwrap_or_else(|error| panic!("{name} does not read its input: {error}"));
     }
 
-    /// As [`type_line`](Self::type_line); false when it does not read any more.
+    /// Like [`type_line`](Self::type_line), but returns false when the program no longer reads.
     pub fn try_type_line(&mut self, text: &str) -> bool {
         self.stdin.as_mut().is_some_and(|stdin| writeln!(stdin, "{text}").is_ok())
     }
@@ -154,12 +156,12 @@ impl Program {
 
     /// Kills it with SIGKILL and waits for its end.
     pub fn kill(&mut self) {
-        // An error means it has ended already.
+        // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Sends it a signal by name, as `kill -s` takes it.
+    /// Sends it a signal. `signal` is a name that `kill -s` takes.
     ///
     /// # Panics
     /// When it cannot be sent.
@@ -167,13 +169,13 @@ impl Program {
         assert!(self.try_signal(signal), "{} cannot be sent {signal}", self.name);
     }
 
-    /// As [`signal`](Self::signal); false when it cannot be sent.
+    /// Like [`signal`](Self::signal), but returns false when it cannot be sent.
     pub fn try_signal(&self, signal: &str) -> bool {
         let status = Command::new("kill").args(["-s", signal, &self.id().to_string()]).status();
         status.is_ok_and(|status| status.success())
     }
 
-    /// Waits for its end and gives status and all lines.
+    /// Waits until it ends, and returns its status and all its lines.
     ///
     /// # Panics
     /// When it does not end within `limit`.
@@ -182,12 +184,12 @@ impl Program {
             let said = self.said().join("\n");
             panic!("{} did not end within {limit:?}; it said:\n{said}", self.name)
         };
-        // The pipes are closed now, or will be when grandchildren end.
+        // Read the rest. The pipes are closed now, unless grandchildren still have them open.
         self.wait_at_most(Duration::from_secs(2), |_| None::<()>);
         Ended { status, lines: self.seen.clone() }
     }
 
-    /// Waits for its end; `None` when it does not end within `limit`.
+    /// Waits until it ends. Returns `None` when it does not end within `limit`.
     pub fn try_ended(&mut self, limit: Duration) -> Option<ExitStatus> {
         let end = Instant::now() + limit;
         loop {
@@ -199,7 +201,7 @@ impl Program {
         }
     }
 
-    /// All lines so far; those of standard error begin with "(stderr) ".
+    /// All its lines so far; those on standard error begin with "(stderr) ".
     pub fn said(&mut self) -> &[String] {
         self.wait_at_most(Duration::ZERO, |_| None::<()>);
         &self.seen
@@ -237,7 +239,7 @@ impl Drop for Program {
 pub struct Ended {
     /// Exit status.
     pub status: ExitStatus,
-    /// All it said; lines of standard error begin with "(stderr) ".
+    /// All its lines; those on standard error begin with "(stderr) ".
     pub lines: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! A user of a simulated host that sends a plan of messages and collects what comes.
+//! A user of a simulated host that sends planned messages and collects those that arrive.
 
 use std::collections::VecDeque;
 
@@ -7,19 +7,20 @@ use rand::{Rng, RngExt};
 use sctp_user_core::sim::{App, Cx, SimRng};
 use sctp_user_core::{AssocId, Event, Message, Received, SendError, SendOptions, Time};
 
-/// Sends its plan on its one association as fast as the send buffer takes it, and reads what comes.
+/// Sends its planned messages on one association as fast as the send buffer takes them, and reads
+/// those that arrive.
 pub struct Traffic {
-    /// What is not sent yet.
+    /// The messages that have not been sent yet.
     pub plan: VecDeque<Message>,
-    /// All that was ever planned, in order.
+    /// All messages that were ever planned, in order.
     pub planned: Vec<Message>,
-    /// Complete messages in the order they came.
+    /// Complete messages, in the order of their arrival.
     pub received: Vec<Received>,
     /// Events, except for Readable and Writable.
     pub events: Vec<(Time, Event)>,
-    /// Read messages as they come. Default on.
+    /// Whether messages are read as they arrive. On by default.
     pub reading: bool,
-    /// The association: the one told by [`Traffic::use_assoc`], or the first accepted.
+    /// The association: the one given to [`Traffic::use_assoc`], or the first accepted one.
     pub id: Option<AssocId>,
     begun: Option<Received>,
     unread: bool,
@@ -40,7 +41,7 @@ impl Traffic {
         }
     }
 
-    /// Sends on this association; what fits into the send buffer at once.
+    /// Uses this association, and sends at once what fits into the send buffer.
     pub fn use_assoc(&mut self, cx: &mut Cx<'_>, id: AssocId) {
         self.id = Some(id);
         self.pump(cx);
@@ -71,8 +72,8 @@ impl Traffic {
             .find(|e| matches!(e, Event::ShutdownComplete | Event::Lost(_)))
     }
 
-    /// Checks that everything that `sender` planned was received: each message once, byte for byte,
-    /// in order within each stream as far as it was sent with order.
+    /// Checks that everything in `sender` was received: each message once and byte for byte, and
+    /// the ordered messages of each stream in order.
     pub fn assert_received_all_of(&self, sender: &[Message]) {
         assert!(self.begun.is_none(), "a message was delivered in part only");
         let streams =
@@ -158,10 +159,10 @@ impl App for Traffic {
     }
 }
 
-/// PPIDs of test messages begin here: no dissector of Wireshark claims these.
+/// The first PPID of test messages. Wireshark has no dissector for it and those that follow.
 pub const FIRST_PPID: u32 = 0x4000_0000;
 
-/// A message of this length with random contents; its PPID is `FIRST_PPID` plus its number.
+/// A message of this length with random contents. Its PPID is `FIRST_PPID` plus `number`.
 pub fn message(rng: &mut SimRng, number: u32, stream: u16, unordered: bool, len: usize) -> Message {
     let mut data = vec![0; len];
     rng.fill_bytes(&mut data);
@@ -169,8 +170,8 @@ pub fn message(rng: &mut SimRng, number: u32, stream: u16, unordered: bool, len:
     Message { stream, ppid: FIRST_PPID + number, data: Bytes::from(data), options }
 }
 
-/// Messages of all sizes from 1 byte to 64 KiB, most of them small, on all of `streams` streams,
-/// `bytes` in all.
+/// Messages of all sizes from 1 byte to 64 KiB, most of them small, with `bytes` bytes in total.
+/// They use all of `streams` streams.
 pub fn plan(rng: &mut SimRng, streams: u16, unordered: f64, bytes: usize) -> Vec<Message> {
     let mut messages = Vec::new();
     let mut left = bytes;

@@ -5,12 +5,12 @@ use std::process::Command;
 
 use crate::gate;
 
-/// Any UDP port may carry SCTP: right where nothing else was captured.
+/// Says that SCTP may be on any UDP port. Use it where nothing else was captured.
 pub const EVERY_UDP_PORT: &str = "1-65535";
 
-/// The packets of a capture that `filter` shows, a line for each. `udp_ports` are those of SCTP
-/// over UDP: one, or a range with a hyphen. ICMP messages quote only the head of a packet and are
-/// left out.
+/// The packets of a capture that match `filter`, one line each. `udp_ports` are those of SCTP over
+/// UDP, each a port or a range with a hyphen. ICMP messages are left out, because they quote only
+/// the beginning of a packet.
 ///
 /// # Panics
 /// When tshark fails.
@@ -19,8 +19,8 @@ pub fn list(file: &Path, udp_ports: &[&str], filter: &str) -> Vec<String> {
     run(file, udp_ports, &["-Y", &filter])
 }
 
-/// Everything that is wrong with the SCTP packets of a capture, a sentence for each: a CRC32c that
-/// was not found right, malformed packets, and errors by the dissectors' experts.
+/// Everything that is wrong with the SCTP packets of a capture, one sentence each: a CRC32c that
+/// tshark did not find right, malformed packets, and errors that its dissectors report.
 ///
 /// # Panics
 /// When tshark fails.
@@ -32,8 +32,8 @@ pub fn faults(file: &Path, udp_ports: &[&str]) -> Vec<String> {
         "_ws.expert.message",
         "_ws.malformed",
     ];
-    // What is not SCTP is not looked at, but for packets in which something is broken. Multicast
-    // carries announces directly in UDP.
+    // Look only at SCTP and at malformed packets. Leave out multicast, which carries announces
+    // directly in UDP.
     let filter = "(sctp || _ws.malformed) && !icmp && !icmpv6 && !(ip.dst == 224.0.0.0/4) && \
         !(ipv6.dst == ff00::/8)";
     let mut args = vec!["-Y", filter, "-T", "fields", "-E", "separator=|", "-E", "aggregator=;"];
@@ -50,8 +50,8 @@ fn fault(line: &str) -> Option<String> {
     if !malformed.is_empty() {
         return bad(&format!("malformed: {message}"));
     }
-    // One for each packet and one for each packet that an error chunk quotes; the first is the one
-    // that counts.
+    // There is one status for the packet itself, which comes first, and one for each packet that an
+    // error chunk quotes.
     if checksum.split(';').next() != Some(GOOD) {
         return bad(&format!("its CRC32c is not right (status '{checksum}'): {message}"));
     }
@@ -64,7 +64,7 @@ fn fault(line: &str) -> Option<String> {
 fn run(file: &Path, udp_ports: &[&str], args: &[&str]) -> Vec<String> {
     let mut tshark = Command::new(gate::find("tshark").unwrap_or_else(|| "tshark".into()));
     tshark.arg("-r").arg(file).args(["-o", "sctp.checksum:CRC 32c"]);
-    // It takes messages of any bytes for a radio protocol that it knows.
+    // Otherwise tshark takes messages with arbitrary bytes for a radio protocol.
     tshark.args(["--disable-heuristic", "nbap_sctp"]);
     for port in udp_ports {
         tshark.args(["-d", &format!("udp.port=={port},sctp")]);

@@ -1,4 +1,4 @@
-//! The calls of a sockets program, in both modes.
+//! The calls that a sockets program makes. They are the same in both modes.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,12 +17,12 @@ use super::errno::Errno;
 use super::recv::Rest;
 use super::request::{Request, join};
 
-/// The sockets and their names in the protocol.
+/// The sockets, and their numbers in the protocol.
 pub(crate) struct Agent {
     pub(crate) sockets: Sockets,
     pub(crate) now: Time,
     encap: Encap,
-    /// How long cookies live where the user has not chosen.
+    /// The life of cookies if the user has not set one.
     cookie_life: Duration,
     /// What new sockets start with.
     defaults: AssocConfig,
@@ -30,7 +30,8 @@ pub(crate) struct Agent {
     next_socket: u32,
     assocs: BTreeMap<AssocId, u32>,
     next_assoc: u32,
-    /// Addresses that ports were bound to; associations outlive their sockets.
+    /// The addresses that ports are bound to. They are kept here because associations outlive their
+    /// sockets.
     bound: BTreeMap<u16, Vec<IpAddr>>,
 }
 
@@ -39,16 +40,16 @@ pub(super) struct Open {
     pub(super) id: SocketId,
     v6: bool,
     pub(super) style: Style,
-    /// What did not fit into the buffer of the last `recv`.
+    /// The rest of a message that did not fit into the buffer of the last `recv`.
     pub(super) rest: Option<Rest>,
-    /// Options that exist for whoever asks: the protocol has no use for them.
+    /// These three are options that are kept as they were set, so that `get` can return them.
     pub(super) linger: (bool, u32),
     pub(super) recvrcvinfo: bool,
     pub(super) data_io: bool,
 }
 
 impl Agent {
-    /// An agent without sockets. `encap` is how peers are reached.
+    /// An agent without sockets. It reaches peers by `encap`.
     pub(crate) fn new(
         stack: StackConfig,
         defaults: AssocConfig,
@@ -92,7 +93,7 @@ impl Agent {
             "get" => self.get(r),
             _ => Err(Errno::EOPNOTSUPP),
         };
-        // Nobody sleeps here, so nobody needs to be woken.
+        // No task waits for sockets here, so none has to be woken.
         while self.sockets.poll_ready().is_some() {}
         reply
     }
@@ -108,7 +109,7 @@ impl Agent {
             "seqpacket" => Style::OneToMany,
             _ => return Err(Errno::EINVAL),
         };
-        // As on Linux, parts of messages do not mix unless that is asked for.
+        // As on Linux, parts of different messages are not mixed by default.
         let interleave = Interleave::None;
         let options =
             SocketOptions { config: self.defaults.clone(), interleave, ..SocketOptions::default() };
@@ -125,7 +126,7 @@ impl Agent {
         Ok(self.enter(open))
     }
 
-    /// Gives a socket a name and tells it.
+    /// Gives a socket a number and returns the reply with it.
     fn enter(&mut self, open: Open) -> String {
         let name = self.next_socket;
         self.next_socket += 1;
@@ -133,7 +134,7 @@ impl Agent {
         format!("id={name}")
     }
 
-    /// A socket that shares its family and options with the socket it comes from.
+    /// The same for a socket that takes over the family and the options of its parent.
     fn enter_child(&mut self, parent: u32, id: SocketId) -> Result<String, Errno> {
         let parent = self.open.get(&parent).ok_or(Errno::EBADF)?;
         let open = Open {
@@ -335,8 +336,8 @@ impl Agent {
         })
     }
 
-    /// The association that an option of a socket is about when it names none: that of a one-to-one
-    /// socket, the only (or first) one of a one-to-many socket.
+    /// The association that an option of a socket is about if the request names none: that of a
+    /// one-to-one socket, or the only (or first) one of a one-to-many socket.
     pub(super) fn assoc_for_option(
         &self,
         r: &Request<'_>,
@@ -364,7 +365,7 @@ impl Agent {
         let name: u32 = r.need_number("id")?;
         let open = self.open.remove(&name).ok_or(Errno::EBADF)?;
         if open.rest.is_some() {
-            // Half a message is unread, which the sockets below do not know.
+            // Half a message is unread, but the sockets below regard it as read.
             let _ = self.sockets.set_linger(open.id, Linger::Abort);
         }
         self.sockets.close(self.now, open.id).map_err(|e| self.errno(open.id, &e))?;
@@ -429,7 +430,7 @@ impl Agent {
         self.open.get_mut(&name).ok_or(Errno::EBADF)
     }
 
-    /// Valid.Cookie.Life where the user has not chosen one.
+    /// Valid.Cookie.Life if the user has not set one.
     pub(super) fn cookie_life(&self) -> Duration {
         self.cookie_life
     }
@@ -457,7 +458,7 @@ impl Agent {
         self.sockets.assocs_of(id).iter().any(|assoc| self.sockets.was_up(*assoc))
     }
 
-    /// The source address for a packet from a port when the association has no choice of its own.
+    /// The source address for a packet from a port if the association has not chosen one.
     pub(crate) fn source_for(&self, port: u16, remote: IpAddr) -> Source {
         let fits = |a: &&IpAddr| a.is_ipv4() == remote.is_ipv4();
         let own = self.bound.get(&port).filter(|addrs| !addrs.is_empty());
@@ -473,18 +474,18 @@ impl Agent {
     }
 }
 
-/// What a packet may have as its source.
+/// The source address that a packet may have.
 pub(crate) enum Source {
-    /// This address: one that the port is bound to or, where it is bound to all, one that another
-    /// port is bound to.
+    /// This address: one that the port is bound to or, if that is bound to all addresses, one that
+    /// another port is bound to.
     Address(IpAddr),
-    /// Whatever a host might have: nobody has named any address of the family.
+    /// Any address: no port is bound to an address of this family.
     Any,
     /// The port is bound to addresses of the other family only.
     None,
 }
 
-/// The addresses to bind to: none at all when one is a wildcard.
+/// The addresses to bind to. The list is empty if one of them is the wildcard.
 fn bindable(v6: bool, addrs: &[IpAddr]) -> Result<Vec<IpAddr>, Errno> {
     if !v6 && addrs.iter().any(IpAddr::is_ipv6) {
         return Err(Errno::EINVAL);
@@ -493,7 +494,7 @@ fn bindable(v6: bool, addrs: &[IpAddr]) -> Result<Vec<IpAddr>, Errno> {
     Ok(if wildcard { Vec::new() } else { addrs.to_vec() })
 }
 
-/// An address, or nothing when there is none any more.
+/// An address as text; empty if there is none any more.
 pub(super) fn show(addr: Option<SocketAddr>) -> String {
     addr.map(|a| a.to_string()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Error numbers of Linux, which are what the agent answers instead of success.
+//! The error numbers of Linux, which the agent answers when a call fails.
 
 use sctp_user_core::socket::{EndReason, SocketError};
 use sctp_user_core::{BindError, ConnectError, LossReason, NoRoute, SendError};
@@ -30,7 +30,8 @@ impl Errno {
     pub(crate) const EALREADY: Errno = Errno(114);
     pub(crate) const EINPROGRESS: Errno = Errno(115);
 
-    /// What the end of an association is to a C caller; `up` tells whether it had come up.
+    /// The number that a C caller gets when its association ends. `up` says whether the association
+    /// had come up.
     pub(crate) fn of_end(reason: &EndReason, up: bool) -> Errno {
         let EndReason::Lost(reason) = reason else { return Errno::EPIPE };
         match reason {
@@ -46,7 +47,7 @@ impl Errno {
         }
     }
 
-    /// The number for an error of a socket whose association had come up or not.
+    /// The number for an error of a socket. `up` says whether its association had come up.
     pub(crate) fn of(error: &SocketError, up: bool) -> Errno {
         match error {
             SocketError::WouldBlock => Errno::EAGAIN,

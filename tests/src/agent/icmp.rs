@@ -1,4 +1,4 @@
-//! ICMP errors on the wire of virtual mode.
+//! ICMP errors on the virtual wire.
 
 use bytes::Bytes;
 use sctp_user_core::{Encap, PathAddr, Unreachable};
@@ -8,8 +8,8 @@ use super::ip::{Arrival, Payload};
 
 const UDP_HEADER: usize = 8;
 
-/// Reads an ICMP message about a packet of ours; `None` when it is none. Whether it is to be
-/// believed is the stack's decision.
+/// Reads an ICMP message about a packet of ours; `None` if it is something else. The stack decides
+/// whether to believe it.
 pub(super) fn parse(payload: &Payload<'_>, udp_port: Option<u16>) -> Option<Arrival> {
     let (header, quoted) = payload.bytes.split_first_chunk::<8>()?;
     let [kind, code, _, _, mtu @ ..] = *header;
@@ -24,7 +24,7 @@ pub(super) fn parse(payload: &Payload<'_>, udp_port: Option<u16>) -> Option<Arri
         (IpProtocol::Icmp, 3, _) | (IpProtocol::Icmpv6, 1, _) => Unreachable::Destination,
         _ => return None,
     };
-    // The quotation is cut off, so the lengths in it say nothing.
+    // The quoted packet is cut off, so ignore the lengths in its headers.
     let (source, remote, rest) = match payload.protocol {
         IpProtocol::Icmp => {
             let header = quoted.first_chunk::<20>()?;
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn fragmentation_needed() {
-        // An IPv4 packet of ours with the first 8 bytes of SCTP, quoted.
+        // The quotation: an IPv4 packet of ours with the first 8 bytes of SCTP.
         let mut quoted =
             vec![0x45, 0, 5, 220, 0, 0, 0x40, 0, 64, 132, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
         quoted.extend_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8]);

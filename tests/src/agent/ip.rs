@@ -1,4 +1,4 @@
-//! The packets on the wire of virtual mode: IPv4 or IPv6 with SCTP inside, directly or in UDP.
+//! The packets on the virtual wire: IPv4 or IPv6 with SCTP inside, directly or in UDP.
 
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ const HOP_LIMIT: u8 = 64;
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 
-/// What an arriving packet is to the stack.
+/// An arriving packet, in the form that the stack takes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// An SCTP packet, from its common header on.
@@ -25,7 +25,7 @@ pub(super) enum Arrival {
     Icmp { to: PathAddr, kind: Unreachable, quoted: Bytes },
 }
 
-/// What is behind the IP header.
+/// An IP packet without its header.
 pub(super) struct Payload<'a> {
     pub(super) source: IpAddr,
     pub(super) destination: IpAddr,
@@ -34,9 +34,9 @@ pub(super) struct Payload<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// Reads a packet as a host would that has every address; `None` is not for this stack. `udp_port`
-/// is the port of RFC 6951, `None` where SCTP comes directly in IP. An IPv4 header or UDP checksum
-/// of zero stands for one that was not computed.
+/// Reads a packet like a host that has every address. Returns `None` for packets that are not for
+/// this stack. `udp_port` is the port of RFC 6951, or `None` if SCTP is directly in IP. A zero
+/// checksum in an IPv4 or UDP header counts as not computed.
 pub(super) fn parse(packet: &[u8], udp_port: Option<u16>) -> Option<Arrival> {
     let payload = ip_payload(packet)?;
     let ecn = match payload.ecn {
@@ -73,7 +73,7 @@ pub(super) fn parse(packet: &[u8], udp_port: Option<u16>) -> Option<Arrival> {
     }
 }
 
-/// Takes the IP header off; fragments and packets with extension headers are not understood.
+/// Removes the IP header. Fragments and packets with extension headers are not supported.
 fn ip_payload(packet: &[u8]) -> Option<Payload<'_>> {
     match packet.first()? >> 4 {
         4 => {
@@ -107,8 +107,8 @@ fn ip_payload(packet: &[u8]) -> Option<Payload<'_>> {
     }
 }
 
-/// Builds the packet for one SCTP packet to send from `source`; `None` when the addresses are of
-/// different families or the packet is too large for IP.
+/// Builds the IP packet that carries one SCTP packet from `source`. Returns `None` if the addresses
+/// are of different families or the packet is too large for IP.
 pub(super) fn build(
     transmit: &Transmit,
     source: IpAddr,
@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    /// The ones' complement sum over `bytes`; 0xffff where the checksum in them is right.
+    /// The ones' complement sum of `bytes`, which is 0xffff if the checksum in them is right.
     fn sum(bytes: &[u8], seed: u32) -> u32 {
         let mut sum = seed;
         for pair in bytes.chunks(2) {
@@ -239,7 +239,7 @@ mod tests {
                 parse(&packet, port),
                 Some(Arrival::Sctp { from, ecn: None, bytes: Bytes::copy_from_slice(&sctp) })
             );
-            // Encapsulation and expectation must fit.
+            // A packet with the other encapsulation than the expected one is not read.
             assert_eq!(parse(&packet, if port.is_none() { Some(5) } else { None }), None);
         }
     }
@@ -253,7 +253,7 @@ mod tests {
         for at in 0..packet.len() {
             let mut damaged = packet.clone();
             damaged[at] ^= 0x20;
-            // Only the zeroed checksums would pass, and this makes none.
+            // A zero checksum would pass, but this damage makes none.
             assert_eq!(parse(&damaged, Some(5)), None, "byte {at}");
         }
         for len in 0..packet.len() {

@@ -1,8 +1,9 @@
-//! The scripted agent: a line protocol that drives the stack from outside like a sockets program
-//! and, in virtual mode, also owns its clock and its wire. `docs/testing.md` tells how to use it.
+//! The scripted agent: a program with which a tester drives the stack, like a sockets program, by
+//! lines of text. In virtual mode, the tester also controls the clock and the wire.
+//! `docs/testing.md` says how to use it.
 //!
-//! It is an adapter between lines of text and [`Sockets`](sctp_user_core::socket::Sockets) and has
-//! no opinion on SCTP.
+//! The agent only translates between lines and [`Sockets`](sctp_user_core::socket::Sockets); it
+//! knows nothing about SCTP.
 
 mod calls;
 mod errno;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 use errno::Errno;
 
-/// What a request is answered with: the text behind `ok`, or the number behind `err`.
+/// The answer to a request: the text after `ok`, or the number after `err`.
 type Reply = Result<String, Errno>;
 
 /// Runs the agent on standard input and output until standard input ends.
@@ -61,7 +62,8 @@ fn answer(reply: &Reply) -> io::Result<()> {
     out.flush()
 }
 
-/// `SUT_UDP_PORT`: local and remote port of RFC 6951; absent or empty for protocol 132 in IP.
+/// `SUT_UDP_PORT`: the local and remote port of RFC 6951. Absent or empty means SCTP directly in
+/// IP.
 fn udp_port() -> Result<Option<u16>, String> {
     match std::env::var("SUT_UDP_PORT") {
         Ok(text) if !text.is_empty() => match text.parse() {

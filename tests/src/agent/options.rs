@@ -1,5 +1,5 @@
-//! `set` and `get`. An option of a socket holds for its future associations and for those it has,
-//! unless `assoc` names one.
+//! `set` and `get`. An option holds for the present and future associations of a socket, or only
+//! for the one that `assoc` names.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -78,7 +78,7 @@ impl Agent {
                 self.sockets.set_interleave(id, interleave).map_err(|e| self.errno(id, &e))?;
                 Ok(String::new())
             }
-            // Extensions that are not there can only be switched off.
+            // The stack does not have these extensions, so they can only be switched off.
             "interleaving" | "enable_stream_reset" => match r.need_number::<u32>("value")? {
                 0 => Ok(String::new()),
                 _ => Err(Errno::ENOPROTOOPT),
@@ -145,7 +145,8 @@ impl Agent {
         })
     }
 
-    /// Changes the settings of the named association, or of the socket and all its associations.
+    /// Changes the settings of the association that the request names, or of the socket and all its
+    /// associations.
     fn configure(
         &mut self,
         r: &Request<'_>,
@@ -169,7 +170,7 @@ impl Agent {
         Ok(String::new())
     }
 
-    /// The settings of the association that is asked for, else of the socket.
+    /// The settings of the association that the request names, or of the socket.
     fn config_of(&mut self, r: &Request<'_>, id: SocketId) -> Result<AssocConfig, Errno> {
         if let Some(assoc) = self.assoc_for_option(r, id)?
             && let Ok(config) = self.sockets.assoc_config(self.now, id, assoc)
@@ -179,7 +180,8 @@ impl Agent {
         self.sockets.options(id).map(|o| o.config.clone()).ok_or(Errno::EBADF)
     }
 
-    /// 0 leaves a value as it is; a frequency of 1 switches delaying off.
+    /// Sets the delay and frequency of SACKs. 0 leaves a value as it is; a frequency of 1 switches
+    /// the delay off.
     fn set_delayed_sack(&mut self, r: &Request<'_>, id: SocketId) -> Reply {
         let (delay, freq): (u64, u32) = (r.number_or_zero("delay")?, r.number_or_zero("freq")?);
         self.configure(r, id, |c| {
@@ -297,7 +299,7 @@ struct PaddrChange {
     hb_interval: Option<Duration>,
     hb_enabled: Option<bool>,
     max_retrans: Option<u32>,
-    /// `Some(None)` leaves the MTU to be found out.
+    /// `Some(None)` lets the stack discover the MTU.
     ip_mtu: Option<Option<u16>>,
     pmtud: Option<bool>,
     demand: bool,
@@ -357,7 +359,7 @@ impl PaddrChange {
         config.path_max_retrans = self.max_retrans.unwrap_or(config.path_max_retrans);
         config.pmtud = self.pmtud.unwrap_or(config.pmtud);
         if let Some(Some(mtu)) = self.ip_mtu {
-            // Future associations begin with it.
+            // Future associations start with this MTU.
             config.ip_mtu = usize::from(mtu);
             config.ip_mtu_udp = usize::from(mtu);
         }
@@ -380,7 +382,7 @@ fn event_switch<'a>(
     })
 }
 
-/// The MTU of the IP layer that belongs to what the path takes.
+/// The MTU of the IP layer that corresponds to the largest SCTP packet of the path.
 fn ip_mtu(path: &PathStatus) -> u32 {
     let ip = if path.addr.remote.is_ipv4() { 20 } else { 40 };
     let udp = if path.addr.encap == Encap::Native { 0 } else { 8 };
@@ -412,5 +414,5 @@ fn set_nonzero<T: Default + PartialEq>(value: &mut T, new: T) {
     }
 }
 
-/// The least path MTU that Linux lets users set.
+/// The smallest path MTU that Linux lets users set.
 const SMALLEST_MTU: u16 = 512;

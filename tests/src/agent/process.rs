@@ -1,4 +1,4 @@
-//! The agent as a child process, for tests, and what its lines say.
+//! The agent as a child process, for tests, and functions that read its lines.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -13,7 +13,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent: `command` must run it.
+    /// Starts an agent. `command` must be the command that runs it.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -101,7 +101,7 @@ pub fn value<'a>(reply: &'a str, key: &str) -> &'a str {
 /// Bytes from hexadecimal digits.
 ///
 /// # Panics
-/// When they are none.
+/// When the text has anything else.
 pub fn unhex(digits: &str) -> Vec<u8> {
     (0..digits.len())
         .step_by(2)
@@ -114,5 +114,5 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// The environment variables of the agent; a test sets those it needs and inherits none.
+/// The environment variables of the agent. A test sets those that it needs; none is inherited.
 const VARIABLES: &[&str] = &["SUT_VIRTUAL", "SUT_UDP_PORT", "SUT_UDP_ADDRS", "SUT_SYSCTL"];

@@ -28,7 +28,7 @@ pub(super) fn run(udp_port: Option<u16>) -> Result<(), String> {
 
 async fn serve(udp_port: Option<u16>) -> Result<(), String> {
     let udp_addrs = udp_addrs()?;
-    // Endpoints bound to everything announce what the host has, as those of a kernel do.
+    // Endpoints bound to all addresses announce those of the host, as they do with a kernel's SCTP.
     let local_addresses = match udp_port {
         Some(_) if !udp_addrs.is_empty() => udp_addrs.clone(),
         _ => local_addresses(Scope::Loopback),
@@ -66,7 +66,7 @@ async fn serve(udp_port: Option<u16>) -> Result<(), String> {
         }
         real.transmit().await;
     }
-    // The tester has gone: so do the associations.
+    // The tester is gone, so the associations are ended.
     let now = real.now();
     real.agent.sockets.abort_all(now, Bytes::new());
     real.transmit().await;
@@ -82,7 +82,7 @@ fn raw_link() -> Result<RawLink, String> {
     Ok(link)
 }
 
-/// `SUT_UDP_ADDRS`: the addresses to bind the UDP port on; none stands for all.
+/// `SUT_UDP_ADDRS`: the addresses to bind the UDP port on. An empty list stands for all.
 fn udp_addrs() -> Result<Vec<IpAddr>, String> {
     let text = std::env::var("SUT_UDP_ADDRS").unwrap_or_default();
     let addrs = text.split(',').filter(|a| !a.is_empty()).map(str::parse);
@@ -139,14 +139,14 @@ impl Real {
         self.agent.request(&r)
     }
 
-    /// Takes everything that has arrived, what the answers to it make arrive included.
+    /// Handles everything that has arrived, including what arrives in reaction to our answers.
     async fn barrier(&mut self) {
         let mut quiet = 0;
         for _ in 0..MOST_ROUNDS {
             if quiet == QUIET_ROUNDS {
                 break;
             }
-            // The runtime looks at its sockets while this task waits for its next turn.
+            // This lets the runtime look at its sockets.
             tokio::task::yield_now().await;
             let received =
                 poll_fn(|cx| Poll::Ready(self.link.poll_recv(cx, &mut self.batch).is_ready()))
@@ -158,7 +158,7 @@ impl Real {
         }
     }
 
-    /// Hands in what the link has received.
+    /// Hands the packets that the link has received to the sockets.
     fn take_batch(&mut self) {
         let at = self.now();
         for received in self.batch.datagrams.drain(..) {
@@ -189,13 +189,13 @@ impl Real {
             else {
                 break;
             };
-            // What the system refuses is lost, as it could be anywhere on the way.
+            // A packet that the system refuses is lost, as it may be anywhere on its way.
             let _ = poll_fn(|cx| self.link.poll_send(cx, &transmit, &self.buf)).await;
         }
         while self.agent.sockets.poll_ready().is_some() {}
     }
 
-    /// Time since the start, never earlier than what the sockets have seen.
+    /// The time since the start, but never before the time that the sockets have seen last.
     fn now(&self) -> Time {
         let nanos = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         Time::from_nanos(nanos).max(self.agent.now)
@@ -206,9 +206,10 @@ impl Real {
     }
 }
 
-/// Looks at the link in a row without finding anything that make it empty.
+/// The link counts as empty when nothing was found this many times in a row.
 const QUIET_ROUNDS: u32 = 2;
-/// With a peer that never stops sending, this many looks are enough for all that came before.
+/// A barrier ends after this many rounds even if the peer never stops sending: by then, everything
+/// that had arrived before is handled.
 const MOST_ROUNDS: u32 = 10_000;
-/// Deadlines are looked at again after at most this time.
+/// Deadlines are checked again after at most this time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -1,4 +1,4 @@
-//! `recv`: messages and notifications in pieces of the size that the caller has room for.
+//! `recv`: messages and notifications, in pieces that fit the buffer of the caller.
 
 use std::net::SocketAddr;
 
@@ -13,13 +13,13 @@ use super::errno::Errno;
 use super::request::{Request, to_hex};
 use super::uapi;
 
-/// What is left to give of a message or notification.
+/// The part of a message or notification that the caller has not received yet.
 pub(super) struct Rest {
     /// `sid= ssn= ppid= tsn= cumtsn=`.
     info: String,
     unordered: bool,
     notification: bool,
-    /// It ends with its last byte.
+    /// Whether its last byte ends the message.
     end_of_record: bool,
     from: Option<SocketAddr>,
     data: Bytes,
@@ -46,10 +46,10 @@ impl Agent {
         Ok(reply)
     }
 
-    /// The next message or notification; `None` is the end of the association.
+    /// The next message or notification; `None` at the end of the association.
     fn next(&mut self, id: SocketId) -> Result<Option<Rest>, Errno> {
         loop {
-            // A C caller has only the notification of it (RFC 6458 sec 6.1.1).
+            // A C caller learns of a restart only by the notification (RFC 6458 sec 6.1.1).
             self.sockets.take_restart(id);
             let received = self.sockets.try_recv(self.now, id).map_err(|e| self.errno(id, &e))?;
             let Some((assoc, incoming)) = received else { return Ok(None) };

@@ -14,7 +14,7 @@ pub(crate) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Reads a line. An argument that is not `key=value` is EINVAL.
+    /// Reads a line. An argument that is not of the form `key=value` gives EINVAL.
     pub(crate) fn parse(line: &'a str) -> Result<Self, Errno> {
         let mut words = line.split_ascii_whitespace();
         let verb = words.next().unwrap_or_default();
@@ -63,12 +63,12 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// A comma list; empty when it is absent. A comma at its end does no harm.
+    /// A list separated by commas; empty when it is absent. It may end with a comma.
     pub(crate) fn list(&self, key: &str) -> impl Iterator<Item = &'a str> + use<'a> {
         self.get(key).unwrap_or_default().split(',').filter(|item| !item.is_empty())
     }
 
-    /// An address with port that must be there.
+    /// An address with a port, which must be there.
     pub(crate) fn addr(&self, key: &str) -> Result<SocketAddr, Errno> {
         parse_addr(self.need(key)?)
     }
@@ -83,7 +83,7 @@ impl<'a> Request<'a> {
         Ok((addrs.iter().map(SocketAddr::ip).collect(), port))
     }
 
-    /// Bytes in hexadecimal digits; empty when they are absent.
+    /// Bytes from hexadecimal digits; empty when they are absent.
     pub(crate) fn hex(&self, key: &str) -> Result<Vec<u8>, Errno> {
         let digits = self.get(key).unwrap_or_default().as_bytes();
         let digit = |d: u8| {
@@ -114,7 +114,7 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
     out
 }
 
-/// A comma list.
+/// The items, separated by commas.
 pub(crate) fn join<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(",")
 }

@@ -23,7 +23,7 @@ const SOCKADDR_STORAGE: usize = 128;
 const SCTP_UNORDERED: u16 = 1;
 const SCTP_SACK_IMMEDIATELY: u16 = 8;
 
-/// The notification as `recvmsg` would give it; `None` for kinds that this protocol does not know.
+/// The notification as `recvmsg` would return it; `None` for kinds that the protocol does not have.
 pub(crate) fn encode(notification: &Notification, assoc: u32, peer_port: u16) -> Option<Vec<u8>> {
     let event = match notification {
         Notification::AssocChange(change) => assoc_change(change, assoc),
@@ -67,7 +67,7 @@ pub(crate) fn encode(notification: &Notification, assoc: u32, peer_port: u16) ->
     Some(event.finish())
 }
 
-/// `struct sctp_assoc_change`. The ABORT chunk of the peer follows it when there was one.
+/// `struct sctp_assoc_change`, followed by the ABORT chunk of the peer if there was one.
 fn assoc_change(change: &AssocChange, assoc: u32) -> Event {
     let (state, error, streams, info) = match change {
         AssocChange::Up { outbound_streams, inbound_streams, .. } => {
@@ -90,7 +90,7 @@ fn assoc_change(change: &AssocChange, assoc: u32) -> Event {
     event
 }
 
-/// The error cause that ended an association, 0 where there was none (a timeout).
+/// The error cause that ended an association, or 0 if there was none (a timeout).
 fn sac_error(reason: &EndReason) -> u16 {
     match reason {
         EndReason::Lost(LossReason::PeerAbort { cause, .. }) => *cause,
@@ -151,7 +151,7 @@ fn addr_state(state: PeerAddrState) -> Option<u32> {
     })
 }
 
-/// A notification in the making: type, flags, length, and what follows.
+/// A notification that is being written: type, flags, length, and the fields after them.
 struct Event(Vec<u8>);
 
 impl Event {

@@ -1,4 +1,4 @@
-//! Virtual mode: the tester owns the clock and the wire.
+//! Virtual mode: the tester controls the clock and the wire.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,17 +17,17 @@ use super::request::{Request, to_hex};
 pub(super) struct Virtual {
     agent: Agent,
     udp_port: Option<u16>,
-    /// Packets sent and not taken yet, with the time of sending.
+    /// Packets that were sent but not fetched yet, with the time of sending.
     wire: VecDeque<(Time, Vec<u8>)>,
     buf: Vec<u8>,
 }
 
-/// The IP layer takes packets of this size, over UDP as well.
+/// The MTU of the IP layer, with and without UDP.
 const IP_MTU: usize = 1500;
-/// Sources of packets where no endpoint has bound any address of the family.
+/// The source address of packets if no endpoint is bound to an address of the family.
 const ANY_IPV4: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 1);
 const ANY_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd3d, 0xfa7b, 0xd17d, 0, 0, 0, 0, 1);
-/// Runs with the same requests give the same replies.
+/// A fixed seed: the same requests always get the same replies.
 const SEED: [u8; 32] = *b"sctp-agent always draws the same";
 
 impl Virtual {
@@ -43,7 +43,7 @@ impl Virtual {
     pub(super) fn request(&mut self, line: &str) -> Reply {
         let r = Request::parse(line)?;
         match r.verb {
-            // Between requests nothing is left undone.
+            // Nothing is ever left undone between requests.
             "barrier" => Ok(String::new()),
             "advance" => self.advance(&r),
             "inject" => self.inject(&r),
@@ -56,7 +56,8 @@ impl Virtual {
         }
     }
 
-    /// Every timer fires at its own time, and what it sends leaves at that time.
+    /// Advances the clock. Every timer fires at its own time, and the packets that it causes leave
+    /// at that time.
     fn advance(&mut self, r: &Request<'_>) -> Reply {
         let to = Time::from_micros(r.need_number("to")?);
         if to < self.agent.now {
@@ -70,8 +71,8 @@ impl Virtual {
         Ok(String::new())
     }
 
-    /// Fires what is due now and sends what there is to send, until nothing more happens at this
-    /// time.
+    /// Fires the timers that are due and sends the packets that are ready, until nothing more
+    /// happens at this time.
     fn settle(&mut self) {
         self.transmit();
         while self.agent.sockets.poll_timeout().is_some_and(|at| at <= self.agent.now) {
@@ -103,7 +104,7 @@ impl Virtual {
         Ok(format!("t={} len={} data={}", at.as_micros(), packet.len(), to_hex(&packet)))
     }
 
-    /// Puts everything that the stack wants to send on the wire.
+    /// Puts all packets that the stack wants to send on the wire.
     fn transmit(&mut self) {
         let now = self.agent.now;
         loop {
@@ -125,7 +126,7 @@ impl Virtual {
         while self.agent.sockets.poll_ready().is_some() {}
     }
 
-    /// What a routing table would say; `None` where nothing leads to `remote`.
+    /// The source address that a routing table would give; `None` if there is no route to `remote`.
     fn source(&self, remote: IpAddr) -> Option<IpAddr> {
         let port = self.buf.first_chunk::<2>().map_or(0, |port| u16::from_be_bytes(*port));
         match (self.agent.source_for(port, remote), remote) {
@@ -139,17 +140,17 @@ impl Virtual {
     }
 }
 
-/// The stack has its host to itself, so it answers packets out of the blue, and testers send many
-/// of them.
+/// The stack is the only one on its host, so it answers packets out of the blue. The rate is high
+/// because testers send many of them.
 pub(super) fn stack_config() -> StackConfig {
     StackConfig { ootb_native: true, ootb_rate: 10_000, ..StackConfig::default() }
 }
 
 /// Sockets start as on Linux (Nagle on), with the protocol parameters of RFC 9260.
 pub(super) fn socket_defaults() -> AssocConfig {
-    // Over UDP heartbeats come as over IP: NAT bindings are no matter here.
+    // There is no NAT here, so heartbeats need not be more frequent over UDP than over IP.
     let never = Duration::from_millis(u32::MAX.into());
-    // As on Linux, nothing but the limits of RFC 9260 ends what a closed socket leaves.
+    // As on Linux, the association of a closed socket may last as long as RFC 9260 allows.
     AssocConfig {
         nodelay: false,
         hb_interval_udp: never,

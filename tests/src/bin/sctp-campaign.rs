@@ -1,4 +1,4 @@
-//! Runs whole random lives of associations and says which of them went wrong.
+//! Runs random lives of associations, from setup to end, and says which of them went wrong.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use workspace_tests::campaign::{Campaign, Failure, Summary, run};
 
-/// Runs whole random lives of associations over a simulated network and checks that every message
-/// arrives exactly once, that all ends come as they should and that nothing is left behind.
+/// Runs random lives of associations, from setup to end, over a simulated network. Checks that
+/// every message arrives exactly once, that every association ends as it should, and that nothing
+/// is left behind.
 #[derive(Parser)]
 #[command(name = "sctp-campaign")]
 struct Options {
@@ -27,7 +28,7 @@ struct Options {
     /// Write the packets of the seed to this file, for Wireshark.
     #[arg(long, value_name = "FILE", requires = "seed")]
     pcap: Option<PathBuf>,
-    /// Begin no further seed after so many failures.
+    /// Start no further seed after this many failures.
     #[arg(long, default_value_t = 20)]
     max_failures: usize,
 }

@@ -1,4 +1,4 @@
-//! The lint for captured SCTP as a program of its own; `docs/testing.md` describes it.
+//! The lint for captured SCTP as a program. `docs/testing.md` describes it.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Faults, calls and other incidents of a life.
+//! The faults, calls and other events of a life.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,42 +10,42 @@ use sctp_user_core::{AssocConfig, Time};
 use super::network::{Topology, millis};
 use super::scenario::AssocPlan;
 
-/// Something that happens at a given time. Ends and associations are named by number.
+/// Something that happens at a given time. The numbers are those of the end and of the association.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
     /// The end calls the other one.
     Call(usize, usize),
-    /// Everything between these addresses is lost, one way.
+    /// Everything from one address to the other is lost, for each of these pairs.
     Cut(Vec<(IpAddr, IpAddr)>),
-    /// And arrives again.
+    /// Ends what [`Cut`](Self::Cut) did.
     Heal(Vec<(IpAddr, IpAddr)>),
-    /// All links become other links.
+    /// All links get new properties.
     Links,
     /// The NAT box forgets its bindings.
     Rebind,
-    /// The process ends without a word.
+    /// The process dies without sending anything.
     Kill(usize),
-    /// Another comes up with the same addresses, and calls again.
+    /// A new process starts with the same addresses, and calls again.
     Revive(usize),
     /// The user ends an association by ABORT.
     Abort(usize, usize),
-    /// The user ends an association gracefully, finished or not.
+    /// The user ends an association gracefully, even if it has not sent everything.
     Shutdown(usize, usize),
     /// The user chooses another primary path.
     SetPrimary(usize, usize),
-    /// The user wants to know whether an address is alive.
+    /// The user requests a heartbeat to an address.
     Heartbeat(usize, usize),
     /// The user changes settings.
     Configure(usize, usize, u8),
-    /// The user does what it must not.
+    /// The user makes calls that must be refused.
     Misuse(usize, usize),
-    /// Packets that were delivered come once more.
+    /// Packets that were delivered are delivered again.
     Replay(u32),
-    /// Somebody who knows no tag sends packets.
+    /// Somebody who does not know the tags sends packets.
     Garbage(u32),
 }
 
-/// Draws what happens.
+/// Draws the events of a life.
 pub(super) fn draw(
     rng: &mut SimRng,
     gentle: bool,
@@ -120,12 +120,13 @@ pub(super) fn draw(
             }
         }
     }
-    // Stable: what was drawn first comes first.
+    // The sort is stable: events of the same time keep the order in which they were drawn.
     all.sort_by_key(|(at, _)| *at);
     all
 }
 
-/// One address, one network or everything; both ways or one way.
+/// The pairs of addresses between which to cut: one address, one network or everything, in one
+/// direction or both.
 fn pairs_to_cut(rng: &mut SimRng, topology: &Topology) -> Vec<(IpAddr, IpAddr)> {
     let (a, b) = (topology.on_the_wire(0), topology.on_the_wire(1));
     let victim = match rng.random_range(0..3) {
@@ -144,7 +145,7 @@ fn pairs_to_cut(rng: &mut SimRng, topology: &Topology) -> Vec<(IpAddr, IpAddr)> 
     .collect()
 }
 
-/// A change of the settings of a live association that keeps them valid.
+/// Changes the settings of a live association to other valid ones.
 pub(super) fn reconfigure(choice: u8, c: &mut AssocConfig) {
     let ms = Duration::from_millis;
     match choice % 8 {

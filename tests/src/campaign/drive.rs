@@ -1,4 +1,4 @@
-//! One life from its first packet to its last, and what must be true at the end.
+//! One life, from its first packet to its last, and the checks at its end.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -21,16 +21,16 @@ use crate::hostile::{mutate, random_chunks};
 type Id = NodeId<Host<User>>;
 
 const SEC: Duration = Duration::from_secs(1);
-/// A gentle life that takes longer than this hangs.
+/// A gentle life that takes longer than this counts as stuck.
 const GENTLE_LIMIT: Duration = Duration::from_secs(20 * 3600);
-/// After this time without incident everybody who is still there hangs up.
+/// In a harsh life, all open associations are shut down when nothing has happened for this time.
 const HARSH_PATIENCE: Duration = Duration::from_secs(300);
-/// And if that did not end it either, they abort.
+/// Those that are still open after this time are aborted.
 const HARSH_LIMIT: Duration = Duration::from_secs(900);
-/// Steps between two looks at the buffers.
+/// The buffers are checked once in this many steps.
 const STEPS_PER_LOOK: u32 = 16;
 
-/// What a life amounted to.
+/// The results of a life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Life {
     /// Packets sent.
@@ -47,7 +47,7 @@ pub struct Life {
     pub restarts: u64,
     /// Virtual time from begin to end.
     pub time: Duration,
-    /// Stands for every packet and the time it was sent.
+    /// A hash of every packet and the time it was sent.
     pub digest: u64,
 }
 
@@ -66,7 +66,7 @@ struct Driver {
     life: Life,
 }
 
-/// Lives the life of a seed; with `pcap` its packets are written there.
+/// Runs the life of a seed. If `pcap` is given, the packets are written to this file.
 ///
 /// # Panics
 /// When anything is wrong, with a sentence that says what.
@@ -95,10 +95,10 @@ impl Driver {
         if let Some(outside) = scenario.topology.nat {
             sim.net.add_nat(Nat::new(scenario.topology.addrs[0].iter().copied(), outside));
         }
-        // No route leads from one family to the other.
+        // Packets cannot go from an address of one family to one of the other.
         let sum = Arc::clone(&digest);
         sim.net.tap(move |now, packet| {
-            // The header holds ports, tag and checksum.
+            // The common header is enough: it has the ports, the tag and the checksum.
             let header = packet.sctp.iter().take(12);
             let hash = header
                 .fold(now.as_nanos(), |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
@@ -141,11 +141,11 @@ impl Driver {
                 None => calm_since + HARSH_PATIENCE,
             };
             if next.is_none() && self.all_over() {
-                // What is under way may still begin something.
+                // A packet in flight may still start an association.
                 let world = Rc::clone(&self.world);
                 let quiet = |sim: &mut Sim| sim.net.poll_timeout().is_none();
                 self.sim.run_until(HARSH_LIMIT, |sim| world.borrow().news || quiet(sim));
-                // What came last may be held for its batch.
+                // The last packets to arrive may be held back for a batch.
                 self.sim.run_for(2 * MAX_COALESCE);
                 if !self.world.borrow().news {
                     if quiet(&mut self.sim) {
@@ -178,7 +178,7 @@ impl Driver {
         }
     }
 
-    /// Runs until there are news, and returns true, or until `limit`.
+    /// Runs until there is news, and then returns true, or until `limit`.
     fn advance(&mut self, limit: Time) -> bool {
         let world = Rc::clone(&self.world);
         let (ids, alive) = (self.ids, self.alive);
@@ -234,7 +234,7 @@ impl Driver {
         }
     }
 
-    /// Ends what is done and begins what comes next.
+    /// Shuts down associations that are done, and starts their next rounds.
     fn react(&mut self) {
         for number in 0..self.scenario.assocs.len() {
             let plan = &self.scenario.assocs[number];
@@ -245,7 +245,7 @@ impl Driver {
                 conn.map(|c| (c.is_done(), c.end.is_some()))
             });
             if let [Some((true, over_a)), Some((true, over_b))] = state {
-                // When the one that should hang up is gone already, the other does.
+                // If the end that should shut down is gone already, the other one does.
                 let over = [over_a, over_b];
                 let willing = [0, 1].into_iter().any(|end| closers[end] && !over[end]);
                 for end in [0, 1] {
@@ -276,13 +276,13 @@ impl Driver {
 
     fn shut_down(&mut self, end: usize, at: usize) {
         if self.scenario.gentle && self.sim[self.ids[end]].app.finish_first(at) {
-            // To end the association within a message would abort it.
+            // A shutdown in the middle of a message would abort the association.
             return;
         }
         let host = &self.sim[self.ids[end]];
         let conn = &host.app.conns[at];
         if host.stack.status(conn.id).is_some_and(|s| s.state == AssocState::CookieWait) {
-            // There is nothing to shut down yet: it ends at once (RFC 9260 sec 4).
+            // The association is not set up yet, so it ends at once (RFC 9260 sec 4).
             self.excused[conn.number] = true;
         }
         self.sim.with(self.ids[end], |h, now| {
@@ -296,7 +296,8 @@ impl Driver {
         });
     }
 
-    /// The end calls the other one, unless they are in touch already. What was before is let go.
+    /// The end calls the other one, unless the association is open already. An earlier, ended one
+    /// is released.
     fn call(&mut self, end: usize, number: usize) {
         if !self.alive[end] || self.open(end, number).is_some() {
             return;
@@ -362,7 +363,7 @@ impl Driver {
         }
     }
 
-    /// A call of a user that changes nothing about what must be delivered.
+    /// Makes a call of a user that does not change which messages must be delivered.
     fn poke(&mut self, action: Action) {
         let (Action::SetPrimary(end, number)
         | Action::Heartbeat(end, number)
@@ -378,8 +379,8 @@ impl Driver {
                 let id = app.conns[at].id;
                 let paths = cx.stack.paths(id);
                 let addr = paths[choice % paths.len()].addr.remote;
-                // The calls may be refused: for an unconfirmed address, in a state that has no
-                // heartbeats.
+                // The calls may be refused, because the address is unconfirmed or because the
+                // association is in a state without heartbeats.
                 match action {
                     Action::SetPrimary(..) => drop(cx.stack.set_primary(now, id, addr)),
                     Action::Heartbeat(..) => drop(cx.stack.request_heartbeat(now, id, addr)),
@@ -393,7 +394,7 @@ impl Driver {
         });
     }
 
-    /// Packets with wrong tags, broken or random.
+    /// Sends packets with wrong tags, either broken or random.
     fn garbage(&mut self, count: u32) {
         let delivered = self.sim.net.log().filter(|e| e.fate == Fate::Delivered);
         let genuine: Vec<_> =
@@ -455,7 +456,7 @@ impl Driver {
         }
     }
 
-    /// All has ended; nothing may be left, and the books must balance.
+    /// Checks, after everything has ended, that nothing is left and that the ledger is in order.
     fn finish(mut self) -> Life {
         for end in [0, 1] {
             if !self.alive[end] {
@@ -468,8 +469,8 @@ impl Driver {
             });
             let host = &self.sim[self.ids[end]];
             if self.scenario.gentle {
-                // A SHUTDOWN COMPLETE that is lost cannot be asked for where nothing gets in any
-                // more.
+                // When a SHUTDOWN COMPLETE is lost and the NAT has forgotten its binding, this end
+                // cannot reach the other one to get it again.
                 let rebound = self.scenario.topology.nat.is_some() && end == 1;
                 let unreachable = Event::Lost(LossReason::Unreachable);
                 for conn in host.app.conns.iter().filter(|c| !self.excused[c.number]) {

@@ -1,5 +1,5 @@
-//! Who sent what, and what became of it: the books of a life, kept by both ends together and
-//! checked at each entry.
+//! The ledger of a life: who sent which messages, and what happened to each. Both ends share it,
+//! and every entry is checked.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -11,18 +11,19 @@ use sctp_user_core::{Message, Received, SendOptions, Time};
 
 use super::scenario::Planned;
 
-/// The PPID of a message names it: above this, the number of its flow and its own number within the
-/// flow.
+/// The PPID of a message identifies it: it is this number plus the number of the message's flow and
+/// its number within the flow.
 const FIRST_PPID: u32 = 0x4000_0000;
 const MESSAGE_BITS: u32 = 16;
-/// Messages are cut from random bytes, so that making and comparing them costs no copy.
+/// Size of the pool of random bytes. Messages are slices of it, so that no bytes are copied to make
+/// or to compare them.
 const POOL: usize = 1 << 20;
 
 /// One process of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) end: usize,
-    /// Counts the restarts.
+    /// How often this end was restarted before.
     pub(super) incarnation: u32,
 }
 
@@ -32,10 +33,10 @@ pub(super) struct Flow {
     /// Local port and port of the peer.
     ports: (u16, u16),
     pub(super) since: Time,
-    /// Outbound streams that were agreed on, once known.
+    /// The number of outbound streams, once it has been negotiated.
     pub(super) streams: Option<u16>,
     messages: Vec<Entry>,
-    /// Ended by something else than a graceful shutdown.
+    /// Whether it ended otherwise than by a graceful shutdown.
     pub(super) broken: bool,
     receiver: Option<Process>,
     /// When the association came up for the sender.
@@ -49,9 +50,9 @@ struct Entry {
     offset: usize,
     len: usize,
     received: bool,
-    /// Given back to the sender; true when nothing of it had been sent.
+    /// Set if the stack gave it back to the sender; true if nothing of it had been sent.
     failed: Option<bool>,
-    /// Of messages that are given in several parts.
+    /// For messages that are handed over in several parts.
     parts: Option<Parts>,
 }
 
@@ -59,9 +60,9 @@ struct Parts {
     planned: Planned,
     /// How many the stack has taken.
     taken: usize,
-    /// Those given back, a bit each.
+    /// Those that the stack gave back, one bit each.
     back: u32,
-    /// One of them had not been sent.
+    /// Whether one of those had not been sent.
     unsent: bool,
 }
 
@@ -69,25 +70,25 @@ struct Parts {
 #[derive(Default)]
 pub(super) struct Reading {
     flow: Option<usize>,
-    /// By stream: the last ordered message, and how many there were.
+    /// For each stream, the last ordered message, and how many there were.
     streams: BTreeMap<u16, (usize, u16)>,
     done: Vec<usize>,
     begun: Option<Begun>,
-    /// Messages whose rest will not come and which are not passed yet.
+    /// How many messages will stay incomplete and have not been skipped yet.
     abandoned: u32,
 }
 
-/// A message of which only a part came so far.
+/// A message of which only a part has arrived.
 struct Begun {
     key: (u16, u16, u32, bool),
     len: usize,
 }
 
-/// The books.
+/// The ledger of both ends.
 #[derive(Default)]
 pub(super) struct Ledger {
     pub(super) flows: Vec<Flow>,
-    /// When a process of an end was killed last.
+    /// When a process of each end was last killed.
     killed: [Option<Time>; 2],
     offset: usize,
     pub(super) delivered_messages: u64,
@@ -120,14 +121,14 @@ impl Ledger {
         self.flows.len() - 1
     }
 
-    /// The process of an end was killed.
+    /// Notes that the process of an end was killed.
     pub(super) fn kill(&mut self, end: usize, now: Time) {
         self.killed[end] = Some(now);
         self.flows.iter_mut().for_each(|flow| flow.broken |= flow.process.end == end);
     }
 
-    /// Makes the `ahead`th next message of a flow; it counts when [`accepted`](Self::accepted) says
-    /// so.
+    /// Makes a message of a flow, `ahead` messages after the next one. It counts as sent only after
+    /// a call of [`accepted`](Self::accepted).
     pub(super) fn make(&self, flow: usize, ahead: usize, planned: &Planned) -> Message {
         let number = self.flows[flow].messages.len() + ahead;
         assert!(number < 1 << MESSAGE_BITS, "no more messages than PPIDs can name");
@@ -170,7 +171,7 @@ impl Ledger {
         }
     }
 
-    /// The stack took the next part of a message.
+    /// Notes that the stack took the next part of a message.
     pub(super) fn part_accepted(&mut self, flow: usize, number: usize) {
         let parts = self.flows[flow].messages[number].parts.as_mut();
         parts.expect("it has parts").taken += 1;
@@ -180,7 +181,7 @@ impl Ledger {
         (self.offset + ahead * 7_919) % (POOL - len)
     }
 
-    /// The stack took these messages, of those in parts the first one. Gives the number of the
+    /// Notes that the stack took these messages, or their first parts. Returns the number of the
     /// first message.
     pub(super) fn accepted(&mut self, flow: usize, taken: &[Planned]) -> usize {
         let first = self.flows[flow].messages.len();
@@ -206,7 +207,7 @@ impl Ledger {
         first
     }
 
-    /// The stack gave a message back.
+    /// Notes that the stack gave a message back.
     pub(super) fn failed(&mut self, process: Process, message: &Message, unsent: bool) {
         let (flow, number) = name(message.ppid);
         let flow = self.flows.get_mut(flow).expect("a message of no flow came back");
@@ -241,8 +242,8 @@ impl Ledger {
         );
     }
 
-    /// A process read a message or a part of one, of an association that began for it at `since`.
-    /// `switches` says that the association restarted since the last message.
+    /// Notes that a process read a message, or a part of one. Its association began at `since`.
+    /// `switches` is the number of restarts that the messages have not shown yet.
     pub(super) fn received(
         &mut self,
         reading: &mut Reading,
@@ -272,8 +273,8 @@ impl Ledger {
                 "messages of an earlier incarnation were received"
             );
             if let Some(before) = flow.receiver.replace(process) {
-                // What goes along with a COOKIE ECHO goes again when the setup begins again because
-                // the peer died or gave up meanwhile.
+                // Data in the packet of a COOKIE ECHO is sent again if the setup has to start over,
+                // because the peer died or gave up meanwhile.
                 assert!(
                     flow.up.is_none_or(|up| up >= since),
                     "messages of one incarnation were received in two: {before:?} and {process:?}"
@@ -282,7 +283,7 @@ impl Ledger {
             }
             reading.done.extend(reading.flow.replace(number));
             reading.streams.clear();
-            // The rest of this message is lost with its incarnation.
+            // The rest of an unfinished message is lost with its incarnation.
             if reading.begun.take().is_some() {
                 assert!(reading.abandoned > 0, "a message ends within");
                 reading.abandoned -= 1;
@@ -313,7 +314,7 @@ impl Ledger {
             part.data == sent,
             "{what}: its bytes from {before} on are not those that were sent"
         );
-        // The beginning of a message in parts may have been sent all the same.
+        // The first part of a message in parts may have been sent nevertheless.
         assert!(
             entry.parts.is_some() || entry.failed != Some(true),
             "{what}: it had come back as unsent"
@@ -344,7 +345,7 @@ impl Ledger {
         self.delivered_bytes += len as u64;
     }
 
-    /// What must hold when everybody has read everything.
+    /// Checks what must hold when everybody has read everything.
     pub(super) fn check(&self) {
         for (number, flow) in self.flows.iter().enumerate() {
             let (own, peer) = (flow.process.end, 1 - flow.process.end);
@@ -378,18 +379,18 @@ impl Ledger {
 }
 
 impl Reading {
-    /// A part of a message waits for its rest.
+    /// Whether the rest of a message is still to come.
     pub(super) fn is_within_message(&self) -> bool {
         self.begun.is_some() && self.abandoned == 0
     }
 
-    /// The rest of a message will not come, once what was delivered of it is read.
+    /// Notes that the rest of a message will not come, after the part that was delivered is read.
     pub(super) fn abandon(&mut self) {
         self.abandoned += 1;
     }
 }
 
-/// Which part of its message this is, by its context.
+/// The number of a part within its message, taken from the context.
 fn part_of(message: &Message) -> usize {
     (message.options.context >> MESSAGE_BITS) as usize
 }

@@ -1,4 +1,4 @@
-//! What lies between the two ends: addresses, encapsulation, links.
+//! The network between the two ends: addresses, encapsulation, links.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(super) const UDP_PORT: u16 = 9899;
 pub(super) enum Mode {
     Native,
     Udp,
-    /// Both ends take both; each path starts one way or the other.
+    /// Both ends accept both; each path starts with one or the other.
     Mixed,
 }
 
@@ -24,13 +24,14 @@ pub(super) enum Mode {
 pub(super) struct Topology {
     pub(super) addrs: [Vec<IpAddr>; 2],
     pub(super) mode: Mode,
-    /// By network, which path starts with UDP where both can be.
+    /// For each network, whether its path starts with UDP in mixed mode.
     pub(super) udp: [bool; 4],
     /// The outside address when the first end is behind a NAT box.
     pub(super) nat: Option<IpAddr>,
     /// IP MTU of all links.
     pub(super) mtu: usize,
-    /// Links have this smaller MTU instead; the flag says that what is too big is answered.
+    /// If given, the links have this smaller MTU. The flag says whether packets that are too big
+    /// are answered with ICMP.
     pub(super) hidden_mtu: Option<(usize, bool)>,
 }
 
@@ -80,13 +81,13 @@ impl Topology {
             udp: std::array::from_fn(|_| rng.random()),
             nat: None,
             mtu: mtu.max(least),
-            // What ICMP says of one encapsulation does not count for the other.
+            // An ICMP message about one encapsulation does not count for the other.
             hidden_mtu: (mode != Mode::Mixed && rng.random_bool(0.08))
                 .then(|| (least, rng.random())),
         }
     }
 
-    /// How the `from` end reaches a port of the other one: at its first address, or at all that can
+    /// How the end `from` reaches a port of the other end: at its first address, or at all that can
     /// be reached.
     pub(super) fn peer(&self, rng: &mut SimRng, from: usize, port: u16) -> Peer {
         let udp = Encap::Udp { remote_port: UDP_PORT };
@@ -103,7 +104,7 @@ impl Topology {
         Peer { addrs: addrs.collect(), port }
     }
 
-    /// Addresses as packets on the links carry them.
+    /// The addresses of an end that packets on the links carry.
     pub(super) fn on_the_wire(&self, end: usize) -> Vec<IpAddr> {
         match self.nat {
             Some(outside) if end == 0 => vec![outside],
@@ -111,7 +112,7 @@ impl Topology {
         }
     }
 
-    /// A link with some of the usual vices.
+    /// A link with some of the usual faults.
     pub(super) fn link(&self, rng: &mut SimRng, quality: Quality) -> Link {
         let link = match self.hidden_mtu {
             Some((mtu, answer)) => Link::new().hidden_mtu(mtu, answer),
@@ -164,7 +165,7 @@ impl Topology {
 pub(super) enum Quality {
     /// Nothing is lost.
     Good,
-    /// Up to 20 % loss and every other vice.
+    /// Up to 20 % loss and every other fault.
     Bad,
 }
 
@@ -177,8 +178,8 @@ fn address(v6: bool, net: u8, host: u8) -> IpAddr {
     if v6 {
         Ipv6Addr::new(0x2001, 0xdb8, net.into(), 0, 0, 0, 0, host.into()).into()
     } else {
-        // Global, as the IPv6 ones are: addresses of a narrower scope would not be announced to
-        // peers of a wider one.
+        // The address is global, like the IPv6 ones: one of a narrower scope would not be announced
+        // to peers of a wider scope.
         Ipv4Addr::new(198, 18, net, host).into()
     }
 }

@@ -1,4 +1,4 @@
-//! Many lives, one after the other and side by side.
+//! Runs many lives, one after the other and in parallel.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -14,9 +14,9 @@ use super::drive::{Life, live};
 pub struct Campaign {
     /// The seeds.
     pub seeds: Range<u64>,
-    /// How many at the same time.
+    /// How many seeds run at the same time.
     pub threads: usize,
-    /// No further seeds are begun after so many failures.
+    /// No further seed is started after this many failures.
     pub max_failures: usize,
 }
 
@@ -29,14 +29,14 @@ pub struct Failure {
     pub reason: String,
 }
 
-/// What came out.
+/// The results of a campaign.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// Seeds run.
     pub seeds: u64,
     /// Sums over all lives that went well.
     pub total: Life,
-    /// Those that did not, by seed.
+    /// The lives that went wrong, by seed.
     pub failures: Vec<Failure>,
     /// How long it took.
     pub elapsed: Duration,
@@ -50,12 +50,12 @@ impl Summary {
 }
 
 thread_local! {
-    /// The reason of a panic of this thread, while a life is lived on it.
+    /// The reason of the panic, if the life that runs in this thread has panicked.
     static REASON: RefCell<Option<String>> = const { RefCell::new(None) };
     static QUIET: RefCell<bool> = const { RefCell::new(false) };
 }
 
-/// Lives the life of a seed; what was wrong comes back as one line instead of a panic.
+/// Runs the life of a seed. If it panics, returns the reason as one line instead.
 fn attempt(seed: u64, pcap: Option<&Path>) -> Result<Life, Failure> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -79,8 +79,8 @@ fn attempt(seed: u64, pcap: Option<&Path>) -> Result<Life, Failure> {
     result.map_err(|_| Failure { seed, reason: REASON.take().unwrap_or_default() })
 }
 
-/// Lives all lives of a campaign. `progress` is called from time to time with what there is so far,
-/// and with each failure.
+/// Runs all lives of a campaign. Calls `progress` with the results so far from time to time, and
+/// with each failure.
 pub fn run(
     campaign: &Campaign,
     pcap: Option<&Path>,
@@ -136,6 +136,6 @@ fn add(sum: &mut Life, life: &Life) {
     sum.lost += life.lost;
     sum.restarts += life.restarts;
     sum.time += life.time;
-    // Lives end in any order.
+    // A sum does not depend on the order in which lives end.
     sum.digest = sum.digest.wrapping_add(life.digest);
 }

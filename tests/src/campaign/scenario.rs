@@ -1,4 +1,4 @@
-//! Everything that a seed decides before the first packet.
+//! Everything that is drawn from a seed before the first packet is sent.
 
 use std::time::Duration;
 
@@ -11,19 +11,20 @@ use super::network::{Quality, Topology, millis};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Longest time that received packets are collected for.
+/// The longest time for which received packets are collected into a batch.
 pub(super) const MAX_COALESCE: Duration = Duration::from_millis(2);
 
 /// SCTP port that both ends listen on.
 pub(super) const SERVICE: u16 = 5000;
-/// Source ports of associations begin here.
+/// The local port of the end that calls in the first association; the next association has the next
+/// port.
 pub(super) const FIRST_PORT: u16 = 6000;
-/// Ports of both ends where they call each other.
+/// The same for the ports of both ends if they call each other.
 pub(super) const FIRST_COLLISION: u16 = 7000;
 
 /// The script of one life.
 pub(super) struct Scenario {
-    /// Every fault passes, nobody gives up.
+    /// Whether every fault passes and nobody gives up.
     pub(super) gentle: bool,
     pub(super) topology: Topology,
     pub(super) ends: [End; 2],
@@ -38,18 +39,18 @@ pub(super) struct Scenario {
 /// Settings of one host.
 pub(super) struct End {
     pub(super) stack: StackConfig,
-    /// For associations that it accepts.
+    /// For the associations that it accepts.
     pub(super) config: AssocConfig,
     pub(super) coalesce: Duration,
     pub(super) limits: SegmentLimits,
 }
 
-/// One association, perhaps set up several times in a row from the same ports.
+/// One association, which may be set up several times in a row from the same ports.
 #[derive(Clone)]
 pub(super) struct AssocPlan {
     /// Which end calls; both for a collision of INITs.
     pub(super) callers: [bool; 2],
-    /// For the calling ends.
+    /// For the ends that call.
     pub(super) config: AssocConfig,
     pub(super) sides: [SidePlan; 2],
     /// How often it is set up.
@@ -72,40 +73,40 @@ impl AssocPlan {
 #[derive(Clone)]
 pub(super) struct SidePlan {
     pub(super) messages: Vec<Planned>,
-    /// Send before the association is up.
+    /// Whether to send before the association is up.
     pub(super) early: bool,
     pub(super) reader: Reader,
-    /// Bytes that may be held for the reader.
+    /// The most bytes that the stack may hold for the reader.
     pub(super) recv_buffer: usize,
     pub(super) send_buffer: usize,
-    /// Bytes that one call may hand over at most.
+    /// The most bytes that one call hands over.
     pub(super) largest_unit: usize,
 }
 
-/// Messages that one call sends at most.
+/// The most messages that one call sends.
 pub(super) const MAX_UNIT: usize = 20;
 
 /// A message to send.
 #[derive(Clone, Debug)]
 pub(super) struct Planned {
-    /// Not before this time after the start.
+    /// The time after the start at which it is sent, at the earliest.
     pub(super) at: Duration,
     pub(super) stream: u16,
     pub(super) len: usize,
     pub(super) unordered: bool,
     pub(super) immediate: bool,
     pub(super) lifetime: Option<Duration>,
-    /// Sent by one call together with the next ones.
+    /// Whether one call sends it together with the next message.
     pub(super) together: bool,
-    /// How many parts it is given in, at least 1 and at most [`MAX_PARTS`]; each but the last has
-    /// `len / parts` bytes.
+    /// In how many parts it is handed over: 1 to [`MAX_PARTS`]. All but the last have `len / parts`
+    /// bytes.
     pub(super) parts: usize,
     /// Time between its parts.
     pub(super) pause: Duration,
 }
 
 impl Planned {
-    /// The bytes of a part: from where on, and how many.
+    /// Where a part begins, and how many bytes it has.
     pub(super) fn part(&self, number: usize) -> (usize, usize) {
         let share = self.len / self.parts;
         let from = share * number;
@@ -113,7 +114,7 @@ impl Planned {
     }
 }
 
-/// Parts of a message at most.
+/// The most parts of a message.
 pub(super) const MAX_PARTS: usize = 6;
 
 /// How a user reads.
@@ -121,13 +122,13 @@ pub(super) const MAX_PARTS: usize = 6;
 pub(super) enum Reader {
     /// At once.
     Eager,
-    /// This many messages at a time, with a rest after them.
+    /// This many messages at a time, and then a pause.
     Slow(usize, Duration),
     /// At once, but not between these two times after the start.
     Pausing(Duration, Duration),
 }
 
-/// How much is sent; most lives are small, so that many can be lived.
+/// How much is sent. Most lives are small, so that many can be run.
 #[derive(Clone, Copy)]
 enum Size {
     Tiny,
@@ -156,15 +157,15 @@ impl Scenario {
         let mut assocs: Vec<_> =
             (0..count).map(|_| AssocPlan::draw(rng, gentle, nat, size, mtu, &ends)).collect();
         if nat {
-            // Only what the inside sends keeps or repairs the binding.
+            // Only packets from inside keep the NAT binding or make a new one.
             let keep_alive = |c: &mut AssocConfig| c.hb_enabled = true;
             ends.iter_mut().for_each(|e| keep_alive(&mut e.config));
             assocs.iter_mut().for_each(|a| keep_alive(&mut a.config));
         }
         if rng.random_bool(0.2) {
-            // The same everywhere: a peer that comes back with more addresses is refused (RFC 9260
-            // sec 5.2.4.1). Ends that call each other by several addresses and name none cannot
-            // know that it is one association that they want.
+            // The setting is the same everywhere, because a peer that restarts with more addresses
+            // is refused (RFC 9260 sec 5.2.4.1). Two ends that call each other by several addresses
+            // but list none cannot know that they want the same association.
             let crossed = assocs.iter().any(|a| a.callers == [true, true]);
             let announce = if crossed || rng.random() { Announce::All } else { Announce::None };
             ends.iter_mut().for_each(|e| e.config.announce = announce);
@@ -178,13 +179,13 @@ impl Scenario {
             || actions.iter().any(|(_, a)| matches!(a, Action::Kill(_)));
         let crossed = assocs.iter().any(|a| a.callers == [true, true]);
         if again || crossed {
-            // An INIT that comes the other way than the association it is meant for is refused (RFC
-            // 6951).
+            // An INIT is refused if its encapsulation differs from that of the association that it
+            // belongs to (RFC 6951).
             topology.udp = [topology.udp[0]; 4];
         }
         if count > 1 || again || crossed {
-            // The network takes what a second association sends before it learns the MTU for a
-            // defect.
+            // The simulated network reports large packets of a second association, which has not
+            // learnt the MTU yet, as a defect.
             topology.hidden_mtu = None;
         }
         let icmp = rng.random_bool(0.3);
@@ -197,7 +198,7 @@ impl End {
         let mut stack =
             StackConfig { ootb_native: true, ootb_rate: 1000, ..StackConfig::default() };
         if rng.random_bool(0.1) {
-            // Near the wrap.
+            // Near the point where TSNs wrap.
             stack.initial_tsn = Some(u32::MAX - rng.random_range(0..20));
         }
         stack.nat_port_key = rng.random_bool(0.2);
@@ -243,8 +244,8 @@ impl AssocPlan {
             callers,
             config,
             sides,
-            // After a NAT box has lost its bindings, the peer may still be busy with the end of the
-            // round before.
+            // Not behind a NAT: after it has lost its bindings, the peer may still be ending the
+            // association of the round before.
             rounds: if rng.random_bool(0.1) && !nat { rng.random_range(2..=3) } else { 1 },
             closers: [[true, false], [false, true], [true, true]][rng.random_range(0..3)],
         }
@@ -265,7 +266,7 @@ impl SidePlan {
         let mortal = if rng.random_bool(0.1) { 0.3 } else { 0.0 };
         let in_parts = if rng.random_bool(0.2) { 0.3 } else { 0.0 };
         let spread = if rng.random_bool(0.3) { rng.random_range(1..5_000) } else { 0 };
-        // Some users send nothing but crumbs.
+        // Some users send only very small messages.
         let typical = if rng.random_bool(0.1) { 1..=20 } else { 1..=longest };
         let mut at = Duration::ZERO;
         let mut messages = Vec::new();
@@ -312,10 +313,10 @@ impl SidePlan {
             messages,
             early: rng.random(),
             reader,
-            // One chunk may be taken above the limit, where otherwise nothing would move.
+            // The stack may accept one chunk above the limit if nothing could move otherwise.
             recv_buffer: config.recv_buffer + config.ip_mtu,
-            // A part that everything else waits for finds room beside all that. An empty buffer
-            // takes a message of any size, and so does one that holds nothing unacknowledged.
+            // A part that everything else waits for is accepted above the limit. So is a message of
+            // any size if the buffer is empty, or if it holds nothing unacknowledged.
             send_buffer: if in_parts > 0.0 {
                 2 * config.send_buffer.max(largest_unit)
             } else {
@@ -326,15 +327,15 @@ impl SidePlan {
     }
 }
 
-/// The most bytes that one call may hand over.
+/// The most bytes that one call hands over.
 fn largest_unit(messages: &[Planned]) -> usize {
     let mut sizes: Vec<_> = messages.iter().map(|m| m.len).collect();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
     sizes.iter().take(if messages.iter().any(|m| m.together) { MAX_UNIT } else { 1 }).sum()
 }
 
-/// Any valid settings. Gentle ones never give up, so that only a defect can end an association
-/// early.
+/// Draws valid settings. With gentle ones the stack never gives up, so that only a defect can end
+/// an association early.
 fn config(rng: &mut SimRng, gentle: bool, mtu: usize) -> AssocConfig {
     let mut c = AssocConfig {
         out_streams: if rng.random_bool(0.9) {
@@ -355,7 +356,7 @@ fn config(rng: &mut SimRng, gentle: bool, mtu: usize) -> AssocConfig {
             c.rto_max = Duration::from_millis(rng.random_range(1_000..8_000));
         }
         4 => {
-            // All three alike, as some networks want it.
+            // Some networks have the same value for all three.
             let rto = Duration::from_millis(rng.random_range(700..2_000));
             (c.rto_min, c.rto_initial, c.rto_max) = (rto, rto, rto);
         }

@@ -1,5 +1,5 @@
-//! The users of the stacks: they send their plans, read at their pace, and enter everything in the
-//! ledger.
+//! The users of the stacks. They send their planned messages, read at their own pace, and enter
+//! everything in the ledger.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,11 +13,11 @@ use super::ledger::{Ledger, Process, Reading};
 use super::scenario::{FIRST_COLLISION, FIRST_PORT, MAX_UNIT, Planned, Reader, SERVICE, SidePlan};
 use super::writing::Writing;
 
-/// What all users and the driver of a life share.
+/// The state that all users and the driver of a life share.
 #[derive(Default)]
 pub(super) struct World {
     pub(super) ledger: Ledger,
-    /// Something happened that the driver waits for: an end of an association, or the end of a
+    /// Whether something happened that the driver waits for: the end of an association, or of a
     /// plan.
     pub(super) news: bool,
 }
@@ -26,10 +26,10 @@ pub(super) struct World {
 pub(super) struct User {
     pub(super) process: Process,
     world: Rc<RefCell<World>>,
-    /// What this end does in each association, for those that the peer calls.
+    /// What this end does in each association.
     plans: Vec<SidePlan>,
     pub(super) conns: Vec<Conn>,
-    /// Restarts of peers noticed.
+    /// How many restarts of the peer it has noticed.
     pub(super) restarts: u64,
 }
 
@@ -40,29 +40,29 @@ pub(super) struct Conn {
     pub(super) number: usize,
     ports: (u16, u16),
     start: Time,
-    /// When it began or was restarted.
+    /// When it began or was last restarted.
     since: Time,
     plan: VecDeque<Planned>,
-    /// Messages of which the stack has a part.
+    /// Messages of which the stack has only some parts.
     writing: Vec<Writing>,
     early: bool,
     reader: Reader,
     up: bool,
-    /// The flow of messages sent, and the verification tag that it belongs to.
+    /// The flow of the messages that it sends, and the verification tag that belongs to this flow.
     flow: Option<(usize, u32)>,
     reading: Reading,
-    /// Restarts not yet seen in the messages.
+    /// How many restarts the received messages have not shown yet.
     switches: u32,
     readable: bool,
     next_read: Time,
-    /// When it was last tried to send.
+    /// When it last tried to send.
     pumped: Time,
     pub(super) end: Option<Event>,
     pub(super) released: bool,
 }
 
 impl Conn {
-    /// Everything planned was taken by the stack, or will never be.
+    /// Whether the stack has taken every planned message that it will ever take.
     pub(super) fn is_done(&self) -> bool {
         self.end.is_some() || (self.up && self.has_sent())
     }
@@ -71,7 +71,8 @@ impl Conn {
         self.plan.is_empty() && self.writing.is_empty()
     }
 
-    /// Hands the next parts of what has been begun over; false when nothing moves.
+    /// Hands over the next parts of messages that have been begun. Returns false when nothing
+    /// moves.
     fn go_on(&mut self, cx: &mut Cx<'_>, ledger: &mut Ledger) -> bool {
         let before = self.writing.len();
         let mut moved = false;
@@ -83,7 +84,7 @@ impl Conn {
         moved || self.writing.len() < before
     }
 
-    /// Hands over what one call sends; false when nothing moves.
+    /// Hands over the messages that one call sends. Returns false when nothing moves.
     fn begin_next(
         &mut self,
         cx: &mut Cx<'_>,
@@ -94,8 +95,8 @@ impl Conn {
         let due = self.plan.iter().take_while(|p| self.start + p.at <= cx.now).count();
         let unit =
             self.plan.iter().take(due.min(MAX_UNIT - 1)).take_while(|p| p.together).count() + 1;
-        // Messages in parts go alone, and what comes on their streams before they are complete
-        // would belong to them.
+        // A message in parts is not sent together with others. Until it is complete, any other
+        // message on its stream would be taken for a part of it.
         let free = |p: &&Planned| self.writing.iter().all(|message| message.stream() != p.stream);
         let mut unit: Vec<_> =
             self.plan.iter().take(unit.min(due)).take_while(free).cloned().collect();
@@ -125,7 +126,7 @@ impl Conn {
                 return false;
             }
             Err(SendError::InvalidStream { .. }) => {
-                // Fewer than the user hoped for before the association was up.
+                // There are fewer streams than the user expected before the association was up.
                 let streams = status.outbound_streams;
                 assert!(
                     unit.iter().any(|p| p.stream >= streams),
@@ -145,8 +146,8 @@ impl User {
         User { process, world, plans, conns: Vec::new(), restarts: 0 }
     }
 
-    /// Begins no further messages if one is begun that must be completed; then the association can
-    /// be ended.
+    /// If a message has been begun, starts no further ones and returns true: the association can be
+    /// shut down when that message is complete.
     pub(super) fn finish_first(&mut self, at: usize) -> bool {
         let conn = &mut self.conns[at];
         if conn.writing.is_empty() {
@@ -161,7 +162,7 @@ impl User {
         self.conns.iter().rev().find(|c| c.number == number)
     }
 
-    /// An association that this user or the peer has started.
+    /// Notes an association that this user or the peer has started.
     pub(super) fn begin(&mut self, cx: &mut Cx<'_>, id: AssocId, number: usize) {
         let status = cx.stack.status(id).expect("a new association has a state");
         let side = self.plans[number].clone();
@@ -189,7 +190,7 @@ impl User {
         self.pump(cx, at);
     }
 
-    /// Reads what is left of an ended association and lets it go.
+    /// Reads what is left of an ended association and releases it.
     pub(super) fn release(&mut self, cx: &mut Cx<'_>, at: usize) {
         let conn = &mut self.conns[at];
         if std::mem::replace(&mut conn.released, true) {
@@ -219,7 +220,7 @@ impl User {
         assert!(cx.stack.status(conn.id).is_none(), "released and still there");
     }
 
-    /// Does something that must be refused.
+    /// Makes calls that must be refused.
     pub(super) fn misuse(&mut self, cx: &mut Cx<'_>, at: usize) {
         let conn = &self.conns[at];
         let mut send = |stream, data: &'static [u8]| {
@@ -237,7 +238,7 @@ impl User {
         self.world.borrow_mut().news = true;
     }
 
-    /// Sends what is due.
+    /// Sends the messages that are due.
     fn pump(&mut self, cx: &mut Cx<'_>, at: usize) {
         let conn = &mut self.conns[at];
         conn.pumped = cx.now;
@@ -247,7 +248,7 @@ impl User {
         let status = cx.stack.status(conn.id).expect("it lives");
         let mut world = self.world.borrow_mut();
         let ledger = &mut world.ledger;
-        // A restart that this user has not heard of yet has changed the tag already.
+        // A restart changes the tag before this user learns of it.
         let flow = match conn.flow {
             Some((flow, tag)) if tag == status.local_tag => flow,
             _ => ledger.open(self.process, conn.ports, cx.now),
@@ -261,7 +262,7 @@ impl User {
         world.news |= conn.has_sent();
     }
 
-    /// Reads as much as the reader wants now.
+    /// Reads as much as this reader takes now.
     fn read(&mut self, cx: &mut Cx<'_>, at: usize) {
         let conn = &mut self.conns[at];
         if conn.released || !conn.readable || conn.next_read > cx.now {
@@ -298,7 +299,7 @@ impl User {
         }
     }
 
-    /// No association holds more than its buffers.
+    /// Checks that no association holds more than its buffers allow.
     pub(super) fn check_bounds(&self, stack: &Stack) {
         for conn in self.conns.iter().filter(|c| !c.released) {
             let Some(status) = stack.status(conn.id) else { continue };
@@ -311,7 +312,7 @@ impl User {
     }
 }
 
-/// Which association of the scenario the port of the caller stands for.
+/// The association of the scenario that the port of the caller belongs to.
 fn number_of(ports: (u16, u16)) -> usize {
     let caller = if ports.0 == SERVICE { ports.1 } else { ports.0 };
     let first = if caller >= FIRST_COLLISION { FIRST_COLLISION } else { FIRST_PORT };
@@ -379,7 +380,8 @@ impl App for User {
                         panic!("protocol violation: {what}")
                     }
                     Event::Lost(LossReason::PeerAbort { cause, info }) => assert!(
-                        // 14: it knows us by another UDP port, before a NAT or a restart.
+                        // 14: the peer knows us by another UDP port, from before the NAT changed it
+                        // or before a restart.
                         matches!(cause, 0 | 12 | 14),
                         "the peer aborted with cause {cause} {:?}",
                         String::from_utf8_lossy(info)
@@ -412,7 +414,7 @@ impl App for User {
             let next = c.plan.front().filter(|_| c.up || c.early).map(|next| c.start + next.at);
             next.into_iter().chain(parts).filter(|&at| at > c.pumped).min()
         };
-        // What was due and is still there waits for room.
+        // Messages that were due before and are still there wait for room, not for a time.
         let timers = self.conns.iter().filter(|c| !c.released).flat_map(|c| {
             let send = sends(c);
             let read = Some(c.next_read).filter(|_| c.readable);

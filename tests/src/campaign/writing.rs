@@ -1,4 +1,4 @@
-//! Messages that are given in parts.
+//! Messages that are handed over in parts.
 
 use sctp_user_core::sim::Cx;
 use sctp_user_core::{AssocId, AssocState, SendError, Time};
@@ -12,7 +12,7 @@ pub(super) struct Writing {
     flow: usize,
     /// Its number in the flow.
     number: usize,
-    /// Parts that the stack has.
+    /// How many parts the stack has.
     given: usize,
     next_at: Time,
 }
@@ -31,8 +31,8 @@ impl Writing {
         self.flow
     }
 
-    /// Whether the stack still has what was given of it. The user may begin a message before the
-    /// association is up. If the peer then allows fewer streams, the stack gives it back.
+    /// Whether the stack still has the parts that it was given. A user may begin a message before
+    /// the association is up. If the peer then allows fewer streams, the stack gives it back.
     pub(super) fn can_go_on(&self, streams: u16) -> bool {
         self.planned.stream < streams
     }
@@ -46,8 +46,8 @@ impl Writing {
         self.given == self.planned.parts
     }
 
-    /// Hands the next part over if it is due: whether the stack took it, or `None` when there is no
-    /// going on.
+    /// Hands over the next part if it is due, and returns whether the stack took it. Returns `None`
+    /// if the message cannot be continued.
     pub(super) fn go_on(
         &mut self,
         cx: &mut Cx<'_>,
@@ -72,7 +72,7 @@ impl Writing {
                 ledger.flows[self.flow].broken = true;
                 None
             }
-            // There are fewer streams than the user hoped for.
+            // There are fewer streams than the user expected.
             Err(SendError::InvalidStream { streams, .. }) if !self.can_go_on(streams) => None,
             Err(SendError::ShuttingDown | SendError::NotFound) => {
                 if let Some(status) = cx.stack.status(id) {

@@ -1,4 +1,4 @@
-//! Captures and their files.
+//! Captures, and reading them from files.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,12 +12,12 @@ use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 pub struct Capture {
     /// Its name in findings.
     pub name: String,
-    /// Addresses of the host where it was made: what leaves from there was captured before anything
-    /// could happen to it.
+    /// The addresses of the host where it was made. Packets from these addresses were captured
+    /// before anything could happen to them.
     pub near: BTreeSet<IpAddr>,
-    /// Packets that the capture missed, as far as it knows.
+    /// How many packets the capture missed, as far as it knows.
     pub dropped: u64,
-    /// The file ended in the middle of a packet.
+    /// Whether the file ended in the middle of a packet.
     pub cut: bool,
     /// The packets.
     pub frames: Vec<Frame>,
@@ -26,22 +26,22 @@ pub struct Capture {
 /// A captured packet.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// Since 1970, µs.
+    /// Time of capture, µs since 1970.
     pub time: u64,
-    /// With what it begins.
+    /// The kind of header that it begins with.
     pub link_type: LinkType,
-    /// All of it.
+    /// All its bytes, from this header on.
     pub bytes: Vec<u8>,
 }
 
-/// With what a captured packet begins.
+/// The kind of header that a captured packet begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkType {
     /// An Ethernet header.
     Ethernet,
     /// An IP header.
     Ip,
-    /// Something that is not looked at.
+    /// A header that the lint does not know.
     Other,
 }
 
@@ -52,16 +52,16 @@ pub enum ReadError {
     /// The file cannot be opened.
     #[error("{0}: {1}")]
     Open(String, std::io::Error),
-    /// It is no capture, or a broken one.
+    /// The file is not a capture, or is damaged.
     #[error("{0}: this is not a readable pcapng or pcap file: {1}")]
     Format(String, String),
 }
 
 impl Capture {
-    /// Reads a pcapng or pcap file. What is cut off at its end is left out.
+    /// Reads a pcapng or pcap file. If the last packet is cut off, it is left out.
     ///
     /// # Errors
-    /// When there is no such file, or when it is something else.
+    /// When there is no such file, or when it is not a capture.
     pub fn read(path: &Path) -> Result<Capture, ReadError> {
         let name = path.display().to_string();
         let file = File::open(path).map_err(|error| ReadError::Open(name.clone(), error))?;
@@ -91,7 +91,7 @@ impl Capture {
     }
 }
 
-/// Larger than any block.
+/// Size of the read buffer, bytes: larger than any block of a file.
 const BUFFER: usize = 1 << 20;
 
 /// The interfaces of a file.
@@ -101,9 +101,9 @@ struct Interfaces(Vec<Interface>);
 #[derive(Clone, Copy)]
 struct Interface {
     link_type: LinkType,
-    /// Bytes before that, which say nothing about the packet.
+    /// How many bytes come before that header.
     skip: usize,
-    /// Ticks of its clock in a second.
+    /// Ticks of its clock per second.
     units: u64,
 }
 
@@ -112,7 +112,7 @@ impl Interface {
         let (link_type, skip) = match number {
             Linktype::ETHERNET => (LinkType::Ethernet, 0),
             Linktype::RAW | Linktype::IPV4 | Linktype::IPV6 => (LinkType::Ip, 0),
-            // Captures of all interfaces of a Linux machine at once.
+            // Used when all interfaces of a Linux machine are captured at once.
             Linktype::LINUX_SLL => (LinkType::Ip, 16),
             Linktype::LINUX_SLL2 => (LinkType::Ip, 20),
             _ => (LinkType::Other, 0),

@@ -7,7 +7,7 @@ use super::packet::{
 };
 use super::{Judge, rules};
 
-/// What may still be sent.
+/// Judges whether a packet may still be sent.
 pub(super) fn order(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key) {
     let packet = &seen.packet;
     let view = flows.flow(key).view(seen);
@@ -31,7 +31,7 @@ pub(super) fn order(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: 
     judge.fault_if(beats, &rules::NO_HEARTBEAT_AFTER_SHUTDOWN, seen, || "HEARTBEAT".to_owned());
 }
 
-/// A chunk that ends an association.
+/// Judges a chunk that ends an association.
 pub(super) fn take(
     flows: &mut Flows,
     judge: &mut Judge<'_>,
@@ -73,7 +73,7 @@ pub(super) fn take(
     }
 }
 
-/// A packet that answers a stray one with its own tag.
+/// Judges a packet that answers a stray one with the tag of that packet.
 pub(super) fn reflected(flows: &Flows, judge: &mut Judge<'_>, seen: &Seen) {
     let stray = flows.flows.get(&Key::towards_sender(&seen.packet, seen.packet.tag));
     judge.fault_if(stray.is_none(), &rules::REFLECTED_TAG, seen, || {

@@ -13,16 +13,16 @@ use super::{Judge, Place, rules};
 /// The DATA of a flow.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    /// TSN of offset 0: the initial one, or the first one that was captured.
+    /// The TSN of offset 0: the initial one, or the first one that was captured.
     base: Option<u32>,
-    /// The base is the initial TSN.
+    /// Whether the base is the initial TSN.
     begun: bool,
     pub(super) chunks: BTreeMap<i64, Record>,
-    /// Cumulative acknowledgements that went further than those before, and when.
+    /// The cumulative acknowledgements that went further than those before, with their times.
     acks: BTreeMap<i64, u64>,
 }
 
-/// A DATA chunk as it was sent first.
+/// A DATA chunk, as it was first sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
     pub(super) place: Place,
@@ -32,7 +32,7 @@ pub(super) struct Record {
     content: Content,
 }
 
-/// What a retransmission must not change.
+/// The fields that a retransmission must not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Content {
     stream: u16,
@@ -57,7 +57,7 @@ impl Content {
 }
 
 impl Sent {
-    /// Sets the initial TSN; true when that is news.
+    /// Sets the initial TSN. Returns true if it is new.
     pub(super) fn begin(&mut self, tsn: u32) -> bool {
         if self.begun && self.base == Some(tsn) {
             return false;
@@ -66,12 +66,12 @@ impl Sent {
         true
     }
 
-    /// The place of a TSN in the flow; only with the initial TSN known.
+    /// The place of a TSN in the flow; `None` if the initial TSN is not known.
     pub(super) fn offset(&self, tsn: u32) -> Option<i64> {
         self.base.filter(|_| self.begun).map(|base| ahead(base, tsn))
     }
 
-    /// The offset of the highest TSN that was sent, -1 before the first.
+    /// The offset of the highest TSN that was sent; -1 before the first.
     pub(super) fn highest(&self) -> i64 {
         self.chunks.last_key_value().map_or(-1, |(offset, _)| *offset)
     }
@@ -88,7 +88,7 @@ impl Sent {
     }
 }
 
-/// A DATA chunk.
+/// Judges a DATA chunk.
 pub(super) fn take(
     flows: &mut Flows,
     judge: &mut Judge<'_>,
@@ -130,8 +130,8 @@ pub(super) fn take(
         if first.place.file == seen.file || (first.place.from, first.to) != (seen.src, seen.dst) {
             flow.window.sent_again();
         }
-        // The same packet is in the captures of several links; only in one of them a second time
-        // means sent again.
+        // Several links may each capture the same packet. It was sent again only if it is in the
+        // same capture twice.
         let acked = sent.acks.range(offset..).next().map(|(_, time)| *time);
         let again = first.place.file == seen.file
             && acked.is_some_and(|acked| acked + 1_000_000 < seen.time);
@@ -154,10 +154,10 @@ pub(super) fn take(
     }
 }
 
-/// Judges how messages were cut and numbered.
+/// Judges how messages were fragmented and numbered.
 pub(super) fn end(judge: &mut Judge<'_>, sent: &Sent) {
     let mut numbers: HashMap<u16, u16> = HashMap::new();
-    // While nothing is missing, a stream that was not seen yet begins with 0.
+    // While no TSN is missing, the first message of a new stream must have number 0.
     let mut from_begin = sent.begun;
     let mut last: Option<(i64, Content)> = None;
     for (&offset, record) in &sent.chunks {

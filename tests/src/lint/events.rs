@@ -1,5 +1,5 @@
-//! The SCTP packets in captures: over IPv4 or IPv6, natively or in UDP, whole, in IP fragments, or
-//! several in one datagram.
+//! Finds the SCTP packets in captures: over IPv4 or IPv6, directly in IP or in UDP, whole, in IP
+//! fragments, or several in one datagram.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,7 +13,7 @@ use super::capture::{Capture, Frame, LinkType};
 use super::packet::{Packet, be16, be32};
 use super::unjudged::{Doubts, Unjudged};
 
-/// Something in a capture that the lint looks at.
+/// Something in a capture that the lint judges or takes into account.
 #[derive(Debug)]
 pub(super) enum Event {
     /// An SCTP packet.
@@ -22,22 +22,22 @@ pub(super) enum Event {
     TooBig(TooBig),
 }
 
-/// An SCTP packet, where it was captured.
+/// An SCTP packet, with the place where it was captured.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) file: usize,
-    /// Of the packet that completed it, counted from 1.
+    /// The number of the captured packet that completed it, counted from 1.
     pub(super) number: u32,
     pub(super) time: u64,
     pub(super) src: IpAddr,
     pub(super) dst: IpAddr,
-    /// UDP ports of source and destination.
+    /// Source and destination port of UDP.
     pub(super) udp: Option<(u16, u16)>,
-    /// The largest IP packet that carried it, or a part of it, bytes.
+    /// Length of the IP packet that carried it, or of the longest that carried a part, bytes.
     pub(super) ip_len: usize,
-    /// True when it came in IP fragments.
+    /// Whether it came in IP fragments.
     pub(super) fragmented: bool,
-    /// Routers must not fragment it.
+    /// Whether routers must not fragment it.
     pub(super) dont_fragment: bool,
     pub(super) packet: Packet,
 }
@@ -46,15 +46,16 @@ pub(super) struct Seen {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TooBig {
     pub(super) time: u64,
-    /// Who is told.
+    /// The host that is told: the sender of the packet that was too big.
     pub(super) sender: IpAddr,
-    /// Where the packet was going.
+    /// The destination of that packet.
     pub(super) destination: IpAddr,
     pub(super) mtu: usize,
 }
 
-/// What is in several captures, by time. Not by the order in a file: processors of one machine
-/// write what they got, a few µs before or behind each other. What cannot be judged is noted.
+/// The events of several captures, ordered by time. The order in a file is not that of time: the
+/// processors of a machine each write their packets, a few µs early or late. Notes in `doubts` what
+/// cannot be judged.
 pub(super) fn events(captures: &[Capture], doubts: &mut Doubts) -> impl Iterator<Item = Event> {
     for capture in captures {
         doubts.note(Unjudged::Missed, capture.dropped);
@@ -79,7 +80,7 @@ pub(super) fn events(captures: &[Capture], doubts: &mut Doubts) -> impl Iterator
     .flatten()
 }
 
-/// An IP packet, perhaps a fragment of one.
+/// An IP packet, which may be a fragment.
 struct Ip<'a> {
     src: IpAddr,
     dst: IpAddr,
@@ -116,14 +117,14 @@ fn ip(frame: &Frame) -> Option<Ip<'_>> {
     }
 }
 
-/// The ports in a UDP header, source and destination.
+/// Source and destination port in a UDP header.
 fn udp_ports(header: &[u8]) -> Option<(u16, u16)> {
     Some((be16(header, 0)?, be16(header, 2)?))
 }
 
-/// Reads frame after frame.
+/// Reads one frame after another.
 struct Reader<'a> {
-    /// For each capture.
+    /// The incomplete IP packets of each capture.
     pieces: Vec<Pieces>,
     doubts: &'a mut Doubts,
 }
@@ -134,7 +135,7 @@ impl Reader<'_> {
             self.unread(frame);
             return Vec::new();
         };
-        // Behind the header of IP.
+        // The payload of IP.
         let (payload, ip_len) = match ip.fragment {
             None => (ip.payload.to_vec(), ip.len),
             Some(fragment) => match self.pieces[file].take(&ip, fragment, self.doubts) {
@@ -162,12 +163,13 @@ impl Reader<'_> {
                 self.doubts.note(Unjudged::Checksum, packet.is_none().into());
                 packet.map(|packet| seen(packet, None, ip_len)).into_iter().collect()
             }
-            // Whatever has the checksum of SCTP is SCTP; it is not in multicast.
+            // A payload with a right SCTP checksum is SCTP. Multicast carries none.
             IpProtocol::Udp if !ip.dst.is_multicast() => {
                 let Ok(udp) = UdpPacket::new_checked(&payload[..]) else { return Vec::new() };
                 let ports = (udp.src_port(), udp.dst_port());
                 let (size, packets) = packets(udp.payload());
-                // A fragmented one was in IP as it is.
+                // When the datagram is segmented, the largest IP packet holds only the largest SCTP
+                // packet.
                 let ip_len = ip_len.saturating_sub(udp.payload().len() - size);
                 let mut events = Vec::new();
                 for (packet, length) in packets {
@@ -192,7 +194,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Notes a frame that is no IP packet, if it may be part of one with SCTP.
+    /// Notes a frame that could not be read as an IP packet, if it may carry a part of SCTP.
     fn unread(&mut self, frame: &Frame) {
         if frame.link_type == LinkType::Other {
             self.doubts.note(Unjudged::Interface, 1);
@@ -209,24 +211,24 @@ impl Reader<'_> {
     }
 }
 
-/// The SCTP packets in a UDP payload with their lengths, `None` for what is none, and the length of
-/// the largest. It is one packet as a rule. On interfaces that leave it to others to cut datagrams
-/// (GSO), or have put some together (GRO), as the loopback one does, it is several of one length,
-/// of which the last may be shorter.
+/// Splits a UDP payload into SCTP packets. Returns the length of the largest, and each packet
+/// (`None` if it is not SCTP) with its length. Normally there is one packet. Some interfaces, such
+/// as loopback, show datagrams that are not yet segmented (GSO) or that were merged (GRO). These
+/// hold several packets of the same length, the last of which may be shorter.
 fn packets(payload: &[u8]) -> (usize, Vec<(Option<Packet>, usize)>) {
     let whole = Packet::parse(payload.to_vec());
     let sizes = if whole.is_none() { right_prefixes(payload) } else { Vec::new() };
     let split = sizes.into_iter().find_map(|size| {
         let parts: Vec<_> =
             payload.chunks(size).map(|part| (Packet::parse(part.to_vec()), part.len())).collect();
-        // One may be right by chance.
+        // A single right checksum may be a coincidence.
         let right = parts.iter().filter(|(packet, _)| packet.is_some()).count();
         (right > 1).then_some((size, parts))
     });
     split.unwrap_or_else(|| (payload.len(), vec![(whole, payload.len())]))
 }
 
-/// The lengths of what is at the beginning of `bytes` and has the checksum of an SCTP packet.
+/// The lengths of all prefixes of `bytes` that have a right SCTP checksum.
 fn right_prefixes(bytes: &[u8]) -> Vec<usize> {
     let (Some(head), Some(sum)) = (bytes.get(..8), be32(bytes, 8)) else { return Vec::new() };
     let mut crc = crc32c::crc32c_append(crc32c::crc32c(head), &[0; 4]);
@@ -241,14 +243,14 @@ fn right_prefixes(bytes: &[u8]) -> Vec<usize> {
     found
 }
 
-/// What a frame carried of which the end is missing.
+/// What a frame carried whose end is missing.
 enum Carried {
     Sctp,
-    /// Ports of source and destination.
+    /// UDP, with source and destination port.
     Udp((u16, u16)),
 }
 
-/// What is in an IP packet that is not all there.
+/// What an IP packet carries that was not captured as a whole.
 fn cut_short(frame: &Frame) -> Option<Carried> {
     let bytes = match (frame.link_type, be16(&frame.bytes, 12)) {
         (LinkType::Ip, _) => &frame.bytes[..],
@@ -295,7 +297,7 @@ fn ipv4_head(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
 fn ipv6_head(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
     let addr =
         |at: usize| Some(IpAddr::from(Ipv6Addr::from(*bytes.get(at..)?.first_chunk::<16>()?)));
-    // Routers quote all of the header.
+    // Routers quote the whole header.
     bytes.get(39)?;
     Some((addr(8)?, addr(24)?))
 }
@@ -327,7 +329,7 @@ fn ipv6(bytes: &[u8]) -> Option<Ip<'_>> {
             let offset = usize::from(piece.frag_offset()) * 8;
             fragment = Some(Fragment { id: piece.ident(), offset, more: piece.more_frags() });
         }
-        // A fragment header is as long as any other one of length 0.
+        // A fragment header has no length field; it has 8 bytes, like others with length 0.
         let length = if protocol == IpProtocol::Ipv6Frag {
             8
         } else {
@@ -341,14 +343,14 @@ fn ipv6(bytes: &[u8]) -> Option<Ip<'_>> {
         dst: packet.dst_addr().into(),
         protocol,
         len: packet.total_len(),
-        // Routers never do.
+        // Routers never fragment IPv6.
         dont_fragment: true,
         fragment,
         payload,
     })
 }
 
-/// IP fragments whose others are still to come.
+/// IP fragments of packets that are not complete yet.
 #[derive(Default)]
 struct Pieces(BTreeMap<(IpAddr, IpAddr, u32), Parts>);
 
@@ -361,8 +363,8 @@ struct Parts {
 }
 
 impl Pieces {
-    /// The whole payload and the length of the largest packet with a part of it, when this
-    /// completes it.
+    /// Takes a fragment. If it completes its packet, returns the whole payload and the length of
+    /// the largest fragment.
     fn take(
         &mut self,
         ip: &Ip<'_>,
@@ -394,7 +396,7 @@ impl Pieces {
         })
     }
 
-    /// Notes and forgets what is not complete.
+    /// Notes and forgets all packets that are not complete.
     fn forget(&mut self, doubts: &mut Doubts) {
         for parts in std::mem::take(&mut self.0).into_values() {
             let first = parts.parts.get(&0).map_or(&[][..], |part| part);
@@ -409,5 +411,6 @@ impl Pieces {
     }
 }
 
-/// Packets in pieces at a time; when there are more, some were lost, and all are forgotten.
+/// The most incomplete packets at a time. When there are more, some fragments were lost, and all
+/// are forgotten.
 const MOST: usize = 1000;

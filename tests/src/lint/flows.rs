@@ -1,5 +1,5 @@
-//! Associations as captures show them: two flows of packets, told apart by ports and tags, and what
-//! each end offered.
+//! Associations as captures show them: two flows of packets, which ports and tags identify, and the
+//! offers of both ends.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use super::timing::Timing;
 use super::window::Window;
 use super::{Judge, closing, data, handshake, paths, sack};
 
-/// Names a flow: all packets with these ports and this tag.
+/// Identifies a flow: all packets with these ports and this tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) from: u16,
@@ -28,13 +28,13 @@ impl Key {
         Key { from: packet.src_port, to: packet.dst_port, tag: packet.tag }
     }
 
-    /// The flow in which the sender of this packet gets packets with this tag.
+    /// The flow of packets with this tag to the sender of `packet`.
     pub(super) fn towards_sender(packet: &Packet, tag: u32) -> Key {
         Key { from: packet.dst_port, to: packet.src_port, tag }
     }
 }
 
-/// What an end said of itself by INIT or INIT ACK.
+/// What an end said about itself in INIT or INIT ACK.
 #[derive(Debug, Default)]
 pub(super) struct Offer {
     pub(super) by_init: bool,
@@ -43,26 +43,26 @@ pub(super) struct Offer {
     pub(super) outbound: u16,
     pub(super) inbound: u16,
     pub(super) initial_tsn: u32,
-    /// When it said so first, µs since 1970.
+    /// When it first said so, µs since 1970.
     pub(super) since: Option<u64>,
     pub(super) listed: BTreeSet<IpAddr>,
-    /// Where it said so from, and to where.
+    /// The sources and destinations of these packets.
     pub(super) sources: BTreeSet<IpAddr>,
     pub(super) destinations: BTreeSet<IpAddr>,
-    /// The other flow, when this was an answer.
+    /// The other flow, if this was an answer (INIT ACK).
     pub(super) peer: Option<Key>,
     pub(super) cookies: BTreeSet<Vec<u8>>,
-    /// The INIT without what may change when it is repeated.
+    /// The INIT without the fields that may change when it is repeated.
     pub(super) init: Option<Vec<u8>>,
-    /// Parameters of the INIT that RFC 9260 does not know and that ask for a report, types and
-    /// values.
+    /// The types and values of the INIT's parameters that RFC 9260 does not know and that ask for a
+    /// report.
     pub(super) to_report: Vec<(u16, Vec<u8>)>,
 }
 
-/// What one end sends in an association.
+/// The packets that one end sends in an association.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
-    /// What the other end sends.
+    /// The flow of the other end.
     pub(super) link: Option<Key>,
     /// Types of the chunks so far.
     pub(super) kinds: BTreeSet<u8>,
@@ -74,19 +74,19 @@ pub(super) struct Flow {
     pub(super) confirmed: BTreeSet<IpAddr>,
     /// Where COOKIE ECHOs came from.
     pub(super) echoed_from: BTreeSet<IpAddr>,
-    /// By capture and IP version.
+    /// The views in each capture, one for each IP version.
     views: BTreeMap<(usize, bool), View>,
 }
 
-/// How the packets of one IP version look in one capture: a host has a socket for each, and no
-/// order holds between what leaves by two.
+/// The packets of one IP version in one capture. A host has one socket for each version, and
+/// packets that leave by different sockets may come in any order.
 #[derive(Debug, Default)]
 pub(super) struct View {
     pub(super) cum_tsn: Option<u32>,
     pub(super) shut_down: bool,
     pub(super) aborted: bool,
     pub(super) completed: bool,
-    /// The UDP port that it comes from, `Some(None)` for none.
+    /// The UDP port that the packets come from; `Some(None)` if they are directly in IP.
     pub(super) udp_port: Option<Option<u16>>,
 }
 
@@ -99,20 +99,20 @@ impl Flow {
 /// All flows.
 #[derive(Debug, Default)]
 pub(super) struct Flows {
-    /// By the flow to the end that made them.
+    /// The offers. Each has the key of the flow to the end that made it.
     pub(super) offers: HashMap<Key, Offer>,
     pub(super) flows: HashMap<Key, Flow>,
     pub(super) too_big: Vec<TooBig>,
-    /// Destinations that have answered a HEARTBEAT or were given by the user, by ports: a peer that
-    /// restarts keeps them.
+    /// Destinations that have answered a HEARTBEAT or that the user has given, each with the ports
+    /// of the association. They stay proven when a peer restarts.
     pub(super) proven: BTreeSet<(u16, u16, IpAddr)>,
-    /// Ports of associations that began before [`Options::from`](super::Options::from), and perhaps
-    /// of their restarts.
+    /// Ports of associations that began before [`Options::from`](super::Options::from). Restarts of
+    /// these have the same ports.
     cut: BTreeSet<(u16, u16)>,
 }
 
 impl Flows {
-    /// Judges a packet by what came before.
+    /// Judges a packet in the light of earlier packets.
     pub(super) fn take(&mut self, judge: &mut Judge<'_>, seen: &Seen) {
         let packet = &seen.packet;
         let Some(first) = packet.first() else { return };
@@ -159,7 +159,7 @@ impl Flows {
         self.too_big.push(message);
     }
 
-    /// Judges what can be judged at the end only.
+    /// Judges what can only be judged at the end.
     pub(super) fn end(&mut self, judge: &mut Judge<'_>) {
         for (key, flow) in &self.flows {
             judge.whole = self.is_whole(*key, judge.options.from);
@@ -168,7 +168,7 @@ impl Flows {
         }
     }
 
-    /// Associations whose offers were seen, and DATA chunks.
+    /// The number of associations whose offers were captured, and the number of DATA chunks.
     pub(super) fn count(&self) -> (usize, usize) {
         let linked = self.flows.values().filter(|flow| flow.link.is_some()).count();
         (linked / 2, self.flows.values().map(|flow| flow.sent.chunks.len()).sum())
@@ -178,7 +178,7 @@ impl Flows {
         self.flows.entry(key).or_default()
     }
 
-    /// Nothing of the association came before `from`, as far as the captures show.
+    /// Whether the association began after `from`, as far as the captures show.
     fn is_whole(&self, key: Key, from: u64) -> bool {
         let late = |key: &Key| self.offers.get(key).is_some_and(|offer| offer.since >= Some(from));
         from == 0
@@ -197,7 +197,7 @@ impl Flows {
         self.offers.get(&self.other(key)?)
     }
 
-    /// Joins two flows when one uses the tag that an INIT ACK offered to the other one.
+    /// Joins two flows if one uses the tag that an INIT ACK offered to the other.
     fn link(&mut self, key: Key, first: u8) {
         if first == INIT_ACK || first == ABORT || self.other(key).is_some() {
             return;

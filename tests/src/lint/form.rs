@@ -17,7 +17,7 @@ pub(super) fn judge(judge: &mut Judge<'_>, seen: &Seen) {
     arrangement(judge, seen);
 }
 
-/// The packet as a whole.
+/// Judges the packet as a whole.
 fn envelope(judge: &mut Judge<'_>, seen: &Seen) {
     let packet = &seen.packet;
     let (from, to) = (packet.src_port, packet.dst_port);
@@ -45,7 +45,7 @@ fn envelope(judge: &mut Judge<'_>, seen: &Seen) {
     });
 }
 
-/// A chunk by itself.
+/// Judges a chunk by itself.
 fn single(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
     let (kind, flags, length) = (chunk.kind, chunk.flags, chunk.value.len() + 4);
     if chunk.padding.iter().any(|byte| *byte != 0) {
@@ -90,7 +90,7 @@ fn single(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
     }
 }
 
-/// The fixed part of INIT and INIT ACK.
+/// Judges the fixed part of INIT and INIT ACK.
 fn fixed_part(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
     let what = name(chunk.kind);
     let (tag, window) = (be32(chunk.value, 0).unwrap_or(0), be32(chunk.value, 4).unwrap_or(0));
@@ -105,7 +105,7 @@ fn fixed_part(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
     });
 }
 
-/// What stands beside what.
+/// Judges which chunks share the packet, and their order.
 fn arrangement(judge: &mut Judge<'_>, seen: &Seen) {
     let packet = &seen.packet;
     let kinds: Vec<u8> = packet.chunks().map(|chunk| chunk.kind).collect();

@@ -1,4 +1,4 @@
-//! Rules about setting up, and about tags.
+//! Rules about the setup of associations, and about tags.
 
 use super::events::Seen;
 use super::flows::{Flows, Key, Offer};
@@ -8,7 +8,7 @@ use super::packet::{
 use super::parameters::{COOKIE_PRESERVATIVE, STATE_COOKIE, listed, reports, to_report};
 use super::{Judge, rules};
 
-/// An INIT.
+/// Judges an INIT.
 pub(super) fn init(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, value: &[u8]) {
     let Some(key) = offer(flows, seen, value) else { return };
     let Some(offer) = flows.offers.get_mut(&key) else { return };
@@ -29,7 +29,7 @@ pub(super) fn init(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, value:
     }
 }
 
-/// An INIT ACK.
+/// Judges an INIT ACK.
 pub(super) fn init_ack(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, value: &[u8]) {
     let asked = Key::of(&seen.packet);
     if let (Some(init), Some(outbound)) = (flows.offers.get(&asked), be16(value, 8)) {
@@ -55,12 +55,12 @@ pub(super) fn init_ack(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, va
         offer.cookies.extend(cookie);
     }
     if again {
-        // The same tag for somebody else: whatever comes with it is of another association.
+        // The same tag was offered again, so packets with it belong to another association now.
         flows.flows.remove(&key);
     }
 }
 
-/// Notes what an end says of itself.
+/// Notes what an end says about itself.
 fn offer(flows: &mut Flows, seen: &Seen, value: &[u8]) -> Option<Key> {
     let key = Key::towards_sender(&seen.packet, be32(value, 0)?);
     let (window, outbound, inbound) = (be32(value, 4)?, be16(value, 8)?, be16(value, 10)?);
@@ -74,7 +74,7 @@ fn offer(flows: &mut Flows, seen: &Seen, value: &[u8]) -> Option<Key> {
     Some(key)
 }
 
-/// The tag of a packet.
+/// Judges the tag of a packet.
 pub(super) fn tag(flows: &Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key) {
     judge.fault_if(
         key.tag != 0 && !flows.offers.contains_key(&key),
@@ -84,7 +84,7 @@ pub(super) fn tag(flows: &Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key) {
     );
 }
 
-/// What may be sent so far.
+/// Judges whether a packet may be sent at this stage of the setup.
 pub(super) fn order(flows: &Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key) {
     let packet = &seen.packet;
     let first = packet.first().map_or(0, |chunk| chunk.kind);
@@ -107,7 +107,7 @@ pub(super) fn order(flows: &Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key)
     });
 }
 
-/// A COOKIE ECHO.
+/// Judges a COOKIE ECHO.
 pub(super) fn cookie_echo(
     flows: &mut Flows,
     judge: &mut Judge<'_>,
@@ -122,7 +122,7 @@ pub(super) fn cookie_echo(
     flows.flow(key).echoed_from.insert(seen.src);
 }
 
-/// A COOKIE ACK.
+/// Judges a COOKIE ACK.
 pub(super) fn cookie_ack(flows: &Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key) {
     let echoed = flows.other(key).and_then(|other| flows.flows.get(&other));
     let right = echoed.is_some_and(|flow| flow.echoed_from.contains(&seen.dst));

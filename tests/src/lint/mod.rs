@@ -1,9 +1,10 @@
-//! A lint for captured SCTP: rules about what ends send that dissectors do not check.
+//! A lint for captured SCTP: it judges what ends send by rules that dissectors do not check.
 //!
 //! It reads captures of one or several links, parses packets on its own, follows associations by
 //! ports and tags, and judges each packet by its [rules]. A finding is a fault of the end that sent
-//! the packet, wherever the capture was made: rules that a good sender could seem to break say
-//! [when](rules::Unless) they are not judged, and [`Options`] say what is known about the captures.
+//! the packet, wherever the capture was made. Some captures make a good sender look like a bad one:
+//! each rule says [when](rules::Unless) it is not judged for that reason, and [`Options`] say what
+//! is known about the captures.
 //!
 //! ```no_run
 //! use workspace_tests::lint::{Capture, Options, lint};
@@ -57,20 +58,20 @@ pub struct Options {
     pub mtu: usize,
     /// The captures show every packet of the associations in them.
     pub complete: bool,
-    /// They do so from then on, µs since 1970: of associations that began before, a part is
-    /// missing. 0 when they show everything.
+    /// They do so from this time on, µs since 1970. Parts of associations that began earlier are
+    /// missing. 0 if the captures show everything.
     pub from: u64,
-    /// Packets may have overtaken each other, or have been doubled, before they were captured.
+    /// Packets may have been reordered or duplicated before they were captured.
     pub reordered: bool,
-    /// Something lost, limited or cut packets on purpose.
+    /// Something lost packets, limited their rate or cut links on purpose.
     pub disturbed: bool,
-    /// They are complete until then, µs since 1970: captures end one after the other, and those
-    /// that end last show answers to what the first ones miss.
+    /// They are complete until this time, µs since 1970. Captures end one after the other, so those
+    /// that end last show answers to packets that the others have missed.
     pub until: u64,
 }
 
 impl Default for Options {
-    /// Nothing is known: an MTU of 1500, and neither completeness nor order nor peace.
+    /// Nothing is known: the MTU is 1500, and captures may be incomplete, reordered and disturbed.
     fn default() -> Self {
         Options {
             mtu: 1500,
@@ -109,19 +110,19 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What the lint saw, and what it has against it.
+/// What the lint saw, and the faults that it found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The faults, in the order of the packets.
     pub findings: Vec<Finding>,
-    /// SCTP packets; one that several captures show counts for each.
+    /// The number of SCTP packets. A packet counts once for each capture that shows it.
     pub packets: usize,
-    /// Associations of which both ends and their offers were seen.
+    /// The number of associations of which both ends and their offers were captured.
     pub associations: usize,
-    /// Different DATA chunks.
+    /// The number of different DATA chunks.
     pub chunks: usize,
-    /// What is or may be SCTP and was not judged, in packets; nothing when everything was. When
-    /// there is anything, rules that need all packets are not judged.
+    /// How many packets were not judged although they are or may be SCTP. If there are any, rules
+    /// that need all packets are not judged either.
     pub unjudged: BTreeMap<Unjudged, u64>,
 }
 
@@ -148,7 +149,7 @@ pub fn lint(captures: &[Capture], options: &Options) -> Vec<Finding> {
     report(captures, options).findings
 }
 
-/// As [`lint`], and says what was seen.
+/// Like [`lint`], but also returns what was seen.
 pub fn report(captures: &[Capture], options: &Options) -> Report {
     let mut packets = 0;
     let mut judge = Judge { captures, options: *options, findings: Vec::new(), whole: true };
@@ -197,12 +198,12 @@ struct Judge<'a> {
     captures: &'a [Capture],
     options: Options,
     findings: Vec<Finding>,
-    /// Nothing of the association that is judged at present came before [`Options::from`].
+    /// Whether the association that is being judged began after [`Options::from`].
     whole: bool,
 }
 
 impl Judge<'_> {
-    /// True when the packet was captured where it was sent.
+    /// Whether the packet was captured at its sender.
     fn is_near(&self, file: usize, from: IpAddr) -> bool {
         self.captures.get(file).is_some_and(|capture| capture.near.contains(&from))
     }
@@ -213,14 +214,14 @@ impl Judge<'_> {
             Unless::Partial => {
                 !self.options.complete || !self.whole || place.time > self.options.until
             }
-            // Nothing overtakes in front of a capture at the sender.
+            // A capture at the sender shows packets in the order in which they were sent.
             Unless::Reordered => self.options.reordered && !near,
             Unless::Far => !near,
             Unless::Disturbed => self.options.disturbed,
         })
     }
 
-    /// Notes a fault, if the rule is judged there.
+    /// Notes a fault, unless the rule is not judged in this place.
     fn fault(&mut self, rule: &'static Rule, place: impl Into<Place>, what: impl Into<String>) {
         let place = place.into();
         if self.applies(rule, place) {
@@ -231,7 +232,7 @@ impl Judge<'_> {
         }
     }
 
-    /// As [`fault`](Self::fault), when `bad` is true.
+    /// Like [`fault`](Self::fault), if `bad` is true.
     fn fault_if(
         &mut self,
         bad: bool,

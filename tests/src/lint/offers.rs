@@ -1,4 +1,4 @@
-//! What INITs offer beyond RFC 9260.
+//! The extensions to RFC 9260 that INITs offer.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,20 +8,20 @@ use super::packet::{INIT, tlvs};
 use super::unjudged::Doubts;
 use super::{Capture, parameters};
 
-/// What an INIT offers beyond RFC 9260.
+/// The extensions to RFC 9260 that an INIT offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offered {
     /// Its source.
     pub from: IpAddr,
     /// Its SCTP source port.
     pub port: u16,
-    /// The types of the parameters that RFC 9260 does not know.
+    /// The types of its parameters that RFC 9260 does not know.
     pub parameters: BTreeSet<u16>,
     /// The types of the chunks in Supported Extensions (RFC 5061, 4.2.7).
     pub chunks: BTreeSet<u8>,
 }
 
-/// What all INITs in these captures offer, in their order.
+/// The offers of all INITs in these captures, in the order of the packets.
 pub fn offered(captures: &[Capture]) -> Vec<Offered> {
     let mut found = Vec::new();
     for event in events(captures, &mut Doubts::default()) {

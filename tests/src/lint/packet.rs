@@ -1,5 +1,5 @@
-//! SCTP packets cut into chunks and parameters, by hand: a judge must not read with the eyes of the
-//! accused.
+//! SCTP packets split into chunks and parameters. This parser is independent of the stack, so that
+//! the stack's errors in parsing do not hide its faults.
 
 pub(super) const DATA: u8 = 0;
 pub(super) const INIT: u8 = 1;
@@ -30,7 +30,7 @@ pub(super) struct Packet {
     pub(super) src_port: u16,
     pub(super) dst_port: u16,
     pub(super) tag: u32,
-    /// Where the last whole chunk ends, with its padding.
+    /// The end of the last whole chunk, including its padding.
     end: usize,
     starts: Vec<usize>,
 }
@@ -40,13 +40,13 @@ pub(super) struct Packet {
 pub(super) struct Chunk<'a> {
     pub(super) kind: u8,
     pub(super) flags: u8,
-    /// Behind the chunk header.
+    /// The bytes after the chunk header.
     pub(super) value: &'a [u8],
     pub(super) padding: &'a [u8],
 }
 
 impl Packet {
-    /// `None` when this is no SCTP packet: too short, or with another checksum.
+    /// Reads a packet. Returns `None` if it is not SCTP: too short, or with a wrong checksum.
     pub(super) fn parse(bytes: Vec<u8>) -> Option<Packet> {
         let (src_port, dst_port) = (be16(&bytes, 0)?, be16(&bytes, 2)?);
         let (tag, sum) = (be32(&bytes, 4)?, be32(&bytes, 8)?.swap_bytes());
@@ -88,17 +88,17 @@ impl Packet {
         self.chunks().any(|chunk| chunk.kind == kind)
     }
 
-    /// Bytes, all in all.
+    /// Length of the whole packet, bytes.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Bytes behind the last whole chunk.
+    /// The number of bytes after the last whole chunk.
     pub(super) fn rest(&self) -> usize {
         self.bytes.len() - self.end
     }
 
-    /// HEARTBEAT and PAD: a probe of the path MTU.
+    /// Whether it holds HEARTBEAT and PAD, which makes it a probe of the path MTU.
     pub(super) fn is_probe(&self) -> bool {
         self.has(PAD) && self.chunks().all(|chunk| chunk.kind == HEARTBEAT || chunk.kind == PAD)
     }
@@ -118,8 +118,8 @@ pub(super) struct Tlv<'a> {
     pub(super) padding: &'a [u8],
 }
 
-/// The parameters in `bytes`, and whether these consist of nothing else. The padding of the last
-/// one may be missing.
+/// The parameters in `bytes`, and whether `bytes` holds nothing else. The last parameter may lack
+/// its padding.
 pub(super) fn tlvs(mut bytes: &[u8]) -> (Vec<Tlv<'_>>, bool) {
     let mut found = Vec::new();
     while !bytes.is_empty() {
@@ -143,12 +143,12 @@ pub(super) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// How far `to` is after `from` in serial arithmetic; negative when it is before.
+/// How far `to` is ahead of `from` in serial number arithmetic; negative if it is behind.
 pub(super) fn ahead(from: u32, to: u32) -> i64 {
     i64::from(to.wrapping_sub(from) as i32)
 }
 
-/// What a chunk is called.
+/// The name of a chunk type.
 pub(super) fn name(kind: u8) -> String {
     let name = match kind {
         DATA => "DATA",

@@ -15,12 +15,12 @@ pub(super) const COOKIE_PRESERVATIVE: u16 = 9;
 const UNRECOGNIZED: u16 = 8;
 const HOST_NAME: u16 = 11;
 const ADDRESS_TYPES: u16 = 12;
-/// The upper bits of a type that nobody knows: whether it is reported, and whether those behind it
-/// are read.
+/// The two upper bits of an unknown type: whether it is reported, and whether the parameters after
+/// it are read.
 const REPORT: u16 = 0x4000;
 const SKIP: u16 = 0x8000;
-/// Reports of so many bytes, at most, have room in an INIT ACK that is not much larger than the
-/// INIT.
+/// The most bytes of reports that an INIT ACK must hold. With more, it could be much larger than
+/// the INIT.
 const REPORTED: usize = 128;
 
 /// Judges the parameters of a chunk.
@@ -77,7 +77,7 @@ pub(super) fn judge(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
     }
 }
 
-/// Parameters of an INIT or INIT ACK that RFC 9260 does not know there.
+/// The parameters of an INIT or INIT ACK that RFC 9260 does not have in this chunk.
 pub(super) fn unknown<'a, 'b>(kind: u8, tlvs: &'a [Tlv<'b>]) -> impl Iterator<Item = &'a Tlv<'b>> {
     tlvs.iter().filter(move |tlv| match tlv.kind {
         IPV4 | IPV6 | HOST_NAME | ADDRESS_TYPES => false,
@@ -87,8 +87,8 @@ pub(super) fn unknown<'a, 'b>(kind: u8, tlvs: &'a [Tlv<'b>]) -> impl Iterator<It
     })
 }
 
-/// The parameters that an answer to an INIT must report when nothing of `tlvs` is known that RFC
-/// 9260 does not know, as types and values.
+/// The types and values of the parameters that an answer to an INIT must report. Assumes that the
+/// answering end knows only the parameters of RFC 9260.
 pub(super) fn to_report(tlvs: &[Tlv<'_>]) -> Vec<(u16, Vec<u8>)> {
     let mut due = Vec::new();
     for tlv in unknown(INIT, tlvs) {
@@ -102,7 +102,8 @@ pub(super) fn to_report(tlvs: &[Tlv<'_>]) -> Vec<(u16, Vec<u8>)> {
     due
 }
 
-/// Judges what an INIT ACK with these parameters reports of an INIT with these to report.
+/// Judges the reports in an INIT ACK with these parameters. `to_report` are those of the INIT that
+/// ask for a report.
 pub(super) fn reports(
     judge: &mut Judge<'_>,
     seen: &Seen,
@@ -125,7 +126,7 @@ pub(super) fn reports(
             kinds(&wrong)
         )
     });
-    // What it offers itself it knows.
+    // The end knows the parameters that it offers itself.
     let known = |kind: u16| answer.iter().any(|tlv| tlv.kind == kind);
     let due: Vec<_> = asked.iter().filter(|(kind, _)| !known(*kind)).cloned().collect();
     let size: usize = due.iter().map(|(_, value)| (value.len() + 4).next_multiple_of(4)).sum();
@@ -180,7 +181,7 @@ fn addresses(judge: &mut Judge<'_>, seen: &Seen, tlvs: &[Tlv<'_>]) {
     judge.fault_if(named, &rules::LISTED_ADDRESSES, seen, || "it holds a host name".to_owned());
 }
 
-/// The addresses among parameters.
+/// The addresses in these parameters.
 pub(super) fn listed<'a>(tlvs: &'a [Tlv<'_>]) -> impl Iterator<Item = IpAddr> + 'a {
     tlvs.iter().filter_map(|tlv| match tlv.kind {
         IPV4 => Some(Ipv4Addr::from(*tlv.value.first_chunk::<4>()?).into()),

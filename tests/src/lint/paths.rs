@@ -8,14 +8,14 @@ use super::flows::{Flows, Key};
 use super::packet::{COOKIE_ACK, DATA, HEARTBEAT, SACK, SHUTDOWN, SHUTDOWN_ACK, name};
 use super::{Judge, rules};
 
-/// Where a HEARTBEAT came from, and where it went.
+/// The source and the destination of a HEARTBEAT.
 #[derive(Debug, Default)]
 pub(super) struct Beat {
     sources: BTreeSet<IpAddr>,
     destinations: BTreeSet<IpAddr>,
 }
 
-/// Where a packet comes from and goes to.
+/// Judges the source and the destination of a packet.
 pub(super) fn addresses(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key) {
     let (src, dst) = (seen.src, seen.dst);
     if let (Some(own), Some(peer)) = (flows.offer_of_sender(key), flows.offers.get(&key)) {
@@ -23,7 +23,7 @@ pub(super) fn addresses(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, k
         judge.fault_if(!told, &rules::OWN_ADDRESS, seen, || {
             format!("the peer was not told of {src}")
         });
-        // The user may have named an address that the peer did not list.
+        // The user may have given an address that the peer did not list.
         let known = peer.listed.contains(&dst)
             || peer.sources.contains(&dst)
             || own.destinations.contains(&dst);
@@ -53,8 +53,8 @@ pub(super) fn addresses(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, k
     );
 }
 
-/// What goes to addresses that have not proven themselves. Only the end that was called is judged:
-/// which addresses the user gave to the other one is not seen.
+/// Judges packets to addresses that are not confirmed. Only the end that was called is judged,
+/// because captures do not show which addresses the user gave to the other end.
 pub(super) fn unconfirmed(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key) {
     let (Some(own), Some(flow)) = (flows.offer_of_sender(key), flows.flows.get(&key)) else {
         return;
@@ -79,14 +79,14 @@ pub(super) fn unconfirmed(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen,
     }
 }
 
-/// A HEARTBEAT.
+/// Notes a HEARTBEAT.
 pub(super) fn heartbeat(flows: &mut Flows, seen: &Seen, key: Key, value: &[u8]) {
     let beat = flows.flow(key).beats.entry(value.to_vec()).or_default();
     beat.sources.insert(seen.src);
     beat.destinations.insert(seen.dst);
 }
 
-/// A HEARTBEAT ACK.
+/// Judges a HEARTBEAT ACK.
 pub(super) fn heartbeat_ack(
     flows: &mut Flows,
     judge: &mut Judge<'_>,

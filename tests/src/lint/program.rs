@@ -11,9 +11,9 @@ use super::{Capture, Options, Report, report, rules};
 /// Judges the SCTP in captures by rules that dissectors do not check, and prints a line for each
 /// fault.
 ///
-/// Several files are taken for captures of several links at the same time. The exit status is 1
-/// when there are faults, 2 when something cannot be read, and 3 when there are no faults, but not
-/// everything could be judged.
+/// Several files count as captures of several links at the same time. The exit status is 1 if there
+/// are faults, 2 if something cannot be read, and 3 if there are no faults but not everything could
+/// be judged.
 #[derive(Debug, Parser)]
 #[command(name = "sctp-lint")]
 struct Arguments {
@@ -26,10 +26,10 @@ struct Arguments {
     /// The files show every packet of the associations in them.
     #[arg(long)]
     complete: bool,
-    /// No packets overtook each other before they were captured.
+    /// Packets were captured in the order in which they were sent.
     #[arg(long)]
     in_order: bool,
-    /// Nothing was lost or limited on purpose.
+    /// No packets were lost or delayed on purpose.
     #[arg(long)]
     undisturbed: bool,
     /// An address of the hosts where the files were captured; may be repeated.
@@ -81,7 +81,7 @@ fn status(report: &Report) -> ExitCode {
     }
 }
 
-/// The rules, and then the exceptions, as tables in Markdown.
+/// The rules and the exceptions, as two tables in Markdown.
 pub fn table() -> String {
     let mut table =
         "| rule | says | from | not judged when |\n| --- | --- | --- | --- |\n".to_owned();

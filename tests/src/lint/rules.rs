@@ -1,28 +1,29 @@
 //! The rules, and when each is not judged.
 
-/// A rule that senders of SCTP keep, as far as a capture can show it.
+/// A rule that senders of SCTP must keep, as far as a capture can show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Its name, in lower case with hyphens.
     pub name: &'static str,
-    /// Where it comes from.
+    /// The section that it comes from.
     pub section: &'static str,
     /// What it says, in a sentence.
     pub says: &'static str,
-    /// Where it is not judged, because a good sender could look like a bad one there.
+    /// The circumstances in which it is not judged, because a good sender could look like a bad
+    /// one.
     pub unless: &'static [Unless],
 }
 
 /// A known exception: circumstances in which some rules cannot be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unless {
-    /// Packets may have passed where nothing captured them.
+    /// The captures may lack packets.
     Partial,
-    /// The order in the capture may differ from that of sending.
+    /// Packets may have been captured in another order than they were sent in.
     Reordered,
-    /// The capture is not at the sender.
+    /// The packet was not captured at its sender.
     Far,
-    /// Something lost or held back packets on purpose.
+    /// Something lost or delayed packets on purpose.
     Disturbed,
 }
 
@@ -41,7 +42,7 @@ impl Unless {
         }
     }
 
-    /// Why good senders could look bad there, in a sentence.
+    /// Why good senders could look bad in these circumstances, in a sentence.
     pub const fn reason(self) -> &'static str {
         match self {
             Unless::Partial => {
@@ -84,7 +85,7 @@ macro_rules! rules {
 }
 
 rules! {
-    // The form of packets.
+    // The format of packets.
     PORTS "ports", "RFC 9260, 3.1", "No port is 0.", [];
     WHOLE_CHUNKS "whole-chunks", "RFC 9260, 3.2",
         "A packet is made of whole chunks, at least one.", [];
@@ -117,7 +118,7 @@ rules! {
     OVERSIZE_ALONE "oversize-alone", "RFC 9260, 6.9",
         "A packet that IP had to fragment holds one DATA chunk at most.", [];
 
-    // Setting up.
+    // The setup.
     ZERO_TAG "zero-tag", "RFC 9260, 8.5.1",
         "The verification tag of an INIT is 0, and that of nothing else.", [];
     INITIATE_TAG "initiate-tag", "RFC 9260, 3.3.2", "No initiate tag is 0.", [];

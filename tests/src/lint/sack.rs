@@ -1,11 +1,11 @@
-//! Rules about SACK, and about what SHUTDOWN acknowledges.
+//! Rules about SACK, and about the acknowledgement in SHUTDOWN.
 
 use super::events::Seen;
 use super::flows::{Flows, Key};
 use super::packet::{SACK, ahead, be16, be32, name};
 use super::{Judge, rules};
 
-/// A SACK, cut into its parts.
+/// The fields of a SACK.
 struct Parts {
     cum_tsn: u32,
     window: u32,
@@ -36,7 +36,7 @@ pub(super) fn form(judge: &mut Judge<'_>, seen: &Seen, value: &[u8]) {
         if !right {
             break;
         }
-        // The next TSN is missing, else this block would be longer.
+        // The next TSN is missing, or else this block would be longer.
         free = u32::from(*end) + 2;
     }
     for tsn in &sack.duplicates {
@@ -52,7 +52,7 @@ pub(super) fn form(judge: &mut Judge<'_>, seen: &Seen, value: &[u8]) {
     }
 }
 
-/// Judges a SACK by what came before.
+/// Judges a SACK in the light of earlier packets.
 pub(super) fn take(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: Key, value: &[u8]) {
     let Some(sack) = parse(value) else { return };
     if let Some(other) = flows.other(key) {
@@ -62,7 +62,7 @@ pub(super) fn take(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, key: K
     acknowledge(flows, judge, seen, key, (SACK, sack.cum_tsn), &sack.gaps, Some(sack.window));
 }
 
-/// A cumulative TSN, and perhaps more.
+/// Judges and notes an acknowledgement: a cumulative TSN and, in a SACK, the rest of it.
 pub(super) fn acknowledge(
     flows: &mut Flows,
     judge: &mut Judge<'_>,

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::events::Seen;
 use super::{Judge, Place, rules};
 
-/// DATA that came to where it was captured and waits for an acknowledgement.
+/// DATA that was captured at its receiver and waits for an acknowledgement.
 #[derive(Debug, Default)]
 pub(super) struct Timing {
-    /// By offset: when it came last, and in which packet.
+    /// For each offset: when the chunk last arrived, and in which packet.
     waiting: BTreeMap<i64, (u64, u32)>,
-    /// Everything up to here was acknowledged.
+    /// The offset up to which everything was acknowledged.
     done: Option<i64>,
     acknowledgements: u32,
     late: u32,
@@ -24,7 +24,7 @@ impl Timing {
         }
     }
 
-    /// An acknowledgement, captured at its sender.
+    /// Judges an acknowledgement that was captured at its sender.
     pub(super) fn acknowledged(
         &mut self,
         judge: &mut Judge<'_>,
@@ -71,8 +71,9 @@ impl Timing {
     }
 }
 
-/// 500 ms by the RFC, and as much again: 2 processors may run several programs at once.
+/// How long DATA may wait for its SACK, µs: 500 ms by the RFC, and as much again for machines on
+/// which several programs share two processors.
 const LONGEST: u64 = 1_000_000;
-/// The second packet does not wait for the timer of 200 ms; a batch of packets that are read at
-/// once is acknowledged as one.
+/// How long the second packet may wait for its SACK, µs. It must not wait for the timer of 200 ms,
+/// but packets that are read in one batch are acknowledged together.
 const BATCH: u64 = 150_000;

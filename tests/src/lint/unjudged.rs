@@ -1,5 +1,5 @@
-//! What captures hold, or should, and cannot be judged: a lint that is silent about it would praise
-//! what it has not seen.
+//! Packets that captures hold, or should hold, but that the lint cannot judge. It must mention
+//! them, or it would seem to approve of packets that it has not seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,26 +7,26 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Unjudged {
-    /// The capture missed them, as it says itself.
+    /// The capture missed them, according to its own statistics.
     Missed,
     /// The file ends in the middle of one.
     FileCut,
-    /// The capture holds their first bytes only, of packets with SCTP.
+    /// They hold SCTP, but the capture has only their first bytes.
     PacketCut,
     /// They are from an interface with headers that the lint does not know.
     Interface,
-    /// Other fragments of them are missing.
+    /// Some of their fragments are missing.
     Fragments,
-    /// They are SCTP directly in IP with a wrong checksum: damaged, or larger than what leaves, and
-    /// to be cut and summed up by the interface.
+    /// They are SCTP directly in IP with a wrong checksum. They may be damaged, or the interface
+    /// may still have to segment them and to fill in the checksums.
     Checksum,
-    /// They are UDP datagrams between ports that carry SCTP, and neither an SCTP packet nor several
-    /// of one length.
+    /// They are UDP datagrams between ports that carry SCTP, but hold neither an SCTP packet nor
+    /// several of the same length.
     Datagram,
 }
 
 impl Unjudged {
-    /// What is said of them, behind their number.
+    /// The words for them that follow their number.
     pub const fn what(self) -> &'static str {
         match self {
             Unjudged::Missed => "packets that the capture missed",
@@ -43,13 +43,13 @@ impl Unjudged {
     }
 }
 
-/// What was not judged so far.
+/// The packets that could not be judged so far.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
     counts: BTreeMap<Unjudged, u64>,
-    /// UDP ports between which SCTP was seen, the lower one first.
+    /// Pairs of UDP ports between which SCTP was seen, the lower one first.
     sctp: BTreeSet<[u16; 2]>,
-    /// What went between UDP ports and may have been SCTP, by these ports.
+    /// Packets that may have been SCTP, by the UDP ports that they went between.
     perhaps: BTreeMap<[u16; 2], BTreeMap<Unjudged, u64>>,
 }
 
@@ -60,17 +60,17 @@ impl Doubts {
         }
     }
 
-    /// A packet that counts if these ports carry SCTP, as other packets may show later.
+    /// Notes a packet that counts only if these ports carry SCTP, which later packets may show.
     pub(super) fn note_if_sctp(&mut self, why: Unjudged, ports: (u16, u16)) {
         *self.perhaps.entry(pair(ports)).or_default().entry(why).or_default() += 1;
     }
 
-    /// SCTP was seen between these ports.
+    /// Notes that SCTP was seen between these ports.
     pub(super) fn carries_sctp(&mut self, ports: (u16, u16)) {
         self.sctp.insert(pair(ports));
     }
 
-    /// All that was not judged.
+    /// How many packets were not judged, by reason.
     pub(super) fn counts(mut self) -> BTreeMap<Unjudged, u64> {
         for (ports, counts) in std::mem::take(&mut self.perhaps) {
             if ports.contains(&SCTP_PORT) || self.sctp.contains(&ports) {
@@ -85,5 +85,5 @@ fn pair((one, other): (u16, u16)) -> [u16; 2] {
     [one.min(other), one.max(other)]
 }
 
-/// Of SCTP in UDP (RFC 6951, 6).
+/// The UDP port of SCTP (RFC 6951, 6).
 const SCTP_PORT: u16 = 9899;

@@ -1,4 +1,4 @@
-//! Rules about how much may be on its way.
+//! Rules about how much data may be in flight.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,22 +7,23 @@ use super::data::Sent;
 use super::events::Seen;
 use super::{Judge, rules};
 
-/// What the receiver of a flow has room for, in bytes from the first one on. The furthest promise
-/// counts: which of them the sender got is not known.
+/// The room that the receiver of a flow has announced, as a position in the bytes of the flow. The
+/// furthest position counts, because it is not known which announcements have reached the sender.
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    /// How far the receiver has allowed to send.
+    /// The position up to which the receiver has allowed the sender to send.
     edge: u64,
-    /// The widest window of an acknowledgement, for those that name none.
+    /// The largest window so far, for acknowledgements without one.
     widest: u64,
-    /// Bytes before each offset, as far as there is no hole.
+    /// How many bytes come before each offset, up to the first hole.
     before: Vec<u64>,
-    /// Something was acknowledged that was not captured.
+    /// Whether something was acknowledged that was not captured.
     lost: bool,
-    /// The first flight is over: something was acknowledged, or sent again after its timer had
-    /// expired.
+    /// Whether the first flight is over: something was acknowledged, or was sent again after its
+    /// timer had expired.
     acknowledged: bool,
-    /// Bytes with their headers to each address before the first acknowledgement.
+    /// How many bytes were sent to each address before the first acknowledgement, with the chunk
+    /// headers.
     burst: BTreeMap<IpAddr, u64>,
 }
 
@@ -36,7 +37,7 @@ impl Window {
         }
     }
 
-    /// New DATA in a packet.
+    /// Judges and notes new DATA.
     pub(super) fn sent(&mut self, judge: &mut Judge<'_>, sent: &Sent, seen: &Seen, len: usize) {
         if !self.acknowledged {
             let burst = self.burst.entry(seen.dst).or_default();
@@ -61,13 +62,13 @@ impl Window {
         }
     }
 
-    /// An acknowledgement; `gaps` are offsets.
+    /// Notes an acknowledgement; `gaps` are offsets.
     pub(super) fn acknowledge(&mut self, cum: i64, gaps: &[(i64, i64)], window: Option<u32>) {
         self.acknowledged = true;
         let window = window.map_or(self.widest, u64::from);
         self.widest = self.widest.max(window);
-        // What is missing before the last gap block may be marked for retransmission, and is not
-        // outstanding then.
+        // Chunks that are missing before the last gap block may be marked for retransmission. Then
+        // they are not outstanding.
         let last = gaps.iter().map(|(_, end)| *end).fold(cum, i64::max);
         match usize::try_from(last + 1).ok().and_then(|at| self.before.get(at)) {
             Some(before) => self.edge = self.edge.max(before + window),
@@ -75,7 +76,8 @@ impl Window {
         }
     }
 
-    /// Something was sent again: perhaps a timer has expired, and nothing is outstanding any more.
+    /// Notes that something was sent again. A timer may have expired, and then nothing is
+    /// outstanding any more.
     pub(super) fn sent_again(&mut self) {
         self.acknowledged = true;
         let sent = self.before.last().copied().unwrap_or(0);
@@ -83,7 +85,8 @@ impl Window {
     }
 }
 
-/// The initial congestion window, and the chunk that may exceed it.
+/// The most bytes before the first acknowledgement: the initial congestion window, and the chunk
+/// that may exceed it.
 fn largest_burst(mtu: usize) -> u64 {
     // IPv4 without UDP has the largest chunks.
     let chunk = (mtu.saturating_sub(20 + 12) / 4 * 4) as u64;
