@@ -155,7 +155,7 @@ impl Association {
         Ok(())
     }
 
-    /// Makes a confirmed address the primary one. False if `addr` is none.
+    /// Makes `addr` the primary address. False if it is not a confirmed address of the peer.
     pub(crate) fn set_primary(&mut self, cx: &mut Cx<'_>, addr: IpAddr) -> bool {
         match self.paths.find(addr) {
             Some(id) if self.paths.get(id).is_confirmed() => {
@@ -191,7 +191,7 @@ impl Association {
         }
     }
 
-    /// The addresses of ours that the peer was told.
+    /// Our addresses that the peer was told about.
     pub(crate) fn announced_addrs(&self) -> Vec<IpAddr> {
         super::announced(
             self.config.announce,

@@ -19,8 +19,8 @@ pub(crate) enum Heartbeat {
     Idle { next: Time, late: Option<Try> },
     /// One is to be sent as soon as possible.
     Due { late: Option<Try> },
-    /// One was sent, and its answer is awaited until the deadline. `error_counted` says that another
-    /// timeout has counted as an error of the association since then.
+    /// One was sent, and its answer is awaited until the deadline. `error_counted` says that
+    /// another timeout has counted as an error of the association since then.
     Waiting { this: Try, sent: Time, deadline: Time, error_counted: bool },
 }
 

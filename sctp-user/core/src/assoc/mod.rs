@@ -1,4 +1,4 @@
-//! One association: its state, and what belongs to no submodule. The submodules hold the rules.
+//! One association: its state, and what concerns all of it. The submodules hold the protocol rules.
 
 mod announce;
 mod calls;
@@ -459,7 +459,7 @@ impl Association {
         self.end(cx, Event::Lost(reason));
     }
 
-    /// The user ends the association ungracefully (RFC 9260 sec 9.1).
+    /// The user aborts the association (RFC 9260 sec 9.1).
     pub(crate) fn abort(&mut self, cx: &mut Cx<'_>, reason: &[u8]) {
         if !self.is_closed() {
             let pmtu = self.last_path().pmtu();

@@ -31,7 +31,7 @@ pub(crate) struct Path {
     /// The IP MTUs to start with, first for native packets, then for UDP-encapsulated ones. The
     /// first is also the largest to search for.
     ip_mtu: (u16, u16),
-    /// The MTU that our interface is known to have, bytes. 0 as long as nobody needed to know.
+    /// The MTU of our interface, bytes. 0 as long as it is not known.
     interface_mtu: u16,
     pub(crate) state: PathState,
     /// Heartbeats, failure thresholds and fixed MTU as the user wants them.
@@ -221,8 +221,8 @@ impl Path {
         if self.addr.remote.is_ipv6() { (interface.saturating_sub(overhead) & !3) + 4 } else { 0 }
     }
 
-    /// Our interface takes IP packets of `ip_mtu` bytes. True if that is more than was known, and
-    /// not more than padding can exceed.
+    /// Our interface takes IP packets of `ip_mtu` bytes. True if that is more than was known.
+    /// Values above [`MAX_JUMBO`] are ignored, because no packet is padded that far.
     pub(crate) fn set_interface_mtu(&mut self, ip_mtu: u16) -> bool {
         let is_larger = ip_mtu > self.interface_mtu && usize::from(ip_mtu) <= MAX_JUMBO;
         if is_larger {
@@ -314,7 +314,7 @@ impl Path {
         self.cwnd_used = !self.may_carry_more();
     }
 
-    /// True when cwnd has room, and so does the rule of one packet after T3.
+    /// True when cwnd and the rule of one packet after T3 allow more DATA.
     pub(crate) fn may_carry_more(&self) -> bool {
         self.flight == 0 || (self.flight < self.cc.cwnd() && !self.one_packet)
     }

@@ -231,7 +231,7 @@ impl Pmtud {
         }
     }
 
-    /// The path shows no errors, or no longer does.
+    /// The path works, perhaps after it had shown errors.
     pub(crate) fn on_path_works(&mut self, now: Time) {
         if self.probe == Probe::Parked {
             // If there is no result yet, continue. If there is, wait.

@@ -138,8 +138,8 @@ impl Association {
             Chunk::HeartbeatAck(tlvs) => self.on_heartbeat_ack(cx, tlvs),
             Chunk::Abort { reflected, causes } => {
                 if reflected && state == ShutdownAckSent {
-                    // The peer has finished and forgotten us, because its SHUTDOWN COMPLETE was
-                    // lost or is late. Nothing was lost besides that.
+                    // The peer has finished and has forgotten us. Nothing is missing but its
+                    // SHUTDOWN COMPLETE, which was lost or is late.
                     return self.end(cx, Event::ShutdownComplete);
                 }
                 self.on_abort(cx, causes.iter().next());

@@ -447,7 +447,7 @@ impl Association {
                 || (id == self.new_data_target() && self.may_send_new(cx, id)))
     }
 
-    /// Drops messages from the front of the queue whose lifetime has ended.
+    /// Drops messages whose lifetime has ended from the front of the queue.
     fn expire_messages(&mut self, cx: &mut Cx<'_>) {
         while let Some(message) = self.send.queue.pop_expired(cx.now) {
             self.send.expired.push(message);

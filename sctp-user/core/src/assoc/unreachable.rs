@@ -36,8 +36,8 @@ impl Association {
     /// A NAT that has lost its bindings says the same about the UDP port of a caller. The caller
     /// gets a new port with the next packet that it sends, a heartbeat at the latest. Linux says it
     /// about a raw socket whose receive buffer is full; its owner is soon heard again. So on a
-    /// native path that is up, a timeout must confirm the message, before or [after](Self::ends_if_refused)
-    /// it.
+    /// native path that is up, a timeout must confirm the message, before or
+    /// [after](Self::ends_if_refused) it.
     fn refused_for_good(&mut self, now: Time, id: PathId) -> bool {
         let timed = self.may_probe();
         let config = &self.config;

@@ -8,8 +8,8 @@ use crate::assoc::paths::PathSet;
 use crate::time::Time;
 use crate::wire::{CHUNK_HEADER, PacketWriter, chunk_type};
 
-/// A chunk is cut to fit the peer's window only if at least this many user bytes remain (sender SWS
-/// avoidance).
+/// A chunk is cut to fit the peer's window only if that has room for at least this many user bytes
+/// (sender SWS avoidance).
 const LEAST_PIECE: usize = 512;
 
 /// What may go into a packet.
