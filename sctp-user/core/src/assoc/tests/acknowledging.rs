@@ -6,24 +6,24 @@ use crate::event::LossReason;
 use crate::wire::chunk_type;
 
 /// A fresh association with three packets in flight, TSNs 1, 2, 3. Its cwnd allows no more.
-fn three_in_flight() -> Bench {
-    let mut a = Bench::new(AssocConfig::default());
+fn three_in_flight() -> TestEnd {
+    let mut a = TestEnd::new(AssocConfig::default());
     a.send(3 * FULL);
     assert_eq!(tsns(&a.poll()), [[1], [2], [3]]);
     a
 }
 
 /// An association with this many full packets in flight. Also returns the first TSN minus 1.
-fn in_flight(packets: usize) -> (Bench, u32) {
+fn in_flight(packets: usize) -> (TestEnd, u32) {
     let config = AssocConfig { max_burst: 0, ..AssocConfig::default() };
-    let mut a = Bench::new(config);
+    let mut a = TestEnd::new(config);
     let base = a.grow(packets as u32 * 1468 + 1);
     a.send(packets * FULL);
     assert_eq!(tsns(&a.poll()).len(), packets);
     (a, base)
 }
 
-fn violation(a: &Bench) -> bool {
+fn violation(a: &TestEnd) -> bool {
     a.events.iter().any(|e| matches!(e, Event::Lost(LossReason::ProtocolViolation(_))))
 }
 
@@ -71,7 +71,7 @@ fn hard_case_12_sack_and_data_in_one_packet() {
 
 #[test]
 fn hard_case_19_new_data_does_not_restart_t3() {
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     a.send(10);
     assert_eq!(tsns(&a.poll()), [[1]]);
     // RTO is 1 s. What is sent in the meantime must not delay the expiry.
@@ -101,7 +101,7 @@ fn only_acknowledging_the_lowest_tsn_restarts_t3() {
 #[test]
 fn after_t3_only_one_packet_is_in_flight_until_an_acknowledgement() {
     // Chunks that do not exactly fill a packet leave some room in a window of one packet.
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     for _ in 0..60 {
         a.send(100);
     }
@@ -118,7 +118,7 @@ fn after_t3_only_one_packet_is_in_flight_until_an_acknowledgement() {
 
 #[test]
 fn t3_backs_off_and_ends_the_association() {
-    let mut a = Bench::new(AssocConfig { hb_enabled: false, ..AssocConfig::default() });
+    let mut a = TestEnd::new(AssocConfig { hb_enabled: false, ..AssocConfig::default() });
     a.send(3 * FULL);
     a.poll();
     let sent = a.wait_log(Duration::from_secs(3600));
@@ -132,7 +132,7 @@ fn t3_backs_off_and_ends_the_association() {
 
 #[test]
 fn a_retransmitted_chunk_gives_no_round_trip_time() {
-    let mut a = Bench::new(AssocConfig { rto_min: millis(10), ..AssocConfig::default() });
+    let mut a = TestEnd::new(AssocConfig { rto_min: millis(10), ..AssocConfig::default() });
     a.send(10);
     a.poll();
     a.wait(millis(70));
@@ -280,7 +280,7 @@ fn t3_runs_for_reneged_chunks() {
 #[test]
 fn a_shutdown_reneges_on_nothing_and_frees_window() {
     let config = AssocConfig { send_buffer: 1 << 20, ..AssocConfig::default() };
-    let mut a = Bench::new(config);
+    let mut a = TestEnd::new(config);
     a.send(400_000);
     a.poll();
     a.sack(sack(1).rwnd(10_000).gaps(&[(2, 2)]));

@@ -4,8 +4,8 @@ use super::*;
 
 const PMDCS: u32 = 1468;
 
-fn unlimited_burst() -> Bench {
-    Bench::new(AssocConfig { max_burst: 0, ..AssocConfig::default() })
+fn unlimited_burst() -> TestEnd {
+    TestEnd::new(AssocConfig { max_burst: 0, ..AssocConfig::default() })
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn congestion_avoidance_grows_by_one_packet_per_window() {
 fn an_idle_window_decays_whatever_heartbeats_do() {
     let config =
         AssocConfig { max_burst: 0, hb_interval: Duration::from_secs(2), ..AssocConfig::default() };
-    let mut a = Bench::new(config);
+    let mut a = TestEnd::new(config);
     let last = a.grow(40 * PMDCS);
     let before = a.path().cwnd;
     // The heartbeats are answered, so the path is in use, but not by DATA.
@@ -114,7 +114,7 @@ fn an_idle_window_decays_whatever_heartbeats_do() {
 
 #[test]
 fn a_sack_allows_a_burst_plus_what_it_acknowledged() {
-    let mut a = Bench::new(AssocConfig { send_buffer: 1 << 20, ..AssocConfig::default() });
+    let mut a = TestEnd::new(AssocConfig { send_buffer: 1 << 20, ..AssocConfig::default() });
     let base = a.grow(100 * PMDCS);
     a.send(1 << 20);
     let mut window = tsns(&a.poll()).len() as u32;
@@ -136,7 +136,7 @@ fn a_sack_allows_a_burst_plus_what_it_acknowledged() {
 
 #[test]
 fn small_chunks_do_not_multiply_the_burst() {
-    let mut a = Bench::new(AssocConfig { send_buffer: 1 << 20, ..AssocConfig::default() });
+    let mut a = TestEnd::new(AssocConfig { send_buffer: 1 << 20, ..AssocConfig::default() });
     let base = a.grow(60 * PMDCS);
     for _ in 0..2000 {
         a.send(100);
@@ -151,7 +151,7 @@ fn small_chunks_do_not_multiply_the_burst() {
 
 #[test]
 fn packets_that_are_not_full_keep_the_ack_clock() {
-    let mut a = Bench::new(AssocConfig { send_buffer: 1 << 20, ..AssocConfig::default() });
+    let mut a = TestEnd::new(AssocConfig { send_buffer: 1 << 20, ..AssocConfig::default() });
     let base = a.grow(100 * PMDCS);
     for _ in 0..500 {
         a.send(1000);
@@ -168,7 +168,7 @@ fn packets_that_are_not_full_keep_the_ack_clock() {
 
 #[test]
 fn messages_sent_one_by_one_are_no_burst() {
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     for n in 1..=20 {
         a.send(50);
         assert_eq!(tsns(&a.poll()), [[n]]);

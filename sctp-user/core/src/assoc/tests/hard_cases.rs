@@ -8,9 +8,9 @@ use crate::error::SendError;
 use crate::event::LossReason;
 use crate::wire::chunk_type;
 
-fn in_flight(packets: usize) -> (Bench, u32) {
+fn in_flight(packets: usize) -> (TestEnd, u32) {
     let config = AssocConfig { max_burst: 0, pmtud: false, ..AssocConfig::default() };
-    let mut a = Bench::new(config);
+    let mut a = TestEnd::new(config);
     let base = a.grow(packets as u32 * 1468 + 1);
     a.send(packets * FULL);
     assert_eq!(tsns(&a.poll()).len(), packets);
@@ -33,7 +33,7 @@ fn hard_case_13_a_sack_is_judged_before_it_changes_anything() {
         a.sack(sack(base + 4));
         assert_eq!((a.path().flight, a.stack.status(a.id).unwrap().send_buffered), (0, 0));
     }
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     (0..3).for_each(|_| a.send(FULL));
     a.poll();
     assert!(has(&a.sack(sack(2).gaps(&[(2, 2)])), chunk_type::ABORT));
@@ -58,7 +58,7 @@ fn an_overtaken_sack_causes_no_retransmission() {
 /// Thousands of gap blocks fill a packet, but hardly anything is outstanding.
 #[test]
 fn hard_case_14_work_is_bounded_by_what_is_outstanding() {
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     a.send(3 * FULL);
     assert_eq!(tsns(&a.poll()), [[1], [2], [3]]);
     let hostile: Vec<(u16, u16)> = (0..14_000).map(|n| (n % 2 + 2, 1)).collect();
@@ -82,7 +82,7 @@ fn hard_case_15_a_message_larger_than_the_buffer_gets_through() {
         partial_delivery_point: Some(1 << 20),
         ..AssocConfig::default()
     };
-    let mut a = Bench::new(config);
+    let mut a = TestEnd::new(config);
     let mut read = 0;
     for n in 1..=40 {
         let bits = match n {
@@ -114,7 +114,7 @@ fn hard_case_15_a_message_larger_than_the_buffer_gets_through() {
 #[test]
 fn hard_case_16_probes_that_are_taken_back_off_too() {
     let mut a =
-        Bench::new(AssocConfig { hb_enabled: false, pmtud: false, ..AssocConfig::default() });
+        TestEnd::new(AssocConfig { hb_enabled: false, pmtud: false, ..AssocConfig::default() });
     a.send(FULL);
     a.poll();
     (0..100).for_each(|_| a.send(10));
@@ -140,7 +140,7 @@ fn hard_case_16_probes_that_are_taken_back_off_too() {
 /// Chunks that arrive within a hole split it. Gap blocks merge when the hole between them closes.
 #[test]
 fn gap_blocks_split_and_merge() {
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     a.data(1, 0, "BE", 10);
     let arrivals: [(u32, &[(u16, u16)]); 5] = [
         (8, &[(7, 7)]),
@@ -163,7 +163,7 @@ fn gap_blocks_split_and_merge() {
 #[test]
 fn a_far_away_tsn_is_rejected() {
     let config = AssocConfig { recv_buffer: 64 << 20, ..AssocConfig::default() };
-    let mut a = Bench::new(config);
+    let mut a = TestEnd::new(config);
     a.data(1, 0, "BE", 10);
     let held = a.stack.status(a.id).unwrap().recv_buffered;
     for far in [65_537, 65_538, 1 << 20, 1 << 30, (1 << 31) - 1] {
@@ -178,7 +178,7 @@ fn a_far_away_tsn_is_rejected() {
     );
     // A small buffer has a lower limit, because nobody who respects the window is ever that far
     // ahead.
-    let mut a = Bench::new(AssocConfig { recv_buffer: 8192, ..AssocConfig::default() });
+    let mut a = TestEnd::new(AssocConfig { recv_buffer: 8192, ..AssocConfig::default() });
     a.data(1, 0, "BE", 10);
     let answer = a.data(10_000, 7, "BEU", 10);
     assert!(sacks(&answer).iter().all(|s| s.0 == 1 && s.2.is_empty()));
@@ -187,7 +187,7 @@ fn a_far_away_tsn_is_rejected() {
 
 #[test]
 fn empty_and_oversized_messages_are_refused() {
-    let mut a = Bench::new(AssocConfig { max_message_size: 5000, ..AssocConfig::default() });
+    let mut a = TestEnd::new(AssocConfig { max_message_size: 5000, ..AssocConfig::default() });
     let mut send = |len| a.stack.send(a.now, a.id, Message::new(0, 0, vec![1; len]));
     assert_eq!(send(0), Err(SendError::Empty));
     assert_eq!(send(5001), Err(SendError::TooLarge));
@@ -207,7 +207,7 @@ fn a_timeout_ends_fast_recovery() {
     for end in 2..=4 {
         a.sack(sack(base).gaps(&[(2, end)]));
     }
-    let stats = |a: &Bench| a.stack.assoc_stats(a.id).unwrap();
+    let stats = |a: &TestEnd| a.stack.assoc_stats(a.id).unwrap();
     assert_eq!((stats(&a).fast_retransmits, stats(&a).t3_expiries), (1, 0));
     // The retransmission and everything after it is lost.
     a.wait(millis(1001));
@@ -275,7 +275,7 @@ proptest! {
             send_buffer: 1 << 20,
             ..AssocConfig::default()
         };
-        let mut a = Bench::new(config);
+        let mut a = TestEnd::new(config);
         let (mut cum, mut highest) = (0, 0);
         // A running T3 keeps the RTO that it was started with.
         let mut rto = Duration::ZERO;

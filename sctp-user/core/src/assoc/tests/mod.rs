@@ -1,6 +1,6 @@
 //! Tests of the rules of the data path with hand-made packets in virtual time.
 //!
-//! A [`Bench`] is an established association whose peer is the test, which sees every packet and
+//! A [`TestEnd`] is an established association whose peer is the test, which sees every packet and
 //! sends whatever it likes. TSNs are written as in the RFC's examples: 1 is the first TSN of an
 //! association, 0 is the cumulative TSN before it.
 
@@ -42,7 +42,7 @@ fn millis(n: u64) -> Duration {
 }
 
 /// One end of an association.
-struct Bench {
+struct TestEnd {
     stack: Stack,
     id: AssocId,
     now: Time,
@@ -76,9 +76,9 @@ impl Sack {
     }
 }
 
-impl Bench {
+impl TestEnd {
     fn new(config: AssocConfig) -> Self {
-        Bench::pair(config, AssocConfig { recv_buffer: 1_000_000, ..AssocConfig::default() }).0
+        TestEnd::pair(config, AssocConfig { recv_buffer: 1_000_000, ..AssocConfig::default() }).0
     }
 
     /// Both ends of an association that is half a second old. Nothing is in flight, and the only
@@ -96,7 +96,7 @@ impl Bench {
         let id = a
             .connect(Time::ZERO, PORT, &Peer::new(addr(1).remote, Encap::Native, PORT), None)
             .unwrap();
-        let bench = |stack: Stack, id| Bench {
+        let test_end = |stack: Stack, id| TestEnd {
             local_tag: stack.status(id).unwrap().local_tag,
             stack,
             id,
@@ -122,7 +122,7 @@ impl Bench {
             carry(&mut b, &mut a, 1);
         }
         let accepted = b.accept(PORT).unwrap();
-        let (mut a, mut b) = (bench(a, id), bench(b, accepted));
+        let (mut a, mut b) = (test_end(a, id), test_end(b, accepted));
         for end in [&mut a, &mut b] {
             assert!(end.poll().is_empty());
             end.events.clear();

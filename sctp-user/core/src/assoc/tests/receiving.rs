@@ -6,8 +6,8 @@ use crate::event::LossReason;
 use crate::wire::chunk_type;
 
 /// The first DATA has arrived and was acknowledged. From now on SACKs are delayed.
-fn warm(config: AssocConfig) -> Bench {
-    let mut a = Bench::new(config);
+fn warm(config: AssocConfig) -> TestEnd {
+    let mut a = TestEnd::new(config);
     assert_eq!(sacks(&a.data(1, 0, "BE", 10)).len(), 1, "the first DATA is acknowledged at once");
     assert_eq!(a.read(), Some(10));
     assert_eq!(a.read(), None);
@@ -112,7 +112,7 @@ fn data_without_user_data_ends_the_association() {
 
 #[test]
 fn readable_is_reported_once_until_everything_is_read() {
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     for n in 1..=5 {
         a.data(n, n as u16 - 1, "BE", 10);
     }
@@ -203,7 +203,7 @@ fn evicted_chunks_are_no_longer_acknowledged() {
 
 #[test]
 fn memory_is_bounded_whatever_the_peer_sends() {
-    let check = |a: &Bench| {
+    let check = |a: &TestEnd| {
         let held = a.stack.status(a.id).unwrap().recv_buffered;
         assert!(held <= 8192 + FULL, "{held} bytes are held");
     };

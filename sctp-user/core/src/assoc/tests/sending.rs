@@ -12,7 +12,7 @@ fn sizes(packets: &[Packet]) -> Vec<Vec<usize>> {
 
 #[test]
 fn long_messages_are_cut_into_full_packets_and_short_ones_share_one() {
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     a.send(3001);
     a.send(40);
     let packets = a.poll();
@@ -27,7 +27,7 @@ fn long_messages_are_cut_into_full_packets_and_short_ones_share_one() {
 
 #[test]
 fn the_rest_of_a_packet_is_not_filled_with_tiny_fragments() {
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     a.send(1000);
     a.send(1400);
     a.send(100);
@@ -36,7 +36,7 @@ fn the_rest_of_a_packet_is_not_filled_with_tiny_fragments() {
         [[1000], [1400], [100]],
         "messages that fit a packet are not cut, and their order is kept"
     );
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     a.send(500);
     a.send(2000);
     assert_eq!(sizes(&a.poll()), [vec![500, 936], vec![1064]]);
@@ -44,7 +44,7 @@ fn the_rest_of_a_packet_is_not_filled_with_tiny_fragments() {
 
 #[test]
 fn nagle_holds_a_small_packet_while_data_is_in_flight() {
-    let mut a = Bench::new(AssocConfig { nodelay: false, ..AssocConfig::default() });
+    let mut a = TestEnd::new(AssocConfig { nodelay: false, ..AssocConfig::default() });
     a.send(10);
     assert_eq!(tsns(&a.poll()), [[1]]);
     a.send(20);
@@ -60,7 +60,7 @@ fn nagle_holds_a_small_packet_while_data_is_in_flight() {
 
 #[test]
 fn a_message_that_waits_in_the_queue_can_expire() {
-    let mut a = Bench::new(AssocConfig { send_buffer: 3 * FULL + 300, ..AssocConfig::default() });
+    let mut a = TestEnd::new(AssocConfig { send_buffer: 3 * FULL + 300, ..AssocConfig::default() });
     a.send(3 * FULL);
     a.poll();
     let lifetime = |ms| SendOptions {
@@ -93,7 +93,7 @@ fn a_message_that_waits_in_the_queue_can_expire() {
 
 #[test]
 fn expired_messages_make_room_in_the_send_buffer() {
-    let mut a = Bench::new(AssocConfig { send_buffer: 1000, ..AssocConfig::default() });
+    let mut a = TestEnd::new(AssocConfig { send_buffer: 1000, ..AssocConfig::default() });
     a.sack(sack(0).rwnd(0));
     let options = SendOptions { lifetime: Some(millis(10)), ..SendOptions::default() };
     a.send_message(Message { options, ..Message::new(0, 0, vec![0; 1000]) });
@@ -110,7 +110,7 @@ fn expired_messages_make_room_in_the_send_buffer() {
 
 #[test]
 fn several_messages_are_queued_all_or_none() {
-    let mut a = Bench::new(AssocConfig { send_buffer: 1000, ..AssocConfig::default() });
+    let mut a = TestEnd::new(AssocConfig { send_buffer: 1000, ..AssocConfig::default() });
     let m = |stream, len| Message::new(stream, 0, vec![0; len]);
     let mut all = |messages: Vec<Message>| a.stack.send_all(a.now, a.id, messages);
     assert_eq!(
@@ -127,7 +127,7 @@ fn several_messages_are_queued_all_or_none() {
 
 #[test]
 fn writable_and_sender_dry_are_reported_once() {
-    let mut a = Bench::new(AssocConfig { send_buffer: 4000, ..AssocConfig::default() });
+    let mut a = TestEnd::new(AssocConfig { send_buffer: 4000, ..AssocConfig::default() });
     a.send(4000);
     for _ in 0..3 {
         assert_eq!(
@@ -149,7 +149,7 @@ fn writable_and_sender_dry_are_reported_once() {
 
 #[test]
 fn unacknowledged_messages_come_back() {
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     a.send(100);
     a.send(200);
     a.send(10 * FULL);
@@ -172,7 +172,7 @@ fn unacknowledged_messages_come_back() {
 #[test]
 fn the_packets_of_a_transmit_have_one_size() {
     let config = AssocConfig { max_burst: 0, send_buffer: 1 << 20, ..AssocConfig::default() };
-    let mut a = Bench::new(config);
+    let mut a = TestEnd::new(config);
     a.grow(60 * 1468);
     a.limits = SegmentLimits { native: 10, udp: 1 };
     for len in [16 * 1024, 700, 64, 64, 3000, 1452, 1000, 16 * 1024] {
@@ -191,7 +191,7 @@ fn the_packets_of_a_transmit_have_one_size() {
 
 #[test]
 fn a_chunk_larger_than_the_path_mtu_goes_alone_and_may_be_fragmented() {
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     a.limits = SegmentLimits { native: 10, udp: 1 };
     a.send(100);
     a.send(2 * FULL);
@@ -223,7 +223,7 @@ fn a_chunk_larger_than_the_path_mtu_goes_alone_and_may_be_fragmented() {
 
 #[test]
 fn the_last_chunk_before_a_shutdown_asks_for_a_sack() {
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     a.send(2 * FULL);
     a.stack.shutdown(a.now, a.id).unwrap();
     let asks: Vec<bool> = a.poll().iter().flat_map(data_of).map(|d| d.flags.immediate).collect();

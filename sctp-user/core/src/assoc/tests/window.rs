@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn hard_case_16_a_closed_window_is_probed_ever_more_slowly_and_never_given_up() {
-    let mut a = Bench::new(AssocConfig { hb_enabled: false, ..AssocConfig::default() });
+    let mut a = TestEnd::new(AssocConfig { hb_enabled: false, ..AssocConfig::default() });
     a.send(3 * FULL);
     a.poll();
     a.sack(sack(3).rwnd(0));
@@ -36,7 +36,7 @@ fn hard_case_16_a_closed_window_is_probed_ever_more_slowly_and_never_given_up() 
 
 #[test]
 fn hard_case_17_a_probe_finds_the_window_whose_update_was_lost() {
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     a.send(FULL);
     a.poll();
     a.sack(sack(1).rwnd(0));
@@ -48,7 +48,7 @@ fn hard_case_17_a_probe_finds_the_window_whose_update_was_lost() {
 
 #[test]
 fn without_answers_probes_count_as_errors() {
-    let mut a = Bench::new(AssocConfig { assoc_max_retrans: 3, ..AssocConfig::default() });
+    let mut a = TestEnd::new(AssocConfig { assoc_max_retrans: 3, ..AssocConfig::default() });
     a.send(FULL);
     a.poll();
     a.sack(sack(1).rwnd(0));
@@ -59,7 +59,7 @@ fn without_answers_probes_count_as_errors() {
 
 #[test]
 fn no_probe_while_data_is_in_flight() {
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     a.send(2 * FULL);
     a.poll();
     a.sack(sack(1).rwnd(1000));
@@ -71,7 +71,7 @@ fn no_probe_while_data_is_in_flight() {
 
 #[test]
 fn a_small_window_is_used_only_when_nothing_is_in_flight() {
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     a.send(3 * FULL);
     a.poll();
     a.send(20_000);
@@ -83,7 +83,7 @@ fn a_small_window_is_used_only_when_nothing_is_in_flight() {
 
 #[test]
 fn loss_and_retransmission_change_the_peers_window() {
-    let mut a = Bench::new(AssocConfig::default());
+    let mut a = TestEnd::new(AssocConfig::default());
     a.send(3 * FULL);
     a.poll();
     a.sack(sack(0).rwnd(10_000));
@@ -107,7 +107,7 @@ fn tiny_messages_never_overrun_the_receiver() {
             max_burst: 0,
             ..AssocConfig::default()
         };
-        let (mut a, mut b) = Bench::pair(config(100_000), config(16_384));
+        let (mut a, mut b) = TestEnd::pair(config(100_000), config(16_384));
         let (mut sent, mut got) = (0, 0);
         for round in 0..400 {
             for _ in 0..200 {
