@@ -1,11 +1,11 @@
-//! The first seeds of the fault campaign; the program `sctp-campaign` runs more of them.
+//! The first seeds of the fault campaign. The program `sctp-campaign` runs more of them.
 
 use std::ops::Range;
 use std::process::Command;
 
 use workspace_tests::campaign::{Campaign, Life, live, run};
 
-/// Lives these seeds; each failure is printed with the command that lives it again.
+/// Runs the lives of these seeds. Prints each failure with the command that repeats it.
 fn lives(seeds: Range<u64>) -> Life {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let campaign = Campaign { seeds: seeds.clone(), threads, max_failures: 10 };
@@ -26,13 +26,13 @@ fn lives(seeds: Range<u64>) -> Life {
 #[test]
 fn two_thousand_lives() {
     let total = lives(0..2_000);
-    // The lives are what they are meant to be.
+    // Check that the lives are as varied as they should be.
     assert!(total.graceful > 2_000 && total.lost > 200 && total.restarts > 20, "{total:?}");
     assert!(total.messages > 20_000, "{total:?}");
 }
 
-/// Each commit tries seeds that no other has tried, so that the lives known to pass grow with the
-/// project.
+/// Each commit tries seeds that no other commit has tried, so that more and more lives are known to
+/// pass.
 #[test]
 fn lives_of_this_commit() {
     let head = Command::new("git")
@@ -40,7 +40,7 @@ fn lives_of_this_commit() {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output();
     let commit = head.ok().filter(|output| output.status.success());
-    // Sources without their history begin behind the seeds of the long campaign.
+    // Sources without a git history start after the seeds of the long campaign.
     let name = commit
         .and_then(|output| {
             u64::from_str_radix(std::str::from_utf8(&output.stdout[..8]).ok()?, 16).ok()
@@ -55,14 +55,14 @@ fn lives_of_this_commit() {
 #[test]
 fn lives_that_failed_before() {
     let failed = [
-        // A user had begun a message in parts, on a stream that the peer then did not allow.
+        // A user had begun a message in parts on a stream that the peer did not allow later.
         5_202_198, 20_648_946,
-        // What went along with COOKIE ECHO went again under the peer's new tag, later than new
+        // Data in the packet of a COOKIE ECHO was sent again with the peer's new tag, after newer
         // data.
         21_527_182,
-        // A new association began with the TSN of the one before it, under the peer's old tag.
+        // A new association began with the TSN of the one before it, and with the peer's old tag.
         31_760_603,
-        // A part of a message, larger than the send buffer, stood beside one that was larger, too.
+        // Two parts of messages were in the send buffer, and each was larger than the buffer.
         3_254_815, 3_334_447,
     ];
     for seed in failed {

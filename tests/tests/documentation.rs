@@ -1,4 +1,4 @@
-//! What the documentation promises.
+//! Checks that the documentation is true.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The README shows the examples as they are compiled.
+/// The README shows the examples exactly as they are compiled.
 #[test]
 fn the_readme_shows_the_examples() {
     let readme = read("README.md");
@@ -25,7 +25,7 @@ fn the_readme_shows_the_examples() {
     }
 }
 
-/// What `docs/api.md` names is there: each part of each name is a word of the sources of these
+/// The names in `docs/api.md` exist: each part of each name is a word in the sources of these
 /// crates.
 #[test]
 fn the_table_of_the_api_names_what_exists() {
@@ -65,7 +65,7 @@ fn the_table_of_the_api_names_what_exists() {
     }
 }
 
-/// Every piece of Rust in the documents about set-ups is a piece of an example that is compiled and
+/// Every piece of Rust in the documents about set-ups is part of an example that is compiled and
 /// run.
 #[test]
 fn code_in_the_documents_is_code_of_the_examples() {
@@ -85,7 +85,7 @@ fn code_in_the_documents_is_code_of_the_examples() {
     }
 }
 
-/// The defaults and the realtime profile are what docs/multihoming.md says.
+/// The defaults and the realtime profile have the values that docs/multihoming.md gives.
 #[test]
 fn the_settings_of_multihoming_are_true() {
     let text = read("docs/multihoming.md");
@@ -122,7 +122,7 @@ fn the_settings_of_multihoming_are_true() {
     assert!(nat.contains(&format!("IP MTU of {} bytes", default.ip_mtu_udp)));
 }
 
-/// The rules and the exceptions of the lint are all there, as `sctp-lint --rules` prints them.
+/// docs/testing.md has all rules and exceptions of the lint, as `sctp-lint --rules` prints them.
 #[test]
 fn the_rules_of_the_lint_are_listed() {
     let text = read("docs/testing.md");
@@ -178,13 +178,13 @@ fn no_link_is_dead() {
     }
 }
 
-/// One row of a table of docs/hard-cases.md: its first cell, and the tests in its last one.
+/// One row of a table in docs/hard-cases.md: its first cell, and the tests in its last cell.
 struct Row {
     what: String,
     tests: Vec<(String, String)>,
 }
 
-/// Rows of the tables below a heading.
+/// The rows of the tables below a heading.
 fn rows(text: &str, heading: &str) -> Vec<Row> {
     let section =
         text.split("\n## ").find(|s| s.starts_with(heading)).expect("a section of this name");
@@ -211,7 +211,7 @@ fn rows(text: &str, heading: &str) -> Vec<Row> {
     rows
 }
 
-/// The file of a test as docs/hard-cases.md shortens it.
+/// The file of a test whose name docs/hard-cases.md shortens.
 fn test_file(short: &str) -> String {
     let prefix = if short.starts_with("stack/") || short.starts_with("assoc/") {
         "sctp-user/core/src/"
@@ -223,7 +223,7 @@ fn test_file(short: &str) -> String {
     format!("{prefix}{short}")
 }
 
-/// Names of the test functions in a source.
+/// The names of the test functions in a source file.
 fn test_functions(source: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut is_test = false;
@@ -260,14 +260,14 @@ fn the_tests_of_the_hard_cases_exist() {
             }
         }
     }
-    // Every `file.rs::test` of the document was looked at, also those outside of the tables.
+    // No `file.rs::test` stands outside of the tables, where it would not have been checked.
     assert_eq!(count, text.matches(".rs::").count());
     let scenarios: usize = SCENARIOS.iter().map(|heading| rows(&text, heading).len()).sum();
     assert!(scenarios >= 48, "only {scenarios} scenarios were read");
 }
 
-/// The forty cases are all there, once; each that waits for nothing has tests with its number, and
-/// each numbered test is listed.
+/// Each of the forty cases is listed once. Those in the first table have tests with their number,
+/// and each numbered test is listed.
 #[test]
 fn the_hard_cases_are_complete() {
     let text = read("docs/hard-cases.md");
@@ -292,8 +292,8 @@ fn the_hard_cases_are_complete() {
     assert_eq!(found, listed);
 }
 
-/// `cargo test --workspace` needs no namespaces: what does is ignored there, and says how to run
-/// it.
+/// `cargo test --workspace` needs no namespaces: it ignores tests that do, and they say how to run
+/// them.
 #[test]
 fn tests_with_namespaces_have_a_command_of_their_own() {
     let command = "cargo test -p netns-tests -- --ignored";
@@ -302,7 +302,7 @@ fn tests_with_namespaces_have_a_command_of_their_own() {
     let mut count = 0;
     for entry in std::fs::read_dir(dir).expect("there are tests") {
         let path = entry.expect("a readable directory").path();
-        // This one compares files.
+        // The test in this file only compares files.
         if path.extension().is_none_or(|end| end != "rs") || path.ends_with("interop_matrix.rs") {
             continue;
         }
@@ -320,7 +320,7 @@ fn tests_with_namespaces_have_a_command_of_their_own() {
     }
 }
 
-/// Collects the numbered tests in a directory and those below it.
+/// Collects the numbered tests in a directory and the directories below it.
 fn numbered_tests(dir: &Path, name: &str, found: &mut BTreeSet<(String, String)>) {
     for entry in std::fs::read_dir(dir).expect("a directory of the repository") {
         let entry = entry.expect("a readable directory");

@@ -1,4 +1,5 @@
-//! The fuzz targets without a fuzzer: their seeds, and these with a few bytes changed.
+//! Runs the fuzz targets without a fuzzer: with their seeds, and with seeds in which a few bytes
+//! are changed.
 
 use std::fs;
 use std::path::Path;
@@ -40,7 +41,7 @@ fn the_seeds_in_the_repository_pass() {
     assert!(bytes < 200_000, "{bytes} bytes of seeds are too many for the repository");
 }
 
-/// Not what a fuzzer finds, but what a moment suffices for.
+/// This finds less than a fuzzer, but takes only a moment.
 #[test]
 fn changed_seeds_pass() {
     let mut rng = SimRng::seed_from_u64(7);

@@ -1,12 +1,12 @@
-//! What one association carries over a path with loss and delay, as a table that is kept in a file:
-//! better or worse is a difference in text. `UPDATE_GOODPUT=1 cargo test --test goodput` writes it
-//! anew.
+//! The goodput of one association over paths with loss and delay, as a table. The table is kept in
+//! a file, so that any change for better or worse is visible as a difference in text.
+//! `UPDATE_GOODPUT=1 cargo test --test goodput` rewrites the file.
 //!
-//! The network is simulated: a rate with a queue of one bandwidth-delay product (at least 32
-//! packets), half of the round trip each way, random loss of packets with data. Messages of 16 KiB
-//! wait at the sender all the time; buffers hold 16 MiB, so that loss recovery and congestion
-//! control alone decide. Packets have 1452 bytes. The figure is user data per second in the last 8
-//! of 10 s.
+//! The simulated network has a rate limit with a queue of one bandwidth-delay product (at least 32
+//! packets), half of the round-trip time in each direction, and random loss of packets with data.
+//! The sender always has messages of 16 KiB to send. The buffers hold 16 MiB, so that only loss
+//! recovery and congestion control limit the rate. Packets have 1452 bytes. The figure is user data
+//! per second in the last 8 of 10 s.
 
 #[path = "goodput/peer.rs"]
 mod peer;
@@ -18,11 +18,11 @@ use std::time::Duration;
 use sctp_user_core::sim::{App, Cx, Link, Sim};
 use sctp_user_core::{AssocConfig, AssocId, Encap, Event, Message, Peer, StackConfig};
 
-/// Of packets from the sender to the receiver.
+/// The share of packets from the sender to the receiver that are lost.
 const LOSS: [f64; 3] = [0.001, 0.01, 0.05];
-/// Round trips, ms.
+/// Round-trip times, ms.
 const ROUND_TRIP: [u64; 3] = [10, 50, 200];
-/// Bit/s.
+/// Rates of the network, bit/s.
 const RATE: [u64; 3] = [10_000_000, 100_000_000, 1_000_000_000];
 
 /// SCTP port of the receiver.
@@ -34,14 +34,14 @@ const TOTAL: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_secs(2);
 const SEED: u64 = 1;
 
-/// A network with this loss and round trip.
+/// A network with this loss, round-trip time and rate.
 fn network(loss: f64, round_trip: u64, rate: u64) -> Sim {
     let mut sim = Sim::new(SEED);
     sim.verify = false;
     let one_way = Duration::from_millis(round_trip) / 2;
     let product = (rate / 8 * round_trip / 1000) as usize;
     let queue = product.max(32 * 1500);
-    // Of sctp-proto's packets, some with long SACKs are larger than they should be.
+    // The MTU is large because some packets of sctp-proto, those with long SACKs, are too large.
     let way = || Link::new().mtu(65_000).rate(rate, queue).delay(one_way, Duration::ZERO);
     sim.net.set_default(way());
     let addr = |n| Ipv4Addr::new(10, 1, 0, n).into();
@@ -49,7 +49,7 @@ fn network(loss: f64, round_trip: u64, rate: u64) -> Sim {
     sim
 }
 
-/// Reads everything, and counts.
+/// Reads everything, and counts the bytes.
 #[derive(Default)]
 struct Sink {
     bytes: u64,
@@ -74,7 +74,7 @@ fn source(cx: &mut Cx<'_>, id: AssocId, event: &Event) {
     }
 }
 
-/// Bit/s of this stack.
+/// The goodput of this stack, bit/s.
 fn ours(loss: f64, round_trip: u64, rate: u64) -> u64 {
     let mut sim = network(loss, round_trip, rate);
     let config = AssocConfig {
@@ -100,7 +100,7 @@ fn ours(loss: f64, round_trip: u64, rate: u64) -> u64 {
     (sim[b].app.bytes - before) * 8 / (TOTAL - SETTLE).as_secs()
 }
 
-/// A row for each loss and round trip, a column for each rate; Mbit/s.
+/// A table in Mbit/s, with a row for each loss and round-trip time and a column for each rate.
 fn table(title: &str, goodput: impl Fn(f64, u64, u64) -> u64) -> String {
     let mut text = format!("{title}\n\n   loss  round trip");
     for rate in RATE {
@@ -133,9 +133,9 @@ fn goodput_is_what_the_table_says() {
     );
 }
 
-/// For comparison: the same of sctp-proto, which draws its own random numbers.
-/// `cargo test --test goodput -- --ignored --nocapture` prints it; `tests/goodput/sctp-proto.txt`
-/// keeps one.
+/// The same table for sctp-proto, for comparison. It differs from run to run, because sctp-proto
+/// draws its own random numbers. `cargo test --test goodput -- --ignored --nocapture` prints it;
+/// `tests/goodput/sctp-proto.txt` has the result of one run.
 #[test]
 #[ignore = "a measurement of another stack"]
 fn goodput_of_sctp_proto() {

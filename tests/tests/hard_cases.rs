@@ -1,4 +1,4 @@
-//! Hard cases and scenarios that take two ends and a network; `docs/hard-cases.md` lists them all.
+//! Hard cases and scenarios that need two ends and a network. `docs/hard-cases.md` lists them all.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -22,13 +22,14 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Numbers of the messages of [`message`] that have arrived at a host, in the order of their
-/// arrival.
+/// The numbers of the messages made by [`message`] that have arrived at a host, in the order of
+/// their arrival.
 fn numbers(sim: &Sim, host: Id) -> Vec<u32> {
     sim[host].app.received.iter().map(|(_, r)| r.ppid - FIRST_PPID).collect()
 }
 
-/// Eight packets before the TSN wraps, with losses on both sides of it.
+/// Transfer begins eight packets before the TSN wraps, and packets are lost before and after the
+/// wrap.
 #[test]
 fn hard_case_09_loss_across_the_wrap_of_the_tsn() {
     let config = AssocConfig { sack_delay: Duration::ZERO, ..AssocConfig::default() };
@@ -62,8 +63,8 @@ fn hard_case_09_loss_across_the_wrap_of_the_tsn() {
         "each lost chunk once, no timeout"
     );
 
-    // Gap blocks count from the cumulative TSN, across the wrap: 0xfffffffe, 1 and 3 have come, the
-    // others not.
+    // Gap blocks count from the cumulative TSN, across the wrap: of the TSNs after it, only
+    // 0xfffffffe, 1 and 3 have arrived.
     let mut seen = false;
     for (_, packet) in duo.sim.net.sent().filter(|(_, p)| p.src == ip("10.1.0.2")) {
         let sctp = packet.packet().unwrap();
@@ -78,7 +79,7 @@ fn hard_case_09_loss_across_the_wrap_of_the_tsn() {
     assert!(seen, "no SACK told of the three holes");
 }
 
-/// One end closes while both have much queued, over a network that loses packets.
+/// One end closes while both have much data queued, over a network that loses packets.
 #[test]
 fn hard_case_32_shutdown_while_both_ends_have_queued_data() {
     for_each_seed(0..60, |seed| {
@@ -87,7 +88,7 @@ fn hard_case_32_shutdown_while_both_ends_have_queued_data() {
             .net
             .set_default(Link::new().delay(10 * MS, 5 * MS).loss(0.05).reorder(0.1, 20 * MS));
         let (a, b) = (duo.a, duo.b);
-        // The closer has little or much to say, compared with the other end.
+        // The closer has less or more to send than the other end.
         let counts = if seed % 2 == 0 { (3, 200) } else { (200, 50) };
         for (host, id, count) in [(a, duo.to_b, counts.0), (b, duo.to_a, counts.1)] {
             for n in 0..count {
@@ -107,7 +108,7 @@ fn hard_case_32_shutdown_while_both_ends_have_queued_data() {
     });
 }
 
-/// A client behind a NAT box at 198.51.100.1 and a server at 203.0.113.9, both in UDP on port 9899.
+/// A client behind a NAT at 198.51.100.1 and a server at 203.0.113.9, both in UDP on port 9899.
 struct BehindNat {
     sim: Sim,
     nat: usize,
@@ -121,7 +122,8 @@ const OUTSIDE: &str = "198.51.100.1";
 const SERVER: &str = "203.0.113.9";
 
 impl BehindNat {
-    /// `local_addrs` are those of the client's host, of which it binds `bound`.
+    /// `local_addrs` are the addresses of the client's host. The client binds those in `bound`, and
+    /// its stack is told those in `announced`.
     fn new(seed: u64, local_addrs: &[&str], bound: &[&str], announced: &[&str]) -> Self {
         let mut sim = Sim::new(seed);
         sim.net.set_default(Link::new().delay(10 * MS, 5 * MS));
@@ -155,8 +157,8 @@ impl BehindNat {
         }
     }
 
-    /// What the server sends in reaction to a packet that seems to come from the client's outside
-    /// address.
+    /// Delivers a packet to the server that seems to come from the client's outside address, and
+    /// returns what the server sends in reaction.
     fn provoke(
         &mut self,
         port: u16,
@@ -173,8 +175,8 @@ impl BehindNat {
     }
 }
 
-/// The binding of a NAT box is lost in the middle of a transfer in both directions; strangers
-/// behind the same address try to take the association over.
+/// The NAT loses its binding in the middle of a transfer in both directions, and strangers behind
+/// the same address try to take over the association.
 #[test]
 fn hard_case_35_a_nat_moves_the_port_in_mid_transfer_and_strangers_do_not() {
     for_each_seed(0..40, |seed| {
@@ -201,8 +203,8 @@ fn hard_case_35_a_nat_moves_the_port_in_mid_transfer_and_strangers_do_not() {
         let moved = net.port();
         assert_ne!(moved, first, "the first packet through the new binding moved the port");
 
-        // Another client behind the same address, with the same SCTP ports: its INIT is refused at
-        // its own port.
+        // Another client is behind the same address and has the same SCTP ports. Its INIT is
+        // refused, and the answer goes to its own UDP port.
         let init = InitFixed {
             initiate_tag: 0x5151,
             a_rwnd: 100_000,
@@ -216,7 +218,7 @@ fn hard_case_35_a_nat_moves_the_port_in_mid_transfer_and_strangers_do_not() {
         assert_eq!(replies[0].packet().unwrap().vtag(), 0x5151);
         assert_eq!(replies[0].udp.unwrap().dst, 4444);
         assert_eq!(net.port(), moved);
-        // A guessed tag moves nothing and gets no answer.
+        // A packet with a guessed tag does not move the port and gets no answer.
         let tag = net.sim[server].stack.status(net.to_client).unwrap().local_tag;
         assert!(net.provoke(5555, tag ^ 1, |w| w.heartbeat(b"it is me")).is_empty());
         assert_eq!(net.port(), moved);
@@ -229,12 +231,13 @@ fn hard_case_35_a_nat_moves_the_port_in_mid_transfer_and_strangers_do_not() {
     });
 }
 
-/// The host of the client has addresses that mean nothing beyond the NAT box: a bridge of
-/// containers, a second network.
+/// The client's host has addresses that mean nothing outside of the NAT: those of a container
+/// bridge and of a second network.
 #[test]
 fn hard_case_36_a_client_behind_nat_lists_no_addresses() {
     let local = ["192.168.1.1", "172.17.0.1", "10.0.3.1"];
-    // Bound to all addresses, to all by name, and to all with the stack told of them.
+    // The client is bound to the wildcard, to each of its addresses, or to the wildcard by a stack
+    // that was told these addresses.
     for (bound, announced) in [(&[][..], &[][..]), (&local[..], &[]), (&[], &local[..])] {
         let mut net = BehindNat::new(1, &local, bound, announced);
         let inits: Vec<IpPacket> = net
@@ -306,7 +309,8 @@ fn an_init_collision_with_a_lost_packet_makes_one_association() {
     }
 }
 
-/// Unordered messages pass a hole that ordered ones wait behind; both come once.
+/// Unordered messages are delivered past a hole at which ordered ones wait. Each message arrives
+/// once.
 #[test]
 fn ordered_and_unordered_messages_mix() {
     let mut duo = Duo::new(AssocConfig::default());
@@ -330,7 +334,8 @@ fn ordered_and_unordered_messages_mix() {
     );
 }
 
-/// One path of each family; data moves from one to the other and back, without loss or doubling.
+/// There is one path of each family. Data moves from one to the other and back, and no message is
+/// lost or duplicated.
 #[test]
 fn ipv4_and_ipv6_paths_in_one_association() {
     for_each_seed(0..20, |seed| {
@@ -423,8 +428,8 @@ fn failover_and_fail_back_under_load_lose_and_double_nothing() {
         cut(&mut sim, 1, false);
         sim.run_for(3 * SEC / 2);
         sim.net.clear_log();
-        // Long enough for a T3: with RTO.Min of the RFC a fast retransmission that is lost, too,
-        // takes a second.
+        // Long enough for T3 to expire: if a fast retransmission is lost, too, it takes a second
+        // with the RTO.Min of the RFC.
         sim.run_for(3 * SEC / 2);
         let over = [data_over(&sim, 1), data_over(&sim, 2)];
         assert!(
@@ -433,7 +438,7 @@ fn failover_and_fail_back_under_load_lose_and_double_nothing() {
             sim[a].stack.paths(to_b)
         );
         cut(&mut sim, 1, true);
-        // The primary has to prove that it is back before the other one goes.
+        // Wait until the primary path is known to work again before the other one is cut.
         let back = |sim: &mut Sim| sim[a].stack.paths(to_b)[0].state == PathState::Active;
         assert!(sim.run_until(20 * SEC, back));
         cut(&mut sim, 2, false);

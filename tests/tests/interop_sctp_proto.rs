@@ -1,8 +1,9 @@
-//! sctp-proto, written by others, as the other end: in both roles, over the simulated network.
+//! sctp-proto, an independent implementation, as the other end: in both roles, over the simulated
+//! network.
 //!
-//! sctp-proto knows one path, draws its own random numbers (so a seed does not repeat a run
-//! exactly) and forgets an association in its endpoint as soon as a shutdown begins; the node below
-//! keeps it until it is over.
+//! sctp-proto has one path and draws its own random numbers, so a seed does not repeat a run
+//! exactly. Its endpoint forgets an association as soon as a shutdown begins, but the node below
+//! keeps the association until it is over.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -31,12 +32,12 @@ const BINARY: u32 = 53;
 /// An endpoint of sctp-proto with at most one association.
 struct Proto {
     addr: [IpAddr; 1],
-    /// The moment that is virtual time zero.
+    /// The instant that corresponds to virtual time zero.
     epoch: Instant,
     endpoint: Endpoint,
     association: Option<(AssociationHandle, Association)>,
     sending: Vec<IpPacket>,
-    /// Written once connected: stream, unordered, data.
+    /// The messages to send once connected: stream, whether unordered, data.
     plan: Vec<(u16, bool, Vec<u8>)>,
     connected: bool,
     lost: bool,
@@ -120,7 +121,7 @@ impl Node for Proto {
 
     fn poll_timeout(&mut self) -> Option<Time> {
         let at = self.association.as_ref()?.1.poll_timeout()?;
-        // It compares with "now" by "before", so a timer needs a little more than its time.
+        // sctp-proto fires a timer only after its time, not at it, so wait a little longer.
         let nanos = at.saturating_duration_since(self.epoch).as_nanos() as u64 + 1;
         Some(Time::from_nanos(nanos))
     }
@@ -209,9 +210,9 @@ enum Side {
     Theirs,
 }
 
-/// sctp-proto puts a number of its own into SHUTDOWN where the cumulative TSN of the peer belongs,
-/// which other stacks answer with an ABORT. This puts in the right number, that of the last DATA
-/// that we sent.
+/// Corrects the SHUTDOWN of sctp-proto. It holds one of sctp-proto's own TSNs where the cumulative
+/// TSN of the peer belongs, and other stacks answer that with an ABORT. This function puts in the
+/// TSN of the last DATA that we sent.
 fn repair_shutdowns(sim: &mut Sim) {
     let ours: IpAddr = OURS.parse().unwrap();
     let tsns = sim.net.sent().filter(|(_, p)| p.src == ours).flat_map(|(_, p)| {
@@ -232,10 +233,10 @@ fn repair_shutdowns(sim: &mut Sim) {
     });
 }
 
-/// One association in which both ends send, then one of them shuts down.
+/// Runs one association in which both ends send, and then one of them shuts down.
 fn exchange(seed: u64, initiator: Side, closer: Side, loss: f64) {
     let mut sim = Sim::new(seed);
-    // Many control chunks in one packet each are how sctp-proto is; it is not what is tested here.
+    // sctp-proto sends many packets with one control chunk each, which is not tested here.
     sim.check_replies = false;
     let delay = Duration::from_millis(10);
     let link = Link::new()
@@ -287,8 +288,8 @@ fn exchange(seed: u64, initiator: Side, closer: Side, loss: f64) {
     assert_eq!(theirs, strip(&to_them));
     assert!(sim[a].app.received.iter().all(|r| r.ppid == BINARY && r.unordered == (r.stream == 2)));
 
-    // Our answer to a repeated SHUTDOWN ACK has the T bit and its tag reflected, which sctp-proto
-    // does not understand, so nothing may get lost now.
+    // Nothing may get lost from here on: our answer to a repeated SHUTDOWN ACK has the T bit and a
+    // reflected tag, which sctp-proto does not understand.
     sim.net.set_default(Link::new().delay(delay, Duration::ZERO));
     sim.run_for(Duration::from_secs(5));
     repair_shutdowns(&mut sim);
@@ -296,7 +297,8 @@ fn exchange(seed: u64, initiator: Side, closer: Side, loss: f64) {
         Side::Ours => sim.with(a, |h, now| h.stack.shutdown(now, h.app.id.unwrap()).unwrap()),
         Side::Theirs => sim.with(b, |p, _| p.shutdown()),
     }
-    // sctp-proto as the closer sends SHUTDOWN COMPLETE but does not call itself closed after it.
+    // When sctp-proto has shut down, it sends SHUTDOWN COMPLETE but does not report that it is
+    // closed.
     let closed = |sim: &mut Sim| {
         sim[a].app.end() == Some(&Event::ShutdownComplete)
             && (closer == Side::Theirs || sim[b].is_closed())
@@ -339,7 +341,7 @@ fn aborts_are_understood() {
     assert!(sim.run_until(Duration::from_secs(1), |sim| sim[b].lost));
 }
 
-/// A message that the user gives in parts arrives as one, whatever fragments the parts make.
+/// A message that the user hands over in parts arrives as one, however the parts are fragmented.
 #[test]
 fn messages_in_parts_are_one_message_to_others() {
     use sctp_user_core::{Message, SendOptions};

@@ -1,5 +1,5 @@
-//! sctp-proto as the other end over real UDP sockets on loopback, in both roles: each message comes
-//! back byte for byte.
+//! sctp-proto as the other end, in both roles, over real UDP sockets on loopback. Each message is
+//! echoed byte for byte.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -18,10 +18,11 @@ use sctp_user::{Encap, Message, Peer, Stack, StackBuilder};
 
 /// sctp-proto's default SCTP port.
 const SCTP_PORT: u16 = 5000;
-/// Everything here takes well below a second; a hang must not stop the tests.
+/// A time limit, so that a test that hangs does not stop the others. Everything here takes well
+/// below a second.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Sizes of the messages: one chunk, several, many.
+/// The sizes of the messages: they need one chunk, several, or many.
 const SIZES: [usize; 6] = [1, 100, 1_000, 5_000, 20_000, 40_000];
 
 fn payload(i: usize) -> Bytes {
@@ -149,7 +150,7 @@ fn stack() -> (Stack, u16) {
     (StackBuilder::new().link(link).build().unwrap(), port)
 }
 
-/// Ends sctp-proto's thread also when an assertion of ours fails.
+/// Ends sctp-proto's thread, even if an assertion of ours fails.
 struct Running(Arc<AtomicBool>, Option<JoinHandle<()>>);
 
 impl Drop for Running {

@@ -1,4 +1,4 @@
-//! The program `sctp-lint`: what it says, and its exit status.
+//! The program `sctp-lint`: its output and its exit status.
 
 use std::path::Path;
 use std::process::Command;

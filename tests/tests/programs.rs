@@ -20,7 +20,8 @@ fn the_terminal_reports_a_killed_server_and_goes_on_with_another() {
     let serving =
         servers.iter_mut().find(|server| server.id == id).expect("one of the servers answered");
     serving.program.kill();
-    // Nobody types; the terminal notices by itself. (How soon, is seen in virtual time.)
+    // Nobody types, so the terminal must notice the loss by itself. (Tests in virtual time check
+    // how soon it does.)
     let lost = terminal.wait_for("the loss", |line| id_after(line, "Lost PE "));
     assert_eq!(lost, id);
     let next = terminal
@@ -85,7 +86,7 @@ fn every_ping_is_answered_once_although_servers_abort_their_sessions() {
         .filter(|event| matches!(event, ClientEvent::Session { resumed: true, .. }))
         .count();
     assert!(resumed >= 3, "{resumed} sessions were resumed by a cookie");
-    // The count went on from server to server: it never fell back.
+    // The number of replies went on from server to server and was never reset.
     assert!(replies.windows(2).all(|pair| pair[0] <= pair[1]), "{replies:?}");
     assert_eq!(events.last(), Some(&ClientEvent::Finished { sent: 40, answered: 40 }));
 }
@@ -256,7 +257,7 @@ fn help_and_version_are_no_errors() {
 fn what_cannot_work_earns_one_sentence_and_status_1() {
     let pool = Pool::start();
     let taken = format!("--encap-port={}", pool.udp);
-    // A UDP port where nobody listens: bound and closed again.
+    // A UDP port where nobody listens, because it was bound and closed again.
     let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let nobody = format!("-registrar=127.0.0.1:3863/udp:{nobody}");
     let quick = "-registrarconnecttimeout=300";
@@ -276,8 +277,8 @@ fn what_cannot_work_earns_one_sentence_and_status_1() {
     }
 }
 
-/// More associations than there are dynamic ports (49152 to 65535), from one address to one server:
-/// no process draws a port that another one has.
+/// There are more associations than dynamic ports (49152 to 65535), all from one address to one
+/// server. No process draws a port that another one has.
 #[cfg(target_os = "linux")]
 #[test]
 fn ten_processes_have_two_thousand_associations_each_with_one_server() {
@@ -306,7 +307,7 @@ fn one_sentence(ended: &Ended, hint: &str) {
     assert!(complaints[0].contains(hint), "'{hint}' is missing in: {}", complaints[0]);
 }
 
-/// A registrar on free ports, and everybody else for it.
+/// A registrar on free ports, with functions that start servers and clients for it.
 struct Pool {
     registrar: Program,
     asap: String,
@@ -360,13 +361,13 @@ fn run(name: &str, args: &[&str]) -> Ended {
     program(name, args).ended(PATIENCE)
 }
 
-/// The identifier that follows `before` in a line, as `$hex`.
+/// The identifier (`$hex`) that follows `before` in a line.
 fn id_after(line: &str, before: &str) -> Option<u32> {
     let (_, rest) = line.split_once(before)?;
     u32::from_str_radix(rest.strip_prefix('$')?.get(..8)?, 16).ok()
 }
 
-/// Sender and text of a line of the terminal.
+/// The sender and the text of an echo in a line of the terminal.
 fn echo(line: &str) -> Option<(u32, String)> {
     let id = id_after(line, "from PE ")?;
     Some((id, line.split_once("> ")?.1.to_owned()))

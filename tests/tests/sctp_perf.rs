@@ -145,7 +145,7 @@ fn mistakes_get_one_sentence() {
     let (status, text) = complaint(&["compare", "--only=nonsense"]);
     assert_eq!(status, 2);
     assert!(text.contains("the rows are bulk16k, "), "{text}");
-    // Nobody listens at this port: ICMP says so at once.
+    // Nobody listens at this port, and ICMP says so at once.
     let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (status, text) = complaint(&["client", &format!("127.0.0.1:5201/udp:{closed}")]);
     assert_eq!(status, 1);

@@ -14,7 +14,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// A dual-stack host that announces nothing talks to one that announces both its addresses.
+/// Connects a dual-stack host that lists no addresses with one that lists both its addresses.
 fn meet(silent_connects: bool) -> (Sim, Id, Id, AssocId, AssocId) {
     let mut sim = Sim::new(1);
     sim.net.set_default(Link::new().delay(Duration::from_millis(5), Duration::ZERO));
@@ -23,7 +23,7 @@ fn meet(silent_connects: bool) -> (Sim, Id, Id, AssocId, AssocId) {
     for id in [silent, open] {
         sim[id].use_udp(9899);
     }
-    // Bound to all addresses, which announces none (RFC 6951 sec 5.1).
+    // A host that is bound to the wildcard lists no addresses (RFC 6951 sec 5.1).
     sim[silent].stack.bind(6000, &[], AssocConfig::default()).unwrap();
     sim[open].stack.bind(5001, &[ip("10.1.0.2"), ip("fd00::2")], AssocConfig::default()).unwrap();
     let (from, to, port, to_port) =

@@ -8,7 +8,7 @@ use sctp_user_core::{AssocConfig, AssocId, Event, LossReason, Message, StackConf
 
 const SEC: Duration = Duration::from_secs(1);
 
-/// Sends every message back and shuts down nothing.
+/// Sends every message back, and never shuts down.
 #[derive(Default)]
 struct Echo {
     up: usize,
@@ -52,7 +52,7 @@ fn three_hundred_clients_of_one_server() {
         sim.net.log_limit = 100;
         sim.net
             .set_default(Link::new().delay(10 * MS, 20 * MS).loss(0.05).duplicate(0.02, 50 * MS));
-        // Rooms for all who wait, and answers for all who end.
+        // The backlog has room for all clients, and the stack may answer all that end.
         let stack = StackConfig { ootb_rate: 1_000, ..StackConfig::default() };
         let server = sim.host_with(stack, &["10.0.0.1"], Echo::default());
         sim[server].use_udp(9899);
@@ -88,7 +88,7 @@ fn three_hundred_clients_of_one_server() {
         }
         assert_eq!(sim[server].stack.stats().associations, 300);
         for &(client, id) in &clients {
-            // Half of them leave in peace, half without a word of reason.
+            // About half of them end gracefully, and the others by an ABORT.
             let graceful = sim.net.rng().random();
             sim.with(client, |h, now| {
                 if graceful {
@@ -103,7 +103,7 @@ fn three_hundred_clients_of_one_server() {
             "{}",
             sim[server].app.ended
         );
-        // Those whose ABORT was lost are found out by their heartbeats.
+        // If an ABORT was lost, unanswered heartbeats show that the client is gone.
         assert!(
             sim.run_until(3_600 * SEC, |sim| sim[server].app.ended == 300),
             "{}",
@@ -117,8 +117,8 @@ fn three_hundred_clients_of_one_server() {
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A listener that accepts nothing fills its backlog; who comes then is refused at once, not left
-/// waiting.
+/// The backlog of a listener that accepts nothing fills up. Further callers are then refused at
+/// once, rather than left waiting.
 #[test]
 fn a_full_backlog_refuses() {
     let mut sim = Sim::new(1);
@@ -140,7 +140,7 @@ fn a_full_backlog_refuses() {
     assert!(outcomes[..3].iter().all(|e| matches!(e, Event::Up { .. })), "{outcomes:?}");
     let refused = |e: &Event| matches!(e, Event::Lost(LossReason::PeerAbort { cause: 4, .. }));
     assert!(outcomes[3..].iter().all(refused), "{outcomes:?}");
-    // One taken from the queue makes room for one.
+    // Accepting one association makes room for another.
     sim.with(server, |h, _| assert!(h.stack.accept(5001).is_some()));
     let late = sim.host(&["10.0.2.1"], Recorder::default());
     sim[late].use_udp(9899);
@@ -149,8 +149,8 @@ fn a_full_backlog_refuses() {
     assert!(matches!(sim[late].app.events[0].2, Event::Up { .. }));
 }
 
-/// A call to a port where nobody listens fails at once, one to an address where nobody is after all
-/// retransmissions.
+/// A call to a port where nobody listens fails at once. A call to an address that no host has fails
+/// after all retransmissions.
 #[test]
 fn calls_to_nobody() {
     let mut sim = Sim::new(1);

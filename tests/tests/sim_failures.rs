@@ -1,4 +1,4 @@
-//! What goes wrong around an association: restarts, cuts, NAT, silent readers.
+//! What can go wrong around an association: restarts, cuts, NATs, readers that do not read.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ type Id = NodeId<Host<Recorder>>;
 const MS: Duration = Duration::from_millis(1);
 const SEC: Duration = Duration::from_secs(1);
 
-/// Two recorders with these addresses over UDP, and an association from the first to the second.
+/// Two recording hosts with these addresses, over UDP, and an association from the first to the
+/// second.
 fn pair(
     sim: &mut Sim,
     addrs_a: &[&str],
@@ -64,7 +65,8 @@ fn a_restarted_peer_is_recognised_and_the_association_goes_on() {
         }
         sim.run_for(Duration::from_millis(sim.seed() * 3));
 
-        // The process dies without a word; another comes up with the same address and ports.
+        // The process dies without sending anything, and another one starts with the same address
+        // and ports.
         sim.kill(a);
         sim.run_for(200 * MS);
         let seed = sim.stack_seed();
@@ -111,12 +113,12 @@ fn a_restart_from_another_address_is_refused() {
     let mut sim = Sim::new(1);
     let (_, b, _, to_a) = pair(&mut sim, &["10.1.0.1"], &["10.1.0.2"], AssocConfig::default());
     let init = sim.net.sent().find(|(_, p)| p.has(chunk_type::INIT)).unwrap().1.clone();
-    // A restarted peer draws a new tag. With the old one these would be late duplicates, and an
-    // ABORT with that tag would end the living association.
+    // A restarted peer draws a new tag. With the old tag, these INITs would be late duplicates, and
+    // an ABORT in reply, with that tag, would end the living association.
     let mut restarted = init.clone();
     restarted.edit(|bytes| bytes[16] ^= 0x55);
     restarted.fix_crc();
-    // From the known address, but listing one more (RFC 9260 sec 5.2.4.1).
+    // It comes from the known address, but lists another one (RFC 9260 sec 5.2.4.1).
     let mut listing = restarted.clone();
     let mut bytes = restarted.sctp.to_vec();
     bytes.extend([0, 5, 0, 8, 10, 77, 0, 1]);
@@ -126,8 +128,8 @@ fn a_restart_from_another_address_is_refused() {
     listing.fix_crc();
     let replies = sim.provoke(listing).unwrap();
     assert_eq!(replies[0].chunk_kinds(), [chunk_type::ABORT]);
-    // From another UDP port of the known address (RFC 6951 sec 5.4 and the considerations after
-    // it).
+    // It comes from the known address, but from another UDP port (RFC 6951 sec 5.4 and the
+    // considerations after it).
     let mut elsewhere = restarted.clone();
     elsewhere.udp.as_mut().unwrap().src = 4444;
     let replies = sim.provoke(elsewhere).unwrap();
@@ -139,7 +141,7 @@ fn a_restart_from_another_address_is_refused() {
         sim.provoke(late).unwrap().is_empty(),
         "a late duplicate from elsewhere is not answered"
     );
-    // The same INIT as it was: a late duplicate, answered without harm.
+    // The unchanged INIT is a late duplicate, which is answered and does no harm.
     let replies = sim.provoke(init).unwrap();
     assert_eq!(replies[0].chunk_kinds(), [chunk_type::INIT_ACK]);
     assert_eq!(sim[b].stack.status(to_a).unwrap().state, AssocState::Established);
@@ -258,7 +260,7 @@ fn a_cut_path_moves_the_traffic_to_the_other_one() {
         assert!(sim.run_until(20 * SEC, |sim| sim[a].app.saw(to_b, &down)), "the user is told");
         assert!(sim.now().since(cut_at) < 30 * SEC);
 
-        // With the primary back, the user is told and new data uses it again.
+        // When the primary works again, the user is told and new data uses it.
         for local in ["10.1.0.1", "10.2.0.1"] {
             sim.net.heal(ip(local), primary);
         }
@@ -333,7 +335,8 @@ fn two_clients_behind_one_address() {
     );
 }
 
-/// Something took over the UDP port of a peer and speaks for it with a wrong tag: nothing moves.
+/// Somebody has taken over the UDP port of a peer and sends in its name, with a wrong tag. The
+/// association does not move to that port.
 #[test]
 fn only_the_right_tag_moves_the_udp_port() {
     let mut sim = Sim::new(1);
@@ -370,7 +373,7 @@ fn a_killed_process_is_noticed_by_icmp_at_once() {
     assert!(sim.now().since(killed) < 20 * MS);
 }
 
-/// Forged ICMP errors, which lack the right tag, end nothing.
+/// Forged ICMP errors, which lack the right tag, do not end the association.
 #[test]
 fn icmp_with_a_wrong_tag_is_not_believed() {
     let mut sim = Sim::new(1);
@@ -412,13 +415,13 @@ fn a_smaller_path_mtu_is_learnt_from_icmp() {
     assert_eq!(sim[a].stack.paths(to_b)[0].pmtu, 1000 - 28);
 }
 
-/// The reader sleeps for ten minutes behind a full window: the sender waits, probes, gives nothing
-/// up and counts no errors.
+/// The reader sleeps for ten minutes while its window is full. The sender waits and probes the
+/// window; it does not give up, and counts no errors.
 #[test]
 fn a_reader_that_sleeps_stops_the_sender_and_nothing_else() {
     for_each_seed(0..50, |seed| {
         let mut sim = Sim::new(seed);
-        // Without heartbeats nothing but SACKs tells that the peer lives.
+        // Without heartbeats, only SACKs show that the peer is alive.
         let heartbeats = seed % 2 == 0;
         let loss = if heartbeats { 0.02 } else { 0.0 };
         sim.net.set_default(Link::new().delay(5 * MS, 5 * MS).loss(loss));
@@ -444,7 +447,7 @@ fn a_reader_that_sleeps_stops_the_sender_and_nothing_else() {
             id
         });
         sim.run_for(60 * SEC);
-        // From here on nothing is lost, so every probe is answered.
+        // From here on, nothing is lost, so every probe is answered.
         sim.net.set_default(Link::new().delay(5 * MS, 5 * MS));
         sim.run_for(300 * SEC);
         sim.net.clear_log();
@@ -472,8 +475,8 @@ fn a_reader_that_sleeps_stops_the_sender_and_nothing_else() {
     });
 }
 
-/// Both ends call each other from the same ports at the same moment: one association (RFC 9260 sec
-/// 5.2.1).
+/// Both ends call each other from the same ports at the same moment. That makes one association
+/// (RFC 9260 sec 5.2.1).
 #[test]
 fn two_ends_that_call_each_other_get_one_association() {
     for_each_seed(0..200, |seed| {
@@ -487,7 +490,8 @@ fn two_ends_that_call_each_other_get_one_association() {
         sim.with(b, |h, _| h.bind(5000));
         sim.run_for(later);
         let to_a = sim.with(b, |h, now| h.stack.connect(now, 5000, &at_a, None));
-        // The call of A may have arrived before: B does not listen, so it has no association yet.
+        // The call of A may have arrived before, but B does not listen, so it has no association
+        // yet.
         let to_a = to_a.expect("there is no association at B yet");
         let is_up = |sim: &Sim, host: Id, id| {
             sim[host]
@@ -503,8 +507,8 @@ fn two_ends_that_call_each_other_get_one_association() {
         };
         assert!(sim.run_until(120 * SEC, up));
         if sim[a].app.ended(to_b) {
-            // A called before B had called, so B refused it; B then called a port where nobody
-            // listens any more.
+            // The call of A arrived before B called, so B refused it. Then B called a port where
+            // nobody listened any more.
             return assert!(later >= 10 * MS);
         }
         sim.with(a, |h, now| h.send(now, to_b, 0, "a").unwrap());
@@ -519,7 +523,7 @@ fn two_ends_that_call_each_other_get_one_association() {
     });
 }
 
-/// Each packet of setup and shutdown lost once, in turn: both still happen.
+/// Setup and shutdown succeed although, in turn, each of their packets is lost once.
 #[test]
 fn setup_and_shutdown_survive_the_loss_of_any_packet() {
     for kind in 1..=14_u8 {

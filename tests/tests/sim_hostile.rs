@@ -1,4 +1,4 @@
-//! Packets of attackers: what they may cost, and what they must not change.
+//! Packets from attackers: how much they may cost, and what they must not change.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const MS: Duration = Duration::from_millis(1);
 const ADDR_A: &str = "10.1.0.1";
 const ADDR_B: &str = "10.1.0.2";
 
-/// Two ends with an association between them that has much to send both ways.
+/// Two ends and an association between them, on which both have much to send.
 fn busy_pair(seed: u64, bytes: usize) -> (Sim, Id, Id) {
     let mut sim = Sim::new(seed);
     sim.net.set_default(Link::new().loss(0.02).delay(5 * MS, 5 * MS).rate(4_000_000, 40_000));
@@ -43,14 +43,15 @@ fn busy_pair(seed: u64, bytes: usize) -> (Sim, Id, Id) {
     (sim, a, b)
 }
 
-/// A packet that travelled between the two ends, either way.
+/// A packet that one of the two ends has sent to the other.
 fn genuine(sim: &mut Sim) -> IpPacket {
     let count = sim.net.sent().count();
     let n = sim.net.rng().random_range(0..count);
     sim.net.sent().nth(n).expect("n is below the count").1.clone()
 }
 
-/// Both plans arrive whole and the association ends gracefully.
+/// Checks that everything that both ends planned to send arrives, and that the association ends
+/// gracefully.
 fn finish(sim: &mut Sim, a: Id, b: Id) {
     let queued = |sim: &mut Sim| [a, b].iter().all(|&x| sim[x].app.plan.is_empty());
     assert!(sim.run_until(Duration::from_secs(3600), queued));
@@ -82,7 +83,7 @@ fn packets_with_wrong_tags_change_nothing() {
                 packet.edit(|bytes| bytes[4..8].copy_from_slice(&wrong.to_be_bytes()));
                 packet.fix_crc();
             }
-            // Where it claims to come from varies: the peer, its other UDP port, a stranger.
+            // Its source varies: the peer, another UDP port of the peer, or a stranger.
             match rng.random_range(0..3) {
                 0 => {}
                 1 => packet.udp = packet.udp.map(|p| UdpPorts { src: 4_321, ..p }),
@@ -110,8 +111,8 @@ fn replayed_packets_change_nothing() {
     });
 }
 
-/// An attacker who knows the tags may end the association, but nothing else: no panic, no broken
-/// invariant, no more memory than configured, and the stacks go on to serve others.
+/// An attacker who knows the tags can end the association, but do no other harm: there is no panic,
+/// no broken invariant and no more memory than configured, and the stacks go on serving others.
 #[test]
 fn broken_packets_with_right_tags_do_no_harm() {
     for_each_seed(0..400, |seed| {
@@ -145,7 +146,7 @@ fn broken_packets_with_right_tags_do_no_harm() {
                 h.stack.release(now, id);
             });
         }
-        // The same stacks, a new association.
+        // The same stacks set up a new association.
         for end in [a, b] {
             sim[end].app = Traffic::new(plan(sim.net.rng(), 10, 0.3, 10_000));
         }
@@ -163,8 +164,8 @@ fn broken_packets_with_right_tags_do_no_harm() {
     });
 }
 
-/// A host that listens on port 5001, natively and on UDP port 9899, and answers what is out of the
-/// blue.
+/// A host that listens on port 5001, directly in IP and on UDP port 9899, and answers packets out
+/// of the blue.
 fn server(sim: &mut Sim) -> NodeId<Host<Recorder>> {
     let stack = StackConfig { ootb_native: true, ootb_rate: 1_000_000, ..StackConfig::default() };
     let b = sim.host_with(stack, &[ADDR_B], Recorder::default());
@@ -188,15 +189,16 @@ fn init(src_port: u16, tag: u32) -> Vec<u8> {
     bytes
 }
 
-/// RFC 9260 sec 8.4: at most one reply, never larger than what provoked it; only an INIT ACK may
-/// be, by a factor of three of an INIT counted as at least 100 bytes.
+/// RFC 9260 sec 8.4: a packet gets at most one reply, which is never larger than the packet. Only
+/// an INIT ACK may be larger, up to three times its INIT, where an INIT counts as at least 100
+/// bytes.
 #[test]
 fn replies_to_strangers_are_few_and_small() {
     for_each_seed(0..100, |seed| {
         let mut sim = Sim::new(seed);
         sim.net.log_limit = 100;
         let b = server(&mut sim);
-        // Packets of a real life, as material to break.
+        // The packets of a real association are the material to break.
         let a = sim.host(&[ADDR_A], Recorder::default());
         let peer = sim[b].peer(5001);
         sim[a].use_udp(9899);
@@ -273,7 +275,7 @@ fn an_init_flood_allocates_nothing_and_is_limited() {
     assert_eq!(stats.rate_limited, 20_000);
     assert_eq!(sim.next_at(), None, "no timer runs for them");
 
-    // A second later others are served.
+    // A second later, others are served.
     sim.run_for(Duration::from_secs(1));
     let a = sim.host(&[ADDR_A], Recorder::default());
     let peer = sim[b].peer(5001);
@@ -324,6 +326,6 @@ fn replies_out_of_the_blue_are_limited_and_off_where_others_may_own_the_packet()
         (77, 1),
         "the tag is reflected, T is set"
     );
-    // RFC 9260 sec 8.4 rule 7: silence after a COOKIE ACK.
+    // RFC 9260 sec 8.4 rule 7: a COOKIE ACK gets no reply.
     assert!(sim.provoke(IpPacket { sctp: data.into(), ..udp }).unwrap().is_empty());
 }

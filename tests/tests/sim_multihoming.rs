@@ -1,5 +1,5 @@
-//! Failover of multi-homed associations (RFC 9260 sec 6.4, 8; RFC 7829), seen by what the
-//! application gets and when.
+//! Failover of multi-homed associations (RFC 9260 sec 6.4, 8; RFC 7829), judged by what the
+//! application receives and when.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl Pair {
         self.sim[self.a].stack.paths(self.to_b)
     }
 
-    /// State of the path to the first or second address of B.
+    /// The state of the path to the first or second address of B.
     fn state(&self, n: usize) -> PathState {
         self.paths()[n].state
     }
@@ -62,7 +62,7 @@ impl Pair {
         self.sim[self.a].stack.status(self.to_b).unwrap().primary.unwrap()
     }
 
-    /// Cuts or heals the network `n`, in both directions.
+    /// Cuts network `n` in both directions, or heals it.
     fn network(&mut self, n: usize, works: bool) {
         let remote = self.paths()[n].addr.remote;
         let locals: Vec<IpAddr> = sctp_user_core::sim::Node::addrs(&self.sim[self.a]).to_vec();
@@ -75,7 +75,7 @@ impl Pair {
         }
     }
 
-    /// One small message every 10 ms for a while.
+    /// Sends a small message every 10 ms for a while.
     fn send_for(&mut self, time: Duration) {
         let end = self.sim.now() + time;
         while self.sim.now() < end {
@@ -90,7 +90,8 @@ impl Pair {
         }
     }
 
-    /// When each message came, after all have; they came once each, in order.
+    /// Waits until all messages have arrived, checks that each came once and in order, and returns
+    /// the times of their arrival.
     fn arrivals(&mut self) -> Vec<Time> {
         let (b, sent) = (self.b, self.sent);
         let all = |sim: &mut Sim| sim[b].app.received.len() as u32 == sent;
@@ -105,7 +106,8 @@ impl Pair {
         self.sim[b].app.times.clone()
     }
 
-    /// Data that A has sent to the first or second address of B since the log was cleared.
+    /// How many packets with data A has sent to the first or second address of B since the log was
+    /// cleared.
     fn data_packets_to(&self, n: usize) -> usize {
         let remote = self.paths()[n].addr.remote;
         self.sim.net.sent().filter(|(_, p)| p.dst == remote && p.has(chunk_type::DATA)).count()
@@ -135,14 +137,14 @@ fn one_timeout_moves_data_away_and_it_returns_with_the_path() {
         assert_eq!(pair.data_packets_to(0), 0, "no data to a potentially failed path");
         assert!(pair.data_packets_to(1) > 50);
         pair.network(0, true);
-        // It is probed every RTO, which has doubled a few times by now.
+        // The path is probed once per RTO, which has doubled a few times by now.
         pair.send_for(10 * SEC);
         assert_eq!(pair.state(0), PathState::Active);
         pair.sim.net.clear_log();
         pair.send_for(SEC);
         assert!(pair.data_packets_to(0) > 50, "back on the primary");
         let gap = longest_gap(&pair.arrivals());
-        // RTO.Min and the round trip of the retransmission.
+        // The gap is RTO.Min and the round trip of the retransmission.
         assert!(gap < 1500 * MS, "the application saw a gap of {gap:?}");
         let paths = pair.paths();
         let [first, second] = [paths[0].stats, paths[1].stats];
@@ -253,7 +255,7 @@ fn all_paths_down_and_back_loses_nothing() {
         pair.network(1, true);
         pair.send_for(8 * SEC);
         pair.network(0, true);
-        // An inactive path is probed at the usual rate only.
+        // An inactive path is probed only at the usual rate.
         pair.sim.run_for(90 * SEC);
         pair.send_for(SEC);
         assert_eq!([pair.state(0), pair.state(1)], [PathState::Active; 2]);
@@ -282,8 +284,8 @@ fn a_path_dead_in_one_direction_is_left() {
         let mut pair = Pair::new(seed, &AssocConfig::realtime(), false);
         let remote = pair.paths()[0].addr.remote;
         pair.send_for(200 * MS);
-        // What comes back from B over the first network is lost; B's SACKs go where the data came
-        // from.
+        // Packets from B over the first network are lost. That includes its SACKs, which go back to
+        // where the data came from.
         pair.sim.net.cut_one_way(remote, ip("10.1.0.1"));
         pair.send_for(4 * SEC);
         assert_ne!(pair.state(0), PathState::Active);

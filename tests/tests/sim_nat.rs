@@ -1,5 +1,5 @@
-//! Several clients behind one NAT address with equal SCTP ports: the stack option `nat_port_key`,
-//! off and on.
+//! Several clients with equal SCTP ports behind one NAT address, with the stack option
+//! `nat_port_key` off and on.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn texts(sim: &Sim, host: Id, id: AssocId) -> Vec<String> {
     of_id.map(|(_, r)| String::from_utf8_lossy(&r.data).into_owned()).collect()
 }
 
-/// Every client uses SCTP port 6000.
+/// Connects from SCTP port 6000, which every client uses.
 fn connect(host: &mut Host<Recorder>, now: Time, peer: &Peer) -> AssocId {
     host.bind(6000);
     host.stack.connect(now, 6000, peer, None).unwrap()
@@ -60,7 +60,7 @@ fn without_the_option_the_init_of_the_second_client_gets_an_abort() {
         id
     });
     assert_eq!(sim[server].app.accepted.len(), 1);
-    // Cause 14: the server knows these addresses and ports by another UDP port.
+    // Cause 14: the server knows these addresses and ports with another UDP port.
     let refused = |e: &Event| matches!(e, Event::Lost(LossReason::PeerAbort { cause: 14, .. }));
     let events = &sim[clients[1]].app.events;
     assert!(events.iter().any(|(_, id, e)| *id == ids[1] && refused(e)), "{events:?}");
@@ -87,7 +87,7 @@ fn with_the_option_both_live_through_loss_and_new_udp_ports_and_end_apart() {
             assert!(sim.run_until(120 * SEC, all), "round {round}");
             sim.net.nats[nat].rebind();
         }
-        // Which of the two came up first is up to the network.
+        // Either of the two may have come up first.
         let accepted = sim[server].app.accepted.clone();
         let mut seen = [texts(&sim, server, accepted[0]), texts(&sim, server, accepted[1])];
         seen.sort();

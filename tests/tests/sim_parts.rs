@@ -1,5 +1,5 @@
-//! Messages given in parts (explicit EOR): whatever the order of the parts of several streams and
-//! whatever the network does, the peer gets whole messages.
+//! Messages that are handed over in parts (explicit EOR). The peer gets whole messages, in whatever
+//! order the parts for several streams are given and whatever the network does.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use sctp_user_core::{AssocConfig, Message, SendError, SendOptions};
 const MS: Duration = Duration::from_millis(1);
 const STREAMS: u16 = 4;
 
-/// A message on its way into the stack.
+/// A message that is being handed to the stack.
 struct Writing {
     parts: VecDeque<Bytes>,
     unordered: bool,
@@ -38,7 +38,7 @@ fn messages_in_parts_arrive_whole() {
         sim.net.set_default(link);
         let a = sim.host(&["10.0.0.1"], Recorder::default());
         let b = sim.host(&["10.0.0.2"], Recorder::default());
-        // Small, so that the parts of one stream are in the way of those of another.
+        // The buffers are small, so that parts of different streams compete for room.
         sim[a].config =
             AssocConfig { send_buffer: 8192, out_streams: STREAMS, ..AssocConfig::default() };
         let peer = sim.with(b, |host, _| host.listen(5001));
@@ -93,7 +93,8 @@ fn messages_in_parts_arrive_whole() {
         };
         assert!(sim.run_until(Duration::from_secs(300), complete), "everything arrives");
 
-        // Parts of partial delivery belong together; with DATA they come one after the other.
+        // Join the parts of partial delivery. With DATA chunks, those of a message come one after
+        // the other.
         let mut got: Vec<(u32, u16, bool, Vec<u8>)> = Vec::new();
         let mut whole = Vec::new();
         for (_, r) in &sim[b].app.received {

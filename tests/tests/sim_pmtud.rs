@@ -1,5 +1,5 @@
-//! Path MTU discovery (RFC 8899) end to end: how soon a size is found, what black holes and
-//! changing routes do to a transfer, and what probes must not disturb.
+//! Path MTU discovery (RFC 8899) end to end: how soon a size is found, how black holes and changing
+//! routes affect a transfer, and what probes must not disturb.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,7 +18,7 @@ type Id = NodeId<Host<Recorder>>;
 const MS: Duration = Duration::from_millis(1);
 const SEC: Duration = Duration::from_secs(1);
 
-/// Two hosts and an association from A to B; A sends, and the link from A to B is what matters.
+/// Two hosts and an association from A to B. A sends, so only the link from A to B matters.
 struct Pair {
     sim: Sim,
     a: Id,
@@ -49,7 +49,7 @@ impl Pair {
                 sim[id].use_udp(9899);
             }
         }
-        // Half of the runs hand several packets over at once.
+        // In half of the runs, the stack hands over several packets at once.
         if seed % 2 == 1 {
             sim[a].set_segment_limits(SegmentLimits { native: 16, udp: 16 });
         }
@@ -88,7 +88,7 @@ impl Pair {
         }
     }
 
-    /// One message every ten milliseconds.
+    /// Sends a message every ten milliseconds for a while.
     fn trickle_for(&mut self, time: Duration) {
         let end = self.sim.now() + time;
         while self.sim.now() < end {
@@ -100,7 +100,7 @@ impl Pair {
         }
     }
 
-    /// Everything that was sent comes, once and in order.
+    /// Checks that every message that was sent arrives once and in order.
     fn assert_all_arrive(&mut self, limit: Duration) {
         let (b, sent) = (self.b, self.sent);
         let all = |sim: &mut Sim| sim[b].app.received.len() as u32 == sent;
@@ -124,7 +124,7 @@ impl Pair {
         data.map(|(_, p)| p.sctp.len()).max().unwrap_or(0)
     }
 
-    /// Nothing but probes was lost, and nobody reacted to that as to a loss.
+    /// Checks that only probes were lost, and that congestion control did not react to that.
     fn assert_undisturbed(&self) {
         let stats = self.sim[self.a].stack.assoc_stats(self.to_b).unwrap();
         assert_eq!(
@@ -137,7 +137,7 @@ impl Pair {
     }
 }
 
-/// The largest packet of a path with this IP MTU.
+/// The size of the largest SCTP packet on a path with this IP MTU.
 fn size(mtu: usize, carrier: Carrier, v6: bool) -> u32 {
     let ip = if v6 { 40 } else { 20 };
     let udp = if carrier == Udp { 8 } else { 0 };
@@ -169,7 +169,7 @@ fn udp_paths_with_an_mtu_of_1500_are_used_in_full_within_seconds() {
         pair.assert_undisturbed();
         pair.assert_all_arrive(60 * SEC);
         assert_eq!(pair.largest_data() as u32, size(1500, Udp, v6));
-        // The other direction has found it as well, for itself: two probes each.
+        // Each direction has found the size by itself, with two probes.
         assert_eq!(pair.probes().len(), 4);
     });
 }
@@ -216,7 +216,8 @@ fn a_slow_path_is_used_in_full() {
     for_each_seed(0..12, |seed| {
         let v6 = seed % 4 < 2;
         let mut pair = Pair::new(seed, Udp, v6, Link::new(), &AssocConfig::default());
-        // Slower than the RTO, which nothing has corrected, and slower than the timer of probes.
+        // The round trip takes longer than the RTO, which no measurement has corrected yet, and
+        // longer than the timer of probes.
         let round_trip = if seed % 3 == 0 { 5 * SEC } else { 1500 * MS };
         pair.set_link(Link::new().delay(round_trip, MS));
         pair.sim.run_for(60 * SEC);
@@ -275,7 +276,7 @@ fn the_setup_does_not_wait_for_data_that_is_dropped_by_its_size() {
         let peer = sim.with(b, |h, _| h.listen(5001));
         let to_b = sim.with(a, |h, now| h.connect(now, &peer));
         sim.with(a, |h, now| h.send(now, to_b, 0, [7; 20_000])).unwrap();
-        // Only a path for less than the base size costs a repetition.
+        // A packet must be repeated only if the path takes less than the base size.
         sim.run_for(if mtu < 1200 { 1100 * MS } else { 100 * MS });
         assert_eq!(sim[a].stack.status(to_b).unwrap().state, AssocState::Established);
         let all = |sim: &mut Sim| sim[b].app.received.len() == 1;
@@ -294,7 +295,7 @@ fn data_gets_out_of_a_black_hole_and_back_to_full_size() {
         }
         let link = Link::new().hidden_mtu(1280, false);
         let mut pair = Pair::new(seed, carrier, v6, link, &config);
-        // Large messages, or small ones of which many go into a packet.
+        // Large messages, or small ones, of which many fit into a packet.
         pair.size = if seed % 5 < 3 { 20_000 } else { 200 };
         pair.send_for(SEC);
         let (a, to_b) = (pair.a, pair.to_b);
@@ -307,7 +308,7 @@ fn data_gets_out_of_a_black_hole_and_back_to_full_size() {
             (size(1280, carrier, v6), PmtudState::Complete)
         );
         pair.assert_all_arrive(60 * SEC);
-        // Ten minutes later the way has become wide again.
+        // Ten minutes later, the path takes full-sized packets again.
         pair.set_link(Link::new());
         pair.sim.run_for(620 * SEC);
         assert_eq!(
@@ -319,7 +320,7 @@ fn data_gets_out_of_a_black_hole_and_back_to_full_size() {
     });
 }
 
-/// Hosts cut IPv6 packets only where their interface demands it, and this one takes 9000 bytes.
+/// Hosts fragment IPv6 packets only to the MTU of their interface, which is 9000 bytes here.
 #[test]
 fn an_interface_for_jumbo_frames_keeps_nothing_in_a_black_hole() {
     for_each_seed(0..12, |seed| {
@@ -334,7 +335,7 @@ fn an_interface_for_jumbo_frames_keeps_nothing_in_a_black_hole() {
         pair.send_for(100 * MS);
         pair.assert_all_arrive(60 * SEC);
         let cut = pair.sim.net.sent().filter(|(_, p)| p.may_fragment && p.has(chunk_type::DATA));
-        // One went out whole, which told the size of the interface.
+        // One or two packets went out whole, which showed the MTU of the interface.
         let whole = cut.filter(|(_, p)| p.ip_len() <= 9000).count();
         assert!((1..=2).contains(&whole), "{whole} packets went out whole");
     });
@@ -539,7 +540,7 @@ fn loss_slows_the_search_and_harms_nothing() {
         pair.size = 3_000;
         pair.trickle_for(60 * SEC);
         pair.assert_all_arrive(300 * SEC);
-        // Bad luck is made up for when the search begins again.
+        // If losses end the search too early, the next search finds the size.
         let (a, to_b, wanted) = (pair.a, pair.to_b, size(mtu, Udp, false));
         let found = |sim: &mut Sim| sim[a].stack.paths(to_b)[0].pmtu == wanted;
         assert!(pair.sim.run_until(1_300 * SEC, found), "{:?}", pair.path());

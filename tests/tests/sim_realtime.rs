@@ -1,4 +1,5 @@
-//! `AssocConfig::realtime()` over one path: how soon a silent peer is given up, and what holds.
+//! `AssocConfig::realtime()` over one path: how soon a silent peer is given up, and which slow
+//! paths are not given up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,11 +16,11 @@ const SEC: Duration = Duration::from_secs(1);
 const A: &str = "10.0.0.1";
 const B: &str = "10.0.0.2";
 
-/// Two hosts with one address each, natively or over UDP.
+/// Two hosts with one address each, directly in IP or over UDP.
 struct Pair {
     sim: Sim,
     ends: [(Id, AssocId); 2],
-    /// How often each end sends a message, and when it does next.
+    /// How often each end sends a message, and when it sends the next one.
     every: [Option<Duration>; 2],
     next: [Time; 2],
     sent: u32,
@@ -41,7 +42,7 @@ impl Pair {
         let to_b = sim.with(a, |h, now| h.connect(now, &peer));
         assert!(sim.run_until(3 * SEC, |sim| !sim[b].app.accepted.is_empty()));
         let to_a = sim[b].app.accepted[0];
-        // Idle, busy in either direction or both, and busy now and then.
+        // The association is idle, or busy in one direction or both, or busy now and then.
         let rng = sim.net.rng();
         let every = [(); 2].map(|()| rng.random_bool(0.6).then(|| rng.random_range(1..400) * MS));
         let next = [sim.now(); 2];
@@ -53,7 +54,7 @@ impl Pair {
         self.sim[host].app.ended(assoc)
     }
 
-    /// Lets the ends do for a while what they do.
+    /// Runs for a while, during which the ends send their messages.
     fn live(&mut self, time: Duration) {
         let end = self.sim.now() + time;
         while self.sim.now() < end {
@@ -78,15 +79,15 @@ impl Pair {
         assert!(!self.ended(0) && !self.ended(1), "messages every {:?}", self.every);
     }
 
-    /// When the last packet of an end was sent.
+    /// When an end has sent its last packet.
     fn last_of(&self, addr: &str) -> Time {
         let addr: std::net::IpAddr = addr.parse().unwrap();
         self.sim.net.sent().filter(|(_, p)| p.src == addr).map(|(at, _)| at).last().unwrap()
     }
 }
 
-/// A peer that says nothing any more is given up within 600 ms of its last packet, whoever sends
-/// how often.
+/// A peer that falls silent is given up within 600 ms of its last packet, whichever end sends, and
+/// however often.
 #[test]
 fn a_silent_peer_on_one_path_is_given_up_within_600_ms() {
     let slowest = AtomicU64::new(0);
@@ -112,7 +113,7 @@ fn a_silent_peer_on_one_path_is_given_up_within_600_ms() {
     assert!(slowest > 400, "there are three timeouts");
 }
 
-/// A path that takes 300 ms there and back is beyond RTO.Max: its answers are late, and count.
+/// A round-trip time of 300 ms is longer than RTO.Max. The answers are late, but they count.
 #[test]
 fn a_path_of_300_ms_round_trip_holds() {
     for_each_seed(0..100, |seed| {

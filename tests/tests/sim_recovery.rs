@@ -1,4 +1,4 @@
-//! Loss and reordering of single packets, and what it takes to repair them.
+//! Loss and reordering of single packets, and how long it takes to repair them.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ fn holds_tsn(packet: &IpPacket, tsn: Tsn) -> bool {
     sctp.chunks().any(|raw| matches!(raw.decode(&sctp), Ok(Chunk::Data(d)) if d.tsn == tsn))
 }
 
-/// Sends ten messages of a packet each, one per millisecond, with what `judge` does to a packet
-/// that holds the third; it is told how often that has been sent before. Gives the counters of the
-/// sender and the time all took.
+/// Sends ten messages, each in a packet of its own, one per millisecond. `judge` decides what
+/// happens to a packet with the third one; its argument is how often that was sent before. Returns
+/// the counters of the sender and the time until everything had arrived.
 fn send_ten(judge: impl Fn(u32) -> Verdict + Send + 'static) -> (AssocStats, Duration) {
     let mut duo = Duo::new(AssocConfig::default());
     let third = duo.first_tsn_of_a.plus(5 + 2);
     let (a, b, to_b) = (duo.a, duo.b, duo.to_b);
-    // Something to measure the RTT by.
+    // These messages are for measuring the RTT.
     for _ in 0..5 {
         duo.sim.with(a, |h, now| h.send(now, to_b, 0, [0; 100]).unwrap());
         duo.sim.run_for(300 * MS);
@@ -77,7 +77,8 @@ fn a_lost_packet_is_repaired_within_a_few_round_trips() {
     assert!(took < 10 * MS + 5 * DELAY, "{took:?}");
 }
 
-/// A TSN is fast-retransmitted once; when that is lost too, T3 repairs it (RFC 9260 sec 7.2.4).
+/// A TSN is fast-retransmitted only once. When that is lost, too, T3 repairs the loss (RFC 9260 sec
+/// 7.2.4).
 #[test]
 fn hard_case_20_a_lost_fast_retransmission_waits_for_t3() {
     let (stats, took) = send_ten(|times| if times < 2 { Verdict::Drop } else { Verdict::Pass });
@@ -98,7 +99,8 @@ fn hard_case_20_the_last_packet_lost_waits_for_t3() {
     assert!((SEC..SEC + 5 * DELAY).contains(&took), "RTO.Min and a way: {took:?}");
 }
 
-/// New data every 10 ms does not put off T3 of the lost first packet (RFC 9260 sec 6.3.2 R1).
+/// New data every 10 ms does not postpone T3, which runs for the lost first packet (RFC 9260 sec
+/// 6.3.2 R1).
 #[test]
 fn hard_case_19_steady_sending_does_not_put_off_t3() {
     let config = AssocConfig { sack_delay: Duration::ZERO, ..AssocConfig::default() };
@@ -122,8 +124,8 @@ fn hard_case_19_steady_sending_does_not_put_off_t3() {
     }
 }
 
-/// Max.Burst limits what leaves at one moment, not how many small messages may be under way (RFC
-/// 9260 sec 6.1 D).
+/// Max.Burst limits how much leaves at one moment, but not how many small messages may be in flight
+/// (RFC 9260 sec 6.1 D).
 #[test]
 fn messages_that_come_one_by_one_leave_one_by_one() {
     let mut duo = Duo::new(AssocConfig::default());
@@ -138,8 +140,8 @@ fn messages_that_come_one_by_one_leave_one_by_one() {
     assert_eq!(duo.sim.net.sent().filter(|(_, p)| p.has(chunk_type::DATA)).count(), 30);
 }
 
-/// RFC 9260 sec 9.2: a lost SHUTDOWN COMPLETE, and the closer calls again from the same ports at
-/// once.
+/// RFC 9260 sec 9.2: a SHUTDOWN COMPLETE is lost, and the end that sent it calls again at once from
+/// the same ports.
 #[test]
 fn hard_case_33_a_new_call_after_a_lost_shutdown_complete_gets_through() {
     let mut duo = Duo::new(AssocConfig::default());
@@ -175,7 +177,7 @@ fn crossing_shutdowns_end_well() {
     assert_eq!((duo.sim[a].app.received.len(), duo.sim[b].app.received.len()), (1, 1));
 }
 
-/// The window opens, but the SACK that says so is lost: a probe finds out.
+/// The window opens, but the SACK that says so is lost. A probe finds out.
 #[test]
 fn hard_case_17_a_lost_window_update_is_found_by_a_probe() {
     let config = AssocConfig { recv_buffer: 8_000, ..AssocConfig::default() };

@@ -1,4 +1,5 @@
-//! Rules of RFC 9260 for single packets, looked at from outside: what a living association answers.
+//! Rules of RFC 9260 for single packets, tested from outside, by the answers of a living
+//! association.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ fn duo() -> Duo {
     Duo::new(AssocConfig::default())
 }
 
-/// A whole message on stream 0; `n` counts from 0.
+/// Writes a whole message for stream 0. `n` counts the messages from 0.
 fn data(w: &mut PacketWriter<'_>, n: u32) {
     w.data(Tsn(1_000 + n), 0, Ssn(n as u16), 0, WHOLE, b"data");
 }
@@ -76,7 +77,7 @@ fn unknown_chunks_are_treated_as_their_two_high_bits_say() {
     assert_eq!(answers(0xbe), [[HEARTBEAT_ACK]], "skip");
     assert_eq!(answers(0xfe), [[HEARTBEAT_ACK, ERROR]], "skip and report");
 
-    // The report of a large one stays small.
+    // The report about a large chunk stays small.
     let large = duo.from_a(|w| w.raw_chunk(0xfe, 0, &[9; 1400]));
     let replies = duo.sim.provoke(large).unwrap();
     assert!(replies[0].sctp.len() < 400, "{}", replies[0].sctp.len());
@@ -126,7 +127,7 @@ fn broken_inits_are_refused_and_change_nothing() {
     assert_eq!(refused(|i| i.a_rwnd = 1499), Some((vec![ABORT], 77)));
     assert_eq!(refused(|_| {}), Some((vec![INIT_ACK], 77)));
 
-    // Not alone, or with a tag: silence.
+    // An INIT that is not alone in its packet, or whose packet has a tag, gets no answer.
     let mut not_alone = duo.from_a_with_tag(0, |w| {
         init(|_| {})(w);
         w.cookie_ack();
@@ -136,7 +137,7 @@ fn broken_inits_are_refused_and_change_nothing() {
     let mut with_tag = duo.from_a_with_tag(5, init(|_| {}));
     with_tag.src = "10.1.0.9".parse().unwrap();
     assert!(duo.provoke_packet(with_tag).is_empty());
-    // A host name may not be sent any more.
+    // Host names are no longer allowed.
     let mut named =
         duo.from_a_with_tag(0, init(|p| p.raw(param_type::HOST_NAME, b"example.org\0")));
     named.src = "10.1.0.9".parse().unwrap();
@@ -164,7 +165,7 @@ fn sacks_come_at_once_when_the_rules_say_so_and_late_otherwise() {
     assert_eq!(duo.provoke(|w| data(w, 7)), [[SACK]], "the gap stays");
     assert_eq!(duo.provoke(|w| data(w, 5)), [[SACK]], "the gap closes");
     assert_eq!(duo.provoke(|w| data(w, 8)), [[0_u8; 0]; 0]);
-    // Only duplicates: at once, each copy listed.
+    // A packet with only duplicates is acknowledged at once, and each copy is listed.
     let again = duo.from_a(|w| {
         data(w, 6);
         data(w, 7);
@@ -234,7 +235,7 @@ fn fragments_that_do_not_fit_together_end_the_association() {
         ("another kind", 0, 0, DataFlags { unordered: true, ..end }),
     ];
     for (what, stream, ssn, flags) in seconds {
-        // In order, and the second before the first.
+        // The fragments arrive in order, or the second one first.
         for swap in [false, true] {
             let mut duo = duo();
             let second =
@@ -270,7 +271,7 @@ fn aborts_need_the_tag_that_their_t_bit_names() {
 #[test]
 fn chunks_that_mean_nothing_now_are_ignored() {
     let mut duo = duo();
-    // What comes is counted whatever it does.
+    // Ignore the counters, which count every packet, whatever it does.
     let paths = |duo: &Duo| {
         let mut paths = duo.sim[duo.b].stack.paths(duo.to_a);
         paths.iter_mut().for_each(|path| path.stats = PathStats::default());
@@ -302,7 +303,8 @@ fn chunks_that_mean_nothing_now_are_ignored() {
     assert_eq!(duo.sim[duo.b].app.received.len(), 1);
 }
 
-/// RFC 9260 sec 5.2.6: a cookie that comes too late is refused, and a new INIT asks for more time.
+/// RFC 9260 sec 5.2.6: a cookie that arrives too late is refused, and a new INIT asks for more
+/// time.
 #[test]
 fn a_stale_cookie_is_refused_and_the_setup_starts_over() {
     use sctp_user_core::StackConfig;
@@ -317,7 +319,7 @@ fn a_stale_cookie_is_refused_and_the_setup_starts_over() {
     let mut seen = 0;
     sim.net.tap(move |_, packet| {
         seen += u32::from(packet.has(COOKIE_ECHO));
-        // The first one takes long.
+        // The first COOKIE ECHO is delayed.
         if seen == 1 && packet.has(COOKIE_ECHO) {
             Verdict::Delay(Duration::from_millis(200))
         } else {
@@ -343,8 +345,7 @@ fn a_stale_cookie_is_refused_and_the_setup_starts_over() {
     assert!(sim.net.sent().any(|(_, p)| p.chunk_kinds() == [ERROR]));
 }
 
-/// RFC 9260 sec 5.4: nothing but heartbeats goes to an address that has not proven to be the
-/// peer's.
+/// RFC 9260 sec 5.4: only heartbeats are sent to an address until it is confirmed to be the peer's.
 #[test]
 fn hard_case_38_unconfirmed_addresses_get_nothing_but_heartbeats() {
     use sctp_user_core::StackConfig;
@@ -362,7 +363,7 @@ fn hard_case_38_unconfirmed_addresses_get_nothing_but_heartbeats() {
     let to_b = sim.with(a, |h, now| h.connect(now, &peer));
     sim.run_for(SEC);
     let to_a = sim[b].app.accepted[0];
-    // Now the first path of A dies too; B has much to say.
+    // Now the first path of A fails, too, while B has much to send.
     for from in ["10.1.0.2", "10.2.0.2"] {
         sim.net.cut_one_way(from.parse().unwrap(), a1);
     }
@@ -374,13 +375,13 @@ fn hard_case_38_unconfirmed_addresses_get_nothing_but_heartbeats() {
     let is_probe =
         |p: &IpPacket| p.chunk_kinds().iter().all(|k| [HEARTBEAT, HEARTBEAT_ACK].contains(k));
     assert!(to_second.len() >= 3 && to_second.iter().all(|(_, p)| is_probe(p)), "{to_second:?}");
-    // The path comes into being: it is confirmed, and then used.
+    // The second path begins to work: it is confirmed, and then used.
     for from in ["10.1.0.2", "10.2.0.2"] {
         sim.net.heal(from.parse().unwrap(), a2);
     }
     let confirmed = Event::PeerAddrChange { addr: a2, state: PeerAddrState::Confirmed };
-    // The last heartbeat may be waited for as long as RTO.Max (60 s), and the next comes after
-    // HB.interval (30 s) and at most one and a half times that.
+    // The stack may wait for the answer to the last heartbeat for up to RTO.Max (60 s). The next
+    // heartbeat comes after HB.interval (30 s) and at most one and a half times RTO.Max.
     assert!(sim.run_until(181 * SEC, |sim| sim[b].app.saw(to_a, &confirmed)));
     assert!(
         sim.run_until(300 * SEC, |sim| sim[a].app.received.len() == 20),
@@ -391,13 +392,13 @@ fn hard_case_38_unconfirmed_addresses_get_nothing_but_heartbeats() {
     assert!(!sim[a].app.ended(to_b));
 }
 
-/// RFC 9260 sec 9.2 and 5.2.4 A: a peer that restarts while our SHUTDOWN ACK is unanswered must
-/// finish that first.
+/// RFC 9260 sec 9.2 and 5.2.4 A: if a peer restarts while our SHUTDOWN ACK is unanswered, it must
+/// finish that shutdown first.
 #[test]
 fn a_restart_while_shutting_down_is_answered_with_shutdown_ack() {
     let mut duo = duo();
     let (a, b, to_b) = (duo.a, duo.b, duo.to_b);
-    // The restarted peer got its cookie while the association still stood.
+    // The restarted peer received its cookie while the association was still established.
     let new_init = duo.from_a_with_tag(0, init(|_| {}));
     let answer = duo.sim.provoke(new_init.clone()).unwrap().remove(0).packet().unwrap();
     let Ok(Chunk::InitAck(ack)) = answer.chunks().next().unwrap().decode(&answer) else {
@@ -420,7 +421,7 @@ fn a_restart_while_shutting_down_is_answered_with_shutdown_ack() {
     assert!(replies[0].has(SHUTDOWN_ACK), "{replies:?}");
     assert_eq!(causes(&replies), [(cause_code::COOKIE_WHILE_SHUTTING_DOWN, vec![])]);
     assert_eq!(state(&duo), AssocState::ShutdownAckSent);
-    // A duplicate of the first COOKIE ECHO is acknowledged as always.
+    // A duplicate of the first COOKIE ECHO is acknowledged as usual.
     let first_echo = duo.sim.net.sent().find(|(_, p)| p.has(COOKIE_ECHO)).unwrap().1.clone();
     assert_eq!(duo.provoke_packet(first_echo), [[COOKIE_ACK]]);
     assert_eq!(state(&duo), AssocState::ShutdownAckSent);

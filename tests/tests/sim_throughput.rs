@@ -1,4 +1,4 @@
-//! How much of a link bulk transfers use, and how they share it (RFC 9260 sec 7).
+//! How much of a link's rate bulk transfers use, and how they share it (RFC 9260 sec 7).
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sctp_user_core::sim::{App, Cx, Host, Link, NodeId, Sim};
 use sctp_user_core::{AssocConfig, AssocId, Event, Message, SegmentLimits, SendOptions};
 
-/// Sends without end on all its associations, reads everything and counts it.
+/// Sends without end on all its associations, reads everything and counts the bytes.
 #[derive(Default)]
 struct Bulk {
     sender: bool,
@@ -43,16 +43,16 @@ struct Path {
     bits_per_second: u64,
     rtt: Duration,
     loss: f64,
-    /// Of the product of bandwidth and delay.
+    /// Length of the queue, as a share of the bandwidth-delay product.
     queue: f64,
 }
 
-/// Goodput of each of `flows` associations over a bottleneck as a share of its rate, measured over
-/// `time` after a warm-up of the same length.
+/// The goodput of each of `flows` associations over a bottleneck, as a share of its rate. It is
+/// measured over `time`, after a warm-up of the same length.
 fn goodput(path: &Path, flows: usize, time: Duration) -> Vec<f64> {
     let mut sim = Sim::new(1);
     sim.net.log_limit = 100;
-    // The invariants are checked elsewhere; here they would take most of the time.
+    // Other tests check the invariants. Here that would take most of the time.
     sim.verify = false;
     let bdp = path.bits_per_second as f64 / 8.0 * path.rtt.as_secs_f64();
     let queue = ((bdp * path.queue) as usize).max(10 * 1500);
@@ -99,7 +99,7 @@ fn a_single_transfer_fills_a_clean_link() {
                     Path { bits_per_second, rtt: Duration::from_millis(rtt), loss: 0.0, queue };
                 let share = goodput(&path, 1, Duration::from_secs(30))[0];
                 println!("{bits_per_second} bit/s, RTT {rtt} ms, queue {queue} BDP: {share:.3}");
-                // Headers alone take 4 %.
+                // The headers alone take 4 %.
                 assert!(
                     (0.85..=0.97).contains(&share),
                     "{bits_per_second} bit/s, {rtt} ms, {queue}: {share:.3}"
@@ -109,8 +109,8 @@ fn a_single_transfer_fills_a_clean_link() {
     }
 }
 
-/// With random loss p the rate is about MSS / RTT * 1.22 / sqrt(p), as for TCP: neither much less
-/// (retransmission works) nor much more (losses are answered).
+/// With a random loss p, the rate is about MSS / RTT * 1.22 / sqrt(p), as for TCP. Much less would
+/// mean that retransmission does not work, and much more that losses do not reduce the rate.
 #[test]
 fn random_loss_gives_the_rate_that_the_model_of_reno_predicts() {
     for (rtt, loss) in [(20, 0.01), (40, 0.003), (40, 0.01), (100, 0.001)] {

@@ -1,4 +1,4 @@
-//! Transfers between two ends over bad networks, a thousand seeds of them.
+//! Transfers between two ends over bad networks, with a thousand seeds.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn millis(rng: &mut SimRng, max: u64) -> Duration {
     Duration::from_micros(rng.random_range(0..=max * 1000))
 }
 
-/// A link with up to 20 % loss and every other vice.
+/// A link with up to 20 % loss and every other fault.
 fn bad_link(rng: &mut SimRng, mtu: usize) -> Link {
     let mut link = Link::new().mtu(mtu);
     link = match rng.random_range(0..4) {
@@ -36,7 +36,8 @@ fn bad_link(rng: &mut SimRng, mtu: usize) -> Link {
         .corrupt(rng.random_range(0.0..0.02))
 }
 
-/// Settings that never give up, so that only a defect can end an association early.
+/// Settings with which the stack never gives up, so that only a defect can end an association
+/// early.
 fn config(rng: &mut SimRng, mtu: usize) -> AssocConfig {
     let mut config = AssocConfig {
         max_init_retransmits: 1000,
@@ -88,7 +89,8 @@ fn host(sim: &mut Sim, addrs: &[&str], udp: bool, config: AssocConfig) -> Id {
     id
 }
 
-/// Both ends send their plans over `sim`, one or both shut down, and everything has arrived.
+/// Has both ends send their planned messages over `sim`, and one or both shut down. Checks that
+/// everything has arrived.
 fn transfer(sim: &mut Sim, a: Id, b: Id, early: bool, all_addrs: bool, closers: (bool, bool)) {
     let mut peer = sim.with(b, |h, _| h.listen(5001));
     if all_addrs {
@@ -133,8 +135,8 @@ fn transfer(sim: &mut Sim, a: Id, b: Id, early: bool, all_addrs: bool, closers: 
     assert!(sim.run_until_idle(HOUR), "nothing is left to do");
 }
 
-/// A transfer of which everything is drawn from the seed: the network, the settings of both ends,
-/// what they send.
+/// Runs a transfer for which everything is drawn from the seed: the network, the settings of both
+/// ends, and what they send.
 fn over_a_bad_network(seed: u64) -> Sim {
     let mut sim = Sim::new(seed);
     sim.net.log_limit = 2_000;
@@ -153,8 +155,8 @@ fn over_a_bad_network(seed: u64) -> Sim {
     let (early, all_addrs) = (rng.random_bool(0.5), rng.random_bool(0.5));
     let closers = [(true, false), (false, true), (true, true)][rng.random_range(0..3)];
 
-    // The least that every link of the family carries; some paths carry no more although the ends
-    // start with more.
+    // The smallest MTU that links of this IP version may have. Some paths have no more, although
+    // the ends start with more.
     let least = if v6 { 1280 } else { 576 };
     let shrinks = rng.random_bool(0.1);
     sim.net.set_default(if shrinks {
@@ -181,7 +183,7 @@ fn every_message_arrives_once_and_in_order_over_bad_networks() {
     for_each_seed(0..1000, |seed| drop(over_a_bad_network(seed)));
 }
 
-/// Nothing but the seed decides what happens, so every failure can be looked at again.
+/// Only the seed decides what happens, so every failure can be repeated.
 #[test]
 fn the_same_seed_gives_the_same_packets() {
     for_each_seed(0..30, |seed| {
@@ -194,7 +196,7 @@ fn the_same_seed_gives_the_same_packets() {
     });
 }
 
-/// A hundred times both ends, over bad links.
+/// The TSNs of both ends wrap, a hundred times, over bad links.
 #[test]
 fn tsns_wrap_around() {
     for_each_seed(0..100, |seed| {
@@ -224,7 +226,7 @@ fn host_at_tsn(sim: &mut Sim, addr: &str, tsn: u32, config: AssocConfig) -> Id {
     id
 }
 
-/// The stream sequence number has 16 bits: message 65 536 is number 0 again.
+/// The stream sequence number has 16 bits, so message 65 536 has number 0 again.
 #[test]
 fn hard_case_08_ssn_wraps_and_delivery_continues() {
     let mut sim = Sim::new(1);

@@ -1,4 +1,4 @@
-//! Starting the agent of this package.
+//! Starts the agent of this package.
 
 use std::process::Command;
 

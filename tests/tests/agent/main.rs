@@ -1,5 +1,5 @@
-//! `sctp-agent` as outside testers see it: a process that is driven by lines, in virtual and in
-//! real time.
+//! `sctp-agent` as testers outside see it: a process that is controlled by lines of text, in
+//! virtual time and in real time.
 
 mod driver;
 mod options;

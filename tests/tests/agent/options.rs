@@ -1,4 +1,4 @@
-//! Options: what was set can be read, and it has its effect.
+//! Options: a value that was set can be read, and has its effect.
 
 use crate::driver::{start_virtual, value};
 use crate::peer::{Peer, listen};

@@ -24,7 +24,7 @@ fn heartbeats_are_answered_and_sent_on_demand() {
     let info = demanded.sctp.chunks().next().unwrap().value.to_vec();
     agent.ok("advance to=100");
     peer.send(&mut agent, |w| w.heartbeat_ack(&info));
-    // Off: nothing comes by itself.
+    // Heartbeats are off: none is sent without a request.
     agent.expect("set id=2 opt=paddrparams flags=hb_disable", "ok");
     agent.ok("advance to=200000000");
     agent.expect("rxpkt", "err 11");
@@ -41,7 +41,7 @@ fn an_idle_path_is_probed_after_the_interval_and_an_rto_with_jitter() {
     agent.ok("advance to=32000000");
     let at = peer.take_chunks(&mut agent, &[4]).at;
     assert!((30_500_000..=31_500_000).contains(&at), "{at}");
-    // A shorter interval counts from when it is set.
+    // A shorter interval counts from the moment it is set.
     let mut agent = start_virtual();
     listen(&mut agent);
     let mut peer = Peer::new();
@@ -136,7 +136,7 @@ fn several_addresses_are_listed_and_the_peers_are_probed() {
     peer.take_chunks(&mut agent, &[10]);
     peer.send(&mut agent, |w| w.cookie_ack());
     agent.expect("paddrs id=1", "ok addrs=10.0.0.1:2000,10.0.1.1:2000,10.0.2.1:2000");
-    // Only the address that the user did not name must be confirmed.
+    // Only the address that the user did not give must be confirmed.
     let probe = peer.take_chunks(&mut agent, &[4]);
     assert_eq!(probe.destination, IpAddr::from(third));
 }

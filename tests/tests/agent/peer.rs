@@ -1,5 +1,5 @@
-//! A scripted peer of an agent in virtual mode: builds packets by hand and looks at those that
-//! come.
+//! A scripted peer of an agent in virtual mode. It builds packets by hand and checks those that the
+//! agent sends.
 
 use std::net::IpAddr;
 
@@ -9,28 +9,28 @@ use sctp_user_core::{Ssn, Tsn};
 
 use crate::driver::{Agent, hex, unhex, value};
 
-/// The peer's port and the agent's.
+/// The ports of the peer and of the agent.
 pub(crate) const PEER_PORT: u16 = 2000;
 pub(crate) const AGENT_PORT: u16 = 1000;
-/// The peer's tag and first TSN.
+/// The tag and the first TSN of the peer.
 pub(crate) const PEER_TAG: u32 = 0x1234_5678;
 pub(crate) const PEER_TSN: u32 = 100;
 
-/// The far end of one association.
+/// The peer in one association.
 pub(crate) struct Peer {
     pub(crate) addr: IpAddr,
     pub(crate) agent_addr: IpAddr,
     pub(crate) agent_port: u16,
-    /// Source and destination UDP port, with encapsulation.
+    /// Source and destination UDP port; `None` without encapsulation.
     pub(crate) udp: Option<(u16, u16)>,
-    /// The agent's tag and first TSN, once they are known.
+    /// The tag and the first TSN of the agent, once they are known.
     pub(crate) agent_tag: u32,
     pub(crate) agent_tsn: u32,
 }
 
-/// A packet of the agent.
+/// A packet that the agent has sent.
 pub(crate) struct Sent {
-    /// Microseconds.
+    /// When it was sent, µs.
     pub(crate) at: u64,
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
@@ -38,7 +38,7 @@ pub(crate) struct Sent {
 }
 
 impl Peer {
-    /// A peer at 192.0.2.1 of an agent at 192.168.0.1.
+    /// A peer at 192.0.2.1 for an agent at 192.168.0.1.
     pub(crate) fn new() -> Peer {
         Peer {
             addr: "192.0.2.1".parse().unwrap(),
@@ -99,7 +99,7 @@ impl Peer {
         Sent { at: value(&reply, "t").parse().unwrap(), source, destination, sctp }
     }
 
-    /// Takes the next packet, which must hold these chunks and no others.
+    /// Takes the next packet and checks that it holds exactly these chunks.
     #[track_caller]
     pub(crate) fn take_chunks(&self, agent: &mut Agent, kinds: &[u8]) -> Sent {
         let sent = self.take(agent);
@@ -107,8 +107,8 @@ impl Peer {
         sent
     }
 
-    /// Sets an association up that the peer starts; the agent has a listening one-to-one socket
-    /// with this `id`, bound to its address. Returns the number of the accepted socket.
+    /// Sets up an association that the peer starts. The agent must have a listening one-to-one
+    /// socket with this `id`, bound to its address. Returns the number of the accepted socket.
     pub(crate) fn connect(&mut self, agent: &mut Agent, id: u32) -> u32 {
         self.handshake(agent);
         let accepted = agent.ok(&format!("accept id={id}"));
@@ -116,7 +116,7 @@ impl Peer {
         value(&accepted, "id").parse().unwrap()
     }
 
-    /// INIT to COOKIE ACK, started by the peer.
+    /// Plays the handshake that the peer starts, from INIT to COOKIE ACK.
     #[track_caller]
     pub(crate) fn handshake(&mut self, agent: &mut Agent) {
         self.send_with(agent, 0, |w| w.init(false, &init(), |_| {}));
@@ -131,14 +131,14 @@ impl Peer {
         self.take_chunks(agent, &[11]);
     }
 
-    /// Answers the INIT of a connecting agent, to COOKIE ACK.
+    /// Takes the INIT of a connecting agent and plays the handshake up to COOKIE ACK.
     #[track_caller]
     pub(crate) fn accept(&mut self, agent: &mut Agent) {
         let sent = self.take_chunks(agent, &[1]);
         self.answer(agent, &sent);
     }
 
-    /// Answers this INIT of a connecting agent, to COOKIE ACK.
+    /// The same for an INIT that was taken before.
     #[track_caller]
     pub(crate) fn answer(&mut self, agent: &mut Agent, sent: &Sent) {
         assert_eq!((sent.sctp.vtag(), sent.sctp.dst_port()), (0, PEER_PORT));
@@ -173,7 +173,7 @@ impl Peer {
         self.send(agent, |w| w.sack(cum, 100_000, std::iter::empty(), &[]));
     }
 
-    /// An SCTP packet as the agent receives it.
+    /// The IP packet in which the agent receives an SCTP packet.
     fn ip(&self, sctp: &[u8]) -> Vec<u8> {
         let mut payload = Vec::new();
         if let Some((source, destination)) = self.udp {
@@ -226,7 +226,7 @@ impl Sent {
     }
 }
 
-/// What the peer's INIT and INIT ACK say.
+/// The fixed part of the peer's INIT and INIT ACK.
 pub(crate) fn init() -> InitFixed {
     InitFixed {
         initiate_tag: PEER_TAG,
@@ -243,7 +243,7 @@ fn cookie<'a>(params: impl Iterator<Item = Param<'a>>) -> Vec<u8> {
     cookies.next().expect("a State Cookie")
 }
 
-/// The Internet checksum of `bytes`, with a sum to begin with.
+/// The Internet checksum of `bytes`, starting from the sum `seed`.
 fn checksum(bytes: &[u8], seed: u32) -> u16 {
     let mut sum = seed;
     for pair in bytes.chunks(2) {
@@ -255,7 +255,7 @@ fn checksum(bytes: &[u8], seed: u32) -> u16 {
     !u16::try_from(sum).unwrap()
 }
 
-/// A listening one-to-one socket of the agent at its address, which gets the number 1.
+/// Makes a listening one-to-one socket of the agent at its address. It gets the number 1.
 pub(crate) fn listen(agent: &mut Agent) {
     agent.expect("socket fam=4 type=stream", "ok id=1");
     agent.expect("bind id=1 addr=192.168.0.1:1000", "ok");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::driver::{Agent, start, value};
 
-/// A UDP port that is free on the addresses these tests use, as far as one can know.
+/// A UDP port that is free, at this moment, on the addresses that these tests use.
 fn free_port() -> u16 {
     loop {
         let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -19,8 +19,8 @@ fn free_port() -> u16 {
     }
 }
 
-/// Two agents with the same UDP port on different addresses; the second one listens on its socket
-/// 1.
+/// Starts two agents with the same UDP port on different addresses. The second one listens on its
+/// socket 1.
 fn pair_at(port: u16) -> (Agent, Agent) {
     let port = port.to_string();
     let client = start(&[("SUT_UDP_PORT", &port), ("SUT_UDP_ADDRS", "127.0.0.1")]);
@@ -35,7 +35,7 @@ fn pair() -> (Agent, Agent) {
     pair_at(free_port())
 }
 
-/// An association between sockets 1 and 2.
+/// Sets up an association between socket 1 of the client and socket 2 of the server.
 fn connected() -> (Agent, Agent) {
     let (mut client, mut server) = pair();
     client.expect("socket fam=4 type=stream", "ok id=1");
@@ -85,14 +85,14 @@ fn a_barrier_takes_what_has_arrived() {
     for _ in 0..50 {
         client.expect("set id=1 opt=nodelay on=1", "ok");
         client.expect("send id=1 data=00", "ok len=1");
-        // The packet has left when the agent answers the next request.
+        // When the agent answers the next request, the packet has left.
         client.expect("barrier", "ok");
         server.expect("barrier", "ok");
         assert_eq!(value(&server.ask("recv id=2 max=100"), "len"), "1");
     }
 }
 
-/// Passes UDP datagrams on between two addresses and drops the first one with DATA.
+/// Forwards UDP datagrams between two addresses, and drops the first one with DATA.
 fn lossy_relay(socket: UdpSocket, port: u16) -> JoinHandle<usize> {
     std::thread::spawn(move || {
         let mut buffer = [0; 2048];
@@ -102,7 +102,7 @@ fn lossy_relay(socket: UdpSocket, port: u16) -> JoinHandle<usize> {
             let packet = &buffer[..len];
             let to =
                 if from.ip() == Ipv4Addr::new(127, 0, 0, 1) { "127.0.0.2" } else { "127.0.0.1" };
-            // Behind the common header: the type of the first chunk.
+            // The byte after the common header is the type of the first chunk.
             if packet[12] == 0 && dropped == 0 {
                 dropped += 1;
                 continue;
@@ -135,7 +135,7 @@ fn lost_data_is_sent_again() {
     assert_eq!(relay.join().unwrap(), 1);
 }
 
-/// Raw sockets need privileges, which this test does not ask for: without them the agent says so.
+/// Raw sockets need privileges. If the test has none, the agent says so.
 #[test]
 fn without_privileges_raw_ip_is_refused_in_a_sentence() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sctp-agent"));

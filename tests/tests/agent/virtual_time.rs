@@ -1,4 +1,4 @@
-//! The protocol in virtual time: every packet and every time is what it must be.
+//! The protocol in virtual time: every packet is the right one and is sent at the right time.
 
 use sctp_user_core::wire::Chunk;
 
@@ -104,7 +104,8 @@ fn data_in_both_directions() {
     peer.connect(&mut agent, 1);
     agent.expect("advance to=50000", "ok");
 
-    // The first DATA is acknowledged at once, the second after the SACK delay, the third with it.
+    // The first DATA is acknowledged at once. The second waits for the SACK delay, and so does the
+    // third, which the same SACK acknowledges.
     peer.send_data(&mut agent, 0, 3, 0, b"hello");
     let sack = peer.take_chunks(&mut agent, &[3]);
     assert_eq!((sack.at, sack.sctp.vtag()), (50_000, PEER_TAG));
@@ -120,7 +121,7 @@ fn data_in_both_directions() {
     agent.expect("rxpkt", "err 11");
     agent.expect("advance to=300000", "ok");
     assert_eq!(peer.take_chunks(&mut agent, &[3]).at, 250_000);
-    // A buffer that is too small gets the message in pieces.
+    // If the buffer is too small, the message comes in pieces.
     let first = agent.ok("recv id=2 max=2");
     assert_eq!(
         (value(&first, "len"), value(&first, "flags"), value(&first, "data")),
@@ -194,7 +195,7 @@ fn nagle_waits_for_the_acknowledgement_unless_it_is_switched_off() {
     agent.expect("set id=2 opt=nodelay on=1", "ok");
     agent.expect("send id=2 data=04", "ok len=1");
     peer.take_chunks(&mut agent, &[0]);
-    // The end of a long message is not held back.
+    // The last fragment of a long message is not held back.
     agent.expect("set id=2 opt=nodelay on=0", "ok");
     peer.send_sack(&mut agent, 4);
     agent.expect(&format!("send id=2 data={}", "ab".repeat(2000)), "ok len=2000");
@@ -262,7 +263,7 @@ fn closing_is_graceful_or_an_abort() {
         agent.expect("close id=2", "ok");
         assert_eq!(peer.take(&mut agent).kinds(), [expected], "{prepare:?}");
     }
-    // Unread data alone is reason enough.
+    // Unread data alone makes it an ABORT.
     let mut agent = start_virtual();
     listen(&mut agent);
     let mut peer = Peer::new();
@@ -346,7 +347,7 @@ fn out_of_the_blue_packets_are_answered() {
     assert_eq!((sent.sctp.vtag(), sent.source), (99, peer.agent_addr));
     peer.send_with(&mut agent, 0, |w| w.init(false, &crate::peer::init(), |_| {}));
     assert_eq!(peer.take_chunks(&mut agent, &[6]).sctp.vtag(), PEER_TAG);
-    // What is no packet at all goes unnoticed.
+    // Bytes that are no packet are ignored.
     agent.expect("inject data=4500", "ok");
     agent.expect("inject data=45x0", "err 22");
     agent.expect("rxpkt", "err 11");
@@ -386,7 +387,7 @@ fn one_to_many() {
     let up = unhex(value(&agent.ok("recv id=1 max=100"), "data"));
     let assoc = u32::from_ne_bytes(up[16..20].try_into().unwrap());
     assert_eq!(assoc, 3);
-    // An association that sending sets up.
+    // Sending sets up an association.
     agent.expect("send id=1 to=192.0.2.99:2000 data=01", "ok len=1");
     assert_eq!(
         peer.take_chunks(&mut agent, &[1]).destination,

@@ -17,19 +17,19 @@ const UDP_PORT: u16 = 9899;
 /// An end with one association.
 struct Proto {
     addr: [IpAddr; 1],
-    /// The moment that is virtual time zero.
+    /// The instant that corresponds to virtual time zero.
     epoch: Instant,
     endpoint: Endpoint,
     association: Option<(AssociationHandle, Association)>,
     sending: Vec<IpPacket>,
-    /// What the sender sends over and over.
+    /// The message that the sender sends again and again; `None` at the receiver.
     message: Option<Bytes>,
     buffer: usize,
     up: bool,
     received: u64,
 }
 
-/// Bit/s of user data after `settle`, until `total`.
+/// The rate of user data from time `settle` to time `total`, bit/s.
 pub(crate) fn goodput(
     mut sim: Sim,
     message: usize,
@@ -122,7 +122,7 @@ impl Node for Proto {
 
     fn poll_timeout(&mut self) -> Option<Time> {
         let at = self.association.as_ref()?.1.poll_timeout()?;
-        // It compares with "now" by "before", so a timer needs a little more than its time.
+        // sctp-proto fires a timer only after its time, not at it, so wait a little longer.
         Some(Time::from_nanos(at.saturating_duration_since(self.epoch).as_nanos() as u64 + 1))
     }
 

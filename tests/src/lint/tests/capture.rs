@@ -1,4 +1,4 @@
-//! Files, link types, IP versions, UDP and fragments.
+//! Tests of files, link types, IP versions, UDP and fragments.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
@@ -60,7 +60,8 @@ fn what_is_no_sctp_is_left_alone() {
     }
 }
 
-/// GSO: the interface, or on loopback the receiver, is to cut the datagram.
+/// With GSO, a captured datagram is not segmented yet. The interface does that, or on loopback the
+/// receiver.
 #[test]
 fn datagrams_of_several_packets_are_split() {
     let good = |n: u8| {
@@ -78,7 +79,7 @@ fn datagrams_of_several_packets_are_split() {
     let all = report(&[&good(0), &good(1), &good(2), &short]);
     assert_eq!((all.packets, all.chunks), (4, 4), "{all}");
     assert!(all.findings.is_empty() && all.unjudged.is_empty(), "{all} {:?}", all.findings);
-    // The one that breaks a rule is found, wherever it is; and a single one is not split.
+    // The packet that breaks a rule is found, wherever it is. A single packet is not split.
     let bad = wire::sctp(0, 2000, 7, &wire::data(1, 0, 1, wire::WHOLE, &[1; 40]));
     for parts in [[&good(0), &bad, &good(2)], [&bad, &good(1), &good(2)]] {
         let found = report(&parts.map(|part| &part[..]));
@@ -86,12 +87,12 @@ fn datagrams_of_several_packets_are_split() {
         assert_eq!(names, [rules::PORTS.name]);
     }
     assert_eq!(report(&[&good(0)]).packets, 1);
-    // Each is as long as it is: the datagram itself is no packet that is larger than the MTU.
+    // Each packet counts with its own length: a datagram larger than the MTU is not a fault.
     let long = wire::sctp(1000, 2000, 7, &wire::data(0, 0, 0, wire::WHOLE, &[0; 44]));
     let found = report(&[&long, &long, &short]);
     assert!(found.findings.iter().all(|finding| finding.rule == &rules::MTU), "{found}");
     assert_eq!(found.findings.len(), 2, "{:?}", found.findings);
-    // What is damaged on the way is counted alone.
+    // Only the damaged packet counts as not judged.
     let mut damaged = good(1);
     damaged[30] ^= 1;
     let found = report(&[&good(0), &damaged, &good(2)]);
@@ -113,7 +114,8 @@ fn what_cannot_be_judged_is_counted_and_named() {
     let one = |why| [(why, 1)].into();
     let native = wire::ipv4(LEFT, RIGHT, 132, none, &damaged);
     assert_eq!(unjudged(vec![ip(native)]), one(Unjudged::Checksum));
-    // In UDP, only between ports where SCTP was seen, before or behind, or that of SCTP.
+    // In UDP, packets count only between ports that have SCTP earlier or later, or if one of the
+    // ports is that of SCTP.
     let (first, second) =
         (ip(udp(40_000, 50_000, &good)), ip(udp(50_000, 40_000, b"what is this?")));
     for frames in [[first.clone(), second.clone()], [second.clone(), first.clone()]] {
@@ -121,7 +123,7 @@ fn what_cannot_be_judged_is_counted_and_named() {
     }
     assert_eq!(unjudged(vec![ip(udp(9899, 53, b"and this?"))]), one(Unjudged::Datagram));
     assert!(unjudged(vec![second, ip(udp(40_000, 50_001, &good))]).is_empty());
-    // The beginnings of packets, of the same ports.
+    // The beginnings of packets between the same ports.
     for whole in [wire::ipv4(LEFT, RIGHT, 132, none, &good), udp(40_000, 50_000, &good)] {
         let beginning = ip(whole[..whole.len() - 1].to_vec());
         assert_eq!(unjudged(vec![beginning.clone(), first.clone()]), one(Unjudged::PacketCut));
@@ -216,7 +218,7 @@ fn pcapng_files_are_read() {
     for frame in &capture.frames {
         assert_eq!((frame.time, &frame.bytes, frame.link_type), (time, &packet, LinkType::Ip));
     }
-    // Who captured was killed.
+    // The capturing program was killed.
     file.write_all(&block(6, &on(0, &packet))[..40]).unwrap();
     let capture = Capture::read(file.path()).unwrap();
     assert_eq!((capture.frames.len(), capture.cut), (2, true));
@@ -232,7 +234,7 @@ fn other_files_are_refused_in_a_sentence() {
     assert!(said.starts_with("no-such-file.pcapng: "), "{said}");
 }
 
-/// Two processors write into one file.
+/// Two processors write into one file, so the packets in it are out of order.
 #[test]
 fn packets_are_judged_in_the_order_of_their_times() {
     let mut wire = Wire::default();
@@ -262,13 +264,14 @@ fn captures_are_merged_by_time() {
     let captures = [side(0, &wire.frames), side(1, &wire.frames)];
     let report = report(&captures, &options);
     assert_eq!(report.to_string(), "7 packets, 1 associations, 2 DATA chunks, 0 faults");
-    // The first one ended before the last packet but one; its answer is in the other one.
+    // One capture ended before the last packet but one, whose answer is in the other capture.
     let mut ended = captures.clone();
     ended[1].frames.pop();
     assert_eq!(lint(&ended, &options)[0].rule, &rules::SACK_SENT);
     let until = wire.frames[4].time;
     assert_eq!(lint(&ended, &Options { until, ..options }), []);
-    // With captures that begin in the middle, only what begins later is judged by what came before.
+    // If captures begin in the middle of associations, rules that need earlier packets are judged
+    // only for associations that begin later.
     let mut later = captures.clone();
     later.iter_mut().for_each(|capture| drop(capture.frames.drain(..2)));
     assert!(lint(&later, &options).iter().any(|finding| finding.rule == &rules::RECEIVER_TAG));

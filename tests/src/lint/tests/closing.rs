@@ -37,7 +37,7 @@ fn no_data_after_shutdown() {
         w.left(shutdown());
         w.left(data(LEFT_TSN, 0, 0, WHOLE, b"x"));
     });
-    // The other end may have something left.
+    // The other end may still have data to send.
     kept(|w| {
         w.associate();
         w.left(shutdown());
@@ -69,7 +69,7 @@ fn no_heartbeat_after_shutdown() {
     });
 }
 
-/// Sockets of two IP versions are not in step.
+/// Packets from the sockets of two IP versions may overtake each other.
 #[test]
 fn versions_of_ip_overtake_each_other() {
     let beat = sctp(LEFT_PORT, RIGHT_PORT, RIGHT_TAG, &chunk(HEARTBEAT, 0, &parameter(1, &[5; 8])));
@@ -119,7 +119,7 @@ fn silent_after_abort() {
         w.left(bare(ABORT));
         w.left(data(LEFT_TSN, 0, 0, WHOLE, b"x"));
     });
-    // Packets of the other end were on their way, and are answered with its own tag.
+    // Packets from the other end were still in flight, and are answered with the tag in them.
     kept(|w| {
         w.associate();
         w.left(bare(ABORT));

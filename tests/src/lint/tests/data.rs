@@ -10,7 +10,7 @@ const MIDDLE: u8 = 0;
 const LAST: u8 = 1;
 const UNORDERED: u8 = 4;
 
-/// An association, then DATA from the left end, each in a packet of its own.
+/// Sets up an association and sends these DATA chunks from the left end, each in its own packet.
 fn talk(w: &mut Wire, chunks: &[Vec<u8>]) {
     w.associate();
     chunks.iter().for_each(|chunk| w.left(chunk));
@@ -74,7 +74,7 @@ fn fragments() {
     broken(&rules::FRAGMENTS, |w| talk(w, &[of(0, 0, FIRST), data(tsn(1), 4, 0, LAST, b"piece")]));
     broken(&rules::FRAGMENTS, |w| talk(w, &[of(0, 0, FIRST), of(1, 0, UNORDERED | LAST)]));
     kept(|w| talk(w, &[of(0, 0, FIRST), of(1, 0, MIDDLE), of(2, 0, LAST), of(3, 1, WHOLE)]));
-    // Whatever lies in a hole may have begun the message.
+    // A missing TSN may have begun the message.
     kept(|w| {
         w.options.disturbed = true;
         talk(w, &[of(0, 0, WHOLE), of(2, 1, LAST)]);
@@ -120,14 +120,15 @@ fn window() {
     };
     broken(&rules::WINDOW, |w| send(w, 9));
     kept(|w| send(w, 8));
-    // What was held for order is acknowledged, what is missing before it counts no more.
+    // Chunks that wait for earlier ones are acknowledged, and those that are missing before them do
+    // not count as outstanding.
     kept(|w| {
         send(w, 8);
         w.right(sack(tsn(0), 1400, &[(2, 7)], &[]));
         w.left(large(8));
         w.left(large(9));
     });
-    // A timer may have expired, and all that was outstanding is to be sent again.
+    // A timer may have expired, after which everything outstanding is sent again.
     kept(|w| {
         send(w, 8);
         w.left(large(1));
@@ -164,7 +165,7 @@ fn not_again() {
     kept(|w| repeat(w, 100_000));
 }
 
-/// TSNs and the numbers of messages wrap.
+/// TSNs and stream sequence numbers wrap.
 #[test]
 fn numbers_wrap() {
     kept(|w| {

@@ -1,4 +1,4 @@
-//! Rules about setting up, and about tags.
+//! Rules about the setup of associations, and about tags.
 
 use super::super::packet::{
     ABORT, COOKIE_ACK, COOKIE_ECHO, HEARTBEAT, HEARTBEAT_ACK, INIT, INIT_ACK, SHUTDOWN_COMPLETE,
@@ -32,7 +32,7 @@ fn a_collision() {
     });
 }
 
-/// The answer to the first INIT is late; the second one has another tag in it.
+/// The answer to the first INIT is late, and the answer to the second INIT has another tag.
 #[test]
 fn two_answers_to_one_init() {
     kept(|w| {
@@ -47,7 +47,7 @@ fn two_answers_to_one_init() {
     });
 }
 
-/// The left end has forgotten everything, and the right one answers the new INIT with its old tag.
+/// The left end has forgotten everything. The right end answers its new INIT with the old tag.
 #[test]
 fn a_tag_that_is_used_again() {
     kept(|w| {
@@ -113,7 +113,7 @@ fn known_parameters() {
     for kind in [0xc000, 0x8000] {
         broken(&rules::KNOWN_PARAMETERS, |w| w.init(&parameter(kind, b"")));
     }
-    // Some are for one of the two chunks only.
+    // Some parameters belong in only one of the two chunks.
     broken(&rules::KNOWN_PARAMETERS, |w| w.init(&parameter(8, &parameter(0xc000, b""))));
     broken(&rules::KNOWN_PARAMETERS, |w| {
         w.init(&[]);
@@ -126,8 +126,8 @@ fn known_parameters() {
     });
 }
 
-/// What the rule about reports has against an answer with these parameters to an INIT with those.
-/// That the INIT breaks another rule is not asked.
+/// How often the rule about reports is broken if an INIT with the parameters `asked` is answered
+/// with the parameters `answer`. Other rules that the INIT breaks do not count.
 fn reports(asked: &[u8], answer: &[u8]) -> usize {
     let mut wire = super::Wire::default();
     wire.init(asked);
@@ -154,14 +154,14 @@ fn reported_parameters() {
     assert!(reports(&both, &[report(&skipped), report(&wanted)].concat()) > 0);
     assert!(reports(&both, &report(&parameter(0xc000, b"more"))) > 0);
     assert!(reports(&both, &[report(&wanted), report(&wanted)].concat()) > 0);
-    // It knows what it offers.
+    // An end knows the parameters that it offers itself.
     assert_eq!(reports(&both, &wanted), 0);
-    // What stops is the last one.
+    // A parameter that stops the processing is the last one to be reported.
     assert_eq!(reports(&[&stops[..], &wanted].concat(), b""), 0);
     assert!(reports(&[&stops[..], &wanted].concat(), &report(&wanted)) > 0);
     assert_eq!(reports(&[&stops_wanted[..], &wanted].concat(), &report(&stops_wanted)), 0);
     assert!(reports(&[&stops_wanted[..], &wanted].concat(), b"") > 0);
-    // Nobody has to send back whatever it is sent.
+    // An end need not send back any amount of what it was sent.
     let one = parameter(0xc011, &[1; 60]);
     for (len, bad) in [(60, 1), (61, 0)] {
         let two = parameter(0xc012, &vec![2; len]);

@@ -1,4 +1,4 @@
-//! Every rule is broken by a small conversation, and kept by one that comes close to breaking it.
+//! For every rule, a small conversation breaks it, and another one almost breaks it but keeps it.
 
 mod capture;
 mod closing;
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use super::rules::{self, Rule, Unless};
 use wire::Wire;
 
-/// The conversation breaks the rule.
+/// Checks that the conversation breaks the rule.
 #[track_caller]
 fn broken(rule: &Rule, talk: impl FnOnce(&mut Wire)) {
     let mut wire = Wire::default();
@@ -23,7 +23,7 @@ fn broken(rule: &Rule, talk: impl FnOnce(&mut Wire)) {
     assert!(findings.iter().any(|finding| finding.rule == rule), "{}: {findings:?}", rule.name);
 }
 
-/// The conversation breaks no rule at all.
+/// Checks that the conversation breaks no rule.
 #[track_caller]
 fn kept(talk: impl FnOnce(&mut Wire)) {
     let mut wire = Wire::default();
@@ -64,8 +64,8 @@ fn exceptions_are_used_and_have_reasons() {
     }
 }
 
-/// A conversation with several faults that only complete and undisturbed captures at the sender can
-/// show.
+/// A conversation with several faults that only complete and undisturbed captures at the sender
+/// prove.
 #[test]
 fn exceptions_silence_their_rules() {
     let faulty = |wire: &mut Wire| {
@@ -89,7 +89,7 @@ fn exceptions_silence_their_rules() {
     assert_eq!(broken(|w| w.options.disturbed = true), BTreeSet::from([unsent, back]));
     assert_eq!(broken(|w| w.near.clear()), BTreeSet::from([unsent, back]));
     assert_eq!(broken(|w| w.dropped = 1), BTreeSet::from([back]));
-    // At the sender the order is right, whatever happens behind it.
+    // A capture at the sender has the right order, whatever happens later on the way.
     assert_eq!(broken(|w| w.options.reordered = true), BTreeSet::from([hole, unsent, back]));
     let both = |w: &mut Wire| {
         w.options.reordered = true;

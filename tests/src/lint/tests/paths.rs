@@ -82,7 +82,7 @@ fn unconfirmed() {
     kept(|w| echoed(w, &[chunk(COOKIE_ACK, 0, b""), beat].concat()));
 }
 
-/// The peer begins anew with other tags; what has proven itself before still counts.
+/// The peer restarts with other tags. Addresses that were confirmed before stay confirmed.
 #[test]
 fn addresses_stay_proven_over_a_restart() {
     let again = |w: &mut Wire| {
@@ -147,7 +147,7 @@ fn udp_source_port() {
     };
     broken(&rules::UDP_SOURCE_PORT, |w| talk(w, [None, Some(4000)]));
     kept(|w| talk(w, [None, None]));
-    // Behind a NAT that has forgotten, ports do change.
+    // Behind a NAT that has forgotten its bindings, ports may change.
     kept(|w| {
         w.near.clear();
         talk(w, [None, Some(4000)]);
@@ -175,7 +175,7 @@ fn too_big() {
     kept(|w| told(w, 3_000_000, &[data(LEFT_TSN + 1, 0, 1, WHOLE, &[1; 1200])]));
     let probe = [chunk(HEARTBEAT, 0, &parameter(1, &[5; 8])), chunk(PAD, 0, &[0; 1400])].concat();
     kept(|w| told(w, 3_000_000, &[probe]));
-    // Allowed to be fragmented on the way.
+    // Packets that may be fragmented on the way.
     kept(|w| {
         told(w, 3_000_000, &[]);
         let fragment = Fragment { allowed: true, ..Fragment::default() };

@@ -4,7 +4,7 @@ use super::super::rules;
 use super::wire::{LEFT_TSN, WHOLE, WINDOW, data, sack};
 use super::{Wire, broken, kept};
 
-/// An association and so many messages from the left end, in packets of their own.
+/// Sets up an association and sends `messages` messages from the left end, each in its own packet.
 fn send(w: &mut Wire, messages: u32) {
     w.associate();
     for n in 0..messages {
@@ -87,7 +87,7 @@ fn sack_soon() {
     };
     broken(&rules::SACK_SOON, |w| after(w, 1_100_000));
     kept(|w| after(w, 900_000));
-    // The first one may not have been read.
+    // The receiver may not have read the first copy.
     kept(|w| {
         send(w, 1);
         w.time += 1_100_000;

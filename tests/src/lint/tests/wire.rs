@@ -1,4 +1,4 @@
-//! Conversations for tests, written down byte by byte.
+//! Conversations for tests, built byte by byte.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,31 +10,31 @@ use super::super::{Capture, Finding, Frame, LinkType, Options, Report, report};
 
 pub(super) const LEFT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub(super) const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-/// A second address of the left end, which only some INITs list.
+/// The second address of the left end, which only some INITs list.
 pub(super) const LEFT_2: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
 pub(super) const LEFT_PORT: u16 = 1000;
 pub(super) const RIGHT_PORT: u16 = 2000;
-/// What the ends have chosen: packets to the left one carry the first tag.
+/// The tags that the ends have chosen. Packets to the left end carry this one.
 pub(super) const LEFT_TAG: u32 = 0x1111;
 pub(super) const RIGHT_TAG: u32 = 0x2222;
 pub(super) const LEFT_TSN: u32 = 100;
 pub(super) const RIGHT_TSN: u32 = 200;
 pub(super) const WINDOW: u32 = 10_000;
-/// Flags of a message in one piece.
+/// The flags of a message in one chunk.
 pub(super) const WHOLE: u8 = 3;
 
-/// One link, captured.
+/// One link, with its capture.
 pub(super) struct Wire {
     pub(super) options: Options,
     pub(super) near: BTreeSet<IpAddr>,
     pub(super) dropped: u64,
-    /// Of the next packet, µs.
+    /// The time of the next packet, µs.
     pub(super) time: u64,
     pub(super) frames: Vec<Frame>,
 }
 
 impl Default for Wire {
-    /// Everything is known, so all rules are judged.
+    /// Everything is known about the capture, so all rules are judged.
     fn default() -> Self {
         Wire {
             options: Options {
@@ -62,12 +62,12 @@ impl Wire {
         report(&[Capture { name, near, dropped, frames, cut: false }], &options)
     }
 
-    /// A packet from the left end; a millisecond passes.
+    /// Sends a packet from the left end, and lets a millisecond pass.
     pub(super) fn left(&mut self, chunks: impl AsRef<[u8]>) {
         self.put(LEFT, RIGHT, sctp(LEFT_PORT, RIGHT_PORT, RIGHT_TAG, chunks.as_ref()));
     }
 
-    /// A packet from the right end.
+    /// The same from the right end.
     pub(super) fn right(&mut self, chunks: impl AsRef<[u8]>) {
         self.put(RIGHT, LEFT, sctp(RIGHT_PORT, LEFT_PORT, LEFT_TAG, chunks.as_ref()));
     }
@@ -81,7 +81,7 @@ impl Wire {
         self.time += 1000;
     }
 
-    /// An INIT with these parameters.
+    /// Sends an INIT with these parameters.
     pub(super) fn init(&mut self, parameters: &[u8]) {
         self.left_tagged(0, init(INIT, LEFT_TAG, LEFT_TSN, parameters));
     }
@@ -94,7 +94,7 @@ impl Wire {
         self.right(init(INIT_ACK, RIGHT_TAG, RIGHT_TSN, &cookie()));
     }
 
-    /// INIT and what follows.
+    /// Sets up the association.
     pub(super) fn associate(&mut self) {
         self.associate_with(&[]);
     }
@@ -106,7 +106,7 @@ impl Wire {
         self.right(chunk(COOKIE_ACK, 0, b""));
     }
 
-    /// A HEARTBEAT from the right end to the second address of the left one, and its answer.
+    /// Sends a HEARTBEAT from the right end to the second address of the left one, and its answer.
     pub(super) fn confirm(&mut self) {
         let info = parameter(1, b"a nonce for the second");
         self.put(RIGHT, LEFT_2, sctp(RIGHT_PORT, LEFT_PORT, LEFT_TAG, &chunk(HEARTBEAT, 0, &info)));
@@ -195,7 +195,7 @@ pub(super) fn sctp(from: u16, to: u16, tag: u32, chunks: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Where a piece of an IP packet belongs.
+/// The place of a fragment in an IP packet.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Fragment {
     pub(super) offset: u16,
