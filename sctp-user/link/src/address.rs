@@ -1,4 +1,4 @@
-//! Addresses as people write them.
+//! Reading and printing IP addresses the way people write them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,26 +7,27 @@ use sctp_user_core::interface::{interface, is_link_local, on_interface, without_
 
 use crate::interfaces::interfaces;
 
-/// Why [`parse_address`] did not understand a text.
+/// Why [`parse_address`] did not accept a text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// It is no IP address.
+    /// The text is not an IP address.
     #[error("'{0}' is not an IP address")]
     NotAnAddress(String),
     /// The host has no interface of this name or number.
     #[error("this host has no interface '{0}'")]
     NoSuchInterface(String),
-    /// A link-local IPv6 address is one of several hosts until the interface is named.
+    /// A link-local IPv6 address does not say which host is meant until an interface is named with
+    /// it.
     #[error("the link-local address {0} needs an interface, as in {0}%eth0")]
     NeedsInterface(IpAddr),
-    /// The interface of any other address follows from the routes.
+    /// An interface is named with an address that is not link-local; for those the routes decide.
     #[error("{0} is not link-local, so no interface can be named for it")]
     NotLinkLocal(IpAddr),
 }
 
-/// Reads an address as people write it (RFC 4007 sec 11): `192.0.2.1`, `2001:db8::1`, and for a
-/// link-local IPv6 address the interface as well, by name or number: `fe80::1%eth0`, `fe80::1%3`.
+/// Reads an address as people write it (RFC 4007 sec 11): `192.0.2.1` or `2001:db8::1`. A
+/// link-local IPv6 address must name its interface, by name or number: `fe80::1%eth0`, `fe80::1%3`.
 ///
 /// # Errors
 /// See [`AddressError`].
@@ -54,8 +55,8 @@ fn index_of(wanted: &str) -> Result<u32, AddressError> {
         .ok_or_else(|| AddressError::NoSuchInterface(wanted.to_owned()))
 }
 
-/// An address as people read it, and as [`parse_address`] reads it: with the name of its interface
-/// where it has one, or the number when there is no such interface any more.
+/// Prints an address in the form that [`parse_address`] reads. If the address has an interface, its
+/// name is printed too, or its number when the interface no longer exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShownAddress(pub IpAddr);
 

@@ -11,21 +11,21 @@ use sctp_user_core::{Scope, scope};
 pub struct Interface {
     /// Its name, such as `eth0`.
     pub name: String,
-    /// Its number, not 0.
+    /// Its number; never 0.
     pub index: u32,
-    /// It is switched on.
+    /// Whether it is up.
     pub up: bool,
-    /// It leads to this host alone.
+    /// Whether it is a loopback interface, which leads only to this host.
     pub loopback: bool,
-    /// It passes multicast. Systems that do not tell (Windows) pass for those that do.
+    /// Whether it supports multicast. On Windows, which does not say, this is always true.
     pub multicast: bool,
-    /// Its addresses, without those of the layer below IP. A link-local IPv6 address holds the
+    /// Its IP addresses. A link-local IPv6 address holds the
     /// [interface](sctp_user_core::interface).
     pub addrs: Vec<IpAddr>,
 }
 
-/// The interfaces of the host at this moment, in the order in which the system lists them; none
-/// when it does not tell.
+/// The interfaces that the host has now, in the system's order. Empty when the system cannot list
+/// them.
 pub fn interfaces() -> Vec<Interface> {
     let mut found: Vec<Interface> = Vec::new();
     list(|seen| match found.iter_mut().find(|known| known.name == seen.name) {
@@ -40,7 +40,8 @@ pub fn interfaces() -> Vec<Interface> {
     found
 }
 
-/// Gives each interface as often as the system names it: once for each address.
+/// Calls `each` with every entry of the system's list, which has one for each address of an
+/// interface.
 #[cfg(unix)]
 fn list(mut each: impl FnMut(Interface)) {
     use nix::net::if_::{InterfaceFlags, if_nametoindex};
@@ -63,7 +64,8 @@ fn list(mut each: impl FnMut(Interface)) {
     }
 }
 
-/// Gives each interface as often as the system names it: once for each address.
+/// Calls `each` with every entry of the system's list, which has one for each address of an
+/// interface.
 #[cfg(not(unix))]
 fn list(mut each: impl FnMut(Interface)) {
     for entry in if_addrs::get_if_addrs().unwrap_or_default() {
@@ -79,13 +81,13 @@ fn list(mut each: impl FnMut(Interface)) {
     }
 }
 
-/// The unicast addresses of all interfaces that are up, each once, in the order of the interfaces;
-/// those of narrower scope than `narrowest` are left out.
+/// The unicast addresses of all interfaces that are up, in the order of the interfaces. Addresses
+/// of narrower scope than `narrowest` are left out, and no address is listed twice.
 ///
-/// [`Scope::Private`] is the choice for announcing addresses to peers: it leaves out loopback and
-/// link-local ones. The list is a snapshot; interfaces come and go. A port can be bound to them
-/// (`BindOptions::addrs` of `sctp-user`), or every wildcard-bound port can announce them
-/// (`StackBuilder::announce_local_addresses`).
+/// To list addresses for peers, use [`Scope::Private`], which leaves out loopback and link-local
+/// addresses. The list is a snapshot: interfaces come and go. Bind a port to these addresses with
+/// `BindOptions::addrs` of `sctp-user`, or have every wildcard-bound port announce them with
+/// `StackBuilder::announce_local_addresses`.
 pub fn local_addresses(narrowest: Scope) -> Vec<IpAddr> {
     let up = interfaces().into_iter().filter(|interface| interface.up);
     select(up.flat_map(|interface| interface.addrs), narrowest)

@@ -1,14 +1,16 @@
-//! Links: what carries SCTP packets below the stack.
+//! Links carry the SCTP packets of a stack over a network.
 //!
-//! Programs find all of this in `sctp-user`. This package is for those who write a link: `Link` is
-//! the trait, [`sockets`] what links over sockets of the system have in common.
+//! Programs get all of this from `sctp-user`. This crate is for those who write a link of their
+//! own: [`Link`] is the trait to implement, and [`sockets`] has the parts that all links over
+//! sockets of the operating system share.
 //!
-//! The core knows no link; the driver owns one or several and picks one for each packet by
-//! [`Link::handles`]. A link moves packets and nothing else: it neither checks the CRC32c (the
-//! driver does that) nor looks behind the SCTP common header.
+//! The protocol core does not know about links. The driver owns one or more of them and picks one
+//! for each packet by [`Link::handles`]. A link only moves packets: it does not check the CRC32c,
+//! which the driver does, and does not look at anything after the SCTP common header.
 //!
-//! The feature `raw` has this host cut large IPv4 packets itself where it may open raw sockets;
-//! without it the routers do, of which some drop such packets in silence.
+//! With the feature `raw`, this host fragments large IPv4 packets itself, provided that the process
+//! may open raw sockets. Otherwise routers have to fragment them, and some routers silently drop
+//! such packets instead.
 #![forbid(unsafe_code)]
 
 mod address;
@@ -30,86 +32,89 @@ pub use address::{AddressError, ShownAddress, parse_address};
 pub use blocking::BlockingLink;
 pub use interfaces::{Interface, interfaces, local_addresses};
 
-/// Something that sends and receives SCTP packets: UDP encapsulation, raw IP, a simulated network.
+/// Sends and receives SCTP packets: over UDP, over raw IP or in a simulated network.
 ///
-/// Object-safe on purpose: one virtual call moves a whole batch, so it costs nothing that could be
-/// measured.
+/// The trait is object-safe on purpose. One virtual call moves a whole batch of packets, so dynamic
+/// dispatch costs nothing measurable.
 ///
-/// A link is driven by one task. When a poll method returns [`Poll::Pending`], it has arranged for
-/// the waker of its `cx` to be called once another try makes sense; receiving and sending are
-/// independent of each other in this.
+/// Only one task drives a link. When a poll method returns [`Poll::Pending`], it has arranged for
+/// the waker of its `cx` to be called as soon as another try makes sense. Receiving and sending
+/// each keep a waker of their own.
 pub trait Link: Send {
-    /// Whether packets for paths of this encapsulation travel over this link.
+    /// Whether this link carries packets with this encapsulation.
     fn handles(&self, encap: Encap) -> bool;
 
-    /// How many packets one [`Transmit`] may hold for this link, at least 1. May shrink to 1 while
-    /// running, when the kernel turns out to refuse segmentation offload; ask again before each
-    /// batch.
+    /// How many packets one [`Transmit`] for this link may hold, at least 1. Ask before each batch:
+    /// the number drops to 1 when the kernel turns out to refuse segmentation offload.
     fn max_segments(&self) -> usize;
 
-    /// The largest IP packet the link can carry, in bytes including IP (and UDP) headers. It is an
-    /// upper limit for the path MTU; what a path really carries is for path MTU discovery to find
-    /// out.
+    /// The largest IP packet that the link can carry, in bytes, including the IP (and UDP) header.
+    /// This is an upper limit for the path MTU. Path MTU discovery finds out what each path really
+    /// carries.
     fn ip_mtu(&self) -> usize;
 
-    /// The own UDP port of a link that encapsulates in UDP; `None` for other links.
+    /// The local UDP port, if this link encapsulates in UDP; `None` for other links.
     fn local_udp_port(&self) -> Option<u16>;
 
-    /// Whether every stack of the host gets the packets of this link, so that SCTP ports must be
-    /// claimed among processes. `false` unless said otherwise.
+    /// Whether every stack on the host receives the packets of this link. If so, two processes must
+    /// not use the same SCTP port, and each process claims the ports it uses. The default is
+    /// `false`.
     fn shares_host(&self) -> bool {
         false
     }
 
-    /// Whether other stacks of the host may send from the same addresses, so that peers tell their
-    /// associations apart by SCTP ports alone. Then the ports that nobody chose are claimed among
-    /// processes. `false` unless said otherwise.
+    /// Whether other stacks on the host may send from the same addresses, so that peers can tell
+    /// their associations apart only by SCTP ports. If so, processes claim the ports that the stack
+    /// picks by itself. The default is `false`.
     fn shares_addresses(&self) -> bool {
         false
     }
 
-    /// The addresses this link sends from and receives on. Unspecified ones (`0.0.0.0`, `::`) stand
-    /// for "every address of this family that the host has".
+    /// The addresses this link sends from and receives on. An unspecified one (`0.0.0.0`, `::`)
+    /// stands for every address of its family that the host has.
     fn local_addrs(&self) -> Vec<IpAddr>;
 
-    /// All addresses that the host has now, on whichever interface. A peer elsewhere that lists one
-    /// of them as its own gets no packets there: they would come back to this host. Those of
-    /// [`local_addrs`](Self::local_addrs) unless said otherwise.
+    /// All addresses that the host has now, on any interface. If a peer on another host lists one
+    /// of them as its own, the stack sends nothing to it, because the packets would come back to
+    /// this host. The default is [`local_addrs`](Self::local_addrs).
     fn host_addrs(&self) -> Vec<IpAddr> {
         self.local_addrs()
     }
 
-    /// Something that reads the counters of the link, also while a stack owns it. `None` unless
-    /// said otherwise, for a link that has none.
+    /// A function that reads the counters of the link and works even while a stack owns the link.
+    /// `None` if the link has no counters, which is the default.
     fn meter(&self) -> Option<Meter> {
         None
     }
 
-    /// Receives a batch into `batch`, appending to what it holds. `Ready(Ok(()))` means that at
-    /// least one datagram or ICMP error was appended; the caller [`clear`](RecvBatch::clear)s the
-    /// batch before it calls again.
+    /// Receives packets and appends them to `batch`. `Ready(Ok(()))` means that at least one
+    /// datagram or ICMP error was appended. The caller [clears](RecvBatch::clear) the batch before
+    /// it calls again.
     ///
     /// # Errors
-    /// Only when the link has become useless; errors that concern single packets or peers are no
+    /// Only when the link as a whole no longer works. Errors about single packets or peers are not
     /// errors of the link.
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>>;
 
-    /// Sends what `transmit` describes; `bytes` are its `len` bytes, the packets one after the
-    /// other.
+    /// Sends what `transmit` describes. `bytes` holds its packets one after the other, `len` bytes
+    /// in all.
     ///
-    /// `Pending` means that nothing was sent: keep transmit and bytes and call again with the same
-    /// ones when woken. `Ready(Ok(()))` means handed to the system, which is no promise of
-    /// delivery; also when the system refused it in words that an ICMP message could have used:
-    /// [`poll_recv`](Self::poll_recv) then gives them as an [`IcmpError`].
+    /// `Pending` means that there was no room. Keep `transmit` and `bytes`, and call again with the
+    /// same ones when woken.
+    ///
+    /// `Ready(Ok(()))` means that the packets were handed to the system, which does not promise
+    /// that they arrive. It is also the answer when the system refused them for a reason that an
+    /// ICMP message could have given; [`poll_recv`](Self::poll_recv) then reports that reason as an
+    /// [`IcmpError`].
     ///
     /// # Errors
-    /// The packets were not sent and trying again will not help now. The caller drops them, as the
-    /// network could have; loss recovery repairs it. An error of the link's own making has kind
-    /// `Unsupported` (an encapsulation that is not [`handles`](Self::handles)-d), `InvalidInput`
-    /// (lengths that contradict each other) or `AddrNotAvailable` (a source address the link does
-    /// not have, or none from which the destination can be reached). The association learns of
-    /// those that mean that there is no way to the destination: `NetworkUnreachable`,
-    /// `HostUnreachable`, `AddrNotAvailable` and `Unsupported`.
+    /// The packets were not sent, and trying again will not help now. The caller drops them, and
+    /// loss recovery treats them like packets that the network lost. Errors that the link itself
+    /// makes have one of these kinds: `Unsupported` (the link does not [handle](Self::handles) the
+    /// encapsulation), `InvalidInput` (the lengths contradict each other) or `AddrNotAvailable`
+    /// (the link does not have the source address, or has none from which the destination can be
+    /// reached). The driver tells the association when the kind means that there is no way to the
+    /// destination: `NetworkUnreachable`, `HostUnreachable`, `AddrNotAvailable` or `Unsupported`.
     fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -180,13 +185,14 @@ impl Link for Box<dyn Link> {
     }
 }
 
-/// Counters of links, since they were opened.
+/// What one link, or several, counted since they were opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkStats {
-    /// Packets that arrived and that the system dropped, because the receive buffer of the socket
-    /// was full: the stack did not read as fast as they came. To the peers they are lost in the
-    /// network. A row of UDP datagrams that receive offload has joined counts once. Linux counts
-    /// packets with a wrong UDP checksum here as well; other systems tell nothing, which gives 0.
+    /// Packets that the system dropped on arrival because the receive buffer of the socket was
+    /// full: the stack did not read as fast as they came. To the peers they look lost in the
+    /// network. UDP datagrams that receive offload has joined into one count once. On Linux,
+    /// packets with a wrong UDP checksum count as well. Other systems do not tell, and the number
+    /// stays 0.
     pub overflows: u64,
 }
 
@@ -198,7 +204,7 @@ impl Sum for LinkStats {
     }
 }
 
-/// Reads the counters of a link; all zero once it is closed. See [`Link::meter`].
+/// Reads the counters of a link. They are all zero once the link is closed. See [`Link::meter`].
 pub type Meter = Box<dyn Fn() -> LinkStats + Send + Sync>;
 
 /// What one [`Link::poll_recv`] received.
@@ -206,7 +212,7 @@ pub type Meter = Box<dyn Fn() -> LinkStats + Send + Sync>;
 pub struct RecvBatch {
     /// SCTP packets, unchecked.
     pub datagrams: Vec<RecvDatagram>,
-    /// ICMP errors, and errors of sending that mean the same.
+    /// ICMP errors, and failures to send that mean the same.
     pub errors: Vec<IcmpError>,
 }
 
@@ -224,7 +230,7 @@ impl RecvBatch {
         self.errors.clear();
     }
 
-    /// Number of datagrams and errors together.
+    /// The number of datagrams plus the number of errors.
     #[inline]
     pub fn len(&self) -> usize {
         self.datagrams.len() + self.errors.len()
@@ -237,19 +243,18 @@ impl RecvBatch {
     }
 }
 
-/// One received SCTP packet as the network delivered it: nothing about its content has been
-/// checked.
+/// One received SCTP packet as the network delivered it. Nothing in it has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecvDatagram {
-    /// Where it came from, and to which own address (if the system tells).
+    /// Where it came from, and which local address it was sent to (if the system tells).
     pub from: PathAddr,
     /// ECN bits of its IP header; `None` when they were zero.
     pub ecn: Option<Ecn>,
-    /// From the SCTP common header on.
+    /// The packet, beginning with the SCTP common header.
     pub bytes: Bytes,
 }
 
-/// What a failed send call says about the way to the destination, if anything.
+/// Why there is no way to the destination, if that is what the error of a send call means.
 pub fn no_route(error: &io::Error) -> Option<NoRoute> {
     match error.kind() {
         io::ErrorKind::HostUnreachable => Some(NoRoute::Host),
@@ -260,16 +265,17 @@ pub fn no_route(error: &io::Error) -> Option<NoRoute> {
     }
 }
 
-/// An ICMP error about a packet sent earlier, or what the own host said instead of sending it, for
+/// An ICMP error about a packet that was sent earlier, or this host's own reason not to send one.
+/// The driver passes it to
 /// [`Stack::handle_unreachable`](sctp_user_core::Stack::handle_unreachable).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IcmpError {
-    /// The path the offending packet was sent to, for UDP with the peer's UDP port.
+    /// The path of the packet that caused the error; for UDP, with the peer's UDP port.
     pub to: PathAddr,
-    /// What the error said.
+    /// What the error says.
     pub kind: Unreachable,
-    /// The SCTP packet as quoted, from the common header on: often no more than its first 8 bytes,
-    /// perhaps with bytes beyond its end. Whoever wants to believe the error compares the
-    /// verification tag in it.
+    /// The quoted part of the SCTP packet, beginning with the common header. Often it is no more
+    /// than the first 8 bytes, and sometimes there are bytes after the end of the packet. Compare
+    /// the verification tag in it before you believe the error.
     pub quoted: Bytes,
 }

@@ -1,12 +1,13 @@
-//! IPv4 packets that this host cuts itself.
+//! Cutting IPv4 packets into fragments on this host.
 //!
-//! A chunk that was built before its path became narrow keeps its size, and alone in a packet it
-//! may be fragmented (RFC 9260 sec 6.9). Routers fragment IPv4 packets, but some drop in silence
-//! what is too large. For IPv6 a socket option names the size of fragments (see
-//! [`fragment`](super::fragment)). IPv4 has none, and Linux cuts only what its own interface does
-//! not take. So the fragments are made here, and a raw socket sends them.
+//! A chunk that was built before the MTU of its path shrank keeps its size. It is sent alone in a
+//! packet, and IP may fragment that packet (RFC 9260 sec 6.9). Routers can fragment IPv4 packets,
+//! but some silently drop those that are too large. For IPv6 a socket option sets the size of
+//! fragments (see [`fragment`](super::fragment)). IPv4 has no such option, and Linux cuts a packet
+//! only when its own interface does not take it. So this module makes the fragments and sends them
+//! through a raw socket.
 //!
-//! Not every process may open raw sockets. Without one, UDP packets leave whole and without DF.
+//! Not every process may open raw sockets. Without one, UDP packets are sent whole and without DF.
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
@@ -16,33 +17,34 @@ use socket2::Socket;
 
 use super::Carrier;
 
-/// What every host takes, and practically every link (RFC 791 sec 3.2).
+/// Bytes that every host, and practically every link, can take (RFC 791 sec 3.2).
 const FRAGMENT: usize = 576;
 /// An IPv4 header without options.
 const HEADER: usize = 20;
-/// Bytes of a packet in one fragment: a multiple of 8, in which offsets count.
+/// Bytes of payload in one fragment. A multiple of 8, because fragment offsets count units of 8.
 const PIECE: usize = (FRAGMENT - HEADER) & !7;
 const UDP_HEADER: usize = 8;
 /// The largest SCTP packet that is never cut.
 pub(super) const WHOLE: usize = PIECE - UDP_HEADER;
-/// The length fields count no more.
+/// The largest SCTP packet that the 16-bit length fields allow.
 const MOST: usize = u16::MAX as usize - HEADER - UDP_HEADER;
 const HOP_LIMIT: u8 = 64;
 
 /// Sends IPv4 packets in fragments.
 #[derive(Debug, Default)]
 pub(super) struct Cutter {
-    /// Opened when it is first needed; `Some(None)` when the system refused.
+    /// Opened when it is first needed. `Some(None)` when the system refused.
     socket: Option<Option<Socket>>,
-    /// Tells packets apart whose fragments are under way at the same time.
+    /// The identification of the last packet, which tells the receiver which fragments belong
+    /// together.
     ident: u16,
 }
 
-/// Where a packet goes, and what its headers say.
+/// The addresses of a packet, and what else its headers say.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
     pub(super) carrier: Carrier,
-    /// With the UDP ports; directly in IP they mean nothing.
+    /// With the UDP port, here and in `to`. The ports mean nothing when SCTP is directly in IP.
     pub(super) from: SocketAddrV4,
     pub(super) to: SocketAddrV4,
     pub(super) dscp: u8,
@@ -50,8 +52,8 @@ pub(super) struct Way {
 }
 
 impl Cutter {
-    /// Sends an SCTP packet; `None` when it is not cut here: because every link takes it as it is,
-    /// or because the process has no raw sockets.
+    /// Sends an SCTP packet in fragments. `None` when it does not cut the packet, either because
+    /// every link takes it whole or because the process has no raw socket.
     pub(super) fn send(&mut self, way: Way, packet: &[u8]) -> Option<io::Result<()>> {
         if packet.len() <= WHOLE || packet.len() > MOST {
             return None;
@@ -75,20 +77,21 @@ impl Cutter {
 fn open() -> io::Result<Socket> {
     use socket2::{Domain, Protocol, Type};
 
-    // A raw socket for this protocol takes packets with their IP headers and receives nothing.
+    // A raw socket of this protocol expects an IP header in what it sends, and receives nothing.
     const IPPROTO_RAW: i32 = 255;
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(IPPROTO_RAW)))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
 
-/// Elsewhere the fields of such headers have an order that differs between systems and versions.
+/// Not on other systems: in what byte order they expect the fields of such headers depends on the
+/// system and its version.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn open() -> io::Result<Socket> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The IP packets that carry an SCTP packet.
+/// The IP fragments that carry an SCTP packet.
 fn fragments(way: Way, ident: u16, packet: &[u8]) -> Vec<Vec<u8>> {
     let (protocol, payload) = match way.carrier {
         Carrier::Ip => (IpProtocol::Unknown(132), packet.to_vec()),
@@ -118,7 +121,7 @@ fn fragments(way: Way, ident: u16, packet: &[u8]) -> Vec<Vec<u8>> {
     payload.chunks(PIECE).enumerate().map(fragment).collect()
 }
 
-/// An SCTP packet in UDP.
+/// The UDP datagram that carries an SCTP packet.
 fn datagram(way: Way, packet: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; UDP_HEADER + packet.len()];
     bytes[UDP_HEADER..].copy_from_slice(packet);
@@ -141,7 +144,7 @@ mod tests {
         Way { carrier, from, to, dscp: 10, ecn: 2 }
     }
 
-    /// What the receiver's system makes of fragments.
+    /// Reassembles fragments, as the receiver's system does.
     fn joined(fragments: &[Vec<u8>], protocol: IpProtocol) -> Vec<u8> {
         let mut payload = Vec::new();
         for (n, bytes) in fragments.iter().enumerate() {

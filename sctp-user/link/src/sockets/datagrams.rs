@@ -1,4 +1,4 @@
-//! Received buffers become datagrams.
+//! Turning received buffers into datagrams.
 
 use std::net::IpAddr;
 
@@ -10,8 +10,8 @@ use sctp_user_core::{Ecn, Encap, PathAddr};
 use super::{Carrier, ipv4, os};
 use crate::RecvDatagram;
 
-/// Copies received buffers into one allocation and cuts it into datagrams. Small ones share that of
-/// `pool` with what comes later.
+/// Copies received buffers into one allocation and splits it into datagrams. When they are small in
+/// all, the allocation is the one of `pool`, which they share with later datagrams.
 pub(super) fn append<'a>(
     carrier: Carrier,
     bound: IpAddr,
@@ -31,7 +31,7 @@ pub(super) fn append<'a>(
     let mut large = BytesMut::new();
     let target = if len <= SMALL { pool } else { &mut large };
     if target.capacity() < len {
-        // Takes the old allocation back when nobody holds a part of it any more.
+        // This reuses the old allocation if nobody holds a part of it any more.
         target.reserve(if len <= SMALL { POOL } else { len });
     }
     for (bytes, ..) in useful.clone() {
@@ -42,7 +42,7 @@ pub(super) fn append<'a>(
         let mut buffer = all.split_to(bytes.len());
         let ecn = meta.ecn.map(from_codepoint);
         while !buffer.is_empty() {
-            // A stride of 0 would mean an endless row of empty datagrams.
+            // A stride of 0 would make this loop endless.
             let stride =
                 if meta.stride == 0 { buffer.len() } else { meta.stride.min(buffer.len()) };
             datagrams.push(RecvDatagram { from, ecn, bytes: buffer.split_to(stride) });
@@ -50,7 +50,7 @@ pub(super) fn append<'a>(
     }
 }
 
-/// The path of a received datagram; `None` for those that SCTP cannot answer.
+/// The path on which a datagram came; `None` if SCTP cannot answer it.
 fn path(carrier: Carrier, bound: IpAddr, meta: &RecvMeta) -> Option<PathAddr> {
     if has_interface(meta.addr.ip()) {
         return None;
@@ -75,8 +75,8 @@ fn path(carrier: Carrier, bound: IpAddr, meta: &RecvMeta) -> Option<PathAddr> {
     (!group).then_some(PathAddr { local, remote, encap })
 }
 
-/// A source that is not zero where the stack puts the interface: no address of a host (RFC 4291 sec
-/// 2.5.6).
+/// Whether the bytes in which the stack stores the interface are not zero in a received source
+/// address. No host has such an address (RFC 4291 sec 2.5.6).
 fn has_interface(source: IpAddr) -> bool {
     interface(source) != 0
 }

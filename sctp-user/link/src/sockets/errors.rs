@@ -1,4 +1,4 @@
-//! What errors from the network mean, and where they wait until somebody asks.
+//! What errors from the network mean, and the queue in which they wait for the next receive call.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -10,7 +10,7 @@ use sctp_user_core::Unreachable;
 use super::Carrier;
 use crate::IcmpError;
 
-/// Errors read from a queue while sending, waiting for the next receive call.
+/// Errors that were found while sending, and that the next receive call reports.
 #[derive(Debug, Default)]
 pub(super) struct PendingErrors {
     queue: VecDeque<IcmpError>,
@@ -18,8 +18,7 @@ pub(super) struct PendingErrors {
 }
 
 impl PendingErrors {
-    /// Adds an error and wakes the reader. Beyond a bound the newest ones are dropped: they are
-    /// hints.
+    /// Adds an error and wakes the reader. Drops it when the queue is full: errors are only hints.
     pub(super) fn push(&mut self, error: IcmpError) {
         if self.queue.len() < MAX_PENDING {
             self.queue.push_back(error);
@@ -29,13 +28,14 @@ impl PendingErrors {
         }
     }
 
-    /// Nothing waits.
+    /// Whether the queue is empty.
     #[cfg(unix)]
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Moves everything into `errors`, and wakes `waker` when more arrives.
+    /// Moves everything into `errors`, and arranges for `waker` to be called when the next one
+    /// comes.
     pub(super) fn take(&mut self, errors: &mut Vec<IcmpError>, waker: &Waker) {
         errors.extend(self.queue.drain(..));
         if self.reader.as_ref().is_none_or(|old| !old.will_wake(waker)) {
@@ -44,23 +44,23 @@ impl PendingErrors {
     }
 }
 
-/// What reading an error queue found.
+/// What reading the error queue of a socket found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Drained {
-    /// Entries of any origin.
+    /// All entries, whatever their origin.
     pub(super) entries: usize,
-    /// Entries caused by ICMP messages. Each of them can have made one send or receive call fail.
+    /// Entries caused by ICMP messages. Each of these may have made one send or receive call fail.
     pub(super) from_network: usize,
-    /// The MTU in the latest entry made by the own host because a packet was too big for its
-    /// interface.
+    /// This host adds an entry when a packet is too big for its interface. This is the MTU in the
+    /// latest of them.
     pub(super) local_mtu: Option<u16>,
 }
 
 /// Completes when the system reports an error on a socket.
 pub(super) type ErrorReady = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What an ICMP message about a packet of `carrier` means to SCTP (RFC 9260 sec 10, RFC 6951 sec
-/// 5.5); `None` for those that mean nothing. `info` is the MTU in messages that carry one.
+/// What an ICMP message about a packet sent over `carrier` means to SCTP (RFC 9260 sec 10, RFC 6951
+/// sec 5.5); `None` if it means nothing. `info` is the MTU, in messages that carry one.
 pub(super) fn meaning(
     carrier: Carrier,
     v6: bool,
@@ -69,8 +69,8 @@ pub(super) fn meaning(
     info: u32,
 ) -> Option<Unreachable> {
     let too_big = || Unreachable::PacketTooBig { ip_mtu: u16::try_from(info).unwrap_or(u16::MAX) };
-    // Nobody is at the UDP port, so nobody speaks SCTP there. SCTP itself has no use for ports in
-    // ICMP (RFC 9260 sec 10, rule 3).
+    // If the peer's UDP port is closed, nobody speaks SCTP there. Without UDP, "port unreachable"
+    // means nothing to SCTP (RFC 9260 sec 10, rule 3).
     let no_port = match carrier {
         Carrier::Udp => Some(Unreachable::Protocol),
         Carrier::Ip => None,
@@ -79,7 +79,8 @@ pub(super) fn meaning(
         // Destination unreachable: protocol, port.
         (false, 3, 2) => Some(Unreachable::Protocol),
         (false, 3, 3) => no_port,
-        // Fragmentation needed. Routers older than RFC 1191 name no MTU, which teaches nothing.
+        // Fragmentation needed. Routers older than RFC 1191 name no MTU, and then there is nothing
+        // to learn.
         (false, 3, 4) => (info != 0).then(too_big),
         (false, 3, _) => Some(Unreachable::Destination),
         // Destination unreachable: port.

@@ -1,19 +1,18 @@
-//! Switching fragmentation on around the rare packet that may exceed the path MTU.
+//! Allowing fragmentation for the rare packet that may exceed the path MTU.
 //!
 //! Sockets normally set DF (IPv4) or refuse to fragment (IPv6), because path MTU discovery needs
-//! it. COOKIE ECHO and chunks built before the path MTU shrank must get through all the same (RFC
-//! 9260 sec 8.1). A second UDP socket cannot share the port, and IPv4 has no per-message switch, so
-//! the socket option is changed for one send call and changed back. That is race-free: a link sends
-//! from one task only.
+//! that. COOKIE ECHO, and chunks built before the path MTU shrank, must get through all the same
+//! (RFC 9260 sec 8.1). A second UDP socket cannot share the port, and IPv4 has no switch for a
+//! single message. So the socket option is changed for one send call and then changed back. There
+//! is no race, because only one task sends on a link.
 //!
-//! IPv6 packets are cut by the sending host alone, and Linux does it only where the interface or an
-//! ICMP message demands it. So the core makes such packets larger than interfaces take, and here
-//! the fragments get the size that passes every router. An interface for jumbo frames may take more
-//! than the core expects: [`left_whole`] tells it. IPv4 packets come here only where the process
-//! has no raw socket to [cut](super::cut) them.
+//! Only the sending host can cut an IPv6 packet, and Linux does so only when its interface or an
+//! ICMP message demands it. So the core makes such packets larger than interfaces take, and the
+//! fragments get a size that passes every router. An interface with jumbo frames may take more than
+//! the core expects and send the packet whole; [`left_whole`] detects this. IPv4 packets come here
+//! only if the process has no raw socket to [cut](super::cut) them.
 //!
-//! The options are other ones on every system, so this is one of the few things that
-//! `--cfg portable` does not change.
+//! Every system has other options for this, so `--cfg portable` makes no difference here.
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,22 +37,23 @@ pub(super) fn allowed<T>(
     sent
 }
 
-/// The largest packet that the interface towards `to` takes, bytes, where an IPv6 packet of
-/// `ip_len` bytes has left whole although it was to be cut. `None` where it was cut, or needed not
-/// be.
+/// Checks whether an IPv6 packet of `ip_len` bytes left this host whole although it should have
+/// been cut. If so, returns the MTU of the interface towards `to`, in bytes. `None` if the packet
+/// was cut or did not have to be.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn left_whole(to: SocketAddr, ip_len: usize) -> Option<u16> {
     if !to.is_ipv6() || ip_len <= IPV6_MIN_MTU as usize {
         return None;
     }
     let asking = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).ok()?;
-    // Sends nothing: the port is the one for discarding (RFC 863), and any but 0 would do.
+    // Connecting sends nothing. The port does not matter as long as it is not 0; 9 is for
+    // discarding (RFC 863).
     asking.connect(SocketAddr::new(to.ip(), 9)).ok()?;
     let mtu = usize::try_from(nix::sys::socket::getsockopt(&asking, own::RouteMtu).ok()?).ok()?;
     (ip_len <= mtu).then(|| u16::try_from(mtu).unwrap_or(u16::MAX))
 }
 
-/// Fragments have the size that the system chooses.
+/// On these systems nobody sets the size of fragments, and nothing is known about it.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn left_whole(_: SocketAddr, _ip_len: usize) -> Option<u16> {
     None
@@ -86,7 +86,7 @@ mod own {
     use nix::libc;
     use nix::sys::socket::sockopt::{GetStruct, SetStruct};
 
-    /// IPV6_MTU: the size to cut packets to; 0 leaves it to the system.
+    /// IPV6_MTU: the largest fragment, in bytes. 0 leaves the choice to the system.
     #[derive(Clone, Copy)]
     pub(super) struct FragmentSize;
     nix::setsockopt_impl!(
@@ -97,7 +97,7 @@ mod own {
         SetStruct<'_, i32>
     );
 
-    /// The same option of a connected socket: what the route takes.
+    /// The same option, read on a connected socket: the MTU of the route.
     #[derive(Clone, Copy)]
     pub(super) struct RouteMtu;
     nix::getsockopt_impl!(RouteMtu, libc::IPPROTO_IPV6, libc::IPV6_MTU, i32, GetStruct<i32>);
@@ -115,8 +115,8 @@ fn set(socket: &Io, ipv6: bool, allow: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Changes nothing: there is no known safe way here. Where sockets set DF (FreeBSD, Windows),
-/// packets larger than the interface takes are then not sent.
+/// Does nothing, because there is no known safe way on these systems. On those whose sockets set DF
+/// (FreeBSD, Windows), packets larger than the MTU of the interface are therefore not sent.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 fn set(_: &Io, _ipv6: bool, _allow: bool) -> io::Result<()> {
     Ok(())

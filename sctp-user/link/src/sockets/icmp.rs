@@ -1,4 +1,4 @@
-//! ICMP messages read from a raw socket, on systems without error queues.
+//! Reading ICMP messages from a raw socket, on systems without error queues.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,24 +14,24 @@ use super::Carrier;
 use super::errors::meaning;
 use crate::IcmpError;
 
-/// A raw socket for the ICMP messages of one IP version.
+/// A raw socket that receives the ICMP messages of one IP version.
 pub(super) struct IcmpSocket {
     io: UdpSocket,
     v6: bool,
 }
 
 impl IcmpSocket {
-    /// Opens it; needs the same privileges as a raw socket for SCTP.
+    /// Opens the socket. This needs the same privileges as a raw socket for SCTP.
     pub(super) fn open(v6: bool) -> io::Result<Self> {
         let (domain, protocol) =
             if v6 { (Domain::IPV6, Protocol::ICMPV6) } else { (Domain::IPV4, Protocol::ICMPV4) };
         let socket = Socket::new(domain, Type::RAW, Some(protocol))?;
         socket.set_nonblocking(true)?;
-        // Tokio's UDP socket reads and writes whatever kind of socket it is given.
+        // Tokio's UDP socket can read from and write to any kind of datagram socket.
         Ok(IcmpSocket { io: UdpSocket::from_std(socket.into())?, v6 })
     }
 
-    /// Appends what the messages that are there say about SCTP packets.
+    /// Reads the messages that have arrived, and appends what they say about SCTP packets.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, errors: &mut Vec<IcmpError>) {
         let mut message = [0; MAX_MESSAGE];
         for _ in 0..MAX_MESSAGES_PER_POLL {
@@ -52,7 +52,7 @@ impl IcmpSocket {
     }
 }
 
-/// An ICMP message, as raw IPv4 sockets give it: with the IP header of its own.
+/// Interprets an ICMP message as a raw IPv4 socket delivers it, with its IP header in front.
 fn v4(packet: &[u8]) -> Option<IcmpError> {
     let message = packet.get(header_len(packet)?..)?;
     let (icmp, quoted) = message.split_first_chunk::<8>()?;
@@ -60,7 +60,8 @@ fn v4(packet: &[u8]) -> Option<IcmpError> {
     let mtu = u16::from_be_bytes([mtu_high, mtu_low]);
     let sctp = quoted.get(header_len(quoted)?..)?;
     let addr = |at| quoted.get(at..).and_then(<[u8]>::first_chunk::<4>).map(|a| Ipv4Addr::from(*a));
-    // A later fragment holds no SCTP header. Its offset may be in host order, but zero is zero.
+    // Only the first fragment of a packet holds an SCTP header. The system may give the offset in
+    // host byte order, but zero is zero in either.
     let fragment_offset = [quoted.get(6)? & 0x1f, *quoted.get(7)?];
     if *quoted.get(9)? != SCTP || fragment_offset != [0, 0] {
         return None;
@@ -68,14 +69,14 @@ fn v4(packet: &[u8]) -> Option<IcmpError> {
     error(false, (icmp_type, code, mtu.into()), (addr(12)?.into(), addr(16)?.into()), sctp)
 }
 
-/// An ICMPv6 message, which raw IPv6 sockets give without the IP header of its own.
+/// Interprets an ICMPv6 message. Raw IPv6 sockets deliver it without its IP header.
 fn v6(message: &[u8]) -> Option<IcmpError> {
     let (icmp, quoted) = message.split_first_chunk::<8>()?;
     let [icmp_type, code, _, _, mtu @ ..] = *icmp;
     let (header, sctp) = quoted.split_first_chunk::<40>()?;
     let addr =
         |at| header.get(at..).and_then(<[u8]>::first_chunk::<16>).map(|a| Ipv6Addr::from(*a));
-    // Packets of ours have extension headers only as fragments.
+    // This stack sends extension headers only in fragments, so the SCTP header comes next.
     if header[0] >> 4 != 6 || header[6] != SCTP {
         return None;
     }
@@ -87,7 +88,7 @@ fn v6(message: &[u8]) -> Option<IcmpError> {
     )
 }
 
-/// Length of an IPv4 header.
+/// The length of the IPv4 header at the start of `packet`, in bytes.
 fn header_len(packet: &[u8]) -> Option<usize> {
     let first = *packet.first()?;
     let len = usize::from(first & 0xf) * 4;
@@ -107,9 +108,10 @@ fn error(
 }
 
 const SCTP: u8 = 132;
-/// Holds the IPv6 minimum MTU, to which messages are cut.
+/// The IPv6 minimum MTU: ICMP messages quote no more than fits into it.
 const MAX_MESSAGE: usize = 1280;
-/// More than the SCTP common header and the INIT chunk that a believable quote must show.
+/// Enough for the SCTP common header and the INIT chunk that the core wants to see before it
+/// believes an error.
 const MAX_QUOTE: usize = 128;
 const MAX_MESSAGES_PER_POLL: usize = 64;
 

@@ -1,4 +1,4 @@
-//! The socket below a link: one that the tokio runtime watches, or one that its owner waits for.
+//! A socket of a link. Either the tokio runtime watches it, or its owner waits for it.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket as PlainSocket};
@@ -8,11 +8,12 @@ use quinn_udp::{RecvMeta, UdpSockRef};
 use socket2::SockRef;
 use tokio::net::UdpSocket;
 
-/// A socket. Both kinds serve raw sockets as well: they are system calls that know no protocol.
+/// A socket. Although the types say UDP, both kinds hold raw sockets as well: the system calls
+/// below them are the same for every protocol.
 pub(super) enum Io {
-    /// Watched by the runtime, which says when there is something to do.
+    /// The runtime watches it and says when there is something to do.
     Watched(Arc<UdpSocket>),
-    /// Used directly. Whoever polls the link waits for the socket by themselves.
+    /// Nobody watches it. The thread that polls the link also waits for the socket.
     Plain(PlainSocket),
 }
 
@@ -33,8 +34,8 @@ impl Io {
         }
     }
 
-    /// Receives one datagram, which waits where calls on the socket do. Nothing is told but where
-    /// it came from.
+    /// Receives one datagram, and learns nothing about it but where it came from. Waits if the
+    /// socket is in blocking mode.
     pub(super) fn recv_from(&self, buffer: &mut [u8]) -> io::Result<RecvMeta> {
         let (len, from) = match self {
             Io::Watched(socket) => socket.try_recv_from(buffer)?,
@@ -45,7 +46,8 @@ impl Io {
         Ok(meta)
     }
 
-    /// One datagram with nothing but its destination, which waits where calls on the socket do.
+    /// Sends one datagram with no options but its destination. Waits if the socket is in blocking
+    /// mode.
     pub(super) fn send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
         match self {
             Io::Watched(socket) => SockRef::from(&**socket).send_to(bytes, &to.into()).map(drop),

@@ -1,9 +1,9 @@
-//! The IPv4 header that raw sockets put before what they receive.
+//! Stripping the IPv4 header that raw sockets leave in front of each packet.
 
-/// The SCTP packet in what a raw IPv4 socket received; `None` when the header contradicts itself or
-/// is not one of SCTP.
+/// The SCTP packet in what a raw IPv4 socket received. `None` when the IP header contradicts itself
+/// or belongs to another protocol.
 ///
-/// `lengths` says how far the header's length field can be trusted.
+/// `lengths` says whether the length field of the header can be used.
 pub(super) fn payload(received: &[u8], lengths: Lengths) -> Option<&[u8]> {
     let [first, _, len_high, len_low, _, _, _, _, _, protocol, ..] =
         *received.first_chunk::<MIN_HEADER>()?;
@@ -15,22 +15,23 @@ pub(super) fn payload(received: &[u8], lengths: Lengths) -> Option<&[u8]> {
         Lengths::Network => usize::from(u16::from_be_bytes([len_high, len_low])),
         Lengths::Unknown => received.len(),
     };
-    // Also for a header longer than the packet: such a range is none.
+    // `get` also answers `None` when the header is longer than the packet.
     received.get(header..end)
 }
 
-/// What a system leaves in the length field of received headers.
+/// What the system leaves in the length field of received headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code, reason = "each system needs one of them")]
 pub(super) enum Lengths {
-    /// What the sender wrote, in network order.
+    /// What the sender wrote, in network byte order.
     Network,
-    /// Depending on system and version in host order, or without the header: worth nothing. The
-    /// system has checked the length and cut the packet to it.
+    /// The field cannot be used. Depending on the system and its version, it is in host byte order
+    /// or does not count the header. The system has already checked it and cut the packet to that
+    /// length.
     Unknown,
 }
 
-/// Without options.
+/// Bytes of a header without options.
 const MIN_HEADER: usize = 20;
 const SCTP: u8 = 132;
 

@@ -1,9 +1,8 @@
 //! Linux: error queues, batches and segmentation offload.
 //!
-//! A socket with IP_RECVERR (IPV6_RECVERR) keeps an error queue: each entry holds the ICMP type and
-//! code, the destination of the packet that caused it, with its port for UDP, and the head of that
-//! packet's payload, which is the SCTP common header and more. Raw sockets have it as UDP sockets
-//! do.
+//! A socket with IP_RECVERR (IPV6_RECVERR) keeps an error queue, be it a UDP or a raw socket. Each
+//! entry holds the ICMP type and code, the destination of the packet that caused it (for UDP, with
+//! the port), and the beginning of that packet's payload: the SCTP common header and more.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::IpAddr;
@@ -31,7 +30,7 @@ use super::io::Io;
 use super::{Carrier, ipv4};
 use crate::IcmpError;
 
-/// Packets that one receive call may take.
+/// How many packets one receive call can take.
 pub(super) const RECV_BATCH: usize = quinn_udp::BATCH_SIZE;
 /// Raw sockets get IPv4 headers as they were sent.
 pub(super) const IPV4_LENGTHS: ipv4::Lengths = ipv4::Lengths::Network;
@@ -41,8 +40,7 @@ pub(super) fn max_segments(state: &UdpSocketState) -> usize {
     state.max_gso_segments()
 }
 
-/// Sends packets with a Differentiated Services code point, which the usual way of sending has no
-/// place for.
+/// Sends packets with a Differentiated Services code point. `quinn_udp` can set only the ECN bits.
 pub(super) fn send_marked(
     socket: &impl AsRawFd,
     _: &UdpSocketState,
@@ -87,15 +85,15 @@ pub(super) fn send_marked(
     }
 }
 
-/// How many packets the system has dropped since the socket was opened, because its buffer was
-/// full.
+/// How many packets the system has dropped since the socket was opened because the receive buffer
+/// was full.
 pub(super) fn overflows(socket: &impl AsFd) -> u64 {
     getsockopt(socket, MemoryInfo).map_or(0, |info| u64::from(info[SK_MEMINFO_DROPS]))
 }
 
-/// SO_MEMINFO, which `libc` lacks, on all architectures but SPARC and PA-RISC.
+/// SO_MEMINFO, which `libc` lacks. The number is right on all architectures but SPARC and PA-RISC.
 const SO_MEMINFO: libc::c_int = 55;
-/// Where in it the number of drops stands.
+/// The index of the number of drops in it.
 const SK_MEMINFO_DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
 /// How many numbers it has.
 const SK_MEMINFO_VARS: usize = SK_MEMINFO_DROPS + 1;
@@ -121,16 +119,16 @@ pub(super) fn enable_errors(socket: &Io, v6: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the system send the flow labels that destinations hold, and draw its own where they hold
-/// none.
+/// Makes the system send the flow label in the destination of a packet. Where that is 0, the system
+/// still chooses one itself.
 pub(super) fn enable_flow_labels(socket: &impl AsFd) {
-    // Without it packets go out just as well, with labels of the system's.
+    // Without this option packets still go out, with flow labels that the system chooses.
     if let Err(error) = setsockopt(socket, SendFlowInfo, &true) {
         tracing::debug!(%error, "no flow labels of one's own");
     }
 }
 
-/// IPV6_FLOWINFO_SEND: the flow label in a destination counts.
+/// IPV6_FLOWINFO_SEND: use the flow label in the destination.
 #[derive(Clone, Copy)]
 struct SendFlowInfo;
 
@@ -142,7 +140,7 @@ nix::setsockopt_impl!(
     sockopt::SetBool
 );
 
-/// Nothing: the error queues tell everything.
+/// Does nothing: on Linux the error queues report everything.
 pub(super) struct OtherErrors;
 
 impl OtherErrors {
@@ -150,7 +148,7 @@ impl OtherErrors {
         OtherErrors
     }
 
-    /// For links that no runtime watches.
+    /// For links without a runtime.
     pub(super) fn none() -> Self {
         OtherErrors
     }
@@ -158,8 +156,8 @@ impl OtherErrors {
     pub(super) fn poll(&mut self, _: &mut Context<'_>, _: &mut Vec<IcmpError>) {}
 }
 
-/// Switches off what sockets would tell with every datagram and nobody uses: when it came and,
-/// where only one address is bound, to which it was sent.
+/// Switches off information that comes with every received datagram and that nobody uses: the time
+/// of arrival and, when the socket is bound to one address, the destination.
 pub(super) fn spare(socket: &Io, addr: IpAddr) {
     let off = |result: nix::Result<()>| {
         if let Err(error) = result {
@@ -174,18 +172,19 @@ pub(super) fn spare(socket: &Io, addr: IpAddr) {
     }
 }
 
-/// Whether [`recv_one`] can wait.
+/// Whether [`recv_one`] can wait for a datagram.
 pub(super) const CAN_WAIT: bool = true;
-/// How long it waits at the most. Less than delayed acknowledgements may take, so that these are
-/// seldom the reason to wait by other means.
+/// The longest time that it waits. This is shorter than the delay of acknowledgements, so a pending
+/// acknowledgement seldom forces the caller to wait in another way.
 pub(super) const RECV_WAIT: Duration = Duration::from_millis(50);
 
-/// Switches receive offload.
+/// Switches receive offload (UDP_GRO) on or off.
 pub(super) fn set_offload(socket: &Io, on: bool) -> io::Result<()> {
     Ok(setsockopt(socket, sockopt::UdpGroSegment, &on)?)
 }
 
-/// Memory for what comes beside a datagram. On the heap, where it is aligned for the headers in it.
+/// Memory for the control messages that come with a datagram. It is on the heap because there it is
+/// aligned for the headers in it.
 pub(super) struct Control(Vec<u8>);
 
 impl Default for Control {
@@ -194,8 +193,8 @@ impl Default for Control {
     }
 }
 
-/// Receives one datagram, or a row of them, into `buffer`. With `wait` and on a socket whose calls
-/// wait, it does.
+/// Receives one datagram, or several that receive offload has joined, into `buffer`. Waits for it
+/// if `wait` is set and the socket is in blocking mode.
 pub(super) fn recv_one(
     socket: &Io,
     _: &UdpSocketState,
@@ -240,8 +239,8 @@ pub(super) fn recv_one(
     Ok(meta)
 }
 
-/// A future for the next error event of `socket`. Plain read readiness does not tell: an error
-/// alone makes a socket neither readable nor quiet.
+/// Completes at the next error event of `socket`. Read readiness is not enough to learn of errors:
+/// an error alone does not make the socket readable.
 pub(super) fn wait(socket: &Arc<UdpSocket>) -> ErrorReady {
     let socket = Arc::clone(socket);
     Box::pin(async move {
@@ -252,14 +251,16 @@ pub(super) fn wait(socket: &Arc<UdpSocket>) -> ErrorReady {
     })
 }
 
-/// Reads the error queue after [`wait`] completed, and makes the next error event a new one.
+/// Reads the error queue after [`wait`] has completed, and resets the readiness so that the next
+/// [`wait`] waits for a new error.
 pub(super) fn on_ready(
     socket: &UdpSocket,
     carrier: Carrier,
     bound: IpAddr,
     report: impl FnMut(IcmpError),
 ) {
-    // "Would block" clears the readiness; a queue that was too long to be emptied stays ready.
+    // "Would block" clears the readiness. If the queue was too long to be emptied in one go, the
+    // socket stays ready.
     let _ =
         socket.try_io(Interest::ERROR, || match drain(socket, carrier, bound, report).entries {
             MAX_PER_DRAIN => Ok(()),
@@ -267,8 +268,7 @@ pub(super) fn on_ready(
         });
 }
 
-/// Reads the error queue of a socket that is bound to `bound` until it is empty, or a good part of
-/// it.
+/// Reads the error queue of a socket that is bound to `bound`, at most `MAX_PER_DRAIN` entries.
 pub(super) fn drain(
     socket: &impl AsRawFd,
     carrier: Carrier,
@@ -276,7 +276,7 @@ pub(super) fn drain(
     mut report: impl FnMut(IcmpError),
 ) -> Drained {
     let mut drained = Drained::default();
-    // On the heap, where it is aligned for the headers in it.
+    // On the heap because there it is aligned for the headers in it.
     let mut control = cmsg_space!(
         libc::sock_extended_err,
         libc::sockaddr_in6,
@@ -298,7 +298,7 @@ pub(super) fn drain(
             Err(Errno::EINTR) => continue,
             Err(_) => break,
         };
-        // The system does not repeat the address that a socket is bound to.
+        // If the socket is bound to one address, the entry does not say which address it concerns.
         let local = (!bound.is_unspecified()).then_some(bound);
         let mut entry = Entry { to: message.address, local, ..Entry::default() };
         for control in message.cmsgs().into_iter().flatten() {
@@ -312,7 +312,8 @@ pub(super) fn drain(
                     entry.error = Some(error);
                     entry.offender = offender.map(|a| IpAddr::from(a.sin6_addr.s6_addr));
                 }
-                // The destination of the ICMP message, so the source of the packet it is about.
+                // The destination of the ICMP message, which is the source of the packet it is
+                // about.
                 ControlMessageOwned::Ipv4PacketInfo(info) => {
                     entry.local = Some(IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()));
                 }
@@ -382,7 +383,8 @@ impl Entry {
             error.ee_info,
         );
         let Origin::Network = self.origin() else { return None };
-        // The own host finds no neighbour, or its rules forbid the packet.
+        // The message comes from this host itself: it cannot find the neighbour, or its firewall
+        // rejects the packet.
         let from_here = self.offender.is_some_and(|a| self.local.map(without_interface) == Some(a));
         let kind = match kind? {
             Unreachable::Destination if from_here => Unreachable::NoRoute(NoRoute::Host),
@@ -404,7 +406,7 @@ impl Entry {
     }
 }
 
-/// An interface index, whose type is not the same on Linux and Android.
+/// Converts an interface index, whose type differs between Linux and Android.
 fn index(raw: impl TryInto<u32>) -> u32 {
     raw.try_into().unwrap_or(0)
 }
@@ -413,7 +415,8 @@ fn mtu(info: u32) -> u16 {
     u16::try_from(info).unwrap_or(u16::MAX)
 }
 
-/// More than the SCTP common header and the INIT chunk that a believable quote must show.
+/// Enough for the SCTP common header and the INIT chunk that the core wants to see before it
+/// believes an error.
 const MAX_QUOTE: usize = 128;
 /// Bounds the work of one call.
 const MAX_PER_DRAIN: usize = 256;
@@ -422,8 +425,8 @@ const MAX_PER_DRAIN: usize = 256;
 mod tests {
     use super::*;
 
-    /// Sends two packets of three bytes from `addr` to itself, marked, and gives what arrives with
-    /// its traffic class.
+    /// Sends two marked packets of three bytes from `addr` to itself. Returns the length and
+    /// traffic class of each datagram that arrives.
     async fn loop_back(addr: IpAddr) -> io::Result<Vec<(usize, u8)>> {
         let receiver = UdpSocket::bind((addr, 0)).await?;
         let sender = UdpSocket::bind((addr, 0)).await?;
@@ -468,7 +471,7 @@ mod tests {
         Ok(got)
     }
 
-    /// Has the system tell the flow label of what arrives.
+    /// IPV6_FLOWINFO: the system reports the flow label of received packets.
     #[derive(Clone, Copy)]
     struct ReceiveFlowInfo;
     nix::setsockopt_impl!(
@@ -531,7 +534,7 @@ mod tests {
         let class = 46 << 2 | 2;
         let got = loop_back([127, 0, 0, 1].into()).await.unwrap();
         assert!(got.iter().all(|(len, byte)| (*byte, len % 3) == (class, 0)), "{got:?}");
-        // Hosts without IPv6 are still about.
+        // There are still hosts without IPv6.
         if let Ok(got) = loop_back(std::net::Ipv6Addr::LOCALHOST.into()).await {
             assert!(got.iter().all(|(_, byte)| *byte == class), "{got:?}");
         }

@@ -1,13 +1,13 @@
-//! What links over sockets of the operating system have in common, for the raw IP link of
-//! `sctp-user` and the UDP link of `sctp-udp-encap`: batches, source addresses, DF, ECN, and errors that come back from
-//! the network.
+//! The parts that all links over sockets of the operating system share. The raw IP link of
+//! `sctp-user` and the UDP link of `sctp-udp-encap` are made of them. They handle batches, source
+//! addresses, DF, ECN, and errors that come back from the network.
 //!
-//! [`SocketLink`] is the whole link but for opening its sockets. Where systems differ there is one
-//! module per kind of system with the same functions: `linux` (error queues, batches, offload) and
-//! `portable` (what macOS and the BSDs have in common). `--cfg portable` takes the second on Linux,
-//! too, so that it can be run and not only compiled.
+//! [`SocketLink`] does everything except opening its sockets. Where systems differ, there are two
+//! modules with the same functions: `linux` (error queues, batches, offload) and `portable` (what
+//! macOS and the BSDs have in common). `--cfg portable` selects the second one on Linux as well, so
+//! that it can be tested there.
 
-// What is for blocking calls alone, which are there on Unix.
+// Blocking calls exist only on Unix; other systems do not use the code for them.
 #![cfg_attr(not(unix), allow(dead_code))]
 
 #[cfg(feature = "raw")]
@@ -40,8 +40,8 @@ use std::net::IpAddr;
 
 pub use set::{Carrier, SocketLink};
 
-/// The first address that is listed twice, or beside the wildcard of its family: no two sockets of
-/// a link can be bound so.
+/// The first address that is listed twice, or together with the wildcard address of its family. Two
+/// sockets of a link cannot be bound like that.
 pub fn overlap(addrs: &[IpAddr]) -> Option<IpAddr> {
     let covers = |other: IpAddr, addr: IpAddr| {
         other == addr || (other.is_unspecified() && other.is_ipv4() == addr.is_ipv4())

@@ -1,6 +1,7 @@
-//! What can be relied on beyond Linux: single packets, and no errors on the sockets themselves.
+//! What works on systems other than Linux: single packets, and no error queues.
 //!
-//! Where they need privileges anyhow, links read the ICMP messages from a raw socket of its own.
+//! Raw links need privileges anyway, so they open another raw socket and read ICMP messages from
+//! it.
 
 use std::io::{self, IoSliceMut};
 use std::net::IpAddr;
@@ -17,19 +18,18 @@ use super::io::Io;
 use super::{Carrier, ipv4};
 use crate::IcmpError;
 
-/// Packets that one receive call may take.
+/// How many packets one receive call can take.
 pub(super) const RECV_BATCH: usize = 1;
-/// macOS and NetBSD give the length in host order and without the header, FreeBSD since version 11
-/// as it was sent.
+/// macOS and NetBSD give the length in host byte order and without the header. FreeBSD gives it as
+/// it was sent, since version 11.
 pub(super) const IPV4_LENGTHS: ipv4::Lengths = ipv4::Lengths::Unknown;
 
-/// There is no segmentation offload.
+/// Always 1: there is no segmentation offload.
 pub(super) fn max_segments(_: &UdpSocketState) -> usize {
     1
 }
 
-/// Sends without the mark: there is no safe way to set it for one packet that all of these systems
-/// have.
+/// Sends without the code point. These systems have no common, safe way to set it for one packet.
 pub(super) fn send_marked(
     socket: &Io,
     state: &UdpSocketState,
@@ -39,25 +39,25 @@ pub(super) fn send_marked(
     state.try_send(socket.udp(), transmit)
 }
 
-/// Nobody tells how many packets found no room.
+/// Always 0: these systems do not say how many packets they dropped.
 pub(super) fn overflows<T>(_: &T) -> u64 {
     0
 }
 
-/// There are no error queues.
+/// Does nothing: there are no error queues.
 pub(super) fn enable_errors(_: &Io, _v6: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// The flow labels are the system's.
+/// Does nothing: the system chooses all flow labels.
 pub(super) fn enable_flow_labels(_: &Io) {}
 
-/// ICMP messages about packets of a raw link. UDP does without: it needs no privileges, and these
-/// sockets do.
+/// Sockets that receive the ICMP messages about packets of a raw link. A UDP link has none, because
+/// UDP needs no privileges and these sockets do.
 pub(super) struct OtherErrors(Vec<IcmpSocket>);
 
 impl OtherErrors {
-    /// Opens a socket for each IP version among the own addresses, if the system allows.
+    /// Opens a socket for each IP version among `addrs`, if the system allows it.
     pub(super) fn open(carrier: Carrier, addrs: &[IpAddr]) -> Self {
         let open = |v6| {
             let opened = addrs
@@ -76,12 +76,12 @@ impl OtherErrors {
         }
     }
 
-    /// For links that no runtime watches.
+    /// For links without a runtime.
     pub(super) fn none() -> Self {
         OtherErrors(Vec::new())
     }
 
-    /// Appends what has arrived.
+    /// Appends the errors that have arrived.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, errors: &mut Vec<IcmpError>) {
         for socket in &mut self.0 {
             socket.poll(cx, errors);
@@ -89,20 +89,20 @@ impl OtherErrors {
     }
 }
 
-/// Everything that sockets are made to tell is of use.
+/// Does nothing: sockets report nothing that is not used.
 pub(super) fn spare(_: &Io, _: IpAddr) {}
 
-/// Whether [`recv_one`] can wait.
+/// Whether [`recv_one`] can wait for a datagram.
 pub(super) const CAN_WAIT: bool = false;
-/// How long it would.
+/// How long it would wait.
 pub(super) const RECV_WAIT: Duration = Duration::from_millis(1);
 
-/// There is none.
+/// Always fails: there is no receive offload.
 pub(super) fn set_offload(_: &Io, _on: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Nothing is kept between calls.
+/// Empty: these systems need no memory for control messages.
 #[derive(Default)]
 pub(super) struct Control(());
 
@@ -119,7 +119,7 @@ pub(super) fn recv_one(
     Ok(metas[0])
 }
 
-/// Never completes.
+/// Never completes: there are no error events.
 pub(super) fn wait(_: &Arc<UdpSocket>) -> ErrorReady {
     Box::pin(std::future::pending())
 }

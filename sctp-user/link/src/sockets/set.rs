@@ -1,4 +1,4 @@
-//! Several sockets as one link.
+//! [`SocketLink`]: a link over one or more sockets.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +17,7 @@ use super::socket::{LinkSocket, Outgoing, SendFailure, is_unreachable, scratch_s
 use super::source::Sources;
 use crate::{IcmpError, Link, Meter, RecvBatch, local_addresses, no_route};
 
-/// What the packets of a link travel in.
+/// What carries the packets of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Carrier {
     /// UDP datagrams ([`Encap::Udp`]).
@@ -26,29 +26,30 @@ pub enum Carrier {
     Ip,
 }
 
-/// A link over one or more sockets, one for each own address.
+/// A link over one or more sockets, one for each local address.
 ///
-/// Wildcard sockets learn the destination address of what they receive and send from the address
-/// that a path asks for, so that peers see answers come from where they sent to.
+/// A wildcard socket learns to which local address each packet was sent, and sends from the address
+/// that the path names. So peers get their answers from the address to which they sent.
 pub struct SocketLink {
     carrier: Carrier,
     sockets: Vec<LinkSocket>,
     other_errors: OtherErrors,
     port: u16,
     scratch: Vec<u8>,
-    /// The socket to be read first next time, for fairness.
+    /// The socket to read first next time, for fairness.
     next: usize,
     pending: PendingErrors,
     sources: Sources,
 }
 
 impl SocketLink {
-    /// A link over sockets that are bound to these addresses, all UDP or all raw as `carrier` says,
-    /// to the UDP port `port` (0 for raw ones). Must be called inside a tokio runtime, the one that
-    /// will drive the link.
+    /// A link over sockets that are already bound to these addresses. They are all UDP or all raw,
+    /// as `carrier` says. `port` is the UDP port they are bound to (0 for raw sockets). Call this
+    /// inside the tokio runtime that will drive the link.
     ///
     /// # Errors
-    /// The address whose socket lacks something that the link needs, with what the system said.
+    /// The system refused a socket option that the link needs: the address of that socket, and the
+    /// system's error.
     pub fn new(
         carrier: Carrier,
         sockets: Vec<(IpAddr, Socket)>,
@@ -60,8 +61,8 @@ impl SocketLink {
         Self::with(carrier, sockets, opened, other_errors, port)
     }
 
-    /// As [`new`](Self::new), without a runtime: polling tells what there is, and `Pending`
-    /// promises no wake-up.
+    /// Like [`new`](Self::new), but without a runtime: `Pending` means only that there is nothing
+    /// now, and nobody will wake the caller.
     #[cfg(unix)]
     pub(crate) fn plain(
         carrier: Carrier,
@@ -95,8 +96,8 @@ impl SocketLink {
         })
     }
 
-    /// Makes calls wait on the only socket of a plain link; false when there are several, or the
-    /// system cannot wait in this way.
+    /// Puts the only socket of a plain link into blocking mode. Returns false when there are
+    /// several sockets, or when the system cannot wait in this way.
     #[cfg(unix)]
     pub fn make_waiting(&mut self) -> bool {
         match &mut *self.sockets {
@@ -105,17 +106,18 @@ impl SocketLink {
         }
     }
 
-    /// How long [`recv_waiting`](Self::recv_waiting) waits at the most.
+    /// The longest time that [`recv_waiting`](Self::recv_waiting) waits.
     #[cfg(unix)]
     pub const RECV_WAIT: std::time::Duration = super::os::RECV_WAIT;
 
-    /// Receives on the only socket of a link that was made [waiting](Self::make_waiting). With
-    /// `wait` it waits for the first datagram, for [`RECV_WAIT`](Self::RECV_WAIT) at most; with
-    /// `drain` it takes what has come meanwhile as well. Nothing is appended when nothing came in
-    /// time.
+    /// Receives on the only socket of a link, after [`make_waiting`](Self::make_waiting). With
+    /// `wait` it waits for the first datagram, for at most [`RECV_WAIT`](Self::RECV_WAIT). With
+    /// `drain` it also takes the datagrams that have come in the meantime. If nothing comes in
+    /// time, it appends nothing.
     ///
     /// # Errors
-    /// None so far: receive calls that fail tell of packets, and the link goes on.
+    /// None so far. A receive call that fails reports an error about an earlier packet, and the
+    /// link goes on.
     #[cfg(unix)]
     pub fn recv_waiting(
         &mut self,
@@ -132,15 +134,15 @@ impl SocketLink {
         }
     }
 
-    /// Says whether datagrams will come one by one, to be answered, or many of them. Receive
-    /// offload is for the latter; without it a simpler system call does.
+    /// Says whether datagrams are expected one at a time, each to be answered, or many in a row.
+    /// Receive offload helps only with many; without it a simpler system call is enough.
     #[cfg(unix)]
     #[inline]
     pub fn expect_single(&mut self, single: bool) {
         self.sockets.iter_mut().for_each(|socket| socket.expect_single(single));
     }
 
-    /// Something was learnt while sending that the next poll gives.
+    /// Whether sending has found errors that the next poll will report.
     #[cfg(unix)]
     #[inline]
     pub fn has_news(&self) -> bool {
@@ -153,16 +155,17 @@ impl SocketLink {
         self.sockets.iter().map(LinkSocket::stats).sum()
     }
 
-    /// The sockets, to wait for them.
+    /// The sockets, for a caller that waits for them.
     #[cfg(unix)]
     #[inline]
     pub fn fds(&self) -> impl Iterator<Item = std::os::fd::BorrowedFd<'_>> {
         self.sockets.iter().map(LinkSocket::fd)
     }
 
-    /// The socket for a path: the one bound to the wanted source, else the wildcard one, else (when
-    /// the source is up to us) the one from which the system's routes lead to the destination.
-    /// Networks of different providers take only packets with sources of their own.
+    /// The index of the socket for a path. If the path names a source address, this is the socket
+    /// bound to it, or else the wildcard socket. If it names none, this is the wildcard socket, or
+    /// else the one whose address the system's routes choose for the destination: a provider's
+    /// network forwards only packets whose source address belongs to it.
     fn choose(&mut self, path: &PathAddr) -> Option<usize> {
         if is_link_local(path.remote) && interface(path.remote) == 0 {
             return None;
@@ -206,7 +209,8 @@ impl SocketLink {
                 return Err("the path has no udp port yet");
             }
             (Carrier::Udp, Encap::Udp { remote_port }) => remote_port,
-            // A raw IPv6 socket takes the port for the protocol and refuses every other one.
+            // A raw IPv6 socket takes the port for a protocol number, and refuses any but 0 and its
+            // own.
             (Carrier::Ip, Encap::Native) => 0,
             (Carrier::Udp, Encap::Native) => {
                 return Err("only udp-encapsulated paths go over this link");
@@ -220,7 +224,7 @@ impl SocketLink {
         }
         Ok(Outgoing {
             destination: destination(transmit.path.remote, remote_port, transmit.flow_label),
-            // A socket bound to one address sends from there anyhow.
+            // A socket bound to one address sends from there anyway.
             source: transmit
                 .path
                 .local
@@ -233,8 +237,9 @@ impl SocketLink {
         })
     }
 
-    /// Sends what goes by the only socket and has nothing to say but where; false when it is not of
-    /// that kind, or was not sent.
+    /// The fast way to send a packet: for a UDP link with one socket, and a packet that needs no
+    /// options but its destination. Returns false when the packet is of another kind or was not
+    /// sent.
     fn send_plain(&mut self, transmit: &Transmit, bytes: &[u8]) -> bool {
         let (Carrier::Udp, Encap::Udp { remote_port }, [only]) =
             (self.carrier, transmit.path.encap, &*self.sockets)
@@ -256,8 +261,7 @@ impl SocketLink {
         plain && only.send_plain(to, bytes, &mut self.pending)
     }
 
-    /// Tells of a failure that says something about the path as of an ICMP message; false for
-    /// others.
+    /// If the failure says something about the path, queues it like an ICMP error and returns true.
     fn report(&mut self, transmit: &Transmit, bytes: &[u8], failure: &SendFailure) -> bool {
         let no_way = is_unreachable(&failure.error).then(|| no_route(&failure.error)).flatten();
         let kind = match (&failure.error, no_way) {
@@ -276,7 +280,7 @@ impl SocketLink {
         true
     }
 
-    /// Tells of a packet that was to be cut and that the interface has taken whole.
+    /// Reports a packet that should have been cut but left the interface whole.
     fn report_whole(&mut self, transmit: &Transmit, bytes: &[u8], to: SocketAddr) {
         if let Some(ip_mtu) = fragment::left_whole(to, bytes.len() + overhead(&transmit.path)) {
             self.tell(transmit, bytes, Unreachable::NotCut { ip_mtu });
@@ -346,7 +350,7 @@ impl Link for SocketLink {
                 result?;
             }
         }
-        // Nothing was appended, so every socket has answered `Pending` and registered the waker.
+        // If nothing was appended, every socket has answered `Pending` and registered the waker.
         if batch.len() == held { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
@@ -400,7 +404,7 @@ impl Link for SocketLink {
     }
 }
 
-/// With the flow label where there can be one.
+/// The destination of a packet; for IPv6, with the flow label.
 fn destination(addr: IpAddr, port: u16, flow_label: u32) -> SocketAddr {
     let mut destination = to_socket_addr(addr, port);
     if let SocketAddr::V6(v6) = &mut destination {
@@ -410,8 +414,8 @@ fn destination(addr: IpAddr, port: u16, flow_label: u32) -> SocketAddr {
     destination
 }
 
-/// The next common MTU below a packet that did not fit (RFC 1191 sec 7), where the system does not
-/// name one.
+/// A guess at the MTU when the system does not name it: the next common MTU below the size of the
+/// packet that did not fit (RFC 1191 sec 7).
 fn plateau_below(path: &PathAddr, sctp_packet: usize) -> u16 {
     let floor = if path.remote.is_ipv4() { 576 } else { 1280 };
     let packet = sctp_packet + overhead(path);
@@ -426,18 +430,19 @@ fn overhead(path: &PathAddr) -> usize {
 }
 
 const PLATEAUS: [u16; 8] = [32000, 17914, 9000, 4352, 2002, 1500, 1492, 1280];
-/// The length field of IPv4 allows no larger packet; UDP neither.
+/// The largest packet that the length fields of IPv4 and UDP allow.
 const MAX_IP_PACKET: usize = 65535;
-/// With packets for an MTU of 1500 bytes, as many as one send call can hold.
+/// How many packets one send call can hold when the MTU is 1500 bytes.
 const MAX_SEGMENTS: usize = 44;
-/// As much of a packet as is worth quoting.
+/// How many bytes of a packet to quote in an error.
 const QUOTE: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The loopback network of Linux has many addresses, and routes to it begin at the first one.
+    /// On Linux every address in 127.0.0.0/8 is local, and the system's source for them is
+    /// 127.0.0.1.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn the_routes_choose_among_bound_sources() {

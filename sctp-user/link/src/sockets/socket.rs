@@ -26,50 +26,51 @@ pub(super) use send::{Outgoing, SendFailure, is_unreachable};
 /// A bound socket of a link.
 pub(super) struct LinkSocket {
     carrier: Carrier,
-    /// The address it is bound to, perhaps the unspecified one.
+    /// The address the socket is bound to; unspecified for a wildcard socket.
     addr: IpAddr,
     io: Io,
     state: UdpSocketState,
-    /// `None` where nobody watches: then receive calls tell of errors.
+    /// `None` if no runtime watches the socket. Then errors show only when receive calls fail.
     error_ready: Option<ErrorReady>,
-    /// Set while write readiness cannot be trusted, see [`Self::poll_send_once`].
+    /// Set while write readiness cannot be trusted; see [`Self::poll_send_once`].
     backoff: Option<Pin<Box<Sleep>>>,
-    /// Bytes of the current transmit that are sent already, with what identifies that transmit.
+    /// A transmit that was sent only in part, and how many of its bytes were sent.
     progress: Option<(Outgoing, usize)>,
-    /// Each buffer gets one datagram only: the senders do not batch, or the system does not.
+    /// Each buffer received only one datagram last time: there is no receive offload, or the
+    /// senders do not send in batches.
     single: bool,
     cutter: Cutter,
-    /// There may be something to receive though the runtime does not say so, see
-    /// [`Self::poll_errors`]. It stays set until a receive call finds the socket empty.
+    /// Read even if the runtime does not say that the socket is readable; see
+    /// [`Self::poll_errors`]. Stays set until a receive call finds the socket empty.
     must_read: bool,
-    /// Where small datagrams are copied to: they share an allocation.
+    /// Small datagrams are copied here and share its allocation.
     pool: BytesMut,
-    /// What a receive call says beside the datagram.
+    /// Memory for the control messages that come with a datagram.
     control: os::Control,
-    /// System calls wait, see [`Self::make_waiting`].
+    /// Whether the socket is in blocking mode; see [`Self::make_waiting`].
     waiting: bool,
     offload: Offload,
 }
 
-/// Whether several datagrams may come as one, see [`LinkSocket::expect_single`].
+/// Receive offload, which joins several datagrams into one; see [`LinkSocket::expect_single`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Offload {
     On,
-    /// Switched off, but what came before may still be there.
+    /// Switched off, but the socket may still hold datagrams that were joined before.
     Ending,
     Off,
 }
 
 impl LinkSocket {
-    /// Takes over a bound socket. Must be called inside a tokio runtime, which watches it.
+    /// Takes over a bound socket. Call this inside the tokio runtime that is to watch it.
     pub(super) fn new(carrier: Carrier, addr: IpAddr, socket: socket2::Socket) -> io::Result<Self> {
         let io = Arc::new(UdpSocket::from_std(socket.into())?);
         let error_ready = os::wait(&io);
         Self::with(carrier, addr, Io::Watched(io), Some(error_ready))
     }
 
-    /// Takes over a bound socket that nobody watches: polling tells what there is, and `Pending`
-    /// promises nothing.
+    /// Takes over a bound socket without a runtime: `Pending` means only that there is nothing now,
+    /// and nobody will wake the caller.
     pub(super) fn plain(
         carrier: Carrier,
         addr: IpAddr,
@@ -107,8 +108,8 @@ impl LinkSocket {
         })
     }
 
-    /// Makes system calls on a plain socket wait: receive calls for [`os::RECV_WAIT`] at most, send
-    /// calls a little.
+    /// Puts a plain socket into blocking mode. Receive calls then wait for at most
+    /// [`os::RECV_WAIT`], send calls for at most [`SEND_WAIT`].
     pub(super) fn make_waiting(&mut self) -> io::Result<()> {
         let socket = self.io.sock();
         socket.set_read_timeout(Some(os::RECV_WAIT))?;
@@ -118,7 +119,7 @@ impl LinkSocket {
         Ok(())
     }
 
-    /// To wait for it.
+    /// The file descriptor, for a caller that waits for the socket.
     #[cfg(unix)]
     pub(super) fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
         std::os::fd::AsFd::as_fd(&self.io)
@@ -134,7 +135,7 @@ impl LinkSocket {
         LinkStats { overflows: os::overflows(&self.io) }
     }
 
-    /// As [`stats`](Self::stats), from wherever; it does not keep the socket open.
+    /// Reads what [`stats`](Self::stats) reads, from any thread, without keeping the socket open.
     pub(super) fn meter(&self) -> Option<Meter> {
         let Io::Watched(socket) = &self.io else { return None };
         let socket = Arc::downgrade(socket);
@@ -142,8 +143,9 @@ impl LinkSocket {
         Some(Box::new(move || LinkStats { overflows: overflows() }))
     }
 
-    /// The send code takes "invalid argument" for a kernel that lacks segmentation and ECN and
-    /// stops using them. Where the argument was at fault, start afresh.
+    /// When a send call fails with "invalid argument", `quinn_udp` assumes that the kernel lacks
+    /// segmentation offload and ECN, and stops using them. Call this when there was another reason:
+    /// it starts afresh.
     fn forget_failures(&mut self) {
         if let Ok(state) = prepare(&self.io, self.addr) {
             self.state = state;
@@ -155,14 +157,14 @@ impl LinkSocket {
     }
 }
 
-/// Switches on what the link uses of a socket, and off what it does not.
+/// Switches on the socket options that the link needs, and switches off the others.
 fn prepare(io: &Io, addr: IpAddr) -> io::Result<UdpSocketState> {
     let state = UdpSocketState::new(io.udp())?;
     os::spare(io, addr);
     Ok(state)
 }
 
-/// Calls that may fail in a row because of errors that are pending on a socket.
+/// How many calls in a row may fail because of errors pending on a socket.
 const MAX_CONSECUTIVE_FAILURES: u32 = 16;
-/// How long a waiting send call waits for room before the stack looks after other things.
+/// How long a send call in blocking mode waits for room before the stack goes on with other work.
 const SEND_WAIT: Duration = Duration::from_millis(10);

@@ -1,10 +1,10 @@
-//! Which of several own addresses reaches a destination, where the stack leaves that to the routes
-//! of the system.
+//! Choosing the local address from which to reach a destination, when the stack names none.
 //!
-//! A wildcard socket leaves it to the system with every packet. Sockets that are bound to one
-//! address each do not: the choice of the socket is the choice of the source (RFC 9260 sec 6.4),
-//! and with the wrong one a packet for the second network carries an address of the first, so that
-//! the answer goes where the first cut cable ends.
+//! With a wildcard socket, the system chooses the source of every packet by its routes. With
+//! sockets that are each bound to one address, choosing the socket means choosing the source (RFC
+//! 9260 sec 6.4). The wrong choice would put an address of the first network on a packet for the
+//! second. Its answer would then go to the first network, and would be lost together with that
+//! network.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -14,15 +14,16 @@ use std::time::{Duration, Instant};
 use sctp_user_core::common_bits;
 use sctp_user_core::interface::{from_socket_addr, to_socket_addr};
 
-/// What the system said lately.
+/// Remembers what the system's routes said recently.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     known: BTreeMap<IpAddr, (IpAddr, Instant)>,
 }
 
 impl Sources {
-    /// The one of `own` to send to `remote` from: what the routes say, or else what has most
-    /// leading bits in common with it. `None` when `own` is empty.
+    /// The address of `own` from which to send to `remote`. This is the one that the routes choose,
+    /// or else the one with the most leading bits in common with `remote`. `None` when `own` is
+    /// empty.
     pub(super) fn choose(
         &mut self,
         own: impl Iterator<Item = IpAddr> + Clone,
@@ -49,8 +50,9 @@ impl Sources {
     }
 }
 
-/// The source that the system would take. Connecting a UDP socket asks for the route and sends
-/// nothing: the port is the one for discarding (RFC 863), and any but 0 would do.
+/// The source address that the system would choose. To find out, this connects a UDP socket, which
+/// looks up the route and sends nothing. The port does not matter as long as it is not 0; 9 is for
+/// discarding (RFC 863).
 pub(super) fn routed_source(remote: IpAddr) -> Option<IpAddr> {
     let any: IpAddr =
         if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -59,15 +61,16 @@ pub(super) fn routed_source(remote: IpAddr) -> Option<IpAddr> {
     Some(from_socket_addr(socket.local_addr().ok()?))
 }
 
-/// The first of the addresses with the longest prefix in common with `remote`.
+/// The address that has the longest prefix in common with `remote`; the first one if there are
+/// several.
 fn nearest(own: impl Iterator<Item = IpAddr>, remote: IpAddr) -> Option<IpAddr> {
     own.min_by_key(|addr| Reverse(common_bits(*addr, remote)))
 }
 
-/// How long an answer of the system is believed: a route that is gone costs no more than this on
-/// top.
+/// How long an answer of the system is used. After a change of routes, packets may carry the old
+/// source for this long.
 const LIFE: Duration = Duration::from_millis(200);
-/// Destinations remembered at most.
+/// The most destinations to remember.
 const MOST: usize = 1024;
 
 #[cfg(test)]
@@ -98,7 +101,7 @@ mod tests {
         let remote = ip("127.0.0.9");
         let routed = routed_source(remote).expect("there is a loopback interface");
         let mut sources = Sources::default();
-        // The other one has more bits in common.
+        // 127.0.0.8 has more bits in common, but the route decides.
         let own = [ip("127.0.0.8"), routed].into_iter();
         assert_eq!(sources.choose(own.clone(), remote), Some(routed));
         assert_eq!(sources.choose(own, remote), Some(routed), "remembered");

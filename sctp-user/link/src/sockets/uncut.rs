@@ -1,18 +1,18 @@
-//! Without the feature `raw` no IPv4 packet is cut by this host: the same names as in `cut.rs`.
+//! Stands in for `cut.rs` when the feature `raw` is off. This host then cuts no IPv4 packets.
 
 use std::io;
 use std::net::SocketAddrV4;
 
 use super::Carrier;
 
-/// The largest SCTP packet that is never cut: there are no larger ones.
+/// The largest SCTP packet that is never cut. No packet is larger than this.
 pub(super) const WHOLE: usize = u16::MAX as usize;
 
-/// Cuts nothing.
+/// Does nothing; see `cut.rs`.
 #[derive(Debug, Default)]
 pub(super) struct Cutter {}
 
-/// Where a packet goes, and what its headers say.
+/// The addresses of a packet, and what else its headers say.
 #[derive(Clone, Copy, Debug)]
 #[expect(dead_code, reason = "nobody reads it here")]
 pub(super) struct Way {
@@ -24,7 +24,7 @@ pub(super) struct Way {
 }
 
 impl Cutter {
-    /// Leaves every packet to be sent whole.
+    /// Cuts nothing: the caller sends the packet whole.
     pub(super) fn send(&mut self, _: Way, _: &[u8]) -> Option<io::Result<()>> {
         None
     }

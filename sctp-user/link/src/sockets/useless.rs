@@ -1,6 +1,6 @@
-//! What arrives and is of no use must not make a link deaf.
+//! Tests that useless datagrams do not stop a link from receiving useful ones.
 //!
-//! The reader here polls when its waker was called and at no other time, as a task does.
+//! The reader here polls only after its waker was called, as a task does.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Reader {
         polled.map(|result| result.expect("the link is well"))
     }
 
-    /// Polls until the link has nothing and leaves its reader asleep.
+    /// Polls until the link has nothing more and no longer wakes its reader.
     async fn sleep(&mut self) {
         while self.poll().is_ready() || self.woken(Duration::from_millis(20)).await {
             assert!(self.batch.is_empty(), "{:?}", self.batch);
@@ -76,7 +76,7 @@ fn nonblocking(socket: Socket) -> Socket {
     socket
 }
 
-/// An IPv4 header of protocol `protocol` and `bytes` behind it: what raw sockets receive.
+/// An IPv4 header for `protocol` and then `bytes`, as a raw socket would receive them.
 fn ipv4(protocol: u8, bytes: &[u8]) -> Vec<u8> {
     let mut packet = vec![0; 20];
     packet[0] = 0x45;
@@ -85,7 +85,8 @@ fn ipv4(protocol: u8, bytes: &[u8]) -> Vec<u8> {
     [&packet, bytes].concat()
 }
 
-/// A UDP datagram from port 0, which only a raw socket can send; `None` where that is not allowed.
+/// Sends a UDP datagram from port 0, which only a raw socket can do. `None` where that is not
+/// allowed.
 fn from_port_zero(to: SocketAddr) -> Option<()> {
     let SocketAddr::V4(to) = to else { return None };
     let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP)).ok()?;
@@ -96,7 +97,7 @@ fn from_port_zero(to: SocketAddr) -> Option<()> {
     raw.send_to(&datagram, &to.into()).ok().map(drop)
 }
 
-/// Sends to all hosts over the loopback interface; `None` where the system refuses.
+/// Sends to the all-hosts group over the loopback interface. `None` where the system refuses.
 fn to_all_hosts(socket: &Socket, port: u16) -> Option<()> {
     socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).ok()?;
     let to = SocketAddr::from((Ipv4Addr::new(224, 0, 0, 1), port));
@@ -129,7 +130,8 @@ async fn useless_datagrams_leave_a_udp_link_awake() {
                 println!("not tried over {host}: {kind}");
                 continue;
             }
-            // Two polls: the link must not need the second datagram to notice the first one.
+            // Poll here already: otherwise the second datagram could hide that the first one went
+            // unnoticed.
             if reader.woken(Duration::from_secs(1)).await {
                 assert!(reader.poll().is_pending(), "{kind}: {:?}", reader.batch);
             }
@@ -139,7 +141,7 @@ async fn useless_datagrams_leave_a_udp_link_awake() {
     }
 }
 
-/// Needs the right to open raw sockets. Other tests may send SCTP on this host as well.
+/// Needs the right to open raw sockets. Tolerates SCTP packets that other tests send on this host.
 #[tokio::test]
 async fn useless_packets_leave_a_link_of_raw_sockets_awake() {
     let v4: (IpAddr, IpAddr) = (Ipv4Addr::UNSPECIFIED.into(), [127, 0, 77, 1].into());
@@ -182,7 +184,7 @@ async fn useless_packets_leave_a_raw_link_awake() {
     let host = IpAddr::from(Ipv4Addr::LOCALHOST);
     let socket = UdpSocket::bind((host, 0)).unwrap();
     let to = socket.local_addr().unwrap();
-    // What a raw socket would get, the link gets from a UDP socket, which needs no privileges.
+    // The link reads from a UDP socket, which needs no privileges, what a raw socket would receive.
     let mut reader = Reader::new(Carrier::Ip, [(host, socket)]);
     let sender = UdpSocket::bind((host, 0)).unwrap();
     for useless in [&b""[..], b"a part of a header", &ipv4(17, b"udp"), &ipv4(132, b"")] {
@@ -195,7 +197,7 @@ async fn useless_packets_leave_a_raw_link_awake() {
     }
 }
 
-/// One socket must not be forgotten because another one has nothing to say either.
+/// A socket must not be forgotten because another one has nothing useful either.
 #[tokio::test]
 async fn every_socket_of_a_link_stays_awake() {
     let hosts = [1, 2, 3].map(|n| IpAddr::from([127, 0, 0, n]));
@@ -217,7 +219,7 @@ async fn every_socket_of_a_link_stays_awake() {
     }
 }
 
-/// A link under a flood of them lets others run, and goes on by itself.
+/// A link lets other tasks run during a flood of useless datagrams, and then goes on by itself.
 #[tokio::test]
 async fn a_flood_of_useless_datagrams_is_read_in_pieces() {
     let host = IpAddr::from(Ipv4Addr::LOCALHOST);
@@ -233,11 +235,11 @@ async fn a_flood_of_useless_datagrams_is_read_in_pieces() {
     let before = reader.alarm.count.load(Ordering::Relaxed);
     assert_eq!(reader.recv().await, b"the last one");
     let wakes = reader.alarm.count.load(Ordering::Relaxed) - before;
-    // Sixteen receive calls a time, of one datagram at the least.
+    // Each poll makes up to sixteen receive calls, and each call takes at least one datagram.
     assert!((1..=16).contains(&wakes), "woken {wakes} times");
 }
 
-/// Without a runtime, whoever polls the link waits for its sockets when it says `Pending`.
+/// Without a runtime, the caller waits for the sockets after `Pending`, so they must be empty then.
 #[cfg(unix)]
 #[test]
 fn a_plain_link_is_empty_when_it_says_so() {
@@ -249,7 +251,7 @@ fn a_plain_link_is_empty_when_it_says_so() {
         let sockets = vec![(host, nonblocking(socket.into()))];
         let mut link = SocketLink::plain(carrier, sockets, 9).unwrap();
         let sender = UdpSocket::bind((host, 0)).unwrap();
-        // Fewer than it leaves for the next call.
+        // Fewer useless datagrams than one poll reads.
         (0..10).for_each(|_| assert_eq!(sender.send_to(b"", to).unwrap(), 0));
         sender.send_to(good, to).unwrap();
         let mut batch = RecvBatch::new();

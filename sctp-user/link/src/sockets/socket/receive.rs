@@ -1,4 +1,4 @@
-//! Receiving: in the runtime, and by calls that wait.
+//! Receiving, both in the runtime and by calls that wait.
 
 use std::io::{self, IoSliceMut};
 use std::task::{Context, Poll, ready};
@@ -14,12 +14,14 @@ use crate::{IcmpError, RecvBatch};
 
 impl LinkSocket {
     /// Receives and appends to `batch`. `Ready(Ok(()))` means that at least one datagram or error
-    /// was appended. `Pending` means that nothing was, and that the waker of `cx` will be called:
-    /// by the runtime once there is something, or already, when this call has read as many useless
-    /// datagrams as one call may and leaves the rest for the next one.
+    /// was appended. `Pending` means that nothing was appended and that the waker of `cx` will be
+    /// called. Normally the runtime calls it once there is something to read. If one call has read
+    /// as many useless datagrams as it may, it has called the waker itself and leaves the rest for
+    /// the next call.
     ///
-    /// What arrives is not always of use ([`append`] drops what SCTP cannot answer), so a receive
-    /// call that succeeds proves nothing: only a socket that was found empty registers the waker.
+    /// [`append`] drops datagrams that SCTP cannot answer. So this must not return `Pending` merely
+    /// because a receive call brought nothing useful: the waker is registered only when the socket
+    /// was found empty.
     pub(in crate::sockets) fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
@@ -28,7 +30,7 @@ impl LinkSocket {
     ) -> Poll<io::Result<()>> {
         let held = batch.len();
         self.poll_errors(cx, &mut batch.errors);
-        // Room for many headers takes time to make.
+        // Preparing room for many headers takes time.
         let received = if self.single || self.carrier == Carrier::Ip {
             self.poll_recv_into::<MAX_RECV_BUFFERS>(cx, scratch, batch)
         } else {
@@ -63,10 +65,10 @@ impl LinkSocket {
                 self.state.recv(self.io.udp(), buffers, &mut metas)
             };
             let received = match &self.io {
-                // Fewer than there was room for: the socket is empty, and asking once more to hear
-                // that would cost a system call. "Would block" makes the runtime wait for news. A
-                // receive call also ends early before an error, but that brings a wake-up of its
-                // own, see `poll_errors`.
+                // A receive call that fills fewer buffers than it could has emptied the socket.
+                // Reporting "would block" then makes the runtime wait for more, and saves the
+                // system call that would have said so. A pending error also ends a receive call
+                // early, but it causes a wake-up of its own; see `poll_errors`.
                 Io::Watched(io) if !must_read => {
                     let mut some = None;
                     let answer = io.try_io(Interest::READABLE, || match recv() {
@@ -85,7 +87,7 @@ impl LinkSocket {
                     let filled = buffers.iter().zip(&metas).take(count);
                     self.single =
                         count > 1 && metas.iter().take(count).all(|meta| meta.stride >= meta.len);
-                    // A full batch has not emptied the socket.
+                    // If the batch is full, the socket may hold more.
                     self.must_read = must_read && count >= most;
                     let held = batch.datagrams.len();
                     append(
@@ -104,22 +106,23 @@ impl LinkSocket {
                         return Poll::Pending;
                     }
                 }
-                // An ICMP error makes one receive call fail; what arrived is still there.
+                // An ICMP error makes one receive call fail. Received datagrams are still in the
+                // socket.
                 Err(error) => {
-                    // Asked without readiness, the answer is still owed.
+                    // The failed call has not said whether the socket is empty, so ask again.
                     self.must_read = must_read;
                     tracing::trace!(%error, "receive call failed");
                     os::drain(&self.io, self.carrier, self.addr, |error| batch.errors.push(error));
                 }
             }
         }
-        // A flood of ICMP errors, or of datagrams that nobody can answer: let others run and go on
+        // There is a flood of ICMP errors, or of useless datagrams. Let other tasks run, and go on
         // later.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Reads the error queue if the system says that there is something in it.
+    /// Reads the error queue if the system reports an error.
     fn poll_errors(&mut self, cx: &mut Context<'_>, errors: &mut Vec<IcmpError>) {
         let (Some(error_ready), Io::Watched(io)) = (&mut self.error_ready, &self.io) else {
             return;
@@ -135,9 +138,9 @@ impl LinkSocket {
         }
     }
 
-    /// Says whether datagrams will come one by one, to be answered, or many of them. Receive
-    /// offload is for the latter; without it a simpler system call does, where the socket is bound
-    /// to an address.
+    /// Says whether datagrams are expected one at a time, each to be answered, or many in a row.
+    /// Receive offload helps only with many. Without it a simpler system call is enough, provided
+    /// that the socket is bound to one address.
     pub(in crate::sockets) fn expect_single(&mut self, single: bool) {
         let possible = self.carrier == Carrier::Udp && !self.addr.is_unspecified();
         match (self.offload, single) {
@@ -146,15 +149,16 @@ impl LinkSocket {
             }
             (Offload::Ending | Offload::Off, false) => {
                 self.offload = Offload::On;
-                // Without it there are more system calls, no other result.
+                // If this fails, there will be more system calls, but nothing else changes.
                 let _ = os::set_offload(&self.io, true);
             }
             _ => {}
         }
     }
 
-    /// Receives by calls that wait for the first datagram, and with `drain` takes what has come
-    /// meanwhile as well. Nothing is appended when nothing came in time.
+    /// Receives on a socket in blocking mode. With `wait` it waits for the first datagram; with
+    /// `drain` it also takes the datagrams that have come in the meantime. If nothing comes in
+    /// time, it appends nothing.
     pub(in crate::sockets) fn recv_waiting(
         &mut self,
         wait: bool,
@@ -196,7 +200,8 @@ impl LinkSocket {
                     }
                     return Ok(());
                 }
-                // An ICMP error makes one receive call fail; what arrived is still there.
+                // An ICMP error makes one receive call fail. Received datagrams are still in the
+                // socket.
                 Err(error) => {
                     failures += 1;
                     tracing::trace!(%error, "receive call failed");
@@ -208,19 +213,20 @@ impl LinkSocket {
     }
 }
 
-/// Size of the scratch memory that [`LinkSocket::poll_recv`] needs. What the network does not fill
-/// costs address space only.
+/// The size in bytes of the scratch memory that [`LinkSocket::poll_recv`] needs. The part that no
+/// datagram ever fills costs only address space.
 pub(in crate::sockets) fn scratch_size() -> usize {
     MAX_RECV_BUFFERS.min(os::RECV_BATCH) * RECV_BUFFER_SIZE
 }
 
-/// Buffers of one receive call at the most.
+/// The most buffers that one receive call fills.
 const MAX_RECV_BUFFERS: usize = quinn_udp::BATCH_SIZE;
-/// With receive offload each buffer takes up to 64 UDP datagrams, so few are enough to begin with.
+/// With receive offload each buffer takes up to 64 UDP datagrams, so a few are enough to begin
+/// with.
 const FEW_RECV_BUFFERS: usize = 4;
-/// The largest IP packet, also the largest row of UDP datagrams that receive offload makes.
+/// The size of the largest IP packet, and the most that receive offload joins.
 const RECV_BUFFER_SIZE: usize = 65535;
-/// Receive calls of one poll that may bring nothing of use: they fail because of an ICMP error, or
-/// everything they give is dropped.
+/// How many receive calls of one poll may bring nothing useful, because they fail with an ICMP
+/// error or because everything they return is dropped.
 const MAX_USELESS_CALLS: u32 = 16;
 const MAX_ERRORS_PER_POLL: usize = 1024;

@@ -19,13 +19,13 @@ use crate::sockets::{Carrier, cut, fragment, os};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sockets) struct Outgoing {
     pub(in crate::sockets) destination: SocketAddr,
-    /// Source address, if it is not up to the system.
+    /// The source address; `None` leaves the choice to the system.
     pub(in crate::sockets) source: Option<IpAddr>,
     pub(in crate::sockets) ecn: Option<EcnCodepoint>,
     pub(in crate::sockets) dscp: u8,
-    /// Length of all packets together.
+    /// The length of all packets together, in bytes.
     pub(in crate::sockets) len: usize,
-    /// Size of all packets but the last, for several packets.
+    /// If there are several packets, the size in bytes of each one but the last.
     pub(in crate::sockets) segment_size: Option<usize>,
     pub(in crate::sockets) may_fragment: bool,
 }
@@ -34,7 +34,7 @@ pub(in crate::sockets) struct Outgoing {
 #[derive(Debug)]
 pub(in crate::sockets) struct SendFailure {
     pub(in crate::sockets) error: io::Error,
-    /// MTU of the interface, when the system says that a packet exceeds it.
+    /// The MTU of the interface, if the system says that a packet exceeds it.
     pub(in crate::sockets) local_mtu: Option<u16>,
 }
 
@@ -49,14 +49,14 @@ impl LinkSocket {
     pub(in crate::sockets) fn max_segments(&self) -> usize {
         match self.carrier {
             Carrier::Udp => os::max_segments(&self.state),
-            // What the kernel does with a segment size there is to send one packet that is far too
-            // large.
+            // On a raw socket the kernel ignores the segment size and would send everything as one
+            // packet that is far too large.
             Carrier::Ip => 1,
         }
     }
 
-    /// Sends `bytes` as `out` describes them. After `Pending` it goes on where it stopped, provided
-    /// that the next call is for the same packets.
+    /// Sends `bytes` as `out` describes them. After `Pending`, the next call goes on where this one
+    /// stopped, provided that it is for the same packets.
     pub(in crate::sockets) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -101,8 +101,8 @@ impl LinkSocket {
                         )
                         .into()));
                     }
-                    // The kernel or the network card refuses segmentation: from now on packet by
-                    // packet.
+                    // The kernel or the network card refuses segmentation offload, so from now on
+                    // each packet takes a call of its own.
                     if batched && self.max_segments() == 1 {
                         continue;
                     }
@@ -113,8 +113,8 @@ impl LinkSocket {
         Poll::Ready(Ok(()))
     }
 
-    /// One packet and no more than its destination; false when it was not sent, for whatever
-    /// reason.
+    /// Sends one packet with no options but its destination. Returns false if it was not sent, for
+    /// whatever reason.
     pub(in crate::sockets) fn send_plain(
         &self,
         destination: SocketAddr,
@@ -128,13 +128,14 @@ impl LinkSocket {
         if let Err(error) = &sent
             && error.kind() != io::ErrorKind::WouldBlock
         {
-            // Perhaps about an earlier packet, and told once.
+            // The error may be about an earlier packet, and the system reports it only once.
             os::drain(&self.io, self.carrier, self.addr, |error| errors.push(error));
         }
         sent.is_ok()
     }
 
-    /// One send call, repeated when it failed for reasons that have nothing to do with this packet.
+    /// Makes one send call, and repeats it when it fails for reasons that have nothing to do with
+    /// this packet.
     fn poll_send_once(
         &mut self,
         cx: &mut Context<'_>,
@@ -157,7 +158,7 @@ impl LinkSocket {
                     return sent;
                 }
                 let send = || match out.dscp {
-                    // What has nothing to say but where it goes needs no message header.
+                    // With no options but the destination, the simpler system call is enough.
                     0 if is_simple(transmit) => {
                         self.io.send_to(transmit.contents, transmit.destination)
                     }
@@ -170,8 +171,9 @@ impl LinkSocket {
                     send()
                 }
             };
-            // The first try does not ask: there is nearly always room, and a stack that says
-            // good-bye while its runtime goes away must not depend on it.
+            // The first try does not wait for readiness. There is nearly always room, and a stack
+            // that sends its last packets while the runtime shuts down must not depend on the
+            // runtime.
             let sent = match &self.io {
                 Io::Watched(io) if blocked > 0 => {
                     ready!(io.poll_send_ready(cx))?;
@@ -186,8 +188,8 @@ impl LinkSocket {
                         return Poll::Pending;
                     }
                     // Once a socket has seen an ICMP error, the runtime takes its write half for
-                    // closed and reports it ready for ever. Then only time tells when there is room
-                    // again.
+                    // closed and always reports it ready. Then the only way is to try again a
+                    // little later.
                     if blocked > 1 {
                         self.backoff = Some(Box::pin(tokio::time::sleep(FULL_BUFFER_DELAY)));
                     }
@@ -200,8 +202,8 @@ impl LinkSocket {
             if drained.local_mtu.is_some() {
                 return Poll::Ready(Err(SendFailure { error, local_mtu: drained.local_mtu }));
             }
-            // ICMP errors about earlier packets, perhaps for other peers, make a later send call
-            // fail before it sends anything (each at most one).
+            // Each ICMP error about an earlier packet, perhaps to another peer, can make one later
+            // send call fail before it sends anything.
             failures += 1;
             let too_big = quinn_udp::is_msg_size_err(&error);
             let pending_error = failures == 1 || (drained.from_network > 0 && !too_big);
@@ -212,7 +214,8 @@ impl LinkSocket {
         }
     }
 
-    /// How an IPv4 packet goes that may be fragmented, to be cut here.
+    /// The addresses of an IPv4 packet that may be fragmented, for cutting it here. `None` for
+    /// other packets.
     fn way(&self, out: &Outgoing) -> Option<cut::Way> {
         let SocketAddr::V4(to) = out.destination else { return None };
         if !out.may_fragment || out.segment_size.is_some() {
@@ -227,8 +230,8 @@ impl LinkSocket {
         Some(cut::Way { carrier: self.carrier, from, to, dscp: out.dscp, ecn })
     }
 
-    /// The wanted source address, if that is what made a call fail. The system's own words for it
-    /// differ: IPv6 calls the argument invalid, IPv4 finds no route.
+    /// The requested source address, if the call failed because the host does not have it. The
+    /// system reports this in two ways: as an invalid argument (IPv6) or as a missing route (IPv4).
     fn lost_source(&self, out: &Outgoing, error: &io::Error) -> Option<IpAddr> {
         let source = out.source.filter(|_| is_invalid_argument(error) || is_unreachable(error))?;
         let probe = std::net::UdpSocket::bind(to_socket_addr(source, 0));
@@ -236,30 +239,30 @@ impl LinkSocket {
     }
 }
 
-/// There is nothing to tell the system but the destination.
+/// Whether a packet needs no options but its destination.
 fn is_simple(transmit: &quinn_udp::Transmit<'_>) -> bool {
     transmit.ecn.is_none() && transmit.segment_size.is_none() && transmit.src_ip.is_none()
 }
 
-/// How many packets of `size` bytes one call may send, at least 1: together they must fit one UDP
-/// datagram.
+/// How many packets of `size` bytes one call may send, at least 1. Together they must fit into one
+/// UDP datagram.
 fn segments_per_call(size: usize, max_segments: usize) -> usize {
     (MAX_UDP_PAYLOAD / size.max(1)).min(max_segments).max(1)
 }
 
 fn is_invalid_argument(error: &io::Error) -> bool {
-    // EINVAL, and EIO as some network cards say it.
+    // EINVAL, or EIO, which some network cards cause.
     error.kind() == io::ErrorKind::InvalidInput || error.raw_os_error() == Some(5)
 }
 
-/// True for the errors that say there is no way to the destination.
+/// Whether the error says that there is no route to the destination.
 pub(in crate::sockets) fn is_unreachable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)
 }
 
-/// 65535 bytes less the IPv4 and UDP headers, which bounds a batch as well.
+/// 65535 bytes less the IPv4 and UDP headers. A batch can be no larger either.
 const MAX_UDP_PAYLOAD: usize = 65507;
-/// How long to wait for room in a send buffer when the system will not say.
+/// How long to wait for room in a send buffer when readiness cannot be trusted.
 const FULL_BUFFER_DELAY: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
