@@ -1,4 +1,4 @@
-//! Opening the sockets of a link under one port number.
+//! Opening the sockets of a link, all on the same UDP port.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -23,7 +23,7 @@ pub enum UdpBindError {
         Shown(*.addr)
     )]
     WellKnownPortInUse {
-        /// The address it was wanted for.
+        /// The address on which the port was to be bound.
         addr: IpAddr,
     },
     /// Another process has the port.
@@ -33,7 +33,7 @@ pub enum UdpBindError {
         Shown(*.addr)
     )]
     PortInUse {
-        /// The address it was wanted for.
+        /// The address on which the port was to be bound.
         addr: IpAddr,
         /// The port.
         port: u16,
@@ -41,16 +41,16 @@ pub enum UdpBindError {
     /// No port was free on all addresses at once.
     #[error("found no udp port that is free on all of the addresses {addrs:?}")]
     NoFreePort {
-        /// The addresses it was wanted for.
+        /// The addresses on which a port was to be bound.
         addrs: Vec<IpAddr>,
     },
-    /// [`Port::Fixed`] with 0.
+    /// The configuration has [`Port::Fixed`] with 0.
     #[error("0 is no udp port to be bound: name a port from 1 to 65535, or choose any free one")]
     PortZero,
     /// The configuration lists no address.
     #[error("no address to bind: give at least one, such as 0.0.0.0 or ::")]
     NoAddress,
-    /// An address stands twice in the list, or beside the wildcard of its family.
+    /// An address is listed twice, or together with the wildcard address of its family.
     #[error(
         "address {} is listed twice, or beside the wildcard address that includes it",
         Shown(*.addr)
@@ -65,27 +65,27 @@ pub enum UdpBindError {
         /// The address.
         addr: IpAddr,
     },
-    /// A link-local IPv6 address does not say of which interface it is, see
+    /// A link-local IPv6 address does not name its interface; see
     /// [`on_interface`](sctp_user_core::interface::on_interface).
     #[error("the link-local address {addr} needs the interface that it is of, as in {addr}%eth0")]
     NoInterface {
         /// The address.
         addr: IpAddr,
     },
-    /// Called from outside a tokio runtime.
+    /// The call was not made inside a tokio runtime.
     #[error("a udp link can only be made inside a tokio runtime")]
     NoRuntime,
     /// The system refused for another reason.
     #[error("cannot open a udp socket on {addr}: {source}")]
     Socket {
-        /// Address and port wanted.
+        /// The address and port that were to be bound.
         addr: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Opens and binds one socket per configured address, all with the same port.
+/// Opens and binds a socket for each configured address, all with the same port.
 pub(crate) fn open(config: &UdpEncapConfig) -> Result<(Vec<(IpAddr, Socket)>, u16), UdpBindError> {
     if config.addrs.is_empty() {
         return Err(UdpBindError::NoAddress);
@@ -106,7 +106,7 @@ pub(crate) fn open(config: &UdpEncapConfig) -> Result<(Vec<(IpAddr, Socket)>, u1
         Port::Any => {
             for _ in 0..FREE_PORT_TRIES {
                 match open_all(config, 0) {
-                    // Free on the first address but taken on another one.
+                    // The port is free on the first address but not on another one.
                     Err(UdpBindError::PortInUse { .. }) => {}
                     other => return other,
                 }
@@ -150,8 +150,8 @@ fn open_one(config: &UdpEncapConfig, addr: SocketAddr) -> Result<(Socket, u16), 
     };
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP)).map_err(
         |source| {
-            // Families that were compiled out of the kernel give EAFNOSUPPORT, which has no kind of
-            // its own.
+            // If the kernel was compiled without IPv6, this fails with EAFNOSUPPORT, for which
+            // there is no `ErrorKind`.
             if addr.is_ipv6() { UdpBindError::NotLocal { addr: own } } else { classify(source) }
         },
     )?;
@@ -159,7 +159,7 @@ fn open_one(config: &UdpEncapConfig, addr: SocketAddr) -> Result<(Socket, u16), 
     if addr.is_ipv6() {
         socket.set_only_v6(true).map_err(classify)?;
     }
-    // As much as the system grants; a small buffer costs throughput, not correctness.
+    // Take what the system grants: a small buffer costs only throughput.
     let _ = socket.set_recv_buffer_size(config.recv_buffer);
     let _ = socket.set_send_buffer_size(config.send_buffer);
     socket.bind(&addr.into()).map_err(classify)?;
@@ -167,5 +167,6 @@ fn open_one(config: &UdpEncapConfig, addr: SocketAddr) -> Result<(Socket, u16), 
     Ok((socket, bound))
 }
 
-/// A free port of one address is nearly always free on the others too.
+/// How many ports to try. A port that is free on one address is nearly always free on the others
+/// too.
 const FREE_PORT_TRIES: usize = 64;

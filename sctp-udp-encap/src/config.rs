@@ -1,21 +1,22 @@
-//! What a user can choose.
+//! The settings of a link.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The UDP port that RFC 6951 sec 5.2 registers for SCTP.
 pub const WELL_KNOWN_PORT: u16 = 9899;
 
-/// Which UDP port to bind. All sockets of a link, of whatever address and family, share one port
-/// number.
+/// Which UDP port to bind. All sockets of a link use the same port number, whatever their address
+/// and family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Port {
-    /// A free port chosen by the system. For everybody who calls, or who can tell peers the port.
+    /// Any free port; the system chooses. Right for clients, and for servers that can tell their
+    /// peers the port.
     #[default]
     Any,
-    /// Port 9899, where peers that know nothing else will look. Only one process of a host can have
+    /// Port 9899, which peers try when they know no other port. Only one process on a host can have
     /// it.
     WellKnown,
-    /// This port, not 0.
+    /// This port. 0 is not allowed.
     Fixed(u16),
 }
 
@@ -33,17 +34,18 @@ impl From<u16> for Port {
 /// Configuration of a [`UdpEncapLink`](crate::UdpEncapLink).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UdpEncapConfig {
-    /// Addresses to bind, each with a socket of its own. Default: `0.0.0.0` and `::`, which is
-    /// every address of the host. Where IPv6 is switched off, a `::` beside an IPv4 address is left
-    /// out without a word. A link-local IPv6 address holds its
+    /// The addresses to bind, each with a socket of its own. Default: `0.0.0.0` and `::`, which
+    /// means every address of the host. If the host has no IPv6 and the list has an IPv4 address as
+    /// well, `::` is silently left out. A link-local IPv6 address must hold its
     /// [interface](sctp_user_core::interface).
     pub addrs: Vec<IpAddr>,
-    /// UDP port. Default: [`Port::Any`].
+    /// The UDP port. Default: [`Port::Any`].
     pub port: Port,
-    /// Wanted size of each socket's receive buffer, bytes. Default 4 MiB. The system may grant less
-    /// (on Linux at most `net.core.rmem_max`), which is no error.
+    /// The size of each socket's receive buffer to ask for, in bytes. Default 4 MiB. The system may
+    /// grant less (on Linux at most `net.core.rmem_max`), which is not an error.
     pub recv_buffer: usize,
-    /// Wanted size of each socket's send buffer, bytes. Default 4 MiB; the system may grant less.
+    /// The size of each socket's send buffer to ask for, in bytes. Default 4 MiB. The system may
+    /// grant less.
     pub send_buffer: usize,
 }
 
@@ -59,12 +61,12 @@ impl Default for UdpEncapConfig {
 }
 
 impl UdpEncapConfig {
-    /// Every address of the host and this port policy.
+    /// All addresses of the host, with this choice of port.
     pub fn with_port(port: Port) -> Self {
         UdpEncapConfig { port, ..UdpEncapConfig::default() }
     }
 
-    /// These addresses and this port policy.
+    /// These addresses, with this choice of port.
     pub fn with_addrs(addrs: impl IntoIterator<Item = IpAddr>, port: Port) -> Self {
         UdpEncapConfig { addrs: addrs.into_iter().collect(), port, ..UdpEncapConfig::default() }
     }

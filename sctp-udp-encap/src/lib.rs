@@ -1,10 +1,10 @@
-//! UDP encapsulation of SCTP (RFC 6951): the link that needs no privileges and passes NATs.
+//! UDP encapsulation of SCTP (RFC 6951): a link that needs no privileges and works through NATs.
 //!
-//! Programs find all of this in `sctp-user`, module `link::udp`.
+//! Programs get all of this from `sctp-user`, in the module `link::udp`.
 //!
-//! [`UdpEncapLink`] carries each SCTP packet as the payload of one UDP datagram, over IPv4 and IPv6
-//! from the same UDP port number. One link belongs to one SCTP stack: every association of the
-//! stack shares it, and which process gets a packet is decided by the UDP port.
+//! [`UdpEncapLink`] carries each SCTP packet as the payload of one UDP datagram, over IPv4 and
+//! IPv6, and uses the same UDP port for both. One link belongs to one SCTP stack, and all
+//! associations of the stack share it. The UDP port decides which process receives a packet.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -18,11 +18,12 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Learning the UDP port of a peer, answering an INIT from an unexpected port and the 8 bytes that
-//! UDP takes from the path MTU are matters of the core; this crate moves datagrams. Of ICMP it
-//! delivers what the system tells: on Linux every error together with the head of the packet that
-//! caused it, so that the core can believe or discard it. What it shares with the raw link is
-//! in [`sctp_user_link::sockets`]; here are the configuration and the binding of UDP ports.
+//! This crate only moves datagrams. The protocol core learns the UDP port of each peer, answers
+//! INITs from unexpected ports and allows for the 8 bytes that UDP takes from the path MTU. The
+//! link also reports the ICMP errors that it gets from the system. On Linux it gets all of them,
+//! each with the beginning of the packet that caused it, so that the core can check whether to
+//! believe it. The code that this link shares with the raw link is in [`sctp_user_link::sockets`];
+//! this crate adds the configuration and binds the UDP ports.
 #![forbid(unsafe_code)]
 
 mod bind;

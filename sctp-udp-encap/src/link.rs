@@ -1,4 +1,4 @@
-//! The link.
+//! The link over UDP.
 
 use std::io;
 use std::net::IpAddr;
@@ -16,19 +16,18 @@ use crate::config::UdpEncapConfig;
 
 /// SCTP over UDP on one port (RFC 6951).
 ///
-/// Wildcard sockets learn the destination address of what they receive and send from the address
-/// that a path asks for, so that peers see answers come from where they sent to.
+/// A wildcard socket learns to which local address each packet was sent, and sends from the address
+/// that the path names. So peers get their answers from the address to which they sent.
 pub struct UdpEncapLink {
     inner: SocketLink,
     port: u16,
 }
 
 impl UdpEncapLink {
-    /// Opens and binds the sockets. Must be called inside a tokio runtime, the one that will drive
-    /// the link.
+    /// Opens and binds the sockets. Call this inside the tokio runtime that will drive the link.
     ///
     /// # Errors
-    /// See [`UdpBindError`]; each says in a sentence what is wrong.
+    /// See [`UdpBindError`].
     pub fn bind(config: &UdpEncapConfig) -> Result<Self, UdpBindError> {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(UdpBindError::NoRuntime);
@@ -41,8 +40,9 @@ impl UdpEncapLink {
         Ok(UdpEncapLink { inner, port })
     }
 
-    /// As [`bind`](Self::bind), for a stack without a runtime (`sctp_user::blocking`). Where one
-    /// address will do, name one: with a single socket a stack waits in the receive call itself.
+    /// Like [`bind`](Self::bind), for a stack without a runtime (`sctp_user::blocking`). If one
+    /// address is enough, configure only that one: a stack with a single socket waits in the
+    /// receive system call and needs no other call for it.
     ///
     /// # Errors
     /// See [`UdpBindError`].
@@ -54,7 +54,7 @@ impl UdpEncapLink {
         })
     }
 
-    /// The UDP port of this link, the same for all of its addresses.
+    /// The UDP port of this link. It is the same for all of its addresses.
     pub fn port(&self) -> u16 {
         self.port
     }

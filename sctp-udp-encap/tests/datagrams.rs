@@ -1,4 +1,4 @@
-//! Datagrams over real loopback sockets: both families, batches, addresses.
+//! Sends datagrams over real loopback sockets: both families, batches, addresses.
 
 mod common;
 
@@ -45,7 +45,7 @@ async fn wildcard_sends_from_the_wanted_source_and_sees_the_destination() {
     let (got, _) = recv(&mut b, 1).await;
     assert_eq!(got[0].from.remote, ip("127.0.0.2"));
     assert_eq!(got[0].from.local, Some(ip("127.0.0.3")));
-    // An answer along the same path comes from where the packet went to.
+    // An answer on the same path comes from the address to which the packet was sent.
     send(&mut b, &single(got[0].from, 3), b"def").await.unwrap();
     let (back, _) = recv(&mut a, 1).await;
     assert_eq!((back[0].from.remote, back[0].from.local), (ip("127.0.0.3"), Some(ip("127.0.0.2"))));
@@ -64,8 +64,8 @@ async fn sockets_of_a_link_share_the_port_and_the_source_picks_the_socket() {
     assert_eq!(a.local_addrs(), [ip("127.0.0.1"), ip("127.0.0.2")]);
 }
 
-/// A host with an address in each of two networks: what goes to the second one comes from the
-/// address there.
+/// The host has an address in each of two networks. Packets for a network must come from the
+/// address in that network.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn without_a_wanted_source_the_address_in_the_network_of_the_destination_is_taken() {
@@ -93,7 +93,7 @@ async fn a_source_the_host_does_not_have_is_an_error_and_leaves_the_link_well() 
             format!("the source address {lost} is no address of this host")
         );
         assert_eq!(a.max_segments(), segments, "segmentation must not be given up for it");
-        // Nor ECN.
+        // ECN must not be given up either.
         let transmit = Transmit { ecn: Some(Ecn::Ect0), ..single(path(None, addr, b.port()), 1) };
         send(&mut a, &transmit, b"y").await.unwrap();
         assert_eq!(recv(&mut b, 1).await.0[0].ecn, Some(Ecn::Ect0));
@@ -110,8 +110,7 @@ async fn a_source_the_host_does_not_have_is_an_error_and_leaves_the_link_well() 
 async fn batch_arrives_as_its_datagrams() {
     for addr in ["127.0.0.1", "::1"] {
         let (mut a, mut b) = (link(&[addr]), link(&[addr]));
-        // 100 datagrams of 1400 bytes and one of 77: more than one system call can hold, the last
-        // one short.
+        // 100 datagrams of 1400 bytes and a last one of 77. One system call cannot send that many.
         let bytes: Vec<u8> = (0..100 * 1400 + 77).map(|i| (i / 1400) as u8).collect();
         let transmit = Transmit {
             segment_size: Some(1400),

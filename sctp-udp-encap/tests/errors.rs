@@ -1,4 +1,4 @@
-//! ICMP errors and failing send calls, as Linux tells of them.
+//! ICMP errors and failing send calls, as Linux reports them.
 #![cfg(all(target_os = "linux", not(portable)))]
 
 mod common;
@@ -13,7 +13,7 @@ use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user_core::{NoRoute, Transmit, Unreachable};
 use sctp_user_link::{Link, RecvBatch};
 
-/// A packet to a port where nobody listens is answered by ICMP port unreachable.
+/// The system answers a packet to a closed port with ICMP "port unreachable".
 #[tokio::test]
 async fn port_unreachable_comes_back_with_quote_and_path() {
     for addr in ["127.0.0.1", "::1"] {
@@ -29,7 +29,7 @@ async fn port_unreachable_comes_back_with_quote_and_path() {
     }
 }
 
-/// The reader sleeps when the error arrives: nothing but the error wakes it, each time once.
+/// The reader is asleep when an error arrives. The error alone must wake it, and only once.
 #[tokio::test]
 async fn an_error_alone_wakes_the_reader() {
     let mut a = link(&["127.0.0.1", "::1"]);
@@ -49,7 +49,7 @@ async fn an_error_alone_wakes_the_reader() {
         assert!(a.poll_recv(&mut reader, &mut batch).is_ready());
         assert_eq!(batch.errors[0].quoted, packet[..]);
 
-        // And then all is quiet.
+        // Then nothing wakes it any more.
         batch.clear();
         assert!(a.poll_recv(&mut reader, &mut batch).is_pending());
         let count = alarm.count.load(Ordering::Relaxed);
@@ -71,7 +71,8 @@ impl Wake for Alarm {
     }
 }
 
-/// Errors that wait on the socket make the next send calls fail. None of these packets may be lost.
+/// An error that is pending on the socket makes the next send call fail. The packet of that call
+/// must not be lost.
 #[tokio::test]
 async fn sends_after_an_error_are_not_lost() {
     let closed = closed_port("127.0.0.1");
@@ -81,7 +82,7 @@ async fn sends_after_an_error_are_not_lost() {
         for _ in 0..3 {
             send(&mut a, &single(path(None, "127.0.0.1", closed), 12), &[round; 12]).await.unwrap();
         }
-        // Loopback answers at once as a rule: the error is pending now.
+        // Loopback normally answers at once, so the error is pending now.
         send(&mut a, &single(path(None, "127.0.0.1", b.port()), 1), &[round]).await.unwrap();
         let (got, _) = recv(&mut b, 1).await;
         assert_eq!(got[0].bytes, [round][..]);
@@ -91,7 +92,7 @@ async fn sends_after_an_error_are_not_lost() {
     assert_eq!(error.quoted, [0; 12][..], "the first one is the oldest");
 }
 
-/// What arrives together with errors is received as well.
+/// Datagrams that arrive together with errors are received too.
 #[tokio::test]
 async fn datagrams_behind_an_error_are_received() {
     let closed = closed_port("127.0.0.1");
@@ -106,7 +107,7 @@ async fn datagrams_behind_an_error_are_received() {
     }
 }
 
-/// A packet larger than the interface carries is not sent, and tells the path MTU.
+/// A packet that is larger than the interface allows is not sent, and the reader learns the MTU.
 #[tokio::test]
 async fn too_large_a_packet_is_reported_as_packet_too_big() {
     for (addr, len) in [("127.0.0.1", 65508), ("127.0.0.1", 65600), ("::1", 65528), ("::1", 65600)]
@@ -116,8 +117,8 @@ async fn too_large_a_packet_is_reported_as_packet_too_big() {
         let to = path(None, addr, 9);
         send(&mut a, &single(to, len), &bytes).await.expect("told by the reader, not here");
         let report = recv_error(&mut a).await;
-        // Loopback itself sends an ICMP message in one of these cases; then the own address is
-        // known as well.
+        // In one of these cases loopback itself sends an ICMP message, and then the report has the
+        // local address too. So compare only the other parts.
         assert_eq!((report.to.remote, report.to.encap), (to.remote, to.encap));
         assert!(
             matches!(report.kind, Unreachable::PacketTooBig { ip_mtu } if ip_mtu >= 1280),
@@ -127,12 +128,13 @@ async fn too_large_a_packet_is_reported_as_packet_too_big() {
     }
 }
 
-/// No route is told to the reader, and the link goes on.
+/// If there is no route, the reader learns it, and the link goes on.
 #[tokio::test]
 async fn no_route_is_reported_as_unreachable() {
     let mut a = link(&["0.0.0.0"]);
     let to = path(Some("127.0.0.1"), "203.0.113.1", 9);
-    // From loopback into the world: whether the system refuses that at once depends on its routes.
+    // From a loopback address to the outside: whether the system refuses this depends on its
+    // routes.
     let refused = std::net::UdpSocket::bind("127.0.0.1:0")
         .unwrap()
         .send_to(&[5; 12], "203.0.113.1:9")
@@ -148,8 +150,8 @@ async fn no_route_is_reported_as_unreachable() {
     assert_eq!(recv(&mut b, 1).await.0.len(), 1);
 }
 
-/// Nobody is left to wake a stack that says good-bye while its runtime ends; its last packets are
-/// sent all the same.
+/// When the runtime of a stack ends, nobody can wake the stack any more. It must still be able to
+/// send its last packets.
 #[test]
 fn sending_works_without_the_runtime() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -165,7 +167,7 @@ fn sending_works_without_the_runtime() {
     });
 }
 
-/// What finds the socket buffer full is lost, and counted.
+/// Packets for which the socket buffer has no room are lost, and the link counts them.
 #[tokio::test]
 async fn packets_that_find_the_socket_full_are_counted() {
     const SENT: u64 = 2000;
@@ -186,7 +188,7 @@ async fn packets_that_find_the_socket_full_are_counted() {
     assert_eq!(got.len() as u64 + lost, SENT);
 }
 
-/// Errors in great numbers neither block the sender nor spin the reader.
+/// A large number of errors neither blocks the sender nor keeps the reader from receiving.
 #[tokio::test]
 async fn a_flood_of_errors_passes() {
     let closed = closed_port("127.0.0.1");

@@ -1,4 +1,4 @@
-//! The port policies and what is said when a port cannot be had.
+//! The ways to choose a port, and the errors when the port is not available.
 
 mod common;
 
@@ -28,7 +28,7 @@ async fn fixed_port_is_taken_or_refused_with_a_sentence() {
             holder.port()
         )
     );
-    // The same port of another address is another matter, but a wildcard would include the first.
+    // The same port on another address is free, but a wildcard would include the first address.
     let other = bind(&["127.0.0.2"], Port::Fixed(holder.port())).unwrap();
     assert_eq!(other.port(), holder.port());
     let error = bind(&["0.0.0.0"], Port::Fixed(holder.port())).err().unwrap();
@@ -44,7 +44,7 @@ async fn fixed_port_is_taken_or_refused_with_a_sentence() {
 
 #[tokio::test]
 async fn well_known_port_is_9899_or_an_error_that_says_so() {
-    // An address that nothing else uses, so that a stack running on this host does not matter.
+    // Use an address that nothing else uses: another stack may be running on this host.
     let holder = bind(&["127.98.99.1"], Port::WellKnown).unwrap();
     assert_eq!(holder.port(), WELL_KNOWN_PORT);
     let error = bind(&["127.98.99.1"], Port::WellKnown).err().unwrap();

@@ -1,4 +1,4 @@
-//! Links on loopback, and awaiting their poll methods.
+//! Links on loopback, and async functions that call their poll methods.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use std::future::poll_fn;
@@ -14,7 +14,7 @@ pub fn ip(addr: &str) -> IpAddr {
     addr.parse().unwrap()
 }
 
-/// A link on a free port of these addresses.
+/// A link that is bound to these addresses, on a free port.
 pub fn link(addrs: &[&str]) -> UdpEncapLink {
     UdpEncapLink::bind(&UdpEncapConfig::with_addrs(addrs.iter().map(|a| ip(a)), Port::Any)).unwrap()
 }
@@ -39,7 +39,7 @@ pub async fn send(link: &mut UdpEncapLink, transmit: &Transmit, bytes: &[u8]) ->
     within(poll_fn(|cx| link.poll_send(cx, transmit, bytes))).await
 }
 
-/// Receives until there are `count` datagrams, collecting errors on the way.
+/// Receives until there are `count` datagrams. Returns them and the errors that came with them.
 pub async fn recv(link: &mut UdpEncapLink, count: usize) -> (Vec<RecvDatagram>, Vec<IcmpError>) {
     let mut batch = RecvBatch::new();
     while batch.datagrams.len() < count {
@@ -48,7 +48,7 @@ pub async fn recv(link: &mut UdpEncapLink, count: usize) -> (Vec<RecvDatagram>, 
     (batch.datagrams, batch.errors)
 }
 
-/// Receives until there are a datagram and an error.
+/// Receives until there are at least one datagram and one error.
 pub async fn recv_both(link: &mut UdpEncapLink) -> (Vec<RecvDatagram>, Vec<IcmpError>) {
     let mut batch = RecvBatch::new();
     while batch.datagrams.is_empty() || batch.errors.is_empty() {
@@ -66,12 +66,12 @@ pub async fn recv_error(link: &mut UdpEncapLink) -> IcmpError {
     batch.errors.remove(0)
 }
 
-/// A test that hangs is a test that fails, be the machine as busy as it may.
+/// Makes a test fail instead of hanging. The time is long enough for a busy machine.
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("nothing for a minute")
 }
 
-/// A UDP port of `addr` where nobody listens: just bound and closed again.
+/// A UDP port of `addr` on which nobody listens: it was bound and closed again.
 pub fn closed_port(addr: &str) -> u16 {
     std::net::UdpSocket::bind((addr, 0)).unwrap().local_addr().unwrap().port()
 }
