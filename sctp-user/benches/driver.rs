@@ -1,5 +1,5 @@
-//! The asynchronous API and the driver, without sockets: two stacks on one thread, a queue in
-//! memory between them.
+//! Measures the asynchronous API and the driver without sockets: two stacks on one thread exchange
+//! packets through queues in memory.
 //!
 //! `cargo bench -p sctp-user --bench driver`
 
@@ -21,14 +21,14 @@ use tokio::runtime::Runtime;
 const PORT: u16 = 7;
 const UDP: Encap = Encap::Udp { remote_port: 9899 };
 
-/// One direction.
+/// The packets under way in one direction.
 #[derive(Default)]
 struct Queue {
     packets: VecDeque<RecvDatagram>,
     reader: Option<Waker>,
 }
 
-/// One end of a network that has room for everything and takes no time.
+/// One end of a network with no delay and unlimited room.
 struct Wire {
     own: IpAddr,
     to_peer: Arc<Mutex<Queue>>,
@@ -88,7 +88,8 @@ impl Link for Wire {
     }
 }
 
-/// Two stacks and an association between them; the stacks live as long as this.
+/// Two stacks, and both ends of an association between them. Keep the stacks while you use the
+/// ends.
 async fn pair() -> ([Stack; 2], Association, Association) {
     let queues = [Arc::<Mutex<Queue>>::default(), Arc::default()];
     let address = |n| IpAddr::from(Ipv4Addr::new(10, 0, 0, n));
@@ -123,7 +124,7 @@ fn runtime() -> Runtime {
         .expect("a runtime can be built")
 }
 
-/// Sends `count` messages and receives them at the other end.
+/// Sends `count` messages, `batch` in each call, and receives them at the other end.
 async fn transfer(
     client: &Association,
     server: &Association,

@@ -1,4 +1,4 @@
-//! Binding a socket to an SCTP port that nobody else on the host has.
+//! Binding a socket to an SCTP port that no other process on the host has.
 
 use sctp_user_core::socket::{SocketError, SocketId, SocketOptions, Sockets, Style};
 use sctp_user_core::{BindError, Time};
@@ -9,25 +9,25 @@ use crate::claim::Claims;
 use crate::error::Error;
 use crate::options::BindOptions;
 
-/// Free ports tried that turn out to belong to others on this host.
+/// How many free ports to try if they turn out to belong to other processes on this host.
 const CLAIM_TRIES: usize = 64;
 
-/// A stack that runs.
+/// A stack, with or without a runtime.
 pub(crate) trait Running {
-    /// Does something with the sockets.
+    /// Runs `f` with the sockets of the stack.
     ///
     /// # Errors
-    /// [`Error::Stopped`] when nothing new can be begun.
+    /// [`Error::Stopped`] when the stack no longer binds ports or starts associations.
     fn with<R>(&mut self, f: impl FnOnce(&mut Sockets, Time) -> R) -> Result<R, Error>;
 
-    /// Its claims on ports among the processes of the host, if it needs any.
+    /// The claims on ports among the processes of the host, if this stack needs them.
     fn claims(&self) -> Option<&Claims>;
 
-    /// The blocks from which it draws ports, if it shares addresses with other processes.
+    /// The blocks from which the stack draws ports, if it shares addresses with other processes.
     fn blocks(&self) -> Option<&Blocks>;
 }
 
-/// Opens a socket and binds it; gives its port as well.
+/// Opens a socket and binds it. Returns the socket and its port.
 pub(crate) fn bind(
     stack: &mut impl Running,
     settings: &Settings,
@@ -64,7 +64,7 @@ pub(crate) fn bind(
             claims.settled(wanted);
         }
         match bound? {
-            // Another thread was faster.
+            // Another thread has taken the port in the meantime: try another one.
             Err(SocketError::Bind(BindError::PortInUse(_))) if port == 0 => {}
             bound => return Ok(bound?),
         }
@@ -72,8 +72,7 @@ pub(crate) fn bind(
     Err(BindError::NoPort.into())
 }
 
-/// Sees to it that the stack has ports which no other process draws, for the next association and
-/// those that it tries when the peer refuses that.
+/// Makes sure that the stack has [`SPARE`] ports that no other process draws.
 fn grant_ports(stack: &mut impl Running) -> Result<(), Error> {
     if stack.blocks().is_none()
         || stack.with(|sockets, _| sockets.stack().granted_ports().len())? >= SPARE

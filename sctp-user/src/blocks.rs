@@ -1,12 +1,14 @@
-//! Claims on the SCTP ports that nobody chose, in blocks.
+//! Claims on the SCTP ports that a stack chooses by itself, in blocks.
 //!
-//! Peers of SCTP in UDP know an association by addresses and SCTP ports, and the UDP port takes no
-//! part (RFC 6951 sec 5.2). So two processes of a host that draw the same SCTP port are one client
-//! to a server, and the second is refused. Each stack therefore draws its ports from blocks that no
-//! other process has. A claim holds a file descriptor, which is why whole blocks are claimed: one
-//! for every 64 associations, and given back when none of its ports is in use any more. Where no
-//! block can be had, ports are drawn as if there were no others, and the peer's refusals move those
-//! that meet.
+//! A peer identifies an association by addresses and SCTP ports; the UDP port does not count (RFC
+//! 6951 sec 5.2). So if two processes on a host choose the same SCTP port, a server takes them for
+//! one client and refuses the second. To avoid this, each stack draws its ports from blocks that no
+//! other process has.
+//!
+//! Every claim costs a file descriptor, so a stack claims whole blocks of 64 ports and gives a
+//! block back when none of its ports is in use any more. If no block can be claimed, the stack
+//! draws any port. When a peer then refuses an association because of its port, the stack tries
+//! another port.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,35 +20,37 @@ use sctp_user_core::socket::Sockets;
 
 use crate::claim::Claim;
 
-/// The blocks of a stack.
+/// The blocks that a stack has claimed.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
     held: Mutex<Held>,
-    /// Number of blocks held, to be read often.
+    /// The number of blocks held, for reading it without the lock.
     count: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct Held {
     claims: BTreeMap<u16, Claim>,
-    /// The block claimed last: a port of it may be about to be bound.
+    /// The block that was claimed last. One of its ports may be about to be bound.
     latest: Option<u16>,
-    /// No block was to be had: so many ports more are drawn before it is tried again.
+    /// After no block could be claimed: how many more ports to draw before trying again.
     pause: u32,
 }
 
-/// So many ports are granted to the stack in advance: one for the next association, and those that
-/// it tries when the peer refuses that.
+/// How many ports to grant the stack in advance: one for the next association, and others to try
+/// when the peer refuses the first.
 pub(crate) const SPARE: usize = 9;
-/// Ports of a block. Blocks below the first port that clients take are left out.
+/// How many ports a block has.
 const BLOCK: u16 = 64;
+/// The first block to claim: stacks draw no ports below 1024.
 const FIRST: u16 = 1024 / BLOCK;
 const LAST: u16 = u16::MAX / BLOCK;
-/// Random blocks tried before all are tried in turn.
+/// How many random blocks to try before trying all blocks in turn.
 const TRIES: usize = 16;
-/// Blocks that may be held beyond one for each port in use, before those not in use are given back.
+/// How many blocks a stack may hold in addition to one for each port in use, before it gives idle
+/// blocks back.
 const IDLE: usize = 2;
-/// Ports drawn without a claim before blocks are looked for again.
+/// How many ports to draw without a claim before looking for a block again.
 const PAUSE: u32 = 64;
 
 impl Blocks {
@@ -58,7 +62,7 @@ impl Blocks {
         ports
     }
 
-    /// Claims another block; gives its ports in random order, none when all blocks are taken.
+    /// Claims another block and returns its ports in random order; none if all blocks are taken.
     pub(crate) fn claim_more(&self) -> Vec<u16> {
         let mut held = self.lock();
         if held.pause > 0 {
@@ -89,7 +93,8 @@ impl Blocks {
         Vec::new()
     }
 
-    /// Claims the block of a port that was chosen, if nobody has it: others do not draw the port.
+    /// Claims the block around a port that the user chose, if nobody has it, so that no other
+    /// process draws that port.
     pub(crate) fn claim_around(&self, port: u16) {
         let block = port / BLOCK;
         if block >= FIRST {
@@ -97,8 +102,9 @@ impl Blocks {
         }
     }
 
-    /// Takes out the claims on blocks without a port in use, when there are many; they are to be
-    /// dropped without a lock. The stack draws no ports of them any more.
+    /// If the stack holds many blocks, takes out the claims on those that have no port in use. The
+    /// stack then draws no more ports from them. The caller drops the claims after it has released
+    /// the lock.
     pub(crate) fn take_idle(&self, sockets: &mut Sockets) -> Vec<Claim> {
         if self.count.load(Ordering::Relaxed) <= sockets.stack().ports_in_use() + IDLE {
             return Vec::new();
@@ -116,7 +122,7 @@ impl Blocks {
         taken
     }
 
-    /// False when somebody has the block, this stack included.
+    /// Claims a block. Returns false if somebody has it already, be it this stack.
     fn claim(&self, held: &mut Held, block: u16) -> io::Result<bool> {
         held.latest = Some(block);
         if held.claims.contains_key(&block) {
@@ -182,7 +188,7 @@ mod tests {
         assert!(c.ports().is_empty(), "it does not matter who else has chosen it");
     }
 
-    /// A program that chooses other ports all the time keeps few descriptors.
+    /// A program that keeps binding new ports must not hold many file descriptors.
     #[test]
     fn blocks_without_a_port_in_use_are_given_back() {
         let blocks = Blocks::default();
@@ -201,7 +207,7 @@ mod tests {
             assert!(blocks.lock().claims.len() <= 1 + 1 + IDLE, "after {n}");
         }
         assert!(blocks.lock().claims.contains_key(&(20_000 / BLOCK)), "it is in use");
-        // Ports that were granted go with their block.
+        // Granted ports are taken back together with their block.
         let drawn = blocks.claim_more();
         sockets.grant_ports(drawn.clone());
         for port in [40_000, 41_000, 42_000, 43_000] {

@@ -1,10 +1,11 @@
-//! Claims on SCTP ports among the processes of a host.
+//! Claims on SCTP ports, which keep two processes on a host from using the same port.
 //!
-//! Raw sockets see all SCTP packets of the host, and nothing in the kernel knows about userland
-//! ports. So whoever binds a port claims it by something that only one can have and that the system
-//! takes back when the process dies: on Linux a Unix socket with the abstract name
-//! `sctp-user/<port>`, which every network namespace has for itself, elsewhere a locked file.
-//! Blocks of ports ([`Blocks`](crate::blocks::Blocks)) are claimed in the same way.
+//! Every raw socket receives all SCTP packets of the host, and the kernel does not know which
+//! process uses which port. So a stack that binds a port claims it with something that only one
+//! process can have, and that the system releases when the process dies. On Linux this is a Unix
+//! socket with the abstract name `sctp-user/<port>`; each network namespace has its own such names.
+//! On other systems it is a locked file. Blocks of ports ([`Blocks`](crate::blocks::Blocks)) are
+//! claimed in the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -18,21 +19,21 @@ pub(crate) use os::Claim;
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     held: Mutex<Held>,
-    /// Number of claims held, to be read often.
+    /// The number of claims held, for reading it without the lock.
     count: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct Held {
     claims: BTreeMap<u16, Claim>,
-    /// Ports that are about to be bound.
+    /// Ports that are claimed and about to be bound.
     pending: BTreeSet<u16>,
 }
 
 impl Claims {
-    /// Claims a port that is to be bound, and keeps the claim until that is
-    /// [`settled`](Self::settled). From the moment on at which a port is bound, packets for it are
-    /// answered, so those of another process's associations must not come here any more.
+    /// Claims a port before it is bound. Keeps the claim at least until [`settled`](Self::settled)
+    /// is called. The claim comes first because a bound port answers packets, and must not answer
+    /// those that belong to another process.
     pub(crate) fn claim(&self, port: u16) -> Result<(), Error> {
         let mut held = self.lock();
         if held.claims.contains_key(&port) {
@@ -48,7 +49,7 @@ impl Claims {
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::PortInUse(port)),
             Err(error) => {
-                // Nothing but coexistence suffers, and only where no claim can be made at all.
+                // Go on without a claim. This only matters if another process wants the same port.
                 tracing::warn!(
                     %error,
                     port,
@@ -59,7 +60,7 @@ impl Claims {
         }
     }
 
-    /// The port is bound, or will not be.
+    /// The port has been bound, or will not be.
     pub(crate) fn settled(&self, port: u16) {
         self.lock().pending.remove(&port);
     }
@@ -69,7 +70,8 @@ impl Claims {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Takes out the claims on all ports that are `free` and not about to be bound.
+    /// Takes out the claims on all ports for which `free` returns true, except those about to be
+    /// bound.
     pub(crate) fn take(&self, mut free: impl FnMut(u16) -> bool) -> Vec<Claim> {
         let mut held = self.lock();
         let Held { claims, pending } = &mut *held;
@@ -93,7 +95,7 @@ mod os {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-    /// A claim; dropping it gives it up.
+    /// A claim. Dropping it releases it.
     #[derive(Debug)]
     pub(crate) struct Claim {
         _socket: UnixDatagram,
@@ -113,7 +115,7 @@ mod os {
     use std::io;
     use std::path::{Path, PathBuf};
 
-    /// A claim; dropping it gives it up.
+    /// A claim. Dropping it releases it.
     #[derive(Debug)]
     pub(crate) struct Claim {
         _locked: File,
@@ -136,8 +138,8 @@ mod os {
 
     fn lock(dir: &Path, what: &str) -> io::Result<Claim> {
         fs::create_dir_all(dir)?;
-        // The file stays: to remove it would let a third process lock a new one beside one that is
-        // still locked.
+        // The file is never removed. If it were, another process could create and lock a new file
+        // of the same name while this one is still locked.
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -150,7 +152,8 @@ mod os {
         }
     }
 
-    /// Only root writes in the first, where raw sockets, which are for root, claim their ports.
+    /// The directories to try. Only root can write to the first one. Programs with raw sockets
+    /// normally run as root, so they claim their ports there.
     fn directories() -> impl Iterator<Item = PathBuf> {
         let of_root = cfg!(unix).then(|| PathBuf::from("/var/run/sctp-user"));
         of_root.into_iter().chain([std::env::temp_dir().join("sctp-user")])
@@ -161,7 +164,7 @@ mod os {
 mod tests {
     use super::*;
 
-    // Ports that no other test claims; the name space is that of the whole host.
+    // This port and the next one, which no other test may claim: claims hold for the whole host.
     const PORT: u16 = 64_321;
 
     #[test]

@@ -1,4 +1,4 @@
-//! Settings and figures of one association.
+//! The settings and status of one association.
 
 use std::net::IpAddr;
 
@@ -11,9 +11,9 @@ use crate::error::Error;
 use crate::shared::Shared;
 use crate::stack::Handle;
 
-/// What can be looked at and changed of one living association, from
-/// [`Association::control`](crate::Association::control) or
-/// [`OneToMany::control`](crate::OneToMany::control).
+/// Reads and changes the settings of an association, and reads its status and statistics.
+/// [`Association::control`](crate::Association::control) and
+/// [`OneToMany::control`](crate::OneToMany::control) give one.
 ///
 /// ```
 /// # use sctp_user::{Encap, Error, Peer, StackBuilder, link::sim::SimNet};
@@ -48,40 +48,40 @@ impl<'a> Control<'a> {
         Control { handle, socket, assoc }
     }
 
-    /// Names the association.
+    /// The identifier of the association.
     pub fn id(&self) -> AssocId {
         self.assoc
     }
 
-    /// State and figures (SCTP_STATUS); also after the end. `None` when the association was
-    /// forgotten.
+    /// The state and basic data of the association (SCTP_STATUS), also after its end. `None` when
+    /// the stack has forgotten the association.
     pub fn status(&self) -> Option<AssocStatus> {
         self.shared().peek(|state| state.sockets.stack().status(self.assoc))
     }
 
-    /// All paths, with addresses, state, round-trip times and congestion windows
+    /// All paths, with their addresses, states, round-trip times and congestion windows
     /// (SCTP_GET_PEER_ADDR_INFO).
     pub fn paths(&self) -> Vec<PathStatus> {
         self.shared().peek(|state| state.sockets.stack().paths(self.assoc))
     }
 
-    /// Counters.
+    /// The counters of the association.
     pub fn stats(&self) -> AssocStats {
         self.shared()
             .peek(|state| state.sockets.stack().assoc_stats(self.assoc))
             .unwrap_or_default()
     }
 
-    /// The addresses of the peer with their encapsulation, which holds the peer's UDP port
-    /// (`sctp_getpaddrs`). The primary comes first.
+    /// The addresses of the peer (`sctp_getpaddrs`), each with its encapsulation, which includes
+    /// the peer's UDP port. The primary address comes first.
     pub fn peer_addrs(&self) -> Vec<PathAddr> {
         let mut paths = self.paths();
         paths.sort_by_key(|path| !path.primary);
         paths.into_iter().map(|path| path.addr).collect()
     }
 
-    /// Own addresses (`sctp_getladdrs`): those that the peer was told of, or else those that the
-    /// paths use.
+    /// The local addresses (`sctp_getladdrs`): those that the peer was told, or, if it was told
+    /// none, those that the paths use.
     pub fn local_addrs(&self) -> Vec<IpAddr> {
         let announced = self.shared().peek(|state| state.sockets.stack().local_addrs(self.assoc));
         if !announced.is_empty() {
@@ -96,7 +96,7 @@ impl<'a> Control<'a> {
         used
     }
 
-    /// The settings now (SCTP_RTOINFO, SCTP_ASSOCINFO, SCTP_DELAYED_SACK and more in one).
+    /// The current settings (SCTP_RTOINFO, SCTP_ASSOCINFO, SCTP_DELAYED_SACK and more in one).
     ///
     /// # Errors
     /// [`Error::NoAssociation`] after the end.
@@ -105,14 +105,15 @@ impl<'a> Control<'a> {
         Ok(self.shared().with(|state, now| state.sockets.assoc_config(now, socket, assoc))?)
     }
 
-    /// Changes settings: timers, limits, buffers, heartbeat. Numbers of streams and MTUs stay.
+    /// Changes the settings: timers, limits, buffers, heartbeats. The numbers of streams and the
+    /// MTUs cannot be changed.
     ///
     /// # Errors
-    /// [`Error::Config`] when the result is not valid (nothing changes then),
+    /// [`Error::Config`] when the new settings are not valid; then nothing changes.
     /// [`Error::NoAssociation`] after the end.
     pub fn configure(&self, change: impl FnOnce(&mut AssocConfig)) -> Result<(), Error> {
         let Control { socket, assoc, .. } = *self;
-        // The caller's code runs without the lock.
+        // The caller's code must run without the lock.
         let mut config = self.config()?;
         change(&mut config);
         let config = self.handle.settings.limit(config);
@@ -121,10 +122,10 @@ impl<'a> Control<'a> {
             .with(|state, now| state.sockets.set_assoc_config(now, socket, assoc, config))?)
     }
 
-    /// Makes the path to `addr` the primary one (SCTP_PRIMARY_ADDR).
+    /// Makes the path to `addr` the primary path (SCTP_PRIMARY_ADDR).
     ///
     /// # Errors
-    /// [`Error::NoAssociation`] when there is no such confirmed address.
+    /// [`Error::NoAssociation`] when the peer has no such address, or it is not confirmed yet.
     pub fn set_primary(&self, addr: IpAddr) -> Result<(), Error> {
         let Control { socket, assoc, .. } = *self;
         Ok(self.shared().with(|state, now| state.sockets.set_primary(now, socket, assoc, addr))?)
@@ -153,8 +154,8 @@ impl<'a> Control<'a> {
     /// Changes the settings of the path to `addr`.
     ///
     /// # Errors
-    /// [`Error::NoAssociation`] when there is no such address; [`Error::Config`] as
-    /// [`PathParams::check`] says, and nothing changes then.
+    /// [`Error::NoAssociation`] when there is no such address. [`Error::Config`] when
+    /// [`PathParams::check`] rejects the settings; then nothing changes.
     pub fn set_path_params(&self, addr: IpAddr, params: PathParams) -> Result<(), Error> {
         let Control { socket, assoc, .. } = *self;
         let set = |state: &mut crate::shared::State, now| {
@@ -163,13 +164,13 @@ impl<'a> Control<'a> {
         Ok(self.shared().with(set)?)
     }
 
-    /// Changes how packets travel to `addr`: natively or to this UDP port
-    /// (SCTP_REMOTE_UDP_ENCAPS_PORT). The next valid packet of the peer that comes in another way
-    /// changes it again.
+    /// Changes how packets travel to `addr`: directly in IP, or in UDP to the given port
+    /// (SCTP_REMOTE_UDP_ENCAPS_PORT). A later valid packet from the peer that comes in another way
+    /// changes this again.
     ///
     /// # Errors
-    /// [`Error::NoAssociation`] when there is no such address; [`Error::Config`] for UDP port 0;
-    /// [`Error::Invalid`] when the stack has no link for it.
+    /// [`Error::NoAssociation`] when there is no such address, [`Error::Config`] for UDP port 0,
+    /// and [`Error::Invalid`] when the stack has no link for this encapsulation.
     pub fn set_path_encap(&self, addr: IpAddr, encap: Encap) -> Result<(), Error> {
         if !self.handle.settings.has_link(encap) {
             return Err(Error::Invalid("the stack has no link that carries packets in this way"));
@@ -180,7 +181,7 @@ impl<'a> Control<'a> {
             .with(|state, now| state.sockets.set_path_encap(now, socket, assoc, addr, encap))?)
     }
 
-    /// The notifications that the association gives (SCTP_EVENT).
+    /// The notifications that the association delivers (SCTP_EVENT).
     ///
     /// # Errors
     /// [`Error::NoAssociation`] after the end.
@@ -189,7 +190,7 @@ impl<'a> Control<'a> {
         Ok(self.shared().with(|state, _| state.sockets.assoc_subscriptions(socket, assoc))?)
     }
 
-    /// Chooses the notifications of this association.
+    /// Chooses which notifications this association delivers.
     ///
     /// # Errors
     /// [`Error::NoAssociation`] after the end.
@@ -201,8 +202,8 @@ impl<'a> Control<'a> {
         Ok(self.shared().with(set)?)
     }
 
-    /// What messages are sent with that say nothing else (SCTP_DEFAULT_SNDINFO);
-    /// [`SendDefaults::message`] makes one.
+    /// The default options for sending messages (SCTP_DEFAULT_SNDINFO). [`SendDefaults::message`]
+    /// makes a message with them.
     ///
     /// # Errors
     /// [`Error::NoAssociation`] after the end.
@@ -211,7 +212,7 @@ impl<'a> Control<'a> {
         Ok(self.shared().with(|state, _| state.sockets.send_defaults(socket, Some(assoc)))?)
     }
 
-    /// Chooses what messages are sent with that say nothing else.
+    /// Sets the default options for sending messages.
     ///
     /// # Errors
     /// [`Error::NoAssociation`] after the end.

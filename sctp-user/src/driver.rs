@@ -1,9 +1,10 @@
-//! The task of a stack: it owns the links and moves packets between them and the core.
+//! The driver: the task of a stack. It owns the links and moves packets between them and the core.
 //!
-//! One round: receive a batch and check its checksums; under the lock hand it in, fire due timers,
-//! collect who is to be woken and encode packets into the driver's own buffer; without the lock
-//! wake them and send. Acknowledgements are thus decided once for a batch, and several of them can
-//! earn one long run of packets.
+//! The driver works in rounds. It receives a batch of packets and checks their checksums. Then it
+//! takes the lock, hands the batch to the core, fires the timers that are due, collects the tasks
+//! to wake and encodes packets into its own buffer. It releases the lock, wakes the tasks and sends
+//! the packets. This way the core decides about acknowledgements once per batch, and several
+//! received acknowledgements can allow one long run of packets.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -29,24 +30,24 @@ pub(crate) struct Driver {
     batch: RecvBatch,
     datagrams: Vec<Datagram>,
     host: HostAddrs,
-    /// The addresses of the host, when they are news for the core.
+    /// The addresses of the host, if they were looked up and the core does not have them yet.
     host_addrs: Option<Vec<IpAddr>>,
     errors: Vec<IcmpError>,
     out: Outgoing,
     wakers: Vec<Waker>,
     sleep: Pin<Box<Sleep>>,
-    /// What `sleep` waits for; it may come early, never late.
+    /// The time `sleep` waits for. It is never later than the next deadline, but may be earlier.
     armed: Option<Time>,
 }
 
-/// What is to be done after the lock was held.
+/// What to do after the lock was released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// Everything was encoded.
+    /// Sleep: all packets were encoded.
     Park,
-    /// The budget was used up; there may be more to encode.
+    /// Do another round: the budget was used up, and there may be more packets to encode.
     More,
-    /// The stack has come to its end, once what is encoded was sent.
+    /// End the driver as soon as the encoded packets are sent.
     Finish,
 }
 
@@ -67,7 +68,7 @@ impl Driver {
         }
     }
 
-    /// Receives at most one batch from each link; true when there was any.
+    /// Receives at most one batch from each link. Returns true if anything was received.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
         let mut any = false;
         let mut index = 0;
@@ -142,7 +143,7 @@ impl Driver {
                 none => *none = Some(waker.clone()),
             }
         }
-        // Nobody needs to wake a driver that waits for room in a link.
+        // A driver that waits for room in a link does not have to be woken: it cannot send more.
         state.driver.parked = next == Next::Park && !blocked;
         let deadline = state.sockets.poll_wakeup();
         state.driver.deadline = deadline;
@@ -155,8 +156,8 @@ impl Driver {
         next
     }
 
-    /// Sets the timer for `deadline`. One that is armed for an earlier time stays: moving it with
-    /// every acknowledgement would cost more than the one needless round when it fires.
+    /// Sets the timer for `deadline`, unless it is already set for an earlier time. Moving the
+    /// timer with every acknowledgement would cost more than the one needless round when it fires.
     fn arm(&mut self, deadline: Option<Time>, now: Time) {
         let Some(deadline) = deadline else { return };
         let deadline = deadline.min(now + LONGEST_SLEEP);
@@ -166,7 +167,7 @@ impl Driver {
         }
     }
 
-    /// True when the timer has fired.
+    /// Returns true if the timer has fired.
     fn timer_fired(&mut self, cx: &mut Context<'_>) -> bool {
         let fired = self.armed.is_some() && self.sleep.as_mut().poll(cx).is_ready();
         if fired {
@@ -179,7 +180,7 @@ impl Driver {
         self.wakers.drain(..).for_each(Waker::wake);
     }
 
-    /// Sends what is encoded; true when a link has no room for the rest.
+    /// Sends the encoded packets. Returns true if a link has no room for the rest.
     fn flush(&mut self, cx: &mut Context<'_>) -> bool {
         self.out.flush(cx, &mut self.links, &mut self.errors)
     }
@@ -205,7 +206,8 @@ impl Future for Driver {
                 Next::More if !blocked => continue,
                 Next::More | Next::Park => {}
             }
-            // Also a packet that turned out too large must be told before sleeping.
+            // Errors, such as a packet that was too large, must reach the core before the driver
+            // sleeps.
             if !received && this.errors.is_empty() && !this.timer_fired(cx) {
                 return Poll::Pending;
             }
@@ -216,8 +218,8 @@ impl Future for Driver {
 }
 
 impl Drop for Driver {
-    /// The runtime goes away, or something panicked: say good-bye to the peers as far as that goes
-    /// without waiting.
+    /// If the runtime is shutting down or something has panicked, sends ABORTs to the peers as far
+    /// as possible without waiting.
     fn drop(&mut self) {
         let stopped = self.shared.peek(|state| state.phase == Phase::Stopped);
         let core_is_sound = !(std::thread::panicking() && self.shared.is_poisoned());
@@ -238,9 +240,9 @@ impl Drop for Driver {
     }
 }
 
-/// Rounds of one poll before other tasks get their turn.
+/// How many rounds one poll makes before other tasks get their turn.
 const ROUNDS: usize = 16;
-/// Rounds of encoding and sending when the driver is dropped.
+/// How many rounds of encoding and sending to make at most when the driver is dropped.
 const FAREWELL_ROUNDS: usize = 1024;
-/// The timer never sleeps longer, whatever the deadline.
+/// The longest time the timer sleeps, whatever the deadline.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);

@@ -1,4 +1,4 @@
-//! Telling the core which addresses the host has.
+//! Looking up which addresses the host has, for the core.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,16 +8,17 @@ use sctp_user_core::wire::{COMMON_HEADER, chunk_type};
 
 use crate::link::{Link, RecvBatch};
 
-/// Looks up which addresses the host has, for
-/// [`set_host_addrs`](sctp_user_core::Stack::set_host_addrs), when that begins to matter.
+/// Looks up the addresses of the host when the core needs them, for
+/// [`set_host_addrs`](sctp_user_core::Stack::set_host_addrs).
 #[derive(Debug, Default)]
 pub(crate) struct HostAddrs {
     looked: Option<Time>,
 }
 
 impl HostAddrs {
-    /// The addresses of the host, if a datagram of the batch may list addresses of a peer and they
-    /// were not looked up a short while ago.
+    /// Returns the addresses of the host if the batch has an INIT or INIT ACK, in which a peer can
+    /// list its addresses. `None` if it has none, or if the host's addresses were looked up a short
+    /// while ago.
     pub(crate) fn look(
         &mut self,
         links: &[impl Link],
@@ -43,6 +44,6 @@ impl HostAddrs {
     }
 }
 
-/// How long the addresses of the host are believed to stay the same. A flood of INITs must not make
-/// the system list them without end.
+/// How long to wait before looking up the addresses again, so that a flood of INITs does not cause
+/// many lookups.
 const FRESH: Duration = Duration::from_secs(5);

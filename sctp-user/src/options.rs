@@ -1,11 +1,11 @@
-//! Options of a bound port.
+//! The options for binding a port.
 
 use std::net::IpAddr;
 
 use sctp_user_core::AssocConfig;
 use sctp_user_core::socket::Subscriptions;
 
-/// How to bind an SCTP port; a plain port number converts into it.
+/// How to bind an SCTP port. A plain port number converts into this.
 ///
 /// ```
 /// use sctp_user::{BindOptions, Subscriptions};
@@ -16,24 +16,26 @@ use sctp_user_core::socket::Subscriptions;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct BindOptions {
-    /// SCTP port; 0, the default, picks a random free one in 1024..=65535 that no other process of
-    /// the host has drawn and IANA has not registered for SCTP. When a peer refuses an association
-    /// because of such a port, others are tried
-    /// ([`Association::local_port`](crate::Association::local_port)).
+    /// The SCTP port. 0, the default, picks a random free port in 1024..=65535 that no other
+    /// process on the host has picked and that IANA has not registered for SCTP. If a peer refuses
+    /// an association because of such a port, the stack tries others;
+    /// [`Association::local_port`](crate::Association::local_port) gives the final one.
     pub port: u16,
-    /// Addresses to bind. Empty, the default, means all, of which none is announced to the peer
-    /// beyond the one that the packets carry: the right choice behind NAT. One pins the source
-    /// address, several make the port multi-homed; INITs to others are refused.
+    /// The addresses to bind. Empty, the default, means all addresses of the host; peers then see
+    /// only the one that the packets come from, which is right behind a NAT. One address fixes the
+    /// source address. Several addresses make the port multi-homed. If addresses are given, INITs
+    /// to other addresses are refused.
     pub addrs: Vec<IpAddr>,
-    /// Settings of the associations of this port; `None` takes those of the stack
+    /// The settings for associations of this port. `None`, the default, means those of the stack
     /// ([`StackBuilder::assoc_config`](crate::StackBuilder::assoc_config)).
     pub config: Option<AssocConfig>,
-    /// Notifications that its associations give until changed there. Default none.
+    /// The notifications that associations of this port deliver. Default none. They can be changed
+    /// for each association.
     pub subscriptions: Subscriptions,
-    /// Shares the port with other endpoints of this stack that say so too and name the same
-    /// addresses (SCTP_REUSE_PORT, RFC 6458 sec 8.1.27): one of them may listen while others
-    /// connect, each with settings of its own. Also lets the port be bound again while associations
-    /// of a dropped endpoint that said so live on. Not for the one-to-many style. Default off.
+    /// Shares the port with other endpoints of this stack that also set this and bind the same
+    /// addresses (SCTP_REUSE_PORT, RFC 6458 sec 8.1.27). One of them may listen while others
+    /// connect, each with its own settings. The port can also be bound again while associations of
+    /// a dropped endpoint that had set this live on. Not for the one-to-many style. Default off.
     pub reuse_port: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Packets on their way from the core to the links.
+//! Moving packets from the core to the links.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,7 +12,7 @@ use tracing::debug;
 
 use crate::link::{IcmpError, Link};
 
-/// Packets encoded and not sent yet. They are kept while their link has no room.
+/// Packets that are encoded but not sent yet. They stay here while their link has no room.
 #[derive(Default)]
 pub(crate) struct Outgoing {
     buf: Vec<u8>,
@@ -26,13 +26,14 @@ struct Queued {
 }
 
 impl Outgoing {
-    /// Nothing waits.
+    /// Whether there is nothing left to send.
     #[cfg(all(unix, feature = "blocking"))]
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Encodes packets until there are no more (true) or the budget of a round is used up (false).
+    /// Encodes packets until there are no more, or until the budget of a round is used up. Returns
+    /// false in the second case.
     pub(crate) fn encode(
         &mut self,
         sockets: &mut Sockets,
@@ -54,8 +55,8 @@ impl Outgoing {
         false
     }
 
-    /// Sends what is encoded; true when a link has no room for the rest. `errors` tells what turns
-    /// out too large, and what there is no way for.
+    /// Sends the encoded packets. Returns true if a link has no room for the rest. Adds an error to
+    /// `errors` for each packet that is too large or for which there is no route.
     pub(crate) fn flush<L: Link>(
         &mut self,
         cx: &mut Context<'_>,
@@ -92,7 +93,7 @@ impl Outgoing {
     }
 }
 
-/// How many packets of one path may be handed to the links at once.
+/// How many packets for one path the links take at once.
 pub(crate) fn segment_limits<L: Link>(links: &[L]) -> SegmentLimits {
     let of = |encap| {
         let link = links.iter().find(|link| link.handles(encap));
@@ -101,8 +102,8 @@ pub(crate) fn segment_limits<L: Link>(links: &[L]) -> SegmentLimits {
     SegmentLimits { native: of(Encap::Native), udp: of(Encap::Udp { remote_port: 1 }) }
 }
 
-/// An error that ICMP has caused for an earlier packet and that the system reports on the next
-/// occasion.
+/// Whether this may be an ICMP error about an earlier packet, which the system reports at the next
+/// call.
 fn is_pending_icmp(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
     matches!(
@@ -111,7 +112,7 @@ fn is_pending_icmp(error: &io::Error) -> bool {
     )
 }
 
-/// EMSGSIZE: larger than the interface takes.
+/// Whether this is EMSGSIZE: the packet is larger than the interface allows.
 fn is_too_large(error: &io::Error) -> bool {
     let emsgsize = if cfg!(any(target_os = "linux", target_os = "android")) {
         90
@@ -123,7 +124,8 @@ fn is_too_large(error: &io::Error) -> bool {
     error.raw_os_error() == Some(emsgsize)
 }
 
-/// What a router would have said about a packet that the own interface does not take.
+/// The error that a router would have sent about a packet that is too large for this host's own
+/// interface.
 fn too_big(transmit: &Transmit, bytes: &[u8]) -> IcmpError {
     let ip = if transmit.path.remote.is_ipv4() { 20 } else { 40 };
     let udp = if matches!(transmit.path.encap, Encap::Udp { .. }) { 8 } else { 0 };
@@ -134,22 +136,22 @@ fn too_big(transmit: &Transmit, bytes: &[u8]) -> IcmpError {
     told(transmit, bytes, Unreachable::PacketTooBig { ip_mtu })
 }
 
-/// What is said about the first of the packets that could not be sent.
+/// An error about the first of the packets in `bytes`, which could not be sent.
 fn told(transmit: &Transmit, bytes: &[u8], kind: Unreachable) -> IcmpError {
     let first = transmit.segment_size.unwrap_or(transmit.len).min(bytes.len());
     let quoted = Bytes::copy_from_slice(bytes.get(..first.min(QUOTED)).unwrap_or(bytes));
     IcmpError { to: transmit.path, kind, quoted }
 }
 
-/// Bytes encoded in one round.
+/// The most bytes to encode in one round; one transmit may exceed it.
 const ENCODE_BYTES: usize = 256 * 1024;
-/// Transmits encoded in one round.
+/// The most transmits to encode in one round.
 const ENCODE_TRANSMITS: usize = 64;
-/// How often a packet is tried while the system reports errors of earlier ones.
+/// How often to try a packet while the system reports errors about earlier ones.
 const SEND_ATTEMPTS: u32 = 4;
-/// MTUs to try when the system only says "too large".
+/// The MTUs to guess when the system only says "too large".
 const COMMON_MTUS: [u16; 4] = [9000, 1500, 1492, 1280];
-/// The least that every IPv4 path carries as the core allows it.
+/// The smallest MTU that the core accepts for an IPv4 path.
 const SMALLEST_MTU: u16 = 576;
-/// Bytes of a packet that was not sent that the core gets to see.
+/// How many bytes of a packet that was not sent to quote for the core.
 const QUOTED: usize = 64;

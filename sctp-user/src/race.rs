@@ -1,4 +1,4 @@
-//! Connecting to a peer that can perhaps be reached in several ways.
+//! Connecting to a peer that may be reachable in several ways.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -13,15 +13,15 @@ use crate::error::Error;
 use crate::stack::Stack;
 
 impl Stack {
-    /// Connects to the first of several `peers` that answers: they stand for the same peer, reached
-    /// in different ways, the preferred one first. Usually these are its addresses natively and in
-    /// UDP, for nobody knows what the network lets through.
+    /// Tries several ways to reach the same peer, and takes the first one that works. `peers` lists
+    /// these ways, the preferred one first. Usually they are the same addresses once without and
+    /// once with UDP encapsulation, because nobody knows in advance what the network lets through.
     ///
-    /// Each way is an attempt of its own with its own verification tag and SCTP port. The next one
-    /// starts 250 ms after the one before, or at once when no earlier one is left, for instance
-    /// because ICMP said that nobody speaks native SCTP there. The first to be up wins; the others
-    /// are aborted, so the peer may see a second association for a moment. Dropping the future
-    /// aborts all of them.
+    /// Each way is an attempt of its own, with its own verification tag and SCTP port. An attempt
+    /// starts 250 ms after the one before it, or at once if all earlier ones have failed, for
+    /// instance because ICMP said that nobody speaks native SCTP there. The first association that
+    /// is up wins. The other attempts are aborted, so the peer may see a second association for a
+    /// moment. Dropping the future aborts all attempts.
     ///
     /// ```no_run
     /// # async fn example(stack: sctp_user::Stack) -> Result<(), sctp_user::Error> {
@@ -35,7 +35,7 @@ impl Stack {
     /// ```
     ///
     /// # Errors
-    /// That of the attempt that failed last; [`Error::Invalid`] without any peer.
+    /// The error of the attempt that failed last; [`Error::Invalid`] if `peers` is empty.
     pub async fn connect_first(
         &self,
         peers: &[Peer],
@@ -64,7 +64,7 @@ impl Stack {
     }
 }
 
-/// Ready with an association, or with `None` when no attempt is left.
+/// Polls all attempts. Ready with an association, or with `None` when all attempts have failed.
 fn poll_attempts<F: Future<Output = Result<Association, Error>>>(
     attempts: &mut [Option<Pin<Box<F>>>],
     cx: &mut Context<'_>,
@@ -85,5 +85,5 @@ fn poll_attempts<F: Future<Output = Result<Association, Error>>>(
     if pending { Poll::Pending } else { Poll::Ready(None) }
 }
 
-/// How long a way is tried alone before the next one joins.
+/// How long to wait for an attempt before the next one starts beside it.
 const HEAD_START: Duration = Duration::from_millis(250);

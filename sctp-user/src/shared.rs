@@ -1,7 +1,8 @@
-//! What the driver and the handles share: the sockets behind one mutex, and who waits for what.
+//! What the driver and the handles of a stack share: the sockets behind a mutex, and the tasks that
+//! wait for them.
 //!
-//! No system call, no `.await` and no waker is called under the lock, so it is held for one batch
-//! at the most.
+//! While the lock is held, nothing makes a system call, awaits or calls a waker. So it is held only
+//! for as long as one batch takes.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -20,14 +21,15 @@ use crate::claim::{Claim, Claims};
 use crate::error::Error;
 use crate::link::{LinkStats, Meter};
 
-/// Sockets, waiters and the state of the driver.
+/// The shared state of a stack.
 pub(crate) struct Shared {
     state: Mutex<State>,
-    /// For stacks with a link that others on the host share.
+    /// The ports this stack has claimed; `None` if no link shares its packets with other stacks on
+    /// the host.
     claims: Option<Claims>,
-    /// For stacks that share addresses with others.
+    /// The blocks of ports to draw from; `None` if no link shares its addresses with other stacks.
     blocks: Option<Blocks>,
-    /// Those of the links.
+    /// They read the counters of the links.
     meters: Vec<Meter>,
     start: Instant,
 }
@@ -42,13 +44,13 @@ pub(crate) struct State {
     latest: Time,
 }
 
-/// Where a stack is in its life.
+/// The phases in the life of a stack, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Running,
-    /// Everything is shutting down gracefully; no new associations.
+    /// All associations are shutting down gracefully, and no new ones are accepted or started.
     Closing,
-    /// Everything is to be aborted, with this reason.
+    /// The driver is to abort all associations, with this reason.
     Aborting(Bytes),
     /// The driver has ended.
     Stopped,
@@ -58,9 +60,9 @@ pub(crate) enum Phase {
 #[derive(Default)]
 pub(crate) struct DriverWaker {
     pub(crate) waker: Option<Waker>,
-    /// It sleeps and wants to know when there may be something to send.
+    /// The driver sleeps, and must be woken when there may be something to send.
     pub(crate) parked: bool,
-    /// The deadline it knows of.
+    /// The next deadline that the driver knows.
     pub(crate) deadline: Option<Time>,
 }
 
@@ -74,20 +76,21 @@ pub(crate) enum Interest {
     Life,
 }
 
-/// What time an operation needs. Reading the clock takes longer than queueing a short message.
+/// Which time an operation gets. Reading the clock takes longer than queueing a short message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Clock {
-    /// The present.
+    /// The current time.
     Now,
-    /// That of the last look at the clock will do: nothing in the operation lasts.
+    /// The time at which the clock was last read. Good enough for operations that do not depend on
+    /// the exact time.
     Latest,
 }
 
-/// What an operation may have changed for the driver.
+/// What an operation may have changed that the driver must know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
     None,
-    /// There may be something to send; deadlines are as they were.
+    /// There may be something to send, but no deadline has changed.
     Message,
     Any,
 }
@@ -111,7 +114,7 @@ impl Waiters {
     }
 }
 
-/// Tasks that wait for the same thing. Few, so a plain list.
+/// Tasks that wait for the same thing. They are few, so a `Vec` is enough.
 #[derive(Default)]
 struct WaitList {
     next_key: u64,
@@ -119,7 +122,8 @@ struct WaitList {
 }
 
 impl WaitList {
-    /// Notes who is to be woken; `key` names an earlier note to be replaced.
+    /// Adds a task that is to be woken. If `key` names an earlier entry, replaces its waker
+    /// instead.
     fn register(&mut self, key: &mut Option<u64>, waker: &Waker) {
         if let Some(key) = *key
             && let Some((_, noted)) = self.waiting.iter_mut().find(|(k, _)| *k == key)
@@ -142,8 +146,8 @@ impl WaitList {
 }
 
 impl Shared {
-    /// `claims` for stacks that have to claim SCTP ports among the processes of the host, `blocks`
-    /// for those that have to claim the ports that nobody chose.
+    /// `claims` is for stacks that must claim every SCTP port they use among the processes of the
+    /// host. `blocks` is for stacks that must claim the ports they choose by themselves.
     pub(crate) fn new(
         sockets: Sockets,
         claims: Option<Claims>,
@@ -161,22 +165,23 @@ impl Shared {
         Shared { state: Mutex::new(state), claims, blocks, meters, start: Instant::now() }
     }
 
-    /// Counters of all links.
+    /// The sum of the counters of all links.
     pub(crate) fn link_stats(&self) -> LinkStats {
         self.meters.iter().map(|meter| meter()).sum()
     }
 
-    /// The time as the core counts it.
+    /// The current time in the units of the core.
     pub(crate) fn now(&self) -> Time {
         Time::from_nanos(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// The point on tokio's clock for `time`.
+    /// The instant on tokio's clock that corresponds to `time`.
     pub(crate) fn instant(&self, time: Time) -> Instant {
         self.start + std::time::Duration::from_nanos(time.as_nanos())
     }
 
-    /// A panic under the lock can only come from the core; the handles go on with what it left.
+    /// Locks the state. If a thread has panicked while it held the lock, which only a fault in the
+    /// core can cause, the handles go on with the state it left.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -185,22 +190,23 @@ impl Shared {
         self.state.is_poisoned()
     }
 
-    /// Looks at something without changing it.
+    /// Reads from the state without changing it.
     pub(crate) fn peek<R>(&self, f: impl FnOnce(&State) -> R) -> R {
         f(&self.lock())
     }
 
-    /// Claims on ports, where they are necessary.
+    /// The claims on ports, if this stack needs them.
     pub(crate) fn claims(&self) -> Option<&Claims> {
         self.claims.as_ref()
     }
 
-    /// Blocks of ports to draw from, where they are necessary.
+    /// The blocks of ports to draw from, if this stack needs them.
     pub(crate) fn blocks(&self) -> Option<&Blocks> {
         self.blocks.as_ref()
     }
 
-    /// Takes the claims on ports that are free again; they are to be dropped without the lock.
+    /// Takes out the claims on ports that are no longer in use. The caller drops them after it has
+    /// released the lock, because dropping makes system calls.
     pub(crate) fn stale_claims(&self, state: &mut State) -> Vec<Claim> {
         let stack = state.sockets.stack();
         let mut stale = match &self.claims {
@@ -216,17 +222,19 @@ impl Shared {
         stale
     }
 
-    /// Does something for the user, then wakes whom it concerns, and the driver if it sleeps.
+    /// Runs `f` under the lock. Then wakes the tasks for which something has become possible, and
+    /// the driver if it sleeps.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State, Time) -> R) -> R {
         self.with_if(Clock::Now, |state, now| (f(state, now), Effect::Any))
     }
 
-    /// Hands one message in or out.
+    /// Like [`with`](Self::with), for an `f` that only sends or receives messages.
     pub(crate) fn exchange<R>(&self, clock: Clock, f: impl FnOnce(&mut State, Time) -> R) -> R {
         self.with_if(clock, |state, now| (f(state, now), Effect::Message))
     }
 
-    /// As [`with`](Self::with), but wakes the driver only for what `f` says it has changed.
+    /// Like [`with`](Self::with), but `f` also says what the driver must know, and the driver is
+    /// woken only if it has something to do.
     fn with_if<R>(&self, clock: Clock, f: impl FnOnce(&mut State, Time) -> (R, Effect)) -> R {
         let now = match clock {
             Clock::Now => self.now(),
@@ -244,7 +252,7 @@ impl Shared {
         };
         let stale = match effect {
             Effect::Any => self.stale_claims(&mut state),
-            // A message that is handed in or out frees no port.
+            // Sending or receiving a message frees no port.
             Effect::None | Effect::Message => Vec::new(),
         };
         drop(state);
@@ -255,7 +263,8 @@ impl Shared {
         result
     }
 
-    /// Moves on to `phase` if that is later than the present one, and wakes the driver for it.
+    /// Moves on to `phase` unless the stack is already in that phase or a later one, and wakes the
+    /// driver.
     pub(crate) fn enter(&self, phase: Phase) {
         let now = self.now();
         let mut wakers = Vec::new();
@@ -287,8 +296,8 @@ impl Shared {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Tries `op` until it does not answer [`Error::WouldBlock`], waiting in between. Once the
-    /// stack has stopped, what would have to wait fails.
+    /// Calls `op` until it returns something other than [`Error::WouldBlock`], and waits between
+    /// the calls. Fails with [`Error::Stopped`] if it would have to wait and the stack has stopped.
     pub(crate) async fn wait<R>(
         &self,
         socket: SocketId,
@@ -299,7 +308,7 @@ impl Shared {
         cooperative(Wait { shared: self, socket, interest, clock, effect, key: None, op }).await
     }
 
-    /// As [`wait`](Self::wait) for an `op` that hands messages in or out.
+    /// Like [`wait`](Self::wait), for an `op` that only sends or receives messages.
     pub(crate) async fn wait_exchange<R>(
         &self,
         socket: SocketId,
@@ -316,27 +325,27 @@ impl Shared {
         Stopped { shared: self, key: None }.await;
     }
 
-    /// Forgets who waits on a socket that is closed; nobody can wait any more, as waiting borrows
-    /// the handle.
+    /// Forgets the list of waiting tasks of a socket that is closed. The list is empty, because a
+    /// task that waits borrows the handle of the socket.
     pub(crate) fn forget_waiters(state: &mut State, socket: SocketId) {
         state.waiters.remove(&socket);
     }
 }
 
 impl State {
-    /// Makes `now` never go back: it was read before the lock was taken, and another thread may
-    /// have been faster.
+    /// Keeps the time from going back. `now` was read before the lock was taken, so another thread
+    /// may have read a later time and taken the lock first.
     pub(crate) fn advance(&mut self, now: Time) -> Time {
         self.latest = self.latest.max(now);
         self.latest
     }
 
-    /// Fails once the stack takes no new ports and associations any more.
+    /// Fails if the stack no longer binds ports or starts associations.
     pub(crate) fn check_running(&self) -> Result<(), Error> {
         if self.phase == Phase::Running { Ok(()) } else { Err(Error::Stopped) }
     }
 
-    /// Collects the wakers of those for whom something has become possible.
+    /// Collects the wakers of the tasks for which something has become possible.
     pub(crate) fn collect_ready(&mut self, wakers: &mut Vec<Waker>) {
         while let Some(ready) = self.sockets.poll_ready() {
             let Some(waiters) = self.waiters.get_mut(&ready.socket) else { continue };
@@ -355,7 +364,7 @@ impl State {
         }
     }
 
-    /// Those who wait to accept, when nothing can be accepted any more.
+    /// Collects the wakers of the tasks that wait to accept, because the stack accepts no more.
     fn collect_accept(&mut self, wakers: &mut Vec<Waker>) {
         self.waiters.values_mut().for_each(|w| w.accept.drain(wakers));
     }
@@ -369,8 +378,8 @@ impl State {
         self.stop_waiters.drain(wakers);
     }
 
-    /// Whether a sleeping driver must look: there may be something to send, or a deadline earlier
-    /// than it knows.
+    /// Whether a sleeping driver must be woken: because there may be something to send, or because
+    /// there is a deadline earlier than the one it knows.
     fn driver_has_work(&mut self, effect: Effect) -> bool {
         let known = self.driver.deadline;
         match effect {
@@ -392,7 +401,7 @@ impl State {
     }
 }
 
-/// Waits on a socket. Dropping it takes its waker out of the list.
+/// Waits on a socket. Dropping this future removes its waker from the list.
 struct Wait<'a, F> {
     shared: &'a Shared,
     socket: SocketId,
@@ -443,7 +452,7 @@ impl<F> Drop for Wait<'_, F> {
     }
 }
 
-/// Waits for the end of the driver.
+/// Waits until the driver has ended.
 struct Stopped<'a> {
     shared: &'a Shared,
     key: Option<u64>,

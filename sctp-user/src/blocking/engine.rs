@@ -1,4 +1,5 @@
-//! What runs inside the calls: receiving, the protocol, sending, and waiting.
+//! The engine of a blocking stack: receiving, the protocol, sending and waiting, all of which
+//! happen inside the user's calls.
 
 use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll, Waker};
@@ -17,12 +18,13 @@ use crate::link::sockets::SocketLink;
 use crate::link::{IcmpError, Link as _, LinkStats, RecvBatch, checked};
 use crate::outgoing::{Outgoing, segment_limits};
 
-/// Sockets, links and the clock.
+/// The sockets, the links and the clock of a stack.
 pub(super) struct Engine {
     pub(super) sockets: Sockets,
-    /// For stacks with a link that others on the host share.
+    /// The ports this stack has claimed; `None` if no link shares its packets with other stacks on
+    /// the host.
     pub(super) claims: Option<Claims>,
-    /// For stacks that share addresses with others.
+    /// The blocks of ports to draw from; `None` if no link shares its addresses with other stacks.
     pub(super) blocks: Option<Blocks>,
     links: Vec<SocketLink>,
     out: Outgoing,
@@ -30,21 +32,22 @@ pub(super) struct Engine {
     host: HostAddrs,
     errors: Vec<IcmpError>,
     start: Instant,
-    /// The last reading of the clock.
+    /// The time when the clock was last read.
     latest: Time,
-    /// When the links were asked last for something to receive.
+    /// When the links were last asked for received packets.
     looked: Time,
-    /// There is one socket, and its receive calls wait.
+    /// There is only one socket, and it is in blocking mode.
     waits_in_recv: bool,
-    /// The last receive call waited in vain: the next wait may be long.
+    /// The last receive call waited in vain, so the next wait may be long.
     idle: bool,
-    /// How often in a row the user has answered what was received.
+    /// How many times in a row the user has sent something after each receive call.
     answers: u32,
-    /// Nothing was sent by the user since the last receive call: datagrams come in a row.
+    /// Something was received, and the user has sent nothing since. Until that changes, datagrams
+    /// are expected to come in a row.
     unanswered: bool,
-    /// A link has no room.
+    /// A link has no room for more packets.
     blocked: bool,
-    /// The stack was shut down, or its last link has failed.
+    /// The stack was shut down or aborted, or its last link has failed.
     pub(super) stopped: bool,
 }
 
@@ -80,7 +83,7 @@ impl Engine {
         }
     }
 
-    /// Counters of the links, all together.
+    /// The sum of the counters of all links.
     pub(super) fn link_stats(&self) -> LinkStats {
         self.links.iter().map(SocketLink::stats).sum()
     }
@@ -89,7 +92,7 @@ impl Engine {
         if self.stopped { Err(Error::Stopped) } else { Ok(()) }
     }
 
-    /// Does something with the sockets, then sends what that has caused.
+    /// Runs `f` with the sockets, then sends the packets that it has caused.
     pub(super) fn with<R>(&mut self, f: impl FnOnce(&mut Sockets, Time) -> R) -> R {
         let now = self.now();
         let result = f(&mut self.sockets, now);
@@ -104,7 +107,8 @@ impl Engine {
         self.latest
     }
 
-    /// Looks after the network in passing, where nobody has done so for a while.
+    /// If nobody has done so for a while, receives what has arrived and lets the protocol work,
+    /// without waiting.
     pub(super) fn keep_up(&mut self) {
         if self.latest.since(self.looked) >= KEEP_UP {
             self.turn(Some(Time::ZERO));
@@ -112,13 +116,13 @@ impl Engine {
         }
     }
 
-    /// As [`keep_up`](Self::keep_up), with a look at the clock.
+    /// Like [`keep_up`](Self::keep_up), but reads the clock first.
     pub(super) fn keep_up_now(&mut self) {
         self.now();
         self.keep_up();
     }
 
-    /// The user sends, perhaps the answer to what was received last.
+    /// The user sends, perhaps in answer to what was received last.
     pub(super) fn answered(&mut self) {
         if std::mem::take(&mut self.unanswered) {
             self.answers = self.answers.saturating_add(1);
@@ -128,7 +132,7 @@ impl Engine {
         }
     }
 
-    /// Sends everything there is to send.
+    /// Sends everything that may be sent, as far as the links have room.
     pub(super) fn flush(&mut self) {
         if self.out.is_empty() && !self.sockets.stack().has_transmit() {
             return;
@@ -147,16 +151,16 @@ impl Engine {
         }
     }
 
-    /// Waits until something was received, a timer has fired or `until` has come, and lets the
+    /// Waits until something arrives, a timer fires or the time `until` comes, and lets the
     /// protocol work.
     pub(super) fn turn(&mut self, until: Option<Time>) {
         let news = self.links.iter().any(SocketLink::has_news);
-        // The user may have taken its time.
+        // Much time may have passed since the last call.
         self.now();
         let mut timer = self.sockets.poll_wakeup();
         let mut left = self.left(timer, until);
         if left.is_some_and(|left| left < PATIENCE) {
-            // Too early to be believed, or soon.
+            // `poll_wakeup` may be too early, so ask for the exact time before a short wait.
             timer = self.sockets.poll_timeout();
             left = self.left(timer, until);
         }
@@ -189,7 +193,7 @@ impl Engine {
         }
     }
 
-    /// The time until the earlier of two deadlines.
+    /// The time until the earlier of two deadlines; `None` if there is neither.
     fn left(&self, timer: Option<Time>, until: Option<Time>) -> Option<Duration> {
         let wake = match (timer, until) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -205,7 +209,7 @@ impl Engine {
         if !in_call && left != Some(Duration::ZERO) {
             self.poll(left);
         }
-        // In a row they come faster than one by one.
+        // Taking several datagrams in a row is faster than receiving them one by one.
         let row = self.unanswered || !in_call;
         let mut index = 0;
         while let Some(link) = self.links.get_mut(index) {
@@ -236,20 +240,21 @@ impl Engine {
         }
     }
 
-    /// Waits for the sockets.
+    /// Waits with poll(2) for at most `left` until a socket is ready.
     fn poll(&self, left: Option<Duration>) {
         let mut wanted = PollFlags::POLLIN;
         wanted.set(PollFlags::POLLOUT, self.blocked);
         let fds = self.links.iter().flat_map(SocketLink::fds);
         let mut fds: Vec<PollFd<'_>> =
             fds.map(|fd: BorrowedFd<'_>| PollFd::new(fd, wanted)).collect();
-        // Rounded up: too early would mean to wait again.
+        // Round up: waking too early would mean waiting again.
         let millis = left.map(|left| left.as_nanos().div_ceil(1_000_000));
         let timeout = match millis {
             None => PollTimeout::NONE,
             Some(millis) => PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX),
         };
-        // Interrupted or not: whoever waits looks at the clock and comes again.
+        // A signal may have interrupted the call. The caller reads the clock and waits again if
+        // needed.
         let _ = poll(&mut fds, timeout);
     }
 
@@ -262,8 +267,9 @@ impl Engine {
         }
     }
 
-    /// Tries `op` until it does not answer [`Error::WouldBlock`], waiting in between, for `timeout`
-    /// at the most. The first try gets the latest reading of the clock.
+    /// Calls `op` until it returns something other than [`Error::WouldBlock`], and waits between
+    /// the calls, for at most `timeout` in all. The first call gets the time when the clock was
+    /// last read.
     pub(super) fn wait<R>(
         &mut self,
         timeout: Option<Duration>,
@@ -290,7 +296,7 @@ impl Engine {
         }
     }
 
-    /// Says good-bye to every peer, as far as that goes without waiting.
+    /// Aborts every association, and sends as many of the ABORTs as is possible without waiting.
     pub(super) fn abort_all(&mut self, reason: Bytes) {
         if !std::mem::replace(&mut self.stopped, true) {
             let now = self.now();
@@ -302,17 +308,17 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // After a panic in the core nothing is certain about it.
+        // After a panic the state of the core cannot be trusted.
         if !std::thread::panicking() {
             self.abort_all(Bytes::new());
         }
     }
 }
 
-/// With less time left, waiting is left to poll(2), which is exact. A receive call may return some
-/// ticks of the kernel later than it was told to.
+/// If there is less time than this, wait with poll(2), which is exact. A receive call may return
+/// some kernel ticks later than it should.
 const PATIENCE: Duration = SocketLink::RECV_WAIT.saturating_add(Duration::from_millis(20));
-/// So many answers in a row make a conversation, in which the next datagram comes alone.
+/// After this many answers in a row, each datagram is expected to come alone, as in a conversation.
 const MANY_ANSWERS: u32 = 32;
-/// A stack whose user sends and never waits looks for what was received this often.
+/// How often a stack receives if its user only sends and never waits.
 const KEEP_UP: Duration = Duration::from_millis(5);

@@ -1,4 +1,4 @@
-//! Names of sockets.
+//! The handles of a blocking stack: names of its sockets, which can be copied.
 
 use sctp_user_core::AssocId;
 use sctp_user_core::socket::SocketId;
@@ -7,13 +7,13 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What names a socket of a stack.
+/// A handle that names a socket of a stack.
 pub trait Handle: sealed::Sealed + Copy {
-    /// The socket, as [`Ready`](super::Ready) and [`Sockets`](super::Sockets) name it.
+    /// The identifier of the socket in [`Ready`](super::Ready) and [`Sockets`](super::Sockets).
     fn socket(self) -> SocketId;
 }
 
-/// A bound SCTP port, on which associations are accepted and from which they are started.
+/// A bound SCTP port. It can accept associations, and associations can be started from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     pub(super) socket: SocketId,
@@ -37,17 +37,17 @@ pub struct Association {
 }
 
 impl Association {
-    /// Names the association in its stack; never used again for another one.
+    /// The identifier of the association in its stack. The stack never uses it for another one.
     pub fn id(self) -> AssocId {
         self.assoc
     }
 
-    /// Own SCTP port.
+    /// The local SCTP port.
     pub fn local_port(self) -> u16 {
         self.local_port
     }
 
-    /// SCTP port of the peer.
+    /// The SCTP port of the peer.
     pub fn peer_port(self) -> u16 {
         self.peer_port
     }

@@ -1,12 +1,13 @@
-//! The same sockets without a runtime: calls that wait in the calling thread.
+//! The blocking API: the same sockets without a runtime. Calls that have to wait block the calling
+//! thread.
 //!
-//! A [`Stack`] here has no task. It runs inside its calls: one that has to wait receives, lets the
-//! protocol work and sends until it has what it waits for. Nothing is shared, so nothing is locked,
-//! and a message takes no more system calls than over a bare UDP socket: one to wait and receive,
-//! one to send. It is meant for programs without a runtime, and where latency counts.
+//! A [`Stack`] here has no task and no thread. It works inside its calls: while a call waits, it
+//! receives packets, runs the protocol and sends packets. Nothing is shared, so nothing is locked.
+//! A message takes no more system calls than over a bare UDP socket: one to wait and receive, and
+//! one to send. This API is for programs without a runtime, and for those that need low latency.
 //!
-//! Handles ([`Endpoint`], [`Association`], [`OneToMany`]) are plain names that can be copied;
-//! everything is done through the stack.
+//! Handles ([`Endpoint`], [`Association`], [`OneToMany`]) are only names and can be copied. All
+//! functions that use them are methods of the stack.
 //!
 //! ```
 //! use std::net::{IpAddr, Ipv4Addr};
@@ -59,15 +60,15 @@
 //!
 //! # Who keeps the protocol going
 //!
-//! Packets are answered and timers fire while a call waits, and in passing when a call comes after
-//! a while. A program that does other things for long calls [`Stack::drive`] in between; a peer
-//! that hears nothing for seconds sends again and finally gives up. Packets that arrive meanwhile
-//! wait in the buffers of the system.
+//! The stack answers packets and runs its timers while one of its calls waits. Calls that do not
+//! wait also do this, if the last time was a while ago. Between calls, received packets wait in the
+//! buffers of the system. A peer that gets no answer for seconds sends again, and finally gives up.
+//! So a program that does other work for a long time should call [`Stack::drive`] now and then.
 //!
 //! # Who ends what
 //!
-//! [`Stack::close`] gives a handle up: an association that was not shut down is aborted then.
-//! Dropping the stack aborts every association that is still open.
+//! [`Stack::close`] closes a handle and aborts its association if that was not shut down. Dropping
+//! the stack aborts every association that is still open.
 
 mod engine;
 mod handles;

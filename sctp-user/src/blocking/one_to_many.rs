@@ -1,4 +1,4 @@
-//! The one-to-many style: one handle, many associations (RFC 6458 sec 3).
+//! The one-to-many style: one handle for many associations (RFC 6458 sec 3).
 
 use sctp_user_core::socket::{Incoming, Sockets, Style, Target};
 use sctp_user_core::{AssocConfig, AssocId, Message, Peer, Time};
@@ -10,8 +10,8 @@ use crate::one_to_many::BACKLOG;
 use crate::options::BindOptions;
 
 impl Stack {
-    /// Binds an SCTP port for the one-to-many style. With `listen`, incoming associations are
-    /// accepted by themselves.
+    /// Binds an SCTP port for the one-to-many style. With `listen`, the port accepts incoming
+    /// associations automatically.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
@@ -25,8 +25,8 @@ impl Stack {
         Ok(OneToMany { socket, port })
     }
 
-    /// Starts an association without waiting for it; messages can be sent at once. `config`
-    /// replaces the settings of the port.
+    /// Starts an association and does not wait until it is up. Messages can be sent on it at once.
+    /// `config` replaces the settings of the port.
     ///
     /// # Errors
     /// [`Error::Connect`], [`Error::Config`], [`Error::Stopped`].
@@ -41,7 +41,7 @@ impl Stack {
         Ok(self.with(|sockets, now| sockets.connect_with(now, many.socket, peer, config))?)
     }
 
-    /// Sends on one association, waiting for room in its send buffer.
+    /// Sends on one association. Waits for room in its send buffer.
     ///
     /// # Errors
     /// As [`send`](Self::send), and [`Error::NoAssociation`].
@@ -54,8 +54,8 @@ impl Stack {
         self.send_over(many, Target::Assoc(association), message).map(drop)
     }
 
-    /// Sends to a peer, over the association with it or over a new one (implicit setup, RFC 6458
-    /// sec 3.3).
+    /// Sends to a peer, over the existing association with it or else over a new one (implicit
+    /// setup, RFC 6458 sec 3.3).
     ///
     /// # Errors
     /// As [`send_on`](Self::send_on) and [`start_connect`](Self::start_connect).
@@ -69,8 +69,8 @@ impl Stack {
         self.send_over(many, Target::Peer(peer), message)
     }
 
-    /// Waits for the next message or subscribed notification of any association. Ends and restarts
-    /// of peers are told by notifications alone
+    /// Waits for the next message or subscribed notification of any association. Only notifications
+    /// tell that an association has ended or that a peer has restarted
     /// ([`Subscriptions::assoc_change`](crate::Subscriptions::assoc_change)).
     ///
     /// # Errors
@@ -82,12 +82,13 @@ impl Stack {
         self.engine.wait(self.timeout, recv)
     }
 
-    /// The associations of a handle.
+    /// All associations of a handle.
     pub fn associations(&self, many: OneToMany) -> Vec<AssocId> {
         self.engine.sockets.assocs_of(many.socket)
     }
 
-    /// Begins the graceful shutdown of one association (SCTP_EOF). Its end comes as a notification.
+    /// Begins the graceful shutdown of one association (SCTP_EOF). A notification tells when it has
+    /// ended.
     ///
     /// # Errors
     /// [`Error::NoAssociation`].
@@ -99,8 +100,7 @@ impl Stack {
         Ok(self.with(|sockets, now| sockets.shutdown_assoc(now, many.socket, association))?)
     }
 
-    /// Takes one association out into a handle of its own (RFC 6458 sec 9.2); what is unread goes
-    /// with it.
+    /// Gives one association a handle of its own (RFC 6458 sec 9.2). Unread messages go with it.
     ///
     /// # Errors
     /// [`Error::NoAssociation`].

@@ -10,20 +10,20 @@ use crate::error::Error;
 use crate::options::BindOptions;
 
 impl Stack {
-    /// Binds an SCTP port: `stack.bind(7)`, or with more said in [`BindOptions`].
+    /// Binds an SCTP port: `stack.bind(7)`, or with other options in [`BindOptions`].
     ///
     /// # Errors
-    /// When the port is taken, by this stack ([`Error::Bind`]) or with a raw link by another one of
-    /// the host ([`Error::PortInUse`]), an address cannot be bound or the configuration is not
-    /// valid.
+    /// When the port is in use, either by this stack ([`Error::Bind`]) or, with a raw link, by
+    /// another process on the host ([`Error::PortInUse`]). Also when an address cannot be bound or
+    /// the configuration is not valid.
     pub fn bind(&mut self, options: impl Into<BindOptions>) -> Result<Endpoint, Error> {
         let (socket, port) = self.bind_socket(Style::OneToOne, options.into())?;
         Ok(Endpoint { socket, port })
     }
 
-    /// Accepts new associations, of which at most `backlog` wait for [`accept`](Self::accept),
-    /// those not counted that have ended meanwhile. 0 stops listening: [`accept`](Self::accept)
-    /// gives what has come and then fails.
+    /// Lets peers start associations. At most `backlog` of them wait for [`accept`](Self::accept);
+    /// those that have ended in the meantime do not count. 0 stops listening:
+    /// [`accept`](Self::accept) still returns the associations that have come, and then fails.
     ///
     /// # Errors
     /// [`Error::Stopped`]; [`Error::NoAssociation`] when the handle was closed.
@@ -48,8 +48,8 @@ impl Stack {
         self.engine.wait(self.timeout, accept)
     }
 
-    /// Connects from a free port of its own and waits until the association is up. When that takes
-    /// too long, the attempt is given up.
+    /// Connects from a free port and waits until the association is up. If that takes longer than
+    /// the timeout, aborts the attempt.
     ///
     /// # Errors
     /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`]
@@ -58,7 +58,7 @@ impl Stack {
         self.connect_with(peer, self.assoc_config())
     }
 
-    /// As [`connect`](Self::connect), with settings for this association.
+    /// Like [`connect`](Self::connect), with settings for this association.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
@@ -104,7 +104,7 @@ impl Stack {
             |sockets: &mut Sockets, _: Time| Ok(sockets.connect_result(association.socket)?);
         match self.engine.wait(self.timeout, outcome) {
             Ok(()) => {
-                // A port that nobody chose may have been replaced.
+                // If the stack chose the port, it may have tried another one since.
                 let status = self.engine.sockets.stack().status(association.assoc);
                 let local_port = status.map_or(association.local_port, |s| s.local_port);
                 Ok(Association { local_port, ..association })
@@ -116,21 +116,21 @@ impl Stack {
         }
     }
 
-    /// Sends a message: waits until the send buffer has room, queues it and sends what may be sent
-    /// now. `Ok` means on its way, not delivered.
+    /// Sends a message: waits until the send buffer has room, queues the message and sends what may
+    /// be sent now. `Ok` does not mean that the message was delivered.
     ///
     /// # Errors
     /// [`Error::Ended`], [`Error::ShuttingDown`], [`Error::Message`], [`Error::Stopped`], and
-    /// [`Error::TimedOut`] when there was no room: the message was not sent.
+    /// [`Error::TimedOut`] when there was no room. The message is then not sent.
     pub fn send(&mut self, association: Association, message: Message) -> Result<(), Error> {
         self.send_many(association, std::iter::once(message)).map_err(|(_, why)| why)
     }
 
-    /// Sends messages one after the other, as many at a time as the send buffer has room for: small
-    /// ones share packets, which [`send`](Self::send) in a loop does not do.
+    /// Sends messages one after the other, as many at a time as the send buffer has room for. Small
+    /// messages share packets, which they do not if [`send`](Self::send) is called in a loop.
     ///
     /// # Errors
-    /// As [`send`](Self::send), with the number of messages that were sent before.
+    /// As [`send`](Self::send), with the number of messages that were sent before the error.
     pub fn send_many(
         &mut self,
         association: Association,
@@ -144,7 +144,7 @@ impl Stack {
         let mut next = messages.next();
         let send = |sockets: &mut Sockets, now: Time| {
             while let Some(message) = next.take() {
-                // A message is cheap to copy: its bytes are shared.
+                // Cloning a message is cheap: the bytes are shared.
                 let result =
                     sockets.try_send(now, association.socket, Target::Only, message.clone());
                 if let Err(why) = result {
@@ -159,14 +159,15 @@ impl Stack {
         self.engine.wait(self.timeout, send).map_err(|why| (sent, why))
     }
 
-    /// Waits for the next message or subscribed notification. `Ok(None)` is the end: the peer has
-    /// shut down and everything was read.
+    /// Waits for the next message or subscribed notification. `Ok(None)` means that the association
+    /// has ended gracefully and everything was read.
     ///
     /// # Errors
-    /// [`Error::Ended`] when the association was lost (after everything received was read),
-    /// [`Error::TimedOut`], [`Error::Stopped`]. [`Error::Restarted`] once when the peer has
-    /// restarted, after everything received from its old process and before what its new one sends;
-    /// a subscribed [`AssocChange::Restart`](crate::AssocChange::Restart) stands for it.
+    /// [`Error::Ended`] when the association was lost and everything received was read;
+    /// [`Error::TimedOut`]; [`Error::Stopped`]. [`Error::Restarted`] once after the peer has
+    /// restarted: after everything that its old process sent, and before anything that the new one
+    /// sends. If [`AssocChange::Restart`](crate::AssocChange::Restart) is subscribed, this
+    /// notification comes instead of the error.
     pub fn recv(&mut self, association: Association) -> Result<Option<Incoming>, Error> {
         if let Some(rest) = self.take_rest(association) {
             return Ok(Some(Incoming::Message(rest)));
@@ -174,10 +175,10 @@ impl Stack {
         self.engine.wait(self.timeout, |sockets, now| try_recv(sockets, now, association))
     }
 
-    /// As [`recv`](Self::recv), passing over notifications.
+    /// Like [`recv`](Self::recv), but skips notifications.
     ///
     /// # Errors
-    /// As [`recv`](Self::recv). [`Error::Restarted`] comes whether or not notifications are
+    /// As [`recv`](Self::recv), but [`Error::Restarted`] comes even if notifications are
     /// subscribed.
     pub fn recv_message(&mut self, association: Association) -> Result<Option<Received>, Error> {
         if let Some(rest) = self.take_rest(association) {
@@ -198,14 +199,13 @@ impl Stack {
         self.engine.wait(self.timeout, recv)
     }
 
-    /// As [`recv_message`](Self::recv_message), into memory of the caller. Returns how many bytes
-    /// were written, and the rest of what is known of the message, with its data left out. A
-    /// message larger than `buffer` comes in parts, of which the last one has
-    /// [`end_of_record`](Received::end_of_record); while a part is left,
-    /// [`ready`](Self::ready) names the socket again.
+    /// Like [`recv_message`](Self::recv_message), but writes the data into `buffer`. Returns the
+    /// number of bytes written and the message with empty data. A message larger than `buffer`
+    /// comes in parts, and only the last one has [`end_of_record`](Received::end_of_record) set.
+    /// While there is a part left, [`ready`](Self::ready) reports the socket again.
     ///
     /// # Errors
-    /// As [`recv_message`](Self::recv_message), and [`Error::Invalid`] for a buffer without room.
+    /// As [`recv_message`](Self::recv_message), and [`Error::Invalid`] for an empty buffer.
     pub fn recv_into(
         &mut self,
         association: Association,
@@ -227,7 +227,7 @@ impl Stack {
                 association.assoc,
                 Received { data: data.slice(len..), ..received.clone() },
             ));
-            // Whoever waits for readiness next learns of the rest.
+            // The next call of `ready` then reports the rest.
             self.engine.sockets.still_readable(association.socket);
             received.end_of_record = false;
         }
@@ -239,8 +239,9 @@ impl Stack {
         Some(self.rest.swap_remove(at).1)
     }
 
-    /// Shuts down gracefully: everything queued is still delivered, then the association ends.
-    /// Waits until it has. What the peer still sends meanwhile waits for [`recv`](Self::recv).
+    /// Shuts down gracefully: delivers everything that is queued, ends the association, and waits
+    /// until it has ended. Messages that the peer sends in the meantime can still be read with
+    /// [`recv`](Self::recv).
     ///
     /// # Errors
     /// [`Error::Ended`] when the association was lost before the shutdown was complete,
@@ -253,15 +254,15 @@ impl Stack {
         }
     }
 
-    /// Begins the graceful shutdown without waiting for its end. Does nothing when it has begun or
-    /// is over.
+    /// Begins the graceful shutdown and does not wait for its end. Does nothing if the shutdown has
+    /// begun already or the association has ended.
     pub fn start_shutdown(&mut self, association: Association) {
         self.with(|sockets, now| {
             let _ = sockets.shutdown_assoc(now, association.socket, association.assoc);
         });
     }
 
-    /// Ends the association with an ABORT that carries `reason`. Messages queued are lost.
+    /// Ends the association with an ABORT that carries `reason`. Queued messages are lost.
     pub fn abort(&mut self, association: Association, reason: impl Into<Bytes>) {
         self.with(|sockets, now| {
             let _ =
@@ -269,10 +270,11 @@ impl Stack {
         });
     }
 
-    /// Waits until the association has ended, for whatever reason, and says why.
+    /// Waits until the association has ended, for whatever reason, and returns that reason.
     ///
     /// # Errors
-    /// [`Error::TimedOut`], [`Error::Stopped`]; [`Error::NoAssociation`] when it was closed.
+    /// [`Error::TimedOut`], [`Error::Stopped`], and [`Error::NoAssociation`] when the handle was
+    /// closed.
     pub fn ended(&mut self, association: Association) -> Result<EndReason, Error> {
         self.engine.wait(self.timeout, |sockets, _| {
             if sockets.assocs_of(association.socket).is_empty() {
@@ -283,7 +285,7 @@ impl Stack {
     }
 }
 
-/// The socket tells a loss once; this API tells it every time.
+/// The socket reports a lost association only once. This API reports it every time.
 fn try_recv(
     sockets: &mut Sockets,
     now: Time,
@@ -295,7 +297,7 @@ fn try_recv(
     }
 }
 
-/// The socket tells a loss once; this API tells it every time.
+/// The socket reports a lost association only once. This API reports it every time.
 fn send_error(sockets: &Sockets, association: Association, why: SocketError) -> Error {
     match (why, sockets.end_reason(association.assoc)) {
         (SocketError::ShutDown, Some(reason)) => Error::Ended(reason.clone()),

@@ -1,4 +1,4 @@
-//! Building a stack, and what concerns all of it.
+//! Building a stack, and the functions that concern all of it.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,11 +21,11 @@ use crate::link::LinkStats;
 use crate::link::sockets::SocketLink;
 use crate::options::BindOptions;
 
-/// Collects what a [`Stack`] is made of.
+/// Collects the links and settings of a [`Stack`].
 pub type StackBuilder = Builder<SocketLink>;
 
 impl StackBuilder {
-    /// Adds a link. A packet goes by the first link that handles its encapsulation.
+    /// Adds a link. Each packet goes over the first link that handles its encapsulation.
     #[must_use]
     pub fn link(self, link: Link) -> Self {
         self.add(link.into_sockets())
@@ -34,7 +34,7 @@ impl StackBuilder {
     /// Makes the stack.
     ///
     /// # Errors
-    /// Without a link, or with a configuration that is not valid.
+    /// When there is no link, or the configuration is not valid.
     pub fn build(self) -> Result<Stack, Error> {
         let Parts { sockets, links, claims, blocks, settings } = self.parts()?;
         Ok(Stack {
@@ -46,32 +46,33 @@ impl StackBuilder {
     }
 }
 
-/// An SCTP stack that runs inside its calls; see the [module](super).
+/// An SCTP stack that works inside its calls; see the [module](super).
 pub struct Stack {
     pub(super) engine: Engine,
     pub(super) timeout: Option<Duration>,
-    /// Of messages that were larger than the buffers they were received into.
+    /// The unread parts of messages that were larger than the buffers they were received into.
     pub(super) rest: Vec<(AssocId, sctp_user_core::Received)>,
     settings: Settings,
 }
 
 impl Stack {
-    /// How long calls that wait do so before they fail with [`Error::TimedOut`]; `None`, the
-    /// default, for ever. Nothing is lost by that: what a call waited for is there for the next
-    /// one.
+    /// Sets how long a call waits before it fails with [`Error::TimedOut`]. `None`, the default,
+    /// means for ever. Nothing is lost at a timeout: what the call was waiting for is there for the
+    /// next one.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.timeout = timeout;
     }
 
-    /// Keeps the protocol going for `time`: receives, answers, sends again.
+    /// Keeps the protocol going for `time`: receives, answers, retransmits.
     pub fn drive(&mut self, time: Duration) {
         let outcome = self.engine.wait(Some(time), |_, _| Err::<(), _>(Error::WouldBlock));
         debug_assert!(outcome.is_err());
     }
 
-    /// Waits until something has become possible on a socket, and says what: for programs with many
-    /// associations. Each socket comes up once with everything new about it, and it is a hint only.
-    /// Calls on a socket then do not wait, or little.
+    /// Waits until something has become possible on a socket, and returns what. This is for
+    /// programs with many associations. It reports each socket once, with everything that has
+    /// become possible since the last time. It is only a hint, but a call that it reports as
+    /// possible normally does not wait.
     ///
     /// # Errors
     /// [`Error::TimedOut`], [`Error::Stopped`].
@@ -80,19 +81,19 @@ impl Stack {
         self.engine.wait(self.timeout, |sockets, _| sockets.poll_ready().ok_or(Error::WouldBlock))
     }
 
-    /// Does something with the sockets themselves, which have every option and every function of
-    /// RFC 6458 and never wait, then sends what that has caused. Handles give the names that they
-    /// go by ([`Handle::socket`], [`Association::id`](super::Association::id)).
+    /// Runs `f` with the sockets themselves, then sends the packets that it has caused. The sockets
+    /// have every option and function of RFC 6458, and never wait. [`Handle::socket`] and
+    /// [`Association::id`](super::Association::id) give the identifiers that they use.
     pub fn with<R>(&mut self, f: impl FnOnce(&mut Sockets, Time) -> R) -> R {
         self.engine.with(f)
     }
 
-    /// The settings for associations of ports that are bound without their own.
+    /// The settings of associations whose port was bound without settings of its own.
     pub fn assoc_config(&self) -> AssocConfig {
         self.settings.assoc_config.clone()
     }
 
-    /// Own UDP port of the link that encapsulates in UDP; `None` when there is none.
+    /// The local UDP port of the link that encapsulates in UDP; `None` when there is no such link.
     pub fn local_udp_port(&self) -> Option<u16> {
         self.settings.local_udp_port
     }
@@ -102,17 +103,18 @@ impl Stack {
         self.settings.has_link(Encap::Native)
     }
 
-    /// Counters of the stack.
+    /// The counters of the stack.
     pub fn stats(&self) -> StackStats {
         self.engine.sockets.stack().stats()
     }
 
-    /// Counters of the links, all together.
+    /// The sum of the counters of all links.
     pub fn link_stats(&self) -> LinkStats {
         self.engine.link_stats()
     }
 
-    /// State and figures of an association; also after its end. `None` when it was closed.
+    /// The state and basic data of an association, also after its end. `None` when its handle was
+    /// closed.
     pub fn status(&self, association: AssocId) -> Option<AssocStatus> {
         self.engine.sockets.stack().status(association)
     }
@@ -122,7 +124,7 @@ impl Stack {
         self.engine.sockets.stack().paths(association)
     }
 
-    /// Counters of an association.
+    /// The counters of an association.
     pub fn assoc_stats(&self, association: AssocId) -> AssocStats {
         self.engine.sockets.stack().assoc_stats(association).unwrap_or_default()
     }
@@ -132,7 +134,7 @@ impl Stack {
         self.engine.sockets.end_reason(association).cloned()
     }
 
-    /// Chooses which notifications a socket gives among its messages. Default none.
+    /// Chooses which notifications a socket delivers among its messages. Default none.
     ///
     /// # Errors
     /// [`Error::NoAssociation`] when the handle was closed.
@@ -144,23 +146,24 @@ impl Stack {
         Ok(self.with(|sockets, _| sockets.set_subscriptions(handle.socket(), subscriptions))?)
     }
 
-    /// Gives a socket up. An endpoint stops listening and aborts what was not accepted; its
-    /// associations live on. Associations that were not shut down are aborted; a shutdown that has
-    /// begun goes on while the stack is used.
+    /// Closes a handle. An endpoint stops listening and aborts the associations that were not
+    /// accepted yet; accepted ones live on. An association is aborted, unless one side has begun to
+    /// shut it down; then the shutdown goes on while the stack is used. A one-to-many handle does
+    /// the same with all of its associations.
     pub fn close(&mut self, handle: impl Handle) {
         let members = self.engine.sockets.assocs_of(handle.socket());
         self.rest.retain(|(assoc, _)| !members.contains(assoc));
         self.with(|sockets, now| {
-            // Closing twice closes nothing else: names are not used again.
+            // Closing a handle twice does no harm, because identifiers are never used again.
             let _ = sockets.abandon(now, handle.socket());
         });
     }
 
-    /// Shuts every association down gracefully, accepts no new ones and waits until the last is
-    /// gone. Nothing new can be begun after that.
+    /// Shuts every association down gracefully, accepts no new ones, and waits until the last one
+    /// has ended. After that, ports cannot be bound and associations cannot be started.
     ///
     /// # Errors
-    /// [`Error::TimedOut`]: the rest is aborted when the stack is dropped.
+    /// [`Error::TimedOut`]. The remaining associations are aborted when the stack is dropped.
     pub fn shutdown_all(&mut self) -> Result<(), Error> {
         self.with(|sockets, now| sockets.shutdown_all(now));
         let gone = |sockets: &mut Sockets, _: Time| match sockets.stack().stats().associations {
@@ -172,7 +175,8 @@ impl Stack {
         Ok(())
     }
 
-    /// Aborts every association with `reason`. Nothing new can be begun after that.
+    /// Aborts every association with `reason`. After that, ports cannot be bound and associations
+    /// cannot be started.
     pub fn abort_all(&mut self, reason: impl Into<Bytes>) {
         self.engine.abort_all(reason.into());
     }
@@ -181,7 +185,7 @@ impl Stack {
         self.engine.check_running()
     }
 
-    /// Settings that the links can carry.
+    /// `config`, with its MTUs limited to what the links can carry.
     pub(super) fn limit(&self, config: AssocConfig) -> AssocConfig {
         self.settings.limit(config)
     }

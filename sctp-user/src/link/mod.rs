@@ -1,17 +1,18 @@
-//! Links: what carries SCTP packets below the stack.
+//! Links carry the SCTP packets of a stack over a network.
 //!
-//! The core knows no link; the driver owns one or several and picks one for each packet by
-//! [`Link::handles`]. A link moves packets and nothing else: it neither checks the CRC32c (the
-//! driver does that) nor looks behind the SCTP common header.
+//! The protocol core does not know about links. The driver owns one or more of them and picks one
+//! for each packet by [`Link::handles`]. A link only moves packets: it does not check the CRC32c,
+//! which the driver does, and does not look at anything after the SCTP common header.
 //!
-//! Who writes a link needs this module, or the package `sctp-user-link` alone.
+//! To write a link of your own, implement [`Link`] from this module; the crate `sctp-user-link`
+//! alone is enough for that.
 
 #[cfg(feature = "raw")]
 pub mod raw;
 #[cfg(feature = "sim")]
 pub mod sim;
 
-/// UDP encapsulation (RFC 6951): the package `sctp-udp-encap`.
+/// UDP encapsulation (RFC 6951): the crate `sctp-udp-encap`.
 #[cfg(feature = "udp")]
 pub use sctp_udp_encap as udp;
 pub use sctp_user_link::sockets;
@@ -20,7 +21,7 @@ pub use sctp_user_link::{IcmpError, Link, LinkStats, Meter, RecvBatch, RecvDatag
 use sctp_user_core::wire::Packet;
 use sctp_user_core::{Datagram, Time};
 
-/// For the core, if the checksum is right.
+/// Converts a received packet for the core; `None` if its checksum is wrong.
 pub(crate) fn checked(datagram: RecvDatagram, at: Time) -> Option<Datagram> {
     let RecvDatagram { from, ecn, bytes } = datagram;
     match Packet::check(bytes) {

@@ -1,8 +1,8 @@
-//! Links over the simulated network of the core (feature `sim`): stacks that talk to each other in
-//! memory, for tests and examples.
+//! Links over the simulated network of the core (feature `sim`). With them stacks talk to each
+//! other in memory, for tests and examples.
 //!
-//! Delay, loss, reordering, rates, NAT and cuts are those of [`sctp_user_core::sim`], measured on
-//! tokio's clock. On a current-thread runtime with a paused clock a run is deterministic and takes
+//! [`sctp_user_core::sim`] provides delay, loss, reordering, rates, NAT and cuts. Time is that of
+//! tokio's clock. On a current-thread runtime with a paused clock, a run is deterministic and takes
 //! no real time.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -22,14 +22,15 @@ use tokio::time::{Instant, Sleep};
 
 use super::{IcmpError, Link, RecvBatch, RecvDatagram};
 
-/// A simulated network with tokio's clock. Clones mean the same network.
+/// A simulated network that uses tokio's clock. All clones are the same network.
 #[derive(Clone)]
 pub struct SimNet {
     state: Arc<Mutex<State>>,
 }
 
 impl SimNet {
-    /// A network of perfect links; `seed` decides what happens once they are made less perfect.
+    /// A network of perfect links. `seed` decides all random events when the links are made less
+    /// perfect.
     pub fn new(seed: u64) -> Self {
         let state = State {
             net: Net::new(seed),
@@ -41,14 +42,14 @@ impl SimNet {
         SimNet { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Looks at the network or changes it: link models, cuts, taps, NAT boxes, ICMP, the log.
+    /// Reads or changes the network: link models, cuts, taps, NAT boxes, ICMP, the log.
     pub fn with<R>(&self, f: impl FnOnce(&mut Net) -> R) -> R {
         f(&mut self.lock().net)
     }
 
     /// Attaches a host with these addresses that sends and receives UDP-encapsulated SCTP on
-    /// `udp_port`. Several links may share addresses when their ports differ, as processes of one
-    /// host do; a later link takes over from an earlier one with the same address and port.
+    /// `udp_port`. Several links can have the same addresses if their ports differ, like processes
+    /// on one host. A new link replaces an earlier one that has the same address and port.
     pub fn link(&self, addrs: &[IpAddr], udp_port: u16) -> SimLink {
         self.attach(addrs, Some(udp_port))
     }
@@ -90,7 +91,7 @@ impl fmt::Debug for SimNet {
 struct State {
     net: Net,
     start: Instant,
-    /// Who takes what comes to an address and UDP port, or natively to an address.
+    /// Which host gets the packets for an address and UDP port, or for an address without UDP.
     listeners: BTreeMap<(IpAddr, Option<u16>), u64>,
     hosts: BTreeMap<u64, Inbox>,
     next_host: u64,
@@ -107,7 +108,7 @@ impl State {
         Time::from_nanos(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// Brings what has arrived by now to the hosts.
+    /// Moves everything that has arrived by now to the inboxes of the hosts.
     fn deliver(&mut self, wakers: &mut Vec<Waker>) {
         let now = self.now();
         while let Some((at, arrival)) = self.net.poll_arrival(now) {
@@ -132,7 +133,7 @@ impl State {
     }
 }
 
-/// One host's access to a [`SimNet`]; dropping it detaches the host.
+/// The link of one host to a [`SimNet`]. Dropping it detaches the host.
 pub struct SimLink {
     net: SimNet,
     host: u64,
@@ -150,8 +151,9 @@ impl SimLink {
         self
     }
 
-    /// Fills `batch` from the inbox; else arranges to be woken and says when the network has
-    /// something next.
+    /// Moves packets from the inbox to `batch`. If there are none, arranges for the waker of `cx`
+    /// to be called when one comes, and returns when the next packet arrives anywhere in the
+    /// network.
     fn take(
         &self,
         cx: &Context<'_>,
@@ -272,7 +274,7 @@ impl Link for SimLink {
             };
             state.net.send(now, packet);
         }
-        // Whoever waits must look again at when the next packet arrives.
+        // The next arrival may be earlier now, so wake all hosts to set their timers again.
         let wakers: Vec<Waker> =
             state.hosts.values_mut().filter_map(|inbox| inbox.waker.take()).collect();
         drop(state);
@@ -299,5 +301,5 @@ impl fmt::Debug for SimLink {
     }
 }
 
-/// Packets given in one batch.
+/// The most packets in one batch.
 const BATCH: usize = 64;

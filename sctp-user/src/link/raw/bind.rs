@@ -1,4 +1,4 @@
-//! Opening raw sockets.
+//! Opening the raw sockets of a link.
 
 use std::io;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ pub enum RawBindError {
     /// The configuration lists no address.
     #[error("no address to bind: give at least one, such as 0.0.0.0 or ::")]
     NoAddress,
-    /// An address stands twice in the list, or beside the wildcard of its family.
+    /// An address is listed twice, or together with the wildcard address of its family.
     #[error(
         "address {} is listed twice, or beside the wildcard address that includes it",
         Shown(*.addr)
@@ -37,27 +37,27 @@ pub enum RawBindError {
         /// The address.
         addr: IpAddr,
     },
-    /// A link-local IPv6 address does not say of which interface it is, see
+    /// A link-local IPv6 address does not name its interface; see
     /// [`on_interface`](crate::on_interface).
     #[error("the link-local address {addr} needs the interface that it is of, as in {addr}%eth0")]
     NoInterface {
         /// The address.
         addr: IpAddr,
     },
-    /// Called from outside a tokio runtime.
+    /// The call was not made inside a tokio runtime.
     #[error("a raw link can only be made inside a tokio runtime")]
     NoRuntime,
     /// The system refused for another reason.
     #[error("cannot open a raw socket on {}: {source}", Shown(*.addr))]
     Socket {
-        /// The address wanted.
+        /// The address that was to be bound.
         addr: IpAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Opens and binds one socket per configured address.
+/// Opens and binds a socket for each configured address.
 pub(super) fn open(config: &RawConfig) -> Result<Vec<(IpAddr, Socket)>, RawBindError> {
     if config.addrs.is_empty() {
         return Err(RawBindError::NoAddress);
@@ -87,8 +87,8 @@ pub(super) fn open(config: &RawConfig) -> Result<Vec<(IpAddr, Socket)>, RawBindE
 fn open_one(config: &RawConfig, addr: IpAddr) -> Result<Socket, RawBindError> {
     let domain = if addr.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(SCTP))).map_err(|source| {
-        // Families that were compiled out of the kernel give EAFNOSUPPORT, which has no kind of its
-        // own.
+        // If the kernel was compiled without IPv6, this fails with EAFNOSUPPORT, for which there is
+        // no `ErrorKind`.
         match classify(addr, source) {
             RawBindError::Socket { .. } if addr.is_ipv6() => RawBindError::NotLocal { addr },
             error => error,
@@ -96,11 +96,11 @@ fn open_one(config: &RawConfig, addr: IpAddr) -> Result<Socket, RawBindError> {
     })?;
     let classify = |source| classify(addr, source);
     socket.set_nonblocking(true).map_err(classify)?;
-    // As much as the system grants; a small buffer costs throughput, not correctness.
+    // Take what the system grants: a small buffer costs only throughput.
     let _ = socket.set_recv_buffer_size(config.recv_buffer);
     let _ = socket.set_send_buffer_size(config.send_buffer);
-    // IPV6_V6ONLY cannot be set and need not be: a raw IPv6 socket has nothing to do with IPv4. Nor
-    // may IPV6_CHECKSUM be: the checksum of SCTP is another one.
+    // IPV6_V6ONLY cannot be set on a raw socket and is not needed: raw IPv6 sockets do not carry
+    // IPv4. IPV6_CHECKSUM must not be set: SCTP has a checksum of another kind.
     socket.bind(&to_socket_addr(addr, 0).into()).map_err(classify)?;
     Ok(socket)
 }
@@ -115,7 +115,7 @@ fn classify(addr: IpAddr, source: io::Error) -> RawBindError {
     }
 }
 
-/// IP protocol number.
+/// The IP protocol number of SCTP.
 const SCTP: i32 = 132;
 
 #[cfg(test)]

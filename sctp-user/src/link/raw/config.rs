@@ -1,18 +1,20 @@
-//! What a user can choose.
+//! The settings of a raw link.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Configuration of a [`RawLink`](super::RawLink).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawConfig {
-    /// Addresses to bind, each with a socket of its own. Default: `0.0.0.0` and `::`, which is
-    /// every address of the host. Where IPv6 is switched off, a `::` beside an IPv4 address is left
-    /// out without a word. A link-local IPv6 address holds its [interface](crate::on_interface).
+    /// The addresses to bind, each with a socket of its own. Default: `0.0.0.0` and `::`, which
+    /// means every address of the host. If the host has no IPv6 and the list has an IPv4 address as
+    /// well, `::` is silently left out. A link-local IPv6 address must hold its
+    /// [interface](crate::on_interface).
     pub addrs: Vec<IpAddr>,
-    /// Wanted size of each socket's receive buffer, bytes. Default 4 MiB. The system may grant less
-    /// (on Linux at most `net.core.rmem_max`), which is no error.
+    /// The size of each socket's receive buffer to ask for, in bytes. Default 4 MiB. The system may
+    /// grant less (on Linux at most `net.core.rmem_max`), which is not an error.
     pub recv_buffer: usize,
-    /// Wanted size of each socket's send buffer, bytes. Default 4 MiB; the system may grant less.
+    /// The size of each socket's send buffer to ask for, in bytes. Default 4 MiB. The system may
+    /// grant less.
     pub send_buffer: usize,
 }
 
@@ -27,7 +29,7 @@ impl Default for RawConfig {
 }
 
 impl RawConfig {
-    /// These addresses.
+    /// The default settings, but with these addresses.
     pub fn with_addrs(addrs: impl IntoIterator<Item = IpAddr>) -> Self {
         RawConfig { addrs: addrs.into_iter().collect(), ..RawConfig::default() }
     }

@@ -1,11 +1,11 @@
-//! The kernel's own SCTP, which does not know that somebody else speaks it, too.
+//! Detecting the kernel's own SCTP, which disturbs a stack that uses raw sockets.
 
 use std::fmt;
 use std::path::Path;
 
-/// The kernel speaks SCTP itself (on Linux: the module `sctp` is loaded). It answers packets for
-/// associations it does not know, which is all of ours, with ABORT. Its [`Display`](fmt::Display)
-/// form says what to do about that.
+/// Says that the kernel speaks SCTP itself (on Linux: that the module `sctp` is loaded). The kernel
+/// does not know the associations of this stack, so it answers their packets with ABORT. The
+/// [`Display`](fmt::Display) form tells users what to do about that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelSctp(());
 

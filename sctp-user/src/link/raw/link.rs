@@ -1,4 +1,4 @@
-//! The link.
+//! The link over raw sockets.
 
 use std::io;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use super::{KernelSctp, RawConfig};
 use crate::link::sockets::{Carrier, SocketLink};
 use crate::link::{Link, Meter, RecvBatch};
 
-/// SCTP directly in IP (protocol 132), for native peers.
+/// Carries SCTP directly in IP (protocol 132), without UDP.
 ///
 /// ```no_run
 /// use sctp_user::StackBuilder;
@@ -32,11 +32,10 @@ pub struct RawLink {
 }
 
 impl RawLink {
-    /// Opens the raw sockets. Must be called inside a tokio runtime, the one that will drive the
-    /// link.
+    /// Opens the raw sockets. Call this inside the tokio runtime that will drive the link.
     ///
     /// # Errors
-    /// See [`RawBindError`]; each says in a sentence what is wrong.
+    /// See [`RawBindError`].
     pub fn open(config: &RawConfig) -> Result<Self, RawBindError> {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(RawBindError::NoRuntime);
@@ -52,7 +51,7 @@ impl RawLink {
         Ok(RawLink { inner, kernel_sctp })
     }
 
-    /// As [`open`](Self::open), for a [stack without a runtime](crate::blocking).
+    /// Like [`open`](Self::open), for a [stack without a runtime](crate::blocking).
     ///
     /// # Errors
     /// See [`RawBindError`].
@@ -67,8 +66,8 @@ impl RawLink {
         Ok(link)
     }
 
-    /// Whether the kernel's own SCTP was there when the link was opened, with a sentence for the
-    /// user. The link works, but associations will not last.
+    /// A warning to show the user, if the kernel's own SCTP was active when the link was opened.
+    /// The link works, but the kernel will abort its associations.
     pub fn kernel_sctp(&self) -> Option<KernelSctp> {
         self.kernel_sctp
     }

@@ -1,11 +1,11 @@
-//! SCTP directly in IP: protocol 132 over IPv4 and IPv6 through raw sockets.
+//! SCTP directly in IP: protocol 132 over IPv4 and IPv6, through raw sockets.
 //!
-//! A raw socket needs privileges (CAP_NET_RAW on Linux, root elsewhere), and every one of them sees
-//! all SCTP packets of the host. Several stacks get along as long as none answers for the others:
-//! out-of-the-blue replies are off for native packets
-//! ([`StackConfig::ootb_native`](crate::StackConfig::ootb_native)), and stacks claim the SCTP ports
-//! they bind, so that a second one gets an error instead of half of the packets. With the kernel's
-//! own SCTP there is no such agreement, see [`RawLink::kernel_sctp`].
+//! A raw socket needs privileges (CAP_NET_RAW on Linux, root elsewhere), and every raw socket
+//! receives all SCTP packets of the host. So several stacks can work on one host only if none
+//! answers packets that are meant for another. Therefore stacks do not reply to out-of-the-blue
+//! packets of native SCTP ([`StackConfig::ootb_native`](crate::StackConfig::ootb_native)). They
+//! also claim the SCTP ports they bind, so that a second process that wants the same port gets an
+//! error. The kernel's own SCTP does not follow these rules; see [`RawLink::kernel_sctp`].
 
 mod bind;
 mod config;
