@@ -1,4 +1,4 @@
-//! The driver against links that misbehave.
+//! How the driver copes with links that misbehave.
 
 mod common;
 
@@ -17,17 +17,17 @@ use sctp_user::{
     StackBuilder, Transmit,
 };
 
-/// What a [`Moody`] link does with the next packets.
+/// What a [`Moody`] link does next.
 #[derive(Default)]
 struct Mood {
-    /// Errors to answer, last one first.
+    /// The errors that the next send calls return, the last one first.
     errors: Vec<fn() -> io::Error>,
-    /// No room.
+    /// Whether there is no room for packets.
     full: bool,
     waker: Option<Waker>,
-    /// Receiving fails for good.
+    /// Whether receiving fails for good.
     broken: bool,
-    /// (first bytes, segments) of what was tried.
+    /// The first bytes and the number of packets of each send call.
     tried: Vec<(Vec<u8>, usize)>,
 }
 
@@ -82,7 +82,7 @@ impl Link for Moody {
     }
 }
 
-/// Stack A over a moody link, and stack B.
+/// Stack A over a moody link, stack B, the mood of the link, and how often the link was polled.
 fn moody() -> (Stack, Stack, Arc<Mutex<Mood>>, Arc<AtomicUsize>) {
     let net = net();
     let mood = Arc::new(Mutex::new(Mood::default()));
@@ -117,7 +117,7 @@ async fn a_full_link_keeps_the_packets_and_gets_them_later() {
     waker.wake();
     assert_eq!(&server.recv_message().await.unwrap().unwrap().data[..], b"waits");
     assert_eq!(client.stats().data_chunks_retransmitted, 0);
-    // More that is sent meanwhile is not lost either.
+    // Later messages get through too.
     client.send(text("next")).await.unwrap();
     assert_eq!(&server.recv_message().await.unwrap().unwrap().data[..], b"next");
 }
@@ -178,7 +178,8 @@ async fn an_idle_stack_does_nothing() {
     let before = polls.load(Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(600)).await;
     let rounds = polls.load(Ordering::Relaxed) - before;
-    // A heartbeat each way about every 16 s, some rounds for each, and no more.
+    // There is a heartbeat each way about every 16 s. Each takes a few rounds, and nothing else
+    // does.
     assert!((20..1_000).contains(&rounds), "{rounds} rounds in 10 minutes");
 }
 
@@ -201,7 +202,7 @@ async fn bulk_data_goes_in_runs_of_packets() {
     drop(sending.await.unwrap());
 }
 
-/// Both hosts have a bridge with the same address, and the server lists it.
+/// Both hosts have a bridge with the same address, and the server lists that address.
 #[tokio::test(start_paused = true)]
 async fn the_core_learns_the_addresses_of_the_host_before_a_peer_lists_them() {
     let bridge = IpAddr::from([172, 17, 0, 1]);

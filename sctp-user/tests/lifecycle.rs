@@ -1,4 +1,4 @@
-//! How associations and stacks end.
+//! The ways in which associations and stacks end.
 
 mod common;
 
@@ -35,8 +35,8 @@ async fn an_abort_tells_its_reason_everywhere() {
     assert_eq!(sentence, "the peer aborted the association: \"no more\"");
 }
 
-/// A reader that waits for messages and a writer that waits for room, at the end that aborts and at
-/// the other.
+/// A reader waits for messages and a writer waits for room. Both are at the end that aborts, or at
+/// the other end.
 #[tokio::test(start_paused = true)]
 async fn readers_and_writers_wake_on_abort() {
     for by_the_peer in [true, false] {
@@ -103,13 +103,13 @@ async fn attempts_fail_with_a_reason() {
     let net = net();
     let a = stack(&net, A);
     let _b = stack(&net, B);
-    // Nobody listens: over UDP the peer's stack answers.
+    // Nobody listens: with UDP encapsulation the peer's stack answers with ABORT.
     let refused = a.connect(&peer(B, 7)).await;
     assert!(
         matches!(refused, Err(Error::Ended(EndReason::Lost(LossReason::PeerAbort { .. })))),
         "{refused:?}"
     );
-    // No stack at all, and ICMP says so.
+    // There is no stack at all, and ICMP says so.
     net.with(|n| n.icmp = true);
     let mut nobody = peer(B, 7);
     nobody.addrs[0].1 = sctp_user::Encap::Udp { remote_port: 1234 };
@@ -118,7 +118,7 @@ async fn attempts_fail_with_a_reason() {
         refused.unwrap_err(),
         Error::Ended(EndReason::Lost(LossReason::ProtocolUnreachable))
     );
-    // Silence.
+    // Nobody answers at all.
     net.with(|n| n.cut(A, B));
     let config = AssocConfig { max_init_retransmits: 2, ..a.assoc_config() };
     let start = Instant::now();
@@ -126,7 +126,7 @@ async fn attempts_fail_with_a_reason() {
     assert_eq!(lost.unwrap_err(), Error::Ended(EndReason::Lost(LossReason::SetupTimeout)));
     assert!((6..9).contains(&start.elapsed().as_secs()), "1 + 2 + 4 s: {:?}", start.elapsed());
     assert_eq!(a.stats().associations, 0);
-    // Directly in IP it may be that a box on the way does not know the protocol.
+    // Without UDP, the reason may be a box on the way that does not know SCTP.
     let [own, silent] = ["192.0.2.66", "192.0.2.77"].map(|addr| addr.parse().unwrap());
     let c = StackBuilder::new().link(net.native_link(&[own])).build().unwrap();
     let config = AssocConfig { max_init_retransmits: 0, ..c.assoc_config() };
@@ -204,7 +204,7 @@ async fn a_stack_aborts_everything_at_once() {
     a.abort("going home").await;
     assert_eq!(blocked.await.unwrap(), Err(Error::Ended(EndReason::Lost(LossReason::LocalAbort))));
     assert_eq!(server.ended().await, Some(aborted_with("going home")));
-    // The link is gone with the task.
+    // The link is dropped together with the driver.
     tokio::task::yield_now().await;
     assert!(format!("{net:?}").contains("hosts: 1"), "{net:?}");
 }
@@ -247,8 +247,8 @@ async fn a_panicking_task_says_good_bye() {
 
 #[test]
 fn a_runtime_that_goes_away_says_good_bye() {
-    // The server lives on a runtime of its own; nothing is awaited after the client's runtime is
-    // gone.
+    // The server has a runtime of its own. After the client's runtime is gone, nothing of the
+    // client is awaited any more.
     let server_runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let client_runtime =
@@ -274,7 +274,7 @@ fn a_runtime_that_goes_away_says_good_bye() {
     drop(b);
 }
 
-/// A server that reloads: its old associations live on, and new ones come to the new endpoint.
+/// A server reloads: its old associations live on, and new ones come to the new endpoint.
 #[tokio::test(start_paused = true)]
 async fn a_port_is_listened_on_again_while_old_associations_live() {
     let net = net();
@@ -297,7 +297,7 @@ async fn a_port_is_listened_on_again_while_old_associations_live() {
     assert_eq!(&late.recv_message().await.unwrap().unwrap().data[..], b"new");
     server.send(text("old")).await.unwrap();
     assert_eq!(&client.recv_message().await.unwrap().unwrap().data[..], b"old");
-    // Without the option it is in use until the last association is gone.
+    // Without the option, the port is in use until its last association is gone.
     drop((second, late, accepted));
     assert_eq!(b.bind(7).unwrap_err(), Error::Bind(BindError::PortInUse(7)));
     let (closed, ended) = tokio::join!(client.shutdown(), server.shutdown());

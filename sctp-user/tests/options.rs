@@ -1,4 +1,4 @@
-//! Options of associations, paths and handles, and what can be said of a message.
+//! Options of associations, paths, handles and messages.
 
 mod common;
 
@@ -121,7 +121,7 @@ async fn one_to_many_with_settings_for_new_associations_and_a_message_to_all() {
         assert_eq!(&server.recv_message().await.unwrap().unwrap().data[..], b"to all");
     }
 
-    // Notifications of one association only.
+    // Subscribe to the notifications of one association only.
     many.control(two)
         .subscribe(Subscriptions { assoc_change: true, ..Subscriptions::NONE })
         .unwrap();
@@ -159,8 +159,8 @@ async fn addresses_change_while_there_are_no_associations() {
     drop(client);
 }
 
-/// Each of the two waits for what only the other one can give: room in the send buffer, and the
-/// rest of a message.
+/// A deadlock would be possible here: one writer waits for room in the send buffer, which frees
+/// only when another writer sends the rest of its message.
 #[tokio::test(start_paused = true)]
 async fn writers_of_parts_on_several_streams_do_not_block_each_other() {
     let net = net();
@@ -201,7 +201,7 @@ async fn nothing_is_received_any_more() {
     client.send(text("dropped")).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(server.try_recv(), Ok(None));
-    // The other direction and the association know nothing of it.
+    // The other direction still works, and the association stays up.
     server.send(text("still here")).await.unwrap();
     assert_eq!(&client.recv_message().await.unwrap().unwrap().data[..], b"still here");
     client.shutdown().await.unwrap();

@@ -1,4 +1,5 @@
-//! Connecting natively and in UDP at the same time, and one stack with both links.
+//! Connecting with and without UDP encapsulation at the same time, and stacks with both kinds of
+//! link.
 
 mod common;
 
@@ -19,7 +20,7 @@ fn ways() -> [Peer; 2] {
     [NATIVE, UDP].map(|encap| Peer::new(B, encap, 7))
 }
 
-/// A stack with both links.
+/// A stack with a native link and a UDP link.
 fn both(net: &SimNet, addr: std::net::IpAddr, seed: u8) -> Stack {
     let builder = StackBuilder::new().link(net.native_link(&[addr])).link(net.link(&[addr], PORT));
     builder.seed([seed; 32]).build().unwrap()
@@ -31,8 +32,7 @@ fn server(stack: &Stack) -> Endpoint {
     endpoint
 }
 
-/// The encapsulation of each INIT sent by A, with the time since `start` in ms and its SCTP port
-/// and tag.
+/// For each INIT that A has sent: whether it was in UDP, the time in ms, the SCTP port and the tag.
 fn inits(net: &SimNet) -> Vec<(bool, u64, [u8; 2], [u8; 4])> {
     net.with(|n| {
         let inits = n.sent().filter(|(_, p)| p.src == A && p.sctp.get(12) == Some(&1));
@@ -74,7 +74,7 @@ async fn udp_follows_after_250_ms_where_native_packets_vanish() {
     let ways = ways();
     let start = Instant::now();
     let client = a.connect_first(&ways, a.assoc_config()).await.unwrap();
-    // Two round trips of 20 ms.
+    // 250 ms and two round trips of 20 ms.
     assert_eq!(start.elapsed().as_millis(), 290);
     assert_eq!(client.paths()[0].addr.encap, UDP);
     let server = endpoint.accept().await.unwrap();
@@ -87,7 +87,7 @@ async fn udp_follows_after_250_ms_where_native_packets_vanish() {
     };
     assert_ne!(port, other_port, "an SCTP port of its own");
     assert_ne!(tag, other_tag, "a tag of its own");
-    // The loser is gone.
+    // The other attempt was aborted.
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert_eq!(a.stats().associations, 1);
     assert_eq!(self::inits(&net).len(), 2);
@@ -102,7 +102,7 @@ async fn udp_follows_at_once_when_icmp_refuses_native_packets() {
     let _endpoint = server(&b);
     let start = Instant::now();
     let client = a.connect_first(&ways(), a.assoc_config()).await.unwrap();
-    // Two round trips of 20 ms after the news, which does not take 250 ms.
+    // The ICMP message and then two round trips, each of 20 ms. The 250 ms are not waited for.
     assert!(start.elapsed() < Duration::from_millis(65), "{:?}", start.elapsed());
     assert_eq!(client.paths()[0].addr.encap, UDP);
 }
@@ -122,7 +122,7 @@ async fn the_slower_one_is_aborted_at_the_server_too() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(client.status().unwrap().state, AssocState::Established);
     assert_eq!((a.stats().associations, b.stats().associations), (1, 1));
-    // Both were up there; the one that is left is the client's.
+    // Both associations were up at the server. Only the one that the client has must be left.
     let mut left = Vec::new();
     while let Ok(accepted) = tokio::time::timeout(Duration::from_millis(1), endpoint.accept()).await
     {
@@ -156,7 +156,7 @@ async fn dropping_the_race_aborts_every_attempt() {
     assert_eq!(a.stats().associations, 0);
 }
 
-/// Each path of an association has an encapsulation of its own.
+/// Each path of an association has its own encapsulation.
 #[tokio::test(start_paused = true)]
 async fn one_stack_serves_native_and_encapsulated_peers() {
     let net = net();

@@ -1,4 +1,4 @@
-//! A process that dies and starts again on the same ports, as the reader at the other end sees it.
+//! What a reader sees when the process at the other end dies and starts again on the same ports.
 
 mod common;
 
@@ -11,7 +11,7 @@ use sctp_user::{
     StackBuilder, Subscriptions,
 };
 
-/// Calls B from SCTP port 5000 of a new stack.
+/// Connects to B from SCTP port 5000 of a new stack.
 async fn call(net: &SimNet, seed: u8) -> (Stack, Association) {
     let stack = StackBuilder::new().link(net.link(&[A], PORT)).seed([seed; 32]).build().unwrap();
     let endpoint = stack.bind(BindOptions { port: 5000, ..BindOptions::default() }).unwrap();
@@ -20,8 +20,7 @@ async fn call(net: &SimNet, seed: u8) -> (Stack, Association) {
     (stack, association)
 }
 
-/// An accepted association whose peer has sent `old`, was killed, and has sent `new` in its next
-/// life.
+/// Returns an accepted association whose peer sent `old`, was killed, started again and sent `new`.
 async fn restarted(subscriptions: Subscriptions) -> (SimNet, Stack, Association, Association) {
     let net = net();
     let b = stack(&net, B);
@@ -32,7 +31,7 @@ async fn restarted(subscriptions: Subscriptions) -> (SimNet, Stack, Association,
     let server = endpoint.accept().await.unwrap();
     association.send(text("old")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    // What a dying stack says does not leave a process that was killed.
+    // A stack sends ABORTs when it is dropped, but a process that is killed cannot. So drop them.
     net.with(|n| n.cut(A, B));
     drop((first, association));
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -74,7 +73,7 @@ async fn recv_many_tells_a_restart_once_between_two_calls() {
         assert!(got.is_empty());
         server.recv_many(&mut got, 64).await.unwrap();
         assert!(matches!(got.pop(), Some(Incoming::Message(m)) if &m.data[..] == b"new"));
-        // The notification stays where it was.
+        // The notification still comes in its place.
         let restart = |i: &Incoming| {
             matches!(
                 i,
@@ -107,7 +106,7 @@ async fn recv_tells_a_restart_by_its_notification_or_else_by_the_error() {
     assert!(matches!(server.recv().await, Ok(Some(Incoming::Message(_)))));
 }
 
-/// The reader waits already when the peer comes back, and has nothing else to read.
+/// The reader is waiting already when the peer comes back, and has nothing else to read.
 #[tokio::test(start_paused = true)]
 async fn whoever_waits_is_woken_by_a_restart() {
     let net = net();

@@ -1,5 +1,5 @@
-//! Many tasks on several threads: no waker may get lost. Real time, but nothing waits for the
-//! clock.
+//! Many tasks on several threads: no waker may get lost. The test uses real time, but nothing in it
+//! waits for the clock.
 
 mod common;
 
@@ -37,7 +37,8 @@ async fn no_waiting_task_is_forgotten() {
     for n in 0..16u8 {
         let a = a.clone();
         clients.push(tokio::spawn(async move {
-            // Small buffers, so that senders and readers wait for each other all the time.
+            // The buffers are small so that senders and readers have to wait for each other all the
+            // time.
             let config = AssocConfig { send_buffer: 4_000, recv_buffer: 8_000, ..a.assoc_config() };
             let association = a.connect_with(&peer(B, 7), config).await.unwrap();
             let sender = association.clone();

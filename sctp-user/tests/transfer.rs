@@ -1,4 +1,4 @@
-//! Messages through the tokio API.
+//! Sending and receiving messages with the asynchronous API.
 
 mod common;
 
@@ -54,7 +54,7 @@ async fn two_tasks_may_use_one_association() {
     for _ in 0..500 {
         client.send(Message::new(0, 0, vec![7u8; 3_000])).await.unwrap();
     }
-    // Everything must be back before the shutdown: afterwards the server may not send any more.
+    // Wait for all echoes before the shutdown: after that the server cannot send any more.
     while client.stats().bytes_received < 1_500_000 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -89,7 +89,7 @@ async fn a_sender_waits_for_a_slow_reader_and_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn dropped_futures_have_done_nothing() {
     let Connected { client, server, .. } = connected().await;
-    // Fill the buffer, then give up one more send.
+    // Fill the buffer, then start to send one more message and drop the future.
     while client.try_send(Message::new(0, 0, vec![0u8; 10_000])).is_ok() {}
     let given_up = || Message::new(0, 0, vec![1u8; 10_001]);
     assert!(timeout(Duration::ZERO, client.send(given_up())).await.is_err());
@@ -175,7 +175,7 @@ async fn a_loss_is_told_after_everything_received() {
 #[tokio::test(start_paused = true)]
 async fn a_lifetime_begins_when_the_message_is_given() {
     let Connected { client, server, .. } = connected().await;
-    // Nothing looks at the clock meanwhile.
+    // The stack does not read the clock in the meantime.
     tokio::time::sleep(Duration::from_secs(20)).await;
     let mut short = text("short-lived");
     short.options.lifetime = Some(Duration::from_millis(50));
@@ -295,7 +295,8 @@ async fn one_port_listens_and_connects() {
     let (out, seen) = (out.unwrap(), seen.unwrap());
     assert_eq!((out.local_port(), out.peer_port(), seen.peer_port()), (3000, 3000, 3000));
     assert_eq!(out.status().unwrap().outbound_streams, 3);
-    // The same ports and addresses the other way round are the same association.
+    // An association in the other direction would have the same ports and addresses, so it is the
+    // same.
     let again = two.connect(&peer(A, 3000)).await;
     assert!(
         matches!(again, Err(Error::Connect(sctp_user::ConnectError::AlreadyConnected))),

@@ -1,5 +1,4 @@
-//! Stacks without a runtime, against each other and against those of tokio, over real sockets on
-//! loopback.
+//! Blocking stacks talk to each other and to asynchronous ones, over real sockets on loopback.
 #![cfg(unix)]
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -16,7 +15,7 @@ use sctp_user::{
 };
 
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// Beyond this something hangs.
+/// A call that waits longer than this hangs.
 const LIMIT: Option<Duration> = Some(Duration::from_secs(60));
 
 fn config(addrs: &[IpAddr]) -> UdpEncapConfig {
@@ -40,7 +39,7 @@ fn peer(udp_port: Option<u16>, port: u16) -> Peer {
     Peer::new(HOST, Encap::Udp { remote_port: udp_port.expect("a UDP link has a port") }, port)
 }
 
-/// Runs `serve` on a stack of its own that listens on port 7.
+/// Makes `stack` listen on port 7, and runs `serve` with it in a thread of its own.
 fn server(
     mut stack: blocking::Stack,
     serve: impl FnOnce(&mut blocking::Stack, blocking::Endpoint) + Send + 'static,
@@ -51,7 +50,7 @@ fn server(
     (to, thread::spawn(move || serve(&mut stack, endpoint)))
 }
 
-/// Sends everything back until the peer shuts down.
+/// Accepts an association and sends every message back until the peer shuts down.
 fn echo(stack: &mut blocking::Stack, endpoint: blocking::Endpoint) {
     let association = stack.accept(endpoint).unwrap();
     while let Some(received) = stack.recv_message(association).unwrap() {
@@ -62,7 +61,7 @@ fn echo(stack: &mut blocking::Stack, endpoint: blocking::Endpoint) {
     stack.shutdown(association).unwrap();
 }
 
-/// A tokio stack that listens on port 7, in a thread of its own.
+/// Runs an asynchronous stack that listens on port 7, in a thread of its own.
 fn tokio_server<F>(
     serve: impl FnOnce(sctp_user::Association) -> F + Send + 'static,
 ) -> (Peer, JoinHandle<()>)
@@ -90,7 +89,8 @@ fn a_conversation_a_transfer_and_a_conversation_again_with_tokio() {
     const LARGE: usize = 60_000;
     let (to, server) = tokio_server(|association| async move {
         while let Some(received) = association.recv_message().await.unwrap() {
-            // Of PPID 1 there are as many as its bytes say, else it comes back.
+            // A message with PPID 1 gets as many large answers as it has bytes. Others are sent
+            // back.
             if received.ppid == 1 {
                 for _ in 0..received.data.len() {
                     association.send(Message::new(1, 2, vec![7; LARGE])).await.unwrap();
@@ -131,8 +131,8 @@ fn more_than_the_buffers_hold_in_both_directions() {
     let (to, server) = server(stack(), echo);
     let mut stack = stack();
     let association = stack.connect(&to).unwrap();
-    // Everything is on its way before the first answer is read: what comes back waits in windows
-    // and buffers.
+    // All messages are sent before the first answer is read, so the answers wait in buffers on both
+    // sides.
     let messages = (0..40u8).map(|n| Message::new(0, 0, vec![n; 5_000]));
     stack.send_many(association, messages).unwrap();
     for n in 0..40u8 {
@@ -154,7 +154,7 @@ fn more_than_the_buffers_hold_in_both_directions() {
 fn a_timeout_loses_nothing() {
     let (to, server) = server(stack(), |stack, endpoint| {
         let association = stack.accept(endpoint).unwrap();
-        // Answers once it is asked the second time.
+        // Answer only the second message.
         stack.recv_message(association).unwrap().unwrap();
         stack.recv_message(association).unwrap().unwrap();
         stack.send(association, Message::new(0, 0, "late")).unwrap();
@@ -177,8 +177,8 @@ fn a_timeout_loses_nothing() {
     server.join().unwrap();
 }
 
-/// The receiver owes a SACK and does nothing but wait for a message that does not come: the timer
-/// must run meanwhile.
+/// The receiver owes a SACK, and its only call waits for a message that does not come. The timer
+/// for the SACK must fire during that call.
 #[test]
 fn timers_run_while_a_call_waits() {
     for addrs in [&[HOST][..], &[HOST, IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2))]] {
@@ -189,7 +189,7 @@ fn timers_run_while_a_call_waits() {
             stack.shutdown(association).unwrap();
         });
         let mut stack = stack();
-        // No retransmission can make up for a SACK that does not come.
+        // The RTO is so long that no retransmission can hide a missing SACK.
         let slow = Duration::from_secs(50);
         let config = AssocConfig {
             rto_initial: slow,
@@ -212,11 +212,11 @@ fn timers_run_while_a_call_waits() {
     }
 }
 
-/// Portable links hear no ICMP errors.
+/// Portable UDP links get no ICMP errors.
 #[cfg(all(target_os = "linux", not(portable)))]
 #[test]
 fn nobody_at_the_udp_port() {
-    // Bound for a moment, so that it is free now.
+    // Bind a port for a moment to find one that is free.
     let port = UdpSocket::bind((HOST, 0)).unwrap().local_addr().unwrap().port();
     let mut stack = stack();
     let refused = stack.connect(&peer(Some(port), 7)).unwrap_err();
@@ -268,7 +268,7 @@ fn a_stack_that_is_dropped_says_good_bye() {
     server.join().unwrap();
 }
 
-/// Port scanners send empty datagrams.
+/// Port scanners send empty datagrams. These must not stop a server from receiving.
 #[test]
 fn empty_datagrams_leave_a_server_awake() {
     let others = || vec![IpAddr::from([127, 0, 0, 2]), HOST];
@@ -281,7 +281,7 @@ fn empty_datagrams_leave_a_server_awake() {
     });
     for (to, server) in [blocking(&[HOST]), blocking(&others()), tokio] {
         let Encap::Udp { remote_port } = to.addrs[0].1 else { unreachable!("a UDP link") };
-        // One after the other: each alone must wake a server that sleeps.
+        // Send them one at a time, so that the server is asleep before each.
         for _ in 0..3 {
             thread::sleep(Duration::from_millis(20));
             UdpSocket::bind((HOST, 0)).unwrap().send_to(b"", (HOST, remote_port)).unwrap();
@@ -365,7 +365,7 @@ fn one_handle_for_many_peers() {
                 _ => {}
             }
         }
-        // What is known of an association goes with the first read after the one that told its end.
+        // The stack forgets an association at the first read after the one that reported its end.
         hub.set_timeout(Some(Duration::from_millis(10)));
         assert!(matches!(hub.recv_from(many), Err(Error::TimedOut)));
         assert_eq!(hub.associations(many), []);
@@ -376,7 +376,7 @@ fn one_handle_for_many_peers() {
             thread::spawn(move || {
                 let mut stack = stack();
                 let many = stack.bind_one_to_many(0, false).unwrap();
-                // Sent with the setup.
+                // This message sets up the association.
                 let association = stack.send_to(many, &to, Message::new(0, 0, name)).unwrap();
                 let (from, incoming) = stack.recv_from(many).unwrap();
                 assert_eq!(from, association);
@@ -407,12 +407,12 @@ fn one_thread_serves_several_by_readiness() {
             let ready = stack.ready().unwrap();
             stack.set_timeout(Some(Duration::ZERO));
             if ready.acceptable && ready.socket == endpoint.socket() {
-                // Two that come together are told of once.
+                // If two associations come together, `ready` reports that only once.
                 while let Ok(association) = stack.accept(endpoint) {
                     served.push(association);
                 }
             }
-            // What came before the accept is told of no second time.
+            // Messages that came before the accept are not reported again.
             for &association in &served {
                 while let Ok(Some(received)) = stack.recv_message(association) {
                     stack.send(association, Message::new(0, 0, received.data)).unwrap();
@@ -445,7 +445,7 @@ fn one_thread_serves_several_by_readiness() {
     server.join().unwrap();
 }
 
-/// One receive call for each time that the socket is ready, and a buffer that is too small.
+/// The buffer is too small, and there is only one receive call each time the socket is ready.
 #[test]
 fn the_rest_of_a_message_is_ready_too() {
     let (to, server) = server(stack(), |stack, endpoint| {
@@ -469,7 +469,7 @@ fn the_rest_of_a_message_is_ready_too() {
     server.join().unwrap();
 }
 
-/// A user who sends now and then and never receives: acknowledgements are read in passing.
+/// A program sends now and then and never receives. The stack must still read acknowledgements.
 #[test]
 fn whoever_only_sends_is_kept_up_to_date() {
     let (to, server) = server(stack(), |stack, endpoint| {
@@ -492,8 +492,9 @@ fn whoever_only_sends_is_kept_up_to_date() {
     server.join().unwrap();
 }
 
-/// Forwards between a server and the client heard of last, from one UDP port for the server, until
-/// the client is dead: what a killed process would still say does not leave it.
+/// Forwards packets between a server and the client that has sent last. The server sees one UDP
+/// port for all clients. While `dead` is set, packets of the client are dropped, because a process
+/// that was killed sends nothing more.
 struct Relay {
     port: u16,
     dead: Arc<AtomicBool>,
@@ -548,12 +549,12 @@ fn a_restart_is_an_error_once_after_the_rest_of_the_last_message() {
     let endpoint = server.bind(7).unwrap();
     server.listen(endpoint, 16).unwrap();
     let relay = Relay::start(server.local_udp_port().unwrap());
-    // For calls with memory of the caller, calls that give messages, and calls that give all.
+    // Each of the three functions that receive: `recv_into`, `recv_message` and `recv`.
     for way in 0..3 {
         let serve = thread::scope(|scope| {
             let client = scope.spawn(|| {
                 let (mut stack, association) = relay.call();
-                // In one packet: the server has the second one when it reads the first.
+                // Both are in one packet, so the server has the second one when it reads the first.
                 let both = ["old one", "old two"].map(|text| Message::new(0, 0, text));
                 stack.send_many(association, both).unwrap();
                 assert_eq!(&stack.recv_message(association).unwrap().unwrap().data[..], b"go");

@@ -1,4 +1,4 @@
-//! What the links count is what the stacks tell.
+//! Stacks report what their links count.
 #![cfg(all(target_os = "linux", not(portable)))]
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -10,7 +10,7 @@ use sctp_user::{StackBuilder, blocking};
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const SENT: u64 = 2000;
 
-/// Too small for what is sent before anybody reads.
+/// The receive buffer is too small for the packets that are sent before anybody reads.
 fn config() -> UdpEncapConfig {
     UdpEncapConfig { recv_buffer: 4096, ..UdpEncapConfig::with_addrs([HOST], Port::Any) }
 }

@@ -1,4 +1,4 @@
-//! Two stacks on a simulated network.
+//! Helpers for tests with two stacks on a simulated network.
 #![allow(dead_code, unreachable_pub)]
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,7 +12,7 @@ pub const A: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 pub const B: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 pub const PORT: u16 = 9899;
 
-/// A network with 10 ms each way.
+/// A network with a delay of 10 ms each way.
 pub fn net() -> SimNet {
     let net = SimNet::new(1);
     net.with(|n| n.set_default(sim::Link::new().delay(Duration::from_millis(10), Duration::ZERO)));
@@ -32,7 +32,7 @@ pub fn text(message: &str) -> Message {
     Message::new(0, 0, message.as_bytes().to_vec())
 }
 
-/// Client stack, server stack, the server's endpoint, and an association seen from both.
+/// The client's stack, the server's stack and endpoint, and both ends of an association.
 pub struct Connected {
     pub net: SimNet,
     pub a: Stack,
