@@ -19,13 +19,13 @@ use crate::error::Error;
 use crate::shared::{Clock, Interest, Shared, State};
 use crate::stack::Handle;
 
-/// An SCTP association. Clones mean the same association; all methods take `&self`, so that one
+/// An SCTP association. All clones are the same association, and all methods take `&self`, so one
 /// task can receive while another sends.
 ///
-/// When the last clone is dropped and [`shutdown`](Self::shutdown) or
-/// [`start_shutdown`](Self::start_shutdown) was not called, the association is aborted, so that the
-/// peer does not talk to nobody. After `start_shutdown` the shutdown goes on in the background, as
-/// long as the stack lives.
+/// If the last clone is dropped before [`shutdown`](Self::shutdown) or
+/// [`start_shutdown`](Self::start_shutdown) was called, the association is aborted, so that the
+/// peer learns that nobody is there any more. After `start_shutdown` the shutdown goes on in the
+/// background, as long as the stack lives.
 #[derive(Clone)]
 pub struct Association {
     inner: Arc<Inner>,
@@ -50,7 +50,7 @@ impl Association {
         Association { inner: Arc::new(Inner { handle, socket, assoc, local_port, peer_port }) }
     }
 
-    /// Names the association in its stack; never used again for another one.
+    /// The identifier of the association in its stack. The stack never uses it for another one.
     pub fn id(&self) -> AssocId {
         self.inner.assoc
     }
@@ -75,7 +75,7 @@ impl Association {
     /// may have sent the first of them.
     ///
     /// # Errors
-    /// As [`send`](Self::send); the messages before the one that failed are sent.
+    /// As [`send`](Self::send). The messages before the one that failed are sent.
     pub async fn send_many(&self, messages: Vec<Message>) -> Result<(), Error> {
         let inner = &*self.inner;
         let clock = clock_for(&messages);
@@ -91,8 +91,8 @@ impl Association {
             .await
     }
 
-    /// As [`send`](Self::send), with the parts of the message one by one; `ppid` is the number on
-    /// the wire, in host order.
+    /// Like [`send`](Self::send), with the fields of the message as arguments. `ppid` is the number
+    /// on the wire, in host byte order.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -121,9 +121,9 @@ impl Association {
         .await
     }
 
-    /// As [`send`](Self::send), to the address `via` of the peer and not by the primary path
-    /// (SCTP_ADDR_OVER). While that path has failed the message leaves as any other, and so do
-    /// retransmissions.
+    /// Like [`send`](Self::send), but to the address `via` of the peer instead of the primary path
+    /// (SCTP_ADDR_OVER). If the path to `via` has failed, the message takes the usual path.
+    /// Retransmissions always do.
     ///
     /// # Errors
     /// As [`send`](Self::send); [`Error::Message`] when the peer has no such confirmed address.
@@ -137,8 +137,8 @@ impl Association {
         .await
     }
 
-    /// As [`send`](Self::send), on the stream and with the options that
-    /// [`Control::set_send_defaults`] chose.
+    /// Like [`send`](Self::send), on the stream and with the options that were set with
+    /// [`Control::set_send_defaults`].
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -157,14 +157,15 @@ impl Association {
     }
 
     /// Waits for the next message or subscribed notification. `Ok(None)` is the end: the peer has
-    /// shut down and everything was read (the notification of the end, too, when association
-    /// changes are subscribed). Cancel-safe: a dropped future has taken nothing.
+    /// shut down and everything was read (with the notification of the end, if association changes
+    /// are subscribed). Cancel-safe: a dropped future has taken nothing.
     ///
     /// # Errors
     /// [`Error::Ended`] when the association was lost (after everything received was read),
     /// [`Error::Stopped`]. [`Error::Restarted`] once when the peer has restarted, after everything
-    /// received from its old process and before what its new one sends; a subscribed
-    /// [`AssocChange::Restart`](crate::AssocChange::Restart) stands for it.
+    /// received from its old process and before what its new one sends; if
+    /// [`AssocChange::Restart`](crate::AssocChange::Restart) is subscribed, this notification comes
+    /// instead of the error.
     pub async fn recv(&self) -> Result<Option<Incoming>, Error> {
         let inner = &*self.inner;
         self.shared()
@@ -189,7 +190,8 @@ impl Association {
             .wait_exchange(inner.socket, Interest::Read, Clock::Latest, |state, now| {
                 let has_notes = state.sockets.has_notes(inner.socket);
                 while into.len() - before < limit {
-                    // A restart is told once, so it waits for a call that has nothing else.
+                    // A restart is reported only once, so it waits for a call that reports nothing
+                    // else.
                     if has_notes && state.sockets.restart_is_next(inner.socket) {
                         if into.len() > before {
                             break;
@@ -200,7 +202,7 @@ impl Association {
                     match inner.try_recv(state, now) {
                         Ok(Some(incoming)) => into.push(incoming),
                         Ok(None) => break,
-                        // What else is told now is told again by the next call.
+                        // The next call reports this error again.
                         Err(_) if into.len() > before => break,
                         Err(why) => return Err(why),
                     }
@@ -210,7 +212,7 @@ impl Association {
             .await
     }
 
-    /// As [`recv`](Self::recv), passing over notifications.
+    /// Like [`recv`](Self::recv), but skips notifications.
     ///
     /// # Errors
     /// As [`recv`](Self::recv). [`Error::Restarted`] comes whether or not notifications are
@@ -230,7 +232,7 @@ impl Association {
             .await
     }
 
-    /// As [`recv`](Self::recv), without waiting.
+    /// Like [`recv`](Self::recv), without waiting.
     ///
     /// # Errors
     /// [`Error::WouldBlock`] when there is nothing, else as [`recv`](Self::recv).
@@ -238,26 +240,26 @@ impl Association {
         self.shared().exchange(Clock::Latest, |state, now| self.inner.try_recv(state, now))
     }
 
-    /// What the next [`recv`](Self::recv) gives without waiting (SCTP_NXTINFO); `None` when there
-    /// is nothing.
+    /// What the next [`recv`](Self::recv) will return (SCTP_NXTINFO); `None` if there is nothing to
+    /// read.
     pub fn next_info(&self) -> Option<Next> {
         self.shared().peek(|state| state.sockets.next_info(self.inner.socket)).map(|(_, next)| next)
     }
 
-    /// Settings and figures beyond the usual ones: of single paths, defaults for sending,
+    /// More settings and statistics: those of single paths, the defaults for sending, the
     /// notifications.
     pub fn control(&self) -> Control<'_> {
         Control::new(&self.inner.handle, self.inner.socket, self.inner.assoc)
     }
 
-    /// Chooses which notifications [`recv`](Self::recv) gives.
+    /// Chooses which notifications [`recv`](Self::recv) returns.
     pub fn subscribe(&self, subscriptions: Subscriptions) {
         self.shared().with(|state, _| {
             let _ = state.sockets.set_subscriptions(self.inner.socket, subscriptions);
         });
     }
 
-    /// Waits until the association is up; at once for one that is.
+    /// Waits until the association is up. Returns at once if it is up already.
     ///
     /// # Errors
     /// [`Error::Ended`] when it could not be set up, [`Error::Stopped`].
@@ -266,9 +268,10 @@ impl Association {
         self.wait(Interest::Life, |state, _| Ok(state.sockets.connect_result(inner.socket)?)).await
     }
 
-    /// Shuts down gracefully: everything queued is still delivered, then the association ends.
-    /// Waits until it has. What the peer still sends meanwhile waits for [`recv`](Self::recv); more
-    /// of it than the receive buffer holds keeps the shutdown from completing.
+    /// Shuts down gracefully: delivers everything that is queued, ends the association, and waits
+    /// until it has ended. Messages that the peer sends in the meantime can still be read with
+    /// [`recv`](Self::recv). If they are more than the receive buffer holds, the shutdown cannot
+    /// complete until they are read.
     ///
     /// # Errors
     /// [`Error::Ended`] when the association was lost before the shutdown was complete,
@@ -281,24 +284,24 @@ impl Association {
         }
     }
 
-    /// Begins the graceful shutdown without waiting for its end. Does nothing when it has begun or
-    /// is over.
+    /// Begins the graceful shutdown and does not wait for its end. Does nothing if the shutdown has
+    /// begun already or the association has ended.
     pub fn start_shutdown(&self) {
         self.shared().with(|state, now| {
             let _ = state.sockets.shutdown_assoc(now, self.inner.socket, self.inner.assoc);
         });
     }
 
-    /// Receives no more: what waits to be read and what comes later is dropped, and
-    /// [`recv`](Self::recv) tells the end. The peer learns nothing (SHUT_RD, RFC 6458 sec 4.1.7).
+    /// Stops receiving (SHUT_RD, RFC 6458 sec 4.1.7): drops unread messages and all later ones, and
+    /// makes [`recv`](Self::recv) report the end. The peer does not learn of it.
     pub fn stop_receiving(&self) {
         self.shared().with(|state, now| {
             let _ = state.sockets.shutdown(now, self.inner.socket, How::Read);
         });
     }
 
-    /// Ends the association with an ABORT that carries `reason` (cause 12); the peer learns it as
-    /// [`LossReason::PeerAbort`](crate::LossReason::PeerAbort). Messages queued are lost.
+    /// Ends the association with an ABORT that carries `reason` (cause 12). The peer sees it as
+    /// [`LossReason::PeerAbort`](crate::LossReason::PeerAbort). Queued messages are lost.
     pub fn abort(&self, reason: impl Into<Bytes>) {
         self.shared().with(|state, now| {
             let _ =
@@ -306,8 +309,8 @@ impl Association {
         });
     }
 
-    /// Waits until the association has ended, for whatever reason, and says why. `None` when the
-    /// stack was stopped first.
+    /// Waits until the association has ended, for whatever reason, and returns that reason. `None`
+    /// if the stack was stopped first.
     pub async fn ended(&self) -> Option<EndReason> {
         self.wait_end().await.ok()
     }
@@ -317,12 +320,13 @@ impl Association {
         self.shared().peek(|state| state.sockets.end_reason(self.inner.assoc).cloned())
     }
 
-    /// State and figures (SCTP_STATUS); also after the end. `None` when the stack is gone.
+    /// The state and basic data of the association (SCTP_STATUS), also after its end. `None` when
+    /// the stack has forgotten the association.
     pub fn status(&self) -> Option<AssocStatus> {
         self.control().status()
     }
 
-    /// All paths, with addresses, state, round-trip times and congestion windows
+    /// All paths, with their addresses, states, round-trip times and congestion windows
     /// (SCTP_GET_PEER_ADDR_INFO).
     pub fn paths(&self) -> Vec<PathStatus> {
         self.control().paths()
@@ -333,48 +337,49 @@ impl Association {
         self.paths().into_iter().find(|path| path.primary)
     }
 
-    /// Smoothed round-trip time of the primary path; `None` before the first measurement.
+    /// The smoothed round-trip time of the primary path; `None` before the first measurement.
     pub fn srtt(&self) -> Option<Duration> {
         self.primary_path()?.srtt
     }
 
-    /// Counters.
+    /// The counters of the association.
     pub fn stats(&self) -> AssocStats {
         self.control().stats()
     }
 
-    /// The addresses of the peer with their encapsulation, which holds the peer's UDP port. The
-    /// primary comes first.
+    /// The addresses of the peer, each with its encapsulation, which includes the peer's UDP port.
+    /// The primary address comes first.
     pub fn peer_addrs(&self) -> Vec<PathAddr> {
         self.control().peer_addrs()
     }
 
-    /// SCTP port of the peer.
+    /// The SCTP port of the peer.
     pub fn peer_port(&self) -> u16 {
         self.inner.peer_port
     }
 
-    /// Own addresses: those that the peer was told of, or else those that the paths use.
+    /// The local addresses: those that the peer was told, or, if it was told none, those that the
+    /// paths use.
     pub fn local_addrs(&self) -> Vec<IpAddr> {
         self.control().local_addrs()
     }
 
-    /// Own SCTP port. One that nobody chose may change until the association is up: when the peer
-    /// refuses it, another is tried.
+    /// The local SCTP port. If the stack chose it, it may change until the association is up: when
+    /// the peer refuses the port, the stack tries another one.
     pub fn local_port(&self) -> u16 {
         self.status().map_or(self.inner.local_port, |status| status.local_port)
     }
 
-    /// Own UDP port of the stack's encapsulating link; `None` when there is none.
+    /// The local UDP port of the stack's link for UDP; `None` if there is no such link.
     pub fn local_udp_port(&self) -> Option<u16> {
         self.inner.handle.settings.local_udp_port
     }
 
-    /// Changes settings of the live association: timers, limits, buffers, heartbeat. Numbers of
-    /// streams and MTUs stay.
+    /// Changes settings of the live association: timers, limits, buffers, heartbeats. The numbers
+    /// of streams and the MTUs cannot be changed.
     ///
     /// # Errors
-    /// [`Error::Config`] when the result is not valid (nothing changes then),
+    /// [`Error::Config`] when the new settings are not valid; then nothing changes.
     /// [`Error::NoAssociation`] after the end.
     pub fn configure(&self, change: impl FnOnce(&mut AssocConfig)) -> Result<(), Error> {
         self.control().configure(change)
@@ -383,7 +388,7 @@ impl Association {
     /// Makes the path to `addr` the primary one.
     ///
     /// # Errors
-    /// [`Error::NoAssociation`] when there is no such confirmed address.
+    /// [`Error::NoAssociation`] when the peer has no such address, or it is not confirmed yet.
     pub fn set_primary(&self, addr: IpAddr) -> Result<(), Error> {
         self.control().set_primary(addr)
     }
@@ -423,7 +428,7 @@ impl Inner {
         sent.map(drop).map_err(|why| self.send_error(state, why))
     }
 
-    /// The socket tells a loss once; this API tells it every time.
+    /// The socket reports a lost association only once. This API reports it every time.
     fn send_error(&self, state: &State, why: SocketError) -> Error {
         match (why, state.sockets.end_reason(self.assoc)) {
             (SocketError::ShutDown, Some(reason)) => Error::Ended(reason.clone()),
@@ -431,7 +436,7 @@ impl Inner {
         }
     }
 
-    /// As [`try_recv`](Self::try_recv), with an error for every restart of the peer.
+    /// Like [`try_recv`](Self::try_recv), but returns an error for every restart of the peer.
     fn try_recv_or_restart(&self, state: &mut State, now: Time) -> Result<Option<Incoming>, Error> {
         if state.sockets.take_restart(self.socket) {
             return Err(Error::Restarted);
@@ -450,7 +455,7 @@ impl Inner {
     }
 }
 
-/// Only a lifetime needs the present time.
+/// Only a message with a lifetime needs the current time.
 fn clock_for(messages: &[Message]) -> Clock {
     if messages.iter().any(|m| m.options.lifetime.is_some()) { Clock::Now } else { Clock::Latest }
 }

@@ -1,4 +1,4 @@
-//! Collecting what a stack is made of.
+//! Collecting the links and settings of a stack.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use crate::claim::Claims;
 use crate::error::Error;
 use crate::link::Link;
 
-/// Collects what a stack is made of: [`StackBuilder`](crate::StackBuilder) makes one that runs on
-/// tokio, `blocking::StackBuilder` one that runs inside its calls.
+/// Collects the links and settings of a stack. [`StackBuilder`](crate::StackBuilder) makes a stack
+/// that runs on tokio, `blocking::StackBuilder` one that works inside its calls.
 pub struct Builder<L> {
     links: Vec<L>,
     config: StackConfig,
@@ -40,26 +40,27 @@ impl<L> Builder<L> {
         self
     }
 
-    /// Has every wildcard-bound port announce the addresses that the host has when the stack is
-    /// built, without those narrower than `narrowest` ([`local_addresses`]), in place of
-    /// [`StackConfig::local_addresses`]. Default: none is announced, which is the only right choice
-    /// behind NAT.
+    /// Makes every wildcard-bound port announce the addresses that the host has when the stack is
+    /// built, except those of narrower scope than `narrowest` (see [`local_addresses`]). This
+    /// replaces [`StackConfig::local_addresses`]. By default, no address is announced, which is the
+    /// only right choice behind a NAT.
     #[must_use]
     pub fn announce_local_addresses(mut self, narrowest: Scope) -> Self {
         self.announce = Some(narrowest);
         self
     }
 
-    /// Settings of associations for ports that are bound without their own. MTUs larger than a
-    /// link's are cut to that.
+    /// The settings of associations whose port was bound without settings of its own. MTUs are
+    /// limited to what the links can carry.
     #[must_use]
     pub fn assoc_config(mut self, config: AssocConfig) -> Self {
         self.assoc_config = config;
         self
     }
 
-    /// Fixes all randomness, for tests that must be repeatable. Without it the operating system
-    /// gives the seed, and nothing else is safe on a network: tags, TSNs and keys follow from it.
+    /// Sets the seed of all random numbers, for tests that must be repeatable. Do not use this on a
+    /// network: tags, TSNs and keys follow from the seed, so it must be secret. By default, the
+    /// operating system provides the seed.
     #[must_use]
     pub fn seed(mut self, seed: [u8; 32]) -> Self {
         self.seed = Some(seed);
@@ -73,7 +74,7 @@ impl<L> Builder<L> {
 }
 
 impl<L: Link> Builder<L> {
-    /// Checks everything, and makes what every stack needs.
+    /// Checks the settings, and makes the parts that both kinds of stack need.
     pub(crate) fn parts(self) -> Result<Parts<L>, Error> {
         let Builder { links, mut config, assoc_config, seed, announce } = self;
         assoc_config.check()?;
@@ -121,30 +122,31 @@ impl<L> fmt::Debug for Builder<L> {
     }
 }
 
-/// What every stack is made of.
+/// The parts that both kinds of stack are made of.
 pub(crate) struct Parts<L> {
     pub(crate) sockets: Sockets,
     pub(crate) links: Vec<L>,
-    /// For stacks that have to claim SCTP ports among the processes of the host.
+    /// For stacks that must claim every SCTP port they use among the processes of the host.
     pub(crate) claims: Option<Claims>,
-    /// For stacks that claim the ports that nobody chose.
+    /// For stacks that must claim the ports they choose by themselves.
     pub(crate) blocks: Option<Blocks>,
     pub(crate) settings: Settings,
 }
 
-/// What stays as the stack was built.
+/// The settings that do not change after the stack was built.
 pub(crate) struct Settings {
-    /// Of associations for ports that are bound without their own.
+    /// For associations whose port was bound without settings of its own.
     pub(crate) assoc_config: AssocConfig,
-    /// Of the link that encapsulates in UDP.
+    /// The local UDP port of the link that encapsulates in UDP.
     pub(crate) local_udp_port: Option<u16>,
-    /// The largest IP packets of the links; `None` where there is no such link.
+    /// The largest IP packet that the link for native SCTP carries; `None` if there is no such
+    /// link. `udp_mtu` is the same for UDP.
     native_mtu: Option<usize>,
     udp_mtu: Option<usize>,
 }
 
 impl Settings {
-    /// A link carries packets in this way.
+    /// Whether there is a link for this encapsulation.
     pub(crate) fn has_link(&self, encap: Encap) -> bool {
         match encap {
             Encap::Native => self.native_mtu.is_some(),
@@ -152,7 +154,7 @@ impl Settings {
         }
     }
 
-    /// Settings that the links can carry.
+    /// `config`, with its MTUs limited to what the links can carry.
     pub(crate) fn limit(&self, mut config: AssocConfig) -> AssocConfig {
         config.ip_mtu = config.ip_mtu.min(self.native_mtu.unwrap_or(usize::MAX));
         config.ip_mtu_udp = config.ip_mtu_udp.min(self.udp_mtu.unwrap_or(usize::MAX));

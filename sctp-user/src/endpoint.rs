@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::shared::{Interest, Shared, State};
 use crate::stack::Handle;
 
-/// A bound SCTP port, from which associations are started and on which they are accepted, both at
-/// the same time if wanted.
+/// A bound SCTP port. It can accept associations, and associations can be started from it, both at
+/// the same time.
 ///
 /// ```
 /// # use sctp_user::{Encap, Error, Peer, StackBuilder, link::sim::SimNet};
@@ -43,9 +43,10 @@ use crate::stack::Handle;
 /// # }
 /// ```
 ///
-/// Dropping it gives the port up: it stops listening and aborts what was not accepted yet. Its
-/// associations live on, and the port is free again when the last of them is gone, or at once for
-/// an endpoint with [`reuse_port`](crate::BindOptions::reuse_port) if this one had that, too.
+/// Dropping an endpoint stops listening and aborts the associations that were not accepted yet. Its
+/// other associations live on, and the port is free again when the last of them has ended. If this
+/// endpoint had [`reuse_port`](crate::BindOptions::reuse_port), another endpoint with that option
+/// can bind the port at once.
 pub struct Endpoint {
     handle: Arc<Handle>,
     socket: SocketId,
@@ -62,14 +63,14 @@ impl Endpoint {
         self.port
     }
 
-    /// Own UDP port of the stack's encapsulating link; `None` when there is none.
+    /// The local UDP port of the stack's link for UDP; `None` if there is no such link.
     pub fn local_udp_port(&self) -> Option<u16> {
         self.handle.settings.local_udp_port
     }
 
-    /// Accepts new associations, of which at most `backlog` wait for [`accept`](Self::accept),
-    /// those not counted that have ended meanwhile. 0 stops listening: [`accept`](Self::accept)
-    /// gives what has come and then fails.
+    /// Lets peers start associations. At most `backlog` of them wait for [`accept`](Self::accept);
+    /// those that have ended in the meantime do not count. 0 stops listening:
+    /// [`accept`](Self::accept) still returns the associations that have come, and then fails.
     ///
     /// # Errors
     /// [`Error::Stopped`].
@@ -115,7 +116,7 @@ impl Endpoint {
         Ok(association)
     }
 
-    /// As [`connect`](Self::connect), with settings for this association in place of those of the
+    /// Like [`connect`](Self::connect), with settings for this association instead of those of the
     /// port.
     ///
     /// # Errors
@@ -133,8 +134,8 @@ impl Endpoint {
         Ok(association)
     }
 
-    /// Starts an association without waiting: messages sent before it is up travel with the COOKIE
-    /// ECHO. Wait with [`Association::established`].
+    /// Starts an association and does not wait until it is up. Messages can be sent at once; the
+    /// first of them travel with the COOKIE ECHO. Wait with [`Association::established`].
     ///
     /// # Errors
     /// [`Error::Connect`] when it cannot be started, [`Error::Config`].
@@ -154,8 +155,9 @@ impl Endpoint {
         Ok(Association::new(Arc::clone(&self.handle), socket, assoc, self.port, peer.port))
     }
 
-    /// Replaces the own addresses (`sctp_bindx`) for future associations; see
-    /// [`BindOptions::addrs`](crate::BindOptions::addrs) for what no, one or several mean.
+    /// Replaces the local addresses (`sctp_bindx`) for future associations. See
+    /// [`BindOptions::addrs`](crate::BindOptions::addrs) for what an empty list, one address and
+    /// several addresses mean.
     ///
     /// # Errors
     /// [`Error::Bind`] when one of them cannot be bound.
@@ -163,7 +165,7 @@ impl Endpoint {
         self.handle.shared.with(|state, _| Ok(state.sockets.set_addrs(self.socket, addrs)?))
     }
 
-    /// The own addresses; none for all.
+    /// The local addresses; empty if the port is bound to all addresses.
     pub fn addrs(&self) -> Vec<IpAddr> {
         self.handle.shared.peek(|state| state.sockets.local_addrs(self.socket))
     }

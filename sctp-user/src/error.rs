@@ -8,36 +8,37 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The association has ended; the reason says how. Sending on a gracefully ended association
-    /// gives [`EndReason::Graceful`] here, receiving from it gives `Ok(None)` instead.
+    /// The association has ended; the reason says how. After a graceful end, sending fails with
+    /// [`EndReason::Graceful`] in here, but receiving returns `Ok(None)`.
     #[error(transparent)]
     Ended(EndReason),
-    /// Nothing at the other end took part in a setup directly in IP. Perhaps nobody is there;
-    /// perhaps a box on the way does not know protocol 132.
+    /// An association without UDP encapsulation could not be set up because nobody answered.
+    /// Perhaps nobody is there, or perhaps a box on the way does not know protocol 132.
     #[error("{0}; many NATs and firewalls let SCTP pass only inside UDP: try UDP encapsulation")]
     NoNativeAnswer(EndReason),
-    /// The peer's process has started anew (RFC 9260 sec 5.2.4 case A): everything read before was
-    /// from the old one, everything read from now on is from the new one. What was sent to the old
-    /// one and not acknowledged is lost. The association goes on; receiving tells this once.
+    /// The peer's process has restarted (RFC 9260 sec 5.2.4 case A). Everything read before came
+    /// from the old process, and everything read from now on comes from the new one. Messages that
+    /// the old one has not acknowledged are lost. The association goes on, and receiving reports
+    /// this only once.
     #[error("the peer has restarted, and the association goes on with its new process")]
     Restarted,
-    /// The shutdown has begun, by either side, and nothing more can be sent.
+    /// One side has begun the shutdown, so nothing more can be sent.
     #[error("the association is shutting down, nothing more can be sent")]
     ShuttingDown,
-    /// The stack has been shut down or aborted, or its task is gone.
+    /// The stack was shut down or aborted, or its task has ended.
     #[error("the stack has been shut down")]
     Stopped,
     /// A `try_` call would have to wait.
     #[error("the operation would block")]
     WouldBlock,
-    /// A call of the `blocking` API waited as long as it may.
+    /// A call of the `blocking` API has waited as long as it may.
     #[error("the operation has timed out")]
     TimedOut,
-    /// The handle has no such association (any more).
+    /// The handle has no such association, or no longer has it.
     #[error("there is no such association (any more)")]
     NoAssociation,
-    /// Another stack on this host, which gets the same packets from its raw link, has bound the
-    /// SCTP port.
+    /// Another stack on this host has bound the SCTP port. Both stacks have raw links, so they
+    /// would receive the same packets.
     #[error("SCTP port {0} is in use by another process, or by another stack of this one")]
     PortInUse(u16),
     /// The SCTP port could not be bound.
@@ -46,19 +47,20 @@ pub enum Error {
     /// The association could not be started; nothing was sent.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The message cannot be sent as it is: empty, too large or for a stream that does not exist.
+    /// The message cannot be sent as it is, for instance because it is empty, too large or for a
+    /// stream that does not exist.
     #[error(transparent)]
     Message(SendError),
     /// A configuration value is out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The call does not fit; the sentence says why and what would.
+    /// The call is not possible here; the sentence says why, and what to do instead.
     #[error("{0}")]
     Invalid(&'static str),
 }
 
 impl Error {
-    /// The outcome of a setup, when it is known which ways to the peer were tried.
+    /// Makes this error more precise if it is the outcome of a setup that tried `peers`.
     pub(crate) fn of_setup(self, peers: &[Peer]) -> Error {
         let native =
             peers.iter().flat_map(|peer| &peer.addrs).all(|(_, encap)| *encap == Encap::Native);

@@ -1,10 +1,10 @@
 //! SCTP (RFC 9260) in user space for tokio, in the terms of the socket API of RFC 6458.
 //!
-//! A [`Stack`] owns one or several [links](link::Link), which carry its packets: UDP encapsulation
-//! (package `sctp-udp-encap`), raw IP, or a simulated network (`link::sim`, feature `sim`). On a
-//! stack, [`Endpoint`]s are bound to SCTP ports; they accept and start [`Association`]s, and an
-//! association sends and receives whole [`Message`]s. For the one-to-many style, one handle for
-//! many associations, there is [`OneToMany`].
+//! A [`Stack`] owns one or more [links](link::Link), which carry its packets: over UDP (crate
+//! `sctp-udp-encap`), over raw IP, or in a simulated network (`link::sim`, feature `sim`).
+//! [`Endpoint`]s are SCTP ports that are bound on a stack. They accept and start [`Association`]s,
+//! and an association sends and receives whole [`Message`]s. [`OneToMany`] is one handle for many
+//! associations (the one-to-many style).
 //!
 //! ```
 //! use std::net::IpAddr;
@@ -53,21 +53,22 @@
 //!
 //! # Link-local addresses
 //!
-//! `fe80::1` on two interfaces is two hosts. Everywhere in this crate a link-local IPv6 address
-//! holds the interface that it is of: [`parse_address`] reads `fe80::1%eth0`, [`from_socket_addr`]
-//! takes what a resolver or a socket gave, [`on_interface`] sets an index, and [`ShownAddress`] and
-//! [`to_socket_addr`] give it back.
+//! `fe80::1` means different hosts on different interfaces. So everywhere in this crate, a
+//! link-local IPv6 address holds its interface. [`parse_address`] reads `fe80::1%eth0`,
+//! [`from_socket_addr`] converts an address from a resolver or a socket, and [`on_interface`] sets
+//! the index of the interface. [`ShownAddress`] prints the address with its interface, and
+//! [`to_socket_addr`] converts it back.
 //!
 //! # Who ends what
 //!
-//! - An [`Association`] that is dropped (with its last clone) without having been shut down is
+//! - If the last clone of an [`Association`] is dropped before it was shut down, the association is
 //!   aborted: the peer learns at once that nobody is there any more. [`Association::shutdown`] is
 //!   the graceful way.
-//! - [`Stack::shutdown`] shuts everything down gracefully and ends the stack's task;
-//!   [`Stack::abort`] does it at once.
+//! - [`Stack::shutdown`] shuts all associations down gracefully and ends the stack's task.
+//!   [`Stack::abort`] aborts them and ends the task at once.
 //! - When the last handle of a stack ([`Stack`], [`Endpoint`], [`Association`], [`OneToMany`]) is
-//!   dropped, or the tokio runtime goes away, an ABORT is sent for every association that is still
-//!   open, also while a panic unwinds.
+//!   dropped, or when the tokio runtime ends, an ABORT is sent for every association that is still
+//!   open. This also happens while a panic unwinds.
 #![forbid(unsafe_code)]
 
 mod association;

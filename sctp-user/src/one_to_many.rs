@@ -1,4 +1,4 @@
-//! The one-to-many style: one handle, many associations (RFC 6458 sec 3).
+//! The one-to-many style: one handle for many associations (RFC 6458 sec 3).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,10 +15,10 @@ use crate::error::Error;
 use crate::shared::{Interest, Shared, State};
 use crate::stack::Handle;
 
-/// A bound SCTP port whose associations are all served through one handle, told apart by
-/// [`AssocId`]. Incoming ones are accepted by themselves once it listens.
+/// A bound SCTP port with one handle for all of its associations, which are told apart by
+/// [`AssocId`]. While it listens, it accepts incoming associations automatically.
 ///
-/// Dropping it aborts the associations that were not shut down.
+/// Dropping the handle aborts the associations that were not shut down.
 pub struct OneToMany {
     handle: Arc<Handle>,
     socket: SocketId,
@@ -35,7 +35,7 @@ impl OneToMany {
         self.port
     }
 
-    /// Accepts incoming associations, or with `false` no more of them.
+    /// Starts to accept incoming associations, or with `false` stops.
     ///
     /// # Errors
     /// [`Error::Stopped`].
@@ -58,7 +58,7 @@ impl OneToMany {
         })
     }
 
-    /// As [`connect`](Self::connect), with settings for this association in place of those of the
+    /// Like [`connect`](Self::connect), with settings for this association instead of those of the
     /// port.
     ///
     /// # Errors
@@ -79,8 +79,8 @@ impl OneToMany {
         self.send_over(Target::Assoc(association), message).await.map(drop)
     }
 
-    /// Sends to a peer, over the association with it or over a new one (implicit setup, RFC 6458
-    /// sec 3.3).
+    /// Sends to a peer, over the existing association with it or else over a new one (implicit
+    /// setup, RFC 6458 sec 3.3).
     ///
     /// # Errors
     /// As [`send`](Self::send) and [`connect`](Self::connect).
@@ -88,7 +88,7 @@ impl OneToMany {
         self.send_over(Target::Peer(peer), message).await
     }
 
-    /// As [`send_to`](Self::send_to), with settings for the association if it is a new one
+    /// Like [`send_to`](Self::send_to), with settings that apply if the association is a new one
     /// (SCTP_INIT).
     ///
     /// # Errors
@@ -125,8 +125,8 @@ impl OneToMany {
     }
 
     /// Sends a message on every association that is not shutting down (SCTP_SENDALL), without
-    /// waiting: where the send buffer is full the answer is [`Error::WouldBlock`], and
-    /// [`send`](Self::send) can be used.
+    /// waiting. Returns [`Error::WouldBlock`] for those whose send buffer is full; use
+    /// [`send`](Self::send) for them.
     pub fn try_send_to_all(&self, message: &Message) -> Vec<(AssocId, Result<(), Error>)> {
         let sent = self
             .shared()
@@ -135,13 +135,13 @@ impl OneToMany {
         sent.map(|(association, sent)| (association, sent.map_err(Error::from))).collect()
     }
 
-    /// What the next [`recv`](Self::recv) gives without waiting (SCTP_NXTINFO); `None` when there
-    /// is nothing.
+    /// What the next [`recv`](Self::recv) will return (SCTP_NXTINFO); `None` if there is nothing to
+    /// read.
     pub fn next_info(&self) -> Option<(AssocId, Next)> {
         self.shared().peek(|state| state.sockets.next_info(self.socket))
     }
 
-    /// Settings and figures of one association.
+    /// The settings, status and statistics of one association.
     pub fn control(&self, association: AssocId) -> Control<'_> {
         Control::new(&self.handle, self.socket, association)
     }
@@ -155,15 +155,15 @@ impl OneToMany {
         self.shared().with(|state, _| Ok(state.sockets.set_config(self.socket, config)?))
     }
 
-    /// SCTP_FRAGMENT_INTERLEAVE: what may come between the parts of a message that is given in
-    /// parts. Default other associations.
+    /// Sets what may come between the parts of a message that is delivered in parts
+    /// (SCTP_FRAGMENT_INTERLEAVE). By default, messages of other associations may.
     pub fn set_interleave(&self, interleave: Interleave) {
         self.shared().with(|state, _| {
             let _ = state.sockets.set_interleave(self.socket, interleave);
         });
     }
 
-    /// Replaces the own addresses (`sctp_bindx`), while there are no associations.
+    /// Replaces the local addresses (`sctp_bindx`). Possible only while there are no associations.
     ///
     /// # Errors
     /// [`Error::Invalid`] when there are associations; [`Error::Bind`].
@@ -171,8 +171,9 @@ impl OneToMany {
         self.shared().with(|state, _| Ok(state.sockets.set_addrs(self.socket, addrs)?))
     }
 
-    /// Waits for the next message or subscribed notification of any association. Cancel-safe. Ends
-    /// and restarts of peers are told by notifications alone ([`Subscriptions::assoc_change`]).
+    /// Waits for the next message or subscribed notification of any association. Cancel-safe. Only
+    /// notifications tell that an association has ended or that a peer has restarted
+    /// ([`Subscriptions::assoc_change`]).
     ///
     /// # Errors
     /// [`Error::Stopped`].
@@ -183,23 +184,24 @@ impl OneToMany {
         self.shared().wait(self.socket, Interest::Read, recv).await
     }
 
-    /// Chooses which notifications [`recv`](Self::recv) gives, for all associations;
-    /// [`Control::subscribe`] does it for one.
+    /// Chooses which notifications [`recv`](Self::recv) returns, for all associations.
+    /// [`Control::subscribe`] does this for one association.
     pub fn subscribe(&self, subscriptions: Subscriptions) {
         self.shared().with(|state, _| {
             let _ = state.sockets.set_subscriptions(self.socket, subscriptions);
         });
     }
 
-    /// SCTP_AUTOCLOSE: shuts associations down that carried no user data for this long; `None`
-    /// never.
+    /// Sets after what time without user data an association is shut down (SCTP_AUTOCLOSE). `None`
+    /// means never.
     pub fn set_autoclose(&self, idle: Option<Duration>) {
         self.shared().with(|state, _| {
             let _ = state.sockets.set_autoclose(self.socket, idle);
         });
     }
 
-    /// Begins the graceful shutdown of one association (SCTP_EOF). Its end comes as a notification.
+    /// Begins the graceful shutdown of one association (SCTP_EOF). A notification tells when it has
+    /// ended.
     ///
     /// # Errors
     /// [`Error::NoAssociation`].
@@ -220,8 +222,7 @@ impl OneToMany {
             .with(|state, now| state.sockets.abort_assoc(now, self.socket, association, reason))?)
     }
 
-    /// Takes one association out into a handle of its own (RFC 6458 sec 9.2); what is unread goes
-    /// with it.
+    /// Gives one association a handle of its own (RFC 6458 sec 9.2). Unread messages go with it.
     ///
     /// # Errors
     /// [`Error::NoAssociation`].
@@ -240,7 +241,7 @@ impl OneToMany {
         self.shared().peek(|state| state.sockets.assocs_of(self.socket))
     }
 
-    /// State and figures of one association.
+    /// The state and basic data of one association.
     pub fn status(&self, association: AssocId) -> Option<AssocStatus> {
         self.shared().peek(|state| state.sockets.stack().status(association))
     }
@@ -280,5 +281,5 @@ impl fmt::Debug for OneToMany {
     }
 }
 
-/// Associations that may come up in one batch of packets before the socket takes them.
+/// How many associations can come up in one batch of packets before the socket takes them.
 pub(crate) const BACKLOG: usize = 128;

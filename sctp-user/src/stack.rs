@@ -20,11 +20,11 @@ use crate::one_to_many::OneToMany;
 use crate::options::BindOptions;
 use crate::shared::{Phase, Shared};
 
-/// Collects what a [`Stack`] is made of.
+/// Collects the links and settings of a [`Stack`].
 pub type StackBuilder = Builder<Box<dyn Link>>;
 
 impl StackBuilder {
-    /// Adds a link. A packet goes by the first link that handles its encapsulation.
+    /// Adds a link. Each packet goes over the first link that handles its encapsulation.
     #[must_use]
     pub fn link(self, link: impl Link + 'static) -> Self {
         self.add(Box::new(link))
@@ -33,7 +33,8 @@ impl StackBuilder {
     /// Starts the stack's task on the current tokio runtime.
     ///
     /// # Errors
-    /// Without a link, outside of a tokio runtime, or with a configuration that is not valid.
+    /// When there is no link, when the call is made outside a tokio runtime, or when the
+    /// configuration is not valid.
     pub fn build(self) -> Result<Stack, Error> {
         let Parts { sockets, links, claims, blocks, settings } = self.parts()?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
@@ -46,7 +47,8 @@ impl StackBuilder {
     }
 }
 
-/// What every handle of a stack holds; the last one to go aborts what is open.
+/// Shared by all handles of a stack. When the last handle is dropped, all open associations are
+/// aborted.
 pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) settings: Settings,
@@ -58,19 +60,19 @@ impl Drop for Handle {
     }
 }
 
-/// A running SCTP stack. Cheap to clone; every clone means the same stack.
+/// A running SCTP stack. It is cheap to clone, and all clones are the same stack.
 #[derive(Clone)]
 pub struct Stack {
     handle: Arc<Handle>,
 }
 
 impl Stack {
-    /// Binds an SCTP port: `stack.bind(7)`, or with more said in [`BindOptions`].
+    /// Binds an SCTP port: `stack.bind(7)`, or with other options in [`BindOptions`].
     ///
     /// # Errors
-    /// When the port is taken, by this stack ([`Error::Bind`]) or with a raw link by another one of
-    /// the host ([`Error::PortInUse`]), an address cannot be bound or the configuration is not
-    /// valid.
+    /// When the port is in use, either by this stack ([`Error::Bind`]) or, with a raw link, by
+    /// another stack on the host ([`Error::PortInUse`]). Also when an address cannot be bound or
+    /// the configuration is not valid.
     pub fn bind(&self, options: impl Into<BindOptions>) -> Result<Endpoint, Error> {
         let (socket, port) = self.bind_socket(Style::OneToOne, options.into())?;
         Ok(Endpoint::new(Arc::clone(&self.handle), socket, port))
@@ -85,8 +87,8 @@ impl Stack {
         Ok(OneToMany::new(Arc::clone(&self.handle), socket, port))
     }
 
-    /// Connects from a free port of its own and waits until the association is up. Dropping the
-    /// future aborts the attempt.
+    /// Connects from a free port and waits until the association is up. Dropping the future aborts
+    /// the attempt.
     ///
     /// # Errors
     /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`]
@@ -95,7 +97,7 @@ impl Stack {
         self.connect_with(peer, self.assoc_config()).await
     }
 
-    /// As [`connect`](Self::connect), with settings for this association.
+    /// Like [`connect`](Self::connect), with settings for this association.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
@@ -123,7 +125,7 @@ impl Stack {
         Ok(association)
     }
 
-    /// The settings for associations of ports that are bound without their own.
+    /// The settings of associations whose port was bound without settings of its own.
     pub fn assoc_config(&self) -> AssocConfig {
         self.handle.settings.assoc_config.clone()
     }
@@ -133,7 +135,7 @@ impl Stack {
         self.handle.shared.peek(|state| state.sockets.stack().config().clone())
     }
 
-    /// Own UDP port of the link that encapsulates in UDP; `None` when there is none.
+    /// The local UDP port of the link that encapsulates in UDP; `None` when there is no such link.
     pub fn local_udp_port(&self) -> Option<u16> {
         self.handle.settings.local_udp_port
     }
@@ -143,20 +145,21 @@ impl Stack {
         self.handle.settings.has_link(Encap::Native)
     }
 
-    /// Counters of the stack.
+    /// The counters of the stack.
     pub fn stats(&self) -> StackStats {
         self.handle.shared.peek(|state| state.sockets.stack().stats())
     }
 
-    /// Counters of the links, all together.
+    /// The sum of the counters of all links.
     pub fn link_stats(&self) -> LinkStats {
         self.handle.shared.link_stats()
     }
 
-    /// Shuts every association down gracefully, accepts no new ones, waits until the last is gone
-    /// and ends the stack's task. What would have to wait on other handles then gives
-    /// [`Error::Stopped`]. It can take as long as the slowest peer (T5-shutdown-guard at the most);
-    /// wrap it in [`tokio::time::timeout`] and call [`abort`](Self::abort) to be done sooner.
+    /// Shuts every association down gracefully, accepts no new ones, waits until the last one has
+    /// ended and ends the stack's task. After that, calls on other handles that would have to wait
+    /// fail with [`Error::Stopped`]. This takes as long as the slowest peer needs, at most
+    /// T5-shutdown-guard. To be done sooner, wrap it in [`tokio::time::timeout`] and then call
+    /// [`abort`](Self::abort).
     pub async fn shutdown(&self) {
         self.handle.shared.enter(Phase::Closing);
         self.handle.shared.stopped().await;
