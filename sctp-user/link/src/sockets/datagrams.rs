@@ -7,7 +7,9 @@ use quinn_udp::{EcnCodepoint, RecvMeta};
 use sctp_user_core::interface::{from_socket_addr, interface, on_interface};
 use sctp_user_core::{Ecn, Encap, PathAddr};
 
-use super::{Carrier, ipv4, os};
+use super::Carrier;
+#[cfg(feature = "raw")]
+use super::{ipv4, os};
 use crate::RecvDatagram;
 
 /// Copies received buffers into one allocation and splits it into datagrams. When they are small in
@@ -22,7 +24,10 @@ pub(super) fn append<'a>(
     let useful = received.filter_map(|(buffer, meta)| {
         let bytes = buffer.get(..meta.len).unwrap_or(buffer);
         let bytes = match carrier {
+            #[cfg(feature = "raw")]
             Carrier::Ip if meta.addr.is_ipv4() => ipv4::payload(bytes, os::IPV4_LENGTHS)?,
+            #[cfg(not(feature = "raw"))]
+            Carrier::Ip => return None,
             _ => bytes,
         };
         Some((bytes, path(carrier, bound, meta)?, meta))

@@ -61,6 +61,10 @@ pub(super) type ErrorReady = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What an ICMP message about a packet sent over `carrier` means to SCTP (RFC 9260 sec 10, RFC 6951
 /// sec 5.5); `None` if it means nothing. `info` is the MTU, in messages that carry one.
+#[cfg_attr(
+    not(feature = "raw"),
+    allow(dead_code, reason = "without error queues, only raw links hear of ICMP")
+)]
 pub(super) fn meaning(
     carrier: Carrier,
     v6: bool,

@@ -1,10 +1,13 @@
 //! Reading ICMP messages from a raw socket, on systems without error queues.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use pnet::packet::ip::IpNextHeaderProtocols;
+use pnet::packet::ipv4::Ipv4Packet;
+use pnet::packet::ipv6::Ipv6Packet;
 use sctp_user_core::{Encap, PathAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::ReadBuf;
@@ -54,45 +57,44 @@ impl IcmpSocket {
 
 /// Interprets an ICMP message as a raw IPv4 socket delivers it, with its IP header in front.
 fn v4(packet: &[u8]) -> Option<IcmpError> {
-    let message = packet.get(header_len(packet)?..)?;
+    let (_, message) = ipv4(packet)?;
     let (icmp, quoted) = message.split_first_chunk::<8>()?;
     let [icmp_type, code, .., mtu_high, mtu_low] = *icmp;
     let mtu = u16::from_be_bytes([mtu_high, mtu_low]);
-    let sctp = quoted.get(header_len(quoted)?..)?;
-    let addr = |at| quoted.get(at..).and_then(<[u8]>::first_chunk::<4>).map(|a| Ipv4Addr::from(*a));
+    let (header, sctp) = ipv4(quoted)?;
     // Only the first fragment of a packet holds an SCTP header. The system may give the offset in
     // host byte order, but zero is zero in either.
-    let fragment_offset = [quoted.get(6)? & 0x1f, *quoted.get(7)?];
-    if *quoted.get(9)? != SCTP || fragment_offset != [0, 0] {
+    if header.get_next_level_protocol() != IpNextHeaderProtocols::Sctp
+        || header.get_fragment_offset() != 0
+    {
         return None;
     }
-    error(false, (icmp_type, code, mtu.into()), (addr(12)?.into(), addr(16)?.into()), sctp)
+    let addrs = (header.get_source().into(), header.get_destination().into());
+    error(false, (icmp_type, code, mtu.into()), addrs, sctp)
 }
 
 /// Interprets an ICMPv6 message. Raw IPv6 sockets deliver it without its IP header.
 fn v6(message: &[u8]) -> Option<IcmpError> {
     let (icmp, quoted) = message.split_first_chunk::<8>()?;
     let [icmp_type, code, _, _, mtu @ ..] = *icmp;
-    let (header, sctp) = quoted.split_first_chunk::<40>()?;
-    let addr =
-        |at| header.get(at..).and_then(<[u8]>::first_chunk::<16>).map(|a| Ipv6Addr::from(*a));
+    let header = Ipv6Packet::new(quoted)?;
     // This stack sends extension headers only in fragments, so the SCTP header comes next.
-    if header[0] >> 4 != 6 || header[6] != SCTP {
+    if header.get_version() != 6 || header.get_next_header() != IpNextHeaderProtocols::Sctp {
         return None;
     }
-    error(
-        true,
-        (icmp_type, code, u32::from_be_bytes(mtu)),
-        (addr(8)?.into(), addr(24)?.into()),
-        sctp,
-    )
+    let sctp = quoted.get(Ipv6Packet::minimum_packet_size()..)?;
+    let addrs = (header.get_source().into(), header.get_destination().into());
+    error(true, (icmp_type, code, u32::from_be_bytes(mtu)), addrs, sctp)
 }
 
-/// The length of the IPv4 header at the start of `packet`, in bytes.
-fn header_len(packet: &[u8]) -> Option<usize> {
-    let first = *packet.first()?;
-    let len = usize::from(first & 0xf) * 4;
-    (first >> 4 == 4 && len >= 20).then_some(len)
+/// The header of an IPv4 packet, and the bytes behind the header and its options.
+fn ipv4(packet: &[u8]) -> Option<(Ipv4Packet<'_>, &[u8])> {
+    let header = Ipv4Packet::new(packet)?;
+    let len = usize::from(header.get_header_length()) * 4;
+    if header.get_version() != 4 || len < Ipv4Packet::minimum_packet_size() {
+        return None;
+    }
+    Some((header, packet.get(len..)?))
 }
 
 fn error(
@@ -107,7 +109,6 @@ fn error(
     Some(IcmpError { to, kind, quoted: Bytes::copy_from_slice(quoted) })
 }
 
-const SCTP: u8 = 132;
 /// The IPv6 minimum MTU: ICMP messages quote no more than fits into it.
 const MAX_MESSAGE: usize = 1280;
 /// Enough for the SCTP common header and the INIT chunk that the core wants to see before it

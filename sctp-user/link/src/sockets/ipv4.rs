@@ -1,18 +1,23 @@
 //! Stripping the IPv4 header that raw sockets leave in front of each packet.
 
+use pnet::packet::ip::IpNextHeaderProtocols;
+use pnet::packet::ipv4::Ipv4Packet;
+
 /// The SCTP packet in what a raw IPv4 socket received. `None` when the IP header contradicts itself
 /// or belongs to another protocol.
 ///
 /// `lengths` says whether the length field of the header can be used.
 pub(super) fn payload(received: &[u8], lengths: Lengths) -> Option<&[u8]> {
-    let [first, _, len_high, len_low, _, _, _, _, _, protocol, ..] =
-        *received.first_chunk::<MIN_HEADER>()?;
-    let header = usize::from(first & 0x0f) * 4;
-    if first >> 4 != 4 || header < MIN_HEADER || protocol != SCTP {
+    let packet = Ipv4Packet::new(received)?;
+    let header = usize::from(packet.get_header_length()) * 4;
+    if packet.get_version() != 4
+        || header < Ipv4Packet::minimum_packet_size()
+        || packet.get_next_level_protocol() != IpNextHeaderProtocols::Sctp
+    {
         return None;
     }
     let end = match lengths {
-        Lengths::Network => usize::from(u16::from_be_bytes([len_high, len_low])),
+        Lengths::Network => packet.get_total_length().into(),
         Lengths::Unknown => received.len(),
     };
     // `get` also answers `None` when the header is longer than the packet.
@@ -30,10 +35,6 @@ pub(super) enum Lengths {
     /// length.
     Unknown,
 }
-
-/// Bytes of a header without options.
-const MIN_HEADER: usize = 20;
-const SCTP: u8 = 132;
 
 #[cfg(test)]
 mod tests {

@@ -25,14 +25,17 @@ use sctp_user_core::{Encap, NoRoute, PathAddr, Unreachable};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use super::Carrier;
 use super::errors::{Drained, ErrorReady, meaning};
 use super::io::Io;
-use super::{Carrier, ipv4};
+#[cfg(feature = "raw")]
+use super::ipv4;
 use crate::IcmpError;
 
 /// How many packets one receive call can take.
 pub(super) const RECV_BATCH: usize = quinn_udp::BATCH_SIZE;
 /// Raw sockets get IPv4 headers as they were sent.
+#[cfg(feature = "raw")]
 pub(super) const IPV4_LENGTHS: ipv4::Lengths = ipv4::Lengths::Network;
 
 /// How many UDP datagrams one send call can hold.

@@ -18,10 +18,14 @@ mod cut;
 mod datagrams;
 mod errors;
 mod fragment;
-#[cfg(any(test, portable, not(any(target_os = "linux", target_os = "android"))))]
+#[cfg(all(
+    feature = "raw",
+    any(test, portable, not(any(target_os = "linux", target_os = "android")))
+))]
 #[cfg_attr(test, allow(dead_code))]
 mod icmp;
 mod io;
+#[cfg(feature = "raw")]
 mod ipv4;
 mod set;
 mod socket;

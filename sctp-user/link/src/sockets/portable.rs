@@ -12,16 +12,20 @@ use std::time::Duration;
 use quinn_udp::{RecvMeta, UdpSocketState};
 use tokio::net::UdpSocket;
 
+use super::Carrier;
 use super::errors::{Drained, ErrorReady};
+#[cfg(feature = "raw")]
 use super::icmp::IcmpSocket;
 use super::io::Io;
-use super::{Carrier, ipv4};
+#[cfg(feature = "raw")]
+use super::ipv4;
 use crate::IcmpError;
 
 /// How many packets one receive call can take.
 pub(super) const RECV_BATCH: usize = 1;
 /// macOS and NetBSD give the length in host byte order and without the header. FreeBSD gives it as
 /// it was sent, since version 11.
+#[cfg(feature = "raw")]
 pub(super) const IPV4_LENGTHS: ipv4::Lengths = ipv4::Lengths::Unknown;
 
 /// Always 1: there is no segmentation offload.
@@ -54,8 +58,10 @@ pub(super) fn enable_flow_labels(_: &Io) {}
 
 /// Sockets that receive the ICMP messages about packets of a raw link. A UDP link has none, because
 /// UDP needs no privileges and these sockets do.
+#[cfg(feature = "raw")]
 pub(super) struct OtherErrors(Vec<IcmpSocket>);
 
+#[cfg(feature = "raw")]
 impl OtherErrors {
     /// Opens a socket for each IP version among `addrs`, if the system allows it.
     pub(super) fn open(carrier: Carrier, addrs: &[IpAddr]) -> Self {
@@ -87,6 +93,26 @@ impl OtherErrors {
             socket.poll(cx, errors);
         }
     }
+}
+
+/// Without raw links there are no such sockets.
+#[cfg(not(feature = "raw"))]
+pub(super) struct OtherErrors;
+
+#[cfg(not(feature = "raw"))]
+impl OtherErrors {
+    /// Opens nothing.
+    pub(super) fn open(_: Carrier, _: &[IpAddr]) -> Self {
+        OtherErrors
+    }
+
+    /// For links that no runtime watches.
+    pub(super) fn none() -> Self {
+        OtherErrors
+    }
+
+    /// Appends nothing.
+    pub(super) fn poll(&mut self, _: &mut Context<'_>, _: &mut Vec<IcmpError>) {}
 }
 
 /// Does nothing: sockets report nothing that is not used.
