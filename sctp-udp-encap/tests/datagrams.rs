@@ -38,7 +38,7 @@ async fn one_wildcard_link_serves_both_families_on_one_port() {
 }
 
 #[tokio::test]
-async fn wildcard_sends_from_the_wanted_source_and_sees_the_destination() {
+async fn a_wildcard_link_sends_from_the_given_source_and_sees_the_destination() {
     let mut a = link(&["0.0.0.0", "::"]);
     let mut b = link(&["0.0.0.0"]);
     send(&mut a, &single(path(Some("127.0.0.2"), "127.0.0.3", b.port()), 3), b"abc").await.unwrap();
@@ -68,7 +68,7 @@ async fn sockets_of_a_link_share_the_port_and_the_source_picks_the_socket() {
 /// address in that network.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn without_a_wanted_source_the_address_in_the_network_of_the_destination_is_taken() {
+async fn the_source_is_the_address_in_the_network_of_the_destination() {
     let mut a = link(&["127.0.1.1", "127.0.2.1"]);
     for network in [1, 2, 1] {
         let to = format!("127.0.{network}.2");
@@ -80,7 +80,7 @@ async fn without_a_wanted_source_the_address_in_the_network_of_the_destination_i
 }
 
 #[tokio::test]
-async fn a_source_the_host_does_not_have_is_an_error_and_leaves_the_link_well() {
+async fn a_source_that_the_host_lacks_is_an_error_and_the_link_goes_on() {
     for (lost, addr) in [("192.0.2.1", "127.0.0.1"), ("2001:db8::1", "::1")] {
         let mut a = link(&["0.0.0.0", "::"]);
         let mut b = link(&[addr]);
@@ -107,7 +107,7 @@ async fn a_source_the_host_does_not_have_is_an_error_and_leaves_the_link_well() 
 }
 
 #[tokio::test]
-async fn batch_arrives_as_its_datagrams() {
+async fn a_batch_arrives_as_single_datagrams() {
     for addr in ["127.0.0.1", "::1"] {
         let (mut a, mut b) = (link(&[addr]), link(&[addr]));
         // 100 datagrams of 1400 bytes and a last one of 77. One system call cannot send that many.
@@ -137,7 +137,7 @@ async fn a_batch_of_one_is_a_datagram() {
 }
 
 #[tokio::test]
-async fn ecn_bits_travel() {
+async fn ecn_bits_are_sent_and_received() {
     for addr in ["127.0.0.1", "::1"] {
         let (mut a, mut b) = (link(&[addr]), link(&[addr]));
         for ecn in [None, Some(Ecn::Ect0), Some(Ecn::Ect1), Some(Ecn::Ce)] {

@@ -94,7 +94,7 @@ async fn sends_after_an_error_are_not_lost() {
 
 /// Datagrams that arrive together with errors are received too.
 #[tokio::test]
-async fn datagrams_behind_an_error_are_received() {
+async fn datagrams_after_an_error_are_received() {
     let closed = closed_port("127.0.0.1");
     let mut a = link(&["127.0.0.1"]);
     let mut b = link(&["127.0.0.1"]);
@@ -169,7 +169,7 @@ fn sending_works_without_the_runtime() {
 
 /// Packets for which the socket buffer has no room are lost, and the link counts them.
 #[tokio::test]
-async fn packets_that_find_the_socket_full_are_counted() {
+async fn packets_dropped_by_a_full_socket_are_counted() {
     const SENT: u64 = 2000;
     let config = UdpEncapConfig {
         recv_buffer: 4096,

@@ -17,7 +17,7 @@ async fn any_port_is_free_for_each_link() {
 }
 
 #[tokio::test]
-async fn fixed_port_is_taken_or_refused_with_a_sentence() {
+async fn a_fixed_port_is_bound_or_refused_with_a_sentence() {
     let holder = link(&["127.0.0.1"]);
     let error = bind(&["127.0.0.1"], Port::Fixed(holder.port())).err().unwrap();
     assert_eq!(
@@ -56,7 +56,7 @@ async fn well_known_port_is_9899_or_an_error_that_says_so() {
 }
 
 #[tokio::test]
-async fn a_half_taken_port_leaves_nothing_bound() {
+async fn a_port_that_is_taken_on_one_address_leaves_nothing_bound() {
     let holder = link(&["::1"]);
     let error = bind(&["127.0.0.1", "::1"], Port::Fixed(holder.port())).err().unwrap();
     assert!(matches!(error, UdpBindError::PortInUse { addr, .. } if addr == ip("::1")), "{error}");

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_draws_around_a_port_that_was_chosen() {
+    fn the_block_of_a_chosen_port_is_claimed() {
         let (a, b) = (Blocks::default(), Blocks::default());
         let port = a.claim_more()[0];
         drop(a);

@@ -123,7 +123,7 @@ async fn a_full_link_keeps_the_packets_and_gets_them_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_an_earlier_packet_does_not_cost_this_one() {
+async fn an_error_about_an_earlier_packet_does_not_lose_this_one() {
     let (a, b, mood, _) = moody();
     let (client, server) = pair(&a, &b).await;
     mood.lock().unwrap().errors = vec![|| io::ErrorKind::ConnectionRefused.into()];
@@ -135,7 +135,7 @@ async fn an_error_of_an_earlier_packet_does_not_cost_this_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_system_drops_is_repaired() {
+async fn packets_that_the_system_drops_are_retransmitted() {
     let (a, b, mood, _) = moody();
     let (client, server) = pair(&a, &b).await;
     mood.lock().unwrap().errors = vec![|| io::Error::other("no buffer space")];

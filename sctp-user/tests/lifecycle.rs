@@ -18,7 +18,7 @@ fn aborted_with(reason: &'static str) -> EndReason {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abort_tells_its_reason_everywhere() {
+async fn the_reason_of_an_abort_is_reported_everywhere() {
     let Connected { client, server, .. } = connected().await;
     client.send(text("before")).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -139,7 +139,7 @@ async fn attempts_fail_with_a_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_is_given_up_leaves_nothing() {
+async fn a_dropped_attempt_leaves_nothing() {
     let net = net();
     let (a, b) = (stack(&net, A), stack(&net, B));
     let endpoint = b.bind(7).unwrap();
@@ -220,7 +220,7 @@ async fn a_shutdown_that_takes_too_long_can_be_cut_short() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_handle_aborts_what_is_open() {
+async fn dropping_the_last_handle_aborts_open_associations() {
     let Connected { a, client, server, net, .. } = connected().await;
     drop(a);
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -232,7 +232,7 @@ async fn the_last_handle_aborts_what_is_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panicking_task_says_good_bye() {
+async fn a_panicking_task_aborts_its_associations() {
     let Connected { a, client, server, .. } = connected().await;
     let task = tokio::spawn(async move {
         let _stack = a;
@@ -246,7 +246,7 @@ async fn a_panicking_task_says_good_bye() {
 }
 
 #[test]
-fn a_runtime_that_goes_away_says_good_bye() {
+fn a_runtime_that_ends_aborts_its_associations() {
     // The server has a runtime of its own. After the client's runtime is gone, nothing of the
     // client is awaited any more.
     let server_runtime =
@@ -307,7 +307,7 @@ async fn a_port_is_listened_on_again_while_old_associations_live() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_to_accept_learns_that_the_endpoint_stops_listening() {
+async fn a_task_that_waits_to_accept_learns_that_the_endpoint_stops_listening() {
     let net = net();
     let b = stack(&net, B);
     let endpoint = Arc::new(b.bind(7).unwrap());

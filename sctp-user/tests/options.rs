@@ -192,7 +192,7 @@ async fn writers_of_parts_on_several_streams_do_not_block_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_received_any_more() {
+async fn stop_receiving_drops_messages_and_reports_the_end() {
     let Connected { client, server, .. } = connected().await;
     client.send(text("unread")).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;

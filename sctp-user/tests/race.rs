@@ -108,7 +108,7 @@ async fn udp_follows_at_once_when_icmp_refuses_native_packets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_slower_one_is_aborted_at_the_server_too() {
+async fn the_losing_attempt_is_aborted_at_the_server_too() {
     let net = net();
     // The native COOKIE ACK is lost: only the server believes that this association is up.
     let native_cookie_ack = |p: &IpPacket| p.udp.is_none() && p.sctp.get(12) == Some(&11);

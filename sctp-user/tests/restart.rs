@@ -48,7 +48,7 @@ async fn message(association: &Association) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn recv_message_tells_a_restart_once_and_goes_on() {
+async fn recv_message_reports_a_restart_once_and_goes_on() {
     for subscriptions in [Subscriptions::NONE, Subscriptions::ALL] {
         let (_net, _stack, client, server) = restarted(subscriptions).await;
         assert_eq!(message(&server).await, "old");
@@ -62,7 +62,7 @@ async fn recv_message_tells_a_restart_once_and_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn recv_many_tells_a_restart_once_between_two_calls() {
+async fn recv_many_reports_a_restart_once_between_two_calls() {
     for subscriptions in [Subscriptions::NONE, Subscriptions::ALL] {
         let (_net, _stack, _client, server) = restarted(subscriptions).await;
         let mut got = Vec::new();
@@ -86,7 +86,7 @@ async fn recv_many_tells_a_restart_once_between_two_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn recv_tells_a_restart_by_its_notification_or_else_by_the_error() {
+async fn recv_reports_a_restart_by_a_notification_or_by_an_error() {
     let (_net, _stack, _client, server) = restarted(Subscriptions::NONE).await;
     assert!(matches!(server.recv().await, Ok(Some(Incoming::Message(_)))));
     assert_eq!(server.next_info(), Some(Next::Restart));
@@ -108,7 +108,7 @@ async fn recv_tells_a_restart_by_its_notification_or_else_by_the_error() {
 
 /// The reader is waiting already when the peer comes back, and has nothing else to read.
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_is_woken_by_a_restart() {
+async fn a_restart_wakes_a_waiting_reader() {
     let net = net();
     let b = stack(&net, B);
     let endpoint = b.bind(7).unwrap();

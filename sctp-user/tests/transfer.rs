@@ -130,7 +130,7 @@ async fn messages_sent_as_one_unit_share_a_packet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_messages_at_a_time_wait_for_room_and_tell_the_end() {
+async fn send_many_waits_for_room_and_recv_many_reports_the_end() {
     let Connected { client, server, .. } = connected().await;
     let messages: Vec<_> = (0..2000u32).map(|i| Message::new(0, i, vec![i as u8; 1000])).collect();
     let sending = {
@@ -159,7 +159,7 @@ async fn many_messages_at_a_time_wait_for_room_and_tell_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loss_is_told_after_everything_received() {
+async fn a_loss_is_reported_after_everything_received() {
     let Connected { client, server, .. } = connected().await;
     client.send_many(vec![text("one"), text("two")]).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -260,7 +260,7 @@ async fn many_associations_share_one_handle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_known_about_an_association() {
+async fn an_association_reports_its_ports_addresses_and_statistics() {
     let Connected { client, server, endpoint, .. } = connected().await;
     client.send(text("measure")).await.unwrap();
     server.recv_message().await.unwrap();

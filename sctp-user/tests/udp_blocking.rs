@@ -215,7 +215,7 @@ fn timers_run_while_a_call_waits() {
 /// Portable UDP links get no ICMP errors.
 #[cfg(all(target_os = "linux", not(portable)))]
 #[test]
-fn nobody_at_the_udp_port() {
+fn connecting_to_a_closed_udp_port_fails_at_once() {
     // Bind a port for a moment to find one that is free.
     let port = UdpSocket::bind((HOST, 0)).unwrap().local_addr().unwrap().port();
     let mut stack = stack();
@@ -224,7 +224,7 @@ fn nobody_at_the_udp_port() {
 }
 
 #[test]
-fn somebody_who_does_not_answer() {
+fn connecting_to_a_silent_peer_times_out() {
     let silent = UdpSocket::bind((HOST, 0)).unwrap();
     let mut stack = stack();
     stack.set_timeout(Some(Duration::from_millis(300)));
@@ -234,7 +234,7 @@ fn somebody_who_does_not_answer() {
 }
 
 #[test]
-fn the_peer_goes_away() {
+fn an_abort_of_the_peer_is_reported_every_time() {
     let (to, server) = server(stack(), |stack, endpoint| {
         let association = stack.accept(endpoint).unwrap();
         stack.recv_message(association).unwrap().unwrap();
@@ -257,7 +257,7 @@ fn the_peer_goes_away() {
 }
 
 #[test]
-fn a_stack_that_is_dropped_says_good_bye() {
+fn a_stack_that_is_dropped_aborts_its_associations() {
     let (to, server) = server(stack(), |stack, endpoint| {
         let association = stack.accept(endpoint).unwrap();
         assert!(matches!(stack.ended(association).unwrap(), EndReason::Lost(_)));
@@ -270,7 +270,7 @@ fn a_stack_that_is_dropped_says_good_bye() {
 
 /// Port scanners send empty datagrams. These must not stop a server from receiving.
 #[test]
-fn empty_datagrams_leave_a_server_awake() {
+fn a_server_still_receives_after_empty_datagrams() {
     let others = || vec![IpAddr::from([127, 0, 0, 2]), HOST];
     let blocking = |addrs: &[IpAddr]| server(stack_at(addrs), echo);
     let tokio = tokio_server(|association| async move {
@@ -471,7 +471,7 @@ fn the_rest_of_a_message_is_ready_too() {
 
 /// A program sends now and then and never receives. The stack must still read acknowledgements.
 #[test]
-fn whoever_only_sends_is_kept_up_to_date() {
+fn acknowledgements_are_read_while_the_user_only_sends() {
     let (to, server) = server(stack(), |stack, endpoint| {
         let association = stack.accept(endpoint).unwrap();
         let mut count = 0;

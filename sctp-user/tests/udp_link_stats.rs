@@ -23,7 +23,7 @@ fn flood(port: u16) {
 }
 
 #[tokio::test]
-async fn packets_that_find_the_socket_full_are_counted() {
+async fn packets_dropped_by_a_full_socket_are_counted() {
     let link = UdpEncapLink::bind(&config()).unwrap();
     flood(link.port());
     let lost = link.meter().expect("sockets count")().overflows;
@@ -34,7 +34,7 @@ async fn packets_that_find_the_socket_full_are_counted() {
 }
 
 #[test]
-fn packets_that_find_the_socket_full_are_counted_without_a_runtime() {
+fn packets_dropped_by_a_full_socket_are_counted_without_a_runtime() {
     let link = UdpEncapLink::open_blocking(&config()).unwrap();
     flood(link.local_udp_port().unwrap());
     let stack = blocking::StackBuilder::new().link(link).build().unwrap();

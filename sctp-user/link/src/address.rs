@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_an_address_is_said_in_a_sentence() {
+    fn errors_say_what_is_wrong_with_an_address() {
         for (text, sentence) in [
             ("fe80::1", "the link-local address fe80::1 needs an interface, as in fe80::1%eth0"),
             ("fe80::1%nowhere", "this host has no interface 'nowhere'"),

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn narrow_and_doubled_addresses_are_left_out() {
+    fn addresses_of_narrow_scope_and_duplicates_are_left_out() {
         let all = [
             "127.0.0.1",
             "::1",

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_every_link_takes_is_not_cut() {
+    fn packets_that_every_link_takes_are_not_cut() {
         let mut cutter = Cutter { socket: Some(None), ident: 0 };
         for len in [100, PIECE - UDP_HEADER, PIECE, MOST + 1] {
             assert!(cutter.send(way(Carrier::Udp), &vec![0; len]).is_none(), "{len}");

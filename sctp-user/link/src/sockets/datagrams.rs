@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn offloaded_row_with_a_short_last_datagram() {
+    fn joined_datagrams_with_a_short_last_one() {
         let got = split(&[
             (b"aaabbbcc????", meta("127.0.0.1:7", 8, 3)),
             (b"d???", meta("127.0.0.2:8", 1, 1)),

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_behind_the_packet_is_cut_off() {
+    fn bytes_after_the_packet_are_cut_off() {
         assert_eq!(
             strip(&packet(0x45, 24, 132, b"sctp and the padding of a frame")),
             Some(&b"sctp"[..])

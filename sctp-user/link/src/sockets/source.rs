@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_routes_say_counts_when_it_is_an_own_address() {
+    fn the_source_of_the_route_is_chosen_if_it_is_a_local_address() {
         let remote = ip("127.0.0.9");
         let routed = routed_source(remote).expect("there is a loopback interface");
         let mut sources = Sources::default();

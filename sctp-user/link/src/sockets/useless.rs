@@ -110,7 +110,7 @@ fn raw(domain: Domain) -> Option<Socket> {
 }
 
 #[tokio::test]
-async fn useless_datagrams_leave_a_udp_link_awake() {
+async fn a_udp_link_still_receives_after_useless_datagrams() {
     for any in [Ipv4Addr::UNSPECIFIED.into(), IpAddr::from(Ipv6Addr::UNSPECIFIED)] {
         let Ok(socket) = UdpSocket::bind((any, 0)) else { continue };
         let host = if any.is_ipv4() { "127.0.0.1" } else { "::1" }.parse::<IpAddr>().unwrap();
@@ -143,7 +143,7 @@ async fn useless_datagrams_leave_a_udp_link_awake() {
 
 /// Needs the right to open raw sockets. Tolerates SCTP packets that other tests send on this host.
 #[tokio::test]
-async fn useless_packets_leave_a_link_of_raw_sockets_awake() {
+async fn a_link_of_raw_sockets_still_receives_after_useless_packets() {
     let v4: (IpAddr, IpAddr) = (Ipv4Addr::UNSPECIFIED.into(), [127, 0, 77, 1].into());
     let v6: (IpAddr, IpAddr) = (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::LOCALHOST.into());
     for (any, host) in [v4, v6] {
@@ -180,7 +180,7 @@ async fn useless_packets_leave_a_link_of_raw_sockets_awake() {
 }
 
 #[tokio::test]
-async fn useless_packets_leave_a_raw_link_awake() {
+async fn a_raw_link_over_a_udp_socket_still_receives_after_useless_packets() {
     let host = IpAddr::from(Ipv4Addr::LOCALHOST);
     let socket = UdpSocket::bind((host, 0)).unwrap();
     let to = socket.local_addr().unwrap();
@@ -199,7 +199,7 @@ async fn useless_packets_leave_a_raw_link_awake() {
 
 /// A socket must not be forgotten because another one has nothing useful either.
 #[tokio::test]
-async fn every_socket_of_a_link_stays_awake() {
+async fn every_socket_of_a_link_still_receives_after_useless_datagrams() {
     let hosts = [1, 2, 3].map(|n| IpAddr::from([127, 0, 0, n]));
     let Ok(sockets) = hosts.iter().map(|host| UdpSocket::bind((*host, 0))).collect() else {
         return println!("the system has one loopback address");
@@ -242,7 +242,7 @@ async fn a_flood_of_useless_datagrams_is_read_in_pieces() {
 /// Without a runtime, the caller waits for the sockets after `Pending`, so they must be empty then.
 #[cfg(unix)]
 #[test]
-fn a_plain_link_is_empty_when_it_says_so() {
+fn a_plain_link_reads_everything_before_it_says_pending() {
     let host = IpAddr::from(Ipv4Addr::LOCALHOST);
     for good in [&b"sctp"[..], &ipv4(132, b"sctp")] {
         let carrier = if good.len() == 4 { Carrier::Udp } else { Carrier::Ip };
