@@ -96,7 +96,7 @@ fn programs_say_what_is_wrong_with_an_interface() {
         (["fe80::9%eth7", "--own=::"], "this host has no interface 'eth7'"),
         (["[fe80::9%77]:5201", "--own=::"], "this host has no interface '77'"),
         (["fe80::9%eth0", "--own=fe80::1%eth7"], "this host has no interface 'eth7'"),
-        (["fe80::9%eth0", "--own=fe80::5%eth0"], "fe80::5%2 is no address of this host"),
+        (["fe80::9%eth0", "--own=fe80::5%eth0"], "fe80::5%2 is not an address of this host"),
     ] {
         let args = [&["sctp-perf", "client"], &args[..]].concat();
         let ended = net.net.start(&net.middle, &args).ended(PATIENCE);

@@ -66,7 +66,7 @@ fn a_port_belongs_to_one_process_of_a_network_namespace() {
     assert!(!refused.status.success());
     assert_eq!(
         refused.complaints(),
-        ["SCTP port 7 is in use by another process, or by another stack of this one"]
+        ["SCTP port 7 is in use by another process, or by another stack in this process"]
     );
     // A stack in UDP has a socket of its own, and another host has ports of its own.
     let _udp = serve(&pair.net, right, "udp", 7);

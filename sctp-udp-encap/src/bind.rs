@@ -17,8 +17,8 @@ use crate::config::{Port, UdpEncapConfig, WELL_KNOWN_PORT};
 pub enum UdpBindError {
     /// Another process has port 9899.
     #[error(
-        "udp port {WELL_KNOWN_PORT} of {}, the well-known one for SCTP, is in use by another \
-         process: only one SCTP stack of a host can have it, so stop that process or take another \
+        "UDP port {WELL_KNOWN_PORT} on {}, the well-known port for SCTP, is in use by another \
+         process, and only one process on a host can have it: stop that process or choose another \
          port",
         Shown(*.addr)
     )]
@@ -28,7 +28,7 @@ pub enum UdpBindError {
     },
     /// Another process has the port.
     #[error(
-        "udp port {port} of {} is in use by another process: take another port, or 0 for any \
+        "UDP port {port} on {} is in use by another process: choose another port, or 0 for any \
          free one",
         Shown(*.addr)
     )]
@@ -39,20 +39,20 @@ pub enum UdpBindError {
         port: u16,
     },
     /// No port was free on all addresses at once.
-    #[error("found no udp port that is free on all of the addresses {addrs:?}")]
+    #[error("found no UDP port that is free on all of the addresses {addrs:?}")]
     NoFreePort {
         /// The addresses on which a port was to be bound.
         addrs: Vec<IpAddr>,
     },
     /// The configuration has [`Port::Fixed`] with 0.
-    #[error("0 is no udp port to be bound: name a port from 1 to 65535, or choose any free one")]
+    #[error("UDP port 0 cannot be bound: choose a port from 1 to 65535, or any free one")]
     PortZero,
     /// The configuration lists no address.
     #[error("no address to bind: give at least one, such as 0.0.0.0 or ::")]
     NoAddress,
     /// An address is listed twice, or together with the wildcard address of its family.
     #[error(
-        "address {} is listed twice, or beside the wildcard address that includes it",
+        "address {} is listed twice, or together with the wildcard address that includes it",
         Shown(*.addr)
     )]
     Overlap {
@@ -60,23 +60,23 @@ pub enum UdpBindError {
         addr: IpAddr,
     },
     /// The host has no such address.
-    #[error("{} is no address of this host", Shown(*.addr))]
+    #[error("{} is not an address of this host", Shown(*.addr))]
     NotLocal {
         /// The address.
         addr: IpAddr,
     },
     /// A link-local IPv6 address does not name its interface; see
     /// [`on_interface`](sctp_user_core::interface::on_interface).
-    #[error("the link-local address {addr} needs the interface that it is of, as in {addr}%eth0")]
+    #[error("the link-local address {addr} needs an interface, as in {addr}%eth0")]
     NoInterface {
         /// The address.
         addr: IpAddr,
     },
     /// The call was not made inside a tokio runtime.
-    #[error("a udp link can only be made inside a tokio runtime")]
+    #[error("a UDP link can only be made inside a tokio runtime")]
     NoRuntime,
     /// The system refused for another reason.
-    #[error("cannot open a udp socket on {addr}: {source}")]
+    #[error("cannot open a UDP socket on {addr}: {source}")]
     Socket {
         /// The address and port that were to be bound.
         addr: SocketAddr,

@@ -90,7 +90,7 @@ async fn a_source_that_the_host_lacks_is_an_error_and_the_link_goes_on() {
         assert_eq!(error.kind(), std::io::ErrorKind::AddrNotAvailable, "{error}");
         assert_eq!(
             error.to_string(),
-            format!("the source address {lost} is no address of this host")
+            format!("the source address {lost} is not an address of this host")
         );
         assert_eq!(a.max_segments(), segments, "segmentation must not be given up for it");
         // ECN must not be given up either.

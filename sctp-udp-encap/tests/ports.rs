@@ -23,7 +23,7 @@ async fn a_fixed_port_is_bound_or_refused_with_a_sentence() {
     assert_eq!(
         error.to_string(),
         format!(
-            "udp port {} of 127.0.0.1 is in use by another process: take another port, or 0 for \
+            "UDP port {} on 127.0.0.1 is in use by another process: choose another port, or 0 for \
              any free one",
             holder.port()
         )
@@ -50,8 +50,8 @@ async fn well_known_port_is_9899_or_an_error_that_says_so() {
     let error = bind(&["127.98.99.1"], Port::WellKnown).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "udp port 9899 of 127.98.99.1, the well-known one for SCTP, is in use by another process: \
-         only one SCTP stack of a host can have it, so stop that process or take another port"
+        "UDP port 9899 on 127.98.99.1, the well-known port for SCTP, is in use by another process, \
+         and only one process on a host can have it: stop that process or choose another port"
     );
 }
 
@@ -68,12 +68,12 @@ async fn wrong_configurations_are_explained() {
     let say = |addrs: &[&str], port| bind(addrs, port).err().unwrap().to_string();
     assert_eq!(
         say(&["127.0.0.1"], Port::Fixed(0)),
-        "0 is no udp port to be bound: name a port from 1 to 65535, or choose any free one"
+        "UDP port 0 cannot be bound: choose a port from 1 to 65535, or any free one"
     );
     assert_eq!(say(&[], Port::Any), "no address to bind: give at least one, such as 0.0.0.0 or ::");
-    assert_eq!(say(&["192.0.2.1"], Port::Any), "192.0.2.1 is no address of this host");
+    assert_eq!(say(&["192.0.2.1"], Port::Any), "192.0.2.1 is not an address of this host");
     let overlap =
-        "address 127.0.0.1 is listed twice, or beside the wildcard address that includes it";
+        "address 127.0.0.1 is listed twice, or together with the wildcard address that includes it";
     assert_eq!(say(&["127.0.0.1", "127.0.0.1"], Port::Any), overlap);
     assert_eq!(say(&["0.0.0.0", "127.0.0.1"], Port::Any), overlap);
 }
@@ -81,7 +81,7 @@ async fn wrong_configurations_are_explained() {
 #[test]
 fn a_runtime_is_needed() {
     let error = bind(&["127.0.0.1"], Port::Any).err().unwrap();
-    assert_eq!(error.to_string(), "a udp link can only be made inside a tokio runtime");
+    assert_eq!(error.to_string(), "a UDP link can only be made inside a tokio runtime");
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Blocks {
                 Err(error) => {
                     tracing::warn!(
                         %error,
-                        "SCTP ports cannot be claimed among the processes of this host"
+                        "cannot claim SCTP ports: other processes on this host may use them as well"
                     );
                     break;
                 }

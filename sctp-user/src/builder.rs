@@ -80,7 +80,7 @@ impl<L: Link> Builder<L> {
         assoc_config.check()?;
         if links.is_empty() {
             return Err(Error::Invalid(
-                "a stack needs at least one link to send and receive packets by",
+                "a stack needs at least one link to send and receive packets",
             ));
         }
         if let Some(narrowest) = announce {

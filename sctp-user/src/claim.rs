@@ -53,7 +53,7 @@ impl Claims {
                 tracing::warn!(
                     %error,
                     port,
-                    "the SCTP port cannot be claimed among the processes of this host"
+                    "cannot claim the SCTP port: another process on this host may use it as well"
                 );
                 Ok(())
             }

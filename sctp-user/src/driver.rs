@@ -86,7 +86,7 @@ impl Driver {
                     self.errors.append(&mut self.batch.errors);
                 }
                 Poll::Ready(Err(why)) => {
-                    error!(%why, "a link has failed and is given up");
+                    error!(%why, "a link has failed and is no longer used");
                     drop(self.links.remove(index));
                     continue;
                 }

@@ -35,11 +35,11 @@ pub enum Error {
     #[error("the operation has timed out")]
     TimedOut,
     /// The handle has no such association, or no longer has it.
-    #[error("there is no such association (any more)")]
+    #[error("there is no such association, or no longer")]
     NoAssociation,
     /// Another stack on this host has bound the SCTP port. Both stacks have raw links, so they
     /// would receive the same packets.
-    #[error("SCTP port {0} is in use by another process, or by another stack of this one")]
+    #[error("SCTP port {0} is in use by another process, or by another stack in this process")]
     PortInUse(u16),
     /// The SCTP port could not be bound.
     #[error(transparent)]

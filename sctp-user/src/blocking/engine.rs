@@ -226,7 +226,7 @@ impl Engine {
                 }
             };
             if let Err(why) = received {
-                tracing::error!(%why, "a link has failed and is given up");
+                tracing::error!(%why, "a link has failed and is no longer used");
                 drop(self.links.remove(index));
                 continue;
             }

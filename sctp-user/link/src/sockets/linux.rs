@@ -127,7 +127,7 @@ pub(super) fn enable_errors(socket: &Io, v6: bool) -> io::Result<()> {
 pub(super) fn enable_flow_labels(socket: &impl AsFd) {
     // Without this option packets still go out, with flow labels that the system chooses.
     if let Err(error) = setsockopt(socket, SendFlowInfo, &true) {
-        tracing::debug!(%error, "no flow labels of one's own");
+        tracing::debug!(%error, "cannot set flow labels, so the system chooses them");
     }
 }
 
@@ -164,7 +164,7 @@ impl OtherErrors {
 pub(super) fn spare(socket: &Io, addr: IpAddr) {
     let off = |result: nix::Result<()>| {
         if let Err(error) = result {
-            tracing::debug!(%error, "a socket tells more than it has to");
+            tracing::debug!(%error, "cannot switch off what is reported with each datagram");
         }
     };
     off(setsockopt(socket, sockopt::ReceiveTimestampns, &false));

@@ -72,7 +72,7 @@ impl OtherErrors {
                 .then(|| IcmpSocket::open(v6))
                 .transpose();
             opened.unwrap_or_else(|error| {
-                tracing::debug!(%error, v6, "no icmp errors will be heard");
+                tracing::debug!(%error, v6, "no ICMP errors will be received");
                 None
             })
         };

@@ -206,21 +206,21 @@ impl SocketLink {
     ) -> Result<Outgoing, &'static str> {
         let remote_port = match (self.carrier, transmit.path.encap) {
             (Carrier::Udp, Encap::Udp { remote_port: 0 }) => {
-                return Err("the path has no udp port yet");
+                return Err("the UDP port of the path is not known yet");
             }
             (Carrier::Udp, Encap::Udp { remote_port }) => remote_port,
             // A raw IPv6 socket takes the port for a protocol number, and refuses any but 0 and its
             // own.
             (Carrier::Ip, Encap::Native) => 0,
             (Carrier::Udp, Encap::Native) => {
-                return Err("only udp-encapsulated paths go over this link");
+                return Err("this link carries only UDP-encapsulated packets");
             }
             (Carrier::Ip, Encap::Udp { .. }) => {
-                return Err("no udp-encapsulated paths go over this link");
+                return Err("this link carries no UDP-encapsulated packets");
             }
         };
         if bytes.is_empty() || bytes.len() != transmit.len || transmit.segment_size == Some(0) {
-            return Err("the lengths of a transmit and its bytes differ");
+            return Err("the lengths in the transmit contradict each other");
         }
         Ok(Outgoing {
             destination: destination(transmit.path.remote, remote_port, transmit.flow_label),

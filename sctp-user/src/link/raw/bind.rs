@@ -24,7 +24,7 @@ pub enum RawBindError {
     NoAddress,
     /// An address is listed twice, or together with the wildcard address of its family.
     #[error(
-        "address {} is listed twice, or beside the wildcard address that includes it",
+        "address {} is listed twice, or together with the wildcard address that includes it",
         Shown(*.addr)
     )]
     Overlap {
@@ -32,14 +32,14 @@ pub enum RawBindError {
         addr: IpAddr,
     },
     /// The host has no such address.
-    #[error("{} is no address of this host", Shown(*.addr))]
+    #[error("{} is not an address of this host", Shown(*.addr))]
     NotLocal {
         /// The address.
         addr: IpAddr,
     },
     /// A link-local IPv6 address does not name its interface; see
     /// [`on_interface`](crate::on_interface).
-    #[error("the link-local address {addr} needs the interface that it is of, as in {addr}%eth0")]
+    #[error("the link-local address {addr} needs an interface, as in {addr}%eth0")]
     NoInterface {
         /// The address.
         addr: IpAddr,
@@ -132,7 +132,7 @@ mod tests {
         assert!(complaint(&[]).contains("at least one"));
         assert!(complaint(&["127.0.0.1", "127.0.0.1"]).contains("127.0.0.1 is listed twice"));
         assert!(complaint(&["fe80::1"]).contains("as in fe80::1%eth0"));
-        assert!(complaint(&["::1", "::"]).contains("::1 is listed twice, or beside the wildcard"));
+        assert!(complaint(&["::1", "::"]).contains("::1 is listed twice, or together with"));
     }
 
     #[test]

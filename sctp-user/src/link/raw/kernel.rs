@@ -21,8 +21,7 @@ impl fmt::Display for KernelSctp {
         f.write_str(
             "the kernel's own SCTP is loaded (/proc/net/sctp exists) and will abort associations \
              of this stack: unload it (modprobe -r sctp) and keep it from coming back (blacklist \
-             sctp), drop its ABORTs \
-             with an output rule of nftables, or use UDP encapsulation",
+             sctp), drop its ABORTs with an output rule of nftables, or use UDP encapsulation",
         )
     }
 }

@@ -94,7 +94,7 @@ impl LinkSocket {
                         self.forget_failures();
                         let source = Shown(source);
                         let message =
-                            format!("the source address {source} is no address of this host");
+                            format!("the source address {source} is not an address of this host");
                         return Poll::Ready(Err(io::Error::new(
                             io::ErrorKind::AddrNotAvailable,
                             message,
