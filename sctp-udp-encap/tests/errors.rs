@@ -89,7 +89,7 @@ async fn sends_after_an_error_are_not_lost() {
     }
     let error = recv_error(&mut a).await;
     assert_eq!((error.kind, error.to.remote), (Unreachable::Protocol, ip("127.0.0.1")));
-    assert_eq!(error.quoted, [0; 12][..], "the first one is the oldest");
+    assert_eq!(error.quoted, [0; 12][..], "the oldest error comes first");
 }
 
 /// Datagrams that arrive together with errors are received too.
@@ -115,7 +115,7 @@ async fn too_large_a_packet_is_reported_as_packet_too_big() {
         let mut a = link(&[addr]);
         let bytes = vec![3; len];
         let to = path(None, addr, 9);
-        send(&mut a, &single(to, len), &bytes).await.expect("told by the reader, not here");
+        send(&mut a, &single(to, len), &bytes).await.expect("the reader gets the error");
         let report = recv_error(&mut a).await;
         // In one of these cases loopback itself sends an ICMP message, and then the report has the
         // local address too. So compare only the other parts.
@@ -176,7 +176,7 @@ async fn packets_dropped_by_a_full_socket_are_counted() {
         ..UdpEncapConfig::with_addrs([ip("127.0.0.1")], Port::Any)
     };
     let mut full = UdpEncapLink::bind(&config).unwrap();
-    let meter = full.meter().expect("sockets count");
+    let meter = full.meter().expect("links over sockets have counters");
     assert_eq!(meter().overflows, 0);
     let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     for _ in 0..SENT {

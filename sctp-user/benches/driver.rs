@@ -106,7 +106,7 @@ async fn pair() -> ([Stack; 2], Association, Association) {
             .link(link)
             .assoc_config(config.clone())
             .build()
-            .expect("it can be built")
+            .expect("the configuration is valid")
     };
     let stacks = [stack(0), stack(1)];
     let server = stacks[1].bind(PORT).expect("the port is free");

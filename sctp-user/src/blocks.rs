@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(b.ports().len(), 64);
         let c = Blocks::default();
         c.claim_around(port);
-        assert!(c.ports().is_empty(), "it does not matter who else has chosen it");
+        assert!(c.ports().is_empty(), "another stack holds the block already");
     }
 
     /// A program that keeps binding new ports must not hold many file descriptors.
@@ -206,7 +206,10 @@ mod tests {
             drop(blocks.take_idle(&mut sockets));
             assert!(blocks.lock().claims.len() <= 1 + 1 + IDLE, "after {n}");
         }
-        assert!(blocks.lock().claims.contains_key(&(20_000 / BLOCK)), "it is in use");
+        assert!(
+            blocks.lock().claims.contains_key(&(20_000 / BLOCK)),
+            "a port of this block is in use"
+        );
         // Granted ports are taken back together with their block.
         let drawn = blocks.claim_more();
         sockets.grant_ports(drawn.clone());

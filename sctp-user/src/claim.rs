@@ -181,7 +181,7 @@ mod tests {
         );
         b.claim(PORT + 1).unwrap();
         drop(a.take(|port| port == PORT));
-        assert_eq!(a.count(), 1, "it is about to be bound");
+        assert_eq!(a.count(), 1, "a port that is about to be bound stays claimed");
         a.settled(PORT);
         drop(a.take(|port| port == PORT));
         assert_eq!(a.count(), 0);

@@ -48,7 +48,7 @@ impl Outgoing {
             debug_assert_eq!(
                 self.buf.len() - start,
                 transmit.len,
-                "the core announces what it wrote"
+                "the core has written as many bytes as it says"
             );
             self.queue.push_back(Queued { transmit, start, attempts: 0 });
         }

@@ -317,7 +317,7 @@ async fn a_task_that_waits_to_accept_learns_that_the_endpoint_stops_listening() 
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!waiting.is_finished());
     endpoint.listen(0).unwrap();
-    let answer = timeout(Duration::from_secs(1), waiting).await.expect("it wakes").unwrap();
+    let answer = timeout(Duration::from_secs(1), waiting).await.expect("the task wakes").unwrap();
     assert!(matches!(answer, Err(Error::Invalid(_))), "{answer:?}");
 }
 

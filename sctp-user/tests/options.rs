@@ -219,10 +219,10 @@ async fn endpoints_share_a_port() {
         ..BindOptions::default()
     };
     let listener = b.bind(shared(1)).unwrap();
-    assert!(matches!(b.bind(7), Err(Error::Bind(_))), "both must want it");
+    assert!(matches!(b.bind(7), Err(Error::Bind(_))), "both endpoints must allow it");
     let caller = b.bind(shared(2)).unwrap();
     listener.listen(4).unwrap();
-    assert!(matches!(caller.listen(4), Err(Error::Bind(_))), "one of them listens");
+    assert!(matches!(caller.listen(4), Err(Error::Bind(_))), "only one of them may listen");
     let there = a.bind(9).unwrap();
     there.listen(4).unwrap();
     let (here, other) = (peer(B, 7), peer(A, 9));

@@ -63,6 +63,6 @@ async fn no_waiting_task_is_forgotten() {
         a.shutdown().await;
         b.shutdown().await;
     };
-    timeout(Duration::from_secs(60), everything).await.expect("everything comes to its end");
+    timeout(Duration::from_secs(60), everything).await.expect("everything ends");
     assert_eq!((a.stats().associations, b.stats().associations), (0, 0));
 }

@@ -32,7 +32,7 @@ async fn messages_go_both_ways_in_order() {
     }
     client.shutdown().await.unwrap();
     assert!(server.recv().await.unwrap().is_none());
-    assert!(server.recv().await.unwrap().is_none(), "the end stays the end");
+    assert!(server.recv().await.unwrap().is_none(), "the end is reported every time");
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +154,7 @@ async fn send_many_waits_for_room_and_recv_many_reports_the_end() {
     });
     assert!(ppids.eq((0..2000).chain([0])));
     assert!(matches!(got.last(), Some(Incoming::Message(m)) if &m.data[..] == b"last"));
-    assert_eq!(server.recv_many(&mut got, 64).await, Ok(0), "the end stays the end");
+    assert_eq!(server.recv_many(&mut got, 64).await, Ok(0), "the end is reported every time");
     assert_eq!(server.recv_many(&mut got, 0).await, Ok(0));
 }
 

@@ -230,7 +230,7 @@ fn connecting_to_a_silent_peer_times_out() {
     stack.set_timeout(Some(Duration::from_millis(300)));
     let port = silent.local_addr().unwrap().port();
     assert_eq!(stack.connect(&peer(Some(port), 7)), Err(Error::TimedOut));
-    assert_eq!(stack.stats().associations, 0, "the attempt was given up");
+    assert_eq!(stack.stats().associations, 0, "the attempt was aborted");
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn flood(port: u16) {
 async fn packets_dropped_by_a_full_socket_are_counted() {
     let link = UdpEncapLink::bind(&config()).unwrap();
     flood(link.port());
-    let lost = link.meter().expect("sockets count")().overflows;
+    let lost = link.meter().expect("links over sockets have counters")().overflows;
     assert!((1..SENT).contains(&lost), "{lost} of {SENT}");
     let stack = StackBuilder::new().link(link).build().unwrap();
     assert_eq!(stack.link_stats().overflows, lost);

@@ -68,7 +68,9 @@ pub async fn recv_error(link: &mut UdpEncapLink) -> IcmpError {
 
 /// Makes a test fail instead of hanging. The time is long enough for a busy machine.
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("nothing for a minute")
+    tokio::time::timeout(Duration::from_secs(60), future)
+        .await
+        .expect("nothing happened for a minute")
 }
 
 /// A UDP port of `addr` on which nobody listens: it was bound and closed again.

@@ -132,10 +132,10 @@ mod tests {
     #[test]
     fn the_loopback_interface_takes_large_packets_whole() {
         let to = SocketAddr::from((Ipv6Addr::LOCALHOST, 9));
-        let Some(mtu) = left_whole(to, 2000) else { return println!("there is no IPv6 here") };
+        let Some(mtu) = left_whole(to, 2000) else { return println!("this host has no IPv6") };
         assert!(mtu >= 2000, "{mtu}");
-        assert_eq!(left_whole(to, 1280), None, "no need to cut");
-        assert_eq!(left_whole(to, 70_000), None, "was cut");
+        assert_eq!(left_whole(to, 1280), None, "it need not be cut");
+        assert_eq!(left_whole(to, 70_000), None, "it was cut");
         assert_eq!(left_whole(SocketAddr::from(([127, 0, 0, 1], 9)), 2000), None, "IPv4");
     }
 

@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(
             sources.choose(others, remote),
             Some(ip("127.0.0.8")),
-            "what was remembered is not here"
+            "the remembered address is not among these"
         );
     }
 

@@ -47,7 +47,7 @@ impl Reader {
     fn poll(&mut self) -> Poll<()> {
         let waker = Waker::from(Arc::clone(&self.alarm));
         let polled = self.link.poll_recv(&mut Context::from_waker(&waker), &mut self.batch);
-        polled.map(|result| result.expect("the link is well"))
+        polled.map(|result| result.expect("the link works"))
     }
 
     /// Polls until the link has nothing more and no longer wakes its reader.
@@ -202,7 +202,7 @@ async fn a_raw_link_over_a_udp_socket_still_receives_after_useless_packets() {
 async fn every_socket_of_a_link_still_receives_after_useless_datagrams() {
     let hosts = [1, 2, 3].map(|n| IpAddr::from([127, 0, 0, n]));
     let Ok(sockets) = hosts.iter().map(|host| UdpSocket::bind((*host, 0))).collect() else {
-        return println!("the system has one loopback address");
+        return println!("this system has only one loopback address");
     };
     let sockets: Vec<UdpSocket> = sockets;
     let to: Vec<SocketAddr> = sockets.iter().map(|s| s.local_addr().unwrap()).collect();
