@@ -109,14 +109,14 @@ async fn compare(association: &Association, bytes: usize) -> Result<(), Failure>
         let received = limit.await.map_err(|_| format!("silence after {at} bytes"))??;
         let data = received.ok_or("the server shut down")?.data;
         if !data.iter().zip(at..).all(|(got, at)| *got == byte(at)) {
-            return Err(format!("other bytes came back after {at}").into());
+            return Err(format!("the echo differs after {at} bytes").into());
         }
         at += data.len();
     }
     if at == bytes {
         Ok(())
     } else {
-        Err(format!("{at} bytes came back instead of {bytes}").into())
+        Err(format!("{at} bytes were echoed instead of {bytes}").into())
     }
 }
 

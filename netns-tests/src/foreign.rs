@@ -53,7 +53,7 @@ pub const EXCEPTIONS: &[Exception] = &[
     may(
         Usrsctp,
         &rules::SACK_ANSWERS,
-        "The SACK that it owed to a peer that has restarted goes to the new one, with the COOKIE \
+        "A SACK that it owed to a peer before the peer's restart is sent after it, with the COOKIE \
          ACK.",
     ),
     may(
@@ -64,12 +64,12 @@ pub const EXCEPTIONS: &[Exception] = &[
     may(
         Usrsctp,
         &rules::UNCONFIRMED,
-        "As its IPv4 packets have wrong sources, its HEARTBEATs have no answers, and it sends to \
-         addresses that have not proven themselves.",
+        "Its IPv4 packets have wrong sources, so its HEARTBEATs get no answers, and it sends to \
+         unconfirmed addresses.",
     ),
     may(SctpProto, &rules::KNOWN_PARAMETERS, "It offers its extensions."),
-    may(SctpProto, &rules::SACK_SENT, "Its SHUTDOWN acknowledges a TSN of its own."),
-    may(SctpProto, &rules::SACK_FORWARD, "Its SHUTDOWN acknowledges a TSN of its own."),
+    may(SctpProto, &rules::SACK_SENT, "Its SHUTDOWN acknowledges one of its own TSNs."),
+    may(SctpProto, &rules::SACK_FORWARD, "Its SHUTDOWN acknowledges one of its own TSNs."),
 ];
 
 const fn may(of: Implementation, rule: &'static Rule, reason: &'static str) -> Exception {
@@ -121,6 +121,6 @@ mod tests {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/testing.md");
         let text = std::fs::read_to_string(file).expect("docs/testing.md");
         let missing = table().lines().find(|line| !text.contains(line)).map(str::to_owned);
-        assert!(text.contains(&table()), "docs/testing.md lacks, or has elsewhere: {missing:?}");
+        assert!(text.contains(&table()), "docs/testing.md lacks or misplaces: {missing:?}");
     }
 }

@@ -120,7 +120,7 @@ fn missing_offers(captures: &[Capture], due: &[Offered]) -> Vec<String> {
         let (from, port) = (due.from, due.port);
         let due = told(due);
         (!right).then(|| {
-            format!("INITs from {from}, port {port}, should offer {due} and offer {there:?}\n")
+            format!("INITs from {from}, port {port}, should offer {due} but offer {there:?}\n")
         })
     };
     due.iter().filter_map(bad).collect()

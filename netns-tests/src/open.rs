@@ -29,7 +29,7 @@ pub fn stack(
     let (kind, port) = kind.split_once('=').unwrap_or((kind, "9899"));
     let mut builder = StackBuilder::new().config(config).assoc_config(assoc_config);
     if !["raw", "udp", "both"].contains(&kind) {
-        return Err(format!("'{kind}' is no link; right are raw, udp, udp=PORT and both").into());
+        return Err(format!("'{kind}' is not a link; use raw, udp, udp=PORT or both").into());
     }
     if kind != "udp" {
         let config = if addrs.is_empty() {

@@ -271,7 +271,11 @@ pub fn pongs(client: &mut Program, element: u32, count: usize) -> (Pong, Pong) {
         client.said().join("\n")
     );
     for pair in got.windows(2) {
-        assert_eq!(pair[1].reply, pair[0].reply + 1, "replies of one server are counted: {got:?}");
+        assert_eq!(
+            pair[1].reply,
+            pair[0].reply + 1,
+            "replies of one server are numbered one by one: {got:?}"
+        );
     }
     (got[0], got[got.len() - 1])
 }
@@ -298,7 +302,7 @@ fn pong(line: &str) -> Option<Pong> {
 }
 
 fn hex(text: &str) -> u32 {
-    u32::from_str_radix(text, 16).unwrap_or_else(|_| panic!("'{text}' is no identifier"))
+    u32::from_str_radix(text, 16).unwrap_or_else(|_| panic!("'{text}' is not an identifier"))
 }
 
 /// Long enough for anything that an emulated machine does, and for SCTP to notice a dead peer.

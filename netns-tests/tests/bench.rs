@@ -100,7 +100,7 @@ fn a_panic_leaves_logs_and_captures_and_neither_namespaces_nor_programs() {
         panic!("on purpose");
     }));
     assert!(panicked.is_err());
-    let (namespaces, programs) = seen.expect("it came so far");
+    let (namespaces, programs) = seen.expect("it came this far");
     let left: Vec<_> = namespaces.iter().filter(|name| is_listed(name)).collect();
     assert!(left.is_empty(), "{left:?}");
     let left: Vec<_> = programs.iter().filter(|pid| runs(pid)).collect();
@@ -168,7 +168,7 @@ fn a_killed_test_leaves_no_namespaces() {
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
-        assert!(begin.elapsed() < PATIENCE, "{what}: not so");
+        assert!(begin.elapsed() < PATIENCE, "{what}: that did not happen");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -300,7 +300,7 @@ impl Soak {
             let drained = program.wait_at_most(LONG, Status::parse);
             assert!(
                 drained.is_some(),
-                "{name} does not get rid of its associations: {:?}",
+                "{name} does not end its associations: {:?}",
                 program.said()
             );
         }

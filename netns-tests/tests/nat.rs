@@ -72,7 +72,7 @@ fn two_clients_with_equal_ports_behind_one_nat() {
     assert_eq!(ended(&mut other), Ok(100));
     first.close_stdin();
     let messages = ended(&mut first).expect("a good end");
-    assert!(messages > 50, "{messages} messages are not many");
+    assert!(messages > 50, "only {messages} messages");
     let mut sent = [100, messages];
     sent.sort_unstable();
     assert_eq!(traffic::received(&mut server, 2), sent);
@@ -91,7 +91,7 @@ fn equal_ports_are_told_apart_by_udp_ports_on_demand() {
         client.close_stdin();
         ended(&mut client).expect("a good end")
     });
-    assert!(sent.iter().all(|messages| *messages > 10), "{sent:?} messages are not many");
+    assert!(sent.iter().all(|messages| *messages > 10), "only {sent:?} messages");
     sent.sort_unstable();
     assert_eq!(traffic::received(&mut server, 2), sent);
 }
@@ -141,7 +141,7 @@ fn forget_in_the_middle(home: &Home) {
     for ((client, mut server), least) in clients.iter_mut().zip(servers).zip([100, 5]) {
         client.close_stdin();
         let messages = ended(client).expect("a good end");
-        assert!(messages >= least, "{messages} messages are not many");
+        assert!(messages >= least, "only {messages} messages");
         assert_eq!(traffic::received(&mut server, 1), [messages]);
         let lines = [client.said(), server.said()].concat();
         let longest = lines.iter().filter_map(|line| match Event::parse(line) {

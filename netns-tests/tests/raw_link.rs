@@ -408,7 +408,7 @@ fn raw_and_udp_are_raced() {
     // INIT would be sent after 1 s.
     if no_kernel_sctp() {
         let ms = fastest();
-        assert!(ms < 200, "ICMP refused the native way, and connecting took {ms} ms");
+        assert!(ms < 200, "ICMP refused SCTP in IP, but connecting took {ms} ms");
     }
     right.refuse("meta l4proto sctp");
     let ms = fastest();

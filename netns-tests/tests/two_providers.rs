@@ -85,8 +85,9 @@ fn a_pool_loses_providers(addrs: [&str; 2], link: &str) {
     assert_eq!(waits.pongs(&mut user, 100), second);
     let back = std::mem::take(&mut waits);
     println!(
-        "{}: longest waits for a Pong: {:.0?} without the user's provider, {:.0?} without it for \
-         all, {:.0?} the other way round, {death:.0?} when the server died",
+        "{}: longest waits for a Pong: {:.0?} without the user's first provider, {:.0?} without \
+         everybody's first one, {:.0?} without everybody's second one, {death:.0?} when the \
+         server died",
         place.net.name(),
         one.longest,
         all.longest,

@@ -21,7 +21,7 @@ fn the_machine_obeys() {
         assert!(vm.run("cat /proc/net/protocols").contains("SCTP"), "the kernel's SCTP is loaded");
     });
 
-    sections.run("a program with input, signals, and an end when nobody wants it any more", || {
+    sections.run("a program with input and signals, which is killed when it is dropped", || {
         let mut cat = vm.start(
             "cat",
             "trap 'echo interrupted' INT\necho ready\n\
@@ -49,7 +49,7 @@ fn the_machine_obeys() {
         vm.run("while pgrep -f 'sleep 1234'; do sleep 0.05; done");
     });
 
-    sections.run("both networks, of both versions, and cables", || {
+    sections.run("both networks with both IP versions, and their cables", || {
         place.net.ready();
         let ping = |from: &str, to: &str| {
             let family = if to.contains(':') { "-6" } else { "-4" };
@@ -77,7 +77,7 @@ fn the_machine_obeys() {
         assert!(ping("eth0", "10.1.0.1"));
     });
 
-    sections.run("files, and a reboot after which they and the addresses are there again", || {
+    sections.run("files and addresses, which are there again after a reboot", || {
         let file = place.net.dir().join("bytes");
         let bytes: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
         std::fs::write(&file, &bytes).expect("a file");
@@ -111,7 +111,7 @@ fn the_machine_obeys() {
             vm.run(&format!("command -v {program}"));
         }
     });
-    sections.run("a machine that is ill is found out, and well after a boot", || {
+    sections.run("a machine that has failed is noticed, and works again after a reboot", || {
         assert_eq!(place.trouble(), None);
         vm.run("ip link set eth1 down");
         let trouble = place.trouble();

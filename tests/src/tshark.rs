@@ -91,7 +91,7 @@ mod tests {
         assert!(fault("3|0|8388608|Bad SCTP checksum|").unwrap().contains("CRC32c"));
         assert!(
             fault("4||||").unwrap().contains("CRC32c"),
-            "a checksum that nobody looked at is not right"
+            "a checksum that was not checked is not right"
         );
         assert!(
             fault("5|1|8388608|Chunk too long|")

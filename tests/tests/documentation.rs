@@ -128,10 +128,7 @@ fn the_rules_of_the_lint_are_listed() {
     let text = read("docs/testing.md");
     for table in workspace_tests::lint::table().split("\n\n") {
         let missing = table.lines().find(|line| !text.contains(line));
-        assert!(
-            text.contains(table.trim_end()),
-            "docs/testing.md lacks, or has elsewhere: {missing:?}"
-        );
+        assert!(text.contains(table.trim_end()), "docs/testing.md lacks or misplaces: {missing:?}");
     }
 }
 

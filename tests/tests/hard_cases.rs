@@ -76,7 +76,7 @@ fn hard_case_09_loss_across_the_wrap_of_the_tsn() {
             }
         }
     }
-    assert!(seen, "no SACK told of the three holes");
+    assert!(seen, "no SACK reported the three gaps");
 }
 
 /// One end closes while both have much data queued, over a network that loses packets.
@@ -258,7 +258,7 @@ fn hard_case_36_a_client_behind_nat_lists_no_addresses() {
         }
         let remotes: Vec<IpAddr> =
             net.sim[net.server].stack.paths(net.to_client).iter().map(|p| p.addr.remote).collect();
-        assert_eq!(remotes, [ip(OUTSIDE)], "the server uses the source alone");
+        assert_eq!(remotes, [ip(OUTSIDE)], "the server uses only the source address");
         net.sim.run_for(120 * SEC);
         let to_client = net.to_client;
         net.sim
@@ -327,10 +327,10 @@ fn ordered_and_unordered_messages_mix() {
     let got: Vec<u32> = duo.sim[b].app.received.iter().map(|(_, r)| r.ppid).collect();
     let of = |odd: u32| got.iter().copied().filter(|n| n % 2 == odd).collect::<Vec<_>>();
     assert_eq!(of(0), (0..20).step_by(2).collect::<Vec<_>>(), "ordered ones keep their order");
-    assert_eq!(of(1), (1..20).step_by(2).collect::<Vec<_>>(), "nothing overtook these on the way");
+    assert_eq!(of(1), (1..20).step_by(2).collect::<Vec<_>>(), "the network did not reorder these");
     assert!(
         got.iter().position(|n| *n == 9) < got.iter().position(|n| *n == 0),
-        "{got:?}: not held back"
+        "{got:?}: unordered ones are not held back"
     );
 }
 

@@ -257,10 +257,7 @@ async fn their_client_and_our_echo_server() {
     };
     let association = tokio::time::timeout(LIMIT, test).await.expect("it does not hang");
     let thread = running.1.take().unwrap();
-    tokio::task::spawn_blocking(move || thread.join())
-        .await
-        .unwrap()
-        .expect("their end is content");
+    tokio::task::spawn_blocking(move || thread.join()).await.unwrap().expect("their end succeeds");
     association.abort("done");
     stack.shutdown().await;
 }

@@ -83,7 +83,7 @@ fn a_restarted_peer_is_recognised_and_the_association_goes_on() {
                 .iter()
                 .any(|(_, id, e)| *id == to_a && matches!(e, Event::Restart { .. }))
         };
-        assert!(sim.run_until(60 * SEC, restarted), "the peer tells of the restart");
+        assert!(sim.run_until(60 * SEC, restarted), "the peer reports the restart");
         assert!(!sim[b].app.ended(to_a));
         assert_eq!(sim[b].app.accepted.len(), 1, "it is the same association");
         assert_ne!(sim[b].stack.status(to_a).unwrap().peer_tag, old_tag);
@@ -102,7 +102,7 @@ fn a_restarted_peer_is_recognised_and_the_association_goes_on() {
         assert_eq!(
             texts(&sim, a, to_b),
             expected("hello"),
-            "nothing of before the restart comes through"
+            "nothing from before the restart arrives"
         );
         drop(old);
     });
@@ -176,7 +176,7 @@ fn a_partition_that_heals_in_time_loses_nothing() {
             };
             done(a, b) && done(b, a)
         };
-        assert!(sim.run_until(600 * SEC, all), "everything comes through after the partition");
+        assert!(sim.run_until(600 * SEC, all), "everything arrives after the partition");
         sim[a].app.assert_received_all_of(&sim[b].app.planned);
         sim[b].app.assert_received_all_of(&sim[a].app.planned);
     });
@@ -409,7 +409,7 @@ fn a_smaller_path_mtu_is_learnt_from_icmp() {
     }
     assert!(
         sim.run_until(60 * SEC, |sim| sim[b].app.received.len() == 3),
-        "chunks built before go without DF"
+        "chunks built before are sent without DF"
     );
     assert!(sim[b].app.received.iter().all(|(_, r)| r.data == large));
     assert_eq!(sim[a].stack.paths(to_b)[0].pmtu, 1000 - 28);
@@ -457,7 +457,7 @@ fn a_reader_that_sleeps_stops_the_sender_and_nothing_else() {
             assert_eq!(status.state, AssocState::Established);
             assert!(status.peer_rwnd < 1500, "{status:?}");
             let paths = sim[a].stack.paths(to_b);
-            assert_eq!(paths[0].error_count, 0, "answered probes count on nobody: {:?}", paths[0]);
+            assert_eq!(paths[0].error_count, 0, "answered probes are no errors: {:?}", paths[0]);
             let to_a = sim[b].app.id.unwrap();
             let status = sim[b].stack.status(to_a).unwrap();
             assert!(status.recv_buffered <= recv_buffer, "{status:?} {recv_buffer}");
@@ -469,7 +469,7 @@ fn a_reader_that_sleeps_stops_the_sender_and_nothing_else() {
         let sent = sim[a].app.planned.len();
         assert!(
             sim.run_until(900 * SEC, |sim| sim[b].app.received.len() == sent),
-            "the rest comes"
+            "the rest arrives"
         );
         sim[b].app.assert_received_all_of(&sim[a].app.planned);
     });

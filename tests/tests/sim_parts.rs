@@ -112,6 +112,6 @@ fn messages_in_parts_arrive_whole() {
         }
         got.sort();
         expected.sort();
-        assert!(got == expected, "no message is changed, lost or doubled");
+        assert!(got == expected, "no message is changed, lost or duplicated");
     });
 }

@@ -190,7 +190,7 @@ fn probes_are_heartbeats_with_padding_that_are_answered_once() {
     let answers: Vec<_> =
         pair.sim.net.sent().filter(|(_, p)| p.has(chunk_type::HEARTBEAT_ACK)).collect();
     assert_eq!(answers.len(), 2 * probes.len(), "one for each copy");
-    assert!(answers.iter().all(|(_, p)| p.sctp.len() < 50), "the way back is not probed");
+    assert!(answers.iter().all(|(_, p)| p.sctp.len() < 50), "the other direction is not probed");
     assert_eq!((pair.path().pmtu, pair.path().pmtud), (1472, PmtudState::Complete));
 }
 
@@ -229,7 +229,7 @@ fn a_slow_path_is_used_in_full() {
 }
 
 #[test]
-fn icmp_that_is_not_true_makes_packets_smaller_for_a_moment_only() {
+fn false_icmp_makes_packets_smaller_only_for_a_moment() {
     for_each_seed(0..8, |seed| {
         let carrier = if seed % 4 < 2 { Native } else { Udp };
         let mut pair = Pair::new(seed, carrier, false, Link::new(), &AssocConfig::default());
@@ -399,7 +399,7 @@ fn a_cut_line_is_no_black_hole() {
         pair.sim.net.cut(one, other);
         pair.send_for(30 * SEC);
         assert_eq!((pair.path().pmtu, pair.path().pmtud), (1480, PmtudState::Complete));
-        assert!(!pair.probes().is_empty(), "it was looked into");
+        assert!(!pair.probes().is_empty(), "the path was probed");
         pair.sim.net.heal(one, other);
         pair.assert_all_arrive(120 * SEC);
         pair.sim.run_for(10 * SEC);

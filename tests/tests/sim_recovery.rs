@@ -50,7 +50,7 @@ fn send_ten(judge: impl Fn(u32) -> Verdict + Send + 'static) -> (AssocStats, Dur
 }
 
 #[test]
-fn nothing_lost_is_nothing_repeated() {
+fn without_loss_nothing_is_sent_again() {
     let (stats, _) = send_ten(|_| Verdict::Pass);
     assert_eq!((stats.data_chunks_sent, stats.data_chunks_retransmitted), (15, 0));
 }
@@ -96,7 +96,7 @@ fn hard_case_20_the_last_packet_lost_waits_for_t3() {
     let begin = duo.sim.now();
     assert!(duo.sim.run_until(10 * SEC, |sim| sim[b].app.received.len() == 1));
     let took = duo.sim.now() - begin;
-    assert!((SEC..SEC + 5 * DELAY).contains(&took), "RTO.Min and a way: {took:?}");
+    assert!((SEC..SEC + 5 * DELAY).contains(&took), "RTO.Min and a one-way delay: {took:?}");
 }
 
 /// New data every 10 ms does not postpone T3, which runs for the lost first packet (RFC 9260 sec
@@ -157,7 +157,7 @@ fn hard_case_33_a_new_call_after_a_lost_shutdown_complete_gets_through() {
         h.stack.connect(now, 6000, &peer, None).unwrap()
     });
     assert!(duo.sim.run_until(20 * SEC, |sim| sim[b].app.accepted.len() == 2));
-    assert!(duo.sim[b].app.saw(to_a, &Event::ShutdownComplete), "the old one ended well");
+    assert!(duo.sim[b].app.saw(to_a, &Event::ShutdownComplete), "the old association ended well");
     duo.sim.with(a, |h, now| h.send(now, again, 0, "again").unwrap());
     assert!(duo.sim.run_until(SEC, |sim| sim[b].app.received.len() == 1));
 }

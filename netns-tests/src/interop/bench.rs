@@ -285,13 +285,13 @@ pub fn run_column(column: Column, bench: &dyn Bench) {
                 (Err(error), None) => bad.push(format!("{} ({variant}): {error}", scenario.key)),
                 (Err(error), Some(limit)) if !limit.is_cause_of(error) => {
                     bad.push(format!(
-                        "{} ({variant}) fails, but not as known: {error}",
+                        "{} ({variant}) fails, but not by its known limit: {error}",
                         scenario.key
                     ));
                 }
                 (Ok(()), Some(limit)) => {
                     bad.push(format!(
-                        "{} ({variant}) passes, although: {}",
+                        "{} ({variant}) passes in spite of a known limit: {}",
                         scenario.key, limit.reason
                     ));
                 }
@@ -562,7 +562,9 @@ impl Case<'_> {
             && blocked == side
             && took.is_none_or(|ms: u64| u128::from(ms) < least.as_millis())
         {
-            return Err(format!("{side:?} sent everything within {took:?} ms, and nobody read"));
+            return Err(format!(
+                "{side:?} sent everything within {took:?} ms although nobody read"
+            ));
         }
         Ok(())
     }

@@ -150,7 +150,7 @@ mod tests {
 
     /// The peers in C must send the same bytes.
     #[test]
-    fn bytes_are_these() {
+    fn the_bytes_are_those_of_the_peers_in_c() {
         assert_eq!(bytes(10, 3), [0, 0, 0, 3, 0x48, 0xb1, 0x8c, 0x98, 0x95, 0x44]);
         assert_eq!(bytes(3, 0)[0], 0);
     }

@@ -113,7 +113,7 @@ impl Case<'_> {
             }
             if begin.elapsed() > PATIENCE {
                 return Err(format!(
-                    "{when}: network {network} carries {gone:?} bytes in {SAMPLE:?}, which is not \
+                    "{when}: network {network} carries {gone:?} bytes in {SAMPLE:?}, too few to be \
                      the data"
                 ));
             }

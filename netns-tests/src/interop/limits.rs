@@ -48,8 +48,8 @@ pub const LIMITS: &[Limit] = &[
         caller: None,
         v6: Some(false),
         symptoms: &["at the beginning: network 0 carries"],
-        reason: "usrsctp sends IPv4 packets into one network with its address of the other one, \
-            and providers drop such packets.",
+        reason: "usrsctp sends IPv4 packets into one network with its address in the other one, \
+                 and providers drop such packets.",
     },
     proto(
         &["ppid"],
@@ -59,8 +59,9 @@ pub const LIMITS: &[Limit] = &[
     proto(
         &["shutdown-theirs", "restart-theirs"],
         &["acknowledgement of a TSN that was never sent", "Theirs did not say 'done'"],
-        "The SHUTDOWN of sctp-proto acknowledges a TSN of its own: when it was never sent to it, \
-         this ends the association; otherwise sctp-proto does not end after its SHUTDOWN COMPLETE.",
+        "The SHUTDOWN of sctp-proto acknowledges one of its own TSNs. If this stack has not sent \
+         that TSN, it ends the association; otherwise sctp-proto does not end after its SHUTDOWN \
+         COMPLETE.",
     ),
     proto(
         &["abort-theirs"],
@@ -101,8 +102,9 @@ pub const LIMITS: &[Limit] = &[
     ),
 ];
 
-const RESTARTS: &str = "sctp-proto knows no restarts; to packets of an association that it does \
-    not know it answers nothing, and such answers of others it does not understand.";
+const RESTARTS: &str = "sctp-proto does not support restarts. It does not answer packets of an \
+                        association that it does not know, and it does not understand such \
+                        answers from others.";
 
 const fn proto(
     scenarios: &'static [&'static str],

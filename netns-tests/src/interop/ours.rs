@@ -124,7 +124,9 @@ impl End {
                 match self.association()?.ended().await {
                     Some(EndReason::Graceful) => println!("graceful"),
                     other => {
-                        return Err(format!("the association ended otherwise: {other:?}").into());
+                        return Err(
+                            format!("the association did not end gracefully: {other:?}").into()
+                        );
                     }
                 }
             }
@@ -136,7 +138,7 @@ impl End {
                 let reason = self.end(false).await?;
                 if !matches!(reason, Some(EndReason::Lost(sctp_user::LossReason::PeerAbort { .. })))
                 {
-                    return Err(format!("no ABORT of the peer but {reason:?}").into());
+                    return Err(format!("an ABORT of the peer was due, not {reason:?}").into());
                 }
                 println!("aborted");
             }
@@ -149,7 +151,7 @@ impl End {
                         break;
                     }
                     Some(Incoming::Notification(_)) => {}
-                    other => return Err(format!("{other:?} came and no restart").into()),
+                    other => return Err(format!("a restart was due, not {other:?}").into()),
                 }
             },
             Step::Lost => {
@@ -162,7 +164,7 @@ impl End {
                 let reason = self.end(true).await?;
                 poke.abort();
                 if !matches!(reason, Some(EndReason::Lost(_))) {
-                    return Err(format!("not lost but {reason:?}").into());
+                    return Err(format!("the association should be lost, not {reason:?}").into());
                 }
                 println!("lost");
             }

@@ -118,7 +118,7 @@ impl Setup {
                 "window" => setup.window = Some(value.parse()?),
                 "fast" => setup.fast = value == "1",
                 "extensions" => setup.extensions = Some(value.to_owned()),
-                _ => return Err(format!("'{key}' is no setting of an end").into()),
+                _ => return Err(format!("an end has no setting '{key}'").into()),
             }
         }
         Ok((setup, args.map(|arg| Step::parse(arg)).collect::<Result<_, _>>()?))
@@ -197,7 +197,7 @@ impl Step {
             "restarted" => Step::Restarted,
             "lost" => Step::Lost,
             "hold" => Step::Hold,
-            _ => return Err(format!("'{word}' is no step").into()),
+            _ => return Err(format!("there is no step '{word}'").into()),
         })
     }
 }
@@ -246,7 +246,7 @@ impl Flow {
                 "ppid" => flow.ppid = value.parse()?,
                 "pause" => flow.pause = Duration::from_secs_f64(value.parse::<f64>()? / 1e3),
                 "seconds" => flow.seconds = Some(Duration::from_secs_f64(value.parse()?)),
-                _ => return Err(format!("messages have no '{key}'").into()),
+                _ => return Err(format!("a flow has no setting '{key}'").into()),
             }
         }
         if flow.size.is_empty() || flow.streams == 0 {

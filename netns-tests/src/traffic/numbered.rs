@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_due_is_noticed() {
+    fn messages_that_are_not_due_are_noticed() {
         let message = |stream, number| encode(stream, number, 100);
         let mut reader = Reader::default();
         reader.check(0, &message(0, 0)).unwrap();

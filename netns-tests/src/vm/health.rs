@@ -43,9 +43,9 @@ impl Nurse {
                 return result;
             }
             let Some(trouble) = machine.trouble() else { return result };
-            assert!(!self.revived, "{trouble}, and was booted anew before");
+            assert!(!self.revived, "{trouble}, and was rebooted before");
             self.revived = true;
-            gate::say(&format!("{trouble}; it is booted anew, once"));
+            gate::say(&format!("{trouble}; it is rebooted once"));
             machine.revive();
         }
     }
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_of_the_test_is_one_and_a_good_part_is_run_once() {
+    fn a_part_that_fails_beside_a_good_machine_is_not_run_again() {
         let (machine, mut nurse, mut runs) = (patient(false, 0), Nurse::default(), 0);
         let mut run = |result| {
             nurse.run(&machine, || {
@@ -94,15 +94,15 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_is_booted_anew_once_and_the_part_is_run_again() {
+    fn a_failed_machine_is_rebooted_once_and_the_part_is_run_again() {
         let (machine, mut nurse) = (patient(true, 1), Nurse::default());
         let result = nurse.run(&machine, || if machine.ill.get() { Err("late") } else { Ok(()) });
         assert_eq!((result, machine.boots.get()), (Ok(()), 1));
     }
 
     #[test]
-    #[should_panic(expected = "the machine has lost its network card, and was booted anew before")]
-    fn the_second_time_the_test_ends_at_once() {
+    #[should_panic(expected = "the machine has lost its network card, and was rebooted before")]
+    fn when_the_machine_fails_again_the_test_ends_at_once() {
         let (machine, mut nurse) = (patient(true, 2), Nurse::default());
         let _ = nurse.run(&machine, || Err::<(), _>("late"));
     }

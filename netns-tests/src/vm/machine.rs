@@ -39,7 +39,7 @@ impl Accelerator {
         match std::env::var("PEER_VM_ACCEL").as_deref() {
             Ok("kvm") => vec![Accelerator::Kvm],
             Ok("tcg") => vec![Accelerator::Tcg],
-            Ok(other) => panic!("'{other}' is no accelerator; PEER_VM_ACCEL may be kvm or tcg"),
+            Ok(other) => panic!("'{other}' is not an accelerator; PEER_VM_ACCEL may be kvm or tcg"),
             // The device alone proves nothing: some kernels offer it without hardware for it.
             Err(_) => {
                 let vendor = |name: &str| Path::new("/sys/module").join(name).exists();

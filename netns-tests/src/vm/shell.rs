@@ -145,7 +145,7 @@ fn converse(options: &Options) -> Result<u8, String> {
     loop {
         line.clear();
         if agent.read_until(b'\n', &mut line).map_err(lost)? == 0 {
-            return Err("it went away while the script ran".to_owned());
+            return Err("it disconnected while the script ran".to_owned());
         }
         let (text, end) = split_end(&line);
         output.write_all(text).and_then(|()| output.flush()).map_err(|error| error.to_string())?;
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_is_told_from_output() {
+    fn the_status_is_told_from_output() {
         assert_eq!(split_end(b"text\n"), (&b"text\n"[..], None));
         assert_eq!(split_end(b"\x04exit 3\n"), (&b""[..], Some(3)));
         assert_eq!(split_end(b"no newline\x04exit 0\n"), (&b"no newline"[..], Some(0)));

@@ -86,7 +86,8 @@ fn raw_link() -> Result<RawLink, String> {
 fn udp_addrs() -> Result<Vec<IpAddr>, String> {
     let text = std::env::var("SUT_UDP_ADDRS").unwrap_or_default();
     let addrs = text.split(',').filter(|a| !a.is_empty()).map(str::parse);
-    let wrong = |_| format!("SUT_UDP_ADDRS is {text:?} and must be a comma list of IP addresses");
+    let wrong =
+        |_| format!("SUT_UDP_ADDRS is {text:?} and must be IP addresses, separated by commas");
     addrs.collect::<Result<_, _>>().map_err(wrong)
 }
 

@@ -157,14 +157,20 @@ impl Driver {
             if !self.advance(limit) {
                 match next {
                     Some(_) => {}
-                    None if self.scenario.gentle => panic!("it hangs: {}", self.describe()),
+                    None if self.scenario.gentle => {
+                        panic!("the life is stuck: {}", self.describe())
+                    }
                     None if !hung_up => {
                         hung_up = true;
                         self.for_all_open(|driver, end, at| driver.shut_down(end, at));
                     }
                     None => {
                         self.for_all_open(Self::abort);
-                        assert!(self.all_over(), "after ABORT it goes on: {}", self.describe());
+                        assert!(
+                            self.all_over(),
+                            "associations go on after an ABORT: {}",
+                            self.describe()
+                        );
                     }
                 }
             }

@@ -285,7 +285,7 @@ impl Ledger {
             reading.streams.clear();
             // The rest of an unfinished message is lost with its incarnation.
             if reading.begun.take().is_some() {
-                assert!(reading.abandoned > 0, "a message ends within");
+                assert!(reading.abandoned > 0, "an incarnation ends in the middle of a message");
                 reading.abandoned -= 1;
             }
         }
@@ -300,7 +300,11 @@ impl Ledger {
             None => 0,
             Some(begun) if begun.key == key => begun.len,
             Some(begun) => {
-                assert!(reading.abandoned > 0, "{what}: within message {:x}", begun.key.2);
+                assert!(
+                    reading.abandoned > 0,
+                    "{what}: in the middle of message {:x}",
+                    begun.key.2
+                );
                 reading.abandoned -= 1;
                 0
             }
@@ -367,7 +371,7 @@ impl Ledger {
                 {
                     assert!(
                         unsent && (entry.mortal || bad_stream),
-                        "{what} came back from a graceful end"
+                        "{what} was given back although the end was graceful"
                     );
                 }
                 if !entry.received && entry.failed.is_none() && !dies(own) && !dies(peer) {
@@ -396,7 +400,7 @@ fn part_of(message: &Message) -> usize {
 }
 
 fn name(ppid: u32) -> (usize, usize) {
-    assert_eq!(ppid >> 30, 1, "the PPID {ppid:#x} is none of ours");
+    assert_eq!(ppid >> 30, 1, "the PPID {ppid:#x} is not one of ours");
     let rest = ppid & ((1 << 30) - 1);
     ((rest >> MESSAGE_BITS) as usize, (rest & ((1 << MESSAGE_BITS) - 1)) as usize)
 }

@@ -105,7 +105,7 @@ pub(super) fn take(
     let limits = flows.offer_of_sender(key).zip(flows.offers.get(&key));
     let streams = limits.map(|(sender, receiver)| sender.outbound.min(receiver.inbound));
     judge.fault_if(streams.is_some_and(|n| stream >= n), &rules::STREAMS_NEGOTIATED, seen, || {
-        format!("stream {stream}, and there are {}", streams.unwrap_or(0))
+        format!("stream {stream}, although there are only {}", streams.unwrap_or(0))
     });
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
@@ -117,7 +117,7 @@ pub(super) fn take(
     let sent = &mut flow.sent;
     let offset = ahead(*sent.base.get_or_insert(tsn), tsn);
     if sent.begun && offset < 0 {
-        judge.fault(&rules::INITIAL_TSN, seen, format!("TSN {tsn} lies before the initial one"));
+        judge.fault(&rules::INITIAL_TSN, seen, format!("TSN {tsn} is before the initial one"));
         return;
     }
     if let Some(first) = sent.chunks.get(&offset) {

@@ -33,7 +33,7 @@ pub(super) fn judge(judge: &mut Judge<'_>, seen: &Seen, chunk: Chunk<'_>) {
     };
     let (tlvs, whole) = tlvs(area);
     judge.fault_if(!whole, &rules::PARAMETERS, seen, || {
-        format!("{} does not end with its last one", name(kind))
+        format!("{} has bytes after the last parameter or cause", name(kind))
     });
     let counted = tlvs.last().is_some_and(|tlv| !tlv.padding.is_empty());
     judge.fault_if(counted && matches!(kind, ERROR | ABORT), &rules::FINAL_PADDING, seen, || {
@@ -122,7 +122,7 @@ pub(super) fn reports(
         reported.into_iter().partition(|one| asked.contains(one));
     judge.fault_if(!wrong.is_empty(), &rules::REPORTED_PARAMETERS, seen, || {
         format!(
-            "it reports {}, which the INIT does not have or does not want to hear of",
+            "it reports {}, which the INIT does not have or does not want reported",
             kinds(&wrong)
         )
     });

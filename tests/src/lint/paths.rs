@@ -28,7 +28,7 @@ pub(super) fn addresses(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, k
             || peer.sources.contains(&dst)
             || own.destinations.contains(&dst);
         judge.fault_if(!known, &rules::PEER_ADDRESS, seen, || {
-            format!("the peer did not tell of {dst}")
+            format!("the peer did not list {dst}")
         });
     }
     let port = seen.udp.map(|(from, _)| from);
@@ -49,7 +49,7 @@ pub(super) fn addresses(flows: &mut Flows, judge: &mut Judge<'_>, seen: &Seen, k
         whole && smallest.is_some_and(|mtu| seen.ip_len > mtu),
         &rules::TOO_BIG,
         seen,
-        || format!("{} bytes, and ICMP said {}", seen.ip_len, smallest.unwrap_or(0)),
+        || format!("{} bytes, although ICMP said {}", seen.ip_len, smallest.unwrap_or(0)),
     );
 }
 

@@ -46,20 +46,20 @@ impl Unless {
     pub const fn reason(self) -> &'static str {
         match self {
             Unless::Partial => {
-                "the capture began in the middle, lost packets, or does not see all links, so \
-                 what answers something may seem to answer nothing"
+                "the capture began in the middle, lost packets, or does not show all links, so an \
+                 answer may seem to answer nothing"
             }
             Unless::Reordered => {
-                "a wire in front of the capture lets packets overtake or doubles them, so an \
-                 older state may come after a newer one"
+                "a wire before the capture reorders or duplicates packets, so an older state may \
+                 come after a newer one"
             }
             Unless::Far => {
                 "packets may be lost, late or translated between the sender and the capture, so \
                  what is missing or changed may not be the sender's doing"
             }
             Unless::Disturbed => {
-                "a test cuts, limits or loses something, so packets that the capture shows never \
-                 arrived, or vanished before it saw them"
+                "a test cuts links, limits rates or loses packets, so packets in the capture may \
+                 not have arrived, and others may have been lost before it"
             }
         }
     }
@@ -88,17 +88,17 @@ rules! {
     // The format of packets.
     PORTS "ports", "RFC 9260, 3.1", "No port is 0.", [];
     WHOLE_CHUNKS "whole-chunks", "RFC 9260, 3.2",
-        "A packet is made of whole chunks, at least one.", [];
+        "A packet consists of one or more whole chunks.", [];
     LENGTH_OF_4 "length-of-4", "RFC 9260, 3.2",
         "The length of a packet is a multiple of 4 bytes.", [];
     PADDING "padding", "RFC 9260, 3.2", "Chunks and parameters are padded with zero bytes.", [];
     CHUNK_LENGTH "chunk-length", "RFC 9260, 3.3",
-        "A chunk has the length that its type and its counts demand.", [];
+        "The length of a chunk fits its type and the counts in it.", [];
     KNOWN_CHUNKS "known-chunks", "RFC 9260, 3.2",
-        "Nothing but the chunks of RFC 9260 and PAD (RFC 4820) is sent, since nothing else is \
+        "Only the chunks of RFC 9260 and PAD (RFC 4820) are sent, because no others are \
          negotiated.", [];
     RESERVED_FLAGS "reserved-flags", "RFC 9260, 3.2", "Reserved flags are 0.", [];
-    CONTROL_FIRST "control-first", "RFC 9260, 6.10", "Control chunks stand before DATA.", [];
+    CONTROL_FIRST "control-first", "RFC 9260, 6.10", "Control chunks come before DATA.", [];
     ALONE "alone", "RFC 9260, 6.10",
         "INIT, INIT ACK and SHUTDOWN COMPLETE are alone in their packets.", [];
     COOKIE_FIRST "cookie-first", "RFC 9260, 5.1",
@@ -107,23 +107,23 @@ rules! {
         "Nothing follows an ABORT, and no DATA shares its packet.", [];
     NO_DATA_WITH_SHUTDOWN "no-data-with-shutdown", "RFC 9260, 9.2",
         "DATA shares no packet with SHUTDOWN or SHUTDOWN ACK.", [];
-    ONE_SACK "one-sack", "RFC 9260, 6.2", "A packet has one SACK at most.", [];
+    ONE_SACK "one-sack", "RFC 9260, 6.2", "A packet has at most one SACK.", [];
     PARAMETERS "parameters", "RFC 9260, 3.2.1",
         "Parameters and error causes fill their chunk, with lengths that fit.", [];
     FINAL_PADDING "final-padding", "RFC 9260, 3.2",
-        "The length of ERROR or ABORT leaves the padding of its last cause out.", [];
+        "The length of ERROR and ABORT does not include the padding of the last cause.", [];
     HEARTBEAT_INFO "heartbeat-info", "RFC 9260, 3.3.5",
         "A HEARTBEAT holds exactly one Heartbeat Info, with room for a nonce of 64 bits.", [];
     MTU "mtu", "RFC 9260, 7.3", "No IP packet is larger than the MTU.", [];
     OVERSIZE_ALONE "oversize-alone", "RFC 9260, 6.9",
-        "A packet that IP had to fragment holds one DATA chunk at most.", [];
+        "A packet that IP had to fragment holds at most one DATA chunk.", [];
 
     // The setup.
     ZERO_TAG "zero-tag", "RFC 9260, 8.5.1",
-        "The verification tag of an INIT is 0, and that of nothing else.", [];
+        "The verification tag is 0 in packets with INIT, and in no others.", [];
     INITIATE_TAG "initiate-tag", "RFC 9260, 3.3.2", "No initiate tag is 0.", [];
     INIT_WINDOW "init-window", "RFC 9260, 3.3.2",
-        "INIT and INIT ACK offer a window of 1500 bytes at least.", [];
+        "INIT and INIT ACK offer a window of at least 1500 bytes.", [];
     INIT_STREAMS "init-streams", "RFC 9260, 3.3.2",
         "INIT and INIT ACK have streams in both directions.", [];
     ANSWERED_STREAMS "answered-streams", "RFC 9260, 3.3.3",
@@ -131,57 +131,57 @@ rules! {
     ONE_COOKIE "one-cookie", "RFC 9260, 3.3.3",
         "An INIT ACK has one State Cookie, and an INIT has none.", [];
     LISTED_ADDRESSES "listed-addresses", "RFC 9260, 3.3.2.1",
-        "Listed addresses are unicast, each once, no IPv4 in IPv6, loopback only on loopback, and \
-         no host names.", [];
+        "Listed addresses are unicast and listed once, with no IPv4 address in IPv6 form, no \
+         loopback address except on loopback, and no host name.", [];
     SAME_INIT "same-init", "RFC 9260, 5.1",
-        "An INIT that is sent again is the same but for a Cookie Preservative.", [];
+        "An INIT that is sent again is unchanged, except for a Cookie Preservative.", [];
     INIT_ACK_TO_SOURCE "init-ack-to-source", "RFC 9260, 5.1",
-        "An INIT ACK goes from where the INIT came to to where it came from.", [Partial];
+        "An INIT ACK goes from the destination of the INIT to its source.", [Partial];
     RECEIVER_TAG "receiver-tag", "RFC 9260, 8.5",
-        "A verification tag is one that the receiver has offered.", [Partial];
+        "The verification tag is one that the receiver has offered.", [Partial];
     REFLECTED_TAG "reflected-tag", "RFC 9260, 8.5.1",
-        "With the T bit the verification tag is one that the receiver has sent.", [Partial];
+        "With the T bit, the verification tag is one that the receiver has sent.", [Partial];
     COOKIE_UNCHANGED "cookie-unchanged", "RFC 9260, 5.1",
         "A COOKIE ECHO is the State Cookie of an INIT ACK with that tag.", [Partial];
     COOKIE_ECHO_FIRST "cookie-echo-first", "RFC 9260, 5.1",
-        "Before the COOKIE ACK the end that began sends COOKIE ECHO, behind it DATA, and answers \
-         to HEARTBEATs.", [Partial];
+        "Before the COOKIE ACK, the end that calls sends only COOKIE ECHO, DATA after it, and \
+         answers to HEARTBEATs.", [Partial];
     NOTHING_BEFORE_COOKIE_ECHO "nothing-before-cookie-echo", "RFC 9260, 5.1",
-        "Before the COOKIE ECHO the other end sends INIT ACK or ABORT.", [Partial];
+        "Before the COOKIE ECHO, the other end sends only INIT ACK or ABORT.", [Partial];
     COOKIE_ACK_ANSWERS "cookie-ack-answers", "RFC 9260, 5.1",
         "A COOKIE ACK goes to where a COOKIE ECHO came from.", [Partial];
 
     KNOWN_PARAMETERS "known-parameters", "RFC 9260, 3.2.1",
-        "INIT and INIT ACK hold nothing but the parameters of RFC 9260, since nothing else is \
+        "INIT and INIT ACK hold only the parameters of RFC 9260, because no others are \
          implemented.", [];
     REPORTED_PARAMETERS "reported-parameters", "RFC 9260, 3.2.1",
-        "An INIT ACK reports, unchanged, the parameters of the INIT that its sender does not know \
-         and whose upper bits ask for it, up to one that stops, and nothing else; beyond 128 bytes \
-         some may be left out.", [];
+        "An INIT ACK reports exactly those parameters of the INIT that its sender does not know \
+         and whose upper bits ask for a report, unchanged, up to the first that stops processing. \
+         Beyond 128 bytes, reports may be left out.", [];
 
     // Sending data.
     DATA_NOT_EMPTY "data-not-empty", "RFC 9260, 3.3.1", "DATA holds at least one byte.", [];
     TSNS_IN_PACKET "tsns-in-packet", "RFC 9260, 6.10", "The TSNs in a packet ascend.", [];
-    INITIAL_TSN "initial-tsn", "RFC 9260, 5.1", "No TSN lies before the initial one.", [];
+    INITIAL_TSN "initial-tsn", "RFC 9260, 5.1", "No TSN is before the initial one.", [];
     TSNS_CONSECUTIVE "tsns-consecutive", "RFC 9260, 6",
-        "New TSNs follow each other without a hole.", [Partial Far Disturbed];
+        "New TSNs are consecutive.", [Partial Far Disturbed];
     SAME_RETRANSMISSION "same-retransmission", "RFC 9260, 6",
         "A TSN always carries the same stream, number, protocol, fragment flags and bytes.", [];
     FRAGMENTS "fragments", "RFC 9260, 6.9",
-        "The fragments of a message have TSNs in a row, the first and the last are marked, and all \
-         are of one stream.", [];
+        "The fragments of a message have consecutive TSNs and the same stream, and the first and \
+         the last are marked.", [];
     SSNS_CONSECUTIVE "ssns-consecutive", "RFC 9260, 6.5",
-        "Ordered messages of a stream are numbered from 0 in a row.", [];
+        "The ordered messages of a stream are numbered consecutively from 0.", [];
     STREAMS_NEGOTIATED "streams-negotiated", "RFC 9260, 5.1.1",
         "Data goes to streams that both ends agreed on.", [];
     WINDOW "window", "RFC 9260, 6.1 A",
-        "What is outstanding, and not reported missing, exceeds no offered window by more than one \
-         chunk.", [Partial Disturbed];
+        "Outstanding data, without what is reported missing, exceeds the offered window by at most \
+         one chunk.", [Partial Disturbed];
     INITIAL_BURST "initial-burst", "RFC 9260, 7.2.1",
-        "Before the first acknowledgement no more leaves to an address than the initial congestion \
-         window and one chunk.", [Partial Disturbed];
+        "Before the first acknowledgement, at most the initial congestion window and one chunk are \
+         sent to an address.", [Partial Disturbed];
     NOT_AGAIN "not-again", "RFC 9260, 6.3.3",
-        "What was acknowledged cumulatively more than a second ago is not sent \
+        "Data that was cumulatively acknowledged more than a second ago is not sent \
          again.", [Partial Far Disturbed];
 
     // Acknowledging.
@@ -190,16 +190,16 @@ rules! {
          earlier than they begin.", [];
     SACK_FORWARD "sack-forward", "RFC 9260, 6.2",
         "The cumulative TSN of SACK and SHUTDOWN never goes back.", [Reordered];
-    SACK_SENT "sack-sent", "RFC 9260, 6.2", "Nothing is acknowledged that was not sent.", [Partial];
+    SACK_SENT "sack-sent", "RFC 9260, 6.2", "Only TSNs that were sent are acknowledged.", [Partial];
     SACK_DUPLICATES "sack-duplicates", "RFC 9260, 3.3.4",
-        "A duplicate TSN is one that the same SACK acknowledges.", [];
+        "Every duplicate TSN in a SACK is one that the SACK acknowledges.", [];
     SACK_ANSWERS "sack-answers", "RFC 9260, 6.2", "No SACK comes before DATA.", [Partial];
     SACK_SOON "sack-soon", "RFC 9260, 6.2",
-        "DATA is acknowledged within 500 ms; half a second more is allowed to machines that are \
-         busy.", [Partial Far Disturbed];
+        "DATA is acknowledged within 500 ms. Busy machines may take half a second \
+         more.", [Partial Far Disturbed];
     SACK_EVERY_SECOND "sack-every-second", "RFC 9260, 6.2",
-        "The second unacknowledged packet waits for no timer: 150 ms are allowed to batches, and \
-         exceptions to busy machines.", [Partial Far Disturbed];
+        "The SACK for the second unacknowledged packet does not wait for a timer. Batches may take \
+         150 ms, and a few SACKs may be late on a busy machine.", [Partial Far Disturbed];
 
     // Paths.
     HEARTBEAT_ECHO "heartbeat-echo", "RFC 9260, 8.3",
@@ -207,17 +207,17 @@ rules! {
     HEARTBEAT_ACK_TO_SOURCE "heartbeat-ack-to-source", "RFC 9260, 8.3",
         "A HEARTBEAT ACK goes to where the HEARTBEAT came from.", [Partial];
     UNCONFIRMED "unconfirmed", "RFC 9260, 5.4",
-        "An address that has not proven itself gets no DATA, SACK or SHUTDOWN, and COOKIE ACK only \
-         with a HEARTBEAT.", [Partial];
+        "An unconfirmed address gets no DATA, SACK or SHUTDOWN, and COOKIE ACK only with a \
+         HEARTBEAT.", [Partial];
     OWN_ADDRESS "own-address", "RFC 9260, 5.1.2",
-        "Packets leave from addresses that the peer was told.", [Partial Far];
+        "The source of a packet is an address that the peer was told.", [Partial Far];
     PEER_ADDRESS "peer-address", "RFC 9260, 5.1.2",
-        "Packets go to addresses that the peer has.", [Partial Far];
+        "The destination of a packet is an address of the peer.", [Partial Far];
     UDP_SOURCE_PORT "udp-source-port", "RFC 6951, 5.1",
-        "An association leaves by one UDP port, or by none.", [Far];
+        "All packets of an association leave from the same UDP port, or all directly in IP.", [Far];
     TOO_BIG "too-big", "RFC 9260, 7.3",
-        "Two seconds after ICMP named an MTU nothing larger leaves unfragmented but \
-         probes.", [Partial Far Disturbed];
+        "From two seconds after an ICMP message on, only probes and packets that may be fragmented \
+         are larger than the MTU in it.", [Partial Far Disturbed];
 
     // The end.
     NO_DATA_AFTER_SHUTDOWN "no-data-after-shutdown", "RFC 9260, 9.2",

@@ -30,14 +30,14 @@ impl Unjudged {
     pub const fn what(self) -> &'static str {
         match self {
             Unjudged::Missed => "packets that the capture missed",
-            Unjudged::FileCut => "packets that a file ends in",
-            Unjudged::PacketCut => "packets of which the capture holds the beginning only",
+            Unjudged::FileCut => "packets cut off at the end of a file",
+            Unjudged::PacketCut => "packets of which the capture holds only the beginning",
             Unjudged::Interface => "packets of interfaces of an unknown kind",
             Unjudged::Fragments => "packets of which fragments are missing",
             Unjudged::Checksum => "packets of SCTP directly in IP with a wrong checksum",
             Unjudged::Datagram => {
-                "UDP datagrams between ports of SCTP that are no SCTP packets and cannot be split \
-                 into some"
+                "UDP datagrams between ports of SCTP that are not SCTP packets and cannot be split \
+                 into any"
             }
         }
     }

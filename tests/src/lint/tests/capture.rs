@@ -147,7 +147,7 @@ fn what_cannot_be_judged_is_counted_and_named() {
     assert_eq!(
         report(&files, &Options::default()).to_string(),
         "0 packets, 0 associations, 0 DATA chunks, 0 faults; not judged: 3 packets that the \
-         capture missed, 1 packets that a file ends in"
+         capture missed, 1 packets cut off at the end of a file"
     );
 }
 
