@@ -15,7 +15,7 @@ pub enum Carrier {
     Udp,
 }
 
-/// What is sent.
+/// The kind of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// As much as the association takes. The receiver measures how long it waits for messages.

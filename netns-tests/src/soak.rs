@@ -72,7 +72,7 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// Takes associations, checks what comes and sends it back.
+    /// Accepts associations, checks their messages and sends them back.
     Serve {
         #[command(flatten)]
         common: Common,
@@ -97,7 +97,7 @@ struct Common {
     /// Short timers, for peers that are killed.
     #[arg(long)]
     realtime: bool,
-    /// The other end is killed now and then: lost associations are counted and nothing else.
+    /// The other end is killed now and then, so lost associations are only counted.
     #[arg(long)]
     tolerant: bool,
 }
@@ -107,13 +107,13 @@ struct Caller {
     /// The server: ADDR:PORT{,ADDR}/{udp:N|native}.
     #[arg(long)]
     peer: AddressList,
-    /// Associations at a time.
+    /// How many associations to have at a time.
     #[arg(long)]
     associations: u64,
-    /// Percent of the associations that are aborted.
+    /// Percentage of the associations that are aborted.
     #[arg(long, default_value_t = 10)]
     abort: u32,
-    /// Where the randomness begins.
+    /// Seed of the random numbers.
     #[arg(long)]
     seed: u64,
 }

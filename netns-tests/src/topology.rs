@@ -14,7 +14,7 @@ pub struct Pair {
     pub right: Host,
     /// The cable.
     pub cable: Link,
-    /// What they are built on.
+    /// The bench.
     pub net: Net,
 }
 
@@ -34,7 +34,7 @@ impl Pair {
     /// The IPv4 address of a host.
     ///
     /// # Panics
-    /// When it is none of the two.
+    /// When the host is not one of the two.
     pub fn v4(&self, host: &Host) -> IpAddr {
         self.cable.addrs(host)[0]
     }
@@ -42,7 +42,7 @@ impl Pair {
     /// The IPv6 address of a host.
     ///
     /// # Panics
-    /// When it is none of the two.
+    /// When the host is not one of the two.
     pub fn v6(&self, host: &Host) -> IpAddr {
         self.cable.addrs(host)[1]
     }
@@ -61,7 +61,7 @@ pub struct TwoNetworks {
     pub right: Host,
     /// The cables; the first is that of the primary path.
     pub cables: [Link; 2],
-    /// What they are built on.
+    /// The bench.
     pub net: Net,
 }
 
@@ -101,7 +101,7 @@ impl TwoNetworks {
     /// All addresses of a host, in the syntax of the programs.
     ///
     /// # Panics
-    /// When it is none of the two.
+    /// When the host is not one of the two.
     pub fn addrs(&self, host: &Host) -> String {
         let addrs: Vec<String> = self
             .cables
@@ -115,7 +115,7 @@ impl TwoNetworks {
     /// The address list of a host, with this port and suffix.
     ///
     /// # Panics
-    /// When it is none of the two.
+    /// When the host is not one of the two.
     pub fn peer(&self, host: &Host, port: u16, suffix: &str) -> String {
         let addrs: Vec<IpAddr> = self.cables.iter().flat_map(|cable| cable.addrs(host)).collect();
         let first = std::net::SocketAddr::new(addrs[0], port);

@@ -53,7 +53,7 @@ pub enum Event {
     Path {
         /// Address of the peer.
         addr: String,
-        /// What it is now.
+        /// The new state.
         state: String,
     },
     /// The packet size of a sender's primary path, or the state of the search for it, has changed.
@@ -140,7 +140,7 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// Takes associations and checks what comes.
+    /// Accepts associations and checks their messages.
     Serve {
         #[command(flatten)]
         common: Common,
@@ -151,7 +151,7 @@ enum Role {
         #[arg(long)]
         reopen: bool,
     },
-    /// Sends as much as goes.
+    /// Sends as much as the association takes.
     Bulk {
         #[command(flatten)]
         common: Common,
@@ -164,7 +164,7 @@ enum Role {
         common: Common,
         #[command(flatten)]
         sender: Sender,
-        /// Time from an echo to the next request, ms.
+        /// Time between an echo and the next request, ms.
         #[arg(long, default_value_t = 5)]
         pause: u64,
     },
@@ -190,7 +190,7 @@ struct Common {
     /// Repetitions of an INIT before giving up.
     #[arg(long)]
     tries: Option<u32>,
-    /// Waits shorter than this are not told, ms.
+    /// Shorter waits are not printed, ms.
     #[arg(long, default_value_t = 25.0)]
     usual: f64,
 }
@@ -206,7 +206,7 @@ struct Sender {
     /// Streams to use in turn.
     #[arg(long, default_value_t = 4)]
     streams: u16,
-    /// End after so many messages.
+    /// End after this many messages.
     #[arg(long)]
     messages: Option<u64>,
 }

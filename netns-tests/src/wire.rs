@@ -28,22 +28,22 @@ pub struct Model {
     /// Time that every frame takes, ms.
     #[arg(long, default_value_t = 0)]
     pub delay: u64,
-    /// Up to so much more, at random, without a change of order, ms.
+    /// Further random delay of at most this time, which keeps the order of the frames, ms.
     #[arg(long, default_value_t = 0)]
     pub jitter: u64,
-    /// Percent of the frames that let others overtake.
+    /// Percentage of the frames that are delayed so that others overtake them.
     #[arg(long, default_value_t = 0)]
     pub reorder: u32,
-    /// How much later these come, ms.
+    /// How much longer these are delayed, ms.
     #[arg(long, default_value_t = 5)]
     pub late: u64,
-    /// Percent of the frames that come twice.
+    /// Percentage of the frames that are duplicated.
     #[arg(long, default_value_t = 0)]
     pub duplicate: u32,
-    /// Percent of the frames that are lost.
+    /// Percentage of the frames that are lost.
     #[arg(long, default_value_t = 0)]
     pub loss: u32,
-    /// Where the randomness begins.
+    /// Seed of the random numbers.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }

@@ -159,8 +159,8 @@ fn answers_come_from_the_address_that_was_asked() {
     }
 }
 
-/// The MTU of the own interface is smaller than the stack assumes, and the system says what it is.
-/// (The other end has the same MTU, because a cable drops packets that are too large for one end.)
+/// The interface has a smaller MTU than the stack assumes, and the system says what it is. (The
+/// other end has the same MTU, because a cable drops packets that are too large for one end.)
 #[test]
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_smaller_interface_mtu_is_learnt() {

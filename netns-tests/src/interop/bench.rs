@@ -533,7 +533,7 @@ impl Case<'_> {
             match found {
                 Some(line) if line.starts_with(what) => return Ok(()),
                 Some(line) => return Err(format!("{:?}: {line}", end.side)),
-                // It is not worth waiting on if the end is gone, or if the machine has failed.
+                // It makes no sense to wait longer if the end is gone or the machine has failed.
                 None if left > LOOK && end.try_ended(Duration::ZERO).is_none() => {
                     self.bench.complaint().map_or(Ok(()), Err)?;
                 }

@@ -74,7 +74,7 @@ impl Variants {
     }
 }
 
-/// What happens to the ends or between them.
+/// A fault of an end or of the network between the ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.

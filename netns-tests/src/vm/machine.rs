@@ -21,7 +21,7 @@ pub(super) struct Machine {
     cables: [bool; 2],
 }
 
-/// What runs the machine's instructions.
+/// The part that executes the machine's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accelerator {
     /// The processor.

@@ -97,10 +97,10 @@ impl Drop for Guest {
 
 #[derive(Debug, Parser)]
 struct Options {
-    /// Give up when the machine has not answered after so many seconds.
+    /// How long to wait for the machine to answer, seconds.
     #[arg(long, default_value_t = 20)]
     patience: u64,
-    /// What to run.
+    /// The script to run.
     script: PathBuf,
     /// A file for the script.
     payload: Option<PathBuf>,
@@ -155,7 +155,8 @@ fn converse(options: &Options) -> Result<u8, String> {
     }
 }
 
-/// Separates the last words of the agent, the status of the script, from what the script said.
+/// Separates the last words of the agent, which are the status of the script, from the output of
+/// the script.
 fn split_end(line: &[u8]) -> (&[u8], Option<u8>) {
     let Some(at) = line.iter().position(|byte| *byte == EOT) else { return (line, None) };
     let (text, end) = line.split_at(at);

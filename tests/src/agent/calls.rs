@@ -24,7 +24,7 @@ pub(crate) struct Agent {
     encap: Encap,
     /// The life of cookies if the user has not set one.
     cookie_life: Duration,
-    /// What new sockets start with.
+    /// The settings of new sockets.
     defaults: AssocConfig,
     pub(super) open: BTreeMap<u32, Open>,
     next_socket: u32,

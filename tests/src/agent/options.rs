@@ -294,7 +294,7 @@ impl Agent {
     }
 }
 
-/// What a request asks to change about paths.
+/// The changes to paths that a request asks for.
 struct PaddrChange {
     hb_interval: Option<Duration>,
     hb_enabled: Option<bool>,

@@ -33,7 +33,7 @@ impl Agent {
     /// Sends a request and waits for its reply.
     ///
     /// # Panics
-    /// When the agent has gone.
+    /// When the agent is gone.
     pub fn ask(&mut self, request: &str) -> String {
         writeln!(self.input, "{request}").expect("the agent reads");
         let mut reply = String::new();

@@ -21,7 +21,7 @@ pub(super) enum Action {
     Heal(Vec<(IpAddr, IpAddr)>),
     /// All links get new properties.
     Links,
-    /// The NAT box forgets its bindings.
+    /// The NAT forgets its bindings.
     Rebind,
     /// The process dies without sending anything.
     Kill(usize),

@@ -26,7 +26,7 @@ pub(super) struct Topology {
     pub(super) mode: Mode,
     /// For each network, whether its path starts with UDP in mixed mode.
     pub(super) udp: [bool; 4],
-    /// The outside address when the first end is behind a NAT box.
+    /// The outer address of the NAT, if the first end is behind one.
     pub(super) nat: Option<IpAddr>,
     /// IP MTU of all links.
     pub(super) mtu: usize,

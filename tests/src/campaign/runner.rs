@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::drive::{Life, live};
 
-/// What to run.
+/// A campaign to run.
 pub struct Campaign {
     /// The seeds.
     pub seeds: Range<u64>,

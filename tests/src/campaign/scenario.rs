@@ -29,7 +29,7 @@ pub(super) struct Scenario {
     pub(super) topology: Topology,
     pub(super) ends: [End; 2],
     pub(super) assocs: Vec<AssocPlan>,
-    /// What happens when, in order of time.
+    /// The events, in order of time.
     pub(super) actions: Vec<(Time, Action)>,
     /// Links of the second network may differ from the others.
     pub(super) quality: [Quality; 2],

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 
-/// What was captured at one place, in the order of arrival.
+/// The packets that were captured in one place, in the order of their arrival.
 #[derive(Clone, Debug, Default)]
 pub struct Capture {
     /// Its name in findings.

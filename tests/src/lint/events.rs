@@ -243,14 +243,14 @@ fn right_prefixes(bytes: &[u8]) -> Vec<usize> {
     found
 }
 
-/// What a frame carried whose end is missing.
+/// The content of a frame whose end was not captured.
 enum Carried {
     Sctp,
     /// UDP, with source and destination port.
     Udp((u16, u16)),
 }
 
-/// What an IP packet carries that was not captured as a whole.
+/// The content of an IP packet whose end was not captured.
 fn cut_short(frame: &Frame) -> Option<Carried> {
     let bytes = match (frame.link_type, be16(&frame.bytes, 12)) {
         (LinkType::Ip, _) => &frame.bytes[..],

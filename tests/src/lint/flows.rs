@@ -72,7 +72,7 @@ pub(super) struct Flow {
     pub(super) beats: HashMap<Vec<u8>, Beat>,
     /// Destinations that have answered a HEARTBEAT.
     pub(super) confirmed: BTreeSet<IpAddr>,
-    /// Where COOKIE ECHOs came from.
+    /// The sources of COOKIE ECHOs.
     pub(super) echoed_from: BTreeSet<IpAddr>,
     /// The views in each capture, one for each IP version.
     views: BTreeMap<(usize, bool), View>,

@@ -93,7 +93,7 @@ pub struct Finding {
     pub capture: String,
     /// The packet that broke it, counted from 1 as other tools do.
     pub packet: u32,
-    /// Who sent it, as the capture shows it.
+    /// Its sender, according to the capture.
     pub from: IpAddr,
     /// What was wrong, in a sentence.
     pub what: String,
