@@ -8,7 +8,7 @@ use workspace_tests::process::{PATIENCE, Program};
 
 use crate::netns::Namespace;
 
-/// A dumpcap that writes what passes one interface to a file.
+/// A dumpcap process that writes the packets of one interface to a file.
 #[derive(Debug)]
 pub(crate) struct Capture {
     interface: String,
@@ -24,7 +24,7 @@ enum State {
 }
 
 impl Capture {
-    /// Begins to write what passes `interface` to `file`.
+    /// Starts to write the packets of `interface` to `file`.
     pub(crate) fn start(namespace: &Namespace, interface: &str, file: &Path) -> Capture {
         let dumpcap = gate::find("dumpcap").unwrap_or_else(|| "dumpcap".into());
         let mut command = namespace.command(&dumpcap.to_string_lossy());

@@ -6,7 +6,7 @@ use crate::net::Running;
 use crate::topology::TwoNetworks;
 use crate::traffic::{self, Event};
 
-/// How SCTP travels.
+/// The protocol that carries SCTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
     /// Directly in IP.

@@ -51,7 +51,7 @@ pub struct Providers {
     pub elements: [Host; 2],
     /// The host of the pool user.
     pub user: Host,
-    /// The providers.
+    /// The networks of the two providers.
     pub switches: [Host; 2],
     /// The links to both providers: those of the registrar, of the elements and of the user, in
     /// this order.

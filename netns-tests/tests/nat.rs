@@ -40,7 +40,7 @@ fn a_client_behind_two_nats() {
     }
 }
 
-/// A client behind the NAT of a home, behind that of its provider, and a server in the internet.
+/// A client behind two NATs, those of a home and of its provider, and a server in the internet.
 fn behind_two_nats() -> Option<(Net, Host, Host, [Nat; 2])> {
     let net = Net::open(PROGRAMS)?;
     let (client, home, provider, server) =
@@ -223,7 +223,7 @@ fn a_pool_user_behind_a_nat() {
         elements.iter_mut().find(|(id, _)| *id == first).expect("one of the elements");
     serving.kill();
     pool::pongs_of_another(&mut user, Some(first), 20);
-    // New bindings in the middle of a session and of the association with the registrar.
+    // The session and the association with the registrar get new bindings in their middle.
     home.nat.forgets();
     pool::pongs_of_another(&mut user, Some(first), 20);
     pool::finish(user);

@@ -34,7 +34,7 @@ fn realtime_down() {
     CARRIERS.chunks(1).for_each(|carrier| measure(carrier, Fault::Down, &REALTIME));
 }
 
-/// How SCTP travels, and the addresses of host N at both providers.
+/// The link that carries SCTP, and the addresses of host N at both providers.
 type Carrier = (&'static str, [&'static str; 2]);
 
 const CARRIERS: [Carrier; 2] =

@@ -30,17 +30,17 @@ pub struct Duo {
 }
 
 impl Duo {
-    /// Makes them, with one address each.
+    /// Makes both hosts, with one address each.
     pub fn new(config: AssocConfig) -> Self {
         Duo::with_addrs(config, &["10.1.0.1"], &["10.1.0.2"])
     }
 
-    /// Makes them with these addresses.
+    /// Makes both hosts, with these addresses.
     pub fn with_addrs(config: AssocConfig, a: &[&str], b: &[&str]) -> Self {
         Duo::starting_at(config, a, b, Tsn(1_000))
     }
 
-    /// Makes them with these addresses; `first_tsn_of_a` is the first TSN that `a` uses.
+    /// Makes both hosts, with these addresses. `first_tsn_of_a` is the first TSN that `a` uses.
     pub fn starting_at(config: AssocConfig, a: &[&str], b: &[&str], first_tsn_of_a: Tsn) -> Self {
         let mut sim = Sim::new(1);
         sim.net.set_default(Link::new().delay(DELAY, Duration::ZERO));

@@ -54,9 +54,9 @@ fn mutate_once(rng: &mut SimRng, bytes: &mut Vec<u8>) {
                 field.copy_from_slice(&new.to_be_bytes());
             }
         }
-        // Another type for the first chunk.
+        // The first chunk gets another type.
         6 => bytes[12] = if rng.random() { rng.random_range(0..16) } else { rng.random() },
-        // The chunks once more.
+        // All chunks are repeated.
         _ => bytes.extend_from_within(12..),
     }
 }
@@ -90,7 +90,7 @@ fn dress_up(rng: &mut SimRng, kind: u8, value: &mut Vec<u8>) {
             [&[1, 2, 3, 4, 0, 1, 0, 0][..], &small(rng), &small(rng), &[0; 4]].concat()
         }
         chunk_type::SACK => [&[0; 4][..], &[0, 1, 0, 0], &small(rng), &small(rng)].concat(),
-        // One TLV over the rest.
+        // The rest becomes one TLV.
         _ => {
             let len = value.len().max(4) as u16;
             [small(rng), len.to_be_bytes()].concat()

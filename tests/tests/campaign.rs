@@ -51,7 +51,7 @@ fn lives_of_this_commit() {
     lives(first..first + 300);
 }
 
-/// Lives that failed once.
+/// Seeds whose lives failed before a fix.
 #[test]
 fn lives_that_failed_before() {
     let failed = [

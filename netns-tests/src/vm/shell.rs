@@ -136,7 +136,7 @@ fn converse(options: &Options) -> Result<u8, String> {
     agent.get_mut().write_all(&head).map_err(lost)?;
     let mut input = agent.get_ref().try_clone().map_err(lost)?;
     std::thread::spawn(move || {
-        // When this fails, reading fails, too.
+        // If this fails, reading fails, too, and reports the error.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut input);
         let _ = input.shutdown(std::net::Shutdown::Write);
     });

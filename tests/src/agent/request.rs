@@ -6,7 +6,7 @@ use sctp_user::from_socket_addr;
 
 use super::errno::Errno;
 
-/// A request, taken apart.
+/// A parsed request.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) verb: &'a str,

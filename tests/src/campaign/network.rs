@@ -10,7 +10,7 @@ use sctp_user_core::{Encap, Peer, Time};
 /// The UDP port of every host that speaks UDP.
 pub(super) const UDP_PORT: u16 = 9899;
 
-/// How SCTP travels.
+/// The protocol that carries SCTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Native,
