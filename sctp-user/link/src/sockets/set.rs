@@ -13,7 +13,7 @@ use super::datagrams::to_codepoint;
 use super::errors::PendingErrors;
 use super::fragment;
 use super::os::OtherErrors;
-use super::socket::{LinkSocket, Outgoing, SendFailure, is_unreachable, scratch_size};
+use super::socket::{LinkSocket, SendFailure, SendParams, is_unreachable, scratch_size};
 use super::source::Sources;
 use crate::{IcmpError, Link, Meter, RecvBatch, local_addresses, no_route};
 
@@ -198,12 +198,12 @@ impl SocketLink {
         }
     }
 
-    fn outgoing(
+    fn send_params(
         &self,
         transmit: &Transmit,
         bytes: &[u8],
         socket_addr: IpAddr,
-    ) -> Result<Outgoing, &'static str> {
+    ) -> Result<SendParams, &'static str> {
         let remote_port = match (self.carrier, transmit.path.encap) {
             (Carrier::Udp, Encap::Udp { remote_port: 0 }) => {
                 return Err("the UDP port of the path is not known yet");
@@ -222,7 +222,7 @@ impl SocketLink {
         if bytes.is_empty() || bytes.len() != transmit.len || transmit.segment_size == Some(0) {
             return Err("the lengths in the transmit contradict each other");
         }
-        Ok(Outgoing {
+        Ok(SendParams {
             destination: destination(transmit.path.remote, remote_port, transmit.flow_label),
             // A socket bound to one address sends from there anyway.
             source: transmit
@@ -375,7 +375,7 @@ impl Link for SocketLink {
         let Some(socket_addr) = self.sockets.get(index).map(LinkSocket::addr) else {
             return Poll::Ready(Ok(()));
         };
-        let out = match self.outgoing(transmit, bytes, socket_addr) {
+        let out = match self.send_params(transmit, bytes, socket_addr) {
             Ok(out) => out,
             Err(reason) if !self.handles(transmit.path.encap) => {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, reason)));

@@ -21,7 +21,7 @@ use super::{Carrier, os};
 use crate::{LinkStats, Meter};
 
 pub(super) use receive::scratch_size;
-pub(super) use send::{Outgoing, SendFailure, is_unreachable};
+pub(super) use send::{SendFailure, SendParams, is_unreachable};
 
 /// A bound socket of a link.
 pub(super) struct LinkSocket {
@@ -35,7 +35,7 @@ pub(super) struct LinkSocket {
     /// Set while write readiness cannot be trusted; see [`Self::poll_send_once`].
     backoff: Option<Pin<Box<Sleep>>>,
     /// A transmit that was sent only in part, and how many of its bytes were sent.
-    progress: Option<(Outgoing, usize)>,
+    progress: Option<(SendParams, usize)>,
     /// Each buffer received only one datagram last time: there is no receive offload, or the
     /// senders do not send in batches.
     single: bool,

@@ -17,7 +17,7 @@ use crate::sockets::{Carrier, cut, fragment, os};
 
 /// Packets for one destination, as [`LinkSocket::poll_send`] takes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sockets) struct Outgoing {
+pub(in crate::sockets) struct SendParams {
     pub(in crate::sockets) destination: SocketAddr,
     /// The source address; `None` leaves the choice to the system.
     pub(in crate::sockets) source: Option<IpAddr>,
@@ -60,7 +60,7 @@ impl LinkSocket {
     pub(in crate::sockets) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
-        out: &Outgoing,
+        out: &SendParams,
         bytes: &[u8],
         errors: &mut PendingErrors,
     ) -> Poll<Result<(), SendFailure>> {
@@ -140,7 +140,7 @@ impl LinkSocket {
         &mut self,
         cx: &mut Context<'_>,
         transmit: &quinn_udp::Transmit<'_>,
-        out: &Outgoing,
+        out: &SendParams,
         errors: &mut PendingErrors,
     ) -> Poll<Result<(), SendFailure>> {
         let mut blocked = 0;
@@ -216,7 +216,7 @@ impl LinkSocket {
 
     /// The addresses of an IPv4 packet that may be fragmented, for cutting it here. `None` for
     /// other packets.
-    fn way(&self, out: &Outgoing) -> Option<cut::Way> {
+    fn way(&self, out: &SendParams) -> Option<cut::Way> {
         let SocketAddr::V4(to) = out.destination else { return None };
         if !out.may_fragment || out.segment_size.is_some() {
             return None;
@@ -232,7 +232,7 @@ impl LinkSocket {
 
     /// The requested source address, if the call failed because the host does not have it. The
     /// system reports this in two ways: as an invalid argument (IPv6) or as a missing route (IPv4).
-    fn lost_source(&self, out: &Outgoing, error: &io::Error) -> Option<IpAddr> {
+    fn lost_source(&self, out: &SendParams, error: &io::Error) -> Option<IpAddr> {
         let source = out.source.filter(|_| is_invalid_argument(error) || is_unreachable(error))?;
         let probe = std::net::UdpSocket::bind(to_socket_addr(source, 0));
         probe.is_err().then_some(source)
