@@ -42,7 +42,7 @@ pub(super) struct Cutter {
 
 /// The addresses of a packet, and what else its headers say.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
+pub(super) struct PacketHeaders {
     pub(super) carrier: Carrier,
     /// With the UDP port, here and in `to`. The ports mean nothing when SCTP is directly in IP.
     pub(super) from: SocketAddrV4,
@@ -54,7 +54,7 @@ pub(super) struct Way {
 impl Cutter {
     /// Sends an SCTP packet in fragments. `None` when it does not cut the packet, either because
     /// every link takes it whole or because the process has no raw socket.
-    pub(super) fn send(&mut self, way: Way, packet: &[u8]) -> Option<io::Result<()>> {
+    pub(super) fn send(&mut self, headers: PacketHeaders, packet: &[u8]) -> Option<io::Result<()>> {
         if packet.len() <= WHOLE || packet.len() > MOST {
             return None;
         }
@@ -67,8 +67,8 @@ impl Cutter {
         });
         let socket = socket.as_ref()?;
         self.ident = self.ident.wrapping_add(1).max(1);
-        let to = SocketAddr::from((*way.to.ip(), 0)).into();
-        let mut fragments = fragments(way, self.ident, packet).into_iter();
+        let to = SocketAddr::from((*headers.to.ip(), 0)).into();
+        let mut fragments = fragments(headers, self.ident, packet).into_iter();
         Some(fragments.try_for_each(|fragment| socket.send_to(&fragment, &to).map(drop)))
     }
 }
@@ -92,10 +92,10 @@ fn open() -> io::Result<Socket> {
 }
 
 /// The IP fragments that carry an SCTP packet.
-fn fragments(way: Way, ident: u16, packet: &[u8]) -> Vec<Vec<u8>> {
-    let (protocol, payload) = match way.carrier {
+fn fragments(headers: PacketHeaders, ident: u16, packet: &[u8]) -> Vec<Vec<u8>> {
+    let (protocol, payload) = match headers.carrier {
         Carrier::Ip => (IpProtocol::Unknown(132), packet.to_vec()),
-        Carrier::Udp => (IpProtocol::Udp, datagram(way, packet)),
+        Carrier::Udp => (IpProtocol::Udp, datagram(headers, packet)),
     };
     let last = payload.len().div_ceil(PIECE) - 1;
     let fragment = |(n, piece): (usize, &[u8])| {
@@ -104,8 +104,8 @@ fn fragments(way: Way, ident: u16, packet: &[u8]) -> Vec<Vec<u8>> {
         let mut ip = Ipv4Packet::new_unchecked(&mut bytes);
         ip.set_version(4);
         ip.set_header_len(HEADER as u8);
-        ip.set_dscp(way.dscp);
-        ip.set_ecn(way.ecn);
+        ip.set_dscp(headers.dscp);
+        ip.set_ecn(headers.ecn);
         ip.set_total_len((HEADER + piece.len()) as u16);
         ip.set_ident(ident);
         ip.clear_flags();
@@ -113,8 +113,8 @@ fn fragments(way: Way, ident: u16, packet: &[u8]) -> Vec<Vec<u8>> {
         ip.set_frag_offset((n * PIECE) as u16);
         ip.set_hop_limit(HOP_LIMIT);
         ip.set_next_header(protocol);
-        ip.set_src_addr(*way.from.ip());
-        ip.set_dst_addr(*way.to.ip());
+        ip.set_src_addr(*headers.from.ip());
+        ip.set_dst_addr(*headers.to.ip());
         ip.fill_checksum();
         bytes
     };
@@ -122,14 +122,14 @@ fn fragments(way: Way, ident: u16, packet: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// The UDP datagram that carries an SCTP packet.
-fn datagram(way: Way, packet: &[u8]) -> Vec<u8> {
+fn datagram(headers: PacketHeaders, packet: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; UDP_HEADER + packet.len()];
     bytes[UDP_HEADER..].copy_from_slice(packet);
     let mut udp = UdpPacket::new_unchecked(&mut bytes);
-    udp.set_src_port(way.from.port());
-    udp.set_dst_port(way.to.port());
+    udp.set_src_port(headers.from.port());
+    udp.set_dst_port(headers.to.port());
     udp.set_len((UDP_HEADER + packet.len()) as u16);
-    let (from, to): (Ipv4Address, Ipv4Address) = (*way.from.ip(), *way.to.ip());
+    let (from, to): (Ipv4Address, Ipv4Address) = (*headers.from.ip(), *headers.to.ip());
     udp.fill_checksum(&from.into(), &to.into());
     bytes
 }
@@ -138,10 +138,10 @@ fn datagram(way: Way, packet: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn way(carrier: Carrier) -> Way {
+    fn headers(carrier: Carrier) -> PacketHeaders {
         let from = "10.0.0.1:9899".parse().unwrap();
         let to = "10.0.0.2:5000".parse().unwrap();
-        Way { carrier, from, to, dscp: 10, ecn: 2 }
+        PacketHeaders { carrier, from, to, dscp: 10, ecn: 2 }
     }
 
     /// Reassembles fragments, as the receiver's system does.
@@ -166,9 +166,9 @@ mod tests {
     fn fragments_join_to_the_packet_again() {
         for len in [553, 1480, 9000, MOST] {
             let packet: Vec<u8> = (0..len).map(|n| n as u8).collect();
-            let native = fragments(way(Carrier::Ip), 7, &packet);
+            let native = fragments(headers(Carrier::Ip), 7, &packet);
             assert_eq!(joined(&native, IpProtocol::Unknown(132)), packet);
-            let encapsulated = fragments(way(Carrier::Udp), 7, &packet);
+            let encapsulated = fragments(headers(Carrier::Udp), 7, &packet);
             let datagram = joined(&encapsulated, IpProtocol::Udp);
             let udp = UdpPacket::new_checked(&datagram[..]).unwrap();
             let (from, to) = (Ipv4Address::new(10, 0, 0, 1), Ipv4Address::new(10, 0, 0, 2));
@@ -181,7 +181,7 @@ mod tests {
     fn packets_that_every_link_takes_are_not_cut() {
         let mut cutter = Cutter { socket: Some(None), ident: 0 };
         for len in [100, PIECE - UDP_HEADER, PIECE, MOST + 1] {
-            assert!(cutter.send(way(Carrier::Udp), &vec![0; len]).is_none(), "{len}");
+            assert!(cutter.send(headers(Carrier::Udp), &vec![0; len]).is_none(), "{len}");
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Cutter {}
 /// The addresses of a packet, and what else its headers say.
 #[derive(Clone, Copy, Debug)]
 #[expect(dead_code, reason = "nobody reads it here")]
-pub(super) struct Way {
+pub(super) struct PacketHeaders {
     pub(super) carrier: Carrier,
     pub(super) from: SocketAddrV4,
     pub(super) to: SocketAddrV4,
@@ -25,7 +25,7 @@ pub(super) struct Way {
 
 impl Cutter {
     /// Cuts nothing: the caller sends the packet whole.
-    pub(super) fn send(&mut self, _: Way, _: &[u8]) -> Option<io::Result<()>> {
+    pub(super) fn send(&mut self, _: PacketHeaders, _: &[u8]) -> Option<io::Result<()>> {
         None
     }
 }

@@ -150,10 +150,11 @@ impl LinkSocket {
                 ready!(sleep.as_mut().poll(cx));
                 self.backoff = None;
             }
-            let way = if transmit.contents.len() > cut::WHOLE { self.way(out) } else { None };
+            let headers =
+                if transmit.contents.len() > cut::WHOLE { self.headers_to_cut(out) } else { None };
             let mut send = || {
-                if let Some(way) = way
-                    && let Some(sent) = self.cutter.send(way, transmit.contents)
+                if let Some(headers) = headers
+                    && let Some(sent) = self.cutter.send(headers, transmit.contents)
                 {
                     return sent;
                 }
@@ -216,7 +217,7 @@ impl LinkSocket {
 
     /// The addresses of an IPv4 packet that may be fragmented, for cutting it here. `None` for
     /// other packets.
-    fn way(&self, out: &SendParams) -> Option<cut::Way> {
+    fn headers_to_cut(&self, out: &SendParams) -> Option<cut::PacketHeaders> {
         let SocketAddr::V4(to) = out.destination else { return None };
         if !out.may_fragment || out.segment_size.is_some() {
             return None;
@@ -227,7 +228,7 @@ impl LinkSocket {
         let local = self.io.sock().local_addr().ok()?.as_socket_ipv4()?;
         let ecn = out.ecn.map_or(0, |ecn| ecn as u8);
         let from = SocketAddrV4::new(source, local.port());
-        Some(cut::Way { carrier: self.carrier, from, to, dscp: out.dscp, ecn })
+        Some(cut::PacketHeaders { carrier: self.carrier, from, to, dscp: out.dscp, ecn })
     }
 
     /// The requested source address, if the call failed because the host does not have it. The
