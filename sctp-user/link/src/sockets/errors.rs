@@ -46,7 +46,7 @@ impl PendingErrors {
 
 /// What reading the error queue of a socket found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Drained {
+pub(super) struct ErrorsRead {
     /// All entries, whatever their origin.
     pub(super) entries: usize,
     /// Entries caused by ICMP messages. Each of these may have made one send or receive call fail.

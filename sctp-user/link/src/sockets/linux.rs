@@ -26,7 +26,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use super::Carrier;
-use super::errors::{Drained, ErrorReady, meaning};
+use super::errors::{ErrorReady, ErrorsRead, meaning};
 use super::io::Io;
 #[cfg(feature = "raw")]
 use super::ipv4;
@@ -244,7 +244,7 @@ pub(super) fn recv_one(
 
 /// Completes at the next error event of `socket`. Read readiness is not enough to learn of errors:
 /// an error alone does not make the socket readable.
-pub(super) fn wait(socket: &Arc<UdpSocket>) -> ErrorReady {
+pub(super) fn error_event(socket: &Arc<UdpSocket>) -> ErrorReady {
     let socket = Arc::clone(socket);
     Box::pin(async move {
         if socket.ready(Interest::ERROR).await.is_err() {
@@ -254,9 +254,9 @@ pub(super) fn wait(socket: &Arc<UdpSocket>) -> ErrorReady {
     })
 }
 
-/// Reads the error queue after [`wait`] has completed, and resets the readiness so that the next
-/// [`wait`] waits for a new error.
-pub(super) fn on_ready(
+/// Reads the error queue after [`error_event`] has completed. Resets the readiness, so that the
+/// next [`error_event`] waits for a new error.
+pub(super) fn read_ready_errors(
     socket: &UdpSocket,
     carrier: Carrier,
     bound: IpAddr,
@@ -264,21 +264,22 @@ pub(super) fn on_ready(
 ) {
     // "Would block" clears the readiness. If the queue was too long to be emptied in one go, the
     // socket stays ready.
-    let _ =
-        socket.try_io(Interest::ERROR, || match drain(socket, carrier, bound, report).entries {
-            MAX_PER_DRAIN => Ok(()),
+    let _ = socket.try_io(Interest::ERROR, || {
+        match read_errors(socket, carrier, bound, report).entries {
+            MAX_ENTRIES_READ => Ok(()),
             _ => io::Result::Err(io::ErrorKind::WouldBlock.into()),
-        });
+        }
+    });
 }
 
-/// Reads the error queue of a socket that is bound to `bound`, at most `MAX_PER_DRAIN` entries.
-pub(super) fn drain(
+/// Reads the error queue of a socket that is bound to `bound`, at most `MAX_ENTRIES_READ` entries.
+pub(super) fn read_errors(
     socket: &impl AsRawFd,
     carrier: Carrier,
     bound: IpAddr,
     mut report: impl FnMut(IcmpError),
-) -> Drained {
-    let mut drained = Drained::default();
+) -> ErrorsRead {
+    let mut read = ErrorsRead::default();
     // On the heap because there it is aligned for the headers in it.
     let mut control = cmsg_space!(
         libc::sock_extended_err,
@@ -287,7 +288,7 @@ pub(super) fn drain(
         libc::timespec,
         [i32; 4]
     );
-    for _ in 0..MAX_PER_DRAIN {
+    for _ in 0..MAX_ENTRIES_READ {
         let mut quote = [0; MAX_QUOTE];
         let mut parts = [IoSliceMut::new(&mut quote)];
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
@@ -328,10 +329,10 @@ pub(super) fn drain(
             }
         }
         let len = message.bytes;
-        drained.entries += 1;
+        read.entries += 1;
         match entry.origin() {
-            Origin::Network => drained.from_network += 1,
-            Origin::OwnHost { mtu } => drained.local_mtu = mtu.or(drained.local_mtu),
+            Origin::Network => read.from_network += 1,
+            Origin::OwnHost { mtu } => read.local_mtu = mtu.or(read.local_mtu),
             Origin::Other => {}
         }
         if let Some((to, kind)) = entry.interpret(carrier) {
@@ -340,7 +341,7 @@ pub(super) fn drain(
             report(IcmpError { to, kind, quoted });
         }
     }
-    drained
+    read
 }
 
 /// One entry of the error queue.
@@ -422,7 +423,7 @@ fn mtu(info: u32) -> u16 {
 /// believes an error.
 const MAX_QUOTE: usize = 128;
 /// Bounds the work of one call.
-const MAX_PER_DRAIN: usize = 256;
+const MAX_ENTRIES_READ: usize = 256;
 
 #[cfg(test)]
 mod tests {

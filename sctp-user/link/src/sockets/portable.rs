@@ -13,7 +13,7 @@ use quinn_udp::{RecvMeta, UdpSocketState};
 use tokio::net::UdpSocket;
 
 use super::Carrier;
-use super::errors::{Drained, ErrorReady};
+use super::errors::{ErrorReady, ErrorsRead};
 #[cfg(feature = "raw")]
 use super::icmp::IcmpSocket;
 use super::io::Io;
@@ -146,12 +146,12 @@ pub(super) fn recv_one(
 }
 
 /// Never completes: there are no error events.
-pub(super) fn wait(_: &Arc<UdpSocket>) -> ErrorReady {
+pub(super) fn error_event(_: &Arc<UdpSocket>) -> ErrorReady {
     Box::pin(std::future::pending())
 }
 
-pub(super) fn on_ready(_: &UdpSocket, _: Carrier, _: IpAddr, _: impl FnMut(IcmpError)) {}
+pub(super) fn read_ready_errors(_: &UdpSocket, _: Carrier, _: IpAddr, _: impl FnMut(IcmpError)) {}
 
-pub(super) fn drain(_: &Io, _: Carrier, _: IpAddr, _: impl FnMut(IcmpError)) -> Drained {
-    Drained::default()
+pub(super) fn read_errors(_: &Io, _: Carrier, _: IpAddr, _: impl FnMut(IcmpError)) -> ErrorsRead {
+    ErrorsRead::default()
 }

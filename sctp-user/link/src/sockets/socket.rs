@@ -65,7 +65,7 @@ impl LinkSocket {
     /// Takes over a bound socket. Call this inside the tokio runtime that is to watch it.
     pub(super) fn new(carrier: Carrier, addr: IpAddr, socket: socket2::Socket) -> io::Result<Self> {
         let io = Arc::new(UdpSocket::from_std(socket.into())?);
-        let error_ready = os::wait(&io);
+        let error_ready = os::error_event(&io);
         Self::with(carrier, addr, Io::Watched(io), Some(error_ready))
     }
 

@@ -112,7 +112,9 @@ impl LinkSocket {
                     // The failed call has not said whether the socket is empty, so ask again.
                     self.must_read = must_read;
                     tracing::trace!(%error, "receive call failed");
-                    os::drain(&self.io, self.carrier, self.addr, |error| batch.errors.push(error));
+                    os::read_errors(&self.io, self.carrier, self.addr, |error| {
+                        batch.errors.push(error)
+                    });
                 }
             }
         }
@@ -129,8 +131,8 @@ impl LinkSocket {
         };
         while error_ready.as_mut().poll(cx).is_ready() {
             self.must_read = true;
-            os::on_ready(io, self.carrier, self.addr, |error| errors.push(error));
-            *error_ready = os::wait(io);
+            os::read_ready_errors(io, self.carrier, self.addr, |error| errors.push(error));
+            *error_ready = os::error_event(io);
             if errors.len() >= MAX_ERRORS_PER_POLL {
                 cx.waker().wake_by_ref();
                 break;
@@ -205,7 +207,9 @@ impl LinkSocket {
                 Err(error) => {
                     failures += 1;
                     tracing::trace!(%error, "receive call failed");
-                    os::drain(&self.io, self.carrier, self.addr, |error| batch.errors.push(error));
+                    os::read_errors(&self.io, self.carrier, self.addr, |error| {
+                        batch.errors.push(error)
+                    });
                 }
             }
         }

@@ -129,7 +129,7 @@ impl LinkSocket {
             && error.kind() != io::ErrorKind::WouldBlock
         {
             // The error may be about an earlier packet, and the system reports it only once.
-            os::drain(&self.io, self.carrier, self.addr, |error| errors.push(error));
+            os::read_errors(&self.io, self.carrier, self.addr, |error| errors.push(error));
         }
         sent.is_ok()
     }
@@ -199,15 +199,16 @@ impl LinkSocket {
                 }
                 Err(error) => error,
             };
-            let drained = os::drain(&self.io, self.carrier, self.addr, |error| errors.push(error));
-            if drained.local_mtu.is_some() {
-                return Poll::Ready(Err(SendFailure { error, local_mtu: drained.local_mtu }));
+            let read =
+                os::read_errors(&self.io, self.carrier, self.addr, |error| errors.push(error));
+            if read.local_mtu.is_some() {
+                return Poll::Ready(Err(SendFailure { error, local_mtu: read.local_mtu }));
             }
             // Each ICMP error about an earlier packet, perhaps to another peer, can make one later
             // send call fail before it sends anything.
             failures += 1;
             let too_big = quinn_udp::is_msg_size_err(&error);
-            let pending_error = failures == 1 || (drained.from_network > 0 && !too_big);
+            let pending_error = failures == 1 || (read.from_network > 0 && !too_big);
             if !pending_error || failures >= MAX_CONSECUTIVE_FAILURES {
                 return Poll::Ready(Err(error.into()));
             }
