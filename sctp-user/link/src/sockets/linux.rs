@@ -161,7 +161,7 @@ impl OtherErrors {
 
 /// Switches off information that comes with every received datagram and that nobody uses: the time
 /// of arrival and, when the socket is bound to one address, the destination.
-pub(super) fn spare(socket: &Io, addr: IpAddr) {
+pub(super) fn disable_unused_info(socket: &Io, addr: IpAddr) {
     let off = |result: nix::Result<()>| {
         if let Err(error) = result {
             tracing::debug!(%error, "cannot switch off what is reported with each datagram");

@@ -116,7 +116,7 @@ impl OtherErrors {
 }
 
 /// Does nothing: sockets report nothing that is not used.
-pub(super) fn spare(_: &Io, _: IpAddr) {}
+pub(super) fn disable_unused_info(_: &Io, _: IpAddr) {}
 
 /// Whether [`recv_one`] can wait for a datagram.
 pub(super) const CAN_WAIT: bool = false;

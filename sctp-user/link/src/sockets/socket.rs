@@ -160,7 +160,7 @@ impl LinkSocket {
 /// Switches on the socket options that the link needs, and switches off the others.
 fn prepare(io: &Io, addr: IpAddr) -> io::Result<UdpSocketState> {
     let state = UdpSocketState::new(io.udp())?;
-    os::spare(io, addr);
+    os::disable_unused_info(io, addr);
     Ok(state)
 }
 
