@@ -144,16 +144,16 @@ nix::setsockopt_impl!(
 );
 
 /// Does nothing: on Linux the error queues report everything.
-pub(super) struct OtherErrors;
+pub(super) struct IcmpSockets;
 
-impl OtherErrors {
+impl IcmpSockets {
     pub(super) fn open(_: Carrier, _: &[IpAddr]) -> Self {
-        OtherErrors
+        IcmpSockets
     }
 
     /// For links without a runtime.
     pub(super) fn none() -> Self {
-        OtherErrors
+        IcmpSockets
     }
 
     pub(super) fn poll(&mut self, _: &mut Context<'_>, _: &mut Vec<IcmpError>) {}

@@ -59,10 +59,10 @@ pub(super) fn enable_flow_labels(_: &Io) {}
 /// Sockets that receive the ICMP messages about packets of a raw link. A UDP link has none, because
 /// UDP needs no privileges and these sockets do.
 #[cfg(feature = "raw")]
-pub(super) struct OtherErrors(Vec<IcmpSocket>);
+pub(super) struct IcmpSockets(Vec<IcmpSocket>);
 
 #[cfg(feature = "raw")]
-impl OtherErrors {
+impl IcmpSockets {
     /// Opens a socket for each IP version among `addrs`, if the system allows it.
     pub(super) fn open(carrier: Carrier, addrs: &[IpAddr]) -> Self {
         let open = |v6| {
@@ -77,14 +77,14 @@ impl OtherErrors {
             })
         };
         match carrier {
-            Carrier::Udp => OtherErrors(Vec::new()),
-            Carrier::Ip => OtherErrors([false, true].into_iter().filter_map(open).collect()),
+            Carrier::Udp => IcmpSockets(Vec::new()),
+            Carrier::Ip => IcmpSockets([false, true].into_iter().filter_map(open).collect()),
         }
     }
 
     /// For links without a runtime.
     pub(super) fn none() -> Self {
-        OtherErrors(Vec::new())
+        IcmpSockets(Vec::new())
     }
 
     /// Appends the errors that have arrived.
@@ -97,18 +97,18 @@ impl OtherErrors {
 
 /// Without raw links there are no such sockets.
 #[cfg(not(feature = "raw"))]
-pub(super) struct OtherErrors;
+pub(super) struct IcmpSockets;
 
 #[cfg(not(feature = "raw"))]
-impl OtherErrors {
+impl IcmpSockets {
     /// Opens nothing.
     pub(super) fn open(_: Carrier, _: &[IpAddr]) -> Self {
-        OtherErrors
+        IcmpSockets
     }
 
     /// For links that no runtime watches.
     pub(super) fn none() -> Self {
-        OtherErrors
+        IcmpSockets
     }
 
     /// Appends nothing.

@@ -12,7 +12,7 @@ use socket2::Socket;
 use super::datagrams::to_codepoint;
 use super::errors::PendingErrors;
 use super::fragment;
-use super::os::OtherErrors;
+use super::os::IcmpSockets;
 use super::socket::{LinkSocket, SendFailure, SendParams, is_unreachable, scratch_size};
 use super::source::Sources;
 use crate::{IcmpError, Link, Meter, RecvBatch, local_addresses, no_route};
@@ -33,7 +33,7 @@ pub enum Carrier {
 pub struct SocketLink {
     carrier: Carrier,
     sockets: Vec<LinkSocket>,
-    other_errors: OtherErrors,
+    icmp_sockets: IcmpSockets,
     port: u16,
     scratch: Vec<u8>,
     /// The socket to read first next time, for fairness.
@@ -56,9 +56,9 @@ impl SocketLink {
         port: u16,
     ) -> Result<Self, (IpAddr, io::Error)> {
         let addrs: Vec<IpAddr> = sockets.iter().map(|(addr, _)| *addr).collect();
-        let other_errors = OtherErrors::open(carrier, &addrs);
+        let icmp_sockets = IcmpSockets::open(carrier, &addrs);
         let opened = |addr, socket| LinkSocket::new(carrier, addr, socket);
-        Self::with(carrier, sockets, opened, other_errors, port)
+        Self::with(carrier, sockets, opened, icmp_sockets, port)
     }
 
     /// Like [`new`](Self::new), but without a runtime: `Pending` means only that there is nothing
@@ -70,14 +70,14 @@ impl SocketLink {
         port: u16,
     ) -> Result<Self, (IpAddr, io::Error)> {
         let opened = |addr, socket| LinkSocket::plain(carrier, addr, socket);
-        Self::with(carrier, sockets, opened, OtherErrors::none(), port)
+        Self::with(carrier, sockets, opened, IcmpSockets::none(), port)
     }
 
     fn with(
         carrier: Carrier,
         sockets: Vec<(IpAddr, Socket)>,
         open: impl Fn(IpAddr, Socket) -> io::Result<LinkSocket>,
-        other_errors: OtherErrors,
+        icmp_sockets: IcmpSockets,
         port: u16,
     ) -> Result<Self, (IpAddr, io::Error)> {
         let sockets = sockets
@@ -87,7 +87,7 @@ impl SocketLink {
         Ok(SocketLink {
             carrier,
             sockets,
-            other_errors,
+            icmp_sockets,
             port,
             scratch: vec![0; scratch_size()],
             next: 0,
@@ -341,7 +341,7 @@ impl Link for SocketLink {
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {
         let held = batch.len();
         self.pending.take(&mut batch.errors, cx.waker());
-        self.other_errors.poll(cx, &mut batch.errors);
+        self.icmp_sockets.poll(cx, &mut batch.errors);
         let first = self.next.min(self.sockets.len());
         let (before, from) = self.sockets.split_at_mut(first);
         self.next = if from.len() > 1 { self.next + 1 } else { 0 };
