@@ -166,7 +166,7 @@ impl SocketLink {
     /// bound to it, or else the wildcard socket. If it names none, this is the wildcard socket, or
     /// else the one whose address the system's routes choose for the destination: a provider's
     /// network forwards only packets whose source address belongs to it.
-    fn choose(&mut self, path: &PathAddr) -> Option<usize> {
+    fn choose_socket(&mut self, path: &PathAddr) -> Option<usize> {
         if is_link_local(path.remote) && interface(path.remote) == 0 {
             return None;
         }
@@ -262,7 +262,7 @@ impl SocketLink {
     }
 
     /// If the failure says something about the path, queues it like an ICMP error and returns true.
-    fn report(&mut self, transmit: &Transmit, bytes: &[u8], failure: &SendFailure) -> bool {
+    fn report_failure(&mut self, transmit: &Transmit, bytes: &[u8], failure: &SendFailure) -> bool {
         let no_way = is_unreachable(&failure.error).then(|| no_route(&failure.error)).flatten();
         let kind = match (&failure.error, no_way) {
             (_, Some(why)) => Unreachable::NoRoute(why),
@@ -276,18 +276,18 @@ impl SocketLink {
             }
             (_, None) => return false,
         };
-        self.tell(transmit, bytes, kind);
+        self.queue_error(transmit, bytes, kind);
         true
     }
 
     /// Reports a packet that should have been cut but left the interface whole.
     fn report_whole(&mut self, transmit: &Transmit, bytes: &[u8], to: SocketAddr) {
         if let Some(ip_mtu) = fragment::left_whole(to, bytes.len() + overhead(&transmit.path)) {
-            self.tell(transmit, bytes, Unreachable::NotCut { ip_mtu });
+            self.queue_error(transmit, bytes, Unreachable::NotCut { ip_mtu });
         }
     }
 
-    fn tell(&mut self, transmit: &Transmit, bytes: &[u8], kind: Unreachable) {
+    fn queue_error(&mut self, transmit: &Transmit, bytes: &[u8], kind: Unreachable) {
         let quoted = Bytes::copy_from_slice(bytes.get(..QUOTE).unwrap_or(bytes));
         self.pending.push(IcmpError { to: transmit.path, kind, quoted });
     }
@@ -363,7 +363,7 @@ impl Link for SocketLink {
         if self.send_plain(transmit, bytes) {
             return Poll::Ready(Ok(()));
         }
-        let Some(index) = self.choose(&transmit.path) else {
+        let Some(index) = self.choose_socket(&transmit.path) else {
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::AddrNotAvailable,
                 format!(
@@ -394,7 +394,7 @@ impl Link for SocketLink {
             }
             Err(failure) => {
                 tracing::debug!(error = %failure.error, path = ?transmit.path, "packets not sent");
-                if self.report(transmit, bytes, &failure) {
+                if self.report_failure(transmit, bytes, &failure) {
                     Poll::Ready(Ok(()))
                 } else {
                     Poll::Ready(Err(failure.error))
@@ -461,8 +461,8 @@ mod tests {
             remote: "127.0.0.9".parse().unwrap(),
             encap: Encap::Udp { remote_port: 1 },
         };
-        assert_eq!(link.choose(&path), Some(1));
-        assert_eq!(link.choose(&PathAddr { local: Some(addrs[0]), ..path }), Some(0));
+        assert_eq!(link.choose_socket(&path), Some(1));
+        assert_eq!(link.choose_socket(&PathAddr { local: Some(addrs[0]), ..path }), Some(0));
     }
 
     #[test]
