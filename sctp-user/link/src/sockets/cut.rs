@@ -27,7 +27,7 @@ const UDP_HEADER: usize = 8;
 /// The largest SCTP packet that is never cut.
 pub(super) const WHOLE: usize = PIECE - UDP_HEADER;
 /// The largest SCTP packet that the 16-bit length fields allow.
-const MOST: usize = u16::MAX as usize - HEADER - UDP_HEADER;
+const MAX_PACKET: usize = u16::MAX as usize - HEADER - UDP_HEADER;
 const HOP_LIMIT: u8 = 64;
 
 /// Sends IPv4 packets in fragments.
@@ -55,7 +55,7 @@ impl Cutter {
     /// Sends an SCTP packet in fragments. `None` when it does not cut the packet, either because
     /// every link takes it whole or because the process has no raw socket.
     pub(super) fn send(&mut self, headers: PacketHeaders, packet: &[u8]) -> Option<io::Result<()>> {
-        if packet.len() <= WHOLE || packet.len() > MOST {
+        if packet.len() <= WHOLE || packet.len() > MAX_PACKET {
             return None;
         }
         let socket = self.socket.get_or_insert_with(|| match open() {
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn fragments_join_to_the_packet_again() {
-        for len in [553, 1480, 9000, MOST] {
+        for len in [553, 1480, 9000, MAX_PACKET] {
             let packet: Vec<u8> = (0..len).map(|n| n as u8).collect();
             let native = fragments(headers(Carrier::Ip), 7, &packet);
             assert_eq!(joined(&native, IpProtocol::Unknown(132)), packet);
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn packets_that_every_link_takes_are_not_cut() {
         let mut cutter = Cutter { socket: Some(None), ident: 0 };
-        for len in [100, PIECE - UDP_HEADER, PIECE, MOST + 1] {
+        for len in [100, PIECE - UDP_HEADER, PIECE, MAX_PACKET + 1] {
             assert!(cutter.send(headers(Carrier::Udp), &vec![0; len]).is_none(), "{len}");
         }
     }

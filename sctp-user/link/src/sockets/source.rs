@@ -30,7 +30,7 @@ impl Sources {
         remote: IpAddr,
     ) -> Option<IpAddr> {
         let now = Instant::now();
-        let fresh = |asked: Instant| now.saturating_duration_since(asked) < LIFE;
+        let fresh = |asked: Instant| now.saturating_duration_since(asked) < MAX_AGE;
         if let Some((addr, asked)) = self.known.get(&remote)
             && fresh(*asked)
             && own.clone().any(|a| a == *addr)
@@ -39,10 +39,10 @@ impl Sources {
         }
         let routed = routed_source(remote).filter(|routed| own.clone().any(|a| a == *routed));
         let chosen = routed.or_else(|| nearest(own, remote))?;
-        if self.known.len() >= MOST {
+        if self.known.len() >= MAX_ENTRIES {
             self.known.retain(|_, (_, asked)| fresh(*asked));
         }
-        if self.known.len() >= MOST {
+        if self.known.len() >= MAX_ENTRIES {
             self.known.clear();
         }
         self.known.insert(remote, (chosen, now));
@@ -69,9 +69,9 @@ fn nearest(own: impl Iterator<Item = IpAddr>, remote: IpAddr) -> Option<IpAddr> 
 
 /// How long an answer of the system is used. After a change of routes, packets may carry the old
 /// source for this long.
-const LIFE: Duration = Duration::from_millis(200);
+const MAX_AGE: Duration = Duration::from_millis(200);
 /// The most destinations to remember.
-const MOST: usize = 1024;
+const MAX_ENTRIES: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -116,10 +116,10 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let mut sources = Sources::default();
-        for n in 0..3 * MOST as u32 {
+        for n in 0..3 * MAX_ENTRIES as u32 {
             let remote = Ipv4Addr::from_bits(0x7f01_0000 + n).into();
             sources.choose([ip("127.0.3.3"), ip("127.0.0.8")].into_iter(), remote);
-            assert!(sources.known.len() <= MOST);
+            assert!(sources.known.len() <= MAX_ENTRIES);
         }
     }
 }

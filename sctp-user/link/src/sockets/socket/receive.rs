@@ -42,7 +42,7 @@ impl LinkSocket {
         }
     }
 
-    fn poll_recv_into<const MOST: usize>(
+    fn poll_recv_into<const BUFFERS: usize>(
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut [u8],
@@ -55,11 +55,11 @@ impl LinkSocket {
             {
                 ready!(io.poll_recv_ready(cx))?;
             }
-            let mut metas = [RecvMeta::default(); MOST];
+            let mut metas = [RecvMeta::default(); BUFFERS];
             let mut parts = scratch.chunks_mut(RECV_BUFFER_SIZE);
-            let mut buffers: [IoSliceMut<'_>; MOST] =
+            let mut buffers: [IoSliceMut<'_>; BUFFERS] =
                 std::array::from_fn(|_| IoSliceMut::new(parts.next().unwrap_or_default()));
-            let most = MOST.min(os::RECV_BATCH);
+            let most = BUFFERS.min(os::RECV_BATCH);
             let mut recv = || {
                 let buffers = buffers.get_mut(..most).unwrap_or_default();
                 self.state.recv(self.io.udp(), buffers, &mut metas)
