@@ -14,7 +14,7 @@ use super::errors::PendingErrors;
 use super::fragment;
 use super::os::IcmpSockets;
 use super::socket::{LinkSocket, SendFailure, SendParams, is_unreachable, scratch_size};
-use super::source::Sources;
+use super::source::SourceCache;
 use crate::{IcmpError, Link, Meter, RecvBatch, local_addresses, no_route};
 
 /// What carries the packets of a link.
@@ -39,7 +39,7 @@ pub struct SocketLink {
     /// The socket to read first next time, for fairness.
     next: usize,
     pending: PendingErrors,
-    sources: Sources,
+    sources: SourceCache,
 }
 
 impl SocketLink {
@@ -92,7 +92,7 @@ impl SocketLink {
             scratch: vec![0; scratch_size()],
             next: 0,
             pending: PendingErrors::default(),
-            sources: Sources::default(),
+            sources: SourceCache::default(),
         })
     }
 

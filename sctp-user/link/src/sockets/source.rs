@@ -16,11 +16,11 @@ use sctp_user_core::interface::{from_socket_addr, to_socket_addr};
 
 /// Remembers what the system's routes said recently.
 #[derive(Debug, Default)]
-pub(super) struct Sources {
+pub(super) struct SourceCache {
     known: BTreeMap<IpAddr, (IpAddr, Instant)>,
 }
 
-impl Sources {
+impl SourceCache {
     /// The address of `own` from which to send to `remote`. This is the one that the routes choose,
     /// or else the one with the most leading bits in common with `remote`. `None` when `own` is
     /// empty.
@@ -100,7 +100,7 @@ mod tests {
     fn the_source_of_the_route_is_chosen_if_it_is_a_local_address() {
         let remote = ip("127.0.0.9");
         let routed = routed_source(remote).expect("there is a loopback interface");
-        let mut sources = Sources::default();
+        let mut sources = SourceCache::default();
         // 127.0.0.8 has more bits in common, but the route decides.
         let own = [ip("127.0.0.8"), routed].into_iter();
         assert_eq!(sources.choose(own.clone(), remote), Some(routed));
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut sources = Sources::default();
+        let mut sources = SourceCache::default();
         for n in 0..3 * MAX_ENTRIES as u32 {
             let remote = Ipv4Addr::from_bits(0x7f01_0000 + n).into();
             sources.choose([ip("127.0.3.3"), ip("127.0.0.8")].into_iter(), remote);
