@@ -111,11 +111,11 @@ impl Association {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub async fn send_all(&self, messages: Vec<Message>) -> Result<(), Error> {
+    pub async fn send_unit(&self, messages: Vec<Message>) -> Result<(), Error> {
         let inner = &*self.inner;
         self.wait(Interest::Write, |state, now| {
             let sent =
-                state.sockets.try_send_all(now, inner.socket, Target::Only, messages.clone());
+                state.sockets.try_send_unit(now, inner.socket, Target::Only, messages.clone());
             sent.map(drop).map_err(|why| inner.send_error(state, why))
         })
         .await

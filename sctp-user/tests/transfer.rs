@@ -94,7 +94,7 @@ async fn dropped_futures_have_done_nothing() {
     let given_up = || Message::new(0, 0, vec![1u8; 10_001]);
     assert!(timeout(Duration::ZERO, client.send(given_up())).await.is_err());
     assert!(
-        timeout(Duration::ZERO, client.send_all(vec![text("small"), given_up()])).await.is_err()
+        timeout(Duration::ZERO, client.send_unit(vec![text("small"), given_up()])).await.is_err()
     );
     client.start_shutdown();
     let mut messages = 0;
@@ -117,13 +117,13 @@ async fn messages_sent_as_one_unit_share_a_packet() {
     let Connected { net, client, server, .. } = connected().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     net.with(|n| n.clear_log());
-    server.send_all(vec![text("pong"), Message::new(0, 11, "cookie")]).await.unwrap();
+    server.send_unit(vec![text("pong"), Message::new(0, 11, "cookie")]).await.unwrap();
     assert_eq!(&client.recv_message().await.unwrap().unwrap().data[..], b"pong");
     let cookie = client.try_recv().unwrap();
     assert!(matches!(cookie, Some(Incoming::Message(m)) if m.ppid == 11));
     let with_data = net.with(|n| n.sent().filter(|(_, packet)| packet.has(0)).count());
     assert_eq!(with_data, 1);
-    let wrong = server.send_all(vec![text("no"), Message::new(50_000, 0, "stream")]).await;
+    let wrong = server.send_unit(vec![text("no"), Message::new(50_000, 0, "stream")]).await;
     assert!(matches!(wrong, Err(Error::Message(SendError::InvalidStream { .. }))), "{wrong:?}");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(client.try_recv(), Err(Error::WouldBlock));

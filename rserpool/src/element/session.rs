@@ -124,7 +124,7 @@ impl ElementSession {
     /// As [`ElementSession::send_cookie`].
     pub async fn send_unit(&self, unit: Vec<Outgoing>) -> Result<(), Error> {
         let unit = unit.into_iter().map(Outgoing::into_sctp).collect::<Result<_, _>>()?;
-        Ok(self.association.send_all(unit).await?)
+        Ok(self.association.send_unit(unit).await?)
     }
 
     /// The association below, for its addresses and statistics.

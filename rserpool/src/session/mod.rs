@@ -178,7 +178,7 @@ impl Session {
     pub async fn send_unit(&self, messages: Vec<UserMessage>) -> Result<(), Error> {
         let unit = messages.into_iter().map(UserMessage::into_sctp).collect::<Result<_, _>>()?;
         let association = self.shared.association().ok_or(Error::NotConnected)?;
-        match association.send_all(unit).await {
+        match association.send_unit(unit).await {
             Ok(()) => {
                 self.shared.sent();
                 Ok(())

@@ -110,7 +110,7 @@ impl Conn {
             unit.iter().enumerate().map(|(n, planned)| ledger.make(flow, n, planned)).collect();
         let result = match messages.len() {
             1 => cx.stack.send(cx.now, self.id, messages.remove(0)),
-            _ => cx.stack.send_all(cx.now, self.id, messages),
+            _ => cx.stack.send_unit(cx.now, self.id, messages),
         };
         match result {
             Ok(()) => {

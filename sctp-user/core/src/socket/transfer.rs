@@ -67,7 +67,7 @@ impl Sockets {
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
-    pub fn try_send_all(
+    pub fn try_send_unit(
         &mut self,
         now: Time,
         id: SocketId,
@@ -75,7 +75,7 @@ impl Sockets {
         messages: Vec<Message>,
     ) -> Result<AssocId, SocketError> {
         let assoc = self.sendable(now, id, to)?;
-        self.stack.send_all(now, assoc, messages)?;
+        self.stack.send_unit(now, assoc, messages)?;
         self.sent(now, assoc);
         Ok(assoc)
     }

@@ -39,7 +39,7 @@ impl Stack {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn send_all(
+    pub fn send_unit(
         &mut self,
         now: Time,
         id: AssocId,

@@ -112,7 +112,7 @@ fn expired_messages_make_room_in_the_send_buffer() {
 fn several_messages_are_queued_all_or_none() {
     let mut a = TestEnd::new(AssocConfig { send_buffer: 1000, ..AssocConfig::default() });
     let m = |stream, len| Message::new(stream, 0, vec![0; len]);
-    let mut all = |messages: Vec<Message>| a.stack.send_all(a.now, a.id, messages);
+    let mut all = |messages: Vec<Message>| a.stack.send_unit(a.now, a.id, messages);
     assert_eq!(
         all(vec![m(0, 1), m(10, 1)]),
         Err(SendError::InvalidStream { stream: 10, streams: 10 })

@@ -104,7 +104,7 @@ fn parts_must_agree_in_ppid_and_order() {
     send(last(1, b"b")).unwrap();
     send(Message::new(1, 8, "next")).unwrap();
     let all = vec![part(1, b"c"), Message::new(1, 8, "d")];
-    assert_eq!(pair.a.try_send_all(pair.now, client, Target::Only, all).map(drop), differ);
+    assert_eq!(pair.a.try_send_unit(pair.now, client, Target::Only, all).map(drop), differ);
     pair.run(300);
     let expected = [(1, "ab".to_owned()), (1, "next".to_owned())];
     assert_eq!(messages(&mut pair.b, pair.now, server), expected);

@@ -81,7 +81,7 @@ fn a_full_send_buffer_blocks_until_the_peer_has_taken_some() {
 fn several_messages_are_taken_all_or_none() {
     let (mut pair, _listener, client, server) = Pair::connected(SocketOptions::default());
     let bad = vec![text("a"), Message::new(60_000, 0, "b")];
-    let refused = pair.a.try_send_all(pair.now, client, Target::Only, bad);
+    let refused = pair.a.try_send_unit(pair.now, client, Target::Only, bad);
     assert!(
         matches!(
             refused,
@@ -89,7 +89,7 @@ fn several_messages_are_taken_all_or_none() {
         ),
         "{refused:?}"
     );
-    pair.a.try_send_all(pair.now, client, Target::Only, vec![text("c"), text("d")]).unwrap();
+    pair.a.try_send_unit(pair.now, client, Target::Only, vec![text("c"), text("d")]).unwrap();
     pair.run(100);
     assert_eq!(read_all(&mut pair.b, pair.now, server), ["c", "d"]);
 }
