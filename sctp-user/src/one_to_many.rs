@@ -35,27 +35,26 @@ impl OneToMany {
         self.port
     }
 
-    /// Starts to accept incoming associations, or with `false` stops.
+    /// Starts to accept incoming associations. It accepts them by itself and none of them waits, so any
+    /// `backlog` but 0 means the same (RFC 6458 sec 3.1.3). 0 stops listening.
     ///
     /// # Errors
     /// [`Error::Stopped`].
-    pub fn listen(&self, on: bool) -> Result<(), Error> {
-        let backlog = if on { BACKLOG } else { 0 };
+    pub fn listen(&self, backlog: usize) -> Result<(), Error> {
+        let backlog = if backlog > 0 { backlog.max(BACKLOG) } else { 0 };
         self.shared().with(|state, _| {
             state.check_running()?;
             Ok(state.sockets.listen(self.socket, backlog)?)
         })
     }
 
-    /// Starts an association without waiting for it; messages can be sent at once.
+    /// Starts an association from this port and waits until it is up. Dropping the future aborts
+    /// the attempt. What is subscribed comes as a notification, too.
     ///
     /// # Errors
-    /// [`Error::Connect`], [`Error::Stopped`].
-    pub fn connect(&self, peer: &Peer) -> Result<AssocId, Error> {
-        self.shared().with(|state, now| {
-            state.check_running()?;
-            Ok(state.sockets.connect(now, self.socket, peer)?)
-        })
+    /// As [`Endpoint::connect`](crate::Endpoint::connect).
+    pub async fn connect(&self, peer: &Peer) -> Result<AssocId, Error> {
+        self.attempt(peer, None).await
     }
 
     /// Like [`connect`](Self::connect), with settings for this association instead of those of the
@@ -63,11 +62,24 @@ impl OneToMany {
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
-    pub fn connect_with(&self, peer: &Peer, config: AssocConfig) -> Result<AssocId, Error> {
-        let config = self.handle.settings.limit(config);
+    pub async fn connect_with(&self, peer: &Peer, config: AssocConfig) -> Result<AssocId, Error> {
+        self.attempt(peer, Some(config)).await
+    }
+
+    /// Starts an association without waiting: messages sent before it is up travel with the COOKIE
+    /// ECHO. The outcome comes as a notification ([`Subscriptions::assoc_change`]).
+    ///
+    /// # Errors
+    /// [`Error::Connect`] when it cannot be started, [`Error::Config`], [`Error::Stopped`].
+    pub fn start_connect(
+        &self,
+        peer: &Peer,
+        config: Option<AssocConfig>,
+    ) -> Result<AssocId, Error> {
+        let config = config.map(|config| self.handle.settings.limit(config));
         self.shared().with(|state, now| {
             state.check_running()?;
-            Ok(state.sockets.connect_with(now, self.socket, peer, Some(config))?)
+            Ok(state.sockets.connect_with(now, self.socket, peer, config)?)
         })
     }
 
@@ -83,7 +95,7 @@ impl OneToMany {
     /// setup, RFC 6458 sec 3.3).
     ///
     /// # Errors
-    /// As [`send`](Self::send) and [`connect`](Self::connect).
+    /// As [`send`](Self::send) and [`start_connect`](Self::start_connect).
     pub async fn send_to(&self, peer: &Peer, message: Message) -> Result<AssocId, Error> {
         self.send_over(Target::Peer(peer), message).await
     }
@@ -251,6 +263,17 @@ impl OneToMany {
         self.shared().peek(|state| state.sockets.stack().paths(association))
     }
 
+    async fn attempt(&self, peer: &Peer, config: Option<AssocConfig>) -> Result<AssocId, Error> {
+        let assoc = self.start_connect(peer, config)?;
+        let mut attempt = Attempt { many: self, assoc, decided: false };
+        self.shared().with(|state, now| state.sockets.keep(now, self.socket, assoc, true))?;
+        let outcome = |state: &mut State, _| Ok(state.sockets.setup_result(self.socket, assoc)?);
+        let outcome = self.shared().wait(self.socket, Interest::Life, outcome).await;
+        attempt.decided = true;
+        outcome.map_err(|error| error.of_setup(std::slice::from_ref(peer)))?;
+        Ok(assoc)
+    }
+
     async fn send_over(&self, target: Target<'_>, message: Message) -> Result<AssocId, Error> {
         let send = |state: &mut State, now| {
             if !matches!(target, Target::Assoc(_)) {
@@ -263,6 +286,25 @@ impl OneToMany {
 
     fn shared(&self) -> &Shared {
         &self.handle.shared
+    }
+}
+
+/// An association that somebody waits for. Dropping it undecided aborts the association.
+struct Attempt<'a> {
+    many: &'a OneToMany,
+    assoc: AssocId,
+    decided: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let Attempt { many, assoc, decided } = *self;
+        many.shared().with(|state, now| {
+            if !decided {
+                let _ = state.sockets.abort_assoc(now, many.socket, assoc, Bytes::new());
+            }
+            let _ = state.sockets.keep(now, many.socket, assoc, false);
+        });
     }
 }
 

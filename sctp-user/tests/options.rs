@@ -106,7 +106,7 @@ async fn one_to_many_with_settings_for_new_associations_and_a_message_to_all() {
     let many = a.bind_one_to_many(0).unwrap();
     let config = AssocConfig { out_streams: 3, ..AssocConfig::default() };
     let one = many.send_to_with(&peer(B, 7), config.clone(), text("hello")).await.unwrap();
-    let two = many.connect_with(&peer(B, 8), config).unwrap();
+    let two = many.start_connect(&peer(B, 8), Some(config)).unwrap();
     let (first, second) = (servers[0].accept().await.unwrap(), servers[1].accept().await.unwrap());
     assert_eq!(first.status().unwrap().inbound_streams, 3);
     assert_eq!(second.status().unwrap().inbound_streams, 3);
@@ -154,7 +154,7 @@ async fn addresses_change_while_there_are_no_associations() {
     assert_eq!(endpoint.addrs(), [B]);
     let many = a.bind_one_to_many(0).unwrap();
     many.set_addrs(&[A]).unwrap();
-    many.connect(&peer(B, 7)).unwrap();
+    many.start_connect(&peer(B, 7), None).unwrap();
     assert!(matches!(many.set_addrs(&[A]), Err(Error::Invalid(_))));
     drop(client);
 }

@@ -222,7 +222,7 @@ async fn many_associations_share_one_handle() {
     let net = net();
     let (a, b) = (stack(&net, A), stack(&net, B));
     let server = b.bind_one_to_many(7).unwrap();
-    server.listen(true).unwrap();
+    server.listen(1).unwrap();
     let echo = Arc::new(server);
     let serving = Arc::clone(&echo);
     let task = tokio::spawn(async move {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use sctp_user::blocking::{self, Handle as _, StackBuilder};
 use sctp_user::link::udp::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user::{
-    AssocConfig, BindOptions, Encap, EndReason, Error, Incoming, LossReason, Message, Notification,
-    Peer, Subscriptions,
+    AssocConfig, AssocState, BindOptions, Encap, EndReason, Error, Incoming, LossReason, Message,
+    Notification, Peer, Subscriptions,
 };
 
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -339,7 +339,8 @@ fn a_small_buffer_gets_a_message_in_parts() {
 #[test]
 fn one_handle_for_many_peers() {
     let mut hub = stack();
-    let many = hub.bind_one_to_many(BindOptions::from(7), true).unwrap();
+    let many = hub.bind_one_to_many(BindOptions::from(7)).unwrap();
+    hub.listen(many, 1).unwrap();
     let to = peer(hub.local_udp_port(), 7);
     let hub = thread::spawn(move || {
         let mut ended = 0;
@@ -375,7 +376,7 @@ fn one_handle_for_many_peers() {
             let to = to.clone();
             thread::spawn(move || {
                 let mut stack = stack();
-                let many = stack.bind_one_to_many(0, false).unwrap();
+                let many = stack.bind_one_to_many(0).unwrap();
                 // This message sets up the association.
                 let association = stack.send_to(many, &to, Message::new(0, 0, name)).unwrap();
                 let (from, incoming) = stack.recv_from(many).unwrap();
@@ -396,6 +397,52 @@ fn one_handle_for_many_peers() {
         thread.join().unwrap();
     }
     hub.join().unwrap();
+}
+
+#[test]
+fn both_styles_connect_from_their_port() {
+    let (to, server) = server(stack(), |stack, endpoint| {
+        for _ in 0..4 {
+            let association = stack.accept(endpoint).unwrap();
+            let received = stack.recv_message(association).unwrap().unwrap();
+            stack.send(association, Message::new(0, 0, received.data)).unwrap();
+            while stack.recv_message(association).is_ok_and(|received| received.is_some()) {}
+        }
+    });
+    let mut stack = stack();
+    let hello = || Message::new(0, 0, "hello");
+    let endpoint = stack.bind(0).unwrap();
+    let waited = stack.connect_from(endpoint, &to, None).unwrap();
+    assert_eq!(stack.status(waited.id()).unwrap().state, AssocState::Established);
+    let many = stack.bind_one_to_many(0).unwrap();
+    let waited_too = stack.connect_from(many, &to, None).unwrap();
+    assert_eq!(stack.status(waited_too).unwrap().state, AssocState::Established);
+
+    let other = stack.bind(0).unwrap();
+    let started = stack.start_connect(other, &to, None).unwrap();
+    stack.send(started, hello()).unwrap();
+    stack.established(started).unwrap();
+    let other = stack.bind_one_to_many(0).unwrap();
+    let started_too = stack.start_connect(other, &to, None).unwrap();
+    stack.send_on(other, started_too, hello()).unwrap();
+
+    // The server serves one after the other, in the order of the setups.
+    stack.send(waited, hello()).unwrap();
+    assert_eq!(stack.recv_message(waited).unwrap().unwrap().data, "hello");
+    stack.shutdown(waited).unwrap();
+    stack.send_on(many, waited_too, hello()).unwrap();
+    let echoed = |stack: &mut blocking::Stack, many, association| {
+        let (from, incoming) = stack.recv_from(many).unwrap();
+        assert_eq!(from, association);
+        assert!(matches!(incoming, Incoming::Message(received) if received.data == "hello"));
+        stack.start_shutdown_of(many, association).unwrap();
+    };
+    echoed(&mut stack, many, waited_too);
+    assert_eq!(stack.recv_message(started).unwrap().unwrap().data, "hello");
+    stack.shutdown(started).unwrap();
+    echoed(&mut stack, other, started_too);
+    stack.shutdown_all().unwrap();
+    server.join().unwrap();
 }
 
 #[test]

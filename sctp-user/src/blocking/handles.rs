@@ -1,16 +1,43 @@
 //! The handles of a blocking stack: names of its sockets, which can be copied.
 
-use sctp_user_core::AssocId;
-use sctp_user_core::socket::SocketId;
+use sctp_user_core::socket::{SocketId, Sockets};
+use sctp_user_core::{AssocConfig, AssocId, Peer, Time};
+
+use crate::error::Error;
 
 mod sealed {
+    use super::*;
+
     pub trait Sealed {}
+
+    /// Starts associations, which go by names of the type `C`.
+    pub trait Connects<C> {
+        fn start(
+            self,
+            sockets: &mut Sockets,
+            now: Time,
+            peer: &Peer,
+            config: Option<AssocConfig>,
+        ) -> Result<C, Error>;
+
+        /// The socket and the association that are meant.
+        fn meant(self, connected: C) -> (SocketId, AssocId);
+
+        /// The name of an association whose own port is `local_port` now.
+        fn renamed(self, connected: C, local_port: u16) -> C;
+    }
 }
 
 /// A handle that names a socket of a stack.
 pub trait Handle: sealed::Sealed + Copy {
     /// The identifier of the socket in [`Ready`](super::Ready) and [`Sockets`](super::Sockets).
     fn socket(self) -> SocketId;
+}
+
+/// What is bound to an SCTP port: it can listen, and start associations.
+pub trait Port: Handle + sealed::Connects<<Self as Port>::Connected> {
+    /// What names an association that was started from it.
+    type Connected: Copy;
 }
 
 /// A bound SCTP port. It can accept associations, and associations can be started from it.
@@ -79,3 +106,53 @@ macro_rules! handle {
 }
 
 handle!(Endpoint, Association, OneToMany);
+
+impl Port for Endpoint {
+    type Connected = Association;
+}
+
+impl sealed::Connects<Association> for Endpoint {
+    fn start(
+        self,
+        sockets: &mut Sockets,
+        now: Time,
+        peer: &Peer,
+        config: Option<AssocConfig>,
+    ) -> Result<Association, Error> {
+        let socket = sockets.connect_from(now, self.socket, peer, config)?;
+        let assoc = sockets.assocs_of(socket).first().copied().ok_or(Error::NoAssociation)?;
+        Ok(Association { socket, assoc, local_port: self.port, peer_port: peer.port })
+    }
+
+    fn meant(self, connected: Association) -> (SocketId, AssocId) {
+        (connected.socket, connected.assoc)
+    }
+
+    fn renamed(self, connected: Association, local_port: u16) -> Association {
+        Association { local_port, ..connected }
+    }
+}
+
+impl Port for OneToMany {
+    type Connected = AssocId;
+}
+
+impl sealed::Connects<AssocId> for OneToMany {
+    fn start(
+        self,
+        sockets: &mut Sockets,
+        now: Time,
+        peer: &Peer,
+        config: Option<AssocConfig>,
+    ) -> Result<AssocId, Error> {
+        Ok(sockets.connect_with(now, self.socket, peer, config)?)
+    }
+
+    fn meant(self, connected: AssocId) -> (SocketId, AssocId) {
+        (self.socket, connected)
+    }
+
+    fn renamed(self, connected: AssocId, _: u16) -> AssocId {
+        connected
+    }
+}

@@ -74,9 +74,10 @@ mod engine;
 mod handles;
 mod one_to_many;
 mod one_to_one;
+mod setup;
 mod stack;
 
-pub use handles::{Association, Endpoint, Handle, OneToMany};
+pub use handles::{Association, Endpoint, Handle, OneToMany, Port};
 pub use sctp_user_core::socket::{Ready, SocketId, Sockets};
 pub use sctp_user_link::BlockingLink as Link;
 pub use stack::{Stack, StackBuilder};

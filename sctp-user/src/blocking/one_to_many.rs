@@ -1,44 +1,24 @@
 //! The one-to-many style: one handle for many associations (RFC 6458 sec 3).
 
 use sctp_user_core::socket::{Incoming, Sockets, Style, Target};
-use sctp_user_core::{AssocConfig, AssocId, Message, Peer, Time};
+use sctp_user_core::{AssocId, Message, Peer, Time};
 
 use super::handles::{Association, OneToMany};
 use super::stack::Stack;
 use crate::error::Error;
-use crate::one_to_many::BACKLOG;
 use crate::options::BindOptions;
 
 impl Stack {
-    /// Binds an SCTP port for the one-to-many style. With `listen`, the port accepts incoming
-    /// associations automatically.
+    /// Binds an SCTP port for the one-to-many style.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
     pub fn bind_one_to_many(
         &mut self,
         options: impl Into<BindOptions>,
-        listen: bool,
     ) -> Result<OneToMany, Error> {
         let (socket, port) = self.bind_socket(Style::OneToMany, options.into())?;
-        self.with(|sockets, _| sockets.listen(socket, if listen { BACKLOG } else { 0 }))?;
         Ok(OneToMany { socket, port })
-    }
-
-    /// Starts an association and does not wait until it is up. Messages can be sent on it at once.
-    /// `config` replaces the settings of the port.
-    ///
-    /// # Errors
-    /// [`Error::Connect`], [`Error::Config`], [`Error::Stopped`].
-    pub fn start_connect(
-        &mut self,
-        many: OneToMany,
-        peer: &Peer,
-        config: Option<AssocConfig>,
-    ) -> Result<AssocId, Error> {
-        self.check_running()?;
-        let config = config.map(|config| self.limit(config));
-        Ok(self.with(|sockets, now| sockets.connect_with(now, many.socket, peer, config))?)
     }
 
     /// Sends on one association. Waits for room in its send buffer.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sctp_user_core::socket::{EndReason, Incoming, SocketError, Sockets, Style, Target};
-use sctp_user_core::{AssocConfig, Message, Peer, Received, Time};
+use sctp_user_core::{Message, Received, Time};
 
 use super::handles::{Association, Endpoint, Handle};
 use super::stack::Stack;
@@ -21,17 +21,6 @@ impl Stack {
         Ok(Endpoint { socket, port })
     }
 
-    /// Lets peers start associations. At most `backlog` of them wait for [`accept`](Self::accept);
-    /// those that have ended in the meantime do not count. 0 stops listening:
-    /// [`accept`](Self::accept) still returns the associations that have come, and then fails.
-    ///
-    /// # Errors
-    /// [`Error::Stopped`]; [`Error::NoAssociation`] when the handle was closed.
-    pub fn listen(&mut self, endpoint: Endpoint, backlog: usize) -> Result<(), Error> {
-        self.check_running()?;
-        Ok(self.with(|sockets, _| sockets.listen(endpoint.socket, backlog))?)
-    }
-
     /// Waits for the next incoming association.
     ///
     /// # Errors
@@ -46,74 +35,6 @@ impl Stack {
             Ok(Association { socket, assoc, local_port: endpoint.port, peer_port })
         };
         self.engine.wait(self.timeout, accept)
-    }
-
-    /// Connects from a free port and waits until the association is up. If that takes longer than
-    /// the timeout, aborts the attempt.
-    ///
-    /// # Errors
-    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`]
-    /// when the peer refuses or does not answer, [`Error::TimedOut`].
-    pub fn connect(&mut self, peer: &Peer) -> Result<Association, Error> {
-        self.connect_with(peer, self.assoc_config())
-    }
-
-    /// Like [`connect`](Self::connect), with settings for this association.
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect), and [`Error::Config`].
-    pub fn connect_with(&mut self, peer: &Peer, config: AssocConfig) -> Result<Association, Error> {
-        let endpoint = self.bind(BindOptions { config: Some(config), ..BindOptions::default() })?;
-        let socket = endpoint.socket;
-        let started = self.with(|sockets, now| sockets.connect(now, socket, peer));
-        let started = started.inspect_err(|_| self.close(endpoint));
-        let association = Association {
-            socket,
-            assoc: started?,
-            local_port: endpoint.port,
-            peer_port: peer.port,
-        };
-        self.established(association, peer)
-    }
-
-    /// Starts an association from a bound port, which may listen, and waits until it is up.
-    /// `config` replaces the settings of the port.
-    ///
-    /// # Errors
-    /// As [`connect_with`](Self::connect_with).
-    pub fn connect_from(
-        &mut self,
-        endpoint: Endpoint,
-        peer: &Peer,
-        config: Option<AssocConfig>,
-    ) -> Result<Association, Error> {
-        self.check_running()?;
-        let config = config.map(|config| self.limit(config));
-        let (socket, assoc) = self.with(|sockets, now| {
-            let socket = sockets.connect_from(now, endpoint.socket, peer, config)?;
-            let assoc = sockets.assocs_of(socket).first().copied().ok_or(Error::NoAssociation)?;
-            Ok::<_, Error>((socket, assoc))
-        })?;
-        let association =
-            Association { socket, assoc, local_port: endpoint.port, peer_port: peer.port };
-        self.established(association, peer)
-    }
-
-    fn established(&mut self, association: Association, peer: &Peer) -> Result<Association, Error> {
-        let outcome =
-            |sockets: &mut Sockets, _: Time| Ok(sockets.connect_result(association.socket)?);
-        match self.engine.wait(self.timeout, outcome) {
-            Ok(()) => {
-                // If the stack chose the port, it may have tried another one since.
-                let status = self.engine.sockets.stack().status(association.assoc);
-                let local_port = status.map_or(association.local_port, |s| s.local_port);
-                Ok(Association { local_port, ..association })
-            }
-            Err(why) => {
-                self.close(association);
-                Err(why.of_setup(std::slice::from_ref(peer)))
-            }
-        }
     }
 
     /// Sends a message: waits until the send buffer has room, queues the message and sends what may

@@ -103,6 +103,8 @@ pub(super) struct Assoc {
     pub(super) discard: bool,
     /// It stands in `to_read` of its socket.
     pub(super) queued: bool,
+    /// It is not forgotten when its end has been read.
+    pub(super) kept: bool,
     /// How many messages (and parts) the reader has got so far.
     pub(super) delivered: u64,
     pub(super) notes: Notes,
@@ -130,6 +132,7 @@ impl Assoc {
             cut_off: None,
             discard: false,
             queued: false,
+            kept: false,
             delivered: 0,
             notes: Notes::default(),
             idle_since: now,

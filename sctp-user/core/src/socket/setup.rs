@@ -302,17 +302,49 @@ impl Sockets {
     /// failed, [`SocketError::NotConnected`] when there was none.
     pub fn connect_result(&self, id: SocketId) -> Result<(), SocketError> {
         let socket = self.socket(id).ok_or(SocketError::BadSocket)?;
-        let assoc = socket
-            .members
-            .first()
-            .and_then(|a| self.assocs.get(a))
-            .ok_or(SocketError::NotConnected)?;
+        let assoc = socket.members.first().ok_or(SocketError::NotConnected)?;
+        self.setup_result(id, *assoc)
+    }
+
+    /// How the setup of one association of a socket went, see
+    /// [`connect_result`](Self::connect_result).
+    ///
+    /// # Errors
+    /// As [`connect_result`](Self::connect_result); [`SocketError::NotConnected`] when the socket
+    /// has no such association, or has none any more: see [`keep`](Self::keep).
+    pub fn setup_result(&self, id: SocketId, assoc: AssocId) -> Result<(), SocketError> {
+        self.socket(id).ok_or(SocketError::BadSocket)?;
+        let assoc = self.assocs.get(&assoc).filter(|a| a.socket == id);
+        let assoc = assoc.ok_or(SocketError::NotConnected)?;
         match &assoc.end {
             Some(reason @ EndReason::Lost(_)) => Err(SocketError::Ended(reason.clone())),
             _ if assoc.up => Ok(()),
             Some(reason) => Err(SocketError::Ended(reason.clone())),
             None => Err(SocketError::InProgress),
         }
+    }
+
+    /// Keeps what is known of an association of a one-to-many socket until `keep` is called again
+    /// with `false`. Without that, an association that has ended is forgotten as soon as a reader
+    /// has found its end, also when somebody else still waits for its
+    /// [`setup_result`](Self::setup_result).
+    ///
+    /// # Errors
+    /// [`SocketError::NotConnected`].
+    pub fn keep(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        assoc: AssocId,
+        keep: bool,
+    ) -> Result<(), SocketError> {
+        let style = self.open_socket(id)?.style;
+        let record = self.member(id, assoc)?;
+        record.kept = keep;
+        if !keep && style == Style::OneToMany && record.end.is_some() && !record.queued {
+            self.forget(now, assoc);
+        }
+        Ok(())
     }
 
     /// Moves an association from a one-to-many socket to a new one-to-one socket, which inherits

@@ -192,7 +192,7 @@ impl Sockets {
             self.open_socket(id)?.to_read.pop_front();
             if let Some(record) = self.assocs.get_mut(&assoc) {
                 record.queued = false;
-                if style == Style::OneToMany && record.end.is_some() {
+                if style == Style::OneToMany && record.end.is_some() && !record.kept {
                     self.forget(now, assoc);
                 }
             }
