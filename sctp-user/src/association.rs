@@ -126,7 +126,7 @@ impl Association {
     /// Retransmissions always do.
     ///
     /// # Errors
-    /// As [`send`](Self::send); [`Error::Message`] when the peer has no such confirmed address.
+    /// As [`send`](Self::send); [`Error::NoSuchAddress`], also when it is not confirmed.
     pub async fn send_via(&self, via: IpAddr, message: Message) -> Result<(), Error> {
         let inner = &*self.inner;
         self.wait(Interest::Write, |state, now| {
@@ -262,7 +262,7 @@ impl Association {
     /// Waits until the association is up. Returns at once if it is up already.
     ///
     /// # Errors
-    /// [`Error::Ended`] when it could not be set up, [`Error::Stopped`].
+    /// [`Error::Refused`] or [`Error::Ended`] when it could not be set up, [`Error::Stopped`].
     pub async fn established(&self) -> Result<(), Error> {
         let inner = &*self.inner;
         self.wait(Interest::Life, |state, _| Ok(state.sockets.connect_result(inner.socket)?)).await
@@ -280,7 +280,7 @@ impl Association {
         self.start_shutdown();
         match self.wait_end().await? {
             EndReason::Graceful => Ok(()),
-            reason => Err(Error::Ended(reason)),
+            reason => Err(reason.into()),
         }
     }
 
@@ -388,7 +388,8 @@ impl Association {
     /// Makes the path to `addr` the primary one.
     ///
     /// # Errors
-    /// [`Error::NoAssociation`] when the peer has no such address, or it is not confirmed yet.
+    /// [`Error::NoSuchAddress`] when the peer has no such address, or it is not confirmed yet;
+    /// [`Error::NoAssociation`] after the end.
     pub fn set_primary(&self, addr: IpAddr) -> Result<(), Error> {
         self.control().set_primary(addr)
     }
@@ -396,7 +397,7 @@ impl Association {
     /// Sends a heartbeat to `addr` at once.
     ///
     /// # Errors
-    /// [`Error::NoAssociation`] when there is no such address.
+    /// [`Error::NoSuchAddress`]; [`Error::NoAssociation`] after the end.
     pub fn request_heartbeat(&self, addr: IpAddr) -> Result<(), Error> {
         self.control().request_heartbeat(addr)
     }
@@ -431,7 +432,7 @@ impl Inner {
     /// The socket reports a lost association only once. This API reports it every time.
     fn send_error(&self, state: &State, why: SocketError) -> Error {
         match (why, state.sockets.end_reason(self.assoc)) {
-            (SocketError::ShutDown, Some(reason)) => Error::Ended(reason.clone()),
+            (SocketError::ShutDown, Some(reason)) => reason.clone().into(),
             (why, _) => why.into(),
         }
     }
@@ -448,7 +449,7 @@ impl Inner {
         match state.sockets.try_recv(now, self.socket)? {
             Some((_, incoming)) => Ok(Some(incoming)),
             None => match state.sockets.end_reason(self.assoc) {
-                Some(reason) if !reason.is_graceful() => Err(Error::Ended(reason.clone())),
+                Some(reason) if !reason.is_graceful() => Err(reason.clone().into()),
                 _ => Ok(None),
             },
         }

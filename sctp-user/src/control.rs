@@ -125,7 +125,8 @@ impl<'a> Control<'a> {
     /// Makes the path to `addr` the primary path (SCTP_PRIMARY_ADDR).
     ///
     /// # Errors
-    /// [`Error::NoAssociation`] when the peer has no such address, or it is not confirmed yet.
+    /// [`Error::NoSuchAddress`] when the peer has no such address, or it is not confirmed yet;
+    /// [`Error::NoAssociation`] after the end.
     pub fn set_primary(&self, addr: IpAddr) -> Result<(), Error> {
         let Control { socket, assoc, .. } = *self;
         Ok(self.shared().with(|state, now| state.sockets.set_primary(now, socket, assoc, addr))?)
@@ -134,7 +135,7 @@ impl<'a> Control<'a> {
     /// Sends a heartbeat to `addr` at once (SPP_HB_DEMAND).
     ///
     /// # Errors
-    /// [`Error::NoAssociation`] when there is no such address.
+    /// [`Error::NoSuchAddress`]; [`Error::NoAssociation`] after the end.
     pub fn request_heartbeat(&self, addr: IpAddr) -> Result<(), Error> {
         let Control { socket, assoc, .. } = *self;
         Ok(self
@@ -145,7 +146,7 @@ impl<'a> Control<'a> {
     /// The settings of the path to `addr` (SCTP_PEER_ADDR_PARAMS, SCTP_PEER_ADDR_THLDS).
     ///
     /// # Errors
-    /// [`Error::NoAssociation`] when there is no such address.
+    /// [`Error::NoSuchAddress`]; [`Error::NoAssociation`] when the association was forgotten.
     pub fn path_params(&self, addr: IpAddr) -> Result<PathParams, Error> {
         let Control { socket, assoc, .. } = *self;
         Ok(self.shared().with(|state, _| state.sockets.path_params(socket, assoc, addr))?)
@@ -154,7 +155,7 @@ impl<'a> Control<'a> {
     /// Changes the settings of the path to `addr`.
     ///
     /// # Errors
-    /// [`Error::NoAssociation`] when there is no such address. [`Error::Config`] when
+    /// [`Error::NoSuchAddress`], or [`Error::NoAssociation`] after the end. [`Error::Config`] when
     /// [`PathParams::check`] rejects the settings; then nothing changes.
     pub fn set_path_params(&self, addr: IpAddr, params: PathParams) -> Result<(), Error> {
         let Control { socket, assoc, .. } = *self;
@@ -169,8 +170,8 @@ impl<'a> Control<'a> {
     /// changes this again.
     ///
     /// # Errors
-    /// [`Error::NoAssociation`] when there is no such address, [`Error::Config`] for UDP port 0,
-    /// and [`Error::Invalid`] when the stack has no link for this encapsulation.
+    /// [`Error::NoSuchAddress`], or [`Error::NoAssociation`] after the end. [`Error::Config`] for UDP
+    /// port 0, and [`Error::Invalid`] when the stack has no link for this encapsulation.
     pub fn set_path_encap(&self, addr: IpAddr, encap: Encap) -> Result<(), Error> {
         if !self.handle.settings.has_link(encap) {
             return Err(Error::Invalid("the stack has no link that carries packets in this way"));

@@ -105,8 +105,8 @@ impl Endpoint {
     /// the attempt.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`]
-    /// when the peer refuses or does not answer.
+    /// [`Error::Connect`] when it cannot be started, [`Error::Refused`] when the peer refuses,
+    /// [`Error::Ended`] or [`Error::NoNativeAnswer`] when it does not answer.
     pub async fn connect(&self, peer: &Peer) -> Result<Association, Error> {
         let association = self.start_connect(peer, None)?;
         association

@@ -1,8 +1,15 @@
 //! What can go wrong, in one sentence each.
 
+use std::io;
+use std::net::IpAddr;
+
 use sctp_user_core::socket::{EndReason, SocketError};
-use sctp_user_core::{BindError, ConfigError, ConnectError, Encap, LossReason, Peer, SendError};
+use sctp_user_core::{
+    BindError, ConfigError, ConnectError, Encap, LossReason, NoRoute, Peer, SendError,
+};
 use thiserror::Error;
+
+use crate::interfaces::ShownAddress;
 
 /// Why a call on a stack, endpoint or association failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -12,6 +19,10 @@ pub enum Error {
     /// [`EndReason::Graceful`] in here, but receiving returns `Ok(None)`.
     #[error(transparent)]
     Ended(EndReason),
+    /// The peer answered the setup with an ABORT ([`LossReason::Refused`] has its cause): nothing
+    /// listens on that SCTP port, or the listener takes no more associations.
+    #[error(transparent)]
+    Refused(EndReason),
     /// An association without UDP encapsulation could not be set up because nobody answered.
     /// Perhaps nobody is there, or perhaps a box on the way does not know protocol 132.
     #[error("{0}; many NATs and firewalls let SCTP pass only inside UDP: try UDP encapsulation")]
@@ -37,6 +48,9 @@ pub enum Error {
     /// The handle has no such association, or no longer has it.
     #[error("there is no such association, or no longer")]
     NoAssociation,
+    /// The peer has no such address, or it is not confirmed yet and the call needs one that is.
+    #[error("{} is no address of the peer that can be used here", ShownAddress(*.0))]
+    NoSuchAddress(IpAddr),
     /// Another stack on this host has bound the SCTP port. Both stacks have raw links, so they
     /// would receive the same packets.
     #[error("SCTP port {0} is in use by another process, or by another stack in this process")]
@@ -75,6 +89,70 @@ impl Error {
     }
 }
 
+impl From<EndReason> for Error {
+    fn from(reason: EndReason) -> Self {
+        match reason {
+            EndReason::Lost(LossReason::Refused { .. }) => Error::Refused(reason),
+            reason => Error::Ended(reason),
+        }
+    }
+}
+
+/// The error itself is inside and comes out again with [`io::Error::downcast`].
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        io::Error::new(error.kind(), error)
+    }
+}
+
+impl Error {
+    /// The kind that it has as an [`io::Error`]: as close to the error numbers of RFC 6458 as the
+    /// standard library comes.
+    pub fn kind(&self) -> io::ErrorKind {
+        use io::ErrorKind;
+        match self {
+            Error::Ended(reason) | Error::Refused(reason) | Error::NoNativeAnswer(reason) => {
+                kind_of_end(reason)
+            }
+            Error::Restarted => ErrorKind::ConnectionReset,
+            Error::ShuttingDown => ErrorKind::BrokenPipe,
+            Error::Stopped | Error::NoAssociation => ErrorKind::NotConnected,
+            Error::WouldBlock => ErrorKind::WouldBlock,
+            Error::TimedOut => ErrorKind::TimedOut,
+            Error::PortInUse(_) | Error::Bind(BindError::PortInUse(_)) => ErrorKind::AddrInUse,
+            Error::NoSuchAddress(_) | Error::Bind(BindError::NoPort | BindError::Address(_)) => {
+                ErrorKind::AddrNotAvailable
+            }
+            Error::Connect(ConnectError::AlreadyConnected) => ErrorKind::AlreadyExists,
+            Error::Connect(ConnectError::TooMany) => ErrorKind::QuotaExceeded,
+            Error::Bind(_)
+            | Error::Connect(_)
+            | Error::Message(_)
+            | Error::Config(_)
+            | Error::Invalid(_) => ErrorKind::InvalidInput,
+        }
+    }
+}
+
+fn kind_of_end(reason: &EndReason) -> io::ErrorKind {
+    use io::ErrorKind;
+    let EndReason::Lost(reason) = reason else { return ErrorKind::BrokenPipe };
+    match reason {
+        LossReason::SetupTimeout | LossReason::Unreachable | LossReason::ShutdownGuard => {
+            ErrorKind::TimedOut
+        }
+        LossReason::Refused { .. } | LossReason::ProtocolUnreachable => {
+            ErrorKind::ConnectionRefused
+        }
+        LossReason::PeerAbort { .. } => ErrorKind::ConnectionReset,
+        LossReason::NoRoute(NoRoute::Network) => ErrorKind::NetworkUnreachable,
+        LossReason::NoRoute(NoRoute::Host) => ErrorKind::HostUnreachable,
+        LossReason::ProtocolViolation(_) => ErrorKind::InvalidData,
+        LossReason::LocalAbort => ErrorKind::ConnectionAborted,
+        _ => ErrorKind::Other,
+    }
+}
+
 impl From<SocketError> for Error {
     fn from(error: SocketError) -> Self {
         match error {
@@ -84,7 +162,8 @@ impl From<SocketError> for Error {
             SocketError::Restarted => Error::Restarted,
             SocketError::ShutDown => Error::ShuttingDown,
             SocketError::Invalid(what) | SocketError::NotSupported(what) => Error::Invalid(what),
-            SocketError::Ended(reason) => Error::Ended(reason),
+            SocketError::Ended(reason) => reason.into(),
+            SocketError::NoSuchAddress(addr) => Error::NoSuchAddress(addr),
             SocketError::Bind(e) => Error::Bind(e),
             SocketError::Connect(e) => Error::Connect(e),
             SocketError::Message(e) => Error::Message(e),

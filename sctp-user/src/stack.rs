@@ -91,8 +91,8 @@ impl Stack {
     /// the attempt.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`]
-    /// when the peer refuses or does not answer.
+    /// [`Error::Connect`] when it cannot be started, [`Error::Refused`] when the peer refuses,
+    /// [`Error::Ended`] or [`Error::NoNativeAnswer`] when it does not answer.
     pub async fn connect(&self, peer: &Peer) -> Result<Association, Error> {
         self.connect_with(peer, self.assoc_config()).await
     }

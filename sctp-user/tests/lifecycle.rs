@@ -106,7 +106,7 @@ async fn attempts_fail_with_a_reason() {
     // Nobody listens: with UDP encapsulation the peer's stack answers with ABORT.
     let refused = a.connect(&peer(B, 7)).await;
     assert!(
-        matches!(refused, Err(Error::Ended(EndReason::Lost(LossReason::PeerAbort { .. })))),
+        matches!(refused, Err(Error::Refused(EndReason::Lost(LossReason::Refused { .. })))),
         "{refused:?}"
     );
     // There is no stack at all, and ICMP says so.

@@ -20,7 +20,7 @@ async fn settings_of_a_path() {
     let own = sctp_user::PathParams { max_retrans: 2, pf_max_retrans: Some(1), ..given };
     control.set_path_params(B, own).unwrap();
     assert_eq!(control.path_params(B), Ok(own));
-    assert_eq!(control.path_params(A), Err(Error::NoAssociation));
+    assert_eq!(control.path_params(A), Err(Error::NoSuchAddress(A)));
     let wrong = sctp_user::PathParams { primary_switchover_max_retrans: Some(0), ..own };
     assert!(matches!(control.set_path_params(B, wrong), Err(Error::Config(_))));
 
@@ -76,7 +76,7 @@ async fn a_message_for_a_certain_address() {
     let from = a.bind(bind(0, 1)).unwrap();
     let client = from.connect(&peer(own(2)[0], 7)).await.unwrap();
     let unproven = client.send_via(own(2)[1], text("x")).await;
-    assert_eq!(unproven, Err(Error::Message(SendError::NoSuchAddress(own(2)[1]))));
+    assert_eq!(unproven, Err(Error::NoSuchAddress(own(2)[1])));
     tokio::time::sleep(Duration::from_secs(2)).await;
     net.with(|net| net.clear_log());
     client.send_via(own(2)[1], text("x")).await.unwrap();

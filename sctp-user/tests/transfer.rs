@@ -279,7 +279,7 @@ async fn an_association_reports_its_ports_addresses_and_statistics() {
     let wrong = client.configure(|c| c.rto_min = Duration::ZERO);
     assert!(matches!(wrong, Err(Error::Config(_))), "{wrong:?}");
     client.request_heartbeat(B).unwrap();
-    assert_eq!(client.request_heartbeat(A), Err(Error::NoAssociation));
+    assert_eq!(client.request_heartbeat(A), Err(Error::NoSuchAddress(A)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -138,7 +138,7 @@ fn a_full_backlog_refuses() {
         outcomes.push(sim[client].app.events[0].2.clone());
     }
     assert!(outcomes[..3].iter().all(|e| matches!(e, Event::Up { .. })), "{outcomes:?}");
-    let refused = |e: &Event| matches!(e, Event::Lost(LossReason::PeerAbort { cause: 4, .. }));
+    let refused = |e: &Event| matches!(e, Event::Lost(LossReason::Refused { cause: 4, .. }));
     assert!(outcomes[3..].iter().all(refused), "{outcomes:?}");
     // Accepting one association makes room for another.
     sim.with(server, |h, _| assert!(h.stack.accept(5001).is_some()));

@@ -61,7 +61,7 @@ fn without_the_option_the_init_of_the_second_client_gets_an_abort() {
     });
     assert_eq!(sim[server].app.accepted.len(), 1);
     // Cause 14: the server knows these addresses and ports with another UDP port.
-    let refused = |e: &Event| matches!(e, Event::Lost(LossReason::PeerAbort { cause: 14, .. }));
+    let refused = |e: &Event| matches!(e, Event::Lost(LossReason::Refused { cause: 14, .. }));
     let events = &sim[clients[1]].app.events;
     assert!(events.iter().any(|(_, id, e)| *id == ids[1] && refused(e)), "{events:?}");
     sim.with(clients[0], |h, now| h.send(now, ids[0], 0, "still there").unwrap());

@@ -67,6 +67,7 @@ impl Default for StackConfig {
 /// 8.4), and INITs where nobody listens (sec 5.1). Packets of an association that is being set up,
 /// or that ended a short while ago, are always answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ootb {
     /// Answers every packet that comes in UDP, as RFC 9260 demands, so the sender learns at once
     /// that nobody is here. Answers packets that come natively only if they are for a port that is
@@ -204,6 +205,7 @@ pub struct AssocConfig {
 /// a port is bound to several addresses, or to all of them and [`StackConfig::local_addresses`] is
 /// set. The peer knows and uses exactly the listed addresses and the one that the packet came from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Announce {
     /// Lists no address of narrower scope than the peer's. Lists none at all from behind a NAT,
     /// that is, when our address is private and the peer's is not (RFC 6951 sec 5.1).

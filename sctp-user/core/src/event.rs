@@ -1,8 +1,10 @@
 //! What the user learns: the notifications of RFC 6458 sec 6.1 as an enum, plus readiness to read
 //! and write.
 
-use bytes::Bytes;
+use core::fmt;
 use std::net::IpAddr;
+
+use bytes::Bytes;
 
 use crate::addr::Message;
 use crate::stack::NoRoute;
@@ -87,7 +89,15 @@ pub enum Event {
 pub enum LossReason {
     /// No answer to INIT or COOKIE ECHO after all retransmissions.
     SetupTimeout,
-    /// The peer refused the association or ended it with an ABORT.
+    /// The peer answered INIT or COOKIE ECHO with an ABORT: the association never came up.
+    Refused {
+        /// First cause code in the ABORT, 0 when there was none. Most stacks give none when nobody
+        /// listens on the port.
+        cause: u16,
+        /// Information of that cause.
+        info: Bytes,
+    },
+    /// The peer ended the association, which was up, with an ABORT.
     PeerAbort {
         /// First cause code in the ABORT, 0 when it has none.
         cause: u16,
@@ -128,4 +138,18 @@ pub enum PeerAddrState {
     Removed,
     /// Now the primary path.
     MadePrimary,
+}
+
+impl fmt::Display for PeerAddrState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PeerAddrState::Available => "available",
+            PeerAddrState::Unreachable => "unreachable",
+            PeerAddrState::PotentiallyFailed => "potentially failed",
+            PeerAddrState::Confirmed => "confirmed",
+            PeerAddrState::Added => "part of the association",
+            PeerAddrState::Removed => "no longer part of the association",
+            PeerAddrState::MadePrimary => "the primary one",
+        })
+    }
 }

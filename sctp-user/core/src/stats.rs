@@ -1,11 +1,12 @@
 //! States and counters for the user to look at.
 
+use core::fmt;
 use core::time::Duration;
 use std::net::IpAddr;
 
 use crate::addr::PathAddr;
 
-/// State of an association (RFC 9260 sec 4).
+/// State of an association (RFC 9260 sec 4); its `Display` is the name there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum AssocState {
@@ -32,6 +33,32 @@ pub enum PathState {
     Inactive,
 }
 
+impl fmt::Display for AssocState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AssocState::Closed => "CLOSED",
+            AssocState::CookieWait => "COOKIE-WAIT",
+            AssocState::CookieEchoed => "COOKIE-ECHOED",
+            AssocState::Established => "ESTABLISHED",
+            AssocState::ShutdownPending => "SHUTDOWN-PENDING",
+            AssocState::ShutdownSent => "SHUTDOWN-SENT",
+            AssocState::ShutdownReceived => "SHUTDOWN-RECEIVED",
+            AssocState::ShutdownAckSent => "SHUTDOWN-ACK-SENT",
+        })
+    }
+}
+
+impl fmt::Display for PathState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PathState::Unconfirmed => "unconfirmed",
+            PathState::Active => "active",
+            PathState::PotentiallyFailed => "potentially failed",
+            PathState::Inactive => "inactive",
+        })
+    }
+}
+
 /// State of the discovery of a path's MTU (RFC 8899 sec 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PmtudState {
@@ -50,6 +77,7 @@ pub enum PmtudState {
 
 /// What is known about one path (RFC 6458 SCTP_GET_PEER_ADDR_INFO).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PathStatus {
     /// Addresses and encapsulation.
     pub addr: PathAddr,
@@ -79,6 +107,7 @@ pub struct PathStatus {
 
 /// Counters of a path. They begin anew when the peer restarts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PathStats {
     /// Packets sent to it.
     pub packets_sent: u64,
@@ -98,6 +127,7 @@ pub struct PathStats {
 
 /// RFC 6458 SCTP_STATUS.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AssocStatus {
     /// State.
     pub state: AssocState,
@@ -135,6 +165,7 @@ pub struct AssocStatus {
 
 /// Counters of one association since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AssocStats {
     /// Packets sent.
     pub packets_sent: u64,
@@ -170,6 +201,7 @@ pub struct AssocStats {
 
 /// Counters of a stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StackStats {
     /// Live associations.
     pub associations: usize,

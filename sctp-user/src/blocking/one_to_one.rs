@@ -171,7 +171,7 @@ impl Stack {
         self.start_shutdown(association);
         match self.ended(association)? {
             EndReason::Graceful => Ok(()),
-            reason => Err(Error::Ended(reason)),
+            reason => Err(reason.into()),
         }
     }
 
@@ -213,7 +213,7 @@ fn try_recv(
     association: Association,
 ) -> Result<Option<Incoming>, Error> {
     match (sockets.try_recv(now, association.socket)?, sockets.end_reason(association.assoc)) {
-        (None, Some(reason @ EndReason::Lost(_))) => Err(Error::Ended(reason.clone())),
+        (None, Some(reason @ EndReason::Lost(_))) => Err(reason.clone().into()),
         (given, _) => Ok(given.map(|(_, incoming)| incoming)),
     }
 }
@@ -221,7 +221,7 @@ fn try_recv(
 /// The socket reports a lost association only once. This API reports it every time.
 fn send_error(sockets: &Sockets, association: Association, why: SocketError) -> Error {
     match (why, sockets.end_reason(association.assoc)) {
-        (SocketError::ShutDown, Some(reason)) => Error::Ended(reason.clone()),
+        (SocketError::ShutDown, Some(reason)) => reason.clone().into(),
         (why, _) => why.into(),
     }
 }

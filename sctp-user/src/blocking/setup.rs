@@ -26,8 +26,8 @@ impl Stack {
     /// too long, the attempt is given up.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it cannot be started, [`Error::Ended`] or [`Error::NoNativeAnswer`]
-    /// when the peer refuses or does not answer, [`Error::TimedOut`].
+    /// [`Error::Connect`] when it cannot be started, [`Error::Refused`] when the peer refuses,
+    /// [`Error::Ended`] or [`Error::NoNativeAnswer`] when it does not answer, [`Error::TimedOut`].
     pub fn connect(&mut self, peer: &Peer) -> Result<Association, Error> {
         self.connect_with(peer, self.assoc_config())
     }
@@ -102,7 +102,7 @@ impl Stack {
     /// Waits until the association is up; at once for one that is.
     ///
     /// # Errors
-    /// [`Error::Ended`] when it could not be set up, [`Error::TimedOut`], [`Error::Stopped`].
+    /// [`Error::Refused`] or [`Error::Ended`] when it could not be set up, [`Error::TimedOut`], [`Error::Stopped`].
     pub fn established(&mut self, association: Association) -> Result<(), Error> {
         self.set_up(association.socket, association.assoc)
     }

@@ -40,8 +40,8 @@ impl Errno {
             }
             LossReason::NoRoute(NoRoute::Network) => Errno::ENETUNREACH,
             LossReason::NoRoute(NoRoute::Host) => Errno::EHOSTUNREACH,
-            LossReason::PeerAbort { .. } if up => Errno::ECONNRESET,
-            LossReason::PeerAbort { .. } | LossReason::ProtocolUnreachable => Errno::ECONNREFUSED,
+            LossReason::PeerAbort { .. } => Errno::ECONNRESET,
+            LossReason::Refused { .. } | LossReason::ProtocolUnreachable => Errno::ECONNREFUSED,
             LossReason::LocalAbort => Errno::ECONNABORTED,
             _ => Errno::EPROTO,
         }

@@ -93,7 +93,9 @@ fn assoc_change(change: &AssocChange, assoc: u32) -> Event {
 /// The error cause that ended an association, or 0 if there was none (a timeout).
 fn sac_error(reason: &EndReason) -> u16 {
     match reason {
-        EndReason::Lost(LossReason::PeerAbort { cause, .. }) => *cause,
+        EndReason::Lost(
+            LossReason::PeerAbort { cause, .. } | LossReason::Refused { cause, .. },
+        ) => *cause,
         EndReason::Lost(LossReason::LocalAbort) => 12,
         EndReason::Lost(LossReason::ProtocolViolation(_)) => 13,
         _ => 0,
@@ -102,7 +104,12 @@ fn sac_error(reason: &EndReason) -> u16 {
 
 /// The ABORT of the peer with its first cause.
 fn abort_chunk(reason: &EndReason) -> Vec<u8> {
-    let EndReason::Lost(LossReason::PeerAbort { cause, info }) = reason else { return Vec::new() };
+    let EndReason::Lost(
+        LossReason::PeerAbort { cause, info } | LossReason::Refused { cause, info },
+    ) = reason
+    else {
+        return Vec::new();
+    };
     let mut causes = Vec::new();
     if *cause != 0 {
         causes.extend_from_slice(&cause.to_be_bytes());

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::path::{Path, PathId};
+use super::recv::Assembled;
 use super::{Association, Cx, User};
 use crate::addr::{Message, NextInfo, Received};
 use crate::config::AssocConfig;
@@ -89,15 +90,29 @@ impl Association {
 
     /// The next received message.
     pub(crate) fn recv(&mut self) -> Option<Received> {
-        let Some(m) = self.recv.pop() else {
+        let Some(message) = self.recv.pop() else {
             self.recv.reader_knows = false;
             return None;
         };
+        Some(self.received(message))
+    }
+
+    /// Takes the first on `stream` of the `among` next messages, with how many lie before it. When
+    /// there is none, the next arrival is told as [`Event::Readable`] whatever else waits.
+    pub(crate) fn recv_on(&mut self, stream: u16, among: usize) -> Option<(usize, Received)> {
+        let Some((before, message)) = self.recv.pop_on(stream, among) else {
+            self.recv.reader_knows = false;
+            return None;
+        };
+        Some((before, self.received(message)))
+    }
+
+    fn received(&mut self, m: Assembled) -> Received {
         if m.end_of_record {
             self.stats.messages_received += 1;
         }
         self.stats.bytes_received += m.data.len() as u64;
-        Some(Received {
+        Received {
             stream: m.stream,
             ssn: m.id.ssn().0,
             ppid: m.ppid,
@@ -111,7 +126,7 @@ impl Association {
                 .try_get(m.from)
                 .map_or_else(|| self.path_addr(self.paths.primary()), Path::addr),
             data: m.data,
-        })
+        }
     }
 
     /// What [`recv`](Self::recv) would give.

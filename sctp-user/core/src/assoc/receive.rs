@@ -233,7 +233,13 @@ impl Association {
         if self.tries_other_port(cx.now, cause) {
             return;
         }
-        self.end(cx, Event::Lost(LossReason::PeerAbort { cause, info }));
+        let reason = match self.state {
+            AssocState::CookieWait | AssocState::CookieEchoed => {
+                LossReason::Refused { cause, info }
+            }
+            _ => LossReason::PeerAbort { cause, info },
+        };
+        self.end(cx, Event::Lost(reason));
     }
 
     pub(super) fn on_error(&mut self, cx: &mut Cx<'_>, cause: &Cause<'_>) {

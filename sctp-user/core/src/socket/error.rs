@@ -1,11 +1,13 @@
 //! Why a socket call fails, and why an association ends.
 
 use core::fmt;
+use std::net::IpAddr;
 
 use thiserror::Error;
 
 use crate::error::{BindError, ConfigError, ConnectError, NotFound, SendError};
 use crate::event::LossReason;
+use crate::interface::Shown;
 use crate::stack::NoRoute;
 
 /// Why a socket call failed. Each variant names the Linux error number that a C caller would see.
@@ -28,6 +30,9 @@ pub enum SocketError {
     /// A one-to-one socket has an association already (EISCONN).
     #[error("the socket has an association already; a one-to-one socket has only one")]
     AlreadyConnected,
+    /// The peer has no such address, or it is not confirmed and the call needs one that is (EINVAL).
+    #[error("{} is no address of the peer that can be used here", Shown(*.0))]
+    NoSuchAddress(IpAddr),
     /// The shutdown has begun, and nothing more can be sent (EPIPE).
     #[error("the association is shutting down, nothing more can be sent")]
     ShutDown,
@@ -65,6 +70,7 @@ impl From<SendError> for SocketError {
             SendError::WouldBlock => SocketError::WouldBlock,
             SendError::NotFound => SocketError::NotConnected,
             SendError::ShuttingDown => SocketError::ShutDown,
+            SendError::NoSuchAddress(addr) => SocketError::NoSuchAddress(addr),
             other => SocketError::Message(other),
         }
     }
@@ -107,14 +113,17 @@ impl fmt::Display for EndReason {
             LossReason::SetupTimeout => {
                 f.write_str("the peer did not answer the association setup")
             }
-            LossReason::PeerAbort { cause: 12, info } if !info.is_empty() => {
-                write!(f, "the peer aborted the association: {:?}", String::from_utf8_lossy(info))
+            LossReason::Refused { cause: 0, .. } => f.write_str(
+                "the peer refused the association, probably because nothing listens on its port",
+            ),
+            LossReason::Refused { cause, info } => {
+                f.write_str("the peer refused the association")?;
+                write_cause(f, *cause, info)
             }
-            LossReason::PeerAbort { cause, .. } => match cause_name(*cause) {
-                Some(name) => write!(f, "the peer aborted the association: {name}"),
-                None if *cause == 0 => f.write_str("the peer aborted the association"),
-                None => write!(f, "the peer aborted the association with cause {cause}"),
-            },
+            LossReason::PeerAbort { cause, info } => {
+                f.write_str("the peer aborted the association")?;
+                write_cause(f, *cause, info)
+            }
             LossReason::Unreachable => f.write_str("the peer does not answer any more"),
             LossReason::ProtocolUnreachable => {
                 f.write_str("the peer's host says that nothing speaks SCTP there")
@@ -131,6 +140,16 @@ impl fmt::Display for EndReason {
             }
             LossReason::LocalAbort => f.write_str("the association was aborted by this side"),
         }
+    }
+}
+
+/// Says after a sentence why the peer did it.
+pub(super) fn write_cause(f: &mut fmt::Formatter<'_>, cause: u16, info: &[u8]) -> fmt::Result {
+    match (cause, cause_name(cause)) {
+        (12, _) if !info.is_empty() => write!(f, ": {:?}", String::from_utf8_lossy(info)),
+        (_, Some(name)) => write!(f, ": {name}"),
+        (0, None) => Ok(()),
+        (_, None) => write!(f, " with cause {cause}"),
     }
 }
 

@@ -46,6 +46,7 @@ impl Sockets {
             Event::Restart { outbound_streams, inbound_streams, before } => {
                 let Some(assoc) = self.assocs.get_mut(&id) else { return };
                 assoc.peer_shutdown = false; // the old process had begun it
+                assoc.restarts += 1;
                 let at = assoc.delivered + before as u64;
                 // If nobody has accepted the association yet and nothing from the old process can
                 // be read, its later reader has nothing to do with the old process and needs no

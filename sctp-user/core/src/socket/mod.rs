@@ -30,6 +30,7 @@ pub use options::{Interleave, Linger, SocketOptions, Style};
 pub use send_defaults::SendDefaults;
 pub use transfer::{Next, SendOutcomes, Target};
 
+use core::fmt;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
@@ -44,16 +45,24 @@ use crate::time::{Time, earlier};
 use assocs::Assocs;
 use record::{Assoc, Socket};
 
-/// Names an open socket of a [`Sockets`]. It never names another socket later.
+/// Names an open socket of a [`Sockets`]. It never names another socket later. Its `Display` is a
+/// short name for logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId {
     index: u32,
     serial: u64,
 }
 
+impl fmt::Display for SocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.serial)
+    }
+}
+
 /// What has become possible on a socket since the last time [`Sockets::poll_ready`] named it. This
 /// is a hint: the call may still return [`SocketError::WouldBlock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ready {
     /// The socket.
     pub socket: SocketId,

@@ -1,5 +1,6 @@
 //! Notifications and which of them a socket wants (RFC 6458 sec 6).
 
+use core::fmt;
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -8,7 +9,9 @@ use crate::addr::{Message, Received};
 use crate::event::PeerAddrState;
 use crate::features::Features;
 
-use super::error::EndReason;
+use crate::interface::Shown;
+
+use super::error::{EndReason, write_cause};
 
 /// What a reader gets from a socket: a message (or a part of one), or a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +22,7 @@ pub enum Incoming {
     Notification(Notification),
 }
 
-/// A notification (RFC 6458 sec 6.1).
+/// A notification (RFC 6458 sec 6.1). Its `Display` is a sentence for a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notification {
@@ -63,7 +66,8 @@ pub enum Notification {
     Stopped,
 }
 
-/// What happened to an association as a whole (RFC 6458 sec 6.1.1).
+/// What happened to an association as a whole (RFC 6458 sec 6.1.1). Its `Display` is a sentence for
+/// a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AssocChange {
@@ -159,5 +163,134 @@ impl AssocChange {
             self,
             AssocChange::Lost(_) | AssocChange::CannotStart(_) | AssocChange::ShutdownComplete
         )
+    }
+}
+
+impl fmt::Display for Notification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notification::AssocChange(change) => change.fmt(f),
+            Notification::PeerAddrChange { addr, state } => {
+                write!(f, "the address {} of the peer is now {state}", Shown(*addr))
+            }
+            Notification::RemoteError { cause, info } => {
+                f.write_str("the peer reports an error")?;
+                write_cause(f, *cause, info)
+            }
+            Notification::SendFailed { message, unsent } => {
+                let Message { stream, data, .. } = message;
+                let outcome = if *unsent { "was not sent" } else { "may not have arrived" };
+                write!(f, "a message of {} bytes on stream {stream} {outcome}", data.len())
+            }
+            Notification::PeerShutdown => {
+                f.write_str("the peer shuts the association down, nothing more can be sent")
+            }
+            Notification::PartialDeliveryAborted { stream, ssn } => {
+                write!(f, "the rest of message {ssn} on stream {stream} will not come")
+            }
+            Notification::SenderDry => {
+                f.write_str("everything that was sent is acknowledged, and nothing is queued")
+            }
+            Notification::Stopped => {
+                f.write_str("notifications are missing here, because too many were not read")
+            }
+        }
+    }
+}
+
+impl fmt::Display for AssocChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AssocChange::Up { outbound_streams: out, inbound_streams: inbound, .. } => write!(
+                f,
+                "the association is up, with {out} streams to the peer and {inbound} from it"
+            ),
+            AssocChange::Restart { outbound_streams: out, inbound_streams: inbound, .. } => write!(
+                f,
+                "the peer has restarted, and the association goes on with its new process, with \
+                 {out} streams to it and {inbound} from it"
+            ),
+            AssocChange::Lost(reason) => write!(f, "the association was lost: {reason}"),
+            AssocChange::CannotStart(reason) => {
+                write!(f, "the association could not be set up: {reason}")
+            }
+            AssocChange::ShutdownComplete => EndReason::Graceful.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::event::LossReason;
+
+    #[test]
+    fn a_notification_reads_as_one_sentence() {
+        let addr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+        let lost = EndReason::Lost(LossReason::Unreachable);
+        let text = Bytes::from_static(b"bye");
+        let refused = EndReason::Lost(LossReason::Refused { cause: 12, info: text.clone() });
+        let features = Features::default();
+        let (outbound_streams, inbound_streams) = (10, 5);
+        let message = Message::new(3, 0, "abcd");
+        for (notification, sentence) in [
+            (
+                Notification::AssocChange(AssocChange::Up {
+                    outbound_streams,
+                    inbound_streams,
+                    features,
+                }),
+                "the association is up, with 10 streams to the peer and 5 from it",
+            ),
+            (
+                Notification::AssocChange(AssocChange::Restart {
+                    outbound_streams,
+                    inbound_streams,
+                    features,
+                }),
+                "the peer has restarted, and the association goes on with its new process, with \
+                 10 streams to it and 5 from it",
+            ),
+            (
+                Notification::AssocChange(AssocChange::Lost(lost)),
+                "the association was lost: the peer does not answer any more",
+            ),
+            (
+                Notification::AssocChange(AssocChange::CannotStart(refused)),
+                "the association could not be set up: the peer refused the association: \"bye\"",
+            ),
+            (
+                Notification::AssocChange(AssocChange::ShutdownComplete),
+                "the association was shut down gracefully",
+            ),
+            (
+                Notification::PeerAddrChange { addr, state: PeerAddrState::PotentiallyFailed },
+                "the address 192.0.2.1 of the peer is now potentially failed",
+            ),
+            (
+                Notification::RemoteError { cause: 8, info: text.clone() },
+                "the peer reports an error: unrecognized parameters",
+            ),
+            (
+                Notification::RemoteError { cause: 0x7777, info: text },
+                "the peer reports an error with cause 30583",
+            ),
+            (
+                Notification::SendFailed { message: message.clone(), unsent: true },
+                "a message of 4 bytes on stream 3 was not sent",
+            ),
+            (
+                Notification::SendFailed { message, unsent: false },
+                "a message of 4 bytes on stream 3 may not have arrived",
+            ),
+            (
+                Notification::PartialDeliveryAborted { stream: 1, ssn: 2 },
+                "the rest of message 2 on stream 1 will not come",
+            ),
+        ] {
+            assert_eq!(notification.to_string(), sentence);
+        }
     }
 }

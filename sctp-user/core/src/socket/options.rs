@@ -34,6 +34,7 @@ pub enum Linger {
 
 /// How far a one-to-many socket mixes the messages of different associations (RFC 6458 sec 8.1.20).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Interleave {
     /// While a reader gets a message in parts, nothing else comes in between.
     None,
@@ -228,7 +229,7 @@ impl Sockets {
     /// Makes the path to `addr` the primary one (SCTP_PRIMARY_ADDR).
     ///
     /// # Errors
-    /// [`SocketError::NotConnected`] when there is no such association or confirmed address.
+    /// [`SocketError::NotConnected`]; [`SocketError::NoSuchAddress`], also when it is not confirmed.
     pub fn set_primary(
         &mut self,
         now: Time,
@@ -236,8 +237,8 @@ impl Sockets {
         assoc: AssocId,
         addr: IpAddr,
     ) -> Result<(), SocketError> {
-        self.member(id, assoc)?;
-        self.stack.set_primary(now, assoc, addr)?;
+        self.living_member(id, assoc)?;
+        self.stack.set_primary(now, assoc, addr).map_err(|_| no_such(addr))?;
         self.handle_events(now);
         Ok(())
     }
@@ -245,7 +246,7 @@ impl Sockets {
     /// Sends a heartbeat to `addr` at once (SPP_HB_DEMAND).
     ///
     /// # Errors
-    /// [`SocketError::NotConnected`] when there is no such association or address.
+    /// [`SocketError::NotConnected`], [`SocketError::NoSuchAddress`].
     pub fn request_heartbeat(
         &mut self,
         now: Time,
@@ -253,8 +254,8 @@ impl Sockets {
         assoc: AssocId,
         addr: IpAddr,
     ) -> Result<(), SocketError> {
-        self.member(id, assoc)?;
-        self.stack.request_heartbeat(now, assoc, addr)?;
+        self.living_member(id, assoc)?;
+        self.stack.request_heartbeat(now, assoc, addr).map_err(|_| no_such(addr))?;
         self.handle_events(now);
         Ok(())
     }
@@ -263,8 +264,8 @@ impl Sockets {
     /// [`Stack::set_path_encap`](crate::Stack::set_path_encap).
     ///
     /// # Errors
-    /// [`SocketError::NotConnected`] when there is no such association or address;
-    /// [`SocketError::Config`] for UDP port 0.
+    /// [`SocketError::NotConnected`], [`SocketError::NoSuchAddress`]; [`SocketError::Config`] for UDP
+    /// port 0.
     pub fn set_path_encap(
         &mut self,
         now: Time,
@@ -273,15 +274,15 @@ impl Sockets {
         addr: IpAddr,
         encap: Encap,
     ) -> Result<(), SocketError> {
-        self.member(id, assoc)?;
-        self.stack.set_path_encap(now, assoc, addr, encap)??;
+        self.living_member(id, assoc)?;
+        self.stack.set_path_encap(now, assoc, addr, encap).map_err(|_| no_such(addr))??;
         Ok(())
     }
 
     /// The settings of the path to `addr` (SCTP_PEER_ADDR_PARAMS).
     ///
     /// # Errors
-    /// [`SocketError::NotConnected`] when there is no such association or address.
+    /// [`SocketError::NotConnected`], [`SocketError::NoSuchAddress`].
     pub fn path_params(
         &mut self,
         id: SocketId,
@@ -289,14 +290,13 @@ impl Sockets {
         addr: IpAddr,
     ) -> Result<PathParams, SocketError> {
         self.member(id, assoc)?;
-        Ok(self.stack.path_params(assoc, addr)?)
+        self.stack.path_params(assoc, addr).map_err(|_| no_such(addr))
     }
 
     /// Changes the settings of the path to `addr`.
     ///
     /// # Errors
-    /// [`SocketError::NotConnected`] when there is no such association or address;
-    /// [`SocketError::Config`].
+    /// [`SocketError::NotConnected`], [`SocketError::NoSuchAddress`], [`SocketError::Config`].
     pub fn set_path_params(
         &mut self,
         now: Time,
@@ -305,9 +305,19 @@ impl Sockets {
         addr: IpAddr,
         params: PathParams,
     ) -> Result<(), SocketError> {
-        self.member(id, assoc)?;
-        self.stack.set_path_params(now, assoc, addr, params)??;
+        self.living_member(id, assoc)?;
+        self.stack.set_path_params(now, assoc, addr, params).map_err(|_| no_such(addr))??;
         self.handle_events(now);
         Ok(())
     }
+
+    /// Fails for an association that has ended.
+    fn living_member(&mut self, id: SocketId, assoc: AssocId) -> Result<(), SocketError> {
+        let ended = self.member(id, assoc)?.end.is_some();
+        if ended { Err(SocketError::NotConnected) } else { Ok(()) }
+    }
+}
+
+fn no_such(addr: IpAddr) -> SocketError {
+    SocketError::NoSuchAddress(addr)
 }

@@ -108,6 +108,8 @@ pub(super) struct Assoc {
     /// How many messages (and parts) the reader has got so far.
     pub(super) delivered: u64,
     pub(super) notes: Notes,
+    /// Restarts of the peer so far.
+    pub(super) restarts: u64,
     /// When user data last moved, for SCTP_AUTOCLOSE.
     pub(super) idle_since: Time,
     /// How many DATA chunks had been received when autoclose last looked.
@@ -135,6 +137,7 @@ impl Assoc {
             kept: false,
             delivered: 0,
             notes: Notes::default(),
+            restarts: 0,
             idle_since: now,
             chunks_seen: 0,
             autoclose_at: None,
@@ -156,6 +159,21 @@ impl Assoc {
     pub(super) fn count_delivery(&mut self, end_of_record: bool) {
         self.delivered += 1;
         self.partial = !end_of_record && self.cut_off != Some(self.delivered);
+    }
+
+    /// The reader gets a message or part out of turn: `before` others, which wait, come before it.
+    pub(super) fn count_early_delivery(&mut self, before: u64, end_of_record: bool) {
+        if before == 0 {
+            return self.count_delivery(end_of_record);
+        }
+        let place = self.delivered + before;
+        self.notes.make_way(place);
+        self.cut_off = match self.cut_off {
+            Some(at) if at <= place => Some(at + 1),
+            Some(at) if at == place + 1 => None,
+            other => other,
+        };
+        self.delivered += 1;
     }
 
     /// What the reader gets before the next message. `drained` says that no message waits. Nothing
@@ -203,6 +221,8 @@ pub(super) struct Notes {
     failed_bytes: usize,
     /// [`Notification::Stopped`] stands in the queue. Until it is read, nothing more is queued.
     stopped: bool,
+    /// Marks of restarts that were read so far.
+    restarts_read: u64,
 }
 
 struct PlacedNote {
@@ -270,6 +290,19 @@ impl Notes {
         }
     }
 
+    /// How many messages have to be given until the first restart comes.
+    pub(super) fn first_restart(&self) -> Option<u64> {
+        let is_restart = |note: &&PlacedNote| matches!(note.note, Note::Restart { .. });
+        self.queue.iter().find(is_restart).map(|note| note.after)
+    }
+
+    /// The message that had `place` others before it was given already: what comes up to there
+    /// comes after one message more.
+    fn make_way(&mut self, place: u64) {
+        let up_to = self.queue.iter_mut().take_while(|note| note.after <= place);
+        up_to.for_each(|note| note.after += 1);
+    }
+
     fn insert(&mut self, after: u64, note: Note) {
         let place =
             self.queue.iter().rposition(|placed| placed.after <= after).map_or(0, |last| last + 1);
@@ -292,9 +325,15 @@ impl Notes {
                     self.failed_bytes.saturating_sub(message.data.len() + FAILED_OVERHEAD);
             }
             Note::Notification(Notification::Stopped) => self.stopped = false,
-            _ => {}
+            Note::Restart { .. } => self.restarts_read += 1,
+            Note::Notification(_) => {}
         }
         Some(note)
+    }
+
+    /// Changes when a reader goes on from one process of the peer to the next.
+    pub(super) fn restarts_read(&self) -> u64 {
+        self.restarts_read
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -2,6 +2,7 @@
 
 mod cut_off;
 mod ending;
+mod one_stream;
 mod options;
 mod restart;
 mod reuse;

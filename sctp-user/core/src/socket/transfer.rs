@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::addr::{Message, NextInfo, Peer};
+use crate::addr::{Message, NextInfo, Peer, Received};
 use crate::config::AssocConfig;
 use crate::stack::AssocId;
 use crate::time::Time;
@@ -15,6 +15,7 @@ use super::{SocketId, Sockets};
 
 /// Where a message goes.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Target<'a> {
     /// Over the association of a one-to-one socket.
     Only,
@@ -29,6 +30,7 @@ pub enum Target<'a> {
 
 /// What the next [`Sockets::try_recv`] of a socket will return (SCTP_NXTINFO, RFC 6458 sec 5.3.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Next {
     /// A message, or a part of one.
     Message(NextInfo),
@@ -84,8 +86,8 @@ impl Sockets {
     /// not over the primary path (SCTP_ADDR_OVER); see [`Stack::send_via`](crate::Stack::send_via).
     ///
     /// # Errors
-    /// As [`try_send`](Self::try_send); [`SocketError::Message`] when the peer has no such
-    /// confirmed address.
+    /// As [`try_send`](Self::try_send); [`SocketError::NoSuchAddress`], also when it is not
+    /// confirmed.
     pub fn try_send_via(
         &mut self,
         now: Time,
@@ -216,6 +218,63 @@ impl Sockets {
             }
             _ => Err(SocketError::WouldBlock),
         }
+    }
+
+    /// Takes the next message or part that came on `stream` over the association of a one-to-one
+    /// socket, also when messages of other streams wait that came before it: those stay for the
+    /// other calls, and so do all notifications. `Ok(None)` is the end, also of an association that
+    /// was lost ([`end_reason`](Self::end_reason) tells).
+    ///
+    /// # Errors
+    /// [`SocketError::WouldBlock`]; [`SocketError::Restarted`] when what follows on the stream is
+    /// from another process of the peer than what was read last. That is told once if nothing else
+    /// of the old process is to be read, and each time until then. [`SocketError::NotConnected`];
+    /// [`SocketError::NotSupported`] for a one-to-many socket.
+    pub fn try_recv_on(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        stream: u16,
+    ) -> Result<Option<Received>, SocketError> {
+        let socket = self.open_socket(id)?;
+        if socket.style == Style::OneToMany {
+            return Err(SocketError::NotSupported(
+                "receiving from one stream is for one-to-one sockets only",
+            ));
+        }
+        let assoc = socket.members.first().copied().ok_or(SocketError::NotConnected)?;
+        let record = self.assocs.get_mut(&assoc).ok_or(SocketError::NotConnected)?;
+        if record.discard {
+            return Ok(None);
+        }
+        let restart = record.notes.first_restart().map(|at| at.saturating_sub(record.delivered));
+        let among = restart.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        if record.readable
+            && let Some((before, received)) = self.stack.recv_on(now, assoc, stream, among)
+        {
+            record.count_early_delivery(before as u64, received.end_of_record);
+            record.idle_since = now;
+            return Ok(Some(received));
+        }
+        let ended = record.end.is_some() || record.peer_shutdown;
+        if restart.is_some() {
+            self.take_restart(id);
+            return Err(SocketError::Restarted);
+        }
+        if ended { Ok(None) } else { Err(SocketError::WouldBlock) }
+    }
+
+    /// How often the peer of a one-to-one socket has restarted so far.
+    pub fn restarts(&self, id: SocketId) -> u64 {
+        let assoc = self.socket(id).and_then(|s| s.members.first());
+        assoc.and_then(|a| self.assocs.get(a)).map_or(0, |a| a.restarts)
+    }
+
+    /// How often reading from a one-to-one socket has gone on from one process of its peer to the
+    /// next one.
+    pub fn restarts_read(&self, id: SocketId) -> u64 {
+        let assoc = self.socket(id).and_then(|s| s.members.first());
+        assoc.and_then(|a| self.assocs.get(a)).map_or(0, |a| a.notes.restarts_read())
     }
 
     /// Makes [`poll_ready`](Self::poll_ready) name a socket as readable once more. This is for

@@ -55,6 +55,18 @@ impl Stack {
         self.exchange(now, id, |assoc, _| assoc.recv()).flatten()
     }
 
+    /// As [`recv`](Self::recv), the first message on `stream` among the next ones, of which `among`
+    /// are looked at, with how many lie before it. Those stay where they are.
+    pub fn recv_on(
+        &mut self,
+        now: Time,
+        id: AssocId,
+        stream: u16,
+        among: usize,
+    ) -> Option<(usize, Received)> {
+        self.exchange(now, id, |assoc, _| assoc.recv_on(stream, among)).flatten()
+    }
+
     /// Describes what [`recv`](Self::recv) would return now, without taking it.
     pub fn next_info(&self, id: AssocId) -> Option<NextInfo> {
         self.table.get(id)?.assoc.next_info()

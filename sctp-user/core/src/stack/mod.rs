@@ -69,6 +69,7 @@ pub struct Stack {
 
 /// What an ICMP error said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Unreachable {
     /// ICMP protocol unreachable, ICMPv6 unrecognized next header or, under UDP encapsulation, port
     /// unreachable.
@@ -93,6 +94,7 @@ pub enum Unreachable {
 
 /// What this host lacks to send to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NoRoute {
     /// A route to the network of the address, or an own address or link to send from (ENETUNREACH).
     Network,

@@ -1,6 +1,7 @@
 //! The associations of a stack: their slots, their handles (which are never reused), their
 //! deadlines, and the queue of those that may have something to send.
 
+use core::fmt;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
@@ -9,11 +10,18 @@ use crate::time::Time;
 
 use super::demux::Pair;
 
-/// Names an association of a [`Stack`](crate::Stack). It never names another association later.
+/// Names an association of a [`Stack`](crate::Stack). It never names another association later. Its
+/// `Display` is a short name for logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AssocId {
     pub(crate) index: u32,
     pub(crate) generation: u32,
+}
+
+impl fmt::Display for AssocId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
 }
 
 /// An association with what the stack keeps about it.

@@ -251,17 +251,29 @@ impl RecvSide {
     pub(crate) fn pop(&mut self) -> Option<Assembled> {
         let message = self.reassembly.pop();
         if message.is_some() {
-            let window = self.a_rwnd();
-            let grown = window.saturating_sub(self.announced_rwnd);
-            // As in RFC 1122: the window grew by a quarter of the buffer, or from closed to open.
-            if grown >= self.limit / 4
-                || (self.announced_rwnd < self.least_useful_window()
-                    && window >= self.least_useful_window())
-            {
-                self.immediate = true;
-            }
+            self.open_window();
         }
         message
+    }
+
+    /// As [`pop`](Self::pop), the first on `stream` of the `among` next messages, with how many lie
+    /// before it.
+    pub(crate) fn pop_on(&mut self, stream: u16, among: usize) -> Option<(usize, Assembled)> {
+        let found = self.reassembly.pop_on(stream, among)?;
+        self.open_window();
+        Some(found)
+    }
+
+    /// The user has read something.
+    fn open_window(&mut self) {
+        let window = self.a_rwnd();
+        let grown = window.saturating_sub(self.announced_rwnd);
+        // As in RFC 1122: the window grew by a quarter of the buffer, or from closed to open.
+        if grown >= self.limit / 4
+            || (self.announced_rwnd < self.least_useful_window() && window >= self.least_useful_window())
+        {
+            self.immediate = true;
+        }
     }
 
     /// Ends a partial delivery whose rest will never come.

@@ -178,6 +178,15 @@ impl Reassembly {
         Some(message)
     }
 
+    /// Takes the first of the `among` next messages that came on `stream`, with how many lie before
+    /// it.
+    pub(crate) fn pop_on(&mut self, stream: u16, among: usize) -> Option<(usize, Assembled)> {
+        let before = self.ready.iter().take(among).position(|m| m.stream == stream)?;
+        let message = self.ready.remove(before)?;
+        self.held -= message.charge;
+        Some((before, message))
+    }
+
     /// Inserts a chunk that the tracker called new.
     pub(crate) fn insert(&mut self, chunk: DataChunk, from: PathId) -> Result<(), Inconsistent> {
         let tsn = chunk.tsn;

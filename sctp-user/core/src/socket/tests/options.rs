@@ -24,7 +24,12 @@ fn a_path_has_settings_of_its_own() {
     pair.a.set_assoc_config(pair.now, client, assoc, config).unwrap();
     assert_eq!(params(&mut pair.a, client, B), PathParams { hb_enabled: false, ..own });
 
-    assert_eq!(pair.a.path_params(client, assoc, A), Err(SocketError::NotConnected));
+    let (a, missing) = (&mut pair.a, Err(SocketError::NoSuchAddress(A)));
+    assert_eq!(a.path_params(client, assoc, A).map(drop), missing);
+    assert_eq!(a.set_path_params(pair.now, client, assoc, A, own), missing);
+    assert_eq!(a.set_path_encap(pair.now, client, assoc, A, Encap::Native), missing);
+    assert_eq!(a.set_primary(pair.now, client, assoc, A), missing);
+    assert_eq!(a.request_heartbeat(pair.now, client, assoc, A), missing);
     for wrong in [
         PathParams { ip_mtu: Some(511), ..own },
         PathParams { hb_interval: Duration::from_secs(50 * 86_400), ..own },

@@ -76,7 +76,7 @@ fn a_full_backlog_refuses() {
     assert!(
         matches!(
             refused,
-            Err(SocketError::Ended(EndReason::Lost(LossReason::PeerAbort { cause: 4, .. })))
+            Err(SocketError::Ended(EndReason::Lost(LossReason::Refused { cause: 4, .. })))
         ),
         "{refused:?}"
     );

@@ -112,7 +112,7 @@ fn an_abort_during_the_handshake_ends_it() {
         let mut rig = Rig::in_state(state);
         assert_silent(rig.send(rig.own_tag, |w| w.abort(false, |c| c.out_of_resource())));
         assert!(
-            matches!(lost(&rig.events()), Some(LossReason::PeerAbort { cause: 4, .. })),
+            matches!(lost(&rig.events()), Some(LossReason::Refused { cause: 4, .. })),
             "{state:?}"
         );
         assert_eq!((rig.state(), rig.stack.poll_timeout()), (Closed, None));

@@ -79,7 +79,7 @@ fn at_most_eight_others_are_tried_and_then_the_refusal_is_reported() {
         }
         assert_silent(refuse(&mut rig, 2008, cause));
         let events = rig.events();
-        let Some(LossReason::PeerAbort { cause: told, .. }) = lost(&events) else {
+        let Some(LossReason::Refused { cause: told, .. }) = lost(&events) else {
             panic!("{events:?}")
         };
         assert_eq!(*told, cause);
