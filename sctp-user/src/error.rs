@@ -7,9 +7,8 @@ use sctp_user_core::socket::{EndReason, SocketError};
 use sctp_user_core::{
     BindError, ConfigError, ConnectError, Encap, LossReason, NoRoute, Peer, SendError,
 };
+use sctp_user_link::ShownAddress;
 use thiserror::Error;
-
-use crate::interfaces::ShownAddress;
 
 /// Why a call on a stack, endpoint or association failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -91,7 +91,9 @@ mod race;
 mod shared;
 mod stack;
 
-pub use association::Association;
+#[cfg(feature = "futures")]
+pub use association::Messages;
+pub use association::{Association, ByteStream};
 pub use builder::Builder;
 pub use control::Control;
 pub use endpoint::Endpoint;

@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use sctp_user_core::Time;
 use sctp_user_core::socket::{SocketId, Sockets};
-use tokio::task::coop::cooperative;
+use tokio::task::coop::{cooperative, poll_proceed};
 use tokio::time::Instant;
 
 use crate::blocks::Blocks;
@@ -119,12 +119,32 @@ impl Waiters {
 struct WaitList {
     next_key: u64,
     waiting: Vec<(u64, Waker)>,
+    /// Who polled last without a key.
+    polled: Option<Waker>,
+}
+
+/// Where a waker is noted.
+pub(crate) enum Place<'a> {
+    /// In a list, under this key; the one who has it must [`forget`](Shared::forget) it.
+    Key(&'a mut Option<u64>),
+    /// In the place for whoever has no key: only the last one is woken.
+    Polled,
 }
 
 impl WaitList {
-    /// Adds a task that is to be woken. If `key` names an earlier entry, replaces its waker
-    /// instead.
-    fn register(&mut self, key: &mut Option<u64>, waker: &Waker) {
+    /// Adds a task that is to be woken. If the key of `place` names an earlier entry, replaces its
+    /// waker instead.
+    fn register(&mut self, place: Place<'_>, waker: &Waker) {
+        let key = match place {
+            Place::Key(key) => key,
+            Place::Polled => {
+                match &mut self.polled {
+                    Some(polled) => polled.clone_from(waker),
+                    none => *none = Some(waker.clone()),
+                }
+                return;
+            }
+        };
         if let Some(key) = *key
             && let Some((_, noted)) = self.waiting.iter_mut().find(|(k, _)| *k == key)
         {
@@ -142,6 +162,7 @@ impl WaitList {
 
     fn drain(&mut self, wakers: &mut Vec<Waker>) {
         wakers.extend(self.waiting.drain(..).map(|(_, waker)| waker));
+        wakers.extend(self.polled.take());
     }
 }
 
@@ -320,6 +341,72 @@ impl Shared {
         cooperative(Wait { shared: self, socket, interest, clock, effect, key: None, op }).await
     }
 
+    /// One step of [`wait_exchange`](Self::wait_exchange), for types that are polled.
+    pub(crate) fn poll_exchange<R>(
+        &self,
+        cx: &mut Context<'_>,
+        waiting: (SocketId, Interest, Place<'_>),
+        clock: Clock,
+        op: impl FnMut(&mut State, Time) -> Result<R, Error>,
+    ) -> Poll<Result<R, Error>> {
+        self.poll_budgeted(cx, waiting, (clock, Effect::Message), op)
+    }
+
+    /// One step of [`wait`](Self::wait), for types that are polled.
+    pub(crate) fn poll_wait<R>(
+        &self,
+        cx: &mut Context<'_>,
+        waiting: (SocketId, Interest, Place<'_>),
+        op: impl FnMut(&mut State, Time) -> Result<R, Error>,
+    ) -> Poll<Result<R, Error>> {
+        self.poll_budgeted(cx, waiting, (Clock::Now, Effect::Any), op)
+    }
+
+    fn poll_budgeted<R>(
+        &self,
+        cx: &mut Context<'_>,
+        waiting: (SocketId, Interest, Place<'_>),
+        with: (Clock, Effect),
+        op: impl FnMut(&mut State, Time) -> Result<R, Error>,
+    ) -> Poll<Result<R, Error>> {
+        let budget = ready!(poll_proceed(cx));
+        let result = self.poll_op(cx, waiting, with, op);
+        if result.is_ready() {
+            budget.made_progress();
+        }
+        result
+    }
+
+    /// Tries `op` once and notes the waker when it would block.
+    fn poll_op<R>(
+        &self,
+        cx: &mut Context<'_>,
+        (socket, interest, place): (SocketId, Interest, Place<'_>),
+        (clock, effect): (Clock, Effect),
+        mut op: impl FnMut(&mut State, Time) -> Result<R, Error>,
+    ) -> Poll<Result<R, Error>> {
+        self.with_if(clock, |state, now| match op(state, now) {
+            Err(Error::WouldBlock) if state.phase == Phase::Stopped => {
+                (Poll::Ready(Err(Error::Stopped)), Effect::None)
+            }
+            Err(Error::WouldBlock) => {
+                let waiters = state.waiters.entry(socket).or_default();
+                waiters.list(interest).register(place, cx.waker());
+                (Poll::Pending, Effect::None)
+            }
+            result => (Poll::Ready(result), effect),
+        })
+    }
+
+    /// Takes a waker out of its list.
+    pub(crate) fn forget(&self, socket: SocketId, interest: Interest, key: &mut Option<u64>) {
+        if let Some(key) = key.take()
+            && let Some(waiters) = self.lock().waiters.get_mut(&socket)
+        {
+            waiters.list(interest).forget(key);
+        }
+    }
+
     /// Waits until the driver has ended.
     pub(crate) async fn stopped(&self) {
         Stopped { shared: self, key: None }.await;
@@ -417,32 +504,18 @@ impl<R, F: FnMut(&mut State, Time) -> Result<R, Error> + Unpin> Future for Wait<
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let effect = this.effect;
-        let blocked = this.shared.with_if(this.clock, |state, now| match (this.op)(state, now) {
-            Err(Error::WouldBlock) if state.phase == Phase::Stopped => {
-                (Poll::Ready(Err(Error::Stopped)), Effect::None)
-            }
-            Err(Error::WouldBlock) => {
-                let waiters = state.waiters.entry(this.socket).or_default();
-                waiters.list(this.interest).register(&mut this.key, cx.waker());
-                (Poll::Pending, Effect::None)
-            }
-            result => (Poll::Ready(result), effect),
-        });
-        if blocked.is_ready() {
+        let waiting = (this.socket, this.interest, Place::Key(&mut this.key));
+        let result = this.shared.poll_op(cx, waiting, (this.clock, this.effect), &mut this.op);
+        if result.is_ready() {
             this.leave();
         }
-        blocked
+        result
     }
 }
 
 impl<F> Wait<'_, F> {
     fn leave(&mut self) {
-        if let Some(key) = self.key.take()
-            && let Some(waiters) = self.shared.lock().waiters.get_mut(&self.socket)
-        {
-            waiters.list(self.interest).forget(key);
-        }
+        self.shared.forget(self.socket, self.interest, &mut self.key);
     }
 }
 
@@ -467,7 +540,7 @@ impl Future for Stopped<'_> {
         if state.phase == Phase::Stopped {
             return Poll::Ready(());
         }
-        state.stop_waiters.register(&mut this.key, cx.waker());
+        state.stop_waiters.register(Place::Key(&mut this.key), cx.waker());
         Poll::Pending
     }
 }

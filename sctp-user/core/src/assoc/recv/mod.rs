@@ -270,7 +270,8 @@ impl RecvSide {
         let grown = window.saturating_sub(self.announced_rwnd);
         // As in RFC 1122: the window grew by a quarter of the buffer, or from closed to open.
         if grown >= self.limit / 4
-            || (self.announced_rwnd < self.least_useful_window() && window >= self.least_useful_window())
+            || (self.announced_rwnd < self.least_useful_window()
+                && window >= self.least_useful_window())
         {
             self.immediate = true;
         }

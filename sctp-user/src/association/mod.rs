@@ -1,5 +1,10 @@
 //! An association: messages and notifications in both directions.
 
+mod byte_stream;
+#[cfg(feature = "futures")]
+mod messages;
+mod poll;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,6 +23,10 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::shared::{Clock, Interest, Shared, State};
 use crate::stack::Handle;
+
+pub use byte_stream::ByteStream;
+#[cfg(feature = "futures")]
+pub use messages::Messages;
 
 /// An SCTP association. All clones are the same association, and all methods take `&self`, so one
 /// task can receive while another sends.
@@ -188,26 +197,7 @@ impl Association {
         let before = into.len();
         self.shared()
             .wait_exchange(inner.socket, Interest::Read, Clock::Latest, |state, now| {
-                let has_notes = state.sockets.has_notes(inner.socket);
-                while into.len() - before < limit {
-                    // A restart is reported only once, so it waits for a call that reports nothing
-                    // else.
-                    if has_notes && state.sockets.restart_is_next(inner.socket) {
-                        if into.len() > before {
-                            break;
-                        }
-                        state.sockets.take_restart(inner.socket);
-                        return Err(Error::Restarted);
-                    }
-                    match inner.try_recv(state, now) {
-                        Ok(Some(incoming)) => into.push(incoming),
-                        Ok(None) => break,
-                        // The next call reports this error again.
-                        Err(_) if into.len() > before => break,
-                        Err(why) => return Err(why),
-                    }
-                }
-                Ok(into.len() - before)
+                inner.try_recv_many(state, now, into, before, limit)
             })
             .await
     }
@@ -221,13 +211,7 @@ impl Association {
         let inner = &*self.inner;
         self.shared()
             .wait_exchange(inner.socket, Interest::Read, Clock::Latest, |state, now| {
-                loop {
-                    match inner.try_recv_or_restart(state, now)? {
-                        Some(Incoming::Message(received)) => return Ok(Some(received)),
-                        Some(Incoming::Notification(_)) => {}
-                        None => return Ok(None),
-                    }
-                }
+                inner.try_recv_message(state, now)
             })
             .await
     }
@@ -278,18 +262,13 @@ impl Association {
     /// [`Error::Stopped`].
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.start_shutdown();
-        match self.wait_end().await? {
-            EndReason::Graceful => Ok(()),
-            reason => Err(reason.into()),
-        }
+        Inner::shutdown_outcome(self.wait_end().await?)
     }
 
     /// Begins the graceful shutdown and does not wait for its end. Does nothing if the shutdown has
     /// begun already or the association has ended.
     pub fn start_shutdown(&self) {
-        self.shared().with(|state, now| {
-            let _ = state.sockets.shutdown_assoc(now, self.inner.socket, self.inner.assoc);
-        });
+        self.inner.start_shutdown();
     }
 
     /// Stops receiving (SHUT_RD, RFC 6458 sec 4.1.7): drops unread messages and all later ones, and
@@ -404,10 +383,7 @@ impl Association {
 
     async fn wait_end(&self) -> Result<EndReason, Error> {
         let inner = &*self.inner;
-        self.wait(Interest::Life, |state, _| {
-            state.sockets.end_reason(inner.assoc).cloned().ok_or(Error::WouldBlock)
-        })
-        .await
+        self.wait(Interest::Life, |state, _| inner.try_end(state)).await
     }
 
     async fn wait<R>(
@@ -445,14 +421,75 @@ impl Inner {
         self.try_recv(state, now)
     }
 
+    /// Passes over notifications.
+    fn try_recv_message(&self, state: &mut State, now: Time) -> Result<Option<Received>, Error> {
+        loop {
+            match self.try_recv_or_restart(state, now)? {
+                Some(Incoming::Message(received)) => return Ok(Some(received)),
+                Some(Incoming::Notification(_)) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Appends what there is until `into`, which had `before` entries, has `limit` more.
+    fn try_recv_many(
+        &self,
+        state: &mut State,
+        now: Time,
+        into: &mut Vec<Incoming>,
+        before: usize,
+        limit: usize,
+    ) -> Result<usize, Error> {
+        let has_notes = state.sockets.has_notes(self.socket);
+        while into.len() - before < limit {
+            // A restart is reported only once, so it waits for a call that reports nothing else.
+            if has_notes && state.sockets.restart_is_next(self.socket) {
+                if into.len() > before {
+                    break;
+                }
+                state.sockets.take_restart(self.socket);
+                return Err(Error::Restarted);
+            }
+            match self.try_recv(state, now) {
+                Ok(Some(incoming)) => into.push(incoming),
+                Ok(None) => break,
+                // The next call reports this error again.
+                Err(_) if into.len() > before => break,
+                Err(why) => return Err(why),
+            }
+        }
+        Ok(into.len() - before)
+    }
+
     fn try_recv(&self, state: &mut State, now: Time) -> Result<Option<Incoming>, Error> {
         match state.sockets.try_recv(now, self.socket)? {
             Some((_, incoming)) => Ok(Some(incoming)),
-            None => match state.sockets.end_reason(self.assoc) {
-                Some(reason) if !reason.is_graceful() => Err(reason.clone().into()),
-                _ => Ok(None),
-            },
+            None => self.end_of_reading(state).map(|()| None),
         }
+    }
+
+    /// What a reader gets who has read everything: `Ok` after a graceful end.
+    fn end_of_reading(&self, state: &State) -> Result<(), Error> {
+        match state.sockets.end_reason(self.assoc) {
+            Some(reason) if !reason.is_graceful() => Err(reason.clone().into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn start_shutdown(&self) {
+        self.handle.shared.with(|state, now| {
+            let _ = state.sockets.shutdown_assoc(now, self.socket, self.assoc);
+        });
+    }
+
+    fn try_end(&self, state: &State) -> Result<EndReason, Error> {
+        state.sockets.end_reason(self.assoc).cloned().ok_or(Error::WouldBlock)
+    }
+
+    /// What whoever shut the association down gets at its end.
+    fn shutdown_outcome(end: EndReason) -> Result<(), Error> {
+        if end.is_graceful() { Ok(()) } else { Err(end.into()) }
     }
 }
 

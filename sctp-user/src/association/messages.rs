@@ -1,0 +1,145 @@
+//! Messages as a stream and a sink, for the combinators of the `futures` crates.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::{FusedStream, Stream};
+use futures_sink::Sink;
+use sctp_user_core::{Message, Received};
+
+use super::Association;
+use crate::error::Error;
+use crate::shared::{Interest, Place};
+
+/// The messages of an association, from [`Association::messages`]: a [`Stream`] of those received
+/// and a [`Sink`] for those to send.
+///
+/// - The stream gives what [`Association::recv_message`] gives and ends after the end of the
+///   association: without an error when it was graceful, else behind the error.
+///   [`Error::Restarted`] does not end it: what follows is from the peer's new process.
+/// - The sink takes a message into the send buffer of the association, or keeps one while that is
+///   full. Flushing waits until none is kept: then all are queued, not delivered. Closing also
+///   shuts the association down and waits as [`Association::shutdown`] does, which delivers
+///   everything.
+/// - It may be dropped at any time: messages that were not given stay for other readers of the
+///   association. Of what was sent, only a message that is still kept is lost.
+///
+/// It holds a clone of the association, which thus lives as long.
+#[must_use = "a stream gives nothing and a sink takes nothing unless they are polled"]
+pub struct Messages {
+    association: Association,
+    /// Waits for room in the send buffer.
+    kept: Option<Message>,
+    ended: bool,
+    read_key: Option<u64>,
+    write_key: Option<u64>,
+    life_key: Option<u64>,
+}
+
+impl Association {
+    /// The messages as a [`Stream`] and a [`Sink`]; `split` of the `futures` crates takes the two
+    /// apart.
+    pub fn messages(&self) -> Messages {
+        Messages {
+            association: self.clone(),
+            kept: None,
+            ended: false,
+            read_key: None,
+            write_key: None,
+            life_key: None,
+        }
+    }
+}
+
+impl Messages {
+    /// The association.
+    pub fn association(&self) -> &Association {
+        &self.association
+    }
+
+    /// Waits until no message is kept.
+    fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let Some(message) = &self.kept else { return Poll::Ready(Ok(())) };
+        let place = Place::Key(&mut self.write_key);
+        let sent = ready!(self.association.inner.poll_send(cx, place, message));
+        // A message that is refused would be refused again.
+        self.kept = None;
+        Poll::Ready(sent)
+    }
+}
+
+impl Stream for Messages {
+    type Item = Result<Received, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        let place = Place::Key(&mut this.read_key);
+        let next = ready!(this.association.inner.poll_message(cx, place));
+        this.ended = !matches!(next, Ok(Some(_)) | Err(Error::Restarted));
+        Poll::Ready(next.transpose())
+    }
+}
+
+impl FusedStream for Messages {
+    fn is_terminated(&self) -> bool {
+        self.ended
+    }
+}
+
+impl Sink<Message> for Messages {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_kept(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        if self.kept.is_some() {
+            return Err(Error::Invalid("a sink must be ready before it takes a message"));
+        }
+        match self.association.try_send(message.clone()) {
+            Err(Error::WouldBlock) => {
+                self.kept = Some(message);
+                Ok(())
+            }
+            sent => sent,
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_kept(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.poll_kept(cx))?;
+        let this = &mut *self;
+        let place = Place::Key(&mut this.life_key);
+        this.association.inner.poll_shutdown(cx, place)
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        let inner = &self.association.inner;
+        for (interest, key) in [
+            (Interest::Read, &mut self.read_key),
+            (Interest::Write, &mut self.write_key),
+            (Interest::Life, &mut self.life_key),
+        ] {
+            inner.handle.shared.forget(inner.socket, interest, key);
+        }
+    }
+}
+
+impl fmt::Debug for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages")
+            .field("association", &self.association)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,117 @@
+//! Sending and receiving for code that polls: futures, streams and sinks of one's own.
+
+use std::task::{Context, Poll};
+
+use sctp_user_core::socket::Incoming;
+use sctp_user_core::{Message, Received};
+
+use super::{Association, Inner, clock_for};
+use crate::error::Error;
+use crate::shared::{Clock, Interest, Place, State};
+
+/// Of several tasks that poll for the same thing, the one that polled last is woken; those that
+/// wait in the `async` calls are always woken as well.
+impl Association {
+    /// [`recv`](Self::recv), polled. [`Poll::Pending`] has taken nothing.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Incoming>, Error>> {
+        let inner = &*self.inner;
+        let waiting = (inner.socket, Interest::Read, Place::Polled);
+        self.shared()
+            .poll_exchange(cx, waiting, Clock::Latest, |state, now| inner.try_recv(state, now))
+    }
+
+    /// [`recv_message`](Self::recv_message), polled. [`Poll::Pending`] has taken no message, but
+    /// perhaps notifications, which are passed over.
+    ///
+    /// # Errors
+    /// As [`recv_message`](Self::recv_message).
+    pub fn poll_recv_message(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Received>, Error>> {
+        self.inner.poll_message(cx, Place::Polled)
+    }
+
+    /// [`recv_many`](Self::recv_many), polled. [`Poll::Pending`] has taken nothing.
+    ///
+    /// # Errors
+    /// As [`recv_many`](Self::recv_many).
+    pub fn poll_recv_many(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut Vec<Incoming>,
+        limit: usize,
+    ) -> Poll<Result<usize, Error>> {
+        let inner = &*self.inner;
+        let waiting = (inner.socket, Interest::Read, Place::Polled);
+        let before = into.len();
+        self.shared().poll_exchange(cx, waiting, Clock::Latest, |state, now| {
+            inner.try_recv_many(state, now, into, before, limit)
+        })
+    }
+
+    /// [`send`](Self::send), polled; the message is copied, which shares its bytes.
+    /// [`Poll::Pending`] has not queued it.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn poll_send(&self, cx: &mut Context<'_>, message: &Message) -> Poll<Result<(), Error>> {
+        self.inner.poll_send(cx, Place::Polled, message)
+    }
+
+    /// [`established`](Self::established), polled.
+    ///
+    /// # Errors
+    /// As [`established`](Self::established).
+    pub fn poll_established(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let inner = &*self.inner;
+        let waiting = (inner.socket, Interest::Life, Place::Polled);
+        let outcome = |state: &mut State, _| Ok(state.sockets.connect_result(inner.socket)?);
+        self.shared().poll_wait(cx, waiting, outcome)
+    }
+
+    /// [`shutdown`](Self::shutdown), polled: the first call begins the shutdown.
+    ///
+    /// # Errors
+    /// As [`shutdown`](Self::shutdown).
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_shutdown(cx, Place::Polled)
+    }
+}
+
+impl Inner {
+    pub(super) fn poll_message(
+        &self,
+        cx: &mut Context<'_>,
+        place: Place<'_>,
+    ) -> Poll<Result<Option<Received>, Error>> {
+        let waiting = (self.socket, Interest::Read, place);
+        self.handle.shared.poll_exchange(cx, waiting, Clock::Latest, |state, now| {
+            self.try_recv_message(state, now)
+        })
+    }
+
+    pub(super) fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        place: Place<'_>,
+        message: &Message,
+    ) -> Poll<Result<(), Error>> {
+        let waiting = (self.socket, Interest::Write, place);
+        let clock = clock_for(std::slice::from_ref(message));
+        self.handle.shared.poll_exchange(cx, waiting, clock, |state, now| {
+            self.try_send(state, now, message.clone())
+        })
+    }
+
+    pub(super) fn poll_shutdown(
+        &self,
+        cx: &mut Context<'_>,
+        place: Place<'_>,
+    ) -> Poll<Result<(), Error>> {
+        self.start_shutdown();
+        let waiting = (self.socket, Interest::Life, place);
+        let end = self.handle.shared.poll_wait(cx, waiting, |state, _| self.try_end(state));
+        end.map(|end| Inner::shutdown_outcome(end?))
+    }
+}
