@@ -158,7 +158,7 @@ impl Agent {
     }
 
     fn bind_to(&mut self, id: SocketId, port: u16, addrs: &[IpAddr]) -> Reply {
-        let port = self.sockets.bind(id, port, addrs).map_err(|e| self.errno(id, &e))?;
+        let port = self.sockets.bind(id, port, addrs).map_err(|e| Errno::of(&e))?;
         self.bound.insert(port, addrs.to_vec());
         Ok(String::new())
     }
@@ -195,21 +195,21 @@ impl Agent {
                 return Err(Errno::EINVAL);
             }
         }
-        self.sockets.set_addrs(id, &now).map_err(|e| self.errno(id, &e))?;
+        self.sockets.set_addrs(id, &now).map_err(|e| Errno::of(&e))?;
         self.bound.insert(bound_port, now);
         Ok(String::new())
     }
 
     fn listen(&mut self, r: &Request<'_>) -> Reply {
         let id = self.find(r)?.id;
-        self.sockets.listen(id, r.need_number("backlog")?).map_err(|e| self.errno(id, &e))?;
+        self.sockets.listen(id, r.need_number("backlog")?).map_err(|e| Errno::of(&e))?;
         Ok(String::new())
     }
 
     fn accept(&mut self, r: &Request<'_>) -> Reply {
         let name = r.need_number("id")?;
         let id = self.find(r)?.id;
-        let new = self.sockets.accept(self.now, id).map_err(|e| self.errno(id, &e))?;
+        let new = self.sockets.accept(self.now, id).map_err(|e| Errno::of(&e))?;
         let peer = self.sockets.assocs_of(new).first().and_then(|assoc| self.peer_of(*assoc));
         let text = self.enter_child(name, new)?;
         Ok(format!("{text} peer={}", show(peer)))
@@ -227,7 +227,7 @@ impl Agent {
             {
                 Err(Errno::EALREADY)
             }
-            Err(error) => Err(self.errno(id, &error)),
+            Err(error) => Err(Errno::of(&error)),
         }
     }
 
@@ -243,7 +243,7 @@ impl Agent {
         match self.sockets.connect_result(id) {
             Ok(()) => Ok(String::new()),
             Err(SocketError::InProgress) => Err(Errno::EAGAIN),
-            Err(error) => Err(self.errno(id, &error)),
+            Err(error) => Err(Errno::of(&error)),
         }
     }
 
@@ -285,23 +285,23 @@ impl Agent {
             } else {
                 self.sockets.shutdown_assoc(self.now, id, assoc)
             };
-            return ended.map(|()| done).map_err(|e| self.errno(id, &e));
+            return ended.map(|()| done).map_err(|e| Errno::of(&e));
         }
         let target = match (existing, &to) {
             (Some(assoc), _) => Target::Assoc(assoc),
             (None, Some(peer)) if style == Style::OneToMany => Target::Peer(peer),
             (None, Some(peer)) => {
                 // Sending sets the association up on a one-to-one socket, too.
-                self.sockets.connect(self.now, id, peer).map_err(|e| self.errno(id, &e))?;
+                self.sockets.connect(self.now, id, peer).map_err(|e| Errno::of(&e))?;
                 Target::Only
             }
             (None, None) => return Err(Errno::ENOTCONN),
         };
         let message = Message { stream, ppid, data, options };
         let assoc =
-            self.sockets.try_send(self.now, id, target, message).map_err(|e| self.errno(id, &e))?;
+            self.sockets.try_send(self.now, id, target, message).map_err(|e| Errno::of(&e))?;
         if eof {
-            self.sockets.shutdown_assoc(self.now, id, assoc).map_err(|e| self.errno(id, &e))?;
+            self.sockets.shutdown_assoc(self.now, id, assoc).map_err(|e| Errno::of(&e))?;
         }
         Ok(done)
     }
@@ -357,7 +357,7 @@ impl Agent {
             2 => How::Both,
             _ => return Err(Errno::EINVAL),
         };
-        self.sockets.shutdown(self.now, id, how).map_err(|e| self.errno(id, &e))?;
+        self.sockets.shutdown(self.now, id, how).map_err(|e| Errno::of(&e))?;
         Ok(String::new())
     }
 
@@ -368,16 +368,15 @@ impl Agent {
             // Half a message is unread, but the sockets below regard it as read.
             let _ = self.sockets.set_linger(open.id, Linger::Abort);
         }
-        self.sockets.close(self.now, open.id).map_err(|e| self.errno(open.id, &e))?;
+        self.sockets.close(self.now, open.id).map_err(|e| Errno::of(&e))?;
         Ok(String::new())
     }
 
     fn soerror(&mut self, r: &Request<'_>) -> Reply {
         let id = self.find(r)?.id;
-        let up = self.was_up(id);
         let errno = match (self.sockets.connect_result(id), self.sockets.take_error(id)) {
             (Err(SocketError::InProgress), _) => Errno::EINPROGRESS.0,
-            (_, Some(reason)) => Errno::of_end(&reason, up).0,
+            (_, Some(reason)) => Errno::of_end(&reason).0,
             (_, None) => 0,
         };
         Ok(format!("errno={errno}"))
@@ -420,7 +419,7 @@ impl Agent {
         let id = self.find(r)?.id;
         r.need("assoc")?;
         let assoc = self.addressed(r, id, None)?.ok_or(Errno::EINVAL)?;
-        let new = self.sockets.peel_off(id, assoc).map_err(|e| self.errno(id, &e))?;
+        let new = self.sockets.peel_off(id, assoc).map_err(|e| Errno::of(&e))?;
         self.enter_child(name, new)
     }
 
@@ -447,15 +446,6 @@ impl Agent {
     pub(super) fn peer_of(&self, assoc: AssocId) -> Option<SocketAddr> {
         let status = self.sockets.stack().status(assoc)?;
         Some(to_socket_addr(status.primary?, status.peer_port))
-    }
-
-    /// The error number of a failed call.
-    pub(super) fn errno(&self, id: SocketId, error: &SocketError) -> Errno {
-        Errno::of(error, self.was_up(id))
-    }
-
-    fn was_up(&self, id: SocketId) -> bool {
-        self.sockets.assocs_of(id).iter().any(|assoc| self.sockets.was_up(*assoc))
     }
 
     /// The source address for a packet from a port if the association has not chosen one.

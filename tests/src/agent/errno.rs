@@ -30,9 +30,8 @@ impl Errno {
     pub(crate) const EALREADY: Errno = Errno(114);
     pub(crate) const EINPROGRESS: Errno = Errno(115);
 
-    /// The number that a C caller gets when its association ends. `up` says whether the association
-    /// had come up.
-    pub(crate) fn of_end(reason: &EndReason, up: bool) -> Errno {
+    /// The number that a C caller gets when its association ends.
+    pub(crate) fn of_end(reason: &EndReason) -> Errno {
         let EndReason::Lost(reason) = reason else { return Errno::EPIPE };
         match reason {
             LossReason::SetupTimeout | LossReason::Unreachable | LossReason::ShutdownGuard => {
@@ -47,8 +46,8 @@ impl Errno {
         }
     }
 
-    /// The number for an error of a socket. `up` says whether its association had come up.
-    pub(crate) fn of(error: &SocketError, up: bool) -> Errno {
+    /// The number for an error of a socket.
+    pub(crate) fn of(error: &SocketError) -> Errno {
         match error {
             SocketError::WouldBlock => Errno::EAGAIN,
             SocketError::InProgress => Errno::EINPROGRESS,
@@ -58,7 +57,7 @@ impl Errno {
             | SocketError::Connect(ConnectError::AlreadyConnected) => Errno::EISCONN,
             SocketError::ShutDown => Errno::EPIPE,
             SocketError::NotSupported(_) => Errno::EOPNOTSUPP,
-            SocketError::Ended(reason) => Errno::of_end(reason, up),
+            SocketError::Ended(reason) => Errno::of_end(reason),
             SocketError::Bind(BindError::PortInUse(_) | BindError::NoPort) => Errno::EADDRINUSE,
             SocketError::Bind(BindError::Address(_)) => Errno::EADDRNOTAVAIL,
             SocketError::Connect(ConnectError::TooMany) => Errno::ENOBUFS,

@@ -65,7 +65,7 @@ impl Agent {
             "linger" => {
                 let (on, secs) = (r.switch("on")?, r.number_or_zero("secs")?);
                 let linger = if on && secs == 0 { Linger::Abort } else { Linger::Graceful };
-                self.sockets.set_linger(id, linger).map_err(|e| self.errno(id, &e))?;
+                self.sockets.set_linger(id, linger).map_err(|e| Errno::of(&e))?;
                 self.find(r)?.linger = (on, secs);
                 Ok(String::new())
             }
@@ -75,7 +75,7 @@ impl Agent {
                     1 => Interleave::Associations,
                     _ => return Err(Errno::EINVAL),
                 };
-                self.sockets.set_interleave(id, interleave).map_err(|e| self.errno(id, &e))?;
+                self.sockets.set_interleave(id, interleave).map_err(|e| Errno::of(&e))?;
                 Ok(String::new())
             }
             // The stack does not have these extensions, so they can only be switched off.
@@ -158,14 +158,14 @@ impl Agent {
             let mut config =
                 self.sockets.options(id).map(|o| o.config.clone()).ok_or(Errno::EBADF)?;
             change(&mut config);
-            self.sockets.set_config(id, config).map_err(|e| self.errno(id, &e))?;
+            self.sockets.set_config(id, config).map_err(|e| Errno::of(&e))?;
         }
         for assoc in only.map_or_else(|| self.sockets.assocs_of(id), |assoc| vec![assoc]) {
             let Ok(mut config) = self.sockets.assoc_config(self.now, id, assoc) else { continue };
             change(&mut config);
             self.sockets
                 .set_assoc_config(self.now, id, assoc, config)
-                .map_err(|e| self.errno(id, &e))?;
+                .map_err(|e| Errno::of(&e))?;
         }
         Ok(String::new())
     }
@@ -221,15 +221,11 @@ impl Agent {
         change: &PaddrChange,
     ) -> Reply {
         let ip = addr.ip();
-        let mut params = self.sockets.path_params(id, assoc, ip).map_err(|e| self.errno(id, &e))?;
+        let mut params = self.sockets.path_params(id, assoc, ip).map_err(|e| Errno::of(&e))?;
         change.apply(&mut params);
-        self.sockets
-            .set_path_params(self.now, id, assoc, ip, params)
-            .map_err(|e| self.errno(id, &e))?;
+        self.sockets.set_path_params(self.now, id, assoc, ip, params).map_err(|e| Errno::of(&e))?;
         if change.demand {
-            self.sockets
-                .request_heartbeat(self.now, id, assoc, ip)
-                .map_err(|e| self.errno(id, &e))?;
+            self.sockets.request_heartbeat(self.now, id, assoc, ip).map_err(|e| Errno::of(&e))?;
         }
         Ok(String::new())
     }
@@ -239,10 +235,8 @@ impl Agent {
             Some(_) => {
                 let addr = r.addr("addr")?;
                 let assoc = self.assoc_with(id, addr.ip(), addr.port()).ok_or(Errno::EINVAL)?;
-                let params = self
-                    .sockets
-                    .path_params(id, assoc, addr.ip())
-                    .map_err(|e| self.errno(id, &e))?;
+                let params =
+                    self.sockets.path_params(id, assoc, addr.ip()).map_err(|e| Errno::of(&e))?;
                 let paths = self.sockets.stack().paths(assoc);
                 (params, paths.iter().find(|p| p.addr.remote == addr.ip()).map_or(0, ip_mtu))
             }
@@ -272,7 +266,7 @@ impl Agent {
         let mut subscriptions =
             self.sockets.options(id).map(|o| o.subscriptions).ok_or(Errno::EBADF)?;
         *event_switch(&mut subscriptions, kind)? = on;
-        self.sockets.set_subscriptions(id, subscriptions).map_err(|e| self.errno(id, &e))?;
+        self.sockets.set_subscriptions(id, subscriptions).map_err(|e| Errno::of(&e))?;
         Ok(String::new())
     }
 

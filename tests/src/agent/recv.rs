@@ -51,7 +51,7 @@ impl Agent {
         loop {
             // A C caller learns of a restart only by the notification (RFC 6458 sec 6.1.1).
             self.sockets.take_restart(id);
-            let received = self.sockets.try_recv(self.now, id).map_err(|e| self.errno(id, &e))?;
+            let received = self.sockets.try_recv(self.now, id).map_err(|e| Errno::of(&e))?;
             let Some((assoc, incoming)) = received else { return Ok(None) };
             if let Some(rest) = self.rest(assoc, incoming) {
                 return Ok(Some(rest));
