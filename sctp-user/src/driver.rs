@@ -20,7 +20,7 @@ use tracing::error;
 
 use crate::host_addrs::HostAddrs;
 use crate::link::{IcmpError, Link, RecvBatch, checked};
-use crate::outgoing::{Outgoing, segment_limits};
+use crate::outgoing::{SendQueue, segment_limits};
 use crate::shared::{Phase, Shared};
 
 /// The future that the stack's task runs.
@@ -33,7 +33,7 @@ pub(crate) struct Driver {
     /// The addresses of the host, if they were looked up and the core does not have them yet.
     host_addrs: Option<Vec<IpAddr>>,
     errors: Vec<IcmpError>,
-    out: Outgoing,
+    out: SendQueue,
     wakers: Vec<Waker>,
     sleep: Pin<Box<Sleep>>,
     /// The time `sleep` waits for. It is never later than the next deadline, but may be earlier.
@@ -61,7 +61,7 @@ impl Driver {
             host: HostAddrs::default(),
             host_addrs: None,
             errors: Vec::new(),
-            out: Outgoing::default(),
+            out: SendQueue::default(),
             wakers: Vec::new(),
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: None,

@@ -14,7 +14,7 @@ use crate::link::{IcmpError, Link};
 
 /// Packets that are encoded but not sent yet. They stay here while their link has no room.
 #[derive(Default)]
-pub(crate) struct Outgoing {
+pub(crate) struct SendQueue {
     buf: Vec<u8>,
     queue: VecDeque<Queued>,
 }
@@ -25,7 +25,7 @@ struct Queued {
     attempts: u32,
 }
 
-impl Outgoing {
+impl SendQueue {
     /// Whether there is nothing left to send.
     #[cfg(all(unix, feature = "blocking"))]
     pub(crate) fn is_empty(&self) -> bool {

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::host_addrs::HostAddrs;
 use crate::link::sockets::SocketLink;
 use crate::link::{IcmpError, Link as _, LinkStats, RecvBatch, checked};
-use crate::outgoing::{Outgoing, segment_limits};
+use crate::outgoing::{SendQueue, segment_limits};
 
 /// The sockets, the links and the clock of a stack.
 pub(super) struct Engine {
@@ -27,7 +27,7 @@ pub(super) struct Engine {
     /// The blocks of ports to draw from; `None` if no link shares its addresses with other stacks.
     pub(super) blocks: Option<Blocks>,
     links: Vec<SocketLink>,
-    out: Outgoing,
+    out: SendQueue,
     batch: RecvBatch,
     host: HostAddrs,
     errors: Vec<IcmpError>,
@@ -67,7 +67,7 @@ impl Engine {
             claims,
             blocks,
             links,
-            out: Outgoing::default(),
+            out: SendQueue::default(),
             batch: RecvBatch::new(),
             host: HostAddrs::default(),
             errors: Vec::new(),
