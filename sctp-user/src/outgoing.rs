@@ -82,7 +82,7 @@ impl SendQueue {
                 if is_too_large(&why) {
                     errors.push(too_big(&transmit, bytes));
                 } else if let Some(why) = no_route(&why) {
-                    errors.push(told(&transmit, bytes, Unreachable::NoRoute(why)));
+                    errors.push(send_error(&transmit, bytes, Unreachable::NoRoute(why)));
                 }
                 debug!(path = ?transmit.path, %why, "a packet could not be sent");
             }
@@ -133,11 +133,11 @@ fn too_big(transmit: &Transmit, bytes: &[u8]) -> IcmpError {
     let size = first + ip + udp;
     let ip_mtu =
         COMMON_MTUS.into_iter().find(|mtu| usize::from(*mtu) < size).unwrap_or(SMALLEST_MTU);
-    told(transmit, bytes, Unreachable::PacketTooBig { ip_mtu })
+    send_error(transmit, bytes, Unreachable::PacketTooBig { ip_mtu })
 }
 
 /// An error about the first of the packets in `bytes`, which could not be sent.
-fn told(transmit: &Transmit, bytes: &[u8], kind: Unreachable) -> IcmpError {
+fn send_error(transmit: &Transmit, bytes: &[u8], kind: Unreachable) -> IcmpError {
     let first = transmit.segment_size.unwrap_or(transmit.len).min(bytes.len());
     let quoted = Bytes::copy_from_slice(bytes.get(..first.min(QUOTED)).unwrap_or(bytes));
     IcmpError { to: transmit.path, kind, quoted }
