@@ -199,7 +199,7 @@ impl Future for Driver {
             let blocked = blocked || this.flush(cx);
             match next {
                 Next::Finish if !blocked => {
-                    this.shared.enter(Phase::Stopped);
+                    this.shared.enter_phase(Phase::Stopped);
                     return Poll::Ready(());
                 }
                 Next::Finish => return Poll::Pending,
@@ -224,7 +224,7 @@ impl Drop for Driver {
         let stopped = self.shared.peek(|state| state.phase == Phase::Stopped);
         let core_is_sound = !(std::thread::panicking() && self.shared.is_poisoned());
         if !stopped && core_is_sound {
-            self.shared.enter(Phase::Aborting(Bytes::new()));
+            self.shared.enter_phase(Phase::Aborting(Bytes::new()));
             let mut cx = Context::from_waker(Waker::noop());
             for _ in 0..FAREWELL_ROUNDS {
                 let blocked = self.flush(&mut cx);
@@ -236,7 +236,7 @@ impl Drop for Driver {
                 }
             }
         }
-        self.shared.enter(Phase::Stopped);
+        self.shared.enter_phase(Phase::Stopped);
     }
 }
 

@@ -286,7 +286,7 @@ impl Shared {
 
     /// Moves on to `phase` unless the stack is already in that phase or a later one, and wakes the
     /// driver.
-    pub(crate) fn enter(&self, phase: Phase) {
+    pub(crate) fn enter_phase(&self, phase: Phase) {
         let now = self.now();
         let mut wakers = Vec::new();
         let mut state = self.lock();

@@ -56,7 +56,7 @@ pub(crate) struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.enter(Phase::Aborting(Bytes::new()));
+        self.shared.enter_phase(Phase::Aborting(Bytes::new()));
     }
 }
 
@@ -161,14 +161,14 @@ impl Stack {
     /// T5-shutdown-guard. To be done sooner, wrap it in [`tokio::time::timeout`] and then call
     /// [`abort`](Self::abort).
     pub async fn shutdown(&self) {
-        self.handle.shared.enter(Phase::Closing);
+        self.handle.shared.enter_phase(Phase::Closing);
         self.handle.shared.stopped().await;
     }
 
     /// Aborts every association with `reason`, hands the ABORTs to the links and ends the stack's
     /// task.
     pub async fn abort(&self, reason: impl Into<Bytes>) {
-        self.handle.shared.enter(Phase::Aborting(reason.into()));
+        self.handle.shared.enter_phase(Phase::Aborting(reason.into()));
         self.handle.shared.stopped().await;
     }
 
