@@ -61,7 +61,7 @@ pub(crate) fn bind(
             })
         });
         if let Some(claims) = stack.claims() {
-            claims.settled(wanted);
+            claims.bind_done(wanted);
         }
         match bound? {
             // Another thread has taken the port in the meantime: try another one.

@@ -31,7 +31,7 @@ struct Held {
 }
 
 impl Claims {
-    /// Claims a port before it is bound. Keeps the claim at least until [`settled`](Self::settled)
+    /// Claims a port before it is bound. Keeps the claim at least until [`bind_done`](Self::bind_done)
     /// is called. The claim comes first because a bound port answers packets, and must not answer
     /// those that belong to another process.
     pub(crate) fn claim(&self, port: u16) -> Result<(), Error> {
@@ -61,7 +61,7 @@ impl Claims {
     }
 
     /// The port has been bound, or will not be.
-    pub(crate) fn settled(&self, port: u16) {
+    pub(crate) fn bind_done(&self, port: u16) {
         self.lock().pending.remove(&port);
     }
 
@@ -182,7 +182,7 @@ mod tests {
         b.claim(PORT + 1).unwrap();
         drop(a.take(|port| port == PORT));
         assert_eq!(a.count(), 1, "a port that is about to be bound stays claimed");
-        a.settled(PORT);
+        a.bind_done(PORT);
         drop(a.take(|port| port == PORT));
         assert_eq!(a.count(), 0);
         b.claim(PORT).unwrap();
