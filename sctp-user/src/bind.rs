@@ -13,7 +13,7 @@ use crate::options::BindOptions;
 const CLAIM_TRIES: usize = 64;
 
 /// A stack, with or without a runtime.
-pub(crate) trait Running {
+pub(crate) trait AnyStack {
     /// Runs `f` with the sockets of the stack.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ pub(crate) trait Running {
 
 /// Opens a socket and binds it. Returns the socket and its port.
 pub(crate) fn bind(
-    stack: &mut impl Running,
+    stack: &mut impl AnyStack,
     settings: &Settings,
     style: Style,
     options: BindOptions,
@@ -73,7 +73,7 @@ pub(crate) fn bind(
 }
 
 /// Makes sure that the stack has [`SPARE`] ports that no other process draws.
-fn grant_ports(stack: &mut impl Running) -> Result<(), Error> {
+fn grant_ports(stack: &mut impl AnyStack) -> Result<(), Error> {
     if stack.blocks().is_none()
         || stack.with(|sockets, _| sockets.stack().granted_ports().len())? >= SPARE
     {

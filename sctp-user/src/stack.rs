@@ -8,7 +8,7 @@ use sctp_user_core::socket::{SocketId, Sockets, Style};
 use sctp_user_core::{AssocConfig, Encap, Peer, StackConfig, StackStats, Time};
 
 use crate::association::Association;
-use crate::bind::{Running, bind};
+use crate::bind::{AnyStack, bind};
 use crate::blocks::Blocks;
 use crate::builder::{Builder, Parts, Settings};
 use crate::claim::Claims;
@@ -177,7 +177,7 @@ impl Stack {
     }
 }
 
-impl Running for &Shared {
+impl AnyStack for &Shared {
     fn with<R>(&mut self, f: impl FnOnce(&mut Sockets, Time) -> R) -> Result<R, Error> {
         Shared::with(self, |state, now| {
             state.check_running()?;

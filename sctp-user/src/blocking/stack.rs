@@ -12,7 +12,7 @@ use sctp_user_core::{
 use super::Link;
 use super::engine::Engine;
 use super::handles::Handle;
-use crate::bind::{Running, bind};
+use crate::bind::{AnyStack, bind};
 use crate::blocks::Blocks;
 use crate::builder::{Builder, Parts, Settings};
 use crate::claim::Claims;
@@ -199,7 +199,7 @@ impl Stack {
     }
 }
 
-impl Running for Engine {
+impl AnyStack for Engine {
     fn with<R>(&mut self, f: impl FnOnce(&mut Sockets, Time) -> R) -> Result<R, Error> {
         self.check_running()?;
         Ok(Engine::with(self, f))
