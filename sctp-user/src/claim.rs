@@ -31,9 +31,9 @@ struct Held {
 }
 
 impl Claims {
-    /// Claims a port before it is bound. Keeps the claim at least until [`bind_done`](Self::bind_done)
-    /// is called. The claim comes first because a bound port answers packets, and must not answer
-    /// those that belong to another process.
+    /// Claims a port before it is bound. Keeps the claim at least until
+    /// [`bind_done`](Self::bind_done) is called. The claim comes first because a bound port answers
+    /// packets, and must not answer those that belong to another process.
     pub(crate) fn claim(&self, port: u16) -> Result<(), Error> {
         let mut held = self.lock();
         if held.claims.contains_key(&port) {

@@ -35,7 +35,7 @@ pub(super) struct Engine {
     /// The time when the clock was last read.
     latest: Time,
     /// When the links were last asked for received packets.
-    looked: Time,
+    last_receive: Time,
     /// There is only one socket, and it is in blocking mode.
     waits_in_recv: bool,
     /// The last receive call waited in vain, so the next wait may be long.
@@ -73,7 +73,7 @@ impl Engine {
             errors: Vec::new(),
             start: Instant::now(),
             latest: Time::ZERO,
-            looked: Time::ZERO,
+            last_receive: Time::ZERO,
             waits_in_recv,
             idle: false,
             answers: 0,
@@ -110,8 +110,8 @@ impl Engine {
     /// If nobody has done so for a while, receives what has arrived and lets the protocol work,
     /// without waiting.
     pub(super) fn keep_up(&mut self) {
-        if self.latest.since(self.looked) >= KEEP_UP {
-            self.turn(Some(Time::ZERO));
+        if self.latest.since(self.last_receive) >= KEEP_UP {
+            self.run_once(Some(Time::ZERO));
             self.flush();
         }
     }
@@ -153,20 +153,20 @@ impl Engine {
 
     /// Waits until something arrives, a timer fires or the time `until` comes, and lets the
     /// protocol work.
-    pub(super) fn turn(&mut self, until: Option<Time>) {
+    pub(super) fn run_once(&mut self, until: Option<Time>) {
         let news = self.links.iter().any(SocketLink::has_news);
         // Much time may have passed since the last call.
         self.now();
         let mut timer = self.sockets.poll_wakeup();
-        let mut left = self.left(timer, until);
-        if left.is_some_and(|left| left < PATIENCE) {
+        let mut left = self.time_left(timer, until);
+        if left.is_some_and(|left| left < MIN_RECV_WAIT) {
             // `poll_wakeup` may be too early, so ask for the exact time before a short wait.
             timer = self.sockets.poll_timeout();
-            left = self.left(timer, until);
+            left = self.time_left(timer, until);
         }
         self.receive(if news { Some(Duration::ZERO) } else { left });
         let now = self.now();
-        self.looked = now;
+        self.last_receive = now;
         if let Some(addrs) = self.host.look(&self.links, &self.batch, now) {
             self.sockets.set_host_addrs(addrs);
         }
@@ -194,7 +194,7 @@ impl Engine {
     }
 
     /// The time until the earlier of two deadlines; `None` if there is neither.
-    fn left(&self, timer: Option<Time>, until: Option<Time>) -> Option<Duration> {
+    fn time_left(&self, timer: Option<Time>, until: Option<Time>) -> Option<Duration> {
         let wake = match (timer, until) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -204,7 +204,7 @@ impl Engine {
 
     /// Waits for at most `left` and receives into the batch.
     fn receive(&mut self, left: Option<Duration>) {
-        let patient = left.is_none_or(|left| left >= PATIENCE);
+        let patient = left.is_none_or(|left| left >= MIN_RECV_WAIT);
         let in_call = self.waits_in_recv && patient && !self.idle && !self.blocked;
         if !in_call && left != Some(Duration::ZERO) {
             self.poll(left);
@@ -291,7 +291,7 @@ impl Engine {
             {
                 until = Some(self.now() + timeout);
             }
-            self.turn(until);
+            self.run_once(until);
             last = until.is_some_and(|at| at <= self.latest);
         }
     }
@@ -317,7 +317,7 @@ impl Drop for Engine {
 
 /// If there is less time than this, wait with poll(2), which is exact. A receive call may return
 /// some kernel ticks later than it should.
-const PATIENCE: Duration = SocketLink::RECV_WAIT.saturating_add(Duration::from_millis(20));
+const MIN_RECV_WAIT: Duration = SocketLink::RECV_WAIT.saturating_add(Duration::from_millis(20));
 /// After this many answers in a row, each datagram is expected to come alone, as in a conversation.
 const MANY_ANSWERS: u32 = 32;
 /// How often a stack receives if its user only sends and never waits.
