@@ -79,7 +79,7 @@ impl Driver {
                 Poll::Ready(Ok(())) => {
                     any = true;
                     let at = self.shared.now();
-                    let news = self.host.look(&self.links, &self.batch, at);
+                    let news = self.host.look_up(&self.links, &self.batch, at);
                     self.host_addrs = news.or(self.host_addrs.take());
                     self.datagrams
                         .extend(self.batch.datagrams.drain(..).filter_map(|d| checked(d, at)));
@@ -226,7 +226,7 @@ impl Drop for Driver {
         if !stopped && core_is_sound {
             self.shared.enter_phase(Phase::Aborting(Bytes::new()));
             let mut cx = Context::from_waker(Waker::noop());
-            for _ in 0..FAREWELL_ROUNDS {
+            for _ in 0..FINAL_ROUNDS {
                 let blocked = self.flush(&mut cx);
                 let next = self.step(None, blocked);
                 self.wake();
@@ -243,6 +243,6 @@ impl Drop for Driver {
 /// How many rounds one poll makes before other tasks get their turn.
 const ROUNDS: usize = 16;
 /// How many rounds of encoding and sending to make at most when the driver is dropped.
-const FAREWELL_ROUNDS: usize = 1024;
+const FINAL_ROUNDS: usize = 1024;
 /// The longest time the timer sleeps, whatever the deadline.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);

@@ -12,28 +12,28 @@ use crate::link::{Link, RecvBatch};
 /// [`set_host_addrs`](sctp_user_core::Stack::set_host_addrs).
 #[derive(Debug, Default)]
 pub(crate) struct HostAddrs {
-    looked: Option<Time>,
+    last_lookup: Option<Time>,
 }
 
 impl HostAddrs {
     /// Returns the addresses of the host if the batch has an INIT or INIT ACK, in which a peer can
-    /// list its addresses. `None` if it has none, or if the host's addresses were looked up a short
+    /// list its addresses. `None` if it has none, or if the host's addresses were last_lookup up a short
     /// while ago.
-    pub(crate) fn look(
+    pub(crate) fn look_up(
         &mut self,
         links: &[impl Link],
         batch: &RecvBatch,
         now: Time,
     ) -> Option<Vec<IpAddr>> {
-        let fresh = self.looked.is_some_and(|at| now.since(at) < FRESH);
+        let recent = self.last_lookup.is_some_and(|at| now.since(at) < LOOKUP_INTERVAL);
         let lists = |bytes: &[u8]| {
             let first = bytes.get(COMMON_HEADER);
             first.is_some_and(|kind| matches!(*kind, chunk_type::INIT | chunk_type::INIT_ACK))
         };
-        if fresh || !batch.datagrams.iter().any(|d| lists(&d.bytes)) {
+        if recent || !batch.datagrams.iter().any(|d| lists(&d.bytes)) {
             return None;
         }
-        self.looked = Some(now);
+        self.last_lookup = Some(now);
         let mut addrs = Vec::new();
         for addr in links.iter().flat_map(Link::host_addrs).filter(|a| !a.is_unspecified()) {
             if !addrs.contains(&addr) {
@@ -46,4 +46,4 @@ impl HostAddrs {
 
 /// How long to wait before looking up the addresses again, so that a flood of INITs does not cause
 /// many lookups.
-const FRESH: Duration = Duration::from_secs(5);
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);

@@ -167,7 +167,7 @@ impl Engine {
         self.receive(if news { Some(Duration::ZERO) } else { left });
         let now = self.now();
         self.last_receive = now;
-        if let Some(addrs) = self.host.look(&self.links, &self.batch, now) {
+        if let Some(addrs) = self.host.look_up(&self.links, &self.batch, now) {
             self.sockets.set_host_addrs(addrs);
         }
         for datagram in self.batch.datagrams.drain(..) {
