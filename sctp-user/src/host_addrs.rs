@@ -17,7 +17,7 @@ pub(crate) struct HostAddrs {
 
 impl HostAddrs {
     /// Returns the addresses of the host if the batch has an INIT or INIT ACK, in which a peer can
-    /// list its addresses. `None` if it has none, or if the host's addresses were last_lookup up a short
+    /// list its addresses. `None` if it has none, or if the host's addresses were looked up a short
     /// while ago.
     pub(crate) fn look_up(
         &mut self,
