@@ -18,8 +18,8 @@ pub enum Error {
     /// [`EndReason::Graceful`] in here, but receiving returns `Ok(None)`.
     #[error(transparent)]
     Ended(EndReason),
-    /// The peer answered the setup with an ABORT ([`LossReason::Refused`] has its cause): nothing
-    /// listens on that SCTP port, or the listener takes no more associations.
+    /// The peer answered the setup with an ABORT ([`LossReason::Refused`] has its cause). Usually
+    /// nothing listens on that SCTP port, or the listener takes no more associations.
     #[error(transparent)]
     Refused(EndReason),
     /// An association without UDP encapsulation could not be set up because nobody answered.
@@ -47,7 +47,8 @@ pub enum Error {
     /// The handle has no such association, or no longer has it.
     #[error("there is no such association, or no longer")]
     NoAssociation,
-    /// The peer has no such address, or it is not confirmed yet and the call needs one that is.
+    /// The peer has no such address, or the call needs a confirmed address and this one is not
+    /// confirmed yet.
     #[error("{} is no address of the peer that can be used here", ShownAddress(*.0))]
     NoSuchAddress(IpAddr),
     /// Another stack on this host has bound the SCTP port. Both stacks have raw links, so they
@@ -97,7 +98,7 @@ impl From<EndReason> for Error {
     }
 }
 
-/// The error itself is inside and comes out again with [`io::Error::downcast`].
+/// The `io::Error` holds this error; [`io::Error::downcast`] gives it back.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         io::Error::new(error.kind(), error)
@@ -105,8 +106,8 @@ impl From<Error> for io::Error {
 }
 
 impl Error {
-    /// The kind that it has as an [`io::Error`]: as close to the error numbers of RFC 6458 as the
-    /// standard library comes.
+    /// The kind of the [`io::Error`] that this error converts into. It is as close to the error
+    /// numbers of RFC 6458 as the kinds of the standard library allow.
     pub fn kind(&self) -> io::ErrorKind {
         use io::ErrorKind;
         match self {

@@ -35,8 +35,8 @@ impl OneToMany {
         self.port
     }
 
-    /// Starts to accept incoming associations. It accepts them by itself and none of them waits, so any
-    /// `backlog` but 0 means the same (RFC 6458 sec 3.1.3). 0 stops listening.
+    /// Starts to accept incoming associations. They are accepted automatically and none of them
+    /// waits, so any `backlog` but 0 means the same (RFC 6458 sec 3.1.3). 0 stops listening.
     ///
     /// # Errors
     /// [`Error::Stopped`].
@@ -49,7 +49,7 @@ impl OneToMany {
     }
 
     /// Starts an association from this port and waits until it is up. Dropping the future aborts
-    /// the attempt. What is subscribed comes as a notification, too.
+    /// the attempt. Subscribed notifications about the outcome come as well.
     ///
     /// # Errors
     /// As [`Endpoint::connect`](crate::Endpoint::connect).
@@ -66,8 +66,9 @@ impl OneToMany {
         self.attempt(peer, Some(config)).await
     }
 
-    /// Starts an association without waiting: messages sent before it is up travel with the COOKIE
-    /// ECHO. The outcome comes as a notification ([`Subscriptions::assoc_change`]).
+    /// Starts an association and does not wait until it is up. Messages can be sent at once; the
+    /// first of them travel with the COOKIE ECHO. A notification reports the outcome
+    /// ([`Subscriptions::assoc_change`]).
     ///
     /// # Errors
     /// [`Error::Connect`] when it cannot be started, [`Error::Config`], [`Error::Stopped`].
@@ -289,7 +290,8 @@ impl OneToMany {
     }
 }
 
-/// An association that somebody waits for. Dropping it undecided aborts the association.
+/// An association that a call waits for. Dropping this before the outcome is known aborts the
+/// association.
 struct Attempt<'a> {
     many: &'a OneToMany,
     assoc: AssocId,

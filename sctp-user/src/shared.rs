@@ -119,15 +119,15 @@ impl Waiters {
 struct WaitList {
     next_key: u64,
     waiting: Vec<(u64, Waker)>,
-    /// Who polled last without a key.
+    /// The task that polled last without a key.
     polled: Option<Waker>,
 }
 
-/// Where a waker is noted.
+/// Where a waker is stored until it is called.
 pub(crate) enum Place<'a> {
-    /// In a list, under this key; the one who has it must [`forget`](Shared::forget) it.
+    /// In a list, under this key. The owner of the key must [`forget`](Shared::forget) it.
     Key(&'a mut Option<u64>),
-    /// In the place for whoever has no key: only the last one is woken.
+    /// In the one place for tasks without a key. Only the task that polled last is woken.
     Polled,
 }
 
@@ -377,7 +377,7 @@ impl Shared {
         result
     }
 
-    /// Tries `op` once and notes the waker when it would block.
+    /// Calls `op` once, and stores the waker if it would block.
     fn poll_op<R>(
         &self,
         cx: &mut Context<'_>,
@@ -398,7 +398,7 @@ impl Shared {
         })
     }
 
-    /// Takes a waker out of its list.
+    /// Removes a waker from its list.
     pub(crate) fn forget(&self, socket: SocketId, interest: Interest, key: &mut Option<u64>) {
         if let Some(key) = key.take()
             && let Some(waiters) = self.lock().waiters.get_mut(&socket)

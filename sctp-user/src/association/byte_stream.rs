@@ -1,4 +1,4 @@
-//! One SCTP stream as a stream of bytes, for code that knows nothing of messages.
+//! One SCTP stream as a stream of bytes, for code that does not use messages.
 
 use std::fmt;
 use std::io;
@@ -13,42 +13,45 @@ use super::Association;
 use crate::error::Error;
 use crate::shared::{Clock, Interest, Place, State};
 
-/// One SCTP stream of an association as bytes in both directions, from [`Association::stream`].
+/// One SCTP stream of an association, as bytes in both directions. [`Association::stream`] makes
+/// one.
 ///
-/// - **Messages.** What is written leaves in ordered messages of at most 16 KiB, cut wherever the
-///   writer's buffers end. Reading joins the messages of the stream in the order in which they
-///   come, also unordered ones, and leaves their boundaries and payload protocol identifiers out.
-/// - **Other streams.** Their messages stay for [`Association::recv`] and for byte streams of
-///   their own; so do all notifications. Read a stream either as bytes or as messages, and as bytes
-///   from one place only: each message goes to whoever takes it first.
+/// - **Messages.** Writing sends ordered messages of at most 16 KiB, and their boundaries mean
+///   nothing. Reading joins the messages of the stream in the order in which they come, including
+///   unordered ones. Their boundaries and payload protocol identifiers are lost.
+/// - **Other streams.** Their messages stay for [`Association::recv`] and for their own byte
+///   streams. Notifications stay for [`Association::recv`]. Read a stream either as bytes or as
+///   messages, and as bytes in one place only: each message goes to the reader that takes it first.
 /// - **Flow control.** A writer waits while the send buffer of the association is full. All streams
-///   share one receive buffer: what nobody reads of one stream fills it in the end, and then the
-///   peer can send on none.
-/// - **End.** SCTP ends all streams of an association at once, and in both directions
-///   (RFC 9260 sec 9.2). Reading gives 0 bytes when the peer has shut the association down and
-///   everything of the stream was read. Shutting the writer down shuts the association down, as
+///   share one receive buffer. If nobody reads one of the streams, its messages may fill that
+///   buffer, and then the peer cannot send on any stream.
+/// - **End.** SCTP ends all streams of an association at once, and in both directions (RFC 9260 sec
+///   9.2). Reading returns 0 bytes when the peer has shut the association down and everything on
+///   the stream was read. Shutting the writer down shuts the association down, as
 ///   [`Association::shutdown`] does: it waits until everything written has been delivered and the
-///   association has ended. The peer can send nothing more once it knows, so say in the bytes where
-///   a request ends if an answer is to follow.
-/// - **Failure.** When the association is lost, reading gives what has come and then fails with the
-///   error's [kind](Error::kind).
-/// - **Restart of the peer.** Bytes are lost then. Reading gives what has come from the old process;
-///   from then on reading and writing fail with [`io::ErrorKind::ConnectionReset`]. A new
-///   [`Association::stream`] talks to the new process.
+///   association has ended. The peer cannot send any more after that, so if it is to answer a
+///   request, the bytes themselves must show where the request ends.
+/// - **Failure.** When the association is lost, reading returns what has come and then fails with
+///   an error of this [kind](Error::kind).
+/// - **Restart of the peer.** Bytes are lost when the peer restarts. Reading returns what has come
+///   from the old process. After that, reading and writing fail with
+///   [`io::ErrorKind::ConnectionReset`]. A new [`Association::stream`] talks to the new process.
 /// - **Cancelling.** A `read` that is dropped has taken nothing, and a `write` that is dropped has
-///   written nothing. `read_exact` and `write_all` of tokio are not so: they may have done a part.
+///   written nothing. `read_exact` and `write_all` of tokio are different: they may have read or
+///   written a part.
 ///
-/// It holds a clone of the association, which thus lives as long. Use `tokio::io::split` to read
-/// and write at the same time.
+/// It holds a clone of the association and so keeps it alive. Use `tokio::io::split` to read and
+/// write at the same time.
 pub struct ByteStream {
     association: Association,
     stream: u16,
     ppid: u32,
-    /// Restarts of the peer when this began, and how many of them were read then.
+    /// How often the peer had restarted when this was made, and how many of these restarts the user
+    /// had read.
     restarts: (u64, u64),
-    /// Of a message that is read in pieces.
+    /// The unread part of a message.
     rest: Bytes,
-    /// It was read up to a restart of the peer.
+    /// Everything from before a restart of the peer was read.
     restarted: bool,
     read_key: Option<u64>,
     write_key: Option<u64>,
@@ -56,7 +59,7 @@ pub struct ByteStream {
 }
 
 impl Association {
-    /// The SCTP stream `stream`, of both directions, as bytes.
+    /// The SCTP stream `stream` of both directions, as bytes.
     ///
     /// ```
     /// # use sctp_user::{Encap, Error, Peer, StackBuilder, link::sim::SimNet};
@@ -98,8 +101,8 @@ impl Association {
 }
 
 impl ByteStream {
-    /// Writes messages with this payload protocol identifier in place of 0: the number on the wire,
-    /// in host order.
+    /// Writes messages with this payload protocol identifier instead of 0. `ppid` is the number on
+    /// the wire, in host byte order.
     #[must_use]
     pub fn with_ppid(mut self, ppid: u32) -> Self {
         self.ppid = ppid;
@@ -116,7 +119,7 @@ impl ByteStream {
         self.stream
     }
 
-    /// Waits until there are bytes in `rest`; false at the end.
+    /// Waits until there are bytes in `rest`. Returns false at the end.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
         if !self.rest.is_empty() {
             return Poll::Ready(Ok(true));
@@ -143,7 +146,7 @@ impl ByteStream {
             }
             Ok(None) => Poll::Ready(Ok(false)),
             Err(why) => {
-                // What comes next is from another process.
+                // The next bytes come from the peer's new process.
                 self.restarted |= why == Error::Restarted;
                 Poll::Ready(Err(why))
             }
@@ -244,5 +247,5 @@ impl fmt::Debug for ByteStream {
     }
 }
 
-/// Bytes of a message at the most, so that writers wait for little room.
+/// The most bytes in one message, so that writers do not have to wait for much room.
 const MAX_MESSAGE: usize = 16 * 1024;

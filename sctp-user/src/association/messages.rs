@@ -1,4 +1,4 @@
-//! Messages as a stream and a sink, for the combinators of the `futures` crates.
+//! Messages as a `Stream` and a `Sink`, for the combinators of the `futures` crates.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,24 +12,24 @@ use super::Association;
 use crate::error::Error;
 use crate::shared::{Interest, Place};
 
-/// The messages of an association, from [`Association::messages`]: a [`Stream`] of those received
-/// and a [`Sink`] for those to send.
+/// The messages of an association: a [`Stream`] of received messages and a [`Sink`] for messages to
+/// send. [`Association::messages`] makes one.
 ///
-/// - The stream gives what [`Association::recv_message`] gives and ends after the end of the
-///   association: without an error when it was graceful, else behind the error.
-///   [`Error::Restarted`] does not end it: what follows is from the peer's new process.
-/// - The sink takes a message into the send buffer of the association, or keeps one while that is
-///   full. Flushing waits until none is kept: then all are queued, not delivered. Closing also
-///   shuts the association down and waits as [`Association::shutdown`] does, which delivers
-///   everything.
-/// - It may be dropped at any time: messages that were not given stay for other readers of the
-///   association. Of what was sent, only a message that is still kept is lost.
+/// - The stream gives what [`Association::recv_message`] returns, and ends when the association has
+///   ended. If that was not graceful, an error comes first. [`Error::Restarted`] does not end the
+///   stream: after it come the messages of the peer's new process.
+/// - The sink puts messages into the send buffer of the association. While that is full, it keeps
+///   one message. Flushing waits until it keeps none; then all messages are queued, but perhaps not
+///   delivered. Closing also shuts the association down and waits as [`Association::shutdown`]
+///   does, which delivers everything.
+/// - It may be dropped at any time. Messages that the stream has not given stay for other readers
+///   of the association. Of the messages to send, only the one that the sink still keeps is lost.
 ///
-/// It holds a clone of the association, which thus lives as long.
+/// It holds a clone of the association and so keeps it alive.
 #[must_use = "a stream gives nothing and a sink takes nothing unless they are polled"]
 pub struct Messages {
     association: Association,
-    /// Waits for room in the send buffer.
+    /// A message that waits for room in the send buffer.
     kept: Option<Message>,
     ended: bool,
     read_key: Option<u64>,
@@ -38,8 +38,8 @@ pub struct Messages {
 }
 
 impl Association {
-    /// The messages as a [`Stream`] and a [`Sink`]; `split` of the `futures` crates takes the two
-    /// apart.
+    /// The messages as a [`Stream`] and a [`Sink`]. `split` of the `futures` crates separates the
+    /// two.
     pub fn messages(&self) -> Messages {
         Messages {
             association: self.clone(),
@@ -63,7 +63,7 @@ impl Messages {
         let Some(message) = &self.kept else { return Poll::Ready(Ok(())) };
         let place = Place::Key(&mut self.write_key);
         let sent = ready!(self.association.inner.poll_send(cx, place, message));
-        // A message that is refused would be refused again.
+        // Do not try again if there was an error: it would come again.
         self.kept = None;
         Poll::Ready(sent)
     }

@@ -421,7 +421,7 @@ impl Inner {
         self.try_recv(state, now)
     }
 
-    /// Passes over notifications.
+    /// Receives the next message and skips notifications.
     fn try_recv_message(&self, state: &mut State, now: Time) -> Result<Option<Received>, Error> {
         loop {
             match self.try_recv_or_restart(state, now)? {
@@ -432,7 +432,7 @@ impl Inner {
         }
     }
 
-    /// Appends what there is until `into`, which had `before` entries, has `limit` more.
+    /// Appends what there is to `into`, which had `before` entries, until it has `limit` more.
     fn try_recv_many(
         &self,
         state: &mut State,
@@ -469,7 +469,7 @@ impl Inner {
         }
     }
 
-    /// What a reader gets who has read everything: `Ok` after a graceful end.
+    /// What a reader gets after it has read everything: `Ok` after a graceful end.
     fn end_of_reading(&self, state: &State) -> Result<(), Error> {
         match state.sockets.end_reason(self.assoc) {
             Some(reason) if !reason.is_graceful() => Err(reason.clone().into()),
@@ -487,7 +487,7 @@ impl Inner {
         state.sockets.end_reason(self.assoc).cloned().ok_or(Error::WouldBlock)
     }
 
-    /// What whoever shut the association down gets at its end.
+    /// What a call that has shut the association down returns at its end.
     fn shutdown_outcome(end: EndReason) -> Result<(), Error> {
         if end.is_graceful() { Ok(()) } else { Err(end.into()) }
     }

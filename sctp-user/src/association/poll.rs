@@ -1,4 +1,4 @@
-//! Sending and receiving for code that polls: futures, streams and sinks of one's own.
+//! Sending and receiving for code that polls, such as your own futures, streams and sinks.
 
 use std::task::{Context, Poll};
 
@@ -9,10 +9,11 @@ use super::{Association, Inner, clock_for};
 use crate::error::Error;
 use crate::shared::{Clock, Interest, Place, State};
 
-/// Of several tasks that poll for the same thing, the one that polled last is woken; those that
-/// wait in the `async` calls are always woken as well.
+/// If several tasks poll for the same thing, only the one that polled last is woken. Tasks that
+/// wait in an `async` call are always woken.
 impl Association {
-    /// [`recv`](Self::recv), polled. [`Poll::Pending`] has taken nothing.
+    /// Polls for what [`recv`](Self::recv) returns. When it answers [`Poll::Pending`], it has taken
+    /// nothing.
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
@@ -23,8 +24,8 @@ impl Association {
             .poll_exchange(cx, waiting, Clock::Latest, |state, now| inner.try_recv(state, now))
     }
 
-    /// [`recv_message`](Self::recv_message), polled. [`Poll::Pending`] has taken no message, but
-    /// perhaps notifications, which are passed over.
+    /// Polls for what [`recv_message`](Self::recv_message) returns. When it answers
+    /// [`Poll::Pending`], it has taken no message, but may have skipped notifications.
     ///
     /// # Errors
     /// As [`recv_message`](Self::recv_message).
@@ -32,7 +33,8 @@ impl Association {
         self.inner.poll_message(cx, Place::Polled)
     }
 
-    /// [`recv_many`](Self::recv_many), polled. [`Poll::Pending`] has taken nothing.
+    /// Polls for what [`recv_many`](Self::recv_many) returns. When it answers [`Poll::Pending`], it
+    /// has taken nothing.
     ///
     /// # Errors
     /// As [`recv_many`](Self::recv_many).
@@ -50,8 +52,8 @@ impl Association {
         })
     }
 
-    /// [`send`](Self::send), polled; the message is copied, which shares its bytes.
-    /// [`Poll::Pending`] has not queued it.
+    /// The polled form of [`send`](Self::send). Clones the message, which shares its bytes. When it
+    /// answers [`Poll::Pending`], the message is not queued.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -59,7 +61,7 @@ impl Association {
         self.inner.poll_send(cx, Place::Polled, message)
     }
 
-    /// [`established`](Self::established), polled.
+    /// The polled form of [`established`](Self::established).
     ///
     /// # Errors
     /// As [`established`](Self::established).
@@ -70,7 +72,7 @@ impl Association {
         self.shared().poll_wait(cx, waiting, outcome)
     }
 
-    /// [`shutdown`](Self::shutdown), polled: the first call begins the shutdown.
+    /// The polled form of [`shutdown`](Self::shutdown). The first call begins the shutdown.
     ///
     /// # Errors
     /// As [`shutdown`](Self::shutdown).

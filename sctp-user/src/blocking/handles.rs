@@ -10,7 +10,7 @@ mod sealed {
 
     pub trait Sealed {}
 
-    /// Starts associations, which go by names of the type `C`.
+    /// Starts associations. `C` is the type that names them.
     pub trait Connects<C> {
         fn start(
             self,
@@ -20,10 +20,10 @@ mod sealed {
             config: Option<AssocConfig>,
         ) -> Result<C, Error>;
 
-        /// The socket and the association that are meant.
+        /// The socket and the association that `connected` names.
         fn meant(self, connected: C) -> (SocketId, AssocId);
 
-        /// The name of an association whose own port is `local_port` now.
+        /// The name of the association after its local port has become `local_port`.
         fn renamed(self, connected: C, local_port: u16) -> C;
     }
 }
@@ -34,9 +34,9 @@ pub trait Handle: sealed::Sealed + Copy {
     fn socket(self) -> SocketId;
 }
 
-/// What is bound to an SCTP port: it can listen, and start associations.
+/// A handle that is bound to an SCTP port: it can listen and start associations.
 pub trait Port: Handle + sealed::Connects<<Self as Port>::Connected> {
-    /// What names an association that was started from it.
+    /// The type that names an association started from this handle.
     type Connected: Copy;
 }
 

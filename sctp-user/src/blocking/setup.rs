@@ -1,4 +1,4 @@
-//! Listening and connecting, which are the same in both styles.
+//! Listening and connecting, which work in the same way for both styles.
 
 use bytes::Bytes;
 use sctp_user_core::socket::{SocketId, Sockets};
@@ -10,10 +10,10 @@ use crate::error::Error;
 use crate::options::BindOptions;
 
 impl Stack {
-    /// Accepts new associations. At most `backlog` of an endpoint wait for
-    /// [`accept`](Self::accept), those not counted that have ended meanwhile; a one-to-many socket
-    /// accepts by itself, and there any `backlog` but 0 means the same. 0 stops listening:
-    /// [`accept`](Self::accept) gives what has come and then fails.
+    /// Lets peers start associations. At an endpoint, at most `backlog` of them wait for
+    /// [`accept`](Self::accept); those that have ended in the meantime do not count. A one-to-many
+    /// socket accepts them automatically, so any `backlog` but 0 means the same. 0 stops listening:
+    /// [`accept`](Self::accept) still returns the associations that have come, and then fails.
     ///
     /// # Errors
     /// [`Error::Stopped`]; [`Error::NoAssociation`] when the handle was closed.
@@ -22,8 +22,8 @@ impl Stack {
         Ok(self.with(|sockets, _| sockets.listen(port.socket(), backlog))?)
     }
 
-    /// Connects from a free port of its own and waits until the association is up. When that takes
-    /// too long, the attempt is given up.
+    /// Connects from a free port and waits until the association is up. If that takes longer than
+    /// the timeout, aborts the attempt.
     ///
     /// # Errors
     /// [`Error::Connect`] when it cannot be started, [`Error::Refused`] when the peer refuses,
@@ -32,7 +32,7 @@ impl Stack {
         self.connect_with(peer, self.assoc_config())
     }
 
-    /// As [`connect`](Self::connect), with settings for this association.
+    /// Like [`connect`](Self::connect), with settings for this association.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
@@ -56,8 +56,9 @@ impl Stack {
         }
     }
 
-    /// Starts an association from a bound port, which may listen, and waits until it is up. When
-    /// that takes too long, the attempt is given up. `config` replaces the settings of the port.
+    /// Starts an association from a bound port, which may listen, and waits until it is up. If that
+    /// takes longer than the timeout, aborts the attempt. `config` replaces the settings of the
+    /// port.
     ///
     /// # Errors
     /// As [`connect_with`](Self::connect_with).
@@ -81,10 +82,11 @@ impl Stack {
         Ok(port.renamed(connected, local_port))
     }
 
-    /// Starts an association from a bound port without waiting for it: messages sent before it is
-    /// up travel with the COOKIE ECHO. `config` replaces the settings of the port. Of an
-    /// endpoint's, [`established`](Self::established) tells the outcome; of a one-to-many socket's,
-    /// notifications do ([`Subscriptions::assoc_change`](crate::Subscriptions::assoc_change)).
+    /// Starts an association from a bound port and does not wait until it is up. Messages can be
+    /// sent at once; the first of them travel with the COOKIE ECHO. `config` replaces the settings
+    /// of the port. For an endpoint, [`established`](Self::established) reports the outcome. For a
+    /// one-to-many socket, notifications do
+    /// ([`Subscriptions::assoc_change`](crate::Subscriptions::assoc_change)).
     ///
     /// # Errors
     /// [`Error::Connect`] when it cannot be started, [`Error::Config`], [`Error::Stopped`].
@@ -99,15 +101,17 @@ impl Stack {
         self.with(|sockets, now| port.start(sockets, now, peer, config))
     }
 
-    /// Waits until the association is up; at once for one that is.
+    /// Waits until the association is up. Returns at once if it is up already.
     ///
     /// # Errors
-    /// [`Error::Refused`] or [`Error::Ended`] when it could not be set up, [`Error::TimedOut`], [`Error::Stopped`].
+    /// [`Error::Refused`] or [`Error::Ended`] when it could not be set up, [`Error::TimedOut`],
+    /// [`Error::Stopped`].
     pub fn established(&mut self, association: Association) -> Result<(), Error> {
         self.set_up(association.socket, association.assoc)
     }
 
-    /// The own port of an association, once it is up: one that nobody chose may change until then.
+    /// Waits until an association is up and returns its local port. If the stack chose the port, it
+    /// may have changed until then.
     fn outcome(&mut self, socket: SocketId, assoc: AssocId, peer: &Peer) -> Result<u16, Error> {
         self.set_up(socket, assoc).map_err(|why| why.of_setup(std::slice::from_ref(peer)))?;
         let status = self.engine.sockets.stack().status(assoc);
