@@ -170,7 +170,7 @@ impl<'a> Control<'a> {
     /// changes this again.
     ///
     /// # Errors
-    /// [`Error::NoSuchAddress`], or [`Error::NoAssociation`] after the end. [`Error::Config`] for UDP
+    /// [`Error::NoSuchAddress`]; [`Error::NoAssociation`] after the end. [`Error::Config`] for UDP
     /// port 0, and [`Error::Invalid`] when the stack has no link for this encapsulation.
     pub fn set_path_encap(&self, addr: IpAddr, encap: Encap) -> Result<(), Error> {
         if !self.handle.settings.has_link(encap) {

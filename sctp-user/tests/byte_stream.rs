@@ -49,7 +49,7 @@ async fn boundaries_of_messages_do_not_show() {
     }
     assert_eq!(all, ["one line", "and another", "last word word"]);
 
-    // A message larger than the buffer is given in pieces.
+    // A message larger than the buffer is read in pieces.
     let Connected { a: _a, b: _b, client, server, .. } = connected().await;
     client.stream(0).write_all(b"0123456789").await.unwrap();
     let mut stream = server.stream(0);
@@ -137,7 +137,7 @@ async fn a_loss_is_an_error_after_what_has_come() {
     assert_eq!(why.kind(), ErrorKind::InvalidInput);
 }
 
-/// B's association with a process on A that was killed and came back; `old` was not read.
+/// B's association with a process on A that was killed and has restarted. B has not read `old` yet.
 async fn restarted() -> (SimNet, Stack, Stack, Association, Association) {
     let net = net();
     let b = stack(&net, B);
@@ -174,7 +174,7 @@ async fn a_restart_ends_the_bytes_and_a_new_stream_goes_on() {
         let why = lone.read(&mut buf).await.unwrap_err();
         assert_eq!(why.kind(), ErrorKind::ConnectionReset);
     }
-    // Another one that began before the restart was read must not read past it either.
+    // Another byte stream that was made before the restart was read must not read past it either.
     let mut before = before;
     assert_eq!(before.read(&mut buf).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
     let mut again = server.stream(1);

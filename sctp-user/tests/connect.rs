@@ -1,4 +1,4 @@
-//! Listening and connecting are alike in both styles.
+//! Listening and connecting work in the same way for both styles.
 
 mod common;
 
@@ -50,7 +50,7 @@ async fn a_one_to_many_socket_that_stops_listening_takes_no_more() {
     kept.shutdown().await.unwrap();
 }
 
-/// A reader that finds the end of an association makes the socket forget it.
+/// When a reader reads the end of an association, the socket forgets the association.
 #[tokio::test(start_paused = true)]
 async fn whoever_waits_for_a_one_to_many_setup_learns_its_outcome() {
     let net = net();
@@ -71,7 +71,7 @@ async fn whoever_waits_for_a_one_to_many_setup_learns_its_outcome() {
             assert!(!reading.is_finished());
             reading.abort();
         }
-        // The next reader finds the end, which is told already.
+        // The next reader finds the end, which was reported already.
         assert!(timeout(Duration::from_millis(1), many.recv()).await.is_err());
         assert_eq!(many.associations(), []);
     }
@@ -85,7 +85,7 @@ async fn a_one_to_many_attempt_that_is_given_up_leaves_nothing() {
     let endpoint = b.bind(7).unwrap();
     endpoint.listen(1).unwrap();
     let many = a.bind_one_to_many(0).unwrap();
-    // An association is up after 40 ms. Given up in each step of the setup.
+    // An association is up after 40 ms. Drop the attempt in each step of the setup.
     for millis in [0, 5, 15, 25, 35] {
         let given_up = timeout(Duration::from_millis(millis), many.connect(&peer(B, 7))).await;
         assert!(given_up.is_err(), "{millis}");

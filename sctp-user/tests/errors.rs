@@ -1,4 +1,4 @@
-//! What errors say, and what they are to code that knows [`std::io::Error`].
+//! What errors say, and what they become as a [`std::io::Error`].
 
 mod common;
 
@@ -26,7 +26,7 @@ async fn a_refusal_says_so_wherever_it_is_met() {
     assert_eq!(started.recv().await, Err(refused.clone()));
     assert_eq!(started.send(text("late")).await, Err(refused.clone()));
 
-    // A listener without room gives its reason.
+    // A listener without room says why it refuses.
     let endpoint = b.bind(7).unwrap();
     endpoint.listen(1).unwrap();
     let _waits = a.connect(&peer(B, 7)).await.unwrap();

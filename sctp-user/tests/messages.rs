@@ -1,4 +1,4 @@
-//! An association as a stream and a sink of messages, and in polled form.
+//! An association as a stream and a sink of messages, and its polled functions.
 #![cfg(feature = "futures")]
 
 mod common;
@@ -26,7 +26,7 @@ fn number(received: &Received) -> u32 {
 async fn the_sink_waits_for_room_and_the_stream_ends() {
     let Connected { a: _a, b: _b, client, server, .. } = connected().await;
     let reading = tokio::spawn(async move {
-        // Slow enough that the sender has to wait.
+        // Read slowly, so that the sender has to wait.
         let mut numbers = Vec::new();
         let mut messages = server.messages();
         while let Some(received) = messages.next().await {
@@ -130,7 +130,7 @@ async fn the_polled_forms_do_what_the_calls_do() {
     writing.await.unwrap().unwrap();
 }
 
-/// Whoever polls must not take the wakers of those who wait in calls.
+/// A task that polls must not replace the wakers of tasks that wait in calls.
 #[tokio::test(start_paused = true)]
 async fn polling_and_waiting_tasks_are_both_woken() {
     let Connected { a: _a, b: _b, client, server, .. } = connected().await;
