@@ -49,7 +49,7 @@ pub enum Error {
     NoAssociation,
     /// The peer has no such address, or the call needs a confirmed address and this one is not
     /// confirmed yet.
-    #[error("{} is no address of the peer that can be used here", ShownAddress(*.0))]
+    #[error("the peer has no address {}, or it is not confirmed yet", ShownAddress(*.0))]
     NoSuchAddress(IpAddr),
     /// Another stack on this host has bound the SCTP port. Both stacks have raw links, so they
     /// would receive the same packets.

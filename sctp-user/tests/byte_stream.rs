@@ -31,7 +31,7 @@ async fn bytes_go_both_ways_and_end_with_the_association() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn boundaries_of_messages_do_not_show() {
+async fn byte_streams_join_messages() {
     let Connected { a: _a, b: _b, client, server, .. } = connected().await;
     for part in ["one l", "ine\nand ", "another\nlast"] {
         client.send(Message::new(2, 7, part)).await.unwrap();
@@ -120,7 +120,7 @@ async fn writes_fit_what_the_association_takes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loss_is_an_error_after_what_has_come() {
+async fn a_loss_is_an_error_after_everything_received() {
     let Connected { a: _a, b: _b, client, server, .. } = connected().await;
     client.stream(0).write_all(b"before").await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -52,7 +52,7 @@ async fn a_one_to_many_socket_that_stops_listening_takes_no_more() {
 
 /// When a reader reads the end of an association, the socket forgets the association.
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_for_a_one_to_many_setup_learns_its_outcome() {
+async fn a_task_that_waits_for_a_one_to_many_setup_learns_its_outcome() {
     let net = net();
     let a = stack(&net, A);
     net.with(|n| n.cut(A, B));
@@ -79,7 +79,7 @@ async fn whoever_waits_for_a_one_to_many_setup_learns_its_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_one_to_many_attempt_that_is_given_up_leaves_nothing() {
+async fn a_dropped_one_to_many_attempt_leaves_nothing() {
     let net = net();
     let (a, b) = (stack(&net, A), stack(&net, B));
     let endpoint = b.bind(7).unwrap();

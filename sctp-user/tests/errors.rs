@@ -8,7 +8,7 @@ use common::*;
 use sctp_user::{BindError, EndReason, Error, LossReason, NoRoute, SendError};
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_says_so_wherever_it_is_met() {
+async fn a_refusal_is_reported_by_every_call() {
     let net = net();
     let (a, b) = (stack(&net, A), stack(&net, B));
     let refused = a.connect(&peer(B, 7)).await.unwrap_err();
@@ -35,7 +35,7 @@ async fn a_refusal_says_so_wherever_it_is_met() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abort_later_is_no_refusal() {
+async fn an_abort_after_the_setup_is_not_a_refusal() {
     let Connected { client, server, .. } = connected().await;
     client.abort("enough");
     let why = server.recv().await.unwrap_err();
@@ -49,7 +49,7 @@ async fn an_address_that_the_peer_does_not_have_is_named() {
     let Connected { client, .. } = connected().await;
     let why = client.set_primary(A).unwrap_err();
     assert_eq!(why, Error::NoSuchAddress(A));
-    assert_eq!(why.to_string(), "192.0.2.1 is no address of the peer that can be used here");
+    assert_eq!(why.to_string(), "the peer has no address 192.0.2.1, or it is not confirmed yet");
     assert_eq!(client.send_via(A, text("no")).await, Err(Error::NoSuchAddress(A)));
     client.abort("");
     assert_eq!(client.set_primary(B), Err(Error::NoAssociation));

@@ -33,7 +33,7 @@ async fn the_sink_waits_for_room_and_the_stream_ends() {
             numbers.push(number(&received.unwrap()));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        assert!(messages.next().await.is_none(), "the end stays the end");
+        assert!(messages.next().await.is_none(), "the end is reported every time");
         numbers
     });
     let mut sink = client.messages();

@@ -31,7 +31,7 @@ pub enum SocketError {
     #[error("the socket has an association already; a one-to-one socket has only one")]
     AlreadyConnected,
     /// The peer has no such address, or it is not confirmed and the call needs one that is (EINVAL).
-    #[error("{} is no address of the peer that can be used here", Shown(*.0))]
+    #[error("the peer has no address {}, or it is not confirmed yet", Shown(*.0))]
     NoSuchAddress(IpAddr),
     /// The shutdown has begun, and nothing more can be sent (EPIPE).
     #[error("the association is shutting down, nothing more can be sent")]
