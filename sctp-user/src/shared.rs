@@ -78,12 +78,12 @@ pub(crate) enum Interest {
 
 /// Which time an operation gets. Reading the clock takes longer than queueing a short message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Clock {
+pub(crate) enum TimeSource {
     /// The current time.
-    Now,
+    Clock,
     /// The time at which the clock was last read. Good enough for operations that do not depend on
     /// the exact time.
-    Latest,
+    LastRead,
 }
 
 /// What an operation may have changed that the driver must know.
@@ -246,20 +246,24 @@ impl Shared {
     /// Runs `f` under the lock. Then wakes the tasks for which something has become possible, and
     /// the driver if it sleeps.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State, Time) -> R) -> R {
-        self.with_if(Clock::Now, |state, now| (f(state, now), Effect::Any))
+        self.with_if(TimeSource::Clock, |state, now| (f(state, now), Effect::Any))
     }
 
     /// Like [`with`](Self::with), for an `f` that only sends or receives messages.
-    pub(crate) fn exchange<R>(&self, clock: Clock, f: impl FnOnce(&mut State, Time) -> R) -> R {
-        self.with_if(clock, |state, now| (f(state, now), Effect::Message))
+    pub(crate) fn exchange<R>(
+        &self,
+        source: TimeSource,
+        f: impl FnOnce(&mut State, Time) -> R,
+    ) -> R {
+        self.with_if(source, |state, now| (f(state, now), Effect::Message))
     }
 
     /// Like [`with`](Self::with), but `f` also says what the driver must know, and the driver is
     /// woken only if it has something to do.
-    fn with_if<R>(&self, clock: Clock, f: impl FnOnce(&mut State, Time) -> (R, Effect)) -> R {
-        let now = match clock {
-            Clock::Now => self.now(),
-            Clock::Latest => Time::ZERO,
+    fn with_if<R>(&self, source: TimeSource, f: impl FnOnce(&mut State, Time) -> (R, Effect)) -> R {
+        let now = match source {
+            TimeSource::Clock => self.now(),
+            TimeSource::LastRead => Time::ZERO,
         };
         let mut wakers = Vec::new();
         let mut state = self.lock();
@@ -325,8 +329,8 @@ impl Shared {
         interest: Interest,
         op: impl FnMut(&mut State, Time) -> Result<R, Error> + Unpin,
     ) -> Result<R, Error> {
-        let (clock, effect) = (Clock::Now, Effect::Any);
-        cooperative(Wait { shared: self, socket, interest, clock, effect, key: None, op }).await
+        let (source, effect) = (TimeSource::Clock, Effect::Any);
+        cooperative(Wait { shared: self, socket, interest, source, effect, key: None, op }).await
     }
 
     /// Like [`wait`](Self::wait), for an `op` that only sends or receives messages.
@@ -334,11 +338,11 @@ impl Shared {
         &self,
         socket: SocketId,
         interest: Interest,
-        clock: Clock,
+        source: TimeSource,
         op: impl FnMut(&mut State, Time) -> Result<R, Error> + Unpin,
     ) -> Result<R, Error> {
         let effect = Effect::Message;
-        cooperative(Wait { shared: self, socket, interest, clock, effect, key: None, op }).await
+        cooperative(Wait { shared: self, socket, interest, source, effect, key: None, op }).await
     }
 
     /// One step of [`wait_exchange`](Self::wait_exchange), for types that are polled.
@@ -346,10 +350,10 @@ impl Shared {
         &self,
         cx: &mut Context<'_>,
         waiting: (SocketId, Interest, Place<'_>),
-        clock: Clock,
+        source: TimeSource,
         op: impl FnMut(&mut State, Time) -> Result<R, Error>,
     ) -> Poll<Result<R, Error>> {
-        self.poll_budgeted(cx, waiting, (clock, Effect::Message), op)
+        self.poll_budgeted(cx, waiting, (source, Effect::Message), op)
     }
 
     /// One step of [`wait`](Self::wait), for types that are polled.
@@ -359,14 +363,14 @@ impl Shared {
         waiting: (SocketId, Interest, Place<'_>),
         op: impl FnMut(&mut State, Time) -> Result<R, Error>,
     ) -> Poll<Result<R, Error>> {
-        self.poll_budgeted(cx, waiting, (Clock::Now, Effect::Any), op)
+        self.poll_budgeted(cx, waiting, (TimeSource::Clock, Effect::Any), op)
     }
 
     fn poll_budgeted<R>(
         &self,
         cx: &mut Context<'_>,
         waiting: (SocketId, Interest, Place<'_>),
-        with: (Clock, Effect),
+        with: (TimeSource, Effect),
         op: impl FnMut(&mut State, Time) -> Result<R, Error>,
     ) -> Poll<Result<R, Error>> {
         let budget = ready!(poll_proceed(cx));
@@ -382,10 +386,10 @@ impl Shared {
         &self,
         cx: &mut Context<'_>,
         (socket, interest, place): (SocketId, Interest, Place<'_>),
-        (clock, effect): (Clock, Effect),
+        (source, effect): (TimeSource, Effect),
         mut op: impl FnMut(&mut State, Time) -> Result<R, Error>,
     ) -> Poll<Result<R, Error>> {
-        self.with_if(clock, |state, now| match op(state, now) {
+        self.with_if(source, |state, now| match op(state, now) {
             Err(Error::WouldBlock) if state.phase == Phase::Stopped => {
                 (Poll::Ready(Err(Error::Stopped)), Effect::None)
             }
@@ -493,7 +497,7 @@ struct Wait<'a, F> {
     shared: &'a Shared,
     socket: SocketId,
     interest: Interest,
-    clock: Clock,
+    source: TimeSource,
     effect: Effect,
     key: Option<u64>,
     op: F,
@@ -505,7 +509,7 @@ impl<R, F: FnMut(&mut State, Time) -> Result<R, Error> + Unpin> Future for Wait<
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let waiting = (this.socket, this.interest, Place::Key(&mut this.key));
-        let result = this.shared.poll_op(cx, waiting, (this.clock, this.effect), &mut this.op);
+        let result = this.shared.poll_op(cx, waiting, (this.source, this.effect), &mut this.op);
         if result.is_ready() {
             this.leave();
         }

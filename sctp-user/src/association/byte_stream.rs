@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Association;
 use crate::error::Error;
-use crate::shared::{Clock, Interest, Place, State};
+use crate::shared::{Interest, Place, State, TimeSource};
 
 /// One SCTP stream of an association, as bytes in both directions. [`Association::stream`] makes
 /// one.
@@ -139,7 +139,7 @@ impl ByteStream {
                 None => inner.end_of_reading(state).map(|()| None),
             }
         };
-        match ready!(inner.handle.shared.poll_exchange(cx, waiting, Clock::Latest, recv)) {
+        match ready!(inner.handle.shared.poll_exchange(cx, waiting, TimeSource::LastRead, recv)) {
             Ok(Some(data)) => {
                 self.rest = data;
                 Poll::Ready(Ok(true))
@@ -209,7 +209,7 @@ impl AsyncWrite for ByteStream {
                 };
             }
         };
-        let sent = inner.handle.shared.poll_exchange(cx, waiting, Clock::Latest, send);
+        let sent = inner.handle.shared.poll_exchange(cx, waiting, TimeSource::LastRead, send);
         sent.map_err(io::Error::from)
     }
 

@@ -21,7 +21,7 @@ use sctp_user_core::{
 
 use crate::control::Control;
 use crate::error::Error;
-use crate::shared::{Clock, Interest, Shared, State};
+use crate::shared::{Interest, Shared, State, TimeSource};
 use crate::stack::Handle;
 
 pub use byte_stream::ByteStream;
@@ -71,9 +71,9 @@ impl Association {
     /// [`Error::Ended`], [`Error::ShuttingDown`], [`Error::Message`], [`Error::Stopped`].
     pub async fn send(&self, message: Message) -> Result<(), Error> {
         let inner = &*self.inner;
-        let clock = clock_for(std::slice::from_ref(&message));
+        let source = time_source_for(std::slice::from_ref(&message));
         self.shared()
-            .wait_exchange(inner.socket, Interest::Write, clock, |state, now| {
+            .wait_exchange(inner.socket, Interest::Write, source, |state, now| {
                 inner.try_send(state, now, message.clone())
             })
             .await
@@ -87,10 +87,10 @@ impl Association {
     /// As [`send`](Self::send). The messages before the one that failed are sent.
     pub async fn send_many(&self, messages: Vec<Message>) -> Result<(), Error> {
         let inner = &*self.inner;
-        let clock = clock_for(&messages);
+        let source = time_source_for(&messages);
         let mut messages = messages.into_iter().peekable();
         self.shared()
-            .wait_exchange(inner.socket, Interest::Write, clock, |state, now| {
+            .wait_exchange(inner.socket, Interest::Write, source, |state, now| {
                 while let Some(message) = messages.peek() {
                     inner.try_send(state, now, message.clone())?;
                     messages.next();
@@ -161,8 +161,8 @@ impl Association {
     /// # Errors
     /// [`Error::WouldBlock`] when the send buffer is full, else as [`send`](Self::send).
     pub fn try_send(&self, message: Message) -> Result<(), Error> {
-        let clock = clock_for(std::slice::from_ref(&message));
-        self.shared().exchange(clock, |state, now| self.inner.try_send(state, now, message))
+        let source = time_source_for(std::slice::from_ref(&message));
+        self.shared().exchange(source, |state, now| self.inner.try_send(state, now, message))
     }
 
     /// Waits for the next message or subscribed notification. `Ok(None)` is the end: the peer has
@@ -178,7 +178,7 @@ impl Association {
     pub async fn recv(&self) -> Result<Option<Incoming>, Error> {
         let inner = &*self.inner;
         self.shared()
-            .wait_exchange(inner.socket, Interest::Read, Clock::Latest, |state, now| {
+            .wait_exchange(inner.socket, Interest::Read, TimeSource::LastRead, |state, now| {
                 inner.try_recv(state, now)
             })
             .await
@@ -196,7 +196,7 @@ impl Association {
         let inner = &*self.inner;
         let before = into.len();
         self.shared()
-            .wait_exchange(inner.socket, Interest::Read, Clock::Latest, |state, now| {
+            .wait_exchange(inner.socket, Interest::Read, TimeSource::LastRead, |state, now| {
                 inner.try_recv_many(state, now, into, before, limit)
             })
             .await
@@ -210,7 +210,7 @@ impl Association {
     pub async fn recv_message(&self) -> Result<Option<Received>, Error> {
         let inner = &*self.inner;
         self.shared()
-            .wait_exchange(inner.socket, Interest::Read, Clock::Latest, |state, now| {
+            .wait_exchange(inner.socket, Interest::Read, TimeSource::LastRead, |state, now| {
                 inner.try_recv_message(state, now)
             })
             .await
@@ -221,7 +221,7 @@ impl Association {
     /// # Errors
     /// [`Error::WouldBlock`] when there is nothing, else as [`recv`](Self::recv).
     pub fn try_recv(&self) -> Result<Option<Incoming>, Error> {
-        self.shared().exchange(Clock::Latest, |state, now| self.inner.try_recv(state, now))
+        self.shared().exchange(TimeSource::LastRead, |state, now| self.inner.try_recv(state, now))
     }
 
     /// What the next [`recv`](Self::recv) will return (SCTP_NXTINFO); `None` if there is nothing to
@@ -494,8 +494,12 @@ impl Inner {
 }
 
 /// Only a message with a lifetime needs the current time.
-fn clock_for(messages: &[Message]) -> Clock {
-    if messages.iter().any(|m| m.options.lifetime.is_some()) { Clock::Now } else { Clock::Latest }
+fn time_source_for(messages: &[Message]) -> TimeSource {
+    if messages.iter().any(|m| m.options.lifetime.is_some()) {
+        TimeSource::Clock
+    } else {
+        TimeSource::LastRead
+    }
 }
 
 impl Drop for Inner {

@@ -5,9 +5,9 @@ use std::task::{Context, Poll};
 use sctp_user_core::socket::Incoming;
 use sctp_user_core::{Message, Received};
 
-use super::{Association, Inner, clock_for};
+use super::{Association, Inner, time_source_for};
 use crate::error::Error;
-use crate::shared::{Clock, Interest, Place, State};
+use crate::shared::{Interest, Place, State, TimeSource};
 
 /// If several tasks poll for the same thing, only the one that polled last is woken. Tasks that
 /// wait in an `async` call are always woken.
@@ -20,8 +20,9 @@ impl Association {
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Incoming>, Error>> {
         let inner = &*self.inner;
         let waiting = (inner.socket, Interest::Read, Place::Polled);
-        self.shared()
-            .poll_exchange(cx, waiting, Clock::Latest, |state, now| inner.try_recv(state, now))
+        self.shared().poll_exchange(cx, waiting, TimeSource::LastRead, |state, now| {
+            inner.try_recv(state, now)
+        })
     }
 
     /// Polls for what [`recv_message`](Self::recv_message) returns. When it answers
@@ -47,7 +48,7 @@ impl Association {
         let inner = &*self.inner;
         let waiting = (inner.socket, Interest::Read, Place::Polled);
         let before = into.len();
-        self.shared().poll_exchange(cx, waiting, Clock::Latest, |state, now| {
+        self.shared().poll_exchange(cx, waiting, TimeSource::LastRead, |state, now| {
             inner.try_recv_many(state, now, into, before, limit)
         })
     }
@@ -88,7 +89,7 @@ impl Inner {
         place: Place<'_>,
     ) -> Poll<Result<Option<Received>, Error>> {
         let waiting = (self.socket, Interest::Read, place);
-        self.handle.shared.poll_exchange(cx, waiting, Clock::Latest, |state, now| {
+        self.handle.shared.poll_exchange(cx, waiting, TimeSource::LastRead, |state, now| {
             self.try_recv_message(state, now)
         })
     }
@@ -100,8 +101,8 @@ impl Inner {
         message: &Message,
     ) -> Poll<Result<(), Error>> {
         let waiting = (self.socket, Interest::Write, place);
-        let clock = clock_for(std::slice::from_ref(message));
-        self.handle.shared.poll_exchange(cx, waiting, clock, |state, now| {
+        let source = time_source_for(std::slice::from_ref(message));
+        self.handle.shared.poll_exchange(cx, waiting, source, |state, now| {
             self.try_send(state, now, message.clone())
         })
     }
