@@ -269,7 +269,7 @@ impl OneToMany {
         let mut attempt = Attempt { many: self, assoc, decided: false };
         self.shared().with(|state, now| state.sockets.keep(now, self.socket, assoc, true))?;
         let outcome = |state: &mut State, _| Ok(state.sockets.setup_result(self.socket, assoc)?);
-        let outcome = self.shared().wait(self.socket, Interest::Life, outcome).await;
+        let outcome = self.shared().wait(self.socket, Interest::Lifecycle, outcome).await;
         attempt.decided = true;
         outcome.map_err(|error| error.of_setup(std::slice::from_ref(peer)))?;
         Ok(assoc)

@@ -73,7 +73,7 @@ pub(crate) enum Interest {
     Write,
     Accept,
     /// The outcome of connecting, or the end of the association.
-    Life,
+    Lifecycle,
 }
 
 /// Which time an operation gets. Reading the clock takes longer than queueing a short message.
@@ -100,7 +100,7 @@ struct Waiters {
     read: WaitList,
     write: WaitList,
     accept: WaitList,
-    life: WaitList,
+    lifecycle: WaitList,
 }
 
 impl Waiters {
@@ -109,7 +109,7 @@ impl Waiters {
             Interest::Read => &mut self.read,
             Interest::Write => &mut self.write,
             Interest::Accept => &mut self.accept,
-            Interest::Life => &mut self.life,
+            Interest::Lifecycle => &mut self.lifecycle,
         }
     }
 }
@@ -450,7 +450,7 @@ impl State {
                 waiters.accept.drain(wakers);
             }
             if ready.connected || ready.ended {
-                waiters.life.drain(wakers);
+                waiters.lifecycle.drain(wakers);
             }
         }
     }
@@ -462,7 +462,8 @@ impl State {
 
     fn collect_all(&mut self, wakers: &mut Vec<Waker>) {
         for waiters in self.waiters.values_mut() {
-            for interest in [Interest::Read, Interest::Write, Interest::Accept, Interest::Life] {
+            for interest in [Interest::Read, Interest::Write, Interest::Accept, Interest::Lifecycle]
+            {
                 waiters.list(interest).drain(wakers);
             }
         }

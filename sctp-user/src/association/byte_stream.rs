@@ -55,7 +55,7 @@ pub struct ByteStream {
     restarted: bool,
     read_key: Option<u64>,
     write_key: Option<u64>,
-    life_key: Option<u64>,
+    lifecycle_key: Option<u64>,
 }
 
 impl Association {
@@ -95,7 +95,7 @@ impl Association {
             restarted: false,
             read_key: None,
             write_key: None,
-            life_key: None,
+            lifecycle_key: None,
         }
     }
 }
@@ -220,7 +220,7 @@ impl AsyncWrite for ByteStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let ended = this.association.inner.poll_shutdown(cx, Place::Key(&mut this.life_key));
+        let ended = this.association.inner.poll_shutdown(cx, Place::Key(&mut this.lifecycle_key));
         ended.map_err(io::Error::from)
     }
 }
@@ -231,7 +231,7 @@ impl Drop for ByteStream {
         for (interest, key) in [
             (Interest::Read, &mut self.read_key),
             (Interest::Write, &mut self.write_key),
-            (Interest::Life, &mut self.life_key),
+            (Interest::Lifecycle, &mut self.lifecycle_key),
         ] {
             inner.handle.shared.forget(inner.socket, interest, key);
         }

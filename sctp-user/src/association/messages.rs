@@ -34,7 +34,7 @@ pub struct Messages {
     ended: bool,
     read_key: Option<u64>,
     write_key: Option<u64>,
-    life_key: Option<u64>,
+    lifecycle_key: Option<u64>,
 }
 
 impl Association {
@@ -47,7 +47,7 @@ impl Association {
             ended: false,
             read_key: None,
             write_key: None,
-            life_key: None,
+            lifecycle_key: None,
         }
     }
 }
@@ -117,7 +117,7 @@ impl Sink<Message> for Messages {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_kept(cx))?;
         let this = &mut *self;
-        let place = Place::Key(&mut this.life_key);
+        let place = Place::Key(&mut this.lifecycle_key);
         this.association.inner.poll_shutdown(cx, place)
     }
 }
@@ -128,7 +128,7 @@ impl Drop for Messages {
         for (interest, key) in [
             (Interest::Read, &mut self.read_key),
             (Interest::Write, &mut self.write_key),
-            (Interest::Life, &mut self.life_key),
+            (Interest::Lifecycle, &mut self.lifecycle_key),
         ] {
             inner.handle.shared.forget(inner.socket, interest, key);
         }

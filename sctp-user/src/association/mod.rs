@@ -249,7 +249,8 @@ impl Association {
     /// [`Error::Refused`] or [`Error::Ended`] when it could not be set up, [`Error::Stopped`].
     pub async fn established(&self) -> Result<(), Error> {
         let inner = &*self.inner;
-        self.wait(Interest::Life, |state, _| Ok(state.sockets.connect_result(inner.socket)?)).await
+        self.wait(Interest::Lifecycle, |state, _| Ok(state.sockets.connect_result(inner.socket)?))
+            .await
     }
 
     /// Shuts down gracefully: delivers everything that is queued, ends the association, and waits
@@ -383,7 +384,7 @@ impl Association {
 
     async fn wait_end(&self) -> Result<EndReason, Error> {
         let inner = &*self.inner;
-        self.wait(Interest::Life, |state, _| inner.try_end(state)).await
+        self.wait(Interest::Lifecycle, |state, _| inner.try_end(state)).await
     }
 
     async fn wait<R>(

@@ -68,7 +68,7 @@ impl Association {
     /// As [`established`](Self::established).
     pub fn poll_established(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let inner = &*self.inner;
-        let waiting = (inner.socket, Interest::Life, Place::Polled);
+        let waiting = (inner.socket, Interest::Lifecycle, Place::Polled);
         let outcome = |state: &mut State, _| Ok(state.sockets.connect_result(inner.socket)?);
         self.shared().poll_wait(cx, waiting, outcome)
     }
@@ -113,7 +113,7 @@ impl Inner {
         place: Place<'_>,
     ) -> Poll<Result<(), Error>> {
         self.start_shutdown();
-        let waiting = (self.socket, Interest::Life, place);
+        let waiting = (self.socket, Interest::Lifecycle, place);
         let end = self.handle.shared.poll_wait(cx, waiting, |state, _| self.try_end(state));
         end.map(|end| Inner::shutdown_outcome(end?))
     }
