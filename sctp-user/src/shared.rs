@@ -124,20 +124,20 @@ struct WaitList {
 }
 
 /// Where a waker is stored until it is called.
-pub(crate) enum Place<'a> {
+pub(crate) enum WakerSlot<'a> {
     /// In a list, under this key. The owner of the key must [`forget`](Shared::forget) it.
     Key(&'a mut Option<u64>),
-    /// In the one place for tasks without a key. Only the task that polled last is woken.
+    /// In the one slot for tasks without a key. Only the task that polled last is woken.
     Polled,
 }
 
 impl WaitList {
-    /// Adds a task that is to be woken. If the key of `place` names an earlier entry, replaces its
+    /// Adds a task that is to be woken. If the key of `slot` names an earlier entry, replaces its
     /// waker instead.
-    fn register(&mut self, place: Place<'_>, waker: &Waker) {
-        let key = match place {
-            Place::Key(key) => key,
-            Place::Polled => {
+    fn register(&mut self, slot: WakerSlot<'_>, waker: &Waker) {
+        let key = match slot {
+            WakerSlot::Key(key) => key,
+            WakerSlot::Polled => {
                 match &mut self.polled {
                     Some(polled) => polled.clone_from(waker),
                     none => *none = Some(waker.clone()),
@@ -349,7 +349,7 @@ impl Shared {
     pub(crate) fn poll_exchange<R>(
         &self,
         cx: &mut Context<'_>,
-        waiting: (SocketId, Interest, Place<'_>),
+        waiting: (SocketId, Interest, WakerSlot<'_>),
         source: TimeSource,
         op: impl FnMut(&mut State, Time) -> Result<R, Error>,
     ) -> Poll<Result<R, Error>> {
@@ -360,7 +360,7 @@ impl Shared {
     pub(crate) fn poll_wait<R>(
         &self,
         cx: &mut Context<'_>,
-        waiting: (SocketId, Interest, Place<'_>),
+        waiting: (SocketId, Interest, WakerSlot<'_>),
         op: impl FnMut(&mut State, Time) -> Result<R, Error>,
     ) -> Poll<Result<R, Error>> {
         self.poll_budgeted(cx, waiting, (TimeSource::Clock, Effect::Any), op)
@@ -369,7 +369,7 @@ impl Shared {
     fn poll_budgeted<R>(
         &self,
         cx: &mut Context<'_>,
-        waiting: (SocketId, Interest, Place<'_>),
+        waiting: (SocketId, Interest, WakerSlot<'_>),
         with: (TimeSource, Effect),
         op: impl FnMut(&mut State, Time) -> Result<R, Error>,
     ) -> Poll<Result<R, Error>> {
@@ -385,7 +385,7 @@ impl Shared {
     fn poll_op<R>(
         &self,
         cx: &mut Context<'_>,
-        (socket, interest, place): (SocketId, Interest, Place<'_>),
+        (socket, interest, slot): (SocketId, Interest, WakerSlot<'_>),
         (source, effect): (TimeSource, Effect),
         mut op: impl FnMut(&mut State, Time) -> Result<R, Error>,
     ) -> Poll<Result<R, Error>> {
@@ -395,7 +395,7 @@ impl Shared {
             }
             Err(Error::WouldBlock) => {
                 let waiters = state.waiters.entry(socket).or_default();
-                waiters.list(interest).register(place, cx.waker());
+                waiters.list(interest).register(slot, cx.waker());
                 (Poll::Pending, Effect::None)
             }
             result => (Poll::Ready(result), effect),
@@ -509,7 +509,7 @@ impl<R, F: FnMut(&mut State, Time) -> Result<R, Error> + Unpin> Future for Wait<
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let waiting = (this.socket, this.interest, Place::Key(&mut this.key));
+        let waiting = (this.socket, this.interest, WakerSlot::Key(&mut this.key));
         let result = this.shared.poll_op(cx, waiting, (this.source, this.effect), &mut this.op);
         if result.is_ready() {
             this.leave();
@@ -545,7 +545,7 @@ impl Future for Stopped<'_> {
         if state.phase == Phase::Stopped {
             return Poll::Ready(());
         }
-        state.stop_waiters.register(Place::Key(&mut this.key), cx.waker());
+        state.stop_waiters.register(WakerSlot::Key(&mut this.key), cx.waker());
         Poll::Pending
     }
 }

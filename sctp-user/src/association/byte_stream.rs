@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Association;
 use crate::error::Error;
-use crate::shared::{Interest, Place, State, TimeSource};
+use crate::shared::{Interest, State, TimeSource, WakerSlot};
 
 /// One SCTP stream of an association, as bytes in both directions. [`Association::stream`] makes
 /// one.
@@ -129,7 +129,7 @@ impl ByteStream {
         }
         let ByteStream { association, stream, restarts, read_key, .. } = self;
         let inner = &*association.inner;
-        let waiting = (inner.socket, Interest::Read, Place::Key(read_key));
+        let waiting = (inner.socket, Interest::Read, WakerSlot::Key(read_key));
         let recv = |state: &mut State, now| {
             if state.sockets.restarts_read(inner.socket) != restarts.1 {
                 return Err(Error::Restarted); // somebody else has read past it
@@ -194,7 +194,7 @@ impl AsyncWrite for ByteStream {
         let data = Bytes::copy_from_slice(buf.get(..len).unwrap_or_default());
         let ByteStream { association, stream, ppid, restarts, write_key, .. } = &mut *self;
         let inner = &*association.inner;
-        let waiting = (inner.socket, Interest::Write, Place::Key(write_key));
+        let waiting = (inner.socket, Interest::Write, WakerSlot::Key(write_key));
         let send = |state: &mut State, now| {
             if state.sockets.restarts(inner.socket) != restarts.0 {
                 return Err(Error::Restarted);
@@ -220,7 +220,8 @@ impl AsyncWrite for ByteStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let ended = this.association.inner.poll_shutdown(cx, Place::Key(&mut this.lifecycle_key));
+        let ended =
+            this.association.inner.poll_shutdown(cx, WakerSlot::Key(&mut this.lifecycle_key));
         ended.map_err(io::Error::from)
     }
 }

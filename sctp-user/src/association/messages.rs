@@ -10,7 +10,7 @@ use sctp_user_core::{Message, Received};
 
 use super::Association;
 use crate::error::Error;
-use crate::shared::{Interest, Place};
+use crate::shared::{Interest, WakerSlot};
 
 /// The messages of an association: a [`Stream`] of received messages and a [`Sink`] for messages to
 /// send. [`Association::messages`] makes one.
@@ -61,8 +61,8 @@ impl Messages {
     /// Waits until no message is kept.
     fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(message) = &self.kept else { return Poll::Ready(Ok(())) };
-        let place = Place::Key(&mut self.write_key);
-        let sent = ready!(self.association.inner.poll_send(cx, place, message));
+        let slot = WakerSlot::Key(&mut self.write_key);
+        let sent = ready!(self.association.inner.poll_send(cx, slot, message));
         // Do not try again if there was an error: it would come again.
         self.kept = None;
         Poll::Ready(sent)
@@ -77,8 +77,8 @@ impl Stream for Messages {
         if this.ended {
             return Poll::Ready(None);
         }
-        let place = Place::Key(&mut this.read_key);
-        let next = ready!(this.association.inner.poll_message(cx, place));
+        let slot = WakerSlot::Key(&mut this.read_key);
+        let next = ready!(this.association.inner.poll_message(cx, slot));
         this.ended = !matches!(next, Ok(Some(_)) | Err(Error::Restarted));
         Poll::Ready(next.transpose())
     }
@@ -117,8 +117,8 @@ impl Sink<Message> for Messages {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_kept(cx))?;
         let this = &mut *self;
-        let place = Place::Key(&mut this.lifecycle_key);
-        this.association.inner.poll_shutdown(cx, place)
+        let slot = WakerSlot::Key(&mut this.lifecycle_key);
+        this.association.inner.poll_shutdown(cx, slot)
     }
 }
 

@@ -7,7 +7,7 @@ use sctp_user_core::{Message, Received};
 
 use super::{Association, Inner, time_source_for};
 use crate::error::Error;
-use crate::shared::{Interest, Place, State, TimeSource};
+use crate::shared::{Interest, State, TimeSource, WakerSlot};
 
 /// If several tasks poll for the same thing, only the one that polled last is woken. Tasks that
 /// wait in an `async` call are always woken.
@@ -19,7 +19,7 @@ impl Association {
     /// As [`recv`](Self::recv).
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Incoming>, Error>> {
         let inner = &*self.inner;
-        let waiting = (inner.socket, Interest::Read, Place::Polled);
+        let waiting = (inner.socket, Interest::Read, WakerSlot::Polled);
         self.shared().poll_exchange(cx, waiting, TimeSource::LastRead, |state, now| {
             inner.try_recv(state, now)
         })
@@ -31,7 +31,7 @@ impl Association {
     /// # Errors
     /// As [`recv_message`](Self::recv_message).
     pub fn poll_recv_message(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Received>, Error>> {
-        self.inner.poll_message(cx, Place::Polled)
+        self.inner.poll_message(cx, WakerSlot::Polled)
     }
 
     /// Polls for what [`recv_many`](Self::recv_many) returns. When it answers [`Poll::Pending`], it
@@ -46,7 +46,7 @@ impl Association {
         limit: usize,
     ) -> Poll<Result<usize, Error>> {
         let inner = &*self.inner;
-        let waiting = (inner.socket, Interest::Read, Place::Polled);
+        let waiting = (inner.socket, Interest::Read, WakerSlot::Polled);
         let before = into.len();
         self.shared().poll_exchange(cx, waiting, TimeSource::LastRead, |state, now| {
             inner.try_recv_many(state, now, into, before, limit)
@@ -59,7 +59,7 @@ impl Association {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn poll_send(&self, cx: &mut Context<'_>, message: &Message) -> Poll<Result<(), Error>> {
-        self.inner.poll_send(cx, Place::Polled, message)
+        self.inner.poll_send(cx, WakerSlot::Polled, message)
     }
 
     /// The polled form of [`established`](Self::established).
@@ -68,7 +68,7 @@ impl Association {
     /// As [`established`](Self::established).
     pub fn poll_established(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let inner = &*self.inner;
-        let waiting = (inner.socket, Interest::Lifecycle, Place::Polled);
+        let waiting = (inner.socket, Interest::Lifecycle, WakerSlot::Polled);
         let outcome = |state: &mut State, _| Ok(state.sockets.connect_result(inner.socket)?);
         self.shared().poll_wait(cx, waiting, outcome)
     }
@@ -78,7 +78,7 @@ impl Association {
     /// # Errors
     /// As [`shutdown`](Self::shutdown).
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_shutdown(cx, Place::Polled)
+        self.inner.poll_shutdown(cx, WakerSlot::Polled)
     }
 }
 
@@ -86,9 +86,9 @@ impl Inner {
     pub(super) fn poll_message(
         &self,
         cx: &mut Context<'_>,
-        place: Place<'_>,
+        slot: WakerSlot<'_>,
     ) -> Poll<Result<Option<Received>, Error>> {
-        let waiting = (self.socket, Interest::Read, place);
+        let waiting = (self.socket, Interest::Read, slot);
         self.handle.shared.poll_exchange(cx, waiting, TimeSource::LastRead, |state, now| {
             self.try_recv_message(state, now)
         })
@@ -97,10 +97,10 @@ impl Inner {
     pub(super) fn poll_send(
         &self,
         cx: &mut Context<'_>,
-        place: Place<'_>,
+        slot: WakerSlot<'_>,
         message: &Message,
     ) -> Poll<Result<(), Error>> {
-        let waiting = (self.socket, Interest::Write, place);
+        let waiting = (self.socket, Interest::Write, slot);
         let source = time_source_for(std::slice::from_ref(message));
         self.handle.shared.poll_exchange(cx, waiting, source, |state, now| {
             self.try_send(state, now, message.clone())
@@ -110,10 +110,10 @@ impl Inner {
     pub(super) fn poll_shutdown(
         &self,
         cx: &mut Context<'_>,
-        place: Place<'_>,
+        slot: WakerSlot<'_>,
     ) -> Poll<Result<(), Error>> {
         self.start_shutdown();
-        let waiting = (self.socket, Interest::Lifecycle, place);
+        let waiting = (self.socket, Interest::Lifecycle, slot);
         let end = self.handle.shared.poll_wait(cx, waiting, |state, _| self.try_end(state));
         end.map(|end| Inner::shutdown_outcome(end?))
     }
