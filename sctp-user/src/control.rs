@@ -9,7 +9,7 @@ use sctp_user_core::{
 
 use crate::error::Error;
 use crate::shared::Shared;
-use crate::stack::Handle;
+use crate::stack::StackHandle;
 
 /// Reads and changes the settings of an association, and reads its status and statistics.
 /// [`Association::control`](crate::Association::control) and
@@ -38,13 +38,13 @@ use crate::stack::Handle;
 /// ```
 #[derive(Clone, Copy)]
 pub struct Control<'a> {
-    handle: &'a Handle,
+    handle: &'a StackHandle,
     socket: SocketId,
     assoc: AssocId,
 }
 
 impl<'a> Control<'a> {
-    pub(crate) fn new(handle: &'a Handle, socket: SocketId, assoc: AssocId) -> Self {
+    pub(crate) fn new(handle: &'a StackHandle, socket: SocketId, assoc: AssocId) -> Self {
         Control { handle, socket, assoc }
     }
 

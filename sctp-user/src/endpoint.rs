@@ -10,7 +10,7 @@ use sctp_user_core::{AssocConfig, Peer};
 use crate::association::Association;
 use crate::error::Error;
 use crate::shared::{Interest, Shared, State};
-use crate::stack::Handle;
+use crate::stack::StackHandle;
 
 /// A bound SCTP port. It can accept associations, and associations can be started from it, both at
 /// the same time.
@@ -48,13 +48,13 @@ use crate::stack::Handle;
 /// endpoint had [`reuse_port`](crate::BindOptions::reuse_port), another endpoint with that option
 /// can bind the port at once.
 pub struct Endpoint {
-    handle: Arc<Handle>,
+    handle: Arc<StackHandle>,
     socket: SocketId,
     port: u16,
 }
 
 impl Endpoint {
-    pub(crate) fn new(handle: Arc<Handle>, socket: SocketId, port: u16) -> Self {
+    pub(crate) fn new(handle: Arc<StackHandle>, socket: SocketId, port: u16) -> Self {
         Endpoint { handle, socket, port }
     }
 

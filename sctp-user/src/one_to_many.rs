@@ -13,20 +13,20 @@ use crate::association::Association;
 use crate::control::Control;
 use crate::error::Error;
 use crate::shared::{Interest, Shared, State};
-use crate::stack::Handle;
+use crate::stack::StackHandle;
 
 /// A bound SCTP port with one handle for all of its associations, which are told apart by
 /// [`AssocId`]. While it listens, it accepts incoming associations automatically.
 ///
 /// Dropping the handle aborts the associations that were not shut down.
 pub struct OneToMany {
-    handle: Arc<Handle>,
+    handle: Arc<StackHandle>,
     socket: SocketId,
     port: u16,
 }
 
 impl OneToMany {
-    pub(crate) fn new(handle: Arc<Handle>, socket: SocketId, port: u16) -> Self {
+    pub(crate) fn new(handle: Arc<StackHandle>, socket: SocketId, port: u16) -> Self {
         OneToMany { handle, socket, port }
     }
 

@@ -43,18 +43,18 @@ impl StackBuilder {
         let meters = links.iter().filter_map(|link| link.meter()).collect();
         let shared = Arc::new(Shared::new(sockets, claims, blocks, meters));
         runtime.spawn(Driver::new(Arc::clone(&shared), links));
-        Ok(Stack { handle: Arc::new(Handle { shared, settings }) })
+        Ok(Stack { handle: Arc::new(StackHandle { shared, settings }) })
     }
 }
 
 /// Shared by all handles of a stack. When the last handle is dropped, all open associations are
 /// aborted.
-pub(crate) struct Handle {
+pub(crate) struct StackHandle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) settings: Settings,
 }
 
-impl Drop for Handle {
+impl Drop for StackHandle {
     fn drop(&mut self) {
         self.shared.enter_phase(Phase::Aborting(Bytes::new()));
     }
@@ -63,7 +63,7 @@ impl Drop for Handle {
 /// A running SCTP stack. It is cheap to clone, and all clones are the same stack.
 #[derive(Clone)]
 pub struct Stack {
-    handle: Arc<Handle>,
+    handle: Arc<StackHandle>,
 }
 
 impl Stack {

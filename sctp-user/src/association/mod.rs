@@ -22,7 +22,7 @@ use sctp_user_core::{
 use crate::control::Control;
 use crate::error::Error;
 use crate::shared::{Interest, Shared, State, TimeSource};
-use crate::stack::Handle;
+use crate::stack::StackHandle;
 
 pub use byte_stream::ByteStream;
 #[cfg(feature = "futures")]
@@ -41,7 +41,7 @@ pub struct Association {
 }
 
 struct Inner {
-    handle: Arc<Handle>,
+    handle: Arc<StackHandle>,
     socket: SocketId,
     assoc: AssocId,
     local_port: u16,
@@ -50,7 +50,7 @@ struct Inner {
 
 impl Association {
     pub(crate) fn new(
-        handle: Arc<Handle>,
+        handle: Arc<StackHandle>,
         socket: SocketId,
         assoc: AssocId,
         local_port: u16,
