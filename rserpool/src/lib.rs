@@ -75,6 +75,7 @@ mod clock;
 mod config;
 mod element;
 mod error;
+mod events;
 mod message;
 mod reach;
 mod seed;
@@ -87,7 +88,7 @@ pub use config::{
 pub use element::{ElementEvent, ElementIncoming, ElementSession, PoolElement};
 pub use error::Error;
 pub use message::{Outgoing, UserMessage};
-pub use session::{FailoverCause, FailoverProblem, Session, SessionEvent};
-pub use user::{PoolUser, ResolvedElement};
+pub use session::{FailoverCause, FailoverProblem, Session, SessionEvent, SessionSender};
+pub use user::{PoolUser, ResolvedElement, UserEvent};
 
 pub use rserpool_wire as wire;

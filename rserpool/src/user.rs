@@ -1,14 +1,18 @@
 //! Pool users: clients of a pool.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool_wire::{PeId, PoolElement, PoolHandle};
-use sctp_user::Stack;
-use tracing::debug;
+use sctp_user::{PathAddr, Peer, ShownAddress, Stack};
 
+use crate::asap::AsapEvent;
 use crate::asap::driver::{Handle, Notice};
 use crate::config::{SessionOptions, UserOptions};
+use crate::element::unreachable;
 use crate::error::Error;
+use crate::events::EventQueue;
 use crate::session::Session;
 
 /// A client of pools. It keeps an association with a registrar and a cache of resolved pool
@@ -19,6 +23,7 @@ use crate::session::Session;
 pub struct PoolUser {
     stack: Stack,
     asap: Handle,
+    events: Arc<EventQueue<UserEvent>>,
 }
 
 /// An element that a resolution gave, with all that is known about it.
@@ -31,12 +36,20 @@ impl PoolUser {
     /// When an option is out of range, a port is taken or the announce group cannot be joined.
     pub fn new(stack: &Stack, options: UserOptions) -> Result<PoolUser, Error> {
         options.asap.check()?;
-        let asap = Handle::start(stack, options.asap, None, |notice| {
-            if let Notice::Event(event, _) = notice {
-                debug!(?event, "registrar");
-            }
-        })?;
-        Ok(PoolUser { stack: stack.clone(), asap })
+        let events = Arc::new(EventQueue::new());
+        let queue = Arc::clone(&events);
+        let asap =
+            Handle::start(stack, options.asap, None, move |notice| on_notice(notice, &queue))?;
+        Ok(PoolUser { stack: stack.clone(), asap, events })
+    }
+
+    /// Waits for the next event between this pool user and its registrars. Clones share the events:
+    /// each goes to one reader. Of events that nobody reads, the newest 64 are kept. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the stack has stopped.
+    pub async fn next_event(&self) -> Result<UserEvent, Error> {
+        self.events.next().await
     }
 
     /// Opens a session with a pool. It connects in the background; the first event of
@@ -71,4 +84,65 @@ impl PoolUser {
     pub fn report_unreachable(&self, pool: &PoolHandle, id: PeId) {
         self.asap.report_unreachable(pool, id);
     }
+}
+
+/// What happens between a pool user and its registrar. Its `Display` is one line for a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UserEvent {
+    /// The search for a registrar has begun, or begins once more after a pause.
+    Hunting,
+    /// A registrar could not be connected with; the search goes on.
+    RegistrarUnreachable {
+        /// One way to the registrar.
+        registrar: Peer,
+        /// Why: [`Error::Sctp`], or [`Error::Timeout`] when it did not accept within
+        /// [`AsapConfig::connect_timeout`](crate::AsapConfig::connect_timeout).
+        error: Error,
+    },
+    /// Connected with a registrar.
+    RegistrarFound {
+        /// The address of the registrar.
+        registrar: PathAddr,
+        /// Its SCTP port.
+        port: u16,
+    },
+    /// The registrar did not answer, or the association with it ended.
+    RegistrarLost,
+}
+
+impl fmt::Display for UserEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UserEvent::Hunting => f.write_str("looking for a registrar"),
+            UserEvent::RegistrarUnreachable { registrar, error } => {
+                unreachable(f, registrar, error)
+            }
+            UserEvent::RegistrarFound { registrar, port } => {
+                write!(
+                    f,
+                    "connected with registrar {}, port {port}",
+                    ShownAddress(registrar.remote)
+                )
+            }
+            UserEvent::RegistrarLost => f.write_str("lost the registrar"),
+        }
+    }
+}
+
+fn on_notice(notice: Notice, events: &EventQueue<UserEvent>) {
+    let Notice::Event(event, association) = notice else { return events.close() };
+    let at = association.and_then(|a| Some((a.peer_addrs().first().copied()?, a.peer_port())));
+    events.push(match (event, at) {
+        (AsapEvent::Hunting, _) => UserEvent::Hunting,
+        (AsapEvent::Unreachable { registrar, error }, _) => {
+            UserEvent::RegistrarUnreachable { registrar, error }
+        }
+        (AsapEvent::RegistrarFound(_), Some((registrar, port))) => {
+            UserEvent::RegistrarFound { registrar, port }
+        }
+        (AsapEvent::RegistrarLost, _) => UserEvent::RegistrarLost,
+        // Gone again already, or about elements, which a pool user has not.
+        _ => return,
+    });
 }

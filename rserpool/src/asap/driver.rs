@@ -159,6 +159,8 @@ enum Input {
     Up(AssocKey, Association),
     Message(AssocKey, Bytes),
     Restarted(AssocKey),
+    /// It did not come up.
+    Failed(AssocKey, sctp_user::Error),
     Down(AssocKey),
     /// The stack has stopped.
     Stopped,
@@ -280,6 +282,10 @@ impl Driver {
             }
             Input::Message(assoc, bytes) => self.core.handle_message(now, assoc, &bytes),
             Input::Restarted(assoc) => self.core.handle_restarted(now, assoc),
+            Input::Failed(assoc, error) => {
+                self.associations.remove(&assoc);
+                self.core.handle_failed(now, assoc, error);
+            }
             Input::Down(assoc) => {
                 self.associations.remove(&assoc);
                 self.core.handle_down(now, assoc);
@@ -405,7 +411,8 @@ async fn connect(
         Err(error) => {
             debug!(%error, ?peer, "registrar not reached");
             let stopped = error == sctp_user::Error::Stopped;
-            let _ = inputs.send(if stopped { Input::Stopped } else { Input::Down(assoc) }).await;
+            let input = if stopped { Input::Stopped } else { Input::Failed(assoc, error) };
+            let _ = inputs.send(input).await;
         }
     }
 }

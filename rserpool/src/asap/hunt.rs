@@ -50,10 +50,10 @@ impl Hunt {
     }
 
     /// Takes the attempts that took too long.
-    pub(super) fn take_late(&mut self, now: Time) -> Vec<AssocKey> {
+    pub(super) fn take_late(&mut self, now: Time) -> Vec<(AssocKey, Peer)> {
         self.attempts
             .extract_if(.., |_, (_, deadline)| *deadline <= now)
-            .map(|(assoc, _)| assoc)
+            .map(|(assoc, (peer, _))| (assoc, peer))
             .collect()
     }
 

@@ -49,7 +49,7 @@ pub(crate) struct AssocKey(u64);
 /// Something to do.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Output {
-    /// Start an association, and report with [`AsapCore::handle_up`] or [`AsapCore::handle_down`].
+    /// Start an association, and report with [`AsapCore::handle_up`] or [`AsapCore::handle_failed`].
     Connect { assoc: AssocKey, peer: Peer },
     /// Send an ASAP message.
     Send { assoc: AssocKey, message: Bytes },
@@ -68,9 +68,19 @@ pub(crate) enum Output {
 pub(crate) enum AsapEvent {
     Hunting,
     RegistrarFound(AssocKey),
+    /// An attempt to connect with a registrar failed.
+    Unreachable {
+        registrar: Peer,
+        error: Error,
+    },
     RegistrarLost,
-    Registered { id: PeId },
-    Rejected { id: PeId, error: OperationError },
+    Registered {
+        id: PeId,
+    },
+    Rejected {
+        id: PeId,
+        error: OperationError,
+    },
     NewHome(AssocKey),
 }
 
@@ -186,8 +196,9 @@ impl AsapCore {
             Home::None => {}
             Home::Hunting(hunt) => {
                 let late = hunt.take_late(now);
-                for assoc in late {
+                for (assoc, registrar) in late {
                     self.abort(assoc, "connect timeout");
+                    self.tell_unreachable(registrar, Error::Timeout);
                 }
                 self.go_on_hunting(now);
             }
@@ -248,16 +259,20 @@ impl AsapCore {
         Some(assoc)
     }
 
-    /// An association ended, or could not be started.
+    /// An association that we started did not come up.
+    pub(crate) fn handle_failed(&mut self, now: Time, assoc: AssocKey, error: sctp_user::Error) {
+        let Home::Hunting(hunt) = &mut self.home else { return };
+        if let Some(registrar) = hunt.take(assoc) {
+            self.tell_unreachable(registrar, error.into());
+        }
+        self.go_on_hunting(now);
+    }
+
+    /// An association that was up has ended.
     pub(crate) fn handle_down(&mut self, now: Time, assoc: AssocKey) {
         self.incoming.remove(&assoc);
-        match &mut self.home {
-            Home::Up(up) if up.assoc == assoc => self.lose(now, "association lost", false),
-            Home::Hunting(hunt) => {
-                hunt.take(assoc);
-                self.go_on_hunting(now);
-            }
-            _ => {}
+        if matches!(&self.home, Home::Up(up) if up.assoc == assoc) {
+            self.lose(now, "association lost", false);
         }
     }
 
@@ -393,6 +408,10 @@ impl AsapCore {
 
     fn abort(&mut self, assoc: AssocKey, reason: &'static str) {
         self.outputs.push_back(Output::Abort { assoc, reason });
+    }
+
+    fn tell_unreachable(&mut self, registrar: Peer, error: Error) {
+        self.outputs.push_back(Output::Event(AsapEvent::Unreachable { registrar, error }));
     }
 
     fn hunt_if_needed(&mut self, now: Time) {

@@ -2,19 +2,19 @@
 
 mod session;
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rand::RngExt;
 use rserpool_wire::{Life, OperationError, PeId, Policy, PoolHandle, TransportUse};
-use sctp_user::{Endpoint, PathAddr, ShownAddress, Stack};
-use tokio::sync::{Notify, watch};
+use sctp_user::{Endpoint, PathAddr, Peer, ShownAddress, Stack};
+use tokio::sync::watch;
 
 use crate::asap::driver::{Handle, Notice};
 use crate::asap::{AsapEvent, OwnElement};
 use crate::config::ElementOptions;
 use crate::error::Error;
+use crate::events::EventQueue;
 use crate::reach::DEFAULT_UDP_PORT;
 use crate::seed;
 
@@ -42,7 +42,7 @@ struct Inner {
     control_channel: bool,
     max_message_size: usize,
     standing: watch::Receiver<Standing>,
-    events: Arc<EventQueue>,
+    events: Arc<EventQueue<ElementEvent>>,
     closed: watch::Sender<bool>,
 }
 
@@ -53,31 +53,6 @@ enum Standing {
     Registered,
     Rejected(OperationError),
     Closed,
-}
-
-/// Events that wait for being read; the oldest are dropped.
-#[derive(Debug, Default)]
-struct EventQueue {
-    queue: Mutex<VecDeque<ElementEvent>>,
-    added: Notify,
-}
-
-const MAX_EVENTS: usize = 64;
-
-impl EventQueue {
-    fn push(&self, event: ElementEvent) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if queue.len() >= MAX_EVENTS {
-            queue.pop_front();
-        }
-        queue.push_back(event);
-        drop(queue);
-        self.added.notify_one();
-    }
-
-    fn pop(&self) -> Option<ElementEvent> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
 }
 
 impl PoolElement {
@@ -116,7 +91,7 @@ impl PoolElement {
             interval: options.reregistration_interval,
         };
         let (standing_tx, standing) = watch::channel(Standing::Pending);
-        let events = Arc::new(EventQueue::default());
+        let events = Arc::new(EventQueue::new());
         let queue = Arc::clone(&events);
         let asap = Handle::start(stack, options.asap, Some(element), move |notice| {
             on_notice(notice, &standing_tx, &queue);
@@ -157,19 +132,7 @@ impl PoolElement {
     /// # Errors
     /// [`Error::Closed`].
     pub async fn next_event(&self) -> Result<ElementEvent, Error> {
-        let mut standing = self.inner.standing.clone();
-        loop {
-            if let Some(event) = self.inner.events.pop() {
-                return Ok(event);
-            }
-            tokio::select! {
-                biased;
-                () = self.inner.events.added.notified() => {}
-                _ = standing.wait_for(|s| *s == Standing::Closed) => {
-                    return self.inner.events.pop().ok_or(Error::Closed);
-                }
-            }
-        }
+        self.inner.events.next().await
     }
 
     /// Waits for the next session. Several tasks may wait at the same time. Cancel-safe.
@@ -248,9 +211,14 @@ impl PoolElement {
 }
 
 /// Tells the user of the element what its task says.
-fn on_notice(notice: Notice, standing: &watch::Sender<Standing>, events: &EventQueue) {
+fn on_notice(
+    notice: Notice,
+    standing: &watch::Sender<Standing>,
+    events: &EventQueue<ElementEvent>,
+) {
     let Notice::Event(event, association) = notice else {
         standing.send_replace(Standing::Closed);
+        events.close();
         return;
     };
     let at = association.and_then(|a| Some((a.peer_addrs().first().copied()?, a.peer_port())));
@@ -258,6 +226,9 @@ fn on_notice(notice: Notice, standing: &watch::Sender<Standing>, events: &EventQ
         (AsapEvent::Hunting, _) => ElementEvent::Hunting,
         (AsapEvent::RegistrarFound(_), Some((registrar, port))) => {
             ElementEvent::RegistrarFound { registrar, port }
+        }
+        (AsapEvent::Unreachable { registrar, error }, _) => {
+            ElementEvent::RegistrarUnreachable { registrar, error }
         }
         (AsapEvent::NewHome(_), Some((registrar, port))) => {
             ElementEvent::NewHome { registrar, port }
@@ -293,6 +264,14 @@ pub enum ElementEvent {
         /// Its SCTP port.
         port: u16,
     },
+    /// A registrar could not be connected with; the search goes on.
+    RegistrarUnreachable {
+        /// One way to the registrar.
+        registrar: Peer,
+        /// Why: [`Error::Sctp`], or [`Error::Timeout`] when it did not accept within
+        /// [`AsapConfig::connect_timeout`](crate::AsapConfig::connect_timeout).
+        error: Error,
+    },
     /// Registered; given for the first registration with each registrar only.
     Registered,
     /// The registrar refused the registration. It is tried again after the re-registration
@@ -320,6 +299,9 @@ impl fmt::Display for ElementEvent {
                     ShownAddress(registrar.remote)
                 )
             }
+            ElementEvent::RegistrarUnreachable { registrar, error } => {
+                unreachable(f, registrar, error)
+            }
             ElementEvent::Registered => f.write_str("registered"),
             ElementEvent::Rejected(error) => write!(f, "registration refused: {error}"),
             ElementEvent::RegistrarLost => f.write_str("lost the registrar"),
@@ -328,4 +310,17 @@ impl fmt::Display for ElementEvent {
             }
         }
     }
+}
+
+/// The sentence on a registrar that could not be connected with.
+pub(crate) fn unreachable(
+    f: &mut fmt::Formatter<'_>,
+    registrar: &Peer,
+    error: &Error,
+) -> fmt::Result {
+    f.write_str("registrar ")?;
+    for (i, (addr, _)) in registrar.addrs.iter().enumerate() {
+        write!(f, "{}{}", if i > 0 { ", " } else { "" }, ShownAddress(*addr))?;
+    }
+    write!(f, ", port {}, cannot be reached: {error}", registrar.port)
 }

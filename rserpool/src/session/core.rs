@@ -130,7 +130,7 @@ impl SessionCore {
             }
             State::Connecting { attempt, deadline, .. } if deadline <= now => {
                 self.outputs.push_back(Output::Cancel);
-                self.handle_connect_failed(attempt);
+                self.handle_connect_failed(attempt, None);
             }
             State::Up { reply_due: Some(at), .. } if at <= now => {
                 self.outputs.push_back(Output::Abort { reason: "no reply" });
@@ -196,14 +196,18 @@ impl SessionCore {
         self.state = State::Up { element, control, since: now, reply_due: None };
     }
 
-    /// The element did not accept.
-    pub(crate) fn handle_connect_failed(&mut self, attempt: Attempt) {
+    /// The element did not accept; with the reason, where it is not that its time is over.
+    pub(crate) fn handle_connect_failed(
+        &mut self,
+        attempt: Attempt,
+        error: Option<sctp_user::Error>,
+    ) {
         let State::Connecting { attempt: a, element, .. } = self.state else { return };
         if a != attempt {
             return;
         }
         self.outputs.push_back(Output::Report(element));
-        self.tell(FailoverProblem::Connect { element });
+        self.tell(FailoverProblem::Connect { element, error });
         self.remember_failed(element);
         self.resolve();
     }

@@ -158,7 +158,7 @@ impl Driver {
                         self.core.handle_connected(self.clock.now(), attempt);
                     }
                     Err(sctp_user::Error::Stopped) => break,
-                    Err(_) => self.core.handle_connect_failed(attempt),
+                    Err(error) => self.core.handle_connect_failed(attempt, Some(error)),
                 },
                 incoming = receive(&mut self.association), if quiet => self.incoming(incoming),
                 () = self.clock.wait(self.core.poll_timeout()) => {

@@ -43,7 +43,7 @@ use driver::{Driver, Shared};
 #[derive(Debug)]
 pub struct Session {
     pool: PoolHandle,
-    shared: Arc<Shared>,
+    sender: SessionSender,
     events: mpsc::Receiver<SessionEvent>,
     close: mpsc::Sender<driver::CloseReply>,
 }
@@ -116,6 +116,9 @@ pub enum FailoverProblem {
     Connect {
         /// The element.
         element: PeId,
+        /// Why; `None` when it took longer than
+        /// [`SessionOptions::connect_timeout`](crate::SessionOptions::connect_timeout).
+        error: Option<sctp_user::Error>,
     },
 }
 
@@ -123,8 +126,11 @@ impl fmt::Display for FailoverProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FailoverProblem::Resolution(error) => error.fmt(f),
-            FailoverProblem::Connect { element } => {
-                write!(f, "pool element {element} cannot be reached")
+            FailoverProblem::Connect { element, error: Some(error) } => {
+                write!(f, "pool element {element} cannot be reached: {error}")
+            }
+            FailoverProblem::Connect { element, error: None } => {
+                write!(f, "pool element {element} did not accept in time")
             }
         }
     }
@@ -150,7 +156,7 @@ impl Session {
             close_rx,
         );
         tokio::spawn(driver.run());
-        Session { pool, shared, events, close }
+        Session { pool, sender: SessionSender { shared }, events, close }
     }
 
     /// Waits for the next event. Cancel-safe.
@@ -167,7 +173,7 @@ impl Session {
     /// [`Error::NotConnected`] during a failover, [`Error::Sctp`] when the message cannot be sent
     /// as it is, [`Error::Invalid`] with the PPID of ASAP.
     pub async fn send(&self, message: UserMessage) -> Result<(), Error> {
-        self.send_unit(vec![message]).await
+        self.sender.send(message).await
     }
 
     /// Sends several messages as one unit: all or none are queued, and they share packets where
@@ -176,26 +182,21 @@ impl Session {
     /// # Errors
     /// As [`Session::send`].
     pub async fn send_unit(&self, messages: Vec<UserMessage>) -> Result<(), Error> {
-        let unit = messages.into_iter().map(UserMessage::into_sctp).collect::<Result<_, _>>()?;
-        let association = self.shared.association().ok_or(Error::NotConnected)?;
-        match association.send_unit(unit).await {
-            Ok(()) => {
-                self.shared.sent();
-                Ok(())
-            }
-            // The session notices it, too, and fails over.
-            Err(sctp_user::Error::Ended(_) | sctp_user::Error::ShuttingDown) => {
-                Err(Error::NotConnected)
-            }
-            Err(error) => Err(error.into()),
-        }
+        self.sender.send_unit(messages).await
+    }
+
+    /// A handle that sends in this session, so that another task can send, or this one can wait for
+    /// room in the send buffer and for events at the same time. Who only sends and does not read
+    /// meanwhile may wait for ever: an element that cannot send its answers stops to read.
+    pub fn sender(&self) -> SessionSender {
+        self.sender.clone()
     }
 
     /// Gives the element up and fails over; with `report`, the registrar is told that it could not
     /// be reached. Does nothing while a failover is already going on, except to begin it where it
     /// waits for being asked to.
     pub fn force_failover(&self, report: bool) {
-        self.shared.force_failover(report);
+        self.sender.shared.force_failover(report);
     }
 
     /// The pool.
@@ -205,12 +206,12 @@ impl Session {
 
     /// The element that the session is connected with; `None` during a failover.
     pub fn element(&self) -> Option<PeId> {
-        self.shared.element()
+        self.sender.shared.element()
     }
 
     /// The newest cookie that an element of the session sent.
     pub fn cookie(&self) -> Option<Bytes> {
-        self.shared.cookie()
+        self.sender.shared.cookie()
     }
 
     /// Shuts the association down gracefully and waits until it has ended. During a failover there
@@ -225,5 +226,41 @@ impl Session {
             return Ok(());
         }
         answer.await.unwrap_or(Ok(()))
+    }
+}
+
+/// Sends in a [`Session`], see [`Session::sender`]. It does not keep the session alive.
+#[derive(Clone, Debug)]
+pub struct SessionSender {
+    shared: Arc<Shared>,
+}
+
+impl SessionSender {
+    /// As [`Session::send`]. A dropped future has sent nothing.
+    ///
+    /// # Errors
+    /// As [`Session::send`]; [`Error::NotConnected`], too, when the session has been closed.
+    pub async fn send(&self, message: UserMessage) -> Result<(), Error> {
+        self.send_unit(vec![message]).await
+    }
+
+    /// As [`Session::send_unit`]. A dropped future has sent nothing.
+    ///
+    /// # Errors
+    /// As [`SessionSender::send`].
+    pub async fn send_unit(&self, messages: Vec<UserMessage>) -> Result<(), Error> {
+        let unit = messages.into_iter().map(UserMessage::into_sctp).collect::<Result<_, _>>()?;
+        let association = self.shared.association().ok_or(Error::NotConnected)?;
+        match association.send_unit(unit).await {
+            Ok(()) => {
+                self.shared.sent();
+                Ok(())
+            }
+            // The session notices it, too, and fails over.
+            Err(sctp_user::Error::Ended(_) | sctp_user::Error::ShuttingDown) => {
+                Err(Error::NotConnected)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

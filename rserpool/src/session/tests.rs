@@ -167,9 +167,10 @@ fn elements_that_cannot_be_connected_are_reported_and_passed_over() {
     let (_, attempt) = bench.then_resolves(2);
     bench.resolved(attempt, &[2]);
     let attempt = bench.connects(2);
-    bench.core.handle_connect_failed(attempt);
+    let error = Some(sctp_user::Error::Ended(lost()));
+    bench.core.handle_connect_failed(attempt, error.clone());
     let (outputs, attempt) = bench.then_resolves(3);
-    let unreachable = problem(FailoverProblem::Connect { element: PeId(2) });
+    let unreachable = problem(FailoverProblem::Connect { element: PeId(2), error });
     assert_eq!(outputs, [Output::Report(PeId(2)), unreachable]);
     // A late answer to an old question changes nothing.
     let old = attempt;
@@ -197,7 +198,7 @@ fn the_connect_timeout() {
     assert_eq!(bench.outputs(), []);
     bench.pass(ms(1));
     let (outputs, _) = bench.then_resolves(2);
-    let unreachable = problem(FailoverProblem::Connect { element: PeId(1) });
+    let unreachable = problem(FailoverProblem::Connect { element: PeId(1), error: None });
     assert_eq!(outputs, [Output::Cancel, Output::Report(PeId(1)), unreachable]);
     // Too late.
     bench.core.handle_connected(bench.now, attempt);

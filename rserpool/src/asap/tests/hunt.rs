@@ -14,7 +14,7 @@ fn three_registrars_are_tried_at_a_time_and_the_first_wins() {
         assert_eq!(*peer, all[(start + i) % 5]);
     }
     // One refuses: the next one is tried.
-    bench.core.handle_down(bench.now, tried[0].0);
+    bench.failed(tried[0].0);
     let fourth = bench.connects();
     assert_eq!(fourth[0].1, all[(start + 3) % 5]);
     // One accepts: the others are given up.
@@ -54,14 +54,18 @@ fn a_registrar_that_does_not_answer_is_given_up_after_the_connect_timeout() {
     bench.pass(ms(7499));
     assert_eq!(bench.outputs(), []);
     bench.pass(ms(1));
-    assert_eq!(bench.outputs(), [Output::Abort { assoc: first, reason: "connect timeout" }]);
+    let unreachable = AsapEvent::Unreachable { registrar: registrar(1), error: Error::Timeout };
+    assert_eq!(
+        bench.outputs(),
+        [Output::Abort { assoc: first, reason: "connect timeout" }, Output::Event(unreachable)]
+    );
     // It is tried again after pauses of 250, 500, ... ms, for ever.
     for pause in [250, 500, 1000, 2000, 4000, 4000] {
         bench.pass(ms(pause - 1));
         assert_eq!(bench.outputs(), [], "{pause}");
         bench.pass(ms(1));
         let (assoc, _) = bench.connects()[0];
-        bench.core.handle_down(bench.now, assoc);
+        bench.failed(assoc);
     }
 }
 
@@ -69,7 +73,7 @@ fn a_registrar_that_does_not_answer_is_given_up_after_the_connect_timeout() {
 fn a_pool_user_that_wants_nothing_stops_hunting() {
     let mut bench = Bench::new(&[registrar(1)]);
     let (assoc, _) = bench.connects()[0];
-    bench.core.handle_down(bench.now, assoc);
+    bench.failed(assoc);
     bench.pass(ms(60_000));
     assert_eq!(bench.outputs(), []);
     assert_eq!(bench.core.poll_timeout(), None);
@@ -89,7 +93,7 @@ fn an_announce_ends_the_wait_and_expires() {
     assert_eq!(peer, registrar(1));
     bench.core.handle_announce(bench.now, vec![registrar(1)]);
     assert_eq!(bench.connects(), [], "known already");
-    bench.core.handle_down(bench.now, assoc);
+    bench.failed(assoc);
     // Still valid after 4.999 s, expired after 5 s.
     bench.pass(ms(4999));
     assert!(!bench.connects().is_empty());
@@ -160,7 +164,7 @@ fn the_lost_registrar_is_tried_last() {
         let mut tried = Vec::new();
         while let Some((assoc, peer)) = bench.connects().pop() {
             tried.push(peer);
-            bench.core.handle_down(bench.now, assoc);
+            bench.failed(assoc);
         }
         assert_eq!(tried.len(), 3, "seed {seed}");
         assert_eq!(tried[2], lost, "seed {seed}");

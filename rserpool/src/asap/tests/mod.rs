@@ -9,7 +9,7 @@ use rserpool_wire::{
     DeregistrationResponse, EndpointKeepAlive, EndpointKeepAliveAck, HandleResolutionResponse,
     Life, RegistrationResponse, Resolution, SctpTransport, ServerId, Transport, TransportUse,
 };
-use sctp_user::Encap;
+use sctp_user::{Encap, EndReason, LossReason, NoRoute};
 
 use super::*;
 
@@ -20,6 +20,10 @@ struct Bench {
 }
 
 const SEED: [u8; 32] = [7; 32];
+
+fn no_route() -> sctp_user::Error {
+    sctp_user::Error::Ended(EndReason::Lost(LossReason::NoRoute(NoRoute::Network)))
+}
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -121,6 +125,17 @@ impl Bench {
         let (assoc, _) = self.connects()[0];
         self.core.handle_up(self.now, assoc, local());
         assoc
+    }
+
+    /// An attempt fails, which is told before anything comes of it.
+    fn failed(&mut self, assoc: AssocKey) {
+        self.core.handle_failed(self.now, assoc, no_route());
+        match self.core.poll_output() {
+            Some(Output::Event(AsapEvent::Unreachable { error, .. })) => {
+                assert_eq!(error, Error::Sctp(no_route()));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     fn receive(&mut self, assoc: AssocKey, message: AsapMessage) {

@@ -145,8 +145,10 @@ proptest! {
                 }
                 Op::Down(n) => {
                     if let Some(assoc) = world.assoc(n) {
-                        world.live.remove(&assoc);
-                        core.handle_down(now, assoc);
+                        match world.live.remove(&assoc) {
+                            Some(true) => core.handle_down(now, assoc),
+                            _ => core.handle_failed(now, assoc, no_route()),
+                        }
                     }
                 }
                 Op::Incoming => {
