@@ -1,10 +1,14 @@
 //! All programs in one binary, which tests find by `CARGO_BIN_EXE_netns-programs`. The first
 //! argument names the program.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args: Vec<_> = std::env::args_os().collect();
+    rsp_tools::cli::main(|args| program(args.collect()))
+}
+
+fn program(args: Vec<OsString>) -> ExitCode {
     match args.get(1).and_then(|name| name.to_str()) {
         Some("sctp-agent") => workspace_tests::agent::run(),
         Some(netns_tests::soak::NAME) => netns_tests::soak::run(args.into_iter().skip(1)),

@@ -4,6 +4,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args: Vec<_> = std::env::args_os().collect();
-    workspace_tests::crowd::run(&args).unwrap_or_else(|| rsp_tools::programs::multi_call(args))
+    rsp_tools::cli::main(|args| {
+        let args: Vec<_> = args.collect();
+        workspace_tests::crowd::run(&args).unwrap_or_else(|| rsp_tools::programs::multi_call(args))
+    })
 }

@@ -1,5 +1,5 @@
 //! `sctp-agent`, see [`workspace_tests::agent`].
 
 fn main() -> std::process::ExitCode {
-    workspace_tests::agent::run()
+    rsp_tools::cli::main(|_| workspace_tests::agent::run())
 }

@@ -34,6 +34,10 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    rsp_tools::cli::main(|_| campaign())
+}
+
+fn campaign() -> ExitCode {
     let options = Options::parse();
     let seeds = match options.seed {
         Some(seed) => seed..seed.saturating_add(1),

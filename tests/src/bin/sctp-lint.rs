@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    workspace_tests::lint::run()
+    rsp_tools::cli::main(|_| workspace_tests::lint::run())
 }

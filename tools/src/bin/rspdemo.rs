@@ -1,5 +1,5 @@
 //! `rspdemo`, see [`rsp_tools::programs::rspdemo`].
 
 fn main() -> std::process::ExitCode {
-    rsp_tools::programs::rspdemo::run(std::env::args_os())
+    rsp_tools::cli::main(rsp_tools::programs::rspdemo::run)
 }

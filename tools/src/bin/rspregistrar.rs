@@ -1,5 +1,5 @@
 //! `rspregistrar`, see [`rsp_tools::programs::rspregistrar`].
 
 fn main() -> std::process::ExitCode {
-    rsp_tools::programs::rspregistrar::run(std::env::args_os())
+    rsp_tools::cli::main(rsp_tools::programs::rspregistrar::run)
 }

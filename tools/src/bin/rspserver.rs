@@ -1,5 +1,5 @@
 //! `rspserver`, see [`rsp_tools::programs::rspserver`].
 
 fn main() -> std::process::ExitCode {
-    rsp_tools::programs::rspserver::run(std::env::args_os())
+    rsp_tools::cli::main(rsp_tools::programs::rspserver::run)
 }

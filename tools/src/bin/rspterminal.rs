@@ -1,5 +1,5 @@
 //! `rspterminal`, see [`rsp_tools::programs::rspterminal`].
 
 fn main() -> std::process::ExitCode {
-    rsp_tools::programs::rspterminal::run(std::env::args_os())
+    rsp_tools::cli::main(rsp_tools::programs::rspterminal::run)
 }

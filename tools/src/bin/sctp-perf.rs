@@ -1,5 +1,5 @@
 //! `sctp-perf`, see [`rsp_tools::programs::sctp_perf`].
 
 fn main() -> std::process::ExitCode {
-    rsp_tools::programs::sctp_perf::run(std::env::args_os())
+    rsp_tools::cli::main(rsp_tools::programs::sctp_perf::run)
 }

@@ -20,8 +20,11 @@ impl LogOptions {
         if self.logquiet || self.loglevel == Some(0) {
             return Ok(());
         }
-        let builder =
-            tracing_subscriber::fmt().with_env_filter(self.filter()).with_timer(SystemTime);
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(self.filter())
+            .with_timer(SystemTime)
+            // They would be written to stderr, which may be what cannot be written.
+            .log_internal_errors(false);
         let file = match (&self.logfile, &self.logappend) {
             (Some(path), _) => {
                 Some((path, OpenOptions::new().write(true).create(true).truncate(true).open(path)))

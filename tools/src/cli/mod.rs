@@ -16,9 +16,10 @@ pub use common::{
     Profile, RegistrarOptions,
 };
 pub use ready::{Ready, ReadyLine};
+pub use run::main;
 pub use signals::{EndOptions, EndReason};
 
 pub(crate) use normalize::{CLIENT_UNSUPPORTED, NO_CSP, Unsupported};
 pub(crate) use run::{parse, run_async};
-pub(crate) use screen::{banner, harmless, say, say_with_time};
+pub(crate) use screen::{banner, banner_lines, complain, harmless, say, say_with_time, with_time};
 pub(crate) use value::{OnOff, identifier, millis};

@@ -8,9 +8,21 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
 use super::normalize::{Unsupported, normalize};
+use super::screen;
 
 /// Exit status for wrong usage.
 const USAGE: u8 = 2;
+
+/// The `main` of every binary: `program` gets the arguments of the process.
+///
+/// A program whose output nobody reads any more ends by SIGPIPE, as most do (`PROGRAM | head -1`);
+/// Rust's default is a panic in `println!`. Programs that have something to put in order first
+/// take the signal for a reason to end instead. Sockets do not raise it: UDP and raw ones never do,
+/// and the standard library writes to those of TCP without it.
+pub fn main(program: impl FnOnce(std::env::ArgsOs) -> ExitCode) -> ExitCode {
+    sigpipe::reset();
+    program(std::env::args_os())
+}
 
 /// Parses the arguments of program `name`; the first argument is the executable's name, as in
 /// `std::env::args_os`.
@@ -25,7 +37,7 @@ pub(crate) fn parse<O: CommandFactory + FromArgMatches>(
     // RSPLIB's programs take the last of several values; scripts rely on it to override defaults.
     let command = O::command().name(name).bin_name(name).args_override_self(true);
     let complain = |sentence: &str| {
-        eprintln!("{name}: {sentence}; {name} --help lists the options");
+        screen::complain(&format!("{name}: {sentence}; {name} --help lists the options"));
         ExitCode::from(USAGE)
     };
     let args = normalize(&command, unsupported, args).map_err(|sentence| complain(&sentence))?;
@@ -49,14 +61,14 @@ where
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("{name}: the runtime cannot be started: {error}");
+            screen::complain(&format!("{name}: the runtime cannot be started: {error}"));
             return ExitCode::FAILURE;
         }
     };
     match runtime.block_on(program) {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("{name}: {error:#}");
+            screen::complain(&format!("{name}: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -5,24 +5,36 @@ use std::time::SystemTime;
 
 /// Prints a banner: a title, underlined, and labelled values below it.
 pub(crate) fn banner(title: &str, rows: &[(&str, String)]) {
-    let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
-    say(&format!("{title}\n{}", "=".repeat(title.chars().count())));
-    for (label, value) in rows {
-        say(&format!("   {label:<width$}   {value}"));
-    }
-    say("");
+    banner_lines(title, rows).iter().for_each(|line| say(line));
 }
 
-/// Prints a line and flushes. A reader that has gone away is ignored: the program ends by other
-/// ways.
+/// The lines of a banner.
+pub(crate) fn banner_lines(title: &str, rows: &[(&str, String)]) -> Vec<String> {
+    let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+    let head = [title.to_owned(), "=".repeat(title.chars().count())];
+    let rows = rows.iter().map(|(label, value)| format!("   {label:<width$}   {value}"));
+    head.into_iter().chain(rows).chain([String::new()]).collect()
+}
+
+/// Prints a line and flushes. A reader that has gone away is ignored: SIGPIPE ends the program.
 pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
+/// Prints a line on stderr. A reader that has gone away is ignored, as in [`say`].
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 /// Prints a line with the time of day (UTC) before it.
 pub(crate) fn say_with_time(line: &str) {
-    say(&format!("{}: {line}", time_of_day(SystemTime::now())));
+    say(&with_time(line));
+}
+
+/// A line with the time of day (UTC) before it.
+pub(crate) fn with_time(line: &str) -> String {
+    format!("{}: {line}", time_of_day(SystemTime::now()))
 }
 
 /// `hh:mm:ss.mmm`, UTC.

@@ -1,8 +1,11 @@
-//! How a program ends in order: SIGINT, SIGTERM, or the end of its starter.
+//! How a program ends in order: SIGINT, SIGTERM, the end of its starter, or of its reader.
 
 use std::io::Read;
+use std::process::ExitCode;
 
 use clap::Args;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 /// Options about ending.
@@ -23,6 +26,21 @@ pub enum EndReason {
     Terminate,
     /// Standard input was closed.
     StdinClosed,
+    /// Nobody reads standard output or standard error any more (SIGPIPE).
+    OutputClosed,
+}
+
+impl EndReason {
+    /// The exit status after an end in order. Without a reader it is 141, which is what a shell
+    /// shows for a program that SIGPIPE killed.
+    pub(crate) fn status(self) -> ExitCode {
+        match self {
+            EndReason::Interrupt | EndReason::Terminate | EndReason::StdinClosed => {
+                ExitCode::SUCCESS
+            }
+            EndReason::OutputClosed => ExitCode::from(141),
+        }
+    }
 }
 
 /// Resolves when the program is to end. May be cloned and waited for in several places.
@@ -48,6 +66,20 @@ impl EndOptions {
     /// # Errors
     /// When the system refuses the signal handlers.
     pub(crate) fn watch(&self) -> std::io::Result<End> {
+        self.watch_with(None)
+    }
+
+    /// As [`watch`](Self::watch); SIGPIPE is a reason to end, too, and does not kill the process
+    /// any more. From now on nothing may be printed in ways that panic without a reader, as
+    /// `println!` does.
+    ///
+    /// # Errors
+    /// As [`watch`](Self::watch).
+    pub(crate) fn watch_output(&self) -> std::io::Result<End> {
+        self.watch_with(Some(Pipe::new()?))
+    }
+
+    fn watch_with(&self, pipe: Option<Pipe>) -> std::io::Result<End> {
         let (tx, rx) = watch::channel(None);
         let mut signals = Signals::new()?;
         let stdin = self.end_with_stdin.then(stdin_closed);
@@ -55,6 +87,7 @@ impl EndOptions {
             let reason = tokio::select! {
                 biased;
                 reason = signals.next() => reason,
+                () = broken(pipe) => EndReason::OutputClosed,
                 () = closed(stdin) => EndReason::StdinClosed,
             };
             tracing::debug!(?reason, "asked to end");
@@ -89,16 +122,22 @@ async fn closed(stdin: Option<oneshot::Receiver<()>>) {
     }
 }
 
+async fn broken(pipe: Option<Pipe>) {
+    match pipe {
+        Some(pipe) => pipe.broken().await,
+        None => std::future::pending().await,
+    }
+}
+
 #[cfg(unix)]
 struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
+    interrupt: Signal,
+    terminate: Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -128,5 +167,37 @@ impl Signals {
             Ok(()) => EndReason::Interrupt,
             Err(_) => std::future::pending().await,
         }
+    }
+}
+
+/// SIGPIPE.
+#[cfg(unix)]
+struct Pipe(Signal);
+
+#[cfg(unix)]
+impl Pipe {
+    fn new() -> std::io::Result<Self> {
+        Ok(Pipe(signal(SignalKind::pipe())?))
+    }
+
+    async fn broken(mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// There is no such signal.
+#[cfg(not(unix))]
+struct Pipe;
+
+#[cfg(not(unix))]
+impl Pipe {
+    fn new() -> std::io::Result<Self> {
+        Ok(Pipe)
+    }
+
+    async fn broken(self) {
+        std::future::pending().await
     }
 }

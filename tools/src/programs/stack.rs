@@ -9,7 +9,7 @@ use sctp_user::link::raw::{RawBindError, RawConfig, RawLink};
 use sctp_user::{AssocConfig, Encap, Peer, Stack, StackBuilder, StackConfig};
 
 use super::limited_link::Limited;
-use crate::cli::{AddressList, EncapSuffix, LinkKind, LinkOptions, OnOff};
+use crate::cli::{self, AddressList, EncapSuffix, LinkKind, LinkOptions, OnOff};
 
 /// Opens the links and starts the stack. `addrs` are the own addresses, none for all of the host;
 /// `port` is the UDP port where `--encap-port=` says nothing.
@@ -120,7 +120,7 @@ fn raw(addrs: Vec<IpAddr>) -> anyhow::Result<RawLink> {
         result => result?,
     };
     if let Some(warning) = link.kernel_sctp() {
-        eprintln!("warning: {warning} (--link=udp)");
+        cli::complain(&format!("warning: {warning} (--link=udp)"));
     }
     Ok(link)
 }

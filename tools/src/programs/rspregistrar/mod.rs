@@ -36,7 +36,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
-    let mut end = options.common.end.watch().context("signals cannot be watched")?;
+    let mut end = options.common.end.watch_output().context("signals cannot be watched")?;
     let (addrs, asap_port) = match &options.asap {
         LocalEndpoint::Auto => (Vec::new(), port::ASAP),
         LocalEndpoint::At(list) => (list.addrs.clone(), list.port_or(port::ASAP)),
@@ -55,10 +55,10 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
         .with("asap", to_socket_addr(addr, registrar.asap_port()))
         .with_known("udp", udp)
         .print();
-    loop {
+    let reason = loop {
         tokio::select! {
             biased;
-            _ = end.wait() => break,
+            reason = end.wait() => break reason,
             () = registrar.ended() => bail!("the SCTP stack has ended"),
             event = events.recv() => match event {
                 Ok(event) if options.events => say_with_time(&event.to_string()),
@@ -69,10 +69,10 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
                 Err(RecvError::Closed) => bail!("the SCTP stack has ended"),
             },
         }
-    }
+    };
     let _ = tokio::time::timeout(END_LIMIT, registrar.shutdown()).await;
     let _ = tokio::time::timeout(END_LIMIT, stack.shutdown()).await;
-    Ok(ExitCode::SUCCESS)
+    Ok(reason.status())
 }
 
 fn config(options: &Options, addrs: Vec<IpAddr>, asap_port: u16) -> Config {
