@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -231,6 +231,33 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Runs `command` with these bytes on its standard input, for at most `limit`. Status and all bytes
+/// of its output.
+///
+/// # Panics
+/// When it cannot be started or does not end within `limit`.
+pub fn filter(command: &mut Command, input: Vec<u8>, limit: Duration) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // A program may end before it has read everything.
+    std::thread::spawn(move || stdin.write_all(&input).is_ok());
+    let (done, outcome) = channel();
+    let pid = child.id().to_string();
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    match outcome.recv_timeout(limit) {
+        Ok(output) => output.expect("its output can be read"),
+        Err(_) => {
+            let _ = Command::new("kill").args(["-s", "KILL", &pid]).status();
+            let said = outcome.recv().expect("it ends now").expect("its output can be read");
+            let (out, err) = (said.stdout.len(), String::from_utf8_lossy(&said.stderr));
+            panic!(
+                "{command:?} did not end within {limit:?}; it wrote {out} bytes, and said:\n{err}"
+            )
+        }
     }
 }
 

@@ -1,11 +1,17 @@
 //! The programs as processes, end to end over UDP on loopback.
 
-use std::process::Command;
+mod pipes;
+mod pool;
+mod terminal;
+mod waits;
+
 use std::time::Duration;
 
 use rsp_tools::programs::pingpongclient::ClientEvent;
 use workspace_tests::crowd;
 use workspace_tests::process::{Ended, PATIENCE, Program};
+
+use pool::{Pool, echo, id_after, program, run};
 
 #[test]
 fn the_terminal_reports_a_killed_server_and_goes_on_with_another() {
@@ -305,70 +311,4 @@ fn one_sentence(ended: &Ended, hint: &str) {
     let complaints = ended.complaints();
     assert_eq!(complaints.len(), 1, "{}", ended.text());
     assert!(complaints[0].contains(hint), "'{hint}' is missing in: {}", complaints[0]);
-}
-
-/// A registrar on free ports, with functions that start servers and clients for it.
-struct Pool {
-    registrar: Program,
-    asap: String,
-    udp: u16,
-}
-
-struct Server {
-    program: Program,
-    id: u32,
-}
-
-impl Pool {
-    fn start() -> Pool {
-        Pool::start_with(&[])
-    }
-
-    fn start_with(more: &[&str]) -> Pool {
-        let args = [&["-asap=127.0.0.1:0", "--encap-port=0", "-asapannounce=off", "-quiet"], more]
-            .concat();
-        let mut registrar = program("rspregistrar", &args);
-        let ready = registrar.ready();
-        let asap = ready.get("asap").expect("the ASAP address").to_owned();
-        Pool { registrar, asap, udp: ready.udp().expect("the UDP port") }
-    }
-
-    fn registrar_option(&self) -> String {
-        format!("-registrar={}/udp:{}", self.asap, self.udp)
-    }
-
-    fn server(&self, more: &[&str]) -> Server {
-        let registrar = self.registrar_option();
-        let args =
-            [&["-local=127.0.0.1:0", "-asapannounce=off", "-quiet", &registrar], more].concat();
-        let mut program = program("rspserver", &args);
-        let ready = program.ready();
-        let id = ready.get("id").and_then(|id| id.strip_prefix("0x")).expect("the identifier");
-        Server { program, id: u32::from_str_radix(id, 16).expect("a hexadecimal identifier") }
-    }
-
-    fn client(&self, name: &str, more: &[&str]) -> Program {
-        let registrar = self.registrar_option();
-        program(name, &[&["-asapannounce=off", &registrar], more].concat())
-    }
-}
-
-fn program(name: &str, args: &[&str]) -> Program {
-    Program::start(name, Command::new(env!("CARGO_BIN_EXE_programs")).arg(name).args(args))
-}
-
-fn run(name: &str, args: &[&str]) -> Ended {
-    program(name, args).ended(PATIENCE)
-}
-
-/// The identifier (`$hex`) that follows `before` in a line.
-fn id_after(line: &str, before: &str) -> Option<u32> {
-    let (_, rest) = line.split_once(before)?;
-    u32::from_str_radix(rest.strip_prefix('$')?.get(..8)?, 16).ok()
-}
-
-/// The sender and the text of an echo in a line of the terminal.
-fn echo(line: &str) -> Option<(u32, String)> {
-    let id = id_after(line, "from PE ")?;
-    Some((id, line.split_once("> ")?.1.to_owned()))
 }

@@ -1,15 +1,17 @@
-//! How a program finds its registrars, as its options say.
+//! How a program finds its registrars, as its options say, and what it says about that.
 
-use std::net::IpAddr;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::bail;
-use rserpool::{AnnounceConfig, AsapConfig};
+use rserpool::{AnnounceConfig, AsapConfig, UserEvent};
 use rserpool_wire::numbers::port;
 use sctp_user::{BindOptions, Peer, Stack};
+use tokio::time::Instant;
 
 use super::stack;
-use crate::cli::{AsapAnnounce, Profile, RegistrarOptions};
+use crate::cli::{AddressList, AsapAnnounce, LinkOptions, Profile, RegistrarOptions};
 
 /// The settings for a pool element or pool user. `addrs` are the own addresses of the association
 /// with the registrar, none for all.
@@ -56,25 +58,152 @@ pub(crate) fn first_answer_limit(options: &RegistrarOptions) -> Duration {
     options.registrarconnecttimeout * 2
 }
 
-/// Calls `start` with the settings. Where the announce group is only the default and cannot be
-/// joined, registrars that are named do without it.
+/// Calls `start` with the settings, and gives the words for the search that begins by it, too.
+/// Where the announce group is only the default and cannot be joined, registrars that are named do
+/// without it.
 ///
 /// # Errors
 /// Those of `start`.
 pub(crate) fn start<T>(
     mut asap: AsapConfig,
     options: &RegistrarOptions,
+    link: &LinkOptions,
     mut start: impl FnMut(AsapConfig) -> Result<T, rserpool::Error>,
-) -> Result<T, rserpool::Error> {
-    match start(asap.clone()) {
+) -> Result<(T, Search), rserpool::Error> {
+    let started = match start(asap.clone()) {
         Err(rserpool::Error::Announce { group, reason })
             if options.asapannounce == AsapAnnounce::Auto && !asap.registrars.is_empty() =>
         {
             tracing::info!(%group, reason, "no announces are heard; the named registrars are used");
             asap.announce = None;
-            start(asap)
+            start(asap.clone())
         }
         result => result,
+    };
+    let group = asap.announce.map(|announce| announce.group);
+    let search = Search {
+        places: places(options, group),
+        advice: link.advice(),
+        limit: first_answer_limit(options),
+        silent_for: Duration::ZERO,
+        state: State::Idle,
+        problems: Vec::new(),
+    };
+    Ok((started?, search))
+}
+
+/// Where registrars are looked for.
+fn places(options: &RegistrarOptions, group: Option<SocketAddr>) -> String {
+    let named = options.registrar.iter().map(|list| {
+        AddressList { port: Some(list.port_or(port::ASAP)), ..list.clone() }.to_string()
+    });
+    let named = named.collect::<Vec<_>>().join(" and ");
+    match (named.as_str(), group) {
+        ("", Some(group)) => format!("by announces to {group}"),
+        (named, Some(group)) => format!("at {named} and by announces to {group}"),
+        (named, None) => format!("at {named}"),
+    }
+}
+
+/// What there is to say about the search for a registrar.
+#[derive(Debug)]
+pub(crate) struct Search {
+    places: String,
+    advice: &'static str,
+    limit: Duration,
+    /// A search that is over sooner is not worth a word.
+    silent_for: Duration,
+    state: State,
+    /// What was said to stand in the way, in this search.
+    problems: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    /// It goes on, and will be spoken of then.
+    Silent(Instant),
+    /// It goes on, and was spoken of.
+    Told,
+}
+
+/// Different problems that are told in one search.
+const MAX_PROBLEMS: usize = 16;
+
+impl Search {
+    /// A search that is over sooner than `time` is not worth a word.
+    #[must_use]
+    pub(crate) fn silent_for(self, time: Duration) -> Self {
+        Search { silent_for: time, ..self }
+    }
+
+    /// Takes an event, and gives what is to be said about it at once.
+    pub(crate) fn event(&mut self, now: Instant, event: &UserEvent) -> Option<String> {
+        match event {
+            UserEvent::Hunting if self.state == State::Idle => {
+                self.problems.clear();
+                self.state = State::Silent(now + self.silent_for);
+                None
+            }
+            UserEvent::RegistrarUnreachable { .. } => {
+                let problem = event.to_string();
+                if self.problems.contains(&problem) || self.problems.len() >= MAX_PROBLEMS {
+                    return None;
+                }
+                self.problems.push(problem.clone());
+                Some(format!("{problem}; the search goes on"))
+            }
+            UserEvent::RegistrarFound { .. } => {
+                let told = self.state == State::Told || !self.problems.is_empty();
+                self.state = State::Idle;
+                told.then(|| event.to_string())
+            }
+            UserEvent::RegistrarLost => {
+                self.state = State::Idle;
+                Some(event.to_string())
+            }
+            _ => None,
+        }
+    }
+
+    /// Waits until the search has gone on so long that it is worth a word; for ever when there is
+    /// nothing to say. Cancel-safe.
+    pub(crate) fn silence_over(&self) -> impl Future<Output = ()> + use<> {
+        let state = self.state;
+        async move {
+            match state {
+                State::Silent(until) if until <= Instant::now() => {}
+                State::Silent(until) => tokio::time::sleep_until(until).await,
+                State::Idle | State::Told => std::future::pending().await,
+            }
+        }
+    }
+
+    /// That the search goes on, and where.
+    pub(crate) fn words(&mut self) -> String {
+        self.state = State::Told;
+        format!("looking for a registrar {}", self.places)
+    }
+
+    /// Why there is no registrar, while there is none.
+    pub(crate) fn problem(&self) -> Option<String> {
+        if self.state == State::Idle {
+            return None;
+        }
+        let last = self.problems.last().map_or_else(String::new, |problem| format!(": {problem}"));
+        Some(format!("no registrar was found {}{last}", self.places))
+    }
+
+    /// That the search is given up.
+    pub(crate) fn given_up(&self) -> String {
+        let last = self.problems.last().map_or_else(String::new, |problem| format!("; {problem}"));
+        format!(
+            "no registrar could be found or reached {} within {} s (two times \
+             --registrarconnecttimeout=){last}; --registrar=ADDR:PORT names one{}",
+            self.places,
+            self.limit.as_secs_f64(),
+            self.advice
+        )
     }
 }
 
@@ -82,7 +211,7 @@ pub(crate) fn start<T>(
 mod tests {
     use clap::Parser;
     use sctp_udp_encap::Port;
-    use sctp_user::AssocConfig;
+    use sctp_user::{AssocConfig, Encap, EndReason, LossReason, NoRoute, PathAddr};
 
     use super::*;
     use crate::cli::CommonOptions;
@@ -110,6 +239,75 @@ mod tests {
         assert_eq!(rto_min("--profile=default"), None);
         assert_eq!(rto_min("--profile=rfc"), Some(AssocConfig::default().rto_min));
         assert_eq!(rto_min("--profile=realtime"), Some(AssocConfig::realtime().rto_min));
+    }
+
+    const UDP: Encap = Encap::Udp { remote_port: 9899 };
+
+    fn search(silent_for: Duration) -> Search {
+        Search {
+            places: "at 192.0.2.1:3863".to_owned(),
+            advice: "",
+            limit: Duration::from_secs(15),
+            silent_for,
+            state: State::Idle,
+            problems: Vec::new(),
+        }
+    }
+
+    fn no_route() -> UserEvent {
+        let registrar = Peer::new([192, 0, 2, 1].into(), UDP, port::ASAP);
+        let error = EndReason::Lost(LossReason::NoRoute(NoRoute::Network));
+        UserEvent::RegistrarUnreachable { registrar, error: sctp_user::Error::Ended(error).into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_search_is_told_once_and_each_problem_at_once() {
+        let mut search = search(Duration::from_secs(1));
+        let begin = Instant::now();
+        assert_eq!(search.event(begin, &UserEvent::Hunting), None);
+        let said = search.event(begin, &no_route()).unwrap();
+        assert!(said.contains("192.0.2.1, port 3863") && said.contains("no route"), "{said}");
+        assert_eq!(search.event(begin, &UserEvent::Hunting), None, "the same search");
+        assert_eq!(search.event(begin, &no_route()), None, "the same problem");
+        search.silence_over().await;
+        assert_eq!(begin.elapsed(), Duration::from_secs(1));
+        assert_eq!(search.words(), "looking for a registrar at 192.0.2.1:3863");
+        let problem = search.problem().unwrap();
+        assert!(problem.contains("at 192.0.2.1:3863: registrar 192.0.2.1"), "{problem}");
+        let sentence = search.given_up();
+        assert!(sentence.contains("within 15 s") && sentence.contains("no route"), "{sentence}");
+        let waits = tokio::time::timeout(Duration::from_secs(60), search.silence_over());
+        assert!(waits.await.is_err(), "it was told");
+        // What was told has an end that is told, and the next search is another one.
+        let remote = PathAddr { local: None, remote: [192, 0, 2, 1].into(), encap: UDP };
+        let found = UserEvent::RegistrarFound { registrar: remote, port: 3863 };
+        assert!(search.event(begin, &found).unwrap().starts_with("connected with registrar"));
+        assert_eq!(search.problem(), None);
+        assert!(search.event(begin, &UserEvent::RegistrarLost).is_some());
+        search.event(begin, &UserEvent::Hunting);
+        assert!(search.event(begin, &no_route()).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_quick_search_is_not_worth_a_word() {
+        let (mut search, now) = (search(Duration::from_secs(1)), Instant::now());
+        search.event(now, &UserEvent::Hunting);
+        let remote = PathAddr { local: None, remote: [192, 0, 2, 1].into(), encap: UDP };
+        let found = UserEvent::RegistrarFound { registrar: remote, port: 3863 };
+        assert_eq!(search.event(now, &found), None);
+    }
+
+    #[test]
+    fn places_to_look_at() {
+        let words = |args: &[&str]| {
+            let line = Line::try_parse_from([&["program"], args].concat()).unwrap();
+            places(&line.registrars, line.registrars.asapannounce.group())
+        };
+        assert_eq!(words(&[]), "by announces to 239.0.0.50:3863");
+        let named = ["--registrar=127.0.0.1", "--registrar=[::1]:7/udp:5"];
+        let both = "at 127.0.0.1:3863 and [::1]:7/udp:5";
+        assert_eq!(words(&named), format!("{both} and by announces to 239.0.0.50:3863"));
+        assert_eq!(words(&[&named[..], &["--asapannounce=off"]].concat()), both);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use rserpool::{
-    FailoverProblem, PoolUser, Session, SessionEvent, SessionOptions, UserMessage, UserOptions,
+    FailoverProblem, PoolUser, Session, SessionEvent, SessionOptions, UserEvent, UserMessage,
+    UserOptions,
 };
 use rserpool_wire::PeId;
 use rserpool_wire::numbers::ppid;
@@ -16,20 +17,24 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::event::ClientEvent;
 use super::options::Options;
 use super::pings::{Pings, Verdict};
-use crate::cli::{Ready, banner, say, say_with_time};
-use crate::programs::{asap, stack};
+use crate::cli::{EndReason, Ready, banner, say, say_with_time};
+use crate::programs::asap::{self, Search};
+use crate::programs::stack;
 
 /// How long closing the last session may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+/// A search for a registrar that is over sooner is not worth a word.
+const QUICK: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
-    let mut end = options.common.end.watch().context("signals cannot be watched")?;
-    let stack = stack::open(&options.common.link, &options.local, Port::Any)?;
-    let profile = options.common.link.profile;
-    let asap = asap::config(&stack, &options.registrars, profile, Vec::new())?;
-    let user =
-        asap::start(asap, &options.registrars, |asap| PoolUser::new(&stack, UserOptions { asap }))?;
+    let mut end = options.common.end.watch_output().context("signals cannot be watched")?;
+    let link = &options.common.link;
+    let stack = stack::open(link, &options.local, Port::Any)?;
+    let asap = asap::config(&stack, &options.registrars, link.profile, Vec::new())?;
+    let (user, search) = asap::start(asap, &options.registrars, link, |asap| {
+        PoolUser::new(&stack, UserOptions { asap })
+    })?;
     if !options.quiet {
         banner(
             &format!("Ping Pong Client - Version {}", env!("CARGO_PKG_VERSION")),
@@ -43,32 +48,42 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
 
     let session_options = SessionOptions {
         reply_timeout: Some(options.reply_timeout()),
-        assoc: profile.rserpool(stack.assoc_config()),
+        assoc: link.profile.rserpool(stack.assoc_config()),
         ..SessionOptions::default()
     };
     let session = user.open(options.poolhandle.clone(), session_options)?;
-    let mut client = Client::new(session, &options);
+    let mut client = Client::new(session, search.silent_for(QUICK), &options);
     let mut ticks = tokio::time::interval(options.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut drain_until: Option<Instant> = None;
-    loop {
+    let mut reason = None;
+    let given_up = loop {
         let all_sent = options.count > 0 && client.pings.sent() >= options.count;
         if (drain_until.is_some() || all_sent) && client.pings.open() == 0 {
-            break;
+            break None;
         }
+        let gives_up_at = client.gives_up_at();
         tokio::select! {
             biased;
-            _ = end.wait(), if drain_until.is_none() => {
-                drain_until = Some(Instant::now() + options.draintimeout);
+            why = end.wait(), if drain_until.is_none() => {
+                reason = Some(why);
+                drain_until = Some(Instant::now() + options.linger);
             }
             () = tokio::time::sleep_until(drain_until.unwrap_or_else(Instant::now)),
-                if drain_until.is_some() => break,
+                if drain_until.is_some() => break None,
+            () = tokio::time::sleep_until(gives_up_at.unwrap_or_else(Instant::now)),
+                if gives_up_at.is_some() => break Some(client.given_up()),
             event = client.session.recv() => client.session_event(event?).await?,
+            event = user.next_event() => client.registrar_event(&event?),
+            () = client.search.silence_over() => {
+                let words = client.search.words();
+                client.note(&words);
+            }
             _ = ticks.tick(), if client.element.is_some() && drain_until.is_none() && !all_sent => {
                 client.ping().await?;
             }
         }
-    }
+    };
     let missing = client.pings.open();
     client.tell(&ClientEvent::Finished {
         sent: client.pings.sent(),
@@ -77,9 +92,17 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     // What can fail now is not worth a word: everything was answered, or will not be.
     let _ = tokio::time::timeout(CLOSE_LIMIT, client.session.close()).await;
     let _ = tokio::time::timeout(CLOSE_LIMIT, stack.shutdown()).await;
-    match missing {
-        0 => Ok(ExitCode::SUCCESS),
-        n => bail!("{n} pings have no pong"),
+    let missing = match missing {
+        0 => None,
+        1 => Some("1 ping has no pong".to_owned()),
+        n => Some(format!("{n} pings have no pong")),
+    };
+    match (given_up, missing, reason) {
+        (_, _, Some(reason @ EndReason::OutputClosed)) => Ok(reason.status()),
+        (None, None, _) => Ok(ExitCode::SUCCESS),
+        (given_up, missing, _) => {
+            bail!("{}", [given_up, missing].into_iter().flatten().collect::<Vec<_>>().join("; "))
+        }
     }
 }
 
@@ -93,12 +116,19 @@ struct Client {
     failovers: u64,
     start: Instant,
     events: bool,
-    /// What to try when there is no registrar.
-    advice: &'static str,
+    search: Search,
+    /// What stands in the way of a session.
+    problem: Option<String>,
+    /// How long the pool may give no pong.
+    pool_timeout: Option<Duration>,
+    /// Since when a server or a pong has been waited for.
+    waits_since: Option<Instant>,
+    /// That the servers send something else was told.
+    told_strange: bool,
 }
 
 impl Client {
-    fn new(session: Session, options: &Options) -> Self {
+    fn new(session: Session, search: Search, options: &Options) -> Self {
         Client {
             session,
             element: None,
@@ -107,7 +137,11 @@ impl Client {
             failovers: 0,
             start: Instant::now(),
             events: options.events,
-            advice: options.common.link.advice(),
+            search,
+            problem: None,
+            pool_timeout: options.pool_timeout(),
+            waits_since: Some(Instant::now()),
+            told_strange: false,
         }
     }
 
@@ -119,7 +153,25 @@ impl Client {
         }
     }
 
+    /// When the client gives up if there is no pong until then.
+    fn gives_up_at(&self) -> Option<Instant> {
+        self.waits_since?.checked_add(self.pool_timeout?)
+    }
+
+    /// Why it gives up.
+    fn given_up(&self) -> String {
+        let limit = self.pool_timeout.unwrap_or_default().as_secs_f64();
+        let what = match self.element {
+            None => "the pool had no server",
+            Some(_) => "the servers of the pool sent no pong",
+        };
+        let problem = self.problem.clone().or_else(|| self.search.problem());
+        let problem = problem.map_or_else(String::new, |problem| format!(": {problem}"));
+        format!("{what} for {limit} s (--pooltimeout=){problem}")
+    }
+
     async fn send(&mut self, number: u64, again: bool) -> anyhow::Result<()> {
+        self.waits_since.get_or_insert_with(Instant::now);
         self.tell(&ClientEvent::Sent { number, again });
         let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let data = format!("message {number} at {} us", time.as_micros());
@@ -142,19 +194,34 @@ impl Client {
             SessionEvent::FailoverNeeded(cause) => {
                 let pe = self.element.take().or(self.last_element);
                 self.failovers += 1;
+                self.waits_since.get_or_insert_with(Instant::now);
                 self.tell(&ClientEvent::Lost { pe: pe.map(|id| id.0), why: cause.to_string() });
             }
             SessionEvent::FailoverProblem(FailoverProblem::Resolution(
-                error @ rserpool::Error::NoRegistrar,
-            )) if self.last_element.is_none() => {
-                bail!("{error}; --registrar=ADDR:PORT names one{}", self.advice);
-            }
+                rserpool::Error::NoRegistrar,
+            )) if self.last_element.is_none() => bail!("{}", self.search.given_up()),
             SessionEvent::FailoverProblem(problem) => {
-                self.tell(&ClientEvent::Lost { pe: None, why: problem.to_string() });
+                let problem = problem.to_string();
+                let limit = match (&self.problem, self.pool_timeout) {
+                    (Some(_), _) => String::new(),
+                    (None, Some(limit)) => format!(
+                        "; giving up after {} s without a pong (--pooltimeout=)",
+                        limit.as_secs_f64()
+                    ),
+                    (None, None) => {
+                        "; for as long as it takes (--pooltimeout= sets a limit)".to_owned()
+                    }
+                };
+                self.tell(&ClientEvent::Lost { pe: None, why: format!("{problem}{limit}") });
+                self.problem = Some(problem);
             }
             SessionEvent::FailoverDone { element, cookie_echoed, .. } => {
                 self.element = Some(element);
                 self.last_element = Some(element);
+                self.problem = None;
+                if self.pings.open() == 0 {
+                    self.waits_since = None;
+                }
                 self.tell(&ClientEvent::Session { pe: element.0, resumed: cookie_echoed });
                 for number in self.pings.again(self.start.elapsed()) {
                     self.send(number, true).await?;
@@ -170,12 +237,19 @@ impl Client {
             Ok(PingPongMessage::Pong(pong)) if message.ppid == ppid::PING_PONG => pong,
             _ => {
                 tracing::warn!(ppid = message.ppid, "the server sent something that is not a pong");
+                if !std::mem::replace(&mut self.told_strange, true) {
+                    self.note(
+                        "the server sends something that is not a pong; --poolhandle= names a \
+                         pool of ping-pong servers",
+                    );
+                }
                 return;
             }
         };
         let (number, reply, pe) = (pong.number, pong.reply, self.last_element.map_or(0, |id| id.0));
         match self.pings.pong(number, self.start.elapsed()) {
             Verdict::First(time) => {
+                self.waits_since = (self.pings.open() > 0).then(Instant::now);
                 let rtt_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
                 self.tell(&ClientEvent::Pong { number, reply, pe, rtt_us });
             }
@@ -184,6 +258,16 @@ impl Client {
                 tracing::warn!(number, "the server answered a ping that was never sent")
             }
         }
+    }
+
+    fn registrar_event(&mut self, event: &UserEvent) {
+        if let Some(words) = self.search.event(Instant::now(), event) {
+            self.note(&words);
+        }
+    }
+
+    fn note(&self, text: &str) {
+        self.tell(&ClientEvent::Note { text: text.to_owned() });
     }
 
     fn tell(&self, event: &ClientEvent) {
@@ -216,6 +300,7 @@ impl Client {
             ClientEvent::Lost { pe: None, why } => {
                 say_with_time(&format!("Looking for a PE: {why}"))
             }
+            ClientEvent::Note { text } => say_with_time(text),
             ClientEvent::Finished { sent, answered } => {
                 say_with_time(&format!("{sent} messages sent, {answered} acknowledged"));
             }

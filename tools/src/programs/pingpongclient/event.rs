@@ -48,6 +48,11 @@ pub enum ClientEvent {
         /// Why, in a few words.
         why: String,
     },
+    /// Something worth knowing that changes nothing in the session: about registrars, for example.
+    Note {
+        /// What, in a sentence.
+        text: String,
+    },
     /// The client ended its last session.
     Finished {
         /// Numbers used.
@@ -82,6 +87,7 @@ mod tests {
             ClientEvent::Pong { number: 1, reply: 2, pe: 3, rtt_us: 4 },
             ClientEvent::Dropped { number: 1, reply: 2, pe: 3 },
             ClientEvent::Lost { pe: None, why: "line\n\"break\"".to_owned() },
+            ClientEvent::Note { text: "lost the registrar".to_owned() },
             ClientEvent::Finished { sent: 2, answered: 1 },
         ] {
             let line = event.to_json();

@@ -37,14 +37,19 @@ pub(crate) struct Options {
     /// End after so many pings, when all are answered; 0 is never.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) count: u64,
-    /// When ending, wait this long for missing pongs, ms.
+    /// When told to end, wait this long for missing pongs, ms.
     #[arg(
         long,
         value_name = "MS",
+        alias = "draintimeout",
         default_value = "2000",
         value_parser = |s: &str| millis(s, 0, 600_000)
     )]
-    pub(crate) draintimeout: Duration,
+    pub(crate) linger: Duration,
+    /// Give up when the pool has had no server, or its servers no pong, for so long, ms; 0 is never
+    /// [default: 15000 with --count=, else never].
+    #[arg(long, value_name = "MS", value_parser = |s: &str| millis(s, 0, u64::MAX))]
+    pub(crate) pooltimeout: Option<Duration>,
     /// Print events as lines of JSON for programs.
     #[arg(long)]
     pub(crate) events: bool,
@@ -69,6 +74,16 @@ impl Options {
         };
         self.replytimeout.unwrap_or(of_profile)
     }
+
+    /// How long the pool may give no pong; `None` for ever.
+    pub(crate) fn pool_timeout(&self) -> Option<Duration> {
+        match self.pooltimeout {
+            Some(limit) => Some(limit).filter(|limit| !limit.is_zero()),
+            // As long as a program looks for a registrar.
+            None if self.count > 0 => Some(Duration::from_secs(15)),
+            None => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -85,5 +100,17 @@ mod tests {
         assert_eq!(millis(&["--profile=rfc"]), 3000);
         assert_eq!(millis(&["--profile=realtime"]), 600);
         assert_eq!(millis(&["--profile=realtime", "--replytimeout=50"]), 50);
+    }
+
+    #[test]
+    fn only_a_client_that_is_to_end_gives_up_by_itself() {
+        let limit = |args: &[&str]| {
+            let args = [&["pingpongclient"], args].concat();
+            Options::try_parse_from(args).unwrap().pool_timeout()
+        };
+        assert_eq!(limit(&[]), None);
+        assert_eq!(limit(&["--count=3"]), Some(Duration::from_secs(15)));
+        assert_eq!(limit(&["--count=3", "--pooltimeout=0"]), None);
+        assert_eq!(limit(&["--pooltimeout=7"]), Some(Duration::from_millis(7)));
     }
 }

@@ -108,7 +108,7 @@ impl Cast {
         }
 
         let interval = format!("--interval={}", options.interval.as_millis());
-        let drain = format!("--draintimeout={}", (DRAIN_LIMIT * self.patience).as_millis());
+        let drain = format!("--linger={}", (DRAIN_LIMIT * self.patience).as_millis());
         let args = [&registrar, "--asapannounce=off", "--events", &interval, &drain, "--quiet"];
         self.client =
             Some(Child::start(CLIENT, pingpongclient::NAME, &args.map(OsString::from), lines_tx)?);

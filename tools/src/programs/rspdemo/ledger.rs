@@ -96,7 +96,7 @@ impl Ledger {
                 return self.kills.last();
             }
             ClientEvent::Dropped { .. } => self.dropped += 1,
-            ClientEvent::Finished { .. } => {}
+            ClientEvent::Note { .. } | ClientEvent::Finished { .. } => {}
         }
         None
     }

@@ -255,6 +255,7 @@ impl Demo {
                 let what = format!("drops a second pong #{number} of {}", self.cast.name(*pe));
                 self.timeline.event(Colour::Dim, CLIENT, &what);
             }
+            ClientEvent::Note { text } => self.timeline.event(Colour::Dim, CLIENT, text),
             ClientEvent::Finished { .. } => self.finished = true,
         }
         if let Some(kill) = failover {

@@ -4,19 +4,22 @@ mod echo;
 mod options;
 mod pingpong;
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use rserpool::{ElementEvent, ElementOptions, ElementSession, PoolElement};
+use rserpool::{ElementEvent, ElementOptions, ElementSession, PoolElement, UserEvent};
 use rserpool_wire::{PeId, PoolHandle};
 use sctp_udp_encap::Port;
 use sctp_user::{BindOptions, ShownAddress};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
-use super::{asap, stack};
+use super::asap::{self, Search};
+use super::stack;
 use crate::cli::{self, Ready, banner, say_with_time};
 
 pub(crate) use options::pool_handle;
@@ -38,18 +41,21 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
-    let mut end = options.common.end.watch().context("signals cannot be watched")?;
+    let mut end = options.common.end.watch_output().context("signals cannot be watched")?;
     let service = Service::of(&options);
     let addrs = options.local.as_ref().map_or_else(Vec::new, |list| list.addrs.clone());
     let stack = stack::open(&options.common.link, &addrs, Port::Any)?;
-    let element = register(&options, &service, &stack, addrs)?;
+    let (element, search) = register(&options, &service, &stack, addrs)?;
+    let search = RefCell::new(search);
     if !options.quiet {
         show_banner(&options, &service, &element);
     }
+    let mut news = std::pin::pin!(tell_events(&element, &search));
     tokio::select! {
         biased;
-        _ = end.wait() => return Ok(ExitCode::SUCCESS),
-        result = first_registration(&options, &element) => result?,
+        reason = end.wait() => return Ok(reason.status()),
+        result = &mut news => return result.map(|()| ExitCode::SUCCESS),
+        result = first_registration(&options, &element, &search) => result?,
     }
     let local = options
         .local
@@ -70,15 +76,15 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     };
     let outcome = tokio::select! {
         biased;
-        _ = end.wait() => Ok(()),
-        () = runtime => Ok(()),
-        result = accept_sessions(&element, &service) => result,
-        result = tell_events(&element) => result,
+        reason = end.wait() => Ok(reason.status()),
+        () = runtime => Ok(ExitCode::SUCCESS),
+        result = accept_sessions(&element, &service) => result.map(|()| ExitCode::SUCCESS),
+        result = news => result.map(|()| ExitCode::SUCCESS),
     };
     // Politeness has limits; the registrar notices the end of the association in any case.
     let _ = tokio::time::timeout(END_LIMIT, element.deregister()).await;
     let _ = tokio::time::timeout(END_LIMIT, stack.shutdown()).await;
-    outcome.map(|()| ExitCode::SUCCESS)
+    outcome
 }
 
 fn register(
@@ -86,7 +92,7 @@ fn register(
     service: &Service,
     stack: &sctp_user::Stack,
     addrs: Vec<std::net::IpAddr>,
-) -> anyhow::Result<PoolElement> {
+) -> anyhow::Result<(PoolElement, Search)> {
     let pool = match &options.poolhandle {
         Some(pool) => pool.clone(),
         None => PoolHandle::new(service.default_pool())
@@ -106,26 +112,22 @@ fn register(
         ..ElementOptions::new(pool)
     };
     let asap = element.asap.clone();
-    let element = asap::start(asap, &options.registrars, |asap| {
+    Ok(asap::start(asap, &options.registrars, &options.common.link, |asap| {
         element.asap = asap;
         PoolElement::register(stack, element.clone())
-    })?;
-    Ok(element)
+    })?)
 }
 
 /// Waits for the first registration; later ones are repeated without end.
-async fn first_registration(options: &Options, element: &PoolElement) -> anyhow::Result<()> {
+async fn first_registration(
+    options: &Options,
+    element: &PoolElement,
+    search: &RefCell<Search>,
+) -> anyhow::Result<()> {
     let limit = asap::first_answer_limit(&options.registrars);
     match tokio::time::timeout(limit, element.registered()).await {
         Ok(result) => result.map_err(anyhow::Error::from),
-        Err(_) => {
-            let secs = limit.as_secs_f64();
-            Err(anyhow!(
-                "no registrar could be found or reached within {secs} s; --registrar=ADDR:PORT \
-                 names one{}",
-                options.common.link.advice()
-            ))
-        }
+        Err(_) => Err(anyhow!("{}", search.borrow().given_up())),
     }
 }
 
@@ -161,17 +163,36 @@ fn set_load(element: &PoolElement, service: &Service, seats: &Semaphore) {
     }
 }
 
-async fn tell_events(element: &PoolElement) -> anyhow::Result<()> {
+/// Says what happens between the element and its registrars, without end.
+async fn tell_events(element: &PoolElement, search: &RefCell<Search>) -> anyhow::Result<()> {
     // The first registration is what the ready line tells.
     let mut first = true;
     loop {
-        match element.next_event().await? {
-            ElementEvent::Registered if std::mem::take(&mut first) => {}
-            event @ (ElementEvent::Registered
-            | ElementEvent::RegistrarLost
-            | ElementEvent::Rejected(_)
-            | ElementEvent::NewHome { .. }) => say_with_time(&event.to_string()),
-            event => tracing::info!("{event}"),
+        let event = tokio::select! {
+            biased;
+            () = search.borrow().silence_over() => {
+                say_with_time(&search.borrow_mut().words());
+                continue;
+            }
+            event = element.next_event() => event?,
+        };
+        let of_search = match event {
+            ElementEvent::Hunting => UserEvent::Hunting,
+            ElementEvent::RegistrarFound { registrar, port } => {
+                UserEvent::RegistrarFound { registrar, port }
+            }
+            ElementEvent::RegistrarUnreachable { registrar, error } => {
+                UserEvent::RegistrarUnreachable { registrar, error }
+            }
+            ElementEvent::RegistrarLost => UserEvent::RegistrarLost,
+            ElementEvent::Registered if std::mem::take(&mut first) => continue,
+            event => {
+                say_with_time(&event.to_string());
+                continue;
+            }
+        };
+        if let Some(words) = search.borrow_mut().event(Instant::now(), &of_search) {
+            say_with_time(&words);
         }
     }
 }

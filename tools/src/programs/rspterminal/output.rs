@@ -1,0 +1,159 @@
+//! What the terminal writes: answers, and words about servers.
+
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal, Write};
+
+use bytes::{Bytes, BytesMut};
+use rserpool_wire::PeId;
+use tokio::sync::{mpsc, oneshot};
+
+use super::input::MAX_MESSAGE;
+use crate::cli::{complain, harmless};
+
+/// Writes that may wait for the reader of standard output.
+const QUEUE: usize = 16;
+
+/// How answers look on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    /// Answers alone.
+    Pipe,
+    /// With the server's name before each, and among words about servers.
+    Lines {
+        /// Nothing of what servers send may steer the terminal.
+        harmless: bool,
+    },
+}
+
+/// Puts answers and words into the form in which they are written, and keeps them until there is
+/// room for them.
+#[derive(Debug)]
+pub(super) struct Output {
+    style: Style,
+    /// The last line on standard output has no end yet.
+    open_line: bool,
+    waiting: VecDeque<Bytes>,
+}
+
+impl Output {
+    pub(super) fn new(pipe: bool) -> Self {
+        let harmless = io::stdout().is_terminal();
+        Output::with(if pipe { Style::Pipe } else { Style::Lines { harmless } })
+    }
+
+    fn with(style: Style) -> Self {
+        Output { style, open_line: false, waiting: VecDeque::new() }
+    }
+
+    /// Whether something waits for being written.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The next thing to write.
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
+        self.waiting.pop_front()
+    }
+
+    /// Words of the program itself, without line end.
+    pub(super) fn words(&mut self, words: &str) {
+        if self.style == Style::Pipe {
+            return complain(words);
+        }
+        let before = if std::mem::take(&mut self.open_line) { "\n" } else { "" };
+        self.waiting.push_back(format!("{before}{words}\n").into());
+    }
+
+    /// An answer of a server.
+    pub(super) fn answer(&mut self, from: PeId, data: Bytes) {
+        let harmless_only = match self.style {
+            Style::Pipe => return self.waiting.push_back(data),
+            Style::Lines { harmless } => harmless,
+        };
+        let mut line = BytesMut::new();
+        if !self.open_line {
+            line.extend_from_slice(format!("from PE ${:08x}> ", from.0).as_bytes());
+        }
+        let ends = data.ends_with(b"\n");
+        // A part of a long line, which goes on with the next message.
+        self.open_line = !ends && data.len() == MAX_MESSAGE;
+        if harmless_only {
+            line.extend_from_slice(harmless(&data).as_bytes());
+        } else {
+            line.extend_from_slice(data.strip_suffix(b"\n").unwrap_or(&data));
+        }
+        if !self.open_line {
+            line.extend_from_slice(b"\n");
+        }
+        self.waiting.push_back(line.freeze());
+    }
+}
+
+/// Writes to standard output in a thread of its own: a reader that takes its time must not stop
+/// the SCTP stack. The second value comes when the first is dropped and everything is written, or
+/// after an error.
+pub(super) fn write() -> (mpsc::Sender<Bytes>, oneshot::Receiver<io::Result<()>>) {
+    let (tx, mut rx) = mpsc::channel::<Bytes>(QUEUE);
+    let (done, outcome) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut out = io::stdout().lock();
+        let mut result = Ok(());
+        while let (Ok(()), Some(data)) = (&result, rx.blocking_recv()) {
+            result = out.write_all(&data).and_then(|()| out.flush());
+        }
+        drop(rx);
+        // Nobody waits any more where the program was told to end.
+        let _ = done.send(result);
+    });
+    (tx, outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(output: &mut Output) -> Vec<u8> {
+        std::iter::from_fn(|| output.pop()).flatten().collect()
+    }
+
+    #[test]
+    fn answers_are_bytes_after_the_name_of_the_server() {
+        let mut output = Output::with(Style::Lines { harmless: false });
+        output.answer(PeId(0x12), Bytes::from_static(b"\xff\x1b\0\n"));
+        output.answer(PeId(0x12), Bytes::from_static(b"no end"));
+        output.words("Lost");
+        assert_eq!(
+            written(&mut output),
+            b"from PE $00000012> \xff\x1b\0\nfrom PE $00000012> no end\nLost\n"
+        );
+    }
+
+    #[test]
+    fn terminals_are_shown_harmless_text() {
+        let mut output = Output::with(Style::Lines { harmless: true });
+        output.answer(PeId(1), Bytes::from_static(b"\x1b[2J\n"));
+        assert_eq!(written(&mut output), b"from PE $00000001> \\u{1b}[2J\n");
+    }
+
+    #[test]
+    fn parts_of_a_long_line_are_put_together() {
+        let mut output = Output::with(Style::Lines { harmless: false });
+        let part = Bytes::from(vec![b'x'; MAX_MESSAGE]);
+        output.answer(PeId(1), part.clone());
+        output.answer(PeId(1), Bytes::from_static(b"end\n"));
+        output.answer(PeId(1), part.clone());
+        output.words("Lost");
+        let expected =
+            [b"from PE $00000001> ", &part[..], b"end\n", b"from PE $00000001> ", &part[..]];
+        assert!(written(&mut output) == [&expected.concat()[..], b"\nLost\n"].concat());
+    }
+
+    #[test]
+    fn a_filter_writes_answers_alone() {
+        let mut output = Output::with(Style::Pipe);
+        output.words("(on standard error)");
+        output.answer(PeId(1), Bytes::from_static(b"\0no end"));
+        output.answer(PeId(2), Bytes::from_static(b"\n"));
+        assert_eq!(written(&mut output), b"\0no end\n");
+    }
+}

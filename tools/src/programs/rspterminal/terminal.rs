@@ -1,0 +1,284 @@
+//! The course of a conversation: input to the session, answers to the output, words about servers.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use bytes::Bytes;
+use rserpool::{Error, FailoverProblem, PoolUser, Session, SessionEvent, UserEvent, UserMessage};
+use rserpool_wire::PeId;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::course::{Course, Over};
+use super::input;
+use super::output::Output;
+use crate::cli::with_time;
+use crate::programs::asap::Search;
+
+/// Why the conversation has ended.
+pub(super) enum Stop {
+    /// In order.
+    Over(Over),
+    /// What is written cannot be written any more.
+    NoReader,
+    /// With an error.
+    Failed(anyhow::Error),
+}
+
+type Sending = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
+
+pub(super) struct Terminal {
+    user: PoolUser,
+    session: Session,
+    search: Search,
+    course: Course,
+    linger: Duration,
+    pool_timeout: Option<Duration>,
+    output: Output,
+    to_write: mpsc::Sender<Bytes>,
+    /// Since when there has been no room for the output.
+    blocked_since: Option<Instant>,
+    /// The message that waits for room in the send buffer.
+    sending: Option<Sending>,
+    /// With whom the session is now.
+    element: Option<PeId>,
+    /// With whom it was before.
+    last_element: Option<PeId>,
+    /// What stands in the way of a session.
+    problem: Option<String>,
+}
+
+impl Terminal {
+    pub(super) fn new(
+        user: PoolUser,
+        session: Session,
+        search: Search,
+        output: Output,
+        to_write: mpsc::Sender<Bytes>,
+        linger: Duration,
+        pool_timeout: Option<Duration>,
+    ) -> Self {
+        Terminal {
+            user,
+            session,
+            search,
+            course: Course::new(Instant::now(), linger, pool_timeout),
+            linger,
+            pool_timeout,
+            output,
+            to_write,
+            blocked_since: None,
+            sending: None,
+            element: None,
+            last_element: None,
+            problem: None,
+        }
+    }
+
+    /// Runs until there is a reason to stop. While the output has no room, nothing is read from the
+    /// session; while the session has no room, nothing is read from the input.
+    pub(super) async fn converse(&mut self) -> Stop {
+        let mut input = input::read();
+        loop {
+            let blocked = self.output.is_waiting();
+            if blocked {
+                self.blocked_since.get_or_insert_with(Instant::now);
+            } else {
+                self.begin_to_send();
+            }
+            let end = self.course.end().filter(|_| !blocked);
+            let step = tokio::select! {
+                biased;
+                room = has_room(&self.to_write), if blocked => {
+                    if !(room && self.write()) {
+                        return Stop::NoReader;
+                    }
+                    Ok(())
+                }
+                event = self.session.recv(), if !blocked => match event {
+                    Ok(event) => self.event(event),
+                    Err(error) => Err(error.into()),
+                },
+                event = self.user.next_event(), if !blocked => match event {
+                    Ok(event) => {
+                        self.registrar_event(&event);
+                        Ok(())
+                    }
+                    Err(error) => Err(error.into()),
+                },
+                () = self.search.silence_over(), if !blocked => {
+                    let words = self.search.words();
+                    self.words(&words);
+                    Ok(())
+                }
+                result = finished(&mut self.sending) => self.sent(result),
+                piece = input.recv(), if self.course.wants_input() => match piece {
+                    Some(Ok(piece)) => {
+                        self.course.read(piece);
+                        Ok(())
+                    }
+                    Some(Err(error)) => Err(error).context("standard input cannot be read"),
+                    None => {
+                        self.course.input_ended(Instant::now());
+                        Ok(())
+                    }
+                },
+                () = until(end.map(|(at, _)| at)) => {
+                    return Stop::Over(end.map_or(Over::Done, |(_, over)| over));
+                }
+            };
+            if let Err(error) = step {
+                return Stop::Failed(error);
+            }
+        }
+    }
+
+    /// Hands something to the writer, which has room for it; false when it has ended.
+    fn write(&mut self) -> bool {
+        let since = self.blocked_since.take();
+        self.course.reader_took(since.map_or(Duration::ZERO, |since| since.elapsed()));
+        self.output.pop().is_none_or(|data| self.to_write.try_send(data).is_ok())
+    }
+
+    /// Hands the rest of the output to the writer.
+    pub(super) async fn finish(mut self) -> Session {
+        while let Some(data) = self.output.pop() {
+            if self.to_write.send(data).await.is_err() {
+                break;
+            }
+        }
+        self.session
+    }
+
+    pub(super) fn into_session(self) -> Session {
+        self.session
+    }
+
+    /// See [`Course::verdict`].
+    pub(super) fn verdict(&self, over: Over) -> Option<String> {
+        let problem = self.problem.clone().or_else(|| self.search.problem());
+        self.course.verdict(over, problem.as_deref())
+    }
+
+    fn begin_to_send(&mut self) {
+        if self.sending.is_none()
+            && self.element.is_some()
+            && let Some(data) = self.course.next_to_send()
+        {
+            let sender = self.session.sender();
+            self.sending =
+                Some(Box::pin(async move { sender.send(UserMessage::new(0, data)).await }));
+        }
+    }
+
+    fn sent(&mut self, result: Result<(), Error>) -> anyhow::Result<()> {
+        match result {
+            Ok(()) => self.course.sent(Instant::now()),
+            // The next event is the failover; the message waits for it.
+            Err(Error::NotConnected) => self.element = None,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: SessionEvent) -> anyhow::Result<()> {
+        let now = Instant::now();
+        match event {
+            SessionEvent::Message(message) => {
+                self.course.answered(now);
+                self.output.answer(self.last_element.unwrap_or(PeId(0)), message.data);
+            }
+            SessionEvent::FailoverNeeded(cause) => {
+                // What waits for room in the lost association's buffer was not sent.
+                self.sending = None;
+                self.element = None;
+                let lines = match self.course.lost_server(now) {
+                    0 => String::new(),
+                    1 => "; 1 line is lost with it".to_owned(),
+                    n => format!("; {n} lines are lost with it"),
+                };
+                let id = self.last_element.map_or(0, |id| id.0);
+                self.words(&format!("Lost PE ${id:08x}: {cause}{lines}"));
+            }
+            SessionEvent::FailoverProblem(FailoverProblem::Resolution(Error::NoRegistrar))
+                if self.last_element.is_none() =>
+            {
+                let lines = self.course.verdict(Over::Asked, None);
+                let lines = lines.map_or_else(String::new, |lines| format!("; {lines}"));
+                return Err(anyhow!("{}{lines}", self.search.given_up()));
+            }
+            SessionEvent::FailoverProblem(problem) => {
+                let first = self.problem.is_none();
+                let problem = problem.to_string();
+                let limit = if first { self.limit() } else { String::new() };
+                self.words(&format!("Looking for a PE: {problem}{limit}"));
+                self.problem = Some(problem);
+            }
+            SessionEvent::FailoverDone { element, number, .. } => {
+                self.course.connected();
+                self.element = Some(element);
+                self.last_element = Some(element);
+                self.problem = None;
+                let id = element.0;
+                match number {
+                    0 => self.words(&format!("Connected to PE ${id:08x}")),
+                    n => self.words(&format!("FAILOVER #{n} ... connected to PE ${id:08x}")),
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn registrar_event(&mut self, event: &UserEvent) {
+        if let Some(words) = self.search.event(Instant::now(), event) {
+            self.words(&words);
+        }
+    }
+
+    /// How long the search for a server goes on.
+    fn limit(&self) -> String {
+        match (self.course.end(), self.pool_timeout) {
+            (Some((_, Over::Linger)), _) => format!(
+                "; giving up {} s after the end of the input (--linger=)",
+                self.linger.as_secs_f64()
+            ),
+            (Some(_), Some(limit)) => format!(
+                "; giving up after {} s without a server (--pooltimeout=)",
+                limit.as_secs_f64()
+            ),
+            _ => "; for as long as it takes (--pooltimeout= sets a limit)".to_owned(),
+        }
+    }
+
+    fn words(&mut self, words: &str) {
+        self.output.words(&with_time(words));
+    }
+}
+
+/// Waits for room for one more; false when the writer has ended. Nobody else fills it.
+async fn has_room(to_write: &mpsc::Sender<Bytes>) -> bool {
+    to_write.reserve().await.is_ok()
+}
+
+/// Waits for a sending and takes it out; for ever without one.
+async fn finished(sending: &mut Option<Sending>) -> Result<(), Error> {
+    match sending {
+        Some(running) => {
+            let result = running.await;
+            *sending = None;
+            result
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until a point in time; for ever without one.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
