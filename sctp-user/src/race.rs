@@ -85,5 +85,5 @@ fn poll_attempts<F: Future<Output = Result<Association, Error>>>(
     if pending { Poll::Pending } else { Poll::Ready(None) }
 }
 
-/// How long to wait for an attempt before the next one starts beside it.
+/// How long to wait for an attempt before the next one starts as well.
 const HEAD_START: Duration = Duration::from_millis(250);

@@ -8,9 +8,9 @@
 //! for each packet by [`Link::handles`]. A link only moves packets: it does not check the CRC32c,
 //! which the driver does, and does not look at anything after the SCTP common header.
 //!
-//! With the feature `raw`, this host fragments large IPv4 packets itself, provided that the process
-//! may open raw sockets. Otherwise routers have to fragment them, and some routers silently drop
-//! such packets instead.
+//! The feature `raw` is for SCTP directly in IP. With it, this host also fragments large IPv4
+//! packets itself, provided that the process may open raw sockets. Otherwise routers have to
+//! fragment them, and some routers silently drop such packets instead.
 #![forbid(unsafe_code)]
 
 mod address;

@@ -103,9 +103,10 @@ pub(super) fn to_codepoint(ecn: Ecn) -> EcnCodepoint {
     }
 }
 
-/// Up to so many bytes, what was received shares an allocation with what comes next.
+/// Up to this many bytes, a batch of datagrams shares an allocation with the next ones.
 const SMALL: usize = 2048;
-/// Size of that allocation. Whoever keeps one of its datagrams keeps all of it.
+/// The size of that allocation, in bytes. A user who keeps one of its datagrams keeps all of it in
+/// memory.
 const POOL: usize = 8192;
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ fn v6(message: &[u8]) -> Option<IcmpError> {
     error(true, (icmp_type, code, u32::from_be_bytes(mtu)), addrs, sctp)
 }
 
-/// The header of an IPv4 packet, and the bytes behind the header and its options.
+/// The header of an IPv4 packet, and the bytes after the header and its options.
 fn ipv4(packet: &[u8]) -> Option<(Ipv4Packet<'_>, &[u8])> {
     let header = Ipv4Packet::new(packet)?;
     let len = usize::from(header.get_header_length()) * 4;

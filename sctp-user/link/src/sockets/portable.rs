@@ -95,7 +95,7 @@ impl IcmpSockets {
     }
 }
 
-/// Without raw links there are no such sockets.
+/// Without the feature `raw` there are no such sockets.
 #[cfg(not(feature = "raw"))]
 pub(super) struct IcmpSockets;
 
@@ -106,7 +106,7 @@ impl IcmpSockets {
         IcmpSockets
     }
 
-    /// For links that no runtime watches.
+    /// For links without a runtime.
     pub(super) fn none() -> Self {
         IcmpSockets
     }
