@@ -17,9 +17,9 @@ use sctp_user::{
     StackBuilder, Transmit,
 };
 
-/// What a [`Moody`] link does next.
+/// What a [`FaultyLink`] does next.
 #[derive(Default)]
-struct Mood {
+struct Faults {
     /// The errors that the next send calls return, the last one first.
     errors: Vec<fn() -> io::Error>,
     /// Whether there is no room for packets.
@@ -31,13 +31,13 @@ struct Mood {
     tried: Vec<(Vec<u8>, usize)>,
 }
 
-struct Moody {
+struct FaultyLink {
     link: SimLink,
-    mood: Arc<Mutex<Mood>>,
+    faults: Arc<Mutex<Faults>>,
     polls: Arc<AtomicUsize>,
 }
 
-impl Link for Moody {
+impl Link for FaultyLink {
     fn handles(&self, encap: Encap) -> bool {
         self.link.handles(encap)
     }
@@ -55,7 +55,7 @@ impl Link for Moody {
     }
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<io::Result<()>> {
         self.polls.fetch_add(1, Ordering::Relaxed);
-        if self.mood.lock().unwrap().broken {
+        if self.faults.lock().unwrap().broken {
             return Poll::Ready(Err(io::Error::other("unplugged")));
         }
         self.link.poll_recv(cx, batch)
@@ -67,14 +67,14 @@ impl Link for Moody {
         bytes: &[u8],
     ) -> Poll<io::Result<()>> {
         {
-            let mut mood = self.mood.lock().unwrap();
+            let mut faults = self.faults.lock().unwrap();
             let segments = transmit.segment_size.map_or(1, |size| bytes.len().div_ceil(size));
-            mood.tried.push((bytes[..bytes.len().min(64)].to_vec(), segments));
-            if mood.full {
-                mood.waker = Some(cx.waker().clone());
+            faults.tried.push((bytes[..bytes.len().min(64)].to_vec(), segments));
+            if faults.full {
+                faults.waker = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            if let Some(error) = mood.errors.pop() {
+            if let Some(error) = faults.errors.pop() {
                 return Poll::Ready(Err(error()));
             }
         }
@@ -82,15 +82,18 @@ impl Link for Moody {
     }
 }
 
-/// Stack A over a moody link, stack B, the mood of the link, and how often the link was polled.
-fn moody() -> (Stack, Stack, Arc<Mutex<Mood>>, Arc<AtomicUsize>) {
+/// Stack A over a faulty link, stack B, the faults of the link, and how often the link was polled.
+fn faulty() -> (Stack, Stack, Arc<Mutex<Faults>>, Arc<AtomicUsize>) {
     let net = net();
-    let mood = Arc::new(Mutex::new(Mood::default()));
+    let faults = Arc::new(Mutex::new(Faults::default()));
     let polls = Arc::new(AtomicUsize::new(0));
-    let link =
-        Moody { link: net.link(&[A], PORT), mood: Arc::clone(&mood), polls: Arc::clone(&polls) };
+    let link = FaultyLink {
+        link: net.link(&[A], PORT),
+        faults: Arc::clone(&faults),
+        polls: Arc::clone(&polls),
+    };
     let a = StackBuilder::new().link(link).seed([1; 32]).build().unwrap();
-    (a, stack(&net, B), mood, polls)
+    (a, stack(&net, B), faults, polls)
 }
 
 async fn pair(a: &Stack, b: &Stack) -> (sctp_user::Association, sctp_user::Association) {
@@ -102,17 +105,17 @@ async fn pair(a: &Stack, b: &Stack) -> (sctp_user::Association, sctp_user::Assoc
 
 #[tokio::test(start_paused = true)]
 async fn a_full_link_keeps_the_packets_and_gets_them_later() {
-    let (a, b, mood, _) = moody();
+    let (a, b, faults, _) = faulty();
     let (client, server) = pair(&a, &b).await;
-    mood.lock().unwrap().full = true;
+    faults.lock().unwrap().full = true;
     client.send(text("waits")).await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(server.try_recv(), Err(Error::WouldBlock));
     let waker = {
-        let mut mood = mood.lock().unwrap();
-        mood.full = false;
-        mood.tried.clear();
-        mood.waker.take().unwrap()
+        let mut faults = faults.lock().unwrap();
+        faults.full = false;
+        faults.tried.clear();
+        faults.waker.take().unwrap()
     };
     waker.wake();
     assert_eq!(&server.recv_message().await.unwrap().unwrap().data[..], b"waits");
@@ -124,9 +127,9 @@ async fn a_full_link_keeps_the_packets_and_gets_them_later() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_about_an_earlier_packet_does_not_lose_this_one() {
-    let (a, b, mood, _) = moody();
+    let (a, b, faults, _) = faulty();
     let (client, server) = pair(&a, &b).await;
-    mood.lock().unwrap().errors = vec![|| io::ErrorKind::ConnectionRefused.into()];
+    faults.lock().unwrap().errors = vec![|| io::ErrorKind::ConnectionRefused.into()];
     client.send(text("sent again at once")).await.unwrap();
     let start = tokio::time::Instant::now();
     server.recv_message().await.unwrap().unwrap();
@@ -136,9 +139,9 @@ async fn an_error_about_an_earlier_packet_does_not_lose_this_one() {
 
 #[tokio::test(start_paused = true)]
 async fn packets_that_the_system_drops_are_retransmitted() {
-    let (a, b, mood, _) = moody();
+    let (a, b, faults, _) = faulty();
     let (client, server) = pair(&a, &b).await;
-    mood.lock().unwrap().errors = vec![|| io::Error::other("no buffer space")];
+    faults.lock().unwrap().errors = vec![|| io::Error::other("no buffer space")];
     client.send(text("lost at first")).await.unwrap();
     assert_eq!(&server.recv_message().await.unwrap().unwrap().data[..], b"lost at first");
     assert_eq!(client.stats().data_chunks_retransmitted, 1);
@@ -147,10 +150,10 @@ async fn packets_that_the_system_drops_are_retransmitted() {
 #[cfg(target_os = "linux")]
 #[tokio::test(start_paused = true)]
 async fn a_packet_too_large_for_the_interface_shrinks_the_path_mtu() {
-    let (a, b, mood, _) = moody();
+    let (a, b, faults, _) = faulty();
     let (client, server) = pair(&a, &b).await;
     let before = client.primary_path().unwrap().pmtu;
-    mood.lock().unwrap().errors = vec![|| io::Error::from_raw_os_error(90)];
+    faults.lock().unwrap().errors = vec![|| io::Error::from_raw_os_error(90)];
     client.send(Message::new(0, 0, vec![1; 1_200])).await.unwrap();
     assert_eq!(server.recv_message().await.unwrap().unwrap().data.len(), 1_200);
     let after = client.primary_path().unwrap().pmtu;
@@ -159,9 +162,9 @@ async fn a_packet_too_large_for_the_interface_shrinks_the_path_mtu() {
 
 #[tokio::test(start_paused = true)]
 async fn a_broken_link_ends_everything_that_needs_it() {
-    let (a, b, mood, _) = moody();
+    let (a, b, faults, _) = faulty();
     let (client, server) = pair(&a, &b).await;
-    mood.lock().unwrap().broken = true;
+    faults.lock().unwrap().broken = true;
     server.send(text("wakes the driver")).await.unwrap();
     assert_eq!(client.ended().await, Some(EndReason::Lost(LossReason::LocalAbort)));
     a.abort("").await;
@@ -170,7 +173,7 @@ async fn a_broken_link_ends_everything_that_needs_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_stack_does_nothing() {
-    let (a, b, _, polls) = moody();
+    let (a, b, _, polls) = faulty();
     let (client, server) = pair(&a, &b).await;
     client.send(text("last")).await.unwrap();
     server.recv_message().await.unwrap();
@@ -185,7 +188,7 @@ async fn an_idle_stack_does_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn bulk_data_goes_in_runs_of_packets() {
-    let (a, b, mood, _) = moody();
+    let (a, b, faults, _) = faulty();
     let (client, server) = pair(&a, &b).await;
     client.configure(|c| c.max_burst = 0).unwrap();
     let sending = tokio::spawn(async move {
@@ -197,7 +200,7 @@ async fn bulk_data_goes_in_runs_of_packets() {
     for _ in 0..100 {
         server.recv_message().await.unwrap().unwrap();
     }
-    let longest = mood.lock().unwrap().tried.iter().map(|(_, segments)| *segments).max();
+    let longest = faults.lock().unwrap().tried.iter().map(|(_, segments)| *segments).max();
     assert!(longest.is_some_and(|n| (4..=16).contains(&n)), "{longest:?}");
     drop(sending.await.unwrap());
 }
