@@ -30,7 +30,7 @@ mod sealed {
 
 /// A handle that names a socket of a stack.
 pub trait Handle: sealed::Sealed + Copy {
-    /// The identifier of the socket in [`Ready`](super::Ready) and [`Sockets`](super::Sockets).
+    /// The identifier of the socket in [`Ready`](super::Ready) and [`Sockets`].
     fn socket(self) -> SocketId;
 }
 
