@@ -246,7 +246,7 @@ impl Shared {
     /// Runs `f` under the lock. Then wakes the tasks for which something has become possible, and
     /// the driver if it sleeps.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State, Time) -> R) -> R {
-        self.with_if(TimeSource::Clock, |state, now| (f(state, now), Effect::Any))
+        self.with_effect(TimeSource::Clock, |state, now| (f(state, now), Effect::Any))
     }
 
     /// Like [`with`](Self::with), for an `f` that only sends or receives messages.
@@ -255,12 +255,16 @@ impl Shared {
         source: TimeSource,
         f: impl FnOnce(&mut State, Time) -> R,
     ) -> R {
-        self.with_if(source, |state, now| (f(state, now), Effect::Message))
+        self.with_effect(source, |state, now| (f(state, now), Effect::Message))
     }
 
     /// Like [`with`](Self::with), but `f` also says what the driver must know, and the driver is
     /// woken only if it has something to do.
-    fn with_if<R>(&self, source: TimeSource, f: impl FnOnce(&mut State, Time) -> (R, Effect)) -> R {
+    fn with_effect<R>(
+        &self,
+        source: TimeSource,
+        f: impl FnOnce(&mut State, Time) -> (R, Effect),
+    ) -> R {
         let now = match source {
             TimeSource::Clock => self.now(),
             TimeSource::LastRead => Time::ZERO,
@@ -389,7 +393,7 @@ impl Shared {
         (source, effect): (TimeSource, Effect),
         mut op: impl FnMut(&mut State, Time) -> Result<R, Error>,
     ) -> Poll<Result<R, Error>> {
-        self.with_if(source, |state, now| match op(state, now) {
+        self.with_effect(source, |state, now| match op(state, now) {
             Err(Error::WouldBlock) if state.phase == Phase::Stopped => {
                 (Poll::Ready(Err(Error::Stopped)), Effect::None)
             }
@@ -512,21 +516,21 @@ impl<R, F: FnMut(&mut State, Time) -> Result<R, Error> + Unpin> Future for Wait<
         let waiting = (this.socket, this.interest, WakerSlot::Key(&mut this.key));
         let result = this.shared.poll_op(cx, waiting, (this.source, this.effect), &mut this.op);
         if result.is_ready() {
-            this.leave();
+            this.unregister();
         }
         result
     }
 }
 
 impl<F> Wait<'_, F> {
-    fn leave(&mut self) {
+    fn unregister(&mut self) {
         self.shared.forget(self.socket, self.interest, &mut self.key);
     }
 }
 
 impl<F> Drop for Wait<'_, F> {
     fn drop(&mut self) {
-        self.leave();
+        self.unregister();
     }
 }
 
