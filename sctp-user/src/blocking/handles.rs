@@ -21,10 +21,10 @@ mod sealed {
         ) -> Result<C, Error>;
 
         /// The socket and the association that `connected` names.
-        fn meant(self, connected: C) -> (SocketId, AssocId);
+        fn socket_and_assoc(self, connected: C) -> (SocketId, AssocId);
 
         /// The name of the association after its local port has become `local_port`.
-        fn renamed(self, connected: C, local_port: u16) -> C;
+        fn with_local_port(self, connected: C, local_port: u16) -> C;
     }
 }
 
@@ -124,11 +124,11 @@ impl sealed::Connects<Association> for Endpoint {
         Ok(Association { socket, assoc, local_port: self.port, peer_port: peer.port })
     }
 
-    fn meant(self, connected: Association) -> (SocketId, AssocId) {
+    fn socket_and_assoc(self, connected: Association) -> (SocketId, AssocId) {
         (connected.socket, connected.assoc)
     }
 
-    fn renamed(self, connected: Association, local_port: u16) -> Association {
+    fn with_local_port(self, connected: Association, local_port: u16) -> Association {
         Association { local_port, ..connected }
     }
 }
@@ -148,11 +148,11 @@ impl sealed::Connects<AssocId> for OneToMany {
         Ok(sockets.connect_with(now, self.socket, peer, config)?)
     }
 
-    fn meant(self, connected: AssocId) -> (SocketId, AssocId) {
+    fn socket_and_assoc(self, connected: AssocId) -> (SocketId, AssocId) {
         (self.socket, connected)
     }
 
-    fn renamed(self, connected: AssocId, _: u16) -> AssocId {
+    fn with_local_port(self, connected: AssocId, _: u16) -> AssocId {
         connected
     }
 }

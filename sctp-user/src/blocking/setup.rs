@@ -69,7 +69,7 @@ impl Stack {
         config: Option<AssocConfig>,
     ) -> Result<P::Connected, Error> {
         let connected = self.start_connect(port, peer, config)?;
-        let (socket, assoc) = port.meant(connected);
+        let (socket, assoc) = port.socket_and_assoc(connected);
         let local_port = self.outcome(socket, assoc, peer).inspect_err(|_| {
             self.with(|sockets, now| {
                 if socket == port.socket() {
@@ -79,7 +79,7 @@ impl Stack {
                 }
             });
         })?;
-        Ok(port.renamed(connected, local_port))
+        Ok(port.with_local_port(connected, local_port))
     }
 
     /// Starts an association from a bound port and does not wait until it is up. Messages can be
