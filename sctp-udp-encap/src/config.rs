@@ -1,6 +1,8 @@
 //! The settings of a link.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use sctp_user_core::interface::from_socket_addr;
 
 /// The UDP port that RFC 6951 sec 5.2 registers for SCTP.
 pub const WELL_KNOWN_PORT: u16 = 9899;
@@ -57,6 +59,27 @@ impl Default for UdpEncapConfig {
             recv_buffer: 4 << 20,
             send_buffer: 4 << 20,
         }
+    }
+}
+
+impl From<Port> for UdpEncapConfig {
+    /// Every address of the host and this port policy.
+    fn from(port: Port) -> Self {
+        UdpEncapConfig::with_port(port)
+    }
+}
+
+impl From<u16> for UdpEncapConfig {
+    /// Every address of the host and this port; 0 means [`Port::Any`].
+    fn from(port: u16) -> Self {
+        UdpEncapConfig::with_port(port.into())
+    }
+}
+
+impl From<SocketAddr> for UdpEncapConfig {
+    /// This address alone and its port; 0 means [`Port::Any`].
+    fn from(addr: SocketAddr) -> Self {
+        UdpEncapConfig::with_addrs([from_socket_addr(addr)], addr.port().into())
     }
 }
 

@@ -11,6 +11,7 @@ use crate::association::Association;
 use crate::error::Error;
 use crate::shared::{Interest, Shared, State};
 use crate::stack::StackHandle;
+use crate::to_peer::{ToPeer, resolve};
 
 /// A bound SCTP port. It can accept associations, and associations can be started from it, both at
 /// the same time.
@@ -101,19 +102,15 @@ impl Endpoint {
         Ok(Association::new(Arc::clone(&self.handle), socket, assoc, self.port, peer_port))
     }
 
-    /// Starts an association from this port and waits until it is up. Dropping the future aborts
-    /// the attempt.
+    /// Starts an association from this port and waits until it is up. The peer is a [`Peer`] or a
+    /// text such as `"server.example:7"`, see [`ToPeer`]. Dropping the future aborts the attempt.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it cannot be started, [`Error::Refused`] when the peer refuses,
-    /// [`Error::Ended`] or [`Error::NoNativeAnswer`] when it does not answer.
-    pub async fn connect(&self, peer: &Peer) -> Result<Association, Error> {
-        let association = self.start_connect(peer, None)?;
-        association
-            .established()
-            .await
-            .map_err(|error| error.of_setup(std::slice::from_ref(peer)))?;
-        Ok(association)
+    /// [`Error::Peer`] when the text is wrong or its name is not found, [`Error::Connect`] when the
+    /// association cannot be started, [`Error::Refused`] when the peer refuses, [`Error::Ended`] or
+    /// [`Error::NoNativeAnswer`] when it does not answer.
+    pub async fn connect(&self, peer: impl ToPeer) -> Result<Association, Error> {
+        self.connect_one(peer, None).await
     }
 
     /// Like [`connect`](Self::connect), with settings for this association instead of those of the
@@ -123,14 +120,21 @@ impl Endpoint {
     /// As [`connect`](Self::connect), and [`Error::Config`].
     pub async fn connect_with(
         &self,
-        peer: &Peer,
+        peer: impl ToPeer,
         config: AssocConfig,
     ) -> Result<Association, Error> {
-        let association = self.start_connect(peer, Some(config))?;
-        association
-            .established()
-            .await
-            .map_err(|error| error.of_setup(std::slice::from_ref(peer)))?;
+        self.connect_one(peer, Some(config)).await
+    }
+
+    async fn connect_one(
+        &self,
+        peer: impl ToPeer,
+        config: Option<AssocConfig>,
+    ) -> Result<Association, Error> {
+        let peer = resolve(peer, &self.handle.settings).await?.peer;
+        let association = self.start_connect(&peer, config)?;
+        let outcome = association.established().await;
+        outcome.map_err(|error| error.of_setup(std::slice::from_ref(&peer)))?;
         Ok(association)
     }
 

@@ -10,6 +10,9 @@ use sctp_user_core::{
 use sctp_user_link::ShownAddress;
 use thiserror::Error;
 
+use crate::open::LinkError;
+use crate::peer_name::PeerError;
+
 /// Why a call on a stack, endpoint or association failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -68,6 +71,12 @@ pub enum Error {
     /// A configuration value is out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A link could not be opened.
+    #[error(transparent)]
+    Link(LinkError),
+    /// The peer that was given to `connect` is none, or its name cannot be looked up.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
     /// The call is not possible here; the sentence says why, and what to do instead.
     #[error("{0}")]
     Invalid(&'static str),
@@ -123,12 +132,15 @@ impl Error {
             Error::NoSuchAddress(_) | Error::Bind(BindError::NoPort | BindError::Address(_)) => {
                 ErrorKind::AddrNotAvailable
             }
+            Error::Link(why) => why.kind(),
+            Error::Peer(PeerError::NotFound { .. }) => ErrorKind::NotFound,
             Error::Connect(ConnectError::AlreadyConnected) => ErrorKind::AlreadyExists,
             Error::Connect(ConnectError::TooMany) => ErrorKind::QuotaExceeded,
             Error::Bind(_)
             | Error::Connect(_)
             | Error::Message(_)
             | Error::Config(_)
+            | Error::Peer(_)
             | Error::Invalid(_) => ErrorKind::InvalidInput,
         }
     }

@@ -85,11 +85,14 @@ mod error;
 mod host_addrs;
 pub mod link;
 mod one_to_many;
+mod open;
 mod options;
 mod outgoing;
+mod peer_name;
 mod race;
 mod shared;
 mod stack;
+mod to_peer;
 
 #[cfg(feature = "futures")]
 pub use association::Messages;
@@ -99,7 +102,9 @@ pub use control::Control;
 pub use endpoint::Endpoint;
 pub use error::Error;
 pub use one_to_many::OneToMany;
+pub use open::LinkError;
 pub use options::BindOptions;
+pub use peer_name::{PeerError, PeerName};
 pub use sctp_user_core::interface::{
     from_socket_addr, interface, on_interface, to_socket_addr, without_interface,
 };
@@ -117,3 +122,4 @@ pub use sctp_user_link::{
     AddressError, Interface, ShownAddress, interfaces, local_addresses, parse_address,
 };
 pub use stack::{Stack, StackBuilder};
+pub use to_peer::ToPeer;

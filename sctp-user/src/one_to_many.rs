@@ -14,6 +14,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::shared::{Interest, Shared, State};
 use crate::stack::StackHandle;
+use crate::to_peer::{ToPeer, resolve};
 
 /// A bound SCTP port with one handle for all of its associations, which are told apart by
 /// [`AssocId`]. While it listens, it accepts incoming associations automatically.
@@ -53,7 +54,7 @@ impl OneToMany {
     ///
     /// # Errors
     /// As [`Endpoint::connect`](crate::Endpoint::connect).
-    pub async fn connect(&self, peer: &Peer) -> Result<AssocId, Error> {
+    pub async fn connect(&self, peer: impl ToPeer) -> Result<AssocId, Error> {
         self.attempt(peer, None).await
     }
 
@@ -62,7 +63,11 @@ impl OneToMany {
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
-    pub async fn connect_with(&self, peer: &Peer, config: AssocConfig) -> Result<AssocId, Error> {
+    pub async fn connect_with(
+        &self,
+        peer: impl ToPeer,
+        config: AssocConfig,
+    ) -> Result<AssocId, Error> {
         self.attempt(peer, Some(config)).await
     }
 
@@ -264,7 +269,12 @@ impl OneToMany {
         self.shared().peek(|state| state.sockets.stack().paths(association))
     }
 
-    async fn attempt(&self, peer: &Peer, config: Option<AssocConfig>) -> Result<AssocId, Error> {
+    async fn attempt(
+        &self,
+        peer: impl ToPeer,
+        config: Option<AssocConfig>,
+    ) -> Result<AssocId, Error> {
+        let peer = &resolve(peer, &self.handle.settings).await?.peer;
         let assoc = self.start_connect(peer, config)?;
         let mut attempt = Attempt { many: self, assoc, decided: false };
         self.shared().with(|state, now| state.sockets.keep(now, self.socket, assoc, true))?;

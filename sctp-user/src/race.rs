@@ -46,7 +46,7 @@ impl Stack {
         let mut failure = Error::Invalid("there must be at least one peer to connect to");
         loop {
             if let Some(peer) = waiting.next() {
-                attempts.push(Some(Box::pin(self.connect_with(peer, config.clone()))));
+                attempts.push(Some(Box::pin(self.connect_one(peer, config.clone()))));
             } else if attempts.iter().all(Option::is_none) {
                 return Err(failure.of_setup(peers));
             }

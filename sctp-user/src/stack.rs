@@ -19,6 +19,7 @@ use crate::link::{Link, LinkStats};
 use crate::one_to_many::OneToMany;
 use crate::options::BindOptions;
 use crate::shared::{Phase, Shared};
+use crate::to_peer::{ToPeer, Ways, resolve};
 
 /// Collects the links and settings of a [`Stack`].
 pub type StackBuilder = Builder<Box<dyn Link>>;
@@ -87,13 +88,14 @@ impl Stack {
         Ok(OneToMany::new(Arc::clone(&self.handle), socket, port))
     }
 
-    /// Connects from a free port and waits until the association is up. Dropping the future aborts
-    /// the attempt.
+    /// Connects from a free port and waits until the association is up. The peer is a [`Peer`] or a
+    /// text such as `"server.example:7"`, see [`ToPeer`]. Dropping the future aborts the attempt.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it cannot be started, [`Error::Refused`] when the peer refuses,
-    /// [`Error::Ended`] or [`Error::NoNativeAnswer`] when it does not answer.
-    pub async fn connect(&self, peer: &Peer) -> Result<Association, Error> {
+    /// [`Error::Peer`] when the text is wrong or its name is not found, [`Error::Connect`] when the
+    /// association cannot be started, [`Error::Refused`] when the peer refuses, [`Error::Ended`] or
+    /// [`Error::NoNativeAnswer`] when it does not answer.
+    pub async fn connect(&self, peer: impl ToPeer) -> Result<Association, Error> {
         self.connect_with(peer, self.assoc_config()).await
     }
 
@@ -102,6 +104,28 @@ impl Stack {
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
     pub async fn connect_with(
+        &self,
+        peer: impl ToPeer,
+        config: AssocConfig,
+    ) -> Result<Association, Error> {
+        match resolve(peer, &self.handle.settings).await? {
+            Ways { native: None, peer } => self.connect_one(&peer, config).await,
+            Ways { native: Some(native), peer } => {
+                self.connect_first(&[native, peer], config).await
+            }
+        }
+    }
+
+    /// Looks a peer up, for calls that take a [`Peer`] and do not wait.
+    ///
+    /// # Errors
+    /// [`Error::Peer`].
+    pub async fn resolve(&self, peer: impl ToPeer) -> Result<Peer, Error> {
+        Ok(resolve(peer, &self.handle.settings).await?.peer)
+    }
+
+    /// One attempt, from a port of its own.
+    pub(crate) async fn connect_one(
         &self,
         peer: &Peer,
         config: AssocConfig,

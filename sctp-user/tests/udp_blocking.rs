@@ -219,7 +219,7 @@ fn connecting_to_a_closed_udp_port_fails_at_once() {
     // Bind a port for a moment to find one that is free.
     let port = UdpSocket::bind((HOST, 0)).unwrap().local_addr().unwrap().port();
     let mut stack = stack();
-    let refused = stack.connect(&peer(Some(port), 7)).unwrap_err();
+    let refused = stack.connect(peer(Some(port), 7)).unwrap_err();
     assert_eq!(refused, Error::Ended(EndReason::Lost(LossReason::ProtocolUnreachable)));
 }
 
@@ -229,7 +229,7 @@ fn connecting_to_a_silent_peer_times_out() {
     let mut stack = stack();
     stack.set_timeout(Some(Duration::from_millis(300)));
     let port = silent.local_addr().unwrap().port();
-    assert_eq!(stack.connect(&peer(Some(port), 7)), Err(Error::TimedOut));
+    assert_eq!(stack.connect(peer(Some(port), 7)), Err(Error::TimedOut));
     assert_eq!(stack.stats().associations, 0, "the attempt was aborted");
 }
 
@@ -579,7 +579,7 @@ impl Relay {
         let mut stack = stack();
         let endpoint = stack.bind(5000).unwrap();
         self.dead.store(false, Ordering::SeqCst);
-        let association = stack.connect_from(endpoint, &peer(Some(self.port), 7), None).unwrap();
+        let association = stack.connect_from(endpoint, peer(Some(self.port), 7), None).unwrap();
         (stack, association)
     }
 

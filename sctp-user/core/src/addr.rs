@@ -1,8 +1,9 @@
 //! Addresses, packets and messages as they pass between the core, its users and the links.
 
 use bytes::Bytes;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use crate::interface::from_socket_addr;
 use crate::time::Time;
 use crate::wire::Packet;
 
@@ -112,6 +113,12 @@ impl Peer {
     /// A peer with one address.
     pub fn new(addr: IpAddr, encap: Encap, port: u16) -> Self {
         Peer { addrs: vec![(addr, encap)], port }
+    }
+
+    /// A peer with one address, reached in UDP (RFC 6951): `to` is its address and UDP port, often
+    /// 9899, and `port` its SCTP port. A scope id becomes the interface of a link-local address.
+    pub fn udp(to: SocketAddr, port: u16) -> Self {
+        Peer::new(from_socket_addr(to), Encap::Udp { remote_port: to.port() }, port)
     }
 }
 

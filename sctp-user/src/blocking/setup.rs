@@ -8,6 +8,7 @@ use super::handles::{Association, Port};
 use super::stack::Stack;
 use crate::error::Error;
 use crate::options::BindOptions;
+use crate::to_peer::ToPeer;
 
 impl Stack {
     /// Lets peers start associations. At an endpoint, at most `backlog` of them wait for
@@ -22,13 +23,16 @@ impl Stack {
         Ok(self.with(|sockets, _| sockets.listen(port.socket(), backlog))?)
     }
 
-    /// Connects from a free port and waits until the association is up. If that takes longer than
-    /// the timeout, aborts the attempt.
+    /// Connects from a free port and waits until the association is up. The peer is a [`Peer`] or a
+    /// text such as `"server.example:7"`, see [`ToPeer`]. If connecting takes longer than the
+    /// timeout, aborts the attempt.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it cannot be started, [`Error::Refused`] when the peer refuses,
-    /// [`Error::Ended`] or [`Error::NoNativeAnswer`] when it does not answer, [`Error::TimedOut`].
-    pub fn connect(&mut self, peer: &Peer) -> Result<Association, Error> {
+    /// [`Error::Peer`] when the text is wrong or its name is not found, [`Error::Connect`] when the
+    /// association cannot be started, [`Error::Refused`] when the peer refuses, [`Error::Ended`] or
+    /// [`Error::NoNativeAnswer`] when it does not answer,
+    /// [`Error::TimedOut`].
+    pub fn connect(&mut self, peer: impl ToPeer) -> Result<Association, Error> {
         self.connect_with(peer, self.assoc_config())
     }
 
@@ -36,7 +40,12 @@ impl Stack {
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
-    pub fn connect_with(&mut self, peer: &Peer, config: AssocConfig) -> Result<Association, Error> {
+    pub fn connect_with(
+        &mut self,
+        peer: impl ToPeer,
+        config: AssocConfig,
+    ) -> Result<Association, Error> {
+        let peer = &self.resolve(peer)?;
         let endpoint = self.bind(BindOptions { config: Some(config), ..BindOptions::default() })?;
         let socket = endpoint.socket;
         let started = self.with(|sockets, now| sockets.connect(now, socket, peer));
@@ -65,9 +74,11 @@ impl Stack {
     pub fn connect_from<P: Port>(
         &mut self,
         port: P,
-        peer: &Peer,
+        peer: impl ToPeer,
         config: Option<AssocConfig>,
     ) -> Result<P::Connected, Error> {
+        self.check_running()?;
+        let peer = &self.resolve(peer)?;
         let connected = self.start_connect(port, peer, config)?;
         let (socket, assoc) = port.socket_and_assoc(connected);
         let local_port = self.outcome(socket, assoc, peer).inspect_err(|_| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sctp_user_core::socket::{EndReason, Ready, Sockets, Style, Subscriptions};
 use sctp_user_core::{
-    AssocConfig, AssocId, AssocStats, AssocStatus, Encap, PathStatus, StackStats, Time,
+    AssocConfig, AssocId, AssocStats, AssocStatus, Encap, PathStatus, Peer, StackStats, Time,
 };
 
 use super::Link;
@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::link::LinkStats;
 use crate::link::sockets::SocketLink;
 use crate::options::BindOptions;
+use crate::to_peer::{ToPeer, resolve_blocking};
 
 /// Collects the links and settings of a [`Stack`].
 pub type StackBuilder = Builder<SocketLink>;
@@ -79,6 +80,14 @@ impl Stack {
     pub fn ready(&mut self) -> Result<Ready, Error> {
         self.engine.keep_up_now();
         self.engine.wait(self.timeout, |sockets, _| sockets.poll_ready().ok_or(Error::WouldBlock))
+    }
+
+    /// Looks a peer up, for calls that take a [`Peer`]. Waits for the resolver.
+    ///
+    /// # Errors
+    /// [`Error::Peer`].
+    pub fn resolve(&self, peer: impl ToPeer) -> Result<Peer, Error> {
+        resolve_blocking(peer, &self.settings)
     }
 
     /// Runs `f` with the sockets themselves, then sends the packets that it has caused. The sockets

@@ -28,6 +28,18 @@ impl Default for RawConfig {
     }
 }
 
+impl From<IpAddr> for RawConfig {
+    fn from(addr: IpAddr) -> Self {
+        RawConfig::with_addrs([addr])
+    }
+}
+
+impl<const N: usize> From<[IpAddr; N]> for RawConfig {
+    fn from(addrs: [IpAddr; N]) -> Self {
+        RawConfig::with_addrs(addrs)
+    }
+}
+
 impl RawConfig {
     /// The default settings, but with these addresses.
     pub fn with_addrs(addrs: impl IntoIterator<Item = IpAddr>) -> Self {
