@@ -1,12 +1,10 @@
 //! Sends every message back: SCTP port 7 in UDP port 9899. `echo_client` talks to it.
 
-use sctp_user::link::udp::{Port, UdpEncapConfig, UdpEncapLink};
 use sctp_user::{Error, Message, StackBuilder};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let link = UdpEncapLink::bind(&UdpEncapConfig::with_port(Port::WellKnown))?;
-    let stack = StackBuilder::new().link(link).build()?;
+async fn main() -> Result<(), Error> {
+    let stack = StackBuilder::udp(9899)?.build()?;
     let endpoint = stack.bind(7)?;
     endpoint.listen(16)?;
     loop {

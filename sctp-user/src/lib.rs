@@ -1,10 +1,32 @@
 //! SCTP (RFC 9260) in user space for tokio, in the terms of the socket API of RFC 6458.
 //!
-//! A [`Stack`] owns one or more [links](link::Link), which carry its packets: over UDP (crate
-//! `sctp-udp-encap`), over raw IP, or in a simulated network (`link::sim`, feature `sim`).
-//! [`Endpoint`]s are SCTP ports that are bound on a stack. They accept and start [`Association`]s,
-//! and an association sends and receives whole [`Message`]s. [`OneToMany`] is one handle for many
-//! associations (the one-to-many style).
+//! A [`Stack`] owns one or more [links](link::Link), which carry its packets: over UDP
+//! ([`link::udp`]), over raw IP (`link::raw`, feature `raw`), or in a simulated network
+//! (`link::sim`, feature `sim`). [`Endpoint`]s are SCTP ports that are bound on a stack. They accept
+//! and start [`Association`]s, and an association sends and receives whole [`Message`]s.
+//! [`OneToMany`] is one handle for many associations (the one-to-many style). The module
+//! [`blocking`] has the same for programs without a runtime.
+//!
+//! [`StackBuilder::udp`] builds a stack in UDP, and [`Stack::connect`] takes a text such as
+//! `"server.example:7"`:
+//!
+//! ```
+//! use sctp_user::{Message, StackBuilder};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), sctp_user::Error> {
+//! # let server = StackBuilder::udp(std::net::SocketAddr::from(([127, 0, 0, 1], 0)))?.build()?;
+//! # let endpoint = server.bind(7)?;
+//! # endpoint.listen(1)?;
+//! # let udp_port = server.local_udp_port().unwrap_or_default();
+//! let stack = StackBuilder::udp(0)?.build()?;
+//! let association = stack.connect(format!("localhost:7/udp:{udp_port}")).await?;
+//! association.send(Message::new(0, 0, "hello")).await?;
+//! association.shutdown().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! The same with a server, both ends in a simulated network:
 //!
 //! ```
 //! use std::net::IpAddr;
@@ -50,6 +72,15 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `blocking`, on by default | calls without a runtime, on Unix: module [`blocking`] |
+//! | `udp`, on by default | UDP encapsulation: [`link::udp`], [`StackBuilder::udp`] |
+//! | `raw` | SCTP directly in IP: `link::raw`, `StackBuilder::raw`, `StackBuilder::both` |
+//! | `sim` | the simulated network: `link::sim` |
 //!
 //! # Link-local addresses
 //!

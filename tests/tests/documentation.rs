@@ -49,8 +49,9 @@ fn the_table_of_the_api_names_what_exists() {
         .map(|line| line.trim().trim_start_matches("pub "))
         .flat_map(|line| {
             let line = line.trim_start_matches("async ");
-            let named =
-                ["fn ", "struct ", "enum ", "mod "].iter().find_map(|k| line.strip_prefix(k));
+            let named = ["fn ", "struct ", "enum ", "mod ", "trait ", "type "]
+                .iter()
+                .find_map(|k| line.strip_prefix(k));
             named.unwrap_or(line).split(|c: char| !c.is_alphanumeric() && c != '_').next()
         })
         .collect();

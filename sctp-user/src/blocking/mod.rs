@@ -10,22 +10,17 @@
 //! functions that use them are methods of the stack.
 //!
 //! ```
-//! use std::net::{IpAddr, Ipv4Addr};
+//! use std::net::{Ipv4Addr, SocketAddr};
 //! use std::time::Duration;
 //!
-//! use sctp_user::blocking::{Link, StackBuilder};
-//! use sctp_user::{Encap, Error, Message, Peer};
+//! use sctp_user::blocking::StackBuilder;
+//! use sctp_user::{Error, Message};
 //!
 //! # fn main() -> Result<(), Error> {
-//! # let udp = || {
-//! #     let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-//! #     Link::udp(socket).unwrap()
-//! # };
-//! // Links over UDP are opened by `sctp_udp_encap::UdpEncapLink::open_blocking`.
-//! let (here, there) = (udp(), udp());
-//! let udp_port = there.local_udp_port().unwrap_or_default();
-//!
-//! let mut server = StackBuilder::new().link(there).build()?;
+//! // One address each, on a free UDP port.
+//! let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+//! let mut server = StackBuilder::udp(any_port)?.build()?;
+//! let udp_port = server.local_udp_port().unwrap_or_default();
 //! let endpoint = server.bind(7)?;
 //! server.listen(endpoint, 16)?;
 //! let server = std::thread::spawn(move || -> Result<(), Error> {
@@ -44,10 +39,9 @@
 //!     }
 //! });
 //!
-//! let mut client = StackBuilder::new().link(here).build()?;
+//! let mut client = StackBuilder::udp(any_port)?.build()?;
 //! client.set_timeout(Some(Duration::from_secs(10)));
-//! let peer = Peer::new(IpAddr::V4(Ipv4Addr::LOCALHOST), Encap::Udp { remote_port: udp_port }, 7);
-//! let association = client.connect(&peer)?;
+//! let association = client.connect(format!("127.0.0.1:7/udp:{udp_port}"))?;
 //! client.send(association, Message::new(0, 0, "hello"))?;
 //! let mut buffer = [0; 100];
 //! let received = client.recv_into(association, &mut buffer)?;
