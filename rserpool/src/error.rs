@@ -1,9 +1,12 @@
 //! What can go wrong, in one sentence each.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rserpool_wire::{EncodeError, OperationError, PoolHandle};
 use thiserror::Error;
+
+use crate::session::FailoverProblem;
 
 /// Why a call on a pool element, pool user or session failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -36,6 +39,27 @@ pub enum Error {
     /// [`SessionEvent::FailoverDone`](crate::SessionEvent::FailoverDone).
     #[error("the session is not connected to a pool element")]
     NotConnected,
+    /// The session was not connected with an element of the pool in time.
+    #[error(
+        "the session with pool \"{pool}\" was not connected within {limit:?}{}",
+        .problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default()
+    )]
+    NotReady {
+        /// The pool.
+        pool: PoolHandle,
+        /// The time that was allowed.
+        limit: Duration,
+        /// What has stood in the way last, as far as it is known.
+        problem: Option<Box<FailoverProblem>>,
+    },
+    /// The pool element was not registered in time.
+    #[error("no registrar has registered the element in pool \"{pool}\" within {limit:?}")]
+    NotRegistered {
+        /// The pool.
+        pool: PoolHandle,
+        /// The time that was allowed.
+        limit: Duration,
+    },
     /// The message has no wire form.
     #[error(transparent)]
     Encode(#[from] EncodeError),

@@ -54,7 +54,7 @@ impl PoolUser {
 
     /// Opens a session with a pool. It connects in the background; the first event of
     /// [`Session::recv`] is [`SessionEvent::FailoverDone`](crate::SessionEvent::FailoverDone) when
-    /// it has.
+    /// it has, and [`Session::ready`] waits for that.
     ///
     /// # Errors
     /// When an option is out of range.

@@ -429,3 +429,64 @@ async fn a_restarted_client_has_a_new_session() {
     assert_eq!(ask(&client).await, "1");
     assert_eq!(ask(&client).await, "2");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_ready_can_send() {
+    let lab = Lab::new(true);
+    let (_rs, _registrar) = lab.registrar(1);
+    let (_es, element) = lab.element(11, Policy::RoundRobin, &[1]);
+    element.registered_within(secs(5)).await.unwrap();
+    serve(&element);
+    let (_us, user) = lab.user(21, &[1]);
+    let mut session = user.open(pool(), SessionOptions::default()).unwrap();
+    let hello = || UserMessage::new(PPID, &b"?"[..]);
+    assert_eq!(session.send(hello()).await, Err(Error::NotConnected));
+    // Nothing is lost by giving up: each of these is polled once and dropped.
+    let mut given_up = 0;
+    while timeout(Duration::ZERO, session.ready()).await.is_err() {
+        given_up += 1;
+        tokio::time::sleep(Duration::from_micros(50)).await;
+    }
+    assert!(given_up > 3);
+    assert_eq!(session.ready().await, Ok(PeId(11)));
+    session.send(hello()).await.unwrap();
+    // The events are all there.
+    assert_eq!(done(&mut session).await, (PeId(11), false, 0));
+    assert!(matches!(event(&mut session).await, SessionEvent::Message(_)));
+    // A failover is waited for, too.
+    session.force_failover(false);
+    assert!(matches!(needed(&mut session).await, FailoverCause::Forced));
+    assert_eq!(session.ready_within(secs(60)).await, Ok(PeId(11)));
+    session.send(hello()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_in_vain_says_what_was_waited_for() {
+    let lab = Lab::new(true);
+    let (_es, element) = lab.element(11, Policy::RoundRobin, &[1]);
+    let why = element.registered_within(secs(5)).await.unwrap_err();
+    assert_eq!(
+        why.to_string(),
+        "no registrar has registered the element in pool \"pool\" within 5s"
+    );
+    drop(element);
+
+    let (_rs, _registrar) = lab.registrar(1);
+    let (us, user) = lab.user(21, &[1]);
+    let session = user.open(pool(), SessionOptions::default()).unwrap();
+    let why = session.ready_within(secs(5)).await.unwrap_err();
+    assert_eq!(
+        why.to_string(),
+        "the session with pool \"pool\" was not connected within 5s: pool \"pool\" has no available \
+         element"
+    );
+    // It goes on trying.
+    let (_es, element) = lab.element(12, Policy::RoundRobin, &[1]);
+    element.registered_within(secs(5)).await.unwrap();
+    assert_eq!(session.ready_within(secs(5)).await, Ok(PeId(12)));
+
+    us.abort("").await;
+    tokio::time::sleep(secs(1)).await;
+    assert_eq!(session.ready().await, Err(Error::Closed));
+    assert_eq!(session.ready_within(secs(1)).await, Err(Error::Closed));
+}

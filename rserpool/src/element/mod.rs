@@ -1,5 +1,6 @@
 //! Pool elements: servers in a pool.
 
+mod registered;
 mod session;
 
 use std::fmt;
@@ -110,21 +111,6 @@ impl PoolElement {
                 closed: watch::channel(false).0,
             }),
         })
-    }
-
-    /// Waits until the element is registered; at once when it is.
-    ///
-    /// # Errors
-    /// [`Error::Rejected`] when a registrar refuses it, [`Error::Closed`].
-    pub async fn registered(&self) -> Result<(), Error> {
-        let mut standing = self.inner.standing.clone();
-        let decided =
-            standing.wait_for(|s| *s != Standing::Pending).await.map_err(|_| Error::Closed)?;
-        match &*decided {
-            Standing::Registered => Ok(()),
-            Standing::Rejected(error) => Err(Error::Rejected(error.clone())),
-            Standing::Pending | Standing::Closed => Err(Error::Closed),
-        }
     }
 
     /// Waits for the next event. Of events that nobody reads, the newest 64 are kept. Cancel-safe.

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use rserpool_wire::numbers::ppid;
 use rserpool_wire::{PeId, PoolElement, PoolHandle};
 use sctp_user::{AssocConfig, Association, EndReason, Message, Peer, Stack};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::SessionEvent;
 use super::core::{Attempt, Output, SessionCore};
+use super::ready::Standing;
 use crate::assemble::Assembler;
 use crate::clock::Clock;
 use crate::config::SessionOptions;
@@ -27,6 +28,7 @@ pub(super) const QUEUE: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     state: Mutex<Visible>,
+    standing: watch::Sender<Standing>,
     sent: Notify,
     forced: Notify,
 }
@@ -42,6 +44,17 @@ struct Visible {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Visible> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Lets the application send to an element, or to none.
+    fn connect(&self, connection: Option<(Association, PeId)>) {
+        let element = connection.as_ref().map(|(_, element)| *element);
+        self.lock().connection = connection;
+        self.standing.send_replace(element.map_or_else(Standing::default, Standing::Connected));
     }
 
     pub(super) fn association(&self) -> Option<Association> {
@@ -166,7 +179,6 @@ impl Driver {
                 }
             }
         }
-        self.shared.lock().connection = None;
     }
 
     fn incoming(&mut self, incoming: Result<Option<sctp_user::Received>, sctp_user::Error>) {
@@ -228,14 +240,20 @@ impl Driver {
                 }
                 Output::Ready { element } => {
                     let association = self.association.as_ref().map(|(a, _)| a.clone());
-                    self.shared.lock().connection = association.map(|a| (a, element));
+                    self.shared.connect(association.map(|a| (a, element)));
                 }
                 Output::NotReady => {
-                    self.shared.lock().connection = None;
+                    self.shared.connect(None);
                     self.association = None;
                 }
                 Output::Report(element) => self.user.report_unreachable(&self.pool, element),
-                Output::Event(event) => self.pending.push_back(event),
+                Output::Event(event) => {
+                    if let SessionEvent::FailoverProblem(problem) = &event {
+                        let problem = Standing::Connecting(Some(problem.clone()));
+                        self.shared.standing.send_replace(problem);
+                    }
+                    self.pending.push_back(event);
+                }
             }
         }
     }
@@ -246,6 +264,13 @@ impl Driver {
         association.start_shutdown();
         association.stop_receiving();
         Ok(association.shutdown().await?)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.lock().connection = None;
+        self.shared.standing.send_replace(Standing::Closed);
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod core;
 mod driver;
+mod ready;
 #[cfg(test)]
 mod tests;
 
@@ -170,7 +171,7 @@ impl Session {
     /// Sends a message; waits while the send buffer is full. `Ok` means queued, not delivered.
     ///
     /// # Errors
-    /// [`Error::NotConnected`] during a failover, [`Error::Sctp`] when the message cannot be sent
+    /// [`Error::NotConnected`] before [`Session::ready`] and during a failover, [`Error::Sctp`] when the message cannot be sent
     /// as it is, [`Error::Invalid`] with the PPID of ASAP.
     pub async fn send(&self, message: UserMessage) -> Result<(), Error> {
         self.sender.send(message).await
