@@ -65,7 +65,7 @@ impl PoolUser {
 
     /// Resolves a pool handle to at least one and at most `items` elements (0 leaves the number to
     /// the registrar), best first. Elements that were resolved less than `stale` ago are taken from
-    /// the cache and selected by the policy of the pool.
+    /// the cache and selected by the policy of the pool. Cancel-safe.
     ///
     /// # Errors
     /// [`Error::NoElement`], [`Error::NoRegistrar`], [`Error::Timeout`], [`Error::Rejected`],

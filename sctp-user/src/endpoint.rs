@@ -82,8 +82,8 @@ impl Endpoint {
         })
     }
 
-    /// Waits for the next incoming association, which may have ended already. Cancel-safe. Several
-    /// tasks may wait at the same time.
+    /// Waits for the next incoming association, which may have ended already. Several tasks may wait
+    /// at the same time. Cancel-safe: a dropped future has taken none.
     ///
     /// # Errors
     /// [`Error::Stopped`], and [`Error::Invalid`] when the endpoint does not listen, or stops.
@@ -114,7 +114,7 @@ impl Endpoint {
     }
 
     /// Like [`connect`](Self::connect), with settings for this association instead of those of the
-    /// port.
+    /// port. Dropping the future aborts the attempt.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].

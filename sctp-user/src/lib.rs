@@ -90,6 +90,13 @@
 //! the index of the interface. [`ShownAddress`] prints the address with its interface, and
 //! [`to_socket_addr`] converts it back.
 //!
+//! # Cancelling
+//!
+//! Each `async` call says what a dropped future has done, for `select!` and timeouts. Calls that
+//! receive or accept have taken nothing then, and calls that send have sent nothing, with one
+//! exception: [`Association::send_many`]. A call that connects aborts its attempt. A shutdown that
+//! has begun goes on.
+//!
 //! # Who ends what
 //!
 //! - If the last clone of an [`Association`] is dropped before it was shut down, the association is

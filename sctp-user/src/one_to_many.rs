@@ -59,7 +59,7 @@ impl OneToMany {
     }
 
     /// Like [`connect`](Self::connect), with settings for this association instead of those of the
-    /// port.
+    /// port. Dropping the future aborts the attempt.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
@@ -89,7 +89,8 @@ impl OneToMany {
         })
     }
 
-    /// Sends on one association, waiting for room in its send buffer. Cancel-safe.
+    /// Sends on one association, waiting for room in its send buffer. Cancel-safe: a dropped
+    /// future has sent nothing.
     ///
     /// # Errors
     /// As [`Association::send`], and [`Error::NoAssociation`].
@@ -98,7 +99,7 @@ impl OneToMany {
     }
 
     /// Sends to a peer, over the existing association with it or else over a new one (implicit
-    /// setup, RFC 6458 sec 3.3).
+    /// setup, RFC 6458 sec 3.3). Cancel-safe: a dropped future has sent nothing.
     ///
     /// # Errors
     /// As [`send`](Self::send) and [`start_connect`](Self::start_connect).
@@ -107,7 +108,7 @@ impl OneToMany {
     }
 
     /// Like [`send_to`](Self::send_to), with settings that apply if the association is a new one
-    /// (SCTP_INIT).
+    /// (SCTP_INIT). Cancel-safe: a dropped future has sent nothing.
     ///
     /// # Errors
     /// As [`send_to`](Self::send_to), and [`Error::Config`].
@@ -122,7 +123,7 @@ impl OneToMany {
     }
 
     /// Sends on one association to the address `via` of the peer (SCTP_ADDR_OVER); see
-    /// [`Association::send_via`].
+    /// [`Association::send_via`]. Cancel-safe: a dropped future has sent nothing.
     ///
     /// # Errors
     /// As [`Association::send_via`], and [`Error::NoAssociation`].

@@ -99,7 +99,8 @@ impl Stack {
         self.connect_with(peer, self.assoc_config()).await
     }
 
-    /// Like [`connect`](Self::connect), with settings for this association.
+    /// Like [`connect`](Self::connect), with settings for this association. Dropping the future
+    /// aborts the attempt.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Config`].
@@ -183,14 +184,14 @@ impl Stack {
     /// ended and ends the stack's task. After that, calls on other handles that would have to wait
     /// fail with [`Error::Stopped`]. This takes as long as the slowest peer needs, at most
     /// T5-shutdown-guard. To be done sooner, wrap it in [`tokio::time::timeout`] and then call
-    /// [`abort`](Self::abort).
+    /// [`abort`](Self::abort). Dropping the future does not stop the shutdown.
     pub async fn shutdown(&self) {
         self.handle.shared.enter_phase(Phase::Closing);
         self.handle.shared.stopped().await;
     }
 
     /// Aborts every association with `reason`, hands the ABORTs to the links and ends the stack's
-    /// task.
+    /// task. Dropping the future does not stop that.
     pub async fn abort(&self, reason: impl Into<Bytes>) {
         self.handle.shared.enter_phase(Phase::Aborting(reason.into()));
         self.handle.shared.stopped().await;

@@ -183,7 +183,7 @@ impl PoolElement {
     }
 
     /// Leaves the pool: stops to listen, tells the registrar and waits for its answer. Open
-    /// sessions live on.
+    /// sessions live on. Dropping the future closes the element all the same.
     ///
     /// # Errors
     /// [`Error::Timeout`] or [`Error::NoRegistrar`] when the registrar could not be told; the

@@ -99,7 +99,8 @@ impl ElementSession {
         }
     }
 
-    /// Sends a message; waits while the send buffer is full.
+    /// Sends a message; waits while the send buffer is full. Cancel-safe: a dropped future has sent
+    /// nothing.
     ///
     /// # Errors
     /// [`Error::Sctp`] when the session has ended or the message cannot be sent, [`Error::Invalid`]
@@ -108,7 +109,8 @@ impl ElementSession {
         Ok(self.association.send(message.into_sctp()?).await?)
     }
 
-    /// Gives the pool user a cookie, which replaces the one before.
+    /// Gives the pool user a cookie, which replaces the one before. Cancel-safe: a dropped future has
+    /// sent nothing.
     ///
     /// # Errors
     /// As [`ElementSession::send`], and [`Error::Encode`].
@@ -118,7 +120,7 @@ impl ElementSession {
 
     /// Sends several messages as one unit: all or none are queued, and they share packets where
     /// they fit. A reply and the cookie that covers it belong together, so that no failure can come
-    /// between them.
+    /// between them. Cancel-safe: a dropped future has sent nothing.
     ///
     /// # Errors
     /// As [`ElementSession::send_cookie`].
@@ -133,7 +135,7 @@ impl ElementSession {
     }
 
     /// Ends the session gracefully and waits until everything queued is delivered. What the pool
-    /// user still sends is dropped.
+    /// user still sends is dropped. Dropping the future does not stop the shutdown.
     ///
     /// # Errors
     /// [`Error::Sctp`] when the association was lost before.

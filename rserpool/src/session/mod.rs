@@ -169,6 +169,7 @@ impl Session {
     }
 
     /// Sends a message; waits while the send buffer is full. `Ok` means queued, not delivered.
+    /// Cancel-safe: a dropped future has sent nothing.
     ///
     /// # Errors
     /// [`Error::NotConnected`] before [`Session::ready`] and during a failover, [`Error::Sctp`] when the message cannot be sent
@@ -178,7 +179,7 @@ impl Session {
     }
 
     /// Sends several messages as one unit: all or none are queued, and they share packets where
-    /// they fit.
+    /// they fit. Cancel-safe: a dropped future has sent nothing.
     ///
     /// # Errors
     /// As [`Session::send`].
@@ -216,7 +217,8 @@ impl Session {
     }
 
     /// Shuts the association down gracefully and waits until it has ended. During a failover there
-    /// is nothing to wait for.
+    /// is nothing to wait for. Dropping the future does not stop that, or it aborts the association
+    /// when that has not begun.
     ///
     /// # Errors
     /// [`Error::Sctp`] when the association was lost before everything was delivered.

@@ -80,8 +80,9 @@ impl Association {
     }
 
     /// Sends messages one after the other, as many at a time as the send buffer has room for: what
-    /// [`send`](Self::send) in a loop does, at a fraction of the cost per message. A dropped future
-    /// may have sent the first of them.
+    /// [`send`](Self::send) in a loop does, at a fraction of the cost per message. Not cancel-safe: a
+    /// dropped future may have sent the first of them. [`send_unit`](Self::send_unit) sends all or
+    /// none.
     ///
     /// # Errors
     /// As [`send`](Self::send). The messages before the one that failed are sent.
@@ -101,7 +102,7 @@ impl Association {
     }
 
     /// Like [`send`](Self::send), with the fields of the message as arguments. `ppid` is the number
-    /// on the wire, in host byte order.
+    /// on the wire, in host byte order. Cancel-safe: a dropped future has sent nothing.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -115,8 +116,10 @@ impl Association {
         self.send(Message { stream, ppid, data: data.into(), options }).await
     }
 
-    /// Sends several messages as one unit: all are queued at once or, with an error or a dropped
-    /// future, none. They share packets where they fit. Waits until the send buffer has room.
+    /// Sends several messages as one unit: all are queued at once or, with an error, none. They
+    /// share packets where they fit. Waits until the send buffer has room for all.
+    /// [`send_many`](Self::send_many) sends them one after the other. Cancel-safe: a dropped future
+    /// has sent nothing.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -132,7 +135,7 @@ impl Association {
 
     /// Like [`send`](Self::send), but to the address `via` of the peer instead of the primary path
     /// (SCTP_ADDR_OVER). If the path to `via` has failed, the message takes the usual path.
-    /// Retransmissions always do.
+    /// Retransmissions always do. Cancel-safe: a dropped future has sent nothing.
     ///
     /// # Errors
     /// As [`send`](Self::send); [`Error::NoSuchAddress`], also when it is not confirmed.
@@ -147,7 +150,7 @@ impl Association {
     }
 
     /// Like [`send`](Self::send), on the stream and with the options that were set with
-    /// [`Control::set_send_defaults`].
+    /// [`Control::set_send_defaults`]. Cancel-safe: a dropped future has sent nothing.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -187,7 +190,7 @@ impl Association {
     /// Waits until there is something to receive and appends what there is, at most `limit`
     /// messages and notifications, to `into`: what [`recv`](Self::recv) in a loop does, at a
     /// fraction of the cost per message. Returns how many there were; 0 is the end (or a `limit` of
-    /// 0). Cancel-safe.
+    /// 0). Cancel-safe: a dropped future has taken nothing.
     ///
     /// # Errors
     /// As [`recv`](Self::recv), when there is nothing else. [`Error::Restarted`] comes whether or
@@ -202,7 +205,8 @@ impl Association {
             .await
     }
 
-    /// Like [`recv`](Self::recv), but skips notifications.
+    /// Like [`recv`](Self::recv), but skips notifications. Cancel-safe: a dropped future has taken no
+    /// message, but it may have skipped notifications.
     ///
     /// # Errors
     /// As [`recv`](Self::recv). [`Error::Restarted`] comes whether or not notifications are
@@ -243,7 +247,8 @@ impl Association {
         });
     }
 
-    /// Waits until the association is up. Returns at once if it is up already.
+    /// Waits until the association is up. Returns at once if it is up already. Cancel-safe: the
+    /// setup goes on without a waiter.
     ///
     /// # Errors
     /// [`Error::Refused`] or [`Error::Ended`] when it could not be set up, [`Error::Stopped`].
@@ -256,7 +261,8 @@ impl Association {
     /// Shuts down gracefully: delivers everything that is queued, ends the association, and waits
     /// until it has ended. Messages that the peer sends in the meantime can still be read with
     /// [`recv`](Self::recv). If they are more than the receive buffer holds, the shutdown cannot
-    /// complete until they are read.
+    /// complete until they are read. Dropping the future does not stop the shutdown; calling this
+    /// again goes on waiting.
     ///
     /// # Errors
     /// [`Error::Ended`] when the association was lost before the shutdown was complete,
@@ -290,7 +296,7 @@ impl Association {
     }
 
     /// Waits until the association has ended, for whatever reason, and returns that reason. `None`
-    /// if the stack was stopped first.
+    /// if the stack was stopped first. Cancel-safe.
     pub async fn ended(&self) -> Option<EndReason> {
         self.wait_end().await.ok()
     }
