@@ -143,6 +143,9 @@ pub use one_to_many::OneToMany;
 pub use open::LinkError;
 pub use options::BindOptions;
 pub use peer_name::{PeerError, PeerName};
+/// The protocol without sockets and runtime, which names all types of
+/// [`Sockets`](sctp_user_core::socket::Sockets).
+pub use sctp_user_core;
 pub use sctp_user_core::interface::{
     from_socket_addr, interface, on_interface, to_socket_addr, without_interface,
 };
@@ -153,8 +156,8 @@ pub use sctp_user_core::socket::{
 pub use sctp_user_core::{
     Announce, AssocConfig, AssocId, AssocState, AssocStats, AssocStatus, BindError, ConfigError,
     ConnectError, Ecn, Encap, Features, LossReason, Message, NextInfo, NoRoute, Ootb, PathAddr,
-    PathParams, PathState, PathStats, PathStatus, Peer, PeerAddrState, Received, Scope, SendError,
-    SendOptions, StackConfig, StackStats, Transmit, Unreachable,
+    PathParams, PathState, PathStats, PathStatus, Peer, PeerAddrState, PmtudState, Received, Scope,
+    SendError, SendOptions, StackConfig, StackStats, Transmit, Unreachable,
 };
 pub use sctp_user_link::{
     AddressError, Interface, ShownAddress, interfaces, local_addresses, parse_address,

@@ -35,7 +35,7 @@ impl Session {
     /// # Errors
     /// [`Error::Closed`] when the pool user's link to the registrars or the stack has stopped.
     pub async fn ready(&self) -> Result<PeId, Error> {
-        let mut standing = self.shared.standing();
+        let mut standing = self.sender.shared.standing();
         let decided = standing.wait_for(|s| !matches!(s, Standing::Connecting(_))).await;
         match decided.as_deref() {
             Ok(Standing::Connected(element)) => Ok(*element),
@@ -52,7 +52,7 @@ impl Session {
         if let Ok(outcome) = timeout(limit, self.ready()).await {
             return outcome;
         }
-        let problem = match &*self.shared.standing().borrow() {
+        let problem = match &*self.sender.shared.standing().borrow() {
             Standing::Connecting(problem) => problem.clone().map(Box::new),
             Standing::Connected(element) => return Ok(*element),
             Standing::Closed => return Err(Error::Closed),

@@ -5,6 +5,8 @@ use sctp_user_core::{AssocConfig, AssocId, Peer, Time};
 
 use crate::error::Error;
 
+/// Nobody else implements [`Handle`] and [`Port`], or needs to name these.
+#[expect(unnameable_types, reason = "the traits are sealed")]
 mod sealed {
     use super::*;
 
