@@ -117,7 +117,7 @@ impl Stack {
         }
     }
 
-    /// Looks a peer up, for calls that take a [`Peer`] and do not wait.
+    /// Looks a peer up, for calls that take a [`Peer`] and do not wait. Cancel-safe.
     ///
     /// # Errors
     /// [`Error::Peer`].
