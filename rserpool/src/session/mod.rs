@@ -187,9 +187,9 @@ impl Session {
         self.sender.send_unit(messages).await
     }
 
-    /// A handle that sends in this session, so that another task can send, or this one can wait for
-    /// room in the send buffer and for events at the same time. Who only sends and does not read
-    /// meanwhile may wait for ever: an element that cannot send its answers stops to read.
+    /// A handle that sends in this session. With it another task can send, or one task can wait for
+    /// room in the send buffer and for events at the same time. A program that does not read while
+    /// it waits for room may wait for ever: an element whose answers nobody reads stops reading.
     pub fn sender(&self) -> SessionSender {
         self.sender.clone()
     }

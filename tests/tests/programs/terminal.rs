@@ -89,8 +89,8 @@ fn input_that_no_buffer_holds_comes_back() {
 fn input_for_a_pool_without_servers_is_not_dropped_silently() {
     let pool = Pool::start();
     for (input, what) in [
-        (&b"one\ntwo\n"[..], "2 of 2 lines were not answered and not sent"),
-        (b"\xff", "1 of 1 line was not answered and not sent"),
+        (&b"one\ntwo\n"[..], "2 of 2 lines were neither sent nor answered"),
+        (b"\xff", "1 of 1 line was neither sent nor answered"),
         (b"", "no server was reached"),
     ] {
         let output = terminal(&pool, &["--linger=300"], input);
@@ -118,7 +118,7 @@ fn endless_input_for_a_pool_without_servers_is_given_up() {
     let complaints = ended.complaints();
     assert_eq!(complaints.len(), 1, "{}", ended.text());
     assert!(
-        complaints[0].contains("1 of 1 line was not answered")
+        complaints[0].contains("1 of 1 line was neither sent")
             && complaints[0].contains("--pooltimeout="),
         "{}",
         ended.text()
@@ -139,7 +139,8 @@ fn lines_that_a_lost_server_has_not_answered_are_counted() {
     server.program.kill();
     let ended = terminal.ended(PATIENCE);
     assert_eq!(ended.status.code(), Some(1), "{}", ended.text());
-    assert!(ended.complaints()[0].contains("3 of 3 lines were not answered"), "{}", ended.text());
+    // How many of them were sent is a matter of chance.
+    assert!(ended.complaints()[0].contains("3 of 3 lines were"), "{}", ended.text());
 }
 
 #[test]

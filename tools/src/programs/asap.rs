@@ -145,8 +145,9 @@ impl Search {
                 self.state = State::Silent(now + self.silent_for);
                 None
             }
-            UserEvent::RegistrarUnreachable { .. } => {
-                let problem = event.to_string();
+            UserEvent::RegistrarUnreachable { registrar, error } => {
+                let (registrar, error) = (registrar.clone(), without_advice(error.clone()));
+                let problem = UserEvent::RegistrarUnreachable { registrar, error }.to_string();
                 if self.problems.contains(&problem) || self.problems.len() >= MAX_PROBLEMS {
                     return None;
                 }
@@ -166,7 +167,7 @@ impl Search {
         }
     }
 
-    /// Waits until the search has gone on so long that it is worth a word; for ever when there is
+    /// Waits until the search has continued so long that it is worth a word; for ever when there is
     /// nothing to say. Cancel-safe.
     pub(crate) fn silence_over(&self) -> impl Future<Output = ()> + use<> {
         let state = self.state;
@@ -204,6 +205,16 @@ impl Search {
             self.limit.as_secs_f64(),
             self.advice
         )
+    }
+}
+
+/// An error without the library's advice, which names no option; [`LinkOptions::advice`] does.
+fn without_advice(error: rserpool::Error) -> rserpool::Error {
+    match error {
+        rserpool::Error::Sctp(sctp_user::Error::NoNativeAnswer(reason)) => {
+            sctp_user::Error::Ended(reason).into()
+        }
+        other => other,
     }
 }
 
@@ -286,6 +297,18 @@ mod tests {
         assert!(search.event(begin, &UserEvent::RegistrarLost).is_some());
         search.event(begin, &UserEvent::Hunting);
         assert!(search.event(begin, &no_route()).is_some());
+    }
+
+    /// It stands once in the sentence.
+    #[test]
+    fn advice_comes_from_the_options() {
+        let mut search = Search { advice: "; try --link=udp", ..search(Duration::ZERO) };
+        let registrar = Peer::new([192, 0, 2, 1].into(), Encap::Native, port::ASAP);
+        let reason = EndReason::Lost(LossReason::ProtocolUnreachable);
+        let error = sctp_user::Error::NoNativeAnswer(reason).into();
+        let event = UserEvent::RegistrarUnreachable { registrar, error };
+        assert!(!search.event(Instant::now(), &event).unwrap().contains("NAT"));
+        assert!(search.given_up().ends_with("names one; try --link=udp"), "{}", search.given_up());
     }
 
     #[tokio::test]

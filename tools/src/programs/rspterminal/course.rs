@@ -184,13 +184,13 @@ impl Course {
             (0, Over::Linger | Over::NoServer) => "no server was reached".to_owned(),
             (0, Over::Done | Over::Asked) => return None,
             (n, _) => {
-                let unsent = match unsent {
-                    0 => String::new(),
-                    all if all == n => " and not sent".to_owned(),
-                    some => format!(", {some} of them not sent"),
+                let how = match unsent {
+                    0 => "not answered".to_owned(),
+                    all if all == n => "neither sent nor answered".to_owned(),
+                    some => format!("not answered, {some} of them not sent,"),
                 };
                 let lines = if self.lines == 1 { "line" } else { "lines" };
-                format!("{n} of {} {lines} {} not answered{unsent}", self.lines, was(n))
+                format!("{n} of {} {lines} {} {how}", self.lines, was(n))
             }
         };
         let why = match over {
@@ -278,7 +278,7 @@ mod tests {
         let verdict = course.verdict(Over::NoServer, Some("the pool is empty")).unwrap();
         assert_eq!(
             verdict,
-            "1 of 1 line was not answered and not sent; there was no server for 15 s \
+            "1 of 1 line was neither sent nor answered; there was no server for 15 s \
              (--pooltimeout=): the pool is empty"
         );
         course.input_ended(t + S);
