@@ -32,7 +32,7 @@ pub(crate) struct Options {
     /// forwards to this host.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) announce_udp_port: Option<u16>,
-    /// Selection policy: Name[:a[:b]], for example WeightedRoundRobin:2 or
+    /// Selection policy: NAME, NAME:A or NAME:A:B, for example WeightedRoundRobin:2 or
     /// LeastUsedDegradation:0.1.
     #[arg(long, value_name = "POLICY", default_value = "RoundRobin")]
     pub(crate) policy: Policy,
