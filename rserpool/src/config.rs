@@ -8,12 +8,15 @@ use rserpool_wire::{LifeUnit, PeId, Policy, PoolHandle};
 use sctp_user::{AssocConfig, BindOptions, Peer};
 
 use crate::error::Error;
+use crate::resolver::Resolver;
 
 /// How registrars are found and asked.
 #[derive(Clone, Debug)]
 pub struct AsapConfig {
     /// Registrars that are always candidates. Default none.
     pub registrars: Vec<Peer>,
+    /// Finds further registrars, which are known by name. Default none.
+    pub resolver: Option<Resolver>,
     /// Listen for announces of registrars; `None` does not. Default 239.0.0.50:3863.
     pub announce: Option<AnnounceConfig>,
     /// How long an announced registrar stays a candidate without a new announce (T7). Default 5 s.
@@ -51,6 +54,7 @@ impl Default for AsapConfig {
     fn default() -> Self {
         AsapConfig {
             registrars: Vec::new(),
+            resolver: None,
             announce: Some(AnnounceConfig::default()),
             announce_timeout: Duration::from_secs(5),
             bind: BindOptions::default(),
@@ -81,7 +85,7 @@ impl AsapConfig {
     pub fn check(&self) -> Result<(), Error> {
         let rules = [
             (
-                self.announce.is_some() || !self.registrars.is_empty(),
+                self.announce.is_some() || !self.registrars.is_empty() || self.resolver.is_some(),
                 "without registrar announces, at least one registrar must be given",
             ),
             (

@@ -78,6 +78,7 @@ mod error;
 mod events;
 mod message;
 mod reach;
+mod resolver;
 mod seed;
 mod session;
 mod user;
@@ -88,6 +89,7 @@ pub use config::{
 pub use element::{ElementEvent, ElementIncoming, ElementSession, PoolElement};
 pub use error::Error;
 pub use message::{Outgoing, UserMessage};
+pub use resolver::Resolver;
 pub use session::{FailoverCause, FailoverProblem, Session, SessionEvent, SessionSender};
 pub use user::{PoolUser, ResolvedElement, UserEvent};
 

@@ -52,6 +52,11 @@ impl PoolUser {
         self.events.next().await
     }
 
+    /// SCTP port of the associations with registrars.
+    pub fn port(&self) -> u16 {
+        self.asap.port()
+    }
+
     /// Opens a session with a pool. It connects in the background; the first event of
     /// [`Session::recv`] is [`SessionEvent::FailoverDone`](crate::SessionEvent::FailoverDone) when
     /// it has, and [`Session::ready`] waits for that.

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use rserpool::wire::{PeId, Policy, PoolHandle, Transport};
 use rserpool::{
     AsapConfig, ElementEvent, ElementIncoming, ElementOptions, ElementSession, Error,
-    FailoverCause, Outgoing, PoolElement, PoolUser, Session, SessionEvent, SessionOptions,
-    UserMessage, UserOptions,
+    FailoverCause, Outgoing, PoolElement, PoolUser, Resolver, Session, SessionEvent,
+    SessionOptions, UserMessage, UserOptions,
 };
 use rserpool_registrar::{Config, Registrar};
 use sctp_user::link::sim::{SimLink, SimNet};
@@ -489,4 +489,35 @@ async fn waiting_in_vain_says_what_was_waited_for() {
     tokio::time::sleep(secs(1)).await;
     assert_eq!(session.ready().await, Err(Error::Closed));
     assert_eq!(session.ready_within(secs(1)).await, Err(Error::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registrar_that_moved_is_found_again_by_its_name() {
+    let lab = Lab::new(true);
+    let (rs, registrar) = lab.registrar(1);
+    let (address, looked_up) = (Arc::new(Mutex::new(1u8)), Arc::new(Mutex::new(0)));
+    let (answer, count) = (Arc::clone(&address), Arc::clone(&looked_up));
+    let resolver = Resolver::new(move || {
+        *count.lock().unwrap() += 1;
+        let last = *answer.lock().unwrap();
+        async move { vec![Peer::new(ip(last), Encap::Udp { remote_port: 9899 }, 3863)] }
+    });
+    let asap = AsapConfig { resolver: Some(resolver), ..lab.asap(&[], 2) };
+    let stack = lab.stack(2);
+    let options = ElementOptions { asap, ..ElementOptions::new(pool()) };
+    let element = PoolElement::register(&stack, options).unwrap();
+    timeout(secs(60), element.registered()).await.unwrap().unwrap();
+    assert_eq!(*looked_up.lock().unwrap(), 1);
+
+    let (_rs, moved) = lab.registrar(3);
+    *address.lock().unwrap() = 3;
+    drop(registrar);
+    kill(&lab, 1, rs).await;
+    let there = async {
+        while moved.stats().pool_elements == 0 {
+            tokio::time::sleep(secs(1)).await;
+        }
+    };
+    timeout(secs(60), there).await.unwrap();
+    assert!(*looked_up.lock().unwrap() >= 2);
 }

@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::{AsapConfig, session_profile};
 use crate::error::Error;
 use crate::reach::{Reach, is_native, same_place};
+use crate::resolver::Resolver;
 use crate::seed;
 
 /// Commands and messages that may wait for the task.
@@ -97,6 +98,8 @@ impl Handle {
         let wishes = Arc::new(Wishes::default());
         let port = ports.port();
         let driver = Driver {
+            resolver: config.resolver.clone(),
+            looking_up: false,
             core: AsapCore::new(clock.now(), config.clone(), config.registrars, seed),
             clock,
             reach,
@@ -162,6 +165,8 @@ enum Input {
     /// It did not come up.
     Failed(AssocKey, sctp_user::Error),
     Down(AssocKey),
+    /// The names of registrars have been looked up.
+    Named(Vec<Peer>),
     /// The stack has stopped.
     Stopped,
 }
@@ -182,6 +187,9 @@ struct Attempt {
 
 struct Driver {
     core: AsapCore,
+    resolver: Option<Resolver>,
+    /// The resolver is at work.
+    looking_up: bool,
     clock: Clock,
     reach: Reach,
     ports: Arc<Ports>,
@@ -290,6 +298,15 @@ impl Driver {
                 self.associations.remove(&assoc);
                 self.core.handle_down(now, assoc);
             }
+            Input::Named(peers) => {
+                self.looking_up = false;
+                let peers: Vec<Peer> =
+                    peers.into_iter().filter(|peer| self.reach.includes(peer)).collect();
+                // A name that cannot be looked up right now meant something before.
+                if !peers.is_empty() {
+                    self.core.handle_named(now, peers);
+                }
+            }
             Input::Stopped => self.over = true,
         }
     }
@@ -347,6 +364,9 @@ impl Driver {
                     self.over = true;
                 }
                 Output::Event(event) => {
+                    if event == AsapEvent::Hunting {
+                        self.look_up();
+                    }
                     let association = match event {
                         AsapEvent::RegistrarFound(assoc) | AsapEvent::NewHome(assoc) => {
                             self.associations.get(&assoc).and_then(|e| e.association.clone())
@@ -357,6 +377,16 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Has the names of registrars looked up.
+    fn look_up(&mut self) {
+        let Some(resolver) = self.resolver.clone().filter(|_| !self.looking_up) else { return };
+        self.looking_up = true;
+        let inputs = self.input_tx.clone();
+        self.tasks.spawn(async move {
+            let _ = inputs.send(Input::Named(resolver.look_up().await)).await;
+        });
     }
 
     /// The native attempt that goes on for a peer which is to be reached in UDP as well.

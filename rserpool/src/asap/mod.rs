@@ -217,20 +217,31 @@ impl AsapCore {
     /// A registrar announced itself; `peers` are the ways to reach it.
     pub(crate) fn handle_announce(&mut self, now: Time, peers: Vec<Peer>) {
         for peer in peers {
-            if !self.table.announce(now, peer.clone()) {
-                continue;
+            if self.table.announce(now, peer.clone()) {
+                self.try_too(now, peer);
             }
-            match &mut self.home {
-                Home::Hunting(hunt) => {
-                    hunt.add(peer);
-                    self.go_on_hunting(now);
-                }
-                Home::Pausing { .. } => {
-                    self.home = Home::None;
-                    self.hunt_if_needed(now);
-                }
-                Home::None | Home::Up(_) => {}
+        }
+    }
+
+    /// The names of registrars have been looked up; `peers` are the ways to all of them.
+    pub(crate) fn handle_named(&mut self, now: Time, peers: Vec<Peer>) {
+        for peer in self.table.set_named(peers) {
+            self.try_too(now, peer);
+        }
+    }
+
+    /// Tries a registrar that was not known before, if one is wanted.
+    fn try_too(&mut self, now: Time, peer: Peer) {
+        match &mut self.home {
+            Home::Hunting(hunt) => {
+                hunt.add(peer);
+                self.go_on_hunting(now);
             }
+            Home::Pausing { .. } => {
+                self.home = Home::None;
+                self.hunt_if_needed(now);
+            }
+            Home::None | Home::Up(_) => {}
         }
     }
 

@@ -1,4 +1,5 @@
-//! The registrars that are known: static ones, and announced ones until they expire.
+//! The registrars that are known: static ones, those that names stand for, and announced ones until
+//! they expire.
 
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
@@ -13,13 +14,15 @@ const MAX_ANNOUNCED: usize = 64;
 #[derive(Debug)]
 pub(super) struct RegistrarTable {
     fixed: Vec<Peer>,
+    /// What the names of registrars stand for now.
+    named: Vec<Peer>,
     announced: Vec<(Peer, Time)>,
     validity: Duration,
 }
 
 impl RegistrarTable {
     pub(super) fn new(fixed: Vec<Peer>, validity: Duration) -> Self {
-        RegistrarTable { fixed, announced: Vec::new(), validity }
+        RegistrarTable { fixed, named: Vec::new(), announced: Vec::new(), validity }
     }
 
     /// Notes an announce; true when the registrar was not known.
@@ -30,11 +33,23 @@ impl RegistrarTable {
             entry.1 = expiry;
             return false;
         }
-        if self.fixed.contains(&peer) || self.announced.len() >= MAX_ANNOUNCED {
+        if self.is_lasting(&peer) || self.announced.len() >= MAX_ANNOUNCED {
             return false;
         }
         self.announced.push((peer, expiry));
         true
+    }
+
+    /// Takes what the names of registrars stand for now; the registrars that were not known before.
+    pub(super) fn set_named(&mut self, named: Vec<Peer>) -> Vec<Peer> {
+        let fresh = named.iter().filter(|peer| !self.is_lasting(peer)).cloned().collect();
+        self.named = named;
+        self.announced.retain(|(peer, _)| !self.named.contains(peer));
+        fresh
+    }
+
+    fn is_lasting(&self, peer: &Peer) -> bool {
+        self.fixed.contains(peer) || self.named.contains(peer)
     }
 
     /// All registrars, from a random one on in turn, with `last` at the end.
@@ -45,8 +60,9 @@ impl RegistrarTable {
         last: Option<&Peer>,
     ) -> Vec<Peer> {
         self.announced.retain(|(_, expiry)| *expiry > now);
+        let lasting = self.fixed.iter().chain(&self.named);
         let mut all: Vec<Peer> =
-            self.fixed.iter().chain(self.announced.iter().map(|(p, _)| p)).cloned().collect();
+            lasting.chain(self.announced.iter().map(|(p, _)| p)).cloned().collect();
         if all.len() > 1 {
             let start = rng.random_range(0..all.len());
             all.rotate_left(start);

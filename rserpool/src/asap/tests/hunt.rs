@@ -234,3 +234,32 @@ fn another_registrar_that_restarts_goes_on_asking() {
     bench.receive(other, keep_alive(false, Some(1)));
     assert!(!bench.outputs().is_empty());
 }
+
+#[test]
+fn a_registrar_that_moves_to_another_address_is_found_by_its_name() {
+    let mut bench = Bench::new(&[]);
+    bench.register(1, Policy::RoundRobin);
+    assert_eq!(bench.outputs(), [Output::Event(AsapEvent::Hunting)]);
+    bench.core.handle_named(bench.now, vec![registrar(1)]);
+    let (first, peer) = bench.connects()[0].clone();
+    assert_eq!(peer, registrar(1));
+    bench.core.handle_up(bench.now, first, local());
+    bench.receive(first, accepted(1));
+    // It is lost: the next hunt begins with what is known, and the name is looked up again.
+    bench.core.handle_down(bench.now, first);
+    let outputs = bench.outputs();
+    assert!(outputs.contains(&Output::Event(AsapEvent::Hunting)), "{outputs:?}");
+    let old = outputs.into_iter().find_map(|o| match o {
+        Output::Connect { assoc, peer } if peer == registrar(1) => Some(assoc),
+        _ => None,
+    });
+    bench.core.handle_named(bench.now, vec![registrar(2)]);
+    let (second, peer) = bench.connects()[0].clone();
+    assert_eq!(peer, registrar(2));
+    // Nobody is there yet. Later hunts do not try the old address any more.
+    bench.failed(old.unwrap());
+    bench.failed(second);
+    bench.pass(ms(5000));
+    let tried: Vec<Peer> = bench.connects().into_iter().map(|(_, peer)| peer).collect();
+    assert_eq!(tried, [registrar(2)]);
+}
