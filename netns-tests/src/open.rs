@@ -49,7 +49,7 @@ pub fn stack(
     Ok((builder.build()?, addrs))
 }
 
-/// The peers that an address list stands for. A list without a suffix stands for two, which are
+/// The peers that a list of addresses, not names, stands for. A list without a suffix stands for two, which are
 /// raced: one directly in IP and one at UDP port 9899.
 pub fn peers(list: &AddressList) -> Vec<Peer> {
     let ways = match list.encap {
@@ -57,9 +57,7 @@ pub fn peers(list: &AddressList) -> Vec<Peer> {
         Some(EncapSuffix::Udp(remote_port)) => vec![Encap::Udp { remote_port }],
         None => vec![Encap::Native, Encap::Udp { remote_port: 9899 }],
     };
-    let peer = |encap| Peer {
-        addrs: list.addrs.iter().map(|a| (*a, encap)).collect(),
-        port: list.port_or(7),
-    };
+    let peer =
+        |encap| Peer { addrs: list.addrs().map(|a| (a, encap)).collect(), port: list.port_or(7) };
     ways.into_iter().map(peer).collect()
 }

@@ -57,12 +57,15 @@ impl Program {
         self.child.id()
     }
 
-    /// Waits for the ready line.
+    /// The ready line, which is waited for if it has not been read already.
     ///
     /// # Panics
     /// When none comes.
     pub fn ready(&mut self) -> ReadyLine {
-        self.wait_for("its ready line", ReadyLine::parse)
+        match self.seen.iter().find_map(|line| ReadyLine::parse(line)) {
+            Some(ready) => ready,
+            None => self.wait_for("its ready line", ReadyLine::parse),
+        }
     }
 
     /// Waits for a line on standard output for which `wanted` returns a value, and returns that

@@ -150,11 +150,56 @@ fn mistakes_get_one_sentence() {
     let (status, text) = complaint(&["client", &format!("127.0.0.1:5201/udp:{closed}")]);
     assert_eq!(status, 1);
     assert!(text.contains("cannot connect to 127.0.0.1:5201"), "{text}");
+    // Somebody is there, but nobody listens at this SCTP port.
+    let (_server, peer) = server(&[]);
+    let (_, udp) = peer.rsplit_once(':').unwrap();
+    let (status, text) = complaint(&["client", &format!("127.0.0.1:1/udp:{udp}")]);
+    assert_eq!(status, 1);
+    assert!(
+        text.contains(&format!("cannot connect to 127.0.0.1:1/udp:{udp}: the peer refused")),
+        "{text}"
+    );
+    // An IPv4 address leads to no IPv6 address; that is told at once.
+    let (status, text) = complaint(&["client", "[::1]:5201", "--own=127.0.0.1"]);
+    assert_eq!(status, 1);
+    assert!(text.contains("no route"), "{text}");
+    let (status, text) = complaint(&["client", "nobody.invalid"]);
+    assert_eq!(status, 1);
+    assert!(text.contains("'nobody.invalid'"), "{text}");
+}
+
+/// A server takes the ports at which clients look, and where these are taken, it says what clients
+/// have to say.
+#[test]
+fn server_and_client_find_each_other_without_options() {
+    if let Err(error) = std::net::UdpSocket::bind("0.0.0.0:9899") {
+        eprintln!("not tested: UDP port 9899 is taken on this host: {error}");
+        return;
+    }
+    let start = || Program::start("sctp-perf server", &mut command(&["server"]));
+    let mut first = start();
+    let ready = first.ready();
+    assert_eq!((ready.get("sctp"), ready.udp()), (Some("5201"), Some(9899)));
+    assert!(first.said().iter().all(|line| !line.starts_with("(stderr)")), "{:?}", first.said());
+    for peer in ["127.0.0.1", "localhost", ready.get("server").unwrap()] {
+        let text = client(peer, &["--duration=1"]).text();
+        assert!(text.contains("bit/s") && text.contains("own ports  SCTP "), "{text}");
+    }
+
+    let mut second = start();
+    let told = second.wait_for_complaint("that the port is taken", |line| {
+        line.contains("UDP port 9899 is taken").then(|| line.to_owned())
+    });
+    let ready = second.ready();
+    let (_, peer) = told.rsplit_once("sctp-perf client ").unwrap_or_else(|| panic!("{told}"));
+    assert_eq!(Some(peer), ready.get("server"));
+    assert!(peer.ends_with(&format!("/udp:{}", ready.udp().unwrap())), "{told}");
+    client(peer, &["--duration=1"]);
 }
 
 /// A server on free ports, and the address by which clients reach it.
 fn server(args: &[&str]) -> (Program, String) {
-    let args = [&["server", "--port=0"], args].concat();
+    let args = [&["server", "--port=0", "--encap-port=0"], args].concat();
     let mut server = Program::start("sctp-perf server", &mut command(&args));
     let ready = server.ready();
     let peer = format!("127.0.0.1:{}/udp:{}", ready.get("sctp").unwrap(), ready.udp().unwrap());

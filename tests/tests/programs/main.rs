@@ -7,6 +7,7 @@ mod waits;
 
 use std::time::Duration;
 
+use rsp_tools::cli::ReadyLine;
 use rsp_tools::programs::pingpongclient::ClientEvent;
 use workspace_tests::crowd;
 use workspace_tests::process::{Ended, PATIENCE, Program};
@@ -113,6 +114,43 @@ fn a_server_registers_again_with_a_restarted_registrar() {
     let mut terminal = pool.client("rspterminal", &["-quiet"]);
     terminal.type_line("back again");
     assert_eq!(terminal.wait_for("the echo", echo), (server.id, "back again".to_owned()));
+}
+
+#[test]
+fn names_stand_for_addresses_and_ready_lines_for_options() {
+    let args = ["-asap=localhost:0", "--encap-port=0", "-asapannounce=off", "-quiet"];
+    let mut registrar = program("rspregistrar", &args);
+    let ready = registrar.ready();
+    // All addresses of the name, and the UDP port: what other programs take.
+    let told = ready.get("registrar").expect("how it is reached").to_owned();
+    assert!(told.contains("127.0.0.1") && told.contains("/udp:"), "{told}");
+    assert_eq!(told.split('/').next(), ready.get("asap"));
+    let named =
+        format!("-registrar=localhost:{}/udp:{}", number(&ready, "sctp"), number(&ready, "udp"));
+    let pasted = format!("-registrar={told}");
+    let local = ["-local=localhost:0", "-local=*:0"];
+    for (registrar, local) in [&named, &pasted].into_iter().zip(local) {
+        let mut server =
+            program("rspserver", &["-echo", "-asapannounce=off", "-quiet", local, registrar]);
+        let ready = server.ready();
+        assert!(number(&ready, "sctp") > 0 && number(&ready, "udp") > 0);
+        let port = format!(":{}", number(&ready, "sctp"));
+        assert!(ready.get("local").is_some_and(|local| local.contains(&port)), "{ready:?}");
+        let mut terminal =
+            program("rspterminal", &["-asapannounce=off", "-quiet", "-local=localhost", registrar]);
+        let ready = terminal.ready();
+        assert!(number(&ready, "sctp") > 0 && number(&ready, "udp") > 0);
+        terminal.type_line("by name");
+        assert_eq!(terminal.wait_for("the echo", echo).1, "by name");
+    }
+}
+
+/// A port in a ready line.
+fn number(ready: &ReadyLine, key: &str) -> u16 {
+    ready
+        .get(key)
+        .and_then(|value| value.parse().ok())
+        .unwrap_or_else(|| panic!("{key}: {ready:?}"))
 }
 
 #[test]
@@ -229,7 +267,7 @@ fn wrong_usage_earns_one_sentence_and_status_2() {
         ("rspserver", &["-policy=WeightedRoundRobin:many"], "many"),
         ("rspserver", &["-calcapp"], "not supported"),
         ("rspserver", &["-identifier=0"], "identifier"),
-        ("rspserver", &["-local=somewhere:1"], "somewhere:1"),
+        ("rspserver", &["-local=some where:1"], "some where:1"),
         ("rspregistrar", &["--peer=127.0.0.1:9901"], "-peer"),
         ("rspregistrar", &["-asap=127.0.0.1:3863/udp:7"], "--encap-port"),
         ("rspregistrar", &["-maxhresitems=0"], "--maxhresitems"),
@@ -275,6 +313,9 @@ fn what_cannot_work_earns_one_sentence_and_status_1() {
         ("rspterminal", &["-asapannounce=off"], "--registrar"),
         ("rspserver", &["-asapannounce=off", "-registrar=127.0.0.1:0"], "must not be 0"),
         ("rspserver", &["--link=raw", "--encap-port=9899"], "--link=both"),
+        // RFC 6761: nobody has this name.
+        ("rspserver", &["-registrar=nobody.invalid:3863"], "'nobody.invalid'"),
+        ("rspterminal", &["-local=nobody.invalid", "-asapannounce=off"], "'nobody.invalid'"),
         ("rspregistrar", &["-logfile=/no/such/directory/log"], "/no/such/directory/log"),
     ] {
         let ended = run(program, args);

@@ -1,10 +1,12 @@
 //! Endpoint addresses on the command line: several IP addresses, one SCTP port, one encapsulation.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-use sctp_user::{AddressError, ShownAddress, parse_address};
+use sctp_user::{AddressError, parse_address};
+
+use super::host::Host;
 
 /// How an address list says its addresses are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,14 +19,15 @@ pub enum EncapSuffix {
 
 /// One SCTP endpoint: `addr:port{,addr}[/udp:N|/native]`.
 ///
-/// IPv6 addresses stand in brackets where a port follows (`[fd00::1]:3863`), and link-local ones
-/// with their interface (`fe80::1%eth0`, `[fe80::1%eth0]:3863`); only the first address has a port.
-/// The suffix stands once, at the end, and holds for all addresses: a UDP port belongs to a stack,
-/// not to one of its addresses.
+/// A name may stand for an address, and means all addresses of that host. IPv6 addresses stand in
+/// brackets where a port follows (`[fd00::1]:3863`), and link-local ones with their interface
+/// (`fe80::1%eth0`, `[fe80::1%eth0]:3863`); only the first address has a port. The suffix stands
+/// once, at the end, and holds for all addresses: a UDP port belongs to a stack, not to one of its
+/// addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressList {
-    /// The addresses in the order given; never empty.
-    pub addrs: Vec<IpAddr>,
+    /// The hosts in the order given; never empty.
+    pub hosts: Vec<Host>,
     /// SCTP port; `None` where the text had none.
     pub port: Option<u16>,
     /// The suffix, if there was one.
@@ -35,6 +38,14 @@ impl AddressList {
     /// The port, or `default` where the text had none.
     pub fn port_or(&self, default: u16) -> u16 {
         self.port.unwrap_or(default)
+    }
+
+    /// The hosts that are given by their address, without those that are given by name.
+    pub fn addrs(&self) -> impl Iterator<Item = IpAddr> {
+        self.hosts.iter().filter_map(|host| match host {
+            Host::Addr(addr) => Some(*addr),
+            Host::Name(_) => None,
+        })
     }
 
     /// The UDP port to send to: the suffix, or 9899 (RFC 6951 sec 5.1) without one; `None` for
@@ -56,45 +67,93 @@ impl FromStr for AddressList {
             None => (text, None),
             Some((list, suffix)) => (list, Some(encap_suffix(suffix)?)),
         };
-        let mut parts = list.split(',');
-        let (first, port) = address_and_port(parts.next().unwrap_or_default())?;
-        let mut addrs = vec![first];
-        for part in parts {
-            let (addr, extra) = address_and_port(part)?;
-            if extra.is_some() {
-                return Err(format!(
-                    "only the first address of an endpoint has a port, but '{part}' has one, too"
-                ));
-            }
-            if addrs.contains(&addr) {
-                let addr = ShownAddress(addr);
-                return Err(format!("the address {addr} is given twice"));
-            }
-            addrs.push(addr);
+        if is_all(list) {
+            return Err("'*' stands for all own addresses, but a peer needs one".to_owned());
         }
-        Ok(AddressList { addrs, port, encap })
+        let (hosts, port) = hosts_and_port(list)?;
+        Ok(AddressList { hosts, port, encap })
     }
 }
 
 impl fmt::Display for AddressList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, addr) in self.addrs.iter().enumerate() {
-            if i > 0 {
-                f.write_str(",")?;
-            }
-            match addr {
-                IpAddr::V4(addr) => write!(f, "{addr}")?,
-                IpAddr::V6(_) => write!(f, "[{}]", ShownAddress(*addr))?,
-            }
-            if let (0, Some(port)) = (i, self.port) {
-                write!(f, ":{port}")?;
-            }
-        }
+        show(f, &self.hosts, self.port)?;
         match self.encap {
             None => Ok(()),
             Some(EncapSuffix::Udp(port)) => write!(f, "/udp:{port}"),
             Some(EncapSuffix::Native) => f.write_str("/native"),
         }
+    }
+}
+
+/// Where a program itself is to be reached: `auto`, `*:port`, or `addr:port{,addr}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnEndpoint {
+    /// The own addresses; empty for all of the host.
+    pub hosts: Vec<Host>,
+    /// SCTP port; `None` where the text had none.
+    pub port: Option<u16>,
+}
+
+impl OwnEndpoint {
+    /// These addresses, none for all of the host, and this port.
+    pub fn of(addrs: &[IpAddr], port: u16) -> Self {
+        let hosts = addrs.iter().copied().map(Host::Addr).collect();
+        OwnEndpoint { hosts, port: Some(port) }
+    }
+}
+
+impl FromStr for OwnEndpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(OwnEndpoint::default());
+        }
+        if text.contains('/') {
+            return Err(
+                "an own endpoint takes no encapsulation suffix; --encap-port= and --link= \
+                        say it"
+                    .to_owned(),
+            );
+        }
+        if let Some(rest) = text.strip_prefix('*').filter(|_| is_all(text)) {
+            let port = rest.strip_prefix(':').map(|number| port(number, text)).transpose()?;
+            return Ok(OwnEndpoint { hosts: Vec::new(), port });
+        }
+        let (hosts, port) = hosts_and_port(text)?;
+        Ok(OwnEndpoint { hosts, port })
+    }
+}
+
+impl fmt::Display for OwnEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(f, &self.hosts, self.port)
+    }
+}
+
+/// `*` or `*:port`.
+fn is_all(text: &str) -> bool {
+    text == "*" || text.starts_with("*:")
+}
+
+fn show(f: &mut fmt::Formatter<'_>, hosts: &[Host], port: Option<u16>) -> fmt::Result {
+    if hosts.is_empty() {
+        f.write_str("*")?;
+    }
+    for (i, host) in hosts.iter().enumerate() {
+        if i > 0 {
+            write!(f, ",{host}")?;
+            continue;
+        }
+        write!(f, "{host}")?;
+        if let Some(port) = port {
+            write!(f, ":{port}")?;
+        }
+    }
+    match (hosts, port) {
+        ([], Some(port)) => write!(f, ":{port}"),
+        _ => Ok(()),
     }
 }
 
@@ -110,27 +169,65 @@ fn encap_suffix(suffix: &str) -> Result<EncapSuffix, String> {
     }
 }
 
-fn address_and_port(text: &str) -> Result<(IpAddr, Option<u16>), String> {
+fn hosts_and_port(list: &str) -> Result<(Vec<Host>, Option<u16>), String> {
+    let mut parts = list.split(',');
+    let (first, port) = host_and_port(parts.next().unwrap_or_default())?;
+    let mut hosts = vec![first];
+    for part in parts {
+        let (host, extra) = host_and_port(part)?;
+        if extra.is_some() {
+            return Err(format!(
+                "only the first address of an endpoint has a port, but '{part}' has one, too"
+            ));
+        }
+        if hosts.contains(&host) {
+            return Err(format!("the address {host} is given twice"));
+        }
+        hosts.push(host);
+    }
+    Ok((hosts, port))
+}
+
+fn host_and_port(text: &str) -> Result<(Host, Option<u16>), String> {
     let wrong = || {
         format!(
-            "'{text}' is not an IP address with or without port; right are 192.0.2.1:3863, \
-             [2001:db8::1]:3863 and 192.0.2.1"
+            "'{text}' is not an address with or without port; right are 192.0.2.1:3863, \
+             [2001:db8::1]:3863, server.example:3863 and 192.0.2.1"
         )
     };
-    if let Some(rest) = text.strip_prefix('[') {
-        let (addr, rest) = rest.split_once(']').ok_or_else(wrong)?;
-        let addr = bare(addr)?.filter(IpAddr::is_ipv6).ok_or_else(wrong)?;
+    if text.starts_with('[') {
+        let (addr, rest) = text.split_once(']').ok_or_else(wrong)?;
+        let addr = bare(&addr[1..])?.filter(IpAddr::is_ipv6).ok_or_else(wrong)?;
         return match rest {
-            "" => Ok((addr, None)),
-            _ => Ok((addr, Some(port(rest.strip_prefix(':').ok_or_else(wrong)?, text)?))),
+            "" => Ok((Host::Addr(addr), None)),
+            _ => {
+                let number = rest.strip_prefix(':').ok_or_else(wrong)?;
+                Ok((Host::Addr(addr), Some(port(number, text)?)))
+            }
         };
     }
-    if let Some(addr) = bare(text)? {
-        return Ok((addr, None));
+    if let Some((addr, number)) = text.rsplit_once(':')
+        && addr.contains(':')
+        && number.bytes().all(|digit| digit.is_ascii_digit())
+        && addr.split('%').next().is_some_and(|addr| addr.parse::<Ipv6Addr>().is_ok())
+    {
+        return Err(format!(
+            "'{text}' leaves open where the address ends; an IPv6 address with a port is written \
+             [{addr}]:{number}, and one without a port [{text}]"
+        ));
     }
-    let (addr, number) = text.rsplit_once(':').ok_or_else(wrong)?;
-    let addr: std::net::Ipv4Addr = addr.parse().map_err(|_| wrong())?;
-    Ok((addr.into(), Some(port(number, text)?)))
+    if let Some(addr) = bare(text)? {
+        return Ok((Host::Addr(addr), None));
+    }
+    let (host, number) = match text.rsplit_once(':') {
+        Some((host, number)) => (host, Some(number)),
+        None => (text, None),
+    };
+    if host.contains([':', '[']) {
+        return Err(wrong());
+    }
+    let host = host.parse().map_err(|_| wrong())?;
+    Ok((host, number.map(|number| port(number, text)).transpose()?))
 }
 
 /// An address without anything around it, or `None` where there is more; an error where only its
@@ -157,18 +254,48 @@ mod tests {
     #[test]
     fn lists_with_ports_and_suffixes() {
         let one: AddressList = "127.0.0.1:3863/udp:9898".parse().unwrap();
-        assert_eq!(one.addrs, ["127.0.0.1".parse::<IpAddr>().unwrap()]);
+        assert_eq!(one.hosts, [host("127.0.0.1")]);
         assert_eq!(
             (one.port, one.encap, one.udp_port()),
             (Some(3863), Some(EncapSuffix::Udp(9898)), Some(9898))
         );
 
         let two: AddressList = "10.88.0.11:3863,[fd88::11],fd88::12/native".parse().unwrap();
-        assert_eq!(two.addrs.len(), 3);
+        assert_eq!(two.hosts.len(), 3);
         assert_eq!((two.port_or(1), two.udp_port()), (3863, None));
 
         let bare: AddressList = "[::1]".parse().unwrap();
         assert_eq!((bare.port, bare.port_or(3863), bare.udp_port()), (None, 3863, Some(9899)));
+
+        let named: AddressList = "localhost:3863,10.0.0.1,a.example".parse().unwrap();
+        assert_eq!(named.hosts, [host("localhost"), host("10.0.0.1"), host("a.example")]);
+        assert_eq!(named.port, Some(3863));
+    }
+
+    fn host(text: &str) -> Host {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn own_endpoints() {
+        let own = |text: &str| text.parse::<OwnEndpoint>();
+        let all = |port| Ok(OwnEndpoint { hosts: Vec::new(), port });
+        assert_eq!(own("auto"), all(None));
+        assert_eq!(own("*"), all(None));
+        assert_eq!(own("*:3863"), all(Some(3863)));
+        assert_eq!(own("*:0"), all(Some(0)));
+        for text in ["*", "*:3863", "localhost:1", "10.0.0.1:0,[fd88::1]", "a.example"] {
+            assert_eq!(own(text).unwrap().to_string(), text);
+        }
+        for (text, hint) in [
+            ("*:", "not a number"),
+            ("*:65536", "0 to 65535"),
+            ("*,10.0.0.1", "right are"),
+            ("127.0.0.1:1/udp:5", "--encap-port"),
+            ("::1:3863", "[::1]:3863"),
+        ] {
+            assert!(own(text).unwrap_err().contains(hint), "{text}: {:?}", own(text));
+        }
     }
 
     #[test]
@@ -177,6 +304,7 @@ mod tests {
             "127.0.0.1:0",
             "[::1]:7,10.0.0.1/udp:1",
             "10.0.0.1,[fd88::1]/native",
+            "localhost:3863,a.example/udp:9898",
             "[2001:db8::1]:65535",
             "[fe80::1%lo]:7,[fe80::2%lo]/udp:1",
         ] {
@@ -187,15 +315,22 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (text, hint) in [
-            ("", "is not an IP address"),
-            ("localhost:3863", "'localhost:3863'"),
+            ("", "is not an address"),
+            ("local host:3863", "'local host:3863'"),
+            ("localhost:", "not a number"),
+            ("localhost:http", "0 to 65535"),
+            ("*:3863", "a peer needs one"),
+            ("::1:3863", "[::1]:3863"),
+            ("2001:db8::1:2", "[2001:db8::1]:2"),
+            ("fe80::1%lo:3863", "[fe80::1%lo]:3863"),
+            ("10.0.0.256:1", "right are"),
             ("127.0.0.1:", "not a number"),
             ("127.0.0.1:65536", "0 to 65535"),
             ("[::1", "'[::1'"),
             ("[::1]3863", "'[::1]3863'"),
             ("10.0.0.1:1,10.0.0.2:1", "only the first"),
             ("10.0.0.1:1,10.0.0.1", "twice"),
-            ("fe80::1%lo,fe80::1%1", "fe80::1%lo is given twice"),
+            ("fe80::1%lo,fe80::1%1", "[fe80::1%lo] is given twice"),
             ("fe80::1", "fe80::1 needs an interface"),
             ("[fe80::1]:7", "fe80::1 needs an interface"),
             ("[fe80::1%nowhere]:7", "no interface 'nowhere'"),

@@ -9,7 +9,7 @@ use sctp_user::{Announce, AssocConfig, Ootb};
 
 use super::address::AddressList;
 use super::signals::EndOptions;
-use super::value::{OnOff, millis};
+use super::value::{OnOff, millis, number};
 
 /// Options of every program.
 #[derive(Args, Clone, Debug)]
@@ -31,7 +31,7 @@ pub struct CommonOptions {
 pub struct LogOptions {
     /// 0 off, 1 errors, 2 warnings, 3 notes, 4 actions, 5 to 9 ever more; without this option
     /// RUST_LOG counts, and without that 1.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=9))]
+    #[arg(long, value_name = "N", value_parser = number("level", 0u8..=9))]
     pub loglevel: Option<u8>,
     /// Log to this file, overwriting it.
     #[arg(long, value_name = "FILE")]
@@ -43,7 +43,7 @@ pub struct LogOptions {
     #[arg(long)]
     pub logquiet: bool,
     /// Colours in the log, where it goes to a terminal.
-    #[arg(long, value_name = "on|off", default_value = "on")]
+    #[arg(long, value_name = "on|off", default_value = "on", hide_possible_values = true)]
     pub(crate) logcolor: OnOff,
 }
 
@@ -52,42 +52,52 @@ pub struct LogOptions {
 #[command(next_help_heading = "Link")]
 pub struct LinkOptions {
     /// SCTP in UDP, directly in IP, or both.
-    #[arg(long, value_name = "udp|raw|both", default_value = "udp")]
+    #[arg(long, value_name = "udp|raw|both", default_value = "udp", hide_possible_values = true)]
     pub link: LinkKind,
-    /// Own UDP port of encapsulation; 0 takes a free one. Default: 9899 for a registrar, a free one
-    /// for everybody else.
-    #[arg(long, value_name = "PORT")]
+    /// Own UDP port of encapsulation; 0 takes a free one. Default: 9899 for a registrar, 9899 or a
+    /// free one for a server of sctp-perf, a free one for everybody else.
+    #[arg(long, value_name = "PORT", value_parser = number("UDP port", 0u16..=65_535))]
     pub encap_port: Option<u16>,
     /// Which of several own addresses peers are told of: auto (none that mean nothing to the peer,
     /// and none from behind NAT), all, or none.
-    #[arg(long, value_name = "auto|all|none", default_value = "auto")]
+    #[arg(long, value_name = "auto|all|none", default_value = "auto", hide_possible_values = true)]
     pub announce: AnnounceKind,
     /// Tell peers at one address with equal SCTP ports apart by their UDP ports, as clients behind
     /// one NAT address may be.
-    #[arg(long, value_name = "on|off", default_value = "off")]
+    #[arg(long, value_name = "on|off", default_value = "off", hide_possible_values = true)]
     pub(crate) nat_port_key: OnOff,
     /// What is answered that belongs to no association: abort (everything in UDP, natively what is
     /// for own SCTP ports), own-ports (what is for own SCTP ports, in UDP, too), or silent
     /// (nothing, for replicas behind one address, which must not end each other's associations).
-    #[arg(long, value_name = "abort|own-ports|silent", default_value = "abort")]
+    #[arg(
+        long,
+        value_name = "abort|own-ports|silent",
+        default_value = "abort",
+        hide_possible_values = true
+    )]
     pub(crate) ootb: OotbKind,
     /// SCTP's timers and limits: default (RFC 9260's; sooner with the end of the other side for
     /// sessions of pool users and towards registrars), rfc (RFC 9260's for all), or realtime (a
     /// dead path is left within 300 ms, a dead peer given up within 600 ms; for short round trips,
     /// and for both ends).
-    #[arg(long, value_name = "default|rfc|realtime", default_value = "default")]
+    #[arg(
+        long,
+        value_name = "default|rfc|realtime",
+        default_value = "default",
+        hide_possible_values = true
+    )]
     pub profile: Profile,
 }
 
 /// Timers and limits of associations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
-    /// Those of RFC 9260, and [`session_profile`](rserpool::session_profile) where RSerPool has it
-    /// by default.
+    /// Those of RFC 9260; sooner with the end of the other side for sessions of pool users and
+    /// towards registrars.
     Default,
     /// Those of RFC 9260 everywhere.
     Rfc,
-    /// [`AssocConfig::realtime`] everywhere.
+    /// For short round trips, everywhere.
     Realtime,
 }
 
@@ -178,7 +188,8 @@ impl LinkOptions {
 #[command(next_help_heading = "Registrars")]
 pub struct RegistrarOptions {
     /// A registrar to use, ADDR:PORT{,ADDR}[/udp:N|/native]; may be given several times. Default
-    /// port 3863.
+    /// port 3863. A name may stand for ADDR and means all its addresses; it is looked up again
+    /// whenever a registrar is looked for.
     #[arg(long, value_name = "ENDPOINT")]
     pub registrar: Vec<AddressList>,
     /// Group in which registrars announce themselves: auto (239.0.0.50:3863), off, or ADDR:PORT.
@@ -218,7 +229,7 @@ pub struct RegistrarOptions {
         long,
         value_name = "N",
         default_value_t = 1,
-        value_parser = clap::value_parser!(u32).range(1..=100)
+        value_parser = number("number of times", 1u32..=100)
     )]
     pub registrarrequestmaxtrials: u32,
 }

@@ -2,6 +2,7 @@
 
 mod address;
 mod common;
+mod host;
 mod logging;
 mod normalize;
 mod ready;
@@ -10,16 +11,21 @@ mod screen;
 mod signals;
 mod value;
 
-pub use address::{AddressList, EncapSuffix};
+pub use address::{AddressList, EncapSuffix, OwnEndpoint};
 pub use common::{
     AnnounceKind, AsapAnnounce, CommonOptions, LinkKind, LinkOptions, LogOptions, OotbKind,
     Profile, RegistrarOptions,
 };
+pub use host::Host;
 pub use ready::{Ready, ReadyLine};
 pub use run::main;
 pub use signals::{EndOptions, EndReason};
 
+pub(crate) use host::{resolve, resolve_blocking};
 pub(crate) use normalize::{CLIENT_UNSUPPORTED, NO_CSP, Unsupported};
-pub(crate) use run::{parse, run_async};
-pub(crate) use screen::{banner, banner_lines, complain, harmless, say, say_with_time, with_time};
-pub(crate) use value::{OnOff, identifier, millis};
+pub(crate) use run::{VERSION, parse, run_async};
+pub(crate) use screen::{
+    all_or_listed, banner, banner_lines, complain, harmless, say, say_with_time, time_of_day,
+    with_time,
+};
+pub(crate) use value::{OnOff, identifier, millis, number};

@@ -1,14 +1,19 @@
 //! From arguments to an exit status: 0 done, 1 failed (one sentence on stderr), 2 wrong usage.
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::future::Future;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
 use super::normalize::{Unsupported, normalize};
 use super::screen;
+
+/// What `--version` shows behind a program's name: version, commit, features.
+pub(crate) const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("RSP_TOOLS_BUILD"), ")");
 
 /// Exit status for wrong usage.
 const USAGE: u8 = 2;
@@ -35,7 +40,7 @@ pub(crate) fn parse<O: CommandFactory + FromArgMatches>(
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<O, ExitCode> {
     // RSPLIB's programs take the last of several values; scripts rely on it to override defaults.
-    let command = O::command().name(name).bin_name(name).args_override_self(true);
+    let command = O::command().name(name).bin_name(name).version(VERSION).args_override_self(true);
     let complain = |sentence: &str| {
         screen::complain(&format!("{name}: {sentence}; {name} --help lists the options"));
         ExitCode::from(USAGE)
@@ -76,6 +81,15 @@ where
 
 /// clap's complaint (its paragraphs before the usage) as one line.
 fn sentence(error: &clap::Error) -> String {
+    // A reader of values that quotes the value itself needs no second quotation.
+    if let (Some(why), Some(ContextValue::String(option)), Some(ContextValue::String(value))) = (
+        error.source().map(ToString::to_string),
+        error.get(ContextKind::InvalidArg),
+        error.get(ContextKind::InvalidValue),
+    ) && why.starts_with(&format!("'{value}'"))
+    {
+        return format!("{option}: {why}");
+    }
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let paragraphs = text.split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));

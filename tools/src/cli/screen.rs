@@ -1,7 +1,10 @@
 //! Text for people: banners, time stamps, text of strangers.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::time::SystemTime;
+
+use sctp_user::ShownAddress;
 
 /// Prints a banner: a title, underlined, and labelled values below it.
 pub(crate) fn banner(title: &str, rows: &[(&str, String)]) {
@@ -14,6 +17,16 @@ pub(crate) fn banner_lines(title: &str, rows: &[(&str, String)]) -> Vec<String> 
     let head = [title.to_owned(), "=".repeat(title.chars().count())];
     let rows = rows.iter().map(|(label, value)| format!("   {label:<width$}   {value}"));
     head.into_iter().chain(rows).chain([String::new()]).collect()
+}
+
+/// Own addresses in words; none are all of the host.
+pub(crate) fn all_or_listed(addrs: &[IpAddr]) -> String {
+    match addrs {
+        [] => "all addresses".to_owned(),
+        addrs => {
+            addrs.iter().map(|addr| ShownAddress(*addr).to_string()).collect::<Vec<_>>().join(", ")
+        }
+    }
 }
 
 /// Prints a line and flushes. A reader that has gone away is ignored: SIGPIPE ends the program.
@@ -38,7 +51,7 @@ pub(crate) fn with_time(line: &str) -> String {
 }
 
 /// `hh:mm:ss.mmm`, UTC.
-fn time_of_day(time: SystemTime) -> String {
+pub(crate) fn time_of_day(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (secs, millis) = (since.as_secs() % 86_400, since.subsec_millis());
     format!("{:02}:{:02}:{:02}.{millis:03}", secs / 3600, secs / 60 % 60, secs % 60)

@@ -1,5 +1,8 @@
 //! Small value types of options.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -40,6 +43,21 @@ pub(crate) fn millis(text: &str, min: u64, max: u64) -> Result<Duration, String>
     }
 }
 
+/// Makes a reader of numbers within bounds, both inclusive. Its complaint says what is wanted:
+/// `what`, such as "number of seconds", and the bounds.
+pub(crate) fn number<T>(
+    what: &'static str,
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
+{
+    move |text| match text.parse() {
+        Ok(value) if range.contains(&value) => Ok(value),
+        _ => Err(format!("a {what} from {} to {} is wanted", range.start(), range.end())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +76,20 @@ mod tests {
         assert_eq!(millis("100", 100, 200), Ok(Duration::from_millis(100)));
         for bad in ["99", "201", "", "1.5", "100ms"] {
             assert!(millis(bad, 100, 200).unwrap_err().contains("100 to 200"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_say_their_bounds() {
+        let read = number("number of runs", 1u16..=100);
+        assert_eq!((read("1"), read("100")), (Ok(1), Ok(100)));
+        for bad in ["0", "101", "-1", "", "many", "1.5", "99999999999999999999"] {
+            assert_eq!(read(bad), Err("a number of runs from 1 to 100 is wanted".to_owned()));
+        }
+        let seconds = number("number of seconds", 0.0..=1.5);
+        assert_eq!(seconds("1.5"), Ok(1.5));
+        for bad in ["NaN", "inf", "1.6", "-0.1"] {
+            assert!(seconds(bad).unwrap_err().contains("from 0 to 1.5"), "{bad}");
         }
     }
 }

@@ -2,39 +2,51 @@
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use rserpool::{AnnounceConfig, AsapConfig, UserEvent};
+use rserpool::{AnnounceConfig, AsapConfig, Resolver, UserEvent};
 use rserpool_wire::numbers::port;
 use sctp_user::{BindOptions, Peer, Stack};
 use tokio::time::Instant;
 
-use super::stack;
-use crate::cli::{AddressList, AsapAnnounce, LinkOptions, Profile, RegistrarOptions};
+use super::stack::Ways;
+use crate::cli::{self, AddressList, AsapAnnounce, Host, LinkOptions, Profile, RegistrarOptions};
 
 /// The settings for a pool element or pool user. `addrs` are the own addresses of the association
-/// with the registrar, none for all.
+/// with the registrar, none for all. Names of registrars are looked up now, so that a wrong one is
+/// told at once, and again whenever a registrar is looked for.
 ///
 /// # Errors
 /// A sentence for the user.
-pub(crate) fn config(
+pub(crate) async fn config(
     stack: &Stack,
     options: &RegistrarOptions,
     profile: Profile,
     addrs: Vec<IpAddr>,
 ) -> anyhow::Result<AsapConfig> {
-    let ways = options.registrar.iter().map(|list| stack::peers(stack, list, port::ASAP));
-    let registrars: Vec<Peer> =
-        ways.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect();
-    if registrars.is_empty() && options.asapannounce == AsapAnnounce::Off {
+    if options.registrar.is_empty() && options.asapannounce == AsapAnnounce::Off {
         bail!(
             "without announces (--asapannounce=off) a registrar must be named: \
              --registrar=ADDR:PORT"
         );
     }
+    let is_named = |list: &&AddressList| list.hosts.iter().any(|h| matches!(h, Host::Name(_)));
+    let (named, fixed): (Vec<_>, Vec<_>) = options.registrar.iter().partition(is_named);
+    let ways = Ways::of(stack);
+    let registrars = peers(ways, fixed).await?;
+    let resolver = match named.is_empty() {
+        true => None,
+        false => {
+            peers(ways, named.clone()).await?;
+            let named: Arc<[AddressList]> = named.into_iter().cloned().collect();
+            Some(Resolver::new(move || look_up(ways, Arc::clone(&named))))
+        }
+    };
     Ok(AsapConfig {
         registrars,
+        resolver,
         announce: options
             .asapannounce
             .group()
@@ -51,6 +63,34 @@ pub(crate) fn config(
         },
         ..AsapConfig::default()
     })
+}
+
+/// The ways to all these registrars.
+///
+/// # Errors
+/// As [`stack::peers`].
+async fn peers(
+    ways: Ways,
+    lists: impl IntoIterator<Item = &AddressList>,
+) -> anyhow::Result<Vec<Peer>> {
+    let mut peers = Vec::new();
+    for list in lists {
+        let addrs = cli::resolve(&list.hosts).await?;
+        peers.extend(ways.peers(list, &addrs, port::ASAP)?);
+    }
+    Ok(peers)
+}
+
+/// As [`peers`]; what cannot be looked up is left out.
+async fn look_up(ways: Ways, lists: Arc<[AddressList]>) -> Vec<Peer> {
+    let mut found = Vec::new();
+    for list in lists.iter() {
+        match peers(ways, [list]).await {
+            Ok(peers) => found.extend(peers),
+            Err(error) => tracing::warn!("a registrar cannot be looked up: {error:#}"),
+        }
+    }
+    found
 }
 
 /// How long a program waits for a registrar before it gives up: two hunts.
@@ -72,7 +112,8 @@ pub(crate) fn start<T>(
 ) -> Result<(T, Search), rserpool::Error> {
     let started = match start(asap.clone()) {
         Err(rserpool::Error::Announce { group, reason })
-            if options.asapannounce == AsapAnnounce::Auto && !asap.registrars.is_empty() =>
+            if options.asapannounce == AsapAnnounce::Auto
+                && (!asap.registrars.is_empty() || asap.resolver.is_some()) =>
         {
             tracing::info!(%group, reason, "no announces are heard; the named registrars are used");
             asap.announce = None;
@@ -226,6 +267,7 @@ mod tests {
 
     use super::*;
     use crate::cli::CommonOptions;
+    use crate::programs::stack;
 
     #[derive(Parser)]
     struct Line {
@@ -236,20 +278,21 @@ mod tests {
     }
 
     /// RTO.Min of the association with the registrar, as far as the options decide it.
-    fn rto_min(option: &str) -> Option<Duration> {
+    async fn rto_min(option: &str) -> Option<Duration> {
         let line = Line::try_parse_from(["program", "--registrar=127.0.0.1", option]).unwrap();
         let addr = "127.0.0.1".parse().unwrap();
         let stack = stack::open(&line.common.link, &[addr], Port::Any).unwrap();
-        let asap = config(&stack, &line.registrars, line.common.link.profile, vec![addr]).unwrap();
+        let asap =
+            config(&stack, &line.registrars, line.common.link.profile, vec![addr]).await.unwrap();
         assert_eq!(asap.bind.addrs, [addr]);
         asap.bind.config.map(|config| config.rto_min)
     }
 
     #[tokio::test]
     async fn associations_with_registrars_have_the_profile() {
-        assert_eq!(rto_min("--profile=default"), None);
-        assert_eq!(rto_min("--profile=rfc"), Some(AssocConfig::default().rto_min));
-        assert_eq!(rto_min("--profile=realtime"), Some(AssocConfig::realtime().rto_min));
+        assert_eq!(rto_min("--profile=default").await, None);
+        assert_eq!(rto_min("--profile=rfc").await, Some(AssocConfig::default().rto_min));
+        assert_eq!(rto_min("--profile=realtime").await, Some(AssocConfig::realtime().rto_min));
     }
 
     const UDP: Encap = Encap::Udp { remote_port: 9899 };

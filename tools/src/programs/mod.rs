@@ -56,3 +56,21 @@ pub const NAMES: [&str; 6] = [
     rspterminal::NAME,
     sctp_perf::NAME,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `cargo install` installs the programs, and nothing that is for tests.
+    #[test]
+    fn the_package_has_the_binaries_of_the_programs_only() {
+        let manifest = include_str!("../../Cargo.toml");
+        let mut installed: Vec<&str> = manifest
+            .split("[[bin]]")
+            .skip(1)
+            .filter_map(|target| target.split('"').nth(1))
+            .collect();
+        installed.sort_unstable();
+        assert_eq!(installed, NAMES);
+    }
+}

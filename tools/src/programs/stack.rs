@@ -1,15 +1,17 @@
 //! The SCTP stack of a program, as its options want it, and the peers that it can reach.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, bail};
-use sctp_udp_encap::{Port, UdpEncapConfig, UdpEncapLink, WELL_KNOWN_PORT};
+use sctp_udp_encap::{Port, UdpBindError, UdpEncapConfig, UdpEncapLink, WELL_KNOWN_PORT};
 use sctp_user::link::Link;
 use sctp_user::link::raw::{RawBindError, RawConfig, RawLink};
-use sctp_user::{AssocConfig, Encap, Peer, Stack, StackBuilder, StackConfig};
+use sctp_user::{
+    AssocConfig, Encap, Peer, Scope, Stack, StackBuilder, StackConfig, local_addresses,
+};
 
 use super::limited_link::Limited;
-use crate::cli::{self, AddressList, EncapSuffix, LinkKind, LinkOptions, OnOff};
+use crate::cli::{self, AddressList, EncapSuffix, Host, LinkKind, LinkOptions, OnOff};
 
 /// Opens the links and starts the stack. `addrs` are the own addresses, none for all of the host;
 /// `port` is the UDP port where `--encap-port=` says nothing.
@@ -125,13 +127,70 @@ fn raw(addrs: Vec<IpAddr>) -> anyhow::Result<RawLink> {
     Ok(link)
 }
 
-/// The ways to reach `list` by the links of `stack`, the preferred one first: what the suffix says,
-/// without one natively and at UDP port 9899. `port` is the SCTP port where the list has none.
+/// Opens at UDP port 9899, where clients look that are not told another one, or at a free port when
+/// 9899 is taken and `--encap-port=` says nothing. `open` does it.
 ///
 /// # Errors
-/// A sentence for the user: there is no such way, or the port is 0.
-pub(crate) fn peers(stack: &Stack, list: &AddressList, port: u16) -> anyhow::Result<Vec<Peer>> {
-    peers_by(Ways { native: stack.has_native(), udp: stack.local_udp_port().is_some() }, list, port)
+/// Those of `open`.
+pub(crate) fn open_where_clients_look<S>(
+    options: &LinkOptions,
+    open: impl Fn(Port) -> anyhow::Result<S>,
+) -> anyhow::Result<S> {
+    match open(Port::WellKnown) {
+        Err(error)
+            if options.encap_port.is_none()
+                && matches!(
+                    error.downcast_ref(),
+                    Some(UdpBindError::WellKnownPortInUse { .. })
+                ) =>
+        {
+            open(Port::Any)
+        }
+        result => result,
+    }
+}
+
+/// Where others reach a stack that can be reached in these `ways`, has the UDP port `udp`, and
+/// `own` addresses, none for all of the host: in the form that their options take.
+pub(crate) fn reachable_at(
+    native: bool,
+    udp: Option<u16>,
+    own: &[IpAddr],
+    port: u16,
+) -> AddressList {
+    let mut addrs = own.to_vec();
+    if addrs.is_empty() {
+        addrs = local_addresses(Scope::Private);
+    }
+    if addrs.is_empty() {
+        // A host without any network.
+        addrs = local_addresses(Scope::Loopback).into_iter().filter(IpAddr::is_loopback).collect();
+    }
+    if addrs.is_empty() {
+        addrs.push(Ipv4Addr::LOCALHOST.into());
+    }
+    let encap = match (native, udp) {
+        (_, Some(WELL_KNOWN_PORT)) => None,
+        (_, Some(udp)) => Some(EncapSuffix::Udp(udp)),
+        (true, None) => Some(EncapSuffix::Native),
+        (false, None) => None,
+    };
+    AddressList { hosts: addrs.into_iter().map(Host::Addr).collect(), port: Some(port), encap }
+}
+
+/// The ways to reach `list` by the links of `stack`, the preferred one first: what the suffix says,
+/// without one natively and at UDP port 9899. Names are looked up. `port` is the SCTP port where
+/// the list has none.
+///
+/// # Errors
+/// A sentence for the user: there is no such way, the port is 0, or a name is not known.
+pub(crate) async fn peers(
+    stack: &Stack,
+    list: &AddressList,
+    port: u16,
+) -> anyhow::Result<Vec<Peer>> {
+    let ways = Ways::of(stack);
+    ways.peers(list, &cli::resolve(&list.hosts).await?, port)
 }
 
 /// How a stack can send.
@@ -141,33 +200,45 @@ pub(crate) struct Ways {
     pub(crate) udp: bool,
 }
 
-/// As [`peers`], for a stack that can send in these `ways`.
-///
-/// # Errors
-/// As [`peers`].
-pub(crate) fn peers_by(ways: Ways, list: &AddressList, port: u16) -> anyhow::Result<Vec<Peer>> {
-    let port = list.port_or(port);
-    if port == 0 {
-        bail!("the SCTP port of {list} must not be 0");
+impl Ways {
+    /// Those of a stack.
+    pub(crate) fn of(stack: &Stack) -> Self {
+        Ways { native: stack.has_native(), udp: stack.local_udp_port().is_some() }
     }
-    let Ways { native, udp } = ways;
-    let well_known = Encap::Udp { remote_port: WELL_KNOWN_PORT };
-    let ways = match list.encap {
-        Some(EncapSuffix::Native) if !native => {
-            bail!("{list} is to be reached directly in IP, which needs --link=raw or --link=both")
+
+    /// The ways to `addrs`, for which `list` stands.
+    ///
+    /// # Errors
+    /// As [`peers`].
+    pub(crate) fn peers(
+        self,
+        list: &AddressList,
+        addrs: &[IpAddr],
+        port: u16,
+    ) -> anyhow::Result<Vec<Peer>> {
+        let port = list.port_or(port);
+        if port == 0 {
+            bail!("the SCTP port of {list} must not be 0");
         }
-        Some(EncapSuffix::Udp(_)) if !udp => {
-            bail!("{list} is to be reached in UDP, which needs --link=udp or --link=both")
-        }
-        Some(EncapSuffix::Native) => vec![Encap::Native],
-        Some(EncapSuffix::Udp(remote_port)) => vec![Encap::Udp { remote_port }],
-        None => [native.then_some(Encap::Native), udp.then_some(well_known)]
-            .into_iter()
-            .flatten()
-            .collect(),
-    };
-    let peer = |encap| Peer { addrs: list.addrs.iter().map(|addr| (*addr, encap)).collect(), port };
-    Ok(ways.into_iter().map(peer).collect())
+        let Ways { native, udp } = self;
+        let well_known = Encap::Udp { remote_port: WELL_KNOWN_PORT };
+        let ways = match list.encap {
+            Some(EncapSuffix::Native) if !native => bail!(
+                "{list} is to be reached directly in IP, which needs --link=raw or --link=both"
+            ),
+            Some(EncapSuffix::Udp(_)) if !udp => {
+                bail!("{list} is to be reached in UDP, which needs --link=udp or --link=both")
+            }
+            Some(EncapSuffix::Native) => vec![Encap::Native],
+            Some(EncapSuffix::Udp(remote_port)) => vec![Encap::Udp { remote_port }],
+            None => [native.then_some(Encap::Native), udp.then_some(well_known)]
+                .into_iter()
+                .flatten()
+                .collect(),
+        };
+        let peer = |encap| Peer { addrs: addrs.iter().map(|addr| (*addr, encap)).collect(), port };
+        Ok(ways.into_iter().map(peer).collect())
+    }
 }
 
 #[cfg(test)]
@@ -193,18 +264,31 @@ mod tests {
         open(&options, &["127.0.0.1".parse().unwrap()], Port::Any).unwrap()
     }
 
-    fn ways(list: &str) -> Result<Vec<Peer>, String> {
-        peers(&udp_stack(), &list.parse().unwrap(), 7).map_err(|error| error.to_string())
+    async fn ways(list: &str) -> Result<Vec<Peer>, String> {
+        peers(&udp_stack(), &list.parse().unwrap(), 7).await.map_err(|error| error.to_string())
     }
 
     #[tokio::test]
     async fn ways_of_a_stack_in_udp() {
         let a = "192.0.2.1".parse().unwrap();
         let udp = |remote_port, port| vec![Peer::new(a, Encap::Udp { remote_port }, port)];
-        assert_eq!(ways("192.0.2.1"), Ok(udp(9899, 7)));
-        assert_eq!(ways("192.0.2.1:8/udp:5"), Ok(udp(5, 8)));
-        assert!(ways("192.0.2.1/native").unwrap_err().contains("--link=raw or --link=both"));
-        assert!(ways("192.0.2.1:0").unwrap_err().contains("must not be 0"));
+        assert_eq!(ways("192.0.2.1").await, Ok(udp(9899, 7)));
+        assert_eq!(ways("192.0.2.1:8/udp:5").await, Ok(udp(5, 8)));
+        assert!(ways("192.0.2.1/native").await.unwrap_err().contains("--link=raw or --link=both"));
+        assert!(ways("192.0.2.1:0").await.unwrap_err().contains("must not be 0"));
+    }
+
+    #[test]
+    fn others_are_told_what_their_options_take() {
+        let own: Vec<IpAddr> = vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()];
+        let told = |native, udp| reachable_at(native, udp, &own, 7).to_string();
+        assert_eq!(told(false, Some(9899)), "10.0.0.1:7,[fd00::1]");
+        assert_eq!(told(true, Some(9899)), "10.0.0.1:7,[fd00::1]");
+        assert_eq!(told(false, Some(5)), "10.0.0.1:7,[fd00::1]/udp:5");
+        assert_eq!(told(true, None), "10.0.0.1:7,[fd00::1]/native");
+        let all = reachable_at(false, Some(5), &[], 7);
+        assert!(!all.hosts.is_empty());
+        assert_eq!(all.to_string().parse(), Ok(all));
     }
 
     #[tokio::test]

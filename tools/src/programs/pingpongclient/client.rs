@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::event::ClientEvent;
 use super::options::Options;
 use super::pings::{Pings, Verdict};
-use crate::cli::{EndReason, Ready, banner, say, say_with_time};
+use crate::cli::{self, EndReason, Ready, banner, say, say_with_time};
 use crate::programs::asap::{self, Search};
 use crate::programs::stack;
 
@@ -30,8 +30,9 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
     let mut end = options.common.end.watch_output().context("signals cannot be watched")?;
     let link = &options.common.link;
-    let stack = stack::open(link, &options.local, Port::Any)?;
-    let asap = asap::config(&stack, &options.registrars, link.profile, Vec::new())?;
+    let own = cli::resolve(&options.local).await?;
+    let stack = stack::open(link, &own, Port::Any)?;
+    let asap = asap::config(&stack, &options.registrars, link.profile, Vec::new()).await?;
     let (user, search) = asap::start(asap, &options.registrars, link, |asap| {
         PoolUser::new(&stack, UserOptions { asap })
     })?;
@@ -44,7 +45,10 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             ],
         );
     }
-    Ready::new(super::NAME).with_known("udp", stack.local_udp_port()).print();
+    Ready::new(super::NAME)
+        .with("sctp", user.port())
+        .with_known("udp", stack.local_udp_port())
+        .print();
 
     let session_options = SessionOptions {
         reply_timeout: Some(options.reply_timeout()),

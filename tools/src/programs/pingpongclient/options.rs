@@ -1,27 +1,24 @@
 //! Options of the ping-pong client.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Parser;
 use rserpool_wire::PoolHandle;
-use sctp_user::parse_address;
 
-use crate::cli::{CommonOptions, Profile, RegistrarOptions, millis};
+use crate::cli::{CommonOptions, Host, Profile, RegistrarOptions, millis, number};
 use crate::programs::rspserver::pool_handle;
 
 /// Sends numbered pings to a server of a pool and goes on with another server when that one dies.
 /// Every number is answered to the user exactly once.
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
 pub(crate) struct Options {
     /// Pool to use.
     #[arg(long, value_name = "NAME", default_value = "PingPongPool", value_parser = pool_handle)]
     pub(crate) poolhandle: PoolHandle,
     /// Own addresses to use, ADDR{,ADDR}; several make it multi-homed [default: all, of which
     /// servers learn one].
-    #[arg(long, value_name = "ADDR", value_delimiter = ',', value_parser = parse_address)]
-    pub(crate) local: Vec<IpAddr>,
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+    pub(crate) local: Vec<Host>,
     /// Time between pings, ms.
     #[arg(
         long,
@@ -35,7 +32,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "MS", value_parser = |s: &str| millis(s, 10, 600_000))]
     pub(crate) replytimeout: Option<Duration>,
     /// End after so many pings, when all are answered; 0 is never.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = number("number of pings", 0..=u64::MAX)
+    )]
     pub(crate) count: u64,
     /// When told to end, wait this long for missing pongs, ms.
     #[arg(

@@ -24,7 +24,6 @@ pub const NAME: &str = "rspdemo";
 /// of its own, talk SCTP in UDP on the loopback interface; twice the serving server is killed, and
 /// the session goes on.
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
 pub(crate) struct Options {
     /// Plain lines without colours and status line, also on a terminal.
     #[arg(long)]
@@ -59,7 +58,7 @@ pub(crate) struct Options {
         long,
         value_name = "N",
         default_value_t = 1,
-        value_parser = clap::value_parser!(u32).range(1..=100)
+        value_parser = cli::number("factor", 1u32..=100)
     )]
     pub(crate) patience: u32,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 mod options;
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,13 +12,12 @@ use rserpool_registrar::{Config, Registrar};
 use rserpool_wire::ServerId;
 use rserpool_wire::numbers::port;
 use sctp_udp_encap::Port;
-use sctp_user::{ShownAddress, to_socket_addr};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::stack;
-use crate::cli::{self, Ready, banner, say_with_time};
+use crate::cli::{self, OwnEndpoint, Ready, banner, say_with_time};
 
-use options::{LocalEndpoint, Options, UNSUPPORTED};
+use options::{Options, UNSUPPORTED};
 
 /// Name of the program.
 pub const NAME: &str = "rspregistrar";
@@ -37,10 +36,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
     let mut end = options.common.end.watch_output().context("signals cannot be watched")?;
-    let (addrs, asap_port) = match &options.asap {
-        LocalEndpoint::Auto => (Vec::new(), port::ASAP),
-        LocalEndpoint::At(list) => (list.addrs.clone(), list.port_or(port::ASAP)),
-    };
+    let addrs = cli::resolve(&options.asap.hosts).await?;
+    let asap_port = options.asap.port.unwrap_or(port::ASAP);
     let stack = stack::open(&options.common.link, &addrs, Port::WellKnown)?;
     let mut registrar = Registrar::start(&stack, config(&options, addrs.clone(), asap_port))?;
     let mut events = registrar.events();
@@ -48,11 +45,12 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     if !options.quiet {
         show_banner(&options, &registrar, &addrs, udp);
     }
-    // All addresses are written as the unspecified one.
-    let addr = addrs.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    let asap_port = registrar.asap_port();
     Ready::new(NAME)
         .with("id", format!("{:#010x}", registrar.server_id().0))
-        .with("asap", to_socket_addr(addr, registrar.asap_port()))
+        .with("asap", OwnEndpoint::of(&addrs, asap_port))
+        .with("registrar", stack::reachable_at(stack.has_native(), udp, &addrs, asap_port))
+        .with("sctp", asap_port)
         .with_known("udp", udp)
         .print();
     let reason = loop {
@@ -97,12 +95,7 @@ fn config(options: &Options, addrs: Vec<IpAddr>, asap_port: u16) -> Config {
 }
 
 fn show_banner(options: &Options, registrar: &Registrar, addrs: &[IpAddr], udp: Option<u16>) {
-    let list = match addrs {
-        [] => "all addresses".to_owned(),
-        addrs => {
-            addrs.iter().map(|addr| ShownAddress(*addr).to_string()).collect::<Vec<_>>().join(", ")
-        }
-    };
+    let list = cli::all_or_listed(addrs);
     let udp = udp.map_or_else(String::new, |port| format!(", UDP port {port}"));
     let ms = |time: Duration| format!("{} ms", time.as_millis());
     let group =

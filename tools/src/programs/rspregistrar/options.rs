@@ -5,24 +5,20 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use crate::cli::{
-    AddressList, AsapAnnounce, CommonOptions, NO_CSP, Unsupported, identifier, millis,
+    AsapAnnounce, CommonOptions, NO_CSP, OwnEndpoint, Unsupported, identifier, millis, number,
 };
 
 /// An RSerPool registrar: keeps pools of servers and tells clients whom to talk to (ASAP, RFC
 /// 5352).
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
 pub(crate) struct Options {
     /// Server identifier, decimal or 0x-hexadecimal [default: random].
     #[arg(long, value_name = "ID", value_parser = identifier)]
     pub(crate) identifier: Option<u32>,
-    /// Where ASAP is served: auto (all addresses, port 3863) or ADDR:PORT{,ADDR}; port 0 takes a
-    /// free one.
-    #[arg(
-        long,
-        value_name = "auto|ENDPOINT", default_value = "auto", value_parser = LocalEndpoint::parse
-    )]
-    pub(crate) asap: LocalEndpoint,
+    /// Where ASAP is served: ADDR:PORT{,ADDR}, *:PORT for all addresses, or auto (*:3863); port 0
+    /// takes a free one.
+    #[arg(long, value_name = "auto|ENDPOINT", default_value = "auto")]
+    pub(crate) asap: OwnEndpoint,
     /// Group for announces: auto (239.0.0.50:3863), off, or ADDR:PORT.
     #[arg(
         long,
@@ -36,7 +32,7 @@ pub(crate) struct Options {
         long,
         value_name = "N",
         default_value_t = 30,
-        value_parser = clap::value_parser!(u8).range(1..)
+        value_parser = number("number of hops", 1u8..=255)
     )]
     pub(crate) announcettl: u8,
     /// Time between announces, ms.
@@ -55,7 +51,7 @@ pub(crate) struct Options {
         long,
         value_name = "N",
         default_value_t = 3,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = number("number of reports", 1..=u32::MAX)
     )]
     pub(crate) maxbadpereports: u32,
     /// Time between keep-alives to a pool element, ms.
@@ -79,19 +75,24 @@ pub(crate) struct Options {
         long,
         value_name = "N",
         default_value_t = 3,
-        value_parser = clap::value_parser!(u16).range(1..=128)
+        value_parser = number("number of pool elements", 1u16..=128)
     )]
     pub(crate) maxhresitems: u16,
     /// Pool elements of an answer that count as used for round robin and the like; 0 is each
     /// policy's own default.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = number("number of pool elements", 0..=u32::MAX)
+    )]
     pub(crate) maxincrement: u32,
     /// Association without ASAP messages for so long is shut down, s.
     #[arg(
         long,
         value_name = "S",
         default_value_t = 300,
-        value_parser = clap::value_parser!(u64).range(5..)
+        value_parser = number("number of seconds", 5u64..=31_536_000)
     )]
     pub(crate) autoclosetimeout: u64,
     /// Handle resolutions per second for each association and pool; -1 for no limit.
@@ -122,31 +123,6 @@ pub(crate) struct Options {
     pub(crate) common: CommonOptions,
 }
 
-/// The own end of an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum LocalEndpoint {
-    /// All addresses, the usual port.
-    Auto,
-    /// These.
-    At(AddressList),
-}
-
-impl LocalEndpoint {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        if text == "auto" {
-            return Ok(LocalEndpoint::Auto);
-        }
-        let list: AddressList = text.parse()?;
-        match list.encap {
-            Some(_) => Err(
-                "an own endpoint takes no encapsulation suffix; --encap-port= and --link= say it"
-                    .to_owned(),
-            ),
-            None => Ok(LocalEndpoint::At(list)),
-        }
-    }
-}
-
 /// Events per second; `None` for no limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rate(pub(crate) Option<f64>);
@@ -155,7 +131,7 @@ fn rate(text: &str) -> Result<Rate, String> {
     match text.parse::<f64>() {
         Ok(-1.0) => Ok(Rate(None)),
         Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(Rate(Some(rate))),
-        _ => Err("a rate is a number above 0, or -1 for no limit".to_owned()),
+        _ => Err("a number above 0 is wanted, or -1 for no limit".to_owned()),
     }
 }
 
@@ -216,15 +192,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_and_endpoints() {
+    fn rates() {
         assert_eq!(rate("-1"), Ok(Rate(None)));
         assert_eq!(rate("2.5"), Ok(Rate(Some(2.5))));
         for bad in ["0", "-2", "NaN", "inf", "", "fast"] {
             assert!(rate(bad).unwrap_err().contains("-1"), "{bad}");
         }
-        assert_eq!(LocalEndpoint::parse("auto"), Ok(LocalEndpoint::Auto));
-        let any = LocalEndpoint::parse("127.0.0.1:0");
-        assert!(matches!(any, Ok(LocalEndpoint::At(list)) if list.port == Some(0)));
-        assert!(LocalEndpoint::parse("127.0.0.1:1/udp:5").unwrap_err().contains("--encap-port"));
     }
 }

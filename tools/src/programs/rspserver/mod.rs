@@ -6,6 +6,7 @@ mod pingpong;
 
 use std::cell::RefCell;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +15,13 @@ use anyhow::{Context, anyhow, bail};
 use rserpool::{ElementEvent, ElementOptions, ElementSession, PoolElement, UserEvent};
 use rserpool_wire::{PeId, PoolHandle};
 use sctp_udp_encap::Port;
-use sctp_user::{BindOptions, ShownAddress};
+use sctp_user::BindOptions;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::asap::{self, Search};
 use super::stack;
-use crate::cli::{self, Ready, banner, say_with_time};
+use crate::cli::{self, OwnEndpoint, Ready, banner, say_with_time};
 
 pub(crate) use options::pool_handle;
 use options::{Options, UNSUPPORTED};
@@ -43,12 +44,12 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
     let mut end = options.common.end.watch_output().context("signals cannot be watched")?;
     let service = Service::of(&options);
-    let addrs = options.local.as_ref().map_or_else(Vec::new, |list| list.addrs.clone());
+    let addrs = cli::resolve(&options.local.hosts).await?;
     let stack = stack::open(&options.common.link, &addrs, Port::Any)?;
-    let (element, search) = register(&options, &service, &stack, addrs)?;
+    let (element, search) = register(&options, &service, &stack, &addrs).await?;
     let search = RefCell::new(search);
     if !options.quiet {
-        show_banner(&options, &service, &element);
+        show_banner(&options, &service, &element, &addrs);
     }
     let mut news = std::pin::pin!(tell_events(&element, &search));
     tokio::select! {
@@ -57,14 +58,11 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
         result = &mut news => return result.map(|()| ExitCode::SUCCESS),
         result = first_registration(&options, &element, &search) => result?,
     }
-    let local = options
-        .local
-        .as_ref()
-        .map_or_else(|| "*".to_owned(), |list| ShownAddress(list.addrs[0]).to_string());
     Ready::new(NAME)
         .with("id", format!("{:#010x}", element.id().0))
         .with("pool", element.pool())
-        .with("local", format!("{local}:{}", element.port()))
+        .with("local", OwnEndpoint::of(&addrs, element.port()))
+        .with("sctp", element.port())
         .with_known("udp", stack.local_udp_port())
         .print();
 
@@ -87,11 +85,11 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     outcome
 }
 
-fn register(
+async fn register(
     options: &Options,
     service: &Service,
     stack: &sctp_user::Stack,
-    addrs: Vec<std::net::IpAddr>,
+    addrs: &[IpAddr],
 ) -> anyhow::Result<(PoolElement, Search)> {
     let pool = match &options.poolhandle {
         Some(pool) => pool.clone(),
@@ -101,14 +99,15 @@ fn register(
     if options.announce_udp_port.is_some() && stack.local_udp_port().is_none() {
         bail!("--announce-udp-port= is for SCTP over UDP: --link=udp or --link=both");
     }
-    let port = options.local.as_ref().map_or(0, |list| list.port_or(0));
+    let port = options.local.port.unwrap_or(0);
+    let profile = options.common.link.profile;
     let mut element = ElementOptions {
         id: options.identifier.map(PeId),
         policy: options.policy.clone(),
-        bind: BindOptions { port, addrs: addrs.clone(), ..BindOptions::default() },
+        bind: BindOptions { port, addrs: addrs.to_vec(), ..BindOptions::default() },
         announced_udp_port: options.announce_udp_port,
         reregistration_interval: options.rereginterval,
-        asap: asap::config(stack, &options.registrars, options.common.link.profile, addrs)?,
+        asap: asap::config(stack, &options.registrars, profile, addrs.to_vec()).await?,
         ..ElementOptions::new(pool)
     };
     let asap = element.asap.clone();
@@ -197,16 +196,8 @@ async fn tell_events(element: &PoolElement, search: &RefCell<Search>) -> anyhow:
     }
 }
 
-fn show_banner(options: &Options, service: &Service, element: &PoolElement) {
-    let local = match &options.local {
-        Some(list) => list
-            .addrs
-            .iter()
-            .map(|addr| ShownAddress(*addr).to_string())
-            .collect::<Vec<_>>()
-            .join(", "),
-        None => "all addresses".to_owned(),
-    };
+fn show_banner(options: &Options, service: &Service, element: &PoolElement, addrs: &[IpAddr]) {
+    let local = cli::all_or_listed(addrs);
     banner(
         &format!("{} Server - Version {}", service.title(), env!("CARGO_PKG_VERSION")),
         &[

@@ -6,12 +6,12 @@ use clap::{ArgGroup, Parser};
 use rserpool_wire::{Policy, PoolHandle};
 
 use crate::cli::{
-    AddressList, CommonOptions, NO_CSP, RegistrarOptions, Unsupported, identifier, millis,
+    CommonOptions, NO_CSP, OwnEndpoint, RegistrarOptions, Unsupported, identifier, millis, number,
 };
 
 /// A pool element with a demonstration service: echo (the default) or ping-pong.
 #[derive(Clone, Debug, Parser)]
-#[command(version, group(ArgGroup::new("service").args(["echo", "pingpong"])))]
+#[command(group(ArgGroup::new("service").args(["echo", "pingpong"])))]
 pub(crate) struct Options {
     /// Echo: every message comes back.
     #[arg(long)]
@@ -25,12 +25,12 @@ pub(crate) struct Options {
     /// Pool element identifier, decimal or 0x-hexadecimal [default: random].
     #[arg(long, value_name = "ID", value_parser = identifier)]
     pub(crate) identifier: Option<u32>,
-    /// Where to serve: ADDR:PORT{,ADDR} [default: all addresses, a free port].
-    #[arg(long, value_name = "ENDPOINT")]
-    pub(crate) local: Option<AddressList>,
+    /// Where to serve: ADDR:PORT{,ADDR}, or *:PORT for all addresses; port 0 takes a free one.
+    #[arg(long, value_name = "ENDPOINT", default_value = "*:0")]
+    pub(crate) local: OwnEndpoint,
     /// UDP port to tell the pool's users, where it is not the own one: the port that a NAT box
     /// forwards to this host.
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", value_parser = number("UDP port", 1u16..=65_535))]
     pub(crate) announce_udp_port: Option<u16>,
     /// Selection policy: NAME, NAME:A or NAME:A:B, for example WeightedRoundRobin:2 or
     /// LeastUsedDegradation:0.1.
@@ -49,7 +49,7 @@ pub(crate) struct Options {
         long,
         value_name = "MS",
         default_value = "0",
-        value_parser = |s: &str| millis(s, 0, u64::MAX)
+        value_parser = |s: &str| millis(s, 0, 31_536_000_000)
     )]
     pub(crate) runtime: Duration,
     /// Ping-pong: sessions at the same time; more are refused.
@@ -57,11 +57,16 @@ pub(crate) struct Options {
         long,
         value_name = "N",
         default_value_t = 4,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = number("number of sessions", 1..=u32::MAX)
     )]
     pub(crate) pppmaxthreads: u32,
     /// Ping-pong: abort each session after so many replies, to try failovers; 0 is never.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = number("number of replies", 0..=u64::MAX)
+    )]
     pub(crate) pppfailureafter: u64,
     /// Ping-pong: think this long about each ping, ms.
     #[arg(

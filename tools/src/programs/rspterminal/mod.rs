@@ -46,8 +46,9 @@ async fn converse(options: Options) -> anyhow::Result<ExitCode> {
     // The end of the input ends this program anyway, but only after the last answers.
     let mut end = EndOptions::default().watch_output().context("signals cannot be watched")?;
     let link = &options.common.link;
-    let stack = stack::open(link, &options.local, Port::Any)?;
-    let asap = asap::config(&stack, &options.registrars, link.profile, Vec::new())?;
+    let own = cli::resolve(&options.local).await?;
+    let stack = stack::open(link, &own, Port::Any)?;
+    let asap = asap::config(&stack, &options.registrars, link.profile, Vec::new()).await?;
     let (user, search) = asap::start(asap, &options.registrars, link, |asap| {
         PoolUser::new(&stack, UserOptions { asap })
     })?;
@@ -63,7 +64,8 @@ async fn converse(options: Options) -> anyhow::Result<ExitCode> {
         ..SessionOptions::default()
     };
     let session = user.open(options.poolhandle.clone(), session_options)?;
-    output.words(Ready::new(NAME).with_known("udp", stack.local_udp_port()).as_str());
+    let ready = Ready::new(NAME).with("sctp", user.port());
+    output.words(ready.with_known("udp", stack.local_udp_port()).as_str());
 
     let limit = options.pool_timeout(std::io::stdin().is_terminal());
     let (to_write, written) = output::write();

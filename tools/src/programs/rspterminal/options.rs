@@ -1,13 +1,11 @@
 //! Options of the terminal.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Parser;
 use rserpool_wire::PoolHandle;
-use sctp_user::parse_address;
 
-use crate::cli::{CommonOptions, RegistrarOptions, millis};
+use crate::cli::{CommonOptions, Host, RegistrarOptions, millis};
 use crate::programs::rspserver::pool_handle;
 
 /// Sends lines of standard input to a server of a pool and shows what comes back; goes on with
@@ -18,15 +16,14 @@ use crate::programs::rspserver::pool_handle;
 /// Lines whose server died before it answered are not sent again. Exit status: 0 when every line
 /// was answered, 1 when not, 141 when nobody reads the output any more.
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
 pub(crate) struct Options {
     /// Pool to use.
     #[arg(long, value_name = "NAME", default_value = "EchoPool", value_parser = pool_handle)]
     pub(crate) poolhandle: PoolHandle,
     /// Own addresses to use, ADDR{,ADDR}; several make it multi-homed [default: all, of which
     /// servers learn one].
-    #[arg(long, value_name = "ADDR", value_delimiter = ',', value_parser = parse_address)]
-    pub(crate) local: Vec<IpAddr>,
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+    pub(crate) local: Vec<Host>,
     /// Be a filter: write the answers to standard output byte for byte, without the names of
     /// servers, and everything else to standard error.
     #[arg(long)]

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use super::count::bytes;
 use super::protocol::MAX_MESSAGE;
 use super::usage::{self, CpuTime};
+use crate::cli::number;
 
 /// Measures the protocol core alone, both ends in one thread, and prints the figures as JSON.
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
 pub(crate) struct AloneOptions {
     /// What to measure: bulk transfer, associations set up per second, memory of idle associations.
     #[arg(value_name = "bulk|setup|idle")]
@@ -30,17 +30,27 @@ pub(crate) struct AloneOptions {
     )]
     pub(crate) size: usize,
     /// Time that counts, s.
-    #[arg(long, value_name = "S", default_value_t = 2.0)]
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 2.0,
+        value_parser = number("number of seconds", 0.0..=3600.0)
+    )]
     pub(crate) duration: f64,
     /// Time before that, s.
-    #[arg(long, value_name = "S", default_value_t = 0.5)]
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 0.5,
+        value_parser = number("number of seconds", 0.0..=3600.0)
+    )]
     pub(crate) warmup: f64,
     /// Idle associations.
     #[arg(
         long,
         value_name = "N",
         default_value_t = 20_000,
-        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+        value_parser = number("number of associations", 1u32..=1_000_000)
     )]
     pub(crate) count: u32,
 }

@@ -4,16 +4,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use sctp_udp_encap::Port;
 use sctp_user::blocking::{Association, Stack};
 use sctp_user::{BindOptions, Error, Message};
 
 use super::latency;
 use super::options::{ClientOptions, DEFAULT_PORT, Direction, ServerOptions};
-use super::output::{self, Outcome};
+use super::output::{self, Outcome, Ports};
 use super::protocol::{CONTROL_PPID, Control, Order, Received, Report, Sent};
+use super::server::tell_ready;
 use super::transfer::{decode, report};
 use super::usage::CpuTime;
-use crate::cli::Ready;
+use crate::cli;
 use crate::programs::stack::{self, Ways};
 
 /// The ordering end.
@@ -22,9 +24,11 @@ pub(crate) fn client(options: ClientOptions) -> anyhow::Result<ExitCode> {
     if options.direction != Direction::PingPong {
         bail!("--api=blocking measures --direction=pingpong only");
     }
-    let mut stack = options.common.open_blocking()?;
+    let own = cli::resolve_blocking(&options.common.own)?;
+    let mut stack = options.common.open_blocking(&own, Port::Any)?;
     let ways = Ways { native: stack.has_native(), udp: stack.local_udp_port().is_some() };
-    let peers = stack::peers_by(ways, &options.server, DEFAULT_PORT)?;
+    let addrs = cli::resolve_blocking(&options.server.hosts)?;
+    let peers = ways.peers(&options.server, &addrs, DEFAULT_PORT)?;
     let peer = peers.first().context("there is no way to the server")?;
     stack.set_timeout(Some(TIMEOUT));
     let config = options.common.transport.config(stack.assoc_config());
@@ -43,7 +47,8 @@ pub(crate) fn client(options: ClientOptions) -> anyhow::Result<ExitCode> {
     let stats = stack.assoc_stats(association.id());
     let client = report(&stats, start, Sent::default(), Received::default());
     stack.shutdown(association)?;
-    let outcome = Outcome { order, client, server, round_trips: Some(round_trips), path };
+    let ports = Ports { sctp: association.local_port(), udp: stack.local_udp_port() };
+    let outcome = Outcome { order, client, server, round_trips: Some(round_trips), path, ports };
     if options.json {
         output::json(&outcome)?;
     } else if options.csv {
@@ -57,16 +62,18 @@ pub(crate) fn client(options: ClientOptions) -> anyhow::Result<ExitCode> {
 /// The waiting end. It serves one client after the other.
 pub(crate) fn server(options: ServerOptions) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
-    let mut stack = options.common.open_blocking()?;
+    let own = cli::resolve_blocking(&options.common.own)?;
+    let mut stack = stack::open_where_clients_look(&options.common.link, |port| {
+        options.common.open_blocking(&own, port)
+    })?;
     let config = options.common.transport.config(stack.assoc_config());
     let endpoint = stack
         .bind(BindOptions { port: options.port, config: Some(config), ..BindOptions::default() })
         .with_context(|| format!("cannot bind SCTP port {}", options.port))?;
     stack.listen(endpoint, 1024)?;
-    Ready::new(super::NAME)
-        .with("sctp", endpoint.port())
-        .with_known("udp", stack.local_udp_port())
-        .print();
+    let (port, udp) = (endpoint.port(), stack.local_udp_port());
+    let reachable = stack::reachable_at(stack.has_native(), udp, &own, port);
+    tell_ready(&options, port, &reachable, udp);
     loop {
         let association = stack.accept(endpoint)?;
         loop {

@@ -4,19 +4,22 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use sctp_udp_encap::Port;
 
 use super::latency;
 use super::options::{ClientOptions, DEFAULT_PORT, Direction};
-use super::output::{self, Outcome};
+use super::output::{self, Outcome, Ports};
 use super::protocol::{Control, Received, Sent};
 use super::transfer::{Expect, Transfer};
+use crate::cli;
 use crate::programs::stack;
 
 pub(crate) async fn run(options: ClientOptions) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
     let mut end = options.common.end.watch()?;
-    let stack = options.common.open()?;
-    let peers = stack::peers(&stack, &options.server, DEFAULT_PORT)?;
+    let own = cli::resolve(&options.common.own).await?;
+    let stack = options.common.open(&own, Port::Any)?;
+    let peers = stack::peers(&stack, &options.server, DEFAULT_PORT).await?;
     let test = async {
         let config = options.common.transport.config(stack.assoc_config());
         let association =
@@ -57,8 +60,9 @@ pub(crate) async fn run(options: ClientOptions) -> anyhow::Result<ExitCode> {
         let Some(server) = arrived.report else { bail!("the server did not report") };
         let received: Received = arrived.received;
         let path = association.primary_path();
-        let outcome =
-            Outcome { order, client: transfer.report(sent, received), server, round_trips, path };
+        let ports = Ports { sctp: association.local_port(), udp: association.local_udp_port() };
+        let client = transfer.report(sent, received);
+        let outcome = Outcome { order, client, server, round_trips, path, ports };
         association.shutdown().await?;
         anyhow::Ok(outcome)
     };

@@ -73,7 +73,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Some("--version" | "-V" | "-version") => {
-            println!("{NAME} {}", env!("CARGO_PKG_VERSION"));
+            println!("{NAME} {}", cli::VERSION);
             ExitCode::SUCCESS
         }
         _ => {
@@ -139,12 +139,13 @@ const HELP: &str = "\
 Measures SCTP throughput between two processes
 
 Usage: sctp-perf server [OPTIONS]
-       sctp-perf client ADDR:PORT[/udp:N] [OPTIONS]
-       sctp-perf scale ADDR:PORT[/udp:N] [OPTIONS]
+       sctp-perf client ADDR[:PORT][/udp:N] [OPTIONS]
+       sctp-perf scale ADDR[:PORT][/udp:N] [OPTIONS]
        sctp-perf compare [OPTIONS]
        sctp-perf alone bulk|setup|idle [OPTIONS]
 
-The server prints a ready line with its ports; the client prints the result.
+The server prints a ready line with its ports, and what the client takes as
+ADDR; the client prints the result.
 'scale' opens many associations to a server, 'compare' measures this stack beside
 others, 'alone' the protocol core without sockets. 'sctp-perf server --help' and
 so on list the options.";

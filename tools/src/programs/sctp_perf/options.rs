@@ -4,20 +4,24 @@ use std::net::IpAddr;
 
 use clap::{Args, Parser, ValueEnum};
 use sctp_udp_encap::Port;
-use sctp_user::{AssocConfig, Stack, parse_address};
+use sctp_user::{AssocConfig, Stack};
 use serde::{Deserialize, Serialize};
 
 use super::count::bytes;
 use super::protocol::{MAX_BATCH, MAX_MESSAGE, MAX_STREAMS, Order};
-use crate::cli::{AddressList, EndOptions, LinkOptions, LogOptions};
+use crate::cli::{AddressList, EndOptions, Host, LinkOptions, LogOptions, number};
 use crate::programs::stack;
 
 /// Waits for clients and takes part in the tests they order.
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
 pub(crate) struct ServerOptions {
     /// Own SCTP port; 0 takes a free one.
-    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_PORT)]
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = DEFAULT_PORT,
+        value_parser = number("SCTP port", 0u16..=65_535)
+    )]
     pub(crate) port: u16,
     /// End after the first test.
     #[arg(long)]
@@ -28,13 +32,12 @@ pub(crate) struct ServerOptions {
 
 /// Orders a test from a server and prints its result.
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
 pub(crate) struct ClientOptions {
-    /// The server, ADDR:PORT{,ADDR}[/udp:N|/native]. Default SCTP port 5201, default UDP port 9899.
+    /// The server, ADDR:PORT{,ADDR}[/udp:N|/native], where a name may stand for ADDR. Default SCTP
+    /// port 5201, default UDP port 9899.
     #[arg(value_name = "SERVER")]
     pub(crate) server: AddressList,
-    /// Who sends, as seen from the client; pingpong: one message at a time, which the server sends
-    /// back.
+    /// Who sends.
     #[arg(long, value_enum, value_name = "send|recv|both|pingpong", default_value = "send")]
     pub(crate) direction: Direction,
     /// Size of each message, bytes.
@@ -50,18 +53,23 @@ pub(crate) struct ClientOptions {
         long,
         value_name = "S",
         default_value_t = 10,
-        value_parser = clap::value_parser!(u64).range(1..=86_400)
+        value_parser = number("number of seconds", 1u64..=86_400)
     )]
     pub(crate) duration: u64,
     /// Time at the beginning that does not count, s.
-    #[arg(long, value_name = "S", default_value_t = 0.0)]
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 0.0,
+        value_parser = number("number of seconds", 0.0..=86_400.0)
+    )]
     pub(crate) warmup: f64,
     /// Messages that one call of the sender hands to the stack.
     #[arg(
         long,
         value_name = "N",
         default_value_t = 1,
-        value_parser = clap::value_parser!(u16).range(1..=MAX_BATCH as i64)
+        value_parser = number("number of messages", 1..=MAX_BATCH)
     )]
     pub(crate) batch: u16,
     /// Streams to send on, in turn.
@@ -69,7 +77,7 @@ pub(crate) struct ClientOptions {
         long,
         value_name = "N",
         default_value_t = 1,
-        value_parser = clap::value_parser!(u16).range(1..=MAX_STREAMS as i64)
+        value_parser = number("number of streams", 1..=MAX_STREAMS)
     )]
     pub(crate) streams: u16,
     /// Send messages without order.
@@ -140,17 +148,28 @@ pub(crate) struct CommonOptions {
     #[command(flatten)]
     pub(crate) transport: TransportOptions,
     /// Threads to run on; with one, the stack and the program share it.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = |s: &str| threads(s))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = number("number of threads", 1usize..=64)
+    )]
     pub(crate) threads: usize,
     /// Which interface of the stack is measured: that for tokio, or blocking calls (ping-pong
     /// only).
-    #[arg(long, value_enum, value_name = "tokio|blocking", default_value = "tokio")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "tokio|blocking",
+        default_value = "tokio",
+        hide_possible_values = true
+    )]
     pub(crate) api: Api,
-    /// Own IP addresses, ADDR{,ADDR}; default: all of the host.
-    #[arg(long, value_name = "ADDRS", value_delimiter = ',', value_parser = parse_address)]
-    pub(crate) own: Vec<IpAddr>,
+    /// Own addresses or names, ADDR{,ADDR} [default: all of the host].
+    #[arg(long, value_name = "ADDRS", value_delimiter = ',')]
+    pub(crate) own: Vec<Host>,
     /// Most packets handed to the system at once; 1 does without segmentation offload.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", value_parser = number("number of packets", 1u16..=64))]
     pub(crate) segments: Option<u16>,
     #[command(flatten)]
     pub(crate) link: LinkOptions,
@@ -161,13 +180,14 @@ pub(crate) struct CommonOptions {
 }
 
 impl CommonOptions {
-    /// Opens the links and starts the stack.
+    /// Opens the links and starts the stack, at the addresses `own` and, where `--encap-port=` says
+    /// nothing, at UDP port `port`.
     ///
     /// # Errors
     /// A sentence for the user.
-    pub(crate) fn open(&self) -> anyhow::Result<Stack> {
+    pub(crate) fn open(&self, own: &[IpAddr], port: Port) -> anyhow::Result<Stack> {
         let segments = self.segments.map_or(usize::MAX, usize::from);
-        stack::open_limited(&self.link, &self.own, Port::Any, segments)
+        stack::open_limited(&self.link, own, port, segments)
     }
 
     /// As [`open`](Self::open), for blocking calls.
@@ -175,11 +195,15 @@ impl CommonOptions {
     /// # Errors
     /// A sentence for the user.
     #[cfg(unix)]
-    pub(crate) fn open_blocking(&self) -> anyhow::Result<sctp_user::blocking::Stack> {
+    pub(crate) fn open_blocking(
+        &self,
+        own: &[IpAddr],
+        port: Port,
+    ) -> anyhow::Result<sctp_user::blocking::Stack> {
         if self.segments.is_some() {
             anyhow::bail!("--segments= is for --api=tokio only");
         }
-        stack::open_blocking(&self.link, &self.own, Port::Any)
+        stack::open_blocking(&self.link, own, port)
     }
 }
 
@@ -212,14 +236,19 @@ pub(crate) struct TransportOptions {
     )]
     pub(crate) recvbuffer: usize,
     /// Packets per sending opportunity (Max.Burst), 0 for no limit.
-    #[arg(long, value_name = "N", default_value_t = AssocConfig::default().max_burst)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = AssocConfig::default().max_burst,
+        value_parser = number("number of packets", 0..=u32::MAX)
+    )]
     pub(crate) maxburst: u32,
     /// A SACK for every so many packets at the latest.
     #[arg(
         long,
         value_name = "N",
         default_value_t = AssocConfig::default().sack_frequency,
-        value_parser = clap::value_parser!(u32).range(1..=1000)
+        value_parser = number("number of packets", 1u32..=1000)
     )]
     pub(crate) sackfrequency: u32,
 }
@@ -238,13 +267,6 @@ impl TransportOptions {
             max_message_size: MAX_MESSAGE,
             ..base
         }
-    }
-}
-
-fn threads(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(n) if (1..=64).contains(&n) => Ok(n),
-        _ => Err("a number of threads from 1 to 64 is wanted".to_owned()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The result: for people, as JSON, as CSV.
 
+use std::fmt;
+
 use sctp_user::PathStatus;
 use serde::Serialize;
 
@@ -16,6 +18,24 @@ pub(crate) struct Outcome {
     pub(crate) round_trips: Option<RoundTrips>,
     /// The client's path at the end.
     pub(crate) path: Option<PathStatus>,
+    /// The client's ports.
+    pub(crate) ports: Ports,
+}
+
+/// The ports that a client took.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Ports {
+    pub(crate) sctp: u16,
+    /// Absent where the stack has no UDP link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) udp: Option<u16>,
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SCTP {}", self.sctp)?;
+        self.udp.map_or(Ok(()), |udp| write!(f, ", UDP {udp}"))
+    }
 }
 
 impl Outcome {
@@ -96,6 +116,7 @@ pub(crate) fn human(options: &ClientOptions, outcome: &Outcome) {
             path.cwnd, path.pmtu
         );
     }
+    println!("own ports  {}", outcome.ports);
 }
 
 pub(crate) fn json(outcome: &Outcome) -> anyhow::Result<()> {
@@ -111,6 +132,7 @@ pub(crate) fn json(outcome: &Outcome) -> anyhow::Result<()> {
         flows: Vec<Flow<'a>>,
         #[serde(skip_serializing_if = "Option::is_none")]
         round_trips: Option<RoundTrips>,
+        ports: Ports,
         client: &'a Report,
         server: &'a Report,
     }
@@ -126,6 +148,7 @@ pub(crate) fn json(outcome: &Outcome) -> anyhow::Result<()> {
         order: &outcome.order,
         flows: flows.collect(),
         round_trips: outcome.round_trips,
+        ports: outcome.ports,
         client: &outcome.client,
         server: &outcome.server,
     };

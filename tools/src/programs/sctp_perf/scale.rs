@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use sctp_udp_encap::Port;
 use sctp_user::{Association, Peer, Stack};
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -14,34 +15,39 @@ use super::options::{CommonOptions, DEFAULT_PORT, Direction};
 use super::protocol::{Control, MAX_MESSAGE, Order, Report};
 use super::transfer::{Expect, Transfer};
 use super::usage;
-use crate::cli::AddressList;
+use crate::cli::{self, AddressList, number};
 use crate::programs::stack;
 
 /// Opens many associations to a server, sends on some of them at once, and says how they shared
 /// what there was.
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
 pub(crate) struct ScaleOptions {
-    /// The server, ADDR:PORT{,ADDR}[/udp:N|/native]. Default SCTP port 5201, default UDP port 9899.
+    /// The server, ADDR:PORT{,ADDR}[/udp:N|/native], where a name may stand for ADDR. Default SCTP
+    /// port 5201, default UDP port 9899.
     #[arg(value_name = "SERVER")]
     server: AddressList,
-    /// Associations open all the time, 1 to 16 000.
+    /// Associations open all the time.
     #[arg(
         long,
         value_name = "N",
         default_value_t = 10_000,
-        value_parser = clap::value_parser!(u32).range(1..=16_000)
+        value_parser = number("number of associations", 1u32..=16_000)
     )]
     associations: u32,
     /// How many of them send.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1000,
+        value_parser = number("number of associations", 0u32..=16_000)
+    )]
     busy: u32,
     /// Associations that come and go meanwhile, per second.
     #[arg(
         long,
         value_name = "N",
         default_value_t = 100,
-        value_parser = clap::value_parser!(u32).range(0..=1000)
+        value_parser = number("number of associations", 0u32..=1000)
     )]
     churn: u32,
     /// Size of each message, bytes.
@@ -57,7 +63,7 @@ pub(crate) struct ScaleOptions {
         long,
         value_name = "S",
         default_value_t = 10,
-        value_parser = clap::value_parser!(u64).range(1..=3600)
+        value_parser = number("number of seconds", 1u64..=3600)
     )]
     duration: u64,
     /// Time at the beginning that does not count, s.
@@ -65,7 +71,7 @@ pub(crate) struct ScaleOptions {
         long,
         value_name = "S",
         default_value_t = 2,
-        value_parser = clap::value_parser!(u64).range(0..=3600)
+        value_parser = number("number of seconds", 0u64..=3600)
     )]
     warmup: u64,
     /// Print the result as JSON.
@@ -98,6 +104,9 @@ struct Outcome {
     bytes_per_association: Option<f64>,
     cpu_client_s: Option<f64>,
     cpu_server_s: Option<f64>,
+    /// The UDP port of this process; each association has an SCTP port of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    udp_port: Option<u16>,
 }
 
 pub(crate) async fn run(options: ScaleOptions) -> anyhow::Result<ExitCode> {
@@ -109,8 +118,9 @@ pub(crate) async fn run(options: ScaleOptions) -> anyhow::Result<ExitCode> {
             options.associations
         );
     }
-    let stack = options.common.open()?;
-    let peers = stack::peers(&stack, &options.server, DEFAULT_PORT)?;
+    let own = cli::resolve(&options.common.own).await?;
+    let stack = options.common.open(&own, Port::Any)?;
+    let peers = stack::peers(&stack, &options.server, DEFAULT_PORT).await?;
     let peer = peers.first().context("the server has no address")?.clone();
     let before = usage::resident();
     let begin = Instant::now();
@@ -148,6 +158,7 @@ pub(crate) async fn run(options: ScaleOptions) -> anyhow::Result<ExitCode> {
         failed,
         overflows_client: stack.link_stats().overflows - overflows,
         bytes_per_association: grown.map(|grown| grown / f64::from(options.associations)),
+        udp_port: stack.local_udp_port(),
         ..summary(&reports)
     };
     if options.json {
@@ -268,6 +279,7 @@ fn summary(reports: &[(Report, Report)]) -> Outcome {
         bytes_per_association: None,
         cpu_client_s: cpu(|both| &both.0),
         cpu_server_s: cpu(|both| &both.1),
+        udp_port: None,
     }
 }
 
@@ -310,6 +322,9 @@ fn print(outcome: &Outcome) {
     }
     if let (Some(client), Some(server)) = (outcome.cpu_client_s, outcome.cpu_server_s) {
         println!("{client:.2} s of processor time here, {server:.2} s at the server");
+    }
+    if let Some(port) = outcome.udp_port {
+        println!("own UDP port {port}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use sctp_udp_encap::WELL_KNOWN_PORT;
 use sctp_user::{Association, BindOptions, Error, Stack};
 use tokio::sync::Notify;
 
@@ -11,12 +12,16 @@ use super::latency;
 use super::options::{Direction, ServerOptions};
 use super::protocol::{Control, Order, Received, Report, Sent};
 use super::transfer::{Expect, Transfer, decode};
-use crate::cli::Ready;
+use crate::cli::{self, AddressList, Ready};
+use crate::programs::stack;
 
 pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
     let mut end = options.common.end.watch()?;
-    let stack = options.common.open()?;
+    let own = cli::resolve(&options.common.own).await?;
+    let stack = stack::open_where_clients_look(&options.common.link, |port| {
+        options.common.open(&own, port)
+    })?;
     let endpoint = stack
         .bind(BindOptions {
             port: options.port,
@@ -25,10 +30,12 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<ExitCode> {
         })
         .with_context(|| format!("cannot bind SCTP port {}", options.port))?;
     endpoint.listen(1024)?;
-    Ready::new(super::NAME)
-        .with("sctp", endpoint.port())
-        .with_known("udp", endpoint.local_udp_port())
-        .print();
+    tell_ready(
+        &options,
+        endpoint.port(),
+        &stack::reachable_at(stack.has_native(), stack.local_udp_port(), &own, endpoint.port()),
+        stack.local_udp_port(),
+    );
 
     let first_done = Arc::new(Notify::new());
     loop {
@@ -51,6 +58,30 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<ExitCode> {
     }
     stack.abort("the server ends").await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says how clients reach this server.
+pub(super) fn tell_ready(
+    options: &ServerOptions,
+    port: u16,
+    reachable: &AddressList,
+    udp: Option<u16>,
+) {
+    if let Some(udp) = udp.filter(|udp| *udp != WELL_KNOWN_PORT)
+        && options.common.link.encap_port.is_none()
+    {
+        cli::complain(&format!(
+            "{}: UDP port {WELL_KNOWN_PORT} is taken, so this server has UDP port {udp}; a client \
+             of it is {} client {reachable}",
+            super::SERVER,
+            super::NAME,
+        ));
+    }
+    Ready::new(super::NAME)
+        .with("server", reachable)
+        .with("sctp", port)
+        .with_known("udp", udp)
+        .print();
 }
 
 /// Takes part in one test, and in another one when the client restarts in the middle of it.

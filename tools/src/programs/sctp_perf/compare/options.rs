@@ -5,18 +5,18 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::catalog::{ROWS, Row};
+use crate::cli::number;
 
 /// Measures this stack beside others: usrsctp, sctp-proto, dcsctp, quinn, TCP and bare UDP, in
 /// turns on this machine.
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
 pub(crate) struct CompareOptions {
     /// Runs of each contender; medians are compared.
     #[arg(
         long,
         value_name = "N",
         default_value_t = 3,
-        value_parser = clap::value_parser!(u32).range(1..=100)
+        value_parser = number("number of runs", 1u32..=100)
     )]
     pub(crate) runs: u32,
     /// Only these rows, separated by commas; see the list below.
@@ -30,11 +30,16 @@ pub(crate) struct CompareOptions {
         long,
         value_name = "S",
         default_value_t = 2,
-        value_parser = clap::value_parser!(u32).range(1..=60)
+        value_parser = number("number of seconds", 1u32..=60)
     )]
     pub(crate) seconds: u32,
     /// Time of a run before that, s.
-    #[arg(long, value_name = "S", default_value_t = 0.5)]
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 0.5,
+        value_parser = number("number of seconds", 0.0..=60.0)
+    )]
     pub(crate) warmup: f64,
     /// Further options for both ends of this stack, separated by commas, such as
     /// --maxburst=44,--sendbuffer=1M.
