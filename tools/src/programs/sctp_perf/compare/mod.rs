@@ -9,17 +9,20 @@ mod machine;
 mod netns;
 mod options;
 mod peers;
+mod progress;
 mod report;
 mod run;
 mod sample;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::bail;
 
 use catalog::{Contender, Row};
 pub(crate) use options::CompareOptions;
 use peers::Peers;
+use progress::Progress;
 use report::{Results, RowResult};
 use run::Runner;
 use sample::Sample;
@@ -32,14 +35,20 @@ pub(crate) async fn run(options: CompareOptions) -> anyhow::Result<ExitCode> {
         );
     }
     let rows = options.rows();
-    let peers = Peers::prepare(&options, &rows).await?;
+    let contenders: usize = rows.iter().map(|row| row.contenders.len()).sum();
+    let total = u32::try_from(contenders).unwrap_or(u32::MAX).saturating_mul(options.runs);
+    // Starting and ending the processes takes time as well.
+    let each = Duration::from_secs_f64(f64::from(options.seconds) + options.warmup + 0.5);
+    let mut progress = Progress::new(total, each);
+    let peers = Peers::prepare(&options, &rows, &progress).await?;
     let mut results = Results::new(&options, &peers);
     let runner = Runner { options: &options, peers: &peers };
     for row in rows {
-        let result = measure(&runner, row).await;
-        report::print_row(&result);
+        let result = measure(&runner, row, &mut progress).await;
+        progress.aside(|| report::print_row(&result));
         results.rows.push(result);
     }
+    drop(progress);
     results.finish();
     report::print_footer(&results);
     if let Some(file) = &options.json {
@@ -49,11 +58,11 @@ pub(crate) async fn run(options: CompareOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs the contenders of a row in turns.
-async fn measure(runner: &Runner<'_>, row: &'static Row) -> RowResult {
+async fn measure(runner: &Runner<'_>, row: &'static Row, progress: &mut Progress) -> RowResult {
     let mut result = RowResult::new(row);
-    for turn in 1..=runner.options.runs {
+    for _ in 0..runner.options.runs {
         for &contender in row.contenders {
-            eprintln!("{}, run {turn} of {}: {}", row.name, runner.options.runs, contender.name());
+            progress.run(&format!("{}, {}", row.name, contender.name()));
             match runner.run(row, contender).await {
                 Ok(sample) => result.add(contender, sample),
                 Err(why) => result.miss(contender, format!("{why:#}")),

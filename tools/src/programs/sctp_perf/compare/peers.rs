@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use super::catalog::{Contender, Row};
 use super::options::CompareOptions;
+use super::progress::Progress;
 
 /// Where the drivers are, or why there is none.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ impl Peers {
     pub(crate) async fn prepare(
         options: &CompareOptions,
         rows: &[&'static Row],
+        progress: &Progress,
     ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&options.build)
             .with_context(|| format!("cannot make the directory {}", options.build.display()))?;
@@ -45,13 +47,20 @@ impl Peers {
         };
         use Contender::{Dcsctp, DcsctpReleased, Quinn, SctpProto, Tcp, Udp, UdpGso, Usrsctp};
         if wanted(&[DcsctpReleased, Quinn, SctpProto, Tcp, Udp, UdpGso]) {
-            peers.rust = named(cargo(&options.peers, &build.join("rust"), "").await);
+            let what = "the drivers of sctp-proto, dcsctp, quinn, TCP and UDP";
+            let build = build.join("rust");
+            let built = progress.compiling(what, cargo(&options.peers, &build, "")).await;
+            peers.rust = named(built, progress);
         }
         if wanted(&[Dcsctp]) {
-            peers.patched = named(patched(&options.peers, &build).await);
+            let what = "the driver of dcsctp with a conditional log_packet";
+            let built = progress.compiling(what, patched(&options.peers, &build)).await;
+            peers.patched = named(built, progress);
         }
         if wanted(&[Usrsctp]) {
-            peers.usrsctp = named(usrsctp(&options.peers, &build).await);
+            let what = "the driver of usrsctp";
+            let built = progress.compiling(what, usrsctp(&options.peers, &build)).await;
+            peers.usrsctp = named(built, progress);
         }
         Ok(peers)
     }
@@ -84,9 +93,9 @@ impl Peers {
     }
 }
 
-fn named(result: anyhow::Result<PathBuf>) -> Result<PathBuf, String> {
+fn named(result: anyhow::Result<PathBuf>, progress: &Progress) -> Result<PathBuf, String> {
     result.map_err(|error| {
-        eprintln!("a driver is missing: {error:#}");
+        progress.say(&format!("a driver is missing: {error:#}"));
         format!("{error:#}")
     })
 }
