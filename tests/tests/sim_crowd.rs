@@ -163,7 +163,7 @@ fn calls_to_nobody() {
     let id = sim.with(caller, |h, now| h.connect(now, &peer));
     sim.run_for(MS);
     let last = |sim: &Sim| sim[caller].app.events.last().unwrap().clone();
-    assert!(matches!(last(&sim).2, Event::Lost(LossReason::PeerAbort { .. })), "{:?}", last(&sim));
+    assert!(matches!(last(&sim).2, Event::Lost(LossReason::Refused { .. })), "{:?}", last(&sim));
     assert!(sim[caller].app.ended(id));
 
     let mut nobody = peer;

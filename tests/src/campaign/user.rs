@@ -379,7 +379,9 @@ impl App for User {
                     Event::Lost(LossReason::ProtocolViolation(what)) => {
                         panic!("protocol violation: {what}")
                     }
-                    Event::Lost(LossReason::PeerAbort { cause, info }) => assert!(
+                    Event::Lost(
+                        LossReason::PeerAbort { cause, info } | LossReason::Refused { cause, info },
+                    ) => assert!(
                         // 14: the peer knows us by another UDP port, from before the NAT changed it
                         // or before a restart.
                         matches!(cause, 0 | 12 | 14),
