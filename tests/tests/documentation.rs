@@ -66,12 +66,13 @@ fn the_table_of_the_api_names_what_exists() {
     }
 }
 
-/// Every piece of Rust in the documents about set-ups is part of an example that is compiled and
-/// run.
+/// Every piece of Rust in the documents about set-ups is part of an example or a test, so that it
+/// is compiled and run.
 #[test]
 fn code_in_the_documents_is_code_of_the_examples() {
-    for (document, example) in [("multihoming", "multihoming"), ("nat", "nat")] {
-        let source = read(&format!("sctp-user/examples/{example}.rs"));
+    for (document, test) in [("multihoming", "cut_network"), ("nat", "nat_box")] {
+        let source = read(&format!("sctp-user/examples/{document}.rs"))
+            + &read(&format!("sctp-user/tests/{test}.rs"));
         let source: BTreeSet<&str> = source.lines().map(str::trim).collect();
         let text = read(&format!("docs/{document}.md"));
         let blocks: Vec<&str> =
@@ -80,7 +81,7 @@ fn code_in_the_documents_is_code_of_the_examples() {
         for line in blocks.iter().flat_map(|b| b.lines()).map(str::trim).filter(|l| !l.is_empty()) {
             assert!(
                 source.contains(line),
-                "docs/{document}.md has a line that no example has: {line}"
+                "docs/{document}.md has a line that neither example nor test has: {line}"
             );
         }
     }
