@@ -25,6 +25,17 @@ fn the_readme_shows_the_examples() {
     }
 }
 
+/// So does the tutorial.
+#[test]
+fn the_tutorial_shows_the_examples() {
+    let tutorial = read("docs/tutorial.md");
+    for example in ["counter_element", "counter_user"] {
+        let source = read(&format!("rserpool/examples/{example}.rs"));
+        let (_, code) = source.split_once("\n\n").expect("a comment, an empty line, the code");
+        assert!(tutorial.contains(code.trim()), "the tutorial differs from the example {example}");
+    }
+}
+
 /// The names in `docs/api.md` exist: each part of each name is a word in the sources of these
 /// crates.
 #[test]

@@ -68,7 +68,7 @@ pub(crate) async fn config(
 /// The ways to all these registrars.
 ///
 /// # Errors
-/// As [`stack::peers`].
+/// As [`peers`](super::stack::peers).
 async fn peers(
     ways: Ways,
     lists: impl IntoIterator<Item = &AddressList>,
