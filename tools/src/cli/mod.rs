@@ -21,7 +21,9 @@ pub use ready::{Ready, ReadyLine};
 pub use run::main;
 pub use signals::{EndOptions, EndReason};
 
-pub(crate) use host::{resolve, resolve_blocking};
+pub(crate) use host::resolve;
+#[cfg(unix)]
+pub(crate) use host::resolve_blocking;
 pub(crate) use normalize::{CLIENT_UNSUPPORTED, NO_CSP, Unsupported};
 pub(crate) use run::{VERSION, parse, run_async};
 pub(crate) use screen::{
