@@ -49,8 +49,8 @@ pub fn stack(
     Ok((builder.build()?, addrs))
 }
 
-/// The peers that a list of addresses, not names, stands for. A list without a suffix stands for two, which are
-/// raced: one directly in IP and one at UDP port 9899.
+/// The peers that a list of addresses, not names, stands for. A list without a suffix stands for
+/// two, which are raced: one directly in IP and one at UDP port 9899.
 pub fn peers(list: &AddressList) -> Vec<Peer> {
     let ways = match list.encap {
         Some(EncapSuffix::Native) => vec![Encap::Native],

@@ -82,8 +82,8 @@ impl Endpoint {
         })
     }
 
-    /// Waits for the next incoming association, which may have ended already. Several tasks may wait
-    /// at the same time. Cancel-safe: a dropped future has taken none.
+    /// Waits for the next incoming association, which may have ended already. Several tasks may
+    /// wait at the same time. Cancel-safe: a dropped future has taken none.
     ///
     /// # Errors
     /// [`Error::Stopped`], and [`Error::Invalid`] when the endpoint does not listen, or stops.

@@ -2,8 +2,8 @@
 //!
 //! A [`Stack`] owns one or more [links](link::Link), which carry its packets: over UDP
 //! ([`link::udp`]), over raw IP (`link::raw`, feature `raw`), or in a simulated network
-//! (`link::sim`, feature `sim`). [`Endpoint`]s are SCTP ports that are bound on a stack. They accept
-//! and start [`Association`]s, and an association sends and receives whole [`Message`]s.
+//! (`link::sim`, feature `sim`). [`Endpoint`]s are SCTP ports that are bound on a stack. They
+//! accept and start [`Association`]s, and an association sends and receives whole [`Message`]s.
 //! [`OneToMany`] is one handle for many associations (the one-to-many style). The module
 //! [`blocking`] has the same for programs without a runtime.
 //!

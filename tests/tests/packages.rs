@@ -5,8 +5,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// `cargo metadata` for this host: all packages that `cargo test --workspace` builds. They have been
-/// downloaded, so nothing is fetched.
+/// `cargo metadata` for this host: all packages that `cargo test --workspace` builds. They have
+/// been downloaded, so nothing is fetched.
 fn metadata() -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let rustc = Command::new("rustc").arg("-vV").output().expect("rustc runs");

@@ -49,7 +49,8 @@ pub(crate) struct AssocKey(u64);
 /// Something to do.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Output {
-    /// Start an association, and report with [`AsapCore::handle_up`] or [`AsapCore::handle_failed`].
+    /// Start an association, and report with [`AsapCore::handle_up`] or
+    /// [`AsapCore::handle_failed`].
     Connect { assoc: AssocKey, peer: Peer },
     /// Send an ASAP message.
     Send { assoc: AssocKey, message: Bytes },

@@ -109,8 +109,8 @@ impl ElementSession {
         Ok(self.association.send(message.into_sctp()?).await?)
     }
 
-    /// Gives the pool user a cookie, which replaces the one before. Cancel-safe: a dropped future has
-    /// sent nothing.
+    /// Gives the pool user a cookie, which replaces the one before. Cancel-safe: a dropped future
+    /// has sent nothing.
     ///
     /// # Errors
     /// As [`ElementSession::send`], and [`Error::Encode`].

@@ -172,8 +172,8 @@ impl Session {
     /// Cancel-safe: a dropped future has sent nothing.
     ///
     /// # Errors
-    /// [`Error::NotConnected`] before [`Session::ready`] and during a failover, [`Error::Sctp`] when
-    /// the message cannot be sent as it is, [`Error::Invalid`] with the PPID of ASAP.
+    /// [`Error::NotConnected`] before [`Session::ready`] and during a failover, [`Error::Sctp`]
+    /// when the message cannot be sent as it is, [`Error::Invalid`] with the PPID of ASAP.
     pub async fn send(&self, message: UserMessage) -> Result<(), Error> {
         self.sender.send(message).await
     }

@@ -80,9 +80,9 @@ impl Association {
     }
 
     /// Sends messages one after the other, as many at a time as the send buffer has room for: what
-    /// [`send`](Self::send) in a loop does, at a fraction of the cost per message. Not cancel-safe: a
-    /// dropped future may have sent the first of them. [`send_unit`](Self::send_unit) sends all or
-    /// none.
+    /// [`send`](Self::send) in a loop does, at a fraction of the cost per message. Not cancel-safe:
+    /// a dropped future may have sent the first of them. [`send_unit`](Self::send_unit) sends all
+    /// or none.
     ///
     /// # Errors
     /// As [`send`](Self::send). The messages before the one that failed are sent.
@@ -205,8 +205,8 @@ impl Association {
             .await
     }
 
-    /// Like [`recv`](Self::recv), but skips notifications. Cancel-safe: a dropped future has taken no
-    /// message, but it may have skipped notifications.
+    /// Like [`recv`](Self::recv), but skips notifications. Cancel-safe: a dropped future has taken
+    /// no message, but it may have skipped notifications.
     ///
     /// # Errors
     /// As [`recv`](Self::recv). [`Error::Restarted`] comes whether or not notifications are

@@ -30,7 +30,8 @@ pub enum SocketError {
     /// A one-to-one socket has an association already (EISCONN).
     #[error("the socket has an association already; a one-to-one socket has only one")]
     AlreadyConnected,
-    /// The peer has no such address, or it is not confirmed and the call needs one that is (EINVAL).
+    /// The peer has no such address, or it is not confirmed and the call needs one that is
+    /// (EINVAL).
     #[error("the peer has no address {}, or it is not confirmed yet", Shown(*.0))]
     NoSuchAddress(IpAddr),
     /// The shutdown has begun, and nothing more can be sent (EPIPE).

@@ -229,7 +229,8 @@ impl Sockets {
     /// Makes the path to `addr` the primary one (SCTP_PRIMARY_ADDR).
     ///
     /// # Errors
-    /// [`SocketError::NotConnected`]; [`SocketError::NoSuchAddress`], also when it is not confirmed.
+    /// [`SocketError::NotConnected`]; [`SocketError::NoSuchAddress`], also when it is not
+    /// confirmed.
     pub fn set_primary(
         &mut self,
         now: Time,
@@ -264,8 +265,8 @@ impl Sockets {
     /// [`Stack::set_path_encap`](crate::Stack::set_path_encap).
     ///
     /// # Errors
-    /// [`SocketError::NotConnected`], [`SocketError::NoSuchAddress`]; [`SocketError::Config`] for UDP
-    /// port 0.
+    /// [`SocketError::NotConnected`], [`SocketError::NoSuchAddress`]; [`SocketError::Config`] for
+    /// UDP port 0.
     pub fn set_path_encap(
         &mut self,
         now: Time,
