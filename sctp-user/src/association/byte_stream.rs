@@ -10,6 +10,7 @@ use sctp_user_core::{Message, SendError, SendOptions};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Association;
+use super::waker_keys::WakerKeys;
 use crate::error::Error;
 use crate::shared::{Interest, State, TimeSource, WakerSlot};
 
@@ -53,9 +54,7 @@ pub struct ByteStream {
     rest: Bytes,
     /// Everything from before a restart of the peer was read.
     restarted: bool,
-    read_key: Option<u64>,
-    write_key: Option<u64>,
-    lifecycle_key: Option<u64>,
+    keys: WakerKeys,
 }
 
 impl Association {
@@ -93,9 +92,7 @@ impl Association {
             }),
             rest: Bytes::new(),
             restarted: false,
-            read_key: None,
-            write_key: None,
-            lifecycle_key: None,
+            keys: WakerKeys::default(),
         }
     }
 }
@@ -127,9 +124,9 @@ impl ByteStream {
         if self.restarted {
             return Poll::Ready(Err(Error::Restarted));
         }
-        let ByteStream { association, stream, restarts, read_key, .. } = self;
+        let ByteStream { association, stream, restarts, keys, .. } = self;
         let inner = &*association.inner;
-        let waiting = (inner.socket, Interest::Read, WakerSlot::Key(read_key));
+        let waiting = (inner.socket, Interest::Read, WakerSlot::Key(&mut keys.read));
         let recv = |state: &mut State, now| {
             if state.sockets.restarts_read(inner.socket) != restarts.1 {
                 return Err(Error::Restarted); // somebody else has read past it
@@ -192,9 +189,9 @@ impl AsyncWrite for ByteStream {
             return Poll::Ready(Ok(0));
         }
         let data = Bytes::copy_from_slice(buf.get(..len).unwrap_or_default());
-        let ByteStream { association, stream, ppid, restarts, write_key, .. } = &mut *self;
+        let ByteStream { association, stream, ppid, restarts, keys, .. } = &mut *self;
         let inner = &*association.inner;
-        let waiting = (inner.socket, Interest::Write, WakerSlot::Key(write_key));
+        let waiting = (inner.socket, Interest::Write, WakerSlot::Key(&mut keys.write));
         let send = |state: &mut State, now| {
             if state.sockets.restarts(inner.socket) != restarts.0 {
                 return Err(Error::Restarted);
@@ -221,21 +218,14 @@ impl AsyncWrite for ByteStream {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let ended =
-            this.association.inner.poll_shutdown(cx, WakerSlot::Key(&mut this.lifecycle_key));
+            this.association.inner.poll_shutdown(cx, WakerSlot::Key(&mut this.keys.lifecycle));
         ended.map_err(io::Error::from)
     }
 }
 
 impl Drop for ByteStream {
     fn drop(&mut self) {
-        let inner = &self.association.inner;
-        for (interest, key) in [
-            (Interest::Read, &mut self.read_key),
-            (Interest::Write, &mut self.write_key),
-            (Interest::Lifecycle, &mut self.lifecycle_key),
-        ] {
-            inner.handle.shared.forget(inner.socket, interest, key);
-        }
+        self.keys.forget(&self.association.inner);
     }
 }
 

@@ -9,8 +9,9 @@ use futures_sink::Sink;
 use sctp_user_core::{Message, Received};
 
 use super::Association;
+use super::waker_keys::WakerKeys;
 use crate::error::Error;
-use crate::shared::{Interest, WakerSlot};
+use crate::shared::WakerSlot;
 
 /// The messages of an association: a [`Stream`] of received messages and a [`Sink`] for messages to
 /// send. [`Association::messages`] makes one.
@@ -32,23 +33,14 @@ pub struct Messages {
     /// A message that waits for room in the send buffer.
     kept: Option<Message>,
     ended: bool,
-    read_key: Option<u64>,
-    write_key: Option<u64>,
-    lifecycle_key: Option<u64>,
+    keys: WakerKeys,
 }
 
 impl Association {
     /// The messages as a [`Stream`] and a [`Sink`]. `split` of the `futures` crates separates the
     /// two.
     pub fn messages(&self) -> Messages {
-        Messages {
-            association: self.clone(),
-            kept: None,
-            ended: false,
-            read_key: None,
-            write_key: None,
-            lifecycle_key: None,
-        }
+        Messages { association: self.clone(), kept: None, ended: false, keys: WakerKeys::default() }
     }
 }
 
@@ -61,7 +53,7 @@ impl Messages {
     /// Waits until no message is kept.
     fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(message) = &self.kept else { return Poll::Ready(Ok(())) };
-        let slot = WakerSlot::Key(&mut self.write_key);
+        let slot = WakerSlot::Key(&mut self.keys.write);
         let sent = ready!(self.association.inner.poll_send(cx, slot, message));
         // Do not try again if there was an error: it would come again.
         self.kept = None;
@@ -77,7 +69,7 @@ impl Stream for Messages {
         if this.ended {
             return Poll::Ready(None);
         }
-        let slot = WakerSlot::Key(&mut this.read_key);
+        let slot = WakerSlot::Key(&mut this.keys.read);
         let next = ready!(this.association.inner.poll_message(cx, slot));
         this.ended = !matches!(next, Ok(Some(_)) | Err(Error::Restarted));
         Poll::Ready(next.transpose())
@@ -117,21 +109,14 @@ impl Sink<Message> for Messages {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_kept(cx))?;
         let this = &mut *self;
-        let slot = WakerSlot::Key(&mut this.lifecycle_key);
+        let slot = WakerSlot::Key(&mut this.keys.lifecycle);
         this.association.inner.poll_shutdown(cx, slot)
     }
 }
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        let inner = &self.association.inner;
-        for (interest, key) in [
-            (Interest::Read, &mut self.read_key),
-            (Interest::Write, &mut self.write_key),
-            (Interest::Lifecycle, &mut self.lifecycle_key),
-        ] {
-            inner.handle.shared.forget(inner.socket, interest, key);
-        }
+        self.keys.forget(&self.association.inner);
     }
 }
 

@@ -4,6 +4,7 @@ mod byte_stream;
 #[cfg(feature = "futures")]
 mod messages;
 mod poll;
+mod waker_keys;
 
 use std::fmt;
 use std::net::IpAddr;
