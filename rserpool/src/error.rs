@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rserpool_core::asap::RequestError;
+use rserpool_core::session::FailoverProblem;
 use rserpool_wire::{EncodeError, OperationError, PoolHandle};
+use sctp_user::ConfigError;
 use thiserror::Error;
-
-use crate::session::FailoverProblem;
 
 /// Why a call on a pool element, pool user or session failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -60,6 +61,9 @@ pub enum Error {
         /// The time that was allowed.
         limit: Duration,
     },
+    /// So many requests wait for the registrar already that no more are taken.
+    #[error("too many requests are waiting for the registrar")]
+    TooManyRequests,
     /// The message has no wire form.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -72,4 +76,23 @@ pub enum Error {
     /// An option or argument that does not fit; the sentence says what is right.
     #[error("{0}")]
     Invalid(&'static str),
+}
+
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::NoRegistrar => Error::NoRegistrar,
+            RequestError::Timeout => Error::Timeout,
+            RequestError::Rejected(error) => Error::Rejected(error),
+            RequestError::NoElement(pool) => Error::NoElement(pool),
+            RequestError::Encode(error) => Error::Encode(error),
+            _ => Error::TooManyRequests,
+        }
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(ConfigError(rule): ConfigError) -> Self {
+        Error::Invalid(rule)
+    }
 }

@@ -64,33 +64,29 @@
 //! }
 //! ```
 //!
-//! The protocol itself stands in cores without I/O (modules `asap` and `session`), which their
-//! drivers feed with associations, announces and time.
+//! The protocol itself stands in state machines without I/O, in the package `rserpool-core`.
 #![forbid(unsafe_code)]
 
-mod announce;
 mod asap;
-mod assemble;
-mod clock;
 mod config;
 mod element;
 mod error;
 mod events;
 mod message;
-mod reach;
-mod resolver;
-mod seed;
 mod session;
 mod user;
 
-pub use config::{
-    AnnounceConfig, AsapConfig, ElementOptions, SessionOptions, UserOptions, session_profile,
-};
+pub use config::{ElementOptions, UserOptions};
 pub use element::{ElementEvent, ElementIncoming, ElementSession, PoolElement};
 pub use error::Error;
-pub use message::{Outgoing, UserMessage};
-pub use resolver::Resolver;
-pub use session::{FailoverCause, FailoverProblem, Session, SessionEvent, SessionSender};
+pub use message::Outgoing;
+pub use rserpool_core::UserMessage;
+pub use rserpool_core::asap::{AnnounceConfig, AsapConfig, RequestError, Resolver};
+pub use rserpool_core::channel::ConnectFailure;
+pub use rserpool_core::session::{
+    FailoverCause, FailoverProblem, SessionEvent, SessionOptions, session_profile,
+};
+pub use session::{Session, SessionSender};
 pub use user::{PoolUser, ResolvedElement, UserEvent};
 
 pub use rserpool_wire as wire;

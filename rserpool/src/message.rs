@@ -1,39 +1,12 @@
-//! Messages of sessions.
+//! Messages of sessions, as SCTP carries them.
 
 use bytes::Bytes;
+use rserpool_core::UserMessage;
 use rserpool_wire::AsapMessage;
 use rserpool_wire::numbers::ppid;
 use sctp_user::Message;
 
 use crate::error::Error;
-
-/// An application message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserMessage {
-    /// SCTP stream.
-    pub stream: u16,
-    /// Payload protocol identifier, host order; not that of ASAP (11), which belongs to the control
-    /// channel.
-    pub ppid: u32,
-    /// The data, at least 1 byte.
-    pub data: Bytes,
-}
-
-impl UserMessage {
-    /// A message on stream 0.
-    pub fn new(ppid: u32, data: impl Into<Bytes>) -> Self {
-        UserMessage { stream: 0, ppid, data: data.into() }
-    }
-
-    pub(crate) fn into_sctp(self) -> Result<Message, Error> {
-        if self.ppid == ppid::ASAP {
-            return Err(Error::Invalid(
-                "PPID 11 belongs to the control channel; application data needs another one",
-            ));
-        }
-        Ok(Message::new(self.stream, self.ppid, self.data))
-    }
-}
 
 /// Part of a unit that a pool element sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +21,20 @@ pub enum Outgoing {
 impl Outgoing {
     pub(crate) fn into_sctp(self) -> Result<Message, Error> {
         match self {
-            Outgoing::Data(message) => message.into_sctp(),
+            Outgoing::Data(message) => user_message(message),
             Outgoing::Cookie(cookie) => {
                 Ok(Message::new(0, ppid::ASAP, AsapMessage::Cookie(cookie).encode()?))
             }
         }
     }
+}
+
+/// A message of the application, which may be anything but a message of ASAP.
+pub(crate) fn user_message(message: UserMessage) -> Result<Message, Error> {
+    if message.ppid == ppid::ASAP {
+        return Err(Error::Invalid(
+            "PPID 11 belongs to the control channel; application data needs another one",
+        ));
+    }
+    Ok(Message::new(message.stream, message.ppid, message.data))
 }

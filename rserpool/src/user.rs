@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rserpool_core::asap::{AsapEvent, RequestError};
+use rserpool_core::channel::ConnectFailure;
+use rserpool_core::session::SessionOptions;
 use rserpool_wire::{PeId, PoolElement, PoolHandle};
 use sctp_user::{PathAddr, Peer, ShownAddress, Stack};
 
-use crate::asap::AsapEvent;
-use crate::asap::driver::{Handle, Notice};
-use crate::config::{SessionOptions, UserOptions};
+use crate::asap::{Gone, Handle, Notice};
+use crate::config::UserOptions;
 use crate::element::unreachable;
 use crate::error::Error;
 use crate::events::EventQueue;
@@ -81,6 +83,16 @@ impl PoolUser {
         items: u32,
         stale: Duration,
     ) -> Result<Vec<ResolvedElement>, Error> {
+        Ok(self.asap.resolve(pool, items, stale).await??)
+    }
+
+    /// As [`PoolUser::resolve`], for a session.
+    pub(crate) async fn resolve_for_session(
+        &self,
+        pool: &PoolHandle,
+        items: u32,
+        stale: Duration,
+    ) -> Result<Result<Vec<ResolvedElement>, RequestError>, Gone> {
         self.asap.resolve(pool, items, stale).await
     }
 
@@ -99,11 +111,11 @@ pub enum UserEvent {
     Hunting,
     /// A registrar could not be connected with; the search goes on.
     RegistrarUnreachable {
-        /// One way to the registrar.
+        /// The preferred way to the registrar.
         registrar: Peer,
-        /// Why: [`Error::Sctp`], or [`Error::Timeout`] when it did not accept within
+        /// Why; [`ConnectFailure::TimedOut`] when it did not accept within
         /// [`AsapConfig::connect_timeout`](crate::AsapConfig::connect_timeout).
-        error: Error,
+        failure: ConnectFailure,
     },
     /// Connected with a registrar.
     RegistrarFound {
@@ -120,8 +132,8 @@ impl fmt::Display for UserEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             UserEvent::Hunting => f.write_str("looking for a registrar"),
-            UserEvent::RegistrarUnreachable { registrar, error } => {
-                unreachable(f, registrar, error)
+            UserEvent::RegistrarUnreachable { registrar, failure } => {
+                unreachable(f, registrar, failure)
             }
             UserEvent::RegistrarFound { registrar, port } => {
                 write!(
@@ -140,8 +152,8 @@ fn on_notice(notice: Notice, events: &EventQueue<UserEvent>) {
     let at = association.and_then(|a| Some((a.peer_addrs().first().copied()?, a.peer_port())));
     events.push(match (event, at) {
         (AsapEvent::Hunting, _) => UserEvent::Hunting,
-        (AsapEvent::Unreachable { registrar, error }, _) => {
-            UserEvent::RegistrarUnreachable { registrar, error }
+        (AsapEvent::Unreachable { registrar, failure }, _) => {
+            UserEvent::RegistrarUnreachable { registrar, failure }
         }
         (AsapEvent::RegistrarFound(_), Some((registrar, port))) => {
             UserEvent::RegistrarFound { registrar, port }

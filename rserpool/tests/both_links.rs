@@ -9,7 +9,7 @@ use rserpool::{
     AsapConfig, ElementIncoming, ElementOptions, PoolElement, PoolUser, SessionEvent,
     SessionOptions, UserMessage, UserOptions,
 };
-use rserpool_registrar::{Config, Registrar};
+use rserpool_registrar::{Registrar, RegistrarConfig};
 use sctp_user::link::sim::SimNet;
 use sctp_user::{Encap, Peer, Stack, StackBuilder};
 use sctp_user_core::sim::Link;
@@ -47,7 +47,8 @@ fn stack(net: &SimNet, last: u8, links: Links) -> Stack {
 }
 
 fn registrar(net: &SimNet, links: Links) -> Registrar {
-    let config = Config { announce: None, seed: Some([1; 32]), ..Config::default() };
+    let config =
+        RegistrarConfig { announce: None, seed: Some([1; 32]), ..RegistrarConfig::default() };
     Registrar::start(&stack(net, 1, links), config).unwrap()
 }
 

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use rserpool_registrar::{Config, Registrar};
+use rserpool_registrar::{Registrar, RegistrarConfig};
 use sctp_user::StackBuilder;
 
 /// A program that is killed with the test.
@@ -56,7 +56,7 @@ fn path(example: &str) -> PathBuf {
 async fn another_element_goes_on_counting() {
     let stack =
         StackBuilder::udp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap().build().unwrap();
-    let config = Config { announce: None, ..Config::default() };
+    let config = RegistrarConfig { announce: None, ..RegistrarConfig::default() };
     let registrar = Registrar::start(&stack, config).unwrap();
     let at = format!("127.0.0.1:{}", registrar.udp_port().unwrap());
     tokio::task::spawn_blocking(move || {

@@ -13,7 +13,7 @@ use rserpool::{
     FailoverCause, Outgoing, PoolElement, PoolUser, Resolver, Session, SessionEvent,
     SessionOptions, UserMessage, UserOptions,
 };
-use rserpool_registrar::{Config, Registrar};
+use rserpool_registrar::{Registrar, RegistrarConfig};
 use sctp_user::link::sim::{SimLink, SimNet};
 use sctp_user::{Association, Encap, Message, Peer, Stack, StackBuilder};
 use sctp_user_core::sim::{Link, Verdict};
@@ -66,7 +66,11 @@ impl Lab {
 
     fn registrar(&self, last: u8) -> (Stack, Registrar) {
         let stack = self.stack(last);
-        let config = Config { announce: None, seed: Some([last; 32]), ..Config::default() };
+        let config = RegistrarConfig {
+            announce: None,
+            seed: Some([last; 32]),
+            ..RegistrarConfig::default()
+        };
         let registrar = Registrar::start(&stack, config).unwrap();
         (stack, registrar)
     }

@@ -5,9 +5,11 @@
 //! executable again.
 //!
 //! [`cli`] holds what the programs share: option parsing in both notations, addresses with their
-//! UDP encapsulation, policies, logging, signals and the ready line.
+//! UDP encapsulation, policies, logging, signals and the ready line. [`protocols`] holds the messages
+//! of the demonstration services.
 
 #![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod programs;
+pub mod protocols;

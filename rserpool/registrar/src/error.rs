@@ -1,6 +1,6 @@
 //! Why a registrar does not start.
 
-use sctp_user_core::ConfigError;
+use sctp_user::ConfigError;
 use thiserror::Error;
 
 /// A registrar could not be started.

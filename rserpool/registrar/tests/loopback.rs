@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use rserpool_registrar::{Config, Registrar};
+use rserpool_registrar::{Registrar, RegistrarConfig};
 use rserpool_wire::numbers::ppid;
 use rserpool_wire::{
     AsapMessage, HandleResolution, Life, PeId, Policy, PoolElement, PoolHandle, Registration,
@@ -55,11 +55,11 @@ async fn ask(association: &Association, request: AsapMessage) -> AsapMessage {
 async fn found_by_its_announce_and_used() {
     let (listener, group) = listener();
     let registrar_stack = stack();
-    let config = Config {
+    let config = RegistrarConfig {
         asap_port: 0,
         asap_addrs: vec![LOCALHOST],
         announce: Some(group),
-        ..Config::default()
+        ..RegistrarConfig::default()
     };
     let registrar = Registrar::start(&registrar_stack, config).unwrap();
 

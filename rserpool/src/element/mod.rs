@@ -7,17 +7,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use rand::RngExt;
+use rserpool_core::DEFAULT_UDP_PORT;
+use rserpool_core::asap::{AsapEvent, OwnElement};
+use rserpool_core::channel::ConnectFailure;
+use rserpool_net::generator;
 use rserpool_wire::{Life, OperationError, PeId, Policy, PoolHandle, TransportUse};
 use sctp_user::{Endpoint, PathAddr, Peer, ShownAddress, Stack};
 use tokio::sync::watch;
 
-use crate::asap::driver::{Handle, Notice};
-use crate::asap::{AsapEvent, OwnElement};
+use crate::asap::{Handle, Notice};
 use crate::config::ElementOptions;
 use crate::error::Error;
 use crate::events::EventQueue;
-use crate::reach::DEFAULT_UDP_PORT;
-use crate::seed;
 
 pub use session::{ElementIncoming, ElementSession};
 
@@ -69,7 +70,7 @@ impl PoolElement {
         endpoint.listen(options.backlog)?;
         let id = match options.id {
             Some(id) => id,
-            None => PeId(seed::generator(options.asap.seed)?.random_range(1..=u32::MAX)),
+            None => PeId(generator(options.asap.seed)?.random_range(1..=u32::MAX)),
         };
         let life = options.life.unwrap_or(options.reregistration_interval.saturating_mul(3));
         let element = OwnElement {
@@ -192,7 +193,7 @@ impl PoolElement {
         self.inner.closed.send_replace(true);
         // Only fails with a stack that has stopped, which does not listen either.
         let _ = self.inner.endpoint.listen(0);
-        self.inner.asap.deregister().await
+        Ok(self.inner.asap.deregister().await??)
     }
 }
 
@@ -213,8 +214,8 @@ fn on_notice(
         (AsapEvent::RegistrarFound(_), Some((registrar, port))) => {
             ElementEvent::RegistrarFound { registrar, port }
         }
-        (AsapEvent::Unreachable { registrar, error }, _) => {
-            ElementEvent::RegistrarUnreachable { registrar, error }
+        (AsapEvent::Unreachable { registrar, failure }, _) => {
+            ElementEvent::RegistrarUnreachable { registrar, failure }
         }
         (AsapEvent::NewHome(_), Some((registrar, port))) => {
             ElementEvent::NewHome { registrar, port }
@@ -231,8 +232,8 @@ fn on_notice(
             standing.send_replace(Standing::Pending);
             ElementEvent::RegistrarLost
         }
-        // Gone again already; that it is lost will be told.
-        (AsapEvent::RegistrarFound(_) | AsapEvent::NewHome(_), None) => return,
+        // Gone again already, which will be told, or an answer to a request.
+        _ => return,
     };
     events.push(event);
 }
@@ -252,11 +253,11 @@ pub enum ElementEvent {
     },
     /// A registrar could not be connected with; the search goes on.
     RegistrarUnreachable {
-        /// One way to the registrar.
+        /// The preferred way to the registrar.
         registrar: Peer,
-        /// Why: [`Error::Sctp`], or [`Error::Timeout`] when it did not accept within
+        /// Why; [`ConnectFailure::TimedOut`] when it did not accept within
         /// [`AsapConfig::connect_timeout`](crate::AsapConfig::connect_timeout).
-        error: Error,
+        failure: ConnectFailure,
     },
     /// Registered; given for the first registration with each registrar only.
     Registered,
@@ -285,8 +286,8 @@ impl fmt::Display for ElementEvent {
                     ShownAddress(registrar.remote)
                 )
             }
-            ElementEvent::RegistrarUnreachable { registrar, error } => {
-                unreachable(f, registrar, error)
+            ElementEvent::RegistrarUnreachable { registrar, failure } => {
+                unreachable(f, registrar, failure)
             }
             ElementEvent::Registered => f.write_str("registered"),
             ElementEvent::Rejected(error) => write!(f, "registration refused: {error}"),
@@ -302,11 +303,11 @@ impl fmt::Display for ElementEvent {
 pub(crate) fn unreachable(
     f: &mut fmt::Formatter<'_>,
     registrar: &Peer,
-    error: &Error,
+    failure: &ConnectFailure,
 ) -> fmt::Result {
     f.write_str("registrar ")?;
     for (i, (addr, _)) in registrar.addrs.iter().enumerate() {
         write!(f, "{}{}", if i > 0 { ", " } else { "" }, ShownAddress(*addr))?;
     }
-    write!(f, ", port {}, cannot be reached: {error}", registrar.port)
+    write!(f, ", port {}, cannot be reached: {failure}", registrar.port)
 }

@@ -1,14 +1,15 @@
 //! Sessions on the side of the pool element.
 
 use bytes::Bytes;
+use rserpool_core::UserMessage;
+use rserpool_net::Assembler;
 use rserpool_wire::AsapMessage;
 use rserpool_wire::numbers::ppid;
 use sctp_user::Association;
 use tracing::debug;
 
-use crate::assemble::Assembler;
 use crate::error::Error;
-use crate::message::{Outgoing, UserMessage};
+use crate::message::{Outgoing, user_message};
 
 /// A session with a pool user, on the side of the pool element. It ends by
 /// [`ElementSession::shutdown`] or [`ElementSession::abort`]; dropping it aborts.
@@ -106,7 +107,7 @@ impl ElementSession {
     /// [`Error::Sctp`] when the session has ended or the message cannot be sent, [`Error::Invalid`]
     /// with the PPID of ASAP.
     pub async fn send(&self, message: UserMessage) -> Result<(), Error> {
-        Ok(self.association.send(message.into_sctp()?).await?)
+        Ok(self.association.send(user_message(message)?).await?)
     }
 
     /// Gives the pool user a cookie, which replaces the one before. Cancel-safe: a dropped future

@@ -6,19 +6,19 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use rserpool_core::asap::RequestError;
+use rserpool_core::session::{
+    Attempt, Output, SessionCore, SessionEvent, SessionOptions, session_profile,
+};
+use rserpool_net::{Assembler, Clock, connect_failure, reach};
 use rserpool_wire::numbers::ppid;
 use rserpool_wire::{PeId, PoolElement, PoolHandle};
 use sctp_user::{AssocConfig, Association, EndReason, Message, Peer, Stack};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use super::SessionEvent;
-use super::core::{Attempt, Output, SessionCore};
 use super::ready::Standing;
-use crate::assemble::Assembler;
-use crate::clock::Clock;
-use crate::config::SessionOptions;
+use crate::asap::Gone;
 use crate::error::Error;
-use crate::reach::Reach;
 use crate::user::PoolUser;
 
 /// Events that may wait for the application; then nothing more is read from the element.
@@ -97,8 +97,8 @@ pub(super) struct Driver {
     close: mpsc::Receiver<CloseReply>,
     /// Events that did not fit into the queue yet.
     pending: VecDeque<SessionEvent>,
-    resolving: Task<(Attempt, Result<Vec<PoolElement>, Error>)>,
-    connecting: Task<(Attempt, Result<Association, sctp_user::Error>)>,
+    resolving: Task<(Attempt, Result<Result<Vec<PoolElement>, RequestError>, Gone>)>,
+    connecting: Task<(Attempt, Result<Association, (sctp_user::Error, Vec<Peer>)>)>,
     association: Option<(Association, Assembler)>,
 }
 
@@ -112,10 +112,8 @@ impl Driver {
         events: mpsc::Sender<SessionEvent>,
         close: mpsc::Receiver<CloseReply>,
     ) -> Self {
-        let assoc_config = options
-            .assoc
-            .clone()
-            .unwrap_or_else(|| crate::config::session_profile(stack.assoc_config()));
+        let assoc_config =
+            options.assoc.clone().unwrap_or_else(|| session_profile(stack.assoc_config()));
         Driver {
             max_message_size: options.max_message_size,
             core: SessionCore::new(options),
@@ -158,20 +156,20 @@ impl Driver {
                     (Ok(permit), Some(event)) => permit.send(event),
                     _ => break,
                 },
-                (attempt, result) = finished(&mut self.resolving) => {
-                    if result == Err(Error::Closed) {
-                        break;
-                    }
-                    self.core.handle_resolved(self.clock.now(), attempt, result);
-                }
+                (attempt, result) = finished(&mut self.resolving) => match result {
+                    Ok(result) => self.core.handle_resolved(self.clock.now(), attempt, result),
+                    Err(Gone) => break,
+                },
                 (attempt, result) = finished(&mut self.connecting) => match result {
                     Ok(association) => {
                         let assembler = Assembler::new(self.max_message_size);
                         self.association = Some((association, assembler));
                         self.core.handle_connected(self.clock.now(), attempt);
                     }
-                    Err(sctp_user::Error::Stopped) => break,
-                    Err(error) => self.core.handle_connect_failed(attempt, Some(error)),
+                    Err((sctp_user::Error::Stopped, _)) => break,
+                    Err((error, ways)) => {
+                        self.core.handle_connect_failed(attempt, connect_failure(error, &ways));
+                    }
                 },
                 incoming = receive(&mut self.association), if quiet => self.incoming(incoming),
                 () = self.clock.wait(self.core.poll_timeout()) => {
@@ -211,19 +209,18 @@ impl Driver {
             match output {
                 Output::Resolve { attempt, items, stale } => {
                     let (user, pool) = (self.user.clone(), self.pool.clone());
-                    let task = async move { (attempt, user.resolve(&pool, items, stale).await) };
+                    let task = async move {
+                        (attempt, user.resolve_for_session(&pool, items, stale).await)
+                    };
                     self.resolving = Some(Box::pin(task));
                 }
                 Output::Connect { attempt, element } => {
-                    let transport = &element.user_transport;
-                    let reach = Reach::of(&self.stack);
-                    let peers = reach.peers(
-                        transport.addrs(),
-                        transport.port().unwrap_or(0),
-                        element.udp_port,
-                    );
-                    let race = connect_first(self.stack.clone(), peers, self.assoc_config.clone());
-                    self.connecting = Some(Box::pin(async move { (attempt, race.await) }));
+                    let ways = reach(&self.stack).element(&element);
+                    let (stack, config) = (self.stack.clone(), self.assoc_config.clone());
+                    self.connecting = Some(Box::pin(async move {
+                        let outcome = stack.connect_first(&ways, config).await;
+                        (attempt, outcome.map_err(|error| (error, ways)))
+                    }));
                 }
                 Output::Cancel => (self.resolving, self.connecting) = (None, None),
                 Output::Abort { reason } => {
@@ -293,13 +290,4 @@ async fn receive(
         Some((association, _)) => association.recv_message().await,
         None => std::future::pending().await,
     }
-}
-
-/// Connects in the first of several ways that works.
-async fn connect_first(
-    stack: Stack,
-    ways: Vec<Peer>,
-    config: AssocConfig,
-) -> Result<Association, sctp_user::Error> {
-    stack.connect_first(&ways, config).await
 }

@@ -1,23 +1,20 @@
 //! Sessions of pool users: an association with one element of a pool, moved to another one when
 //! that one is gone.
 
-mod core;
 mod driver;
 mod ready;
-#[cfg(test)]
-mod tests;
 
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rserpool_core::UserMessage;
+use rserpool_core::session::{SessionEvent, SessionOptions};
 use rserpool_wire::{PeId, PoolHandle};
-use sctp_user::{EndReason, Stack};
+use sctp_user::Stack;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::SessionOptions;
 use crate::error::Error;
-use crate::message::UserMessage;
+use crate::message::user_message;
 use crate::user::PoolUser;
 use driver::{Driver, Shared};
 
@@ -47,94 +44,6 @@ pub struct Session {
     sender: SessionSender,
     events: mpsc::Receiver<SessionEvent>,
     close: mpsc::Sender<driver::CloseReply>,
-}
-
-/// What [`Session::recv`] gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SessionEvent {
-    /// Application data.
-    Message(UserMessage),
-    /// The element is gone. What was sent and not answered is lost, as far as the application can
-    /// know.
-    FailoverNeeded(FailoverCause),
-    /// An attempt to find and connect another element failed; attempts go on. Repeated problems are
-    /// told once.
-    FailoverProblem(FailoverProblem),
-    /// Connected with an element: the first one, or after a failover another one (or the same one
-    /// again). If there was a cookie, it has been sent to the element before anything else can be.
-    FailoverDone {
-        /// The element.
-        element: PeId,
-        /// Whether a cookie was sent.
-        cookie_echoed: bool,
-        /// 0 for the first connection, then counting failovers.
-        number: u64,
-    },
-}
-
-/// Why a session lost its element.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FailoverCause {
-    /// The association ended, by whatever reason; a graceful end means that the element closed the
-    /// session.
-    Ended(EndReason),
-    /// Nothing came back within
-    /// [`SessionOptions::reply_timeout`](crate::SessionOptions::reply_timeout).
-    ReplyTimeout,
-    /// The element's process has started anew over the same association, and knows nothing of the
-    /// session.
-    Restarted,
-    /// [`Session::force_failover`].
-    Forced,
-    /// The element sent a message longer than
-    /// [`SessionOptions::max_message_size`](crate::SessionOptions::max_message_size).
-    MessageTooLong,
-}
-
-impl fmt::Display for FailoverCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FailoverCause::Ended(reason) => reason.fmt(f),
-            FailoverCause::ReplyTimeout => f.write_str("the element did not answer in time"),
-            FailoverCause::Restarted => f.write_str("the element has restarted"),
-            FailoverCause::Forced => f.write_str("failover was asked for"),
-            FailoverCause::MessageTooLong => {
-                f.write_str("the element sent a message that is too long")
-            }
-        }
-    }
-}
-
-/// Why an attempt to fail over was in vain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FailoverProblem {
-    /// The pool handle could not be resolved.
-    Resolution(Error),
-    /// The element did not accept.
-    Connect {
-        /// The element.
-        element: PeId,
-        /// Why; `None` when it took longer than
-        /// [`SessionOptions::connect_timeout`](crate::SessionOptions::connect_timeout).
-        error: Option<sctp_user::Error>,
-    },
-}
-
-impl fmt::Display for FailoverProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FailoverProblem::Resolution(error) => error.fmt(f),
-            FailoverProblem::Connect { element, error: Some(error) } => {
-                write!(f, "pool element {element} cannot be reached: {error}")
-            }
-            FailoverProblem::Connect { element, error: None } => {
-                write!(f, "pool element {element} did not accept in time")
-            }
-        }
-    }
 }
 
 impl Session {
@@ -252,7 +161,7 @@ impl SessionSender {
     /// # Errors
     /// As [`SessionSender::send`].
     pub async fn send_unit(&self, messages: Vec<UserMessage>) -> Result<(), Error> {
-        let unit = messages.into_iter().map(UserMessage::into_sctp).collect::<Result<_, _>>()?;
+        let unit = messages.into_iter().map(user_message).collect::<Result<_, _>>()?;
         let association = self.shared.association().ok_or(Error::NotConnected)?;
         match association.send_unit(unit).await {
             Ok(()) => {

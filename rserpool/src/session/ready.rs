@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use rserpool_core::session::FailoverProblem;
 use rserpool_wire::PeId;
 use tokio::time::timeout;
 
-use super::{FailoverProblem, Session};
+use super::Session;
 use crate::error::Error;
 
 /// How a session stands.

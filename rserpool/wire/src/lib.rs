@@ -1,6 +1,5 @@
 //! Wire formats of Reliable Server Pooling: ASAP (RFC 5352), ENRP (RFC 5353), their common
-//! parameters (RFC 5354) and member selection policies (RFC 5356), plus the small protocol of the
-//! ping-pong demonstration service.
+//! parameters (RFC 5354) and member selection policies (RFC 5356).
 //!
 //! Messages are enums of structs with owned data. [`AsapMessage::decode`] and
 //! [`EnrpMessage::decode`] take one SCTP user message or UDP datagram; a [`DecodeError`] tells what
@@ -18,7 +17,6 @@ mod id;
 mod message;
 pub mod numbers;
 mod params;
-pub mod pingpong;
 mod policy;
 mod transport;
 

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use rserpool_wire::pingpong::{Ping, PingPongCookie, PingPongMessage, Pong};
 use rserpool_wire::{
     AsapMessage, BusinessCard, Cause, CauseCode, Deregistration, DeregistrationResponse,
     EndpointKeepAlive, EndpointKeepAliveAck, EndpointUnreachable, EnrpBody, EnrpMessage,
@@ -253,8 +252,6 @@ fn decode_all(bytes: &[u8]) {
         assert_eq!(EnrpMessage::decode(&again), Ok(message));
     }
     let _ = EnrpMessage::ids(bytes);
-    let _ = PingPongMessage::decode(bytes);
-    let _ = PingPongCookie::decode(bytes);
 }
 
 /// Some of the bytes replaced, and the end cut off or something appended.
@@ -284,18 +281,6 @@ proptest! {
         let bytes = message.encode().unwrap();
         prop_assert_eq!(bytes.len() % 4, 0);
         prop_assert_eq!(EnrpMessage::decode(&bytes), Ok(message));
-    }
-
-    #[test]
-    fn ping_pong_round_trip(number: u64, reply: u64, data in bytes(0..100), pong: bool) {
-        let message = if pong {
-            PingPongMessage::Pong(Pong { number, reply, data })
-        } else {
-            PingPongMessage::Ping(Ping { number, data })
-        };
-        prop_assert_eq!(PingPongMessage::decode(&message.encode().unwrap()), Ok(message));
-        let cookie = PingPongCookie { next_reply: reply };
-        prop_assert_eq!(PingPongCookie::decode(&cookie.encode()), Some(cookie));
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use rserpool::{AnnounceConfig, AsapConfig, Resolver, UserEvent};
+use rserpool::{AnnounceConfig, AsapConfig, ConnectFailure, Resolver, UserEvent};
 use rserpool_wire::numbers::port;
-use sctp_user::{BindOptions, Peer, Stack};
+use sctp_user::{Peer, Stack};
 use tokio::time::Instant;
 
 use super::stack::Ways;
@@ -56,11 +56,8 @@ pub(crate) async fn config(
         request_timeout: first_answer_limit(options),
         response_timeout: options.registrarresponsetimeout,
         max_request_trials: options.registrarrequestmaxtrials,
-        bind: BindOptions {
-            addrs,
-            config: profile.rserpool(stack.assoc_config()),
-            ..BindOptions::default()
-        },
+        addrs,
+        assoc: profile.rserpool(stack.assoc_config()),
         ..AsapConfig::default()
     })
 }
@@ -186,9 +183,9 @@ impl Search {
                 self.state = State::Silent(now + self.silent_for);
                 None
             }
-            UserEvent::RegistrarUnreachable { registrar, error } => {
-                let (registrar, error) = (registrar.clone(), without_advice(error.clone()));
-                let problem = UserEvent::RegistrarUnreachable { registrar, error }.to_string();
+            UserEvent::RegistrarUnreachable { registrar, failure } => {
+                let (registrar, failure) = (registrar.clone(), without_advice(failure.clone()));
+                let problem = UserEvent::RegistrarUnreachable { registrar, failure }.to_string();
                 if self.problems.contains(&problem) || self.problems.len() >= MAX_PROBLEMS {
                     return None;
                 }
@@ -249,12 +246,10 @@ impl Search {
     }
 }
 
-/// An error without the library's advice, which names no option; [`LinkOptions::advice`] does.
-fn without_advice(error: rserpool::Error) -> rserpool::Error {
-    match error {
-        rserpool::Error::Sctp(sctp_user::Error::NoNativeAnswer(reason)) => {
-            sctp_user::Error::Ended(reason).into()
-        }
+/// A failure without the library's advice, which names no option; [`LinkOptions::advice`] does.
+fn without_advice(failure: ConnectFailure) -> ConnectFailure {
+    match failure {
+        ConnectFailure::NoNativeAnswer(reason) => ConnectFailure::Ended(reason),
         other => other,
     }
 }
@@ -284,8 +279,8 @@ mod tests {
         let stack = stack::open(&line.common.link, &[addr], Port::Any).unwrap();
         let asap =
             config(&stack, &line.registrars, line.common.link.profile, vec![addr]).await.unwrap();
-        assert_eq!(asap.bind.addrs, [addr]);
-        asap.bind.config.map(|config| config.rto_min)
+        assert_eq!(asap.addrs, [addr]);
+        asap.assoc.map(|config| config.rto_min)
     }
 
     #[tokio::test]
@@ -310,8 +305,8 @@ mod tests {
 
     fn no_route() -> UserEvent {
         let registrar = Peer::new([192, 0, 2, 1].into(), UDP, port::ASAP);
-        let error = EndReason::Lost(LossReason::NoRoute(NoRoute::Network));
-        UserEvent::RegistrarUnreachable { registrar, error: sctp_user::Error::Ended(error).into() }
+        let reason = EndReason::Lost(LossReason::NoRoute(NoRoute::Network));
+        UserEvent::RegistrarUnreachable { registrar, failure: ConnectFailure::Ended(reason) }
     }
 
     #[tokio::test(start_paused = true)]
@@ -348,8 +343,8 @@ mod tests {
         let mut search = Search { advice: "; try --link=udp", ..search(Duration::ZERO) };
         let registrar = Peer::new([192, 0, 2, 1].into(), Encap::Native, port::ASAP);
         let reason = EndReason::Lost(LossReason::ProtocolUnreachable);
-        let error = sctp_user::Error::NoNativeAnswer(reason).into();
-        let event = UserEvent::RegistrarUnreachable { registrar, error };
+        let failure = ConnectFailure::NoNativeAnswer(reason);
+        let event = UserEvent::RegistrarUnreachable { registrar, failure };
         assert!(!search.event(Instant::now(), &event).unwrap().contains("NAT"));
         assert!(search.given_up().ends_with("names one; try --link=udp"), "{}", search.given_up());
     }

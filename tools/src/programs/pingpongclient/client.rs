@@ -10,7 +10,6 @@ use rserpool::{
 };
 use rserpool_wire::PeId;
 use rserpool_wire::numbers::ppid;
-use rserpool_wire::pingpong::{Ping, PingPongMessage};
 use sctp_udp_encap::Port;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -20,6 +19,7 @@ use super::pings::{Pings, Verdict};
 use crate::cli::{self, EndReason, Ready, banner, say, say_with_time};
 use crate::programs::asap::{self, Search};
 use crate::programs::stack;
+use crate::protocols::pingpong::{Ping, PingPongMessage};
 
 /// How long closing the last session may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -202,7 +202,7 @@ impl Client {
                 self.tell(&ClientEvent::Lost { pe: pe.map(|id| id.0), why: cause.to_string() });
             }
             SessionEvent::FailoverProblem(FailoverProblem::Resolution(
-                rserpool::Error::NoRegistrar,
+                rserpool::RequestError::NoRegistrar,
             )) if self.last_element.is_none() => bail!("{}", self.search.given_up()),
             SessionEvent::FailoverProblem(problem) => {
                 let problem = problem.to_string();

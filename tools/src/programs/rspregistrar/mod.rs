@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rserpool_registrar::{Config, Registrar};
+use rserpool_registrar::{Registrar, RegistrarConfig};
 use rserpool_wire::ServerId;
 use rserpool_wire::numbers::port;
 use sctp_udp_encap::Port;
@@ -73,8 +73,8 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     Ok(reason.status())
 }
 
-fn config(options: &Options, addrs: Vec<IpAddr>, asap_port: u16) -> Config {
-    Config {
+fn config(options: &Options, addrs: Vec<IpAddr>, asap_port: u16) -> RegistrarConfig {
+    RegistrarConfig {
         server_id: options.identifier.map(ServerId),
         asap_port,
         asap_addrs: addrs,
@@ -90,7 +90,7 @@ fn config(options: &Options, addrs: Vec<IpAddr>, asap_port: u16) -> Config {
         max_resolution_items: usize::from(options.maxhresitems),
         max_resolution_rate: options.maxhrrate.0,
         max_report_rate: options.maxeurate.0,
-        ..Config::default()
+        ..RegistrarConfig::default()
     }
 }
 

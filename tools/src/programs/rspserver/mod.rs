@@ -180,8 +180,8 @@ async fn tell_events(element: &PoolElement, search: &RefCell<Search>) -> anyhow:
             ElementEvent::RegistrarFound { registrar, port } => {
                 UserEvent::RegistrarFound { registrar, port }
             }
-            ElementEvent::RegistrarUnreachable { registrar, error } => {
-                UserEvent::RegistrarUnreachable { registrar, error }
+            ElementEvent::RegistrarUnreachable { registrar, failure } => {
+                UserEvent::RegistrarUnreachable { registrar, failure }
             }
             ElementEvent::RegistrarLost => UserEvent::RegistrarLost,
             ElementEvent::Registered if std::mem::take(&mut first) => continue,

@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use rserpool::{ElementIncoming, ElementSession, Error, Outgoing, UserMessage};
 use rserpool_wire::numbers::ppid;
-use rserpool_wire::pingpong::{Ping, PingPongCookie, PingPongMessage, Pong};
 use tokio::time::Instant;
+
+use crate::protocols::pingpong::{Ping, PingPongCookie, PingPongMessage, Pong};
 
 /// Settings of the service.
 #[derive(Clone, Debug)]

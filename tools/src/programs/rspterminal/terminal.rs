@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
-use rserpool::{Error, FailoverProblem, PoolUser, Session, SessionEvent, UserEvent, UserMessage};
+use rserpool::{
+    Error, FailoverProblem, PoolUser, RequestError, Session, SessionEvent, UserEvent, UserMessage,
+};
 use rserpool_wire::PeId;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -202,9 +204,9 @@ impl Terminal {
                 let id = self.last_element.map_or(0, |id| id.0);
                 self.words(&format!("Lost PE ${id:08x}: {cause}{lines}"));
             }
-            SessionEvent::FailoverProblem(FailoverProblem::Resolution(Error::NoRegistrar))
-                if self.last_element.is_none() =>
-            {
+            SessionEvent::FailoverProblem(FailoverProblem::Resolution(
+                RequestError::NoRegistrar,
+            )) if self.last_element.is_none() => {
                 let lines = self.course.verdict(Over::Asked, None);
                 let lines = lines.map_or_else(String::new, |lines| format!("; {lines}"));
                 return Err(anyhow!("{}{lines}", self.search.given_up()));

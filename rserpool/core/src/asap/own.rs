@@ -1,0 +1,80 @@
+//! A pool element of our own, as it is to be registered.
+
+use std::net::IpAddr;
+
+use rserpool_wire::{
+    Life, PeId, Policy, PoolElement, PoolHandle, SctpTransport, ServerId, Transport, TransportUse,
+};
+use sctp_user_core::interface::without_interface;
+use sctp_user_core::{Duration, Time};
+
+/// What is registered.
+#[derive(Clone, Debug)]
+pub struct OwnElement {
+    /// The pool to join.
+    pub pool: PoolHandle,
+    /// Identifier in the pool, not 0.
+    pub id: PeId,
+    /// Selection policy, with its values.
+    pub policy: Policy,
+    /// SCTP port of the service.
+    pub port: u16,
+    /// Addresses of the service. Empty: the own addresses of the association with the registrar.
+    pub addrs: Vec<IpAddr>,
+    /// Whether sessions have a control channel.
+    pub transport_use: TransportUse,
+    /// UDP encapsulation port, when it is not the usual one.
+    pub udp_port: Option<u16>,
+    /// How long a registration is valid.
+    pub life: Life,
+    /// Time from one registration to the next.
+    pub interval: Duration,
+}
+
+impl OwnElement {
+    /// The parameter for a registration over an association with these own addresses.
+    pub(super) fn to_wire(&self, local: &[IpAddr]) -> PoolElement {
+        let addrs = if self.addrs.is_empty() { local } else { &self.addrs };
+        let addrs = addrs.iter().map(|addr| without_interface(*addr)).collect();
+        PoolElement {
+            id: self.id,
+            home: ServerId::UNDEFINED,
+            life: self.life,
+            user_transport: Transport::Sctp(SctpTransport {
+                port: self.port,
+                transport_use: self.transport_use,
+                addrs,
+            }),
+            policy: self.policy.clone(),
+            asap_transport: None,
+            udp_port: self.udp_port,
+        }
+    }
+}
+
+/// A change of load that is worth a registration of its own: 1 %.
+const LOAD_STEP: u32 = u32::MAX / 100;
+
+/// How an element of ours stands with the registrar.
+#[derive(Debug)]
+pub(super) struct Registered {
+    pub(super) element: OwnElement,
+    /// When the next registration is due.
+    pub(super) due: Time,
+    /// The load of the last registration.
+    pub(super) told_load: Option<u32>,
+    /// The present registrar knows the element.
+    pub(super) confirmed: bool,
+}
+
+impl Registered {
+    /// Takes a new load; true when it should be told at once.
+    pub(super) fn set_load(&mut self, load: u32) -> bool {
+        let policy = &mut self.element.policy;
+        policy.set_load(load);
+        match (policy.is_adaptive(), self.told_load) {
+            (true, Some(told)) => told.abs_diff(load) >= LOAD_STEP,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Which addresses of an element are believed (RFC 5352 sec 3.1), and who gets to see them.
+//!
+//! Believed is what belongs to the association that the element registers over. So an element
+//! cannot send pool users to addresses that it does not use itself.
+
+use std::net::IpAddr;
+
+use rserpool_wire::{CauseCode, PoolElement, SctpTransport, Transport};
+use sctp_user_core::{Peer, Scope, scope};
+
+use crate::channel::udp_port;
+use crate::reach::DEFAULT_UDP_PORT;
+
+/// Cuts the transports of a registering element down to what is believed, and writes down what the
+/// association shows.
+pub(super) fn settle(
+    element: &mut PoolElement,
+    peer: &Peer,
+    min_scope: Scope,
+) -> Result<(), CauseCode> {
+    let mut trusted: Vec<IpAddr> = Vec::new();
+    for addr in peer.addrs.iter().map(|(addr, _)| addr.to_canonical()) {
+        if is_wide_enough(addr, min_scope) && !trusted.contains(&addr) {
+            trusted.push(addr);
+        }
+    }
+    if element.user_transport.port() == Some(0) {
+        return Err(CauseCode::INVALID_ADDRESSES);
+    }
+    let mut taken: Vec<IpAddr> = Vec::new();
+    match &mut element.user_transport {
+        Transport::Sctp(transport) => {
+            for addr in transport.addrs.iter().map(IpAddr::to_canonical) {
+                if trusted.contains(&addr) && !taken.contains(&addr) {
+                    taken.push(addr);
+                }
+            }
+            if taken.is_empty() {
+                taken = translated(&trusted, peer).ok_or(CauseCode::NO_USABLE_USER_ADDRESSES)?;
+            }
+            transport.addrs = taken;
+        }
+        Transport::Tcp(_) | Transport::Udp { .. } => {
+            let addrs = element.user_transport.addrs();
+            if !addrs.iter().all(|addr| trusted.contains(&addr.to_canonical())) {
+                return Err(CauseCode::NO_USABLE_USER_ADDRESSES);
+            }
+        }
+        // Other implementations drop every message that contains one of these, so no pool user can
+        // be given them.
+        Transport::Dccp { .. } | Transport::UdpLite { .. } | Transport::Opaque(_) => {
+            return Err(CauseCode::INCONSISTENT_TRANSPORT);
+        }
+    }
+    if trusted.is_empty() || peer.port == 0 {
+        return Err(CauseCode::NO_USABLE_ASAP_ADDRESSES);
+    }
+    element.asap_transport = Some(SctpTransport::data_only(peer.port, trusted));
+    element.udp_port =
+        element.udp_port.or(udp_port(peer)).filter(|port| *port != DEFAULT_UDP_PORT && *port != 0);
+    Ok(())
+}
+
+/// The address of an element behind NAT. It knows its private address only, while the association
+/// comes from that of the NAT box, where a UDP port may be forwarded to it. Only encapsulated
+/// packets pass such boxes, and with several addresses they do not.
+fn translated(trusted: &[IpAddr], peer: &Peer) -> Option<Vec<IpAddr>> {
+    (udp_port(peer).is_some() && peer.addrs.len() == 1 && trusted.len() == 1)
+        .then(|| trusted.to_vec())
+}
+
+/// The element as a pool user gets it, or `None` when that one cannot reach it.
+pub(super) fn present(element: &PoolElement, with_loopback: bool) -> Option<PoolElement> {
+    if !is_reachable(element, with_loopback) {
+        return None;
+    }
+    let mut shown = PoolElement { asap_transport: None, ..element.clone() };
+    match &mut shown.user_transport {
+        Transport::Sctp(transport) => {
+            transport.addrs.retain(|addr| with_loopback || !addr.is_loopback())
+        }
+        // The port belongs to the transports, and no SCTP transport is left.
+        _ => shown.udp_port = None,
+    }
+    Some(shown)
+}
+
+/// Whether a pool user can reach an element; one elsewhere cannot use loopback addresses of this
+/// host. (To users of RSPLIB a single such element would make the whole answer useless.)
+pub(super) fn is_reachable(element: &PoolElement, with_loopback: bool) -> bool {
+    with_loopback || element.user_transport.addrs().iter().any(|addr| !addr.is_loopback())
+}
+
+/// Whether the other end is on this host, by a loopback address of the association.
+pub(super) fn is_local(peer: &Peer) -> bool {
+    peer.addrs.iter().any(|(addr, _)| addr.to_canonical().is_loopback())
+}
+
+/// IPv6 link-local addresses mean nothing without an interface, which the wire format cannot name.
+fn is_wide_enough(addr: IpAddr, min_scope: Scope) -> bool {
+    let without_interface = matches!(addr, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    !without_interface && scope(addr).is_some_and(|scope| scope >= min_scope)
+}

@@ -1,0 +1,126 @@
+//! What a registrar reports about its own doings.
+
+use std::fmt;
+
+use rserpool_wire::{CauseCode, PeId, PoolHandle};
+
+use crate::channel::ChannelId;
+
+/// Something happened that an operator may want to know. Its `Display` is one line for a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegistrarEvent {
+    /// An element is new in its pool.
+    Registered {
+        /// The pool.
+        pool: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// Over which association.
+        channel: ChannelId,
+    },
+    /// An element renewed its registration.
+    Reregistered {
+        /// The pool.
+        pool: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// Over which association, from now on.
+        channel: ChannelId,
+    },
+    /// A registration was refused.
+    RegistrationRefused {
+        /// The pool.
+        pool: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// Why, as the element was told.
+        cause: CauseCode,
+    },
+    /// An element is gone.
+    Removed {
+        /// The pool.
+        pool: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// Why.
+        reason: RemovalReason,
+    },
+    /// A pool user could not reach an element.
+    ReportedUnreachable {
+        /// The pool.
+        pool: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// Number of reports about it so far.
+        reports: u32,
+    },
+    /// A message could not be decoded.
+    InvalidMessage {
+        /// Where it came from.
+        channel: ChannelId,
+        /// What was wrong.
+        problem: String,
+    },
+    /// This registrar aborted an association.
+    Aborted {
+        /// The association.
+        channel: ChannelId,
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+/// Why an element was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RemovalReason {
+    /// It asked for it.
+    Deregistered,
+    /// The association that it was registered over ended.
+    AssociationLost,
+    /// It did not answer a keep-alive.
+    KeepAliveTimeout,
+    /// Pool users reported it as unreachable too often.
+    BadReports,
+    /// Its registration was not renewed.
+    LifeExpired,
+}
+
+impl fmt::Display for RemovalReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RemovalReason::Deregistered => "it deregistered",
+            RemovalReason::AssociationLost => "its association ended",
+            RemovalReason::KeepAliveTimeout => "it did not answer a keep-alive",
+            RemovalReason::BadReports => "it was reported as unreachable too often",
+            RemovalReason::LifeExpired => "its registration expired",
+        })
+    }
+}
+
+impl fmt::Display for RegistrarEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RegistrarEvent::Registered { pool, id, channel } => {
+                write!(f, "registered {id} in pool {pool} over {channel}")
+            }
+            RegistrarEvent::Reregistered { pool, id, channel } => {
+                write!(f, "re-registered {id} in pool {pool} over {channel}")
+            }
+            RegistrarEvent::RegistrationRefused { pool, id, cause } => {
+                write!(f, "refused to register {id} in pool {pool}: {cause}")
+            }
+            RegistrarEvent::Removed { pool, id, reason } => {
+                write!(f, "removed {id} from pool {pool}: {reason}")
+            }
+            RegistrarEvent::ReportedUnreachable { pool, id, reports } => {
+                write!(f, "{id} of pool {pool} was reported as unreachable, report {reports}")
+            }
+            RegistrarEvent::InvalidMessage { channel, problem } => {
+                write!(f, "invalid message over {channel}: {problem}")
+            }
+            RegistrarEvent::Aborted { channel, reason } => write!(f, "aborted {channel}: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Handle resolution (RFC 5352 sec 3.3).
+
+use rserpool_wire::{
+    AsapMessage, CauseCode, HandleResolution, HandleResolutionResponse, OperationError,
+    PoolElement, PoolHandle, Resolution,
+};
+use sctp_user_core::Time;
+
+use super::config::MAX_ITEMS;
+use super::{RegistrarCore, addresses};
+use crate::channel::ChannelId;
+
+impl RegistrarCore {
+    pub(super) fn on_handle_resolution(
+        &mut self,
+        now: Time,
+        channel: ChannelId,
+        request: HandleResolution,
+    ) {
+        let HandleResolution { pool, items, .. } = request;
+        let Some(from) = self.associations.get_mut(&channel) else { return };
+        if !from.resolutions.admit(now, &pool, self.config.max_resolution_rate) {
+            self.stats.limited_resolutions += 1;
+            return self.refuse_resolution(channel, pool, CauseCode::SECURITY);
+        }
+        let with_loopback = addresses::is_local(&from.peer);
+        self.stats.handle_resolutions += 1;
+        let elements = self.select(&pool, items, with_loopback);
+        if elements.is_empty() {
+            return self.refuse_resolution(channel, pool, CauseCode::UNKNOWN_POOL);
+        }
+        self.respond_to_resolution(channel, pool, elements);
+    }
+
+    fn select(
+        &mut self,
+        pool: &PoolHandle,
+        items: Option<u32>,
+        with_loopback: bool,
+    ) -> Vec<PoolElement> {
+        let wanted = match items {
+            None | Some(0) => self.config.max_resolution_items,
+            Some(items) => usize::try_from(items).unwrap_or(usize::MAX),
+        };
+        let reachable = |element: &rserpool_handlespace::Element| {
+            addresses::is_reachable(element.info(), with_loopback)
+        };
+        let keys = self.space.select_where(pool, wanted.min(MAX_ITEMS), reachable);
+        keys.into_iter()
+            .filter_map(|key| addresses::present(self.space.get(key)?.info(), with_loopback))
+            .collect()
+    }
+
+    fn respond_to_resolution(
+        &mut self,
+        channel: ChannelId,
+        pool: PoolHandle,
+        elements: Vec<PoolElement>,
+    ) {
+        // Without the policy users of RSPLIB refuse the message.
+        let policy = elements.first().map(|element| element.policy.clone());
+        let mut response = AsapMessage::HandleResolutionResponse(HandleResolutionResponse {
+            accept_updates: false,
+            pool,
+            resolution: Resolution::Elements { policy, elements },
+        });
+        // The 16 bits of a message length are not enough for 128 elements with very many addresses
+        // each.
+        while !self.send(channel, &response) {
+            let AsapMessage::HandleResolutionResponse(response) = &mut response else { return };
+            match &mut response.resolution {
+                Resolution::Elements { elements, .. } if elements.len() > 1 => {
+                    elements.truncate(elements.len() / 2)
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn refuse_resolution(&mut self, channel: ChannelId, pool: PoolHandle, cause: CauseCode) {
+        let resolution = Resolution::Error(OperationError::new(cause));
+        let response = HandleResolutionResponse { accept_updates: false, pool, resolution };
+        self.send(channel, &AsapMessage::HandleResolutionResponse(response));
+    }
+}

@@ -1,0 +1,32 @@
+//! The clock of the drivers: tokio's, so that tests can pause it.
+
+use sctp_user::sctp_user_core::{Duration, Time};
+use tokio::time::Instant;
+
+/// The time since a driver started.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    pub fn start() -> Self {
+        Clock { start: Instant::now() }
+    }
+
+    /// The time now.
+    pub fn now(self) -> Time {
+        Time::ZERO + self.start.elapsed()
+    }
+
+    /// Waits until `at`; for ever without. Cancel-safe.
+    pub async fn wait(self, at: Option<Time>) {
+        match at {
+            Some(at) => {
+                tokio::time::sleep_until(self.start + Duration::from_nanos(at.as_nanos())).await
+            }
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! Drives one state machine with real associations, multicast and time, in a task of its own.
+//!
+//! Each association has a task that reads it. All that these tasks tell goes through one bounded
+//! queue, so a busy association slows itself down and not the others.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use rserpool_core::channel::{ChannelId, Core, Input, Output, Protocol};
+use sctp_user::sctp_user_core::Time;
+use sctp_user::{Association, Error, Message, Peer};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tracing::debug;
+
+use crate::addresses::{connect_failure, own_addresses, peer_of};
+use crate::channel::{Channel, Names, Report};
+use crate::clock::Clock;
+use crate::listener::Listener;
+use crate::multicast::Multicast;
+use crate::ports::Ports;
+use crate::race::connect_first;
+
+/// What runs in the task: a state machine, and what its user asks of it and hears from it.
+///
+/// No call may block.
+pub trait Host: Send + 'static {
+    /// The state machine.
+    type Core: Core<Event: Send> + Send;
+    /// What the handles of the user ask for.
+    type Command: Send + 'static;
+
+    /// The state machine.
+    fn core(&mut self) -> &mut Self::Core;
+
+    /// The user asks for something.
+    fn command(&mut self, now: Time, command: Self::Command) -> Flow;
+
+    /// The state machine tells something.
+    fn event(
+        &mut self,
+        now: Time,
+        event: <Self::Core as Core>::Event,
+        channels: Channels<'_>,
+    ) -> Flow;
+
+    /// Everything that has happened so far is done.
+    fn settled(&mut self) {}
+
+    /// The task ends; nothing more will come.
+    fn ended(&mut self) {}
+}
+
+/// Whether the task goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// It goes on.
+    GoOn,
+    /// It ends.
+    End(End),
+}
+
+/// How the task ends its associations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By an ABORT with this reason.
+    Abort(&'static str),
+    /// By a graceful shutdown that goes on behind.
+    Leave,
+    /// By a graceful shutdown that is waited for, or by an ABORT when it takes longer.
+    Shutdown(Duration),
+}
+
+/// What a driver works with.
+#[derive(Debug)]
+pub struct Settings {
+    /// The SCTP ports.
+    pub ports: Vec<(Protocol, Ports)>,
+    /// Whether these ports take associations in; they must be listening then.
+    pub accepts: bool,
+    /// Where datagrams to multicast groups are heard.
+    pub listeners: Vec<(Protocol, Listener)>,
+    /// Where datagrams to multicast groups are sent.
+    pub multicasts: Vec<(Protocol, Multicast)>,
+    /// Bytes that may wait for one association that reads too slowly; beyond, the state machine is
+    /// told ([`Input::Congested`]).
+    pub max_backlog: usize,
+}
+
+/// The associations of a driver that are up.
+#[derive(Clone, Copy, Debug)]
+pub struct Channels<'a>(&'a BTreeMap<ChannelId, Entry>);
+
+impl Channels<'_> {
+    /// An association by its name.
+    pub fn get(&self, channel: ChannelId) -> Option<&Association> {
+        match self.0.get(&channel) {
+            Some(Entry::Up(channel)) => Some(channel.association()),
+            _ => None,
+        }
+    }
+}
+
+/// Reports of associations that may wait for the task.
+const REPORTS: usize = 1024;
+/// Reports that are taken in a row before time is looked at.
+const BATCH: usize = 64;
+
+#[derive(Debug)]
+enum Entry {
+    /// An attempt to set an association up.
+    Connecting(AbortHandle),
+    Up(Channel),
+}
+
+struct Driver<H: Host> {
+    host: H,
+    clock: Clock,
+    ports: Vec<(Protocol, Arc<Ports>)>,
+    listeners: Vec<(Protocol, Listener)>,
+    multicasts: Vec<(Protocol, Multicast)>,
+    max_backlog: usize,
+    channels: BTreeMap<ChannelId, Entry>,
+    names: Names,
+    reports: mpsc::Sender<Report>,
+    /// Attempts to connect, and those who accept.
+    tasks: JoinSet<()>,
+    end: Option<End>,
+}
+
+/// Starts the task. It ends when the host says so, when all senders of `commands` are dropped, or
+/// with the stack. `clock` is the one that the state machine was made with.
+pub fn start<H: Host>(
+    host: H,
+    clock: Clock,
+    settings: Settings,
+    commands: mpsc::Receiver<H::Command>,
+) -> JoinHandle<()> {
+    let (reports, inbox) = mpsc::channel(REPORTS);
+    let ports = settings.ports.into_iter().map(|(p, ports)| (p, Arc::new(ports))).collect();
+    let mut driver = Driver {
+        host,
+        clock,
+        ports,
+        listeners: settings.listeners,
+        multicasts: settings.multicasts,
+        max_backlog: settings.max_backlog,
+        channels: BTreeMap::new(),
+        names: Names::default(),
+        reports,
+        tasks: JoinSet::new(),
+        end: None,
+    };
+    if settings.accepts {
+        for (protocol, ports) in &driver.ports {
+            let accept = accept(Arc::clone(ports), *protocol, driver.reports.clone());
+            driver.tasks.spawn(accept);
+        }
+    }
+    tokio::spawn(driver.run(inbox, commands))
+}
+
+impl<H: Host> Driver<H> {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Report>,
+        mut commands: mpsc::Receiver<H::Command>,
+    ) {
+        let mut batch = Vec::with_capacity(BATCH);
+        self.drain();
+        while self.end.is_none() {
+            self.host.settled();
+            let due = self.host.core().poll_timeout();
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(command) => {
+                        let flow = self.host.command(self.clock.now(), command);
+                        self.follow(flow);
+                    }
+                    None => self.end = Some(End::Abort("the user has ended")),
+                },
+                _ = inbox.recv_many(&mut batch, BATCH) => {
+                    for report in batch.drain(..) {
+                        self.on_report(report);
+                        self.drain();
+                    }
+                }
+                (index, from, length) = next_datagram(&mut self.listeners) => {
+                    self.on_datagram(index, from, length);
+                }
+                Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
+                () = self.clock.wait(due) => {}
+            }
+            let now = self.clock.now();
+            if self.host.core().poll_timeout().is_some_and(|at| at <= now) {
+                self.host.core().handle(now, Input::Timeout);
+            }
+            self.drain();
+        }
+        inbox.close();
+        self.finish().await;
+    }
+
+    fn follow(&mut self, flow: Flow) {
+        if let Flow::End(end) = flow {
+            self.end.get_or_insert(end);
+        }
+    }
+
+    /// Ends all associations.
+    async fn finish(mut self) {
+        self.tasks.abort_all();
+        // The ports are free again before anybody is told.
+        self.ports.clear();
+        let up = self.channels.into_values().filter_map(|entry| match entry {
+            Entry::Up(channel) => Some(channel),
+            Entry::Connecting(_) => None,
+        });
+        match self.end.unwrap_or(End::Leave) {
+            End::Abort(reason) => up.for_each(|channel| channel.abort(reason)),
+            End::Leave => up.for_each(|channel| channel.start_shutdown()),
+            End::Shutdown(patience) => {
+                let shutdowns: JoinSet<()> = up.map(|channel| channel.shutdown(patience)).collect();
+                shutdowns.join_all().await;
+            }
+        }
+        self.host.ended();
+    }
+
+    fn on_report(&mut self, report: Report) {
+        match report {
+            Report::Accepted(protocol, association) => {
+                let channel = self.names.next();
+                self.up(channel, protocol, association);
+            }
+            Report::Connected(channel, protocol, association) => {
+                // An attempt that was given up has no entry; its association is aborted by being
+                // dropped.
+                if self.channels.contains_key(&channel) {
+                    self.up(channel, protocol, association);
+                }
+            }
+            Report::Failed(channel, failure) => {
+                if self.channels.remove(&channel).is_some() {
+                    self.handle(Input::Failed { channel, failure });
+                }
+            }
+            Report::Message { channel, ppid, data } => {
+                self.handle(Input::Message { channel, ppid, data: &data });
+            }
+            Report::PeerChanged { channel, peer } => {
+                self.handle(Input::PeerChanged { channel, peer });
+            }
+            Report::Restarted { old, new, protocol } => self.restarted(old, new, protocol),
+            Report::Down { channel } => {
+                if self.channels.remove(&channel).is_some() {
+                    debug!(%channel, "association down");
+                    self.handle(Input::Down { channel });
+                }
+            }
+            Report::Stopped => {
+                self.end.get_or_insert(End::Abort("the stack has ended"));
+            }
+        }
+    }
+
+    fn up(&mut self, channel: ChannelId, protocol: Protocol, association: Association) {
+        let (peer, local) = (peer_of(&association), own_addresses(&association));
+        debug!(%channel, addrs = ?peer.addrs, port = peer.port, "association up");
+        let (names, reports) = (self.names.clone(), self.reports.clone());
+        let entry = Channel::start(association, channel, protocol, names, reports);
+        self.channels.insert(channel, Entry::Up(entry));
+        self.handle(Input::Up { channel, protocol, peer, local });
+    }
+
+    /// What the old process of the other end said is void; the new one has said nothing yet.
+    fn restarted(&mut self, old: ChannelId, new: ChannelId, protocol: Protocol) {
+        debug!(channel = %old, name_now = %new, "the other end has restarted");
+        self.handle(Input::Down { channel: old });
+        self.drain();
+        // Without an entry it has just been aborted.
+        if let Some(Entry::Up(channel)) = self.channels.remove(&old) {
+            let association = channel.association();
+            let (peer, local) = (peer_of(association), own_addresses(association));
+            self.channels.insert(new, Entry::Up(channel));
+            self.handle(Input::Up { channel: new, protocol, peer, local });
+        }
+    }
+
+    fn on_datagram(&mut self, index: usize, from: SocketAddr, length: usize) {
+        let Some((protocol, listener)) = self.listeners.get(index) else { return };
+        let input = Input::Datagram { protocol: *protocol, from, data: listener.datagram(length) };
+        self.host.core().handle(self.clock.now(), input);
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        self.host.core().handle(self.clock.now(), input);
+    }
+
+    /// Does what the state machine wants done.
+    fn drain(&mut self) {
+        while let Some(output) = self.host.core().poll_output() {
+            match output {
+                Output::Connect { channel, protocol, ways } => {
+                    self.connect(channel, protocol, ways)
+                }
+                Output::Send { channel, ppid, data } => {
+                    let Some(Entry::Up(to)) = self.channels.get(&channel) else { continue };
+                    if to.send(Message::new(0, ppid, data)) > self.max_backlog {
+                        self.handle(Input::Congested { channel });
+                    }
+                }
+                Output::Shutdown { channel } => {
+                    if let Some(Entry::Up(channel)) = self.channels.get(&channel) {
+                        channel.start_shutdown();
+                    }
+                }
+                Output::Abort { channel, reason } => match self.channels.remove(&channel) {
+                    Some(Entry::Up(channel)) => channel.abort(reason),
+                    Some(Entry::Connecting(task)) => task.abort(),
+                    None => {}
+                },
+                Output::Multicast { protocol, data } => {
+                    for (_, multicast) in self.multicasts.iter_mut().filter(|m| m.0 == protocol) {
+                        multicast.send(&data);
+                    }
+                }
+                Output::Event(event) => {
+                    let now = self.clock.now();
+                    let flow = self.host.event(now, event, Channels(&self.channels));
+                    self.follow(flow);
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, channel: ChannelId, protocol: Protocol, ways: Vec<Peer>) {
+        let ports = self.ports.iter().find(|(p, _)| *p == protocol);
+        let Some((_, ports)) = ports else { return };
+        let connect = connect(Arc::clone(ports), protocol, ways, channel, self.reports.clone());
+        let task = self.tasks.spawn(connect);
+        self.channels.insert(channel, Entry::Connecting(task));
+    }
+}
+
+async fn connect(
+    ports: Arc<Ports>,
+    protocol: Protocol,
+    ways: Vec<Peer>,
+    channel: ChannelId,
+    reports: mpsc::Sender<Report>,
+) {
+    let report = match connect_first(&ports, &ways).await {
+        Ok(association) => Report::Connected(channel, protocol, association),
+        Err(Error::Stopped) => Report::Stopped,
+        Err(error) => {
+            debug!(%error, ?ways, "not connected");
+            Report::Failed(channel, connect_failure(error, &ways))
+        }
+    };
+    let _ = reports.send(report).await;
+}
+
+/// Takes associations in until the stack ends.
+async fn accept(ports: Arc<Ports>, protocol: Protocol, reports: mpsc::Sender<Report>) {
+    loop {
+        let report = match ports.accept().await {
+            Ok(association) => Report::Accepted(protocol, association),
+            Err(error) => {
+                debug!(%error, "no more associations are accepted");
+                Report::Stopped
+            }
+        };
+        let last = matches!(report, Report::Stopped);
+        if reports.send(report).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+/// Waits for the next datagram of any listener: which one, where from, how long. For ever without
+/// listeners.
+async fn next_datagram(listeners: &mut [(Protocol, Listener)]) -> (usize, SocketAddr, usize) {
+    poll_fn(|cx| {
+        for (index, (_, listener)) in listeners.iter_mut().enumerate() {
+            if let Poll::Ready((from, length)) = listener.poll_recv(cx) {
+                return Poll::Ready((index, from, length));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,48 @@
+//! Connecting to a peer that may be reachable in several ways, from given ports.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sctp_user::{Association, Error, Peer};
+use tokio::task::JoinSet;
+
+use crate::ports::Ports;
+
+/// How long a way is tried before the next one is tried as well.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Tries several ways to one peer, the preferred one first, and takes the first that works. The next
+/// one begins after a head start, or at once when all before it have failed.
+///
+/// # Errors
+/// That of the attempt that failed last.
+pub(crate) async fn connect_first(ports: &Arc<Ports>, ways: &[Peer]) -> Result<Association, Error> {
+    let mut attempts = JoinSet::new();
+    let mut failure = Error::Invalid("there must be at least one way to connect");
+    let mut waiting = ways.iter();
+    loop {
+        match waiting.next() {
+            Some(way) => {
+                let (ports, way) = (Arc::clone(ports), way.clone());
+                attempts.spawn(async move { ports.connect(&way).await });
+            }
+            None if attempts.is_empty() => return Err(failure),
+            None => {}
+        }
+        let more = waiting.len() > 0;
+        let head_start = tokio::time::sleep(HEAD_START);
+        tokio::pin!(head_start);
+        while !attempts.is_empty() {
+            tokio::select! {
+                biased;
+                Some(outcome) = attempts.join_next() => match outcome {
+                    Ok(Ok(association)) => return Ok(association),
+                    Ok(Err(error)) => failure = error,
+                    // An attempt that panicked has failed, too.
+                    Err(_) => {}
+                },
+                () = &mut head_start, if more => break,
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The messages of the demonstration services: bytes only.
+
+pub mod pingpong;
