@@ -82,6 +82,10 @@ impl Shared {
 }
 
 pub(super) type CloseReply = oneshot::Sender<Result<(), Error>>;
+/// The answer of the registrar, unless nobody asks it any more.
+type Resolution = Result<Result<Vec<PoolElement>, RequestError>, Gone>;
+/// An association, or why none of these ways led to one.
+type Connection = Result<Association, (sctp_user::Error, Vec<Peer>)>;
 type Task<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
 
 pub(super) struct Driver {
@@ -97,8 +101,8 @@ pub(super) struct Driver {
     close: mpsc::Receiver<CloseReply>,
     /// Events that did not fit into the queue yet.
     pending: VecDeque<SessionEvent>,
-    resolving: Task<(Attempt, Result<Result<Vec<PoolElement>, RequestError>, Gone>)>,
-    connecting: Task<(Attempt, Result<Association, (sctp_user::Error, Vec<Peer>)>)>,
+    resolving: Task<(Attempt, Resolution)>,
+    connecting: Task<(Attempt, Connection)>,
     association: Option<(Association, Assembler)>,
 }
 
