@@ -209,11 +209,6 @@ impl Handlespace {
         self.pools.get(handle)
     }
 
-    /// All pools: shorter handles first, equal lengths by bytes.
-    pub fn pools(&self) -> impl Iterator<Item = (&PoolHandle, &Pool)> {
-        self.pools.iter()
-    }
-
     /// Number of pools.
     pub fn pool_count(&self) -> usize {
         self.pools.len()
@@ -229,11 +224,6 @@ impl Handlespace {
         self.len() == 0
     }
 
-    /// The elements of one home registrar, by handle and identifier.
-    pub fn elements_of_home(&self, home: ServerId) -> impl Iterator<Item = ElementKey> + '_ {
-        self.homes.get(&home).into_iter().flat_map(|home| home.elements.values().copied())
-    }
-
     /// Number of elements of one home registrar.
     pub fn count_of_home(&self, home: ServerId) -> usize {
         self.homes.get(&home).map_or(0, |home| home.elements.len())
@@ -242,12 +232,6 @@ impl Handlespace {
     /// The PE checksum over the elements of one home registrar (RFC 5353 sec 3.1).
     pub fn checksum(&self, home: ServerId) -> u16 {
         self.homes.get(&home).map_or(PeChecksum::EMPTY, |home| home.checksum).value()
-    }
-
-    /// The elements registered over one association.
-    pub fn elements_of_owner(&self, owner: OwnerId) -> Vec<ElementKey> {
-        let all = (owner, ElementKey::MIN)..=(owner, ElementKey::MAX);
-        self.owners.range(all).map(|(_, key)| *key).collect()
     }
 
     /// Gives an element to another home registrar, as after a takeover.

@@ -11,6 +11,7 @@ mod checksum;
 mod element;
 mod error;
 mod handlespace;
+mod lists;
 mod policy;
 mod pool;
 #[cfg(test)]
@@ -22,5 +23,6 @@ pub use checksum::PeChecksum;
 pub use element::{Element, OwnerId, Timer};
 pub use error::RegisterError;
 pub use handlespace::{Config, Handlespace, Registration};
+pub use lists::Cursor;
 pub use policy::supports;
 pub use pool::Pool;

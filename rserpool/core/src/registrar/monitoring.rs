@@ -101,7 +101,7 @@ impl RegistrarCore {
     }
 
     pub(super) fn remove_elements_of(&mut self, channel: ChannelId, reason: RemovalReason) {
-        for key in self.space.elements_of_owner(channel.as_u64()) {
+        while let Some(key) = self.space.first_of_owner(channel.as_u64()) {
             self.remove(key, reason);
         }
     }

@@ -1,5 +1,6 @@
 //! Tests of the handlespace as a whole, by topic.
 
+mod lists;
 mod random_operations;
 mod rules;
 mod sequences;

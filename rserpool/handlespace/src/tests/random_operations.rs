@@ -88,7 +88,7 @@ fn apply(
             }
         }
         Operation::RemoveOwner(owner) => {
-            for key in space.elements_of_owner(owner) {
+            while let Some(key) = space.first_of_owner(owner) {
                 space.remove(key);
             }
         }

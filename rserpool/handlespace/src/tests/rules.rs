@@ -160,14 +160,18 @@ fn elements_of_an_association() {
     for (id, owner) in [(1, 7), (2, 8), (3, 7)] {
         space.register(&handle("pool"), element(id, Policy::RoundRobin), Some(owner)).unwrap();
     }
-    assert_eq!(space.elements_of_owner(7).len(), 2);
-    for key in space.elements_of_owner(7) {
+    assert_eq!(space.elements_of_owner(7).count(), 2);
+    // In slices of one.
+    while let Some(key) = space.first_of_owner(7) {
         space.remove(key);
+        space.verify().unwrap();
     }
-    assert_eq!((space.elements_of_owner(7).len(), space.len()), (0, 1));
-    let left = space.elements_of_owner(8)[0];
+    assert_eq!((space.elements_of_owner(7).count(), space.len()), (0, 1));
+    let left = space.elements_of_owner(8).next().unwrap();
+    // As when the element lives and its association is gone.
     space.set_owner(left, None);
-    assert!(space.elements_of_owner(8).is_empty());
+    assert_eq!((space.elements_of_owner(8).count(), space.len()), (0, 1));
+    assert_eq!(space.get(left).and_then(|element| element.owner()), None);
     space.verify().unwrap();
 }
 
@@ -255,7 +259,7 @@ fn a_large_pool_stays_usable() {
         space.verify().unwrap();
         assert_eq!(space.purge_expired(Time::from_millis(u64::from(N) / 2)), N as usize / 2);
         for id in N / 2 + 1..=N {
-            for key in space.elements_of_owner(id.into()) {
+            while let Some(key) = space.first_of_owner(id.into()) {
                 space.remove(key);
             }
         }
