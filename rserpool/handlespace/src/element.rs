@@ -37,6 +37,8 @@ pub struct Element {
     pub(crate) state: State,
     pub(crate) deadlines: [Option<Time>; 3],
     pub(crate) bad_reports: u32,
+    /// The latest audit that had begun when it was registered, renewed, or given to its home.
+    pub(crate) seen: u64,
 }
 
 impl Element {

@@ -18,6 +18,7 @@ use rserpool_wire::{PeId, PoolElement, PoolHandle, ServerId};
 use sctp_user_core::Time;
 
 use crate::arena::{Arena, ElementKey};
+use crate::audit::Audit;
 use crate::checksum::PeChecksum;
 use crate::element::{Element, OwnerId, Timer};
 use crate::error::RegisterError;
@@ -64,6 +65,9 @@ pub struct Handlespace {
     pub(crate) homes: BTreeMap<ServerId, Home>,
     pub(crate) owners: BTreeSet<(OwnerId, ElementKey)>,
     pub(crate) deadlines: BTreeSet<(Time, ElementKey, Timer)>,
+    pub(crate) audits: BTreeMap<ServerId, Audit>,
+    /// How many audits have begun so far; the number of the latest one.
+    pub(crate) audits_begun: u64,
     rng: ChaCha12Rng,
 }
 
@@ -85,6 +89,8 @@ impl Handlespace {
             homes: BTreeMap::new(),
             owners: BTreeSet::new(),
             deadlines: BTreeSet::new(),
+            audits: BTreeMap::new(),
+            audits_begun: 0,
             rng,
         }
     }
@@ -234,12 +240,14 @@ impl Handlespace {
         self.homes.get(&home).map_or(PeChecksum::EMPTY, |home| home.checksum).value()
     }
 
-    /// Gives an element to another home registrar, as after a takeover.
+    /// Gives an element to another home registrar, as after a takeover. An audit of its new home has
+    /// seen it then.
     pub fn set_home(&mut self, key: ElementKey, home: ServerId) {
         let Some(element) = self.elements.get_mut(key) else { return };
         let old = core::mem::replace(&mut element.info.home, home);
-        let (handle, id) = (element.handle.clone(), element.info.id);
         if old != home {
+            element.seen = self.audits_begun;
+            let (handle, id) = (element.handle.clone(), element.info.id);
             self.leave_home(old, handle.clone(), id);
             self.join_home(home, handle, id, key);
         }
@@ -349,6 +357,7 @@ impl Handlespace {
             state: State::default(),
             deadlines: [None; 3],
             bad_reports: 0,
+            seen: self.audits_begun,
         };
         let key = self.elements.insert(element).ok_or(full)?;
         let handle = handle.clone();
@@ -377,6 +386,7 @@ impl Handlespace {
                 pool.selection.change(member, &params);
             }
             element.params = params;
+            element.seen = self.audits_begun;
             // The home is changed below, where its index is kept.
             element.info = PoolElement { home: element.info.home, ..info };
         }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod arena;
+mod audit;
 mod checksum;
 mod element;
 mod error;
@@ -19,6 +20,7 @@ mod tests;
 mod verify;
 
 pub use arena::ElementKey;
+pub use audit::Swept;
 pub use checksum::PeChecksum;
 pub use element::{Element, OwnerId, Timer};
 pub use error::RegisterError;

@@ -18,7 +18,8 @@ impl Handlespace {
         self.verify_pools()?;
         self.verify_homes()?;
         self.verify_owners()?;
-        self.verify_deadlines()
+        self.verify_deadlines()?;
+        self.verify_audits()
     }
 
     fn verify_pools(&self) -> Result<(), String> {
@@ -101,6 +102,30 @@ impl Handlespace {
         }
         if expected != self.deadlines {
             return Err("the deadline index differs from the deadlines of the elements".to_owned());
+        }
+        Ok(())
+    }
+
+    fn verify_audits(&self) -> Result<(), String> {
+        let mut all: Vec<_> = self.audits.values().map(|audit| audit.number).collect();
+        all.sort_unstable();
+        if !all.is_sorted_by(|a, b| a < b) || all.last().is_some_and(|n| *n > self.audits_begun) {
+            return Err(format!("audits have the numbers {all:?} of {}", self.audits_begun));
+        }
+        if let Some((key, _)) = self.elements.iter().find(|(_, e)| e.seen > self.audits_begun) {
+            return Err(format!("{key:?} was seen by an audit that has not begun"));
+        }
+        for (home, audit) in &self.audits {
+            // What the sweep has passed was seen, or taken out.
+            let passed = self.elements.iter().find(|(_, element)| {
+                let name = (&element.handle, element.info.id);
+                element.info.home == *home
+                    && element.seen < audit.number
+                    && audit.swept.as_ref().is_some_and(|(handle, id)| name <= (handle, *id))
+            });
+            if let Some((key, _)) = passed {
+                return Err(format!("{key:?}: the sweep of {home} has left it behind unseen"));
+            }
         }
         Ok(())
     }

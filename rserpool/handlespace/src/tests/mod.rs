@@ -1,5 +1,6 @@
 //! Tests of the handlespace as a whole, by topic.
 
+mod audits;
 mod lists;
 mod random_operations;
 mod rules;

@@ -1,8 +1,11 @@
 //! Random operations with every invariant checked after each.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::{Cursor, Element};
 
 #[derive(Clone, Debug)]
 enum Operation {
@@ -13,6 +16,19 @@ enum Operation {
     SetHome { pool: u8, id: u32, home: u32 },
     SetTimer { pool: u8, id: u32, timer: Timer, at: Option<u64> },
     PassTime(u64),
+    BeginAudit(u32),
+    AbortAudit(u32),
+    Sweep { home: u32, budget: usize },
+    ReadPages { home: Option<u32>, page: usize, removed: usize },
+}
+
+/// The handlespace under test, and what it is compared with.
+struct World {
+    space: Handlespace,
+    /// Milliseconds.
+    now: u64,
+    /// The names of the elements that the audits have not seen, by home registrar.
+    unseen: BTreeMap<u32, BTreeSet<Cursor>>,
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
@@ -58,15 +74,31 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (pool(), id(), timer, prop::option::of(0u64..100))
             .prop_map(|(pool, id, timer, at)| Operation::SetTimer { pool, id, timer, at }),
         1 => (0u64..20).prop_map(Operation::PassTime),
+        1 => (0u32..3).prop_map(Operation::BeginAudit),
+        1 => (0u32..12).prop_map(Operation::AbortAudit),
+        2 => (0u32..3, 0usize..6).prop_map(|(home, budget)| Operation::Sweep { home, budget }),
+        1 => (prop::option::of(0u32..3), 1usize..4, 0usize..4)
+            .prop_map(|(home, page, removed)| Operation::ReadPages { home, page, removed }),
     ]
 }
 
-fn apply(
-    space: &mut Handlespace,
-    now: &mut u64,
-    operation: Operation,
-) -> Result<(), TestCaseError> {
-    let handle_of = |pool: u8| handle(&format!("pool-{pool}"));
+fn handle_of(pool: u8) -> PoolHandle {
+    handle(&format!("pool-{pool}"))
+}
+
+fn name(element: &Element) -> Cursor {
+    (element.handle().clone(), element.info().id)
+}
+
+/// Every audit has seen the element.
+fn saw(unseen: &mut BTreeMap<u32, BTreeSet<Cursor>>, element: &Element) {
+    for names in unseen.values_mut() {
+        names.remove(&name(element));
+    }
+}
+
+fn apply(world: &mut World, operation: Operation) -> Result<(), TestCaseError> {
+    let World { space, now, unseen } = world;
     match operation {
         Operation::Register { pool, id, policy, home, owner } => {
             let mut info = element(id, policy);
@@ -79,6 +111,7 @@ fn apply(
                 prop_assert_eq!(registration.new, before.is_none());
                 let element = space.get(registration.key).unwrap();
                 prop_assert_eq!((element.info(), element.owner()), (&info, owner));
+                saw(unseen, element);
             }
         }
         Operation::Remove { pool, id } => {
@@ -103,6 +136,10 @@ fn apply(
         }
         Operation::SetHome { pool, id, home } => {
             if let Some(key) = space.find(&handle_of(pool), PeId(id)) {
+                let element = space.get(key).unwrap();
+                if element.info().home != ServerId(home) {
+                    saw(unseen, element);
+                }
                 space.set_home(key, ServerId(home));
             }
         }
@@ -116,7 +153,79 @@ fn apply(
             space.purge_expired(Time::from_millis(*now));
             prop_assert!(space.next_deadline().is_none_or(|at| at > Time::from_millis(*now)));
         }
+        Operation::BeginAudit(home) => {
+            space.begin_audit(ServerId(home));
+            let of_home = space.elements_of_home(ServerId(home));
+            let names = of_home.map(|key| name(space.get(key).unwrap())).collect();
+            unseen.insert(home, names);
+        }
+        Operation::AbortAudit(home) => {
+            space.abort_audit(ServerId(home));
+            unseen.remove(&home);
+        }
+        Operation::Sweep { home, budget } => {
+            prop_assert_eq!(space.is_audited(ServerId(home)), unseen.contains_key(&home));
+            let swept = space.sweep(ServerId(home), budget);
+            prop_assert!(swept.removed.len() <= budget);
+            let mut none = BTreeSet::new();
+            let unseen_of_home = unseen.get_mut(&home).unwrap_or(&mut none);
+            for element in &swept.removed {
+                prop_assert!(unseen_of_home.remove(&name(element)));
+            }
+            if swept.finished {
+                prop_assert!(unseen_of_home.is_empty());
+                unseen.remove(&home);
+            }
+        }
+        Operation::ReadPages { home, page, removed } => read_pages(space, home, page, removed)?,
     }
+    // Elements may have gone or moved away.
+    for (home, names) in unseen {
+        names.retain(|(handle, id)| {
+            let element = space.find(handle, *id).and_then(|key| space.get(key));
+            element.is_some_and(|element| element.info().home == ServerId(*home))
+        });
+    }
+    Ok(())
+}
+
+/// Reads a whole list in pages. While that goes on, removes one element after each page, `removed`
+/// times: the last one that has been read and is still there.
+fn read_pages(
+    space: &mut Handlespace,
+    home: Option<u32>,
+    page: usize,
+    mut removed: usize,
+) -> Result<(), TestCaseError> {
+    let next_page = |space: &Handlespace, cursor: Option<&Cursor>| -> Vec<Cursor> {
+        let names = |keys: &mut dyn Iterator<Item = crate::ElementKey>| {
+            keys.map(|key| name(space.get(key).unwrap())).take(page).collect()
+        };
+        match home {
+            Some(home) => names(&mut space.elements_of_home_after(ServerId(home), cursor)),
+            None => names(&mut space.elements_after(cursor)),
+        }
+    };
+    let all = space.pools().flat_map(|(_, pool)| pool.members()).map(|(_, key)| key);
+    let expected: Vec<Cursor> = all
+        .map(|key| space.get(key).unwrap())
+        .filter(|element| home.is_none_or(|home| element.info().home == ServerId(home)))
+        .map(name)
+        .collect();
+    let mut read = Vec::new();
+    loop {
+        let names = next_page(space, read.last());
+        if names.is_empty() {
+            break;
+        }
+        read.extend(names);
+        let gone = read.iter().rev().find_map(|(handle, id)| space.find(handle, *id));
+        if let (Some(key), 1..) = (gone, removed) {
+            space.remove(key);
+            removed -= 1;
+        }
+    }
+    prop_assert_eq!(read, expected);
     Ok(())
 }
 
@@ -127,12 +236,12 @@ proptest! {
         operations in prop::collection::vec(operation(), 1..150),
         max_increment in 0usize..4,
     ) {
-        let mut space =
-            Handlespace::new(Config { max_increment, max_elements: 40, ..Config::default() });
-        let mut now = 0;
+        let config = Config { max_increment, max_elements: 40, ..Config::default() };
+        let mut world =
+            World { space: Handlespace::new(config), now: 0, unseen: BTreeMap::new() };
         for operation in operations {
-            apply(&mut space, &mut now, operation)?;
-            prop_assert_eq!(space.verify(), Ok(()));
+            apply(&mut world, operation)?;
+            prop_assert_eq!(world.space.verify(), Ok(()));
         }
     }
 }
