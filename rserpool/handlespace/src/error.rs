@@ -1,6 +1,6 @@
 //! Why a registration is refused.
 
-use rserpool_wire::TransportProtocol;
+use rserpool_wire::{ServerId, TransportProtocol};
 use thiserror::Error;
 
 /// A registration that the handlespace does not take; nothing has changed then.
@@ -45,6 +45,12 @@ pub enum RegisterError {
     TransportUseMismatch {
         /// Whether the pool's members have one.
         pool_has_control_channel: bool,
+    },
+    /// The element is known with another home registrar, and the rules say that it stays there.
+    #[error("the element belongs to registrar {home}")]
+    OtherHome {
+        /// The home registrar that the element has and keeps.
+        home: ServerId,
     },
     /// The configured number of elements is reached.
     #[error("the handlespace already holds {0} elements, the configured limit")]

@@ -14,15 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
-use rserpool_wire::{PeId, PoolElement, PoolHandle, ServerId};
+use rserpool_wire::{PeId, PoolHandle, ServerId};
 use sctp_user_core::Time;
 
 use crate::arena::{Arena, ElementKey};
 use crate::audit::Audit;
 use crate::checksum::PeChecksum;
 use crate::element::{Element, OwnerId, Timer};
-use crate::error::RegisterError;
-use crate::policy::{Member, Params, State};
+use crate::policy::Member;
 use crate::pool::Pool;
 
 /// Settings of a handlespace.
@@ -45,15 +44,6 @@ impl Default for Config {
     fn default() -> Self {
         Config { max_handle_length: 32, max_increment: 0, max_elements: 1_000_000, seed: [0; 32] }
     }
-}
-
-/// What [`Handlespace::register`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registration {
-    /// The element.
-    pub key: ElementKey,
-    /// False when it had been there before and was brought up to date.
-    pub new: bool,
 }
 
 /// All pools and pool elements that one registrar (or one pool user's cache) knows.
@@ -93,48 +83,6 @@ impl Handlespace {
             audits_begun: 0,
             rng,
         }
-    }
-
-    /// Registers an element, or brings a registered one with the same handle and identifier up to
-    /// date: transports, policy information, home, life and owner are replaced; timers, reports
-    /// and, under a non-adaptive policy with unchanged values, its turn in the selection order
-    /// stay.
-    ///
-    /// # Errors
-    /// When the element is not valid or does not fit into its pool; nothing has changed then.
-    pub fn register(
-        &mut self,
-        handle: &PoolHandle,
-        info: PoolElement,
-        owner: Option<OwnerId>,
-    ) -> Result<Registration, RegisterError> {
-        let params = self.check(handle, &info)?;
-        match self.find(handle, info.id) {
-            Some(key) => {
-                self.update(key, info, params, owner);
-                Ok(Registration { key, new: false })
-            }
-            None => {
-                let key = self.insert(handle, info, params, owner)?;
-                Ok(Registration { key, new: true })
-            }
-        }
-    }
-
-    /// Whether [`Handlespace::register`] would take the element; changes nothing.
-    ///
-    /// # Errors
-    /// As for `register`.
-    pub fn check_registration(
-        &self,
-        handle: &PoolHandle,
-        info: &PoolElement,
-    ) -> Result<(), RegisterError> {
-        self.check(handle, info)?;
-        if self.find(handle, info.id).is_none() && self.elements.len() >= self.config.max_elements {
-            return Err(RegisterError::Full(self.config.max_elements));
-        }
-        Ok(())
     }
 
     /// Takes an element out; its pool goes with its last member. `None` when it is not there.
@@ -279,122 +227,13 @@ impl Handlespace {
         }
     }
 
-    /// Arms a timer of an element, or switches it off with `None`.
-    pub fn set_timer(&mut self, key: ElementKey, timer: Timer, at: Option<Time>) {
-        let Some(element) = self.elements.get_mut(key) else { return };
-        let old = core::mem::replace(element.deadline_mut(timer), at);
-        if let Some(old) = old {
-            self.deadlines.remove(&(old, key, timer));
-        }
-        if let Some(at) = at {
-            self.deadlines.insert((at, key, timer));
-        }
-    }
-
-    /// The earliest deadline over all elements.
-    pub fn next_deadline(&self) -> Option<Time> {
-        self.deadlines.first().map(|(at, ..)| *at)
-    }
-
-    /// Takes one timer that is due, the earliest first, and switches it off.
-    pub fn pop_due(&mut self, now: Time) -> Option<(ElementKey, Timer)> {
-        let &(at, key, timer) = self.deadlines.first()?;
-        if at > now {
-            return None;
-        }
-        self.set_timer(key, timer, None);
-        Some((key, timer))
-    }
-
-    /// Removes the elements whose registration life is over, and nothing else; for users without
-    /// other timers, like a cache. Returns how many.
-    pub fn purge_expired(&mut self, now: Time) -> usize {
-        let mut purged = 0;
-        while let Some((key, timer)) = self.pop_due(now) {
-            if timer == Timer::Life && self.remove(key).is_some() {
-                purged += 1;
-            }
-        }
-        purged
-    }
-
-    fn check(&self, handle: &PoolHandle, info: &PoolElement) -> Result<Params, RegisterError> {
-        if info.id.is_undefined() {
-            return Err(RegisterError::InvalidIdentifier);
-        }
-        let length = handle.as_bytes().len();
-        if length > self.config.max_handle_length {
-            return Err(RegisterError::HandleTooLong {
-                length,
-                limit: self.config.max_handle_length,
-            });
-        }
-        let params = Params::of(&info.policy)
-            .ok_or(RegisterError::UnsupportedPolicy(info.policy.number()))?;
-        if let Some(pool) = self.pool(handle) {
-            pool.check(info)?;
-        }
-        Ok(params)
-    }
-
-    fn insert(
+    pub(crate) fn join_home(
         &mut self,
-        handle: &PoolHandle,
-        info: PoolElement,
-        params: Params,
-        owner: Option<OwnerId>,
-    ) -> Result<ElementKey, RegisterError> {
-        let full = RegisterError::Full(self.config.max_elements);
-        if self.elements.len() >= self.config.max_elements {
-            return Err(full);
-        }
-        let (id, home) = (info.id, info.home);
-        let element = Element {
-            handle: handle.clone(),
-            info,
-            owner: None,
-            params,
-            state: State::default(),
-            deadlines: [None; 3],
-            bad_reports: 0,
-            seen: self.audits_begun,
-        };
-        let key = self.elements.insert(element).ok_or(full)?;
-        let handle = handle.clone();
-        if let Some(element) = self.elements.get_mut(key) {
-            let new_pool = || Pool::new(&element.info, &params);
-            let pool = self.pools.entry(handle.clone()).or_insert_with(new_pool);
-            pool.selection.insert(Member { key, params: &params, state: &mut element.state });
-            pool.members.insert(id, key);
-        }
-        self.join_home(home, handle, id, key);
-        self.set_owner(key, owner);
-        Ok(key)
-    }
-
-    fn update(
-        &mut self,
+        home: ServerId,
+        handle: PoolHandle,
+        id: PeId,
         key: ElementKey,
-        info: PoolElement,
-        params: Params,
-        owner: Option<OwnerId>,
     ) {
-        let home = info.home;
-        if let Some(element) = self.elements.get_mut(key) {
-            if let Some(pool) = self.pools.get_mut(&element.handle) {
-                let member = Member { key, params: &element.params, state: &mut element.state };
-                pool.selection.change(member, &params);
-            }
-            element.params = params;
-            element.seen = self.audits_begun;
-            // The home is changed below, where its index is kept.
-            element.info = PoolElement { home: element.info.home, ..info };
-        }
-        self.set_home(key, home);
-        self.set_owner(key, owner);
-    }
-
-    fn join_home(&mut self, home: ServerId, handle: PoolHandle, id: PeId, key: ElementKey) {
         let entry = self.homes.entry(home).or_default();
         entry.checksum.add(&handle, id);
         entry.elements.insert((handle, id), key);

@@ -15,8 +15,10 @@ mod handlespace;
 mod lists;
 mod policy;
 mod pool;
+mod registration;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod verify;
 
 pub use arena::ElementKey;
@@ -24,7 +26,8 @@ pub use audit::Swept;
 pub use checksum::PeChecksum;
 pub use element::{Element, OwnerId, Timer};
 pub use error::RegisterError;
-pub use handlespace::{Config, Handlespace, Registration};
+pub use handlespace::{Config, Handlespace};
 pub use lists::Cursor;
 pub use policy::supports;
 pub use pool::Pool;
+pub use registration::{OtherHome, RegisterRules, Registration};

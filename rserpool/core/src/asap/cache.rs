@@ -1,7 +1,7 @@
 //! The pool user's cache: a handlespace of its own, from which elements are selected by the policy
 //! of their pool.
 
-use rserpool_handlespace::{Config, Handlespace, Timer};
+use rserpool_handlespace::{Config, Handlespace, OtherHome, RegisterRules, Timer};
 use rserpool_wire::{PeId, PoolElement, PoolHandle};
 use sctp_user_core::{Duration, Time};
 
@@ -64,7 +64,9 @@ impl Cache {
         element: &PoolElement,
         stale: Duration,
     ) -> bool {
-        match self.space.register(pool, element.clone(), None) {
+        // The latest resolution knows best which registrar is the home now.
+        let rules = RegisterRules { other_home: OtherHome::TakeOver };
+        match self.space.register(pool, element.clone(), None, rules) {
             Ok(registration) => {
                 self.space.set_timer(registration.key, Timer::Life, Some(now + stale));
                 true

@@ -1,6 +1,6 @@
 //! Registration and deregistration of elements (RFC 5352 sec 3.1).
 
-use rserpool_handlespace::{RegisterError, Timer};
+use rserpool_handlespace::{OtherHome, RegisterError, RegisterRules, Timer};
 use rserpool_wire::{
     AsapMessage, CauseCode, Deregistration, DeregistrationResponse, OperationError, PeId,
     PoolElement, PoolHandle, Registration, RegistrationResponse,
@@ -61,9 +61,11 @@ impl RegistrarCore {
         addresses::settle(&mut element, peer, self.config.min_address_scope)?;
         element.home = self.id;
         let life = element.life.duration(self.config.life_unit);
+        // The element itself says that this registrar is its home now.
+        let rules = RegisterRules { other_home: OtherHome::TakeOver };
         let registration = self
             .space
-            .register(pool, element, Some(channel.as_u64()))
+            .register(pool, element, Some(channel.as_u64()), rules)
             .map_err(|error| cause_of(&error))?;
         let key = registration.key;
         self.space.set_timer(key, Timer::Life, life.map(|life| now + life));

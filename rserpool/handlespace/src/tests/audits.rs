@@ -7,7 +7,7 @@ const OTHER: ServerId = ServerId(2);
 
 fn add(space: &mut Handlespace, id: u32, home: ServerId) -> crate::ElementKey {
     let info = PoolElement { home, ..element(id, Policy::RoundRobin) };
-    let key = space.register(&handle("pool"), info, None).unwrap().key;
+    let key = space.register(&handle("pool"), info, None, OWN).unwrap().key;
     space.verify().unwrap();
     key
 }

@@ -5,7 +5,7 @@ use crate::Cursor;
 
 fn add(space: &mut Handlespace, pool: &str, id: u32, home: u32) {
     let info = PoolElement { home: ServerId(home), ..element(id, Policy::RoundRobin) };
-    space.register(&handle(pool), info, None).unwrap();
+    space.register(&handle(pool), info, None, OWN).unwrap();
 }
 
 fn cursor(pool: &str, id: u32) -> Cursor {

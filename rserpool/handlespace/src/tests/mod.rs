@@ -12,7 +12,10 @@ use rserpool_wire::{
 };
 use sctp_user_core::Time;
 
-use crate::{Config, Handlespace, RegisterError, Registration, Timer};
+use crate::{Config, Handlespace, OtherHome, RegisterError, RegisterRules, Registration, Timer};
+
+/// As for an element that registers itself.
+const OWN: RegisterRules = RegisterRules { other_home: OtherHome::TakeOver };
 
 fn handle(name: &str) -> PoolHandle {
     PoolHandle::new(name).unwrap()
@@ -37,7 +40,7 @@ fn element(id: u32, policy: Policy) -> PoolElement {
 
 /// Registers in the pool "pool".
 fn register(space: &mut Handlespace, id: u32, policy: Policy) -> Registration {
-    let registration = space.register(&handle("pool"), element(id, policy), None).unwrap();
+    let registration = space.register(&handle("pool"), element(id, policy), None, OWN).unwrap();
     space.verify().unwrap();
     registration
 }

@@ -9,7 +9,7 @@ use crate::{Cursor, Element};
 
 #[derive(Clone, Debug)]
 enum Operation {
-    Register { pool: u8, id: u32, policy: Policy, home: u32, owner: Option<u64> },
+    Register { pool: u8, info: PoolElement, owner: Option<u64>, rules: RegisterRules },
     Remove { pool: u8, id: u32 },
     RemoveOwner(u64),
     Select { pool: u8, n: usize },
@@ -53,6 +53,16 @@ fn policy() -> impl Strategy<Value = Policy> {
     ]
 }
 
+fn element_info() -> impl Strategy<Value = PoolElement> {
+    (0u32..8, policy(), 0u32..3)
+        .prop_map(|(id, policy, home)| PoolElement { home: ServerId(home), ..element(id, policy) })
+}
+
+fn rules() -> impl Strategy<Value = RegisterRules> {
+    prop_oneof![Just(OtherHome::Refuse), Just(OtherHome::TakeOver)]
+        .prop_map(|other_home| RegisterRules { other_home })
+}
+
 fn operation() -> impl Strategy<Value = Operation> {
     let pool = || 0u8..12;
     let id = || 0u32..8;
@@ -62,9 +72,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         Just(Timer::KeepAliveTimeout)
     ];
     prop_oneof![
-        6 => (pool(), id(), policy(), 0u32..3, prop::option::of(0u64..3))
-            .prop_map(|(pool, id, policy, home, owner)| {
-                Operation::Register { pool, id, policy, home, owner }
+        6 => (pool(), element_info(), prop::option::of(0u64..3), rules())
+            .prop_map(|(pool, info, owner, rules)| {
+                Operation::Register { pool, info, owner, rules }
             }),
         2 => (pool(), id()).prop_map(|(pool, id)| Operation::Remove { pool, id }),
         1 => (0u64..3).prop_map(Operation::RemoveOwner),
@@ -100,18 +110,26 @@ fn saw(unseen: &mut BTreeMap<u32, BTreeSet<Cursor>>, element: &Element) {
 fn apply(world: &mut World, operation: Operation) -> Result<(), TestCaseError> {
     let World { space, now, unseen } = world;
     match operation {
-        Operation::Register { pool, id, policy, home, owner } => {
-            let mut info = element(id, policy);
-            info.home = ServerId(home);
-            let before = space.find(&handle_of(pool), PeId(id));
-            let may = space.check_registration(&handle_of(pool), &info);
-            let did = space.register(&handle_of(pool), info.clone(), owner);
-            prop_assert_eq!(may, did.clone().map(drop));
-            if let Ok(registration) = did {
-                prop_assert_eq!(registration.new, before.is_none());
-                let element = space.get(registration.key).unwrap();
-                prop_assert_eq!((element.info(), element.owner()), (&info, owner));
-                saw(unseen, element);
+        Operation::Register { pool, info, owner, rules } => {
+            let before = space.find(&handle_of(pool), info.id);
+            let home_before = before.and_then(|key| space.get(key)).map(|e| e.info().home);
+            let may = space.check_registration(&handle_of(pool), &info, rules);
+            let did = space.register(&handle_of(pool), info.clone(), owner, rules);
+            prop_assert_eq!(&may, &did.clone().map(drop));
+            let moves = home_before.is_some_and(|home| home != info.home);
+            match did {
+                Ok(registration) => {
+                    prop_assert!(!moves || rules.other_home == OtherHome::TakeOver);
+                    prop_assert_eq!(registration.new, before.is_none());
+                    let element = space.get(registration.key).unwrap();
+                    prop_assert_eq!((element.info(), element.owner()), (&info, owner));
+                    saw(unseen, element);
+                }
+                Err(RegisterError::OtherHome { home }) => {
+                    prop_assert!(moves && rules.other_home == OtherHome::Refuse);
+                    prop_assert_eq!(Some(home), home_before);
+                }
+                Err(_) => {}
             }
         }
         Operation::Remove { pool, id } => {

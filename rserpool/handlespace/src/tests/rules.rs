@@ -5,8 +5,8 @@ use rserpool_wire::{TcpTransport, TransportProtocol};
 
 fn refused(space: &mut Handlespace, info: PoolElement) -> RegisterError {
     let before = space.len();
-    let error = space.register(&handle("pool"), info.clone(), None).unwrap_err();
-    assert_eq!(space.check_registration(&handle("pool"), &info), Err(error.clone()));
+    let error = space.register(&handle("pool"), info.clone(), None, OWN).unwrap_err();
+    assert_eq!(space.check_registration(&handle("pool"), &info, OWN), Err(error.clone()));
     assert_eq!(space.len(), before);
     space.verify().unwrap();
     error
@@ -35,7 +35,7 @@ fn handles_over_the_limit_are_refused() {
         refused(&mut space, element(1, Policy::RoundRobin)),
         RegisterError::HandleTooLong { length: 4, limit: 3 }
     );
-    assert!(space.register(&handle("abc"), element(1, Policy::RoundRobin), None).is_ok());
+    assert!(space.register(&handle("abc"), element(1, Policy::RoundRobin), None, OWN).is_ok());
 }
 
 #[test]
@@ -88,9 +88,9 @@ fn members_of_a_pool_agree() {
 
     // Ports and addresses are the element's own business.
     let other = with_sctp(element(2, Policy::RoundRobin), |t| t.port = 99);
-    assert!(space.register(&handle("pool"), other, None).unwrap().new);
+    assert!(space.register(&handle("pool"), other, None, OWN).unwrap().new);
     // Another pool is free to differ.
-    assert!(space.register(&handle("other"), element(1, Policy::Random), None).is_ok());
+    assert!(space.register(&handle("other"), element(1, Policy::Random), None, OWN).is_ok());
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn re_registration_replaces_everything_but_the_place() {
     let mut info = with_sctp(element(1, Policy::RoundRobin), |t| t.port = 4711);
     info.home = ServerId(2);
     info.life = Life(1);
-    let again = space.register(&handle("pool"), info.clone(), Some(9)).unwrap();
+    let again = space.register(&handle("pool"), info.clone(), Some(9), OWN).unwrap();
     space.verify().unwrap();
     assert_eq!((again.new, again.key), (false, first.key));
     let element = space.get(again.key).unwrap();
@@ -133,12 +133,37 @@ fn re_registration_replaces_everything_but_the_place() {
 }
 
 #[test]
+fn another_home_is_taken_over_only_by_permission() {
+    let mut space = Handlespace::new(Config::default());
+    let key = register(&mut space, 1, Policy::RoundRobin).key;
+    let info = PoolElement { home: ServerId(2), life: Life(1), ..element(1, Policy::RoundRobin) };
+    let refuse = RegisterRules::default();
+    let error = space.register(&handle("pool"), info.clone(), Some(9), refuse).unwrap_err();
+    assert_eq!(error, RegisterError::OtherHome { home: ServerId(1) });
+    assert_eq!(error.to_string(), "the element belongs to registrar $00000001");
+    assert_eq!(space.check_registration(&handle("pool"), &info, refuse), Err(error));
+    let kept = space.get(key).unwrap();
+    assert_eq!((kept.info(), kept.owner()), (&element(1, Policy::RoundRobin), None));
+
+    // Its own home may renew it, a takeover may move it, and then the other one may renew it.
+    let same = element(1, Policy::RoundRobin);
+    assert!(!space.register(&handle("pool"), same, None, refuse).unwrap().new);
+    space.set_home(key, ServerId(2));
+    assert!(space.register(&handle("pool"), info.clone(), Some(9), refuse).is_ok());
+    let back = element(1, Policy::RoundRobin);
+    assert_eq!(space.check_registration(&handle("pool"), &back, OWN), Ok(()));
+    assert_eq!(space.register(&handle("pool"), back.clone(), None, OWN).unwrap().key, key);
+    assert_eq!(space.get(key).map(|element| element.info()), Some(&back));
+    space.verify().unwrap();
+}
+
+#[test]
 fn checksums_per_home() {
     let mut space = Handlespace::new(Config::default());
     let mut add = |name: &str, id, home| {
         let mut info = element(id, Policy::RoundRobin);
         info.home = ServerId(home);
-        space.register(&handle(name), info, None).unwrap().key
+        space.register(&handle(name), info, None, OWN).unwrap().key
     };
     let moved = add("PingPongPool", 0x5151_5151, 1);
     add("PingPongPool", 0x5252_5252, 2);
@@ -158,7 +183,7 @@ fn checksums_per_home() {
 fn elements_of_an_association() {
     let mut space = Handlespace::new(Config::default());
     for (id, owner) in [(1, 7), (2, 8), (3, 7)] {
-        space.register(&handle("pool"), element(id, Policy::RoundRobin), Some(owner)).unwrap();
+        space.register(&handle("pool"), element(id, Policy::RoundRobin), Some(owner), OWN).unwrap();
     }
     assert_eq!(space.elements_of_owner(7).count(), 2);
     // In slices of one.
@@ -212,7 +237,7 @@ fn reports_are_counted_per_element() {
 fn pools_are_in_transfer_order() {
     let mut space = Handlespace::new(Config::default());
     for name in ["bb", "a", "ccc", "ba"] {
-        space.register(&handle(name), element(1, Policy::RoundRobin), None).unwrap();
+        space.register(&handle(name), element(1, Policy::RoundRobin), None, OWN).unwrap();
     }
     let names: Vec<String> = space.pools().map(|(handle, _)| handle.to_string()).collect();
     assert_eq!(names, ["a", "ba", "bb", "ccc"]);
@@ -248,7 +273,7 @@ fn a_large_pool_stays_usable() {
         let mut space = Handlespace::new(Config::default());
         for id in 1..=N {
             let key = space
-                .register(&handle("pool"), element(id, policy(id)), Some(id.into()))
+                .register(&handle("pool"), element(id, policy(id)), Some(id.into()), OWN)
                 .unwrap()
                 .key;
             space.set_timer(key, Timer::Life, Some(Time::from_millis(id.into())));

@@ -1,0 +1,174 @@
+//! Registration: who may be a member, and what a renewal replaces.
+
+use rserpool_wire::{PoolElement, PoolHandle};
+
+use crate::arena::ElementKey;
+use crate::element::{Element, OwnerId};
+use crate::error::RegisterError;
+use crate::handlespace::Handlespace;
+use crate::policy::{Member, Params, State};
+use crate::pool::Pool;
+
+/// How [`Handlespace::register`] decides where elements that register here and copies from other
+/// registrars differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RegisterRules {
+    /// For an element that is known with another home registrar. Default: refuse.
+    pub other_home: OtherHome,
+}
+
+/// What becomes of the registration of an element that is known with another home registrar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtherHome {
+    /// It is refused with [`RegisterError::OtherHome`].
+    #[default]
+    Refuse,
+    /// The element gets the home registrar that the registration names.
+    TakeOver,
+}
+
+/// What [`Handlespace::register`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// The element.
+    pub key: ElementKey,
+    /// False when it had been there before and was brought up to date.
+    pub new: bool,
+}
+
+impl Handlespace {
+    /// Registers an element, or brings a registered one with the same handle and identifier up to
+    /// date: transports, policy information, home, life and owner are replaced; timers, reports
+    /// and, under a non-adaptive policy with unchanged values, its turn in the selection order
+    /// stay.
+    ///
+    /// An element without an owner is one that no association leads to: a copy from another
+    /// registrar, or an own element that was taken over or has lost its association.
+    ///
+    /// # Errors
+    /// When the element is not valid, does not fit into its pool, or has another home and the rules
+    /// forbid that; nothing has changed then.
+    pub fn register(
+        &mut self,
+        handle: &PoolHandle,
+        info: PoolElement,
+        owner: Option<OwnerId>,
+        rules: RegisterRules,
+    ) -> Result<Registration, RegisterError> {
+        let params = self.check(handle, &info, rules)?;
+        match self.find(handle, info.id) {
+            Some(key) => {
+                self.update(key, info, params, owner);
+                Ok(Registration { key, new: false })
+            }
+            None => {
+                let key = self.insert(handle, info, params, owner)?;
+                Ok(Registration { key, new: true })
+            }
+        }
+    }
+
+    /// Whether [`Handlespace::register`] would take the element; changes nothing.
+    ///
+    /// # Errors
+    /// As for `register`.
+    pub fn check_registration(
+        &self,
+        handle: &PoolHandle,
+        info: &PoolElement,
+        rules: RegisterRules,
+    ) -> Result<(), RegisterError> {
+        self.check(handle, info, rules)?;
+        if self.find(handle, info.id).is_none() && self.elements.len() >= self.config.max_elements {
+            return Err(RegisterError::Full(self.config.max_elements));
+        }
+        Ok(())
+    }
+
+    fn check(
+        &self,
+        handle: &PoolHandle,
+        info: &PoolElement,
+        rules: RegisterRules,
+    ) -> Result<Params, RegisterError> {
+        if info.id.is_undefined() {
+            return Err(RegisterError::InvalidIdentifier);
+        }
+        let length = handle.as_bytes().len();
+        if length > self.config.max_handle_length {
+            return Err(RegisterError::HandleTooLong {
+                length,
+                limit: self.config.max_handle_length,
+            });
+        }
+        let params = Params::of(&info.policy)
+            .ok_or(RegisterError::UnsupportedPolicy(info.policy.number()))?;
+        if let Some(pool) = self.pool(handle) {
+            pool.check(info)?;
+        }
+        let known = self.find(handle, info.id).and_then(|key| self.get(key));
+        match known.map(|element| element.info.home) {
+            Some(home) if home != info.home && rules.other_home == OtherHome::Refuse => {
+                Err(RegisterError::OtherHome { home })
+            }
+            _ => Ok(params),
+        }
+    }
+
+    fn insert(
+        &mut self,
+        handle: &PoolHandle,
+        info: PoolElement,
+        params: Params,
+        owner: Option<OwnerId>,
+    ) -> Result<ElementKey, RegisterError> {
+        let full = RegisterError::Full(self.config.max_elements);
+        if self.elements.len() >= self.config.max_elements {
+            return Err(full);
+        }
+        let (id, home) = (info.id, info.home);
+        let element = Element {
+            handle: handle.clone(),
+            info,
+            owner: None,
+            params,
+            state: State::default(),
+            deadlines: [None; 3],
+            bad_reports: 0,
+            seen: self.audits_begun,
+        };
+        let key = self.elements.insert(element).ok_or(full)?;
+        let handle = handle.clone();
+        if let Some(element) = self.elements.get_mut(key) {
+            let new_pool = || Pool::new(&element.info, &params);
+            let pool = self.pools.entry(handle.clone()).or_insert_with(new_pool);
+            pool.selection.insert(Member { key, params: &params, state: &mut element.state });
+            pool.members.insert(id, key);
+        }
+        self.join_home(home, handle, id, key);
+        self.set_owner(key, owner);
+        Ok(key)
+    }
+
+    fn update(
+        &mut self,
+        key: ElementKey,
+        info: PoolElement,
+        params: Params,
+        owner: Option<OwnerId>,
+    ) {
+        let home = info.home;
+        if let Some(element) = self.elements.get_mut(key) {
+            if let Some(pool) = self.pools.get_mut(&element.handle) {
+                let member = Member { key, params: &element.params, state: &mut element.state };
+                pool.selection.change(member, &params);
+            }
+            element.params = params;
+            element.seen = self.audits_begun;
+            // The home is changed below, where its index is kept.
+            element.info = PoolElement { home: element.info.home, ..info };
+        }
+        self.set_home(key, home);
+        self.set_owner(key, owner);
+    }
+}
