@@ -62,6 +62,17 @@ impl Element {
         self.state.selections
     }
 
+    /// True while somebody has reported that it cannot be reached and nothing has shown yet that it
+    /// lives. It is chosen last then.
+    pub fn is_suspect(&self) -> bool {
+        self.state.class.suspect
+    }
+
+    /// True when only pool users on this host can reach it: it has loopback addresses, or none.
+    pub fn is_this_host_only(&self) -> bool {
+        self.state.class.this_host_only
+    }
+
     /// Unreachable reports counted so far.
     pub fn bad_reports(&self) -> u32 {
         self.bad_reports
@@ -85,4 +96,9 @@ impl Element {
             Timer::KeepAliveTimeout => timeout,
         }
     }
+}
+
+/// See [`Element::is_this_host_only`].
+pub(crate) fn is_this_host_only(info: &PoolElement) -> bool {
+    info.user_transport.addrs().iter().all(|addr| addr.to_canonical().is_loopback())
 }

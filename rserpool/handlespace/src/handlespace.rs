@@ -21,7 +21,7 @@ use crate::arena::{Arena, ElementKey};
 use crate::audit::Audit;
 use crate::checksum::PeChecksum;
 use crate::element::{Element, OwnerId, Timer};
-use crate::policy::Member;
+use crate::policy::{Class, Member, UserPlace};
 use crate::pool::Pool;
 
 /// Settings of a handlespace.
@@ -113,24 +113,24 @@ impl Handlespace {
         Some(element)
     }
 
-    /// Selects up to `n` different members of a pool by its policy, best first. Empty when there is
-    /// no such pool, or when a random policy finds only weights of 0.
+    /// Selects up to `n` different members of a pool by its policy, best first, for a user on this
+    /// host. Empty when there is no such pool, or when a random policy finds only weights of 0.
+    ///
+    /// Takes O(n log N) steps for N members, whatever they are. Suspects come last.
     pub fn select(&mut self, handle: &PoolHandle, n: usize) -> Vec<ElementKey> {
-        self.select_where(handle, n, |_| true)
+        self.select_for(UserPlace::ThisHost, handle, n)
     }
 
-    /// As [`Handlespace::select`], as if the pool had only those members that are `acceptable`.
-    pub fn select_where(
+    /// As [`Handlespace::select`], as if the pool had only those members that a user at this place
+    /// can reach.
+    pub fn select_for(
         &mut self,
+        user: UserPlace,
         handle: &PoolHandle,
         n: usize,
-        acceptable: impl Fn(&Element) -> bool,
     ) -> Vec<ElementKey> {
         let Some(pool) = self.pools.get_mut(handle) else { return Vec::new() };
-        let elements = &self.elements;
-        let selected = pool
-            .selection
-            .select(n, &mut self.rng, |key| elements.get(key).is_some_and(&acceptable));
+        let selected = pool.selection.select(n, user, &mut self.rng);
         let used = if pool.selection.uses_all() {
             selected.len()
         } else {
@@ -210,6 +210,18 @@ impl Handlespace {
         }
         if let Some(owner) = owner {
             self.owners.insert((owner, key));
+        }
+    }
+
+    /// Says whether an element is a suspect: somebody cannot reach it, and it has not answered since.
+    /// A suspect keeps its position, but selections give it only when the others do not suffice.
+    /// Nothing else makes a suspect of an element, or an honest member again.
+    pub fn set_suspect(&mut self, key: ElementKey, suspect: bool) {
+        let Some(element) = self.elements.get_mut(key) else { return };
+        let class = Class { suspect, ..element.state.class };
+        if let Some(pool) = self.pools.get_mut(&element.handle) {
+            let member = Member { key, params: &element.params, state: &mut element.state };
+            pool.selection.set_class(member, class);
         }
     }
 

@@ -28,6 +28,6 @@ pub use element::{Element, OwnerId, Timer};
 pub use error::RegisterError;
 pub use handlespace::{Config, Handlespace};
 pub use lists::Cursor;
-pub use policy::supports;
+pub use policy::{UserPlace, supports};
 pub use pool::Pool;
 pub use registration::{OtherHome, RegisterRules, Registration};

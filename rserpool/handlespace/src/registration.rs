@@ -3,10 +3,10 @@
 use rserpool_wire::{PoolElement, PoolHandle};
 
 use crate::arena::ElementKey;
-use crate::element::{Element, OwnerId};
+use crate::element::{Element, OwnerId, is_this_host_only};
 use crate::error::RegisterError;
 use crate::handlespace::Handlespace;
-use crate::policy::{Member, Params, State};
+use crate::policy::{Class, Member, Params, State};
 use crate::pool::Pool;
 
 /// How [`Handlespace::register`] decides where elements that register here and copies from other
@@ -38,9 +38,9 @@ pub struct Registration {
 
 impl Handlespace {
     /// Registers an element, or brings a registered one with the same handle and identifier up to
-    /// date: transports, policy information, home, life and owner are replaced; timers, reports
-    /// and, under a non-adaptive policy with unchanged values, its turn in the selection order
-    /// stay.
+    /// date: transports, policy information, home, life and owner are replaced; timers, reports,
+    /// suspicion and, under a non-adaptive policy with unchanged values, its turn in the selection
+    /// order stay.
     ///
     /// An element without an owner is one that no association leads to: a copy from another
     /// registrar, or an own element that was taken over or has lost its association.
@@ -127,12 +127,13 @@ impl Handlespace {
             return Err(full);
         }
         let (id, home) = (info.id, info.home);
+        let class = Class { suspect: false, this_host_only: is_this_host_only(&info) };
         let element = Element {
             handle: handle.clone(),
             info,
             owner: None,
             params,
-            state: State::default(),
+            state: State::new(class),
             deadlines: [None; 3],
             bad_reports: 0,
             seen: self.audits_begun,
@@ -160,8 +161,12 @@ impl Handlespace {
         let home = info.home;
         if let Some(element) = self.elements.get_mut(key) {
             if let Some(pool) = self.pools.get_mut(&element.handle) {
+                let class =
+                    Class { this_host_only: is_this_host_only(&info), ..element.state.class };
                 let member = Member { key, params: &element.params, state: &mut element.state };
                 pool.selection.change(member, &params);
+                let member = Member { key, params: &params, state: &mut element.state };
+                pool.selection.set_class(member, class);
             }
             element.params = params;
             element.seen = self.audits_begun;

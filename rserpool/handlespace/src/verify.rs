@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rserpool_wire::ServerId;
 
 use crate::checksum::PeChecksum;
-use crate::element::Timer;
+use crate::element::{Timer, is_this_host_only};
 use crate::handlespace::Handlespace;
 use crate::policy::Params;
 
@@ -40,6 +40,9 @@ impl Handlespace {
                 pool.check(&element.info).map_err(|e| format!("{handle:?}: member {id}: {e}"))?;
                 if Params::of(&element.info.policy) != Some(element.params) {
                     return Err(format!("{handle:?}: member {id} has outdated policy parameters"));
+                }
+                if element.is_this_host_only() != is_this_host_only(&element.info) {
+                    return Err(format!("{handle:?}: member {id} is reachable from elsewhere"));
                 }
             }
             let states = pool.members().filter_map(|(_, key)| {

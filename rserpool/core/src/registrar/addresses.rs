@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use rserpool_handlespace::UserPlace;
 use rserpool_wire::{CauseCode, PoolElement, SctpTransport, Transport};
 use sctp_user_core::{Peer, Scope, scope};
 
@@ -69,31 +70,26 @@ fn translated(trusted: &[IpAddr], peer: &Peer) -> Option<Vec<IpAddr>> {
         .then(|| trusted.to_vec())
 }
 
-/// The element as a pool user gets it, or `None` when that one cannot reach it.
-pub(super) fn present(element: &PoolElement, with_loopback: bool) -> Option<PoolElement> {
-    if !is_reachable(element, with_loopback) {
-        return None;
-    }
+/// The element as a pool user gets it that can reach it: loopback addresses of this host are of no
+/// use elsewhere.
+pub(super) fn present(element: &PoolElement, place: UserPlace) -> PoolElement {
     let mut shown = PoolElement { asap_transport: None, ..element.clone() };
     match &mut shown.user_transport {
-        Transport::Sctp(transport) => {
-            transport.addrs.retain(|addr| with_loopback || !addr.is_loopback())
-        }
+        Transport::Sctp(transport) => transport
+            .addrs
+            .retain(|addr| place == UserPlace::ThisHost || !addr.to_canonical().is_loopback()),
         // The port belongs to the transports, and no SCTP transport is left.
         _ => shown.udp_port = None,
     }
-    Some(shown)
+    shown
 }
 
-/// Whether a pool user can reach an element; one elsewhere cannot use loopback addresses of this
-/// host. (To users of RSPLIB a single such element would make the whole answer useless.)
-pub(super) fn is_reachable(element: &PoolElement, with_loopback: bool) -> bool {
-    with_loopback || element.user_transport.addrs().iter().any(|addr| !addr.is_loopback())
-}
-
-/// Whether the other end is on this host, by a loopback address of the association.
-pub(super) fn is_local(peer: &Peer) -> bool {
-    peer.addrs.iter().any(|(addr, _)| addr.to_canonical().is_loopback())
+/// Where the other end is; a loopback address of the association shows that it is on this host.
+pub(super) fn place_of(peer: &Peer) -> UserPlace {
+    match peer.addrs.iter().any(|(addr, _)| addr.to_canonical().is_loopback()) {
+        true => UserPlace::ThisHost,
+        false => UserPlace::Elsewhere,
+    }
 }
 
 /// IPv6 link-local addresses mean nothing without an interface, which the wire format cannot name.

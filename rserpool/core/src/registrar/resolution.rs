@@ -1,5 +1,6 @@
 //! Handle resolution (RFC 5352 sec 3.3).
 
+use rserpool_handlespace::UserPlace;
 use rserpool_wire::{
     AsapMessage, CauseCode, HandleResolution, HandleResolutionResponse, OperationError,
     PoolElement, PoolHandle, Resolution,
@@ -23,9 +24,9 @@ impl RegistrarCore {
             self.stats.limited_resolutions += 1;
             return self.refuse_resolution(channel, pool, CauseCode::SECURITY);
         }
-        let with_loopback = addresses::is_local(&from.peer);
+        let place = addresses::place_of(&from.peer);
         self.stats.handle_resolutions += 1;
-        let elements = self.select(&pool, items, with_loopback);
+        let elements = self.select(&pool, items, place);
         if elements.is_empty() {
             return self.refuse_resolution(channel, pool, CauseCode::UNKNOWN_POOL);
         }
@@ -36,19 +37,16 @@ impl RegistrarCore {
         &mut self,
         pool: &PoolHandle,
         items: Option<u32>,
-        with_loopback: bool,
+        place: UserPlace,
     ) -> Vec<PoolElement> {
         let wanted = match items {
             None | Some(0) => self.config.max_resolution_items,
             Some(items) => usize::try_from(items).unwrap_or(usize::MAX),
         };
-        let reachable = |element: &rserpool_handlespace::Element| {
-            addresses::is_reachable(element.info(), with_loopback)
-        };
-        let keys = self.space.select_where(pool, wanted.min(MAX_ITEMS), reachable);
-        keys.into_iter()
-            .filter_map(|key| addresses::present(self.space.get(key)?.info(), with_loopback))
-            .collect()
+        // To users of RSPLIB a single element that they cannot reach makes the whole answer useless.
+        let keys = self.space.select_for(place, pool, wanted.min(MAX_ITEMS));
+        let elements = keys.into_iter().filter_map(|key| self.space.get(key));
+        elements.map(|element| addresses::present(element.info(), place)).collect()
     }
 
     fn respond_to_resolution(

@@ -78,33 +78,6 @@ impl ValueTree {
         }
     }
 
-    /// Draws up to `n` different acceptable members, each with a chance in proportion to its value
-    /// among those not drawn yet.
-    pub(crate) fn draw(
-        &mut self,
-        n: usize,
-        rng: &mut impl Rng,
-        mut acceptable: impl FnMut(ElementKey) -> bool,
-    ) -> Vec<ElementKey> {
-        let mut drawn = Vec::with_capacity(n.min(self.len));
-        let mut taken = Vec::new();
-        while drawn.len() < n && self.total > 0 {
-            let slot = self.find(rng.random_range(0..self.total));
-            let Some(&Slot { value, member: Some(member) }) = self.slots.get(slot as usize) else {
-                break;
-            };
-            if acceptable(member) {
-                drawn.push(member);
-            }
-            taken.push((slot, value));
-            self.set(slot, 0);
-        }
-        for (slot, value) in taken {
-            self.set(slot, value);
-        }
-        drawn
-    }
-
     /// The member and value at `slot`.
     pub(crate) fn at(&self, slot: u32) -> Option<(ElementKey, u32)> {
         self.slots.get(slot as usize).and_then(|s| Some((s.member?, s.value)))
@@ -170,6 +143,40 @@ impl ValueTree {
     }
 }
 
+/// Draws up to `n` different members of some trees as if they were one, each with a chance in
+/// proportion to its value among those not drawn yet.
+pub(crate) fn draw(trees: &mut [&mut ValueTree], n: usize, rng: &mut impl Rng) -> Vec<ElementKey> {
+    let mut drawn = Vec::new();
+    let mut taken = Vec::new();
+    while drawn.len() < n {
+        let total: u64 = trees.iter().map(|tree| tree.total).sum();
+        if total == 0 {
+            break;
+        }
+        let mut point = rng.random_range(0..total);
+        let hit =
+            trees.iter_mut().enumerate().find(|(_, tree)| match point.checked_sub(tree.total) {
+                Some(behind) => {
+                    point = behind;
+                    false
+                }
+                None => true,
+            });
+        let Some((index, tree)) = hit else { break };
+        let slot = tree.find(point);
+        let Some((member, value)) = tree.at(slot) else { break };
+        drawn.push(member);
+        taken.push((index, slot, value));
+        tree.set(slot, 0);
+    }
+    for (index, slot, value) in taken {
+        if let Some(tree) = trees.get_mut(index) {
+            tree.set(slot, value);
+        }
+    }
+    drawn
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -209,7 +216,7 @@ mod tests {
         tree.verify().unwrap();
         assert_eq!(tree.total, 1000 * u64::from(u32::MAX));
         let mut rng = ChaCha12Rng::from_seed([7; 32]);
-        let mut drawn = tree.draw(usize::MAX, &mut rng, |_| true);
+        let mut drawn = draw(&mut [&mut tree], usize::MAX, &mut rng);
         drawn.sort();
         drawn.dedup();
         assert_eq!(drawn.len(), 1000);
@@ -220,15 +227,38 @@ mod tests {
     fn zero_values_are_never_drawn() {
         let mut tree = ValueTree::default();
         let mut rng = ChaCha12Rng::from_seed([1; 32]);
-        assert!(tree.draw(3, &mut rng, |_| true).is_empty());
+        assert!(draw(&mut [&mut tree], 3, &mut rng).is_empty());
         let k = keys(3);
         tree.insert(k[0], 0);
         tree.insert(k[1], 0);
-        assert!(tree.draw(3, &mut rng, |_| true).is_empty());
+        assert!(draw(&mut [&mut tree], 3, &mut rng).is_empty());
         tree.insert(k[2], 1);
         for _ in 0..50 {
-            assert_eq!(tree.draw(3, &mut rng, |_| true), [k[2]]);
+            assert_eq!(draw(&mut [&mut tree], 3, &mut rng), [k[2]]);
         }
+    }
+
+    #[test]
+    fn several_trees_are_drawn_from_like_one() {
+        let k = keys(6);
+        let mut trees = [ValueTree::default(), ValueTree::default(), ValueTree::default()];
+        for (i, value) in [1, 2, 3, 4, 0, 5].into_iter().enumerate() {
+            trees[[0, 0, 2, 2, 2, 0][i]].insert(k[i], value);
+        }
+        let mut rng = ChaCha12Rng::from_seed([3; 32]);
+        let [a, b, c] = &mut trees;
+        let mut counts = [0u32; 6];
+        for _ in 0..15_000 {
+            let drawn = draw(&mut [a, b, c], 1, &mut rng);
+            counts[k.iter().position(|key| *key == drawn[0]).unwrap()] += 1;
+        }
+        for (count, value) in counts.into_iter().zip([1, 2, 3, 4, 0, 5]) {
+            assert!(count.abs_diff(value * 1000) <= 300, "{counts:?}");
+        }
+        let mut all = draw(&mut [a, b, c], 9, &mut rng);
+        all.sort();
+        assert_eq!(all, [k[0], k[1], k[2], k[3], k[5]]);
+        trees.iter().for_each(|tree| tree.verify().unwrap());
     }
 
     proptest! {
@@ -247,7 +277,7 @@ mod tests {
                     (0, Some(at)) => tree.remove(slots.swap_remove(at)),
                     (1, Some(at)) => tree.set(slots[at], value),
                     (2, _) => {
-                        let drawn = tree.draw(which as usize % 8, &mut rng, |_| true);
+                        let drawn = draw(&mut [&mut tree], which as usize % 8, &mut rng);
                         prop_assert!(drawn.len() <= slots.len());
                     }
                     _ => slots.push(tree.insert(arena.insert(()).unwrap(), value)),

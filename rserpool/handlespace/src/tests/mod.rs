@@ -1,7 +1,9 @@
 //! Tests of the handlespace as a whole, by topic.
 
 mod audits;
+mod classes;
 mod lists;
+mod model;
 mod random_operations;
 mod rules;
 mod sequences;
@@ -12,7 +14,9 @@ use rserpool_wire::{
 };
 use sctp_user_core::Time;
 
-use crate::{Config, Handlespace, OtherHome, RegisterError, RegisterRules, Registration, Timer};
+use crate::{
+    Config, Handlespace, OtherHome, RegisterError, RegisterRules, Registration, Timer, UserPlace,
+};
 
 /// As for an element that registers itself.
 const OWN: RegisterRules = RegisterRules { other_home: OtherHome::TakeOver };
@@ -38,6 +42,19 @@ fn element(id: u32, policy: Policy) -> PoolElement {
     }
 }
 
+fn with_sctp(mut info: PoolElement, change: impl FnOnce(&mut SctpTransport)) -> PoolElement {
+    if let Transport::Sctp(transport) = &mut info.user_transport {
+        change(transport);
+    }
+    info
+}
+
+/// One that only users on this host can reach.
+fn local_element(id: u32, policy: Policy) -> PoolElement {
+    let loopback = ["127.0.0.1", "::1", "::ffff:127.0.0.9"].map(|addr| addr.parse().unwrap());
+    with_sctp(element(id, policy), |transport| transport.addrs = loopback.into())
+}
+
 /// Registers in the pool "pool".
 fn register(space: &mut Handlespace, id: u32, policy: Policy) -> Registration {
     let registration = space.register(&handle("pool"), element(id, policy), None, OWN).unwrap();
@@ -45,8 +62,13 @@ fn register(space: &mut Handlespace, id: u32, policy: Policy) -> Registration {
     registration
 }
 
-/// Resolves "pool", returns identifiers.
+/// Resolves "pool" for a user on this host, returns identifiers.
 fn select(space: &mut Handlespace, n: usize) -> Vec<u32> {
-    let keys = space.select(&handle("pool"), n);
+    select_for(space, UserPlace::ThisHost, n)
+}
+
+/// Resolves "pool", returns identifiers.
+fn select_for(space: &mut Handlespace, user: UserPlace, n: usize) -> Vec<u32> {
+    let keys = space.select_for(user, &handle("pool"), n);
     keys.into_iter().map(|key| space.get(key).unwrap().info().id.0).collect()
 }

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Cursor, Element};
+use crate::{Cursor, Element, ElementKey};
 
 #[derive(Clone, Debug)]
 enum Operation {
     Register { pool: u8, info: PoolElement, owner: Option<u64>, rules: RegisterRules },
     Remove { pool: u8, id: u32 },
     RemoveOwner(u64),
-    Select { pool: u8, n: usize },
+    Select { pool: u8, n: usize, user: UserPlace },
+    SetSuspect { pool: u8, id: u32, suspect: bool },
     SetHome { pool: u8, id: u32, home: u32 },
     SetTimer { pool: u8, id: u32, timer: Timer, at: Option<u64> },
     PassTime(u64),
@@ -54,8 +55,14 @@ fn policy() -> impl Strategy<Value = Policy> {
 }
 
 fn element_info() -> impl Strategy<Value = PoolElement> {
-    (0u32..8, policy(), 0u32..3)
-        .prop_map(|(id, policy, home)| PoolElement { home: ServerId(home), ..element(id, policy) })
+    (0u32..8, policy(), 0u32..3, any::<bool>()).prop_map(|(id, policy, home, local)| {
+        let info = if local { local_element(id, policy) } else { element(id, policy) };
+        PoolElement { home: ServerId(home), ..info }
+    })
+}
+
+fn user() -> impl Strategy<Value = UserPlace> {
+    prop_oneof![Just(UserPlace::ThisHost), Just(UserPlace::Elsewhere)]
 }
 
 fn rules() -> impl Strategy<Value = RegisterRules> {
@@ -78,7 +85,11 @@ fn operation() -> impl Strategy<Value = Operation> {
             }),
         2 => (pool(), id()).prop_map(|(pool, id)| Operation::Remove { pool, id }),
         1 => (0u64..3).prop_map(Operation::RemoveOwner),
-        6 => (pool(), 0usize..5).prop_map(|(pool, n)| Operation::Select { pool, n }),
+        6 => (pool(), 0usize..5, user()).prop_map(|(pool, n, user)| {
+            Operation::Select { pool, n, user }
+        }),
+        2 => (pool(), id(), any::<bool>())
+            .prop_map(|(pool, id, suspect)| Operation::SetSuspect { pool, id, suspect }),
         1 => (pool(), id(), 0u32..3)
             .prop_map(|(pool, id, home)| Operation::SetHome { pool, id, home }),
         2 => (pool(), id(), timer, prop::option::of(0u64..100))
@@ -143,14 +154,12 @@ fn apply(world: &mut World, operation: Operation) -> Result<(), TestCaseError> {
                 space.remove(key);
             }
         }
-        Operation::Select { pool, n } => {
-            let mut keys = space.select(&handle_of(pool), n);
-            prop_assert!(keys.len() <= n);
-            let found = keys.len();
-            keys.sort_unstable();
-            keys.dedup();
-            prop_assert_eq!(found, keys.len());
-            prop_assert!(keys.iter().all(|key| space.get(*key).is_some()));
+        Operation::Select { pool, n, user } => select_checked(space, &handle_of(pool), n, user)?,
+        Operation::SetSuspect { pool, id, suspect } => {
+            if let Some(key) = space.find(&handle_of(pool), PeId(id)) {
+                space.set_suspect(key, suspect);
+                prop_assert_eq!(space.get(key).unwrap().is_suspect(), suspect);
+            }
         }
         Operation::SetHome { pool, id, home } => {
             if let Some(key) = space.find(&handle_of(pool), PeId(id)) {
@@ -207,6 +216,43 @@ fn apply(world: &mut World, operation: Operation) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Selects, and checks that the answer has what it must have and nothing else.
+fn select_checked(
+    space: &mut Handlespace,
+    pool: &PoolHandle,
+    n: usize,
+    user: UserPlace,
+) -> Result<(), TestCaseError> {
+    let is_choice = |element: &Element| {
+        (user == UserPlace::ThisHost || !element.is_this_host_only())
+            && element.info().policy != Policy::WeightedRandom { weight: 0 }
+    };
+    let choice: Vec<(bool, ElementKey)> = space
+        .pool(pool)
+        .into_iter()
+        .flat_map(|pool| pool.members())
+        .filter_map(|(_, key)| Some((space.get(key)?, key)))
+        .filter(|(element, _)| is_choice(element))
+        .map(|(element, key)| (element.is_suspect(), key))
+        .collect();
+    let selected = space.select_for(user, pool, n);
+    prop_assert_eq!(selected.len(), n.min(choice.len()));
+    let distinct: BTreeSet<ElementKey> = selected.iter().copied().collect();
+    prop_assert_eq!(distinct.len(), selected.len());
+    prop_assert!(selected.iter().all(|key| choice.iter().any(|(_, other)| other == key)));
+    let suspects = |key: &&ElementKey| space.get(**key).unwrap().is_suspect();
+    let trusted = choice.iter().filter(|(suspect, _)| !suspect).count();
+    prop_assert_eq!(
+        selected.iter().skip_while(|key| !suspects(key)).filter(|key| !suspects(key)).count(),
+        0
+    );
+    prop_assert_eq!(
+        selected.iter().filter(suspects).count(),
+        selected.len().saturating_sub(trusted)
+    );
+    Ok(())
+}
+
 /// Reads a whole list in pages. While that goes on, removes one element after each page, `removed`
 /// times: the last one that has been read and is still there.
 fn read_pages(
@@ -216,7 +262,7 @@ fn read_pages(
     mut removed: usize,
 ) -> Result<(), TestCaseError> {
     let next_page = |space: &Handlespace, cursor: Option<&Cursor>| -> Vec<Cursor> {
-        let names = |keys: &mut dyn Iterator<Item = crate::ElementKey>| {
+        let names = |keys: &mut dyn Iterator<Item = ElementKey>| {
             keys.map(|key| name(space.get(key).unwrap())).take(page).collect()
         };
         match home {

@@ -12,13 +12,6 @@ fn refused(space: &mut Handlespace, info: PoolElement) -> RegisterError {
     error
 }
 
-fn with_sctp(mut info: PoolElement, change: impl FnOnce(&mut SctpTransport)) -> PoolElement {
-    if let Transport::Sctp(transport) = &mut info.user_transport {
-        change(transport);
-    }
-    info
-}
-
 #[test]
 fn identifier_0_is_refused() {
     let mut space = Handlespace::new(Config::default());
@@ -241,23 +234,6 @@ fn pools_are_in_transfer_order() {
     }
     let names: Vec<String> = space.pools().map(|(handle, _)| handle.to_string()).collect();
     assert_eq!(names, ["a", "ba", "bb", "ccc"]);
-}
-
-#[test]
-fn selection_can_pass_members_over() {
-    for policy in [Policy::RoundRobin, Policy::Random] {
-        let mut space = Handlespace::new(Config::default());
-        for id in 1..=9 {
-            register(&mut space, id, policy.clone());
-        }
-        let even = |element: &crate::Element| element.info().id.0.is_multiple_of(2);
-        for _ in 0..20 {
-            let keys = space.select_where(&handle("pool"), 3, even);
-            assert!(keys.len() == 3 && keys.iter().all(|key| space.get(*key).is_some_and(even)));
-        }
-        assert_eq!(space.select_where(&handle("pool"), 9, even).len(), 4);
-        space.verify().unwrap();
-    }
 }
 
 /// 100 000 elements in one pool: with linear steps anywhere this would take minutes.

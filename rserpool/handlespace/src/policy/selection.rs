@@ -1,0 +1,302 @@
+//! The selection structure of one pool: its members in order, or by value, and by class.
+//!
+//! Not every member can be given to every user, and suspects come last. So members are kept apart
+//! by class. A selection reads the classes that are a choice, merged as if they were one, and never
+//! looks at a member that it does not return.
+
+use std::collections::BTreeMap;
+
+use rand::Rng;
+
+use super::values::{self, ValueTree};
+use super::{Key, Params, Rule, State};
+use crate::arena::ElementKey;
+
+/// Where the pool user is that a selection is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserPlace {
+    /// On the host of this handlespace: it can use every element.
+    ThisHost,
+    /// On another host: elements with nothing but loopback addresses are out of its reach.
+    Elsewhere,
+}
+
+/// Who may be given a member, and when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Class {
+    /// It may be dead, and is given only when the others do not suffice.
+    pub(crate) suspect: bool,
+    /// Only users on this host can reach it.
+    pub(crate) this_host_only: bool,
+}
+
+/// One member as the selection sees it: borrowed from the element for the time of an operation.
+pub(crate) struct Member<'a> {
+    pub(crate) key: ElementKey,
+    pub(crate) params: &'a Params,
+    pub(crate) state: &'a mut State,
+}
+
+/// The selection structure of one pool.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    order: Order,
+    next_seq: u64,
+}
+
+#[derive(Debug)]
+enum Order {
+    /// One class behind the other, each in the order of the policy.
+    Sorted(BTreeMap<(Class, Key), ElementKey>),
+    /// One tree for each class that has members.
+    Drawn(Vec<(Class, ValueTree)>),
+}
+
+impl Selection {
+    pub(crate) fn new(params: &Params) -> Self {
+        let order = match params.value() {
+            None => Order::Sorted(BTreeMap::new()),
+            Some(_) => Order::Drawn(Vec::new()),
+        };
+        Selection { order, next_seq: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match &self.order {
+            Order::Sorted(members) => members.len(),
+            Order::Drawn(trees) => trees.iter().map(|(_, tree)| tree.len()).sum(),
+        }
+    }
+
+    /// First registration: behind all equals, in the current round. The class is that of the state.
+    pub(crate) fn insert(&mut self, member: Member<'_>) {
+        *member.state = State {
+            seq: self.take_seq(),
+            round: self.current_round(member.params),
+            virtual_counter: member.params.weight,
+            selections: member.state.selections,
+            ..State::new(member.state.class)
+        };
+        self.link(member);
+    }
+
+    pub(crate) fn remove(&mut self, member: Member<'_>) {
+        let class = member.state.class;
+        match &mut self.order {
+            Order::Sorted(members) => {
+                members.remove(&(class, member.state.key(member.params)));
+            }
+            Order::Drawn(trees) => {
+                if let Some(index) = trees.iter().position(|(of, _)| *of == class)
+                    && let Some((_, tree)) = trees.get_mut(index)
+                {
+                    tree.remove(member.state.slot);
+                    if tree.len() == 0 {
+                        trees.swap_remove(index);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Re-registration with possibly other policy information. The position of a non-adaptive
+    /// member that says the same as before does not change.
+    pub(crate) fn change(&mut self, member: Member<'_>, new: &Params) {
+        if member.params == new && !new.adaptive {
+            return;
+        }
+        let Member { key, params, state } = member;
+        self.remove(Member { key, params, state });
+        state.degradation = 0;
+        self.link(Member { key, params: new, state });
+    }
+
+    /// Moves a member to another class, where it keeps its position.
+    pub(crate) fn set_class(&mut self, member: Member<'_>, class: Class) {
+        let Member { key, params, state } = member;
+        if state.class == class {
+            return;
+        }
+        self.remove(Member { key, params, state });
+        let round = self.current_round(params);
+        if state.class.suspect && !class.suspect && state.round < round {
+            // It does not catch up on what it missed.
+            state.round = round;
+            state.virtual_counter = params.weight;
+        }
+        state.class = class;
+        self.place(Member { key, params, state });
+    }
+
+    /// The first `n` members that a user can be given, in order. Those that count as used have to
+    /// be given to [`Selection::touch`] afterwards.
+    pub(crate) fn select(
+        &mut self,
+        n: usize,
+        user: UserPlace,
+        rng: &mut impl Rng,
+    ) -> Vec<ElementKey> {
+        let mut selected = Vec::new();
+        for suspect in [false, true] {
+            let wanted = n - selected.len();
+            if wanted == 0 {
+                break;
+            }
+            match &mut self.order {
+                Order::Sorted(members) => {
+                    selected.extend(in_order(members, suspect, user).take(wanted));
+                }
+                Order::Drawn(trees) => {
+                    let is_a_choice = |class: &Class| {
+                        class.suspect == suspect
+                            && (user == UserPlace::ThisHost || !class.this_host_only)
+                    };
+                    let trees = trees.iter_mut().filter(|(class, _)| is_a_choice(class));
+                    let mut trees: Vec<_> = trees.map(|(_, tree)| tree).collect();
+                    selected.extend(values::draw(&mut trees, wanted, rng));
+                }
+            }
+        }
+        selected
+    }
+
+    /// Whether every selected member counts as used; otherwise only the first "max increment" ones
+    /// do.
+    pub(crate) fn uses_all(&self) -> bool {
+        matches!(self.order, Order::Drawn(_))
+    }
+
+    /// Marks a selected member as used.
+    pub(crate) fn touch(&mut self, member: Member<'_>) {
+        let Member { key, params, state } = member;
+        state.selections += 1;
+        if matches!(self.order, Order::Drawn(_)) {
+            return;
+        }
+        self.remove(Member { key, params, state });
+        state.seq = self.take_seq();
+        // Once for the use here and once more in `link`: users of the reference implementation see
+        // both steps.
+        state.update(params);
+        self.link(Member { key, params, state });
+    }
+
+    /// Checks that exactly the given members are held, each under its present class and key or
+    /// value.
+    pub(crate) fn verify<'a>(
+        &self,
+        members: impl Iterator<Item = (ElementKey, &'a Params, &'a State)>,
+    ) -> Result<(), String> {
+        let mut count = 0;
+        for (key, params, state) in members {
+            count += 1;
+            if state.seq >= self.next_seq {
+                return Err(format!("{key:?}: sequence number {} was never given out", state.seq));
+            }
+            let found = match &self.order {
+                Order::Sorted(members) => {
+                    params.value().is_none()
+                        && members.get(&(state.class, state.key(params))) == Some(&key)
+                }
+                Order::Drawn(trees) => {
+                    let tree = trees.iter().find(|(class, _)| *class == state.class);
+                    tree.and_then(|(_, tree)| tree.at(state.slot)).is_some_and(|(member, value)| {
+                        (member, Some(value)) == (key, params.value())
+                    })
+                }
+            };
+            if !found {
+                return Err(format!("{key:?}: not in the selection order under its key"));
+            }
+        }
+        if count != self.len() {
+            return Err(format!("selection order holds {} members of {count}", self.len()));
+        }
+        if let Order::Drawn(trees) = &self.order {
+            for (index, (class, tree)) in trees.iter().enumerate() {
+                tree.verify()?;
+                if tree.len() == 0 || trees.iter().skip(index + 1).any(|(other, _)| other == class)
+                {
+                    return Err(format!("{class:?} has an empty value tree, or two"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The round of the first member; of the first suspect only when all are suspects.
+    fn current_round(&self, params: &Params) -> u64 {
+        let (Order::Sorted(members), Rule::WeightedRoundRobin) = (&self.order, params.rule) else {
+            return 0;
+        };
+        let first = |suspect| {
+            let keys = [false, true].map(|this_host_only| {
+                let class = Class { suspect, this_host_only };
+                members.range(whole(class)).next().map(|((_, key), _)| *key)
+            });
+            keys.into_iter().flatten().min()
+        };
+        first(false).or_else(|| first(true)).map_or(0, |Key(round, ..)| round)
+    }
+
+    fn link(&mut self, member: Member<'_>) {
+        member.state.update(member.params);
+        self.place(member);
+    }
+
+    /// Puts a member where its state says that it belongs.
+    fn place(&mut self, member: Member<'_>) {
+        let Member { key, params, state } = member;
+        match &mut self.order {
+            Order::Sorted(members) => {
+                members.insert((state.class, state.key(params)), key);
+            }
+            Order::Drawn(trees) => {
+                let value = params.value().unwrap_or(0);
+                let tree = trees.iter_mut().find(|(class, _)| *class == state.class);
+                state.slot = match tree {
+                    Some((_, tree)) => tree.insert(key, value),
+                    None => {
+                        let mut tree = ValueTree::default();
+                        let slot = tree.insert(key, value);
+                        trees.reserve_exact(1);
+                        trees.push((state.class, tree));
+                        slot
+                    }
+                };
+            }
+        }
+    }
+
+    fn take_seq(&mut self) -> u64 {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        seq
+    }
+}
+
+/// The suspects, or the others, that a user can be given, in the order of the policy.
+fn in_order(
+    members: &BTreeMap<(Class, Key), ElementKey>,
+    suspect: bool,
+    user: UserPlace,
+) -> impl Iterator<Item = ElementKey> + '_ {
+    let of_class =
+        |this_host_only| members.range(whole(Class { suspect, this_host_only })).peekable();
+    let mut everywhere = of_class(false);
+    let mut here = (user == UserPlace::ThisHost).then(|| of_class(true));
+    core::iter::from_fn(move || {
+        let next_here = here.as_mut().and_then(|members| members.peek());
+        let is_here_first = match (everywhere.peek(), next_here) {
+            (Some(((_, everywhere), _)), Some(((_, here), _))) => here < everywhere,
+            (_, here) => here.is_some(),
+        };
+        let next = if is_here_first { here.as_mut()?.next() } else { everywhere.next() };
+        next.map(|(_, key)| *key)
+    })
+}
+
+/// All places of one class.
+fn whole(class: Class) -> core::ops::RangeInclusive<(Class, Key)> {
+    (class, Key::MIN)..=(class, Key::MAX)
+}
