@@ -33,7 +33,8 @@ pub struct Element {
     pub(crate) handle: PoolHandle,
     pub(crate) info: PoolElement,
     pub(crate) owner: Option<OwnerId>,
-    pub(crate) params: Params,
+    /// `None` under a policy that cannot be selected by.
+    pub(crate) params: Option<Params>,
     pub(crate) state: State,
     pub(crate) deadlines: [Option<Time>; 3],
     pub(crate) bad_reports: u32,

@@ -22,7 +22,7 @@ use crate::audit::Audit;
 use crate::checksum::PeChecksum;
 use crate::element::{Element, OwnerId, Timer};
 use crate::policy::{Class, Member, UserPlace};
-use crate::pool::Pool;
+use crate::pool::{Group, Kind, Pool};
 
 /// Settings of a handlespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,11 +91,10 @@ impl Handlespace {
         let id = element.info.id;
         let handle = element.handle.clone();
         if let Some(pool) = self.pools.get_mut(&handle) {
-            pool.selection.remove(Member {
-                key,
-                params: &element.params,
-                state: &mut element.state,
-            });
+            if let Some(params) = &element.params {
+                let member = Member { key, params, state: &mut element.state };
+                pool.take_from_group(id, Kind::of(&element.info), member);
+            }
             pool.members.remove(&id);
             if pool.is_empty() {
                 self.pools.remove(&handle);
@@ -115,6 +114,7 @@ impl Handlespace {
 
     /// Selects up to `n` different members of a pool by its policy, best first, for a user on this
     /// host. Empty when there is no such pool, or when a random policy finds only weights of 0.
+    /// Members that are set aside are never given.
     ///
     /// Takes O(n log N) steps for N members, whatever they are. Suspects come last.
     pub fn select(&mut self, handle: &PoolHandle, n: usize) -> Vec<ElementKey> {
@@ -129,20 +129,16 @@ impl Handlespace {
         handle: &PoolHandle,
         n: usize,
     ) -> Vec<ElementKey> {
-        let Some(pool) = self.pools.get_mut(handle) else { return Vec::new() };
-        let selected = pool.selection.select(n, user, &mut self.rng);
-        let used = if pool.selection.uses_all() {
-            selected.len()
-        } else {
-            self.config.max_increment.max(1)
-        };
+        let fitting = self.pools.get_mut(handle).and_then(|pool| pool.fitting.as_mut());
+        let Some(Group { selection, .. }) = fitting else { return Vec::new() };
+        let selected = selection.select(n, user, &mut self.rng);
+        let used =
+            if selection.uses_all() { selected.len() } else { self.config.max_increment.max(1) };
         for &key in selected.iter().take(used) {
-            if let Some(element) = self.elements.get_mut(key) {
-                pool.selection.touch(Member {
-                    key,
-                    params: &element.params,
-                    state: &mut element.state,
-                });
+            if let Some(element) = self.elements.get_mut(key)
+                && let Some(params) = &element.params
+            {
+                selection.touch(Member { key, params, state: &mut element.state });
             }
         }
         selected
@@ -156,6 +152,18 @@ impl Handlespace {
     /// An element, if it still exists.
     pub fn get(&self, key: ElementKey) -> Option<&Element> {
         self.elements.get(key)
+    }
+
+    /// Whether an element is set aside: it does not fit the members that its pool is selected from,
+    /// so that no selection gives it, but is a member otherwise. See
+    /// [`Misfit::SetAside`](crate::Misfit::SetAside).
+    ///
+    /// This is no property of the element alone; it can change with each change of its pool.
+    pub fn is_set_aside(&self, key: ElementKey) -> bool {
+        self.get(key).is_some_and(|element| {
+            let kind = self.pool(&element.handle).and_then(|pool| pool.kind());
+            element.params.is_none() || kind != Some(Kind::of(&element.info))
+        })
     }
 
     /// A pool, if it has a member.
@@ -219,9 +227,13 @@ impl Handlespace {
     pub fn set_suspect(&mut self, key: ElementKey, suspect: bool) {
         let Some(element) = self.elements.get_mut(key) else { return };
         let class = Class { suspect, ..element.state.class };
-        if let Some(pool) = self.pools.get_mut(&element.handle) {
-            let member = Member { key, params: &element.params, state: &mut element.state };
-            pool.selection.set_class(member, class);
+        let pool = self.pools.get_mut(&element.handle);
+        let selection = pool.and_then(|pool| pool.selection_of(Kind::of(&element.info)));
+        match (selection, &element.params) {
+            (Some(selection), Some(params)) => {
+                selection.set_class(Member { key, params, state: &mut element.state }, class);
+            }
+            _ => element.state.class = class,
         }
     }
 

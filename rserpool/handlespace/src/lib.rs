@@ -30,4 +30,4 @@ pub use handlespace::{Config, Handlespace};
 pub use lists::Cursor;
 pub use policy::{UserPlace, supports};
 pub use pool::Pool;
-pub use registration::{OtherHome, RegisterRules, Registration};
+pub use registration::{Misfit, OtherHome, RegisterRules, Registration};

@@ -1,36 +1,78 @@
-//! One pool: its members by identifier and in selection order.
+//! One pool: its members by identifier, and those that it selects from.
+//!
+//! Every pool has a kind: policy, transport protocol, and use of a control channel. Its first
+//! member here decides. Another registrar may have created a pool of the same name with another
+//! kind, so there can be members that do not fit; they are *set aside*. Each kind has a selection
+//! structure of its own, and only that of the pool's kind is selected from. So a pool can change
+//! its kind without a look at its members.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rserpool_wire::{PeId, PoolElement, TransportProtocol, TransportUse};
 
 use crate::arena::ElementKey;
 use crate::error::RegisterError;
-use crate::policy::{Params, Selection};
+use crate::policy::{Member, Selection};
 
 /// A set of elements that serve the same purpose. It exists as long as it has a member; the first
-/// one decides policy, transport protocol and use of a control channel for all.
+/// one decides policy, transport protocol and use of a control channel.
 #[derive(Debug)]
 pub struct Pool {
     pub(crate) members: BTreeMap<PeId, ElementKey>,
-    pub(crate) selection: Selection,
+    /// The fitting members; `None` as long as no member has a policy that can be selected by.
+    pub(crate) fitting: Option<Group>,
+    /// The members that are set aside, those of each kind together. Not those with a policy that
+    /// cannot be selected by: they are in no group.
+    pub(crate) set_aside: Vec<SetAside>,
+}
+
+/// What fitting members have in common (RFC 5352 sec 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
     policy: u32,
     protocol: TransportProtocol,
     control_channel: bool,
 }
 
-impl Pool {
-    pub(crate) fn new(first: &PoolElement, params: &Params) -> Self {
-        Pool {
-            members: BTreeMap::new(),
-            selection: Selection::new(params),
-            policy: first.policy.number(),
-            protocol: first.user_transport.protocol(),
-            control_channel: has_control_channel(first),
+/// Members of one kind. There is at least one.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) kind: Kind,
+    pub(crate) selection: Selection,
+}
+
+#[derive(Debug)]
+pub(crate) struct SetAside {
+    pub(crate) group: Group,
+    /// Whose are the members; the smallest identifier decides which group comes next.
+    pub(crate) ids: BTreeSet<PeId>,
+}
+
+impl Kind {
+    pub(crate) fn of(element: &PoolElement) -> Self {
+        Kind {
+            policy: element.policy.number(),
+            protocol: element.user_transport.protocol(),
+            control_channel: element.user_transport.transport_use() == TransportUse::DataControl,
         }
     }
+}
 
-    /// Number of members, at least 1.
+impl Group {
+    fn new(kind: Kind, first: Member<'_>) -> Self {
+        let mut selection = Selection::new(first.params);
+        selection.insert(first);
+        Group { kind, selection }
+    }
+}
+
+impl Pool {
+    /// A pool without members, for the moment before its first one is put in.
+    pub(crate) fn new() -> Self {
+        Pool { members: BTreeMap::new(), fitting: None, set_aside: Vec::new() }
+    }
+
+    /// Number of members, at least 1. Those that are set aside count, too.
     pub fn len(&self) -> usize {
         self.members.len()
     }
@@ -40,40 +82,91 @@ impl Pool {
         self.members.is_empty()
     }
 
-    /// The members in order of their identifiers.
+    /// The members in order of their identifiers, with those that are set aside.
     pub fn members(&self) -> impl Iterator<Item = (PeId, ElementKey)> + '_ {
         self.members.iter().map(|(id, key)| (*id, *key))
     }
 
-    /// The number of the policy that all members have.
-    pub fn policy(&self) -> u32 {
-        self.policy
+    /// The number of the policy that the pool is selected from by. `None` while no member has one
+    /// that can be selected by; such members are copies from other registrars.
+    pub fn policy(&self) -> Option<u32> {
+        self.kind().map(|kind| kind.policy)
     }
 
-    /// Whether this element may be a member of the pool (RFC 5352 sec 3.1).
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        self.fitting.as_ref().map(|group| group.kind)
+    }
+
+    /// Whether this element fits the members that the pool is selected from.
     pub(crate) fn check(&self, element: &PoolElement) -> Result<(), RegisterError> {
-        if element.policy.number() != self.policy {
+        let Some(pool) = self.kind() else { return Ok(()) };
+        let element = Kind::of(element);
+        if element.policy != pool.policy {
             return Err(RegisterError::PolicyMismatch {
-                pool: self.policy,
-                element: element.policy.number(),
+                pool: pool.policy,
+                element: element.policy,
             });
         }
-        let transport = &element.user_transport;
-        if transport.protocol() != self.protocol {
+        if element.protocol != pool.protocol {
             return Err(RegisterError::TransportProtocolMismatch {
-                pool: self.protocol,
-                element: transport.protocol(),
+                pool: pool.protocol,
+                element: element.protocol,
             });
         }
-        if has_control_channel(element) != self.control_channel {
+        if element.control_channel != pool.control_channel {
             return Err(RegisterError::TransportUseMismatch {
-                pool_has_control_channel: self.control_channel,
+                pool_has_control_channel: pool.control_channel,
             });
         }
         Ok(())
     }
-}
 
-fn has_control_channel(element: &PoolElement) -> bool {
-    element.user_transport.transport_use() == TransportUse::DataControl
+    /// The selection structure for members of this kind, when there is one.
+    pub(crate) fn selection_of(&mut self, kind: Kind) -> Option<&mut Selection> {
+        let set_aside = self.set_aside.iter_mut().map(|set_aside| &mut set_aside.group);
+        let mut groups = self.fitting.iter_mut().chain(set_aside);
+        groups.find(|group| group.kind == kind).map(|group| &mut group.selection)
+    }
+
+    /// Puts a member into the group of its kind.
+    pub(crate) fn put_in_group(&mut self, id: PeId, kind: Kind, member: Member<'_>) {
+        if let Some(group) = self.fitting.as_mut().filter(|group| group.kind == kind) {
+            return group.selection.insert(member);
+        }
+        if self.fitting.is_none() {
+            // Nobody is set aside either, or one of those would fit.
+            self.fitting = Some(Group::new(kind, member));
+            return;
+        }
+        match self.set_aside.iter_mut().find(|set_aside| set_aside.group.kind == kind) {
+            Some(set_aside) => {
+                set_aside.group.selection.insert(member);
+                set_aside.ids.insert(id);
+            }
+            None => self
+                .set_aside
+                .push(SetAside { group: Group::new(kind, member), ids: BTreeSet::from([id]) }),
+        }
+    }
+
+    /// Takes a member out of the group of its kind. Without a fitting member left, the pool takes
+    /// the kind of that member which is set aside and has the smallest identifier.
+    pub(crate) fn take_from_group(&mut self, id: PeId, kind: Kind, member: Member<'_>) {
+        if let Some(group) = self.fitting.as_mut().filter(|group| group.kind == kind) {
+            group.selection.remove(member);
+            if group.selection.len() == 0 {
+                let next = (0..self.set_aside.len())
+                    .min_by_key(|i| self.set_aside.get(*i).and_then(|s| s.ids.first()));
+                self.fitting = next.map(|index| self.set_aside.swap_remove(index).group);
+            }
+        } else if let Some(index) = self.set_aside.iter().position(|s| s.group.kind == kind)
+            && let Some(set_aside) = self.set_aside.get_mut(index)
+        {
+            set_aside.group.selection.remove(member);
+            set_aside.ids.remove(&id);
+            if set_aside.ids.is_empty() {
+                self.set_aside.swap_remove(index);
+            }
+        }
+    }
 }

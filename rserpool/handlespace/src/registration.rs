@@ -7,7 +7,7 @@ use crate::element::{Element, OwnerId, is_this_host_only};
 use crate::error::RegisterError;
 use crate::handlespace::Handlespace;
 use crate::policy::{Class, Member, Params, State};
-use crate::pool::Pool;
+use crate::pool::{Kind, Pool};
 
 /// How [`Handlespace::register`] decides where elements that register here and copies from other
 /// registrars differ.
@@ -15,6 +15,8 @@ use crate::pool::Pool;
 pub struct RegisterRules {
     /// For an element that is known with another home registrar. Default: refuse.
     pub other_home: OtherHome,
+    /// For an element that does not fit into its pool. Default: refuse.
+    pub misfit: Misfit,
 }
 
 /// What becomes of the registration of an element that is known with another home registrar.
@@ -25,6 +27,22 @@ pub enum OtherHome {
     Refuse,
     /// The element gets the home registrar that the registration names.
     TakeOver,
+}
+
+/// What becomes of the registration of an element that has another policy, transport protocol, or
+/// use of a control channel than the members its pool is selected from, or a policy that cannot be
+/// selected by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Misfit {
+    /// It is refused, also when the element is a member already. So a member that was set aside and
+    /// taken over cannot renew its registration under this rule.
+    #[default]
+    Refuse,
+    /// The element becomes a member in everything but one: no selection gives it. When no fitting
+    /// member is left, the pool takes policy, protocol and use of the member with the smallest
+    /// identifier that is set aside and has a policy that can be selected by. It can be selected
+    /// then, and with it all that fit.
+    SetAside,
 }
 
 /// What [`Handlespace::register`] did.
@@ -46,8 +64,8 @@ impl Handlespace {
     /// registrar, or an own element that was taken over or has lost its association.
     ///
     /// # Errors
-    /// When the element is not valid, does not fit into its pool, or has another home and the rules
-    /// forbid that; nothing has changed then.
+    /// When the element is not valid, or the rules forbid what it would need; nothing has changed
+    /// then.
     pub fn register(
         &mut self,
         handle: &PoolHandle,
@@ -90,7 +108,7 @@ impl Handlespace {
         handle: &PoolHandle,
         info: &PoolElement,
         rules: RegisterRules,
-    ) -> Result<Params, RegisterError> {
+    ) -> Result<Option<Params>, RegisterError> {
         if info.id.is_undefined() {
             return Err(RegisterError::InvalidIdentifier);
         }
@@ -101,10 +119,14 @@ impl Handlespace {
                 limit: self.config.max_handle_length,
             });
         }
-        let params = Params::of(&info.policy)
-            .ok_or(RegisterError::UnsupportedPolicy(info.policy.number()))?;
-        if let Some(pool) = self.pool(handle) {
-            pool.check(info)?;
+        let params = Params::of(&info.policy);
+        if rules.misfit == Misfit::Refuse {
+            if params.is_none() {
+                return Err(RegisterError::UnsupportedPolicy(info.policy.number()));
+            }
+            if let Some(pool) = self.pool(handle) {
+                pool.check(info)?;
+            }
         }
         let known = self.find(handle, info.id).and_then(|key| self.get(key));
         match known.map(|element| element.info.home) {
@@ -119,7 +141,7 @@ impl Handlespace {
         &mut self,
         handle: &PoolHandle,
         info: PoolElement,
-        params: Params,
+        params: Option<Params>,
         owner: Option<OwnerId>,
     ) -> Result<ElementKey, RegisterError> {
         let full = RegisterError::Full(self.config.max_elements);
@@ -141,10 +163,12 @@ impl Handlespace {
         let key = self.elements.insert(element).ok_or(full)?;
         let handle = handle.clone();
         if let Some(element) = self.elements.get_mut(key) {
-            let new_pool = || Pool::new(&element.info, &params);
-            let pool = self.pools.entry(handle.clone()).or_insert_with(new_pool);
-            pool.selection.insert(Member { key, params: &params, state: &mut element.state });
+            let pool = self.pools.entry(handle.clone()).or_insert_with(Pool::new);
             pool.members.insert(id, key);
+            if let Some(params) = &params {
+                let member = Member { key, params, state: &mut element.state };
+                pool.put_in_group(id, Kind::of(&element.info), member);
+            }
         }
         self.join_home(home, handle, id, key);
         self.set_owner(key, owner);
@@ -155,18 +179,13 @@ impl Handlespace {
         &mut self,
         key: ElementKey,
         info: PoolElement,
-        params: Params,
+        params: Option<Params>,
         owner: Option<OwnerId>,
     ) {
         let home = info.home;
         if let Some(element) = self.elements.get_mut(key) {
             if let Some(pool) = self.pools.get_mut(&element.handle) {
-                let class =
-                    Class { this_host_only: is_this_host_only(&info), ..element.state.class };
-                let member = Member { key, params: &element.params, state: &mut element.state };
-                pool.selection.change(member, &params);
-                let member = Member { key, params: &params, state: &mut element.state };
-                pool.selection.set_class(member, class);
+                renew_in_pool(pool, key, element, &info, params.as_ref());
             }
             element.params = params;
             element.seen = self.audits_begun;
@@ -175,5 +194,38 @@ impl Handlespace {
         }
         self.set_home(key, home);
         self.set_owner(key, owner);
+    }
+}
+
+/// Puts an element into the place of the pool that its new registration gives it.
+fn renew_in_pool(
+    pool: &mut Pool,
+    key: ElementKey,
+    element: &mut Element,
+    new: &PoolElement,
+    new_params: Option<&Params>,
+) {
+    let id = element.info.id;
+    let (kind, new_kind) = (Kind::of(&element.info), Kind::of(new));
+    let class = Class { this_host_only: is_this_host_only(new), ..element.state.class };
+    let state = &mut element.state;
+    match (&element.params, new_params) {
+        (Some(params), Some(new_params)) if kind == new_kind => {
+            if let Some(selection) = pool.selection_of(kind) {
+                selection.change(Member { key, params, state }, new_params);
+                selection.set_class(Member { key, params: new_params, state }, class);
+            }
+        }
+        (params, new_params) => {
+            let mut old_state = *state;
+            state.class = class;
+            // In first, out second: if the pool takes another kind now, this member counts.
+            if let Some(params) = new_params {
+                pool.put_in_group(id, new_kind, Member { key, params, state });
+            }
+            if let Some(params) = params {
+                pool.take_from_group(id, kind, Member { key, params, state: &mut old_state });
+            }
+        }
     }
 }

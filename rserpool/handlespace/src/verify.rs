@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rserpool_wire::ServerId;
+use rserpool_wire::{PeId, ServerId};
 
+use crate::arena::ElementKey;
 use crate::checksum::PeChecksum;
 use crate::element::{Timer, is_this_host_only};
 use crate::handlespace::Handlespace;
 use crate::policy::Params;
+use crate::pool::{Kind, Pool};
 
 impl Handlespace {
     /// Checks every invariant of the handlespace; meant for tests, it walks through everything.
@@ -37,25 +39,54 @@ impl Handlespace {
                         "{handle:?}: member {id} is registered under another name"
                     ));
                 }
-                pool.check(&element.info).map_err(|e| format!("{handle:?}: member {id}: {e}"))?;
-                if Params::of(&element.info.policy) != Some(element.params) {
+                if Params::of(&element.info.policy) != element.params {
                     return Err(format!("{handle:?}: member {id} has outdated policy parameters"));
                 }
                 if element.is_this_host_only() != is_this_host_only(&element.info) {
                     return Err(format!("{handle:?}: member {id} is reachable from elsewhere"));
                 }
             }
-            let states = pool.members().filter_map(|(_, key)| {
-                let element = self.get(key)?;
-                Some((key, &element.params, &element.state))
-            });
-            pool.selection.verify(states).map_err(|e| format!("{handle:?}: {e}"))?;
+            self.verify_groups(pool).map_err(|e| format!("{handle:?}: {e}"))?;
         }
         if members != self.elements.len() {
             return Err(format!(
                 "pools have {members} members, but there are {} elements",
                 self.elements.len()
             ));
+        }
+        Ok(())
+    }
+
+    /// Each member is in the group of its kind, and the kind of the pool is that of a member.
+    fn verify_groups(&self, pool: &Pool) -> Result<(), String> {
+        let mut by_kind: Vec<(Kind, Vec<(PeId, ElementKey)>)> = Vec::new();
+        for (id, key) in pool.members() {
+            let Some(element) = self.get(key).filter(|element| element.params.is_some()) else {
+                continue;
+            };
+            let kind = Kind::of(&element.info);
+            match by_kind.iter_mut().find(|(other, _)| *other == kind) {
+                Some((_, members)) => members.push((id, key)),
+                None => by_kind.push((kind, vec![(id, key)])),
+            }
+        }
+        if by_kind.len() != usize::from(pool.fitting.is_some()) + pool.set_aside.len() {
+            return Err(format!("members of {} kinds, but not as many groups", by_kind.len()));
+        }
+        for (kind, members) in by_kind {
+            let set_aside = pool.set_aside.iter().find(|set_aside| set_aside.group.kind == kind);
+            let fitting = pool.fitting.iter().find(|group| group.kind == kind);
+            let group = fitting.or(set_aside.map(|set_aside| &set_aside.group));
+            let group = group.ok_or(format!("no group for members of {kind:?}"))?;
+            let states = members.iter().filter_map(|(_, key)| {
+                let element = self.get(*key)?;
+                Some((*key, element.params.as_ref()?, &element.state))
+            });
+            group.selection.verify(states)?;
+            let ids = set_aside.map(|set_aside| set_aside.ids.iter().copied().collect::<Vec<_>>());
+            if ids.is_some_and(|ids| !ids.iter().eq(members.iter().map(|(id, _)| id))) {
+                return Err(format!("wrong identifiers for members of {kind:?}"));
+            }
         }
         Ok(())
     }

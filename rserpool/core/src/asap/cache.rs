@@ -1,7 +1,7 @@
 //! The pool user's cache: a handlespace of its own, from which elements are selected by the policy
 //! of their pool.
 
-use rserpool_handlespace::{Config, Handlespace, OtherHome, RegisterRules, Timer};
+use rserpool_handlespace::{Config, Handlespace, Misfit, OtherHome, RegisterRules, Timer};
 use rserpool_wire::{PeId, PoolElement, PoolHandle};
 use sctp_user_core::{Duration, Time};
 
@@ -65,7 +65,7 @@ impl Cache {
         stale: Duration,
     ) -> bool {
         // The latest resolution knows best which registrar is the home now.
-        let rules = RegisterRules { other_home: OtherHome::TakeOver };
+        let rules = RegisterRules { other_home: OtherHome::TakeOver, misfit: Misfit::Refuse };
         match self.space.register(pool, element.clone(), None, rules) {
             Ok(registration) => {
                 self.space.set_timer(registration.key, Timer::Life, Some(now + stale));

@@ -1,6 +1,6 @@
 //! Registration and deregistration of elements (RFC 5352 sec 3.1).
 
-use rserpool_handlespace::{OtherHome, RegisterError, RegisterRules, Timer};
+use rserpool_handlespace::{Misfit, OtherHome, RegisterError, RegisterRules, Timer};
 use rserpool_wire::{
     AsapMessage, CauseCode, Deregistration, DeregistrationResponse, OperationError, PeId,
     PoolElement, PoolHandle, Registration, RegistrationResponse,
@@ -62,7 +62,7 @@ impl RegistrarCore {
         element.home = self.id;
         let life = element.life.duration(self.config.life_unit);
         // The element itself says that this registrar is its home now.
-        let rules = RegisterRules { other_home: OtherHome::TakeOver };
+        let rules = RegisterRules { other_home: OtherHome::TakeOver, misfit: Misfit::Refuse };
         let registration = self
             .space
             .register(pool, element, Some(channel.as_u64()), rules)

@@ -2,6 +2,7 @@
 
 mod audits;
 mod classes;
+mod kinds;
 mod lists;
 mod model;
 mod random_operations;
@@ -15,11 +16,17 @@ use rserpool_wire::{
 use sctp_user_core::Time;
 
 use crate::{
-    Config, Handlespace, OtherHome, RegisterError, RegisterRules, Registration, Timer, UserPlace,
+    Config, Handlespace, Misfit, OtherHome, RegisterError, RegisterRules, Registration, Timer,
+    UserPlace,
 };
 
 /// As for an element that registers itself.
-const OWN: RegisterRules = RegisterRules { other_home: OtherHome::TakeOver };
+const OWN: RegisterRules =
+    RegisterRules { other_home: OtherHome::TakeOver, misfit: Misfit::Refuse };
+
+/// As for a copy from another registrar.
+const COPY: RegisterRules =
+    RegisterRules { other_home: OtherHome::Refuse, misfit: Misfit::SetAside };
 
 fn handle(name: &str) -> PoolHandle {
     PoolHandle::new(name).unwrap()

@@ -30,6 +30,15 @@ struct World {
     now: u64,
     /// The names of the elements that the audits have not seen, by home registrar.
     unseen: BTreeMap<u32, BTreeSet<Cursor>>,
+    /// Policy and use of a control channel that each pool is selected by.
+    kinds: BTreeMap<PoolHandle, Kind>,
+}
+
+/// Policy number and use of a control channel.
+type Kind = (u32, TransportUse);
+
+fn kind(element: &Element) -> Kind {
+    (element.info().policy.number(), element.info().user_transport.transport_use())
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
@@ -51,13 +60,21 @@ fn policy() -> impl Strategy<Value = Policy> {
             load_degradation
         }),
         number().prop_map(|load| Policy::RandomizedLeastUsed { load }),
+        // Not supported.
+        Just(Policy::PriorityLeastUsedDegradation { load: 1, load_degradation: 1 }),
     ]
 }
 
 fn element_info() -> impl Strategy<Value = PoolElement> {
-    (0u32..8, policy(), 0u32..3, any::<bool>()).prop_map(|(id, policy, home, local)| {
+    let control = prop_oneof![9 => Just(false), 1 => Just(true)];
+    let values = (0u32..8, policy(), 0u32..3, any::<bool>(), control);
+    values.prop_map(|(id, policy, home, local, control)| {
         let info = if local { local_element(id, policy) } else { element(id, policy) };
-        PoolElement { home: ServerId(home), ..info }
+        let info = PoolElement { home: ServerId(home), ..info };
+        match control {
+            true => with_sctp(info, |t| t.transport_use = TransportUse::DataControl),
+            false => info,
+        }
     })
 }
 
@@ -66,8 +83,9 @@ fn user() -> impl Strategy<Value = UserPlace> {
 }
 
 fn rules() -> impl Strategy<Value = RegisterRules> {
-    prop_oneof![Just(OtherHome::Refuse), Just(OtherHome::TakeOver)]
-        .prop_map(|other_home| RegisterRules { other_home })
+    let other_home = prop_oneof![Just(OtherHome::Refuse), Just(OtherHome::TakeOver)];
+    let misfit = prop_oneof![Just(Misfit::Refuse), Just(Misfit::SetAside)];
+    (other_home, misfit).prop_map(|(other_home, misfit)| RegisterRules { other_home, misfit })
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -119,7 +137,14 @@ fn saw(unseen: &mut BTreeMap<u32, BTreeSet<Cursor>>, element: &Element) {
 }
 
 fn apply(world: &mut World, operation: Operation) -> Result<(), TestCaseError> {
-    let World { space, now, unseen } = world;
+    let World { space, now, unseen, kinds } = world;
+    let is_one_change = !matches!(
+        operation,
+        Operation::RemoveOwner(_)
+            | Operation::PassTime(_)
+            | Operation::Sweep { .. }
+            | Operation::ReadPages { .. }
+    );
     match operation {
         Operation::Register { pool, info, owner, rules } => {
             let before = space.find(&handle_of(pool), info.id);
@@ -213,6 +238,33 @@ fn apply(world: &mut World, operation: Operation) -> Result<(), TestCaseError> {
             element.is_some_and(|element| element.info().home == ServerId(*home))
         });
     }
+    check_kinds(space, kinds, is_one_change)
+}
+
+/// Compares who is set aside with a look at all members. When several elements have gone one after
+/// the other, any kind can be the one that came next.
+fn check_kinds(
+    space: &Handlespace,
+    kinds: &mut BTreeMap<PoolHandle, Kind>,
+    is_one_change: bool,
+) -> Result<(), TestCaseError> {
+    kinds.retain(|handle, _| space.pool(handle).is_some());
+    for (handle, pool) in space.pools() {
+        let members = || pool.members().map(|(_, key)| (key, space.get(key).unwrap()));
+        let can_fit = |element: &Element| crate::supports(&element.info().policy);
+        let old = kinds.remove(handle);
+        let keeps = members().any(|(_, e)| can_fit(e) && Some(kind(e)) == old);
+        let may_come_next =
+            |(key, _): &(ElementKey, &Element)| is_one_change || !space.is_set_aside(*key);
+        let next = members().filter(may_come_next).find(|(_, e)| can_fit(e));
+        let now = if keeps { old } else { next.map(|(_, e)| kind(e)) };
+        prop_assert_eq!(pool.policy(), now.map(|(policy, _)| policy));
+        for (key, element) in members() {
+            let fits = can_fit(element) && Some(kind(element)) == now;
+            prop_assert_eq!(space.is_set_aside(key), !fits);
+        }
+        kinds.extend(now.map(|now| (handle.clone(), now)));
+    }
     Ok(())
 }
 
@@ -232,7 +284,7 @@ fn select_checked(
         .into_iter()
         .flat_map(|pool| pool.members())
         .filter_map(|(_, key)| Some((space.get(key)?, key)))
-        .filter(|(element, _)| is_choice(element))
+        .filter(|(element, key)| is_choice(element) && !space.is_set_aside(*key))
         .map(|(element, key)| (element.is_suspect(), key))
         .collect();
     let selected = space.select_for(user, pool, n);
@@ -302,7 +354,7 @@ proptest! {
     ) {
         let config = Config { max_increment, max_elements: 40, ..Config::default() };
         let mut world =
-            World { space: Handlespace::new(config), now: 0, unseen: BTreeMap::new() };
+            World { space: Handlespace::new(config), now: 0, unseen: BTreeMap::new(), kinds: BTreeMap::new() };
         for operation in operations {
             apply(&mut world, operation)?;
             prop_assert_eq!(world.space.verify(), Ok(()));

@@ -90,7 +90,10 @@ fn members_of_a_pool_agree() {
 fn a_pool_ends_with_its_last_member() {
     let mut space = Handlespace::new(Config::default());
     let key = register(&mut space, 1, Policy::RoundRobin).key;
-    assert_eq!(space.pool(&handle("pool")).map(|pool| (pool.len(), pool.policy())), Some((1, 1)));
+    assert_eq!(
+        space.pool(&handle("pool")).map(|pool| (pool.len(), pool.policy())),
+        Some((1, Some(1)))
+    );
     assert!(space.remove(key).is_some());
     assert!(space.pool(&handle("pool")).is_none() && space.is_empty());
     assert!(select(&mut space, 3).is_empty());
