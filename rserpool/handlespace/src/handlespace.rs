@@ -7,6 +7,7 @@
 //! | ownership | home registrar, handle, PE ID | checksum, transfer of one registrar's elements |
 //! | owners | association | removal when an association ends |
 //! | deadlines | time | timers |
+//! | audits | home registrar | removal of what that registrar does not know any more |
 //!
 //! Every change goes through a method of [`Handlespace`] that keeps all of them in step.
 
@@ -21,7 +22,7 @@ use crate::arena::{Arena, ElementKey};
 use crate::audit::Audit;
 use crate::checksum::PeChecksum;
 use crate::element::{Element, OwnerId, Timer};
-use crate::policy::{Class, Member, UserPlace};
+use crate::policy::{Class, Member, Params, UserPlace};
 use crate::pool::{Group, Kind, Pool};
 
 /// Settings of a handlespace.
@@ -235,6 +236,26 @@ impl Handlespace {
             }
             _ => element.state.class = class,
         }
+    }
+
+    /// Sets the distance to an element, in milliseconds, in its policy information, and moves it to
+    /// where it belongs then in the selection order. Does nothing under a policy without a delay
+    /// penalty factor (DPF).
+    pub fn set_distance(&mut self, key: ElementKey, distance: u32) {
+        let Some(element) = self.elements.get_mut(key) else { return };
+        if element.info.policy.distance().is_none_or(|old| old == distance) {
+            return;
+        }
+        element.info.policy.set_distance(distance);
+        let new_params = Params::of(&element.info.policy);
+        let pool = self.pools.get_mut(&element.handle);
+        let selection = pool.and_then(|pool| pool.selection_of(Kind::of(&element.info)));
+        if let (Some(selection), Some(params), Some(new)) =
+            (selection, &element.params, &new_params)
+        {
+            selection.revalue(Member { key, params, state: &mut element.state }, new);
+        }
+        element.params = new_params;
     }
 
     /// Counts one unreachable report; returns the new count.

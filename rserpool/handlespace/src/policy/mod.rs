@@ -36,9 +36,9 @@ pub(crate) enum Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Params {
     pub(crate) rule: Rule,
-    /// Weight or priority.
+    /// Weight or priority; the distance is taken into account.
     weight: u32,
-    /// Fraction of 0xffffffff.
+    /// Fraction of 0xffffffff; the distance is taken into account.
     load: u32,
     /// Fraction of 0xffffffff.
     load_degradation: u32,
@@ -67,6 +67,17 @@ impl Params {
                 params(Rule::PriorityLeastUsed, 0, load, load_degradation)
             }
             Policy::RandomizedLeastUsed { load } => params(Rule::RandomizedLeastUsed, 0, load, 0),
+            // A distance makes the weight smaller or the load larger; the rest is as without one.
+            Policy::WeightedRandomDpf { weight, weight_dpf, distance } => {
+                params(Rule::WeightedRandom, weight_at(weight, weight_dpf, distance), 0, 0)
+            }
+            Policy::LeastUsedDpf { load, load_dpf, distance } => {
+                params(Rule::LeastUsed, 0, load_at(load, load_dpf, distance), 0)
+            }
+            Policy::LeastUsedDegradationDpf { load, load_degradation, load_dpf, distance } => {
+                let load = load_at(load, load_dpf, distance);
+                params(Rule::LeastUsedDegradation, 0, load, load_degradation)
+            }
             _ => None,
         }
     }
@@ -81,6 +92,22 @@ impl Params {
             _ => None,
         }
     }
+}
+
+/// A weight reduced by the penalty for a distance: `dpf` is the share of it, a fraction of
+/// 0xffffffff, that each millisecond costs. As in RSPLIB, a weight that would be negative is 1.
+fn weight_at(weight: u32, dpf: u32, distance: u32) -> u32 {
+    let full = u128::from(u32::MAX);
+    let product = u128::from(weight) * u128::from(distance) * u128::from(dpf);
+    // To the nearest number. There are no ties, for the divisor is odd.
+    let penalty = (product + full / 2) / full;
+    u32::try_from(penalty).ok().and_then(|penalty| weight.checked_sub(penalty)).unwrap_or(1)
+}
+
+/// A load increased by `dpf` for each millisecond of distance.
+fn load_at(load: u32, dpf: u32, distance: u32) -> u32 {
+    let sum = u64::from(load) + u64::from(dpf) * u64::from(distance);
+    u32::try_from(sum).unwrap_or(u32::MAX)
 }
 
 /// What selection remembers about one member.

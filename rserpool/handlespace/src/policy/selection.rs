@@ -111,6 +111,13 @@ impl Selection {
         self.link(Member { key, params: new, state });
     }
 
+    /// Gives a member other parameters about which the element itself has said nothing new.
+    pub(crate) fn revalue(&mut self, member: Member<'_>, new: &Params) {
+        let Member { key, params, state } = member;
+        self.remove(Member { key, params, state });
+        self.place(Member { key, params: new, state });
+    }
+
     /// Moves a member to another class, where it keeps its position.
     pub(crate) fn set_class(&mut self, member: Member<'_>, class: Class) {
         let Member { key, params, state } = member;

@@ -2,6 +2,7 @@
 
 mod audits;
 mod classes;
+mod distances;
 mod kinds;
 mod lists;
 mod model;

@@ -14,6 +14,7 @@ enum Operation {
     RemoveOwner(u64),
     Select { pool: u8, n: usize, user: UserPlace },
     SetSuspect { pool: u8, id: u32, suspect: bool },
+    SetDistance { pool: u8, id: u32, distance: u32 },
     SetHome { pool: u8, id: u32, home: u32 },
     SetTimer { pool: u8, id: u32, timer: Timer, at: Option<u64> },
     PassTime(u64),
@@ -60,6 +61,12 @@ fn policy() -> impl Strategy<Value = Policy> {
             load_degradation
         }),
         number().prop_map(|load| Policy::RandomizedLeastUsed { load }),
+        (number(), number(), number()).prop_map(|(weight, weight_dpf, distance)| {
+            Policy::WeightedRandomDpf { weight, weight_dpf, distance }
+        }),
+        (number(), number(), number()).prop_map(|(load, load_dpf, distance)| {
+            Policy::LeastUsedDpf { load, load_dpf, distance }
+        }),
         // Not supported.
         Just(Policy::PriorityLeastUsedDegradation { load: 1, load_degradation: 1 }),
     ]
@@ -108,6 +115,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         }),
         2 => (pool(), id(), any::<bool>())
             .prop_map(|(pool, id, suspect)| Operation::SetSuspect { pool, id, suspect }),
+        2 => (pool(), id(), prop_oneof![0u32..4, any::<u32>()])
+            .prop_map(|(pool, id, distance)| Operation::SetDistance { pool, id, distance }),
         1 => (pool(), id(), 0u32..3)
             .prop_map(|(pool, id, home)| Operation::SetHome { pool, id, home }),
         2 => (pool(), id(), timer, prop::option::of(0u64..100))
@@ -184,6 +193,14 @@ fn apply(world: &mut World, operation: Operation) -> Result<(), TestCaseError> {
             if let Some(key) = space.find(&handle_of(pool), PeId(id)) {
                 space.set_suspect(key, suspect);
                 prop_assert_eq!(space.get(key).unwrap().is_suspect(), suspect);
+            }
+        }
+        Operation::SetDistance { pool, id, distance } => {
+            if let Some(key) = space.find(&handle_of(pool), PeId(id)) {
+                let mut policy = space.get(key).unwrap().info().policy.clone();
+                policy.set_distance(distance);
+                space.set_distance(key, distance);
+                prop_assert_eq!(&space.get(key).unwrap().info().policy, &policy);
             }
         }
         Operation::SetHome { pool, id, home } => {
@@ -268,6 +285,20 @@ fn check_kinds(
     Ok(())
 }
 
+fn has_weight(policy: &Policy) -> bool {
+    match *policy {
+        Policy::WeightedRandom { weight } => weight != 0,
+        Policy::WeightedRandomDpf { weight, weight_dpf, distance } => {
+            let product = u128::from(weight) * u128::from(weight_dpf) * u128::from(distance);
+            // The weight and the penalty, both twice and times 0xffffffff.
+            let weight_left = 2 * u128::from(u32::MAX) * u128::from(weight);
+            // Nothing is left when the penalty rounds to the weight.
+            weight_left.abs_diff(2 * product) > u128::from(u32::MAX)
+        }
+        _ => true,
+    }
+}
+
 /// Selects, and checks that the answer has what it must have and nothing else.
 fn select_checked(
     space: &mut Handlespace,
@@ -277,7 +308,7 @@ fn select_checked(
 ) -> Result<(), TestCaseError> {
     let is_choice = |element: &Element| {
         (user == UserPlace::ThisHost || !element.is_this_host_only())
-            && element.info().policy != Policy::WeightedRandom { weight: 0 }
+            && has_weight(&element.info().policy)
     };
     let choice: Vec<(bool, ElementKey)> = space
         .pool(pool)

@@ -189,7 +189,7 @@ fn policies_that_cannot_be_selected_by_get_an_error_message() {
     let mut lab = Lab::new();
     let pe = lab.up(&["10.0.0.1"]);
     for policy in [
-        Policy::LeastUsedDpf { load: 0, load_dpf: 0, distance: 0 },
+        Policy::PriorityLeastUsedDegradation { load: 0, load_degradation: 0 },
         Policy::Unknown { number: 0xb000_2004, fields: Bytes::new() },
     ] {
         let element = PoolElement { policy, ..element(1) };
