@@ -171,8 +171,3 @@ impl State {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key(u64, u64, u64);
-
-impl Key {
-    const MIN: Key = Key(0, 0, 0);
-    const MAX: Key = Key(u64::MAX, u64::MAX, u64::MAX);
-}

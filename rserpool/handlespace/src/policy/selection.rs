@@ -22,7 +22,7 @@ pub enum UserPlace {
 }
 
 /// Who may be given a member, and when.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Class {
     /// It may be dead, and is given only when the others do not suffice.
     pub(crate) suspect: bool,
@@ -46,25 +46,50 @@ pub(crate) struct Selection {
 
 #[derive(Debug)]
 enum Order {
-    /// One class behind the other, each in the order of the policy.
-    Sorted(BTreeMap<(Class, Key), ElementKey>),
-    /// One tree for each class that has members.
-    Drawn(Vec<(Class, ValueTree)>),
+    /// In the order of the policy.
+    Sorted(ByClass<BTreeMap<Key, ElementKey>>),
+    Drawn(ByClass<ValueTree>),
+}
+
+/// Members kept apart by class: nearly always there is only one.
+#[derive(Debug)]
+struct ByClass<T>(Vec<(Class, T)>);
+
+impl<T: Default> ByClass<T> {
+    fn get(&self, class: Class) -> Option<&T> {
+        self.0.iter().find(|(of, _)| *of == class).map(|(_, members)| members)
+    }
+
+    fn get_mut(&mut self, class: Class) -> Option<&mut T> {
+        self.0.iter_mut().find(|(of, _)| *of == class).map(|(_, members)| members)
+    }
+
+    fn insert_with(&mut self, class: Class, insert: impl FnOnce(&mut T)) {
+        match self.get_mut(class) {
+            Some(members) => insert(members),
+            None => {
+                let mut members = T::default();
+                insert(&mut members);
+                self.0.reserve_exact(1);
+                self.0.push((class, members));
+            }
+        }
+    }
 }
 
 impl Selection {
     pub(crate) fn new(params: &Params) -> Self {
         let order = match params.value() {
-            None => Order::Sorted(BTreeMap::new()),
-            Some(_) => Order::Drawn(Vec::new()),
+            None => Order::Sorted(ByClass(Vec::new())),
+            Some(_) => Order::Drawn(ByClass(Vec::new())),
         };
         Selection { order, next_seq: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
         match &self.order {
-            Order::Sorted(members) => members.len(),
-            Order::Drawn(trees) => trees.iter().map(|(_, tree)| tree.len()).sum(),
+            Order::Sorted(members) => members.0.iter().map(|(_, members)| members.len()).sum(),
+            Order::Drawn(trees) => trees.0.iter().map(|(_, tree)| tree.len()).sum(),
         }
     }
 
@@ -84,15 +109,16 @@ impl Selection {
         let class = member.state.class;
         match &mut self.order {
             Order::Sorted(members) => {
-                members.remove(&(class, member.state.key(member.params)));
+                if let Some(members) = members.get_mut(class) {
+                    members.remove(&member.state.key(member.params));
+                }
             }
             Order::Drawn(trees) => {
-                if let Some(index) = trees.iter().position(|(of, _)| *of == class)
-                    && let Some((_, tree)) = trees.get_mut(index)
-                {
+                if let Some(tree) = trees.get_mut(class) {
                     tree.remove(member.state.slot);
                     if tree.len() == 0 {
-                        trees.swap_remove(index);
+                        // Gives back the memory, for example after many suspects.
+                        *tree = ValueTree::default();
                     }
                 }
             }
@@ -158,7 +184,7 @@ impl Selection {
                         class.suspect == suspect
                             && (user == UserPlace::ThisHost || !class.this_host_only)
                     };
-                    let trees = trees.iter_mut().filter(|(class, _)| is_a_choice(class));
+                    let trees = trees.0.iter_mut().filter(|(class, _)| is_a_choice(class));
                     let mut trees: Vec<_> = trees.map(|(_, tree)| tree).collect();
                     selected.extend(values::draw(&mut trees, wanted, rng));
                 }
@@ -202,12 +228,12 @@ impl Selection {
             }
             let found = match &self.order {
                 Order::Sorted(members) => {
-                    params.value().is_none()
-                        && members.get(&(state.class, state.key(params))) == Some(&key)
+                    let place = members.get(state.class).and_then(|m| m.get(&state.key(params)));
+                    params.value().is_none() && place == Some(&key)
                 }
                 Order::Drawn(trees) => {
-                    let tree = trees.iter().find(|(class, _)| *class == state.class);
-                    tree.and_then(|(_, tree)| tree.at(state.slot)).is_some_and(|(member, value)| {
+                    let tree = trees.get(state.class);
+                    tree.and_then(|tree| tree.at(state.slot)).is_some_and(|(member, value)| {
                         (member, Some(value)) == (key, params.value())
                     })
                 }
@@ -219,16 +245,10 @@ impl Selection {
         if count != self.len() {
             return Err(format!("selection order holds {} members of {count}", self.len()));
         }
-        if let Order::Drawn(trees) = &self.order {
-            for (index, (class, tree)) in trees.iter().enumerate() {
-                tree.verify()?;
-                if tree.len() == 0 || trees.iter().skip(index + 1).any(|(other, _)| other == class)
-                {
-                    return Err(format!("{class:?} has an empty value tree, or two"));
-                }
-            }
+        match &self.order {
+            Order::Sorted(_) => Ok(()),
+            Order::Drawn(trees) => trees.0.iter().try_for_each(|(_, tree)| tree.verify()),
         }
-        Ok(())
     }
 
     /// The round of the first member; of the first suspect only when all are suspects.
@@ -237,13 +257,10 @@ impl Selection {
             return 0;
         };
         let first = |suspect| {
-            let keys = [false, true].map(|this_host_only| {
-                let class = Class { suspect, this_host_only };
-                members.range(whole(class)).next().map(|((_, key), _)| *key)
-            });
-            keys.into_iter().flatten().min()
+            let of_class = members.0.iter().filter(|(class, _)| class.suspect == suspect);
+            of_class.filter_map(|(_, members)| members.keys().next()).min()
         };
-        first(false).or_else(|| first(true)).map_or(0, |Key(round, ..)| round)
+        first(false).or_else(|| first(true)).map_or(0, |Key(round, ..)| *round)
     }
 
     fn link(&mut self, member: Member<'_>) {
@@ -256,21 +273,13 @@ impl Selection {
         let Member { key, params, state } = member;
         match &mut self.order {
             Order::Sorted(members) => {
-                members.insert((state.class, state.key(params)), key);
+                members.insert_with(state.class, |members| {
+                    members.insert(state.key(params), key);
+                });
             }
             Order::Drawn(trees) => {
                 let value = params.value().unwrap_or(0);
-                let tree = trees.iter_mut().find(|(class, _)| *class == state.class);
-                state.slot = match tree {
-                    Some((_, tree)) => tree.insert(key, value),
-                    None => {
-                        let mut tree = ValueTree::default();
-                        let slot = tree.insert(key, value);
-                        trees.reserve_exact(1);
-                        trees.push((state.class, tree));
-                        slot
-                    }
-                };
+                trees.insert_with(state.class, |tree| state.slot = tree.insert(key, value));
             }
         }
     }
@@ -284,26 +293,23 @@ impl Selection {
 
 /// The suspects, or the others, that a user can be given, in the order of the policy.
 fn in_order(
-    members: &BTreeMap<(Class, Key), ElementKey>,
+    members: &ByClass<BTreeMap<Key, ElementKey>>,
     suspect: bool,
     user: UserPlace,
 ) -> impl Iterator<Item = ElementKey> + '_ {
-    let of_class =
-        |this_host_only| members.range(whole(Class { suspect, this_host_only })).peekable();
+    let of_class = |this_host_only| {
+        let members = members.get(Class { suspect, this_host_only });
+        members.into_iter().flatten().peekable()
+    };
     let mut everywhere = of_class(false);
     let mut here = (user == UserPlace::ThisHost).then(|| of_class(true));
     core::iter::from_fn(move || {
         let next_here = here.as_mut().and_then(|members| members.peek());
         let is_here_first = match (everywhere.peek(), next_here) {
-            (Some(((_, everywhere), _)), Some(((_, here), _))) => here < everywhere,
+            (Some((everywhere, _)), Some((here, _))) => here < everywhere,
             (_, here) => here.is_some(),
         };
         let next = if is_here_first { here.as_mut()?.next() } else { everywhere.next() };
         next.map(|(_, key)| *key)
     })
-}
-
-/// All places of one class.
-fn whole(class: Class) -> core::ops::RangeInclusive<(Class, Key)> {
-    (class, Key::MIN)..=(class, Key::MAX)
 }
