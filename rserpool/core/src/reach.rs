@@ -27,9 +27,9 @@ impl Reach {
         })
     }
 
-    /// The peers that an SCTP transport may stand for, to be tried side by side, the preferred one
-    /// first. A UDP port that is named settles it; without one, each encapsulation of the own stack
-    /// is a possibility.
+    /// The ways that an SCTP transport may stand for, to be tried side by side, the preferred one
+    /// first. With a UDP port the peer is reached in UDP; without one, in any of the encapsulations
+    /// that the own stack can send.
     pub fn peers(self, addrs: &[IpAddr], port: u16, udp_port: Option<u16>) -> Vec<Peer> {
         let usable: Vec<IpAddr> = addrs.iter().copied().filter(|a| is_usable(*a)).collect();
         if usable.is_empty() || port == 0 {
@@ -53,8 +53,9 @@ impl Reach {
         self.peers(transport.addrs(), transport.port().unwrap_or(0), element.udp_port)
     }
 
-    /// Where the registrar behind an announce can be reached: at the SCTP transport that it names,
-    /// or else at the source of the datagram, whose UDP port is the registrar's SCTP port (RSPLIB).
+    /// The ways to the registrar that sent an announce: to the SCTP transport that the announce
+    /// names, or else to the source of the datagram, whose UDP port is the registrar's SCTP port
+    /// (RSPLIB).
     pub fn registrar(self, from: SocketAddr, announce: &ServerAnnounce) -> Vec<Peer> {
         let named = announce.transports.iter().find_map(|t| match t {
             Transport::Sctp(t) => Some(self.peers(&t.addrs, t.port, announce.udp_port)),
@@ -81,18 +82,24 @@ pub(crate) fn group_ways(peers: Vec<Peer>) -> Vec<Vec<Peer>> {
     all
 }
 
-/// The peer is to be reached directly in IP.
+/// Whether one of these ways leads to an address and the SCTP port of the peer.
+pub(crate) fn is_reached_by(peer: &Peer, ways: &[Peer]) -> bool {
+    let is_peer = |addr: IpAddr| peer.addrs.iter().any(|(known, _)| *known == addr);
+    ways.iter().any(|way| way.port == peer.port && way.addrs.iter().any(|(addr, _)| is_peer(*addr)))
+}
+
+/// Whether the peer is to be reached directly in IP.
 fn is_native(peer: &Peer) -> bool {
     peer.addrs.iter().all(|(_, encap)| *encap == Encap::Native)
 }
 
-/// Two ways to one place: the same addresses and SCTP port.
+/// Whether both ways lead to the same addresses and SCTP port.
 fn same_place(one: &Peer, other: &Peer) -> bool {
     one.port == other.port && one.addrs.iter().map(|a| a.0).eq(other.addrs.iter().map(|a| a.0))
 }
 
-/// An address that can be connected to. Link-local IPv6 addresses lack the interface on the wire;
-/// that of a datagram has it.
+/// Whether an association can be set up with this address. A link-local IPv6 address from a message
+/// lacks its interface; one that a datagram came from has it.
 fn is_usable(addr: IpAddr) -> bool {
     match scope(addr) {
         None => false,

@@ -9,6 +9,9 @@ use sctp_user_core::{AssocConfig, ConfigError, Duration, Peer};
 use super::Resolver;
 use crate::rules::check_rules;
 
+/// Upper bound of [`AsapConfig::other_registrars`].
+const MAX_OTHERS: usize = 16;
+
 /// How a pool element or a pool user finds registrars and asks them.
 #[derive(Clone, Debug)]
 pub struct AsapConfig {
@@ -29,24 +32,38 @@ pub struct AsapConfig {
     /// Settings of the associations with registrars. `None`, the default, applies
     /// [`session_profile`](crate::session::session_profile) to those of the stack.
     pub assoc: Option<AssocConfig>,
-    /// Registrars that are tried at the same time. Default 3.
+    /// How many attempts to connect with a registrar may be open at the same time. They begin one
+    /// after another, see `connect_interval`. Default 32: enough for one every 250 ms where none is
+    /// answered within 7.5 s.
     pub parallel_connects: usize,
-    /// Time for one registrar to accept, and the length of a hunt without candidates. Default 7.5
-    /// s.
+    /// While an attempt is open, the next registrar is tried after this time; when the attempt
+    /// fails, at once. Registrars that are known by announces only are never tried sooner one after
+    /// another, so that false announces cost little. Default 250 ms.
+    pub connect_interval: Duration,
+    /// Time for one registrar to accept. A pool user that has nothing to ask stops looking for a
+    /// registrar after this time, too. Default 7.5 s.
     pub connect_timeout: Duration,
-    /// Pause after a hunt in which every candidate failed; doubles from hunt to hunt up to
-    /// `max_hunt_pause`. Default 250 ms.
+    /// Pause before a registrar that could not be reached is tried again; it doubles from failure
+    /// to failure up to `max_hunt_pause`. Default 250 ms.
     pub hunt_pause: Duration,
     /// Upper bound of the pause. Default 4 s.
     pub max_hunt_pause: Duration,
-    /// How long a request may wait for a registrar to be found: two hunts. Default 15 s.
+    /// When the home registrar leaves a registration unanswered for this long, another registrar
+    /// that says that it is the home now is believed although it is not known. See
+    /// `response_timeout` for when the home registrar is given up. Default 1 s.
+    pub home_patience: Duration,
+    /// How many other registrars are asked about a pool of which the home registrar knows no
+    /// element. Together they have the time of `response_timeout`. Default 3; 0 asks none.
+    pub other_registrars: usize,
+    /// How long a request may wait for a registrar to be found. Default 15 s, twice the connect
+    /// timeout.
     pub request_timeout: Duration,
     /// How long a registrar may take to answer; one that does not is given up. Default 3 s.
     pub response_timeout: Duration,
     /// How often a request is sent when answers do not come in time. Default 1.
     pub max_request_trials: u32,
-    /// An association that a registrar opened and did not make use of is closed after this. Default
-    /// 30 s.
+    /// An association that a registrar opened is closed when the registrar has not used it for this
+    /// long. Default 30 s.
     pub autoclose: Duration,
     /// Unit of registration lives on the wire. Default milliseconds, as RSPLIB.
     pub life_unit: LifeUnit,
@@ -64,10 +81,13 @@ impl Default for AsapConfig {
             port: 0,
             addrs: Vec::new(),
             assoc: None,
-            parallel_connects: 3,
+            parallel_connects: 32,
+            connect_interval: Duration::from_millis(250),
             connect_timeout: Duration::from_millis(7500),
             hunt_pause: Duration::from_millis(250),
             max_hunt_pause: Duration::from_secs(4),
+            home_patience: Duration::from_secs(1),
+            other_registrars: 3,
             request_timeout: Duration::from_secs(15),
             response_timeout: Duration::from_secs(3),
             max_request_trials: 1,
@@ -95,6 +115,8 @@ impl AsapConfig {
             self.response_timeout,
             self.announce_timeout,
             self.hunt_pause,
+            self.connect_interval,
+            self.home_patience,
             self.autoclose,
         ];
         let group = self.announce.as_ref().map(|announce| announce.group);
@@ -112,6 +134,10 @@ impl AsapConfig {
                 "the announce address must be a multicast address with a port that is not 0",
             ),
             (self.parallel_connects > 0, "at least 1 registrar must be tried at a time"),
+            (
+                self.other_registrars <= MAX_OTHERS,
+                "at most 16 other registrars can be asked about a pool",
+            ),
             (self.max_request_trials > 0, "a request must be sent at least once"),
             (
                 timeouts.iter().all(|t| *t >= Duration::from_millis(1)),
@@ -159,6 +185,9 @@ mod tests {
         assert!(wrong(|c| *c = AsapConfig::with_registrars(Vec::new())).contains("registrar"));
         assert!(wrong(|c| c.parallel_connects = 0).contains("at a time"));
         assert!(wrong(|c| c.max_request_trials = 0).contains("once"));
+        assert!(wrong(|c| c.other_registrars = 17).contains("16"));
+        assert!(wrong(|c| c.home_patience = Duration::ZERO).contains("1 ms"));
+        assert!(wrong(|c| c.connect_interval = Duration::ZERO).contains("1 ms"));
         assert!(wrong(|c| c.response_timeout = Duration::ZERO).contains("1 ms"));
         assert!(
             wrong(|c| c.announce = Some(AnnounceConfig {

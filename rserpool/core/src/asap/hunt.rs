@@ -1,38 +1,37 @@
-//! One hunt for a registrar: several candidates at a time, the first that accepts wins (RFC 5352
-//! sec 3.6).
+//! The attempts of one search for a registrar: several at a time, the first that succeeds wins (RFC
+//! 5352 sec 3.6).
+
+use std::collections::BTreeMap;
 
 use sctp_user_core::Time;
-use std::collections::{BTreeMap, VecDeque};
 
 use super::registrars::Ways;
 use crate::channel::ChannelId;
 
 #[derive(Debug)]
 pub(super) struct Hunt {
-    waiting: VecDeque<Ways>,
     attempts: BTreeMap<ChannelId, (Ways, Time)>,
-    /// How long to wait for announces when there is nobody to try.
-    ends: Option<Time>,
+    /// When another attempt may begin beside the open ones.
+    pub(super) next_start: Time,
+    /// When the user was told last that a registrar is looked for.
+    pub(super) told: Time,
+    /// A search that nobody needs ends then.
+    pub(super) ends: Time,
 }
 
 impl Hunt {
-    /// Tries these candidates in turn; without any, it lasts until `ends`.
-    pub(super) fn new(candidates: Vec<Ways>, ends: Time) -> Self {
-        let ends = candidates.is_empty().then_some(ends);
-        Hunt { waiting: candidates.into(), attempts: BTreeMap::new(), ends }
+    pub(super) fn new(now: Time, ends: Time) -> Self {
+        Hunt { attempts: BTreeMap::new(), next_start: now, told: now, ends }
     }
 
-    /// One more candidate.
-    pub(super) fn add(&mut self, ways: Ways) {
-        if !self.waiting.contains(&ways) {
-            self.waiting.push_back(ways);
-        }
-        self.ends = None;
+    /// How many attempts are open.
+    pub(super) fn open(&self) -> usize {
+        self.attempts.len()
     }
 
-    /// The next candidate to try, while there are fewer than `parallel` attempts.
-    pub(super) fn next(&mut self, parallel: usize) -> Option<Ways> {
-        if self.attempts.len() < parallel { self.waiting.pop_front() } else { None }
+    /// Whether this registrar is being tried.
+    pub(super) fn tries(&self, ways: &Ways) -> bool {
+        self.attempts.values().any(|(open, _)| open == ways)
     }
 
     pub(super) fn started(&mut self, channel: ChannelId, ways: Ways, deadline: Time) {
@@ -57,12 +56,8 @@ impl Hunt {
             .collect()
     }
 
-    /// Nobody is left to be tried or waited for.
-    pub(super) fn is_over(&self, now: Time) -> bool {
-        self.attempts.is_empty() && self.waiting.is_empty() && self.ends.is_none_or(|at| at <= now)
-    }
-
+    /// When the next attempt takes too long.
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.attempts.values().map(|(_, at)| *at).chain(self.ends).min()
+        self.attempts.values().map(|(_, at)| *at).min()
     }
 }

@@ -8,10 +8,12 @@
 
 mod answers;
 mod cache;
+mod claims;
 mod config;
 mod error;
 mod home;
 mod hunt;
+mod others;
 mod own;
 mod registrars;
 mod requests;
@@ -34,9 +36,11 @@ use tracing::debug;
 use crate::channel::{self, ChannelId, ConnectFailure, Core, Input, Protocol};
 use crate::reach::Reach;
 use cache::Cache;
+use claims::Incoming;
 use home::{Home, Up};
+use others::Others;
 use own::Registered;
-use registrars::RegistrarTable;
+use registrars::{RegistrarTable, Timing};
 use requests::{ElementKey, RequestQueue};
 
 pub use config::{AnnounceConfig, AsapConfig};
@@ -51,8 +55,8 @@ type Output = channel::Output<AsapEvent>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AsapEvent {
-    /// The search for a registrar has begun, or begins once more after a pause. Registrars that are
-    /// known by name should be looked up now, for [`AsapCore::set_named`].
+    /// The search for a registrar has begun, or has been in vain so far and goes on. Registrars that
+    /// are known by name should be looked up now, for [`AsapCore::set_named`].
     Hunting,
     /// Connected with a registrar.
     RegistrarFound(ChannelId),
@@ -96,9 +100,6 @@ pub enum AsapEvent {
     },
 }
 
-/// Associations of registrars that wait to be made use of.
-const MAX_INCOMING: usize = 16;
-
 /// The ASAP side of a pool element or a pool user. See the [module documentation](self).
 #[derive(Debug)]
 pub struct AsapCore {
@@ -107,16 +108,16 @@ pub struct AsapCore {
     rng: ChaCha12Rng,
     table: RegistrarTable,
     home: Home,
-    /// Hunts in vain and useless registrars in a row.
-    failures: u32,
-    /// The ways to the registrar that was lost last.
-    last: Option<registrars::Ways>,
+    /// When a registrar may be tried next that is known by announces only.
+    next_announced: Time,
     requests: RequestQueue,
     elements: BTreeMap<ElementKey, Registered>,
     cache: Cache,
-    /// Associations that registrars opened: own addresses, and when they are closed if nothing
-    /// comes of them.
-    incoming: BTreeMap<ChannelId, (Vec<IpAddr>, Time)>,
+    others: Others,
+    /// Associations that registrars opened and that are not the home.
+    incoming: BTreeMap<ChannelId, Incoming>,
+    /// How many claims to be the home registrar were remembered.
+    claims: u64,
     outputs: VecDeque<Output>,
     next_channel: u64,
     next_request: u64,
@@ -127,10 +128,10 @@ impl Core for AsapCore {
 
     fn handle(&mut self, now: Time, input: Input<'_>) {
         match input {
-            Input::Up { channel, local, .. } if channel.is_incoming() => {
-                self.on_incoming(now, channel, local)
+            Input::Up { channel, peer, local, .. } if channel.is_incoming() => {
+                self.on_incoming(now, channel, peer, local)
             }
-            Input::Up { channel, local, .. } => self.on_up(now, channel, local),
+            Input::Up { channel, peer, local, .. } => self.on_up(now, channel, peer, local),
             Input::Failed { channel, failure } => self.on_failed(now, channel, failure),
             Input::Message { channel, ppid: ppid::ASAP, data } => {
                 self.on_message(now, channel, data)
@@ -154,14 +155,13 @@ impl Core for AsapCore {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        let home = match &self.home {
-            Home::None => None,
-            Home::Hunting(hunt) => hunt.deadline(),
-            Home::Pausing { until } => Some(*until),
-            Home::Up(_) => self.next_registration(),
+        let (first, second) = match &self.home {
+            Home::None => (None, None),
+            Home::Hunting(hunt) => (self.hunt_deadline(hunt), None),
+            Home::Up(_) => (self.next_registration(), self.doubt_deadline()),
         };
-        let incoming = self.incoming.values().map(|(_, at)| *at).min();
-        [home, incoming, self.requests.deadline()].into_iter().flatten().min()
+        let others = [self.idle_deadline(), self.requests.deadline(), self.others.deadline()];
+        others.into_iter().chain([first, second]).flatten().min()
     }
 }
 
@@ -171,15 +171,21 @@ impl AsapCore {
     pub fn new(now: Time, config: AsapConfig, reach: Reach, seed: [u8; 32]) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let reachable = config.registrars.iter().filter(|peer| reach.includes(peer));
+        let timing = Timing {
+            validity: config.announce_timeout,
+            pause: config.hunt_pause,
+            max_pause: config.max_hunt_pause,
+        };
         let mut core = AsapCore {
-            table: RegistrarTable::new(reachable.cloned().collect(), config.announce_timeout),
+            table: RegistrarTable::new(reachable.cloned().collect(), timing),
             home: Home::None,
-            failures: 0,
-            last: None,
+            next_announced: now,
             requests: RequestQueue::default(),
             elements: BTreeMap::new(),
             cache: Cache::new(rng.random()),
+            others: Others::default(),
             incoming: BTreeMap::new(),
+            claims: 0,
             outputs: VecDeque::new(),
             next_channel: 0,
             next_request: 0,
@@ -192,64 +198,62 @@ impl AsapCore {
     }
 
     /// The names of registrars have been looked up; `peers` are the ways to all of them. They
-    /// replace those of the look-up before, but when none can be reached: a name that cannot be
-    /// looked up right now meant something before.
+    /// replace those of the look-up before. When none can be reached, the earlier ones stay: the
+    /// name that cannot be looked up now stood for them before.
     pub fn set_named(&mut self, now: Time, mut peers: Vec<Peer>) {
         peers.retain(|peer| self.reach.includes(peer));
         if peers.is_empty() {
             return;
         }
-        for ways in self.table.set_named(peers) {
-            self.try_too(now, ways);
+        let is_new = self.table.set_named(peers);
+        if let Home::Hunting(hunt) = &mut self.home
+            && is_new
+        {
+            hunt.next_start = now;
+            self.go_on_hunting(now);
         }
     }
 
     fn on_timeout(&mut self, now: Time) {
-        let idle = self.incoming.extract_if(.., |_, (_, at)| *at <= now);
-        let idle: Vec<_> = idle.map(|(channel, _)| channel).collect();
-        for channel in idle {
-            self.abort(channel, "idle");
-        }
+        self.close_idle(now);
         for request in self.requests.take_given_up(now) {
             self.fail(now, request, RequestError::NoRegistrar);
         }
-        match &mut self.home {
+        self.on_others_timeout(now);
+        match &self.home {
             Home::None => {}
-            Home::Hunting(hunt) => {
-                let late = hunt.take_late(now);
-                for (channel, ways) in late {
-                    self.abort(channel, "connect timeout");
-                    self.tell_unreachable(ways, ConnectFailure::TimedOut);
-                }
-                self.go_on_hunting(now);
-            }
-            Home::Pausing { until } if *until <= now => {
-                self.home = Home::None;
-                self.hunt_if_needed(now);
-            }
-            Home::Pausing { .. } => {}
+            Home::Hunting(_) => self.on_hunt_timeout(now),
             Home::Up(_) if self.requests.is_overdue(now) => self.lose(now, "no answer", true),
-            Home::Up(_) => self.renew(now),
+            Home::Up(_) => {
+                if !self.doubt_home(now) {
+                    self.renew(now);
+                }
+            }
         }
     }
 
-    /// Something came to the announce group.
+    /// A datagram to the announce group was heard.
     fn on_datagram(&mut self, now: Time, from: SocketAddr, data: &[u8]) {
         let Ok(AsapMessage::ServerAnnounce(announce)) = AsapMessage::decode(data) else { return };
         let ways = self.reach.registrar(from, &announce);
-        if !ways.is_empty() && self.table.announce(now, &ways) {
-            self.try_too(now, ways);
+        if !ways.is_empty() {
+            self.table.announce(now, &ways);
+            self.go_on_hunting(now);
         }
     }
 
     /// An association that we opened is up. `local` are its own addresses.
-    fn on_up(&mut self, now: Time, channel: ChannelId, local: Vec<IpAddr>) {
+    fn on_up(&mut self, now: Time, channel: ChannelId, peer: Peer, local: Vec<IpAddr>) {
+        if self.others.has_link(channel) {
+            return self.on_link_up(now, channel);
+        }
         let Home::Hunting(hunt) = &mut self.home else { return self.abort(channel, "not needed") };
         let Some(ways) = hunt.take(channel) else { return self.abort(channel, "not needed") };
         for other in hunt.take_all() {
             self.abort(other, "another registrar was faster");
         }
-        self.home = Home::Up(Up { channel, ways: Some(ways), local, asked: false, proven: false });
+        let ways = Some(ways);
+        self.home = Home::Up(Up { channel, ways, peer, local, asked: false, proven: false });
         self.tell(AsapEvent::RegistrarFound(channel));
         for registered in self.elements.values_mut() {
             registered.due = now;
@@ -257,31 +261,28 @@ impl AsapCore {
         self.renew(now);
     }
 
-    /// A registrar opened an association.
-    fn on_incoming(&mut self, now: Time, channel: ChannelId, local: Vec<IpAddr>) {
-        if self.incoming.len() >= MAX_INCOMING {
-            return self.abort(channel, "too many registrars");
-        }
-        self.incoming.insert(channel, (local, now + self.config.autoclose));
-    }
-
     /// An association that we opened did not come up.
     fn on_failed(&mut self, now: Time, channel: ChannelId, failure: ConnectFailure) {
+        self.link_failed(now, channel);
         let Home::Hunting(hunt) = &mut self.home else { return };
         if let Some(ways) = hunt.take(channel) {
-            self.tell_unreachable(ways, failure);
+            self.attempt_failed(now, ways, failure);
         }
         self.go_on_hunting(now);
     }
 
     fn on_down(&mut self, now: Time, channel: ChannelId) {
         self.incoming.remove(&channel);
+        self.link_failed(now, channel);
         if matches!(&self.home, Home::Up(up) if up.channel == channel) {
             self.lose(now, "association lost", false);
         }
     }
 
     fn on_message(&mut self, now: Time, channel: ChannelId, data: &[u8]) {
+        if self.others.has_link(channel) {
+            return self.on_link_message(now, channel, data);
+        }
         let is_home = matches!(&self.home, Home::Up(up) if up.channel == channel);
         if !is_home && !self.incoming.contains_key(&channel) {
             return;
@@ -319,11 +320,5 @@ impl AsapCore {
 
     fn tell(&mut self, event: AsapEvent) {
         self.outputs.push_back(Output::Event(event));
-    }
-
-    fn tell_unreachable(&mut self, ways: registrars::Ways, failure: ConnectFailure) {
-        if let Some(registrar) = ways.into_iter().next() {
-            self.tell(AsapEvent::Unreachable { registrar, failure });
-        }
     }
 }

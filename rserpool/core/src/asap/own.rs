@@ -62,12 +62,28 @@ pub(super) struct Registered {
     /// When the next registration is due.
     pub(super) due: Time,
     /// The load of the last registration.
-    pub(super) told_load: Option<u32>,
+    told_load: Option<u32>,
     /// The present registrar knows the element.
     pub(super) confirmed: bool,
+    /// When the last registration was sent to the present registrar.
+    asked: Option<Time>,
+    /// The last registration has been answered.
+    answered: bool,
 }
 
 impl Registered {
+    /// An element whose registration is due.
+    pub(super) fn new(now: Time, element: OwnElement) -> Self {
+        Registered {
+            element,
+            due: now,
+            told_load: None,
+            confirmed: false,
+            asked: None,
+            answered: false,
+        }
+    }
+
     /// Takes a new load; true when it should be told at once.
     pub(super) fn set_load(&mut self, load: u32) -> bool {
         let policy = &mut self.element.policy;
@@ -76,5 +92,37 @@ impl Registered {
             (true, Some(told)) => told.abs_diff(load) >= LOAD_STEP,
             _ => false,
         }
+    }
+
+    /// A registration with the present values is sent. It is due again when a change comes while
+    /// its answer is awaited.
+    pub(super) fn sent(&mut self, now: Time) {
+        self.told_load = self.element.policy.load();
+        self.due = now + self.element.interval;
+        (self.asked, self.answered) = (Some(now), false);
+    }
+
+    /// The registrar has answered the last registration.
+    pub(super) fn answered(&mut self) {
+        self.answered = true;
+    }
+
+    /// Since when the present registrar has left a registration unanswered.
+    pub(super) fn unanswered(&self) -> Option<Time> {
+        self.asked.filter(|_| !self.answered)
+    }
+
+    /// Makes a registration due, to see whether the registrar lives, but not within `spacing` of
+    /// the last one.
+    pub(super) fn check_home(&mut self, now: Time, spacing: Duration) {
+        if self.unanswered().is_none() {
+            let soonest = self.asked.map_or(now, |asked| now.max(asked + spacing));
+            self.due = self.due.min(soonest);
+        }
+    }
+
+    /// There is another registrar now, or none.
+    pub(super) fn home_changed(&mut self) {
+        (self.confirmed, self.asked) = (false, None);
     }
 }

@@ -8,7 +8,7 @@ use rserpool_wire::{
 use sctp_user_core::Time;
 
 use super::home::Home;
-use super::requests::{Kind, Request};
+use super::requests::{Kind, Question, Request};
 use super::{AsapCore, AsapEvent, Output, RequestError};
 
 impl AsapCore {
@@ -39,9 +39,7 @@ impl AsapCore {
             let message = match &request.kind {
                 Kind::Register(key) => match self.elements.get_mut(key) {
                     Some(registered) => {
-                        registered.told_load = registered.element.policy.load();
-                        // Due again when a change comes while the answer is awaited.
-                        registered.due = now + registered.element.interval;
+                        registered.sent(now);
                         let element = registered.element.to_wire(&local);
                         AsapMessage::Registration(Registration { pool: key.0.clone(), element })
                     }
@@ -53,7 +51,7 @@ impl AsapCore {
                 Kind::Deregister((pool, id), _) => {
                     AsapMessage::Deregistration(Deregistration { pool: pool.clone(), id: *id })
                 }
-                Kind::Resolve { pool, items, stale, .. } => {
+                Kind::Resolve(Question { pool, items, stale, .. }) => {
                     // To fill the cache, the registrar gives as many as it likes.
                     let items = (stale.is_zero() && *items != 0).then_some(*items);
                     AsapMessage::HandleResolution(HandleResolution {
@@ -69,9 +67,10 @@ impl AsapCore {
             };
             match message.encode() {
                 Ok(data) => {
-                    request.overdue = Some(now + self.config.response_timeout);
                     if matches!(request.kind, Kind::Report(_)) {
-                        self.requests.take_sent(|kind| matches!(kind, Kind::Report(_)));
+                        self.requests.take_first_unsent();
+                    } else {
+                        self.requests.sent_first_unsent(now + self.config.response_timeout);
                     }
                     self.outputs.push_back(Output::Send { channel, ppid: ppid::ASAP, data });
                 }
@@ -87,13 +86,14 @@ impl AsapCore {
     /// Tells whoever asked that a request failed.
     pub(super) fn fail(&mut self, now: Time, request: Request, error: RequestError) {
         match request.kind {
-            Kind::Resolve { id, .. } => {
-                self.tell(AsapEvent::Resolved { request: id, result: Err(error) });
-            }
+            Kind::Resolve(question) => self.answer(question, Err(error)),
             Kind::Deregister(_, id) => {
                 self.tell(AsapEvent::Deregistered { request: id, result: Err(error) });
             }
             Kind::Register(key) => {
+                if let Some(registered) = self.elements.get_mut(&key) {
+                    registered.answered();
+                }
                 let error = match error {
                     RequestError::Rejected(error) => error,
                     RequestError::Encode(_) => OperationError::new(CauseCode::INVALID_ADDRESSES),

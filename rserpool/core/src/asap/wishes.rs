@@ -4,15 +4,14 @@ use rserpool_wire::{PeId, Policy, PoolHandle};
 use sctp_user_core::{Duration, Time};
 
 use super::own::{OwnElement, Registered};
-use super::requests::{Kind, MAX_REQUESTS, RequestId};
+use super::requests::{Kind, MAX_REQUESTS, Question, RequestId, Subject};
 use super::{AsapCore, AsapEvent, RequestError};
 
 impl AsapCore {
     /// Registers an element, now and from then on.
     pub fn register(&mut self, now: Time, element: OwnElement) {
         let key = (element.pool.clone(), element.id);
-        let registered = Registered { element, due: now, told_load: None, confirmed: false };
-        self.elements.insert(key, registered);
+        self.elements.insert(key, Registered::new(now, element));
         self.renew(now);
         self.hunt_if_needed(now);
     }
@@ -42,7 +41,7 @@ impl AsapCore {
         let request = self.new_request();
         let key = (pool.clone(), id);
         self.elements.remove(&key);
-        self.requests.drop_unsent(|kind| matches!(kind, Kind::Register(k) if *k == key));
+        self.requests.drop_unsent(&Subject::Registration(key.clone()));
         self.requests
             .push(Kind::Deregister(key, request), Some(now + self.config.response_timeout));
         self.send(now);
@@ -51,7 +50,8 @@ impl AsapCore {
     }
 
     /// Resolves a pool handle: from the cache if that has elements not older than `stale`, else by
-    /// the registrar.
+    /// the home registrar. When that knows no element, others are asked, up to
+    /// [`AsapConfig::other_registrars`](super::AsapConfig::other_registrars).
     pub fn resolve(
         &mut self,
         now: Time,
@@ -67,12 +67,12 @@ impl AsapCore {
                 return id;
             }
         }
-        if self.requests.len() >= MAX_REQUESTS {
+        if self.requests.len() + self.others.waiting() >= MAX_REQUESTS {
             let result = Err(RequestError::TooMany);
             self.tell(AsapEvent::Resolved { request: id, result });
             return id;
         }
-        let kind = Kind::Resolve { pool: pool.clone(), items, stale, id };
+        let kind = Kind::Resolve(Question { pool: pool.clone(), items, stale, id });
         self.requests.push(kind, Some(now + self.config.request_timeout));
         self.send(now);
         self.hunt_if_needed(now);

@@ -3,27 +3,32 @@
 use super::*;
 
 #[test]
-fn three_registrars_are_tried_at_a_time_and_the_first_wins() {
+fn a_new_registrar_is_tried_every_250_ms_and_the_first_that_accepts_wins() {
     let all: Vec<Peer> = (1..=5).map(registrar).collect();
     let mut bench = Bench::new(&all);
-    let tried = bench.connects();
-    assert_eq!(tried.len(), 3);
-    // The list is gone through in turn from a random place on.
-    let start = all.iter().position(|r| *r == tried[0].1).unwrap();
-    for (i, (_, peer)) in tried.iter().enumerate() {
-        assert_eq!(*peer, all[(start + i) % 5]);
+    let mut tried = bench.connects();
+    assert_eq!(tried.len(), 1);
+    for _ in 0..2 {
+        bench.pass(ms(249));
+        assert_eq!(bench.outputs(), []);
+        bench.pass(ms(1));
+        tried.extend(bench.connects());
     }
-    // One refuses: the next one is tried.
+    assert_eq!(tried.len(), 3);
+    // One refuses: the next one is tried at once.
     bench.failed(tried[0].0);
-    let fourth = bench.connects();
-    assert_eq!(fourth[0].1, all[(start + 3) % 5]);
+    tried.extend(bench.connects());
+    assert_eq!(tried.len(), 4);
+    let different: std::collections::BTreeSet<_> =
+        tried.iter().map(|(_, peer)| format!("{peer:?}")).collect();
+    assert_eq!(different.len(), 4, "{tried:?}");
     // One accepts: the others are given up.
     bench.connected(tried[2].0);
     let outputs = bench.outputs();
     let aborted = |channel| {
         outputs.iter().any(|o| matches!(o, Output::Abort { channel: a, .. } if *a == channel))
     };
-    assert!(aborted(tried[1].0) && aborted(fourth[0].0) && !aborted(tried[2].0));
+    assert!(aborted(tried[1].0) && aborted(tried[3].0) && !aborted(tried[2].0));
     assert!(outputs.contains(&Output::Event(AsapEvent::RegistrarFound(tried[2].0))));
     assert_eq!(bench.core.poll_timeout(), None);
     // A late winner is not needed any more.
@@ -32,7 +37,21 @@ fn three_registrars_are_tried_at_a_time_and_the_first_wins() {
 }
 
 #[test]
-fn the_start_of_the_list_is_random() {
+fn open_attempts_are_bounded() {
+    let all: Vec<Peer> = (1..=9).map(registrar).collect();
+    let config = AsapConfig { parallel_connects: 4, ..AsapConfig::default() };
+    let mut bench = Bench::with(config, &all);
+    bench.register(1, Policy::RoundRobin);
+    bench.pass(ms(7499));
+    let tried = bench.connects();
+    assert_eq!(tried.len(), 4);
+    // Each place that becomes free is used at once.
+    bench.pass(ms(1));
+    assert_eq!(bench.connects().len(), 1);
+}
+
+#[test]
+fn the_first_registrar_is_a_random_one() {
     let all: Vec<Peer> = (1..=5).map(registrar).collect();
     let mut firsts = std::collections::BTreeSet::new();
     for seed in 0..50 {
@@ -110,7 +129,7 @@ fn an_announce_ends_the_wait_and_expires() {
 }
 
 #[test]
-fn requests_fail_when_no_registrar_is_found_in_two_hunts() {
+fn requests_fail_when_no_registrar_is_found_in_15_seconds() {
     let mut bench = Bench::new(&[]);
     let request = bench.core.resolve(bench.now, &pool(), 1, Duration::ZERO);
     bench.pass(ms(14_999));
@@ -130,26 +149,11 @@ fn the_elements_register_at_once_with_the_next_registrar() {
     bench.down(first);
     let outputs = bench.outputs();
     assert!(is_lost(&outputs));
-    let tried: Vec<_> = outputs
-        .iter()
-        .filter_map(|o| match o {
-            Output::Connect { channel, ways, .. } => Some((*channel, ways.clone())),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(tried.len(), 2, "the hunt begins at once");
+    let tried = connects_in(&outputs);
+    assert_eq!(tried.len(), 1, "the search begins at once");
     bench.connected(tried[0].0);
     let second = tried[0].0;
-    let sent: Vec<_> = bench
-        .outputs()
-        .into_iter()
-        .filter_map(|o| match o {
-            Output::Send { channel, data, .. } => {
-                Some((channel, AsapMessage::decode(&data).unwrap()))
-            }
-            _ => None,
-        })
-        .collect();
+    let sent = messages_in(&bench.outputs());
     assert!(matches!(&sent[..], [(channel, AsapMessage::Registration(_))] if *channel == second));
     bench.receive(second, accepted(1));
     assert_eq!(bench.outputs(), [Output::Event(AsapEvent::Registered { id: PeId(1) })]);
@@ -162,7 +166,7 @@ fn the_lost_registrar_is_tried_last() {
         let config = AsapConfig { parallel_connects: 1, registrars: all, ..AsapConfig::default() };
         let mut core = AsapCore::new(Time::ZERO, config, REACH, [seed; 32]);
         core.register(Time::ZERO, own(1, Policy::RoundRobin));
-        let mut bench = Bench { core, now: Time::ZERO, next_incoming: 0 };
+        let mut bench = Bench::of(core, Time::ZERO);
         let (channel, lost) = bench.connects()[0].clone();
         bench.connected(channel);
         bench.receive(channel, accepted(1));
@@ -269,4 +273,91 @@ fn a_registrar_that_moves_to_another_address_is_found_by_its_name() {
     bench.pass(ms(5000));
     let tried: Vec<Peer> = bench.connects().into_iter().map(|(_, peer)| peer).collect();
     assert_eq!(tried, [registrar(2)]);
+}
+
+/// Passes time in steps of a tenth of a second until `peer` is tried; every step, `flood` happens.
+/// Gives the time that it took, and how many others were tried.
+fn until_tried(
+    bench: &mut Bench,
+    peer: &Peer,
+    mut flood: impl FnMut(&mut Bench, u32),
+) -> (Duration, usize) {
+    let (begin, mut others) = (bench.now, 0);
+    for step in 0..3000 {
+        flood(bench, step);
+        for (_, tried) in bench.connects() {
+            if tried == *peer {
+                return (bench.now.since(begin), others);
+            }
+            others += 1;
+        }
+        bench.pass(ms(100));
+    }
+    panic!("it was not tried");
+}
+
+/// An address that nobody has, another one for each number.
+fn nobody(n: u32) -> [u8; 4] {
+    let [_, a, b, c] = n.to_be_bytes();
+    [11 + a, 1, b, c]
+}
+
+#[test]
+fn false_announces_do_not_delay_a_configured_registrar() {
+    let mut bench = Bench::new(&[registrar(1)]);
+    bench.register(1, Policy::RoundRobin);
+    // It is not there at first.
+    let (channel, _) = bench.connects()[0];
+    bench.failed(channel);
+    (0..1000).for_each(|n| bench.announce_from(nobody(n)));
+    let flood = |bench: &mut Bench, step: u32| bench.announce_from(nobody(1000 + step));
+    let (time, _) = until_tried(&mut bench, &registrar(1), flood);
+    assert!(time <= ms(300), "{time:?}");
+    // Nor when it was the home and is lost.
+    let channel = *bench.ways.iter().rfind(|(_, peer)| **peer == registrar(1)).unwrap().0;
+    bench.connected(channel);
+    bench.receive(channel, accepted(1));
+    bench.pass(ms(10_000));
+    bench.outputs();
+    (0..1000).for_each(|n| bench.announce_from(nobody(5000 + n)));
+    bench.down(channel);
+    let flood = |bench: &mut Bench, step: u32| bench.announce_from(nobody(9000 + step));
+    let (time, others) = until_tried(&mut bench, &registrar(1), flood);
+    assert!(time <= ms(1300) && others <= 6, "{time:?} after {others} others");
+}
+
+/// A thousand at once, and ten a second after that; the real one announces itself once a second.
+#[test]
+fn false_announces_do_not_keep_an_announced_registrar_out() {
+    let mut slowest = Duration::ZERO;
+    for real in 1..=20 {
+        let mut bench = Bench::new(&[]);
+        bench.register(1, Policy::RoundRobin);
+        (0..1000).for_each(|n| bench.announce_from(nobody(n)));
+        let (time, _) = until_tried(&mut bench, &registrar(real), |bench, step| {
+            bench.announce_from(nobody(1000 + step));
+            if step % 10 == u32::from(real) % 10 {
+                bench.announce(real);
+            }
+        });
+        slowest = slowest.max(time);
+    }
+    assert!(slowest <= ms(10_000), "{slowest:?}");
+}
+
+/// They are tried, but no faster than one every 250 ms, even if each attempt fails at once.
+#[test]
+fn false_announces_cost_little() {
+    let mut bench = Bench::new(&[]);
+    bench.register(1, Policy::RoundRobin);
+    let mut tried = 0;
+    for step in 0..200 {
+        (0..10).for_each(|n| bench.announce_from(nobody(step * 10 + n)));
+        for (channel, _) in bench.connects() {
+            tried += 1;
+            bench.failed(channel);
+        }
+        bench.pass(ms(50));
+    }
+    assert!((30..=41).contains(&tried), "{tried} in 10 s");
 }

@@ -1,7 +1,9 @@
 //! The ASAP core in virtual time, against a scripted registrar.
 
+mod claims;
 mod elements;
 mod hunt;
+mod others;
 mod pools;
 mod random;
 
@@ -17,6 +19,7 @@ use rserpool_wire::{
 use sctp_user_core::socket::EndReason;
 use sctp_user_core::{Duration, Encap, LossReason, NoRoute};
 
+use super::claims::MAX_INCOMING;
 use super::home::MAX_LOSSES;
 use super::requests::MAX_REQUESTS;
 use super::*;
@@ -26,6 +29,8 @@ struct Bench {
     core: AsapCore,
     now: Time,
     next_incoming: u64,
+    /// Where the core connects to.
+    ways: BTreeMap<ChannelId, Peer>,
 }
 
 const SEED: [u8; 32] = [7; 32];
@@ -90,7 +95,11 @@ impl Bench {
     fn with(config: AsapConfig, registrars: &[Peer]) -> Self {
         let now = Time::from_millis(1000);
         let config = AsapConfig { registrars: registrars.to_vec(), ..config };
-        Bench { core: AsapCore::new(now, config, REACH, SEED), now, next_incoming: 0 }
+        Self::of(AsapCore::new(now, config, REACH, SEED), now)
+    }
+
+    fn of(core: AsapCore, now: Time) -> Self {
+        Bench { core, now, next_incoming: 0, ways: BTreeMap::new() }
     }
 
     fn handle(&mut self, input: Input<'_>) {
@@ -99,15 +108,25 @@ impl Bench {
 
     /// An attempt succeeds.
     fn connected(&mut self, channel: ChannelId) {
-        let (protocol, peer, local) = (Protocol::Asap, registrar(1), local());
+        let peer = self.ways.get(&channel).cloned().unwrap_or(registrar(1));
+        self.up_with(channel, peer);
+    }
+
+    fn up_with(&mut self, channel: ChannelId, peer: Peer) {
+        let (protocol, local) = (Protocol::Asap, local());
         self.handle(Input::Up { channel, protocol, peer, local });
     }
 
-    /// A registrar opens an association.
+    /// A registrar that is not known opens an association.
     fn incoming(&mut self) -> ChannelId {
+        self.incoming_from(registrar(100))
+    }
+
+    /// A registrar opens an association.
+    fn incoming_from(&mut self, peer: Peer) -> ChannelId {
         self.next_incoming += 1;
         let channel = ChannelId::incoming(self.next_incoming);
-        self.connected(channel);
+        self.up_with(channel, peer);
         channel
     }
 
@@ -117,10 +136,14 @@ impl Bench {
 
     /// A registrar announces itself from its ASAP port.
     fn announce(&mut self, last: u8) {
+        self.announce_from([10, 0, 0, last]);
+    }
+
+    fn announce_from(&mut self, addr: [u8; 4]) {
         let announce =
             ServerAnnounce { server: ServerId(9), transports: Vec::new(), udp_port: None };
         let data = AsapMessage::ServerAnnounce(announce).encode().unwrap();
-        let from = ([10, 0, 0, last], 3863).into();
+        let from = (addr, 3863).into();
         self.handle(Input::Datagram { protocol: Protocol::Asap, from, data: &data });
     }
 
@@ -130,16 +153,18 @@ impl Bench {
 
     /// All outputs so far.
     fn outputs(&mut self) -> Vec<Output> {
-        std::iter::from_fn(|| self.core.poll_output()).collect()
+        let outputs: Vec<Output> = std::iter::from_fn(|| self.core.poll_output()).collect();
+        for output in &outputs {
+            if let Output::Connect { channel, ways, .. } = output {
+                self.ways.insert(*channel, ways[0].clone());
+            }
+        }
+        outputs
     }
 
     /// The attempts to connect among the outputs so far, in order.
     fn connects(&mut self) -> Vec<(ChannelId, Peer)> {
-        let connect = |o| match o {
-            Output::Connect { channel, ways, .. } => Some((channel, ways[0].clone())),
-            _ => None,
-        };
-        self.outputs().into_iter().filter_map(connect).collect()
+        connects_in(&self.outputs())
     }
 
     /// The messages among the outputs so far; anything but messages, events and the end of a hunt
@@ -241,6 +266,24 @@ fn ack(channel: ChannelId, id: u32) -> Output {
     let ack =
         AsapMessage::EndpointKeepAliveAck(EndpointKeepAliveAck { pool: pool(), id: PeId(id) });
     Output::Send { channel, ppid: ppid::ASAP, data: ack.encode().unwrap() }
+}
+
+/// The attempts to connect among these outputs, in order.
+fn connects_in(outputs: &[Output]) -> Vec<(ChannelId, Peer)> {
+    let connect = |o: &Output| match o {
+        Output::Connect { channel, ways, .. } => Some((*channel, ways[0].clone())),
+        _ => None,
+    };
+    outputs.iter().filter_map(connect).collect()
+}
+
+/// The messages among these outputs, each with its association.
+fn messages_in(outputs: &[Output]) -> Vec<(ChannelId, AsapMessage)> {
+    let message = |o: &Output| match o {
+        Output::Send { channel, data, .. } => Some((*channel, AsapMessage::decode(data).unwrap())),
+        _ => None,
+    };
+    outputs.iter().filter_map(message).collect()
 }
 
 fn is_lost(outputs: &[Output]) -> bool {

@@ -10,7 +10,7 @@ fn user() -> (Bench, ChannelId) {
     (bench, channel)
 }
 
-fn answer(resolution: Resolution) -> AsapMessage {
+pub(super) fn answer(resolution: Resolution) -> AsapMessage {
     AsapMessage::HandleResolutionResponse(HandleResolutionResponse {
         accept_updates: false,
         pool: pool(),
@@ -18,18 +18,18 @@ fn answer(resolution: Resolution) -> AsapMessage {
     })
 }
 
-fn elements(ids: &[u32]) -> AsapMessage {
+pub(super) fn elements(ids: &[u32]) -> AsapMessage {
     let elements = ids.iter().map(|id| element(*id)).collect();
     answer(Resolution::Elements { policy: Some(Policy::RoundRobin), elements })
 }
 
-fn question(items: Option<u32>) -> AsapMessage {
+pub(super) fn question(items: Option<u32>) -> AsapMessage {
     AsapMessage::HandleResolution(HandleResolution { subscribe: false, pool: pool(), items })
 }
 
 /// The only output, an answer to `request`, as identifiers.
 #[track_caller]
-fn resolved(bench: &mut Bench, request: RequestId) -> Result<Vec<u32>, RequestError> {
+pub(super) fn resolved(bench: &mut Bench, request: RequestId) -> Result<Vec<u32>, RequestError> {
     match <[Output; 1]>::try_from(bench.outputs()) {
         Ok([Output::Event(AsapEvent::Resolved { request: r, result })]) => {
             assert_eq!(r, request);

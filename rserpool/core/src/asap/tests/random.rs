@@ -14,7 +14,7 @@ enum Op {
     Pass(u64),
     Up(usize),
     Down(usize),
-    Incoming,
+    Incoming(u8),
     Message(usize, Vec<u8>),
     Announce(u8),
     Register(u32),
@@ -64,7 +64,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0u64..9000).prop_map(Op::Pass),
         4 => (0usize..4).prop_map(Op::Up),
         1 => (0usize..4).prop_map(Op::Down),
-        1 => Just(Op::Incoming),
+        2 => (2u8..4).prop_map(Op::Incoming),
         8 => (0usize..4, message()).prop_map(|(a, m)| Op::Message(a, m)),
         1 => (1u8..9).prop_map(Op::Announce),
         1 => (0u32..3).prop_map(Op::Register),
@@ -155,8 +155,8 @@ proptest! {
                         }
                     }
                 }
-                Op::Incoming => {
-                    let channel = bench.incoming();
+                Op::Incoming(last) => {
+                    let channel = bench.incoming_from(registrar(last));
                     world.live.insert(channel, true);
                 }
                 Op::Message(n, bytes) => {
