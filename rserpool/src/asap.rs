@@ -45,7 +45,7 @@ enum Command {
     Wishes,
 }
 
-/// What the owner of a pool element wants changed; the newest counts.
+/// What the owner of a pool element wants changed. A newer wish replaces an older one.
 #[derive(Debug, Default)]
 struct Wishes {
     load: Option<u32>,
@@ -160,7 +160,8 @@ impl Handle {
         answer.await.map_err(|_| Gone)
     }
 
-    /// A report is a hint; when too much waits already, it is left out.
+    /// Reports an element that could not be reached. A report is a hint, so it is left out when too
+    /// many commands wait already.
     pub(crate) fn report_unreachable(&self, pool: &PoolHandle, id: PeId) {
         let _ = self.commands.try_send(Command::Report { pool: pool.clone(), id });
     }
@@ -177,13 +178,13 @@ impl Handle {
     }
 
     pub(crate) fn set_policy(&self, policy: Policy) {
-        // A load that was wished before belonged to the policy before.
+        // A load that was set before belongs to the policy before.
         self.wish(|wishes| *wishes = Wishes { load: None, policy: Some(policy) });
     }
 
     fn wish(&self, change: impl FnOnce(&mut Wishes)) {
         change(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner));
-        // Where the queue is full, the commands in it have the wishes looked at.
+        // When the queue is full, the task sees the wishes with the next command.
         let _ = self.commands.try_send(Command::Wishes);
     }
 }
@@ -215,8 +216,7 @@ impl Host for Asking {
         self.grant_wishes(now);
         match command {
             Command::Resolve { pool, items, stale, reply } => {
-                // Whoever does not wait any more needs no answer.
-                self.resolving.retain(|_, reply| !reply.is_closed());
+                // The core answers each request, so entries of callers who have gone do not stay.
                 let request = self.core.resolve(now, &pool, items, stale);
                 self.resolving.insert(request, reply);
             }

@@ -12,15 +12,15 @@ use sctp_user::{PathAddr, Peer, ShownAddress, Stack};
 
 use crate::asap::{Gone, Handle, Notice};
 use crate::config::UserOptions;
-use crate::element::unreachable;
+use crate::element::{missed, unreachable};
 use crate::error::Error;
 use crate::events::EventQueue;
 use crate::session::Session;
 
-/// A client of pools. It keeps an association with a registrar and a cache of resolved pool
-/// elements, both shared by its sessions.
+/// A client of pools. Its sessions share an association with a registrar and a cache of resolved
+/// pool elements.
 ///
-/// Clones mean the same pool user. Sessions keep it alive.
+/// A clone is the same pool user. It lives until the last clone and the last session are gone.
 #[derive(Clone, Debug)]
 pub struct PoolUser {
     stack: Stack,
@@ -38,7 +38,7 @@ impl PoolUser {
     /// When an option is out of range, a port is taken or the announce group cannot be joined.
     pub fn new(stack: &Stack, options: UserOptions) -> Result<PoolUser, Error> {
         options.asap.check()?;
-        let events = Arc::new(EventQueue::new());
+        let events = Arc::new(EventQueue::new(UserEvent::Missed));
         let queue = Arc::clone(&events);
         let asap =
             Handle::start(stack, options.asap, None, move |notice| on_notice(notice, &queue))?;
@@ -46,7 +46,8 @@ impl PoolUser {
     }
 
     /// Waits for the next event between this pool user and its registrars. Clones share the events:
-    /// each goes to one reader. Of events that nobody reads, the newest 64 are kept. Cancel-safe.
+    /// each goes to one reader. The newest 64 events wait for a reader; [`UserEvent::Missed`] says
+    /// how many older ones were dropped. Cancel-safe.
     ///
     /// # Errors
     /// [`Error::Closed`] when the stack has stopped.
@@ -72,7 +73,9 @@ impl PoolUser {
 
     /// Resolves a pool handle to at least one and at most `items` elements (0 leaves the number to
     /// the registrar), best first. Elements that were resolved less than `stale` ago are taken from
-    /// the cache and selected by the policy of the pool. Cancel-safe.
+    /// the cache and selected by the policy of the pool. When the registrar knows no element of the
+    /// pool, others are asked, as
+    /// [`AsapConfig::other_registrars`](crate::AsapConfig::other_registrars) says. Cancel-safe.
     ///
     /// # Errors
     /// [`Error::NoElement`], [`Error::NoRegistrar`], [`Error::Timeout`], [`Error::Rejected`],
@@ -96,8 +99,8 @@ impl PoolUser {
         self.asap.resolve(pool, items, stale).await
     }
 
-    /// Tells the registrar that an element could not be reached and drops it from the cache. There
-    /// is no answer.
+    /// Tells the registrar that an element could not be reached, and drops the element from the
+    /// cache. The registrar does not answer.
     pub fn report_unreachable(&self, pool: &PoolHandle, id: PeId) {
         self.asap.report_unreachable(pool, id);
     }
@@ -107,7 +110,7 @@ impl PoolUser {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserEvent {
-    /// The search for a registrar has begun, or begins once more after a pause.
+    /// The search for a registrar has begun, or has been in vain so far and goes on.
     Hunting,
     /// A registrar could not be connected with; the search goes on.
     RegistrarUnreachable {
@@ -126,6 +129,8 @@ pub enum UserEvent {
     },
     /// The registrar did not answer, or the association with it ended.
     RegistrarLost,
+    /// So many events before the next one were dropped, because nobody read them in time.
+    Missed(u64),
 }
 
 impl fmt::Display for UserEvent {
@@ -143,6 +148,7 @@ impl fmt::Display for UserEvent {
                 )
             }
             UserEvent::RegistrarLost => f.write_str("lost the registrar"),
+            UserEvent::Missed(count) => missed(f, *count),
         }
     }
 }
@@ -159,7 +165,8 @@ fn on_notice(notice: Notice, events: &EventQueue<UserEvent>) {
             UserEvent::RegistrarFound { registrar, port }
         }
         (AsapEvent::RegistrarLost, _) => UserEvent::RegistrarLost,
-        // Gone again already, or about elements, which a pool user has not.
+        // The association has ended already, or the event is about elements, which a pool user has
+        // none of.
         _ => return,
     });
 }

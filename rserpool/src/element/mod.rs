@@ -26,9 +26,9 @@ pub use session::{ElementIncoming, ElementSession};
 /// renews the registration in time, and registers with another registrar as soon as the one it had
 /// is lost.
 ///
-/// Clones mean the same element. When the last one is dropped, the association with the registrar
-/// is aborted, which ends the registration; [`PoolElement::deregister`] is the polite way. Sessions
-/// live on.
+/// A clone is the same element. When the last one is dropped, the association with the registrar is
+/// aborted, which ends the registration; [`PoolElement::deregister`] is the polite way. Sessions go
+/// on.
 #[derive(Clone, Debug)]
 pub struct PoolElement {
     inner: Arc<Inner>,
@@ -58,9 +58,8 @@ enum Standing {
 }
 
 impl PoolElement {
-    /// Binds the port of the service, starts to listen on it and begins to register, in the
-    /// background: [`PoolElement::registered`] waits for it, [`PoolElement::next_event`] reports on
-    /// it.
+    /// Binds the port of the service, listens on it, and registers in the background:
+    /// [`PoolElement::registered`] waits for that, [`PoolElement::next_event`] reports on it.
     ///
     /// # Errors
     /// When an option is out of range, a port is taken or the announce group cannot be joined.
@@ -84,8 +83,8 @@ impl PoolElement {
             } else {
                 TransportUse::DataOnly
             },
-            // The usual port needs no word, but for an element behind NAT, whose association shows
-            // another one.
+            // The usual port need not be named, except by an element behind NAT, whose association
+            // shows another one.
             udp_port: options
                 .announced_udp_port
                 .or_else(|| stack.local_udp_port().filter(|port| *port != DEFAULT_UDP_PORT)),
@@ -93,7 +92,7 @@ impl PoolElement {
             interval: options.reregistration_interval,
         };
         let (standing_tx, standing) = watch::channel(Standing::Pending);
-        let events = Arc::new(EventQueue::new());
+        let events = Arc::new(EventQueue::new(ElementEvent::Missed));
         let queue = Arc::clone(&events);
         let asap = Handle::start(stack, options.asap, Some(element), move |notice| {
             on_notice(notice, &standing_tx, &queue);
@@ -114,7 +113,8 @@ impl PoolElement {
         })
     }
 
-    /// Waits for the next event. Of events that nobody reads, the newest 64 are kept. Cancel-safe.
+    /// Waits for the next event. The newest 64 events wait for a reader; [`ElementEvent::Missed`]
+    /// says how many older ones were dropped. Cancel-safe.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -155,8 +155,8 @@ impl PoolElement {
         self.inner.endpoint.port()
     }
 
-    /// SCTP port of associations with registrars; over both links that of the native ones, and
-    /// those in UDP have another.
+    /// SCTP port of the associations with registrars. In a stack with both links it is that of the
+    /// native ones; those in UDP have another one.
     pub fn asap_port(&self) -> u16 {
         self.inner.asap.port()
     }
@@ -183,8 +183,8 @@ impl PoolElement {
         Ok(())
     }
 
-    /// Leaves the pool: stops to listen, tells the registrar and waits for its answer. Open
-    /// sessions live on. Dropping the future closes the element all the same.
+    /// Leaves the pool: stops listening, tells the registrar and waits for its answer. Open sessions
+    /// go on. Dropping the future closes the element all the same.
     ///
     /// # Errors
     /// [`Error::Timeout`] or [`Error::NoRegistrar`] when the registrar could not be told; the
@@ -232,7 +232,7 @@ fn on_notice(
             standing.send_replace(Standing::Pending);
             ElementEvent::RegistrarLost
         }
-        // Gone again already, which will be told, or an answer to a request.
+        // The association has ended already, which is told next, or the event answers a request.
         _ => return,
     };
     events.push(event);
@@ -242,7 +242,7 @@ fn on_notice(
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ElementEvent {
-    /// The search for a registrar has begun.
+    /// The search for a registrar has begun, or has been in vain so far and goes on.
     Hunting,
     /// Connected with a registrar.
     RegistrarFound {
@@ -266,13 +266,16 @@ pub enum ElementEvent {
     Rejected(OperationError),
     /// The registrar did not answer, or the association with it ended; the search begins anew.
     RegistrarLost,
-    /// Another registrar declared itself the home of this element.
+    /// Another registrar said that it is the home of this element, and is believed: it is known, or
+    /// the one before is lost or silent. The element registers there at once.
     NewHome {
         /// The address of the registrar.
         registrar: PathAddr,
         /// Its SCTP port.
         port: u16,
     },
+    /// So many events before the next one were dropped, because nobody read them in time.
+    Missed(u64),
 }
 
 impl fmt::Display for ElementEvent {
@@ -295,8 +298,14 @@ impl fmt::Display for ElementEvent {
             ElementEvent::NewHome { registrar, port } => {
                 write!(f, "taken over by registrar {}, port {port}", ShownAddress(registrar.remote))
             }
+            ElementEvent::Missed(count) => missed(f, *count),
         }
     }
+}
+
+/// The sentence on events that were dropped.
+pub(crate) fn missed(f: &mut fmt::Formatter<'_>, count: u64) -> fmt::Result {
+    write!(f, "missed {count} event{}", if count == 1 { "" } else { "s" })
 }
 
 /// The sentence on a registrar that could not be connected with.

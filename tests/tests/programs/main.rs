@@ -304,7 +304,7 @@ fn what_cannot_work_earns_one_sentence_and_status_1() {
     // A UDP port where nobody listens, because it was bound and closed again.
     let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let nobody = format!("-registrar=127.0.0.1:3863/udp:{nobody}");
-    let quick = "-registrarconnecttimeout=300";
+    let quick = "-registrarsearchtimeout=600";
     for (program, args, hint) in [
         ("rspregistrar", &["-asap=127.0.0.1:0", &taken][..], "port"),
         ("rspserver", &["-local=127.0.0.1:0", "-asapannounce=off", &nobody, quick], "registrar"),

@@ -36,10 +36,38 @@ fn a_server_says_where_it_looks_for_a_registrar_and_that_it_found_one() {
     server.wait_for("where it looks", |line| line.contains("looking for").then_some(()));
 }
 
+/// Twice the connect timeout passes without a registrar, and the search goes on.
+#[test]
+fn nobody_gives_up_the_search_for_a_registrar_unless_told_to() {
+    let (port, udp) = (3863, free_port());
+    let registrar = format!("-registrar=127.0.0.1:{port}/udp:{udp}");
+    let args = [&registrar, "-asapannounce=off", "-registrarconnecttimeout=100", "-quiet"];
+    let start = |name, more: &[&str]| program(name, &[&args[..], more].concat());
+    let mut server = start("rspserver", &["-pingpong", "-local=127.0.0.1:0"]);
+    let client = ["-local=127.0.0.1", "-interval=50"];
+    let mut pings = start("pingpongclient", &client);
+    let mut terminal =
+        start("rspterminal", &["-local=127.0.0.1", "-pooltimeout=0", "-poolhandle=PingPongPool"]);
+    for client in [&mut pings, &mut terminal] {
+        // The request for a server has failed, which takes twice the connect timeout.
+        client.wait_for("that the search goes on", |line| {
+            (line.contains("no registrar could be found") && line.contains("as long as it takes"))
+                .then_some(())
+        });
+    }
+    let ports = [format!("-asap=127.0.0.1:{port}"), format!("--encap-port={udp}")];
+    let mut registrar =
+        program("rspregistrar", &["-asapannounce=off", "-quiet", &ports[0], &ports[1]]);
+    registrar.ready();
+    server.ready();
+    pings.wait_for("an answer", |line| line.contains("Ack #").then_some(()));
+    terminal.wait_for("a server", |line| line.contains("Connected to PE").then_some(()));
+}
+
 /// An own IPv4 address alone leads nowhere in IPv6.
 #[test]
 fn without_a_route_to_the_registrar_every_program_says_so() {
-    let (quick, registrar) = ("-registrarconnecttimeout=300", "-registrar=[2001:db8::1]:3863");
+    let (quick, registrar) = ("-registrarsearchtimeout=600", "-registrar=[2001:db8::1]:3863");
     for (name, local) in [
         ("rspserver", "-local=127.0.0.1:0"),
         ("rspterminal", "-local=127.0.0.1"),
@@ -55,7 +83,7 @@ fn without_a_route_to_the_registrar_every_program_says_so() {
         assert_eq!(ended.status.code(), Some(1), "{}", ended.text());
         let complaints = ended.complaints();
         assert_eq!(complaints.len(), 1, "{}", ended.text());
-        for hint in ["no route", "within 0.6 s", "--registrarconnecttimeout=", "--registrar="] {
+        for hint in ["no route", "within 0.6 s", "--registrarsearchtimeout=", "--registrar="] {
             assert!(complaints[0].contains(hint), "'{hint}' is missing: {}", ended.text());
         }
     }

@@ -116,6 +116,16 @@ impl Profile {
     pub fn rserpool(self, stack: AssocConfig) -> Option<AssocConfig> {
         (self != Profile::Default).then_some(stack)
     }
+
+    /// How long the home registrar of a pool element may leave a registration unanswered before
+    /// another registrar may take its place. See
+    /// [`AsapConfig::home_patience`](rserpool::AsapConfig::home_patience).
+    pub fn home_patience(self) -> Duration {
+        match self {
+            Profile::Default | Profile::Rfc => Duration::from_secs(1),
+            Profile::Realtime => Duration::from_millis(100),
+        }
+    }
 }
 
 /// Which own addresses peers are told of.
@@ -224,6 +234,14 @@ pub struct RegistrarOptions {
         value_parser = |s: &str| millis(s, 100, 600_000)
     )]
     pub registrarresponsetimeout: Duration,
+    /// Give up when no registrar was found for so long after the start, ms; 0 is never.
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "0",
+        value_parser = |s: &str| millis(s, 0, u64::MAX)
+    )]
+    pub registrarsearchtimeout: Duration,
     /// How often a request is sent before another registrar is looked for.
     #[arg(
         long,
@@ -232,6 +250,13 @@ pub struct RegistrarOptions {
         value_parser = number("number of times", 1u32..=100)
     )]
     pub registrarrequestmaxtrials: u32,
+}
+
+impl RegistrarOptions {
+    /// How long a program looks for its first registrar; `None` for ever.
+    pub(crate) fn search_limit(&self) -> Option<Duration> {
+        Some(self.registrarsearchtimeout).filter(|limit| !limit.is_zero())
+    }
 }
 
 /// The multicast group of ASAP announces.

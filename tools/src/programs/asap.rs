@@ -53,9 +53,10 @@ pub(crate) async fn config(
             .map(|group| AnnounceConfig { group, ..AnnounceConfig::default() }),
         announce_timeout: options.registrarannouncetimeout,
         connect_timeout: options.registrarconnecttimeout,
-        request_timeout: first_answer_limit(options),
+        request_timeout: options.registrarconnecttimeout * 2,
         response_timeout: options.registrarresponsetimeout,
         max_request_trials: options.registrarrequestmaxtrials,
+        home_patience: profile.home_patience(),
         addrs,
         assoc: profile.rserpool(stack.assoc_config()),
         ..AsapConfig::default()
@@ -90,14 +91,9 @@ async fn look_up(ways: Ways, lists: Arc<[AddressList]>) -> Vec<Peer> {
     found
 }
 
-/// How long a program waits for a registrar before it gives up: two hunts.
-pub(crate) fn first_answer_limit(options: &RegistrarOptions) -> Duration {
-    options.registrarconnecttimeout * 2
-}
-
-/// Calls `start` with the settings, and gives the words for the search that begins by it, too.
-/// Where the announce group is only the default and cannot be joined, registrars that are named do
-/// without it.
+/// Calls `start` with the settings, and gives the words for the search that begins by it, too. When
+/// the announce group is only the default and cannot be joined, the registrars that are named are
+/// used without it.
 ///
 /// # Errors
 /// Those of `start`.
@@ -122,7 +118,8 @@ pub(crate) fn start<T>(
     let search = Search {
         places: places(options, group),
         advice: link.advice(),
-        limit: first_answer_limit(options),
+        limit: options.search_limit(),
+        began: Instant::now(),
         silent_for: Duration::ZERO,
         state: State::Idle,
         problems: Vec::new(),
@@ -148,7 +145,9 @@ fn places(options: &RegistrarOptions, group: Option<SocketAddr>) -> String {
 pub(crate) struct Search {
     places: String,
     advice: &'static str,
-    limit: Duration,
+    /// How long the search for the first registrar may take; `None` for ever.
+    limit: Option<Duration>,
+    began: Instant,
     /// A search that is over sooner is not worth a word.
     silent_for: Duration,
     state: State,
@@ -165,8 +164,11 @@ enum State {
     Told,
 }
 
-/// Different problems that are told in one search.
+/// How many different problems are told in one search.
 const MAX_PROBLEMS: usize = 16;
+
+/// The option that limits the search.
+const SEARCH_TIMEOUT: &str = "--registrarsearchtimeout=";
 
 impl Search {
     /// A search that is over sooner than `time` is not worth a word.
@@ -193,6 +195,7 @@ impl Search {
                 Some(format!("{problem}; the search goes on"))
             }
             UserEvent::RegistrarFound { .. } => {
+                self.limit = None;
                 let told = self.state == State::Told || !self.problems.is_empty();
                 self.state = State::Idle;
                 told.then(|| event.to_string())
@@ -201,6 +204,7 @@ impl Search {
                 self.state = State::Idle;
                 Some(event.to_string())
             }
+            UserEvent::Missed(_) => Some(event.to_string()),
             _ => None,
         }
     }
@@ -218,10 +222,21 @@ impl Search {
         }
     }
 
-    /// That the search goes on, and where.
+    /// That the search goes on, where, and for how long.
     pub(crate) fn words(&mut self) -> String {
         self.state = State::Told;
-        format!("looking for a registrar {}", self.places)
+        let limit = match self.limit {
+            Some(limit) => {
+                format!("; giving up after {} s ({SEARCH_TIMEOUT})", limit.as_secs_f64())
+            }
+            None => String::new(),
+        };
+        format!("looking for a registrar {}{limit}", self.places)
+    }
+
+    /// When the search is given up if no registrar is found until then.
+    pub(crate) fn gives_up_at(&self) -> Option<Instant> {
+        self.began.checked_add(self.limit?)
     }
 
     /// Why there is no registrar, while there is none.
@@ -236,12 +251,13 @@ impl Search {
     /// That the search is given up.
     pub(crate) fn given_up(&self) -> String {
         let last = self.problems.last().map_or_else(String::new, |problem| format!("; {problem}"));
+        let limit = self.limit.map_or_else(String::new, |limit| {
+            format!(" within {} s ({SEARCH_TIMEOUT})", limit.as_secs_f64())
+        });
         format!(
-            "no registrar could be found or reached {} within {} s (two times \
-             --registrarconnecttimeout=){last}; --registrar=ADDR:PORT names one{}",
-            self.places,
-            self.limit.as_secs_f64(),
-            self.advice
+            "no registrar could be found or reached {}{limit}{last}; --registrar=ADDR:PORT names \
+             one{}",
+            self.places, self.advice
         )
     }
 }
@@ -284,6 +300,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_home_registrar_is_doubted_as_the_profile_says() {
+        let patience = async |option: &str| {
+            let line = Line::try_parse_from(["program", "--registrar=127.0.0.1", option]).unwrap();
+            let addr = "127.0.0.1".parse().unwrap();
+            let stack = stack::open(&line.common.link, &[addr], Port::Any).unwrap();
+            let profile = line.common.link.profile;
+            let asap = config(&stack, &line.registrars, profile, Vec::new()).await.unwrap();
+            asap.home_patience.as_millis()
+        };
+        assert_eq!(patience("--profile=default").await, 1000);
+        assert_eq!(patience("--profile=rfc").await, 1000);
+        assert_eq!(patience("--profile=realtime").await, 100);
+    }
+
+    #[tokio::test]
     async fn associations_with_registrars_have_the_profile() {
         assert_eq!(rto_min("--profile=default").await, None);
         assert_eq!(rto_min("--profile=rfc").await, Some(AssocConfig::default().rto_min));
@@ -296,7 +327,8 @@ mod tests {
         Search {
             places: "at 192.0.2.1:3863".to_owned(),
             advice: "",
-            limit: Duration::from_secs(15),
+            limit: None,
+            began: Instant::now(),
             silent_for,
             state: State::Idle,
             problems: Vec::new(),
@@ -323,8 +355,7 @@ mod tests {
         assert_eq!(search.words(), "looking for a registrar at 192.0.2.1:3863");
         let problem = search.problem().unwrap();
         assert!(problem.contains("at 192.0.2.1:3863: registrar 192.0.2.1"), "{problem}");
-        let sentence = search.given_up();
-        assert!(sentence.contains("within 15 s") && sentence.contains("no route"), "{sentence}");
+        assert_eq!(search.gives_up_at(), None, "the search goes on until told otherwise");
         let waits = tokio::time::timeout(Duration::from_secs(60), search.silence_over());
         assert!(waits.await.is_err(), "it was told");
         // What was told has an end that is told, and the next search is another one.
@@ -335,6 +366,24 @@ mod tests {
         assert!(search.event(begin, &UserEvent::RegistrarLost).is_some());
         search.event(begin, &UserEvent::Hunting);
         assert!(search.event(begin, &no_route()).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_search_with_a_limit_is_given_up_unless_a_registrar_is_found() {
+        let mut search = Search { limit: Some(Duration::from_secs(15)), ..search(Duration::ZERO) };
+        let begin = Instant::now();
+        search.event(begin, &UserEvent::Hunting);
+        search.event(begin, &no_route());
+        assert!(search.words().contains("giving up after 15 s (--registrarsearchtimeout=)"));
+        assert_eq!(search.gives_up_at(), Some(begin + Duration::from_secs(15)));
+        let sentence = search.given_up();
+        let hints = ["within 15 s (--registrarsearchtimeout=)", "no route", "--registrar="];
+        assert!(hints.iter().all(|hint| sentence.contains(hint)), "{sentence}");
+        let remote = PathAddr { local: None, remote: [192, 0, 2, 1].into(), encap: UDP };
+        search.event(begin, &UserEvent::RegistrarFound { registrar: remote, port: 3863 });
+        search.event(begin, &UserEvent::RegistrarLost);
+        search.event(begin, &UserEvent::Hunting);
+        assert_eq!(search.gives_up_at(), None, "the limit is for the first one");
     }
 
     /// It stands once in the sentence.

@@ -5,8 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use rserpool::{
-    FailoverProblem, PoolUser, Session, SessionEvent, SessionOptions, UserEvent, UserMessage,
-    UserOptions,
+    PoolUser, Session, SessionEvent, SessionOptions, UserEvent, UserMessage, UserOptions,
 };
 use rserpool_wire::PeId;
 use rserpool_wire::numbers::ppid;
@@ -67,6 +66,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             break None;
         }
         let gives_up_at = client.gives_up_at();
+        let search_ends = client.search_ends();
         tokio::select! {
             biased;
             why = end.wait(), if drain_until.is_none() => {
@@ -77,6 +77,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
                 if drain_until.is_some() => break None,
             () = tokio::time::sleep_until(gives_up_at.unwrap_or_else(Instant::now)),
                 if gives_up_at.is_some() => break Some(client.given_up()),
+            () = tokio::time::sleep_until(search_ends.unwrap_or_else(Instant::now)),
+                if search_ends.is_some() => bail!("{}", client.search.given_up()),
             event = client.session.recv() => client.session_event(event?).await?,
             event = user.next_event() => client.registrar_event(&event?),
             () = client.search.silence_over() => {
@@ -162,6 +164,11 @@ impl Client {
         self.waits_since?.checked_add(self.pool_timeout?)
     }
 
+    /// When the search for the first registrar is given up.
+    fn search_ends(&self) -> Option<Instant> {
+        self.search.gives_up_at().filter(|_| self.last_element.is_none())
+    }
+
     /// Why it gives up.
     fn given_up(&self) -> String {
         let limit = self.pool_timeout.unwrap_or_default().as_secs_f64();
@@ -169,7 +176,7 @@ impl Client {
             None => "the pool had no server",
             Some(_) => "the servers of the pool sent no pong",
         };
-        let problem = self.problem.clone().or_else(|| self.search.problem());
+        let problem = self.search.problem().or_else(|| self.problem.clone());
         let problem = problem.map_or_else(String::new, |problem| format!(": {problem}"));
         format!("{what} for {limit} s (--pooltimeout=){problem}")
     }
@@ -201,9 +208,6 @@ impl Client {
                 self.waits_since.get_or_insert_with(Instant::now);
                 self.tell(&ClientEvent::Lost { pe: pe.map(|id| id.0), why: cause.to_string() });
             }
-            SessionEvent::FailoverProblem(FailoverProblem::Resolution(
-                rserpool::RequestError::NoRegistrar,
-            )) if self.last_element.is_none() => bail!("{}", self.search.given_up()),
             SessionEvent::FailoverProblem(problem) => {
                 let problem = problem.to_string();
                 let limit = match (&self.problem, self.pool_timeout) {

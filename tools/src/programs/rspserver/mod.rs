@@ -51,10 +51,18 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     if !options.quiet {
         show_banner(&options, &service, &element, &addrs);
     }
+    let runtime = async {
+        match options.runtime {
+            Duration::ZERO => std::future::pending().await,
+            limit => tokio::time::sleep(limit).await,
+        }
+    };
+    let mut runtime = std::pin::pin!(runtime);
     let mut news = std::pin::pin!(tell_events(&element, &search));
     tokio::select! {
         biased;
         reason = end.wait() => return Ok(reason.status()),
+        () = &mut runtime => return Ok(ExitCode::SUCCESS),
         result = &mut news => return result.map(|()| ExitCode::SUCCESS),
         result = first_registration(&options, &element, &search) => result?,
     }
@@ -66,12 +74,6 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
         .with_known("udp", stack.local_udp_port())
         .print();
 
-    let runtime = async {
-        match options.runtime {
-            Duration::ZERO => std::future::pending().await,
-            limit => tokio::time::sleep(limit).await,
-        }
-    };
     let outcome = tokio::select! {
         biased;
         reason = end.wait() => Ok(reason.status()),
@@ -117,15 +119,18 @@ async fn register(
     })?)
 }
 
-/// Waits for the first registration; later ones are repeated without end.
+/// Waits for the first registration, as long as the options say; later ones are repeated without
+/// end.
 async fn first_registration(
     options: &Options,
     element: &PoolElement,
     search: &RefCell<Search>,
 ) -> anyhow::Result<()> {
-    let limit = asap::first_answer_limit(&options.registrars);
+    let Some(limit) = options.registrars.search_limit() else {
+        return Ok(element.registered().await?);
+    };
     match tokio::time::timeout(limit, element.registered()).await {
-        Ok(result) => result.map_err(anyhow::Error::from),
+        Ok(result) => Ok(result?),
         Err(_) => Err(anyhow!("{}", search.borrow().given_up())),
     }
 }

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
-use rserpool::{
-    Error, FailoverProblem, PoolUser, RequestError, Session, SessionEvent, UserEvent, UserMessage,
-};
+use rserpool::{Error, PoolUser, Session, SessionEvent, UserEvent, UserMessage};
 use rserpool_wire::PeId;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -91,6 +89,7 @@ impl Terminal {
                 self.begin_to_send();
             }
             let end = self.course.end().filter(|_| !blocked);
+            let search_ends = self.search_ends().filter(|_| !blocked);
             let step = tokio::select! {
                 biased;
                 room = has_room(&self.to_write), if blocked => {
@@ -100,7 +99,10 @@ impl Terminal {
                     Ok(())
                 }
                 event = self.session.recv(), if !blocked => match event {
-                    Ok(event) => self.event(event),
+                    Ok(event) => {
+                        self.event(event);
+                        Ok(())
+                    }
                     Err(error) => Err(error.into()),
                 },
                 event = self.user.next_event(), if !blocked => match event {
@@ -127,6 +129,7 @@ impl Terminal {
                         Ok(())
                     }
                 },
+                () = until(search_ends) => Err(self.no_registrar()),
                 () = until(end.map(|(at, _)| at)) => {
                     return Stop::Over(end.map_or(Over::Done, |(_, over)| over));
                 }
@@ -160,7 +163,7 @@ impl Terminal {
 
     /// See [`Course::verdict`].
     pub(super) fn verdict(&self, over: Over) -> Option<String> {
-        let problem = self.problem.clone().or_else(|| self.search.problem());
+        let problem = self.search.problem().or_else(|| self.problem.clone());
         self.course.verdict(over, problem.as_deref())
     }
 
@@ -185,7 +188,7 @@ impl Terminal {
         Ok(())
     }
 
-    fn event(&mut self, event: SessionEvent) -> anyhow::Result<()> {
+    fn event(&mut self, event: SessionEvent) {
         let now = Instant::now();
         match event {
             SessionEvent::Message(message) => {
@@ -203,13 +206,6 @@ impl Terminal {
                 };
                 let id = self.last_element.map_or(0, |id| id.0);
                 self.words(&format!("Lost PE ${id:08x}: {cause}{lines}"));
-            }
-            SessionEvent::FailoverProblem(FailoverProblem::Resolution(
-                RequestError::NoRegistrar,
-            )) if self.last_element.is_none() => {
-                let lines = self.course.verdict(Over::Asked, None);
-                let lines = lines.map_or_else(String::new, |lines| format!("; {lines}"));
-                return Err(anyhow!("{}{lines}", self.search.given_up()));
             }
             SessionEvent::FailoverProblem(problem) => {
                 let first = self.problem.is_none();
@@ -231,7 +227,18 @@ impl Terminal {
             }
             _ => {}
         }
-        Ok(())
+    }
+
+    /// When the search for the first registrar is given up.
+    fn search_ends(&self) -> Option<Instant> {
+        self.search.gives_up_at().filter(|_| self.last_element.is_none())
+    }
+
+    /// That it is given up, and what became of the input.
+    fn no_registrar(&self) -> anyhow::Error {
+        let lines = self.course.verdict(Over::Asked, None);
+        let lines = lines.map_or_else(String::new, |lines| format!("; {lines}"));
+        anyhow!("{}{lines}", self.search.given_up())
     }
 
     fn registrar_event(&mut self, event: &UserEvent) {
