@@ -15,11 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
 
-/// Commands that may wait for the task.
+/// How many commands may wait for the task.
 const QUEUE: usize = 64;
-/// Bytes that may wait for a registrar that does not read.
+/// How many bytes may wait for a registrar that does not read.
 const MAX_BACKLOG: usize = 256 * 1024;
-/// Associations of registrars that may wait to be accepted.
+/// How many associations of registrars may wait to be accepted.
 const BACKLOG: usize = 8;
 
 type Resolved = Result<Vec<PoolElement>, RequestError>;
@@ -73,14 +73,14 @@ impl From<Gone> for Error {
 /// Something to tell the owner of the task.
 #[derive(Clone, Debug)]
 pub(crate) enum Notice {
-    /// Something happened; with the association, where it is about one.
+    /// Something happened; with the association that it is about, if there is one.
     Event(AsapEvent, Option<Association>),
     /// The task has ended.
     Ended,
 }
 
 impl Handle {
-    /// Starts the task, with an element to keep registered or without. Its events go to `notify`.
+    /// Starts the task, which keeps `element` registered if there is one. Events go to `notify`.
     pub(crate) fn start(
         stack: &Stack,
         config: AsapConfig,

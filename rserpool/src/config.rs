@@ -23,7 +23,7 @@ pub struct ElementOptions {
     /// SCTP port and addresses of the service. Addresses that are given are registered; without,
     /// those of the association with the registrar are. Default: a free port, all addresses.
     pub bind: BindOptions,
-    /// UDP port to announce in place of the stack's own: the one that a NAT box forwards to it.
+    /// UDP port to register instead of the stack's own: the port that a NAT box forwards to it.
     /// Default `None`.
     pub announced_udp_port: Option<u16>,
     /// Sessions that may wait for [`PoolElement::accept`](crate::PoolElement::accept). Default 16.

@@ -127,7 +127,7 @@ pub enum Input<'a> {
         /// The association.
         channel: ChannelId,
     },
-    /// An association ended, in whatever way. Its name means nothing from now on.
+    /// An association ended, in whatever way. Its name means nothing any more.
     ///
     /// When the process at the other end has started anew (RFC 9260 sec 5.2.4), the driver says
     /// `Down` as well, since the new process knows nothing of what the old one said. Then it says
@@ -175,8 +175,8 @@ pub enum Output<E> {
         /// The association.
         channel: ChannelId,
     },
-    /// Abort an association or an attempt. The state machine has forgotten it already, and nothing
-    /// more is to be said about it.
+    /// Abort an association or an attempt. The state machine has forgotten it already and wants to
+    /// hear nothing more about it.
     Abort {
         /// The association.
         channel: ChannelId,
@@ -199,7 +199,7 @@ pub trait Core {
     /// What it tells its user.
     type Event;
 
-    /// Takes one input in. What follows from it is to be had from [`Core::poll_output`].
+    /// Takes one input. [`Core::poll_output`] then gives what follows from it.
     fn handle(&mut self, now: Time, input: Input<'_>);
 
     /// The next thing to do, in order; `None` when all is done.
@@ -219,8 +219,8 @@ pub enum ConnectFailure {
     /// SCTP gave up or was refused.
     #[error(transparent)]
     Ended(EndReason),
-    /// Nobody answered packets without UDP encapsulation, and nothing else was tried. Perhaps nobody
-    /// is there, or perhaps a box on the way does not know protocol 132.
+    /// Nobody answered packets without UDP encapsulation, and nothing else was tried. Either nobody is
+    /// there, or a box on the way does not know protocol 132.
     #[error("{0}; many NATs and firewalls let SCTP pass only inside UDP: try UDP encapsulation")]
     NoNativeAnswer(EndReason),
     /// Something else, in one sentence.

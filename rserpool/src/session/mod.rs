@@ -104,8 +104,7 @@ impl Session {
     }
 
     /// Gives the element up and fails over; with `report`, the registrar is told that it could not
-    /// be reached. Does nothing while a failover is already going on, except to begin it where it
-    /// waits for being asked to.
+    /// be reached. A failover that waits for this call begins; one that is going on just goes on.
     pub fn force_failover(&self, report: bool) {
         self.sender.shared.force_failover(report);
     }
@@ -126,8 +125,8 @@ impl Session {
     }
 
     /// Shuts the association down gracefully and waits until it has ended. During a failover there
-    /// is nothing to wait for. Dropping the future does not stop that, or it aborts the association
-    /// when that has not begun.
+    /// is nothing to wait for. When the future is dropped, a shutdown that has begun goes on, and
+    /// otherwise the association is aborted.
     ///
     /// # Errors
     /// [`Error::Sctp`] when the association was lost before everything was delivered.

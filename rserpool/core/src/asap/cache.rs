@@ -5,10 +5,10 @@ use rserpool_handlespace::{Config, Handlespace, Misfit, OtherHome, RegisterRules
 use rserpool_wire::{PeId, PoolElement, PoolHandle};
 use sctp_user_core::{Duration, Time};
 
-/// Elements that are remembered over all pools.
+/// How many elements are remembered, in all pools together.
 const MAX_ELEMENTS: usize = 10_000;
 
-/// Elements that one resolution gives.
+/// How many elements one resolution gives at most.
 const MAX_ITEMS: usize = 128;
 
 #[derive(Debug)]

@@ -19,11 +19,13 @@ use super::{AsapCore, AsapEvent, Output, RequestError};
 use crate::channel::{ChannelId, Protocol};
 use crate::reach::is_reached_by;
 
-/// Pools that others are asked about at the same time.
+/// How many pools others are asked about at the same time.
 const MAX_INQUIRIES: usize = 64;
-/// Pools of which is remembered that nobody knows an element.
+/// How many questions one other registrar may leave unanswered; it is not asked more.
+const MAX_ASKED: usize = 64;
+/// How many pools without any element are remembered.
 const MAX_DENIED: usize = 256;
-/// For so long that is remembered.
+/// How long such a pool is remembered.
 const DENIED_FOR: Duration = Duration::from_secs(1);
 /// An association with another registrar ends when nothing was asked over it for so long.
 const LINK_IDLE: Duration = Duration::from_secs(2);
@@ -43,7 +45,7 @@ pub(super) struct Others {
 struct Link {
     ways: Ways,
     is_up: bool,
-    /// Questions that it has not answered, in order.
+    /// The pools of the questions that it has not answered, in order and without repetitions.
     asked: VecDeque<PoolHandle>,
     /// It ends then: without an answer, or without a question.
     ends: Time,
@@ -257,10 +259,18 @@ impl AsapCore {
         self.go_on_asking(now);
     }
 
-    /// Asks a registrar about a pool.
+    /// Asks a registrar about a pool. An answer that is still missing to an earlier question does
+    /// as well.
     fn ask_over(&mut self, now: Time, channel: ChannelId, pool: &PoolHandle) {
         let Some(link) = self.others.links.get_mut(&channel) else { return };
         let Some(inquiry) = self.others.inquiries.get_mut(pool) else { return };
+        if link.asked.contains(pool) {
+            return;
+        }
+        if link.asked.len() >= MAX_ASKED {
+            inquiry.links.remove(&channel);
+            return;
+        }
         let (subscribe, pool, items) = (false, pool.clone(), inquiry.items());
         let question = AsapMessage::HandleResolution(HandleResolution {
             subscribe,

@@ -17,13 +17,13 @@ pub struct SessionOptions {
     pub connect_timeout: Duration,
     /// Pause before the pool is resolved again when no element could be reached. Default 250 ms.
     pub retry_delay: Duration,
-    /// When data was sent and nothing at all came back for this long, the element counts as lost.
-    /// Only for protocols in which every message is answered. Default `None`: SCTP alone decides.
+    /// An element that sends nothing for this long after data was sent to it counts as lost. Only for
+    /// protocols in which every message is answered. Default `None`: SCTP alone decides.
     pub reply_timeout: Option<Duration>,
     /// Report elements whose association was lost to the registrar; those that cannot be connected
     /// are always reported. Default true.
     pub report_unreachable: bool,
-    /// Fail over without being asked to. Otherwise
+    /// Fail over without waiting for the application. Otherwise
     /// [`SessionEvent::FailoverNeeded`](crate::session::SessionEvent::FailoverNeeded) is to be answered by
     /// [`SessionCore::force_failover`](crate::session::SessionCore::force_failover). Default true.
     pub auto_failover: bool,

@@ -37,7 +37,7 @@ pub enum SessionEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailoverCause {
-    /// The association ended, by whatever reason; a graceful end means that the element closed the
+    /// The association ended, for whatever reason. A graceful end means that the element closed the
     /// session.
     Ended(EndReason),
     /// Nothing came back within

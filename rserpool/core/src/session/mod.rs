@@ -58,7 +58,7 @@ pub enum Output {
         /// To this element.
         element: PeId,
     },
-    /// The application can not send any more.
+    /// The application cannot send any more.
     NotReady,
     /// Report an element to the registrar as unreachable.
     Report(PeId),
@@ -66,16 +66,16 @@ pub enum Output {
     Event(SessionEvent),
 }
 
-/// Tells the answer to an outdated question from the one that is awaited.
+/// Tells the answer that is awaited from late answers to earlier questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt(u64);
 
-/// Elements that are remembered as unreachable during one failover.
+/// How many elements are remembered as unreachable during one failover.
 const MAX_FAILED: usize = 31;
 
 #[derive(Debug)]
 enum State {
-    /// For the application, to force the failover.
+    /// Waits for the application to force the failover.
     Waiting,
     Pausing {
         until: Time,
@@ -188,8 +188,7 @@ impl SessionCore {
                     elements.into_iter().find(|e| is_sctp(e) && !self.failed.contains(&e.id));
                 match element {
                     Some(element) => self.connect(now, element),
-                    // All are known to be unreachable; perhaps the registrar knows better in a
-                    // while.
+                    // All have just been unreachable; the registrar may know others in a while.
                     None => self.pause(now),
                 }
             }
@@ -245,7 +244,7 @@ impl SessionCore {
         }
         match AsapMessage::decode(&message.data) {
             Ok(AsapMessage::Cookie(cookie)) => self.cookie = Some(cookie),
-            // Business cards are only a preference, the rest is not for pool users.
+            // A business card is only a preference; the others are not for pool users.
             Ok(_) => debug!("a pool element sent a control message that is not a cookie"),
             Err(error) => debug!(%error, "undecodable control message of a pool element"),
         }
@@ -256,7 +255,7 @@ impl SessionCore {
         let State::Up { .. } = self.state else { return };
         let (silent, avoid) = match &reason {
             EndReason::Graceful => (false, false),
-            // It told so itself, hence it lives, or its registrar knows.
+            // The element said so itself: it lives, or its registrar knows that it does not.
             EndReason::Lost(LossReason::PeerAbort { .. }) => (false, true),
             _ => (true, true),
         };
@@ -308,7 +307,8 @@ impl SessionCore {
         }
     }
 
-    /// The element is given up. `silent`: it may not know, so the registrar is told.
+    /// Gives the element up. `silent`: its registrar may not know that it is gone, and is told.
+    /// `avoid`: the element is not tried again in this failover.
     fn leave(&mut self, now: Time, cause: FailoverCause, silent: bool, avoid: bool) {
         let State::Up { element, since, .. } = self.state else { return };
         self.outputs.push_back(Output::NotReady);
@@ -322,7 +322,7 @@ impl SessionCore {
         if !self.options.auto_failover {
             self.state = State::Waiting;
         } else if !avoid && now.since(since) < self.options.retry_delay {
-            // It accepts and closes at once: not so fast.
+            // An element that accepts and closes at once would be connected with without end.
             self.pause(now);
         } else {
             self.resolve();

@@ -222,3 +222,29 @@ fn questions_to_others_are_bounded() {
     let is_answer = |o: &&Output| matches!(o, Output::Event(AsapEvent::Resolved { .. }));
     assert_eq!(answers + left.iter().filter(is_answer).count(), MAX_REQUESTS + 10);
 }
+
+/// One of the others knows the pool, the second one reads and does not answer.
+#[test]
+fn a_silent_other_registrar_is_not_asked_the_same_again_and_again() {
+    let (mut bench, home) = user(3);
+    let request = denied_at_home(&mut bench, home);
+    let mut others = bench.connects();
+    bench.pass(ms(250));
+    others.extend(bench.connects());
+    let [(quick, _), (silent, _)] = others[..] else { panic!("{others:?}") };
+    bench.connected(quick);
+    bench.connected(silent);
+    assert_eq!(messages_in(&bench.outputs()).len(), 2);
+    bench.receive(quick, elements(&[1]));
+    assert_eq!(resolved(&mut bench, request), Ok(vec![1]));
+    for _ in 0..100 {
+        let request = denied_at_home(&mut bench, home);
+        assert_eq!(messages_in(&bench.outputs()), [(quick, question(Some(1)))]);
+        bench.receive(quick, elements(&[1]));
+        assert_eq!(resolved(&mut bench, request), Ok(vec![1]));
+        bench.pass(ms(20));
+    }
+    // It has had its time.
+    bench.pass(ms(1000));
+    assert!(bench.outputs().contains(&Output::Abort { channel: silent, reason: "no answer" }));
+}
