@@ -82,7 +82,7 @@ fn pages_do_not_lose_what_stays_there() {
     }
     let mut seen = Vec::new();
     let mut at: Option<Cursor> = None;
-    for page in 0.. {
+    for page in 0..20 {
         let keys: Vec<_> = space.elements_after(at.as_ref()).take(3).collect();
         let Some(last) = keys.last().and_then(|key| space.get(*key)) else { break };
         at = Some((last.handle().clone(), last.info().id));

@@ -96,7 +96,7 @@ fn rules() -> impl Strategy<Value = RegisterRules> {
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
-    let pool = || 0u8..12;
+    let pool = || 0u8..5;
     let id = || 0u32..8;
     let timer = prop_oneof![
         Just(Timer::Life),
@@ -117,13 +117,13 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(pool, id, suspect)| Operation::SetSuspect { pool, id, suspect }),
         2 => (pool(), id(), prop_oneof![0u32..4, any::<u32>()])
             .prop_map(|(pool, id, distance)| Operation::SetDistance { pool, id, distance }),
-        1 => (pool(), id(), 0u32..3)
+        3 => (pool(), id(), 0u32..3)
             .prop_map(|(pool, id, home)| Operation::SetHome { pool, id, home }),
         2 => (pool(), id(), timer, prop::option::of(0u64..100))
             .prop_map(|(pool, id, timer, at)| Operation::SetTimer { pool, id, timer, at }),
         1 => (0u64..20).prop_map(Operation::PassTime),
-        1 => (0u32..3).prop_map(Operation::BeginAudit),
-        1 => (0u32..12).prop_map(Operation::AbortAudit),
+        2 => (0u32..3).prop_map(Operation::BeginAudit),
+        1 => (0u32..9).prop_map(Operation::AbortAudit),
         2 => (0u32..3, 0usize..6).prop_map(|(home, budget)| Operation::Sweep { home, budget }),
         1 => (prop::option::of(0u32..3), 1usize..4, 0usize..4)
             .prop_map(|(home, page, removed)| Operation::ReadPages { home, page, removed }),
@@ -360,7 +360,7 @@ fn read_pages(
         .map(name)
         .collect();
     let mut read = Vec::new();
-    loop {
+    while read.len() <= expected.len() {
         let names = next_page(space, read.last());
         if names.is_empty() {
             break;
