@@ -197,8 +197,8 @@ impl Handlespace {
         self.homes.get(&home).map_or(PeChecksum::EMPTY, |home| home.checksum).value()
     }
 
-    /// Gives an element to another home registrar, as after a takeover. An audit of its new home has
-    /// seen it then.
+    /// Gives an element to another home registrar, as after a takeover. An audit of its new home
+    /// has seen it then.
     pub fn set_home(&mut self, key: ElementKey, home: ServerId) {
         let Some(element) = self.elements.get_mut(key) else { return };
         let old = core::mem::replace(&mut element.info.home, home);
@@ -222,9 +222,9 @@ impl Handlespace {
         }
     }
 
-    /// Says whether an element is a suspect: somebody cannot reach it, and it has not answered since.
-    /// A suspect keeps its position, but selections give it only when the others do not suffice.
-    /// Nothing else makes a suspect of an element, or an honest member again.
+    /// Says whether an element is a suspect: somebody cannot reach it, and it has not answered
+    /// since. A suspect keeps its position, but selections give it only when the others do not
+    /// suffice. An element stays a suspect until this is called again, also when it registers anew.
     pub fn set_suspect(&mut self, key: ElementKey, suspect: bool) {
         let Some(element) = self.elements.get_mut(key) else { return };
         let class = Class { suspect, ..element.state.class };

@@ -384,8 +384,12 @@ proptest! {
         max_increment in 0usize..4,
     ) {
         let config = Config { max_increment, max_elements: 40, ..Config::default() };
-        let mut world =
-            World { space: Handlespace::new(config), now: 0, unseen: BTreeMap::new(), kinds: BTreeMap::new() };
+        let mut world = World {
+            space: Handlespace::new(config),
+            now: 0,
+            unseen: BTreeMap::new(),
+            kinds: BTreeMap::new(),
+        };
         for operation in operations {
             apply(&mut world, operation)?;
             prop_assert_eq!(world.space.verify(), Ok(()));
