@@ -525,3 +525,58 @@ async fn a_registrar_that_moved_is_found_again_by_its_name() {
     timeout(secs(60), there).await.unwrap();
     assert!(*looked_up.lock().unwrap() >= 2);
 }
+
+/// Two registrars that do not know each other: each has pools of its own.
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_one_registrar_does_not_know_is_found_at_another_one() {
+    let lab = Lab::new(true);
+    let registrars = [lab.registrar(1), lab.registrar(2)];
+    let (_es, element) = lab.element(11, Policy::RoundRobin, &[1]);
+    element.registered().await.unwrap();
+    // Some users have the one as their home, and some the other.
+    for last in 21..29 {
+        let (_us, user) = lab.user(last, &[1, 2]);
+        let start = Instant::now();
+        let found = user.resolve(&pool(), 1, Duration::ZERO).await.unwrap();
+        assert_eq!(found[0].id, PeId(11));
+        assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+        let nowhere = PoolHandle::new("nowhere").unwrap();
+        let unknown = user.resolve(&nowhere, 1, Duration::ZERO).await;
+        assert_eq!(unknown, Err(Error::NoElement(nowhere)));
+    }
+    let at_home = registrars.each_ref().map(|(_, registrar)| registrar.stats().pool_elements);
+    assert_eq!(at_home, [1, 0]);
+}
+
+/// The registrar in the middle of the list is cut off without a word; nobody waits for it long.
+#[tokio::test(start_paused = true)]
+async fn registrars_that_do_not_answer_delay_the_search_by_250_ms_each() {
+    let lab = Lab::new(false);
+    let (_rs, _registrar) = lab.registrar(3);
+    let (mut slowest, mut quickest) = (Duration::ZERO, secs(60));
+    for last in 11..21 {
+        let start = Instant::now();
+        let (_es, element) = lab.element(last, Policy::RoundRobin, &[1, 2, 3]);
+        element.registered().await.unwrap();
+        slowest = slowest.max(start.elapsed());
+        quickest = quickest.min(start.elapsed());
+    }
+    assert!(slowest < Duration::from_millis(550) && quickest < Duration::from_millis(50));
+}
+
+/// An event for each failure and each search would fill any queue.
+#[tokio::test(start_paused = true)]
+async fn a_user_that_reads_no_events_learns_how_many_it_missed() {
+    let lab = Lab::new(true);
+    let (_us, user) = lab.user(21, &[1, 2, 3]);
+    let resolving = user.clone();
+    tokio::spawn(async move {
+        while resolving.resolve(&pool(), 1, Duration::ZERO).await == Err(Error::NoRegistrar) {}
+    });
+    tokio::time::sleep(secs(600)).await;
+    let first = user.next_event().await.unwrap();
+    let rserpool::UserEvent::Missed(count) = first else { panic!("{first:?}") };
+    assert!(count > 100, "{count}");
+    assert_eq!(first.to_string(), format!("missed {count} events"));
+    assert!(!matches!(user.next_event().await, Ok(rserpool::UserEvent::Missed(_))));
+}

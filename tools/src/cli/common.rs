@@ -117,6 +117,15 @@ impl Profile {
         (self != Profile::Default).then_some(stack)
     }
 
+    /// While a registrar does not answer, the next one is tried after this time. See
+    /// [`AsapConfig::connect_interval`](rserpool::AsapConfig::connect_interval).
+    pub fn connect_interval(self) -> Duration {
+        match self {
+            Profile::Default | Profile::Rfc => Duration::from_millis(250),
+            Profile::Realtime => Duration::from_millis(50),
+        }
+    }
+
     /// How long the home registrar of a pool element may leave a registration unanswered before
     /// another registrar may take its place. See
     /// [`AsapConfig::home_patience`](rserpool::AsapConfig::home_patience).

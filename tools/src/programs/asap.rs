@@ -56,6 +56,7 @@ pub(crate) async fn config(
         request_timeout: options.registrarconnecttimeout * 2,
         response_timeout: options.registrarresponsetimeout,
         max_request_trials: options.registrarrequestmaxtrials,
+        connect_interval: profile.connect_interval(),
         home_patience: profile.home_patience(),
         addrs,
         assoc: profile.rserpool(stack.assoc_config()),
@@ -300,18 +301,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_home_registrar_is_doubted_as_the_profile_says() {
+    async fn registrars_have_the_time_that_the_profile_says() {
         let patience = async |option: &str| {
             let line = Line::try_parse_from(["program", "--registrar=127.0.0.1", option]).unwrap();
             let addr = "127.0.0.1".parse().unwrap();
             let stack = stack::open(&line.common.link, &[addr], Port::Any).unwrap();
             let profile = line.common.link.profile;
             let asap = config(&stack, &line.registrars, profile, Vec::new()).await.unwrap();
-            asap.home_patience.as_millis()
+            (asap.connect_interval.as_millis(), asap.home_patience.as_millis())
         };
-        assert_eq!(patience("--profile=default").await, 1000);
-        assert_eq!(patience("--profile=rfc").await, 1000);
-        assert_eq!(patience("--profile=realtime").await, 100);
+        assert_eq!(patience("--profile=default").await, (250, 1000));
+        assert_eq!(patience("--profile=rfc").await, (250, 1000));
+        assert_eq!(patience("--profile=realtime").await, (50, 100));
     }
 
     #[tokio::test]

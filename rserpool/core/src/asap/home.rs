@@ -53,7 +53,8 @@ impl AsapCore {
 
     pub(super) fn hunt(&mut self, now: Time) {
         self.tell(AsapEvent::Hunting);
-        self.home = Home::Hunting(Hunt::new(now, now + self.config.connect_timeout));
+        let ends = now + self.config.connect_timeout;
+        self.home = Home::Hunting(Hunt::new(now, self.config.hunt_pause, ends));
         self.go_on_hunting(now);
     }
 
@@ -83,28 +84,34 @@ impl AsapCore {
             let Home::Hunting(hunt) = &mut self.home else { return };
             hunt.next_start = next_start;
             hunt.started(channel, ways.clone(), now + self.config.connect_timeout);
-            if traits.failed && now >= hunt.told + self.config.hunt_pause {
-                hunt.told = now;
+            if traits.failed && hunt.tell_again(now, self.config.max_hunt_pause) {
                 self.tell(AsapEvent::Hunting);
             }
             let protocol = Protocol::Asap;
             self.outputs.push_back(Output::Connect { channel, protocol, ways });
         }
         let needed = self.needs_registrar();
-        let again = self.config.connect_timeout + self.config.hunt_pause;
+        let tell_at = self.tell_hunting_at();
         let Home::Hunting(hunt) = &mut self.home else { return };
-        if needed && now >= hunt.told + again {
-            hunt.told = now;
+        if needed && tell_at.is_some_and(|at| at <= now) {
+            hunt.tell_again(now, self.config.max_hunt_pause);
             self.tell(AsapEvent::Hunting);
         } else if !needed && hunt.open() == 0 && (now >= hunt.ends || self.table.all_failed(now)) {
             self.home = Home::None;
         }
     }
 
+    /// When it is told that the search goes on, although no registrar was tried again until then:
+    /// the names of registrars may stand for some by then.
+    fn tell_hunting_at(&self) -> Option<Time> {
+        let Home::Hunting(hunt) = &self.home else { return None };
+        Some(hunt.told() + self.config.connect_timeout + self.config.max_hunt_pause)
+    }
+
     /// When the search goes on.
     pub(super) fn hunt_deadline(&self, hunt: &Hunt) -> Option<Time> {
         let told = if self.needs_registrar() {
-            Some(hunt.told + self.config.connect_timeout + self.config.hunt_pause)
+            self.tell_hunting_at()
         } else {
             (hunt.open() == 0).then_some(hunt.ends)
         };

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sctp_user_core::Time;
+use sctp_user_core::{Duration, Time};
 
 use super::registrars::Ways;
 use crate::channel::ChannelId;
@@ -14,14 +14,34 @@ pub(super) struct Hunt {
     /// When another attempt may begin beside the open ones.
     pub(super) next_start: Time,
     /// When the user was told last that a registrar is looked for.
-    pub(super) told: Time,
+    told: Time,
+    /// The user is not told again for so long.
+    quiet: Duration,
     /// A search that nobody needs ends then.
     pub(super) ends: Time,
 }
 
 impl Hunt {
-    pub(super) fn new(now: Time, ends: Time) -> Self {
-        Hunt { attempts: BTreeMap::new(), next_start: now, told: now, ends }
+    /// A search of which the user has just been told. It is told again after `quiet` at the
+    /// earliest.
+    pub(super) fn new(now: Time, quiet: Duration, ends: Time) -> Self {
+        Hunt { attempts: BTreeMap::new(), next_start: now, told: now, quiet, ends }
+    }
+
+    /// Whether the user may be told again that the search goes on. If so, that counts as done, and
+    /// twice as long passes until the next time, `max_quiet` at most.
+    pub(super) fn tell_again(&mut self, now: Time, max_quiet: Duration) -> bool {
+        if now < self.told + self.quiet {
+            return false;
+        }
+        self.told = now;
+        self.quiet = self.quiet.saturating_mul(2).min(max_quiet);
+        true
+    }
+
+    /// When it was told last that the search goes on.
+    pub(super) fn told(&self) -> Time {
+        self.told
     }
 
     /// How many attempts are open.
