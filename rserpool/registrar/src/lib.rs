@@ -6,12 +6,15 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod events;
 mod registrar;
 #[cfg(test)]
 mod tests;
 
 pub use error::StartError;
+pub use events::{Notice, RegistrarEvents};
 pub use registrar::Registrar;
+pub use rserpool_core::metric;
 pub use rserpool_core::registrar::{
     RegistrarConfig, RegistrarEvent, RegistrarStats, RemovalReason,
 };

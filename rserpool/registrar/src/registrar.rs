@@ -11,10 +11,11 @@ use rserpool_net::{Channels, Clock, End, Flow, Host, Multicast, Ports, Settings}
 use rserpool_wire::{SctpTransport, ServerId, Transport};
 use sctp_user::sctp_user_core::Time;
 use sctp_user::{BindOptions, Endpoint, Stack, without_interface};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::StartError;
+use crate::events::{RegistrarEvents, Subscribers};
 
 /// A running registrar. Dropping it aborts its associations; [`Registrar::shutdown`] is the
 /// graceful way.
@@ -24,15 +25,13 @@ pub struct Registrar {
     asap_port: u16,
     udp_port: Option<u16>,
     stats: Arc<Mutex<RegistrarStats>>,
-    events: broadcast::Sender<RegistrarEvent>,
+    subscribers: Arc<Subscribers>,
     shutdown: mpsc::Sender<ShutDown>,
     task: JoinHandle<()>,
 }
 
 /// Associations that may wait to be accepted.
 const ACCEPT_BACKLOG: usize = 1024;
-/// Events that a slow subscriber may lag behind before it misses some.
-const EVENTS: usize = 1024;
 /// How long elements and users have to answer the graceful shutdown of their associations.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -75,12 +74,13 @@ impl Registrar {
         let core = RegistrarCore::new(config, advertised, seed, clock.now())?;
         let id = core.server_id();
         let stats = Arc::new(Mutex::new(core.stats()));
-        let events = broadcast::Sender::new(EVENTS);
+        let subscribers = Arc::new(Subscribers::default());
         let (shutdown, commands) = mpsc::channel(1);
-        let host = Serving { core, stats: Arc::clone(&stats), events: events.clone() };
+        let (told, seen) = (Arc::clone(&subscribers), Arc::clone(&stats));
+        let host = Serving { core, stats: seen, subscribers: told };
         tracing::info!(server = %id, asap_port, ?udp_port, "registrar started");
         let task = rserpool_net::start(host, clock, settings, commands);
-        Ok(Registrar { id, asap_port, udp_port, stats, events, shutdown, task })
+        Ok(Registrar { id, asap_port, udp_port, stats, subscribers, shutdown, task })
     }
 
     /// The identifier of this registrar.
@@ -104,9 +104,9 @@ impl Registrar {
         *lock(&self.stats)
     }
 
-    /// What happens from now on. A receiver that lags more than 1024 events behind misses some.
-    pub fn events(&self) -> broadcast::Receiver<RegistrarEvent> {
-        self.events.subscribe()
+    /// What happens from now on.
+    pub fn events(&self) -> RegistrarEvents {
+        self.subscribers.subscribe()
     }
 
     /// Waits until the registrar has ended by itself, which it does only when its stack ends.
@@ -150,7 +150,7 @@ struct ShutDown;
 struct Serving {
     core: RegistrarCore,
     stats: Arc<Mutex<RegistrarStats>>,
-    events: broadcast::Sender<RegistrarEvent>,
+    subscribers: Arc<Subscribers>,
 }
 
 impl Host for Serving {
@@ -167,13 +167,18 @@ impl Host for Serving {
 
     fn event(&mut self, _: Time, event: RegistrarEvent, _: Channels<'_>) -> Flow {
         tracing::debug!("{event}");
-        // Nobody may be listening.
-        let _ = self.events.send(event);
+        self.subscribers.tell(&event);
         Flow::GoOn
     }
 
     fn settled(&mut self) {
         *lock(&self.stats) = self.core.stats();
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.subscribers.end();
     }
 }
 

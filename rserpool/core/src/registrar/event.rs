@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rserpool_wire::{CauseCode, PeId, PoolHandle};
+use rserpool_wire::{CauseCode, PeId, PoolHandle, Problem};
 
 use crate::channel::ChannelId;
 
@@ -60,7 +60,7 @@ pub enum RegistrarEvent {
         /// Where it came from.
         channel: ChannelId,
         /// What was wrong.
-        problem: String,
+        problem: Problem,
     },
     /// This registrar aborted an association.
     Aborted {
@@ -69,6 +69,21 @@ pub enum RegistrarEvent {
         /// Why.
         reason: &'static str,
     },
+}
+
+impl RegistrarEvent {
+    /// The pool that it is about, if there is one. The handle is too long where the element was
+    /// refused for that.
+    pub fn pool(&self) -> Option<&PoolHandle> {
+        match self {
+            RegistrarEvent::Registered { pool, .. }
+            | RegistrarEvent::Reregistered { pool, .. }
+            | RegistrarEvent::RegistrationRefused { pool, .. }
+            | RegistrarEvent::Removed { pool, .. }
+            | RegistrarEvent::ReportedUnreachable { pool, .. } => Some(pool),
+            RegistrarEvent::InvalidMessage { .. } | RegistrarEvent::Aborted { .. } => None,
+        }
+    }
 }
 
 /// Why an element was removed.
