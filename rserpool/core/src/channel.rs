@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use rserpool_wire::numbers::{port, ppid};
 use sctp_user_core::socket::EndReason;
-use sctp_user_core::{Encap, Peer, Time};
+use sctp_user_core::{Duration, Encap, LossReason, Peer, Time};
 use thiserror::Error;
 
 /// Names an association (or an attempt to set one up) between a state machine and its driver. It is
@@ -98,6 +98,8 @@ pub enum Input<'a> {
         peer: Peer,
         /// The own addresses that the other end knows.
         local: Vec<IpAddr>,
+        /// The own SCTP port.
+        local_port: u16,
     },
     /// An association that [`Output::Connect`] asked for did not come up.
     Failed {
@@ -112,6 +114,13 @@ pub enum Input<'a> {
         channel: ChannelId,
         /// Its other end now.
         peer: Peer,
+    },
+    /// The round-trip time of an association was measured anew.
+    Measured {
+        /// The association.
+        channel: ChannelId,
+        /// The smoothed round-trip time of the path that data takes.
+        rtt: Duration,
     },
     /// A complete message arrived.
     Message {
@@ -226,6 +235,19 @@ pub enum ConnectFailure {
     /// Something else, in one sentence.
     #[error("{0}")]
     Other(String),
+}
+
+impl ConnectFailure {
+    /// Whether the host of the other end has said that nobody is there.
+    pub fn is_refusal(&self) -> bool {
+        let (ConnectFailure::Ended(reason) | ConnectFailure::NoNativeAnswer(reason)) = self else {
+            return false;
+        };
+        matches!(
+            reason,
+            EndReason::Lost(LossReason::Refused { .. } | LossReason::ProtocolUnreachable)
+        )
+    }
 }
 
 /// The UDP port of a peer whose association is encapsulated (RFC 6951), `None` where it is native.

@@ -10,7 +10,7 @@ use sctp_user_core::{Encap, Peer, Scope, scope};
 pub const DEFAULT_UDP_PORT: u16 = 9899;
 
 /// The encapsulations that the own stack can send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
     /// Directly in IP.
     pub native: bool,

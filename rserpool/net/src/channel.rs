@@ -27,6 +27,8 @@ pub(crate) enum Report {
     Message { channel: ChannelId, ppid: u32, data: Bytes },
     /// The other end has other addresses.
     PeerChanged { channel: ChannelId, peer: Peer },
+    /// The round-trip time is another one.
+    Measured { channel: ChannelId, rtt: Duration },
     /// The other end has started anew. The association has a new name now.
     Restarted { old: ChannelId, new: ChannelId, protocol: Protocol },
     /// It ended.
@@ -112,6 +114,7 @@ impl Channel {
         let outbox = Arc::new(Outbox::default());
         let reader = Reader {
             peer: peer_of(&association),
+            rtt: None,
             association: association.clone(),
             id,
             protocol,
@@ -168,6 +171,8 @@ struct Reader {
     names: Names,
     reports: mpsc::Sender<Report>,
     peer: Peer,
+    /// As told last.
+    rtt: Option<Duration>,
     peer_seen: Instant,
     assembler: Assembler,
 }
@@ -233,6 +238,11 @@ impl Reader {
 
     async fn refresh_peer(&mut self) -> Result<(), Gone> {
         self.peer_seen = Instant::now();
+        let rtt = self.association.srtt().filter(|rtt| self.is_news(*rtt));
+        if let Some(rtt) = rtt {
+            self.rtt = Some(rtt);
+            self.report(Report::Measured { channel: self.id, rtt }).await?;
+        }
         let peer = peer_of(&self.association);
         // An association that has just ended has no addresses any more.
         if peer == self.peer || peer.addrs.is_empty() {
@@ -240,6 +250,11 @@ impl Reader {
         }
         self.peer = peer.clone();
         self.report(Report::PeerChanged { channel: self.id, peer }).await
+    }
+
+    /// A change by less than a millisecond or a tenth matters to nobody.
+    fn is_news(&self, rtt: Duration) -> bool {
+        self.rtt.is_none_or(|told| rtt.abs_diff(told) > Duration::from_millis(1).max(told / 10))
     }
 
     async fn report(&self, report: Report) -> Result<(), Gone> {

@@ -256,6 +256,7 @@ impl<H: Host> Driver<H> {
             Report::PeerChanged { channel, peer } => {
                 self.handle(Input::PeerChanged { channel, peer });
             }
+            Report::Measured { channel, rtt } => self.handle(Input::Measured { channel, rtt }),
             Report::Restarted { old, new, protocol } => self.restarted(old, new, protocol),
             Report::Down { channel } => {
                 if self.channels.remove(&channel).is_some() {
@@ -271,11 +272,12 @@ impl<H: Host> Driver<H> {
 
     fn up(&mut self, channel: ChannelId, protocol: Protocol, association: Association) {
         let (peer, local) = (peer_of(&association), own_addresses(&association));
+        let local_port = association.local_port();
         debug!(%channel, addrs = ?peer.addrs, port = peer.port, "association up");
         let (names, reports) = (self.names.clone(), self.reports.clone());
         let entry = Channel::start(association, channel, protocol, names, reports);
         self.channels.insert(channel, Entry::Up(entry));
-        self.handle(Input::Up { channel, protocol, peer, local });
+        self.handle(Input::Up { channel, protocol, peer, local, local_port });
     }
 
     /// What the old process of the other end said is void; the new one has said nothing yet.
@@ -287,8 +289,9 @@ impl<H: Host> Driver<H> {
         if let Some(Entry::Up(channel)) = self.channels.remove(&old) {
             let association = channel.association();
             let (peer, local) = (peer_of(association), own_addresses(association));
+            let local_port = association.local_port();
             self.channels.insert(new, Entry::Up(channel));
-            self.handle(Input::Up { channel: new, protocol, peer, local });
+            self.handle(Input::Up { channel: new, protocol, peer, local, local_port });
         }
     }
 
@@ -359,8 +362,7 @@ async fn connect(
         Ok(association) => Report::Connected(channel, protocol, association),
         Err(Error::Stopped) => Report::Stopped,
         Err(error) => {
-            let first = ways.first().and_then(|way| Some((way.addrs.first()?, way.port)));
-            debug!(%error, ways = ways.len(), ?first, "not connected");
+            debug!(%error, ?ways, "not connected");
             Report::Failed(channel, connect_failure(error, &ways))
         }
     };

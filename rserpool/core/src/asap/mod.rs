@@ -146,7 +146,10 @@ impl Core for AsapCore {
                 self.on_datagram(now, from, data)
             }
             Input::Timeout => self.on_timeout(now),
-            Input::Message { .. } | Input::Datagram { .. } | Input::PeerChanged { .. } => {}
+            Input::Message { .. }
+            | Input::Datagram { .. }
+            | Input::PeerChanged { .. }
+            | Input::Measured { .. } => {}
         }
     }
 

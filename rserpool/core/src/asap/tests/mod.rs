@@ -114,7 +114,7 @@ impl Bench {
 
     fn up_with(&mut self, channel: ChannelId, peer: Peer) {
         let (protocol, local) = (Protocol::Asap, local());
-        self.handle(Input::Up { channel, protocol, peer, local });
+        self.handle(Input::Up { channel, protocol, peer, local, local_port: 5000 });
     }
 
     /// A registrar that is not known opens an association.

@@ -1,0 +1,11 @@
+//! A whole operation scope in one seeded world (feature `sim`): registrars, pool elements and pool
+//! users over an abstract network of associations with delay, cuts, crashes and restarts.
+//!
+//! [`World`] moves messages and time; whoever uses it decides what goes wrong, and checks what
+//! becomes of it. The same seed gives the same run.
+
+mod net;
+mod world;
+
+pub use net::{HostId, Network};
+pub use world::{Machine, Noticed, World};
