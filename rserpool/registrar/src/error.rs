@@ -12,5 +12,8 @@ pub enum StartError {
     Config(#[from] ConfigError),
     /// The ASAP port could not be bound.
     #[error("cannot open the ASAP endpoint: {0}")]
-    Endpoint(#[from] sctp_user::Error),
+    Endpoint(#[source] sctp_user::Error),
+    /// The ENRP port could not be bound.
+    #[error("cannot open the ENRP endpoint: {0}")]
+    EnrpEndpoint(#[source] sctp_user::Error),
 }

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rserpool_core::channel::Protocol;
-use rserpool_core::registrar::RegistrarStats;
-use rserpool_core::registrar::{Advertised, RegistrarConfig, RegistrarCore, RegistrarEvent};
-use rserpool_net::{Channels, Clock, End, Flow, Host, Multicast, Ports, Settings};
-use rserpool_wire::{SctpTransport, ServerId, Transport};
+use rserpool_core::registrar::{RegistrarConfig, RegistrarCore, RegistrarEvent, RegistrarStats};
+use rserpool_net::{Channels, Clock, End, Flow, Host, Ports, Settings};
+use rserpool_wire::ServerId;
 use sctp_user::sctp_user_core::Time;
-use sctp_user::{BindOptions, Endpoint, Stack, without_interface};
-use tokio::sync::mpsc;
+use sctp_user::{Peer, Stack};
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::error::StartError;
-use crate::events::{RegistrarEvents, Subscribers};
+use crate::names::Names;
+use crate::network;
 
 /// A running registrar. Dropping it aborts its associations; [`Registrar::shutdown`] is the
 /// graceful way.
@@ -23,64 +23,65 @@ use crate::events::{RegistrarEvents, Subscribers};
 pub struct Registrar {
     id: ServerId,
     asap_port: u16,
+    enrp_port: Option<u16>,
     udp_port: Option<u16>,
     stats: Arc<Mutex<RegistrarStats>>,
-    subscribers: Arc<Subscribers>,
-    shutdown: mpsc::Sender<ShutDown>,
+    events: broadcast::Sender<RegistrarEvent>,
+    commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
 }
 
-/// Associations that may wait to be accepted.
-const ACCEPT_BACKLOG: usize = 1024;
+/// Commands that may wait for the task.
+const QUEUE: usize = 4;
+/// Events that a slow subscriber may lag behind before it misses some.
+const EVENTS: usize = 1024;
 /// How long elements and users have to answer the graceful shutdown of their associations.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Registrar {
-    /// Opens the ASAP port on `stack` and starts serving. Call it within a tokio runtime.
+    /// Opens the ports of ASAP and, if wanted, of ENRP on `stack` and starts serving. Call it within
+    /// a tokio runtime.
     ///
     /// # Errors
-    /// When a setting is out of range or the port cannot be bound. Announces that cannot be sent
-    /// are only warned about.
+    /// When a setting is out of range or a port cannot be bound. Multicast that cannot be sent or
+    /// heard is only warned about.
     pub fn start(stack: &Stack, config: RegistrarConfig) -> Result<Registrar, StartError> {
         config.check()?;
-        let endpoint = bind(stack, &config)?;
-        let asap_port = endpoint.port();
-        let udp_port = endpoint.local_udp_port();
-        let transports = match config.asap_addrs.as_slice() {
-            // Bound to all addresses, the source address of the announce is the best that can be
-            // named.
-            [] => Vec::new(),
-            addrs => {
-                let addrs = addrs.iter().map(|addr| without_interface(*addr)).collect();
-                vec![Transport::Sctp(SctpTransport::data_only(asap_port, addrs))]
-            }
-        };
+        let asap = network::asap(stack, &config)?;
+        let enrp = config.enrp.as_ref().map(|enrp| network::enrp(stack, enrp)).transpose()?;
+        let asap_port = asap.port();
+        let enrp_port = enrp.as_ref().map(Ports::port);
+        let udp_port = stack.local_udp_port();
+        let local = network::local(stack, &config, asap_port, enrp_port);
         let seed = match config.seed {
             Some(seed) => seed,
             None => rserpool_net::generator(None)?.random(),
         };
-        let multicast = config.announce.map(|group| {
-            Multicast::new(group, config.announce_ttl, asap_port, config.asap_addrs.clone())
-        });
-        let settings = Settings {
-            ports: vec![(Protocol::Asap, Ports::one(endpoint))],
+        let mut settings = Settings {
+            ports: vec![(Protocol::Asap, asap)],
             accepts: true,
             listeners: Vec::new(),
-            multicasts: multicast.map(|to| (Protocol::Asap, to)).into_iter().collect(),
+            multicasts: network::announces(&config, asap_port),
             max_backlog: config.max_backlog,
         };
+        let mut resolver = None;
+        if let (Some(enrp), Some(ports)) = (&config.enrp, enrp) {
+            settings.multicasts.extend(network::presences(enrp, ports.port()));
+            settings.listeners.extend(network::listener(enrp));
+            settings.ports.push((Protocol::Enrp, ports));
+            resolver = enrp.resolver.clone();
+        }
         let clock = Clock::start();
-        let advertised = Advertised { transports, udp_port };
-        let core = RegistrarCore::new(config, advertised, seed, clock.now())?;
+        let core = RegistrarCore::new(config, local, seed, clock.now())?;
         let id = core.server_id();
         let stats = Arc::new(Mutex::new(core.stats()));
-        let subscribers = Arc::new(Subscribers::default());
-        let (shutdown, commands) = mpsc::channel(1);
-        let (told, seen) = (Arc::clone(&subscribers), Arc::clone(&stats));
-        let host = Serving { core, stats: seen, subscribers: told };
-        tracing::info!(server = %id, asap_port, ?udp_port, "registrar started");
-        let task = rserpool_net::start(host, clock, settings, commands);
-        Ok(Registrar { id, asap_port, udp_port, stats, subscribers, shutdown, task })
+        let events = broadcast::Sender::new(EVENTS);
+        let (commands, receiver) = mpsc::channel(QUEUE);
+        let names = Names::new(resolver, commands.downgrade());
+        let host = Serving { core, names, stats: Arc::clone(&stats), events: events.clone() };
+        tracing::info!(server = %id, asap_port, ?enrp_port, ?udp_port, "registrar started");
+        let task = rserpool_net::start(host, clock, settings, receiver);
+        Ok(Registrar { id, asap_port, enrp_port, udp_port, stats, events, commands, task })
     }
 
     /// The identifier of this registrar.
@@ -91,6 +92,11 @@ impl Registrar {
     /// The SCTP port that it serves.
     pub fn asap_port(&self) -> u16 {
         self.asap_port
+    }
+
+    /// The SCTP port for other registrars, `None` without ENRP.
+    pub fn enrp_port(&self) -> Option<u16> {
+        self.enrp_port
     }
 
     /// The UDP port that its SCTP packets are encapsulated in, `None` on a stack without
@@ -104,9 +110,9 @@ impl Registrar {
         *lock(&self.stats)
     }
 
-    /// What happens from now on.
-    pub fn events(&self) -> RegistrarEvents {
-        self.subscribers.subscribe()
+    /// What happens from now on. A receiver that lags more than 1024 events behind misses some.
+    pub fn events(&self) -> broadcast::Receiver<RegistrarEvent> {
+        self.events.subscribe()
     }
 
     /// Waits until the registrar has ended by itself, which it does only when its stack ends.
@@ -120,65 +126,57 @@ impl Registrar {
 
     /// Shuts all associations down, gracefully for up to 2 s, and ends the registrar.
     pub async fn shutdown(self) {
-        if self.shutdown.send(ShutDown).await.is_ok() {
+        if self.commands.send(Command::ShutDown).await.is_ok() {
             let _ = self.task.await;
         }
     }
 }
 
-fn bind(stack: &Stack, config: &RegistrarConfig) -> Result<Endpoint, StartError> {
-    let assoc = config.assoc.clone().unwrap_or_else(|| {
-        let mut assoc = stack.assoc_config();
-        assoc.sack_frequency = 1;
-        assoc
-    });
-    let endpoint = stack.bind(BindOptions {
-        port: config.asap_port,
-        addrs: config.asap_addrs.clone(),
-        config: Some(assoc),
-        ..BindOptions::default()
-    })?;
-    endpoint.listen(ACCEPT_BACKLOG)?;
-    Ok(endpoint)
-}
-
-/// The only thing that a registrar can be asked for from outside.
+/// What a registrar can be asked for from outside its task.
 #[derive(Debug)]
-struct ShutDown;
+pub(crate) enum Command {
+    ShutDown,
+    /// The names of other registrars have been looked up.
+    Named(Vec<Peer>),
+}
 
 /// What runs in the registrar's task.
 struct Serving {
     core: RegistrarCore,
+    names: Names,
     stats: Arc<Mutex<RegistrarStats>>,
-    subscribers: Arc<Subscribers>,
+    events: broadcast::Sender<RegistrarEvent>,
 }
 
 impl Host for Serving {
     type Core = RegistrarCore;
-    type Command = ShutDown;
+    type Command = Command;
 
     fn core(&mut self) -> &mut RegistrarCore {
         &mut self.core
     }
 
-    fn command(&mut self, _: Time, ShutDown: ShutDown) -> Flow {
-        Flow::End(End::Shutdown(SHUTDOWN_PATIENCE))
+    fn command(&mut self, _: Time, command: Command) -> Flow {
+        match command {
+            Command::ShutDown => return Flow::End(End::Shutdown(SHUTDOWN_PATIENCE)),
+            Command::Named(peers) => self.core.set_named_peers(peers),
+        }
+        Flow::GoOn
     }
 
     fn event(&mut self, _: Time, event: RegistrarEvent, _: Channels<'_>) -> Flow {
         tracing::debug!("{event}");
-        self.subscribers.tell(&event);
+        if matches!(event, RegistrarEvent::PeerLost { .. }) {
+            // It may have moved to another address.
+            self.names.look_up();
+        }
+        // Nobody may be listening.
+        let _ = self.events.send(event);
         Flow::GoOn
     }
 
     fn settled(&mut self) {
         *lock(&self.stats) = self.core.stats();
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.subscribers.end();
     }
 }
 

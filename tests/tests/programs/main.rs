@@ -2,7 +2,6 @@
 
 mod pipes;
 mod pool;
-mod stalls;
 mod terminal;
 mod waits;
 

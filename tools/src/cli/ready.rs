@@ -5,12 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::time::{Duration, Instant};
-
-use super::{lossy, screen};
-
-/// How long a program waits until its ready line is written.
-const PATIENCE: Duration = Duration::from_millis(100);
+use std::io::Write;
 
 /// Builds and prints the ready line.
 #[derive(Debug)]
@@ -46,11 +41,11 @@ impl Ready {
         &self.line
     }
 
-    /// Prints the line, so that a reader on a pipe sees it at once. A reader that stalls is waited
-    /// for, but not for more than 100 ms; one that has gone away is ignored.
+    /// Prints the line and flushes, so that a reader on a pipe sees it at once. A reader that has
+    /// gone away is ignored.
     pub fn print(self) {
-        screen::say(&self.line);
-        lossy::stdout().flush(Instant::now() + PATIENCE);
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{}", self.line).and_then(|()| out.flush());
     }
 }
 

@@ -4,8 +4,6 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::cli::complain;
-
 pub mod pingpongclient;
 pub mod rspdemo;
 pub mod rspregistrar;
@@ -31,7 +29,7 @@ pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         first = args.next();
     }
     let Some(name) = first else {
-        complain(&format!("the first argument must name a program: {}", NAMES.join(", ")));
+        eprintln!("the first argument must name a program: {}", NAMES.join(", "));
         return ExitCode::from(2);
     };
     let args = std::iter::once(executable).chain(args);
@@ -43,8 +41,7 @@ pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(rspterminal::NAME) => rspterminal::run(args),
         Some(sctp_perf::NAME) => sctp_perf::run(args),
         _ => {
-            let (name, names) = (name.display(), NAMES.join(", "));
-            complain(&format!("there is no program '{name}', there are {names}"));
+            eprintln!("there is no program '{}', there are {}", name.display(), NAMES.join(", "));
             ExitCode::from(2)
         }
     }

@@ -84,6 +84,35 @@ pub(super) fn present(element: &PoolElement, place: UserPlace) -> PoolElement {
     shown
 }
 
+/// The element as another registrar gets it, or `None` when that one cannot reach it.
+pub(super) fn for_registrars(element: &PoolElement, place: UserPlace) -> Option<PoolElement> {
+    let mut shown = element.clone();
+    let transports = [
+        match &mut shown.user_transport {
+            Transport::Sctp(transport) => Some(transport),
+            _ => None,
+        },
+        shown.asap_transport.as_mut(),
+    ];
+    for transport in transports.into_iter().flatten() {
+        transport
+            .addrs
+            .retain(|addr| place == UserPlace::ThisHost || !addr.to_canonical().is_loopback());
+        if transport.addrs.is_empty() {
+            return None;
+        }
+    }
+    Some(shown)
+}
+
+/// Whether an element of another registrar has an address that is of use here.
+pub(super) fn has_usable(element: &PoolElement, min_scope: Scope) -> bool {
+    let asap = element.asap_transport.as_ref();
+    let usable = |addrs: &[IpAddr]| addrs.iter().any(|addr| is_wide_enough(*addr, min_scope));
+    usable(element.user_transport.addrs())
+        && asap.is_some_and(|transport| transport.port != 0 && usable(&transport.addrs))
+}
+
 /// Where the other end is; a loopback address of the association shows that it is on this host.
 pub(super) fn place_of(peer: &Peer) -> UserPlace {
     match peer.addrs.iter().any(|(addr, _)| addr.to_canonical().is_loopback()) {

@@ -7,6 +7,7 @@ use rserpool_wire::numbers::{ANNOUNCE_TTL, ASAP_ANNOUNCE_GROUP, port};
 use rserpool_wire::{LifeUnit, PoolHandle, ServerId};
 use sctp_user_core::{AssocConfig, ConfigError, Scope};
 
+use super::EnrpConfig;
 use crate::rules::check_rules;
 
 /// Settings of a registrar. [`RegistrarConfig::check`] tells whether they fit together; starting a registrar
@@ -44,6 +45,9 @@ pub struct RegistrarConfig {
     /// Time from a registration or an answered keep-alive to the next keep-alive, 300 ms to 300 s.
     /// Default 5 s.
     pub keep_alive_interval: Duration,
+    /// How far keep-alives of different elements are spread: each interval is up to this part of it
+    /// shorter or longer, 0 to 0.5 (RFC 5352 sec 3.5). Default 0.5.
+    pub keep_alive_jitter: f64,
     /// Time an element has for the answer, 100 ms to 60 s. Default 5 s.
     pub keep_alive_timeout: Duration,
     /// Name the element in keep-alives, as RSPLIB does. RFC 5352 sec 2.2.7 has no such parameter
@@ -51,9 +55,22 @@ pub struct RegistrarConfig {
     /// that they registered. Default true.
     pub keep_alive_names_element: bool,
     /// Number of unreachable reports at which an element is removed whatever it answers
-    /// (MAX-BAD-PE-REPORT, RFC 5352 sec 5.1), at least 1. Every report before that one has the
-    /// element probed by a keep-alive. Default 3.
+    /// (MAX-BAD-PE-REPORT, RFC 5352 sec 5.1), at least 1; only with
+    /// [`loose_ownership`](Self::loose_ownership). Otherwise a report has the element asked by a
+    /// keep-alive, and an answer clears the count. Default 3.
     pub max_bad_pe_reports: u32,
+
+    /// How long the owner of an element has to answer when another association registers the element
+    /// or another registrar claims it, 10 ms to 60 s. Default 1 s.
+    pub ownership_timeout: Duration,
+    /// Believe everybody, as RSPLIB does: any association may register or deregister any element,
+    /// and [`max_bad_pe_reports`](Self::max_bad_pe_reports) reports remove one. Default false.
+    pub loose_ownership: bool,
+    /// Distances are multiples of this, at least 1 ms. Default 50 ms.
+    pub distance_step: Duration,
+
+    /// How this registrar works together with others. Default `None`: it is alone.
+    pub enrp: Option<EnrpConfig>,
 
     /// Narrowest scope that an address of an element may have. Default loopback, which makes pools
     /// on a single host work: loopback addresses are accepted from associations over loopback only,
@@ -94,9 +111,14 @@ impl Default for RegistrarConfig {
             announce_cycle: Duration::from_secs(1),
             announce_ttl: ANNOUNCE_TTL as u8,
             keep_alive_interval: Duration::from_secs(5),
+            keep_alive_jitter: 0.5,
             keep_alive_timeout: Duration::from_secs(5),
             keep_alive_names_element: true,
             max_bad_pe_reports: 3,
+            ownership_timeout: Duration::from_secs(1),
+            loose_ownership: false,
+            distance_step: Duration::from_millis(50),
+            enrp: None,
             min_address_scope: Scope::Loopback,
             life_unit: LifeUnit::Milliseconds,
             max_handle_length: PoolHandle::MAX_LEN,
@@ -115,6 +137,7 @@ impl RegistrarConfig {
     /// # Errors
     /// Names the first value that is out of range, and the range.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.enrp.as_ref().map_or(Ok(()), EnrpConfig::check)?;
         let within = |value: Duration, min, max| (min..=max).contains(&(value.as_millis()));
         let positive = |rate: Option<f64>| rate.is_none_or(|rate| rate.is_finite() && rate > 0.0);
         check_rules(&[
@@ -138,7 +161,16 @@ impl RegistrarConfig {
                 within(self.keep_alive_timeout, 100, 60_000),
                 "the keep-alive timeout must be 100 ms to 60 s",
             ),
+            (
+                (0.0..=0.5).contains(&self.keep_alive_jitter),
+                "the jitter of keep-alives must be 0 to 0.5",
+            ),
             (self.max_bad_pe_reports > 0, "the maximum of unreachable reports must be at least 1"),
+            (
+                within(self.ownership_timeout, 10, 60_000),
+                "the ownership timeout must be 10 ms to 60 s",
+            ),
+            (self.distance_step.as_millis() > 0, "the distance step must be at least 1 ms"),
             (self.max_handle_length > 0, "pool handles must be allowed at least 1 byte"),
             (self.max_elements > 0, "there must be room for at least 1 pool element"),
             (

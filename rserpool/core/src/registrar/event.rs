@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rserpool_wire::{CauseCode, PeId, PoolHandle, Problem};
+use rserpool_wire::{CauseCode, PeId, PoolHandle, ServerId};
 
 use crate::channel::ChannelId;
 
@@ -55,12 +55,64 @@ pub enum RegistrarEvent {
         /// Number of reports about it so far.
         reports: u32,
     },
+    /// Another registrar said to be the home of an element, and it is now.
+    Yielded {
+        /// The pool.
+        pool: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// The other registrar.
+        to: ServerId,
+    },
+    /// The start phase is over: this registrar knows the handlespace, and announces itself.
+    Started,
+    /// Another registrar is there.
+    PeerFound {
+        /// The other registrar.
+        server: ServerId,
+    },
+    /// Another registrar does not answer any more.
+    PeerLost {
+        /// The other registrar.
+        server: ServerId,
+    },
+    /// Two registrars say to be the same one.
+    DuplicateServer {
+        /// The identifier.
+        server: ServerId,
+        /// Where the one is that is not believed.
+        channel: ChannelId,
+    },
+    /// This registrar wants to take another one over.
+    TakeoverBegun {
+        /// The other registrar.
+        target: ServerId,
+    },
+    /// A registrar that was thought dead lives.
+    TakeoverCancelled {
+        /// The other registrar.
+        target: ServerId,
+    },
+    /// This registrar has taken another one over.
+    TookOver {
+        /// The other registrar.
+        target: ServerId,
+        /// Its elements.
+        elements: usize,
+    },
+    /// Another registrar has taken over a third one.
+    TakenOverBy {
+        /// The one that is dead.
+        target: ServerId,
+        /// The one that has its elements.
+        by: ServerId,
+    },
     /// A message could not be decoded.
     InvalidMessage {
         /// Where it came from.
         channel: ChannelId,
         /// What was wrong.
-        problem: Problem,
+        problem: String,
     },
     /// This registrar aborted an association.
     Aborted {
@@ -69,21 +121,6 @@ pub enum RegistrarEvent {
         /// Why.
         reason: &'static str,
     },
-}
-
-impl RegistrarEvent {
-    /// The pool that it is about, if there is one. The handle is too long where the element was
-    /// refused for that.
-    pub fn pool(&self) -> Option<&PoolHandle> {
-        match self {
-            RegistrarEvent::Registered { pool, .. }
-            | RegistrarEvent::Reregistered { pool, .. }
-            | RegistrarEvent::RegistrationRefused { pool, .. }
-            | RegistrarEvent::Removed { pool, .. }
-            | RegistrarEvent::ReportedUnreachable { pool, .. } => Some(pool),
-            RegistrarEvent::InvalidMessage { .. } | RegistrarEvent::Aborted { .. } => None,
-        }
-    }
 }
 
 /// Why an element was removed.
@@ -100,6 +137,10 @@ pub enum RemovalReason {
     BadReports,
     /// Its registration was not renewed.
     LifeExpired,
+    /// It was taken over from a dead registrar, but nothing was where it should be.
+    Unreachable,
+    /// Its home registrar said so.
+    ToldByHome,
 }
 
 impl fmt::Display for RemovalReason {
@@ -110,6 +151,8 @@ impl fmt::Display for RemovalReason {
             RemovalReason::KeepAliveTimeout => "it did not answer a keep-alive",
             RemovalReason::BadReports => "it was reported as unreachable too often",
             RemovalReason::LifeExpired => "its registration expired",
+            RemovalReason::Unreachable => "it could not be reached",
+            RemovalReason::ToldByHome => "its home registrar said so",
         })
     }
 }
@@ -131,6 +174,25 @@ impl fmt::Display for RegistrarEvent {
             }
             RegistrarEvent::ReportedUnreachable { pool, id, reports } => {
                 write!(f, "{id} of pool {pool} was reported as unreachable, report {reports}")
+            }
+            RegistrarEvent::Yielded { pool, id, to } => {
+                write!(f, "registrar {to} is the home of {id} in pool {pool} now")
+            }
+            RegistrarEvent::Started => f.write_str("the handlespace is known"),
+            RegistrarEvent::PeerFound { server } => write!(f, "found registrar {server}"),
+            RegistrarEvent::PeerLost { server } => write!(f, "registrar {server} does not answer"),
+            RegistrarEvent::DuplicateServer { server, channel } => {
+                write!(f, "{channel} claims to be with registrar {server}, which is elsewhere")
+            }
+            RegistrarEvent::TakeoverBegun { target } => {
+                write!(f, "want to take over registrar {target}")
+            }
+            RegistrarEvent::TakeoverCancelled { target } => write!(f, "registrar {target} lives"),
+            RegistrarEvent::TookOver { target, elements } => {
+                write!(f, "took over registrar {target} with {elements} elements")
+            }
+            RegistrarEvent::TakenOverBy { target, by } => {
+                write!(f, "registrar {by} took over registrar {target}")
             }
             RegistrarEvent::InvalidMessage { channel, problem } => {
                 write!(f, "invalid message over {channel}: {problem}")

@@ -5,7 +5,9 @@
 
 mod addresses;
 mod announce;
+mod challenge;
 mod config;
+mod enrp;
 mod event;
 mod idle;
 mod monitoring;
@@ -13,58 +15,88 @@ mod rate;
 mod registration;
 mod resolution;
 mod stats;
+mod subscription;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use rserpool_handlespace::{Handlespace, Timer};
+use rserpool_handlespace::{ElementKey, Handlespace, Timer};
 use rserpool_wire::numbers::ppid;
-use rserpool_wire::{AsapMessage, Reaction, ServerId, Transport};
-use sctp_user_core::{ConfigError, Peer, Time};
+use rserpool_wire::{AsapMessage, PoolHandle, Reaction, ServerId, Transport};
+use sctp_user_core::{ConfigError, Duration, Peer, Time};
 
 use crate::channel::{self, ChannelId, Core, Input, Protocol};
+use crate::reach::{Reach, group_ways};
 use announce::Announcer;
+use challenge::Challenges;
+use enrp::Enrp;
 use idle::{IdleTimers, Use};
 use rate::RateLimiter;
+use subscription::Subscriptions;
 
 pub use config::RegistrarConfig;
+pub use enrp::{EnrpConfig, TakeoverRule};
 pub use event::{RegistrarEvent, RemovalReason};
 pub use stats::RegistrarStats;
 
+/// Timers of elements that are served in a row.
+const SLICE: usize = 256;
+
 type Output = channel::Output<RegistrarEvent>;
 
-/// Where this registrar can be reached, for its announces.
+/// What the driver knows about this host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Advertised {
+pub struct Local {
     /// Transports to name in announces. Without any, those who hear them take the source address
     /// and port.
     pub transports: Vec<Transport>,
     /// Own UDP encapsulation port, `None` without encapsulation.
     pub udp_port: Option<u16>,
+    /// The encapsulations that can be sent.
+    pub reach: Reach,
+    /// SCTP port for other registrars, 0 without ENRP.
+    pub enrp_port: u16,
+    /// Addresses where other registrars reach this one, for presences to the group.
+    pub enrp_addrs: Vec<IpAddr>,
 }
 
 /// A registrar. See the [module documentation](self).
 #[derive(Debug)]
 pub struct RegistrarCore {
     config: RegistrarConfig,
+    local: Local,
     id: ServerId,
+    rng: ChaCha12Rng,
     space: Handlespace,
     associations: BTreeMap<ChannelId, Association>,
+    /// What is tried to be connected with.
+    attempts: BTreeMap<ChannelId, Vec<Peer>>,
+    next_channel: u64,
     announcer: Announcer,
     idle: IdleTimers,
+    challenges: Challenges,
+    subscriptions: Subscriptions,
+    enrp: Enrp,
     outputs: VecDeque<Output>,
     stats: RegistrarStats,
 }
 
 #[derive(Debug)]
 struct Association {
+    protocol: Protocol,
     peer: Peer,
+    /// Own addresses and SCTP port.
+    local: Vec<IpAddr>,
+    local_port: u16,
+    rtt: Option<Duration>,
     used: Use,
     resolutions: RateLimiter,
     reports: RateLimiter,
+    subscriptions: BTreeSet<PoolHandle>,
 }
 
 impl Core for RegistrarCore {
@@ -72,28 +104,57 @@ impl Core for RegistrarCore {
 
     fn handle(&mut self, now: Time, input: Input<'_>) {
         match input {
-            Input::Up { channel, peer, .. } => {
+            Input::Up { channel, protocol, peer, local, local_port } => {
+                self.attempts.remove(&channel);
                 let used = self.idle.start(now, channel, self.config.autoclose);
-                self.associations.insert(channel, Association::new(peer, used));
+                let association = Association {
+                    protocol,
+                    peer,
+                    local,
+                    local_port,
+                    rtt: None,
+                    used,
+                    resolutions: RateLimiter::default(),
+                    reports: RateLimiter::default(),
+                    subscriptions: BTreeSet::new(),
+                };
+                self.associations.insert(channel, association);
+                match protocol {
+                    Protocol::Enrp => self.on_enrp_up(now, channel),
+                    Protocol::Asap if !channel.is_incoming() => self.on_contact_up(now, channel),
+                    Protocol::Asap => {}
+                }
+            }
+            Input::Failed { channel, failure } => {
+                if self.attempts.remove(&channel).is_some() {
+                    self.on_enrp_failed(now, channel, &failure);
+                    self.on_contact_failed(now, channel, failure.is_refusal());
+                }
             }
             Input::PeerChanged { channel, peer } => {
                 if let Some(known) = self.associations.get_mut(&channel) {
                     known.peer = peer;
                 }
             }
+            Input::Measured { channel, rtt } => self.on_measured(channel, rtt),
             Input::Message { channel, ppid, data } => self.on_message(now, channel, ppid, data),
             Input::Congested { channel } => {
-                self.abort(channel, "too many messages wait to be read");
+                self.abort(now, channel, "too many messages wait to be read");
             }
             Input::Down { channel } => {
                 if self.forget(channel) {
-                    self.remove_elements_of(channel, RemovalReason::AssociationLost);
+                    self.on_enrp_down(now, channel);
+                    self.remove_elements_of(now, channel, RemovalReason::AssociationLost);
                 }
             }
+            Input::Datagram { protocol: Protocol::Enrp, from, data } => {
+                self.on_enrp_datagram(from, data)
+            }
+            // Announces of other registrars to elements and users.
+            Input::Datagram { protocol: Protocol::Asap, .. } => {}
             Input::Timeout => self.on_timeout(now),
-            // This registrar opens no associations and listens to no group.
-            Input::Failed { .. } | Input::Datagram { .. } => {}
         }
+        self.schedule_subscriptions(now);
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -101,7 +162,14 @@ impl Core for RegistrarCore {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        let times = [self.space.next_deadline(), self.announcer.next(), self.idle.next()];
+        let times = [
+            self.space.next_deadline(),
+            self.announcer.next(),
+            self.idle.next(),
+            self.challenges.deadline(),
+            self.subscriptions.due(),
+            self.enrp_deadline(),
+        ];
         times.into_iter().flatten().min()
     }
 }
@@ -114,7 +182,7 @@ impl RegistrarCore {
     /// When the configuration is not valid.
     pub fn new(
         config: RegistrarConfig,
-        advertised: Advertised,
+        local: Local,
         seed: [u8; 32],
         now: Time,
     ) -> Result<Self, ConfigError> {
@@ -127,16 +195,26 @@ impl RegistrarCore {
             max_elements: config.max_elements,
             seed: rng.random(),
         });
+        let peers = config.enrp.iter().flat_map(|enrp| &enrp.peers);
+        let reachable = peers.filter(|peer| local.reach.includes(peer)).cloned().collect();
+        let enrp = Enrp::new(config.enrp.as_ref(), now, group_ways(reachable));
         let first_announce = config.announce.map(|_| now);
         Ok(RegistrarCore {
             id,
             space,
             associations: BTreeMap::new(),
-            announcer: Announcer::new(advertised, first_announce, rng),
+            attempts: BTreeMap::new(),
+            next_channel: 0,
+            announcer: Announcer::new(first_announce),
             idle: IdleTimers::default(),
+            challenges: Challenges::default(),
+            subscriptions: Subscriptions::default(),
+            enrp,
             outputs: VecDeque::new(),
             stats: RegistrarStats::default(),
             config,
+            local,
+            rng,
         })
     }
 
@@ -157,35 +235,90 @@ impl RegistrarCore {
             pool_elements: self.space.len(),
             owned_pool_elements: self.space.count_of_home(self.id),
             associations: self.associations.len(),
+            peers: self.enrp.peer_count(),
             ..self.stats
         }
     }
 
     fn on_timeout(&mut self, now: Time) {
-        while let Some((key, timer)) = self.space.pop_due(now) {
+        self.look_after_elements(now);
+        self.look_after_challenges(now);
+        self.announce_if_due(now);
+        self.shut_idle_down(now);
+        self.tell_changes_if_due(now);
+        self.on_enrp_timeout(now);
+    }
+
+    /// Serves the timers of elements that are due.
+    fn look_after_elements(&mut self, now: Time) {
+        // The rest waits until other inputs have had their turn.
+        for _ in 0..SLICE {
+            let Some(due) = self.space.next_deadline() else { return };
+            let Some((key, timer)) = self.space.pop_due(now) else { return };
             match timer {
-                Timer::Life => self.remove(key, RemovalReason::LifeExpired),
-                Timer::KeepAliveTransmission => self.send_keep_alive(now, key),
-                Timer::KeepAliveTimeout => self.on_keep_alive_timeout(key),
+                Timer::Life => self.on_life_over(now, key),
+                Timer::KeepAliveTransmission => self.probe(now, key),
+                Timer::KeepAliveTimeout => self.on_keep_alive_timeout(now, key, due),
             }
         }
-        if let Some(announce) =
-            self.announcer.announce_if_due(now, self.id, self.config.announce_cycle)
-        {
-            self.stats.announces += 1;
-            self.outputs.push_back(Output::Multicast { protocol: Protocol::Asap, data: announce });
+    }
+
+    /// Its home says so; copies of others' elements end without a word.
+    fn on_life_over(&mut self, now: Time, key: ElementKey) {
+        self.remove(now, key, RemovalReason::LifeExpired);
+    }
+
+    fn on_measured(&mut self, channel: ChannelId, rtt: Duration) {
+        let distance = self.distance_of(rtt);
+        let Some(association) = self.associations.get_mut(&channel) else { return };
+        association.rtt = Some(rtt);
+        if association.protocol == Protocol::Asap {
+            for key in self.space.elements_of_owner(channel.as_u64()).collect::<Vec<_>>() {
+                self.space.set_distance(key, distance);
+            }
         }
-        self.shut_idle_down(now);
+    }
+
+    /// Opens an association.
+    fn connect(&mut self, protocol: Protocol, ways: Vec<Peer>) -> ChannelId {
+        self.next_channel += 1;
+        let channel = ChannelId::outgoing(self.next_channel);
+        self.attempts.insert(channel, ways.clone());
+        self.outputs.push_back(Output::Connect { channel, protocol, ways });
+        channel
+    }
+
+    /// Ends an association gracefully; its end will be told.
+    fn shut_down(&mut self, channel: ChannelId) {
+        self.outputs.push_back(Output::Shutdown { channel });
+    }
+
+    /// Aborts an association or an attempt that nothing depends on.
+    fn drop_channel(&mut self, channel: ChannelId, reason: &'static str) {
+        if self.attempts.remove(&channel).is_some() || self.forget(channel) {
+            self.outputs.push_back(Output::Abort { channel, reason });
+        }
+    }
+
+    /// An association was of use.
+    fn used(&mut self, now: Time, channel: ChannelId) {
+        if let Some(association) = self.associations.get_mut(&channel) {
+            association.used.last = now;
+        }
     }
 
     fn on_message(&mut self, now: Time, channel: ChannelId, ppid: u32, data: &[u8]) {
-        if !self.associations.contains_key(&channel) {
-            return;
-        }
-        match ppid {
-            ppid::ASAP => {}
-            // Whoever speaks ENRP here has mistaken the port, and would wait for answers in vain.
-            ppid::ENRP => return self.abort(channel, "ENRP message on the ASAP port"),
+        let Some(protocol) = self.associations.get(&channel).map(|a| a.protocol) else { return };
+        match (protocol, ppid) {
+            (Protocol::Asap, ppid::ASAP) => {}
+            (Protocol::Enrp, ppid::ENRP) => return self.on_enrp_message(now, channel, data),
+            // Whoever has mistaken the port would wait for answers in vain.
+            (Protocol::Asap, ppid::ENRP) => {
+                return self.abort(now, channel, "ENRP message on the ASAP port");
+            }
+            (Protocol::Enrp, ppid::ASAP) => {
+                return self.abort(now, channel, "ASAP message on the ENRP port");
+            }
             _ => {
                 self.stats.ignored_messages += 1;
                 return;
@@ -195,7 +328,7 @@ impl RegistrarCore {
             Ok(message) => self.on_asap(now, channel, message),
             Err(error) => {
                 self.stats.invalid_messages += 1;
-                let problem = error.problem;
+                let problem = error.problem.to_string();
                 self.report(RegistrarEvent::InvalidMessage { channel, problem });
                 if let Reaction::Report(error) = error.reaction {
                     self.send(channel, &AsapMessage::Error(error));
@@ -207,7 +340,7 @@ impl RegistrarCore {
     fn on_asap(&mut self, now: Time, channel: ChannelId, message: AsapMessage) {
         match message {
             AsapMessage::Registration(m) => self.on_registration(now, channel, m),
-            AsapMessage::Deregistration(m) => self.on_deregistration(channel, m),
+            AsapMessage::Deregistration(m) => self.on_deregistration(now, channel, m),
             AsapMessage::HandleResolution(m) => self.on_handle_resolution(now, channel, m),
             AsapMessage::EndpointKeepAliveAck(m) => self.on_keep_alive_ack(now, channel, m),
             AsapMessage::EndpointUnreachable(m) => self.on_endpoint_unreachable(now, channel, m),
@@ -225,9 +358,7 @@ impl RegistrarCore {
                 return;
             }
         }
-        if let Some(association) = self.associations.get_mut(&channel) {
-            association.used.last = now;
-        }
+        self.used(now, channel);
     }
 
     /// Encodes and queues a message; says whether it could be encoded.
@@ -252,28 +383,29 @@ impl RegistrarCore {
     fn forget(&mut self, channel: ChannelId) -> bool {
         let Some(association) = self.associations.remove(&channel) else { return false };
         self.idle.stop(channel, &association.used);
+        self.unsubscribe(channel, association.subscriptions);
         true
     }
 
     /// Ends an association from this side, with everything that was registered over it.
-    fn abort(&mut self, channel: ChannelId, reason: &'static str) {
-        self.abort_because(channel, reason, RemovalReason::AssociationLost);
+    fn abort(&mut self, now: Time, channel: ChannelId, reason: &'static str) {
+        self.abort_because(now, channel, reason, RemovalReason::AssociationLost);
     }
 
-    fn abort_because(&mut self, channel: ChannelId, reason: &'static str, removal: RemovalReason) {
+    fn abort_because(
+        &mut self,
+        now: Time,
+        channel: ChannelId,
+        reason: &'static str,
+        removal: RemovalReason,
+    ) {
         if !self.forget(channel) {
             return;
         }
         self.stats.aborts += 1;
         self.outputs.push_back(Output::Abort { channel, reason });
         self.report(RegistrarEvent::Aborted { channel, reason });
-        self.remove_elements_of(channel, removal);
-    }
-}
-
-impl Association {
-    fn new(peer: Peer, used: Use) -> Self {
-        let (resolutions, reports) = (RateLimiter::default(), RateLimiter::default());
-        Association { peer, used, resolutions, reports }
+        self.on_enrp_down(now, channel);
+        self.remove_elements_of(now, channel, removal);
     }
 }

@@ -1,8 +1,11 @@
 //! Finding out which elements still live: keep-alives, unreachable reports, removal (RFC 5352 sec
 //! 3.4, 3.5).
 
+use rand::RngExt;
 use rserpool_handlespace::{ElementKey, Timer};
-use rserpool_wire::{AsapMessage, EndpointKeepAlive, EndpointKeepAliveAck, EndpointUnreachable};
+use rserpool_wire::{
+    AsapMessage, EndpointKeepAlive, EndpointKeepAliveAck, EndpointUnreachable, UpdateAction,
+};
 use sctp_user_core::Time;
 
 use super::RegistrarCore;
@@ -10,22 +13,39 @@ use super::event::{RegistrarEvent, RemovalReason};
 use crate::channel::ChannelId;
 
 impl RegistrarCore {
-    /// Probes an element over the association that it registered over, and waits for the answer.
-    pub(super) fn send_keep_alive(&mut self, now: Time, key: ElementKey) {
+    /// The element has shown that it lives: the next keep-alive comes after the interval, with the
+    /// jitter of the RFC, so that elements registered together are not probed together.
+    pub(super) fn schedule_keep_alive(&mut self, now: Time, key: ElementKey) {
+        let jitter = self.config.keep_alive_jitter;
+        let factor = self.rng.random_range(1.0 - jitter..=1.0 + jitter);
+        let next = now + self.config.keep_alive_interval.mul_f64(factor);
+        self.space.set_timer(key, Timer::KeepAliveTimeout, None);
+        self.space.set_timer(key, Timer::KeepAliveTransmission, Some(next));
+    }
+
+    /// Asks an element of ours whether it lives, over whatever leads to it.
+    pub(super) fn probe(&mut self, now: Time, key: ElementKey) {
+        match self.space.get(key).map(|element| element.owner()) {
+            Some(Some(_)) => self.send_keep_alive(now, key, false),
+            Some(None) => self.contact(now, key),
+            None => {}
+        }
+    }
+
+    /// Asks an element over the association that owns it, and waits for the answer. With `home`, it
+    /// is told that this registrar is its home.
+    pub(super) fn send_keep_alive(&mut self, now: Time, key: ElementKey, home: bool) {
         let Some(element) = self.space.get(key) else { return };
         let Some(owner) = element.owner() else { return };
         let keep_alive = EndpointKeepAlive {
-            home: false,
+            home,
             server: self.id,
             pool: element.handle().clone(),
             id: self.config.keep_alive_names_element.then_some(element.info().id),
         };
+        let overdue = now + self.config.keep_alive_timeout;
         self.space.set_timer(key, Timer::KeepAliveTransmission, None);
-        self.space.set_timer(
-            key,
-            Timer::KeepAliveTimeout,
-            Some(now + self.config.keep_alive_timeout),
-        );
+        self.space.set_timer(key, Timer::KeepAliveTimeout, Some(overdue));
         self.stats.endpoint_keep_alives += 1;
         self.send(ChannelId::from_u64(owner), &AsapMessage::EndpointKeepAlive(keep_alive));
     }
@@ -39,23 +59,31 @@ impl RegistrarCore {
     ) {
         self.stats.endpoint_keep_alive_acks += 1;
         let Some(key) = self.space.find(&ack.pool, ack.id) else { return };
-        if self.space.get(key).and_then(|element| element.owner()) != Some(channel.as_u64()) {
+        let Some(element) = self.space.get(key) else { return };
+        if element.owner() != Some(channel.as_u64()) {
             return;
         }
-        self.space.set_timer(key, Timer::KeepAliveTimeout, None);
-        self.space.set_timer(
-            key,
-            Timer::KeepAliveTransmission,
-            Some(now + self.config.keep_alive_interval),
-        );
+        let was_asked = element.deadline(Timer::KeepAliveTimeout).is_some();
+        self.space.clear_bad_reports(key);
+        self.space.set_suspect(key, false);
+        self.schedule_keep_alive(now, key);
+        self.on_challenge_answered(now, key);
+        if was_asked && !channel.is_incoming() {
+            self.on_adopted(now, key);
+        }
     }
 
     /// The element and everything else behind the same association are as good as dead.
-    pub(super) fn on_keep_alive_timeout(&mut self, key: ElementKey) {
+    pub(super) fn on_keep_alive_timeout(&mut self, now: Time, key: ElementKey, due: Time) {
+        // The answer may wait to be read: this process stood still itself. So it is asked again.
+        if due + super::enrp::LATE < now {
+            return self.probe(now, key);
+        }
         let owner = self.space.get(key).and_then(|element| element.owner());
-        self.remove(key, RemovalReason::KeepAliveTimeout);
+        self.lose_element(now, key, RemovalReason::KeepAliveTimeout);
         if let Some(owner) = owner {
             self.abort_because(
+                now,
                 ChannelId::from_u64(owner),
                 "no answer to ASAP_ENDPOINT_KEEP_ALIVE",
                 RemovalReason::AssociationLost,
@@ -63,6 +91,8 @@ impl RegistrarCore {
         }
     }
 
+    /// A report removes nothing by itself: the element is asked at once. Until it answers it is
+    /// chosen last.
     pub(super) fn on_endpoint_unreachable(
         &mut self,
         now: Time,
@@ -79,30 +109,42 @@ impl RegistrarCore {
         let Some(key) = self.space.find(&pool, id) else { return };
         let reports = self.space.count_bad_report(key);
         self.report(RegistrarEvent::ReportedUnreachable { pool, id, reports });
-        if reports >= self.config.max_bad_pe_reports {
-            self.remove(key, RemovalReason::BadReports);
-        } else if self.space.get(key).is_some_and(|e| e.deadline(Timer::KeepAliveTimeout).is_none())
-        {
-            self.send_keep_alive(now, key);
+        let Some(element) = self.space.get(key) else { return };
+        let ours = element.info().home == self.id;
+        let is_asked = element.deadline(Timer::KeepAliveTimeout).is_some();
+        if self.config.loose_ownership && reports >= self.config.max_bad_pe_reports {
+            return self.remove(now, key, RemovalReason::BadReports);
+        }
+        self.space.set_suspect(key, true);
+        if ours && !is_asked {
+            self.probe(now, key);
         }
     }
 
-    /// Takes an element out of the handlespace, with everything that belongs to it.
-    pub(super) fn remove(&mut self, key: ElementKey, reason: RemovalReason) {
+    /// Takes an element out of the handlespace, with everything that belongs to it. The other
+    /// registrars hear of it when it was ours.
+    pub(super) fn remove(&mut self, now: Time, key: ElementKey, reason: RemovalReason) {
+        self.forget_challenge(key);
         let Some(element) = self.space.remove(key) else { return };
         if reason != RemovalReason::Deregistered {
             self.stats.removals += 1;
         }
-        self.report(RegistrarEvent::Removed {
-            pool: element.handle().clone(),
-            id: element.info().id,
-            reason,
-        });
+        let (pool, info) = (element.handle(), element.info());
+        if info.home == self.id {
+            self.tell_update(now, UpdateAction::DelPe, pool, info);
+        }
+        self.tell_subscribers(pool);
+        self.report(RegistrarEvent::Removed { pool: pool.clone(), id: info.id, reason });
     }
 
-    pub(super) fn remove_elements_of(&mut self, channel: ChannelId, reason: RemovalReason) {
+    pub(super) fn remove_elements_of(
+        &mut self,
+        now: Time,
+        channel: ChannelId,
+        reason: RemovalReason,
+    ) {
         while let Some(key) = self.space.first_of_owner(channel.as_u64()) {
-            self.remove(key, reason);
+            self.lose_element(now, key, reason);
         }
     }
 }

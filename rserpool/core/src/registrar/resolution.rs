@@ -18,19 +18,20 @@ impl RegistrarCore {
         channel: ChannelId,
         request: HandleResolution,
     ) {
-        let HandleResolution { pool, items, .. } = request;
+        let HandleResolution { pool, items, subscribe } = request;
         let Some(from) = self.associations.get_mut(&channel) else { return };
         if !from.resolutions.admit(now, &pool, self.config.max_resolution_rate) {
             self.stats.limited_resolutions += 1;
-            return self.refuse_resolution(channel, pool, CauseCode::SECURITY);
+            return self.refuse_resolution(channel, pool, CauseCode::SECURITY, false);
         }
         let place = addresses::place_of(&from.peer);
         self.stats.handle_resolutions += 1;
+        let subscribed = subscribe && self.subscribe(channel, &pool);
         let elements = self.select(&pool, items, place);
         if elements.is_empty() {
-            return self.refuse_resolution(channel, pool, CauseCode::UNKNOWN_POOL);
+            return self.refuse_resolution(channel, pool, CauseCode::UNKNOWN_POOL, subscribed);
         }
-        self.respond_to_resolution(channel, pool, elements);
+        self.respond_to_resolution(channel, pool, elements, subscribed);
     }
 
     fn select(
@@ -43,22 +44,23 @@ impl RegistrarCore {
             None | Some(0) => self.config.max_resolution_items,
             Some(items) => usize::try_from(items).unwrap_or(usize::MAX),
         };
-        // To users of RSPLIB a single element that they cannot reach makes the whole answer useless.
         let keys = self.space.select_for(place, pool, wanted.min(MAX_ITEMS));
-        let elements = keys.into_iter().filter_map(|key| self.space.get(key));
-        elements.map(|element| addresses::present(element.info(), place)).collect()
+        keys.into_iter()
+            .filter_map(|key| Some(addresses::present(self.space.get(key)?.info(), place)))
+            .collect()
     }
 
-    fn respond_to_resolution(
+    pub(super) fn respond_to_resolution(
         &mut self,
         channel: ChannelId,
         pool: PoolHandle,
         elements: Vec<PoolElement>,
+        accept_updates: bool,
     ) {
         // Without the policy users of RSPLIB refuse the message.
         let policy = elements.first().map(|element| element.policy.clone());
         let mut response = AsapMessage::HandleResolutionResponse(HandleResolutionResponse {
-            accept_updates: false,
+            accept_updates,
             pool,
             resolution: Resolution::Elements { policy, elements },
         });
@@ -75,9 +77,15 @@ impl RegistrarCore {
         }
     }
 
-    fn refuse_resolution(&mut self, channel: ChannelId, pool: PoolHandle, cause: CauseCode) {
+    fn refuse_resolution(
+        &mut self,
+        channel: ChannelId,
+        pool: PoolHandle,
+        cause: CauseCode,
+        accept_updates: bool,
+    ) {
         let resolution = Resolution::Error(OperationError::new(cause));
-        let response = HandleResolutionResponse { accept_updates: false, pool, resolution };
+        let response = HandleResolutionResponse { accept_updates, pool, resolution };
         self.send(channel, &AsapMessage::HandleResolutionResponse(response));
     }
 }

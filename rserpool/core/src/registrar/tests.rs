@@ -1,8 +1,10 @@
 //! Tests of the core in virtual time, by topic.
 
 mod announce;
+mod enrp;
 mod hostile;
 mod monitoring;
+mod ownership;
 mod registration;
 mod resolution;
 
@@ -38,10 +40,11 @@ impl Lab {
         let mut config = RegistrarConfig {
             server_id: Some(SERVER),
             announce: None,
+            keep_alive_jitter: 0.0,
             ..RegistrarConfig::default()
         };
         change(&mut config);
-        let core = RegistrarCore::new(config, Advertised::default(), [3; 32], Time::ZERO).unwrap();
+        let core = RegistrarCore::new(config, Local::default(), [3; 32], Time::ZERO).unwrap();
         Lab { core, now: Time::ZERO, outputs: Vec::new(), next_association: 1 }
     }
 
@@ -62,7 +65,8 @@ impl Lab {
         let channel = ChannelId::incoming(self.next_association);
         self.next_association += 1;
         let peer = peer(addrs, udp_port);
-        self.handle(Input::Up { channel, protocol: Protocol::Asap, peer, local: Vec::new() });
+        let (protocol, local, local_port) = (Protocol::Asap, Vec::new(), 3863);
+        self.handle(Input::Up { channel, protocol, peer, local, local_port });
         channel
     }
 

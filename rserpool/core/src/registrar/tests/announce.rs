@@ -3,12 +3,8 @@
 use super::*;
 use rserpool_wire::ServerAnnounce;
 
-fn announces(
-    config: RegistrarConfig,
-    advertised: Advertised,
-    time: Duration,
-) -> Vec<(Time, ServerAnnounce)> {
-    let core = RegistrarCore::new(config, advertised, [7; 32], Time::ZERO).unwrap();
+fn announces(config: RegistrarConfig, local: Local, time: Duration) -> Vec<(Time, ServerAnnounce)> {
+    let core = RegistrarCore::new(config, local, [7; 32], Time::ZERO).unwrap();
     let mut lab = Lab { core, now: Time::ZERO, outputs: Vec::new(), next_association: 1 };
     let mut announces = Vec::new();
     let end = lab.now + time;
@@ -34,7 +30,7 @@ fn announces(
 #[test]
 fn announces_come_every_cycle_with_jitter() {
     let announces =
-        announces(RegistrarConfig::default(), Advertised::default(), Duration::from_secs(1000));
+        announces(RegistrarConfig::default(), Local::default(), Duration::from_secs(1000));
     assert_eq!(announces[0].0, Time::ZERO);
     let gaps: Vec<Duration> = announces.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
     assert!(gaps.iter().all(|gap| (ms(875)..=ms(1125)).contains(gap)));
@@ -45,7 +41,7 @@ fn announces_come_every_cycle_with_jitter() {
 #[test]
 fn announces_can_be_switched_off() {
     let config = RegistrarConfig { announce: None, ..RegistrarConfig::default() };
-    assert!(announces(config, Advertised::default(), Duration::from_secs(10)).is_empty());
+    assert!(announces(config, Local::default(), Duration::from_secs(10)).is_empty());
 }
 
 #[test]
@@ -54,7 +50,7 @@ fn an_announce_says_who_and_where() {
         vec![Transport::Sctp(SctpTransport::data_only(3863, vec!["10.0.0.1".parse().unwrap()]))];
     let config = || RegistrarConfig { server_id: Some(SERVER), ..RegistrarConfig::default() };
     for (udp_port, named) in [(None, None), (Some(9899), None), (Some(4444), Some(4444))] {
-        let advertised = Advertised { transports: transports.clone(), udp_port };
+        let advertised = Local { transports: transports.clone(), udp_port, ..Local::default() };
         let (_, announce) = announces(config(), advertised, ms(0)).remove(0);
         let expected =
             ServerAnnounce { server: SERVER, transports: transports.clone(), udp_port: named };
@@ -65,14 +61,9 @@ fn an_announce_says_who_and_where() {
 #[test]
 fn identifiers_are_drawn_from_the_seed() {
     let id = |seed: u8| {
-        RegistrarCore::new(
-            RegistrarConfig::default(),
-            Advertised::default(),
-            [seed; 32],
-            Time::ZERO,
-        )
-        .unwrap()
-        .server_id()
+        RegistrarCore::new(RegistrarConfig::default(), Local::default(), [seed; 32], Time::ZERO)
+            .unwrap()
+            .server_id()
     };
     assert_ne!(id(1), id(2));
     assert_eq!(id(1), id(1));
@@ -82,6 +73,6 @@ fn identifiers_are_drawn_from_the_seed() {
 #[test]
 fn a_wrong_configuration_is_refused() {
     let config = RegistrarConfig { max_resolution_items: 0, ..RegistrarConfig::default() };
-    let error = RegistrarCore::new(config, Advertised::default(), [0; 32], Time::ZERO).unwrap_err();
+    let error = RegistrarCore::new(config, Local::default(), [0; 32], Time::ZERO).unwrap_err();
     assert_eq!(error.to_string(), "the number of elements in a resolution must be 1 to 128");
 }

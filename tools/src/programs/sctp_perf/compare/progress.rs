@@ -91,10 +91,7 @@ impl Progress {
 
     /// Prints a line on stderr.
     pub(crate) fn say(&self, line: &str) {
-        match &self.status {
-            Some(status) => status.println(line),
-            None => complain(line),
-        }
+        self.aside(|| complain(line));
     }
 
     /// Prints something above the status line.

@@ -1,0 +1,187 @@
+//! When somebody claims an element that this registrar is the home of, the element is asked.
+//!
+//! The claim may come by another association that registers the same element, or by another
+//! registrar that says to be its home. Neither is believed without asking: anybody could take any
+//! element away otherwise (RFC 5355 sec 2.3).
+
+use std::collections::BTreeMap;
+
+use rserpool_handlespace::{ElementKey, Timer};
+use rserpool_wire::{PoolElement, ServerId};
+use sctp_user_core::Time;
+
+use super::RegistrarCore;
+use super::event::{RegistrarEvent, RemovalReason};
+use crate::channel::ChannelId;
+
+/// The claims that wait for an element's answer.
+#[derive(Debug, Default)]
+pub(super) struct Challenges {
+    open: BTreeMap<ElementKey, Challenge>,
+    /// How often registrars were told already that an element is ours, and until when that counts.
+    told: BTreeMap<(ElementKey, ServerId), (u32, Time)>,
+}
+
+#[derive(Debug)]
+struct Challenge {
+    by: Challenger,
+    /// When the element must have answered.
+    until: Time,
+}
+
+#[derive(Debug)]
+enum Challenger {
+    /// It registers the element over this association.
+    Association { channel: ChannelId, element: PoolElement },
+    /// It says to be the home of the element.
+    Registrar { server: ServerId, element: PoolElement },
+}
+
+/// Claims that wait at the same time; more are refused.
+const MAX_OPEN: usize = 10_000;
+/// How often a registrar is told that an element is ours before it is left alone.
+const MAX_TOLD: u32 = 3;
+
+impl Challenges {
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.open.values().map(|challenge| challenge.until).min()
+    }
+}
+
+impl RegistrarCore {
+    /// Another association registers an element that one which lives owns. False when the claim is
+    /// refused at once.
+    pub(super) fn challenge_by_association(
+        &mut self,
+        now: Time,
+        key: ElementKey,
+        channel: ChannelId,
+        element: PoolElement,
+    ) -> bool {
+        self.challenge(now, key, Challenger::Association { channel, element })
+    }
+
+    /// Another registrar says that an element of ours is its own.
+    pub(super) fn on_rival_claim(
+        &mut self,
+        now: Time,
+        key: ElementKey,
+        server: ServerId,
+        element: PoolElement,
+    ) {
+        // Nobody leads to it: the other one knows better.
+        let owned = self.space.get(key).is_some_and(|known| known.owner().is_some());
+        if !owned {
+            return self.yield_to(now, key, server, element);
+        }
+        self.challenge(now, key, Challenger::Registrar { server, element });
+    }
+
+    fn challenge(&mut self, now: Time, key: ElementKey, by: Challenger) -> bool {
+        let open = &mut self.challenges.open;
+        if open.contains_key(&key) || open.len() >= MAX_OPEN {
+            return false;
+        }
+        let until = now + self.config.ownership_timeout;
+        open.insert(key, Challenge { by, until });
+        self.send_keep_alive(now, key, true);
+        true
+    }
+
+    /// The element has answered over the association that owns it.
+    pub(super) fn on_challenge_answered(&mut self, now: Time, key: ElementKey) {
+        let Some(challenge) = self.challenges.open.remove(&key) else { return };
+        match challenge.by {
+            Challenger::Association { channel, element } => {
+                self.refuse_claim(channel, key, &element);
+            }
+            Challenger::Registrar { server, element } if server < self.id => {
+                // It answers them, too, or they would not say it again.
+                self.yield_to(now, key, server, element);
+            }
+            Challenger::Registrar { server, .. } => self.insist(now, key, server),
+        }
+    }
+
+    /// The element is with us, and the smaller identifier keeps it.
+    fn insist(&mut self, now: Time, key: ElementKey, server: ServerId) {
+        let told = &mut self.challenges.told;
+        told.retain(|_, (_, until)| *until > now);
+        let until = now + self.config.keep_alive_interval * 4;
+        let (times, _) =
+            *told.entry((key, server)).and_modify(|(n, _)| *n += 1).or_insert((1, until));
+        if times <= MAX_TOLD {
+            self.tell_claim(now, server, key);
+        }
+    }
+
+    /// The element does not answer, or its association has ended.
+    pub(super) fn on_challenge_won(&mut self, now: Time, key: ElementKey) {
+        let Some(challenge) = self.challenges.open.remove(&key) else { return };
+        match challenge.by {
+            Challenger::Association { channel, element } => {
+                if !self.associations.contains_key(&channel) {
+                    // The one that claimed it is gone, too.
+                    return self.lose_element(now, key, RemovalReason::KeepAliveTimeout);
+                }
+                let Some(known) = self.space.get(key) else { return };
+                let (pool, owner) = (known.handle().clone(), known.owner());
+                // The old association is as good as dead.
+                self.space.set_owner(key, None);
+                if let Some(owner) = owner.map(ChannelId::from_u64) {
+                    self.abort(now, owner, "another association registers the pool element");
+                }
+                self.complete_registration(now, channel, pool, element);
+            }
+            Challenger::Registrar { server, element } => {
+                self.yield_to(now, key, server, element);
+            }
+        }
+    }
+
+    /// Another registrar is the home of an element from now on.
+    fn yield_to(&mut self, now: Time, key: ElementKey, server: ServerId, element: PoolElement) {
+        let Some(known) = self.space.get(key) else { return };
+        let (pool, id, owner) = (known.handle().clone(), known.info().id, known.owner());
+        self.report(RegistrarEvent::Yielded { pool: pool.clone(), id, to: server });
+        let life = element.life.duration(self.config.life_unit);
+        self.space.set_owner(key, None);
+        self.space.remove(key);
+        if let Ok(key) = self.register_copy(&pool, element) {
+            self.space.set_timer(key, Timer::Life, life.map(|life| now + life));
+        }
+        // An element that loses us becomes free for the other one.
+        if let Some(owner) = owner.map(ChannelId::from_u64)
+            && self.space.first_of_owner(owner.as_u64()).is_none()
+        {
+            self.shut_down(owner);
+        }
+        self.tell_subscribers(&pool);
+    }
+
+    pub(super) fn look_after_challenges(&mut self, now: Time) {
+        let open = &self.challenges.open;
+        let due: Vec<ElementKey> =
+            open.iter().filter(|(_, c)| c.until <= now).map(|(key, _)| *key).collect();
+        for key in due {
+            self.on_challenge_won(now, key);
+        }
+    }
+
+    /// An element is gone for another reason; whoever claims it may have it.
+    pub(super) fn forget_challenge(&mut self, key: ElementKey) {
+        self.challenges.open.remove(&key);
+    }
+
+    /// An element was removed because its association ended; the claim that waits is right.
+    pub(super) fn has_challenge(&self, key: ElementKey) -> bool {
+        self.challenges.open.contains_key(&key)
+    }
+
+    pub(super) fn lose_element(&mut self, now: Time, key: ElementKey, reason: RemovalReason) {
+        if self.has_challenge(key) {
+            return self.on_challenge_won(now, key);
+        }
+        self.remove(now, key, reason);
+    }
+}

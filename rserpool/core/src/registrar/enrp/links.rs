@@ -1,0 +1,186 @@
+//! Associations with other registrars.
+
+use rserpool_wire::{EnrpBody, HandleTableResponse, ListResponse, ServerId};
+use sctp_user_core::Time;
+
+use super::{MAX_WAITING, RETRY};
+use crate::channel::{ChannelId, ConnectFailure, Protocol};
+use crate::registrar::RegistrarCore;
+
+/// Whose association it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    /// It came in, and has not said whose it is.
+    Unknown,
+    /// With a configured registrar, by its place in the list, whose identifier is not known yet.
+    Fixed(usize),
+    /// With somebody who may be a registrar, as the group or another registrar says.
+    Sought,
+    /// With this registrar.
+    Server(ServerId),
+}
+
+impl Link {
+    pub(super) fn server(&self) -> Option<ServerId> {
+        match self {
+            Link::Server(id) => Some(*id),
+            Link::Unknown | Link::Fixed(_) | Link::Sought => None,
+        }
+    }
+}
+
+impl RegistrarCore {
+    /// Sees to it that there will be an association with a registrar.
+    pub(super) fn connect_peer(&mut self, now: Time, id: ServerId) {
+        let Some(peer) = self.enrp.peers.get_mut(&id) else { return };
+        if peer.channel.is_some() || peer.retry > now || peer.ways.is_empty() {
+            return;
+        }
+        let ways = peer.ways.clone();
+        let channel = self.connect(Protocol::Enrp, ways);
+        self.enrp.links.insert(channel, Link::Server(id));
+        if let Some(peer) = self.enrp.peers.get_mut(&id) {
+            (peer.channel, peer.is_up) = (Some(channel), false);
+            peer.retry = now + RETRY;
+        }
+    }
+
+    /// Connects with the configured registrars that no association leads to.
+    pub(super) fn connect_fixed(&mut self) {
+        for index in 0..self.enrp.fixed.len() {
+            let Some(ways) = self.enrp.fixed.get(index).cloned() else { continue };
+            let trying = self.enrp.links.values().any(|link| *link == Link::Fixed(index));
+            // A registrar that is known is connected with as the others are.
+            let known = self.enrp.peers.values().any(|peer| {
+                peer.ways.iter().any(|way| ways.contains(way))
+                    || peer.channel.is_some_and(|channel| {
+                        let association = self.associations.get(&channel);
+                        association.is_some_and(|a| ways.iter().any(|way| a.is_at(way)))
+                    })
+            });
+            if !trying && !known {
+                let channel = self.connect(Protocol::Enrp, ways);
+                self.enrp.links.insert(channel, Link::Fixed(index));
+            }
+        }
+    }
+
+    /// An association for ENRP is up; it stands among all associations already.
+    pub(in crate::registrar) fn on_enrp_up(&mut self, now: Time, channel: ChannelId) {
+        let link = *self.enrp.links.entry(channel).or_insert(Link::Unknown);
+        match link {
+            Link::Unknown => {}
+            Link::Fixed(_) | Link::Sought => {
+                self.send_presence_over(channel, ServerId::UNDEFINED, true)
+            }
+            Link::Server(id) => self.on_peer_up(now, channel, id),
+        }
+    }
+
+    fn on_peer_up(&mut self, now: Time, channel: ChannelId, id: ServerId) {
+        let Some(peer) = self.enrp.peers.get_mut(&id) else {
+            return self.shut_down(channel);
+        };
+        if peer.channel != Some(channel) {
+            return self.shut_down(channel);
+        }
+        peer.is_up = true;
+        let waiting = std::mem::take(&mut peer.waiting);
+        // The first thing that it hears is who we are.
+        self.send_presence_over(channel, id, true);
+        for body in waiting {
+            self.send_enrp(now, id, body);
+        }
+    }
+
+    /// An attempt did not succeed.
+    pub(in crate::registrar) fn on_enrp_failed(
+        &mut self,
+        now: Time,
+        channel: ChannelId,
+        failure: &ConnectFailure,
+    ) {
+        let Some(Link::Server(id)) = self.enrp.links.remove(&channel) else { return };
+        let Some(peer) = self.enrp.peers.get_mut(&id).filter(|p| p.channel == Some(channel)) else {
+            return;
+        };
+        (peer.channel, peer.is_up) = (None, false);
+        tracing::debug!(%id, %failure, "a registrar cannot be connected with");
+        // Its host says that nobody is there. One that was asked has answered by that.
+        if peer.asked.is_some() && failure.is_refusal() {
+            self.on_peer_dead(now, id);
+        }
+    }
+
+    /// An association has ended.
+    pub(in crate::registrar) fn on_enrp_down(&mut self, now: Time, channel: ChannelId) {
+        let Some(Link::Server(id)) = self.enrp.links.remove(&channel) else { return };
+        let Some(peer) = self.enrp.peers.get_mut(&id).filter(|p| p.channel == Some(channel)) else {
+            return;
+        };
+        (peer.channel, peer.is_up) = (None, false);
+        peer.cursor = None;
+        peer.audit.interrupt();
+        peer.retry = now;
+        // Whether it lives shows when it is connected with once more.
+        self.ask_whether_it_lives(now, id);
+    }
+
+    /// An association is that of this registrar, as its presence said and its addresses showed.
+    /// False when the registrar is not known.
+    pub(super) fn bind_link(&mut self, now: Time, channel: ChannelId, id: ServerId) -> bool {
+        let Some(peer) = self.enrp.peers.get(&id) else { return false };
+        let (before, was_up) = (peer.channel, peer.is_up);
+        self.enrp.links.insert(channel, Link::Server(id));
+        match before {
+            Some(known) if known == channel => {}
+            // Calls that crossed. Both ends keep the one that the smaller identifier opened.
+            Some(known) if was_up => {
+                let ours_counts = self.id < id;
+                if channel.is_incoming() == known.is_incoming() {
+                    // The registrar has opened another one, so it does not use the old one.
+                    self.use_link(now, channel, id);
+                    self.shut_down(known);
+                } else if channel.is_incoming() == ours_counts {
+                    self.shut_down(channel);
+                } else {
+                    self.use_link(now, channel, id);
+                    self.shut_down(known);
+                }
+            }
+            Some(attempt) => {
+                self.use_link(now, channel, id);
+                // The attempt has become needless.
+                self.enrp.links.remove(&attempt);
+                self.drop_channel(attempt, "not needed");
+            }
+            None => self.use_link(now, channel, id),
+        }
+        true
+    }
+
+    fn use_link(&mut self, now: Time, channel: ChannelId, id: ServerId) {
+        let Some(peer) = self.enrp.peers.get_mut(&id) else { return };
+        (peer.channel, peer.is_up) = (Some(channel), true);
+        let waiting = std::mem::take(&mut peer.waiting);
+        for body in waiting.into_iter().take(MAX_WAITING) {
+            self.send_enrp(now, id, body);
+        }
+    }
+
+    /// The answer to a request of somebody who is not known: a refusal.
+    pub(super) fn refuse_enrp(&mut self, channel: ChannelId, sender: ServerId, body: &EnrpBody) {
+        self.stats.ignored_messages += 1;
+        let refusal = match body {
+            EnrpBody::HandleTableRequest(_) => {
+                let (more, pools) = (false, Vec::new());
+                EnrpBody::HandleTableResponse(HandleTableResponse { rejected: true, more, pools })
+            }
+            EnrpBody::ListRequest => {
+                EnrpBody::ListResponse(ListResponse { rejected: true, servers: Vec::new() })
+            }
+            _ => return,
+        };
+        self.send_enrp_over(channel, sender, refusal);
+    }
+}

@@ -1,0 +1,390 @@
+//! Who is there: presences, liveness, lists of registrars (RFC 5353 sec 3.1, 3.2, 3.3).
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+use rand::RngExt;
+use rserpool_wire::{
+    EnrpBody, EnrpMessage, ListResponse, Presence, SctpTransport, ServerId, ServerInformation,
+};
+use sctp_user_core::interface::{from_socket_addr, without_interface};
+use sctp_user_core::{Peer, Time, scope};
+
+use super::audit::Audit;
+use super::links::Link;
+use super::{BURIED, LATE, PeerServer};
+use crate::channel::{ChannelId, Output, Protocol, udp_port};
+use crate::reach::{DEFAULT_UDP_PORT, group_ways};
+use crate::registrar::event::RegistrarEvent;
+use crate::registrar::{Association, RegistrarCore};
+
+impl RegistrarCore {
+    // Heartbeats.
+
+    /// Tells everybody that we live.
+    pub(super) fn heartbeat_if_due(&mut self, now: Time) {
+        let Some(config) = self.enrp_config() else { return };
+        if self.enrp.next_heartbeat.is_none_or(|at| at > now) {
+            return;
+        }
+        let cycle = config.heartbeat_cycle;
+        let to_group = config.announce.is_some();
+        // 12.5 % to both sides, so that registrars started together do not stay in step.
+        let wait = cycle.mul_f64(self.rng.random_range(0.875..=1.125));
+        self.enrp.next_heartbeat = Some(now + wait);
+        if to_group {
+            self.multicast_presence();
+        }
+        self.connect_fixed();
+        for id in self.enrp.peers.keys().copied().collect::<Vec<_>>() {
+            // One that is dead is still told, if it can be: it may have been cut off only.
+            self.send_presence(now, id, false);
+        }
+    }
+
+    fn multicast_presence(&mut self) {
+        let info = ServerInformation {
+            id: self.id,
+            transport: SctpTransport::data_only(
+                self.local.enrp_port,
+                self.local.enrp_addrs.iter().map(|addr| without_interface(*addr)).collect(),
+            ),
+            udp_port: self.local.udp_port.filter(|port| *port != DEFAULT_UDP_PORT),
+        };
+        let presence = Presence {
+            reply_required: false,
+            checksum: Some(self.own_checksum()),
+            info: Some(info),
+        };
+        let message = EnrpMessage {
+            sender: self.id,
+            receiver: ServerId::UNDEFINED,
+            body: EnrpBody::Presence(presence),
+        };
+        match message.encode() {
+            Ok(data) => {
+                self.outputs.push_back(Output::Multicast { protocol: Protocol::Enrp, data })
+            }
+            Err(error) => tracing::debug!(%error, "no presence is sent to the group"),
+        }
+    }
+
+    /// Tells a registrar that we live; the association is set up if there is none.
+    pub(super) fn send_presence(&mut self, now: Time, to: ServerId, reply_required: bool) {
+        let Some(peer) = self.enrp.peers.get(&to) else { return };
+        match peer.channel {
+            Some(channel) if peer.is_up => self.send_presence_over(channel, to, reply_required),
+            // A presence is the first message over a new association anyway.
+            _ => self.connect_peer(now, to),
+        }
+    }
+
+    /// As [`send_presence`](Self::send_presence), over an association that is up.
+    pub(super) fn send_presence_over(
+        &mut self,
+        channel: ChannelId,
+        to: ServerId,
+        reply_required: bool,
+    ) {
+        let Some(association) = self.associations.get(&channel) else { return };
+        let addrs = association.local.iter().map(|addr| without_interface(*addr)).collect();
+        let info = ServerInformation {
+            id: self.id,
+            transport: SctpTransport::data_only(association.local_port, addrs),
+            udp_port: self.local.udp_port.filter(|port| *port != DEFAULT_UDP_PORT),
+        };
+        let checksum = Some(self.own_checksum());
+        let presence = Presence { reply_required, checksum, info: Some(info) };
+        self.send_enrp_over(channel, to, EnrpBody::Presence(presence));
+    }
+
+    fn own_checksum(&self) -> u16 {
+        self.space.checksum(self.id)
+    }
+
+    // Presences of others.
+
+    pub(super) fn on_presence(
+        &mut self,
+        now: Time,
+        channel: ChannelId,
+        sender: ServerId,
+        presence: Presence,
+    ) {
+        let Some(association) = self.associations.get(&channel) else { return };
+        // Only what the association shows is believed.
+        let Some(info) = association.believe(sender, presence.info) else {
+            self.stats.ignored_messages += 1;
+            return;
+        };
+        let id = info.id;
+        if id == self.id || id.is_undefined() {
+            self.stats.ignored_messages += 1;
+            return;
+        }
+        let ways = vec![association.peer.clone()];
+        let told = self.enrp.links.get(&channel).and_then(Link::server);
+        if told.is_some_and(|told| told != id) {
+            // A registrar that has started anew is another one, over another association.
+            self.stats.ignored_messages += 1;
+            return;
+        }
+        let is_new = match self.enrp.peers.get_mut(&id) {
+            Some(peer) if peer.is_up && !same_host(&peer.info, &info) => {
+                self.report(RegistrarEvent::DuplicateServer { server: id, channel });
+                return;
+            }
+            Some(peer) => {
+                peer.info = info;
+                if !peer.ways.contains(&association.peer) && channel.is_incoming() {
+                    // The registrar itself says where it is.
+                    peer.ways.splice(0..0, ways);
+                    peer.ways.truncate(4);
+                }
+                false
+            }
+            None => self.meet(now, info, ways),
+        };
+        if !self.bind_link(now, channel, id) {
+            return;
+        }
+        self.enrp.buried.remove(&id);
+        self.heard(now, id);
+        if is_new {
+            // RSPLIB knows us only when it has got ours.
+            self.send_presence_over(channel, id, true);
+            self.send_enrp(now, id, EnrpBody::ListRequest);
+            self.choose_mentor(now, id);
+        }
+        if presence.reply_required {
+            self.send_presence_over(channel, id, false);
+        }
+        if let Some(checksum) = presence.checksum {
+            self.compare_checksum(now, id, checksum);
+        }
+    }
+
+    /// Takes a registrar in; false when there is no room.
+    fn meet(&mut self, now: Time, info: ServerInformation, ways: Vec<Peer>) -> bool {
+        let room = self.enrp_config().map_or(0, |config| config.max_peers);
+        if self.enrp.peers.len() >= room {
+            return false;
+        }
+        let id = info.id;
+        let peer = PeerServer {
+            info,
+            ways,
+            channel: None,
+            is_up: false,
+            waiting: VecDeque::new(),
+            retry: now,
+            last_heard: now,
+            asked: None,
+            cursor: None,
+            audit: Audit::default(),
+            promised: None,
+            wanted_by: None,
+        };
+        self.enrp.peers.insert(id, peer);
+        self.report(RegistrarEvent::PeerFound { server: id });
+        true
+    }
+
+    /// A datagram came to the ENRP group. It may come from anybody, so it makes somebody known and
+    /// proves nothing else.
+    pub(in crate::registrar) fn on_enrp_datagram(&mut self, from: SocketAddr, data: &[u8]) {
+        let Ok(message) = EnrpMessage::decode(data) else { return };
+        let EnrpBody::Presence(Presence { info: Some(info), .. }) = message.body else { return };
+        if info.id == self.id || info.id.is_undefined() {
+            return;
+        }
+        if self.enrp.peers.contains_key(&info.id) {
+            return;
+        }
+        let from = from_socket_addr(from).to_canonical();
+        let ways = self.local.reach.peers(&[from], info.transport.port, info.udp_port);
+        self.seek(ways);
+    }
+
+    /// Connects with somebody who may be a registrar; its presence will tell.
+    fn seek(&mut self, ways: Vec<Peer>) {
+        // What is sought at the same time is bounded, so that announces of registrars that do not
+        // exist cost little.
+        const MAX_SOUGHT: usize = 8;
+        if ways.is_empty() {
+            return;
+        }
+        let sought = self.enrp.links.iter().filter(|(channel, link)| is_sought(**channel, **link));
+        if sought.count() >= MAX_SOUGHT || self.is_connected_with(&ways) {
+            return;
+        }
+        let channel = self.connect(Protocol::Enrp, ways);
+        self.enrp.links.insert(channel, Link::Sought);
+    }
+
+    fn is_connected_with(&self, ways: &[Peer]) -> bool {
+        self.enrp.links.keys().any(|channel| {
+            let attempt = self.attempts.get(channel);
+            attempt.is_some_and(|tried| tried.iter().any(|way| ways.contains(way)))
+                || self.associations.get(channel).is_some_and(|a| ways.iter().any(|w| a.is_at(w)))
+        })
+    }
+
+    // Liveness.
+
+    /// A registrar has said something over its association, so it lives.
+    pub(super) fn heard(&mut self, now: Time, id: ServerId) {
+        let Some(peer) = self.enrp.peers.get_mut(&id) else { return };
+        peer.last_heard = now;
+        peer.asked = None;
+        self.cancel_takeover(id);
+    }
+
+    /// Registrars that are silent are asked, and those that do not answer are dead.
+    pub(super) fn look_after_peers(&mut self, now: Time) {
+        let Some(config) = self.enrp_config() else { return };
+        let (last_heard, no_response) = (config.max_time_last_heard, config.max_time_no_response);
+        for id in self.enrp.living() {
+            let Some(peer) = self.enrp.peers.get_mut(&id) else { continue };
+            if peer.promised.is_some_and(|(_, until)| until <= now) {
+                peer.promised = None;
+            }
+            match peer.asked {
+                // The answer may wait to be read: this process stood still itself.
+                Some(overdue) if overdue + LATE < now => peer.asked = Some(now + no_response),
+                Some(overdue) if overdue <= now => self.on_peer_dead(now, id),
+                Some(_) => self.connect_peer(now, id),
+                None if peer.last_heard + last_heard <= now => self.ask_whether_it_lives(now, id),
+                None if !peer.waiting.is_empty() => self.connect_peer(now, id),
+                None => {}
+            }
+        }
+        self.enrp.buried.retain(|_, until| *until > now);
+    }
+
+    pub(super) fn ask_whether_it_lives(&mut self, now: Time, id: ServerId) {
+        let Some(config) = self.enrp_config() else { return };
+        let overdue = now + config.max_time_no_response;
+        let Some(peer) = self.enrp.peers.get_mut(&id) else { return };
+        peer.asked.get_or_insert(overdue);
+        self.send_presence(now, id, true);
+    }
+
+    /// A registrar is dead as far as can be told from here.
+    pub(super) fn on_peer_dead(&mut self, now: Time, id: ServerId) {
+        let Some(peer) = self.enrp.peers.get_mut(&id) else { return };
+        peer.asked = None;
+        peer.waiting.clear();
+        if let Some(channel) = peer.channel.take() {
+            peer.is_up = false;
+            self.enrp.links.remove(&channel);
+            self.drop_channel(channel, "the registrar does not answer");
+        }
+        self.report(RegistrarEvent::PeerLost { server: id });
+        self.enrp.buried.insert(id, now + BURIED);
+        self.on_agreement_impossible(now, id);
+        if self.space.count_of_home(id) == 0 {
+            self.forget_peer(id);
+        } else {
+            self.begin_takeover(now, id);
+        }
+    }
+
+    /// Nothing more is to be done about a registrar.
+    pub(super) fn forget_peer(&mut self, id: ServerId) {
+        self.enrp.takeovers.remove(&id);
+        let Some(peer) = self.enrp.peers.remove(&id) else { return };
+        if let Some(channel) = peer.channel {
+            self.enrp.links.remove(&channel);
+            self.drop_channel(channel, "the registrar is gone");
+        }
+        if self.enrp.mentor == Some(id) {
+            self.enrp.mentor = None;
+        }
+    }
+
+    // Lists.
+
+    pub(super) fn on_list_request(&mut self, from: ServerId) {
+        let servers = self.enrp.living().into_iter();
+        let servers = servers.filter_map(|id| Some(self.enrp.peers.get(&id)?.info.clone()));
+        let response = ListResponse { rejected: false, servers: servers.collect() };
+        let channel = self.enrp.peers.get(&from).and_then(|peer| peer.channel);
+        if let Some(channel) = channel {
+            self.send_enrp_over(channel, from, EnrpBody::ListResponse(response));
+        }
+    }
+
+    /// What others say is a reason to look there, and no more.
+    pub(super) fn on_list_response(&mut self, now: Time, response: ListResponse) {
+        for server in response.servers {
+            let known = server.id == self.id
+                || self.enrp.peers.contains_key(&server.id)
+                || self.enrp.buried.get(&server.id).is_some_and(|until| *until > now);
+            if !known {
+                let transport = &server.transport;
+                let ways =
+                    self.local.reach.peers(&transport.addrs, transport.port, server.udp_port);
+                self.seek(ways);
+            }
+        }
+    }
+
+    /// The names of registrars have been looked up.
+    pub fn set_named_peers(&mut self, mut peers: Vec<Peer>) {
+        peers.retain(|peer| self.local.reach.includes(peer));
+        for ways in group_ways(peers) {
+            let known = self.enrp.fixed.iter().any(|fixed| fixed.iter().any(|w| ways.contains(w)));
+            if !known {
+                self.enrp.fixed.push(ways);
+            }
+        }
+        self.connect_fixed();
+    }
+}
+
+fn is_sought(channel: ChannelId, link: Link) -> bool {
+    !channel.is_incoming() && link == Link::Sought
+}
+
+/// Whether two registrars with one identifier can be the same one.
+fn same_host(known: &ServerInformation, told: &ServerInformation) -> bool {
+    known.transport.addrs.iter().any(|addr| told.transport.addrs.contains(addr))
+}
+
+impl Association {
+    /// Whether the other end is at one of these addresses, at this port.
+    pub(super) fn is_at(&self, way: &Peer) -> bool {
+        self.peer.port == way.port && self.peer.addrs.iter().any(|addr| way.addrs.contains(addr))
+    }
+
+    /// What may be believed of where a registrar says it is: the addresses that the association
+    /// has, at the port that the association has. `None` when nothing is left.
+    fn believe(
+        &self,
+        sender: ServerId,
+        told: Option<ServerInformation>,
+    ) -> Option<ServerInformation> {
+        let shown: Vec<IpAddr> =
+            self.peer.addrs.iter().map(|(addr, _)| addr.to_canonical()).collect();
+        let port = udp_port(&self.peer);
+        let udp_port = port.filter(|port| *port != DEFAULT_UDP_PORT && *port != 0);
+        let Some(mut info) = told else {
+            let transport = SctpTransport::data_only(self.peer.port, shown);
+            return Some(ServerInformation { id: sender, transport, udp_port });
+        };
+        if info.transport.port != self.peer.port {
+            return None;
+        }
+        let addrs = &mut info.transport.addrs;
+        addrs.retain(|addr| scope(*addr).is_some() && shown.contains(&addr.to_canonical()));
+        if addrs.is_empty() {
+            // Behind a NAT it knows its private address only. Only encapsulated packets pass such
+            // boxes, and with several addresses they do not.
+            let translated = port.is_some() && shown.len() == 1;
+            *addrs = shown.into_iter().filter(|_| translated).collect();
+        }
+        info.udp_port = udp_port;
+        (!info.transport.addrs.is_empty()).then_some(info)
+    }
+}

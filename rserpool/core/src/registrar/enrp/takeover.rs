@@ -1,0 +1,202 @@
+//! Who takes over a registrar that is dead (RFC 5353 sec 3.5).
+
+use std::collections::BTreeSet;
+
+use rserpool_wire::{EnrpBody, ServerId};
+use sctp_user_core::Time;
+
+use super::{LATE, TakeoverRule, Work};
+use crate::registrar::RegistrarCore;
+use crate::registrar::event::RegistrarEvent;
+
+/// A registrar that is dead, and what becomes of it.
+#[derive(Debug)]
+pub(super) struct Takeover {
+    state: State,
+    /// When the state is looked at again.
+    expiry: Time,
+}
+
+#[derive(Debug)]
+enum State {
+    /// We want to take it over; these have not agreed yet.
+    Ours { outstanding: BTreeSet<ServerId> },
+    /// Another one wants to, and we have agreed.
+    Theirs(ServerId),
+}
+
+impl Takeover {
+    pub(super) fn expiry(&self) -> Time {
+        self.expiry
+    }
+}
+
+impl RegistrarCore {
+    /// Wants to take a registrar over, and asks all others.
+    pub(super) fn begin_takeover(&mut self, now: Time, target: ServerId) {
+        let Some(config) = self.enrp_config() else { return };
+        let expiry = now + config.takeover_expiry;
+        let promised = self.enrp.peers.get(&target).and_then(|peer| peer.promised);
+        if let Some((by, until)) =
+            promised.filter(|(by, until)| *until > now && self.enrp.peers.contains_key(by))
+        {
+            let takeover = Takeover { state: State::Theirs(by), expiry: until };
+            self.enrp.takeovers.insert(target, takeover);
+            return;
+        }
+        let wanted = self.enrp.peers.get_mut(&target).and_then(|peer| peer.wanted_by.take());
+        if let Some(by) = wanted.filter(|by| self.wins(*by) && self.enrp.peers.contains_key(by)) {
+            self.enrp.takeovers.insert(target, Takeover { state: State::Theirs(by), expiry });
+            return self.send_enrp(now, by, EnrpBody::InitTakeoverAck(target));
+        }
+        // Among those that live the target is not, from here on.
+        let state = State::Ours { outstanding: BTreeSet::new() };
+        self.enrp.takeovers.insert(target, Takeover { state, expiry });
+        let others: BTreeSet<ServerId> = self.enrp.living().into_iter().collect();
+        self.report(RegistrarEvent::TakeoverBegun { target });
+        self.stats.takeovers_begun += 1;
+        for id in &others {
+            self.send_enrp(now, *id, EnrpBody::InitTakeover(target));
+        }
+        if others.is_empty() {
+            return self.win(now, target);
+        }
+        if let Some(takeover) = self.enrp.takeovers.get_mut(&target) {
+            takeover.state = State::Ours { outstanding: others };
+        }
+    }
+
+    /// Whether another registrar has the better claim to one that both want to take over.
+    fn wins(&self, other: ServerId) -> bool {
+        match self.enrp_config().map(|config| config.takeover_rule) {
+            Some(TakeoverRule::LargerId) => other > self.id,
+            _ => other < self.id,
+        }
+    }
+
+    pub(super) fn on_init_takeover(&mut self, now: Time, from: ServerId, target: ServerId) {
+        if target == self.id {
+            // We live, and all should know it.
+            for id in self.enrp.living() {
+                self.send_presence(now, id, false);
+            }
+            return;
+        }
+        let Some(config) = self.enrp_config() else { return };
+        let expiry = now + config.takeover_expiry;
+        let no_response = config.max_time_no_response;
+        let ours = matches!(
+            self.enrp.takeovers.get(&target),
+            Some(Takeover { state: State::Ours { .. }, .. })
+        );
+        if ours && !self.wins(from) {
+            // They will agree to ours.
+            return;
+        }
+        let is_dead = self.enrp.takeovers.contains_key(&target);
+        if is_dead {
+            let takeover = Takeover { state: State::Theirs(from), expiry };
+            self.enrp.takeovers.insert(target, takeover);
+        } else if let Some(peer) = self.enrp.peers.get_mut(&target) {
+            if peer.is_up && peer.last_heard + no_response > now {
+                // It was heard just now. Whether it still lives shows when it is asked, and they
+                // get their answer then.
+                peer.wanted_by = Some(from);
+                return self.ask_whether_it_lives(now, target);
+            }
+            peer.promised = Some((from, expiry));
+            self.ask_whether_it_lives(now, target);
+        }
+        self.send_enrp(now, from, EnrpBody::InitTakeoverAck(target));
+    }
+
+    pub(super) fn on_init_takeover_ack(&mut self, now: Time, from: ServerId, target: ServerId) {
+        let Some(takeover) = self.enrp.takeovers.get_mut(&target) else { return };
+        let State::Ours { outstanding } = &mut takeover.state else { return };
+        outstanding.remove(&from);
+        if outstanding.is_empty() {
+            self.win(now, target);
+        }
+    }
+
+    /// One that should have agreed is dead itself.
+    pub(super) fn on_agreement_impossible(&mut self, now: Time, dead: ServerId) {
+        for target in self.enrp.takeovers.keys().copied().collect::<Vec<_>>() {
+            match self.enrp.takeovers.get(&target).map(|takeover| &takeover.state) {
+                Some(State::Ours { .. }) => self.on_init_takeover_ack(now, dead, target),
+                Some(State::Theirs(by)) if *by == dead => self.begin_takeover(now, target),
+                _ => {}
+            }
+        }
+    }
+
+    /// All have agreed.
+    fn win(&mut self, now: Time, target: ServerId) {
+        for id in self.enrp.living() {
+            self.send_enrp(now, id, EnrpBody::TakeoverServer(target));
+        }
+        let elements = self.space.count_of_home(target);
+        self.forget_peer(target);
+        self.stats.takeovers += 1;
+        self.report(RegistrarEvent::TookOver { target, elements });
+        self.enrp.work.push_back(Work::Adopt(target));
+    }
+
+    /// Another registrar is the home of a dead one's elements from now on. That is believed only
+    /// where we have agreed to it, or know that the target is dead.
+    pub(super) fn on_takeover_server(&mut self, now: Time, from: ServerId, target: ServerId) {
+        if target == self.id {
+            for id in self.enrp.living() {
+                self.send_presence(now, id, false);
+            }
+            return;
+        }
+        let is_dead = self.enrp.takeovers.contains_key(&target);
+        let promised = self.enrp.peers.get(&target).and_then(|peer| peer.promised);
+        if !is_dead && promised.is_none_or(|(by, _)| by != from) {
+            self.stats.ignored_messages += 1;
+            return;
+        }
+        self.forget_peer(target);
+        self.report(RegistrarEvent::TakenOverBy { target, by: from });
+        self.enrp.work.push_back(Work::HandOver { from: target, to: from });
+    }
+
+    /// A registrar that was dead lives.
+    pub(super) fn cancel_takeover(&mut self, id: ServerId) {
+        if self.enrp.takeovers.remove(&id).is_some() {
+            self.report(RegistrarEvent::TakeoverCancelled { target: id });
+        }
+        if let Some(peer) = self.enrp.peers.get_mut(&id) {
+            (peer.promised, peer.wanted_by) = (None, None);
+        }
+    }
+
+    pub(super) fn look_after_takeovers(&mut self, now: Time) {
+        let due: Vec<(ServerId, Time)> = self
+            .enrp
+            .takeovers
+            .iter()
+            .filter(|(_, takeover)| takeover.expiry <= now)
+            .map(|(target, takeover)| (*target, takeover.expiry))
+            .collect();
+        for (target, expiry) in due {
+            if expiry + LATE < now {
+                // The answers may wait to be read.
+                if let Some(takeover) = self.enrp.takeovers.get_mut(&target) {
+                    takeover.expiry = now + LATE;
+                }
+                continue;
+            }
+            if let Some(peer) = self.enrp.peers.get_mut(&target) {
+                peer.promised = None;
+            }
+            if self.space.count_of_home(target) == 0 {
+                self.forget_peer(target);
+            } else {
+                // Not all have agreed in time, or the one that wanted to has not done it.
+                self.begin_takeover(now, target);
+            }
+        }
+    }
+}

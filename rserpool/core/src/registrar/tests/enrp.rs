@@ -1,0 +1,344 @@
+//! Registrars that replace each other, over the simulated network.
+
+use rserpool_wire::{Life, PoolHandle};
+use sctp_user_core::Duration;
+
+use super::*;
+use crate::asap::{AsapConfig, AsapCore, AsapEvent, OwnElement};
+use crate::reach::Reach;
+use crate::sim::{HostId, Machine, Noticed, World};
+
+const REACH: Reach = Reach { native: false, udp: true };
+
+/// A scope of registrars that know each other, and its elements.
+struct Scope {
+    world: World,
+    registrars: Vec<HostId>,
+    elements: Vec<HostId>,
+    noticed: Vec<(Time, HostId, Noticed)>,
+}
+
+impl Scope {
+    /// Registrars with the identifiers 1, 2, ..., each of which knows all others by configuration.
+    fn new(registrars: usize) -> Self {
+        Scope::with(registrars, |_| {})
+    }
+
+    fn with(registrars: usize, change: impl Fn(&mut RegistrarConfig)) -> Self {
+        let mut world = World::new(7);
+        let ports = [(3863, Protocol::Asap), (9901, Protocol::Enrp)];
+        let hosts: Vec<HostId> = (0..registrars).map(|_| world.add_host(&ports)).collect();
+        let (elements, noticed) = (Vec::new(), Vec::new());
+        let mut scope = Scope { world, registrars: hosts, elements, noticed };
+        for index in 0..registrars {
+            scope.start(index, index as u32 + 1, &change);
+        }
+        scope.pass(2000);
+        scope
+    }
+
+    fn start(&mut self, index: usize, id: u32, change: impl Fn(&mut RegistrarConfig)) {
+        let host = self.registrars[index];
+        let others = self.registrars.iter().filter(|other| **other != host);
+        let peers = others.map(|other| self.world.peer(*other, 9901)).collect();
+        let mut config = RegistrarConfig {
+            server_id: Some(ServerId(id)),
+            announce: None,
+            enrp: Some(EnrpConfig::with_peers(peers)),
+            ..RegistrarConfig::default()
+        };
+        change(&mut config);
+        let local = Local { reach: REACH, enrp_port: 9901, ..Local::default() };
+        let core = RegistrarCore::new(config, local, [id as u8; 32], self.world.now).unwrap();
+        self.world.start(host, Machine::Registrar(Box::new(core)));
+    }
+
+    /// An element with this identifier in the pool "pool", which knows only one registrar.
+    fn element(&mut self, id: u32, registrar: usize) -> HostId {
+        let port = 5000;
+        let host = self.world.add_host(&[(port, Protocol::Asap)]);
+        let config = AsapConfig {
+            announce: None,
+            registrars: vec![self.world.peer(self.registrars[registrar], 3863)],
+            ..AsapConfig::default()
+        };
+        let mut core = AsapCore::new(self.world.now, config, REACH, [id as u8; 32]);
+        core.register(
+            self.world.now,
+            OwnElement {
+                pool: handle("pool"),
+                id: PeId(id),
+                policy: Policy::RoundRobin,
+                port: 7,
+                addrs: Vec::new(),
+                transport_use: TransportUse::DataControl,
+                udp_port: None,
+                life: Life(90_000),
+                interval: Duration::from_secs(30),
+            },
+        );
+        self.world.start(host, Machine::Asap(Box::new(core)));
+        self.elements.push(host);
+        host
+    }
+
+    fn pass(&mut self, millis: u64) {
+        let end = self.world.now + ms(millis);
+        while let Some(host) = self.world.step(end) {
+            if let Some(registrar) = host.and_then(|host| self.world.registrar(host)) {
+                registrar.handlespace().verify().unwrap();
+            }
+        }
+        self.noticed.extend(std::iter::from_fn(|| self.world.poll_noticed()));
+    }
+
+    /// Lets time pass until something holds; how long that took.
+    #[track_caller]
+    fn until(&mut self, limit: u64, holds: impl Fn(&Scope) -> bool) -> u64 {
+        for passed in 0..limit {
+            if holds(self) {
+                return passed;
+            }
+            self.pass(1);
+        }
+        panic!("not within {limit} ms: {:?}", self.tables());
+    }
+
+    fn core(&self, index: usize) -> &RegistrarCore {
+        self.world.registrar(self.registrars[index]).unwrap()
+    }
+
+    /// What a registrar knows: elements with their homes.
+    fn table(&self, index: usize) -> Vec<(u32, u32)> {
+        let space = self.core(index).handlespace();
+        let all = space.elements_after(None).filter_map(|key| space.get(key));
+        all.map(|element| (element.info().id.0, element.info().home.0)).collect()
+    }
+
+    fn tables(&self) -> Vec<Vec<(u32, u32)>> {
+        let alive = |index: &usize| self.world.is_alive(self.registrars[*index]);
+        (0..self.registrars.len()).filter(alive).map(|index| self.table(index)).collect()
+    }
+
+    /// All living registrars know exactly these.
+    fn all_know(&self, expected: &[(u32, u32)]) -> bool {
+        self.tables().iter().all(|table| table == expected)
+    }
+
+    fn events(&self, index: usize) -> Vec<RegistrarEvent> {
+        let of = |(_, host, noticed): &(Time, HostId, Noticed)| match noticed {
+            Noticed::Registrar(event) if *host == self.registrars[index] => Some(event.clone()),
+            _ => None,
+        };
+        self.noticed.iter().filter_map(of).collect()
+    }
+
+    fn element_events(&self, host: HostId) -> Vec<AsapEvent> {
+        let of = |(_, at, noticed): &(Time, HostId, Noticed)| match noticed {
+            Noticed::Asap(event) if *at == host => Some(event.clone()),
+            _ => None,
+        };
+        self.noticed.iter().filter_map(of).collect()
+    }
+}
+
+#[test]
+fn all_registrars_know_all_elements() {
+    let mut scope = Scope::new(3);
+    scope.element(11, 0);
+    scope.element(12, 1);
+    scope.element(13, 2);
+    let took = scope.until(1000, |scope| scope.all_know(&[(11, 1), (12, 2), (13, 3)]));
+    assert!(took < 100, "{took} ms");
+    // And forget those that end.
+    let gone = scope.elements[1];
+    scope.world.quit(gone);
+    let took = scope.until(1000, |scope| scope.all_know(&[(11, 1), (13, 3)]));
+    assert!(took < 100, "{took} ms");
+    // Nothing more is got: updates suffice.
+    scope.pass(30_000);
+    let audits: u64 = (0..3).map(|index| scope.core(index).stats().audits).sum();
+    assert_eq!(audits, 0);
+}
+
+#[test]
+fn a_registrar_that_starts_gets_everything_from_its_mentor() {
+    let mut scope = Scope::new(2);
+    let hosts = 300;
+    for id in 1..=hosts {
+        scope.element(100 + id, (id % 2) as usize);
+    }
+    scope.pass(2000);
+    let expected = scope.table(0);
+    assert_eq!(expected.len(), hosts as usize);
+    let ports = [(3863, Protocol::Asap), (9901, Protocol::Enrp)];
+    let host = scope.world.add_host(&ports);
+    scope.registrars.push(host);
+    scope.start(2, 3, |_| {});
+    let took = scope.until(2000, |scope| scope.core(2).enrp.is_running());
+    assert!(took < 500, "{took} ms");
+    assert_eq!(scope.table(2), expected);
+}
+
+#[test]
+fn a_killed_registrar_is_taken_over_by_the_smallest_identifier() {
+    for registrars in [2, 3, 5] {
+        let mut scope = Scope::new(registrars);
+        // The last one dies; its elements know nobody else.
+        let last = registrars - 1;
+        let elements = [scope.element(21, last), scope.element(22, last)];
+        scope.until(1000, |scope| scope.table(0).len() == 2);
+        scope.world.kill(scope.registrars[last], false);
+        let took = scope.until(3000, |scope| scope.all_know(&[(21, 1), (22, 1)]));
+        assert!(took < 1000, "{registrars} registrars: {took} ms");
+        // The elements obey, and their users find them.
+        scope.pass(2000);
+        for host in elements {
+            let events = scope.element_events(host);
+            assert!(
+                events.iter().any(|event| matches!(event, AsapEvent::NewHome(_))),
+                "{events:?}"
+            );
+        }
+        let owned = scope.core(0).handlespace();
+        assert!(
+            owned.elements_of_home(ServerId(1)).all(|key| owned
+                .get(key)
+                .unwrap()
+                .owner()
+                .is_some())
+        );
+        scope.pass(60_000);
+        assert!(scope.all_know(&[(21, 1), (22, 1)]), "{:?}", scope.tables());
+        let won =
+            scope.events(0).iter().filter(|e| matches!(e, RegistrarEvent::TookOver { .. })).count();
+        assert_eq!(won, 1);
+    }
+}
+
+#[test]
+fn a_registrar_that_is_silent_is_taken_over_within_six_seconds() {
+    for registrars in [2, 3] {
+        let mut scope = Scope::new(registrars);
+        let last = registrars - 1;
+        let element = scope.element(21, last);
+        scope.until(1000, |scope| scope.table(0).len() == 1);
+        let silent = scope.registrars[last];
+        for other in 0..last {
+            scope.world.net.cut(silent, scope.registrars[other]);
+        }
+        scope.world.net.cut(silent, element);
+        let took = scope.until(10_000, |scope| {
+            (0..registrars - 1).all(|index| scope.table(index) == [(21, 1)])
+        });
+        assert!(took < 6000, "{registrars} registrars: {took} ms");
+    }
+}
+
+#[test]
+fn the_larger_identifier_wins_where_the_rfc_rules() {
+    let mut scope = Scope::with(3, |config| {
+        config.enrp.as_mut().unwrap().takeover_rule = TakeoverRule::LargerId;
+    });
+    scope.element(21, 0);
+    scope.until(1000, |scope| scope.table(1).len() == 1);
+    scope.world.kill(scope.registrars[0], false);
+    scope.until(3000, |scope| scope.all_know(&[(21, 3)]));
+}
+
+#[test]
+fn a_registrar_that_stood_still_goes_on_and_nothing_is_lost() {
+    let mut scope = Scope::new(3);
+    scope.element(21, 2);
+    scope.element(22, 0);
+    scope.until(1000, |scope| scope.table(0).len() == 2);
+    // Less than it takes to be given up.
+    scope.world.stop(scope.registrars[2]);
+    scope.pass(1000);
+    scope.world.go_on(scope.registrars[2]);
+    scope.pass(20_000);
+    assert!(scope.all_know(&[(21, 3), (22, 1)]), "{:?}", scope.tables());
+    let lost = |e: &RegistrarEvent| matches!(e, RegistrarEvent::PeerLost { .. });
+    assert!(!scope.events(0).iter().any(lost));
+}
+
+#[test]
+fn after_a_partition_all_agree_again_without_losing_an_element() {
+    let mut scope = Scope::new(3);
+    for (id, registrar) in [(21, 0), (22, 1), (23, 2)] {
+        scope.element(id, registrar);
+    }
+    scope.until(1000, |scope| scope.table(0).len() == 3);
+    // The elements reach everybody, but the third registrar hears no other one.
+    let lonely = scope.registrars[2];
+    for other in 0..2 {
+        scope.world.net.cut(lonely, scope.registrars[other]);
+    }
+    scope.pass(20_000);
+    assert!(scope.table(0).len() == 3 && scope.table(2).len() == 3, "{:?}", scope.tables());
+    scope.world.net.heal_all();
+    scope.until(60_000, |scope| {
+        let tables = scope.tables();
+        tables.iter().all(|table| *table == tables[0]) && tables[0].len() == 3
+    });
+    // And it stays like that.
+    let agreed = scope.table(0);
+    scope.pass(60_000);
+    assert!(scope.all_know(&agreed), "{:?}", scope.tables());
+    let updates = scope.core(0).stats().handle_updates_sent;
+    assert!(updates < 60, "{updates} updates");
+}
+
+#[test]
+fn a_registrar_that_restarts_with_the_same_identifier_takes_its_elements_back() {
+    let mut scope = Scope::new(3);
+    scope.element(21, 2);
+    scope.until(1000, |scope| scope.table(0).len() == 1);
+    scope.world.kill(scope.registrars[2], false);
+    scope.start(2, 3, |_| {});
+    scope.until(60_000, |scope| {
+        let tables = scope.tables();
+        tables.iter().all(|table| *table == tables[0]) && tables[0].len() == 1
+    });
+    scope.pass(40_000);
+    let tables = scope.tables();
+    assert!(tables.iter().all(|table| table.len() == 1 && *table == tables[0]), "{tables:?}");
+}
+
+/// What somebody says who is no registrar changes nothing.
+#[test]
+fn strangers_are_not_believed() {
+    use rserpool_wire::{EnrpBody, EnrpMessage, HandleUpdate, UpdateAction};
+
+    let mut lab = Lab::with(|c| c.enrp = Some(EnrpConfig::with_peers(Vec::new())));
+    let pe = lab.up(&["10.0.0.1"]);
+    lab.register(pe, "pool", element(1)).unwrap();
+    let known =
+        lab.core.handlespace().get(lab.core.handlespace().find(&handle("pool"), PeId(1)).unwrap());
+    let known = known.unwrap().info().clone();
+    let channel = ChannelId::incoming(500);
+    let (protocol, local, local_port) = (Protocol::Enrp, Vec::new(), 9901);
+    let peer = peer(&["10.0.0.66"], Some(9899));
+    lab.handle(Input::Up { channel, protocol, peer, local, local_port });
+    let says = |lab: &mut Lab, body| {
+        let message = EnrpMessage { sender: ServerId(66), receiver: SERVER, body };
+        lab.bytes(channel, ppid::ENRP, &message.encode().unwrap());
+    };
+    for action in [UpdateAction::DelPe, UpdateAction::AddPe] {
+        let stolen = PoolElement { home: ServerId(66), ..known.clone() };
+        let update = HandleUpdate {
+            takeover_suggested: true,
+            action,
+            pool: handle("pool"),
+            element: stolen,
+        };
+        says(&mut lab, EnrpBody::HandleUpdate(update));
+    }
+    says(&mut lab, EnrpBody::InitTakeover(SERVER));
+    says(&mut lab, EnrpBody::TakeoverServer(SERVER));
+    let space = lab.core.handlespace();
+    let element = space.get(space.find(&handle("pool"), PeId(1)).unwrap()).unwrap();
+    assert_eq!((element.info().home, element.owner()), (SERVER, Some(pe.as_u64())));
+    let unused: PoolHandle = handle("other");
+    assert!(space.pool(&unused).is_none());
+}
