@@ -1,4 +1,4 @@
-//! What a stack and its associations tell about addresses.
+//! What the drivers learn about addresses from a stack and its associations.
 
 use std::net::{IpAddr, UdpSocket};
 
@@ -16,14 +16,14 @@ pub fn connect_failure(error: Error, ways: &[Peer]) -> ConnectFailure {
     let in_udp = |way: &Peer| way.addrs.iter().any(|(_, encap)| *encap != Encap::Native);
     match error {
         Error::Ended(reason) | Error::Refused(reason) => ConnectFailure::Ended(reason),
-        // The advice to try UDP as well is for those who have not.
+        // The error advises to try UDP, which is no advice for somebody who has tried it.
         Error::NoNativeAnswer(reason) if ways.iter().any(in_udp) => ConnectFailure::Ended(reason),
         Error::NoNativeAnswer(reason) => ConnectFailure::NoNativeAnswer(reason),
         error => ConnectFailure::Other(error.to_string()),
     }
 }
 
-/// The other end of an association. One that has just ended has no addresses any more.
+/// The other end of an association. It has no addresses if the association has just ended.
 pub(crate) fn peer_of(association: &Association) -> Peer {
     let paths = association.peer_addrs();
     Peer {
@@ -32,8 +32,8 @@ pub(crate) fn peer_of(association: &Association) -> Peer {
     }
 }
 
-/// Own addresses of an association. Where the stack leaves the choice to the routes of the system,
-/// they are asked here.
+/// The own addresses of an association. Where the stack leaves their choice to the system, this
+/// function asks the system for its routes to the peer.
 pub(crate) fn own_addresses(association: &Association) -> Vec<IpAddr> {
     let local = association.local_addrs();
     if !local.is_empty() {
@@ -46,7 +46,7 @@ pub(crate) fn own_addresses(association: &Association) -> Vec<IpAddr> {
     sources
 }
 
-/// The source address that the system would take; a connected UDP socket knows it without sending
+/// The source address that the system would use. A connected UDP socket knows it, without sending
 /// anything.
 fn source_towards(remote: IpAddr) -> Option<IpAddr> {
     let any: IpAddr = if remote.is_ipv4() { [0u8; 4].into() } else { [0u16; 8].into() };

@@ -1,14 +1,14 @@
-//! Puts messages together that SCTP delivers in parts (RFC 6458 sec 4.3.1).
+//! Reassembles messages that SCTP delivers in parts (RFC 6458 sec 4.3.1).
 
 use bytes::{Bytes, BytesMut};
 use rserpool_core::UserMessage;
 use sctp_user::Received;
 
-/// Puts the parts of messages together, up to a length.
+/// Reassembles messages up to a given length.
 #[derive(Debug)]
 pub struct Assembler {
     limit: usize,
-    /// The beginning of a message, and which one it is.
+    /// What has arrived of a message, and which message it is.
     partial: Option<(Key, BytesMut)>,
 }
 
@@ -25,19 +25,20 @@ impl Assembler {
         Assembler { limit, partial: None }
     }
 
-    /// Drops what has come of a message: the rest will not come.
+    /// Drops what has arrived of a message, because the rest will not come.
     pub fn clear(&mut self) {
         self.partial = None;
     }
 
-    /// Takes the next part; gives a message when it is complete.
+    /// Takes the next part, and returns the message if that completes it.
     ///
     /// # Errors
-    /// When the message is longer than allowed; what has come of it is dropped.
+    /// When the message is longer than allowed. What has arrived of it is dropped.
     pub fn push(&mut self, part: Received) -> Result<Option<UserMessage>, TooLong> {
         let Received { stream, ssn, ppid, unordered, end_of_record, data, .. } = part;
         let key = (stream, unordered, ssn);
-        // The parts of one message come in a row; the rest of another one will not come any more.
+        // The parts of a message come one after the other. If a part of another message comes, the
+        // rest of the first one never will.
         let before = self.partial.take().filter(|(k, _)| *k == key);
         let held = before.as_ref().map_or(0, |(_, b)| b.len());
         if held.saturating_add(data.len()) > self.limit {
@@ -92,7 +93,7 @@ mod tests {
         assert_eq!(a.push(part(1, 1, false, b"ab")), Ok(None));
         assert_eq!(a.push(part(1, 1, false, b"c")), Ok(None));
         assert_eq!(a.push(part(1, 1, true, b"d")), message(1, b"abcd"));
-        // A message whose rest does not come is forgotten.
+        // A message that stays incomplete is dropped.
         assert_eq!(a.push(part(1, 2, false, b"ab")), Ok(None));
         assert_eq!(a.push(part(2, 0, true, b"xyz")), message(2, b"xyz"));
     }

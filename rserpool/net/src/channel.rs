@@ -1,4 +1,4 @@
-//! One association: a task that reads it, and a queue for what it does not take at once.
+//! One association: a task that reads it, and a queue of messages that wait for its send buffer.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,30 +14,30 @@ use tokio::time::Instant;
 use crate::addresses::peer_of;
 use crate::assemble::Assembler;
 
-/// What the tasks of associations tell the driver.
+/// What the tasks of the associations report to the driver.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// A new association that came in; it has no name and no task yet.
+    /// An association was accepted. It has no name and no task yet.
     Accepted(Protocol, Association),
-    /// An attempt has succeeded.
+    /// An attempt to connect has succeeded.
     Connected(ChannelId, Protocol, Association),
-    /// An attempt has failed.
+    /// An attempt to connect has failed.
     Failed(ChannelId, ConnectFailure),
-    /// A complete message.
+    /// A whole message arrived.
     Message { channel: ChannelId, ppid: u32, data: Bytes },
     /// The other end has other addresses.
     PeerChanged { channel: ChannelId, peer: Peer },
     /// The round-trip time is another one.
     Measured { channel: ChannelId, rtt: Duration },
-    /// The other end has started anew. The association has a new name now.
+    /// The other end has restarted, and the association now has a new name.
     Restarted { old: ChannelId, new: ChannelId, protocol: Protocol },
-    /// It ended.
+    /// The association has ended.
     Down { channel: ChannelId },
     /// The stack has ended.
     Stopped,
 }
 
-/// Draws the names of associations that come in.
+/// Numbers the associations that are accepted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names(Arc<AtomicU64>);
 
@@ -47,10 +47,10 @@ impl Names {
     }
 }
 
-/// Longest message taken: the length field of ASAP and ENRP has 16 bits.
+/// The longest message that is accepted: the length fields of ASAP and ENRP have 16 bits.
 const MAX_MESSAGE: usize = 65_536;
 
-/// How old addresses may be when a message is handled.
+/// How old the known addresses may be when a message is handled.
 const PEER_REFRESH: Duration = Duration::from_secs(1);
 
 /// The driver's end of an association.
@@ -60,7 +60,7 @@ pub(crate) struct Channel {
     outbox: Arc<Outbox>,
 }
 
-/// Messages that the association did not take at once.
+/// Messages that wait for room in the send buffer of the association.
 #[derive(Debug, Default)]
 struct Outbox {
     waiting: Mutex<Waiting>,
@@ -78,7 +78,7 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends what waits, for ever. Dropping the future loses nothing.
+    /// Sends the messages that wait, without end. Nothing is lost when the future is dropped.
     async fn send_all(&self, association: &Association) {
         loop {
             let next = self.lock().messages.front().cloned();
@@ -86,7 +86,7 @@ impl Outbox {
                 Some(message) => {
                     let length = message.data.len();
                     if association.send(message).await.is_err() {
-                        // It has ended, which reading tells.
+                        // The association has ended, and its reader reports that.
                         return std::future::pending().await;
                     }
                     let mut waiting = self.lock();
@@ -100,7 +100,7 @@ impl Outbox {
 }
 
 impl Channel {
-    /// Starts the task of an association.
+    /// Starts the task that reads the association.
     pub(crate) fn start(
         association: Association,
         id: ChannelId,
@@ -131,13 +131,13 @@ impl Channel {
         &self.association
     }
 
-    /// Sends a message, or queues it behind others; gives the bytes that are waiting now.
+    /// Sends a message, or queues it behind those that wait. Returns how many bytes wait now.
     pub(crate) fn send(&self, message: Message) -> usize {
         let mut waiting = self.outbox.lock();
         if waiting.messages.is_empty() {
             match self.association.try_send(message.clone()) {
                 Err(Error::WouldBlock) => {}
-                // When it has ended, reading tells it.
+                // When the association has ended, its reader reports that.
                 Ok(()) | Err(_) => return 0,
             }
         }
@@ -151,12 +151,12 @@ impl Channel {
         self.association.abort(reason);
     }
 
-    /// Begins to shut the association down; reading goes on until it has ended.
+    /// Starts a graceful shutdown. The association is read until it has ended.
     pub(crate) fn start_shutdown(&self) {
         self.association.start_shutdown();
     }
 
-    /// Ends the association gracefully, or after `patience` by an ABORT.
+    /// Shuts the association down gracefully, and aborts it if that takes longer than `patience`.
     pub(crate) async fn shutdown(self, patience: Duration) {
         if tokio::time::timeout(patience, self.association.shutdown()).await.is_err() {
             self.association.abort("the shutdown took too long");
@@ -182,7 +182,7 @@ struct Gone;
 
 impl Reader {
     async fn run(mut self, outbox: Arc<Outbox>) {
-        // A handle of its own, as the reader changes while this waits.
+        // This is a handle of its own, because `reader` changes while the future waits.
         let association = self.association.clone();
         let sending = outbox.send_all(&association);
         tokio::pin!(sending);
@@ -205,7 +205,7 @@ impl Reader {
                 return;
             }
         }
-        // Does nothing when the end was not a graceful shutdown by the other side.
+        // This does nothing unless the other side has shut the association down gracefully.
         self.association.start_shutdown();
         let _ = self.report(Report::Down { channel: self.id }).await;
     }
@@ -219,7 +219,7 @@ impl Reader {
                 return Ok(());
             }
         };
-        // A NAT gives a new UDP port without notice.
+        // A NAT may change the UDP port without notice.
         if self.peer_seen.elapsed() >= PEER_REFRESH {
             self.refresh_peer().await?;
         }
@@ -227,7 +227,7 @@ impl Reader {
         self.report(Report::Message { channel, ppid, data }).await
     }
 
-    /// What the old process of the other end said is void.
+    /// The other end has restarted, so what its old process sent counts no more.
     async fn on_restart(&mut self) -> Result<(), Gone> {
         self.assembler.clear();
         self.peer = peer_of(&self.association);
@@ -244,7 +244,7 @@ impl Reader {
             self.report(Report::Measured { channel: self.id, rtt }).await?;
         }
         let peer = peer_of(&self.association);
-        // An association that has just ended has no addresses any more.
+        // An association that has just ended has no addresses.
         if peer == self.peer || peer.addrs.is_empty() {
             return Ok(());
         }

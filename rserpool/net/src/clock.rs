@@ -1,4 +1,4 @@
-//! The clock of the drivers: tokio's, so that tests can pause it.
+//! The clock of the drivers. It is tokio's, so tests can pause it.
 
 use sctp_user::sctp_user_core::{Duration, Time};
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ impl Clock {
         Time::ZERO + self.start.elapsed()
     }
 
-    /// Waits until `at`; for ever without. Cancel-safe.
+    /// Waits until `at`, or for ever if there is none. Cancel-safe.
     pub async fn wait(self, at: Option<Time>) {
         match at {
             Some(at) => {

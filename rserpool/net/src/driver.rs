@@ -1,7 +1,7 @@
-//! Drives one state machine with real associations, multicast and time, in a task of its own.
+//! Drives one state machine over real associations, multicast and time, in a task of its own.
 //!
-//! Each association has a task that reads it. All that these tasks tell goes through one bounded
-//! queue, so a busy association slows itself down and not the others.
+//! Each association has a task that reads it. All these tasks report through one bounded queue, so
+//! a busy association slows itself down, and not the others.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -25,13 +25,13 @@ use crate::multicast::Multicast;
 use crate::ports::Ports;
 use crate::race::connect_first;
 
-/// What runs in the task: a state machine, and what its user asks of it and hears from it.
+/// What runs in the task: a state machine, with its user's commands and the events for its user.
 ///
 /// No call may block.
 pub trait Host: Send + 'static {
     /// The state machine.
     type Core: Core<Event: Send> + Send;
-    /// What the handles of the user ask for.
+    /// What the user can ask for.
     type Command: Send + 'static;
 
     /// The state machine.
@@ -40,7 +40,7 @@ pub trait Host: Send + 'static {
     /// The user asks for something.
     fn command(&mut self, now: Time, command: Self::Command) -> Flow;
 
-    /// The state machine tells something.
+    /// The state machine has an event for the user.
     fn event(
         &mut self,
         now: Time,
@@ -48,17 +48,17 @@ pub trait Host: Send + 'static {
         channels: Channels<'_>,
     ) -> Flow;
 
-    /// Everything that has happened so far is done.
+    /// The state machine has nothing left to do at the moment.
     fn settled(&mut self) {}
 
-    /// The task ends; nothing more will come.
+    /// The task ends, and calls nothing any more.
     fn ended(&mut self) {}
 }
 
-/// Whether the task goes on.
+/// Whether the task continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// It goes on.
+    /// It continues.
     GoOn,
     /// It ends.
     End(End),
@@ -67,36 +67,36 @@ pub enum Flow {
 /// How the task ends its associations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By an ABORT with this reason.
+    /// With an ABORT that carries this reason.
     Abort(&'static str),
-    /// By a graceful shutdown that goes on behind.
+    /// With a graceful shutdown, without waiting for its end.
     Leave,
-    /// By a graceful shutdown that is waited for, or by an ABORT when it takes longer.
+    /// With a graceful shutdown. The task waits for its end, and aborts what takes longer.
     Shutdown(Duration),
 }
 
-/// What a driver works with.
+/// What a driver needs.
 #[derive(Debug)]
 pub struct Settings {
     /// The SCTP ports.
     pub ports: Vec<(Protocol, Ports)>,
-    /// Whether these ports take associations in; they must be listening then.
+    /// Whether the driver accepts associations at these ports, which must listen then.
     pub accepts: bool,
-    /// Where datagrams to multicast groups are heard.
+    /// The sockets that receive datagrams to multicast groups.
     pub listeners: Vec<(Protocol, Listener)>,
-    /// Where datagrams to multicast groups are sent.
+    /// The sockets that send datagrams to multicast groups.
     pub multicasts: Vec<(Protocol, Multicast)>,
-    /// Bytes that may wait for one association that reads too slowly; beyond, the state machine is
-    /// told ([`Input::Congested`]).
+    /// How many bytes may wait for one peer that reads too slowly. If there are more, the state
+    /// machine gets [`Input::Congested`].
     pub max_backlog: usize,
 }
 
-/// The associations of a driver that are up.
+/// The established associations of a driver.
 #[derive(Clone, Copy, Debug)]
 pub struct Channels<'a>(&'a BTreeMap<ChannelId, Entry>);
 
 impl Channels<'_> {
-    /// An association by its name.
+    /// The association with this name.
     pub fn get(&self, channel: ChannelId) -> Option<&Association> {
         match self.0.get(&channel) {
             Some(Entry::Up(channel)) => Some(channel.association()),
@@ -105,14 +105,14 @@ impl Channels<'_> {
     }
 }
 
-/// Reports of associations that may wait for the task.
+/// How many reports of associations may wait for the task.
 const REPORTS: usize = 1024;
-/// Reports that are taken in a row before time is looked at.
+/// How many reports are handled before the task looks at the clock again.
 const BATCH: usize = 64;
 
 #[derive(Debug)]
 enum Entry {
-    /// An attempt to set an association up.
+    /// An association that is being set up.
     Connecting(AbortHandle),
     Up(Channel),
 }
@@ -127,13 +127,13 @@ struct Driver<H: Host> {
     channels: BTreeMap<ChannelId, Entry>,
     names: Names,
     reports: mpsc::Sender<Report>,
-    /// Attempts to connect, and those who accept.
+    /// The tasks that connect, and those that accept.
     tasks: JoinSet<()>,
     end: Option<End>,
 }
 
 /// Starts the task. It ends when the host says so, when all senders of `commands` are dropped, or
-/// with the stack. `clock` is the one that the state machine was made with.
+/// when the stack ends. `clock` is the clock that gave the state machine its first time.
 pub fn start<H: Host>(
     host: H,
     clock: Clock,
@@ -215,7 +215,7 @@ impl<H: Host> Driver<H> {
     /// Ends all associations.
     async fn finish(mut self) {
         self.tasks.abort_all();
-        // The ports are free again before anybody is told.
+        // The ports must be free before anybody hears of the end.
         self.ports.clear();
         let up = self.channels.into_values().filter_map(|entry| match entry {
             Entry::Up(channel) => Some(channel),
@@ -239,8 +239,7 @@ impl<H: Host> Driver<H> {
                 self.up(channel, protocol, association);
             }
             Report::Connected(channel, protocol, association) => {
-                // An attempt that was given up has no entry; its association is aborted by being
-                // dropped.
+                // An attempt that was given up has no entry. Dropping its association aborts it.
                 if self.channels.contains_key(&channel) {
                     self.up(channel, protocol, association);
                 }
@@ -280,12 +279,13 @@ impl<H: Host> Driver<H> {
         self.handle(Input::Up { channel, protocol, peer, local, local_port });
     }
 
-    /// What the old process of the other end said is void; the new one has said nothing yet.
+    /// The other end has restarted: what its old process said counts no more, and the new one has
+    /// said nothing yet.
     fn restarted(&mut self, old: ChannelId, new: ChannelId, protocol: Protocol) {
         debug!(channel = %old, name_now = %new, "the other end has restarted");
         self.handle(Input::Down { channel: old });
         self.drain();
-        // Without an entry it has just been aborted.
+        // If there is no entry, the state machine has just aborted the association.
         if let Some(Entry::Up(channel)) = self.channels.remove(&old) {
             let association = channel.association();
             let (peer, local) = (peer_of(association), own_addresses(association));
@@ -369,7 +369,7 @@ async fn connect(
     let _ = reports.send(report).await;
 }
 
-/// Takes associations in until the stack ends.
+/// Accepts associations until the stack ends.
 async fn accept(ports: Arc<Ports>, protocol: Protocol, reports: mpsc::Sender<Report>) {
     loop {
         let report = match ports.accept().await {
@@ -386,8 +386,8 @@ async fn accept(ports: Arc<Ports>, protocol: Protocol, reports: mpsc::Sender<Rep
     }
 }
 
-/// Waits for the next datagram of any listener: which one, where from, how long. For ever without
-/// listeners.
+/// Waits for the next datagram, and returns the index of the listener, the source and the length.
+/// Without listeners it waits for ever.
 async fn next_datagram(listeners: &mut [(Protocol, Listener)]) -> (usize, SocketAddr, usize) {
     poll_fn(|cx| {
         for (index, (_, listener)) in listeners.iter_mut().enumerate() {

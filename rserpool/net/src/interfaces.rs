@@ -1,4 +1,4 @@
-//! By which interfaces announces can go out.
+//! The interfaces that announces can leave by.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -11,7 +11,7 @@ pub(crate) struct Interface {
     pub(crate) v6: Vec<Ipv6Addr>,
 }
 
-/// All interfaces that are up and pass multicast, or are the loopback one.
+/// The loopback interface, and all interfaces that are up and carry multicast.
 #[cfg(unix)]
 pub(crate) fn interfaces() -> Vec<Interface> {
     use std::net::IpAddr;
@@ -33,7 +33,7 @@ pub(crate) fn interfaces() -> Vec<Interface> {
     found
 }
 
-/// Where interfaces cannot be listed, the operating system chooses one (index 0).
+/// If the interfaces cannot be listed, the operating system chooses one (index 0).
 #[cfg(not(unix))]
 pub(crate) fn interfaces() -> Vec<Interface> {
     vec![Interface {

@@ -1,10 +1,10 @@
-//! The way of RSerPool to the network: it drives the state machines of `rserpool-core` over SCTP
-//! associations, multicast and tokio.
+//! RSerPool's only way to the network: it drives the state machines of `rserpool-core` over SCTP
+//! associations and multicast, with tokio.
 //!
-//! [`start`] runs a [`Host`], which holds a state machine, in a task of its own. That task sets
-//! associations up and accepts them, puts messages together, sends and hears announces, keeps the
-//! time, and bounds what waits. The rest are parts for drivers with a loop of their own, as that of
-//! a session.
+//! [`start`] runs a [`Host`], which holds a state machine, in a task of its own. The task sets up
+//! and accepts associations, reassembles messages, sends and receives announces, runs the timers,
+//! and limits what may wait. The other items are parts for drivers that have a loop of their own,
+//! such as the driver of a session.
 //!
 //! This package serves `rserpool` and `rserpool-registrar`; programs use those.
 #![forbid(unsafe_code)]

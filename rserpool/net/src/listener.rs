@@ -1,4 +1,4 @@
-//! The socket on which the datagrams to a multicast group are heard.
+//! The socket that receives the datagrams to a multicast group.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,36 +9,36 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
-/// Hears what is sent to a multicast group.
+/// Receives what is sent to a multicast group.
 #[derive(Debug)]
 pub struct Listener {
     socket: UdpSocket,
     buf: Vec<u8>,
 }
 
-/// Errors of the socket that are passed over in one poll.
+/// How many errors of the socket one poll ignores.
 const MAX_ERRORS: usize = 16;
 
 impl Listener {
-    /// Binds the port, shared with others, and joins the group. Call it within a tokio runtime.
+    /// Binds the port, which others may share, and joins the group. Call it in a tokio runtime.
     ///
     /// # Errors
-    /// When the port cannot be bound or the group can be joined on none of the interfaces.
+    /// When the port cannot be bound, or no interface can join the group.
     pub fn open(config: &AnnounceConfig) -> io::Result<Self> {
         let socket = UdpSocket::from_std(join(config)?.into())?;
-        // Announces have 8 bytes and perhaps some addresses; what is longer than this does not
-        // decode.
+        // An announce has 8 bytes and perhaps some addresses. Whatever is longer than this buffer
+        // is cut, and cannot be decoded.
         Ok(Listener { socket, buf: vec![0; 4096] })
     }
 
-    /// Takes the next datagram in; ready with its source and its length.
+    /// Receives the next datagram, and returns its source and length.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<(SocketAddr, usize)> {
         for _ in 0..MAX_ERRORS {
             let mut buf = ReadBuf::new(&mut self.buf);
             match self.socket.poll_recv_from(cx, &mut buf) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(from)) => return Poll::Ready((from, buf.filled().len())),
-                // Some systems report errors of other traffic here; they do not concern us.
+                // Some systems report errors of other traffic here.
                 Poll::Ready(Err(_)) => {}
             }
         }
@@ -46,7 +46,7 @@ impl Listener {
         Poll::Pending
     }
 
-    /// The datagram of `length` bytes that was taken in last.
+    /// The datagram that was received last, of `length` bytes.
     pub(crate) fn datagram(&self, length: usize) -> &[u8] {
         self.buf.get(..length).unwrap_or_default()
     }
@@ -59,7 +59,7 @@ fn join(config: &AnnounceConfig) -> io::Result<Socket> {
     #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos"))))]
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
-    // Bound to the group, a Unix socket gets nothing else; Windows wants the wildcard.
+    // A Unix socket that is bound to the group receives nothing else. Windows needs the wildcard.
     let bind = if cfg!(unix) {
         group
     } else {

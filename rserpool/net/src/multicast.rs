@@ -1,7 +1,7 @@
-//! Sending announces: one socket for each interface, from the UDP port that equals the SCTP port.
+//! Sends announces from the UDP port that equals the SCTP port, with one socket per interface.
 //!
-//! Users of RSPLIB take source address and source port of an announce for the registrar's SCTP
-//! address and port, whatever else it says.
+//! RSPLIB's pool users and elements take the source address and port of an announce as the SCTP
+//! address and port of the registrar, whatever the announce says.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::interfaces::{Interface, interfaces};
 
-/// How often interfaces that came or went are looked for.
+/// How often the list of interfaces is read again.
 const REFRESH: Duration = Duration::from_secs(10);
 
 /// Where announces go out, and how.
@@ -23,15 +23,15 @@ pub struct Multicast {
     ttl: u8,
     /// UDP port to send from.
     port: u16,
-    /// Send by the interfaces with these addresses only; empty for all.
+    /// Send only by the interfaces with these addresses; by all if there are none.
     only: Vec<IpAddr>,
     sockets: Vec<(Source, Socket)>,
     refreshed: Option<Instant>,
-    /// The last announce could not be sent by any interface.
+    /// No interface could send the last announce.
     failing: bool,
 }
 
-/// By which interface, and from which address.
+/// The interface to send by, and the source address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     V4(Ipv4Addr),
@@ -39,14 +39,14 @@ enum Source {
 }
 
 impl Multicast {
-    /// Sends to `group` with this TTL or hop limit, from UDP port `port`, by the interfaces with the
-    /// addresses `only`, or by all if there are none.
+    /// Sends to `group` from UDP port `port`, with this TTL or hop limit. Uses the interfaces that
+    /// have the addresses `only`, or all interfaces if there are none.
     pub fn new(group: SocketAddr, ttl: u8, port: u16, only: Vec<IpAddr>) -> Self {
         Multicast { group, ttl, port, only, sockets: Vec::new(), refreshed: None, failing: false }
     }
 
-    /// Sends a datagram by every interface. That it cannot be sent is no more than a warning, given
-    /// when it begins: static configuration works without announces.
+    /// Sends a datagram by every interface. If all of them fail, a warning is logged, once until
+    /// one works again: peers that know the address by their configuration need no announces.
     pub(crate) fn send(&mut self, datagram: &[u8]) {
         let mut error = self.refresh().err();
         let mut sent = false;
@@ -70,7 +70,8 @@ impl Multicast {
         self.failing = !sent;
     }
 
-    /// Brings the sockets in line with the interfaces; gives the last error of opening one.
+    /// Opens a socket for each new interface, and closes those of interfaces that are gone. Returns
+    /// the last error of opening one.
     fn refresh(&mut self) -> io::Result<()> {
         if self.refreshed.is_some_and(|at| at.elapsed() < REFRESH) && !self.sockets.is_empty() {
             return Ok(());
@@ -90,8 +91,8 @@ impl Multicast {
         result
     }
 
-    /// Loopback serves only where nothing else does: other programs of this host hear what goes out
-    /// by any interface.
+    /// The loopback interface is used only if there is no other: programs on this host also receive
+    /// what leaves by another interface.
     fn sources(&self, interfaces: &[Interface]) -> Vec<Source> {
         let of = |loopback: bool| -> Vec<Source> {
             interfaces
@@ -114,7 +115,7 @@ impl Multicast {
                 .map(|addr| Source::V4(*addr)),
             SocketAddr::V6(_) => {
                 let addr = if self.only.is_empty() {
-                    // The operating system takes the one that fits the group's scope.
+                    // The operating system chooses an address that fits the scope of the group.
                     interface.v6.first().map(|_| Ipv6Addr::UNSPECIFIED)
                 } else {
                     let own = |addr: &&Ipv6Addr| on_interface((**addr).into(), interface.index);
@@ -135,7 +136,7 @@ impl Multicast {
         };
         let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
-        // Several interfaces share the port, and so do several registrars of one host.
+        // The sockets of all interfaces share the port, and so do all registrars on this host.
         socket.set_reuse_address(true)?;
         match source {
             Source::V4(addr) => {
@@ -200,7 +201,7 @@ mod tests {
         assert_eq!(one.sources(&all), [Source::V6 { index: 3, addr }], "not the other fe80::1");
     }
 
-    /// By loopback alone, so that it works everywhere and disturbs nobody.
+    /// Only by the loopback interface, so that the test works everywhere and disturbs nobody.
     #[test]
     fn announces_arrive_from_the_wanted_port() {
         let receiver = UdpSocket::bind("0.0.0.0:0").unwrap();

@@ -1,8 +1,8 @@
 //! The SCTP ports of one end.
 //!
-//! Over both kinds of encapsulation a peer is tried in both ways side by side, and two
-//! associations with equal addresses and SCTP ports cannot be told apart (RFC 6951 sec 5.2). So
-//! each kind has a port of its own.
+//! With both links, connecting tries a peer natively and over UDP at the same time. Associations
+//! with the same addresses and SCTP ports could not be told apart (RFC 6951 sec 5.2), so each kind
+//! of encapsulation has a port of its own.
 
 use sctp_user::{Association, BindOptions, Encap, Endpoint, Error, Peer, Stack};
 
@@ -12,12 +12,12 @@ use crate::addresses::reach;
 #[derive(Debug)]
 pub struct Ports {
     first: Endpoint,
-    /// For UDP, where `first` is for native associations.
+    /// The port for UDP, if `first` is the one for native associations.
     second: Option<Endpoint>,
 }
 
 impl Ports {
-    /// Binds the port that `bind` names and, where the stack has both links, a free one besides.
+    /// Binds the port that `bind` names and, if the stack has both links, a free one as well.
     ///
     /// # Errors
     /// As [`Stack::bind`].
@@ -34,7 +34,7 @@ impl Ports {
         Ports { first: endpoint, second: None }
     }
 
-    /// Accepts associations on all of them, with room for `backlog` that wait.
+    /// Listens on all of them. Up to `backlog` associations may wait to be accepted.
     ///
     /// # Errors
     /// As [`Endpoint::listen`].
@@ -48,7 +48,7 @@ impl Ports {
         self.first.port()
     }
 
-    /// The next association that comes in by any of them.
+    /// Waits for the next association on any of them.
     pub(crate) async fn accept(&self) -> Result<Association, Error> {
         let Some(second) = &self.second else { return self.first.accept().await };
         tokio::select! {

@@ -1,4 +1,4 @@
-//! Connecting to a peer that may be reachable in several ways, from given ports.
+//! Connects from given ports to a peer that may be reachable in several ways.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +8,15 @@ use tokio::task::JoinSet;
 
 use crate::ports::Ports;
 
-/// How long a way is tried before the next one is tried as well.
+/// How long one way is tried alone before the next one is tried as well.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Tries several ways to one peer, the preferred one first, and takes the first that works. The next
-/// one begins after a head start, or at once when all before it have failed.
+/// Tries several ways to one peer, the preferred one first, and returns the first association that
+/// comes up. Each way has a head start on the next one, which begins at once if all before it have
+/// failed.
 ///
 /// # Errors
-/// That of the attempt that failed last.
+/// The error of the attempt that failed last.
 pub(crate) async fn connect_first(ports: &Arc<Ports>, ways: &[Peer]) -> Result<Association, Error> {
     let mut attempts = JoinSet::new();
     let mut failure = Error::Invalid("there must be at least one way to connect");

@@ -1,11 +1,11 @@
-//! Randomness of the drivers: from the configuration, or from the operating system.
+//! The drivers' randomness, from the configuration or from the operating system.
 
 use rand::rngs::SysRng;
 use rand::{SeedableRng, TryRng};
 use rand_chacha::ChaCha12Rng;
 use sctp_user::ConfigError;
 
-/// A generator from a given seed, or from one that the operating system gives.
+/// A generator with the given seed, or with one from the operating system.
 ///
 /// # Errors
 /// When the operating system has no randomness.

@@ -38,13 +38,14 @@ pub enum AsapMessage {
     EndpointUnreachable(EndpointUnreachable),
     /// A registrar makes itself known by multicast.
     ServerAnnounce(ServerAnnounce),
-    /// State of a session that an element gives to the pool user to keep. At least one byte.
+    /// A pool element gives the state of a session to the pool user, which keeps it. At least one
+    /// byte.
     Cookie(Bytes),
     /// The pool user gives the newest cookie to the next element after a failover.
     CookieEcho(Bytes),
-    /// Preferred elements for failover.
+    /// An element names the elements to fail over to.
     BusinessCard(BusinessCard),
-    /// Something was wrong with a message. Never answered.
+    /// A message was wrong. Nobody answers this one.
     Error(OperationError),
 }
 
@@ -52,7 +53,8 @@ impl AsapMessage {
     /// The bytes of the message, a multiple of 4.
     ///
     /// # Errors
-    /// When it has no wire form: too long, an SCTP transport without address, an empty cookie.
+    /// When it cannot be encoded: it is too long, or has an SCTP transport without address or an
+    /// empty cookie.
     pub fn encode(&self) -> Result<Bytes, EncodeError> {
         use asap_type as t;
         match self {
@@ -102,7 +104,7 @@ impl AsapMessage {
     /// Decodes one SCTP user message or UDP datagram.
     ///
     /// # Errors
-    /// When it is not a valid ASAP message; the error says what to tell the sender.
+    /// When it is no valid ASAP message. The error says what to tell the sender.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         Self::decode_inner(bytes)
             .map_err(|e| message::never_answer_errors(e, bytes, asap_type::ERROR))
@@ -282,8 +284,8 @@ pub struct HandleResolution {
     pub subscribe: bool,
     /// The pool.
     pub pool: PoolHandle,
-    /// Wanted number of elements (handle resolution option); absent or 0 leaves it to the
-    /// registrar, 0xffffffff means as many as possible.
+    /// How many elements are wanted (handle resolution option). If this is absent or 0, the
+    /// registrar decides; 0xffffffff means as many as possible.
     pub items: Option<u32>,
 }
 
@@ -321,10 +323,10 @@ pub struct HandleResolutionResponse {
 pub enum Resolution {
     /// Elements of the pool.
     Elements {
-        /// Policy of the pool. Absent means round robin by the RFC; RSPLIB refuses a response
-        /// without it, so it is always to be sent: the policy of the first element.
+        /// Policy of the pool. If it is absent, the RFC says round robin, but RSPLIB refuses the
+        /// response. So always send the policy of the first element.
         policy: Option<Policy>,
-        /// The elements, the one selected first at the front.
+        /// The elements, in the order of selection.
         elements: Vec<PoolElement>,
     },
     /// Why there are none.
@@ -364,7 +366,7 @@ impl HandleResolutionResponse {
     }
 }
 
-/// As many pool elements as follow.
+/// All pool elements that follow.
 pub(crate) fn elements(p: &mut Params<'_>) -> Result<Vec<PoolElement>, DecodeError> {
     let mut elements = Vec::new();
     while let Some(tlv) = p.take(param::POOL_ELEMENT)? {
@@ -376,14 +378,14 @@ pub(crate) fn elements(p: &mut Params<'_>) -> Result<Vec<PoolElement>, DecodeErr
 /// ASAP_ENDPOINT_KEEP_ALIVE (sec 2.2.7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointKeepAlive {
-    /// H flag: the sender is, from now on, the home registrar of the element.
+    /// H flag: from now on, the sender is the home registrar of the element.
     pub home: bool,
     /// The sender.
     pub server: ServerId,
     /// The pool.
     pub pool: PoolHandle,
-    /// The element. RSPLIB's registrars always name it; without it every element of the receiver is
-    /// meant.
+    /// The element. Without it, the message is for every element of the receiver. RSPLIB's
+    /// registrars always name one.
     pub id: Option<PeId>,
 }
 
@@ -412,10 +414,10 @@ impl EndpointKeepAlive {
 pub struct ServerAnnounce {
     /// The registrar.
     pub server: ServerId,
-    /// Where it can be reached. RSPLIB sends none: its SCTP port is the UDP source port of the
-    /// datagram.
+    /// Where it can be reached. RSPLIB's registrars name nothing: the SCTP port is the UDP source
+    /// port of the datagram.
     pub transports: Vec<Transport>,
-    /// UDP encapsulation port (RFC 6951) of the registrar where it is not 9899; never `Some(0)`.
+    /// UDP encapsulation port (RFC 6951) of the registrar, if it is not 9899. Never `Some(0)`.
     pub udp_port: Option<u16>,
 }
 

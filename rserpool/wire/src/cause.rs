@@ -7,8 +7,8 @@ use std::fmt;
 use crate::error::DecodeError;
 use crate::numbers::param;
 
-/// Why an operation failed. Below 0x100 the codes of RFC 5354 and two of RSPLIB, from 0x1000 on
-/// further ones of RSPLIB; any other value is carried through.
+/// Why an operation failed. Codes below 0x100 are those of RFC 5354 and two of RSPLIB, and those
+/// from 0x1000 on are RSPLIB's. All other values are kept as they are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CauseCode(pub u16);
 
@@ -35,8 +35,8 @@ codes! {
     UNRECOGNIZED_PARAMETER = 0x0001, "unrecognized parameter";
     /// Unrecognized message; info = the message.
     UNRECOGNIZED_MESSAGE = 0x0002, "unrecognized message";
-    /// Invalid values; a parameter of wrong length or missing. Info = the parameter when there is
-    /// one.
+    /// Invalid values: a parameter is missing or has a wrong length; info = the parameter, if there
+    /// is one.
     INVALID_VALUES = 0x0003, "invalid values";
     /// Non-unique pool element identifier.
     NON_UNIQUE_PE_ID = 0x0004, "pool element identifier is not unique";
@@ -52,7 +52,7 @@ codes! {
     UNKNOWN_POOL = 0x0009, "unknown pool handle";
     /// Rejected for security reasons.
     SECURITY = 0x000a, "rejected for security reasons";
-    /// RSPLIB: the message as a whole is invalid (its length, or an unparsed rest).
+    /// RSPLIB: the message as a whole is invalid (its length is wrong, or a part is left over).
     INVALID_MESSAGE = 0x0010, "invalid message";
     /// RSPLIB: a parameter has an invalid value; info = the parameter.
     INVALID_PARAMETER_VALUE = 0x0011, "invalid parameter value";
@@ -66,7 +66,7 @@ codes! {
     UNSUPPORTED_POLICY = 0x100b, "unsupported policy";
     /// RSPLIB: invalid identifier, for example 0.
     INVALID_ID = 0xf000, "invalid identifier";
-    /// RSPLIB: the identifier is the own one.
+    /// RSPLIB: the identifier is that of the receiver itself.
     OWN_ID = 0xf001, "own identifier";
     /// RSPLIB: duplicate identifier.
     DUPLICATE_ID = 0xf002, "duplicate identifier";
@@ -101,19 +101,19 @@ impl fmt::Display for CauseCode {
 pub struct Cause {
     /// What went wrong.
     pub code: CauseCode,
-    /// Data that belongs to the code, often the parameter in question; may be empty.
+    /// Data about the cause, often the offending parameter. May be empty.
     pub info: Bytes,
 }
 
-/// Operation error parameter: a list of causes, usually exactly one. Layout of a cause: code u16,
-/// length u16 (with these four bytes), data, padding.
+/// Operation error parameter: a list of causes, usually one. A cause is encoded as code u16, length
+/// u16 (which counts these four bytes), data and padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationError {
     /// The causes in wire order.
     pub causes: Vec<Cause>,
 }
 
-/// More of an offending parameter or message is not sent back.
+/// How much of an offending parameter or message is sent back, bytes.
 const MAX_INFO: usize = 16 * 1024;
 
 impl OperationError {
@@ -122,7 +122,7 @@ impl OperationError {
         Self::with_info(code, &[])
     }
 
-    /// One cause with data; of very long data only the first 16 KiB.
+    /// One cause with data, of which at most the first 16 KiB are kept.
     pub fn with_info(code: CauseCode, info: &[u8]) -> Self {
         let info = info.get(..MAX_INFO).unwrap_or(info);
         OperationError { causes: vec![Cause { code, info: Bytes::copy_from_slice(info) }] }

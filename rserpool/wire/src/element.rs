@@ -10,26 +10,27 @@ use crate::params::{Params, put_udp_port, udp_port};
 use crate::policy::Policy;
 use crate::transport::{SctpTransport, Transport};
 
-/// Registration life as it stands on the wire. RFC 5354 means seconds (signed, -1 = infinite),
-/// RSPLIB and Wireshark mean milliseconds; the value 0xffffffff is infinite either way.
+/// Registration life as it is on the wire. RFC 5354 counts seconds (signed, -1 is infinite); RSPLIB
+/// and Wireshark count milliseconds. The value 0xffffffff is infinite for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Life(pub u32);
 
-/// The unit in which a [`Life`] is to be read. All members of an operation scope must agree.
+/// The unit of a [`Life`]. All members of an operational scope must use the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LifeUnit {
-    /// As RSPLIB does.
+    /// Milliseconds, as in RSPLIB.
     #[default]
     Milliseconds,
-    /// As RFC 5354 says.
+    /// Seconds, as in RFC 5354.
     Seconds,
 }
 
 impl Life {
-    /// No end.
+    /// A life without end.
     pub const INFINITE: Life = Life(u32::MAX);
 
-    /// `None` means infinite; durations that do not fit become the longest finite value.
+    /// Encodes a duration; `None` means infinite. A duration that does not fit becomes the longest
+    /// finite life.
     pub fn new(life: Option<Duration>, unit: LifeUnit) -> Self {
         let Some(life) = life else { return Life::INFINITE };
         match unit {
@@ -42,7 +43,7 @@ impl Life {
         }
     }
 
-    /// `None` means infinite; so does every negative number of seconds.
+    /// Decodes the duration; `None` means infinite, and so does every negative number of seconds.
     pub fn duration(self, unit: LifeUnit) -> Option<Duration> {
         match unit {
             _ if self == Life::INFINITE => None,
@@ -53,7 +54,7 @@ impl Life {
     }
 }
 
-/// A pool element: who it is, where it can be reached, how it is selected.
+/// A pool element: its identifier, where it can be reached, and how it is selected.
 ///
 /// ```text
 /// PE ID u32 | home server u32 | registration life u32 | user transport | policy |
@@ -63,7 +64,7 @@ impl Life {
 pub struct PoolElement {
     /// Identifier, unique in the pool.
     pub id: PeId,
-    /// Home registrar; undefined in ASAP messages of the element itself, never in ENRP.
+    /// Home registrar. Undefined in ASAP messages that the element sends, but never in ENRP.
     pub home: ServerId,
     /// How long the registration is valid without renewal.
     pub life: Life,
@@ -73,7 +74,7 @@ pub struct PoolElement {
     pub policy: Policy,
     /// Where registrars reach the element; only in ENRP messages.
     pub asap_transport: Option<SctpTransport>,
-    /// UDP encapsulation port (RFC 6951) of user and ASAP transport where it is not 9899; never
+    /// UDP encapsulation port (RFC 6951) of the user and ASAP transports, if it is not 9899. Never
     /// `Some(0)`.
     pub udp_port: Option<u16>,
 }
@@ -130,7 +131,7 @@ pub struct ServerInformation {
     pub id: ServerId,
     /// Its ENRP port and addresses.
     pub transport: SctpTransport,
-    /// UDP encapsulation port (RFC 6951) of the transport where it is not 9899; never `Some(0)`.
+    /// UDP encapsulation port (RFC 6951) of the transport, if it is not 9899. Never `Some(0)`.
     pub udp_port: Option<u16>,
 }
 

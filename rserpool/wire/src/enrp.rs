@@ -17,7 +17,7 @@ use crate::params::{Params, checksum, handle_of, pool_handle, put_checksum, put_
 pub struct EnrpMessage {
     /// The registrar that sends it.
     pub sender: ServerId,
-    /// The registrar it is meant for; undefined means the whole group.
+    /// The registrar that it is for; undefined means the whole group.
     pub receiver: ServerId,
     /// What it says.
     pub body: EnrpBody,
@@ -44,7 +44,7 @@ pub enum EnrpBody {
     InitTakeoverAck(ServerId),
     /// The sender has taken over this registrar.
     TakeoverServer(ServerId),
-    /// Something was wrong with a message. Never answered.
+    /// A message was wrong. Nobody answers this one.
     Error(OperationError),
 }
 
@@ -52,7 +52,7 @@ impl EnrpMessage {
     /// The bytes of the message, a multiple of 4.
     ///
     /// # Errors
-    /// When it has no wire form: too long, or an SCTP transport without address.
+    /// When it cannot be encoded: it is too long, or has an SCTP transport without address.
     pub fn encode(&self) -> Result<Bytes, EncodeError> {
         let (kind, flags) = self.body.kind_and_flags();
         message::encode(kind, flags, |w| {
@@ -65,8 +65,8 @@ impl EnrpMessage {
     /// Decodes one SCTP user message or UDP datagram.
     ///
     /// # Errors
-    /// When it is not a valid ENRP message; the error says what to tell the sender,
-    /// [`EnrpMessage::ids`] who that is.
+    /// When it is no valid ENRP message. The error says what to tell the sender, and
+    /// [`EnrpMessage::ids`] says who that is.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         Self::decode_inner(bytes)
             .map_err(|e| message::never_answer_errors(e, bytes, enrp_type::ERROR))
@@ -83,8 +83,8 @@ impl EnrpMessage {
         Ok(EnrpMessage { sender, receiver, body })
     }
 
-    /// Sender and receiver of a message, also of one that does not decode. An answer to a faulty
-    /// message carries them as they are, not swapped, as RSPLIB does.
+    /// Sender and receiver of a message, even if it cannot be decoded. Like RSPLIB, an answer to a
+    /// wrong message repeats both without swapping them.
     pub fn ids(bytes: &[u8]) -> Option<(ServerId, ServerId)> {
         let (_, rest) = bytes.split_first_chunk::<4>()?;
         let (sender, rest) = rest.split_first_chunk()?;
@@ -185,9 +185,9 @@ impl EnrpBody {
 /// ENRP_PRESENCE (sec 2.1). RSPLIB needs both parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
-    /// R flag: the receiver is to answer with its own presence.
+    /// R flag: the receiver should answer with its own presence.
     pub reply_required: bool,
-    /// Checksum over the elements the sender owns.
+    /// Checksum of the elements that the sender owns.
     pub checksum: Option<u16>,
     /// Where the sender can be reached.
     pub info: Option<ServerInformation>,
@@ -225,7 +225,7 @@ pub struct HandleTableRequest {
 pub struct HandleTableResponse {
     /// R flag: the request was refused.
     pub rejected: bool,
-    /// M flag: more follows on the next request.
+    /// M flag: there is more, for the next request.
     pub more: bool,
     /// Pools with some of their elements.
     pub pools: Vec<PoolEntry>,
@@ -236,7 +236,7 @@ pub struct HandleTableResponse {
 pub struct PoolEntry {
     /// The pool.
     pub pool: PoolHandle,
-    /// Elements of it.
+    /// Some of its elements.
     pub elements: Vec<PoolElement>,
 }
 
@@ -276,9 +276,9 @@ pub struct HandleUpdate {
 pub enum UpdateAction {
     /// 0: add or replace the element.
     AddPe,
-    /// 1: delete the element.
+    /// 1: remove the element.
     DelPe,
-    /// Any other value, kept as received; to be ignored.
+    /// Any other value, as it was received. Receivers ignore the message.
     Other(u16),
 }
 
@@ -325,7 +325,7 @@ impl HandleUpdate {
 pub struct ListResponse {
     /// R flag: the request was refused.
     pub rejected: bool,
-    /// All registrars that the sender knows, without itself.
+    /// All registrars that the sender knows, except itself.
     pub servers: Vec<ServerInformation>,
 }
 

@@ -9,8 +9,8 @@ use thiserror::Error;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct PeId(pub u32);
 
-/// Identifier of a registrar: random; 0 means undefined, or "all" as receiver of an ENRP message.
-/// The space is separate from that of [`PeId`].
+/// Identifier of a registrar: random; 0 means undefined or, as the receiver of an ENRP message, all
+/// registrars. It has nothing to do with a [`PeId`] of the same value.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ServerId(pub u32);
 
@@ -25,7 +25,7 @@ impl PeId {
 }
 
 impl ServerId {
-    /// 0: not a valid identifier; as receiver, the whole group.
+    /// 0: not a valid identifier. As the receiver of a message: the whole group.
     pub const UNDEFINED: ServerId = ServerId(0);
 
     /// True for 0.
@@ -52,15 +52,15 @@ print_id!(PeId ServerId);
 
 /// Name of a pool: a non-empty byte string.
 ///
-/// The order is that in which registrars transfer handle tables: shorter handles first, equal
-/// lengths by bytes.
+/// Handles are ordered as registrars transfer them in handle tables: shorter ones first, and those
+/// of equal length by their bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PoolHandle(Bytes);
 
 impl PoolHandle {
-    /// Longest handle that every implementation takes. A longer one ends the process of an RSPLIB
-    /// registrar, so [`PoolHandle::new`] refuses it; decoding accepts it, so that a registrar can
-    /// answer with an error.
+    /// The longest handle that every implementation accepts. A longer one ends the process of an
+    /// RSPLIB registrar, so [`PoolHandle::new`] refuses it. Decoding accepts it, so that a
+    /// registrar can answer with an error.
     pub const MAX_LEN: usize = 32;
 
     /// A handle of 1 to [`PoolHandle::MAX_LEN`] bytes.
@@ -75,7 +75,7 @@ impl PoolHandle {
         Ok(PoolHandle(Bytes::copy_from_slice(handle)))
     }
 
-    /// A handle as it was received: any length but 0.
+    /// A handle as it was received, of any length except 0.
     pub(crate) fn from_wire(handle: &[u8]) -> Option<Self> {
         (!handle.is_empty()).then(|| PoolHandle(Bytes::copy_from_slice(handle)))
     }
@@ -91,7 +91,7 @@ impl PoolHandle {
         self.0.len()
     }
 
-    /// True when it is longer than [`PoolHandle::MAX_LEN`]; only a received handle can be.
+    /// True when it is longer than [`PoolHandle::MAX_LEN`]. Only a received handle can be.
     pub fn is_too_long(&self) -> bool {
         self.0.len() > Self::MAX_LEN
     }
@@ -129,7 +129,7 @@ impl fmt::Debug for PoolHandle {
     }
 }
 
-/// A pool handle of a length that is not allowed.
+/// A pool handle has a length that is not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a pool handle has 1 to 32 bytes, this one has {len}")]
 pub struct InvalidPoolHandle {

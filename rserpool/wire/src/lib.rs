@@ -1,10 +1,10 @@
 //! Wire formats of Reliable Server Pooling: ASAP (RFC 5352), ENRP (RFC 5353), their common
 //! parameters (RFC 5354) and member selection policies (RFC 5356).
 //!
-//! Messages are enums of structs with owned data. [`AsapMessage::decode`] and
-//! [`EnrpMessage::decode`] take one SCTP user message or UDP datagram; a [`DecodeError`] tells what
-//! was wrong and, by its [`Reaction`], whether the sender deserves an ERROR message. Where the RFCs
-//! and RSPLIB, the reference implementation, differ, emission follows RSPLIB and decoding accepts
+//! Messages are enums of structs that own their data. [`AsapMessage::decode`] and
+//! [`EnrpMessage::decode`] take one SCTP user message or UDP datagram. A [`DecodeError`] says what
+//! was wrong, and its [`Reaction`] says whether to send an ERROR message. Where RSPLIB, the
+//! reference implementation, differs from the RFCs, encoding follows RSPLIB, and decoding accepts
 //! both.
 #![forbid(unsafe_code)]
 

@@ -4,8 +4,8 @@
 //! type u8 | flags u8 | length u16, header included | body
 //! ```
 //!
-//! RFC 5354 sec 2 leaves the final padding out of the length field, RSPLIB counts it. We count it
-//! and accept both.
+//! By RFC 5354 sec 2, the length field does not count the final padding; in RSPLIB it does. We
+//! count it, and accept both.
 
 use bytes::Bytes;
 use sctp_user_core::tlv::{Reader, UnknownAction, Writer};
@@ -13,7 +13,7 @@ use sctp_user_core::tlv::{Reader, UnknownAction, Writer};
 use crate::cause::CauseCode;
 use crate::error::{DecodeError, EncodeError, Problem, Reaction};
 
-/// Longest message: the length field has 16 bits and messages are padded to a multiple of 4.
+/// The longest message: the length field has 16 bits, and messages are padded to a multiple of 4.
 const MAX_LEN: usize = 65532;
 
 /// Writes a message: header, body, padding.
@@ -53,7 +53,7 @@ impl<'a> Frame<'a> {
             return Err(DecodeError::silent(Problem::NoHeader));
         };
         let (field, actual) = (usize::from(field), message.len());
-        // The end may be padded or not, and the padding counted or not.
+        // The message may be padded or not, and its length may count the padding or not.
         let body = message.get(4..field).filter(|_| field.next_multiple_of(4) >= actual);
         let Some(body) = body else {
             let problem = Problem::MessageLength { field, actual };
@@ -62,7 +62,7 @@ impl<'a> Frame<'a> {
         Ok(Frame { kind, flags, body: Reader::new(body), whole: message })
     }
 
-    /// The reaction to a message type that is not known: bits `01` mean report, everything else is
+    /// The reaction to an unknown message type: the bits `01` mean report, and everything else is
     /// dropped silently (`10` and `11` are reserved).
     pub(crate) fn unknown(&self) -> DecodeError {
         let problem = Problem::UnknownMessage(self.kind);
@@ -75,7 +75,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// An ERROR message is never answered, however broken it is.
+/// An ERROR message is never answered, however wrong it is.
 pub(crate) fn never_answer_errors(
     error: DecodeError,
     message: &[u8],
@@ -88,7 +88,7 @@ pub(crate) fn never_answer_errors(
     }
 }
 
-/// The fixed fields of a message ended too early.
+/// The message ends within its fixed fields.
 pub(crate) fn truncated() -> DecodeError {
     DecodeError::report(Problem::Truncated, CauseCode::INVALID_MESSAGE, &[])
 }

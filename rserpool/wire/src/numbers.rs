@@ -89,11 +89,11 @@ pub mod param {
     pub const OPAQUE_TRANSPORT: u16 = 0x0010;
     /// Handle resolution option: wanted number of elements (draft-dreibholz-rserpool-asap-hropt).
     pub const HANDLE_RESOLUTION_OPTION: u16 = 0x803f;
-    /// UDP encapsulation port of the addresses before it. Our own, optional (the high bits `10` let
-    /// others skip it).
+    /// UDP encapsulation port of the addresses before it. This is our own parameter. It is
+    /// optional: because of the high bits `10`, others skip it.
     pub const UDP_PORT: u16 = 0xa6ab;
 
-    /// True for every type of this list.
+    /// True for every type in this list.
     pub fn is_known(kind: u16) -> bool {
         matches!(kind, IPV4..=OPAQUE_TRANSPORT | HANDLE_RESOLUTION_OPTION | UDP_PORT)
     }

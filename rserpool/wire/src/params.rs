@@ -1,11 +1,11 @@
-//! Reading a sequence of parameters with the rules for unknown and misplaced ones, and the small
-//! parameters.
+//! Reads sequences of parameters, with the rules for unknown and misplaced ones; and encodes and
+//! decodes the small parameters.
 //!
-//! RFC 5354 sec 3: the two high bits of an *unknown* type say what to do: `00` drop the message
-//! silently, `01` drop it and report, `10` skip, `11` skip and report. RSPLIB never reports skipped
-//! parameters, and neither do we: its clients end their registrar association on an ERROR. All
-//! standard types have the bits `00`, and a known parameter in the wrong place is treated as an
-//! unknown one; it thus drops the message silently.
+//! By RFC 5354 sec 3, the two high bits of an *unknown* type say what to do: `00` drop the message
+//! silently, `01` drop it and report, `10` skip the parameter, `11` skip it and report. RSPLIB
+//! never reports skipped parameters, and neither do we: on an ERROR, its clients end the
+//! association with the registrar. A known parameter in the wrong place is treated like an unknown
+//! one. All standard types have the bits `00`, so the message is dropped silently.
 
 use sctp_user_core::tlv::{Reader, Tlv, UnknownAction, Writer};
 
@@ -17,7 +17,7 @@ use crate::numbers::param;
 /// A cursor over the parameters of a message or of another parameter.
 pub(crate) struct Params<'a> {
     reader: Reader<'a>,
-    /// A known parameter that was read but not asked for yet.
+    /// A known parameter that was read, but has not been taken yet.
     pending: Option<Tlv<'a>>,
 }
 
@@ -26,13 +26,13 @@ impl<'a> Params<'a> {
         Params { reader: Reader::new(bytes), pending: None }
     }
 
-    /// The next parameter if it is of type `kind`. Parameters that may be skipped are skipped on
-    /// the way.
+    /// The next parameter, if it is of type `kind`. Skips the parameters before it that may be
+    /// skipped.
     pub(crate) fn take(&mut self, kind: u16) -> Result<Option<Tlv<'a>>, DecodeError> {
         self.take_if(|k| k == kind)
     }
 
-    /// As [`Params::take`], for any of several types.
+    /// As [`Params::take`], for several types.
     pub(crate) fn take_if(
         &mut self,
         wanted: impl Fn(u16) -> bool,
@@ -61,7 +61,8 @@ impl<'a> Params<'a> {
         self.require_if(kind, |k| k == kind)
     }
 
-    /// The next parameter, which must be one of several; `kind` names them in the error.
+    /// The next parameter, which must be of one of several types. `kind` stands for them in the
+    /// error.
     pub(crate) fn require_if(
         &mut self,
         kind: u16,
@@ -84,14 +85,14 @@ impl<'a> Params<'a> {
         }
     }
 
-    /// Nothing but parameters that may be skipped can follow.
+    /// Checks that only parameters follow that may be skipped.
     pub(crate) fn finish(mut self) -> Result<(), DecodeError> {
         loop {
             self.take_if(|_| false)?;
             match self.pending.take() {
                 None => return Ok(()),
                 Some(tlv) if may_skip(tlv.kind) => {}
-                // RSPLIB calls this an unparsed rest.
+                // In RSPLIB's words, this is an unparsed rest.
                 Some(tlv) => {
                     return Err(DecodeError::report(
                         Problem::MisplacedParameter(tlv.kind),
@@ -108,7 +109,7 @@ fn may_skip(kind: u16) -> bool {
     !UnknownAction::of_param(kind).stops()
 }
 
-/// Applies the rule of the two high bits to a parameter that is unknown or misplaced.
+/// Applies the rule of the two high bits to an unknown or misplaced parameter.
 fn skip_or_fail(tlv: &Tlv<'_>) -> Result<(), DecodeError> {
     let problem = if param::is_known(tlv.kind) {
         Problem::MisplacedParameter(tlv.kind)
@@ -124,7 +125,7 @@ fn skip_or_fail(tlv: &Tlv<'_>) -> Result<(), DecodeError> {
     }
 }
 
-// The parameters that hold a single value, encode next to decode.
+// Parameters that hold a single value: encode and decode of each.
 
 pub(crate) fn put_pool_handle(w: &mut Writer<'_>, pool: &PoolHandle) {
     let mark = w.begin_tlv(param::POOL_HANDLE);
@@ -171,7 +172,7 @@ pub(crate) fn checksum(p: &mut Params<'_>) -> Result<Option<u16>, DecodeError> {
     p.take(param::PE_CHECKSUM)?.map(|tlv| u16_of(&tlv)).transpose()
 }
 
-/// A 16-bit value, with or without its two bytes of padding counted in the length.
+/// A 16-bit value. The length may count the two bytes of padding or not.
 fn u16_of(tlv: &Tlv<'_>) -> Result<u16, DecodeError> {
     match tlv.value.first_chunk() {
         Some(b) if matches!(tlv.value.len(), 2 | 4) => Ok(u16::from_be_bytes(*b)),
@@ -188,8 +189,8 @@ pub(crate) fn put_udp_port(w: &mut Writer<'_>, port: Option<u16>) {
     }
 }
 
-/// The UDP encapsulation port, where it may stand: last in a pool element, in server information,
-/// in an announce.
+/// The UDP encapsulation port, which may be the last parameter in a pool element, in server
+/// information, and in an announce.
 pub(crate) fn udp_port(p: &mut Params<'_>) -> Result<Option<u16>, DecodeError> {
     match p.take(param::UDP_PORT)? {
         None => Ok(None),

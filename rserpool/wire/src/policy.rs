@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::error::DecodeError;
 use crate::numbers::param;
 
-/// A policy with its values. Total: policies with an unknown number keep it together with their
+/// A policy with its values. Every policy can be decoded: an unknown one keeps its number and its
 /// bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the fields are explained in the module documentation")]
@@ -33,27 +33,27 @@ pub enum Policy {
     Priority { priority: u32 },
     /// Lowest load first.
     LeastUsed { load: u32 },
-    /// Lowest load first, every selection counts as additional load until the next update.
+    /// Lowest load first; until the next update, every selection adds to the load.
     LeastUsedDegradation { load: u32, load_degradation: u32 },
-    /// Lowest load after taking one more request first.
+    /// First the one with the lowest load after one more request.
     PriorityLeastUsed { load: u32, load_degradation: u32 },
     /// Any, with probability proportional to 100 % minus the load.
     RandomizedLeastUsed { load: u32 },
     /// Any, with probability proportional to the free capacity after one more request.
     RandomizedPriorityLeastUsed { load: u32, load_degradation: u32 },
-    /// As `RandomizedLeastUsed`, every selection counts as additional load.
+    /// As `RandomizedLeastUsed`, but every selection adds to the load.
     RandomizedLeastUsedDegradation { load: u32, load_degradation: u32 },
-    /// As `PriorityLeastUsed`, every selection counts as additional load.
+    /// As `PriorityLeastUsed`, but every selection adds to the load.
     PriorityLeastUsedDegradation { load: u32, load_degradation: u32 },
     /// Both of the above.
     RandomizedPriorityLeastUsedDegradation { load: u32, load_degradation: u32 },
-    /// `WeightedRandom`, the weight reduced by distance.
+    /// As `WeightedRandom`, but distance reduces the weight.
     WeightedRandomDpf { weight: u32, weight_dpf: u32, distance: u32 },
-    /// `LeastUsed`, the load increased by distance.
+    /// As `LeastUsed`, but distance increases the load.
     LeastUsedDpf { load: u32, load_dpf: u32, distance: u32 },
-    /// `LeastUsedDegradation`, the load increased by distance.
+    /// As `LeastUsedDegradation`, but distance increases the load.
     LeastUsedDegradationDpf { load: u32, load_degradation: u32, load_dpf: u32, distance: u32 },
-    /// Any other number, with what followed it.
+    /// Any other number, with the bytes that follow it.
     Unknown { number: u32, fields: Bytes },
 }
 
@@ -80,7 +80,7 @@ const POLICIES: [(u32, &str, usize); 16] = [
 const MAX_FIELDS: usize = 4;
 
 impl Policy {
-    /// The policy number on the wire. Two elements of one pool must have the same.
+    /// The policy number on the wire. All elements of a pool must have the same.
     pub fn number(&self) -> u32 {
         match self {
             Policy::RoundRobin => 0x0000_0001,
@@ -114,9 +114,9 @@ impl Policy {
         POLICIES.iter().map(|p| p.1)
     }
 
-    /// Whether the policy depends on state that elements report, so that a change of load is worth
-    /// an immediate re-registration: every policy with a load, and unknown ones with the "adaptive"
-    /// bit (bit 30) of RFC 5356.
+    /// Whether the policy depends on a state that elements report. Then an element re-registers at
+    /// once when its load changes. This holds for every policy with a load, and for unknown ones
+    /// with the "adaptive" bit (bit 30) of RFC 5356.
     pub fn is_adaptive(&self) -> bool {
         match self {
             Policy::Unknown { number, .. } => number & 0x4000_0000 != 0,
@@ -124,7 +124,7 @@ impl Policy {
         }
     }
 
-    /// The load, for the policies that have one.
+    /// The load, if the policy has one.
     pub fn load(&self) -> Option<u32> {
         match self {
             Policy::LeastUsed { load }
@@ -141,7 +141,7 @@ impl Policy {
         }
     }
 
-    /// Sets the load; does nothing for policies without one.
+    /// Sets the load, if the policy has one.
     pub fn set_load(&mut self, new: u32) {
         match self {
             Policy::LeastUsed { load }
@@ -158,7 +158,7 @@ impl Policy {
         }
     }
 
-    /// The distance in milliseconds, for the policies that have one.
+    /// The distance in milliseconds, if the policy has one.
     pub fn distance(&self) -> Option<u32> {
         match self {
             Policy::WeightedRandomDpf { distance, .. }
@@ -168,7 +168,7 @@ impl Policy {
         }
     }
 
-    /// Sets the distance in milliseconds; does nothing for policies without one.
+    /// Sets the distance in milliseconds, if the policy has one.
     pub fn set_distance(&mut self, new: u32) {
         match self {
             Policy::WeightedRandomDpf { distance, .. }
@@ -178,7 +178,7 @@ impl Policy {
         }
     }
 
-    /// A share between 0 and 1 as a fraction of 0xffffffff; values outside are clamped, NaN is 0.
+    /// A share between 0 and 1 as a fraction of 0xffffffff. Other values are clamped, and NaN is 0.
     pub fn fraction(share: f64) -> u32 {
         // `as` saturates and turns NaN into 0.
         (share.clamp(0.0, 1.0) * f64::from(u32::MAX)).round() as u32
@@ -217,7 +217,7 @@ impl Policy {
         w.end_tlv(mark);
     }
 
-    /// Bytes behind the fields of a known policy are ignored, as RSPLIB does.
+    /// Ignores bytes after the fields of a known policy, as RSPLIB does.
     pub(crate) fn decode(tlv: &Tlv<'_>) -> Result<Self, DecodeError> {
         let too_short = |_| DecodeError::value(tlv.kind, tlv.whole);
         let mut r = Reader::new(tlv.value);
@@ -232,7 +232,7 @@ impl Policy {
         Ok(Policy::of(number, fields))
     }
 
-    /// A known policy from its number and its fields in wire order; superfluous fields are ignored.
+    /// A known policy from its number and its fields in wire order. Ignores superfluous fields.
     fn of(number: u32, [a, b, c, d]: [u32; MAX_FIELDS]) -> Policy {
         let (load, load_degradation) = (a, b);
         match number {
@@ -302,7 +302,7 @@ impl fmt::Display for Policy {
     }
 }
 
-/// A policy on a command line that could not be understood; says what is right.
+/// A policy on a command line cannot be understood. The text says what is right.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct PolicyParseError(String);
@@ -341,8 +341,8 @@ impl FromStr for Policy {
 
     /// `Name[:a[:b]]` as RSPLIB's programs take it: `WeightedRandom:10`,
     /// `LeastUsedDegradation:0.25`, `WeightedRandomDPF:10:0.5`. Weights and priorities are whole
-    /// numbers, degradations and DPFs lie between 0 and 1. Loads and distances start at 0. Upper
-    /// and lower case are the same.
+    /// numbers; degradations and DPFs are between 0 and 1. Loads and distances start at 0. Case
+    /// does not matter.
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let mut parts = s.split(':');
         let name = parts.next().unwrap_or_default();
@@ -391,7 +391,7 @@ impl FromStr for Policy {
                 0x0000_0002 | 0x0000_0004 | 0x0000_0005 => [a, 0, 0, 0],
                 0xb000_2001 => [a, b, 0, 0],
                 0xb000_2003 => [0, a, b, 0],
-                // Behind the load: the degradation, or the DPF.
+                // After the load comes the degradation or the DPF.
                 _ => [0, a, 0, 0],
             },
         ))

@@ -1,5 +1,5 @@
-//! Transport parameters: where and by which protocol somebody can be reached (RFC 5354 sec 3.3 to
-//! 3.7, 3.16).
+//! Transport parameters: at which address and by which protocol somebody can be reached (RFC 5354
+//! sec 3.3 to 3.7, 3.16).
 //!
 //! ```text
 //! DCCP      port u16 | reserved u16 | service code u32 | one address parameter
@@ -24,7 +24,7 @@ pub enum TransportUse {
     DataOnly,
     /// 1: application data plus the ASAP control channel (cookies).
     DataControl,
-    /// Any other value, kept as received.
+    /// Any other value, as it was received.
     Other(u16),
 }
 
@@ -64,7 +64,7 @@ pub struct SctpTransport {
 pub struct TcpTransport {
     /// TCP port.
     pub port: u16,
-    /// Data only by the RFC; RSPLIB honours a control channel here too.
+    /// By the RFC always data only, but RSPLIB allows a control channel here as well.
     pub transport_use: TransportUse,
     /// The address.
     pub addr: IpAddr,
@@ -100,11 +100,11 @@ pub enum Transport {
         /// The address.
         addr: IpAddr,
     },
-    /// Bytes only the application understands. RSPLIB drops every message that contains one.
+    /// Bytes that only the application understands. RSPLIB drops every message that contains them.
     Opaque(Bytes),
 }
 
-/// The protocol of a [`Transport`]; all elements of a pool have the same.
+/// The protocol of a [`Transport`]. All elements of a pool have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum TransportProtocol {
@@ -159,7 +159,7 @@ impl Transport {
         }
     }
 
-    /// Its port, unless opaque.
+    /// Its port, unless it is opaque.
     pub fn port(&self) -> Option<u16> {
         match self {
             Transport::Dccp { port, .. }
@@ -171,7 +171,7 @@ impl Transport {
         }
     }
 
-    /// Its addresses; none when opaque.
+    /// Its addresses; none if it is opaque.
     pub fn addrs(&self) -> &[IpAddr] {
         match self {
             Transport::Dccp { addr, .. }
@@ -183,7 +183,7 @@ impl Transport {
         }
     }
 
-    /// With or without control channel; [`TransportUse::DataOnly`] for the kinds that cannot say.
+    /// With or without control channel. A kind that cannot say is [`TransportUse::DataOnly`].
     pub fn transport_use(&self) -> TransportUse {
         match self {
             Transport::Sctp(t) => t.transport_use,
@@ -268,7 +268,7 @@ fn port_and_rest<'a>(tlv: &Tlv<'a>) -> Result<(u16, u16, Reader<'a>), DecodeErro
     }
 }
 
-/// One to `max` address parameters.
+/// Reads one to `max` address parameters.
 fn addresses(tlv: &Tlv<'_>, mut rest: Reader<'_>, max: usize) -> Result<Vec<IpAddr>, DecodeError> {
     let mut p = Params::new(rest.rest());
     let mut addrs = Vec::new();
@@ -282,7 +282,7 @@ fn addresses(tlv: &Tlv<'_>, mut rest: Reader<'_>, max: usize) -> Result<Vec<IpAd
     Ok(addrs)
 }
 
-/// IPv4-mapped IPv6 addresses travel as IPv4.
+/// Encodes an address; an IPv4-mapped IPv6 address becomes an IPv4 address.
 fn put_addr(w: &mut Writer<'_>, addr: IpAddr) {
     match addr.to_canonical() {
         IpAddr::V4(a) => {

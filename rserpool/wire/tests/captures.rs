@@ -1,17 +1,17 @@
-//! Every ASAP and ENRP message of our captures of RSPLIB 3.4.4 and 3.5.10: it decodes, and encoding
-//! the result gives the same bytes, or the reason why not stands here.
+//! Decodes every ASAP and ENRP message in our captures of RSPLIB 3.4.4 and 3.5.10. Encoding the
+//! result gives the same bytes, or this file says why not.
 //!
 //! Each file in `fixtures/` holds the distinct messages of one capture, one per line: `A` or `E`
-//! (ASAP or ENRP) and the bytes in hex. A message that occurs in several captures stands in the
-//! first file only.
+//! (ASAP or ENRP) and the bytes in hex. A message that occurs in several captures is only in the
+//! first file.
 
 use std::fs;
 use std::path::Path;
 
 use rserpool_wire::{AsapMessage, EnrpMessage, Problem};
 
-/// Messages that do not come back as the same bytes, with the reason. None of them was sent by
-/// RSPLIB: the captures also hold what test peers sent.
+/// Messages that are not encoded as the same bytes, and why. None of them came from RSPLIB: the
+/// captures also contain what test peers sent.
 const EXCEPTIONS: &[(&str, Expected, &str)] = &[
     (
         "0600004c00090008736b697080990008616263640008000800000001000a0028000007010000007700015f90\
@@ -31,9 +31,9 @@ const EXCEPTIONS: &[(&str, Expected, &str)] = &[
 
 #[derive(Debug, PartialEq)]
 enum Expected {
-    /// Decodes, but encodes to these bytes.
+    /// It can be decoded, but is encoded as these bytes.
     Encodes(&'static str),
-    /// Does not decode.
+    /// It cannot be decoded.
     Fails(Problem),
 }
 

@@ -1,5 +1,5 @@
-//! Messages that RSPLIB 3.5.10 produced or accepted, byte for byte, in both directions; and how
-//! broken ones are answered.
+//! Messages that RSPLIB 3.5.10 sent or accepted are decoded and encoded, byte for byte. Wrong
+//! messages get the right answer.
 
 use std::net::IpAddr;
 
@@ -176,7 +176,7 @@ fn keep_alive_reports_announces() {
             }),
         );
     }
-    // As RFC 5352 has it, without the element.
+    // As in RFC 5352, without the element.
     asap(
         &format!("07000018 11111111 {PING_PONG_HEX}"),
         AsapMessage::EndpointKeepAlive(EndpointKeepAlive {
@@ -324,8 +324,8 @@ fn takeover() {
     );
 }
 
-/// The UDP port parameter: last in a pool element, in server information and in an announce, and
-/// nowhere else.
+/// The UDP port parameter is the last one in a pool element, in server information and in an
+/// announce, and is nowhere else.
 #[test]
 fn udp_port_parameter() {
     let with_port = PoolElement { udp_port: Some(5000), ..element() };
@@ -357,7 +357,7 @@ fn udp_port_parameter() {
             }],
         }),
     );
-    // Anywhere else it is skipped, as by everybody who does not know it.
+    // Anywhere else it is skipped, as an implementation does that does not know it.
     let bytes = unhex(&format!("02000024 {PING_PONG_HEX} {PING_PONG_ID} a6ab0008 1388 0000"));
     let message =
         AsapMessage::Deregistration(Deregistration { pool: ping_pong(), id: PeId(0x5151_5151) });
@@ -379,13 +379,13 @@ fn report(code: CauseCode, info: &str) -> Reaction {
 #[test]
 fn unknown_parameters() {
     let id = PING_PONG_ID;
-    // 00: the message vanishes.
+    // 00: the message is dropped.
     let e = fails(&format!("02000024 {PING_PONG_HEX} 0077000861626364 {id}"));
     assert_eq!(
         e,
         DecodeError { problem: Problem::UnknownParameter(0x77), reaction: Reaction::Silent }
     );
-    // 01: reported with the whole parameter.
+    // 01: the message is dropped, and the error contains the whole parameter.
     let e = fails(&format!("02000024 {PING_PONG_HEX} 4077000861626364 {id}"));
     assert_eq!(e.reaction, report(CauseCode::UNRECOGNIZED_PARAMETER, "4077000861626364"));
     // 10 and 11: skipped without a report, also at the end and inside of other parameters.
@@ -401,7 +401,7 @@ fn unknown_parameters() {
 
 #[test]
 fn misplaced_and_missing_parameters() {
-    // A pool element without user transport: the policy stands where it is not expected.
+    // A pool element without user transport: the policy comes where it is not expected.
     let e = fails(
         "01000028 00090009706f6f6c31000000 000a0018 00000101 00000000 00015f90 0008000800000001",
     );
@@ -409,11 +409,11 @@ fn misplaced_and_missing_parameters() {
         e,
         DecodeError { problem: Problem::MisplacedParameter(8), reaction: Reaction::Silent }
     );
-    // Nothing behind the pool handle.
+    // Nothing after the pool handle.
     let e = fails(&format!("02000014 {PING_PONG_HEX}"));
     assert_eq!(e.problem, Problem::MissingParameter(0x0e));
     assert_eq!(e.reaction, report(CauseCode::INVALID_VALUES, ""));
-    // Too much behind the identifier.
+    // Too much after the identifier.
     let e = fails(&format!("02000024 {PING_PONG_HEX} {PING_PONG_ID} {PING_PONG_ID}"));
     assert_eq!(e.reaction, report(CauseCode::INVALID_MESSAGE, ""));
 }
@@ -421,7 +421,7 @@ fn misplaced_and_missing_parameters() {
 #[test]
 fn broken_lengths_and_values() {
     assert_eq!(fails("0200").reaction, Reaction::Silent);
-    // The length field of the message is too large, too small.
+    // The length field of the message is too large or too small.
     assert_eq!(
         fails("02000014 00090005 61000000").reaction,
         report(CauseCode::INVALID_MESSAGE, "")
@@ -430,7 +430,7 @@ fn broken_lengths_and_values() {
         fails("02000004 00090005 61000000").reaction,
         report(CauseCode::INVALID_MESSAGE, "")
     );
-    // A parameter with a length below 4, beyond the end, an empty pool handle.
+    // A parameter with a length below 4 or beyond the end, and an empty pool handle.
     assert_eq!(fails("0200000c 00090003 61000000").reaction, report(CauseCode::INVALID_VALUES, ""));
     assert_eq!(
         fails("0200000c 00090009 61000000").reaction,
@@ -444,7 +444,7 @@ fn broken_lengths_and_values() {
          00040010 1388 0000 000100080a010015 {policy}"
     ));
     assert_eq!(e.reaction, report(CauseCode::INVALID_PARAMETER_VALUE, policy));
-    // A transport without address, and one with two where one is allowed.
+    // A transport without address, and one with two addresses where one is allowed.
     for transport in ["00040008 1388 0000", "00060018 1388 0000 000100080a010015 000100080a010016"]
     {
         let len = unhex(transport).len();
@@ -458,7 +458,7 @@ fn broken_lengths_and_values() {
     }
 }
 
-/// The padding of the last parameter may be counted in the message length or not, and be there or
+/// The padding of the last parameter may be there or not, and the message length may count it or
 /// not.
 #[test]
 fn padding_of_the_message() {

@@ -1,4 +1,4 @@
-//! Any bytes are decoded without a panic, and decoding gives back what was encoded.
+//! Decoding never panics, whatever the bytes are, and it gives back what was encoded.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -230,12 +230,12 @@ fn enrp() -> impl Strategy<Value = EnrpMessage> {
     (id(), id(), body).prop_map(|(sender, receiver, body)| EnrpMessage { sender, receiver, body })
 }
 
-/// Decodes as everything; what decodes encodes again and is stable then, and what is to be reported
-/// can be.
+/// Decodes the bytes as every kind of message. What can be decoded can be encoded, and decoding
+/// that gives the same again; an error that has to be reported can be encoded.
 fn decode_all(bytes: &[u8]) {
     match AsapMessage::decode(bytes) {
         Ok(message) => {
-            // A re-encoded message may be longer, as padding that was missing is added.
+            // Encoding adds padding where it was missing, which can make the message too long.
             if let Ok(again) = message.encode() {
                 assert_eq!(AsapMessage::decode(&again), Ok(message));
             }
@@ -254,7 +254,7 @@ fn decode_all(bytes: &[u8]) {
     let _ = EnrpMessage::ids(bytes);
 }
 
-/// Some of the bytes replaced, and the end cut off or something appended.
+/// Replaces some of the bytes, and cuts the end off or appends something.
 fn damaged(original: Bytes) -> impl Strategy<Value = Vec<u8>> {
     let len = original.len();
     let edits = vec((0..len, any::<u8>()), 0..6);
@@ -288,7 +288,7 @@ proptest! {
         decode_all(&bytes);
     }
 
-    /// A valid header and parameter headers, so that decoding gets further.
+    /// With a valid header and valid parameter headers, so that decoding gets further.
     #[test]
     fn plausible_bytes(
         kind in 0u8..16,
