@@ -157,7 +157,7 @@ pub use sctp_user_core::{
     Announce, AssocConfig, AssocId, AssocState, AssocStats, AssocStatus, BindError, ConfigError,
     ConnectError, Ecn, Encap, Features, LossReason, Message, NextInfo, NoRoute, Ootb, PathAddr,
     PathParams, PathState, PathStats, PathStatus, Peer, PeerAddrState, PmtudState, Received, Scope,
-    SendError, SendOptions, StackConfig, StackStats, Transmit, Unreachable,
+    SendError, SendOptions, ShownText, StackConfig, StackStats, Transmit, Unreachable,
 };
 pub use sctp_user_link::{
     AddressError, Interface, ShownAddress, interfaces, local_addresses, parse_address,

@@ -5,6 +5,7 @@
 //! | [`channel`] | The words that all state machines share: associations, what happens to them, what to do |
 //! | [`registrar`] | A registrar: it keeps the pools, and serves pool elements and pool users |
 //! | [`asap`] | The ASAP side of pool elements and pool users: it finds a registrar and keeps it |
+//! | [`metric`] | Statistics, with the name, the meaning and the unit of each number |
 //! | [`session`] | The session of a pool user: it moves from element to element |
 //!
 //! None of them reads a clock, opens a socket or draws a random number of its own: time and seed are
@@ -15,6 +16,7 @@
 pub mod asap;
 pub mod channel;
 mod message;
+pub mod metric;
 mod reach;
 pub mod registrar;
 mod rules;

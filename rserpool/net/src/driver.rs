@@ -362,7 +362,8 @@ async fn connect(
         Ok(association) => Report::Connected(channel, protocol, association),
         Err(Error::Stopped) => Report::Stopped,
         Err(error) => {
-            debug!(%error, ?ways, "not connected");
+            let first = ways.first().and_then(|way| Some((way.addrs.first()?, way.port)));
+            debug!(%error, ways = ways.len(), ?first, "not connected");
             Report::Failed(channel, connect_failure(error, &ways))
         }
     };

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod events;
 mod names;
 mod network;
 mod registrar;
@@ -15,7 +16,9 @@ mod scope_tests;
 mod tests;
 
 pub use error::StartError;
+pub use events::{Notice, RegistrarEvents};
 pub use registrar::Registrar;
+pub use rserpool_core::metric;
 pub use rserpool_core::registrar::{
     EnrpConfig, RegistrarConfig, RegistrarEvent, RegistrarStats, RemovalReason, TakeoverRule,
 };

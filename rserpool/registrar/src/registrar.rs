@@ -1,4 +1,4 @@
-//! The registrar on a stack: the state machine with its ports, announces and task.
+//! The registrar on a stack: ports, announces and a task around the state machine.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,10 +10,11 @@ use rserpool_net::{Channels, Clock, End, Flow, Host, Ports, Settings};
 use rserpool_wire::ServerId;
 use sctp_user::sctp_user_core::Time;
 use sctp_user::{Peer, Stack};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::StartError;
+use crate::events::{RegistrarEvents, Subscribers};
 use crate::names::Names;
 use crate::network;
 
@@ -26,21 +27,19 @@ pub struct Registrar {
     enrp_port: Option<u16>,
     udp_port: Option<u16>,
     stats: Arc<Mutex<RegistrarStats>>,
-    events: broadcast::Sender<RegistrarEvent>,
+    subscribers: Arc<Subscribers>,
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
 }
 
 /// Commands that may wait for the task.
 const QUEUE: usize = 4;
-/// Events that a slow subscriber may lag behind before it misses some.
-const EVENTS: usize = 1024;
-/// How long pool elements and users may take to answer a graceful shutdown.
+/// How long elements and users have to answer the graceful shutdown of their associations.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Registrar {
-    /// Opens the ports of ASAP and, if wanted, of ENRP on `stack` and starts serving. Call it
-    /// within a tokio runtime.
+    /// Opens the ports of ASAP and, if wanted, of ENRP on `stack` and starts serving. Call it within
+    /// a tokio runtime.
     ///
     /// # Errors
     /// When a setting is out of range or a port cannot be bound. Multicast that cannot be sent or
@@ -75,13 +74,14 @@ impl Registrar {
         let core = RegistrarCore::new(config, local, seed, clock.now())?;
         let id = core.server_id();
         let stats = Arc::new(Mutex::new(core.stats()));
-        let events = broadcast::Sender::new(EVENTS);
+        let subscribers = Arc::new(Subscribers::default());
         let (commands, receiver) = mpsc::channel(QUEUE);
         let names = Names::new(resolver, commands.downgrade());
-        let host = Serving { core, names, stats: Arc::clone(&stats), events: events.clone() };
+        let (told, seen) = (Arc::clone(&subscribers), Arc::clone(&stats));
+        let host = Serving { core, names, stats: seen, subscribers: told };
         tracing::info!(server = %id, asap_port, ?enrp_port, ?udp_port, "registrar started");
         let task = rserpool_net::start(host, clock, settings, receiver);
-        Ok(Registrar { id, asap_port, enrp_port, udp_port, stats, events, commands, task })
+        Ok(Registrar { id, asap_port, enrp_port, udp_port, stats, subscribers, commands, task })
     }
 
     /// The identifier of this registrar.
@@ -105,17 +105,17 @@ impl Registrar {
         self.udp_port
     }
 
-    /// The present sizes and counts.
+    /// Present sizes and counts.
     pub fn stats(&self) -> RegistrarStats {
         *lock(&self.stats)
     }
 
-    /// What happens from now on. A receiver that lags more than 1024 events behind misses some.
-    pub fn events(&self) -> broadcast::Receiver<RegistrarEvent> {
-        self.events.subscribe()
+    /// What happens from now on.
+    pub fn events(&self) -> RegistrarEvents {
+        self.subscribers.subscribe()
     }
 
-    /// Waits until the registrar ends by itself, which happens only when its stack ends.
+    /// Waits until the registrar has ended by itself, which it does only when its stack ends.
     /// Cancel-safe.
     pub async fn ended(&mut self) {
         // Polling a finished task again would panic.
@@ -145,7 +145,7 @@ struct Serving {
     core: RegistrarCore,
     names: Names,
     stats: Arc<Mutex<RegistrarStats>>,
-    events: broadcast::Sender<RegistrarEvent>,
+    subscribers: Arc<Subscribers>,
 }
 
 impl Host for Serving {
@@ -170,13 +170,18 @@ impl Host for Serving {
             // It may have moved to another address.
             self.names.look_up();
         }
-        // Nobody may be listening.
-        let _ = self.events.send(event);
+        self.subscribers.tell(&event);
         Flow::GoOn
     }
 
     fn settled(&mut self) {
         *lock(&self.stats) = self.core.stats();
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.subscribers.end();
     }
 }
 

@@ -14,7 +14,7 @@ use sctp_user::link::sim::SimNet;
 use sctp_user::{Association, Encap, EndReason, LossReason, Message, Peer, Stack, StackBuilder};
 use tokio::time::Instant;
 
-use crate::{Registrar, RegistrarConfig, RegistrarEvent, RemovalReason, StartError};
+use crate::{Notice, Registrar, RegistrarConfig, RegistrarEvent, RemovalReason, StartError};
 
 const REGISTRAR: [u8; 4] = [10, 0, 0, 1];
 
@@ -149,13 +149,35 @@ async fn elements_are_registered_found_and_forgotten_when_they_end() {
     assert_eq!((stats.registrations, stats.removals, stats.handle_resolutions), (2, 2, 2));
     assert_eq!((stats.pool_elements, stats.associations), (0, 1));
     let mut removed = 0;
-    while let Ok(event) = events.try_recv() {
-        if let RegistrarEvent::Removed { reason, .. } = event {
+    while let Some(notice) = events.try_recv() {
+        if let Notice::Event(RegistrarEvent::Removed { reason, .. }) = notice {
             assert_eq!(reason, RemovalReason::AssociationLost);
             removed += 1;
         }
     }
     assert_eq!(removed, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_event_is_lost_when_many_elements_end_at_once() {
+    const ELEMENTS: u32 = 1500;
+    let lab = Lab::new(config());
+    let element = lab.peer(2, 9899).await;
+    for id in 1..=ELEMENTS {
+        element.register(id).await;
+    }
+    // Nobody reads while it happens.
+    let mut events = lab.registrar.events();
+    element.association.abort("killed");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut gone = std::collections::BTreeSet::new();
+    while let Some(notice) = events.try_recv() {
+        match notice {
+            Notice::Event(RegistrarEvent::Removed { id, .. }) => assert!(gone.insert(id.0)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(gone.into_iter().eq(1..=ELEMENTS));
 }
 
 #[tokio::test(start_paused = true)]

@@ -308,6 +308,9 @@ pub(crate) fn missed(f: &mut fmt::Formatter<'_>, count: u64) -> fmt::Result {
     write!(f, "missed {count} event{}", if count == 1 { "" } else { "s" })
 }
 
+/// Addresses of a registrar that are shown; an announce can name thousands.
+const MAX_SHOWN: usize = 8;
+
 /// The sentence on a registrar that could not be connected with.
 pub(crate) fn unreachable(
     f: &mut fmt::Formatter<'_>,
@@ -315,8 +318,12 @@ pub(crate) fn unreachable(
     failure: &ConnectFailure,
 ) -> fmt::Result {
     f.write_str("registrar ")?;
-    for (i, (addr, _)) in registrar.addrs.iter().enumerate() {
+    for (i, (addr, _)) in registrar.addrs.iter().take(MAX_SHOWN).enumerate() {
         write!(f, "{}{}", if i > 0 { ", " } else { "" }, ShownAddress(*addr))?;
+    }
+    match registrar.addrs.len().saturating_sub(MAX_SHOWN) {
+        0 => {}
+        more => write!(f, " and {more} more addresses")?,
     }
     write!(f, ", port {}, cannot be reached: {failure}", registrar.port)
 }

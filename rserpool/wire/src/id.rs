@@ -1,8 +1,10 @@
 //! Names of things: pool handles, pool element identifiers, server identifiers.
 
-use bytes::Bytes;
 use std::cmp::Ordering;
 use std::fmt;
+
+use bytes::Bytes;
+use sctp_user_core::ShownText;
 use thiserror::Error;
 
 /// Identifier of a pool element: random, unique in its pool; 0 means undefined.
@@ -117,9 +119,9 @@ impl std::str::FromStr for PoolHandle {
 }
 
 impl fmt::Display for PoolHandle {
-    /// Printable ASCII as it is, everything else escaped.
+    /// As [`ShownText`]: printable text as it is, everything else escaped, at most 100 characters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_ascii())
+        ShownText(&self.0).fmt(f)
     }
 }
 
@@ -155,6 +157,10 @@ mod tests {
     #[test]
     fn printing() {
         assert_eq!(PeId(0xabc).to_string(), "$00000abc");
-        assert_eq!(PoolHandle::new(b"a\0b").unwrap().to_string(), r"a\x00b");
+        assert_eq!(PoolHandle::new(b"a\0b\xff").unwrap().to_string(), r"a\0b\xff");
+        let hostile = PoolHandle::from_wire(&b"\x1b[2J\n".repeat(12_000)).unwrap();
+        let shown = hostile.to_string();
+        assert!(shown.len() <= 100 && shown.is_ascii(), "{shown}");
+        assert!(shown.starts_with(r"\u{1b}[2J\n\u{1b}[2J") && shown.ends_with("..."), "{shown}");
     }
 }

@@ -28,6 +28,7 @@ pub mod fuzz;
 pub mod interface;
 mod own;
 mod serial;
+mod shown_text;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod socket;
@@ -46,6 +47,7 @@ pub use error::{BindError, ConfigError, ConnectError, NotFound, SendError};
 pub use event::{Event, LossReason, PeerAddrState};
 pub use features::Features;
 pub use serial::{Ssn, Tsn};
+pub use shown_text::ShownText;
 pub use stack::{AssocId, NoRoute, Stack, Unreachable};
 pub use stats::{
     AssocState, AssocStats, AssocStatus, PathState, PathStats, PathStatus, PmtudState, StackStats,

@@ -2,6 +2,7 @@
 
 mod pipes;
 mod pool;
+mod stalls;
 mod terminal;
 mod waits;
 

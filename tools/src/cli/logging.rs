@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::IsTerminal;
-use std::sync::Mutex;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tracing_subscriber::filter::Targets;
@@ -10,10 +10,12 @@ use tracing_subscriber::prelude::*;
 use tracing_subscriber::{fmt, registry};
 
 use super::common::LogOptions;
+use super::lossy::{self, Record};
 use super::value::OnOff;
 
 impl LogOptions {
-    /// Starts logging as asked. Only the first call in a process has an effect.
+    /// Starts logging as asked. Only the first call in a process has an effect. Nobody waits until
+    /// a record is written.
     ///
     /// # Errors
     /// When the log file cannot be written, or `RUST_LOG` cannot be read.
@@ -37,12 +39,14 @@ impl LogOptions {
                 let file = file.with_context(|| {
                     format!("the log file {} cannot be written", path.display())
                 })?;
-                let lines = lines().with_ansi(false).with_writer(Mutex::new(file));
+                let file = lossy::log_file(file);
+                let lines = lines().with_ansi(false).with_writer(|| Record(Arc::clone(file)));
                 registry().with(levels).with(lines).try_init()
             }
             None => {
                 let colour = self.logcolor == OnOff::On && std::io::stderr().is_terminal();
-                let lines = lines().with_ansi(colour).with_writer(std::io::stderr);
+                let stderr = || Record(Arc::clone(lossy::stderr()));
+                let lines = lines().with_ansi(colour).with_writer(stderr);
                 registry().with(levels).with(lines).try_init()
             }
         };

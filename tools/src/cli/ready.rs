@@ -5,7 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::io::Write;
+use std::time::{Duration, Instant};
+
+use super::{lossy, screen};
+
+/// How long a program waits until its ready line is written.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Builds and prints the ready line.
 #[derive(Debug)]
@@ -41,11 +46,11 @@ impl Ready {
         &self.line
     }
 
-    /// Prints the line and flushes, so that a reader on a pipe sees it at once. A reader that has
-    /// gone away is ignored.
+    /// Prints the line, so that a reader on a pipe sees it at once. A reader that stalls is waited
+    /// for, but not for more than 100 ms; one that has gone away is ignored.
     pub fn print(self) {
-        let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{}", self.line).and_then(|()| out.flush());
+        screen::say(&self.line);
+        lossy::stdout().flush(Instant::now() + PATIENCE);
     }
 }
 

@@ -4,16 +4,20 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
 use super::normalize::{Unsupported, normalize};
-use super::screen;
+use super::{lossy, screen};
 
 /// What `--version` shows behind a program's name: version, commit, features.
 pub(crate) const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (", env!("RSP_TOOLS_BUILD"), ")");
+
+/// How long the last lines of a program may take to be written.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// Exit status for wrong usage.
 const USAGE: u8 = 2;
@@ -24,9 +28,13 @@ const USAGE: u8 = 2;
 /// Rust's default is a panic in `println!`. Programs that have something to put in order first
 /// take the signal for a reason to end instead. Sockets do not raise it: UDP and raw ones never do,
 /// and the standard library writes to those of TCP without it.
+///
+/// At the end, a reader that stalls has 1 s to take what it has not read.
 pub fn main(program: impl FnOnce(std::env::ArgsOs) -> ExitCode) -> ExitCode {
     sigpipe::reset();
-    program(std::env::args_os())
+    let status = program(std::env::args_os());
+    lossy::flush(FLUSH_LIMIT);
+    status
 }
 
 /// Parses the arguments of program `name`; the first argument is the executable's name, as in

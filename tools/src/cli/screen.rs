@@ -1,10 +1,11 @@
 //! Text for people: banners, time stamps, text of strangers.
 
-use std::io::Write;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
 use sctp_user::ShownAddress;
+
+use super::lossy;
 
 /// Prints a banner: a title, underlined, and labelled values below it.
 pub(crate) fn banner(title: &str, rows: &[(&str, String)]) {
@@ -29,15 +30,15 @@ pub(crate) fn all_or_listed(addrs: &[IpAddr]) -> String {
     }
 }
 
-/// Prints a line and flushes. A reader that has gone away is ignored: SIGPIPE ends the program.
+/// Prints a line, without waiting for the reader: when it does not read, the line is dropped, and a
+/// note counts it. A reader that has gone away is ignored: SIGPIPE ends the program.
 pub(crate) fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    lossy::stdout().push(format!("{line}\n").as_bytes());
 }
 
-/// Prints a line on stderr. A reader that has gone away is ignored, as in [`say`].
+/// Prints a line on stderr, in the way of [`say`].
 pub(crate) fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    lossy::stderr().push(format!("{line}\n").as_bytes());
 }
 
 /// Prints a line with the time of day (UTC) before it.

@@ -4,6 +4,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use crate::cli::complain;
+
 pub mod pingpongclient;
 pub mod rspdemo;
 pub mod rspregistrar;
@@ -29,7 +31,7 @@ pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         first = args.next();
     }
     let Some(name) = first else {
-        eprintln!("the first argument must name a program: {}", NAMES.join(", "));
+        complain(&format!("the first argument must name a program: {}", NAMES.join(", ")));
         return ExitCode::from(2);
     };
     let args = std::iter::once(executable).chain(args);
@@ -41,7 +43,8 @@ pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(rspterminal::NAME) => rspterminal::run(args),
         Some(sctp_perf::NAME) => sctp_perf::run(args),
         _ => {
-            eprintln!("there is no program '{}', there are {}", name.display(), NAMES.join(", "));
+            let (name, names) = (name.display(), NAMES.join(", "));
+            complain(&format!("there is no program '{name}', there are {names}"));
             ExitCode::from(2)
         }
     }

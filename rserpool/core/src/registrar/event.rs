@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rserpool_wire::{CauseCode, PeId, PoolHandle, ServerId};
+use rserpool_wire::{CauseCode, PeId, PoolHandle, Problem, ServerId};
 
 use crate::channel::ChannelId;
 
@@ -112,7 +112,7 @@ pub enum RegistrarEvent {
         /// Where it came from.
         channel: ChannelId,
         /// What was wrong.
-        problem: String,
+        problem: Problem,
     },
     /// This registrar aborted an association.
     Aborted {
@@ -121,6 +121,31 @@ pub enum RegistrarEvent {
         /// Why.
         reason: &'static str,
     },
+}
+
+impl RegistrarEvent {
+    /// The pool that it is about, if there is one. The handle is too long where the element was
+    /// refused for that.
+    pub fn pool(&self) -> Option<&PoolHandle> {
+        match self {
+            RegistrarEvent::Registered { pool, .. }
+            | RegistrarEvent::Reregistered { pool, .. }
+            | RegistrarEvent::RegistrationRefused { pool, .. }
+            | RegistrarEvent::Removed { pool, .. }
+            | RegistrarEvent::ReportedUnreachable { pool, .. }
+            | RegistrarEvent::Yielded { pool, .. } => Some(pool),
+            RegistrarEvent::Started
+            | RegistrarEvent::PeerFound { .. }
+            | RegistrarEvent::PeerLost { .. }
+            | RegistrarEvent::DuplicateServer { .. }
+            | RegistrarEvent::TakeoverBegun { .. }
+            | RegistrarEvent::TakeoverCancelled { .. }
+            | RegistrarEvent::TookOver { .. }
+            | RegistrarEvent::TakenOverBy { .. }
+            | RegistrarEvent::InvalidMessage { .. }
+            | RegistrarEvent::Aborted { .. } => None,
+        }
+    }
 }
 
 /// Why an element was removed.

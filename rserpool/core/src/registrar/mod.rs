@@ -328,7 +328,7 @@ impl RegistrarCore {
             Ok(message) => self.on_asap(now, channel, message),
             Err(error) => {
                 self.stats.invalid_messages += 1;
-                let problem = error.problem.to_string();
+                let problem = error.problem;
                 self.report(RegistrarEvent::InvalidMessage { channel, problem });
                 if let Reaction::Report(error) = error.reaction {
                     self.send(channel, &AsapMessage::Error(error));

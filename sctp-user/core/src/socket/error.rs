@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::error::{BindError, ConfigError, ConnectError, NotFound, SendError};
 use crate::event::LossReason;
 use crate::interface::Shown;
+use crate::shown_text::ShownText;
 use crate::stack::NoRoute;
 
 /// Why a socket call failed. Each variant names the Linux error number that a C caller would see.
@@ -147,7 +148,7 @@ impl fmt::Display for EndReason {
 /// Says after a sentence why the peer did it.
 pub(super) fn write_cause(f: &mut fmt::Formatter<'_>, cause: u16, info: &[u8]) -> fmt::Result {
     match (cause, cause_name(cause)) {
-        (12, _) if !info.is_empty() => write!(f, ": {:?}", String::from_utf8_lossy(info)),
+        (12, _) if !info.is_empty() => write!(f, ": \"{}\"", ShownText(info)),
         (_, Some(name)) => write!(f, ": {name}"),
         (0, None) => Ok(()),
         (_, None) => write!(f, " with cause {cause}"),

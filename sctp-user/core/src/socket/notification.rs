@@ -293,4 +293,16 @@ mod tests {
             assert_eq!(notification.to_string(), sentence);
         }
     }
+
+    #[test]
+    fn what_an_abort_says_neither_steers_a_terminal_nor_fills_a_log() {
+        let info = Bytes::from(b"\x1b[2J\r\n\xff\"".repeat(7_500));
+        let reason = EndReason::Lost(LossReason::PeerAbort { cause: 12, info: info.clone() });
+        for text in [reason.to_string(), Notification::RemoteError { cause: 12, info }.to_string()]
+        {
+            let (_, told) = text.split_once(": ").unwrap();
+            assert!(told.starts_with(r#""\u{1b}[2J\r\n\xff\"\u{1b}[2J"#), "{told}");
+            assert!(told.is_ascii() && told.len() <= 102 && told.ends_with("...\""), "{told}");
+        }
+    }
 }

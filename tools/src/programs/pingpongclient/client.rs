@@ -1,5 +1,6 @@
 //! The course of the client.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -15,13 +16,15 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::event::ClientEvent;
 use super::options::Options;
 use super::pings::{Pings, Verdict};
-use crate::cli::{self, EndReason, Ready, banner, say, say_with_time};
+use crate::cli::{self, End, EndReason, Payload, Ready, banner_lines, with_time};
 use crate::programs::asap::{self, Search};
 use crate::programs::stack;
 use crate::protocols::pingpong::{Ping, PingPongMessage};
 
-/// How long closing the last session may take.
+/// How long closing the last session may take. A client that was asked to end gives the reader of
+/// its output the same time.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+const NOT_WRITTEN: &str = "standard output cannot be written";
 /// A search for a registrar that is over sooner is not worth a word.
 const QUICK: Duration = Duration::from_secs(1);
 
@@ -35,19 +38,17 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let (user, search) = asap::start(asap, &options.registrars, link, |asap| {
         PoolUser::new(&stack, UserOptions { asap })
     })?;
+    let mut out = Payload::start();
     if !options.quiet {
-        banner(
-            &format!("Ping Pong Client - Version {}", env!("CARGO_PKG_VERSION")),
-            &[
-                ("Pool handle", options.poolhandle.to_string()),
-                ("Interval", format!("{} ms", options.interval.as_millis())),
-            ],
-        );
+        let title = format!("Ping Pong Client - Version {}", env!("CARGO_PKG_VERSION"));
+        let rows = [
+            ("Pool handle", options.poolhandle.to_string()),
+            ("Interval", format!("{} ms", options.interval.as_millis())),
+        ];
+        banner_lines(&title, &rows).iter().for_each(|line| out.line(line));
     }
-    Ready::new(super::NAME)
-        .with("sctp", user.port())
-        .with_known("udp", stack.local_udp_port())
-        .print();
+    let ready = Ready::new(super::NAME).with("sctp", user.port());
+    out.line(ready.with_known("udp", stack.local_udp_port()).as_str());
 
     let session_options = SessionOptions {
         reply_timeout: Some(options.reply_timeout()),
@@ -55,49 +56,32 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         ..SessionOptions::default()
     };
     let session = user.open(options.poolhandle.clone(), session_options)?;
-    let mut client = Client::new(session, search.silent_for(QUICK), &options);
-    let mut ticks = tokio::time::interval(options.interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut drain_until: Option<Instant> = None;
+    let mut client = Client::new(session, search.silent_for(QUICK), out, &options);
     let mut reason = None;
-    let given_up = loop {
-        let all_sent = options.count > 0 && client.pings.sent() >= options.count;
-        if (drain_until.is_some() || all_sent) && client.pings.open() == 0 {
-            break None;
-        }
-        let gives_up_at = client.gives_up_at();
-        let search_ends = client.search_ends();
-        tokio::select! {
-            biased;
-            why = end.wait(), if drain_until.is_none() => {
-                reason = Some(why);
-                drain_until = Some(Instant::now() + options.linger);
-            }
-            () = tokio::time::sleep_until(drain_until.unwrap_or_else(Instant::now)),
-                if drain_until.is_some() => break None,
-            () = tokio::time::sleep_until(gives_up_at.unwrap_or_else(Instant::now)),
-                if gives_up_at.is_some() => break Some(client.given_up()),
-            () = tokio::time::sleep_until(search_ends.unwrap_or_else(Instant::now)),
-                if search_ends.is_some() => bail!("{}", client.search.given_up()),
-            event = client.session.recv() => client.session_event(event?).await?,
-            event = user.next_event() => client.registrar_event(&event?),
-            () = client.search.silence_over() => {
-                let words = client.search.words();
-                client.note(&words);
-            }
-            _ = ticks.tick(), if client.element.is_some() && drain_until.is_none() && !all_sent => {
-                client.ping().await?;
-            }
-        }
-    };
+    let given_up = client.converse(&user, &options, &mut end, &mut reason).await;
     let missing = client.pings.open();
-    client.tell(&ClientEvent::Finished {
-        sent: client.pings.sent(),
-        answered: client.pings.answered(),
-    });
+    if given_up.is_ok() {
+        client.tell(&ClientEvent::Finished {
+            sent: client.pings.sent(),
+            answered: client.pings.answered(),
+        });
+    }
     // What can fail now is not worth a word: everything was answered, or will not be.
     let _ = tokio::time::timeout(CLOSE_LIMIT, client.session.close()).await;
     let _ = tokio::time::timeout(CLOSE_LIMIT, stack.shutdown()).await;
+    // The reader of the output may take its time, unless the client is to end.
+    let ends = given_up.is_err() || reason.is_some();
+    let written = tokio::select! {
+        biased;
+        written = client.out.finish() => written,
+        _ = end.wait(), if !ends => Ok(()),
+        () = tokio::time::sleep(CLOSE_LIMIT), if ends => Ok(()),
+    };
+    let given_up = given_up?;
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        written => written.context(NOT_WRITTEN)?,
+    }
     let missing = match missing {
         0 => None,
         1 => Some("1 ping has no pong".to_owned()),
@@ -122,6 +106,7 @@ struct Client {
     failovers: u64,
     start: Instant,
     events: bool,
+    out: Payload,
     search: Search,
     /// What stands in the way of a session.
     problem: Option<String>,
@@ -134,7 +119,7 @@ struct Client {
 }
 
 impl Client {
-    fn new(session: Session, search: Search, options: &Options) -> Self {
+    fn new(session: Session, search: Search, out: Payload, options: &Options) -> Self {
         Client {
             session,
             element: None,
@@ -143,11 +128,71 @@ impl Client {
             failovers: 0,
             start: Instant::now(),
             events: options.events,
+            out,
             search,
             problem: None,
             pool_timeout: options.pool_timeout(),
             waits_since: Some(Instant::now()),
             told_strange: false,
+        }
+    }
+
+    /// Runs until everything is answered or there is another reason to end. Returns why the client
+    /// gives up, if it does; `reason` becomes why it was asked to end, if it was.
+    async fn converse(
+        &mut self,
+        user: &PoolUser,
+        options: &Options,
+        end: &mut End,
+        reason: &mut Option<EndReason>,
+    ) -> anyhow::Result<Option<String>> {
+        let mut ticks = tokio::time::interval(options.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut drain_until: Option<Instant> = None;
+        loop {
+            let all_sent = options.count > 0 && self.pings.sent() >= options.count;
+            if (drain_until.is_some() || all_sent) && self.pings.open() == 0 {
+                return Ok(None);
+            }
+            // While the reader of the output stalls, the client sends no pings. When much waits for
+            // the reader, it takes no more events either. The associations stay up meanwhile.
+            let (stalls, full) = (self.out.is_waiting(), self.out.is_full());
+            if full {
+                self.waits_since = self.waits_since.map(|_| Instant::now());
+            }
+            let gives_up_at = self.gives_up_at();
+            let search_ends = self.search_ends();
+            tokio::select! {
+                biased;
+                why = end.wait(), if drain_until.is_none() => {
+                    *reason = Some(why);
+                    drain_until = Some(Instant::now() + options.linger);
+                }
+                written = self.out.hand_over(), if stalls => match written {
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                        reason.get_or_insert(EndReason::OutputClosed);
+                        drain_until.get_or_insert(Instant::now() + options.linger);
+                    }
+                    written => written.context(NOT_WRITTEN)?,
+                },
+                () = tokio::time::sleep_until(drain_until.unwrap_or_else(Instant::now)),
+                    if drain_until.is_some() => return Ok(None),
+                () = tokio::time::sleep_until(gives_up_at.unwrap_or_else(Instant::now)),
+                    if gives_up_at.is_some() && !full => return Ok(Some(self.given_up())),
+                () = tokio::time::sleep_until(search_ends.unwrap_or_else(Instant::now)),
+                    if search_ends.is_some() && !full => bail!("{}", self.search.given_up()),
+                event = self.session.recv(), if !full => self.session_event(event?).await?,
+                event = user.next_event(), if !full => self.registrar_event(&event?),
+                () = self.search.silence_over(), if !full => {
+                    let words = self.search.words();
+                    self.note(&words);
+                }
+                _ = ticks.tick(),
+                    if self.element.is_some() && drain_until.is_none() && !all_sent && !stalls =>
+                {
+                    self.ping().await?;
+                }
+            }
         }
     }
 
@@ -274,44 +319,42 @@ impl Client {
         }
     }
 
-    fn note(&self, text: &str) {
+    fn note(&mut self, text: &str) {
         self.tell(&ClientEvent::Note { text: text.to_owned() });
     }
 
-    fn tell(&self, event: &ClientEvent) {
+    fn tell(&mut self, event: &ClientEvent) {
         if self.events {
-            say(&event.to_json());
-            return;
+            return self.out.line(&event.to_json());
         }
-        match event {
+        let text = match event {
+            ClientEvent::Sent { number, again: false } => {
+                return self.out.line(&format!("Message #{number} sent"));
+            }
+            ClientEvent::Sent { number, again: true } => {
+                return self.out.line(&format!("Message #{number} sent again"));
+            }
             ClientEvent::Session { pe, resumed } => {
                 let how = if *resumed { ", state handed over" } else { "" };
-                say_with_time(&format!("Session with PE ${pe:08x}{how}"));
+                format!("Session with PE ${pe:08x}{how}")
             }
-            ClientEvent::Sent { number, again: false } => say(&format!("Message #{number} sent")),
-            ClientEvent::Sent { number, again: true } => {
-                say(&format!("Message #{number} sent again"))
+            ClientEvent::Pong { number, reply, pe, rtt_us } => {
+                let ms = *rtt_us as f64 / 1000.0;
+                format!("Ack #{number} from PE ${pe:08x} (reply #{reply}, {ms:.1} ms)")
             }
-            ClientEvent::Pong { number, reply, pe, rtt_us } => say_with_time(&format!(
-                "Ack #{number} from PE ${pe:08x} (reply #{reply}, {:.1} ms)",
-                *rtt_us as f64 / 1000.0
-            )),
             ClientEvent::Dropped { number, reply, pe } => {
-                say_with_time(&format!(
-                    "Second ack #{number} from PE ${pe:08x} (reply #{reply}) dropped"
-                ));
+                format!("Second ack #{number} from PE ${pe:08x} (reply #{reply}) dropped")
             }
             ClientEvent::Lost { pe: Some(pe), why } => {
-                say_with_time(&format!("Lost PE ${pe:08x}: {why}"));
-                say_with_time(&format!("FAILOVER #{} ...", self.failovers));
+                self.out.line(&with_time(&format!("Lost PE ${pe:08x}: {why}")));
+                format!("FAILOVER #{} ...", self.failovers)
             }
-            ClientEvent::Lost { pe: None, why } => {
-                say_with_time(&format!("Looking for a PE: {why}"))
-            }
-            ClientEvent::Note { text } => say_with_time(text),
+            ClientEvent::Lost { pe: None, why } => format!("Looking for a PE: {why}"),
+            ClientEvent::Note { text } => text.clone(),
             ClientEvent::Finished { sent, answered } => {
-                say_with_time(&format!("{sent} messages sent, {answered} acknowledged"));
+                format!("{sent} messages sent, {answered} acknowledged")
             }
-        }
+        };
+        self.out.line(&with_time(&text));
     }
 }

@@ -1,9 +1,11 @@
 //! The time line on the screen: one line per event, and on a terminal a status line below it.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::cli::say;
 
 /// Prints the demo.
 #[derive(Debug)]
@@ -90,11 +92,7 @@ impl Timeline {
     pub(crate) fn line(&self, text: &str) {
         match &self.status {
             Some(bar) => bar.println(text),
-            None => {
-                let mut out = std::io::stdout().lock();
-                // A reader that has gone away does not change the outcome.
-                let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-            }
+            None => say(text),
         }
     }
 

@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rserpool_registrar::{Registrar, RegistrarConfig};
+use rserpool_registrar::metric::Value;
+use rserpool_registrar::{Notice, Registrar, RegistrarConfig, RegistrarStats};
 use rserpool_wire::ServerId;
 use rserpool_wire::numbers::port;
 use sctp_udp_encap::Port;
-use tokio::sync::broadcast::error::RecvError;
 
 use super::stack;
 use crate::cli::{self, OwnEndpoint, Ready, banner, say_with_time};
@@ -58,19 +58,36 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
             biased;
             reason = end.wait() => break reason,
             () = registrar.ended() => bail!("the SCTP stack has ended"),
-            event = events.recv() => match event {
-                Ok(event) if options.events => say_with_time(&event.to_string()),
-                Ok(event) => tracing::info!("{event}"),
-                Err(RecvError::Lagged(missed)) => {
-                    tracing::warn!(missed, "events came faster than they could be shown");
-                }
-                Err(RecvError::Closed) => bail!("the SCTP stack has ended"),
+            notice = events.recv() => match notice {
+                Some(notice) => tell(&notice, options.events),
+                None => bail!("the SCTP stack has ended"),
             },
         }
     };
+    let stats = registrar.stats();
     let _ = tokio::time::timeout(END_LIMIT, registrar.shutdown()).await;
+    while let Some(notice) = events.try_recv() {
+        tell(&notice, options.events);
+    }
+    if !options.quiet {
+        show_statistics(&stats);
+    }
     let _ = tokio::time::timeout(END_LIMIT, stack.shutdown()).await;
     Ok(reason.status())
+}
+
+/// Tells on standard output what happens, or else in the log.
+fn tell(notice: &Notice, aloud: bool) {
+    let text = match notice {
+        Notice::Event(event) => event.to_string(),
+        Notice::Missed(1) => "1 event is missing here".to_owned(),
+        Notice::Missed(n) => format!("{n} events are missing here"),
+    };
+    if aloud {
+        say_with_time(&text);
+    } else {
+        tracing::info!("{text}");
+    }
 }
 
 fn config(options: &Options, addrs: Vec<IpAddr>, asap_port: u16) -> RegistrarConfig {
@@ -92,6 +109,18 @@ fn config(options: &Options, addrs: Vec<IpAddr>, asap_port: u16) -> RegistrarCon
         max_report_rate: options.maxeurate.0,
         ..RegistrarConfig::default()
     }
+}
+
+fn show_statistics(stats: &RegistrarStats) {
+    let mut rows = Vec::new();
+    stats.visit(&mut |metric| {
+        let value = match metric.value {
+            Value::Integer(value) => value.to_string(),
+            Value::Real(value) => value.to_string(),
+        };
+        rows.push((metric.help.trim_end_matches('.'), value));
+    });
+    banner("Statistics", &rows);
 }
 
 fn show_banner(options: &Options, registrar: &Registrar, addrs: &[IpAddr], udp: Option<u16>) {

@@ -7,7 +7,7 @@ mod output;
 mod terminal;
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, IsTerminal};
+use std::io::{self, ErrorKind, IsTerminal};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub const NAME: &str = "rspterminal";
 const MAX_ANSWER: usize = 1024 * 1024;
 /// A search for a registrar that is over sooner is not worth a word.
 const QUICK: Duration = Duration::from_secs(1);
-/// How long closing the session may take.
+/// How long closing the session, and writing the rest when the program is asked to end, may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The program.
@@ -68,7 +68,7 @@ async fn converse(options: Options) -> anyhow::Result<ExitCode> {
     output.words(ready.with_known("udp", stack.local_udp_port()).as_str());
 
     let limit = options.pool_timeout(std::io::stdin().is_terminal());
-    let (to_write, written) = output::write();
+    let (to_write, written) = cli::write();
     let search = search.silent_for(QUICK);
     let mut terminal =
         Terminal::new(user, session, search, output, to_write, options.linger, limit);
@@ -83,11 +83,18 @@ async fn converse(options: Options) -> anyhow::Result<ExitCode> {
     let (session, status) = match stop {
         Stop::Over(over) => {
             let verdict = terminal.verdict(over);
-            let session = terminal.finish().await;
+            let (session, rest) = terminal.finish();
+            let written = async {
+                rest.await;
+                written.await.unwrap_or(Ok(()))
+            };
             let written = tokio::select! {
                 biased;
-                written = written => written.unwrap_or(Ok(())),
+                written = written => written,
                 _ = end.wait(), if over != Over::Asked => Ok(()),
+                () = tokio::time::sleep(CLOSE_LIMIT), if over == Over::Asked => {
+                    Err(io::Error::other("its reader does not take the rest"))
+                }
             };
             match (written, verdict) {
                 (Err(error), _) if error.kind() != ErrorKind::BrokenPipe => {
@@ -111,7 +118,15 @@ async fn converse(options: Options) -> anyhow::Result<ExitCode> {
                 _ => (session, EndReason::OutputClosed.status()),
             }
         }
-        Stop::Failed(error) => return Err(error),
+        Stop::Failed(error) => {
+            let (_, rest) = terminal.finish();
+            let written = async {
+                rest.await;
+                let _ = written.await;
+            };
+            let _ = tokio::time::timeout(CLOSE_LIMIT, written).await;
+            return Err(error);
+        }
     };
     let _ = tokio::time::timeout(CLOSE_LIMIT, session.close()).await;
     let _ = tokio::time::timeout(CLOSE_LIMIT, stack.shutdown()).await;

@@ -1,17 +1,13 @@
 //! What the terminal writes: answers, and words about servers.
 
 use std::collections::VecDeque;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use bytes::{Bytes, BytesMut};
 use rserpool_wire::PeId;
-use tokio::sync::{mpsc, oneshot};
 
 use super::input::MAX_MESSAGE;
 use crate::cli::{complain, harmless};
-
-/// Writes that may wait for the reader of standard output.
-const QUEUE: usize = 16;
 
 /// How answers look on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,25 +83,6 @@ impl Output {
         }
         self.waiting.push_back(line.freeze());
     }
-}
-
-/// Writes to standard output in a thread of its own: a reader that takes its time must not stop
-/// the SCTP stack. The second value comes when the first is dropped and everything is written, or
-/// after an error.
-pub(super) fn write() -> (mpsc::Sender<Bytes>, oneshot::Receiver<io::Result<()>>) {
-    let (tx, mut rx) = mpsc::channel::<Bytes>(QUEUE);
-    let (done, outcome) = oneshot::channel();
-    std::thread::spawn(move || {
-        let mut out = io::stdout().lock();
-        let mut result = Ok(());
-        while let (Ok(()), Some(data)) = (&result, rx.blocking_recv()) {
-            result = out.write_all(&data).and_then(|()| out.flush());
-        }
-        drop(rx);
-        // Nobody waits any more where the program was told to end.
-        let _ = done.send(result);
-    });
-    (tx, outcome)
 }
 
 #[cfg(test)]

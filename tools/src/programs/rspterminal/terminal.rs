@@ -147,14 +147,17 @@ impl Terminal {
         self.output.pop().is_none_or(|data| self.to_write.try_send(data).is_ok())
     }
 
-    /// Hands the rest of the output to the writer.
-    pub(super) async fn finish(mut self) -> Session {
-        while let Some(data) = self.output.pop() {
-            if self.to_write.send(data).await.is_err() {
-                break;
+    /// The session, and what hands the rest of the output to the writer.
+    pub(super) fn finish(self) -> (Session, impl Future<Output = ()>) {
+        let Terminal { session, mut output, to_write, .. } = self;
+        let rest = async move {
+            while let Some(data) = output.pop() {
+                if to_write.send(data).await.is_err() {
+                    break;
+                }
             }
-        }
-        self.session
+        };
+        (session, rest)
     }
 
     pub(super) fn into_session(self) -> Session {

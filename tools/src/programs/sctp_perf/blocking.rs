@@ -80,7 +80,9 @@ pub(crate) fn server(options: ServerOptions) -> anyhow::Result<ExitCode> {
             match serve(&mut stack, association) {
                 // It begins again, with another order.
                 Err(error) if error.downcast_ref() == Some(&Error::Restarted) => continue,
-                Err(error) => eprintln!("{}: a test failed: {error:#}", super::NAME),
+                Err(error) => {
+                    cli::complain(&format!("{}: a test failed: {error:#}", super::NAME));
+                }
                 Ok(()) => {}
             }
             break;

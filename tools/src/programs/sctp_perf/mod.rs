@@ -77,10 +77,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
-            eprintln!(
+            cli::complain(&format!(
                 "{NAME}: the first argument must be 'server' or 'client', 'scale', 'compare' or \
                  'alone'; {NAME} --help tells more"
-            );
+            ));
             ExitCode::from(2)
         }
     }
@@ -105,7 +105,7 @@ where
         Err(error) => Err(anyhow::Error::new(error).context("the runtime cannot be started")),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("{name}: {error:#}");
+        cli::complain(&format!("{name}: {error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -115,7 +115,7 @@ where
 fn plain(name: &'static str, program: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
     keep_freed_memory();
     program().unwrap_or_else(|error| {
-        eprintln!("{name}: {error:#}");
+        cli::complain(&format!("{name}: {error:#}"));
         ExitCode::FAILURE
     })
 }

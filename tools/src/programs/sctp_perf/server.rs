@@ -51,7 +51,7 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<ExitCode> {
         let stack = stack.clone();
         tokio::spawn(async move {
             if let Err(error) = serve(&stack, association).await {
-                eprintln!("{}: a test failed: {error:#}", super::NAME);
+                cli::complain(&format!("{}: a test failed: {error:#}", super::NAME));
             }
             done.notify_one();
         });

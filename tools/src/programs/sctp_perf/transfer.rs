@@ -3,9 +3,11 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bytes::{Bytes, BytesMut};
-use sctp_user::{AssocStats, Association, Incoming, Message, Received as Part, SendOptions};
+use sctp_user::{
+    AssocStats, Association, Incoming, Message, Received as Part, SendOptions, ShownText,
+};
 
 use super::protocol::{CONTROL_PPID, Control, Order, Received, Report, Sent};
 use super::usage::CpuTime;
@@ -187,8 +189,12 @@ pub(crate) fn report(
 /// # Errors
 /// When it is none.
 pub(crate) fn decode(text: &[u8]) -> anyhow::Result<Control> {
-    serde_json::from_slice(text)
-        .context("the peer sent a control message that cannot be understood")
+    serde_json::from_slice(text).map_err(|error| {
+        // It quotes what the peer sent.
+        let error = error.to_string();
+        let why = ShownText(error.as_bytes());
+        anyhow!("the peer sent a control message that cannot be understood: {why}")
+    })
 }
 
 /// Counts what arrives, message by message, also where a message comes in parts.

@@ -207,7 +207,7 @@ impl RegistrarCore {
             Ok(message) => self.on_enrp(now, channel, message),
             Err(error) => {
                 self.stats.invalid_messages += 1;
-                let problem = error.problem.to_string();
+                let problem = error.problem;
                 self.report(RegistrarEvent::InvalidMessage { channel, problem });
                 if let (Reaction::Report(error), Some(ids)) =
                     (error.reaction, EnrpMessage::ids(data))

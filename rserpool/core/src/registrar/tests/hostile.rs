@@ -39,6 +39,30 @@ fn messages_that_are_not_for_registrars_are_ignored() {
 }
 
 #[test]
+fn what_a_peer_sends_neither_steers_a_terminal_nor_fills_a_log() {
+    let mut lab = Lab::new();
+    let pe = lab.up(&["10.0.0.1"]);
+    let handle = b"\x1b[2J\r\n\xff\"".repeat(7_500);
+    // The handle of a good message is stretched by hand: the type itself does not allow it.
+    let request = Registration { pool: self::handle("p"), element: element(1) };
+    let good = AsapMessage::Registration(request).encode().unwrap();
+    let length = (handle.len() as u16 + 4).to_be_bytes();
+    let mut data = [&[1, 0, 0, 0, 0, 9], &length[..], &handle, &good[12..]].concat();
+    let total = (data.len() as u16).to_be_bytes();
+    data[2..4].copy_from_slice(&total);
+    lab.bytes(pe, ppid::ASAP, &data);
+    data[0] = 0x1b;
+    lab.bytes(pe, ppid::ASAP, &data);
+    let events: Vec<String> = lab.events().iter().map(ToString::to_string).collect();
+    let [refused, invalid] = events.as_slice() else { panic!("{events:?}") };
+    assert!(refused.starts_with("refused to register $00000001 in pool \\u{1b}[2J"), "{refused}");
+    assert!(invalid.ends_with("unknown message type 0x1b"), "{invalid}");
+    for event in events {
+        assert!(event.len() < 250 && !event.contains(char::is_control), "{event}");
+    }
+}
+
+#[test]
 fn long_pool_handles_are_refused_and_harm_nobody() {
     let mut lab = Lab::new();
     let pe = lab.up(&["10.0.0.1"]);

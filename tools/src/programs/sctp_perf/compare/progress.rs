@@ -91,7 +91,10 @@ impl Progress {
 
     /// Prints a line on stderr.
     pub(crate) fn say(&self, line: &str) {
-        self.aside(|| complain(line));
+        match &self.status {
+            Some(status) => status.println(line),
+            None => complain(line),
+        }
     }
 
     /// Prints something above the status line.
