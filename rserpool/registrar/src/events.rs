@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use rserpool_core::registrar::RegistrarEvent;
 use tokio::sync::Notify;
 
-/// Bytes of events that may wait for one subscriber. These are more than 100,000 events.
+/// How many bytes of events may wait for one subscriber: more than 100,000 events.
 const LIMIT: usize = 16 << 20;
 
 /// What a subscriber of a registrar gets.
@@ -18,8 +18,8 @@ pub enum Notice {
     Missed(u64),
 }
 
-/// Everything that happens in a registrar since [`Registrar::events`](crate::Registrar::events) was
-/// called, in order.
+/// Everything that happens in a registrar after a call of
+/// [`Registrar::events`](crate::Registrar::events), in order.
 ///
 /// The registrar never waits for a subscriber. Up to 16 MiB of events wait for each one, which is
 /// room for everything that can happen at once. A subscriber that falls further behind is told how
@@ -117,8 +117,8 @@ impl Queue {
     fn push(&self, event: RegistrarEvent) {
         let mut state = self.lock();
         let bytes = state.bytes + size(&event);
-        // Once events are missed, there are none until half of the room is free again. So not every
-        // second notice is that one is missing.
+        // After a subscriber has missed an event, it gets no new ones until half of its room is
+        // free. Otherwise every second notice could say that one is missing.
         let limit = if state.missed > 0 { self.limit / 2 } else { self.limit };
         if bytes > limit {
             state.missed += 1;
@@ -150,7 +150,7 @@ impl State {
     }
 }
 
-/// What an event costs. A pool handle may have any length where it was refused for that.
+/// The size of an event. Its pool handle can have any length, if it was refused for that.
 fn size(event: &RegistrarEvent) -> usize {
     size_of::<Notice>() + event.pool().map_or(0, |pool| pool.len())
 }

@@ -1,4 +1,4 @@
-//! The registrar on a stack: ports, announces and a task around the state machine.
+//! The registrar on a stack: the state machine with its ports, announces and task.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,12 +34,12 @@ pub struct Registrar {
 
 /// Commands that may wait for the task.
 const QUEUE: usize = 4;
-/// How long elements and users have to answer the graceful shutdown of their associations.
+/// How long pool elements and users may take to answer a graceful shutdown.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Registrar {
-    /// Opens the ports of ASAP and, if wanted, of ENRP on `stack` and starts serving. Call it within
-    /// a tokio runtime.
+    /// Opens the ports of ASAP and, if wanted, of ENRP on `stack` and starts serving. Call it
+    /// within a tokio runtime.
     ///
     /// # Errors
     /// When a setting is out of range or a port cannot be bound. Multicast that cannot be sent or
@@ -105,17 +105,17 @@ impl Registrar {
         self.udp_port
     }
 
-    /// Present sizes and counts.
+    /// The present sizes and counts.
     pub fn stats(&self) -> RegistrarStats {
         *lock(&self.stats)
     }
 
-    /// What happens from now on.
+    /// Everything that happens from now on.
     pub fn events(&self) -> RegistrarEvents {
         self.subscribers.subscribe()
     }
 
-    /// Waits until the registrar has ended by itself, which it does only when its stack ends.
+    /// Waits until the registrar ends by itself, which happens only when its stack ends.
     /// Cancel-safe.
     pub async fn ended(&mut self) {
         // Polling a finished task again would panic.

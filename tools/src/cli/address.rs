@@ -8,7 +8,7 @@ use sctp_user::{AddressError, parse_address};
 
 use super::host::Host;
 
-/// How an address list says its addresses are reached.
+/// The suffix of an address list: how its addresses are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EncapSuffix {
     /// `/udp:N`: in UDP, to this port (RFC 6951).
@@ -19,28 +19,27 @@ pub enum EncapSuffix {
 
 /// One SCTP endpoint: `addr:port{,addr}[/udp:N|/native]`.
 ///
-/// A name may stand for an address, and means all addresses of that host. IPv6 addresses stand in
-/// brackets where a port follows (`[fd00::1]:3863`), and link-local ones with their interface
-/// (`fe80::1%eth0`, `[fe80::1%eth0]:3863`); only the first address has a port. The suffix stands
-/// once, at the end, and holds for all addresses: a UDP port belongs to a stack, not to one of its
-/// addresses.
+/// A name instead of an address means all addresses of that host. An IPv6 address with a port is in
+/// brackets (`[fd00::1]:3863`), and a link-local one names its interface (`fe80::1%eth0`,
+/// `[fe80::1%eth0]:3863`). Only the first address has a port. The suffix comes once, at the end,
+/// and is for all addresses, because a UDP port belongs to a stack and not to one of its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressList {
-    /// The hosts in the order given; never empty.
+    /// The hosts, in their order. Never empty.
     pub hosts: Vec<Host>,
-    /// SCTP port; `None` where the text had none.
+    /// SCTP port, if the text has one.
     pub port: Option<u16>,
     /// The suffix, if there was one.
     pub encap: Option<EncapSuffix>,
 }
 
 impl AddressList {
-    /// The port, or `default` where the text had none.
+    /// The port, or `default` if the text has none.
     pub fn port_or(&self, default: u16) -> u16 {
         self.port.unwrap_or(default)
     }
 
-    /// The hosts that are given by their address, without those that are given by name.
+    /// The addresses, without the hosts that are given by name.
     pub fn addrs(&self) -> impl Iterator<Item = IpAddr> {
         self.hosts.iter().filter_map(|host| match host {
             Host::Addr(addr) => Some(*addr),
@@ -48,8 +47,9 @@ impl AddressList {
         })
     }
 
-    /// The UDP port to send to: the suffix, or 9899 (RFC 6951 sec 5.1) without one; `None` for
-    /// `/native`.
+    /// The UDP port to send to: that of the suffix, or 9899 (RFC 6951 sec 5.1) if there is no
+    /// suffix.
+    /// `None` for `/native`.
     pub fn udp_port(&self) -> Option<u16> {
         match self.encap {
             None => Some(WELL_KNOWN_UDP_PORT),
@@ -86,17 +86,17 @@ impl fmt::Display for AddressList {
     }
 }
 
-/// Where a program itself is to be reached: `auto`, `*:port`, or `addr:port{,addr}`.
+/// The endpoint of the program itself: `auto`, `*:port`, or `addr:port{,addr}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnEndpoint {
-    /// The own addresses; empty for all of the host.
+    /// The own addresses; empty means all addresses of the host.
     pub hosts: Vec<Host>,
-    /// SCTP port; `None` where the text had none.
+    /// SCTP port, if the text has one.
     pub port: Option<u16>,
 }
 
 impl OwnEndpoint {
-    /// These addresses, none for all of the host, and this port.
+    /// These addresses with this port. No addresses means all of the host.
     pub fn of(addrs: &[IpAddr], port: u16) -> Self {
         let hosts = addrs.iter().copied().map(Host::Addr).collect();
         OwnEndpoint { hosts, port: Some(port) }
@@ -230,8 +230,8 @@ fn host_and_port(text: &str) -> Result<(Host, Option<u16>), String> {
     Ok((host, number.map(|number| port(number, text)).transpose()?))
 }
 
-/// An address without anything around it, or `None` where there is more; an error where only its
-/// interface is wrong.
+/// An address with nothing around it, or `None` if there is anything else. An error if only the
+/// interface of the address is wrong.
 fn bare(text: &str) -> Result<Option<IpAddr>, String> {
     match parse_address(text) {
         Ok(addr) => Ok(Some(addr)),

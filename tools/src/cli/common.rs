@@ -1,4 +1,4 @@
-//! Options that several programs have, as structs to flatten into theirs.
+//! Options that several programs have, as structs that they flatten into their own.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,12 +25,12 @@ pub struct CommonOptions {
     pub end: EndOptions,
 }
 
-/// Logging, on stderr unless a file is named.
+/// Logging, to stderr unless a file is named.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logging")]
 pub struct LogOptions {
-    /// 0 off, 1 errors, 2 warnings, 3 notes, 4 actions, 5 to 9 ever more; without this option
-    /// RUST_LOG counts, and without that 1.
+    /// 0 off, 1 errors, 2 warnings, 3 notes, 4 actions, 5 to 9 more and more [default: RUST_LOG, or
+    /// 1 without it].
     #[arg(long, value_name = "N", value_parser = number("level", 0u8..=9))]
     pub loglevel: Option<u8>,
     /// Log to this file, overwriting it.
@@ -42,12 +42,12 @@ pub struct LogOptions {
     /// Log nothing.
     #[arg(long)]
     pub logquiet: bool,
-    /// Colours in the log, where it goes to a terminal.
+    /// Colours in the log, if it goes to a terminal.
     #[arg(long, value_name = "on|off", default_value = "on", hide_possible_values = true)]
     pub(crate) logcolor: OnOff,
 }
 
-/// How SCTP packets travel, and when they are sent again.
+/// How SCTP packets are sent, and when they are sent again.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Link")]
 pub struct LinkOptions {
@@ -58,17 +58,17 @@ pub struct LinkOptions {
     /// free one for a server of sctp-perf, a free one for everybody else.
     #[arg(long, value_name = "PORT", value_parser = number("UDP port", 0u16..=65_535))]
     pub encap_port: Option<u16>,
-    /// Which of several own addresses peers are told of: auto (none that mean nothing to the peer,
-    /// and none from behind NAT), all, or none.
+    /// Which of several own addresses to announce to peers: auto (those that the peer can use, and
+    /// none from behind NAT), all, or none.
     #[arg(long, value_name = "auto|all|none", default_value = "auto", hide_possible_values = true)]
     pub announce: AnnounceKind,
-    /// Tell peers at one address with equal SCTP ports apart by their UDP ports, as clients behind
-    /// one NAT address may be.
+    /// Distinguish peers that have the same address and SCTP port by their UDP ports. Clients
+    /// behind one NAT address may be such peers.
     #[arg(long, value_name = "on|off", default_value = "off", hide_possible_values = true)]
     pub(crate) nat_port_key: OnOff,
-    /// What is answered that belongs to no association: abort (everything in UDP, natively what is
-    /// for own SCTP ports), own-ports (what is for own SCTP ports, in UDP, too), or silent
-    /// (nothing, for replicas behind one address, which must not end each other's associations).
+    /// Which packets to answer that belong to no association: abort (in UDP all, natively those for
+    /// own SCTP ports), own-ports (those for own SCTP ports, in UDP as well), or silent (none, for
+    /// replicas behind one address, which must not end each other's associations).
     #[arg(
         long,
         value_name = "abort|own-ports|silent",
@@ -76,10 +76,10 @@ pub struct LinkOptions {
         hide_possible_values = true
     )]
     pub(crate) ootb: OotbKind,
-    /// SCTP's timers and limits: default (RFC 9260's; sooner with the end of the other side for
-    /// sessions of pool users and towards registrars), rfc (RFC 9260's for all), or realtime (a
-    /// dead path is left within 300 ms, a dead peer given up within 600 ms; for short round trips,
-    /// and for both ends).
+    /// SCTP's timers and limits: default (those of RFC 9260, but sessions of pool users and
+    /// associations with registrars notice sooner that the peer is dead), rfc (those of RFC 9260
+    /// for all), or realtime (leaves a dead path within 300 ms and gives a dead peer up within 600
+    /// ms; for short round trips, and for both ends).
     #[arg(
         long,
         value_name = "default|rfc|realtime",
@@ -92,8 +92,8 @@ pub struct LinkOptions {
 /// Timers and limits of associations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
-    /// Those of RFC 9260; sooner with the end of the other side for sessions of pool users and
-    /// towards registrars.
+    /// Those of RFC 9260, but sessions of pool users and associations with registrars notice sooner
+    /// that the peer is dead.
     Default,
     /// Those of RFC 9260 everywhere.
     Rfc,
@@ -110,8 +110,8 @@ impl Profile {
         }
     }
 
-    /// The settings of RSerPool's own associations in a stack whose settings are `stack`: those
-    /// with registrars, and those of sessions. `None` leaves the choice to RSerPool, as in
+    /// The settings for associations with registrars and for sessions, on a stack with the settings
+    /// `stack`. `None` leaves the choice to RSerPool, as in
     /// [`SessionOptions::assoc`](rserpool::SessionOptions::assoc).
     pub fn rserpool(self, stack: AssocConfig) -> Option<AssocConfig> {
         (self != Profile::Default).then_some(stack)
@@ -137,10 +137,10 @@ impl Profile {
     }
 }
 
-/// Which own addresses peers are told of.
+/// Which own addresses are announced to peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AnnounceKind {
-    /// What means something to the peer, and nothing from behind NAT.
+    /// Those that the peer can use, and none from behind NAT.
     Auto,
     /// All.
     All,
@@ -158,14 +158,14 @@ impl From<AnnounceKind> for Announce {
     }
 }
 
-/// What is answered that belongs to no association.
+/// Which packets are answered that belong to no association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OotbKind {
-    /// What RFC 9260 says.
+    /// Those that RFC 9260 says.
     Abort,
-    /// What is for ports that are bound here.
+    /// Those for ports that are bound here.
     OwnPorts,
-    /// Nothing.
+    /// None.
     Silent,
 }
 
@@ -191,7 +191,7 @@ pub enum LinkKind {
 }
 
 impl LinkOptions {
-    /// What to add to the news that somebody does not answer.
+    /// Advice to add to a sentence that says that somebody does not answer.
     pub(crate) fn advice(&self) -> &'static str {
         match self.link {
             LinkKind::Raw => {
@@ -206,9 +206,9 @@ impl LinkOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Registrars")]
 pub struct RegistrarOptions {
-    /// A registrar to use, ADDR:PORT{,ADDR}[/udp:N|/native]; may be given several times. Default
-    /// port 3863. A name may stand for ADDR and means all its addresses; it is looked up again
-    /// whenever a registrar is looked for.
+    /// A registrar to use, ADDR:PORT{,ADDR}[/udp:N|/native]; may be given several times. The
+    /// default port is 3863. ADDR may be a name, which means all its addresses; every search for a
+    /// registrar looks it up again.
     #[arg(long, value_name = "ENDPOINT")]
     pub registrar: Vec<AddressList>,
     /// Group in which registrars announce themselves: auto (239.0.0.50:3863), off, or ADDR:PORT.
@@ -219,7 +219,7 @@ pub struct RegistrarOptions {
         value_parser = AsapAnnounce::parse
     )]
     pub asapannounce: AsapAnnounce,
-    /// How long an announced registrar counts as present, ms.
+    /// How long a registrar counts as present after an announce, ms.
     #[arg(
         long,
         value_name = "MS",
@@ -280,7 +280,7 @@ pub enum AsapAnnounce {
 }
 
 impl AsapAnnounce {
-    /// The group's address, `None` when announces are off.
+    /// The address of the group; `None` if announces are off.
     pub fn group(self) -> Option<SocketAddr> {
         match self {
             AsapAnnounce::Auto => Some(DEFAULT_GROUP),
@@ -305,7 +305,7 @@ impl AsapAnnounce {
     }
 }
 
-/// IANA's group and port for ASAP announces.
+/// RSPLIB's group for ASAP announces, with IANA's port.
 const DEFAULT_GROUP: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(239, 0, 0, 50)), 3863);
 

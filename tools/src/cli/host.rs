@@ -1,4 +1,4 @@
-//! Hosts on the command line: addresses and names, and the addresses that names stand for.
+//! Hosts on the command line: addresses, and names that are looked up.
 
 use std::fmt;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -8,12 +8,12 @@ use anyhow::{Context, bail};
 use sctp_user::{AddressError, ShownAddress, from_socket_addr, parse_address};
 use tokio::sync::oneshot;
 
-/// A host: one of its addresses, or its name, which stands for all of them.
+/// A host: one of its addresses, or its name, which means all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// An IP address.
     Addr(IpAddr),
-    /// A name for the resolver of the system: DNS, or the file of hosts.
+    /// A name for the system's resolver, which knows DNS and the hosts file.
     Name(String),
 }
 
@@ -47,8 +47,8 @@ impl fmt::Display for Host {
     }
 }
 
-/// The addresses of all hosts, each address once. Names are looked up in a thread of their own, and
-/// a program that ends does not wait for it.
+/// The addresses of all hosts, each address once. Another thread looks the names up; a program that
+/// ends does not wait for it.
 ///
 /// # Errors
 /// A sentence for the user: a name is not known, or the resolver does not answer.
@@ -59,7 +59,7 @@ pub(crate) async fn resolve(hosts: &[Host]) -> anyhow::Result<Vec<IpAddr>> {
     let (reply, answer) = oneshot::channel();
     let hosts = hosts.to_vec();
     std::thread::spawn(move || {
-        // Whoever asked may have gone.
+        // The caller may have stopped waiting.
         let _ = reply.send(resolve_blocking(&hosts));
     });
     answer.await.context("the thread that looks up names has ended")?
@@ -96,8 +96,8 @@ fn look_up(name: &str) -> anyhow::Result<Vec<IpAddr>> {
     Ok(addrs)
 }
 
-/// Letters, digits, hyphens and underscores between dots (RFC 1123 sec 2.1, and underscores, which
-/// are in use). A name whose last part is a number would be an IPv4 address gone wrong.
+/// Whether this can be a name: letters, digits and hyphens between dots (RFC 1123 sec 2.1), and
+/// underscores, which are in use. If the last part is a number, it is a wrong IPv4 address.
 fn is_name(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let label = |label: &str| (1..=63).contains(&label.len()) && label.chars().all(plain);
@@ -137,7 +137,7 @@ mod tests {
         let addrs = resolve(&hosts).await.unwrap();
         assert!(addrs.iter().all(IpAddr::is_loopback), "{addrs:?}");
         assert_eq!(addrs.iter().filter(|addr| addr.is_ipv4()).count(), 1, "{addrs:?}");
-        // RFC 6761: nobody has this name.
+        // RFC 6761: no host has this name.
         let error = resolve(&["nobody.invalid".parse().unwrap()]).await.unwrap_err();
         assert!(error.to_string().contains("'nobody.invalid'"), "{error:#}");
     }

@@ -1,4 +1,4 @@
-//! Logging options of RSPLIB mapped onto `tracing`.
+//! Maps the logging options of RSPLIB to `tracing`.
 
 use std::fs::OpenOptions;
 use std::io::IsTerminal;
@@ -14,8 +14,8 @@ use super::lossy::{self, Record};
 use super::value::OnOff;
 
 impl LogOptions {
-    /// Starts logging as asked. Only the first call in a process has an effect. Nobody waits until
-    /// a record is written.
+    /// Starts logging as the options say. Only the first call in a process has an effect. Nobody
+    /// waits until a record is written.
     ///
     /// # Errors
     /// When the log file cannot be written, or `RUST_LOG` cannot be read.
@@ -33,7 +33,7 @@ impl LogOptions {
             }
             (None, None) => None,
         };
-        // An error here means that logging runs already, which is as good.
+        // An error here means that logging has been started already.
         let _ = match file {
             Some((path, file)) => {
                 let file = file.with_context(|| {
@@ -53,7 +53,7 @@ impl LogOptions {
         Ok(())
     }
 
-    /// `-loglevel=` where given, otherwise `RUST_LOG`, otherwise level 1.
+    /// The levels of `-loglevel=`, or else those of `RUST_LOG`, or else level 1.
     fn levels(&self, rust_log: Option<String>) -> anyhow::Result<Targets> {
         let text = match (self.loglevel, rust_log) {
             (None, Some(levels)) if !levels.is_empty() => levels,
@@ -68,8 +68,8 @@ impl LogOptions {
     }
 }
 
-/// One line for each record. Errors of writing are not reported: they would go to stderr, which may
-/// be what cannot be written.
+/// Writes one line for each record. Write errors are not reported: the report would go to stderr,
+/// which may be what cannot be written.
 fn lines<S>() -> fmt::Layer<S> {
     fmt::layer().log_internal_errors(false)
 }

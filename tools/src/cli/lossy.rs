@@ -4,8 +4,8 @@
 //! So each of the three has a thread that writes. Lines wait for it in a buffer of limited size.
 //! Lines that do not fit are dropped and counted, and a note in their place says how many.
 //!
-//! `tracing-appender` has such a thread, too. But it does not say where lines are missing, it limits
-//! their number and not their size, and the demonstration would have to compile more crates.
+//! `tracing-appender` has such a thread, too. But it does not say where lines are missing, it
+//! limits their number and not their size, and the demonstration would have to compile more crates.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::screen::with_time;
 
-/// Bytes that may wait for a reader. The thread may be writing as much again.
+/// How many bytes may wait for a reader, besides those that the thread is writing.
 const BUFFER: usize = 1 << 20;
 
 static STDOUT: OnceLock<Arc<Lossy>> = OnceLock::new();
@@ -46,7 +46,7 @@ pub(super) fn flush(limit: Duration) {
 
 /// A writer that never makes its callers wait.
 pub(super) struct Lossy {
-    /// What its lines are called where some are missing.
+    /// What the note about missing lines calls this output.
     what: &'static str,
     state: Mutex<State>,
     changed: Condvar,
@@ -60,7 +60,7 @@ struct State {
     /// Lines that were dropped after those that wait.
     dropped: u64,
     writing: bool,
-    /// The system has no thread to give, so callers write themselves.
+    /// The thread could not be started, so the callers write.
     threadless: bool,
 }
 
@@ -85,7 +85,7 @@ impl Lossy {
     /// Writes `lines`, which end with a line feed, later and as a whole, or drops them.
     pub(super) fn push(&self, lines: &[u8]) {
         let mut state = self.lock();
-        // A line that is dropped takes all after it along, until the note about them is written.
+        // After a line is dropped, all lines are dropped until the note about them is written.
         if state.dropped > 0 || state.waiting.len() + lines.len() > BUFFER {
             state.dropped += 1;
         } else {
@@ -192,7 +192,7 @@ mod tests {
     fn lines_that_do_not_fit_are_counted_where_they_are_missing() {
         let (lossy, permits, written) = slow();
         lossy.push(b"first\n");
-        // The thread has it in hand, and stalls.
+        // The thread is writing it, and stalls.
         while !lossy.lock().writing {
             std::thread::yield_now();
         }

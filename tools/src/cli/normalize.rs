@@ -1,26 +1,26 @@
-//! RSPLIB's option notation (`-name=value`, `-name`) turned into the one clap reads
-//! (`--name=value`, `--name`).
+//! Turns RSPLIB's notation of options (`-name=value`, `-name`) into that of clap (`--name=value`,
+//! `--name`).
 
 use std::ffi::{OsStr, OsString};
 
 use clap::Command;
 
-/// An option of RSPLIB that is known but whose function does not exist here, and why.
+/// An option of RSPLIB that has no function here, and why.
 pub(crate) type Unsupported = (&'static str, &'static str);
 
-/// Options of RSPLIB's clients without function here.
+/// Options of RSPLIB's clients that have no function here.
 pub(crate) const CLIENT_UNSUPPORTED: &[Unsupported] =
     &[("cspserver", NO_CSP), ("cspinterval", NO_CSP), ("cspidentifier", NO_CSP)];
 
-/// What there is to say about the options for status reports.
+/// Why the options for status reports have no function.
 pub(crate) const NO_CSP: &str = "no status reports are sent yet";
 
-/// Rewrites single-dash long options; everything else passes unchanged.
+/// Rewrites long options with a single dash, and leaves everything else as it is.
 ///
-/// A word counts as an option in RSPLIB's notation when it is one dash, a letter and at least one
-/// more letter, digit or dash, and either names a long option of `command` or does not begin with
-/// one of its short flags. So `-h` and `-V`, negative numbers, a lone `-` and all after `--` stay
-/// as they are.
+/// A word is an option in RSPLIB's notation if it is a dash, a letter, and at least one more
+/// letter, digit or dash, and if it names a long option of `command` or does not begin with one of
+/// its short flags. So `-h` and `-V`, negative numbers, a single `-`, and everything after `--`
+/// stay as they are.
 ///
 /// # Errors
 /// A sentence when the option is one of `unsupported`.
@@ -51,7 +51,7 @@ pub(crate) fn normalize(
     Ok(out)
 }
 
-/// Number of dashes and name if the word is a long option in either notation.
+/// The number of dashes and the name, if the word is a long option in either notation.
 fn long_name<'a>(command: &Command, text: &'a str) -> Option<(usize, &'a str)> {
     let (dashes, body) = match text.strip_prefix("--") {
         Some(body) => (2, body),
@@ -124,9 +124,9 @@ mod tests {
             ["--poolhandle=Echo=1", "--disable-ipv6"]
         );
         assert_eq!(run(&["-help", "-version"]).unwrap(), ["--help", "--version"]);
-        // The value in a word of its own is not RSPLIB's notation but harmless.
+        // RSPLIB has no values in words of their own, but they do no harm.
         assert_eq!(run(&["-poolhandle", "Echo"]).unwrap(), ["--poolhandle", "Echo"]);
-        // Unknown names too, so that the complaint shows the whole name.
+        // Unknown names as well, so that the complaint shows the whole name.
         assert_eq!(run(&["-nonsense=1"]).unwrap(), ["--nonsense=1"]);
     }
 

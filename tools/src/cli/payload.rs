@@ -1,18 +1,18 @@
-//! Standard output of programs that are run for their output: nothing of it is lost, however slow
-//! its reader is, and the tasks of the protocols go on while it is waited for.
+//! Standard output of programs that are run for their output. Nothing is lost, however slow the
+//! reader is, and the associations stay up while a program waits for it.
 
 use std::io::{self, Write};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 
-/// Writes that may wait for the reader of standard output.
+/// How many writes may wait for the reader of standard output.
 const QUEUE: usize = 16;
-/// When so many bytes wait in a [`Payload`], it is full.
+/// A [`Payload`] is full when this many bytes wait in it.
 const FULL: usize = 64 * 1024;
 
-/// Writes to standard output in a thread of its own: a reader that takes its time must not stop
-/// the SCTP stack. The second value comes when the first is dropped and everything is written, or
+/// Writes to standard output in a thread of its own, because a slow reader must not stop the SCTP
+/// stack. The second channel gets a result when the first is dropped and everything is written, or
 /// after an error.
 pub(crate) fn write() -> (mpsc::Sender<Bytes>, oneshot::Receiver<io::Result<()>>) {
     let (tx, mut rx) = mpsc::channel::<Bytes>(QUEUE);
@@ -24,14 +24,14 @@ pub(crate) fn write() -> (mpsc::Sender<Bytes>, oneshot::Receiver<io::Result<()>>
             result = out.write_all(&data).and_then(|()| out.flush());
         }
         drop(rx);
-        // Nobody waits any more where the program was told to end.
+        // A program that was told to end may have stopped waiting.
         let _ = done.send(result);
     });
     (tx, outcome)
 }
 
-/// Lines on their way to standard output. The program hands them over between its other work, and
-/// makes no new ones while it is full.
+/// Lines for standard output. The program hands them over to the thread that writes, and adds no
+/// new ones while this is full.
 #[derive(Debug)]
 pub(crate) struct Payload {
     waiting: BytesMut,
@@ -52,7 +52,7 @@ impl Payload {
         Payload { waiting: BytesMut::new(), writer: Some(Writer { to_write, written }) }
     }
 
-    /// Adds a line, which is written after [`Payload::hand_over`].
+    /// Adds a line, for the next [`Payload::hand_over`].
     pub(crate) fn line(&mut self, line: &str) {
         if self.writer.is_some() {
             self.waiting.extend_from_slice(line.as_bytes());
@@ -60,12 +60,12 @@ impl Payload {
         }
     }
 
-    /// Whether something is to be handed over. Where this stays so, the reader stalls.
+    /// Whether anything has to be handed over. While this stays true, the reader stalls.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Whether so much waits that nothing more should be added.
+    /// Whether so much waits that the program should add nothing more.
     pub(crate) fn is_full(&self) -> bool {
         self.waiting.len() >= FULL
     }
@@ -73,7 +73,7 @@ impl Payload {
     /// Waits for room, and hands over what waits. Cancel-safe.
     ///
     /// # Errors
-    /// When standard output cannot be written. From then on, what is added is dropped.
+    /// When standard output cannot be written. All later lines are dropped.
     pub(crate) async fn hand_over(&mut self) -> io::Result<()> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         if let Ok(room) = writer.to_write.reserve().await {

@@ -1,7 +1,7 @@
-//! The ready line: one line on stdout by which a program tells its real ports to scripts, tests and
-//! the demo.
+//! The ready line: one line on stdout that tells scripts, tests and the demo which ports a program
+//! has.
 //!
-//! `ready PROGRAM key=value key=value ...`; values hold no space.
+//! `ready PROGRAM key=value key=value ...`; values contain no spaces.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{lossy, screen};
 
-/// How long a program waits until its ready line is written.
+/// How long a program waits for its ready line to be written.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Builds and prints the ready line.
@@ -32,7 +32,7 @@ impl Ready {
         self
     }
 
-    /// As [`with`](Self::with), but nothing where there is no value.
+    /// As [`with`](Self::with), but appends nothing if there is no value.
     #[must_use]
     pub fn with_known(self, key: &str, value: Option<impl Display>) -> Self {
         match value {
@@ -46,15 +46,15 @@ impl Ready {
         &self.line
     }
 
-    /// Prints the line, so that a reader on a pipe sees it at once. A reader that stalls is waited
-    /// for, but not for more than 100 ms; one that has gone away is ignored.
+    /// Prints the line, which a reader on a pipe sees at once. If the reader stalls, this waits for
+    /// up to 100 ms; a reader that has gone away is ignored.
     pub fn print(self) {
         screen::say(&self.line);
         lossy::stdout().flush(Instant::now() + PATIENCE);
     }
 }
 
-/// A ready line as read by whoever started the program.
+/// A ready line that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadyLine {
     /// Name of the program.
@@ -63,7 +63,7 @@ pub struct ReadyLine {
 }
 
 impl ReadyLine {
-    /// Reads a line; `None` when it is some other line.
+    /// Reads a line; `None` if it is no ready line.
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         if words.next() != Some("ready") {

@@ -12,7 +12,7 @@ use clap::{CommandFactory, FromArgMatches};
 use super::normalize::{Unsupported, normalize};
 use super::{lossy, screen};
 
-/// What `--version` shows behind a program's name: version, commit, features.
+/// What `--version` shows after the name of a program: version, commit, features.
 pub(crate) const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (", env!("RSP_TOOLS_BUILD"), ")");
 
@@ -24,12 +24,12 @@ const USAGE: u8 = 2;
 
 /// The `main` of every binary: `program` gets the arguments of the process.
 ///
-/// A program whose output nobody reads any more ends by SIGPIPE, as most do (`PROGRAM | head -1`);
-/// Rust's default is a panic in `println!`. Programs that have something to put in order first
-/// take the signal for a reason to end instead. Sockets do not raise it: UDP and raw ones never do,
-/// and the standard library writes to those of TCP without it.
+/// When the reader of its output goes away, a program is killed by SIGPIPE, like most programs
+/// (`PROGRAM | head -1`). Rust's default would be a panic in `println!`. Programs that must clean
+/// up first handle the signal, and end in order. Sockets do not raise it: UDP and raw sockets never
+/// do, and the standard library suppresses it for TCP sockets.
 ///
-/// At the end, a reader that stalls has 1 s to take what it has not read.
+/// At the end of the program, a reader that stalls has 1 s to read the rest.
 pub fn main(program: impl FnOnce(std::env::ArgsOs) -> ExitCode) -> ExitCode {
     sigpipe::reset();
     let status = program(std::env::args_os());
@@ -37,7 +37,7 @@ pub fn main(program: impl FnOnce(std::env::ArgsOs) -> ExitCode) -> ExitCode {
     status
 }
 
-/// Parses the arguments of program `name`; the first argument is the executable's name, as in
+/// Parses the arguments of program `name`. The first argument is the name of the executable, as in
 /// `std::env::args_os`.
 ///
 /// # Errors
@@ -47,7 +47,7 @@ pub(crate) fn parse<O: CommandFactory + FromArgMatches>(
     unsupported: &[Unsupported],
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<O, ExitCode> {
-    // RSPLIB's programs take the last of several values; scripts rely on it to override defaults.
+    // As in RSPLIB, the last of several values counts: scripts override defaults in this way.
     let command = O::command().name(name).bin_name(name).version(VERSION).args_override_self(true);
     let complain = |sentence: &str| {
         screen::complain(&format!("{name}: {sentence}; {name} --help lists the options"));
@@ -58,7 +58,7 @@ pub(crate) fn parse<O: CommandFactory + FromArgMatches>(
         command.try_get_matches_from(args).and_then(|matches| O::from_arg_matches(&matches));
     parsed.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A reader that has gone away is no reason to complain.
+            // An error means that the reader has gone away.
             let _ = error.print();
             ExitCode::SUCCESS
         }
@@ -87,9 +87,9 @@ where
     }
 }
 
-/// clap's complaint (its paragraphs before the usage) as one line.
+/// The paragraphs of clap's complaint before the usage, as one line.
 fn sentence(error: &clap::Error) -> String {
-    // A reader of values that quotes the value itself needs no second quotation.
+    // If the message about a value quotes it, clap need not quote it again.
     if let (Some(why), Some(ContextValue::String(option)), Some(ContextValue::String(value))) = (
         error.source().map(ToString::to_string),
         error.get(ContextKind::InvalidArg),

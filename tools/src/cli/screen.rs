@@ -1,4 +1,4 @@
-//! Text for people: banners, time stamps, text of strangers.
+//! Text for people: banners, time stamps, and text from the network.
 
 use std::net::IpAddr;
 use std::time::SystemTime;
@@ -7,7 +7,7 @@ use sctp_user::ShownAddress;
 
 use super::lossy;
 
-/// Prints a banner: a title, underlined, and labelled values below it.
+/// Prints a banner: an underlined title, and labelled values below it.
 pub(crate) fn banner(title: &str, rows: &[(&str, String)]) {
     banner_lines(title, rows).iter().for_each(|line| say(line));
 }
@@ -20,7 +20,7 @@ pub(crate) fn banner_lines(title: &str, rows: &[(&str, String)]) -> Vec<String> 
     head.into_iter().chain(rows).chain([String::new()]).collect()
 }
 
-/// Own addresses in words; none are all of the host.
+/// The own addresses in words. No addresses means all of the host.
 pub(crate) fn all_or_listed(addrs: &[IpAddr]) -> String {
     match addrs {
         [] => "all addresses".to_owned(),
@@ -30,13 +30,13 @@ pub(crate) fn all_or_listed(addrs: &[IpAddr]) -> String {
     }
 }
 
-/// Prints a line, without waiting for the reader: when it does not read, the line is dropped, and a
-/// note counts it. A reader that has gone away is ignored: SIGPIPE ends the program.
+/// Prints a line without waiting for the reader. If the reader stalls, the line may be dropped, and
+/// a note counts it. A reader that has gone away is ignored: SIGPIPE ends the program.
 pub(crate) fn say(line: &str) {
     lossy::stdout().push(format!("{line}\n").as_bytes());
 }
 
-/// Prints a line on stderr, in the way of [`say`].
+/// Prints a line on stderr, as [`say`] does on stdout.
 pub(crate) fn complain(line: &str) {
     lossy::stderr().push(format!("{line}\n").as_bytes());
 }
@@ -58,8 +58,7 @@ pub(crate) fn time_of_day(time: SystemTime) -> String {
     format!("{:02}:{:02}:{:02}.{millis:03}", secs / 3600, secs / 60 % 60, secs % 60)
 }
 
-/// Text from the network: without line end, and with everything that could steer a terminal made
-/// visible.
+/// Text from the network, without the line end. Whatever could steer a terminal is escaped.
 pub(crate) fn harmless(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut out = String::with_capacity(text.len());

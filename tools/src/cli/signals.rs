@@ -1,4 +1,4 @@
-//! How a program ends in order: SIGINT, SIGTERM, the end of its starter, or of its reader.
+//! Why a program ends in order: SIGINT, SIGTERM, or the end of its standard input or of its reader.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -11,8 +11,8 @@ use tokio::sync::{oneshot, watch};
 /// Options about ending.
 #[derive(Args, Clone, Debug, Default)]
 pub struct EndOptions {
-    /// End when standard input is closed: a child so never outlives whoever holds the other end of
-    /// the pipe, even where that one was killed.
+    /// End when standard input is closed. So a child never outlives the process that holds the
+    /// other end of the pipe, even if that process is killed.
     #[arg(long = "end-with-stdin", hide = true)]
     pub end_with_stdin: bool,
 }
@@ -31,8 +31,8 @@ pub enum EndReason {
 }
 
 impl EndReason {
-    /// The exit status after an end in order. Without a reader it is 141, which is what a shell
-    /// shows for a program that SIGPIPE killed.
+    /// The exit status after an end in order. Without a reader it is 141, which a shell shows for a
+    /// program that SIGPIPE has killed.
     pub(crate) fn status(self) -> ExitCode {
         match self {
             EndReason::Interrupt | EndReason::Terminate | EndReason::StdinClosed => {
@@ -43,7 +43,7 @@ impl EndReason {
     }
 }
 
-/// Resolves when the program is to end. May be cloned and waited for in several places.
+/// Tells when the program has to end. It can be cloned, so several tasks can wait.
 #[derive(Clone, Debug)]
 pub(crate) struct End(watch::Receiver<Option<EndReason>>);
 
@@ -60,8 +60,8 @@ impl End {
 }
 
 impl EndOptions {
-    /// Starts watching, in a task of the current runtime. A second signal after the first ends the
-    /// process at once, with status 130.
+    /// Starts a task of the current runtime that watches. A second signal ends the process at once,
+    /// with status 130.
     ///
     /// # Errors
     /// When the system refuses the signal handlers.
@@ -69,9 +69,8 @@ impl EndOptions {
         self.watch_with(None)
     }
 
-    /// As [`watch`](Self::watch); SIGPIPE is a reason to end, too, and does not kill the process
-    /// any more. From now on nothing may be printed in ways that panic without a reader, as
-    /// `println!` does.
+    /// As [`watch`](Self::watch), but SIGPIPE is a reason to end as well, and no longer kills the
+    /// process. After this call, do not print with `println!`, which panics without a reader.
     ///
     /// # Errors
     /// As [`watch`](Self::watch).
@@ -91,7 +90,7 @@ impl EndOptions {
                 () = closed(stdin) => EndReason::StdinClosed,
             };
             tracing::debug!(?reason, "asked to end");
-            // Nobody waiting any more means the program is ending anyway.
+            // If nobody waits any more, the program is ending anyway.
             let _ = tx.send(Some(reason));
             signals.next().await;
             std::process::exit(130);
@@ -100,8 +99,8 @@ impl EndOptions {
     }
 }
 
-/// Reads standard input to its end and then drops the sending half. In a plain thread: a runtime
-/// would wait for a blocked read when it shuts down.
+/// Reads standard input to its end, and then drops the sending half. It uses a plain thread,
+/// because a runtime that shuts down would wait for a blocked read.
 fn stdin_closed() -> oneshot::Receiver<()> {
     let (tx, rx) = oneshot::channel();
     std::thread::spawn(move || {
@@ -187,7 +186,7 @@ impl Pipe {
     }
 }
 
-/// There is no such signal.
+/// This system has no such signal.
 #[cfg(not(unix))]
 struct Pipe;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-/// A switch written out.
+/// A switch with a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnOff {
     /// Switched on.
@@ -43,8 +43,8 @@ pub(crate) fn millis(text: &str, min: u64, max: u64) -> Result<Duration, String>
     }
 }
 
-/// Makes a reader of numbers within bounds, both inclusive. Its complaint says what is wanted:
-/// `what`, such as "number of seconds", and the bounds.
+/// Makes a parser for numbers within bounds, both inclusive. Its complaint names what is wanted
+/// (`what`, such as "number of seconds") and the bounds.
 pub(crate) fn number<T>(
     what: &'static str,
     range: RangeInclusive<T>,
