@@ -1,4 +1,4 @@
-//! How a program finds its registrars, as its options say, and what it says about that.
+//! How a program finds its registrars by its options, and what it tells about the search.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use super::stack::Ways;
 use crate::cli::{self, AddressList, AsapAnnounce, Host, LinkOptions, Profile, RegistrarOptions};
 
-/// The settings for a pool element or pool user. `addrs` are the own addresses of the association
-/// with the registrar, none for all. Names of registrars are looked up now, so that a wrong one is
-/// told at once, and again whenever a registrar is looked for.
+/// The settings for a pool element or pool user. `addrs` are the own addresses for the association
+/// with the registrar; none means all. Names of registrars are looked up now, so that a wrong name
+/// is reported at once, and again in every search for a registrar.
 ///
 /// # Errors
 /// A sentence for the user.
@@ -80,7 +80,7 @@ async fn peers(
     Ok(peers)
 }
 
-/// As [`peers`]; what cannot be looked up is left out.
+/// As [`peers`], without those that cannot be looked up.
 async fn look_up(ways: Ways, lists: Arc<[AddressList]>) -> Vec<Peer> {
     let mut found = Vec::new();
     for list in lists.iter() {
@@ -92,9 +92,8 @@ async fn look_up(ways: Ways, lists: Arc<[AddressList]>) -> Vec<Peer> {
     found
 }
 
-/// Calls `start` with the settings, and gives the words for the search that begins by it, too. When
-/// the announce group is only the default and cannot be joined, the registrars that are named are
-/// used without it.
+/// Calls `start` with the settings. Also returns the [`Search`] that begins with it. If the default
+/// announce group cannot be joined, the registrars that are named are used without it.
 ///
 /// # Errors
 /// Those of `start`.
@@ -128,7 +127,7 @@ pub(crate) fn start<T>(
     Ok((started?, search))
 }
 
-/// Where registrars are looked for.
+/// Where the program looks for registrars, in words.
 fn places(options: &RegistrarOptions, group: Option<SocketAddr>) -> String {
     let named = options.registrar.iter().map(|list| {
         AddressList { port: Some(list.port_or(port::ASAP)), ..list.clone() }.to_string()
@@ -141,7 +140,7 @@ fn places(options: &RegistrarOptions, group: Option<SocketAddr>) -> String {
     }
 }
 
-/// What there is to say about the search for a registrar.
+/// What a program tells about its search for a registrar.
 #[derive(Debug)]
 pub(crate) struct Search {
     places: String,
@@ -149,19 +148,19 @@ pub(crate) struct Search {
     /// How long the search for the first registrar may take; `None` for ever.
     limit: Option<Duration>,
     began: Instant,
-    /// A search that is over sooner is not worth a word.
+    /// A shorter search is not mentioned.
     silent_for: Duration,
     state: State,
-    /// What was said to stand in the way, in this search.
+    /// The problems that were told in this search.
     problems: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Idle,
-    /// It goes on, and will be spoken of then.
+    /// It continues, and will be mentioned then.
     Silent(Instant),
-    /// It goes on, and was spoken of.
+    /// It continues, and was mentioned.
     Told,
 }
 
@@ -172,13 +171,13 @@ const MAX_PROBLEMS: usize = 16;
 const SEARCH_TIMEOUT: &str = "--registrarsearchtimeout=";
 
 impl Search {
-    /// A search that is over sooner than `time` is not worth a word.
+    /// Does not mention searches that are shorter than `time`.
     #[must_use]
     pub(crate) fn silent_for(self, time: Duration) -> Self {
         Search { silent_for: time, ..self }
     }
 
-    /// Takes an event, and gives what is to be said about it at once.
+    /// Takes an event, and returns what to tell about it at once.
     pub(crate) fn event(&mut self, now: Instant, event: &UserEvent) -> Option<String> {
         match event {
             UserEvent::Hunting if self.state == State::Idle => {
@@ -210,8 +209,8 @@ impl Search {
         }
     }
 
-    /// Waits until the search has continued so long that it is worth a word; for ever when there is
-    /// nothing to say. Cancel-safe.
+    /// Waits until the search has to be mentioned, or for ever if there is nothing to tell.
+    /// Cancel-safe.
     pub(crate) fn silence_over(&self) -> impl Future<Output = ()> + use<> {
         let state = self.state;
         async move {
@@ -223,7 +222,7 @@ impl Search {
         }
     }
 
-    /// That the search goes on, where, and for how long.
+    /// A sentence that says that the search continues, where, and for how long.
     pub(crate) fn words(&mut self) -> String {
         self.state = State::Told;
         let limit = match self.limit {
@@ -235,12 +234,12 @@ impl Search {
         format!("looking for a registrar {}{limit}", self.places)
     }
 
-    /// When the search is given up if no registrar is found until then.
+    /// When the search ends if no registrar is found until then.
     pub(crate) fn gives_up_at(&self) -> Option<Instant> {
         self.began.checked_add(self.limit?)
     }
 
-    /// Why there is no registrar, while there is none.
+    /// Why there is no registrar, if there is none.
     pub(crate) fn problem(&self) -> Option<String> {
         if self.state == State::Idle {
             return None;
@@ -249,7 +248,7 @@ impl Search {
         Some(format!("no registrar was found {}{last}", self.places))
     }
 
-    /// That the search is given up.
+    /// A sentence that says that the search is given up.
     pub(crate) fn given_up(&self) -> String {
         let last = self.problems.last().map_or_else(String::new, |problem| format!("; {problem}"));
         let limit = self.limit.map_or_else(String::new, |limit| {
@@ -263,7 +262,7 @@ impl Search {
     }
 }
 
-/// A failure without the library's advice, which names no option; [`LinkOptions::advice`] does.
+/// A failure without the library's advice, which names no option. [`LinkOptions::advice`] does.
 fn without_advice(failure: ConnectFailure) -> ConnectFailure {
     match failure {
         ConnectFailure::NoNativeAnswer(reason) => ConnectFailure::Ended(reason),
@@ -359,7 +358,7 @@ mod tests {
         assert_eq!(search.gives_up_at(), None, "the search goes on until told otherwise");
         let waits = tokio::time::timeout(Duration::from_secs(60), search.silence_over());
         assert!(waits.await.is_err(), "it was told");
-        // What was told has an end that is told, and the next search is another one.
+        // The end of a search that was mentioned is told, and the next search is a new one.
         let remote = PathAddr { local: None, remote: [192, 0, 2, 1].into(), encap: UDP };
         let found = UserEvent::RegistrarFound { registrar: remote, port: 3863 };
         assert!(search.event(begin, &found).unwrap().starts_with("connected with registrar"));
@@ -387,7 +386,7 @@ mod tests {
         assert_eq!(search.gives_up_at(), None, "the limit is for the first one");
     }
 
-    /// It stands once in the sentence.
+    /// The sentence contains it once.
     #[test]
     fn advice_comes_from_the_options() {
         let mut search = Search { advice: "; try --link=udp", ..search(Duration::ZERO) };

@@ -1,4 +1,4 @@
-//! A link with a limit to how many packets are handed to the system at once.
+//! A link that limits how many packets it hands to the system at once.
 
 use std::io;
 use std::net::IpAddr;
@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 use sctp_user::link::{Link, Meter, RecvBatch};
 use sctp_user::{Encap, Transmit};
 
-/// A link that takes no more than so many packets at once.
+/// A link that takes only a limited number of packets at once.
 pub(crate) struct Limited {
     pub(crate) inner: Box<dyn Link>,
-    /// `usize::MAX` for what the link itself takes.
+    /// `usize::MAX` leaves the number to the link inside.
     pub(crate) segments: usize,
 }
 

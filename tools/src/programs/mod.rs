@@ -1,5 +1,5 @@
-//! The programs. Each module's `run` is a program's `main`: arguments in (the first is the
-//! executable's name), exit status out.
+//! The programs. The `run` of each module is the `main` of a program: it takes the arguments, with
+//! the name of the executable first, and returns the exit status.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -17,12 +17,12 @@ mod asap;
 mod limited_link;
 mod stack;
 
-/// First argument by which an executable is asked to be another program:
-/// `EXECUTABLE CHILD_ARGUMENT PROGRAM ARGUMENT...`. A word that nobody types by accident.
+/// A first argument that makes an executable run another program:
+/// `EXECUTABLE CHILD_ARGUMENT PROGRAM ARGUMENT...`. Nobody types it by accident.
 pub const CHILD_ARGUMENT: &str = "--run-as-program";
 
-/// Runs the program that is named by the first argument after the executable's name. The whole
-/// `main` of a multi-call binary.
+/// Runs the program that the first argument after the name of the executable names. This is the
+/// whole `main` of a multi-call binary.
 pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let executable = args.next().unwrap_or_default();
@@ -50,7 +50,7 @@ pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The names [`multi_call`] knows.
+/// The names that [`multi_call`] knows.
 pub const NAMES: [&str; 6] = [
     pingpongclient::NAME,
     rspdemo::NAME,

@@ -1,4 +1,4 @@
-//! The SCTP stack of a program, as its options want it, and the peers that it can reach.
+//! The SCTP stack of a program, by its options, and the peers that it can reach.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -13,8 +13,8 @@ use sctp_user::{
 use super::limited_link::Limited;
 use crate::cli::{self, AddressList, EncapSuffix, Host, LinkKind, LinkOptions, OnOff};
 
-/// Opens the links and starts the stack. `addrs` are the own addresses, none for all of the host;
-/// `port` is the UDP port where `--encap-port=` says nothing.
+/// Opens the links and starts the stack. `addrs` are the own addresses; none means all of the host.
+/// `port` is the UDP port if there is no `--encap-port=`.
 ///
 /// # Errors
 /// A sentence for the user.
@@ -22,7 +22,7 @@ pub(crate) fn open(options: &LinkOptions, addrs: &[IpAddr], port: Port) -> anyho
     open_limited(options, addrs, port, usize::MAX)
 }
 
-/// As [`open`]; the links hand no more than `segments` packets to the system at once.
+/// As [`open`], but the links hand at most `segments` packets to the system at once.
 ///
 /// # Errors
 /// As [`open`].
@@ -93,7 +93,7 @@ fn settings(options: &LinkOptions, addrs: &[IpAddr]) -> (StackConfig, AssocConfi
     let stack = StackConfig {
         nat_port_key: options.nat_port_key == OnOff::On,
         ootb: options.ootb.into(),
-        // A single one stays unannounced, as from behind NAT.
+        // A single address is not announced, as behind NAT.
         local_addresses: if addrs.len() > 1 { addrs.to_vec() } else { Vec::new() },
         ..StackConfig::default()
     };
@@ -127,8 +127,8 @@ fn raw(addrs: Vec<IpAddr>) -> anyhow::Result<RawLink> {
     Ok(link)
 }
 
-/// Opens at UDP port 9899, where clients look that are not told another one, or at a free port when
-/// 9899 is taken and `--encap-port=` says nothing. `open` does it.
+/// Calls `open` with UDP port 9899, which clients use by default, or with a free port if 9899 is
+/// taken and there is no `--encap-port=`.
 ///
 /// # Errors
 /// Those of `open`.
@@ -150,8 +150,8 @@ pub(crate) fn open_where_clients_look<S>(
     }
 }
 
-/// Where others reach a stack that can be reached in these `ways`, has the UDP port `udp`, and
-/// `own` addresses, none for all of the host: in the form that their options take.
+/// How others reach a stack, in the form of their options: it can be reached in these `ways`, and
+/// has the UDP port `udp` and the addresses `own`; none means all of the host.
 pub(crate) fn reachable_at(
     native: bool,
     udp: Option<u16>,
@@ -163,7 +163,7 @@ pub(crate) fn reachable_at(
         addrs = local_addresses(Scope::Private);
     }
     if addrs.is_empty() {
-        // A host without any network.
+        // The host has no network.
         addrs = local_addresses(Scope::Loopback).into_iter().filter(IpAddr::is_loopback).collect();
     }
     if addrs.is_empty() {
@@ -178,8 +178,8 @@ pub(crate) fn reachable_at(
     AddressList { hosts: addrs.into_iter().map(Host::Addr).collect(), port: Some(port), encap }
 }
 
-/// The ways to reach `list` by the links of `stack`, the preferred one first: what the suffix says,
-/// without one natively and at UDP port 9899. Names are looked up. `port` is the SCTP port where
+/// The ways to reach `list` by the links of `stack`, the preferred one first: the way of the suffix
+/// or, without one, natively and at UDP port 9899. Names are looked up. `port` is the SCTP port if
 /// the list has none.
 ///
 /// # Errors
@@ -201,12 +201,12 @@ pub(crate) struct Ways {
 }
 
 impl Ways {
-    /// Those of a stack.
+    /// The ways of a stack.
     pub(crate) fn of(stack: &Stack) -> Self {
         Ways { native: stack.has_native(), udp: stack.local_udp_port().is_some() }
     }
 
-    /// The ways to `addrs`, for which `list` stands.
+    /// The ways to `addrs`, which are the addresses of `list`.
     ///
     /// # Errors
     /// As [`peers`].

@@ -1,5 +1,5 @@
-//! The ping-pong demonstration protocol: the server counts its replies, and the counter travels as
-//! the session's cookie.
+//! The ping-pong demonstration protocol: the server counts its replies, and the cookie of the
+//! session contains the count.
 //!
 //! ```text
 //! Ping    1 u8 | flags u8 | length u16 | message number u64 | data
@@ -7,8 +7,8 @@
 //! cookie  "<PP-TD1>" | next reply number u64
 //! ```
 //!
-//! Data travels with PPID [`PING_PONG`](rserpool_wire::numbers::ppid::PING_PONG); the cookie inside
-//! [`AsapMessage::Cookie`](rserpool_wire::AsapMessage::Cookie).
+//! Messages have the PPID [`PING_PONG`](rserpool_wire::numbers::ppid::PING_PONG); the cookie is
+//! inside [`AsapMessage::Cookie`](rserpool_wire::AsapMessage::Cookie).
 
 use bytes::Bytes;
 use sctp_user_core::tlv::{Reader, Writer};
@@ -28,7 +28,7 @@ pub enum PingPongMessage {
 pub struct Ping {
     /// Number of the message, from 1.
     pub number: u64,
-    /// Anything; comes back in the Pong.
+    /// Any bytes, which the Pong repeats.
     pub data: Bytes,
 }
 
@@ -37,23 +37,23 @@ pub struct Ping {
 pub struct Pong {
     /// Number of the Ping.
     pub number: u64,
-    /// Number of the reply in this session, from 1; goes on after a failover.
+    /// Number of the reply in this session, from 1. It continues after a failover.
     pub reply: u64,
     /// Data of the Ping.
     pub data: Bytes,
 }
 
-/// A message that is not valid or does not fit.
+/// A message is not valid, or too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PingPongError {
-    /// Too short, or a length field that does not fit.
+    /// It is too short, or its length field is wrong.
     #[error("the ping-pong message is truncated or its length field is wrong")]
     Length,
-    /// Neither Ping nor Pong.
+    /// It is neither a Ping nor a Pong.
     #[error("unknown ping-pong message type {0}")]
     UnknownType(u8),
-    /// Length fields have 16 bits.
+    /// It is too long: length fields have 16 bits.
     #[error("the ping-pong message would have {0} bytes, at most 65535 fit")]
     TooLong(usize),
 }
@@ -130,7 +130,7 @@ impl PingPongCookie {
         buf.into()
     }
 
-    /// Decodes the value of a cookie; `None` when it is not one of this protocol.
+    /// Decodes the value of a cookie; `None` if it belongs to another protocol.
     pub fn decode(cookie: &[u8]) -> Option<Self> {
         let number = cookie.strip_prefix(COOKIE_MAGIC)?;
         Some(PingPongCookie { next_reply: u64::from_be_bytes(number.try_into().ok()?) })

@@ -25,7 +25,7 @@ use crate::protocols::pingpong::{Ping, PingPongMessage};
 /// its output the same time.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 const NOT_WRITTEN: &str = "standard output cannot be written";
-/// A search for a registrar that is over sooner is not worth a word.
+/// A shorter search for a registrar is not mentioned.
 const QUICK: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
@@ -66,10 +66,10 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             answered: client.pings.answered(),
         });
     }
-    // What can fail now is not worth a word: everything was answered, or will not be.
+    // Failures are not mentioned any more: every ping was answered, or never will be.
     let _ = tokio::time::timeout(CLOSE_LIMIT, client.session.close()).await;
     let _ = tokio::time::timeout(CLOSE_LIMIT, stack.shutdown()).await;
-    // The reader of the output may take its time, unless the client is to end.
+    // The reader of the output may take its time, unless the client has to end.
     let ends = given_up.is_err() || reason.is_some();
     let written = tokio::select! {
         biased;
@@ -98,9 +98,9 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
 
 struct Client {
     session: Session,
-    /// With whom the session is now.
+    /// The element that the session is with.
     element: Option<PeId>,
-    /// With whom it was before.
+    /// The element that the session was with last.
     last_element: Option<PeId>,
     pings: Pings,
     failovers: u64,
@@ -108,13 +108,13 @@ struct Client {
     events: bool,
     out: Payload,
     search: Search,
-    /// What stands in the way of a session.
+    /// Why there is no session.
     problem: Option<String>,
-    /// How long the pool may give no pong.
+    /// How long there may be no pong from the pool.
     pool_timeout: Option<Duration>,
-    /// Since when a server or a pong has been waited for.
+    /// Since when the client has been waiting for a server or a pong.
     waits_since: Option<Instant>,
-    /// That the servers send something else was told.
+    /// The user was told that the servers send something else.
     told_strange: bool,
 }
 
@@ -234,7 +234,7 @@ impl Client {
         let ping = PingPongMessage::Ping(Ping { number, data: data.into() }).encode()?;
         match self.session.send(UserMessage::new(ppid::PING_PONG, ping)).await {
             Ok(()) => Ok(()),
-            // The session says so itself in a moment; the ping stays unanswered and is sent again
+            // The session reports that in a moment. The ping stays unanswered, and is sent again
             // then.
             Err(rserpool::Error::NotConnected | rserpool::Error::Sctp(_)) => {
                 self.element = None;

@@ -1,5 +1,4 @@
-//! What the ping-pong client tells about itself: readable for people, one JSON object per line for
-//! programs.
+//! The events of the ping-pong client: text for people, or a JSON object per line for programs.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,17 +10,17 @@ pub enum ClientEvent {
     Session {
         /// Its identifier.
         pe: u32,
-        /// True when a cookie was echoed to it, so that it continues where another one stopped.
+        /// Whether it was sent a cookie, with which it continues where another one stopped.
         resumed: bool,
     },
     /// A Ping was sent.
     Sent {
         /// Message number.
         number: u64,
-        /// True when the same number had been sent before, in a session that was lost.
+        /// Whether the same number was sent before, in a session that was lost.
         again: bool,
     },
-    /// A Pong was given to the user: the first one for its number.
+    /// The first Pong for a number arrived.
     Pong {
         /// Message number.
         number: u64,
@@ -29,10 +28,10 @@ pub enum ClientEvent {
         reply: u64,
         /// The pool element that answered.
         pe: u32,
-        /// Microseconds from the last sending of this number to the Pong.
+        /// Microseconds from the time when the number was last sent to the Pong.
         rtt_us: u64,
     },
-    /// A second Pong for a number came and was dropped.
+    /// A second Pong for a number arrived, and was dropped.
     Dropped {
         /// Message number.
         number: u64,
@@ -41,14 +40,15 @@ pub enum ClientEvent {
         /// The pool element that answered.
         pe: u32,
     },
-    /// The session is lost; another pool element is looked for.
+    /// The session is lost. The client looks for another pool element.
     Lost {
-        /// The pool element it was with; `None` when no session came up.
+        /// The pool element that it was with; `None` if no session came up.
         pe: Option<u32>,
         /// Why, in a few words.
         why: String,
     },
-    /// Something worth knowing that changes nothing in the session: about registrars, for example.
+    /// Something that does not change the session, but is worth knowing, such as news of
+    /// registrars.
     Note {
         /// What, in a sentence.
         text: String,
@@ -65,7 +65,8 @@ pub enum ClientEvent {
 impl ClientEvent {
     /// The event as one line of JSON.
     pub fn to_json(&self) -> String {
-        // Integers, booleans and strings under string keys: serde_json cannot fail on them.
+        // serde_json cannot fail: all keys are strings, and all values integers, booleans or
+        // strings.
         serde_json::to_string(self).unwrap_or_default()
     }
 

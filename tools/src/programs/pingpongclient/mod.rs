@@ -1,5 +1,5 @@
-//! `pingpongclient`: numbered pings, each answered to the user exactly once, over as many servers
-//! as it takes.
+//! `pingpongclient`: sends numbered pings, and gives the user exactly one pong for each, however
+//! many servers that takes.
 
 mod client;
 mod event;

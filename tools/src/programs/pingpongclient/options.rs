@@ -65,8 +65,8 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// How long a server may answer nothing. SCTP gets the time to repeat what was lost, and to go
-    /// over to another path, before another server is asked.
+    /// How long a server may answer nothing. Before the client asks another server, SCTP has the
+    /// time to retransmit, and to move to another path.
     pub(crate) fn reply_timeout(&self) -> Duration {
         let of_profile = match self.common.link.profile {
             Profile::Default => Duration::from_millis(700),
@@ -77,7 +77,7 @@ impl Options {
         self.replytimeout.unwrap_or(of_profile)
     }
 
-    /// How long the pool may give no pong; `None` for ever.
+    /// How long there may be no pong from the pool; `None` for ever.
     pub(crate) fn pool_timeout(&self) -> Option<Duration> {
         match self.pooltimeout {
             Some(limit) => Some(limit).filter(|limit| !limit.is_zero()),

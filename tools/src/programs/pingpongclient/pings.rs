@@ -1,9 +1,9 @@
-//! The bookkeeping of Pings: which numbers are unanswered, and what a Pong means.
+//! Keeps account of Pings: which numbers are unanswered, and what a Pong means.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Numbers that may be unanswered at the same time; beyond it no new Ping is made.
+/// How many numbers may be unanswered at the same time. Then there is no new Ping.
 pub(crate) const MAX_OPEN: usize = 1024;
 
 /// Pings by number, from 1.
@@ -11,14 +11,14 @@ pub(crate) const MAX_OPEN: usize = 1024;
 pub(crate) struct Pings {
     last: u64,
     answered: u64,
-    /// Unanswered number to the time of its last sending.
+    /// The unanswered numbers, and when each was last sent.
     open: BTreeMap<u64, Duration>,
 }
 
 /// What a Pong means.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The first for its number, so long after the Ping.
+    /// The first for its number, this long after the Ping.
     First(Duration),
     /// Its number had a Pong already.
     Second,
@@ -27,7 +27,7 @@ pub(crate) enum Verdict {
 }
 
 impl Pings {
-    /// Makes the next Ping; `None` while too many are unanswered.
+    /// The number of the next Ping; `None` while too many are unanswered.
     pub(crate) fn next(&mut self, now: Duration) -> Option<u64> {
         if self.open.len() >= MAX_OPEN {
             return None;
@@ -37,7 +37,7 @@ impl Pings {
         Some(self.last)
     }
 
-    /// Unanswered numbers in ascending order, which counts as sending them again.
+    /// The unanswered numbers in ascending order. They count as sent again.
     pub(crate) fn again(&mut self, now: Duration) -> Vec<u64> {
         self.open.values_mut().for_each(|sent| *sent = now);
         self.open.keys().copied().collect()
@@ -55,17 +55,17 @@ impl Pings {
         }
     }
 
-    /// Unanswered Pings.
+    /// How many Pings are unanswered.
     pub(crate) fn open(&self) -> usize {
         self.open.len()
     }
 
-    /// Numbers used so far.
+    /// How many numbers were used so far.
     pub(crate) fn sent(&self) -> u64 {
         self.last
     }
 
-    /// Numbers answered so far.
+    /// How many numbers were answered so far.
     pub(crate) fn answered(&self) -> u64 {
         self.answered
     }

@@ -1,4 +1,4 @@
-//! Who plays in the demo, and how they come on and leave the stage.
+//! The processes of the demo: how they start and end.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use super::timeline::{Colour, Timeline};
 use crate::cli::{ReadyLine, identifier};
 use crate::programs::{pingpongclient, rspregistrar, rspserver};
 
-/// Servers in the pool.
+/// How many servers the pool has.
 pub(crate) const SERVERS: usize = 3;
-/// Name of the client in the time line and of its lines.
+/// Name of the client, in the time line and for its output.
 pub(crate) const CLIENT: &str = "client";
 
 /// Name of the registrar.
@@ -40,25 +40,25 @@ pub(crate) struct Cast {
 /// A server.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// What the time line calls it.
+    /// Its name in the time line.
     pub(crate) name: String,
     /// Its identifier in the pool.
     pub(crate) pe: u32,
-    /// True from the kill on.
+    /// Whether it was killed.
     pub(crate) killed: bool,
     child: Child,
 }
 
 impl Cast {
-    /// Nobody yet.
+    /// No processes yet.
     pub(crate) fn new(patience: u32) -> Cast {
         Cast { patience, registrar: None, servers: Vec::new(), client: None, udp_ports: Vec::new() }
     }
 
-    /// Starts everybody and waits until each is ready.
+    /// Starts all processes, and waits until each one is ready.
     ///
     /// # Errors
-    /// When one does not become ready.
+    /// When one of them does not become ready.
     pub(crate) async fn start(
         &mut self,
         options: &Options,
@@ -123,7 +123,7 @@ impl Cast {
         Ok(())
     }
 
-    /// Place of a pool element among the servers.
+    /// The index of a pool element among the servers.
     pub(crate) fn place(&self, pe: u32) -> Option<usize> {
         self.servers.iter().position(|server| server.pe == pe)
     }
@@ -143,7 +143,7 @@ impl Cast {
         server.child.kill()
     }
 
-    /// True for a child that may end: it was killed.
+    /// Whether this child may end, because it was killed.
     pub(crate) fn may_end(&self, name: &str) -> bool {
         self.servers.iter().any(|server| server.killed && server.name == name)
     }
@@ -155,8 +155,8 @@ impl Cast {
         }
     }
 
-    /// Ends all that still run, the client first and the registrar last. Returns who did not end as
-    /// asked.
+    /// Ends all processes that still run, the client first and the registrar last. Returns those
+    /// that did not end when they were asked to.
     pub(crate) async fn end(&mut self) -> Vec<String> {
         let mut complaints = Vec::new();
         for group in [

@@ -1,8 +1,8 @@
-//! The demo's child processes: its own executable, started as another program.
+//! The child processes of the demo: its own executable, which runs another program.
 //!
-//! No child outlives the demo: an orderly end closes their standard input, dropping a [`Child`]
-//! kills it (also while a panic unwinds), and where the demo itself is killed, the system closes
-//! the pipe, which ends the child as well.
+//! No child outlives the demo. To end in order, the demo closes the standard input of its children.
+//! Dropping a [`Child`] kills it, also while a panic unwinds. If the demo itself is killed, the
+//! system closes the pipes, and that ends the children as well.
 
 use std::ffi::OsString;
 use std::process::{ExitStatus, Stdio};
@@ -19,7 +19,7 @@ use crate::programs::CHILD_ARGUMENT;
 /// A running child.
 #[derive(Debug)]
 pub(crate) struct Child {
-    /// What the time line calls it.
+    /// Its name in the time line.
     pub(crate) name: String,
     process: tokio::process::Child,
     stdin: Option<ChildStdin>,
@@ -34,19 +34,19 @@ pub(crate) struct ChildLine {
     pub(crate) line: Line,
 }
 
-/// A line, or the end of all lines.
+/// A line, or the end of the output.
 #[derive(Debug)]
 pub(crate) enum Line {
     /// A line on its standard output.
     Out(String),
     /// A line on its standard error.
     Err(String),
-    /// Its standard output was closed: it has ended.
+    /// Its standard output was closed, so it has ended.
     End,
 }
 
 impl Child {
-    /// Starts `program` with `args` by running this executable again; its lines go to `lines`.
+    /// Starts `program` with `args` by running this executable again. Its lines go to `lines`.
     ///
     /// # Errors
     /// When the executable cannot be started.
@@ -123,7 +123,7 @@ async fn read_lines(
     to: mpsc::Sender<ChildLine>,
 ) {
     let mut reader = BufReader::new(from).lines();
-    // An unreadable line (not UTF-8) ends the reading as the end of the pipe does.
+    // A line that is not UTF-8 ends the loop, like the end of the pipe.
     while let Ok(Some(text)) = reader.next_line().await {
         if to.send(ChildLine { child: child.clone(), line: wrap(text) }).await.is_err() {
             return;
@@ -134,10 +134,10 @@ async fn read_lines(
     }
 }
 
-/// Waits for the ready line of child `name`. Its complaints end up in the error.
+/// Waits for the ready line of child `name`. The error contains the child's complaint.
 ///
 /// # Errors
-/// When the child ends or the time is over.
+/// When the child ends, or takes too long.
 pub(crate) async fn ready(
     name: &str,
     lines: &mut mpsc::Receiver<ChildLine>,

@@ -1,22 +1,22 @@
-//! The accounts of the demo: every number sent and answered, every kill and what followed.
+//! Keeps account of the demo: which numbers were sent and answered, and what followed each kill.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::programs::pingpongclient::ClientEvent;
 
-/// A failover takes less than this, from the kill to the next Pong.
+/// The longest allowed time of a failover, from the kill to the next Pong.
 const FAILOVER_LIMIT: Duration = Duration::from_secs(1);
 
-/// Everything that decides about success. Times are since the start of the demo.
+/// Everything that decides about success. Times count from the start of the demo.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     failover_limit: Duration,
     sent: BTreeSet<u64>,
     sent_again: u64,
-    /// Message number to how many Pongs the user was given.
+    /// How many Pongs the user got for each message number.
     pongs: BTreeMap<u64, u64>,
-    /// Reply number to how many Pongs carried it, by all pool elements together.
+    /// How many Pongs carried each reply number, from all pool elements together.
     replies: BTreeMap<u64, u64>,
     dropped: u64,
     serving: Option<u32>,
@@ -28,11 +28,11 @@ pub(crate) struct Ledger {
 pub(crate) struct Kill {
     /// When.
     pub(crate) at: Duration,
-    /// Whom.
+    /// Its identifier.
     pub(crate) pe: u32,
-    /// Pings that waited for their Pong at that moment.
+    /// The Pings that were unanswered at that moment.
     pub(crate) in_flight: Vec<u64>,
-    /// The first Pong of another pool element after it.
+    /// The first Pong of another pool element after the kill.
     pub(crate) next_pong: Option<NextPong>,
 }
 
@@ -45,19 +45,19 @@ pub(crate) struct NextPong {
     pub(crate) number: u64,
     /// Its reply number.
     pub(crate) reply: u64,
-    /// From whom.
+    /// The pool element that sent it.
     pub(crate) pe: u32,
 }
 
 impl Kill {
-    /// From the kill to the next Pong.
+    /// The time from the kill to the next Pong.
     pub(crate) fn failover(&self) -> Option<Duration> {
         self.next_pong.map(|pong| pong.at.saturating_sub(self.at))
     }
 }
 
 impl Ledger {
-    /// Nothing yet. Failovers may take `patience` times longer than promised.
+    /// Empty accounts. Failovers may take `patience` times longer than promised.
     pub(crate) fn new(patience: u32) -> Ledger {
         Ledger {
             failover_limit: FAILOVER_LIMIT * patience,
@@ -71,7 +71,7 @@ impl Ledger {
         }
     }
 
-    /// Whether a failover of this length is one in time.
+    /// Whether a failover may take this long.
     pub(crate) fn is_in_time(&self, failover: Duration) -> bool {
         failover < self.failover_limit
     }
@@ -101,12 +101,12 @@ impl Ledger {
         None
     }
 
-    /// The pool element with which the client has its session.
+    /// The pool element that the client's session is with.
     pub(crate) fn serving(&self) -> Option<u32> {
         self.serving
     }
 
-    /// Pings without a Pong so far.
+    /// The Pings without a Pong so far.
     pub(crate) fn in_flight(&self) -> Vec<u64> {
         if self.in_flight_count() == 0 {
             return Vec::new();
@@ -114,7 +114,7 @@ impl Ledger {
         self.sent.iter().filter(|number| !self.pongs.contains_key(number)).copied().collect()
     }
 
-    /// Number of Pings without a Pong so far.
+    /// How many Pings have no Pong so far.
     pub(crate) fn in_flight_count(&self) -> usize {
         self.sent.len().saturating_sub(self.pongs.len())
     }
@@ -131,43 +131,43 @@ impl Ledger {
         &self.kills
     }
 
-    /// Numbers used.
+    /// How many numbers were used.
     pub(crate) fn sent(&self) -> usize {
         self.sent.len()
     }
 
-    /// Pings that were sent a second time.
+    /// How many Pings were sent a second time.
     pub(crate) fn sent_again(&self) -> u64 {
         self.sent_again
     }
 
-    /// Numbers with a Pong.
+    /// How many numbers have a Pong.
     pub(crate) fn answered(&self) -> usize {
         self.pongs.len()
     }
 
-    /// Ping numbers without a Pong.
+    /// The numbers without a Pong.
     pub(crate) fn lost(&self) -> Vec<u64> {
         self.in_flight()
     }
 
-    /// Pongs given to the user beyond the first of their number.
+    /// How many Pongs the user got beyond the first of each number.
     pub(crate) fn doubled(&self) -> u64 {
         self.pongs.values().map(|n| n - 1).sum()
     }
 
-    /// Second Pongs that the client dropped.
+    /// How many second Pongs the client dropped.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Reply numbers that several Pongs carried: a killed element may have given out a number whose
-    /// cookie was lost with it, once per kill.
+    /// The reply numbers that several Pongs carried. This may happen once per kill: the cookie after
+    /// the last reply may be lost with the element.
     pub(crate) fn repeated_replies(&self) -> Vec<u64> {
         self.replies.iter().filter(|(_, n)| **n > 1).map(|(reply, _)| *reply).collect()
     }
 
-    /// Everything that was promised and not kept, in sentences; empty for success.
+    /// The promises that were not kept, in sentences. Empty means success.
     pub(crate) fn complaints(&self, kills_wanted: usize) -> Vec<String> {
         let mut complaints = Vec::new();
         let lost = self.lost();
@@ -221,7 +221,7 @@ mod tests {
         ClientEvent::Pong { number, reply, pe, rtt_us: 1 }
     }
 
-    /// Three pings, PE 1 killed after the first Pong, PE 2 answers the rest.
+    /// Three pings: PE 1 is killed after the first Pong, and PE 2 answers the rest.
     fn one_failover(next_pong_at: Duration) -> Ledger {
         let mut ledger = Ledger::new(1);
         ledger.event(MS, &ClientEvent::Session { pe: 1, resumed: false });
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(ledger.event(2 * MS, &pong(1, 1, 1)), None);
         assert_eq!(ledger.serving(), Some(1));
         assert_eq!(ledger.killed(10 * MS, 1).in_flight, [2, 3]);
-        // Was in the pipe when the kill came: no failover yet.
+        // It was in the pipe when the element was killed, so this is no failover yet.
         assert_eq!(ledger.event(11 * MS, &pong(2, 2, 1)), None);
         ledger.event(12 * MS, &ClientEvent::Lost { pe: Some(1), why: String::new() });
         assert_eq!(ledger.serving(), None);
@@ -255,7 +255,7 @@ mod tests {
     fn everything_broken_is_named() {
         let slow = one_failover(1010 * MS);
         assert!(slow.complaints(1)[0].contains("1000 ms"), "{:?}", slow.complaints(1));
-        // A patient one complains about nothing.
+        // With patience there is no complaint.
         let patient = Ledger { failover_limit: Ledger::new(2).failover_limit, ..slow };
         assert_eq!(patient.complaints(1), Vec::<String>::new());
         let mut bad = one_failover(60 * MS);

@@ -1,5 +1,5 @@
-//! `rspdemo`: a pool, a client and two killed servers, in ten seconds on one machine, without
-//! privileges.
+//! `rspdemo`: shows a pool, a client and two killed servers, in ten seconds, on one machine and
+//! without privileges.
 
 mod cast;
 mod children;

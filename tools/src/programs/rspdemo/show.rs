@@ -1,4 +1,4 @@
-//! The course of the demo: start everybody, kill twice, end, sum up.
+//! The course of the demo: it starts all processes, kills two servers, ends and sums up.
 
 use std::collections::VecDeque;
 use std::process::ExitCode;
@@ -18,18 +18,18 @@ use super::timeline::{Colour, Timeline};
 use crate::cli::Ready;
 use crate::programs::pingpongclient::ClientEvent;
 
-/// Servers that are killed.
+/// How many servers are killed.
 pub(super) const KILLS: usize = 2;
-/// Everything up to the end of the client; ending the others comes on top, 20 s are promised.
+/// The limit up to the end of the client. Ending the others takes longer; 20 s are promised.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
 /// How long to wait for the first session, and for the Pong after a kill.
 const PONG_LIMIT: Duration = Duration::from_secs(5);
-/// Length of the status line's row of dots.
+/// How many dots the status line shows.
 const TRAIL: usize = 20;
-/// So many Pongs are worth a line before something else is told.
+/// This many Pongs get a line of their own before something else is told.
 const FEW: u64 = 20;
 
-/// Runs the demo; the status is success only if all of it held.
+/// Runs the demo. The status is success only if all promises were kept.
 ///
 /// # Errors
 /// When it cannot be run to its end.
@@ -74,7 +74,7 @@ struct Demo {
     lines_tx: mpsc::Sender<ChildLine>,
     lines: mpsc::Receiver<ChildLine>,
     recent: Recent,
-    /// The client's last words were heard.
+    /// The client has reported that it is finished.
     finished: bool,
     client_ended: bool,
 }
@@ -86,9 +86,9 @@ struct Recent {
     number: u64,
     reply: u64,
     rtt_us: u64,
-    /// Places of the servers that sent the last Pongs.
+    /// The indexes of the servers that sent the last Pongs.
     trail: VecDeque<usize>,
-    /// Pings sent again and not yet told, and when that began.
+    /// The Pings that were sent again, but not told yet, and when the first was.
     again: Vec<u64>,
     again_at: Duration,
 }
@@ -132,7 +132,7 @@ impl Demo {
         Ok(())
     }
 
-    /// Waits until the client has a server and a Ping on its way, kills that server, and waits for
+    /// Waits until the client has a server and an unanswered Ping, kills that server, and waits for
     /// the next Pong.
     async fn kill_the_serving_one(&mut self) -> anyhow::Result<()> {
         let target =
@@ -156,14 +156,14 @@ impl Demo {
         .await
     }
 
-    /// Follows the events for a time.
+    /// Handles events for some time.
     async fn watch_for(&mut self, time: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + time;
         while self.step(end).await? {}
         Ok(())
     }
 
-    /// Follows the events until something is true, for no longer than a Pong may take.
+    /// Handles events until `done` is true, but for no longer than a Pong may take.
     async fn watch_until(
         &mut self,
         otherwise: &str,
@@ -179,12 +179,12 @@ impl Demo {
         Ok(())
     }
 
-    /// One line of a child; false when `end` has come.
+    /// Handles one line of a child. False if none came until `end`.
     async fn step(&mut self, end: Instant) -> anyhow::Result<bool> {
         let Ok(line) = tokio::time::timeout_at(end, self.lines.recv()).await else {
             return Ok(false);
         };
-        // The demo holds a sender itself, so the channel does not close.
+        // The demo has a sender itself, so the channel does not close.
         let ChildLine { child, line } = line.context("the children cannot be heard")?;
         match line {
             Line::Out(text) if child == CLIENT => {
@@ -202,8 +202,8 @@ impl Demo {
         Ok(true)
     }
 
-    /// Shows what the registrar notices, in the demo's own time and names. Registrations are told
-    /// when they are done.
+    /// Shows an event of the registrar, with the demo's own times and names. Registrations are not
+    /// shown: each was told when it was complete.
     fn registrar_line(&mut self, text: &str) {
         let Some((_, what)) = text.split_once(": ") else { return };
         if what.starts_with("registered") || what.starts_with("re-registered") {

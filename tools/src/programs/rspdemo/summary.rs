@@ -4,7 +4,7 @@ use super::cast::Cast;
 use super::ledger::Ledger;
 use super::timeline::{Colour, Timeline};
 
-/// Prints what the ledger says.
+/// Prints the result.
 pub(super) fn print(timeline: &Timeline, ledger: &Ledger, cast: &Cast) {
     let row = |label: &str, value: String, note: &str| {
         timeline.line(&format!("  {label:<24}{value:>8}   {}", timeline.paint(Colour::Dim, note)));

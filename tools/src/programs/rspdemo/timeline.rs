@@ -1,4 +1,4 @@
-//! The time line on the screen: one line per event, and on a terminal a status line below it.
+//! The time line: one line per event and, on a terminal, a status line below.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::cli::say;
 #[derive(Debug)]
 pub(crate) struct Timeline {
     start: Instant,
-    /// The status line; `None` where the output is no terminal.
+    /// The status line; `None` if the output is no terminal.
     status: Option<ProgressBar>,
     colour: bool,
 }
@@ -47,8 +47,8 @@ impl Colour {
 }
 
 impl Timeline {
-    /// Time 0 is now. `plain` leaves colours and the status line out even on a terminal, as
-    /// NO_COLOR does with colours.
+    /// Time 0 is now. With `plain` there are no colours and no status line, even on a terminal.
+    /// With NO_COLOR there are no colours.
     pub(crate) fn new(plain: bool) -> Self {
         let terminal = std::io::stdout().is_terminal() && !plain;
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -62,22 +62,22 @@ impl Timeline {
         Timeline { start: Instant::now(), status, colour }
     }
 
-    /// Time since the start.
+    /// The time since the start.
     pub(crate) fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// True where a status line shows what goes on between the events.
+    /// Whether there is a status line, which shows what happens between the events.
     pub(crate) fn has_status(&self) -> bool {
         self.status.is_some()
     }
 
-    /// A line with the present time and who it is about.
+    /// Prints a line with the present time, and with whom it is about.
     pub(crate) fn event(&self, colour: Colour, who: &str, what: &str) {
         self.event_at(self.now(), colour, who, what);
     }
 
-    /// A line with a time that has just passed.
+    /// Prints a line with an earlier time.
     pub(crate) fn event_at(&self, time: Duration, colour: Colour, who: &str, what: &str) {
         let time = time.as_secs_f64();
         let who = self.paint(colour, &format!("{who:<10}"));
@@ -88,7 +88,7 @@ impl Timeline {
         self.line(&format!("{time:8.3} s  {who}  {what}"));
     }
 
-    /// A line as it is.
+    /// Prints a line as it is.
     pub(crate) fn line(&self, text: &str) {
         match &self.status {
             Some(bar) => bar.println(text),
@@ -111,7 +111,7 @@ impl Timeline {
         }
     }
 
-    /// `text` in a colour, where there are colours.
+    /// `text` in a colour, if there are colours.
     pub(crate) fn paint(&self, colour: Colour, text: &str) -> String {
         match (self.colour, colour) {
             (false, _) | (_, Colour::Plain) => text.to_owned(),

@@ -1,4 +1,4 @@
-//! Echo: every message comes back as it was, on its stream and with its PPID.
+//! Echo: sends every message back unchanged, on the same stream and with the same PPID.
 
 use rserpool::{ElementIncoming, ElementSession, Error};
 
@@ -10,7 +10,7 @@ pub(super) async fn serve(mut session: ElementSession) -> Result<(), Error> {
     while let Some(incoming) = session.recv().await? {
         match incoming {
             ElementIncoming::Message(message) => session.send(message).await?,
-            // The service has no state: none that a cookie could hold, none of an old client.
+            // The service has no state, so neither a cookie nor a restarted client matters.
             ElementIncoming::CookieEcho(_) | ElementIncoming::Restarted => {}
         }
     }

@@ -81,7 +81,7 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
         result = accept_sessions(&element, &service) => result.map(|()| ExitCode::SUCCESS),
         result = news => result.map(|()| ExitCode::SUCCESS),
     };
-    // Politeness has limits; the registrar notices the end of the association in any case.
+    // This may fail: the registrar notices the end of the association in any case.
     let _ = tokio::time::timeout(END_LIMIT, element.deregister()).await;
     let _ = tokio::time::timeout(END_LIMIT, stack.shutdown()).await;
     outcome
@@ -119,7 +119,7 @@ async fn register(
     })?)
 }
 
-/// Waits for the first registration, as long as the options say; later ones are repeated without
+/// Waits for the first registration, for as long as the options say. Later ones are tried without
 /// end.
 async fn first_registration(
     options: &Options,
@@ -167,9 +167,9 @@ fn set_load(element: &PoolElement, service: &Service, seats: &Semaphore) {
     }
 }
 
-/// Says what happens between the element and its registrars, without end.
+/// Tells what happens between the element and its registrars, without end.
 async fn tell_events(element: &PoolElement, search: &RefCell<Search>) -> anyhow::Result<()> {
-    // The first registration is what the ready line tells.
+    // The ready line tells the first registration.
     let mut first = true;
     loop {
         let event = tokio::select! {

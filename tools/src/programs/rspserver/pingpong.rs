@@ -1,5 +1,4 @@
-//! Ping-pong: replies are counted; the count travels in the cookie, so that the next server goes on
-//! counting.
+//! Ping-pong: counts its replies. The cookie contains the count, so the next server continues it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,15 +13,15 @@ use crate::protocols::pingpong::{Ping, PingPongCookie, PingPongMessage, Pong};
 /// Settings of the service.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// Sessions at the same time.
+    /// How many sessions there may be at the same time.
     pub(super) max_sessions: usize,
-    /// Replies after which a session is aborted; 0 for never.
+    /// After how many replies a session is aborted; 0 is never.
     pub(super) failure_after: u64,
-    /// Time to think about each ping.
+    /// How long each reply is delayed.
     pub(super) reply_delay: Duration,
 }
 
-/// Pings that may be thought about at the same time; while there are so many, nothing is read.
+/// How many replies may be delayed at the same time. Then the service reads nothing.
 const MAX_THOUGHTS: usize = 1024;
 
 /// Serves one session to its end.
@@ -42,7 +41,8 @@ pub(super) async fn serve(mut session: ElementSession, settings: &Settings) -> R
                     session.abort("the pong would be too long");
                     return Ok(());
                 };
-                // Pong and cookie are one unit: a client has both or neither when this server dies.
+                // Pong and cookie are one unit: when this server dies, a client has both or
+                // neither.
                 session.send_unit(unit).await?;
                 if settings.failure_after > 0 && counter.sent >= settings.failure_after {
                     session.abort("failure on purpose");
@@ -52,7 +52,7 @@ pub(super) async fn serve(mut session: ElementSession, settings: &Settings) -> R
             incoming = session.recv(), if thoughts.len() < MAX_THOUGHTS => match incoming? {
                 None => break,
                 Some(ElementIncoming::CookieEcho(cookie)) => counter.restore(&cookie),
-                // The client is a new process: it counts from the beginning and asked for nothing.
+                // The client is a new process, which has asked for nothing and starts at 1.
                 Some(ElementIncoming::Restarted) => {
                     counter.next_reply = Counter::default().next_reply;
                     thoughts.clear();
@@ -81,7 +81,7 @@ fn decode(message: &UserMessage) -> Option<Ping> {
 #[derive(Debug)]
 struct Counter {
     next_reply: u64,
-    /// Replies of this server.
+    /// How many replies this server has sent.
     sent: u64,
 }
 
@@ -92,14 +92,14 @@ impl Default for Counter {
 }
 
 impl Counter {
-    /// Goes on where the cookie stopped; a cookie of something else changes nothing.
+    /// Continues the count of the cookie. A cookie of another service changes nothing.
     fn restore(&mut self, cookie: &[u8]) {
         if let Some(cookie) = PingPongCookie::decode(cookie) {
             self.next_reply = cookie.next_reply;
         }
     }
 
-    /// Pong and cookie for a ping; `None` when its data do not fit into a Pong.
+    /// Pong and cookie for a ping; `None` if its data is too long for a Pong.
     fn reply(&mut self, ping: Ping) -> Option<Vec<Outgoing>> {
         let pong = Pong { number: ping.number, reply: self.next_reply, data: ping.data };
         let pong: Bytes = PingPongMessage::Pong(pong).encode().ok()?;

@@ -1,5 +1,5 @@
-//! Which lines are read, sent and answered, and when the terminal has waited long enough. Without
-//! I/O; the time is an argument.
+//! Decides which lines to read and send, which are answered, and when the terminal has waited long
+//! enough. It does no I/O, and time is an argument.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use tokio::time::Instant;
 
 use super::input::Piece;
 
-/// Pieces that may wait for a server; while there are so many, no input is read.
+/// How many pieces may wait for a server. Then no input is read.
 const MAX_WAITING: usize = 64;
-/// When no answer is missing, the terminal still listens this long: a service may say more than one
-/// thing about a line.
+/// How long the terminal listens after the last answer, because a service may send several answers
+/// to a line.
 const SETTLE: Duration = Duration::from_millis(200);
-/// Runs of [`Course::unanswered`] that are told apart.
+/// The greatest length of [`Course::unanswered`].
 const MAX_RUNS: usize = 4096;
 
 /// Why the terminal ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Over {
-    /// Nothing more is to be expected.
+    /// No more answers are expected.
     Done,
     /// The time for answers is over.
     Linger,
@@ -36,21 +36,21 @@ pub(super) struct Course {
     linger: Duration,
     pool_timeout: Option<Duration>,
     input_ended: bool,
-    /// What no server has been sent yet.
+    /// What was not sent yet.
     waiting: VecDeque<Piece>,
-    /// The rest of a line is dropped whose beginning was lost with its server.
+    /// The beginning of the present line was lost with its server, so the rest is dropped.
     skipping: bool,
-    /// What was sent and not answered, in order: whether a line ends with each of so many messages.
+    /// The unanswered messages, in order: so many messages that end a line, or that do not.
     unanswered: VecDeque<(bool, u64)>,
-    /// Lines read.
+    /// How many lines were read.
     lines: u64,
-    /// Lines that were lost with their server.
+    /// How many lines were lost with their server.
     lost: u64,
     /// Since when there has been no server.
     alone_since: Option<Instant>,
-    /// There was a server.
+    /// Whether there was a server at some time.
     met_server: bool,
-    /// When something went on last, as far as the wait for answers is concerned.
+    /// The time of the last progress, from which the wait for answers counts.
     progress: Instant,
 }
 
@@ -93,7 +93,7 @@ impl Course {
         self.progress = now;
     }
 
-    /// What to send next; [`Course::sent`] when that is done.
+    /// What to send next. Call [`Course::sent`] afterwards.
     pub(super) fn next_to_send(&self) -> Option<Bytes> {
         self.waiting.front().map(|piece| piece.data.clone())
     }
@@ -101,7 +101,7 @@ impl Course {
     pub(super) fn sent(&mut self, now: Instant) {
         let Some(piece) = self.waiting.pop_front() else { return };
         self.progress = now;
-        // A service that never answers must not cost memory; from here on long lines may be counted
+        // A service that never answers must not use up memory. From here on, a long line may count
         // as several.
         let full = self.unanswered.len() >= MAX_RUNS;
         match self.unanswered.back_mut() {
@@ -115,8 +115,8 @@ impl Course {
         self.met_server = true;
     }
 
-    /// The server is gone, and with it what it has not answered. Gives the number of lines that
-    /// are lost by that.
+    /// The server is gone, and everything that it has not answered is lost. Returns how many lines
+    /// that are.
     pub(super) fn lost_server(&mut self, now: Instant) -> u64 {
         self.alone_since.get_or_insert(now);
         let begun = self.unanswered.back().is_some_and(|(last, _)| !last);
@@ -132,14 +132,14 @@ impl Course {
             }
         }
         self.lost += lines;
-        // A server that takes nothing and goes is no progress.
+        // A server that comes and goes without taking a line is no progress.
         if lines > 0 {
             self.progress = now;
         }
         lines
     }
 
-    /// A message came. It counts as the answer to the oldest one that has none.
+    /// A message arrived. It counts as the answer to the oldest unanswered message.
     pub(super) fn answered(&mut self, now: Instant) {
         self.progress = now;
         if let Some((_, n)) = self.unanswered.front_mut() {
@@ -150,8 +150,7 @@ impl Course {
         }
     }
 
-    /// The reader of the output took so long that nothing else could go on; that time does not
-    /// count.
+    /// The terminal has waited this long for the reader of its output. That time does not count.
     pub(super) fn reader_took(&mut self, time: Duration) {
         self.progress += time;
         self.alone_since = self.alone_since.map(|since| since + time);
@@ -172,8 +171,8 @@ impl Course {
         [after_input, alone].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// What the user has to know at the end, and that the program has failed; `None` when all is
-    /// well. `problem` is why there is no server, where there is none.
+    /// Why the program has failed, in a sentence for the user; `None` if all is well. `problem` is
+    /// why there is no server, if there is none.
     pub(super) fn verdict(&self, over: Over, problem: Option<&str>) -> Option<String> {
         let ends = |(last, n): &(bool, u64)| if *last { *n } else { 0 };
         let sent: u64 = self.unanswered.iter().map(ends).sum();
@@ -261,7 +260,7 @@ mod tests {
         course.input_ended(t);
         course.answered(t + 2 * S);
         assert_eq!(course.end(), Some((t + 7 * S, Over::Linger)), "from the last answer on");
-        // While nobody takes the output, nothing else goes on.
+        // The time for the reader of the output does not count.
         course.reader_took(S);
         assert_eq!(course.end(), Some((t + 8 * S, Over::Linger)));
         let verdict = course.verdict(Over::Linger, Some("never mind")).unwrap();
@@ -285,7 +284,7 @@ mod tests {
         assert_eq!(course.end(), Some((t + 6 * S, Over::Linger)));
         let verdict = course.verdict(Over::Linger, Some("the pool is empty")).unwrap();
         assert!(verdict.ends_with("(--linger=): the pool is empty"), "{verdict}");
-        // Not for ever, and not for a time that no clock shows.
+        // No overflow.
         course.pool_timeout = Some(Duration::MAX);
         assert_eq!(course.end(), Some((t + 6 * S, Over::Linger)));
     }
@@ -333,7 +332,7 @@ mod tests {
         course.read(line("b4"));
         course.read(line("c"));
         assert_eq!(course.next_to_send().unwrap(), "c");
-        // What was answered is not lost.
+        // An answered line is not lost.
         let (mut course, t) = self::course([part("a1"), line("a2")]);
         course.connected();
         course.sent(t);

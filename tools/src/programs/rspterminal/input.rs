@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-/// The longest message, bytes. RSPLIB's servers take no longer ones.
+/// The longest message that RSPLIB's servers accept, bytes.
 pub(super) const MAX_MESSAGE: usize = 65_536;
 
 /// A line with its line feed, or a part of a long one.
@@ -13,12 +13,12 @@ pub(super) const MAX_MESSAGE: usize = 65_536;
 pub(super) struct Piece {
     /// Never empty.
     pub(super) data: Bytes,
-    /// The line ends with it.
+    /// Whether the line ends with it.
     pub(super) last: bool,
 }
 
-/// Reads standard input in a thread of its own: the runtime could not end while it reads. It reads
-/// no further than one piece that nobody has taken yet.
+/// Reads standard input in a thread of its own, because a runtime cannot end while it reads. It
+/// reads at most one piece ahead.
 pub(super) fn read() -> mpsc::Receiver<io::Result<Piece>> {
     let (tx, rx) = mpsc::channel(1);
     std::thread::spawn(move || {
@@ -40,7 +40,7 @@ fn next_piece(input: &mut impl BufRead) -> io::Result<Option<Piece>> {
     if data.is_empty() {
         return Ok(None);
     }
-    // Less than fits, without a line feed, is the end of the input.
+    // A short piece without a line feed is the end of the input.
     let last = data.ends_with(b"\n") || data.len() < MAX_MESSAGE || input.fill_buf()?.is_empty();
     Ok(Some(Piece { data: data.into(), last }))
 }

@@ -1,4 +1,4 @@
-//! `rspterminal`: lines typed go to a server of a pool, what comes back is shown.
+//! `rspterminal`: sends lines to a server of a pool, and shows the answers.
 
 mod course;
 mod input;
@@ -26,9 +26,9 @@ use terminal::{Stop, Terminal};
 /// Name of the program.
 pub const NAME: &str = "rspterminal";
 
-/// The longest answer, bytes. What is taken in before it can be written must not fill the memory.
+/// The longest answer, bytes. Answers that cannot be written yet must not fill the memory.
 const MAX_ANSWER: usize = 1024 * 1024;
-/// A search for a registrar that is over sooner is not worth a word.
+/// A shorter search for a registrar is not mentioned.
 const QUICK: Duration = Duration::from_secs(1);
 /// How long closing the session, and writing the rest when the program is asked to end, may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -110,7 +110,7 @@ async fn converse(options: Options) -> anyhow::Result<ExitCode> {
         }
         Stop::NoReader => {
             let session = terminal.into_session();
-            // The writer may still be at it where it is standard error that nobody reads.
+            // The writer may still be busy, if it is standard error that nobody reads.
             match tokio::time::timeout(CLOSE_LIMIT, written).await {
                 Ok(Ok(Err(error))) if error.kind() != ErrorKind::BrokenPipe => {
                     return Err(anyhow!(error).context("standard output cannot be written"));

@@ -63,7 +63,7 @@ impl Options {
     }
 }
 
-/// As long as a program looks for a registrar.
+/// The same time as for the first search for a registrar.
 const POOL_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the terminal writes: answers, and words about servers.
+//! What the terminal writes: answers, and messages about servers.
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
@@ -12,21 +12,20 @@ use crate::cli::{complain, harmless};
 /// How answers look on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
-    /// Answers alone.
+    /// Only the answers.
     Pipe,
-    /// With the server's name before each, and among words about servers.
+    /// Each answer after the name of its server, with messages about servers in between.
     Lines {
-        /// Nothing of what servers send may steer the terminal.
+        /// Whether to escape what could steer a terminal.
         harmless: bool,
     },
 }
 
-/// Puts answers and words into the form in which they are written, and keeps them until there is
-/// room for them.
+/// Formats answers and messages, and keeps them until the writer has room.
 #[derive(Debug)]
 pub(super) struct Output {
     style: Style,
-    /// The last line on standard output has no end yet.
+    /// Whether the last line on standard output has no end yet.
     open_line: bool,
     waiting: VecDeque<Bytes>,
 }
@@ -51,7 +50,7 @@ impl Output {
         self.waiting.pop_front()
     }
 
-    /// Words of the program itself, without line end.
+    /// Adds a message of the program itself, without line end.
     pub(super) fn words(&mut self, words: &str) {
         if self.style == Style::Pipe {
             return complain(words);
@@ -60,7 +59,7 @@ impl Output {
         self.waiting.push_back(format!("{before}{words}\n").into());
     }
 
-    /// An answer of a server.
+    /// Adds an answer of a server.
     pub(super) fn answer(&mut self, from: PeId, data: Bytes) {
         let harmless_only = match self.style {
             Style::Pipe => return self.waiting.push_back(data),
@@ -71,7 +70,7 @@ impl Output {
             line.extend_from_slice(format!("from PE ${:08x}> ", from.0).as_bytes());
         }
         let ends = data.ends_with(b"\n");
-        // A part of a long line, which goes on with the next message.
+        // This is a part of a long line, which the next message continues.
         self.open_line = !ends && data.len() == MAX_MESSAGE;
         if harmless_only {
             line.extend_from_slice(harmless(&data).as_bytes());

@@ -1,4 +1,4 @@
-//! The course of a conversation: input to the session, answers to the output, words about servers.
+//! The conversation: sends the input to the session, and writes answers and messages about servers.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ use crate::programs::asap::Search;
 pub(super) enum Stop {
     /// In order.
     Over(Over),
-    /// What is written cannot be written any more.
+    /// The output cannot be written any more.
     NoReader,
     /// With an error.
     Failed(anyhow::Error),
@@ -38,15 +38,15 @@ pub(super) struct Terminal {
     pool_timeout: Option<Duration>,
     output: Output,
     to_write: mpsc::Sender<Bytes>,
-    /// Since when there has been no room for the output.
+    /// Since when the writer has had no room.
     blocked_since: Option<Instant>,
     /// The message that waits for room in the send buffer.
     sending: Option<Sending>,
-    /// With whom the session is now.
+    /// The element that the session is with.
     element: Option<PeId>,
-    /// With whom it was before.
+    /// The element that the session was with last.
     last_element: Option<PeId>,
-    /// What stands in the way of a session.
+    /// Why there is no session.
     problem: Option<String>,
 }
 
@@ -77,8 +77,8 @@ impl Terminal {
         }
     }
 
-    /// Runs until there is a reason to stop. While the output has no room, nothing is read from the
-    /// session; while the session has no room, nothing is read from the input.
+    /// Runs until there is a reason to stop. While the writer has no room, nothing is read from the
+    /// session. While the session has no room, nothing is read from the input.
     pub(super) async fn converse(&mut self) -> Stop {
         let mut input = input::read();
         loop {
@@ -140,14 +140,15 @@ impl Terminal {
         }
     }
 
-    /// Hands something to the writer, which has room for it; false when it has ended.
+    /// Hands a piece of the output to the writer, which must have room. False if the writer has
+    /// ended.
     fn write(&mut self) -> bool {
         let since = self.blocked_since.take();
         self.course.reader_took(since.map_or(Duration::ZERO, |since| since.elapsed()));
         self.output.pop().is_none_or(|data| self.to_write.try_send(data).is_ok())
     }
 
-    /// The session, and what hands the rest of the output to the writer.
+    /// Returns the session, and a future that hands the rest of the output to the writer.
     pub(super) fn finish(self) -> (Session, impl Future<Output = ()>) {
         let Terminal { session, mut output, to_write, .. } = self;
         let rest = async move {
@@ -184,7 +185,7 @@ impl Terminal {
     fn sent(&mut self, result: Result<(), Error>) -> anyhow::Result<()> {
         match result {
             Ok(()) => self.course.sent(Instant::now()),
-            // The next event is the failover; the message waits for it.
+            // The next event is the failover. The message waits for it.
             Err(Error::NotConnected) => self.element = None,
             Err(error) => return Err(error.into()),
         }
@@ -199,7 +200,7 @@ impl Terminal {
                 self.output.answer(self.last_element.unwrap_or(PeId(0)), message.data);
             }
             SessionEvent::FailoverNeeded(cause) => {
-                // What waits for room in the lost association's buffer was not sent.
+                // The message that waits for room in the send buffer was not sent.
                 self.sending = None;
                 self.element = None;
                 let lines = match self.course.lost_server(now) {
@@ -250,7 +251,7 @@ impl Terminal {
         }
     }
 
-    /// How long the search for a server goes on.
+    /// A part of a sentence: how long the search for a server continues.
     fn limit(&self) -> String {
         match (self.course.end(), self.pool_timeout) {
             (Some((_, Over::Linger)), _) => format!(
@@ -270,12 +271,12 @@ impl Terminal {
     }
 }
 
-/// Waits for room for one more; false when the writer has ended. Nobody else fills it.
+/// Waits until the writer has room; false if it has ended. Nobody else uses up the room.
 async fn has_room(to_write: &mpsc::Sender<Bytes>) -> bool {
     to_write.reserve().await.is_ok()
 }
 
-/// Waits for a sending and takes it out; for ever without one.
+/// Waits until the message is sent, and removes the future; waits for ever if there is none.
 async fn finished(sending: &mut Option<Sending>) -> Result<(), Error> {
     match sending {
         Some(running) => {
@@ -287,7 +288,7 @@ async fn finished(sending: &mut Option<Sending>) -> Result<(), Error> {
     }
 }
 
-/// Waits until a point in time; for ever without one.
+/// Waits until a point in time, or for ever if there is none.
 async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
