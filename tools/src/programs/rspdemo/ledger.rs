@@ -161,8 +161,8 @@ impl Ledger {
         self.dropped
     }
 
-    /// The reply numbers that several Pongs carried. This may happen once per kill: the cookie after
-    /// the last reply may be lost with the element.
+    /// The reply numbers that several Pongs carried. This may happen once per kill: the cookie
+    /// after the last reply may be lost with the element.
     pub(crate) fn repeated_replies(&self) -> Vec<u64> {
         self.replies.iter().filter(|(_, n)| **n > 1).map(|(reply, _)| *reply).collect()
     }

@@ -1,5 +1,5 @@
-//! The core alone, both ends in one thread, without sockets and driver:
-//! `sctp-perf alone bulk|setup|idle`, figures as JSON.
+//! `sctp-perf alone bulk|setup|idle`: the core alone, with both ends in one thread and without
+//! sockets and driver. The figures are JSON.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -67,7 +67,7 @@ pub(crate) enum Task {
 }
 
 pub(crate) fn run(options: &AloneOptions) -> ExitCode {
-    // Not where memory itself is measured.
+    // But not if memory itself is measured.
     if options.task != Task::Idle {
         super::keep_freed_memory();
     }
@@ -102,7 +102,7 @@ fn bulk(size: usize, warmup: Duration, duration: Duration) -> Value {
     })
 }
 
-/// Sets associations up in batches; taking them down is not measured.
+/// Sets associations up in batches. Ending them is not measured.
 fn setup(duration: Duration) -> Value {
     const BATCH: u32 = 1000;
     let batch = || {
@@ -129,7 +129,7 @@ fn setup(duration: Duration) -> Value {
 fn idle(count: u32) -> Value {
     let mut pair = Pair::new(&AssocConfig::default());
     let mut now = Time::ZERO;
-    // The first brings what all share.
+    // The first one allocates what all share.
     pair.set_up(now, 0);
     let before = usage::resident();
     for n in 1..=count {

@@ -1,4 +1,4 @@
-//! Both roles with blocking calls, without a runtime: ping-pong, which is what these calls are for.
+//! Both roles with blocking calls, without a runtime. Only ping-pong: the calls are made for that.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::usage::CpuTime;
 use crate::cli;
 use crate::programs::stack::{self, Ways};
 
-/// The ordering end.
+/// The client, which orders the test.
 pub(crate) fn client(options: ClientOptions) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
     if options.direction != Direction::PingPong {
@@ -39,7 +39,7 @@ pub(crate) fn client(options: ClientOptions) -> anyhow::Result<ExitCode> {
     let start = CpuTime::now();
     control(&mut stack, association, &Control::Order(order))?;
     let round_trips = latency::ping_blocking(&mut stack, association, &order)?;
-    // The server sends back what is data, and ends with this.
+    // The server sends data back, and ends when it gets this.
     control(&mut stack, association, &Control::Sent(Sent::default()))?;
     control(&mut stack, association, &Control::Sent(Sent::default()))?;
     let server = server_report(&mut stack, association)?;
@@ -59,7 +59,7 @@ pub(crate) fn client(options: ClientOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The waiting end. It serves one client after the other.
+/// The server, which serves one client after the other.
 pub(crate) fn server(options: ServerOptions) -> anyhow::Result<ExitCode> {
     options.common.log.start()?;
     let own = cli::resolve_blocking(&options.common.own)?;
@@ -78,7 +78,7 @@ pub(crate) fn server(options: ServerOptions) -> anyhow::Result<ExitCode> {
         let association = stack.accept(endpoint)?;
         loop {
             match serve(&mut stack, association) {
-                // It begins again, with another order.
+                // The client begins again, with another order.
                 Err(error) if error.downcast_ref() == Some(&Error::Restarted) => continue,
                 Err(error) => {
                     cli::complain(&format!("{}: a test failed: {error:#}", super::NAME));
@@ -137,5 +137,5 @@ fn server_report(stack: &mut Stack, association: Association) -> anyhow::Result<
     bail!("the server did not report")
 }
 
-/// For everything that is not the test itself; beyond this there is nobody.
+/// The limit for everything except the test itself. The peer has gone if it takes longer.
 const TIMEOUT: Duration = Duration::from_secs(20);

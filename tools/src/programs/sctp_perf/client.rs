@@ -1,4 +1,4 @@
-//! The ordering end.
+//! The client, which orders the test.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(crate) async fn run(options: ClientOptions) -> anyhow::Result<ExitCode> {
             _ => None,
         };
         if round_trips.is_some() {
-            // The server sends back what is data, and ends with this.
+            // The server sends data back, and ends when it gets this.
             transfer.control(&Control::Sent(Sent::default())).await?;
         }
         let send = async {
@@ -84,7 +84,8 @@ pub(crate) async fn run(options: ClientOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Setting up an association over a bad network takes seconds; beyond this there is nobody.
+/// Over a bad network, setting up an association takes seconds. If it takes longer than this, there
+/// is no server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// For what is still in buffers when the time is over.
+/// The limit for what is still in buffers when the time is over.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Sizes with the suffixes people write, and numbers people can read.
+//! Sizes with suffixes, and numbers that people can read.
 
 /// Reads a number of bytes: `1400`, `64k` (1024), `2M`, `1G`.
 ///

@@ -71,7 +71,7 @@ pub(crate) fn pong_blocking(
     bail!("the client has shut down in the middle of the test")
 }
 
-/// Round trips, and when there were enough of them.
+/// The round trips, and when the test is over.
 struct Clock {
     begin: Instant,
     warmup: Duration,
@@ -86,7 +86,7 @@ impl Clock {
         Clock { begin: Instant::now(), warmup, end, micros: Vec::new() }
     }
 
-    /// Notes a round trip that began at `sent`; true when the time is over.
+    /// Adds a round trip that began at `sent`. True when the time is over.
     fn is_over(&mut self, sent: Instant) -> bool {
         let back = Instant::now();
         if back - self.begin >= self.warmup && self.micros.len() < MOST {
@@ -96,7 +96,7 @@ impl Clock {
     }
 }
 
-/// The server's part: sends everything back until the client says that it was enough.
+/// The server's part: sends everything back until the client ends the test.
 pub(crate) async fn pong(association: &Association) -> anyhow::Result<()> {
     while let Some(part) = association.recv_message().await? {
         if part.ppid == CONTROL_PPID {
@@ -116,7 +116,7 @@ fn summary(mut micros: Vec<f64>) -> RoundTrips {
     RoundTrips { count: micros.len(), p50_us: quantile(0.5), p99_us: quantile(0.99) }
 }
 
-/// Round trips remembered at most; what comes after them is not counted.
+/// How many round trips are recorded. Later ones do not count.
 const MOST: usize = 1 << 22;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `sctp-perf`: measures bulk transfer between two processes, in one direction or both, and round
-//! trips; compares with other stacks.
+//! trips, and compares this stack with others.
 //!
-//! The client orders a test over the association to be measured; whoever sends does so for the
-//! ordered time, and throughput is what the receiver got, from its first message to its last.
+//! The client orders a test over the association that is measured. The sender sends for the ordered
+//! time. The throughput is what the receiver gets from the first message to the last.
 
 mod alone;
 #[cfg(unix)]
@@ -86,14 +86,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Runs one role on a runtime with as many threads as wanted.
+/// Runs one role on a runtime with this number of threads.
 fn execute<F>(name: &'static str, threads: usize, program: F) -> ExitCode
 where
     F: Future<Output = anyhow::Result<ExitCode>> + Send + 'static,
 {
     keep_freed_memory();
-    // As a task of its own: to the future of `block_on`, each wake-up of the runtime costs a system
-    // call more.
+    // The program is a task of its own: in the future of `block_on`, each wake-up of the runtime
+    // costs one more system call.
     let program = async { tokio::spawn(program).await? };
     if threads <= 1 {
         return cli::run_async(name, program);
@@ -120,10 +120,10 @@ fn plain(name: &'static str, program: impl FnOnce() -> anyhow::Result<ExitCode>)
     })
 }
 
-/// Makes glibc keep memory for the next messages instead of giving it back to the system after
-/// each, which costs a receiver a third of its time. It raises its limit for that when a large
-/// block is freed (mallopt(3), M_MMAP_THRESHOLD: at most 32 MiB). Elsewhere this does nothing of
-/// consequence: the memory is never touched.
+/// Makes glibc keep memory for the next messages. By default it returns the memory to the system
+/// after each message, which costs a receiver a third of its time. When a large block is freed, it
+/// raises the limit for that (mallopt(3), M_MMAP_THRESHOLD: at most 32 MiB). With another libc this
+/// has no effect, because the memory is never touched.
 fn keep_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity((32 << 20) - 8192)));
 }

@@ -94,7 +94,7 @@ pub(crate) struct ClientOptions {
 }
 
 impl ClientOptions {
-    /// What the server is told.
+    /// The order for the server.
     pub(crate) fn order(&self) -> Order {
         Order {
             direction: self.direction,
@@ -142,7 +142,7 @@ pub(crate) enum Api {
     Blocking,
 }
 
-/// What both roles can choose for their end.
+/// The options that both roles have for their end.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CommonOptions {
     #[command(flatten)]
@@ -180,8 +180,8 @@ pub(crate) struct CommonOptions {
 }
 
 impl CommonOptions {
-    /// Opens the links and starts the stack, at the addresses `own` and, where `--encap-port=` says
-    /// nothing, at UDP port `port`.
+    /// Opens the links and starts the stack at the addresses `own`, and at UDP port `port` if there
+    /// is no `--encap-port=`.
     ///
     /// # Errors
     /// A sentence for the user.
@@ -254,7 +254,7 @@ pub(crate) struct TransportOptions {
 }
 
 impl TransportOptions {
-    /// The settings of an association, with the rest as in `base`.
+    /// The settings of an association. `base` has those without an option.
     pub(crate) fn config(&self, base: AssocConfig) -> AssocConfig {
         AssocConfig {
             ip_mtu: self.mtu,
@@ -270,5 +270,5 @@ impl TransportOptions {
     }
 }
 
-/// The port that other measuring programs use as well.
+/// The default port of other measuring programs as well.
 pub(crate) const DEFAULT_PORT: u16 = 5201;

@@ -1,4 +1,4 @@
-//! The result: for people, as JSON, as CSV.
+//! The result, for people, as JSON, or as CSV.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub(crate) struct Outcome {
     pub(crate) order: Order,
     pub(crate) client: Report,
     pub(crate) server: Report,
-    /// Of a ping-pong.
+    /// The round trips of a ping-pong.
     pub(crate) round_trips: Option<RoundTrips>,
     /// The client's path at the end.
     pub(crate) path: Option<PathStatus>,
@@ -26,7 +26,7 @@ pub(crate) struct Outcome {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Ports {
     pub(crate) sctp: u16,
-    /// Absent where the stack has no UDP link.
+    /// Absent if the stack has no UDP link.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) udp: Option<u16>,
 }
@@ -52,7 +52,7 @@ impl Outcome {
     }
 }
 
-/// Bits per second at the receiver; 0 where a single message gives no time to divide by.
+/// Bits per second at the receiver; 0 if there was a single message, and so no time to divide by.
 fn throughput(received: &Received) -> f64 {
     if received.seconds > 0.0 { received.bytes as f64 * 8.0 / received.seconds } else { 0.0 }
 }

@@ -1,8 +1,8 @@
-//! What client and server say to each other besides data.
+//! The messages of client and server besides data.
 //!
-//! Control messages are JSON, ordered, on stream 0, told from data by their PPID. The client sends
-//! an [`Order`]. Each sender ends with [`Control::Sent`]; a receiver has everything when that many
-//! messages are there, on whatever streams. The server closes with its [`Report`].
+//! Control messages are JSON, ordered, on stream 0, and have another PPID than data. The client
+//! sends an [`Order`]. Each sender ends with [`Control::Sent`], which says how many messages the
+//! receiver should have, on all streams. At the end, the server sends its [`Report`].
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,9 @@ use super::options::Direction;
 pub(crate) const CONTROL_PPID: u32 = 0x7065_7266;
 /// Largest message, bytes.
 pub(crate) const MAX_MESSAGE: usize = 16 << 20;
-/// Most streams.
+/// The greatest number of streams.
 pub(crate) const MAX_STREAMS: u16 = 1024;
-/// Most messages handed to the stack at once.
+/// The greatest number of messages that are handed to the stack at once.
 pub(crate) const MAX_BATCH: u16 = 1024;
 /// Longest test, ms.
 const MAX_DURATION_MS: u64 = 86_400_000;
@@ -25,7 +25,7 @@ const MAX_DURATION_MS: u64 = 86_400_000;
 pub(crate) enum Control {
     /// Client to server: the test.
     Order(Order),
-    /// From whoever sends data: that was all.
+    /// Sender to receiver: that was all.
     Sent(Sent),
     /// Server to client: how it went.
     Report(Report),
@@ -37,9 +37,9 @@ pub(crate) struct Order {
     pub(crate) direction: Direction,
     /// Bytes of each message.
     pub(crate) size: usize,
-    /// What counts.
+    /// The time that counts.
     pub(crate) duration_ms: u64,
-    /// What comes before it and does not count.
+    /// The time before that, which does not count.
     #[serde(default)]
     pub(crate) warmup_ms: u64,
     /// Messages that one call of a sender hands to the stack.
@@ -49,10 +49,10 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// Checks what came from the network.
+    /// Checks an order from the network.
     ///
     /// # Errors
-    /// Names what is out of bounds.
+    /// Says what is out of bounds.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         if !(1..=MAX_MESSAGE).contains(&self.size) {
             return Err("the message size is out of bounds");
@@ -85,7 +85,7 @@ pub(crate) struct Sent {
 pub(crate) struct Received {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
-    /// From the first message, or the end of the warm-up, to the last.
+    /// The time from the first message, or from the end of the warm-up, to the last message.
     pub(crate) seconds: f64,
 }
 
@@ -111,11 +111,11 @@ pub(crate) struct Report {
     pub(crate) chunks_received: u64,
     pub(crate) duplicates_received: u64,
     pub(crate) sacks_sent: u64,
-    /// Processor time of the whole process during the test, in user mode and in the kernel; absent
-    /// where it is unknown.
+    /// Processor time of the whole process during the test, in user mode and in the kernel. Absent
+    /// if it is unknown.
     pub(crate) cpu_user_s: Option<f64>,
     pub(crate) cpu_system_s: Option<f64>,
-    /// Packets that found the socket buffers of the whole process full during the test.
+    /// How many packets were lost during the test because a socket buffer of the process was full.
     #[serde(default)]
     pub(crate) socket_overflows: u64,
 }

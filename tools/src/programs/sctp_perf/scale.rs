@@ -1,4 +1,4 @@
-//! Many associations between two stacks: some busy, most idle, some coming and going.
+//! Many associations between two stacks: some busy, most idle, and some that come and go.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -86,7 +86,7 @@ pub(crate) struct ScaleOptions {
 struct Outcome {
     associations: u32,
     busy: usize,
-    /// Set up one beside the other, before the test.
+    /// Associations per second that were set up side by side before the test.
     set_up_per_second: f64,
     bits_per_second: f64,
     /// Jain's index of the throughputs: 1 when all are equal, 1/n when one has everything.
@@ -94,17 +94,17 @@ struct Outcome {
     least_bits_per_second: f64,
     most_bits_per_second: f64,
     came_and_went: u64,
-    /// Those that could not be set up or did not end in time.
+    /// How many could not be set up, or did not end in time.
     failed: u64,
     retransmitted: u64,
-    /// Packets that found a socket buffer full, and were lost so.
+    /// How many packets were lost because a socket buffer was full.
     overflows_client: u64,
     overflows_server: u64,
     /// Resident memory of this process before the test, for each association.
     bytes_per_association: Option<f64>,
     cpu_client_s: Option<f64>,
     cpu_server_s: Option<f64>,
-    /// The UDP port of this process; each association has an SCTP port of its own.
+    /// The UDP port of this process. Each association has an SCTP port of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     udp_port: Option<u16>,
 }
@@ -208,8 +208,8 @@ async fn test(association: Association, order: Order) -> anyhow::Result<(Report,
     Ok((transfer.report(sent, arrived.received), theirs))
 }
 
-/// Sets associations up and shuts them down, at a steady pace for as long as the test takes; how
-/// many, and how many failed.
+/// Sets associations up and shuts them down at a steady rate during the test. Returns how many
+/// there were, and how many failed.
 async fn come_and_go(options: ScaleOptions, stack: Stack, peer: Peer) -> (u64, u64) {
     let end = tokio::time::Instant::now() + Duration::from_secs(options.warmup + options.duration);
     let mut done = JoinSet::new();
@@ -252,7 +252,7 @@ fn summary(reports: &[(Report, Report)]) -> Outcome {
         })
         .collect();
     let cpu = |end: fn(&(Report, Report)) -> &Report| {
-        // Each report counts the whole process, so the longest tells it all.
+        // Each report counts the whole process, so the one over the longest time has everything.
         reports
             .iter()
             .filter_map(|both| Some(end(both).cpu_user_s? + end(both).cpu_system_s?))
@@ -283,7 +283,7 @@ fn summary(reports: &[(Report, Report)]) -> Outcome {
     }
 }
 
-/// For the last of those that come and go.
+/// The limit for the last of those that come and go.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Jain's fairness index.

@@ -1,4 +1,4 @@
-//! The waiting end.
+//! The server, which waits for orders.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says how clients reach this server.
+/// Tells how clients reach this server.
 pub(super) fn tell_ready(
     options: &ServerOptions,
     port: u16,
@@ -123,13 +123,13 @@ async fn take_part(stack: &Stack, association: &Association) -> anyhow::Result<(
     let socket_overflows = stack.link_stats().overflows - overflows;
     let report = Report { socket_overflows, ..transfer.report(sent, received) };
     transfer.control(&Control::Report(report)).await?;
-    // The client has the last word. What it says besides good-bye does not matter any more.
+    // The client shuts the association down. Everything else that it sends does not matter.
     while association.recv_message().await?.is_some() {}
     association.shutdown().await?;
     Ok(())
 }
 
-/// The order; `None` from a client that only came and went.
+/// Waits for the order; `None` if the client shuts down without one.
 async fn receive_order(association: &Association) -> anyhow::Result<Option<Order>> {
     let first = match association.recv_message().await {
         Ok(Some(first)) => first,

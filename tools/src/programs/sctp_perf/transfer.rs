@@ -1,4 +1,4 @@
-//! Sending and receiving during a test; the same at both ends.
+//! Sends and receives during a test, at both ends in the same way.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -24,11 +24,11 @@ pub(crate) struct Transfer {
 /// What [`Transfer::receive`] ended with.
 pub(crate) struct Arrived {
     pub(crate) received: Received,
-    /// The peer's report, where one was waited for.
+    /// The peer's report, if one was expected.
     pub(crate) report: Option<Report>,
 }
 
-/// What is to be received.
+/// What has to be received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expect {
     pub(crate) data: bool,
@@ -42,7 +42,7 @@ impl Transfer {
         Transfer { association, warmup, cpu: CpuTime::now(), warm_cpu: OnceLock::new() }
     }
 
-    /// Sends data for the ordered time, and how much it was.
+    /// Sends data for the ordered time, and then how much it was.
     pub(crate) async fn send(&self, order: &Order) -> anyhow::Result<Sent> {
         let data = Bytes::from(vec![0x5a; order.size]);
         let options = SendOptions { unordered: order.unordered, ..SendOptions::default() };
@@ -80,7 +80,7 @@ impl Transfer {
         Ok(sent)
     }
 
-    /// Receives until everything expected is there.
+    /// Receives until everything that is expected is there.
     pub(crate) async fn receive(&self, expect: Expect) -> anyhow::Result<Arrived> {
         let mut counter = Counter::new(self.warmup);
         let mut announced = None;
@@ -132,7 +132,7 @@ impl Transfer {
         Ok(Arrived { received: counter.measured, report })
     }
 
-    /// From now on it counts.
+    /// The warm-up is over.
     fn warmed_up(&self) {
         if self.warm_cpu.get().is_none()
             && let Some(now) = CpuTime::now()
@@ -187,24 +187,24 @@ pub(crate) fn report(
 /// Reads a control message.
 ///
 /// # Errors
-/// When it is none.
+/// When it is no control message.
 pub(crate) fn decode(text: &[u8]) -> anyhow::Result<Control> {
     serde_json::from_slice(text).map_err(|error| {
-        // It quotes what the peer sent.
+        // The error quotes what the peer sent.
         let error = error.to_string();
         let why = ShownText(error.as_bytes());
         anyhow!("the peer sent a control message that cannot be understood: {why}")
     })
 }
 
-/// Counts what arrives, message by message, also where a message comes in parts.
+/// Counts the messages that arrive, including those that come in parts.
 struct Counter {
     warmup: Duration,
     /// Everything.
     total: Received,
-    /// What came since the end of the warm-up.
+    /// What came after the warm-up.
     measured: Received,
-    /// What came since the clock was read last.
+    /// What came after the clock was last read.
     fresh: Received,
     first: Option<Instant>,
     /// When the warm-up ended.
@@ -222,7 +222,7 @@ impl Counter {
         self.fresh.messages += u64::from(part.end_of_record);
     }
 
-    /// Assigns what came since the last time to the warm-up or to what is measured; true once the
+    /// Adds what came after the last call to the warm-up or to what is measured. True once the
     /// warm-up is over.
     fn look_at_clock(&mut self) -> bool {
         let fresh = std::mem::take(&mut self.fresh);
@@ -231,7 +231,7 @@ impl Counter {
             self.total.messages += fresh.messages;
             let now = Instant::now();
             let first = *self.first.get_or_insert(now);
-            // Without a warm-up the time begins with the first message, which counts all the same.
+            // Without a warm-up, the time starts at the first message. That message counts as well.
             if self.warmup.is_zero() {
                 self.start = Some(first);
             }
@@ -249,9 +249,9 @@ impl Counter {
     }
 }
 
-/// Far more than any control message has.
+/// Far more than the length of any control message.
 const MAX_CONTROL: usize = 64 * 1024;
-/// A sender reads the clock after so many bytes.
+/// After how many bytes a sender reads the clock.
 const CLOCK_EVERY: usize = 64 * 1024;
-/// Messages taken at once.
+/// How many messages are received at once.
 const RECV_BATCH: usize = 256;

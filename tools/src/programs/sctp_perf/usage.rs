@@ -1,8 +1,8 @@
-//! Processor time and memory of the own process.
+//! Processor time and memory of this process.
 
 use std::time::Duration;
 
-/// Processor time used so far.
+/// Processor time that was used so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CpuTime {
     pub(crate) user: Duration,
@@ -10,7 +10,7 @@ pub(crate) struct CpuTime {
 }
 
 impl CpuTime {
-    /// The time used until now; `None` where the system does not tell.
+    /// The time used until now; `None` if the system does not tell.
     #[cfg(unix)]
     pub(crate) fn now() -> Option<Self> {
         use nix::sys::resource::{UsageWho, getrusage};
@@ -25,7 +25,7 @@ impl CpuTime {
         Some(CpuTime { user: duration(usage.user_time()), system: duration(usage.system_time()) })
     }
 
-    /// The time used until now; `None` where the system does not tell.
+    /// The time used until now; `None` if the system does not tell.
     #[cfg(not(unix))]
     pub(crate) fn now() -> Option<Self> {
         None
@@ -40,8 +40,7 @@ impl CpuTime {
     }
 }
 
-/// Resident memory of the own process, bytes; `None` where the system does not tell in the way
-/// Linux does.
+/// Resident memory of this process, bytes; `None` if the system does not tell it as Linux does.
 pub(crate) fn resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,6 +1,6 @@
-//! Pinning processes to one processor: children inherit what their parent may use.
+//! Pins processes to one processor: children inherit the processors of their parent.
 
-/// While it lives, this thread and the children that it starts run on one processor.
+/// While this value lives, this thread and the children that it starts run on one processor.
 pub(crate) struct Pinned {
     #[cfg(target_os = "linux")]
     before: nix::sched::CpuSet,
@@ -8,10 +8,10 @@ pub(crate) struct Pinned {
 
 #[cfg(target_os = "linux")]
 impl Pinned {
-    /// Pins to the last processor that may be used: the first ones are often busy with interrupts.
+    /// Pins to the last available processor, because the first ones are often busy with interrupts.
     ///
     /// # Errors
-    /// When the system does not want to.
+    /// When the system refuses.
     pub(crate) fn new() -> anyhow::Result<Self> {
         use anyhow::Context;
         use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -46,6 +46,6 @@ impl Pinned {
 }
 
 impl Pinned {
-    /// Lets this thread run everywhere again; the children stay where they are.
+    /// Lets this thread run on all processors again. The children stay pinned.
     pub(crate) fn release(self) {}
 }

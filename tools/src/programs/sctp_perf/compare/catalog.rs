@@ -1,27 +1,27 @@
-//! What is compared with whom, and what is expected.
+//! The rows of the comparison: who takes part, and what is expected.
 
 use serde::Serialize;
 
-/// Whoever takes part.
+/// A stack that takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Contender {
     Ours,
     /// This stack without a runtime.
     OursBlocking,
-    /// This stack with tokio, where it stands beside the other interface.
+    /// This stack with tokio, in rows that also have the other interface.
     OursTokio,
     Usrsctp,
     SctpProto,
-    /// With `log_packet` behind a condition.
+    /// With a condition before `log_packet`.
     Dcsctp,
-    /// As released: it formats every packet as hex.
+    /// As it was released: it formats every packet as hex.
     DcsctpReleased,
     Quinn,
     Tcp,
-    /// One datagram a system call.
+    /// One datagram per system call.
     Udp,
-    /// As many as fit 64 KiB.
+    /// As many datagrams as fit into 64 KiB.
     UdpGso,
 }
 
@@ -48,7 +48,7 @@ impl Contender {
 pub(crate) enum Task {
     /// Two processes, messages of this many bytes in one direction.
     Bulk { size: usize, segments: Option<u16> },
-    /// The same directly in IP between two network namespaces.
+    /// The same, directly in IP between two network namespaces.
     Raw { size: usize },
     /// Both ends in one thread, without sockets.
     Core { size: usize },
@@ -73,7 +73,7 @@ pub(crate) enum Metric {
     SetupsPerSecond,
 }
 
-/// What the figure of a row's first contender is held against.
+/// What the figure of the first contender is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Against {
     /// The best of these.
@@ -87,10 +87,10 @@ pub(crate) enum Against {
 pub(crate) struct Goal {
     pub(crate) metric: Metric,
     pub(crate) against: Against,
-    /// A factor or, against a number, that number: at least so much, or at most for metrics where
-    /// less is better.
+    /// A factor, or for [`Against::Number`] the number. A lower limit, or an upper limit
+    /// for metrics where less is better.
     pub(crate) value: f64,
-    /// What must be reached, in contrast to what is aimed at.
+    /// Whether this must be reached, or is only a goal.
     pub(crate) must: bool,
 }
 
@@ -102,13 +102,13 @@ pub(crate) struct Row {
     pub(crate) task: Task,
     /// What is printed.
     pub(crate) metrics: &'static [Metric],
-    /// The first one is held against the others.
+    /// The first one is compared with the others.
     pub(crate) contenders: &'static [Contender],
     pub(crate) goals: &'static [Goal],
 }
 
 impl Metric {
-    /// Small values are good ones.
+    /// Whether small values are better.
     pub(crate) fn less_is_better(self) -> bool {
         matches!(
             self,

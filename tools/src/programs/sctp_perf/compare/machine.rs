@@ -1,8 +1,8 @@
-//! On what it ran.
+//! The machine that a comparison ran on.
 
 use serde::Serialize;
 
-/// The machine, as far as it tells.
+/// What the machine tells about itself.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Machine {
     pub(crate) cpu: String,

@@ -1,6 +1,6 @@
 //! `sctp-perf compare`: this stack beside others on one machine, run in turns.
 //!
-//! The others are driven by small programs (`tools/peers`), which are built when they are first
+//! Small programs (`tools/peers`) drive the other stacks. They are built when they are first
 //! needed.
 
 mod affinity;
@@ -37,7 +37,7 @@ pub(crate) async fn run(options: CompareOptions) -> anyhow::Result<ExitCode> {
     let rows = options.rows();
     let contenders: usize = rows.iter().map(|row| row.contenders.len()).sum();
     let total = u32::try_from(contenders).unwrap_or(u32::MAX).saturating_mul(options.runs);
-    // Starting and ending the processes takes time as well.
+    // This includes the time to start and end the processes.
     let each = Duration::from_secs_f64(f64::from(options.seconds) + options.warmup + 0.5);
     let mut progress = Progress::new(total, each);
     let peers = Peers::prepare(&options, &rows, &progress).await?;
@@ -73,5 +73,5 @@ async fn measure(runner: &Runner<'_>, row: &'static Row, progress: &mut Progress
     result
 }
 
-/// What all files of this module work with.
+/// What the files of this module share.
 type Samples = Vec<(Contender, Vec<Sample>)>;

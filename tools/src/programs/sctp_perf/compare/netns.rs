@@ -1,10 +1,10 @@
-//! Two network namespaces with a veth pair between them, for what goes directly in IP.
+//! Two network namespaces with a veth pair between them, for the rows directly in IP.
 
 use std::process::Command;
 
 use anyhow::{Context, bail};
 
-/// The namespaces; they vanish with this.
+/// The namespaces. Dropping this removes them.
 #[derive(Debug)]
 pub(crate) struct Namespaces {
     names: [String; 2],
@@ -14,10 +14,10 @@ pub(crate) struct Namespaces {
 pub(crate) const ADDRESSES: [&str; 2] = ["10.231.0.1", "10.231.0.2"];
 
 impl Namespaces {
-    /// Makes them; names bear the number of this process.
+    /// Makes them. Their names contain the number of this process.
     ///
     /// # Errors
-    /// Without root, and where there is no `ip`.
+    /// Without root, or without the program `ip`.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let names = ["a", "b"].map(|side| format!("sctp-perf-{}{side}", std::process::id()));
         let made = Namespaces { names };
@@ -37,7 +37,7 @@ impl Namespaces {
         Ok(made)
     }
 
-    /// What goes before a command so that it runs in one of them.
+    /// The words before a command that make it run in one of them.
     pub(crate) fn prefix(&self, side: usize) -> Vec<String> {
         ["ip", "netns", "exec", &self.names[side]].map(str::to_owned).to_vec()
     }

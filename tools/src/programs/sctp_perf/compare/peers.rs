@@ -1,4 +1,4 @@
-//! Building the drivers of the others, where they can be built.
+//! Builds the drivers of the other stacks, if they can be built.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,24 +10,24 @@ use super::catalog::{Contender, Row};
 use super::options::CompareOptions;
 use super::progress::Progress;
 
-/// Where the drivers are, or why there is none.
+/// Where each driver is, or why it is missing.
 #[derive(Debug)]
 pub(crate) struct Peers {
     rust: Result<PathBuf, String>,
-    /// With a dcsctp that formats packets only for a log that wants them.
+    /// With a dcsctp that formats packets only if they are logged.
     patched: Result<PathBuf, String>,
     usrsctp: Result<PathBuf, String>,
-    /// Of the libraries.
+    /// The versions of the libraries.
     pub(crate) versions: BTreeMap<&'static str, String>,
 }
 
 const NOT_WANTED: &str = "no row wants it";
 
 impl Peers {
-    /// Builds what the rows need. What cannot be built is missing in the table, with the reason.
+    /// Builds what the rows need. The table says what cannot be built, and why.
     ///
     /// # Errors
-    /// Only when there is no place to build in.
+    /// Only when there is no folder to build in.
     pub(crate) async fn prepare(
         options: &CompareOptions,
         rows: &[&'static Row],
@@ -65,7 +65,7 @@ impl Peers {
         Ok(peers)
     }
 
-    /// The program that drives a contender and the arguments it begins with.
+    /// The program that drives a contender, and its first arguments.
     ///
     /// # Errors
     /// Why there is none.
@@ -100,7 +100,7 @@ fn named(result: anyhow::Result<PathBuf>, progress: &Progress) -> Result<PathBuf
     })
 }
 
-/// Builds the Rust drivers for this very machine, as its users would.
+/// Builds the Rust drivers for the processor of this machine, as users would.
 async fn cargo(sources: &Path, target: &Path, flags: &str) -> anyhow::Result<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
@@ -113,7 +113,7 @@ async fn cargo(sources: &Path, target: &Path, flags: &str) -> anyhow::Result<Pat
     Ok(target.join("release").join("sctp-perf-peers"))
 }
 
-/// The same with a copy of dcsctp in which `log_packet` begins by asking whether anybody logs.
+/// The same, with a copy of dcsctp in which `log_packet` first checks whether packets are logged.
 async fn patched(sources: &Path, build: &Path) -> anyhow::Result<PathBuf> {
     let copy = build.join("patched");
     let target = build.join("rust-patched");
@@ -137,7 +137,7 @@ async fn patched(sources: &Path, build: &Path) -> anyhow::Result<PathBuf> {
     if !copy.join("Cargo.lock").exists() {
         std::fs::write(copy.join("Cargo.lock"), lock)?;
     }
-    // Its own lints are strict, and meant for its own compiler.
+    // The lints of dcsctp are strict, and are for its own version of the compiler.
     cargo(&copy, &target, "--cap-lints allow").await
 }
 
@@ -162,7 +162,7 @@ fn released(name: &str, version: &str) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("the sources of {folder} are not in {}", sources.display()))
 }
 
-/// Copies files whose content differs, so that nothing is built again without need.
+/// Copies only files whose content differs, so that nothing is built again without need.
 fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
@@ -197,7 +197,7 @@ async fn run(mut command: Command, complaint: &'static str) -> anyhow::Result<()
     Ok(())
 }
 
-/// The versions of the libraries, as far as they can be found out.
+/// The versions of the libraries that can be found out.
 async fn versions(sources: &Path) -> BTreeMap<&'static str, String> {
     let lock = std::fs::read_to_string(sources.join("Cargo.lock")).unwrap_or_default();
     let mut versions: BTreeMap<_, _> = ["dcsctp", "quinn", "sctp-proto", "tokio"]

@@ -1,4 +1,4 @@
-//! How far a comparison is, on stderr: a status line on a terminal, lines elsewhere.
+//! Tells on stderr how far a comparison is: in a status line on a terminal, or else line by line.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant, SystemTime};
@@ -8,13 +8,13 @@ use tokio::time::MissedTickBehavior;
 
 use crate::cli::{complain, time_of_day};
 
-/// Without a terminal, what takes long is told this often.
+/// How often a step that takes long is mentioned without a terminal.
 const STILL: Duration = Duration::from_secs(15);
 
-/// Tells what is being done, how far it is, and how long it will still take.
+/// Tells the present step, how far the comparison is, and how long it will still take.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    /// The status line; `None` where stderr is no terminal.
+    /// The status line; `None` if stderr is no terminal.
     status: Option<ProgressBar>,
     runs: Runs,
 }
@@ -24,9 +24,9 @@ pub(crate) struct Progress {
 struct Runs {
     total: u32,
     begun: u32,
-    /// When the first began.
+    /// When the first run began.
     start: Option<Instant>,
-    /// How long one takes, as long as none is over.
+    /// How long a run takes, until the first is over.
     guess: Duration,
 }
 
@@ -44,7 +44,7 @@ impl Progress {
         Progress { status, runs: Runs { total, begun: 0, start: None, guess } }
     }
 
-    /// Compiles something, and tells what, since when, and how long it took.
+    /// Waits for a compilation. Tells what is compiled, since when, and how long it took.
     pub(crate) async fn compiling<F: Future>(&self, what: &str, work: F) -> F::Output {
         let start = Instant::now();
         let since = time_of_day(SystemTime::now());
@@ -115,7 +115,7 @@ impl Drop for Progress {
 }
 
 impl Runs {
-    /// Another one begins; how long it and all after it will take.
+    /// Another run begins. Returns how long it and all after it will take.
     fn begin(&mut self, now: Instant) -> Duration {
         let start = *self.start.get_or_insert(now);
         let over = self.begun;

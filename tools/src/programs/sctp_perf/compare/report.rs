@@ -1,4 +1,4 @@
-//! The table, the verdicts, and everything as JSON.
+//! The results: the table, the verdicts, and everything as JSON.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::run::MTU_UDP;
 use super::sample::{Median, Sample};
 use crate::programs::sctp_perf::count::metric;
 
-/// Everything, as it goes to the file.
+/// Everything that is written to the file.
 #[derive(Debug, Serialize)]
 pub(crate) struct Results {
     pub(crate) machine: Machine,
@@ -55,19 +55,19 @@ pub(crate) struct RowResult {
     row: &'static Row,
     samples: Samples,
     medians: Vec<(Contender, Metric, Median)>,
-    /// Who gave no figure, and why.
+    /// The contenders without a figure, and why.
     missing: Vec<(Contender, String)>,
     verdicts: Vec<Verdict>,
 }
 
-/// What became of an expectation.
+/// Whether an expectation was met.
 #[derive(Debug, Serialize)]
 struct Verdict {
     metric: Metric,
     must: bool,
     /// What was expected, in words.
     expected: String,
-    /// The ratio, or our own number where the expectation is one; absent where somebody is missing.
+    /// The ratio, or our own figure if a number is expected. Absent if a contender is missing.
     found: Option<f64>,
     holds: Option<bool>,
     text: String,
@@ -99,7 +99,7 @@ impl RowResult {
         }
     }
 
-    /// Medians and verdicts, when all runs are done.
+    /// Medians and verdicts, after all runs.
     pub(crate) fn judge(&mut self) {
         for (contender, samples) in &self.samples {
             for &metric in self.row.metrics {

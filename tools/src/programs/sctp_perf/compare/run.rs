@@ -1,4 +1,4 @@
-//! Running one contender once.
+//! Runs one contender once.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use super::sample::Sample;
 use crate::cli::ReadyLine;
 use crate::programs::{CHILD_ARGUMENT, sctp_perf};
 
-/// Packets of 1452 bytes in UDP.
+/// The MTU for packets of 1452 bytes in UDP.
 pub(crate) const MTU_UDP: &str = "--mtu=1480";
 
 /// Runs contenders.
@@ -87,7 +87,7 @@ impl Runner<'_> {
             args.extend(self.keys(task));
             End::new(Vec::new(), program, args)
         };
-        // Usrsctp's associations are slow to make.
+        // usrsctp takes long to set associations up.
         let limit = self.limit() + Duration::from_secs(60);
         let text = Running::start(end)?.finish(limit).await?;
         Sample::single(&serde_json::from_str(&text)?)
@@ -112,7 +112,7 @@ impl Runner<'_> {
             }
             Task::PingPong { size } => {
                 order.push("--direction=pingpong".to_owned());
-                // As bare UDP is bound.
+                // Bare UDP is bound to this address as well.
                 common.extend([format!("--api={api}"), "--own=127.0.0.1".to_owned()]);
                 (size, None, Some(Pinned::new()?))
             }
@@ -161,7 +161,7 @@ impl Runner<'_> {
         Sample::bulk(&end("client"), &end("server"))
     }
 
-    /// Somebody else, as two processes.
+    /// Another stack, as two processes.
     async fn peer(&self, task: Task, contender: Contender) -> anyhow::Result<Sample> {
         let (program, transport) = self.peers.driver(contender)?;
         let mut keys = self.keys(task);
@@ -194,7 +194,7 @@ impl Runner<'_> {
         if pingpong {
             return Sample::single(&client.figures(self.limit()).await?);
         }
-        // An end whose peer has gone waits for it, so nobody waits for its end.
+        // An end waits for its peer even after that has gone. So do not wait until this one ends.
         let (sender, receiver) =
             tokio::join!(client.figures(self.limit()), server.figures(self.limit()));
         Sample::bulk(&sender.context("the client")?, &receiver.context("the server")?)
@@ -217,7 +217,7 @@ impl Runner<'_> {
         keys
     }
 
-    /// Beyond this something hangs.
+    /// A run that takes longer than this hangs.
     fn limit(&self) -> Duration {
         Duration::from_secs_f64(
             f64::from(self.options.seconds) + self.options.warmup.clamp(0.0, 600.0) + 20.0,
@@ -236,7 +236,7 @@ fn own_program(prefix: Vec<String>, args: Vec<String>) -> anyhow::Result<End> {
     Ok(End::new(prefix, program, [words, args].concat()))
 }
 
-/// A process; it is ended when this is dropped.
+/// A process. Dropping this ends it.
 struct Running {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -263,7 +263,7 @@ impl Running {
         Ok(Running { child, lines: BufReader::new(stdout).lines(), complaints })
     }
 
-    /// The line that begins with `ready`.
+    /// Waits for the line that begins with `ready`.
     async fn ready(&mut self) -> anyhow::Result<String> {
         let line = timeout(Duration::from_secs(10), async {
             loop {
@@ -291,7 +291,7 @@ impl Running {
         Ok(serde_json::from_str(&line.await.context("it hangs")??)?)
     }
 
-    /// Waits for the end; the rest of the output.
+    /// Waits for the end, and returns the rest of the output.
     async fn finish(mut self, limit: Duration) -> anyhow::Result<String> {
         let all = async {
             let mut text = String::new();
@@ -308,7 +308,7 @@ impl Running {
         Ok(text)
     }
 
-    /// What it said on stderr, in a line.
+    /// Its output on stderr, as one line.
     async fn complaint(&mut self) -> String {
         let text = timeout(Duration::from_secs(1), &mut self.complaints).await;
         let text = text.ok().and_then(Result::ok).unwrap_or_default();

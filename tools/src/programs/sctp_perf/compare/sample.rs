@@ -16,8 +16,8 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// From what sender and receiver of bulk say. The processor time of the sender is that of a
-    /// window of its own, so it is scaled to that of the receiver.
+    /// From the output of a sender and a receiver of bulk. The sender measures its processor time
+    /// over a period of its own, so it is scaled to that of the receiver.
     pub(crate) fn bulk(sender: &Value, receiver: &Value) -> anyhow::Result<Self> {
         let (seconds, bytes) = (number(receiver, "seconds")?, number(receiver, "bytes")?);
         anyhow::ensure!(bytes > 0.0 && seconds > 0.0, "nothing arrived while it counted");
@@ -31,7 +31,7 @@ impl Sample {
         Ok(sample)
     }
 
-    /// From what one process with both ends says, or the client of a ping-pong.
+    /// From the output of one process with both ends, or of the client of a ping-pong.
     pub(crate) fn single(value: &Value) -> anyhow::Result<Self> {
         let mut sample = Sample::default();
         if value.get("bytes").is_some() {
@@ -79,7 +79,7 @@ pub(crate) struct Median {
 }
 
 impl Median {
-    /// Of the samples that know the metric; `None` when there are none.
+    /// From the samples that have the metric; `None` if there are none.
     pub(crate) fn of(samples: &[Sample], metric: Metric) -> Option<Self> {
         let mut values: Vec<f64> = samples.iter().filter_map(|sample| sample.get(metric)).collect();
         values.sort_unstable_by(f64::total_cmp);
