@@ -6,6 +6,7 @@ mod hunt;
 mod others;
 mod pools;
 mod random;
+mod registrars;
 
 use bytes::Bytes;
 use rserpool_wire::{
