@@ -1,6 +1,8 @@
 //! Registrars, pool elements and pool users on real stacks over a network in memory, with a paused
 //! clock.
 
+mod registrars;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -10,8 +12,8 @@ use bytes::Bytes;
 use rserpool::wire::{PeId, Policy, PoolHandle, Transport};
 use rserpool::{
     AsapConfig, ElementEvent, ElementIncoming, ElementOptions, ElementSession, Error,
-    FailoverCause, Outgoing, PoolElement, PoolUser, Resolver, Session, SessionEvent,
-    SessionOptions, UserMessage, UserOptions,
+    FailoverCause, Outgoing, PoolElement, PoolUser, Session, SessionEvent, SessionOptions,
+    UserMessage, UserOptions,
 };
 use rserpool_registrar::{Registrar, RegistrarConfig};
 use sctp_user::link::sim::{SimLink, SimNet};
@@ -493,90 +495,4 @@ async fn waiting_in_vain_says_what_was_waited_for() {
     tokio::time::sleep(secs(1)).await;
     assert_eq!(session.ready().await, Err(Error::Closed));
     assert_eq!(session.ready_within(secs(1)).await, Err(Error::Closed));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_registrar_that_moved_is_found_again_by_its_name() {
-    let lab = Lab::new(true);
-    let (rs, registrar) = lab.registrar(1);
-    let (address, looked_up) = (Arc::new(Mutex::new(1u8)), Arc::new(Mutex::new(0)));
-    let (answer, count) = (Arc::clone(&address), Arc::clone(&looked_up));
-    let resolver = Resolver::new(move || {
-        *count.lock().unwrap() += 1;
-        let last = *answer.lock().unwrap();
-        async move { vec![Peer::new(ip(last), Encap::Udp { remote_port: 9899 }, 3863)] }
-    });
-    let asap = AsapConfig { resolver: Some(resolver), ..lab.asap(&[], 2) };
-    let stack = lab.stack(2);
-    let options = ElementOptions { asap, ..ElementOptions::new(pool()) };
-    let element = PoolElement::register(&stack, options).unwrap();
-    timeout(secs(60), element.registered()).await.unwrap().unwrap();
-    assert_eq!(*looked_up.lock().unwrap(), 1);
-
-    let (_rs, moved) = lab.registrar(3);
-    *address.lock().unwrap() = 3;
-    drop(registrar);
-    kill(&lab, 1, rs).await;
-    let there = async {
-        while moved.stats().pool_elements == 0 {
-            tokio::time::sleep(secs(1)).await;
-        }
-    };
-    timeout(secs(60), there).await.unwrap();
-    assert!(*looked_up.lock().unwrap() >= 2);
-}
-
-/// Two registrars that do not know each other: each has pools of its own.
-#[tokio::test(start_paused = true)]
-async fn a_pool_that_one_registrar_does_not_know_is_found_at_another_one() {
-    let lab = Lab::new(true);
-    let registrars = [lab.registrar(1), lab.registrar(2)];
-    let (_es, element) = lab.element(11, Policy::RoundRobin, &[1]);
-    element.registered().await.unwrap();
-    // Some users have the one as their home, and some the other.
-    for last in 21..29 {
-        let (_us, user) = lab.user(last, &[1, 2]);
-        let start = Instant::now();
-        let found = user.resolve(&pool(), 1, Duration::ZERO).await.unwrap();
-        assert_eq!(found[0].id, PeId(11));
-        assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
-        let nowhere = PoolHandle::new("nowhere").unwrap();
-        let unknown = user.resolve(&nowhere, 1, Duration::ZERO).await;
-        assert_eq!(unknown, Err(Error::NoElement(nowhere)));
-    }
-    let at_home = registrars.each_ref().map(|(_, registrar)| registrar.stats().pool_elements);
-    assert_eq!(at_home, [1, 0]);
-}
-
-/// The registrar in the middle of the list is cut off without a word; nobody waits for it long.
-#[tokio::test(start_paused = true)]
-async fn registrars_that_do_not_answer_delay_the_search_by_250_ms_each() {
-    let lab = Lab::new(false);
-    let (_rs, _registrar) = lab.registrar(3);
-    let (mut slowest, mut quickest) = (Duration::ZERO, secs(60));
-    for last in 11..21 {
-        let start = Instant::now();
-        let (_es, element) = lab.element(last, Policy::RoundRobin, &[1, 2, 3]);
-        element.registered().await.unwrap();
-        slowest = slowest.max(start.elapsed());
-        quickest = quickest.min(start.elapsed());
-    }
-    assert!(slowest < Duration::from_millis(550) && quickest < Duration::from_millis(50));
-}
-
-/// An event for each failure and each search would fill any queue.
-#[tokio::test(start_paused = true)]
-async fn a_user_that_reads_no_events_learns_how_many_it_missed() {
-    let lab = Lab::new(true);
-    let (_us, user) = lab.user(21, &[1, 2, 3]);
-    let resolving = user.clone();
-    tokio::spawn(async move {
-        while resolving.resolve(&pool(), 1, Duration::ZERO).await == Err(Error::NoRegistrar) {}
-    });
-    tokio::time::sleep(secs(600)).await;
-    let first = user.next_event().await.unwrap();
-    let rserpool::UserEvent::Missed(count) = first else { panic!("{first:?}") };
-    assert!(count > 100, "{count}");
-    assert_eq!(first.to_string(), format!("missed {count} events"));
-    assert!(!matches!(user.next_event().await, Ok(rserpool::UserEvent::Missed(_))));
 }
