@@ -85,7 +85,8 @@ impl Providers {
     pub fn start_registrar(&self, more: &[&str]) -> (Running, String) {
         let list = list(&self.links[0], &self.registrar, Some(3863));
         let asap = format!("-asap={list}");
-        let args = [&["rspregistrar", &asap, "-asapannounce=off", "-quiet"], more].concat();
+        let args =
+            [&["rspregistrar", &asap, "-asapannounce=off", "-enrp=off", "-quiet"], more].concat();
         let mut registrar = self.net.start(&self.registrar, &args);
         registrar.ready();
         (registrar, format!("-registrar={list}"))

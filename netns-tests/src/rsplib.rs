@@ -121,6 +121,7 @@ impl Meeting {
         let args = [
             "rspregistrar",
             "--asap=10.1.0.1:3863,fd01::1",
+            "--enrp=off",
             "--events",
             "--serverannouncecycle=500",
             "--endpointkeepalivetransmissioninterval=500",

@@ -42,7 +42,7 @@ fn a_registrar_that_moves_is_found_by_its_name() {
         let asap = format!("-asap={addr}:3863");
         let mut registrar = net.start(
             &registrars,
-            &["rspregistrar", &asap, "--events", "-asapannounce=off", "-quiet"],
+            &["rspregistrar", &asap, "--events", "-asapannounce=off", "-enrp=off", "-quiet"],
         );
         registrar.ready();
         registrar

@@ -401,7 +401,7 @@ fn client_addr(number: usize) -> IpAddr {
 fn registrar(net: &Net, host: &Host) -> (Running, String) {
     let mut registrar = net.start(
         host,
-        &["rspregistrar", &format!("-asap={SERVER}:0"), "-asapannounce=off", "-quiet"],
+        &["rspregistrar", &format!("-asap={SERVER}:0"), "-asapannounce=off", "-enrp=off", "-quiet"],
     );
     let option = format!("-registrar={}", registrar.ready().get("asap").expect("its address"));
     (registrar, option)

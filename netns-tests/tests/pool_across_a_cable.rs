@@ -32,8 +32,10 @@ fn without_icmp_the_reply_timeout_notices() {
 fn failover_across(pair: &Pair, timeout: &str) -> Duration {
     let (net, left) = (&pair.net, &pair.left);
     let addr = pair.v4(left);
-    let mut registrar = net
-        .start(left, &["rspregistrar", &format!("-asap={addr}:0"), "-asapannounce=off", "-quiet"]);
+    let mut registrar = net.start(
+        left,
+        &["rspregistrar", &format!("-asap={addr}:0"), "-asapannounce=off", "-enrp=off", "-quiet"],
+    );
     let ready = registrar.ready();
     assert_eq!(ready.udp(), Some(9899), "a registrar takes the well-known port");
     // An address without a suffix stands for UDP port 9899, too.

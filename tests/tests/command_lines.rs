@@ -101,7 +101,7 @@ fn wrong_values(value_name: &str) -> Vec<(&'static str, String)> {
         }
         "X" => all(&["nonsense", "-5"], "above 0 .. -1"),
         "auto|off|ADDR:PORT" => all(&["nonsense", "10.0.0.1:3863"], "right are auto, off"),
-        "ENDPOINT" | "auto|ENDPOINT" => [
+        "ENDPOINT" | "auto|ENDPOINT" | "auto|off|ENDPOINT" => [
             all(&["::1:3863"], "[::1]:3863"),
             all(&["127.0.0.1:65536", "localhost:http"], "0 to 65535"),
             all(&["10.0.0.256:1", "a b", ""], "right are"),

@@ -2,6 +2,7 @@
 
 mod pipes;
 mod pool;
+mod scope;
 mod stalls;
 mod terminal;
 mod waits;
@@ -109,8 +110,10 @@ fn a_server_registers_again_with_a_restarted_registrar() {
         .program
         .wait_for("the loss of the registrar", |line| line.contains("egistrar").then_some(()));
     let ports = [format!("-asap={}", pool.asap), format!("--encap-port={}", pool.udp)];
-    pool.registrar =
-        program("rspregistrar", &["-asapannounce=off", "-quiet", &ports[0], &ports[1]]);
+    pool.registrar = program(
+        "rspregistrar",
+        &["-asapannounce=off", "-enrp=off", "-quiet", &ports[0], &ports[1]],
+    );
     pool.registrar.ready();
     let mut terminal = pool.client("rspterminal", &["-quiet"]);
     terminal.type_line("back again");
@@ -119,7 +122,7 @@ fn a_server_registers_again_with_a_restarted_registrar() {
 
 #[test]
 fn names_stand_for_addresses_and_ready_lines_for_options() {
-    let args = ["-asap=localhost:0", "--encap-port=0", "-asapannounce=off", "-quiet"];
+    let args = ["-asap=localhost:0", "--encap-port=0", "-asapannounce=off", "-enrp=off", "-quiet"];
     let mut registrar = program("rspregistrar", &args);
     let ready = registrar.ready();
     // All addresses of the name, and the UDP port: what other programs take.
@@ -269,7 +272,9 @@ fn wrong_usage_earns_one_sentence_and_status_2() {
         ("rspserver", &["-calcapp"], "not supported"),
         ("rspserver", &["-identifier=0"], "identifier"),
         ("rspserver", &["-local=some where:1"], "some where:1"),
-        ("rspregistrar", &["--peer=127.0.0.1:9901"], "-peer"),
+        ("rspregistrar", &["--peer=127.0.0.1:9901/tcp"], "/tcp"),
+        ("rspregistrar", &["-enrp=127.0.0.1:9901/udp:7"], "--encap-port"),
+        ("rspregistrar", &["-takeoverrule=both"], "smaller"),
         ("rspregistrar", &["-asap=127.0.0.1:3863/udp:7"], "--encap-port"),
         ("rspregistrar", &["-maxhresitems=0"], "--maxhresitems"),
         ("rspterminal", &["-registrar=127.0.0.1:3863/tcp"], "/tcp"),
@@ -306,6 +311,7 @@ fn what_cannot_work_earns_one_sentence_and_status_1() {
     let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let nobody = format!("-registrar=127.0.0.1:3863/udp:{nobody}");
     let quick = "-registrarsearchtimeout=600";
+    let lonely = ["-asap=127.0.0.1:0", "--encap-port=0"];
     for (program, args, hint) in [
         ("rspregistrar", &["-asap=127.0.0.1:0", &taken][..], "port"),
         ("rspserver", &["-local=127.0.0.1:0", "-asapannounce=off", &nobody, quick], "registrar"),
@@ -317,6 +323,9 @@ fn what_cannot_work_earns_one_sentence_and_status_1() {
         // RFC 6761: nobody has this name.
         ("rspserver", &["-registrar=nobody.invalid:3863"], "'nobody.invalid'"),
         ("rspterminal", &["-local=nobody.invalid", "-asapannounce=off"], "'nobody.invalid'"),
+        ("rspregistrar", &["-enrp=off", "-peer=127.0.0.1"], "--enrp=off"),
+        ("rspregistrar", &["-peerheartbeatcycle=5000"], "--peermaxtimelastheard="),
+        ("rspregistrar", &[lonely[0], lonely[1], "-peer=nobody.invalid"], "'nobody.invalid'"),
         ("rspregistrar", &["-logfile=/no/such/directory/log"], "/no/such/directory/log"),
     ] {
         let ended = run(program, args);

@@ -75,7 +75,8 @@ fn programs_that_run_end_in_order_when_their_reader_goes() {
     assert_eq!(client.ended_without_reader().code(), Some(ENDED_IN_ORDER));
 
     // A registrar speaks when a server comes, a server when its registrar goes.
-    let mut events = start("rspregistrar", &["-asap=127.0.0.1:0", "--encap-port=0", "--events"]);
+    let mut events =
+        start("rspregistrar", &["-asap=127.0.0.1:0", "--encap-port=0", "-enrp=off", "--events"]);
     let ready = events.read_ready_line();
     let (asap, udp) = (ready.get("asap").unwrap(), ready.udp().unwrap());
     let at = format!("-registrar={asap}/udp:{udp}");

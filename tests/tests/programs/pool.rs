@@ -22,8 +22,8 @@ impl Pool {
     }
 
     pub(crate) fn start_with(more: &[&str]) -> Pool {
-        let args = [&["-asap=127.0.0.1:0", "--encap-port=0", "-asapannounce=off", "-quiet"], more]
-            .concat();
+        let alone = ["-asap=127.0.0.1:0", "--encap-port=0", "-asapannounce=off", "-enrp=off"];
+        let args = [&alone[..], &["-quiet"], more].concat();
         let mut registrar = program("rspregistrar", &args);
         let ready = registrar.ready();
         let asap = ready.get("asap").expect("the ASAP address").to_owned();

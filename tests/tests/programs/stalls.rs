@@ -71,7 +71,8 @@ fn the_pool_answers(registrar: &str) {
 fn a_registrar_whose_output_stalls_serves_its_pools() {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let encap = format!("--encap-port={udp}");
-    let args = ["-asap=127.0.0.1:3863", "-asapannounce=off", "--events", TALKATIVE, &encap];
+    let alone = ["-asap=127.0.0.1:3863", "-asapannounce=off", "-enrp=off"];
+    let args = [&alone[..], &["--events", TALKATIVE, &encap]].concat();
     let mut registrar = Stalled::start(command("rspregistrar", &args));
     let at = format!("-registrar=127.0.0.1:3863/udp:{udp}");
     let args = ["-pingpong", "-local=127.0.0.1:0", "-asapannounce=off", "-quiet", &at];

@@ -23,8 +23,10 @@ fn a_server_says_where_it_looks_for_a_registrar_and_that_it_found_one() {
         (line.contains("cannot be reached: ") && line.contains("127.0.0.1")).then_some(())
     });
     let ports = [format!("-asap=127.0.0.1:{port}"), format!("--encap-port={udp}")];
-    let mut registrar =
-        program("rspregistrar", &["-asapannounce=off", "-quiet", &ports[0], &ports[1]]);
+    let mut registrar = program(
+        "rspregistrar",
+        &["-asapannounce=off", "-enrp=off", "-quiet", &ports[0], &ports[1]],
+    );
     registrar.ready();
     server.wait_for("that it found one", |line| {
         line.contains("connected with registrar 127.0.0.1").then_some(())
@@ -56,8 +58,10 @@ fn nobody_gives_up_the_search_for_a_registrar_unless_told_to() {
         });
     }
     let ports = [format!("-asap=127.0.0.1:{port}"), format!("--encap-port={udp}")];
-    let mut registrar =
-        program("rspregistrar", &["-asapannounce=off", "-quiet", &ports[0], &ports[1]]);
+    let mut registrar = program(
+        "rspregistrar",
+        &["-asapannounce=off", "-enrp=off", "-quiet", &ports[0], &ports[1]],
+    );
     registrar.ready();
     server.ready();
     pings.wait_for("an answer", |line| line.contains("Ack #").then_some(()));

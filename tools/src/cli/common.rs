@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use rserpool_wire::numbers::{self, port};
 use sctp_user::{Announce, AssocConfig, Ootb};
 
 use super::address::AddressList;
@@ -216,9 +217,9 @@ pub struct RegistrarOptions {
         long,
         value_name = "auto|off|ADDR:PORT",
         default_value = "auto",
-        value_parser = AsapAnnounce::parse
+        value_parser = AnnounceGroup::parse
     )]
-    pub asapannounce: AsapAnnounce,
+    pub asapannounce: AnnounceGroup,
     /// How long a registrar counts as present after an announce, ms.
     #[arg(
         long,
@@ -268,34 +269,43 @@ impl RegistrarOptions {
     }
 }
 
-/// The multicast group of ASAP announces.
+/// A multicast group in which registrars are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AsapAnnounce {
-    /// 239.0.0.50:3863.
+pub enum AnnounceGroup {
+    /// The well-known one of the protocol.
     Auto,
-    /// No announces.
+    /// None: nothing is announced, and nothing is heard.
     Off,
-    /// This group.
+    /// This one.
     Group(SocketAddr),
 }
 
-impl AsapAnnounce {
-    /// The address of the group; `None` if announces are off.
-    pub fn group(self) -> Option<SocketAddr> {
+impl AnnounceGroup {
+    /// The address of the group for ASAP, by default 239.0.0.50:3863; `None` when it is off.
+    pub fn asap(self) -> Option<SocketAddr> {
+        self.or(SocketAddr::new(numbers::ASAP_ANNOUNCE_GROUP, port::ASAP))
+    }
+
+    /// The address of the group for ENRP, by default 239.0.0.51:9901; `None` when it is off.
+    pub fn enrp(self) -> Option<SocketAddr> {
+        self.or(SocketAddr::new(numbers::ENRP_ANNOUNCE_GROUP, port::ENRP))
+    }
+
+    fn or(self, default: SocketAddr) -> Option<SocketAddr> {
         match self {
-            AsapAnnounce::Auto => Some(DEFAULT_GROUP),
-            AsapAnnounce::Off => None,
-            AsapAnnounce::Group(addr) => Some(addr),
+            AnnounceGroup::Auto => Some(default),
+            AnnounceGroup::Off => None,
+            AnnounceGroup::Group(addr) => Some(addr),
         }
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         match text {
-            "auto" => Ok(AsapAnnounce::Auto),
-            "off" | "none" => Ok(AsapAnnounce::Off),
+            "auto" => Ok(AnnounceGroup::Auto),
+            "off" | "none" => Ok(AnnounceGroup::Off),
             _ => match text.parse::<SocketAddr>() {
                 Ok(addr) if addr.ip().is_multicast() && addr.port() != 0 => {
-                    Ok(AsapAnnounce::Group(addr))
+                    Ok(AnnounceGroup::Group(addr))
                 }
                 _ => Err("right are auto, off, and a multicast address with a port such as \
                           239.0.0.50:3863"
@@ -304,10 +314,6 @@ impl AsapAnnounce {
         }
     }
 }
-
-/// RSPLIB's group for ASAP announces, with IANA's port.
-const DEFAULT_GROUP: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(239, 0, 0, 50)), 3863);
 
 #[cfg(test)]
 mod tests {
@@ -328,17 +334,15 @@ mod tests {
 
     #[test]
     fn announce_groups() {
-        assert_eq!(
-            AsapAnnounce::parse("auto").unwrap().group(),
-            Some("239.0.0.50:3863".parse().unwrap())
-        );
-        assert_eq!(AsapAnnounce::parse("none").unwrap().group(), None);
-        assert_eq!(
-            AsapAnnounce::parse("239.1.2.3:99").unwrap().group(),
-            Some("239.1.2.3:99".parse().unwrap())
-        );
+        let parse = |text| AnnounceGroup::parse(text);
+        let address = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(parse("auto").unwrap().asap(), address("239.0.0.50:3863"));
+        assert_eq!(parse("auto").unwrap().enrp(), address("239.0.0.51:9901"));
+        assert_eq!(parse("none").unwrap().asap(), None);
+        assert_eq!(parse("off").unwrap().enrp(), None);
+        assert_eq!(parse("239.1.2.3:99").unwrap().enrp(), address("239.1.2.3:99"));
         for bad in ["", "on", "239.0.0.50", "10.0.0.1:3863", "239.0.0.50:0"] {
-            assert!(AsapAnnounce::parse(bad).is_err(), "{bad}");
+            assert!(parse(bad).is_err(), "{bad}");
         }
     }
 }

@@ -15,7 +15,7 @@ mod value;
 
 pub use address::{AddressList, EncapSuffix, OwnEndpoint};
 pub use common::{
-    AnnounceKind, AsapAnnounce, CommonOptions, LinkKind, LinkOptions, LogOptions, OotbKind,
+    AnnounceGroup, AnnounceKind, CommonOptions, LinkKind, LinkOptions, LogOptions, OotbKind,
     Profile, RegistrarOptions,
 };
 pub use host::Host;

@@ -2,17 +2,16 @@
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use rserpool::{AnnounceConfig, AsapConfig, ConnectFailure, Resolver, UserEvent};
+use rserpool::{AnnounceConfig, AsapConfig, ConnectFailure, UserEvent};
 use rserpool_wire::numbers::port;
-use sctp_user::{Peer, Stack};
+use sctp_user::Stack;
 use tokio::time::Instant;
 
-use super::stack::Ways;
-use crate::cli::{self, AddressList, AsapAnnounce, Host, LinkOptions, Profile, RegistrarOptions};
+use super::endpoints::Endpoints;
+use crate::cli::{AddressList, AnnounceGroup, LinkOptions, Profile, RegistrarOptions};
 
 /// The settings for a pool element or pool user. `addrs` are the own addresses for the association
 /// with the registrar; none means all. Names of registrars are looked up now, so that a wrong name
@@ -26,30 +25,20 @@ pub(crate) async fn config(
     profile: Profile,
     addrs: Vec<IpAddr>,
 ) -> anyhow::Result<AsapConfig> {
-    if options.registrar.is_empty() && options.asapannounce == AsapAnnounce::Off {
+    if options.registrar.is_empty() && options.asapannounce == AnnounceGroup::Off {
         bail!(
             "without announces (--asapannounce=off) a registrar must be named: \
              --registrar=ADDR:PORT"
         );
     }
-    let is_named = |list: &&AddressList| list.hosts.iter().any(|h| matches!(h, Host::Name(_)));
-    let (named, fixed): (Vec<_>, Vec<_>) = options.registrar.iter().partition(is_named);
-    let ways = Ways::of(stack);
-    let registrars = peers(ways, fixed).await?;
-    let resolver = match named.is_empty() {
-        true => None,
-        false => {
-            peers(ways, named.clone()).await?;
-            let named: Arc<[AddressList]> = named.into_iter().cloned().collect();
-            Some(Resolver::new(move || look_up(ways, Arc::clone(&named))))
-        }
-    };
+    let Endpoints { fixed: registrars, named: resolver } =
+        Endpoints::of(stack, &options.registrar, port::ASAP).await?;
     Ok(AsapConfig {
         registrars,
         resolver,
         announce: options
             .asapannounce
-            .group()
+            .asap()
             .map(|group| AnnounceConfig { group, ..AnnounceConfig::default() }),
         announce_timeout: options.registrarannouncetimeout,
         connect_timeout: options.registrarconnecttimeout,
@@ -62,34 +51,6 @@ pub(crate) async fn config(
         assoc: profile.rserpool(stack.assoc_config()),
         ..AsapConfig::default()
     })
-}
-
-/// The ways to all these registrars.
-///
-/// # Errors
-/// As [`peers`](super::stack::peers).
-async fn peers(
-    ways: Ways,
-    lists: impl IntoIterator<Item = &AddressList>,
-) -> anyhow::Result<Vec<Peer>> {
-    let mut peers = Vec::new();
-    for list in lists {
-        let addrs = cli::resolve(&list.hosts).await?;
-        peers.extend(ways.peers(list, &addrs, port::ASAP)?);
-    }
-    Ok(peers)
-}
-
-/// As [`peers`], without those that cannot be looked up.
-async fn look_up(ways: Ways, lists: Arc<[AddressList]>) -> Vec<Peer> {
-    let mut found = Vec::new();
-    for list in lists.iter() {
-        match peers(ways, [list]).await {
-            Ok(peers) => found.extend(peers),
-            Err(error) => tracing::warn!("a registrar cannot be looked up: {error:#}"),
-        }
-    }
-    found
 }
 
 /// Calls `start` with the settings. Also returns the [`Search`] that begins with it. If the default
@@ -105,7 +66,7 @@ pub(crate) fn start<T>(
 ) -> Result<(T, Search), rserpool::Error> {
     let started = match start(asap.clone()) {
         Err(rserpool::Error::Announce { group, reason })
-            if options.asapannounce == AsapAnnounce::Auto
+            if options.asapannounce == AnnounceGroup::Auto
                 && (!asap.registrars.is_empty() || asap.resolver.is_some()) =>
         {
             tracing::info!(%group, reason, "no announces are heard; the named registrars are used");
@@ -274,7 +235,7 @@ fn without_advice(failure: ConnectFailure) -> ConnectFailure {
 mod tests {
     use clap::Parser;
     use sctp_udp_encap::Port;
-    use sctp_user::{AssocConfig, Encap, EndReason, LossReason, NoRoute, PathAddr};
+    use sctp_user::{AssocConfig, Encap, EndReason, LossReason, NoRoute, PathAddr, Peer};
 
     use super::*;
     use crate::cli::CommonOptions;
@@ -411,7 +372,7 @@ mod tests {
     fn places_to_look_at() {
         let words = |args: &[&str]| {
             let line = Line::try_parse_from([&["program"], args].concat()).unwrap();
-            places(&line.registrars, line.registrars.asapannounce.group())
+            places(&line.registrars, line.registrars.asapannounce.asap())
         };
         assert_eq!(words(&[]), "by announces to 239.0.0.50:3863");
         let named = ["--registrar=127.0.0.1", "--registrar=[::1]:7/udp:5"];

@@ -14,6 +14,7 @@ pub mod rspterminal;
 pub mod sctp_perf;
 
 mod asap;
+mod endpoints;
 mod limited_link;
 mod stack;
 

@@ -67,8 +67,14 @@ impl Cast {
         lines: &mut mpsc::Receiver<ChildLine>,
     ) -> anyhow::Result<()> {
         let start_limit = START_LIMIT * self.patience;
-        let args =
-            ["--asap=127.0.0.1:0", "--encap-port=0", "--asapannounce=off", "--events", "--quiet"];
+        let args = [
+            "--asap=127.0.0.1:0",
+            "--encap-port=0",
+            "--asapannounce=off",
+            "--enrp=off",
+            "--events",
+            "--quiet",
+        ];
         self.registrar =
             Some(Child::start(REGISTRAR, rspregistrar::NAME, &args.map(OsString::from), lines_tx)?);
         let line = ready(REGISTRAR, lines, start_limit).await?;

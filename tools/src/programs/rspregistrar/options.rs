@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use super::enrp::EnrpOptions;
 use crate::cli::{
-    AsapAnnounce, CommonOptions, NO_CSP, OwnEndpoint, Unsupported, identifier, millis, number,
+    AnnounceGroup, CommonOptions, NO_CSP, OwnEndpoint, Unsupported, identifier, millis, number,
 };
 
 /// An RSerPool registrar: keeps pools of servers and tells clients whom to talk to (ASAP, RFC
-/// 5352).
+/// 5352). Registrars that know each other keep the same pools, and take over the servers of one that
+/// dies (ENRP, RFC 5353).
 #[derive(Clone, Debug, Parser)]
 pub(crate) struct Options {
     /// Server identifier, decimal or 0x-hexadecimal [default: random].
@@ -24,10 +26,10 @@ pub(crate) struct Options {
         long,
         value_name = "auto|off|ADDR:PORT",
         default_value = "auto",
-        value_parser = AsapAnnounce::parse
+        value_parser = AnnounceGroup::parse
     )]
-    pub(crate) asapannounce: AsapAnnounce,
-    /// Time to live of announces, hops.
+    pub(crate) asapannounce: AnnounceGroup,
+    /// Time to live of what goes to multicast groups, hops.
     #[arg(
         long,
         value_name = "N",
@@ -46,7 +48,8 @@ pub(crate) struct Options {
     /// Narrowest scope of addresses that a pool element may register with.
     #[arg(long, value_name = "SCOPE", default_value = "loopback")]
     pub(crate) minaddressscope: Scope,
-    /// Unreachable reports after which a pool element is removed even though it answers.
+    /// With --looseownership, unreachable reports after which a pool element is removed even though
+    /// it answers.
     #[arg(
         long,
         value_name = "N",
@@ -70,6 +73,27 @@ pub(crate) struct Options {
         value_parser = |s: &str| millis(s, 100, 60_000)
     )]
     pub(crate) endpointkeepalivetimeoutinterval: Duration,
+    /// How far the keep-alives to different pool elements are spread: each interval is up to this
+    /// part of it shorter or longer, per cent.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 50,
+        value_parser = number("percentage", 0u8..=50)
+    )]
+    pub(crate) endpointkeepalivejitter: u8,
+    /// Believe everybody, as RSPLIB does: any association may register or deregister any pool
+    /// element, and unreachable reports remove one that lives.
+    #[arg(long)]
+    pub(crate) looseownership: bool,
+    /// Distances of policies with a delay penalty factor (DPF) are multiples of this, ms.
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "50",
+        value_parser = |s: &str| millis(s, 1, 60_000)
+    )]
+    pub(crate) distancestep: Duration,
     /// Pool elements in an answer where the question names no number.
     #[arg(
         long,
@@ -120,6 +144,8 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) quiet: bool,
     #[command(flatten)]
+    pub(crate) enrp: EnrpOptions,
+    #[command(flatten)]
     pub(crate) common: CommonOptions,
 }
 
@@ -141,6 +167,7 @@ pub(crate) enum Scope {
     /// All, also 127.0.0.1 and ::1.
     Loopback,
     /// Private ones and wider.
+    #[value(alias = "site-local")]
     Sitelocal,
     /// Public ones only.
     Global,
@@ -156,24 +183,11 @@ impl From<Scope> for sctp_user_core::Scope {
     }
 }
 
-const NO_ENRP: &str = "registrars do not talk to each other yet";
 const NO_STATISTICS: &str = "no statistics are written yet";
 
 /// Options of RSPLIB's registrar without function here.
 pub(crate) const UNSUPPORTED: &[Unsupported] = &[
-    ("enrp", NO_ENRP),
-    ("enrpannounce", NO_ENRP),
-    ("enrpmulticast", NO_ENRP),
-    ("peer", NO_ENRP),
-    ("peerheartbeatcycle", NO_ENRP),
-    ("peermaxtimelastheard", NO_ENRP),
-    ("peermaxtimenoresponse", NO_ENRP),
-    ("mentordiscoverytimeout", NO_ENRP),
-    ("takeoverexpiryinterval", NO_ENRP),
-    ("supporttakeoversuggestion", NO_ENRP),
-    ("maxelementsperhtrequest", NO_ENRP),
     ("disable-ipv6", "name the IPv4 addresses to use in --asap= instead"),
-    ("distancestep", "policies with a delay penalty factor (DPF) are not supported yet"),
     ("statsfile", NO_STATISTICS),
     ("statsinterval", NO_STATISTICS),
     ("actionlogfile", NO_STATISTICS),

@@ -1,0 +1,180 @@
+//! Several registrars as processes: one dies or stands still, and another one takes its pools over.
+
+use workspace_tests::process::Program;
+
+use crate::pool::{Server, echo, id_after, program};
+
+/// Registrars that know each other, on free ports. They are told by address, so nothing goes to a
+/// multicast group.
+struct Scope {
+    registrars: Vec<Registrar>,
+}
+
+struct Registrar {
+    program: Program,
+    /// Its identifier as events show it.
+    id: String,
+    /// What `-registrar=` of the others takes.
+    asap: String,
+    /// What `-peer=` of other registrars takes.
+    peer: String,
+}
+
+impl Scope {
+    fn start(count: usize, more: &[&str]) -> Scope {
+        let mut scope = Scope { registrars: Vec::new() };
+        for n in 1..=count {
+            let identifier = format!("-identifier={n}");
+            let peers: Vec<String> =
+                scope.registrars.iter().map(|other| format!("-peer={}", other.peer)).collect();
+            let args = ["-asap=127.0.0.1:0", "-enrp=127.0.0.1:0", "--encap-port=0", "--events"];
+            let mute = ["-asapannounce=off", "-enrpannounce=off", "-quiet", &identifier];
+            let mut args = [&args[..], &mute[..], more].concat();
+            args.extend(peers.iter().map(String::as_str));
+            let mut program = program("rspregistrar", &args);
+            let ready = program.ready();
+            let field = |name| ready.get(name).unwrap_or_else(|| panic!("no {name}: {ready:?}"));
+            let (asap, peer) = (field("registrar").to_owned(), field("peer").to_owned());
+            // The port for other registrars is also told alone.
+            assert_eq!(peer.split('/').next(), ready.get("enrp"));
+            let id = format!("${n:08x}");
+            for other in &mut scope.registrars {
+                expect(&mut other.program, &format!("found registrar {id}"));
+            }
+            scope.registrars.push(Registrar { program, id, asap, peer });
+        }
+        scope
+    }
+
+    /// An echo server that knows the registrar at this place only.
+    fn server(&self, place: usize, more: &[&str]) -> Server {
+        let registrar = format!("-registrar={}", self.registrars[place].asap);
+        let args = ["-echo", "-local=127.0.0.1:0", "-asapannounce=off", "-quiet", &registrar];
+        let mut program = program("rspserver", &[&args[..], more].concat());
+        let ready = program.ready();
+        let id = ready.get("id").and_then(|id| id.strip_prefix("0x")).expect("the identifier");
+        Server { program, id: u32::from_str_radix(id, 16).expect("a hexadecimal identifier") }
+    }
+
+    /// A terminal that knows the registrars at these places, connected with a server.
+    fn terminal(&self, places: &[usize], more: &[&str]) -> (Program, u32) {
+        let registrars: Vec<String> = places
+            .iter()
+            .map(|place| format!("-registrar={}", self.registrars[*place].asap))
+            .collect();
+        let mut args = [&["-asapannounce=off", "-quiet", "-pooltimeout=0"][..], more].concat();
+        args.extend(registrars.iter().map(String::as_str));
+        let mut terminal = program("rspterminal", &args);
+        let id = terminal.wait_for("a connection", |line| id_after(line, "Connected to PE "));
+        (terminal, id)
+    }
+
+    /// Waits until one of the registrars has taken over the one at the last place, and says at
+    /// which place it is.
+    fn successor(&mut self) -> usize {
+        let dead = self.registrars.last().expect("a registrar").id.clone();
+        // All see the same one.
+        let words = format!("took over registrar {dead}");
+        let others = self.registrars.len() - 1;
+        let winner = self.registrars[0].program.wait_for("a takeover", |line| {
+            let (by, _) = line.split_once(&words)?;
+            Some(by.split_once("registrar ").map(|(_, id)| id.trim().to_owned()))
+        });
+        let Some(id) = winner else { return 0 };
+        (0..others).find(|place| self.registrars[*place].id == id).expect("one of the others")
+    }
+}
+
+/// Waits for an event.
+fn expect(registrar: &mut Program, words: &str) {
+    registrar.wait_for(words, |line| line.contains(words).then_some(()));
+}
+
+fn says(terminal: &mut Program, text: &str) -> u32 {
+    terminal.type_line(text);
+    let (id, answer) = terminal.wait_for("the echo", echo);
+    assert_eq!(answer, text);
+    id
+}
+
+#[test]
+fn a_killed_registrar_is_taken_over_and_nobody_notices() {
+    for count in [2, 3] {
+        let mut scope = Scope::start(count, &[]);
+        let last = count - 1;
+        // The server knows the registrar that dies only.
+        let mut server = scope.server(last, &[]);
+        let everywhere: Vec<usize> = (0..count).collect();
+        let (mut terminal, serving) = scope.terminal(&everywhere, &[]);
+        assert_eq!(serving, server.id);
+        scope.registrars[last].program.kill();
+        let successor = scope.successor();
+        let home = &mut scope.registrars[successor];
+        expect(&mut home.program, &format!("re-registered ${:08x}", server.id));
+        // The session does not depend on a registrar.
+        assert_eq!(says(&mut terminal, "still there?"), server.id);
+        // A server that comes afterwards is found by the session when it needs another one.
+        let late = scope.server(successor, &[]);
+        server.program.kill();
+        let next = terminal
+            .wait_for("the failover", |line| id_after(line, "FAILOVER #1 ... connected to PE "));
+        assert_eq!(next, late.id);
+        assert_eq!(says(&mut terminal, "and now?"), late.id);
+        // And a new user finds it at each registrar that is left.
+        for place in 0..last {
+            let (mut terminal, _) = scope.terminal(&[place], &[]);
+            assert_eq!(says(&mut terminal, "hello"), late.id);
+        }
+    }
+}
+
+#[test]
+fn a_registrar_that_stands_still_is_taken_over_and_joins_in_again() {
+    for count in [2, 3] {
+        let mut scope = Scope::start(count, &["--profile=realtime"]);
+        let last = count - 1;
+        let server = scope.server(last, &["--profile=realtime"]);
+        let everywhere: Vec<usize> = (0..count).collect();
+        let (mut terminal, _) = scope.terminal(&everywhere, &[]);
+        scope.registrars[last].program.signal("STOP");
+        let successor = scope.successor();
+        let home = &mut scope.registrars[successor];
+        expect(&mut home.program, &format!("re-registered ${:08x}", server.id));
+        assert_eq!(says(&mut terminal, "still there?"), server.id);
+        // It goes on, and has missed everything.
+        let stopped = scope.registrars[last].id.clone();
+        scope.registrars[last].program.signal("CONT");
+        for place in 0..last {
+            let program = &mut scope.registrars[place].program;
+            expect(program, &format!("found registrar {stopped}"));
+        }
+        // The pools are the same everywhere again, old elements and new ones.
+        let (mut terminal, _) = scope.terminal(&[last], &[]);
+        assert_eq!(says(&mut terminal, "still there?"), server.id);
+        let pool = "-poolhandle=NewPool";
+        let new = scope.server(last, &[pool]);
+        for place in 0..count {
+            let (mut terminal, id) = scope.terminal(&[place], &[pool]);
+            assert_eq!(id, new.id);
+            assert_eq!(says(&mut terminal, "hello"), new.id);
+        }
+    }
+}
+
+/// Registrars of one network find each other without being told; here the network is the loopback
+/// interface.
+#[test]
+fn registrars_find_each_other_in_their_group() {
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let group = format!("-enrpannounce=239.0.0.51:{port}");
+    let start = |identifier| {
+        let args = ["-asap=127.0.0.1:0", "-enrp=127.0.0.1:0", "--encap-port=0", "--events"];
+        let rest = ["-asapannounce=off", "-quiet", &group, identifier];
+        let mut registrar = program("rspregistrar", &[args, rest].concat());
+        registrar.ready();
+        registrar
+    };
+    let (mut one, mut two) = (start("-identifier=1"), start("-identifier=2"));
+    expect(&mut one, "found registrar $00000002");
+    expect(&mut two, "found registrar $00000001");
+}
