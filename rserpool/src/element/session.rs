@@ -29,12 +29,12 @@ pub struct ElementSession {
 pub enum ElementIncoming {
     /// Application data.
     Message(UserMessage),
-    /// The newest cookie of the session, from this or another element, after a failover: continue
-    /// from there. Comes before all data of the session.
+    /// After a failover: the newest cookie of the session, from this or another element, to continue
+    /// from. It comes before all data of the session.
     CookieEcho(Bytes),
-    /// The pool user's process has started anew and come back over the same association: the
-    /// session before is over, and another one begins, perhaps with a cookie. Replies that are
-    /// still owed belong to nobody.
+    /// The pool user's process has started anew and come back over the same association. The session
+    /// before is over, and another one begins, perhaps with a cookie. Nobody waits for replies to
+    /// the one before.
     Restarted,
 }
 
@@ -81,8 +81,8 @@ impl ElementSession {
         }
     }
 
-    /// The cookie of an echo that comes first; nothing else that a pool user says on the control
-    /// channel matters.
+    /// The cookie of an echo that comes first. Everything else that a pool user says on the control
+    /// channel is ignored.
     fn echo(&mut self, bytes: &[u8]) -> Option<Bytes> {
         match AsapMessage::decode(bytes) {
             Ok(AsapMessage::CookieEcho(cookie)) if !self.begun => {

@@ -21,7 +21,7 @@ use crate::asap::Gone;
 use crate::error::Error;
 use crate::user::PoolUser;
 
-/// Events that may wait for the application; then nothing more is read from the element.
+/// How many events may wait for the application; beyond, nothing more is read from the element.
 pub(super) const QUEUE: usize = 64;
 
 /// What the task and the [`Session`](super::Session) share.
@@ -37,7 +37,7 @@ pub(super) struct Shared {
 struct Visible {
     connection: Option<(Association, PeId)>,
     cookie: Option<Bytes>,
-    /// A failover is wished, with or without report.
+    /// The application wants a failover; `true` with a report to the registrar.
     force: Option<bool>,
 }
 
@@ -82,7 +82,7 @@ impl Shared {
 }
 
 pub(super) type CloseReply = oneshot::Sender<Result<(), Error>>;
-/// The answer of the registrar, unless nobody asks it any more.
+/// The answer of the registrar, unless the task that asks it has ended.
 type Resolution = Result<Result<Vec<PoolElement>, RequestError>, Gone>;
 /// An association, or why none of these ways led to one.
 type Connection = Result<Association, (sctp_user::Error, Vec<Peer>)>;
@@ -259,7 +259,7 @@ impl Driver {
         }
     }
 
-    /// Shuts down gracefully. What the element still sends is of no interest.
+    /// Shuts down gracefully. What the element still sends is dropped.
     async fn finish(&mut self) -> Result<(), Error> {
         let Some((association, _)) = self.association.take() else { return Ok(()) };
         association.start_shutdown();

@@ -49,7 +49,8 @@ pub struct AsapConfig {
     /// Upper bound of the pause. Default 4 s.
     pub max_hunt_pause: Duration,
     /// When the home registrar leaves a registration unanswered for this long, another registrar
-    /// that says that it is the home now is believed although it is not known. See
+    /// that says that it is the home now is believed although it is not known. Where there is no
+    /// home registrar, it is believed at once. See
     /// `response_timeout` for when the home registrar is given up. Default 1 s.
     pub home_patience: Duration,
     /// How many other registrars are asked about a pool of which the home registrar knows no
