@@ -4,6 +4,7 @@
 mod cast;
 mod children;
 mod ledger;
+mod screen;
 mod show;
 mod summary;
 mod timeline;

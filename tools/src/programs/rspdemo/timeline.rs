@@ -3,16 +3,15 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
+use super::screen::Screen;
 use crate::cli::say;
 
 /// Prints the demo.
 #[derive(Debug)]
 pub(crate) struct Timeline {
     start: Instant,
-    /// The status line; `None` if the output is no terminal.
-    status: Option<ProgressBar>,
+    /// The terminal with the status line; `None` if the output is no terminal.
+    screen: Option<Screen>,
     colour: bool,
 }
 
@@ -52,14 +51,8 @@ impl Timeline {
     pub(crate) fn new(plain: bool) -> Self {
         let terminal = std::io::stdout().is_terminal() && !plain;
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let status = terminal.then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
-            if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {wide_msg}") {
-                bar.set_style(style);
-            }
-            bar
-        });
-        Timeline { start: Instant::now(), status, colour }
+        let screen = terminal.then(Screen::start);
+        Timeline { start: Instant::now(), screen, colour }
     }
 
     /// The time since the start.
@@ -69,7 +62,7 @@ impl Timeline {
 
     /// Whether there is a status line, which shows what happens between the events.
     pub(crate) fn has_status(&self) -> bool {
-        self.status.is_some()
+        self.screen.is_some()
     }
 
     /// Prints a line with the present time, and with whom it is about.
@@ -90,24 +83,23 @@ impl Timeline {
 
     /// Prints a line as it is.
     pub(crate) fn line(&self, text: &str) {
-        match &self.status {
-            Some(bar) => bar.println(text),
+        match &self.screen {
+            Some(screen) => screen.line(text),
             None => say(text),
         }
     }
 
     /// Changes the status line.
     pub(crate) fn status(&self, text: String) {
-        if let Some(bar) = &self.status {
-            bar.set_message(text);
-            bar.tick();
+        if let Some(screen) = &self.screen {
+            screen.status(text);
         }
     }
 
     /// Removes the status line.
     pub(crate) fn end_status(&mut self) {
-        if let Some(bar) = self.status.take() {
-            bar.finish_and_clear();
+        if let Some(screen) = self.screen.take() {
+            screen.end();
         }
     }
 
