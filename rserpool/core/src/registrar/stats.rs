@@ -57,13 +57,13 @@ statistics! {
         counter handle_updates_sent: u64,
         /// Handle updates received from other registrars.
         counter handle_updates_received: u64,
-        /// Tables of other registrars that were got because of a different checksum.
+        /// Handle tables requested from other registrars because a checksum differed.
         counter audits: u64,
-        /// Takeovers that this registrar wanted.
+        /// Takeovers that this registrar began.
         counter takeovers_begun: u64,
         /// Registrars that this one has taken over.
         counter takeovers: u64,
-        /// Elements that this registrar became the home of without being asked by them.
+        /// Elements that this registrar adopted without being asked by them.
         counter adopted_elements: u64,
     }
 }

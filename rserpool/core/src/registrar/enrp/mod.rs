@@ -246,7 +246,7 @@ impl RegistrarCore {
             EnrpBody::InitTakeoverAck(target) => self.on_init_takeover_ack(now, sender, target),
             EnrpBody::TakeoverServer(target) => self.on_takeover_server(now, sender, target),
             EnrpBody::Error(error) => {
-                tracing::debug!(%sender, ?error, "a registrar refused a message");
+                tracing::debug!(%sender, %error, "a registrar refused a message");
             }
         }
     }
