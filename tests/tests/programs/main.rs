@@ -218,12 +218,12 @@ fn two_demos_side_by_side() {
             ended.text()
         );
         assert_eq!(value("pings"), value("pongs"), "{}", ended.text());
-        for failover in ["failover 1", "failover 2"] {
-            assert!(value(failover).parse::<u32>().is_ok(), "{}", ended.text());
+        for row in ["failover 1", "failover 2", "failover 3", "takeover"] {
+            assert!(value(row).parse::<u32>().is_ok(), "{}", ended.text());
         }
         assert_eq!(
             ended.lines.iter().filter(|line| line.contains("SIGKILL")).count(),
-            2,
+            4,
             "{}",
             ended.text()
         );
@@ -236,7 +236,7 @@ fn no_child_outlives_a_killed_demo() {
     let mut demo = program("rspdemo", &["--plain"]);
     demo.wait_for("the ready line", rsp_tools::cli::ReadyLine::parse);
     let children = children_of(demo.id());
-    assert_eq!(children.len(), 5, "one registrar, three servers, one client");
+    assert_eq!(children.len(), 6, "two registrars, three servers, one client");
     demo.kill();
     let begin = std::time::Instant::now();
     let running = |pid: &u32| {

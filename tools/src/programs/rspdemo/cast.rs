@@ -4,21 +4,20 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::mpsc;
+use rserpool_wire::{PeId, ServerId};
 
 use super::Options;
-use super::children::{Child, ChildLine, ready};
+use super::children::{Child, Lines};
 use super::timeline::{Colour, Timeline};
 use crate::cli::{ReadyLine, identifier};
 use crate::programs::{pingpongclient, rspregistrar, rspserver};
 
-/// How many servers the pool has.
-pub(crate) const SERVERS: usize = 3;
+/// How many registrars there are.
+const REGISTRARS: usize = 2;
+/// How many servers the pool has at the start.
+const SERVERS: usize = 3;
 /// Name of the client, in the time line and for its output.
 pub(crate) const CLIENT: &str = "client";
-
-/// Name of the registrar.
-pub(crate) const REGISTRAR: &str = "registrar";
 
 const START_LIMIT: Duration = Duration::from_secs(5);
 const END_LIMIT: Duration = Duration::from_millis(1500);
@@ -30,11 +29,25 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) struct Cast {
     /// How many times longer than promised everything may take.
     patience: u32,
-    registrar: Option<Child>,
+    pub(crate) registrars: Vec<Registrar>,
     pub(crate) servers: Vec<Server>,
     client: Option<Child>,
     /// UDP ports of all of them.
     pub(crate) udp_ports: Vec<u16>,
+}
+
+/// A registrar.
+#[derive(Debug)]
+pub(crate) struct Registrar {
+    /// Its name in the time line.
+    pub(crate) name: String,
+    /// Its identifier, as events show it.
+    pub(crate) id: String,
+    /// The option that tells servers and the client where it is.
+    option: String,
+    /// Whether it was killed.
+    killed: bool,
+    child: Child,
 }
 
 /// A server.
@@ -45,14 +58,15 @@ pub(crate) struct Server {
     /// Its identifier in the pool.
     pub(crate) pe: u32,
     /// Whether it was killed.
-    pub(crate) killed: bool,
+    killed: bool,
     child: Child,
 }
 
 impl Cast {
     /// No processes yet.
     pub(crate) fn new(patience: u32) -> Cast {
-        Cast { patience, registrar: None, servers: Vec::new(), client: None, udp_ports: Vec::new() }
+        let (registrars, servers, udp_ports) = (Vec::new(), Vec::new(), Vec::new());
+        Cast { patience, registrars, servers, client: None, udp_ports }
     }
 
     /// Starts all processes, and waits until each one is ready.
@@ -63,70 +77,110 @@ impl Cast {
         &mut self,
         options: &Options,
         timeline: &Timeline,
-        lines_tx: &mpsc::Sender<ChildLine>,
-        lines: &mut mpsc::Receiver<ChildLine>,
+        lines: &mut Lines,
     ) -> anyhow::Result<()> {
-        let start_limit = START_LIMIT * self.patience;
-        let args = [
+        let mut peers = Vec::new();
+        for _ in 0..REGISTRARS {
+            peers.push(self.start_registrar(&peers, timeline, lines).await?);
+        }
+        for _ in 0..SERVERS {
+            self.start_server(0, options, timeline, lines).await?;
+        }
+        let interval = format!("--interval={}", options.interval.as_millis());
+        let drain = format!("--linger={}", (DRAIN_LIMIT * self.patience).as_millis());
+        let mut args = vec!["--asapannounce=off", "--events", &interval, &drain, "--quiet"];
+        args.extend(self.registrars.iter().map(|registrar| registrar.option.as_str()));
+        let (client, line) = self.child(CLIENT, pingpongclient::NAME, &args, lines).await?;
+        self.client = Some(client);
+        let udp = self.udp_port(&line)?;
+        let what = format!("up, UDP port {udp}; knows both registrars and asks for a server");
+        timeline.event(Colour::Plain, CLIENT, &what);
+        Ok(())
+    }
+
+    /// Starts a registrar with these options, which name the others. Returns the option that names
+    /// this one.
+    async fn start_registrar(
+        &mut self,
+        peers: &[String],
+        timeline: &Timeline,
+        lines: &mut Lines,
+    ) -> anyhow::Result<String> {
+        let name = format!("registrar {}", self.registrars.len() + 1);
+        let mut args = vec![
             "--asap=127.0.0.1:0",
+            "--enrp=127.0.0.1:0",
             "--encap-port=0",
             "--asapannounce=off",
-            "--enrp=off",
+            "--enrpannounce=off",
             "--events",
             "--quiet",
         ];
-        self.registrar =
-            Some(Child::start(REGISTRAR, rspregistrar::NAME, &args.map(OsString::from), lines_tx)?);
-        let line = ready(REGISTRAR, lines, start_limit).await?;
-        let (asap, udp) = (field(&line, "asap")?, udp_port(&line)?);
-        self.udp_ports.push(udp);
-        timeline.event(
-            Colour::Plain,
-            REGISTRAR,
-            &format!("up: ASAP on SCTP {asap}, UDP port {udp}"),
-        );
+        args.extend(peers.iter().map(String::as_str));
+        let (child, line) = self.child(&name, rspregistrar::NAME, &args, lines).await?;
+        let udp = self.udp_port(&line)?;
+        let (asap, enrp) = (field(&line, "asap")?, field(&line, "enrp")?);
+        let what = format!("up: ASAP on SCTP {asap}, ENRP on SCTP {enrp}, UDP port {udp}");
+        timeline.event(Colour::Plain, &name, &what);
+        let id = ServerId(identifier_of(&line)?).to_string();
+        let option = format!("--registrar={}", field(&line, "registrar")?);
+        self.registrars.push(Registrar { name, id, option, killed: false, child });
+        Ok(format!("--peer={}", field(&line, "peer")?))
+    }
 
-        let registrar = format!("--registrar={asap}/udp:{udp}");
-        for n in 0..SERVERS {
-            let name = format!("server {}", n + 1);
-            let think = format!("--pppreplydelay={}", options.think.as_millis());
-            let args = [
-                "-pingpong",
-                "--local=127.0.0.1:0",
-                &registrar,
-                "--asapannounce=off",
-                &think,
-                "--quiet",
-            ];
-            let child = Child::start(&name, rspserver::NAME, &args.map(OsString::from), lines_tx)?;
-            let line = ready(&name, lines, start_limit).await?;
-            let (id, udp) = (field(&line, "id")?, udp_port(&line)?);
-            let pe = identifier(id)
-                .map_err(|why| anyhow::anyhow!("{name} named its identifier {id}, but {why}"))?;
-            self.udp_ports.push(udp);
-            let pool = line.get("pool").unwrap_or("its pool");
-            timeline.event(
-                Colour::Server(n),
-                &name,
-                &format!("registered in {pool} as {id}, UDP port {udp}"),
-            );
-            self.servers.push(Server { name, pe, killed: false, child });
-        }
-
-        let interval = format!("--interval={}", options.interval.as_millis());
-        let drain = format!("--linger={}", (DRAIN_LIMIT * self.patience).as_millis());
-        let args = [&registrar, "--asapannounce=off", "--events", &interval, &drain, "--quiet"];
-        self.client =
-            Some(Child::start(CLIENT, pingpongclient::NAME, &args.map(OsString::from), lines_tx)?);
-        let line = ready(CLIENT, lines, start_limit).await?;
-        let udp = udp_port(&line)?;
-        self.udp_ports.push(udp);
-        timeline.event(
-            Colour::Plain,
-            CLIENT,
-            &format!("up, UDP port {udp}; asks the registrar for a server"),
-        );
+    /// Starts a server that knows no registrar but the one with this index.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub(crate) async fn start_server(
+        &mut self,
+        registrar: usize,
+        options: &Options,
+        timeline: &Timeline,
+        lines: &mut Lines,
+    ) -> anyhow::Result<()> {
+        let n = self.servers.len();
+        let name = format!("server {}", n + 1);
+        let home = self.registrars.get(registrar).context("there is no such registrar")?;
+        let think = format!("--pppreplydelay={}", options.think.as_millis());
+        let args = [
+            "-pingpong",
+            "--local=127.0.0.1:0",
+            &home.option,
+            "--asapannounce=off",
+            &think,
+            "--quiet",
+        ];
+        let (child, line) = self.child(&name, rspserver::NAME, &args, lines).await?;
+        let (pe, pool) = (identifier_of(&line)?, line.get("pool").unwrap_or("its pool"));
+        let registered = format!("registered with {} in {pool} as {}", home.name, PeId(pe));
+        let udp = self.udp_port(&line)?;
+        timeline.event(Colour::Server(n), &name, &format!("{registered}, UDP port {udp}"));
+        self.servers.push(Server { name, pe, killed: false, child });
         Ok(())
+    }
+
+    /// Starts a child and waits until it is ready.
+    async fn child(
+        &self,
+        name: &str,
+        program: &str,
+        args: &[&str],
+        lines: &mut Lines,
+    ) -> anyhow::Result<(Child, ReadyLine)> {
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        let child = Child::start(name, program, &args, lines)?;
+        let line = lines.ready(name, START_LIMIT * self.patience).await?;
+        Ok((child, line))
+    }
+
+    /// The UDP port in a ready line. It is added to the ports of all.
+    fn udp_port(&mut self, line: &ReadyLine) -> anyhow::Result<u16> {
+        let port = line
+            .udp()
+            .with_context(|| format!("the ready line of {} has no UDP port", line.program))?;
+        self.udp_ports.push(port);
+        Ok(port)
     }
 
     /// The index of a pool element among the servers.
@@ -149,9 +203,25 @@ impl Cast {
         server.child.kill()
     }
 
+    /// Kills a registrar with SIGKILL.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn kill_registrar(&mut self, index: usize) -> anyhow::Result<()> {
+        let registrar = self.registrars.get_mut(index).context("there is no such registrar")?;
+        registrar.killed = true;
+        registrar.child.kill()
+    }
+
+    /// Whether this child is a registrar.
+    pub(crate) fn is_registrar(&self, name: &str) -> bool {
+        self.registrars.iter().any(|registrar| registrar.name == name)
+    }
+
     /// Whether this child may end, because it was killed.
     pub(crate) fn may_end(&self, name: &str) -> bool {
         self.servers.iter().any(|server| server.killed && server.name == name)
+            || self.registrars.iter().any(|registrar| registrar.killed && registrar.name == name)
     }
 
     /// Asks the client to finish: it waits for missing Pongs and ends.
@@ -161,14 +231,14 @@ impl Cast {
         }
     }
 
-    /// Ends all processes that still run, the client first and the registrar last. Returns those
+    /// Ends all processes that still run, the client first and the registrars last. Returns those
     /// that did not end when they were asked to.
     pub(crate) async fn end(&mut self) -> Vec<String> {
         let mut complaints = Vec::new();
         for group in [
             self.client.iter_mut().collect::<Vec<_>>(),
             self.servers.iter_mut().filter(|s| !s.killed).map(|s| &mut s.child).collect(),
-            self.registrar.iter_mut().collect(),
+            self.registrars.iter_mut().filter(|r| !r.killed).map(|r| &mut r.child).collect(),
         ] {
             let mut group = group;
             group.iter_mut().for_each(|child| child.ask_to_end());
@@ -188,6 +258,7 @@ fn field<'a>(line: &'a ReadyLine, key: &str) -> anyhow::Result<&'a str> {
     line.get(key).with_context(|| format!("the ready line of {} has no {key}", line.program))
 }
 
-fn udp_port(line: &ReadyLine) -> anyhow::Result<u16> {
-    line.udp().with_context(|| format!("the ready line of {} has no UDP port", line.program))
+fn identifier_of(line: &ReadyLine) -> anyhow::Result<u32> {
+    let id = field(line, "id")?;
+    identifier(id).map_err(|why| anyhow::anyhow!("{} named itself {id}, but {why}", line.program))
 }

@@ -4,6 +4,7 @@
 //! Dropping a [`Child`] kills it, also while a panic unwinds. If the demo itself is killed, the
 //! system closes the pipes, and that ends the children as well.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -54,7 +55,7 @@ impl Child {
         name: &str,
         program: &str,
         args: &[OsString],
-        lines: &mpsc::Sender<ChildLine>,
+        lines: &Lines,
     ) -> anyhow::Result<Child> {
         let executable =
             std::env::current_exe().context("the demo's own executable cannot be found")?;
@@ -75,11 +76,11 @@ impl Child {
                 stdout,
                 Line::Out,
                 Some(Line::End),
-                lines.clone(),
+                lines.to.clone(),
             ));
         }
         if let Some(stderr) = process.stderr.take() {
-            tokio::spawn(read_lines(name.to_owned(), stderr, Line::Err, None, lines.clone()));
+            tokio::spawn(read_lines(name.to_owned(), stderr, Line::Err, None, lines.to.clone()));
         }
         let stdin = process.stdin.take();
         Ok(Child { name: name.to_owned(), process, stdin })
@@ -134,34 +135,59 @@ async fn read_lines(
     }
 }
 
-/// Waits for the ready line of child `name`. The error contains the child's complaint.
-///
-/// # Errors
-/// When the child ends, or takes too long.
-pub(crate) async fn ready(
-    name: &str,
-    lines: &mut mpsc::Receiver<ChildLine>,
-    limit: Duration,
-) -> anyhow::Result<ReadyLine> {
-    let mut complaint = String::new();
-    let wait = async {
-        while let Some(ChildLine { child, line }) = lines.recv().await {
-            match line {
-                Line::Out(text) if child == name => {
-                    if let Some(ready) = ReadyLine::parse(&text) {
-                        return Some(ready);
-                    }
-                }
-                Line::Err(text) => complaint = format!(": {text}"),
-                Line::End if child == name => return None,
-                Line::Out(_) | Line::End => {}
-            }
+/// The lines of all children.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    to: mpsc::Sender<ChildLine>,
+    from: mpsc::Receiver<ChildLine>,
+    /// Lines that came while the demo waited for the ready line of another child.
+    held: VecDeque<ChildLine>,
+}
+
+impl Lines {
+    /// No lines yet.
+    pub(crate) fn new() -> Lines {
+        let (to, from) = mpsc::channel(1024);
+        Lines { to, from, held: VecDeque::new() }
+    }
+
+    /// Waits for the next line. Never `None`, because there is always a sender. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Option<ChildLine> {
+        match self.held.pop_front() {
+            Some(line) => Some(line),
+            None => self.from.recv().await,
         }
-        None
-    };
-    match tokio::time::timeout(limit, wait).await {
-        Ok(Some(ready)) => Ok(ready),
-        Ok(None) => bail!("{name} ended before it was ready{complaint}"),
-        Err(_) => bail!("{name} was not ready within {} ms{complaint}", limit.as_millis()),
+    }
+
+    /// Waits for the ready line of child `name`. The error contains the child's complaint. Lines of
+    /// other children wait for [`next`](Self::next).
+    ///
+    /// # Errors
+    /// When the child ends, or takes too long.
+    pub(crate) async fn ready(&mut self, name: &str, limit: Duration) -> anyhow::Result<ReadyLine> {
+        let mut complaint = String::new();
+        let wait = async {
+            while let Some(ChildLine { child, line }) = self.from.recv().await {
+                if child != name {
+                    self.held.push_back(ChildLine { child, line });
+                    continue;
+                }
+                match line {
+                    Line::Out(text) => {
+                        if let Some(ready) = ReadyLine::parse(&text) {
+                            return Some(ready);
+                        }
+                    }
+                    Line::Err(text) => complaint = format!(": {text}"),
+                    Line::End => return None,
+                }
+            }
+            None
+        };
+        match tokio::time::timeout(limit, wait).await {
+            Ok(Some(ready)) => Ok(ready),
+            Ok(None) => bail!("{name} ended before it was ready{complaint}"),
+            Err(_) => bail!("{name} was not ready within {} ms{complaint}", limit.as_millis()),
+        }
     }
 }

@@ -7,11 +7,15 @@ use crate::programs::pingpongclient::ClientEvent;
 
 /// The longest allowed time of a failover, from the kill to the next Pong.
 const FAILOVER_LIMIT: Duration = Duration::from_secs(1);
+/// The longest allowed time of a takeover, from the kill of the registrar until its server is
+/// registered with another one.
+const TAKEOVER_LIMIT: Duration = Duration::from_secs(1);
 
 /// Everything that decides about success. Times count from the start of the demo.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     failover_limit: Duration,
+    takeover_limit: Duration,
     sent: BTreeSet<u64>,
     sent_again: u64,
     /// How many Pongs the user got for each message number.
@@ -21,6 +25,23 @@ pub(crate) struct Ledger {
     dropped: u64,
     serving: Option<u32>,
     kills: Vec<Kill>,
+    takeover: Option<Takeover>,
+}
+
+/// What followed when the registrar of the servers was killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Takeover {
+    /// When it was killed.
+    at: Duration,
+    /// When its server was registered with another registrar.
+    done: Option<Duration>,
+}
+
+impl Takeover {
+    /// The time from the kill to the registration with another registrar.
+    pub(crate) fn time(&self) -> Option<Duration> {
+        self.done.map(|done| done.saturating_sub(self.at))
+    }
 }
 
 /// A killed pool element.
@@ -61,6 +82,7 @@ impl Ledger {
     pub(crate) fn new(patience: u32) -> Ledger {
         Ledger {
             failover_limit: FAILOVER_LIMIT * patience,
+            takeover_limit: TAKEOVER_LIMIT * patience,
             sent: BTreeSet::new(),
             sent_again: 0,
             pongs: BTreeMap::new(),
@@ -68,6 +90,7 @@ impl Ledger {
             dropped: 0,
             serving: None,
             kills: Vec::new(),
+            takeover: None,
         }
     }
 
@@ -124,6 +147,29 @@ impl Ledger {
         let kill = Kill { at, pe, in_flight: self.in_flight(), next_pong: None };
         self.kills.push(kill);
         &self.kills[self.kills.len() - 1]
+    }
+
+    /// Notes that the registrar was killed now.
+    pub(crate) fn registrar_killed(&mut self, at: Duration) {
+        self.takeover = Some(Takeover { at, done: None });
+    }
+
+    /// Notes that a server has registered again. Returns the time since the kill if this completed
+    /// the takeover.
+    pub(crate) fn registered_again(&mut self, at: Duration) -> Option<Duration> {
+        let takeover = self.takeover.as_mut().filter(|takeover| takeover.done.is_none())?;
+        takeover.done = Some(at);
+        takeover.time()
+    }
+
+    /// What followed the kill of the registrar, if it was killed.
+    pub(crate) fn takeover(&self) -> Option<Takeover> {
+        self.takeover
+    }
+
+    /// Whether a takeover may take this long.
+    pub(crate) fn is_takeover_in_time(&self, takeover: Duration) -> bool {
+        takeover < self.takeover_limit
     }
 
     /// All kills so far.
@@ -203,6 +249,14 @@ impl Ledger {
                 Some(_) => {}
             }
         }
+        match self.takeover.map(|takeover| takeover.time()) {
+            None => complaints.push("the registrar was not killed".to_owned()),
+            Some(None) => complaints.push("nobody took over the killed registrar".to_owned()),
+            Some(Some(time)) if !self.is_takeover_in_time(time) => {
+                complaints.push(format!("the takeover took {} ms", time.as_millis()));
+            }
+            Some(Some(_)) => {}
+        }
         complaints
     }
 }
@@ -239,6 +293,10 @@ mod tests {
         ledger.event(13 * MS, &ClientEvent::Sent { number: 3, again: true });
         let done = ledger.event(next_pong_at, &pong(3, 2, 2)).cloned().unwrap();
         assert_eq!(done.failover(), Some(next_pong_at - 10 * MS));
+        assert_eq!(ledger.registered_again(MS), None, "the registrar lives");
+        ledger.registrar_killed(10 * MS);
+        assert_eq!(ledger.registered_again(next_pong_at), Some(next_pong_at - 10 * MS));
+        assert_eq!(ledger.registered_again(next_pong_at + MS), None, "it was complete");
         ledger
     }
 
@@ -254,16 +312,21 @@ mod tests {
     #[test]
     fn everything_broken_is_named() {
         let slow = one_failover(1010 * MS);
-        assert!(slow.complaints(1)[0].contains("1000 ms"), "{:?}", slow.complaints(1));
+        let complaints = slow.complaints(1);
+        assert!(complaints[0].contains("failover 1 took 1000 ms"), "{complaints:?}");
+        assert!(complaints[1].contains("takeover took 1000 ms"), "{complaints:?}");
         // With patience there is no complaint.
-        let patient = Ledger { failover_limit: Ledger::new(2).failover_limit, ..slow };
+        let Ledger { failover_limit, takeover_limit, .. } = Ledger::new(2);
+        let patient = Ledger { failover_limit, takeover_limit, ..slow };
         assert_eq!(patient.complaints(1), Vec::<String>::new());
         let mut bad = one_failover(60 * MS);
         bad.event(MS, &sent(4));
         bad.event(MS, &pong(1, 3, 2));
         bad.killed(MS, 2);
+        bad.registrar_killed(MS);
         let text = bad.complaints(3).join("\n");
-        for part in ["#4", "twice", "instead of 3", "no pong came after kill 2"] {
+        for part in ["#4", "twice", "instead of 3", "no pong came after kill 2", "nobody took over"]
+        {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!Ledger::new(1).complaints(0).is_empty());

@@ -1,4 +1,5 @@
-//! The course of the demo: it starts all processes, kills two servers, ends and sums up.
+//! The course of the demo: it starts all processes, kills two servers, their registrar and another
+//! server, ends and sums up.
 
 use std::collections::VecDeque;
 use std::process::ExitCode;
@@ -6,22 +7,23 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rserpool_wire::PeId;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Options;
-use super::cast::{CLIENT, Cast, REGISTRAR};
-use super::children::{ChildLine, Line};
+use super::cast::{CLIENT, Cast};
+use super::children::{ChildLine, Line, Lines};
 use super::ledger::{Kill, Ledger};
 use super::summary;
 use super::timeline::{Colour, Timeline};
 use crate::cli::Ready;
 use crate::programs::pingpongclient::ClientEvent;
 
-/// How many servers are killed.
-pub(super) const KILLS: usize = 2;
-/// The limit up to the end of the client. Ending the others takes longer; 20 s are promised.
-const TIME_LIMIT: Duration = Duration::from_secs(15);
+/// How many servers are killed before the registrar.
+const KILLS: usize = 2;
+/// How many servers are killed in all.
+const ALL_KILLS: usize = KILLS + 1;
+/// The limit up to the end of the client. Ending the others takes longer; 30 s are promised.
+const TIME_LIMIT: Duration = Duration::from_secs(25);
 /// How long to wait for the first session, and for the Pong after a kill.
 const PONG_LIMIT: Duration = Duration::from_secs(5);
 /// How many dots the status line shows.
@@ -38,10 +40,11 @@ pub(super) async fn show(options: Options) -> anyhow::Result<ExitCode> {
     let time_limit = TIME_LIMIT * options.patience;
     let mut demo = Demo::new(options);
     demo.timeline.line(
-        "Reliable Server Pooling over userland SCTP: a registrar, three servers and a client, five \
-         processes\n\
-         that talk SCTP in UDP on 127.0.0.1. Twice the server that serves is killed; watch the \
-         session go on.\n",
+        "Reliable Server Pooling over userland SCTP: two registrars, three servers and a client, \
+         processes that\n\
+         talk SCTP in UDP on 127.0.0.1. Twice the server that serves is killed, and then the \
+         registrar of all\n\
+         servers. Watch the session go on.\n",
     );
     let outcome = tokio::select! {
         biased;
@@ -53,13 +56,12 @@ pub(super) async fn show(options: Options) -> anyhow::Result<ExitCode> {
     demo.timeline.end_status();
     summary::print(&demo.timeline, &demo.ledger, &demo.cast);
     outcome?;
-    complaints.extend(demo.ledger.complaints(KILLS));
+    complaints.extend(demo.ledger.complaints(ALL_KILLS));
     if complaints.is_empty() {
-        demo.timeline.line(
-            &demo
-                .timeline
-                .paint(Colour::Green, "\nNothing lost, nothing doubled, every failover in time."),
-        );
+        demo.timeline.line(&demo.timeline.paint(
+            Colour::Green,
+            "\nNothing lost, nothing doubled, every failover and the takeover in time.",
+        ));
         Ok(ExitCode::SUCCESS)
     } else {
         bail!("{}", complaints.join("; "))
@@ -71,8 +73,7 @@ struct Demo {
     timeline: Timeline,
     ledger: Ledger,
     cast: Cast,
-    lines_tx: mpsc::Sender<ChildLine>,
-    lines: mpsc::Receiver<ChildLine>,
+    lines: Lines,
     recent: Recent,
     /// The client has reported that it is finished.
     finished: bool,
@@ -95,14 +96,12 @@ struct Recent {
 
 impl Demo {
     fn new(options: Options) -> Self {
-        let (lines_tx, lines) = mpsc::channel(1024);
         Demo {
             timeline: Timeline::new(options.plain),
             ledger: Ledger::new(options.patience),
             cast: Cast::new(options.patience),
             options,
-            lines_tx,
-            lines,
+            lines: Lines::new(),
             recent: Recent::default(),
             finished: false,
             client_ended: false,
@@ -110,7 +109,7 @@ impl Demo {
     }
 
     async fn course(&mut self) -> anyhow::Result<()> {
-        self.cast.start(&self.options, &self.timeline, &self.lines_tx, &mut self.lines).await?;
+        self.cast.start(&self.options, &self.timeline, &mut self.lines).await?;
         let ports: Vec<String> = self.cast.udp_ports.iter().map(u16::to_string).collect();
         let ready = Ready::new(super::NAME).with("udp", ports.join(","));
         self.timeline.line(&self.timeline.paint(Colour::Dim, ready.as_str()));
@@ -119,6 +118,11 @@ impl Demo {
             self.watch_for(self.options.serve).await?;
             self.kill_the_serving_one().await?;
         }
+        self.watch_for(self.options.serve).await?;
+        self.kill_the_registrar().await?;
+        self.cast.start_server(1, &self.options, &self.timeline, &mut self.lines).await?;
+        self.watch_for(self.options.serve).await?;
+        self.kill_the_serving_one().await?;
         self.watch_for(self.options.serve).await?;
         self.tell_pongs();
         self.cast.ask_client_to_finish();
@@ -156,6 +160,20 @@ impl Demo {
         .await
     }
 
+    /// Kills the registrar of all servers, and waits until a server is registered with the other
+    /// one.
+    async fn kill_the_registrar(&mut self) -> anyhow::Result<()> {
+        self.tell_pongs();
+        self.cast.kill_registrar(0)?;
+        self.ledger.registrar_killed(self.timeline.now());
+        let what = "registrar 1; no server knows registrar 2";
+        self.timeline.event(Colour::Red, "✗ SIGKILL", what);
+        self.watch_until("no server was registered with the other registrar", |demo| {
+            demo.ledger.takeover().is_some_and(|takeover| takeover.time().is_some())
+        })
+        .await
+    }
+
     /// Handles events for some time.
     async fn watch_for(&mut self, time: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + time;
@@ -181,7 +199,7 @@ impl Demo {
 
     /// Handles one line of a child. False if none came until `end`.
     async fn step(&mut self, end: Instant) -> anyhow::Result<bool> {
-        let Ok(line) = tokio::time::timeout_at(end, self.lines.recv()).await else {
+        let Ok(line) = tokio::time::timeout_at(end, self.lines.next()).await else {
             return Ok(false);
         };
         // The demo has a sender itself, so the channel does not close.
@@ -192,8 +210,8 @@ impl Demo {
                     self.client_event(&event);
                 }
             }
-            Line::Out(text) if child == REGISTRAR => self.registrar_line(&text),
-            Line::Out(text) => self.timeline.event(Colour::Dim, &child, &text),
+            Line::Out(text) if self.cast.is_registrar(&child) => self.registrar_line(&child, &text),
+            Line::Out(text) => self.timeline.event(Colour::Dim, &child, without_time(&text)),
             Line::Err(text) => self.timeline.event(Colour::Yellow, &child, &text),
             Line::End if child == CLIENT && self.finished => self.client_ended = true,
             Line::End if self.cast.may_end(&child) => {}
@@ -202,17 +220,34 @@ impl Demo {
         Ok(true)
     }
 
-    /// Shows an event of the registrar, with the demo's own times and names. Registrations are not
-    /// shown: each was told when it was complete.
-    fn registrar_line(&mut self, text: &str) {
+    /// Shows an event of a registrar, with the demo's own times and names. Registrations are not
+    /// shown: each was told when it was complete. Neither is what registrars tell each other.
+    fn registrar_line(&mut self, registrar: &str, text: &str) {
+        const OLD: [&str; 4] =
+            ["registered", "re-registered", "found registrar", "the handlespace is known"];
         let Some((_, what)) = text.split_once(": ") else { return };
-        if what.starts_with("registered") || what.starts_with("re-registered") {
-            return;
+        let named = self.with_names(what);
+        if let Some(again) = named.strip_prefix("re-registered ")
+            && let Some(time) = self.ledger.registered_again(self.timeline.now())
+        {
+            let (server, _) = again.split_once(" in pool").unwrap_or((again, ""));
+            let time = time.as_millis();
+            let what = format!("{server} is registered with {registrar}, {time} ms after the kill");
+            return self.timeline.event(Colour::Green, "✓ takeover", &what);
         }
-        let named = self.cast.servers.iter().fold(what.to_owned(), |what, server| {
-            what.replace(&PeId(server.pe).to_string(), &server.name)
+        let is_old = OLD.iter().any(|words| what.starts_with(words));
+        if !is_old && !what.ends_with("its home registrar said so") {
+            self.timeline.event(Colour::Plain, registrar, &named);
+        }
+    }
+
+    /// An event with the demo's names instead of identifiers.
+    fn with_names(&self, what: &str) -> String {
+        let what = self.cast.registrars.iter().fold(what.to_owned(), |what, registrar| {
+            what.replace(&format!("registrar {}", registrar.id), &registrar.name)
         });
-        self.timeline.event(Colour::Plain, REGISTRAR, &named);
+        let servers = self.cast.servers.iter();
+        servers.fold(what, |what, server| what.replace(&PeId(server.pe).to_string(), &server.name))
     }
 
     fn client_event(&mut self, event: &ClientEvent) {
@@ -340,6 +375,14 @@ impl Demo {
     }
 }
 
+/// A line without the time of day, `hh:mm:ss.mmm: `, that may stand at its beginning.
+fn without_time(line: &str) -> &str {
+    match line.split_once(": ") {
+        Some((time, rest)) if time.len() == 12 && time.as_bytes()[2] == b':' => rest,
+        _ => line,
+    }
+}
+
 /// "ping #7" or "3 pings, #7 to #9".
 fn numbers(what: &str, numbers: &[u64]) -> String {
     match numbers {
@@ -351,6 +394,13 @@ fn numbers(what: &str, numbers: &[u64]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn times_of_children_are_left_out() {
+        let line = crate::cli::with_time("lost the registrar: why");
+        assert_eq!(super::without_time(&line), "lost the registrar: why");
+        assert_eq!(super::without_time("registered: yes"), "registered: yes");
+    }
+
     #[test]
     fn numbers_read_well() {
         let numbers = super::numbers;

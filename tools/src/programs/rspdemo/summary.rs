@@ -56,4 +56,14 @@ pub(super) fn print(timeline: &Timeline, ledger: &Ledger, cast: &Cast) {
             ),
         }
     }
+    if let Some(takeover) = ledger.takeover() {
+        let value = match takeover.time() {
+            Some(time) => {
+                judged(ledger.is_takeover_in_time(time), format!("{} ms", time.as_millis()))
+            }
+            None => judged(false, "never".to_owned()),
+        };
+        let note = "from the registrar's kill until its server is registered with the other one";
+        row("takeover", value, note);
+    }
 }

@@ -73,7 +73,7 @@ impl Timeline {
     /// Prints a line with an earlier time.
     pub(crate) fn event_at(&self, time: Duration, colour: Colour, who: &str, what: &str) {
         let time = time.as_secs_f64();
-        let who = self.paint(colour, &format!("{who:<10}"));
+        let who = self.paint(colour, &format!("{who:<11}"));
         let what = match colour {
             Colour::Server(_) => what.to_owned(),
             _ => self.paint(colour, what),
