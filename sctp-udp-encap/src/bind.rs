@@ -3,10 +3,12 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use sctp_user_core::Scope;
 use sctp_user_core::interface::{
     Shown, from_socket_addr, interface, is_link_local, to_socket_addr,
 };
 use sctp_user_link::sockets::overlap;
+use sctp_user_link::{ShownAddresses, local_addresses};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::{Port, UdpEncapConfig, WELL_KNOWN_PORT};
@@ -60,10 +62,12 @@ pub enum UdpBindError {
         addr: IpAddr,
     },
     /// The host has no such address.
-    #[error("{} is not an address of this host", Shown(*.addr))]
+    #[error("{} is not an address of this host, which has {}", Shown(*.addr), ShownAddresses(.host))]
     NotLocal {
         /// The address.
         addr: IpAddr,
+        /// The addresses of the host.
+        host: Vec<IpAddr>,
     },
     /// A link-local IPv6 address does not name its interface; see
     /// [`on_interface`](sctp_user_core::interface::on_interface).
@@ -143,16 +147,14 @@ fn open_one(config: &UdpEncapConfig, addr: SocketAddr) -> Result<(Socket, u16), 
     let own = from_socket_addr(addr);
     let classify = |source: io::Error| match source.kind() {
         io::ErrorKind::AddrInUse => UdpBindError::PortInUse { addr: own, port: addr.port() },
-        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported => {
-            UdpBindError::NotLocal { addr: own }
-        }
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported => not_local(own),
         _ => UdpBindError::Socket { addr, source },
     };
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP)).map_err(
         |source| {
             // If the kernel was compiled without IPv6, this fails with EAFNOSUPPORT, for which
             // there is no `ErrorKind`.
-            if addr.is_ipv6() { UdpBindError::NotLocal { addr: own } } else { classify(source) }
+            if addr.is_ipv6() { not_local(own) } else { classify(source) }
         },
     )?;
     socket.set_nonblocking(true).map_err(classify)?;
@@ -165,6 +167,10 @@ fn open_one(config: &UdpEncapConfig, addr: SocketAddr) -> Result<(Socket, u16), 
     socket.bind(&addr.into()).map_err(classify)?;
     let bound = socket.local_addr().map_err(classify)?.as_socket().map_or(0, |bound| bound.port());
     Ok((socket, bound))
+}
+
+fn not_local(addr: IpAddr) -> UdpBindError {
+    UdpBindError::NotLocal { addr, host: local_addresses(Scope::Loopback) }
 }
 
 /// How many ports to try. A port that is free on one address is nearly always free on the others

@@ -34,7 +34,10 @@ pub(crate) fn bind(
     style: Style,
     options: BindOptions,
 ) -> Result<(SocketId, u16), Error> {
-    let BindOptions { port, addrs, config, subscriptions, reuse_port } = options;
+    let BindOptions { port, addrs, freebind, config, subscriptions, reuse_port } = options;
+    if !freebind {
+        settings.link_addrs.check(&addrs)?;
+    }
     let config =
         config.map_or_else(|| settings.assoc_config.clone(), |config| settings.limit(config));
     let options = SocketOptions { subscriptions, config, reuse_port, ..SocketOptions::default() };

@@ -4,12 +4,12 @@ use std::fmt;
 
 use sctp_user_core::socket::Sockets;
 use sctp_user_core::{AssocConfig, Encap, Scope, StackConfig};
-use sctp_user_link::local_addresses;
 
 use crate::blocks::Blocks;
 use crate::claim::Claims;
 use crate::error::Error;
 use crate::link::Link;
+use crate::link_addrs::LinkAddrs;
 
 /// Collects the links and settings of a stack. [`StackBuilder`](crate::StackBuilder) makes a stack
 /// that runs on tokio, `blocking::StackBuilder` one that works inside its calls.
@@ -40,10 +40,12 @@ impl<L> Builder<L> {
         self
     }
 
-    /// Makes every wildcard-bound port announce the addresses that the host has when the stack is
-    /// built, except those of narrower scope than `narrowest` (see [`local_addresses`]). This
-    /// replaces [`StackConfig::local_addresses`]. By default, no address is announced, which is the
-    /// only right choice behind a NAT.
+    /// Makes every wildcard-bound port, and so [`Stack::connect`](crate::Stack::connect), announce
+    /// the addresses that the links have when the stack is built. For links that have all addresses
+    /// of the host, these are the [`local_addresses`](crate::local_addresses). Addresses of
+    /// narrower scope than `narrowest` are left out. This replaces
+    /// [`StackConfig::local_addresses`]. By default, no address is announced, which is the only
+    /// right choice behind a NAT.
     #[must_use]
     pub fn announce_local_addresses(mut self, narrowest: Scope) -> Self {
         self.announce = Some(narrowest);
@@ -83,8 +85,9 @@ impl<L: Link> Builder<L> {
                 "a stack needs at least one link to send and receive packets",
             ));
         }
+        let link_addrs = LinkAddrs::of(&links);
         if let Some(narrowest) = announce {
-            config.local_addresses = local_addresses(narrowest);
+            config.local_addresses = link_addrs.announceable(narrowest);
         }
         let mtu = |encap| links.iter().find(|l| l.handles(encap)).map(|l| l.ip_mtu());
         let mut settings = Settings {
@@ -92,6 +95,7 @@ impl<L: Link> Builder<L> {
             local_udp_port: links.iter().find_map(|l| l.local_udp_port()),
             native_mtu: mtu(Encap::Native),
             udp_mtu: mtu(Encap::Udp { remote_port: 1 }),
+            link_addrs,
         };
         settings.assoc_config = settings.limit(settings.assoc_config.clone());
         Ok(Parts {
@@ -143,6 +147,8 @@ pub(crate) struct Settings {
     /// link. `udp_mtu` is the same for UDP.
     native_mtu: Option<usize>,
     udp_mtu: Option<usize>,
+    /// What ports can be bound to.
+    pub(crate) link_addrs: LinkAddrs,
 }
 
 impl Settings {

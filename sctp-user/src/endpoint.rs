@@ -52,11 +52,17 @@ pub struct Endpoint {
     handle: Arc<StackHandle>,
     socket: SocketId,
     port: u16,
+    freebind: bool,
 }
 
 impl Endpoint {
-    pub(crate) fn new(handle: Arc<StackHandle>, socket: SocketId, port: u16) -> Self {
-        Endpoint { handle, socket, port }
+    pub(crate) fn new(
+        handle: Arc<StackHandle>,
+        socket: SocketId,
+        port: u16,
+        freebind: bool,
+    ) -> Self {
+        Endpoint { handle, socket, port, freebind }
     }
 
     /// The SCTP port.
@@ -161,11 +167,15 @@ impl Endpoint {
 
     /// Replaces the local addresses (`sctp_bindx`) for future associations. See
     /// [`BindOptions::addrs`](crate::BindOptions::addrs) for what an empty list, one address and
-    /// several addresses mean.
+    /// several addresses mean, and which of them can be bound.
     ///
     /// # Errors
-    /// [`Error::Bind`] when one of them cannot be bound.
+    /// [`Error::NotOfALink`], [`Error::NotLocal`] or [`Error::Bind`] when one of them cannot be
+    /// bound.
     pub fn set_addrs(&self, addrs: &[IpAddr]) -> Result<(), Error> {
+        if !self.freebind {
+            self.handle.settings.link_addrs.check(addrs)?;
+        }
         self.handle.shared.with(|state, _| Ok(state.sockets.set_addrs(self.socket, addrs)?))
     }
 

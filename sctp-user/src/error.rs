@@ -7,7 +7,7 @@ use sctp_user_core::socket::{EndReason, SocketError};
 use sctp_user_core::{
     BindError, ConfigError, ConnectError, Encap, LossReason, NoRoute, Peer, SendError,
 };
-use sctp_user_link::ShownAddress;
+use sctp_user_link::{ShownAddress, ShownAddresses};
 use thiserror::Error;
 
 use crate::open::LinkError;
@@ -58,6 +58,34 @@ pub enum Error {
     /// would receive the same packets.
     #[error("SCTP port {0} is in use by another process, or by another stack in this process")]
     PortInUse(u16),
+    /// A port was to be bound to an address that no link of the stack has. The links have the
+    /// addresses that they were opened with.
+    #[error(
+        "{} is not an address of any link of this stack, which has {}",
+        ShownAddress(*.addr),
+        ShownAddresses(.links)
+    )]
+    NotOfALink {
+        /// The address.
+        addr: IpAddr,
+        /// The addresses of the links, as in [`Link::local_addrs`](crate::link::Link::local_addrs).
+        links: Vec<IpAddr>,
+    },
+    /// A port was to be bound to an address that this host does not have, and the links of the
+    /// stack have all addresses of the host. With
+    /// [`BindOptions::freebind`](crate::BindOptions::freebind) it can be bound nevertheless.
+    #[error(
+        "{} is not an address of this host, which has {}; BindOptions::freebind binds one that the \
+         host does not have yet",
+        ShownAddress(*.addr),
+        ShownAddresses(.host)
+    )]
+    NotLocal {
+        /// The address.
+        addr: IpAddr,
+        /// The addresses of the host.
+        host: Vec<IpAddr>,
+    },
     /// The SCTP port could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -129,9 +157,10 @@ impl Error {
             Error::WouldBlock => ErrorKind::WouldBlock,
             Error::TimedOut => ErrorKind::TimedOut,
             Error::PortInUse(_) | Error::Bind(BindError::PortInUse(_)) => ErrorKind::AddrInUse,
-            Error::NoSuchAddress(_) | Error::Bind(BindError::NoPort | BindError::Address(_)) => {
-                ErrorKind::AddrNotAvailable
-            }
+            Error::NoSuchAddress(_)
+            | Error::NotOfALink { .. }
+            | Error::NotLocal { .. }
+            | Error::Bind(BindError::NoPort | BindError::Address(_)) => ErrorKind::AddrNotAvailable,
             Error::Link(why) => why.kind(),
             Error::Peer(PeerError::NotFound { .. }) => ErrorKind::NotFound,
             Error::Connect(ConnectError::AlreadyConnected) => ErrorKind::AlreadyExists,

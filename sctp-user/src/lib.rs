@@ -122,6 +122,7 @@ mod endpoint;
 mod error;
 mod host_addrs;
 pub mod link;
+mod link_addrs;
 mod one_to_many;
 mod open;
 mod options;

@@ -24,11 +24,17 @@ pub struct OneToMany {
     handle: Arc<StackHandle>,
     socket: SocketId,
     port: u16,
+    freebind: bool,
 }
 
 impl OneToMany {
-    pub(crate) fn new(handle: Arc<StackHandle>, socket: SocketId, port: u16) -> Self {
-        OneToMany { handle, socket, port }
+    pub(crate) fn new(
+        handle: Arc<StackHandle>,
+        socket: SocketId,
+        port: u16,
+        freebind: bool,
+    ) -> Self {
+        OneToMany { handle, socket, port, freebind }
     }
 
     /// The SCTP port.
@@ -185,8 +191,12 @@ impl OneToMany {
     /// Replaces the local addresses (`sctp_bindx`). Possible only while there are no associations.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when there are associations; [`Error::Bind`].
+    /// [`Error::Invalid`] when there are associations; [`Error::NotOfALink`], [`Error::NotLocal`]
+    /// or [`Error::Bind`] when one of them cannot be bound.
     pub fn set_addrs(&self, addrs: &[IpAddr]) -> Result<(), Error> {
+        if !self.freebind {
+            self.handle.settings.link_addrs.check(addrs)?;
+        }
         self.shared().with(|state, _| Ok(state.sockets.set_addrs(self.socket, addrs)?))
     }
 

@@ -23,9 +23,19 @@ pub struct BindOptions {
     pub port: u16,
     /// The addresses to bind. Empty, the default, means all addresses of the host; peers then see
     /// only the one that the packets come from, which is right behind a NAT. One address fixes the
-    /// source address. Several addresses make the port multi-homed. If addresses are given, INITs
-    /// to other addresses are refused.
+    /// source address. Several addresses make the port multi-homed; the
+    /// [crate's documentation](crate#several-addresses) has an example. If addresses are given,
+    /// INITs to other addresses are refused.
+    ///
+    /// A link of the stack must have each of them. A link that was opened with named addresses has
+    /// exactly these. One that was opened with all addresses (`0.0.0.0`, `::`) has those of the
+    /// host: see [`freebind`](Self::freebind).
     pub addrs: Vec<IpAddr>,
+    /// Binds `addrs` without asking whether a link or the host has them (as IP_FREEBIND of Linux).
+    /// This is for addresses that the host gets later, such as one that moves between two servers.
+    /// Open the link with all addresses of the host then. Until the host has the address, nothing
+    /// arrives there, and peers that are told of it have a path that nobody answers. Default off.
+    pub freebind: bool,
     /// The settings for associations of this port. `None`, the default, means those of the stack
     /// ([`StackBuilder::assoc_config`](crate::StackBuilder::assoc_config)).
     pub config: Option<AssocConfig>,

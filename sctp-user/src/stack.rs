@@ -72,11 +72,15 @@ impl Stack {
     ///
     /// # Errors
     /// When the port is in use, either by this stack ([`Error::Bind`]) or, with a raw link, by
-    /// another stack on the host ([`Error::PortInUse`]). Also when an address cannot be bound or
-    /// the configuration is not valid.
+    /// another stack on the host ([`Error::PortInUse`]). When an address cannot be bound, because
+    /// no link has it ([`Error::NotOfALink`]), because the host does not have it
+    /// ([`Error::NotLocal`]), or because it is not unicast ([`Error::Bind`]). When the
+    /// configuration is not valid ([`Error::Config`]).
     pub fn bind(&self, options: impl Into<BindOptions>) -> Result<Endpoint, Error> {
-        let (socket, port) = self.bind_socket(Style::OneToOne, options.into())?;
-        Ok(Endpoint::new(Arc::clone(&self.handle), socket, port))
+        let options = options.into();
+        let freebind = options.freebind;
+        let (socket, port) = self.bind_socket(Style::OneToOne, options)?;
+        Ok(Endpoint::new(Arc::clone(&self.handle), socket, port, freebind))
     }
 
     /// Binds an SCTP port for the one-to-many style.
@@ -84,8 +88,10 @@ impl Stack {
     /// # Errors
     /// As [`bind`](Self::bind).
     pub fn bind_one_to_many(&self, options: impl Into<BindOptions>) -> Result<OneToMany, Error> {
-        let (socket, port) = self.bind_socket(Style::OneToMany, options.into())?;
-        Ok(OneToMany::new(Arc::clone(&self.handle), socket, port))
+        let options = options.into();
+        let freebind = options.freebind;
+        let (socket, port) = self.bind_socket(Style::OneToMany, options)?;
+        Ok(OneToMany::new(Arc::clone(&self.handle), socket, port, freebind))
     }
 
     /// Connects from a free port and waits until the association is up. The peer is a [`Peer`] or a

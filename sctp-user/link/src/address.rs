@@ -74,6 +74,38 @@ impl fmt::Display for ShownAddress {
     }
 }
 
+/// Prints a list of addresses for a sentence: the first ten as [`ShownAddress`], and the number of
+/// the others. An unspecified address (`0.0.0.0`, `::`) stands for all of its family, as in
+/// [`Link::local_addrs`](crate::Link::local_addrs).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShownAddresses<'a>(pub &'a [IpAddr]);
+
+impl fmt::Display for ShownAddresses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shown, more) = self.0.split_at(self.0.len().min(MOST_SHOWN));
+        for (n, addr) in shown.iter().enumerate() {
+            f.write_str(if n == 0 { "" } else { ", " })?;
+            match addr {
+                IpAddr::V4(addr) if addr.is_unspecified() => {
+                    f.write_str("all IPv4 addresses of this host")?;
+                }
+                IpAddr::V6(addr) if addr.is_unspecified() => {
+                    f.write_str("all IPv6 addresses of this host")?;
+                }
+                addr => write!(f, "{}", ShownAddress(*addr))?,
+            }
+        }
+        match (shown.len(), more.len()) {
+            (0, _) => f.write_str("none"),
+            (_, 0) => Ok(()),
+            (_, more) => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// How many addresses a sentence names.
+const MOST_SHOWN: usize = 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +123,20 @@ mod tests {
         for plain in ["10.0.0.1", "169.254.0.1", "::1", "2001:db8::1"] {
             assert_eq!(ShownAddress(parse_address(plain).unwrap()).to_string(), plain);
         }
+    }
+
+    #[test]
+    fn a_list_of_addresses_fits_into_a_sentence() {
+        let shown = |texts: &[&str]| {
+            let addrs: Vec<IpAddr> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            ShownAddresses(&addrs).to_string()
+        };
+        assert_eq!(shown(&[]), "none");
+        assert_eq!(shown(&["10.0.0.1", "::1"]), "10.0.0.1, ::1");
+        assert_eq!(shown(&["0.0.0.0", "::1"]), "all IPv4 addresses of this host, ::1");
+        assert_eq!(shown(&["::"]), "all IPv6 addresses of this host");
+        let twelve = shown(&["10.0.0.1"; 12]);
+        assert_eq!(twelve, format!("{} and 2 more", ["10.0.0.1"; 10].join(", ")));
     }
 
     #[test]

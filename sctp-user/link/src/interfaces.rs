@@ -1,8 +1,9 @@
 //! The interfaces of the host and their addresses.
 
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, UdpSocket};
 
-use sctp_user_core::interface::on_interface;
+use sctp_user_core::interface::{on_interface, to_socket_addr};
 use sctp_user_core::{Scope, scope};
 
 /// An interface of the host.
@@ -103,6 +104,20 @@ fn select(addrs: impl Iterator<Item = IpAddr>, narrowest: Scope) -> Vec<IpAddr> 
     selected
 }
 
+/// Whether this unicast address belongs to the host now.
+///
+/// To find out, this binds a UDP socket to the address, because the interfaces do not list
+/// everything: on Linux, all of 127.0.0.0/8 is local, and so is what local routes and the setting
+/// `net.ipv4.ip_nonlocal_bind` add. An address that an interface lists counts even if it cannot be
+/// bound yet: IPv6 first tests a new address for duplicates (RFC 4862 sec 5.4). Where the system
+/// tells neither, for instance in a sandbox, the answer is `true`.
+pub fn host_has_address(addr: IpAddr) -> bool {
+    let Err(error) = UdpSocket::bind(to_socket_addr(addr, 0)) else { return true };
+    let mut listed = interfaces().into_iter().flat_map(|interface| interface.addrs).peekable();
+    let nobody_tells = error.kind() != io::ErrorKind::AddrNotAvailable && listed.peek().is_none();
+    nobody_tells || listed.any(|own| own == addr)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +150,24 @@ mod tests {
         let addrs = local_addresses(Scope::Loopback);
         assert!(addrs.iter().any(IpAddr::is_loopback), "{addrs:?}");
         assert!(!local_addresses(Scope::Private).iter().any(IpAddr::is_loopback));
+    }
+
+    #[test]
+    fn the_host_has_the_addresses_of_its_interfaces_and_no_others() {
+        for addr in local_addresses(Scope::Loopback) {
+            assert!(host_has_address(addr), "{addr}");
+        }
+        // These are for documents (RFC 5737, RFC 3849), and no host has them.
+        for addr in ["192.0.2.1", "2001:db8::1"] {
+            assert!(!host_has_address(addr.parse().unwrap()), "{addr}");
+        }
+    }
+
+    /// No interface lists this address.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn all_of_127_belongs_to_the_host() {
+        assert!(host_has_address([127, 1, 2, 3].into()));
     }
 
     #[test]

@@ -27,10 +27,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use sctp_user_core::{Ecn, Encap, NoRoute, PathAddr, Transmit, Unreachable};
 
-pub use address::{AddressError, ShownAddress, parse_address};
+pub use address::{AddressError, ShownAddress, ShownAddresses, parse_address};
 #[cfg(unix)]
 pub use blocking::BlockingLink;
-pub use interfaces::{Interface, interfaces, local_addresses};
+pub use interfaces::{Interface, host_has_address, interfaces, local_addresses};
 
 /// Sends and receives SCTP packets: over UDP, over raw IP or in a simulated network.
 ///
@@ -71,7 +71,8 @@ pub trait Link: Send {
     }
 
     /// The addresses this link sends from and receives on. An unspecified one (`0.0.0.0`, `::`)
-    /// stands for every address of its family that the host has.
+    /// stands for every address of its family that the host has. A stack asks once, when it is
+    /// built; its ports can be bound to these addresses and to no others.
     fn local_addrs(&self) -> Vec<IpAddr>;
 
     /// All addresses that the host has now, on any interface. If a peer on another host lists one
@@ -187,6 +188,7 @@ impl Link for Box<dyn Link> {
 
 /// What one link, or several, counted since they were opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LinkStats {
     /// Packets that the system dropped on arrival because the receive buffer of the socket was
     /// full: the stack did not read as fast as they came. To the peers they look lost in the

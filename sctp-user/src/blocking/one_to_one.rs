@@ -14,8 +14,10 @@ impl Stack {
     ///
     /// # Errors
     /// When the port is in use, either by this stack ([`Error::Bind`]) or, with a raw link, by
-    /// another process on the host ([`Error::PortInUse`]). Also when an address cannot be bound or
-    /// the configuration is not valid.
+    /// another process on the host ([`Error::PortInUse`]). When an address cannot be bound, because
+    /// no link has it ([`Error::NotOfALink`]), because the host does not have it
+    /// ([`Error::NotLocal`]), or because it is not unicast ([`Error::Bind`]). When the
+    /// configuration is not valid ([`Error::Config`]).
     pub fn bind(&mut self, options: impl Into<BindOptions>) -> Result<Endpoint, Error> {
         let (socket, port) = self.bind_socket(Style::OneToOne, options.into())?;
         Ok(Endpoint { socket, port })

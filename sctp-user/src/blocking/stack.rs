@@ -92,7 +92,8 @@ impl Stack {
 
     /// Runs `f` with the sockets themselves, then sends the packets that it has caused. The sockets
     /// have every option and function of RFC 6458, and never wait. [`Handle::socket`] and
-    /// [`Association::id`](super::Association::id) give the identifiers that they use.
+    /// [`Association::id`](super::Association::id) give the identifiers that they use. The sockets
+    /// know no links, so they do not check whether a link has the addresses that they are bound to.
     pub fn with<R>(&mut self, f: impl FnOnce(&mut Sockets, Time) -> R) -> R {
         self.engine.with(f)
     }

@@ -312,6 +312,7 @@ fn what_cannot_work_earns_one_sentence_and_status_1() {
     let nobody = format!("-registrar=127.0.0.1:3863/udp:{nobody}");
     let quick = "-registrarsearchtimeout=600";
     let lonely = ["-asap=127.0.0.1:0", "--encap-port=0"];
+    let foreign = "192.0.2.7 is not an address of this host, which has ";
     for (program, args, hint) in [
         ("rspregistrar", &["-asap=127.0.0.1:0", &taken][..], "port"),
         ("rspserver", &["-local=127.0.0.1:0", "-asapannounce=off", &nobody, quick], "registrar"),
@@ -326,6 +327,10 @@ fn what_cannot_work_earns_one_sentence_and_status_1() {
         ("rspregistrar", &["-enrp=off", "-peer=127.0.0.1"], "--enrp=off"),
         ("rspregistrar", &["-peerheartbeatcycle=5000"], "--peermaxtimelastheard="),
         ("rspregistrar", &[lonely[0], lonely[1], "-peer=nobody.invalid"], "'nobody.invalid'"),
+        ("rspserver", &["-local=127.0.0.1:0,192.0.2.7", "-asapannounce=off"], foreign),
+        ("rspterminal", &["-local=127.0.0.1,192.0.2.7", "-asapannounce=off"], foreign),
+        ("pingpongclient", &["-local=127.0.0.1,192.0.2.7", "-asapannounce=off"], foreign),
+        ("rspregistrar", &["-asap=127.0.0.1:0,192.0.2.7", "-asapannounce=off"], foreign),
         ("rspregistrar", &["-logfile=/no/such/directory/log"], "/no/such/directory/log"),
     ] {
         let ended = run(program, args);

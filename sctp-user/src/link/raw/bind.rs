@@ -3,7 +3,9 @@
 use std::io;
 use std::net::IpAddr;
 
+use sctp_user_core::Scope;
 use sctp_user_core::interface::{Shown, interface, is_link_local, to_socket_addr};
+use sctp_user_link::{ShownAddresses, local_addresses};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::RawConfig;
@@ -32,10 +34,12 @@ pub enum RawBindError {
         addr: IpAddr,
     },
     /// The host has no such address.
-    #[error("{} is not an address of this host", Shown(*.addr))]
+    #[error("{} is not an address of this host, which has {}", Shown(*.addr), ShownAddresses(.host))]
     NotLocal {
         /// The address.
         addr: IpAddr,
+        /// The addresses of the host.
+        host: Vec<IpAddr>,
     },
     /// A link-local IPv6 address does not name its interface; see
     /// [`on_interface`](crate::on_interface).
@@ -90,7 +94,7 @@ fn open_one(config: &RawConfig, addr: IpAddr) -> Result<Socket, RawBindError> {
         // If the kernel was compiled without IPv6, this fails with EAFNOSUPPORT, for which there is
         // no `ErrorKind`.
         match classify(addr, source) {
-            RawBindError::Socket { .. } if addr.is_ipv6() => RawBindError::NotLocal { addr },
+            RawBindError::Socket { .. } if addr.is_ipv6() => not_local(addr),
             error => error,
         }
     })?;
@@ -108,11 +112,13 @@ fn open_one(config: &RawConfig, addr: IpAddr) -> Result<Socket, RawBindError> {
 fn classify(addr: IpAddr, source: io::Error) -> RawBindError {
     match source.kind() {
         io::ErrorKind::PermissionDenied => RawBindError::Privileges,
-        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported => {
-            RawBindError::NotLocal { addr }
-        }
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported => not_local(addr),
         _ => RawBindError::Socket { addr, source },
     }
+}
+
+fn not_local(addr: IpAddr) -> RawBindError {
+    RawBindError::NotLocal { addr, host: local_addresses(Scope::Loopback) }
 }
 
 /// The IP protocol number of SCTP.
