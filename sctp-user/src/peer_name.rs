@@ -14,6 +14,7 @@ use sctp_user_link::{AddressError, ShownAddress, parse_address};
 /// link-local ones with their interface. The SCTP port, 1 to 65535, stands behind the first host
 /// and holds for all. The end says how the peer is reached: `/udp:N` in UDP to that port,
 /// `/native` directly in IP. Without it, that is up to the stack: see [`ToPeer`](crate::ToPeer).
+/// Spaces around a host do not matter.
 ///
 /// ```
 /// use sctp_user::PeerName;
@@ -125,9 +126,9 @@ impl FromStr for PeerName {
     fn from_str(text: &str) -> Result<Self, PeerError> {
         let (hosts, encap) = match text.split_once('/') {
             None => (text, None),
-            Some((hosts, end)) => (hosts, Some(encap(end)?)),
+            Some((hosts, end)) => (hosts, Some(encap(end.trim())?)),
         };
-        let mut texts = hosts.split(',');
+        let mut texts = hosts.split(',').map(str::trim);
         let first = texts.next().unwrap_or_default();
         let (at, port) = host(first)?;
         let port = port.ok_or_else(|| no_port(first, &at))?;
@@ -273,6 +274,9 @@ mod tests {
         assert!(many.hosts.iter().all(|h| h.encap == Some(Encap::Udp { remote_port: 5 })));
         assert_eq!(many.port(), 3863);
 
+        let spaced = peer(" server.example:3863, [2001:db8::1],2001:db8::2 , 192.0.2.1 /udp:5 ");
+        assert_eq!(spaced, many);
+
         assert_eq!(peer("a:1/native").hosts[0].encap, Some(Encap::Native));
     }
 
@@ -318,6 +322,8 @@ mod tests {
             ("[10.0.0.1]:7", format!("'[10.0.0.1]:7' {hosts}")),
             ("[localhost]:7", format!("'[localhost]:7' {hosts}")),
             ("10.0.0.1:1,", format!("'' {hosts}")),
+            ("10.0.0.1:1, , a", format!("'' {hosts}")),
+            ("10.0.0.1:1, a b", format!("'a b' {hosts}")),
             ("localhost", "'localhost' has no SCTP port: write localhost:7, say".to_owned()),
             ("10.0.0.1", "'10.0.0.1' has no SCTP port: write 10.0.0.1:7, say".to_owned()),
             ("[::1]", "'[::1]' has no SCTP port: write [::1]:7, say".to_owned()),

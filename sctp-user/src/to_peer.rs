@@ -68,7 +68,7 @@ impl ToPeer for String {
 /// An address or a name, and the SCTP port.
 impl ToPeer for (&str, u16) {
     fn to_peer_name(&self) -> Result<PeerName, PeerError> {
-        let (host, port) = *self;
+        let (host, port) = (self.0.trim(), self.1);
         match host.parse::<IpAddr>() {
             Ok(addr @ IpAddr::V6(_)) => format!("[{addr}]:{port}").parse(),
             _ => format!("{host}:{port}").parse(),

@@ -23,6 +23,7 @@ pub enum EncapSuffix {
 /// brackets (`[fd00::1]:3863`), and a link-local one names its interface (`fe80::1%eth0`,
 /// `[fe80::1%eth0]:3863`). Only the first address has a port. The suffix comes once, at the end,
 /// and is for all addresses, because a UDP port belongs to a stack and not to one of its addresses.
+/// Spaces around a host do not matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressList {
     /// The hosts, in their order. Never empty.
@@ -65,9 +66,9 @@ impl FromStr for AddressList {
     fn from_str(text: &str) -> Result<Self, String> {
         let (list, encap) = match text.split_once('/') {
             None => (text, None),
-            Some((list, suffix)) => (list, Some(encap_suffix(suffix)?)),
+            Some((list, suffix)) => (list, Some(encap_suffix(suffix.trim())?)),
         };
-        if is_all(list) {
+        if is_all(list.trim()) {
             return Err("'*' stands for all own addresses, but a peer needs one".to_owned());
         }
         let (hosts, port) = hosts_and_port(list)?;
@@ -107,6 +108,7 @@ impl FromStr for OwnEndpoint {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
         if text == "auto" {
             return Ok(OwnEndpoint::default());
         }
@@ -170,7 +172,7 @@ fn encap_suffix(suffix: &str) -> Result<EncapSuffix, String> {
 }
 
 fn hosts_and_port(list: &str) -> Result<(Vec<Host>, Option<u16>), String> {
-    let mut parts = list.split(',');
+    let mut parts = list.split(',').map(str::trim);
     let (first, port) = host_and_port(parts.next().unwrap_or_default())?;
     let mut hosts = vec![first];
     for part in parts {
@@ -270,6 +272,8 @@ mod tests {
         let named: AddressList = "localhost:3863,10.0.0.1,a.example".parse().unwrap();
         assert_eq!(named.hosts, [host("localhost"), host("10.0.0.1"), host("a.example")]);
         assert_eq!(named.port, Some(3863));
+        let spaced = " localhost:3863, 10.0.0.1 ,a.example ".parse();
+        assert_eq!(spaced, Ok(named));
     }
 
     fn host(text: &str) -> Host {
@@ -284,6 +288,8 @@ mod tests {
         assert_eq!(own("*"), all(None));
         assert_eq!(own("*:3863"), all(Some(3863)));
         assert_eq!(own("*:0"), all(Some(0)));
+        assert_eq!(own(" auto "), all(None));
+        assert_eq!(own("10.0.0.1:7, 10.0.0.2"), own("10.0.0.1:7,10.0.0.2"));
         for text in ["*", "*:3863", "localhost:1", "10.0.0.1:0,[fd88::1]", "a.example"] {
             assert_eq!(own(text).unwrap().to_string(), text);
         }
@@ -336,6 +342,9 @@ mod tests {
             ("[fe80::1%nowhere]:7", "no interface 'nowhere'"),
             ("[10.0.0.1]:7", "'[10.0.0.1]:7'"),
             ("10.0.0.1:1,", "''"),
+            ("10.0.0.1:1, ", "''"),
+            ("10.0.0.1:1, a b", "'a b'"),
+            (" *:3863", "a peer needs one"),
             ("10.0.0.1/udp", "/udp:N"),
             ("10.0.0.1/udp:0", "/udp:N"),
             ("10.0.0.1/udp:1/native", "/udp:N"),

@@ -20,8 +20,9 @@ pub enum Host {
 impl FromStr for Host {
     type Err = String;
 
-    /// Reads an address, an IPv6 address in brackets, or a name.
+    /// Reads an address, an IPv6 address in brackets, or a name. Spaces around it do not matter.
     fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
         let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         match parse_address(bracketed.unwrap_or(text)) {
             Ok(addr) if bracketed.is_none() || addr.is_ipv6() => Ok(Host::Addr(addr)),
@@ -119,6 +120,7 @@ mod tests {
         assert_eq!("192.0.2.1".parse(), addr("192.0.2.1"));
         assert_eq!("2001:db8::1".parse(), addr("2001:db8::1"));
         assert_eq!("[2001:db8::1]".parse(), addr("2001:db8::1"));
+        assert_eq!(" 192.0.2.1 ".parse(), addr("192.0.2.1"));
         for name in ["localhost", "a.example", "a-b_c.example.", "1a"] {
             assert_eq!(name.parse(), Ok(Host::Name(name.to_owned())));
         }
