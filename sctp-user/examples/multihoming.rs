@@ -5,47 +5,47 @@
 
 use std::net::IpAddr;
 
-use sctp_user::{BindOptions, Error, Incoming, Message, PathState, StackBuilder, Subscriptions};
+use sctp_user::link::udp::{Port, UdpEncapConfig};
+use sctp_user::{BindOptions, Error, Message, ShownAddress, StackBuilder};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let here: [IpAddr; 2] = [[127, 0, 1, 1].into(), [127, 0, 2, 1].into()];
     let there: [IpAddr; 2] = [[127, 0, 1, 2].into(), [127, 0, 2, 2].into()];
 
-    let server = StackBuilder::udp(0)?.build()?;
-    let udp_port = server.local_udp_port().expect("the stack has a link in UDP");
+    // The server's link sends and receives at two addresses, and its port tells peers of them.
+    let server = StackBuilder::udp(UdpEncapConfig::with_addrs(there, Port::Any))?.build()?;
     let endpoint =
         server.bind(BindOptions { port: 7, addrs: there.to_vec(), ..BindOptions::default() })?;
     endpoint.listen(1)?;
-
-    let client = StackBuilder::udp(0)?.build()?;
-    let peer = format!("127.0.1.2:7/udp:{udp_port}");
-    let options = BindOptions { addrs: here.to_vec(), ..BindOptions::default() };
-    let client_endpoint = client.bind(options)?;
-    // The client needs to know one address of the server. The server tells it the other one.
-    let (association, at_server) =
-        tokio::try_join!(client_endpoint.connect(&peer), endpoint.accept())?;
-
-    // A heartbeat must confirm the second path before it carries data.
-    association.subscribe(Subscriptions { peer_addr_change: true, ..Subscriptions::NONE });
-    while !association.paths().iter().all(|path| path.state == PathState::Active) {
-        if let Some(Incoming::Notification(change)) = association.recv().await? {
-            println!("{change}");
+    let udp_port = server.local_udp_port().expect("the stack has a link in UDP");
+    let serving = tokio::spawn(async move {
+        let association = endpoint.accept().await?;
+        while let Some(message) = association.recv_message().await? {
+            association.send(Message::new(message.stream, message.ppid, message.data)).await?;
         }
-    }
+        association.shutdown().await
+    });
+
+    // The same for the client, on any free SCTP port. One address of the server would do; with
+    // both, the client can connect while the first network is down.
+    let client = StackBuilder::udp(UdpEncapConfig::with_addrs(here, Port::Any))?.build()?;
+    let endpoint = client.bind(BindOptions { addrs: here.to_vec(), ..BindOptions::default() })?;
+    let association = endpoint.connect(format!("127.0.1.2:7,127.0.2.2/udp:{udp_port}")).await?;
     for primary in there {
+        // This moves what the client sends. The server answers over its own primary path.
         association.set_primary(primary)?;
         association.send(Message::new(0, 0, "hello")).await?;
-        if let Some(message) = at_server.recv_message().await? {
-            println!("a message came from {}", message.from.remote);
+        if let Some(echo) = association.recv_message().await? {
+            println!("sent to {primary}, the echo came from {}", echo.from.remote);
         }
     }
     for path in association.paths() {
-        let sent = path.stats.packets_sent;
-        println!("path to {}: {:?}, {sent} packets sent", path.addr.remote, path.state);
+        let (remote, sent) = (ShownAddress(path.addr.remote), path.stats.packets_sent);
+        println!("path to {remote}: {}, {sent} packets sent", path.state);
     }
-    tokio::try_join!(association.shutdown(), at_server.shutdown())?;
-    Ok(())
+    association.shutdown().await?;
+    serving.await.expect("the server does not panic")
 }
 
 #[test]

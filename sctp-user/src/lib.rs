@@ -73,6 +73,32 @@
 //! # }
 //! ```
 //!
+//! # Several addresses
+//!
+//! For multi-homing (RFC 9260 sec 6.4), give the same addresses to the link, which sends and
+//! receives there, and to the port, which tells peers of them:
+//!
+//! ```no_run
+//! use std::net::IpAddr;
+//!
+//! use sctp_user::link::udp::{Port, UdpEncapConfig};
+//! use sctp_user::{BindOptions, StackBuilder};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), sctp_user::Error> {
+//! let own: [IpAddr; 2] = [[192, 0, 2, 1].into(), [198, 51, 100, 1].into()];
+//! let stack = StackBuilder::udp(UdpEncapConfig::with_addrs(own, Port::Any))?.build()?;
+//! let options = BindOptions { addrs: own.to_vec(), ..BindOptions::default() };
+//! let endpoint = stack.bind(options)?;
+//! let association = endpoint.connect("192.0.2.9:7,198.51.100.9").await?;
+//! # Ok(()) }
+//! ```
+//!
+//! [`Stack::connect`] binds no address: its associations tell the peer of none, unless the stack
+//! was built with [`announce_local_addresses`](StackBuilder::announce_local_addresses). The example
+//! `multihoming` of this crate is a whole program with both ends, and docs/multihoming.md in the
+//! repository says how paths fail and recover.
+//!
 //! # Features
 //!
 //! | feature | what it adds |

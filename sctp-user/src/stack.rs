@@ -97,6 +97,11 @@ impl Stack {
     /// Connects from a free port and waits until the association is up. The peer is a [`Peer`] or a
     /// text such as `"server.example:7"`, see [`ToPeer`]. Dropping the future aborts the attempt.
     ///
+    /// The association has one address at this end, the one that its packets come from, unless the
+    /// stack announces its addresses ([`StackBuilder::announce_local_addresses`]). To choose
+    /// several, [`bind`](Self::bind) a port to them and use [`Endpoint::connect`]: see
+    /// [several addresses](crate#several-addresses).
+    ///
     /// # Errors
     /// [`Error::Peer`] when the text is wrong or its name is not found, [`Error::Connect`] when the
     /// association cannot be started, [`Error::Refused`] when the peer refuses, [`Error::Ended`] or

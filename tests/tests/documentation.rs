@@ -98,6 +98,15 @@ fn code_in_the_documents_is_code_of_the_examples() {
     }
 }
 
+/// docs/multihoming.md shows the whole example, without its test.
+#[test]
+fn the_example_of_multihoming_is_shown_whole() {
+    let source = read("sctp-user/examples/multihoming.rs");
+    let (_, code) = source.split_once("\n\n").expect("a comment, an empty line, the code");
+    let code = code.split("\n#[test]").next().unwrap_or_default().trim();
+    assert!(read("docs/multihoming.md").contains(code), "docs/multihoming.md differs from it");
+}
+
 /// The defaults and the realtime profile have the values that docs/multihoming.md gives.
 #[test]
 fn the_settings_of_multihoming_are_true() {

@@ -14,6 +14,7 @@ pub mod sim;
 
 /// UDP encapsulation (RFC 6951): the crate `sctp-udp-encap`.
 #[cfg(feature = "udp")]
+#[doc(inline)]
 pub use sctp_udp_encap as udp;
 pub use sctp_user_link::sockets;
 pub use sctp_user_link::{IcmpError, Link, LinkStats, Meter, RecvBatch, RecvDatagram};
