@@ -3,7 +3,7 @@
 use rserpool_wire::{EnrpBody, HandleTableResponse, ListResponse, ServerId};
 use sctp_user_core::Time;
 
-use super::{MAX_WAITING, RETRY};
+use super::{MAX_WAITING, RETRY, RETRY_ASKED};
 use crate::channel::{ChannelId, ConnectFailure, Protocol};
 use crate::registrar::RegistrarCore;
 
@@ -106,10 +106,15 @@ impl RegistrarCore {
         };
         (peer.channel, peer.is_up) = (None, false);
         tracing::debug!(%id, %failure, "a registrar cannot be connected with");
-        // Its host says that nobody is there. One that was asked has answered by that.
-        if peer.asked.is_some() && failure.is_refusal() {
-            self.on_peer_dead(now, id);
+        if peer.asked.is_none() {
+            return;
         }
+        // Its host says that nobody is there. One that was asked has answered by that.
+        if failure.is_refusal() {
+            return self.on_peer_dead(now, id);
+        }
+        // An association that was shut down ends here a moment before its ports are free again.
+        peer.retry = peer.retry.min(now + RETRY_ASKED);
     }
 
     /// An association has ended.

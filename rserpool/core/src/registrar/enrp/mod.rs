@@ -106,6 +106,9 @@ const MAX_WAITING: usize = 64;
 /// Pause between two attempts to connect with a registrar.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// The pause while a registrar was asked whether it lives.
+const RETRY_ASKED: Duration = Duration::from_millis(50);
+
 /// How long a registrar that died is not believed to live because others say so.
 const BURIED: Duration = Duration::from_secs(60);
 
@@ -156,7 +159,9 @@ impl RegistrarCore {
             };
             // A dead one is not asked any more.
             let silent = (!self.enrp.takeovers.contains_key(id)).then_some(silent);
-            let retry = (peer.channel.is_none() && !peer.waiting.is_empty()).then_some(peer.retry);
+            let wanted = !peer.waiting.is_empty() || peer.asked.is_some();
+            let may = peer.channel.is_none() && !peer.ways.is_empty();
+            let retry = (wanted && may).then_some(peer.retry);
             [silent, retry, peer.audit.overdue(), peer.promised.map(|(_, until)| until)]
         });
         let takeovers = self.enrp.takeovers.values().map(|takeover| Some(takeover.expiry()));

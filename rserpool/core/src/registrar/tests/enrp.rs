@@ -1,10 +1,12 @@
 //! Registrars that replace each other, over the simulated network.
 
-use rserpool_wire::{Life, PoolHandle};
-use sctp_user_core::Duration;
+use rserpool_wire::{EnrpBody, EnrpMessage, Life, PoolHandle, Presence};
+use sctp_user_core::socket::EndReason;
+use sctp_user_core::{Duration, LossReason};
 
 use super::*;
 use crate::asap::{AsapConfig, AsapCore, AsapEvent, OwnElement};
+use crate::channel::ConnectFailure;
 use crate::reach::Reach;
 use crate::sim::{HostId, Machine, Noticed, World};
 
@@ -341,4 +343,35 @@ fn strangers_are_not_believed() {
     assert_eq!((element.info().home, element.owner()), (SERVER, Some(pe.as_u64())));
     let unused: PoolHandle = handle("other");
     assert!(space.pool(&unused).is_none());
+}
+
+/// The end of an association that the other registrar shuts down is heard a moment before its ports
+/// are free again.
+#[test]
+fn a_registrar_that_shuts_down_is_asked_again_soon() {
+    let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::with_peers(Vec::new())));
+    let (channel, protocol) = (ChannelId::incoming(1), Protocol::Enrp);
+    let (peer, local) = (peer(&["10.0.0.2"], Some(9899)), Vec::new());
+    lab.handle(Input::Up { channel, protocol, peer, local, local_port: 9901 });
+    let presence = Presence { reply_required: false, checksum: None, info: None };
+    let (sender, body) = (ServerId(2), EnrpBody::Presence(presence));
+    let message = EnrpMessage { sender, receiver: SERVER, body };
+    lab.bytes(channel, ppid::ENRP, &message.encode().unwrap());
+    assert!(lab.events().contains(&RegistrarEvent::PeerFound { server: sender }));
+    let attempt = |lab: &mut Lab| {
+        let connect = |output| match output {
+            Output::Connect { channel, .. } => Some(channel),
+            _ => None,
+        };
+        std::mem::take(&mut lab.outputs).into_iter().find_map(connect).expect("an attempt")
+    };
+    lab.down(channel);
+    let channel = attempt(&mut lab);
+    let failure = ConnectFailure::Other("the ports are in use".to_owned());
+    lab.handle(Input::Failed { channel, failure });
+    lab.pass(ms(50));
+    let channel = attempt(&mut lab);
+    let failure = ConnectFailure::Ended(EndReason::Lost(LossReason::ProtocolUnreachable));
+    lab.handle(Input::Failed { channel, failure });
+    assert!(lab.events().contains(&RegistrarEvent::PeerLost { server: sender }));
 }
