@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use workspace_tests::process::{Ended, PATIENCE, Program};
 
 /// All programs and their roles, with the arguments that they need.
-const PROGRAMS: [&[&str]; 11] = [
+const PROGRAMS: [&[&str]; 12] = [
+    &["hsdump", "127.0.0.1"],
     &["rspregistrar"],
     &["rspserver"],
     &["rspterminal"],

@@ -290,7 +290,9 @@ fn wrong_usage_earns_one_sentence_and_status_2() {
 
 #[test]
 fn help_and_version_are_no_errors() {
-    for program in ["rspregistrar", "rspserver", "rspterminal", "pingpongclient", "rspdemo"] {
+    for program in
+        ["rspregistrar", "rspserver", "rspterminal", "pingpongclient", "hsdump", "rspdemo"]
+    {
         for option in ["--help", "-h", "-help", "--version", "-V"] {
             let ended = run(program, &[option]);
             assert!(ended.status.success(), "{program} {option}: {}", ended.text());

@@ -1,8 +1,8 @@
 //! Several registrars as processes: one dies or stands still, and another one takes its pools over.
 
-use workspace_tests::process::Program;
+use workspace_tests::process::{Ended, PATIENCE, Program};
 
-use crate::pool::{Server, echo, id_after, program};
+use crate::pool::{Server, echo, id_after, program, run};
 
 /// Registrars that know each other, on free ports. They are told by address, so nothing goes to a
 /// multicast group.
@@ -129,6 +129,19 @@ fn a_killed_registrar_is_taken_over_and_nobody_notices() {
 }
 
 #[test]
+fn a_registrar_that_ends_in_order_is_taken_over_as_well() {
+    let mut scope = Scope::start(2, &[]);
+    let server = scope.server(1, &[]);
+    scope.registrars[1].program.signal("TERM");
+    assert!(scope.registrars[1].program.ended(PATIENCE).status.success());
+    assert_eq!(scope.successor(), 0);
+    let home = &mut scope.registrars[0];
+    expect(&mut home.program, &format!("registered ${:08x}", server.id));
+    let (mut terminal, _) = scope.terminal(&[0], &[]);
+    assert_eq!(says(&mut terminal, "hello"), server.id);
+}
+
+#[test]
 fn a_registrar_that_stands_still_is_taken_over_and_joins_in_again() {
     for count in [2, 3] {
         let mut scope = Scope::start(count, &["--profile=realtime"]);
@@ -177,4 +190,78 @@ fn registrars_find_each_other_in_their_group() {
     let (mut one, mut two) = (start("-identifier=1"), start("-identifier=2"));
     expect(&mut one, "found registrar $00000002");
     expect(&mut two, "found registrar $00000001");
+}
+
+/// The registrar's place as `hsdump` takes it.
+fn dump(registrar: &Registrar, more: &[&str]) -> Ended {
+    run("hsdump", &[&[registrar.peer.as_str()], more].concat())
+}
+
+#[test]
+fn a_dump_shows_the_pools_at_every_registrar_and_disturbs_nobody() {
+    let mut scope = Scope::start(2, &[]);
+    let (one, two) = (scope.server(0, &[]), scope.server(1, &["-poolhandle=Other"]));
+    // At its home an element is at once; the others hear of it.
+    let [first, second] = [one.id, two.id].map(|id| format!("{id:#010x}"));
+    for place in 0..2 {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let text = loop {
+            let ended = dump(&scope.registrars[place], &[]);
+            assert!(ended.status.success(), "{}", ended.text());
+            let text = ended.text();
+            if text.contains(&first) && text.contains(&second) {
+                break text;
+            }
+            assert!(std::time::Instant::now() < deadline, "{text}");
+        };
+        let other = format!("knows registrar 0x{:08x} at 127.0.0.1:", 2 - place);
+        for part in [&other, "Pool \"EchoPool\", 1 pool element", "Pool \"Other\"", "RoundRobin"] {
+            assert!(text.contains(part), "'{part}' is missing in:\n{text}");
+        }
+    }
+    let json = dump(&scope.registrars[0], &["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.text()).expect("one JSON object");
+    assert_eq!(json["registrar"]["id"], "0x00000001");
+    assert_eq!(json["pools"][0]["elements"].as_array().map(Vec::len), Some(1));
+    let lines = dump(&scope.registrars[0], &["--rsplib"]).text();
+    assert!(lines.contains(&format!("-> ${:08x} home=$", one.id)), "{lines}");
+    // It was no registrar to be taken over, and nobody waits for it when one is.
+    let mut watch = program("hsdump", &[&scope.registrars[0].peer, "--watch", "--interval=100"]);
+    for _ in 0..2 {
+        watch.wait_for("a look", |line| line.contains("Pool \"Other\"").then_some(()));
+    }
+    scope.registrars[1].program.kill();
+    assert_eq!(scope.successor(), 0);
+    watch.wait_for("the new home", |line| {
+        (line.contains(&second) && line.matches("0x00000001").count() == 1).then_some(())
+    });
+    watch.signal("INT");
+    assert!(watch.ended(PATIENCE).status.success());
+    let said = scope.registrars[0].program.said().join("\n");
+    assert_eq!(said.matches("want to take over").count(), 1, "{said}");
+}
+
+#[test]
+fn a_dump_that_cannot_be_made_is_told_in_one_sentence() {
+    let scope = Scope::start(1, &[]);
+    let asap = scope.registrars[0].asap.as_str();
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nobody = format!("127.0.0.1:9901/udp:{nobody}");
+    let (_, udp) = asap.split_once("/udp:").expect("the UDP port");
+    let closed = format!("127.0.0.1:1/udp:{udp}");
+    for (args, status, hint) in [
+        (&[nobody.as_str()][..], 1, nobody.as_str()),
+        (&[&closed], 1, "nobody listens"),
+        (&[asap, "--timeout=300"], 1, "did not tell its pools"),
+        (&["nobody.invalid"], 1, "'nobody.invalid'"),
+        (&[], 2, "REGISTRAR"),
+        (&["127.0.0.1:many"], 2, "0 to 65535"),
+        (&[asap, "--json", "--rsplib"], 2, "--rsplib"),
+    ] {
+        let ended = run("hsdump", args);
+        assert_eq!(ended.status.code(), Some(status), "{args:?}: {}", ended.text());
+        let complaints = ended.complaints();
+        assert_eq!(complaints.len(), 1, "{args:?}: {}", ended.text());
+        assert!(complaints[0].contains(hint), "'{hint}' is missing: {}", ended.text());
+    }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use crate::cli::complain;
 
+pub mod hsdump;
 pub mod pingpongclient;
 pub mod rspdemo;
 pub mod rspregistrar;
@@ -37,6 +38,7 @@ pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let args = std::iter::once(executable).chain(args);
     match name.to_str() {
+        Some(hsdump::NAME) => hsdump::run(args),
         Some(pingpongclient::NAME) => pingpongclient::run(args),
         Some(rspdemo::NAME) => rspdemo::run(args),
         Some(rspregistrar::NAME) => rspregistrar::run(args),
@@ -52,7 +54,8 @@ pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// The names that [`multi_call`] knows.
-pub const NAMES: [&str; 6] = [
+pub const NAMES: [&str; 7] = [
+    hsdump::NAME,
     pingpongclient::NAME,
     rspdemo::NAME,
     rspregistrar::NAME,
