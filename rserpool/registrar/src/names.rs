@@ -1,51 +1,73 @@
 //! Other registrars that are known by name.
 
+use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rserpool_core::asap::Resolver;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
 
 use crate::registrar::Command;
 
 /// Pause before names that could not be looked up are looked up again.
 const PAUSE: Duration = Duration::from_secs(2);
+/// Pauses in seconds between look-ups after a registrar was lost: its name may get another address
+/// some time later.
+const PAUSES_AFTER_LOSS: [u64; 6] = [2, 4, 8, 16, 32, 64];
 
-/// Looks names up in the background.
+/// Looks names up in the background. Dropping it stops that.
 pub(crate) struct Names {
-    resolver: Option<Resolver>,
-    commands: mpsc::WeakSender<Command>,
-    is_busy: Arc<AtomicBool>,
+    lost: Arc<Notify>,
+    task: Option<JoinHandle<()>>,
 }
 
 impl Names {
     /// Begins with the first look-up.
     pub(crate) fn new(resolver: Option<Resolver>, commands: mpsc::WeakSender<Command>) -> Self {
-        let names = Names { resolver, commands, is_busy: Arc::default() };
-        names.look_up();
-        names
+        let lost = Arc::<Notify>::default();
+        let task = resolver.map(|resolver| {
+            let lost = Arc::clone(&lost);
+            tokio::spawn(look_up(resolver, commands, lost))
+        });
+        Names { lost, task }
     }
 
-    /// Looks all names up, unless that is being done.
+    /// A registrar was lost: all names are looked up now and, less and less often, for the next two
+    /// minutes.
     pub(crate) fn look_up(&self) {
-        let Some(resolver) = self.resolver.clone() else { return };
-        if self.is_busy.swap(true, Ordering::AcqRel) {
+        self.lost.notify_one();
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+async fn look_up(resolver: Resolver, commands: mpsc::WeakSender<Command>, lost: Arc<Notify>) {
+    let mut pauses = [].iter();
+    loop {
+        let peers = resolver.look_up().await;
+        let retry = peers.is_empty().then_some(PAUSE);
+        let Some(registrar) = commands.upgrade() else { return };
+        if registrar.send(Command::Named(peers)).await.is_err() {
             return;
         }
-        let (commands, is_busy) = (self.commands.clone(), Arc::clone(&self.is_busy));
-        tokio::spawn(async move {
-            loop {
-                let peers = resolver.look_up().await;
-                let none = peers.is_empty();
-                let Some(registrar) = commands.upgrade() else { break };
-                if registrar.send(Command::Named(peers)).await.is_err() || !none {
-                    break;
-                }
-                drop(registrar);
-                tokio::time::sleep(PAUSE).await;
+        drop(registrar);
+        let pause = pauses.next().map(|secs| Duration::from_secs(*secs)).or(retry);
+        let next = async {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => pending().await,
             }
-            is_busy.store(false, Ordering::Release);
-        });
+        };
+        tokio::select! {
+            () = lost.notified() => pauses = PAUSES_AFTER_LOSS.iter(),
+            () = next => {}
+        }
     }
 }

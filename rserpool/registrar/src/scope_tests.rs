@@ -1,8 +1,11 @@
 //! Scopes of registrars on real stacks over a simulated network, with a paused clock.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use rserpool_core::asap::Resolver;
 use rserpool_wire::numbers::ppid;
 use rserpool_wire::{
     AsapMessage, EndpointKeepAlive, EndpointKeepAliveAck, Life, PeId, Policy, PoolElement,
@@ -16,6 +19,48 @@ use crate::{EnrpConfig, Registrar, RegistrarConfig};
 
 fn ip(last: u8) -> IpAddr {
     [10, 0, 0, last].into()
+}
+
+/// The registrar that it knows by name dies, and another one takes its name some time later.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_gets_another_address_later_leads_there() {
+    let net = SimNet::new(4);
+    let start = |last: u8, enrp: EnrpConfig| {
+        let link = net.link(&[ip(last)], 9899);
+        let stack = StackBuilder::new().link(link).seed([last; 32]).build().unwrap();
+        let config = RegistrarConfig {
+            server_id: Some(ServerId(last.into())),
+            announce: None,
+            seed: Some([last; 32]),
+            enrp: Some(enrp),
+            ..RegistrarConfig::default()
+        };
+        let registrar = Registrar::start(&stack, config).unwrap();
+        (stack, registrar)
+    };
+    let alone = || EnrpConfig::with_peers(Vec::new());
+    let address = Arc::new(AtomicU8::new(2));
+    let told = Arc::clone(&address);
+    let resolver = Resolver::new(move || {
+        let at = ip(told.load(Ordering::Relaxed));
+        async move { vec![Peer::new(at, Encap::Udp { remote_port: 9899 }, 9901)] }
+    });
+    let (_stack, first) = start(1, EnrpConfig { resolver: Some(resolver), ..alone() });
+    let knows = async |peers| {
+        let start = Instant::now();
+        while first.stats().peers != peers {
+            assert!(start.elapsed() < Duration::from_secs(120), "{:?}", first.stats());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (_old_stack, old) = start(2, alone());
+    knows(1).await;
+    drop(old);
+    knows(0).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let (_new_stack, _new) = start(9, alone());
+    address.store(9, Ordering::Relaxed);
+    knows(1).await;
 }
 
 /// Registrars at 10.0.0.1, 10.0.0.2, ... with these numbers as identifiers.

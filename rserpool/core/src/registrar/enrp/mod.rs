@@ -45,6 +45,8 @@ pub(super) struct Enrp {
     peers: BTreeMap<ServerId, PeerServer>,
     /// The configured ways to registrars, whose identifiers may not be known yet.
     fixed: Vec<Vec<Peer>>,
+    /// How many of them are given by address; the others stand behind names.
+    given: usize,
     links: BTreeMap<ChannelId, Link>,
     takeovers: BTreeMap<ServerId, Takeover>,
     /// Registrars that died lately, and until when others may not bring them back.
@@ -121,7 +123,8 @@ impl Enrp {
         // A registrar that knows of nobody and hears of nobody has nobody to wait for.
         let alone = fixed.is_empty() && config.announce.is_none() && config.resolver.is_none();
         let starting = (!alone).then_some(now + config.mentor_discovery_timeout);
-        Enrp { starting, fixed, next_heartbeat: Some(now), ..Enrp::default() }
+        let given = fixed.len();
+        Enrp { starting, fixed, given, next_heartbeat: Some(now), ..Enrp::default() }
     }
 
     /// The start phase is over.

@@ -330,13 +330,24 @@ impl RegistrarCore {
         }
     }
 
-    /// The names of registrars have been looked up.
+    /// The names of registrars have been looked up. What was found replaces what was found before;
+    /// if nothing was found, the earlier result stays.
     pub fn set_named_peers(&mut self, mut peers: Vec<Peer>) {
         peers.retain(|peer| self.local.reach.includes(peer));
+        let given = self.enrp.given;
+        let mut fixed: Vec<Vec<Peer>> = self.enrp.fixed.iter().take(given).cloned().collect();
         for ways in group_ways(peers) {
-            let known = self.enrp.fixed.iter().any(|fixed| fixed.iter().any(|w| ways.contains(w)));
-            if !known {
-                self.enrp.fixed.push(ways);
+            if !fixed.iter().any(|known| known.iter().any(|way| ways.contains(way))) {
+                fixed.push(ways);
+            }
+        }
+        if fixed.len() > given && fixed != self.enrp.fixed {
+            self.enrp.fixed = fixed;
+            // Attempts that go on are to places that may stand elsewhere in the list now.
+            for link in self.enrp.links.values_mut() {
+                if matches!(link, Link::Fixed(index) if *index >= given) {
+                    *link = Link::Sought;
+                }
             }
         }
         self.connect_fixed();
