@@ -17,6 +17,8 @@ pub mod asap;
 pub mod channel;
 mod message;
 pub mod metric;
+#[cfg_attr(not(feature = "plant"), allow(unreachable_pub))]
+pub mod plant;
 mod reach;
 pub mod registrar;
 mod rules;

@@ -16,6 +16,7 @@ use super::home::{Home, Up};
 use super::requests::{ElementKey, Kind};
 use super::{AsapCore, AsapEvent, Output};
 use crate::channel::ChannelId;
+use crate::plant::{Fault, is_planted};
 
 /// How many associations registrars may hold open with us.
 pub(super) const MAX_INCOMING: usize = 16;
@@ -151,6 +152,9 @@ impl AsapCore {
     /// Makes the registrar of this association the home. Our elements register there at once.
     /// `known`: it counts as a registrar that has answered before.
     pub(super) fn adopt(&mut self, now: Time, channel: ChannelId, known: bool) {
+        if is_planted(Fault::NewHomeIgnored) {
+            return;
+        }
         let Some(Incoming { peer, local, .. }) = self.incoming.remove(&channel) else { return };
         let new = Up { channel, ways: None, peer, local, asked: false, proven: known };
         match std::mem::replace(&mut self.home, Home::Up(new)) {

@@ -5,11 +5,14 @@ use rserpool_wire::{
     AsapMessage, CauseCode, Deregistration, EndpointUnreachable, HandleResolution, OperationError,
     Registration,
 };
-use sctp_user_core::Time;
+use sctp_user_core::{Duration, Time};
 
 use super::home::Home;
 use super::requests::{Kind, Question, Request};
 use super::{AsapCore, AsapEvent, Output, RequestError};
+
+/// When an element is registered again whose identifier somebody else has.
+const SECOND_TRY: Duration = Duration::from_secs(2);
 
 impl AsapCore {
     /// When the next registration is due.
@@ -100,7 +103,11 @@ impl AsapCore {
                     _ => return,
                 };
                 if let Some(registered) = self.elements.get_mut(&key) {
-                    registered.due = now + registered.element.interval;
+                    // A process that was here before may have left its registration behind, which
+                    // the registrar notices soon.
+                    let soon = error.code() == CauseCode::NON_UNIQUE_PE_ID;
+                    let wait = registered.element.interval;
+                    registered.due = now + if soon { wait.min(SECOND_TRY) } else { wait };
                     registered.confirmed = false;
                     self.tell(AsapEvent::Rejected { id: key.1, error });
                 }

@@ -13,6 +13,7 @@ use sctp_user_core::Time;
 use super::RegistrarCore;
 use super::event::{RegistrarEvent, RemovalReason};
 use crate::channel::ChannelId;
+use crate::plant::{Fault, is_planted};
 
 /// The claims that wait for an element's answer.
 #[derive(Debug, Default)]
@@ -34,7 +35,7 @@ enum Challenger {
     /// It registers the element over this association.
     Association { channel: ChannelId, element: PoolElement },
     /// It says to be the home of the element.
-    Registrar { server: ServerId, element: PoolElement },
+    Registrar { server: ServerId, element: PoolElement, by_update: bool },
 }
 
 /// Claims that wait at the same time; more are refused.
@@ -61,25 +62,40 @@ impl RegistrarCore {
         self.challenge(now, key, Challenger::Association { channel, element })
     }
 
-    /// Another registrar says that an element of ours is its own.
+    /// Another registrar says that an element of ours is its own: by an update of its own accord, or
+    /// by its table.
     pub(super) fn on_rival_claim(
         &mut self,
         now: Time,
         key: ElementKey,
         server: ServerId,
         element: PoolElement,
+        by_update: bool,
     ) {
+        if is_planted(Fault::ClaimIgnored) {
+            return;
+        }
         // Nobody leads to it: the other one knows better.
-        let owned = self.space.get(key).is_some_and(|known| known.owner().is_some());
+        let owned = self.space.get(key).is_some_and(|known| known.owner().is_some())
+            && !is_planted(Fault::ClaimBelieved);
         if !owned {
             return self.yield_to(now, key, server, element);
         }
-        self.challenge(now, key, Challenger::Registrar { server, element });
+        self.challenge(now, key, Challenger::Registrar { server, element, by_update });
     }
 
     fn challenge(&mut self, now: Time, key: ElementKey, by: Challenger) -> bool {
         let open = &mut self.challenges.open;
-        if open.contains_key(&key) || open.len() >= MAX_OPEN {
+        if let Some(challenge) = open.get_mut(&key) {
+            // The element itself counts more than another registrar.
+            let replaces = matches!(challenge.by, Challenger::Registrar { .. })
+                && matches!(by, Challenger::Association { .. });
+            if replaces {
+                challenge.by = by;
+            }
+            return replaces;
+        }
+        if open.len() >= MAX_OPEN {
             return false;
         }
         let until = now + self.config.ownership_timeout;
@@ -95,15 +111,23 @@ impl RegistrarCore {
             Challenger::Association { channel, element } => {
                 self.refuse_claim(channel, key, &element);
             }
-            Challenger::Registrar { server, element } if server < self.id => {
-                // It answers them, too, or they would not say it again.
+            Challenger::Registrar { server, element, by_update: true }
+                if server < self.id && self.was_told(now, key, server) =>
+            {
+                // They were told, have asked the element, and got an answer, too.
                 self.yield_to(now, key, server, element);
             }
             Challenger::Registrar { server, .. } => self.insist(now, key, server),
         }
     }
 
-    /// The element is with us, and the smaller identifier keeps it.
+    /// Whether a registrar knows lately that an element is ours.
+    fn was_told(&self, now: Time, key: ElementKey, server: ServerId) -> bool {
+        self.challenges.told.get(&(key, server)).is_some_and(|(_, until)| *until > now)
+    }
+
+    /// The element is with us. The other registrar asks it, too; if it answers both, the smaller
+    /// identifier keeps it.
     fn insist(&mut self, now: Time, key: ElementKey, server: ServerId) {
         let told = &mut self.challenges.told;
         told.retain(|_, (_, until)| *until > now);
@@ -133,7 +157,7 @@ impl RegistrarCore {
                 }
                 self.complete_registration(now, channel, pool, element);
             }
-            Challenger::Registrar { server, element } => {
+            Challenger::Registrar { server, element, .. } => {
                 self.yield_to(now, key, server, element);
             }
         }
@@ -147,7 +171,9 @@ impl RegistrarCore {
         let life = element.life.duration(self.config.life_unit);
         self.space.set_owner(key, None);
         self.space.remove(key);
-        if let Ok(key) = self.register_copy(&pool, element) {
+        if !is_planted(Fault::YieldedDropped)
+            && let Ok(key) = self.register_copy(&pool, element)
+        {
             self.space.set_timer(key, Timer::Life, life.map(|life| now + life));
         }
         // An element that loses us becomes free for the other one.

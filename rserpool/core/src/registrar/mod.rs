@@ -30,6 +30,7 @@ use rserpool_wire::{AsapMessage, PoolHandle, Reaction, ServerId, Transport};
 use sctp_user_core::{ConfigError, Duration, Peer, Time};
 
 use crate::channel::{self, ChannelId, Core, Input, Protocol};
+use crate::plant::{Fault, is_planted};
 use crate::reach::{Reach, group_ways};
 use announce::Announcer;
 use challenge::Challenges;
@@ -223,6 +224,11 @@ impl RegistrarCore {
         self.id
     }
 
+    /// Whether it knows the handlespace: its start phase (RFC 5353 sec 3.2) is over.
+    pub fn is_running(&self) -> bool {
+        self.enrp.is_running()
+    }
+
     /// What this registrar knows.
     pub fn handlespace(&self) -> &Handlespace {
         &self.space
@@ -265,7 +271,9 @@ impl RegistrarCore {
 
     /// Its home says so; copies of others' elements end without a word.
     fn on_life_over(&mut self, now: Time, key: ElementKey) {
-        self.remove(now, key, RemovalReason::LifeExpired);
+        if !is_planted(Fault::LifeIgnored) {
+            self.remove(now, key, RemovalReason::LifeExpired);
+        }
     }
 
     fn on_measured(&mut self, channel: ChannelId, rtt: Duration) {

@@ -11,6 +11,7 @@ use sctp_user_core::Time;
 use super::RegistrarCore;
 use super::event::{RegistrarEvent, RemovalReason};
 use crate::channel::ChannelId;
+use crate::plant::{Fault, is_planted};
 
 impl RegistrarCore {
     /// The element has shown that it lives: the next keep-alive comes after the interval, with the
@@ -58,6 +59,9 @@ impl RegistrarCore {
         ack: EndpointKeepAliveAck,
     ) {
         self.stats.endpoint_keep_alive_acks += 1;
+        if is_planted(Fault::KeepAliveAckIgnored) {
+            return;
+        }
         let Some(key) = self.space.find(&ack.pool, ack.id) else { return };
         let Some(element) = self.space.get(key) else { return };
         if element.owner() != Some(channel.as_u64()) {
@@ -75,6 +79,9 @@ impl RegistrarCore {
 
     /// The element and everything else behind the same association are as good as dead.
     pub(super) fn on_keep_alive_timeout(&mut self, now: Time, key: ElementKey, due: Time) {
+        if is_planted(Fault::DeadElementKept) {
+            return;
+        }
         // The answer may wait to be read: this process stood still itself. So it is asked again.
         if due + super::enrp::LATE < now {
             return self.probe(now, key);
@@ -130,7 +137,7 @@ impl RegistrarCore {
             self.stats.removals += 1;
         }
         let (pool, info) = (element.handle(), element.info());
-        if info.home == self.id {
+        if info.home == self.id && !is_planted(Fault::RemovalNotTold) {
             self.tell_update(now, UpdateAction::DelPe, pool, info);
         }
         self.tell_subscribers(pool);

@@ -10,6 +10,7 @@ use sctp_user_core::Time;
 use super::event::{RegistrarEvent, RemovalReason};
 use super::{RegistrarCore, addresses};
 use crate::channel::ChannelId;
+use crate::plant::{Fault, is_planted};
 
 /// An element that registers here makes this registrar its home, whoever was that before: the one
 /// before finds that out, and asks the element.
@@ -116,7 +117,9 @@ impl RegistrarCore {
                 };
                 self.report(event);
                 self.respond_to_registration(channel, pool.clone(), id, None);
-                if let Some(known) = self.space.get(key) {
+                if let Some(known) = self.space.get(key)
+                    && !is_planted(Fault::RegistrationNotTold)
+                {
                     let info = known.info().clone();
                     self.tell_update(now, UpdateAction::AddPe, &pool, &info);
                 }

@@ -208,6 +208,8 @@ impl World {
     pub fn quit(&mut self, host: HostId) {
         let at = &mut self.hosts[host.0];
         at.machine = None;
+        at.stopped = false;
+        at.backlog.clear();
         let pipes: Vec<u64> = std::mem::take(&mut at.ends).into_values().collect();
         for id in pipes {
             let delay = self.net.delay(&mut self.rng);
@@ -238,9 +240,45 @@ impl World {
         self.later(Duration::ZERO, Happening::Wake(host));
     }
 
+    /// To be called after cuts and heals: SCTP gives associations up over a cut that lasts, whether
+    /// something is sent or not.
+    pub fn net_changed(&mut self) {
+        let cut =
+            |pipe: &Pipe| !pipe.dying && !self.net.is_open(pipe.ends[0].host, pipe.ends[1].host);
+        let cut: Vec<u64> = self.pipes.iter().filter(|(_, p)| cut(p)).map(|(id, _)| *id).collect();
+        for pipe in cut {
+            let wait = self.net.detection(&mut self.rng);
+            self.later(wait, Happening::GiveUp { pipe });
+        }
+    }
+
     /// Whether a host has a process.
     pub fn is_alive(&self, host: HostId) -> bool {
         self.hosts[host.0].machine.is_some()
+    }
+
+    /// How a host stands, for messages about lives that went wrong.
+    pub(super) fn describe(&self, host: HostId) -> String {
+        let at = &self.hosts[host.0];
+        let due = match &at.machine {
+            Some(Machine::Registrar(core)) => core.poll_timeout(),
+            Some(Machine::Asap(core)) => core.poll_timeout(),
+            None => None,
+        };
+        format!(
+            "stopped {}, wake {:?} queued {}, due {due:?}, now {:?}, backlog {}",
+            at.stopped,
+            at.wake,
+            at.wake.is_some_and(|wake| self.queue.contains_key(&wake)),
+            self.now,
+            at.backlog.len()
+        )
+    }
+
+    /// What comes next, for messages about lives that went wrong.
+    pub(super) fn outlook(&self) -> String {
+        let next: Vec<_> = self.queue.iter().take(4).collect();
+        format!("at {:?}, {} things wait, next {next:?}", self.now, self.queue.len())
     }
 
     /// All hosts.

@@ -8,6 +8,7 @@ use rserpool_wire::{SctpTransport, ServerId, UpdateAction};
 use sctp_user_core::Time;
 
 use crate::channel::{ChannelId, Protocol};
+use crate::plant::{Fault, is_planted};
 use crate::registrar::RegistrarCore;
 use crate::registrar::event::RemovalReason;
 
@@ -59,10 +60,14 @@ impl RegistrarCore {
         if element.info().home == self.id && element.owner().is_some() {
             return;
         }
-        self.space.set_home(key, self.id);
+        if !is_planted(Fault::HomeNotTaken) {
+            self.space.set_home(key, self.id);
+        }
         self.space.set_owner(key, None);
         self.stats.adopted_elements += 1;
-        self.probe(now, key);
+        if !is_planted(Fault::AdoptedNotContacted) {
+            self.probe(now, key);
+        }
     }
 
     /// Asks an element of ours that no association leads to: one is set up.

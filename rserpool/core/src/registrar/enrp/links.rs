@@ -5,6 +5,7 @@ use sctp_user_core::Time;
 
 use super::{MAX_WAITING, RETRY, RETRY_ASKED};
 use crate::channel::{ChannelId, ConnectFailure, Protocol};
+use crate::plant::{Fault, is_planted};
 use crate::registrar::RegistrarCore;
 
 /// Whose association it is.
@@ -123,6 +124,9 @@ impl RegistrarCore {
         let Some(peer) = self.enrp.peers.get_mut(&id).filter(|p| p.channel == Some(channel)) else {
             return;
         };
+        if is_planted(Fault::LossUnnoticed) {
+            return;
+        }
         (peer.channel, peer.is_up) = (None, false);
         peer.cursor = None;
         peer.audit.interrupt();

@@ -155,21 +155,23 @@ impl RegistrarCore {
         if !self.enrp.work.is_empty() {
             return Some(Time::ZERO);
         }
-        let peers = self.enrp.peers.iter().flat_map(|(id, peer)| {
+        // Those that are dead wait for the end of their takeovers.
+        let dead = |id: &ServerId| self.enrp.takeovers.contains_key(id);
+        let living = self.enrp.peers.iter().filter(|(id, _)| !dead(id));
+        let peers = living.flat_map(|(_, peer)| {
             let silent = match peer.asked {
                 Some(overdue) => overdue,
                 None => peer.last_heard + config.max_time_last_heard,
             };
-            // A dead one is not asked any more.
-            let silent = (!self.enrp.takeovers.contains_key(id)).then_some(silent);
             let wanted = !peer.waiting.is_empty() || peer.asked.is_some();
             let may = peer.channel.is_none() && !peer.ways.is_empty();
-            let retry = (wanted && may).then_some(peer.retry);
-            [silent, retry, peer.audit.overdue(), peer.promised.map(|(_, until)| until)]
+            let promised = peer.promised.map(|(_, until)| until);
+            [Some(silent), (wanted && may).then_some(peer.retry), promised]
         });
+        let audits = self.enrp.peers.values().map(|peer| peer.audit.overdue());
         let takeovers = self.enrp.takeovers.values().map(|takeover| Some(takeover.expiry()));
         let rest = [self.enrp.starting, self.enrp.next_heartbeat];
-        peers.chain(takeovers).chain(rest).flatten().min()
+        peers.chain(audits).chain(takeovers).chain(rest).flatten().min()
     }
 
     pub(super) fn on_enrp_timeout(&mut self, now: Time) {

@@ -14,6 +14,7 @@ use super::audit::Audit;
 use super::links::Link;
 use super::{BURIED, LATE, PeerServer};
 use crate::channel::{ChannelId, Output, Protocol, udp_port};
+use crate::plant::{Fault, is_planted};
 use crate::reach::{DEFAULT_UDP_PORT, group_ways};
 use crate::registrar::event::RegistrarEvent;
 use crate::registrar::{Association, RegistrarCore};
@@ -36,6 +37,13 @@ impl RegistrarCore {
             self.multicast_presence();
         }
         self.connect_fixed();
+        // Who did not believe us, as another one had our identifier, may do so now.
+        let unnamed = self.enrp.links.iter().filter(|(_, link)| link.server().is_none());
+        for channel in unnamed.map(|(channel, _)| *channel).collect::<Vec<_>>() {
+            if !channel.is_incoming() {
+                self.send_presence_over(channel, ServerId::UNDEFINED, true);
+            }
+        }
         for id in self.enrp.peers.keys().copied().collect::<Vec<_>>() {
             // One that is dead is still told, if it can be: it may have been cut off only.
             self.send_presence(now, id, false);
@@ -252,7 +260,9 @@ impl RegistrarCore {
             match peer.asked {
                 // The answer may wait to be read: this process stood still itself.
                 Some(overdue) if overdue + LATE < now => peer.asked = Some(now + no_response),
-                Some(overdue) if overdue <= now => self.on_peer_dead(now, id),
+                Some(overdue) if overdue <= now && !is_planted(Fault::NobodyDies) => {
+                    self.on_peer_dead(now, id)
+                }
                 Some(_) => self.connect_peer(now, id),
                 None if peer.last_heard + last_heard <= now => self.ask_whether_it_lives(now, id),
                 None if !peer.waiting.is_empty() => self.connect_peer(now, id),

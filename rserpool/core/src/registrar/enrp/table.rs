@@ -5,6 +5,7 @@ use rserpool_wire::{EnrpBody, HandleTableResponse, PoolElement, PoolEntry, PoolH
 
 use super::Cursor;
 use crate::channel::ChannelId;
+use crate::plant::{Fault, is_planted};
 use crate::registrar::{RegistrarCore, addresses};
 
 /// Bytes of elements in one response: what fits into a packet (RSPLIB).
@@ -21,8 +22,9 @@ impl RegistrarCore {
         let after = cursor.map(|cursor| cursor.last.clone());
         let place = self.place_of_channel(channel);
         let (pools, last) = self.page(from, own_children_only, after, most, place);
-        let more = last.is_some();
+        let more = last.is_some() && !is_planted(Fault::TableCutOff);
         if let Some(peer) = self.enrp.peers.get_mut(&from) {
+            let last = last.filter(|_| !is_planted(Fault::FirstPageOnly));
             peer.cursor = last.map(|last| Cursor { own_children_only, last });
         }
         let response = HandleTableResponse { rejected: false, more, pools };

@@ -6,6 +6,7 @@ use rserpool_wire::{EnrpBody, ServerId};
 use sctp_user_core::Time;
 
 use super::{LATE, TakeoverRule, Work};
+use crate::plant::{Fault, is_planted};
 use crate::registrar::RegistrarCore;
 use crate::registrar::event::RegistrarEvent;
 
@@ -68,6 +69,9 @@ impl RegistrarCore {
 
     /// Whether another registrar has the better claim to one that both want to take over.
     fn wins(&self, other: ServerId) -> bool {
+        if is_planted(Fault::NobodyGivesWay) {
+            return false;
+        }
         match self.enrp_config().map(|config| config.takeover_rule) {
             Some(TakeoverRule::LargerId) => other > self.id,
             _ => other < self.id,
@@ -107,7 +111,9 @@ impl RegistrarCore {
             peer.promised = Some((from, expiry));
             self.ask_whether_it_lives(now, target);
         }
-        self.send_enrp(now, from, EnrpBody::InitTakeoverAck(target));
+        if !is_planted(Fault::TakeoverNotAcknowledged) {
+            self.send_enrp(now, from, EnrpBody::InitTakeoverAck(target));
+        }
     }
 
     pub(super) fn on_init_takeover_ack(&mut self, now: Time, from: ServerId, target: ServerId) {
@@ -133,7 +139,9 @@ impl RegistrarCore {
     /// All have agreed.
     fn win(&mut self, now: Time, target: ServerId) {
         for id in self.enrp.living() {
-            self.send_enrp(now, id, EnrpBody::TakeoverServer(target));
+            if !is_planted(Fault::TakeoverNotTold) {
+                self.send_enrp(now, id, EnrpBody::TakeoverServer(target));
+            }
         }
         let elements = self.space.count_of_home(target);
         self.forget_peer(target);
@@ -149,6 +157,9 @@ impl RegistrarCore {
             for id in self.enrp.living() {
                 self.send_presence(now, id, false);
             }
+            return;
+        }
+        if is_planted(Fault::TakeoverServerIgnored) {
             return;
         }
         let is_dead = self.enrp.takeovers.contains_key(&target);

@@ -99,7 +99,7 @@ impl RegistrarCore {
                     return self.refuse_update(channel, from, CauseCode::INVALID_ASAP_TRANSPORT);
                 }
                 let id = element.id;
-                match self.learn(now, Source::Home(from), &pool, element) {
+                match self.learn(now, Source::Home(from), &pool, element, true) {
                     Ok(()) if takeover_suggested => {
                         let follows = self.enrp_config().is_some_and(|c| c.takeover_suggestion);
                         if let Some(key) = self.space.find(&pool, id).filter(|_| follows) {
@@ -134,6 +134,7 @@ impl RegistrarCore {
         source: Source,
         pool: &PoolHandle,
         mut element: PoolElement,
+        by_update: bool,
     ) -> Result<(), CauseCode> {
         let told_by = match source {
             Source::Home(id) | Source::Mentor(id) => id,
@@ -154,7 +155,7 @@ impl RegistrarCore {
         if let Some(key) = self.space.find(pool, element.id) {
             let ours = self.space.get(key).is_some_and(|known| known.info().home == self.id);
             if ours {
-                self.on_rival_claim(now, key, told_by, element);
+                self.on_rival_claim(now, key, told_by, element, by_update);
                 return Ok(());
             }
             // What the home itself said counts more.

@@ -375,3 +375,13 @@ fn a_registrar_that_shuts_down_is_asked_again_soon() {
     lab.handle(Input::Failed { channel, failure });
     assert!(lab.events().contains(&RegistrarEvent::PeerLost { server: sender }));
 }
+
+/// Random lives; whoever wants more runs `scope-campaign`.
+#[test]
+fn random_lives_end_well() {
+    for seed in 0..100 {
+        if let Err(problem) = crate::sim::live(seed) {
+            panic!("seed {seed}: {problem}");
+        }
+    }
+}
