@@ -108,11 +108,7 @@ impl Meeting {
 
     /// Starts a program of ours; `args` begin with its name.
     pub fn ours(&self, host: &Host, carrier: Carrier, args: &[&str]) -> Running {
-        let link: &[&str] = match carrier {
-            Carrier::Raw => &["--link=raw"],
-            Carrier::Udp => &["--link=udp", "--encap-port=9899"],
-        };
-        self.net.start(host, &[args, link, &["--quiet"]].concat())
+        self.net.start(host, &[args, link(carrier), &["--quiet"]].concat())
     }
 
     /// Starts our registrar, which announces itself. It sends keep-alives to elements every 500 ms
@@ -230,6 +226,25 @@ impl Meeting {
     pub fn they_list(&self, registrar: &TheirRegistrar, element: u32) -> bool {
         let dump = format!("timeout -s INT 20 hsdump {} -logcolor=off -loglevel=1", registrar.enrp);
         self.vm.run(&dump).contains(&format!("${element:08x}"))
+    }
+
+    /// Whether RSPLIB's registrar tells our `hsdump` of the element.
+    ///
+    /// # Panics
+    /// When it does not tell its pools.
+    pub fn we_list(&self, carrier: Carrier, registrar: &TheirRegistrar, element: u32) -> bool {
+        let args = ["hsdump", &registrar.enrp];
+        let mut dump = self.net.start(&self.user, &[&args, link(carrier)].concat());
+        let lines = dump.finished(LIMIT);
+        lines.iter().any(|line| line.contains(&format!("{element:#010x}")))
+    }
+}
+
+/// The options of our programs for this carrier.
+fn link(carrier: Carrier) -> &'static [&'static str] {
+    match carrier {
+        Carrier::Raw => &["--link=raw"],
+        Carrier::Udp => &["--link=udp", "--encap-port=9899"],
     }
 }
 

@@ -75,6 +75,7 @@ fn echo_at_their_registrar(meeting: &Meeting, carrier: Carrier) {
     let registrar = meeting.their_registrar();
     let (id, mut server) = meeting.our_element(carrier, "-echo", &registrar.asap);
     assert!(meeting.they_list(&registrar, id), "it is registered");
+    assert!(meeting.we_list(carrier, &registrar, id), "our dump shows it, too");
     terminals(meeting, carrier, &registrar.asap, id);
     server.signal("TERM");
     server.finished(LIMIT);
