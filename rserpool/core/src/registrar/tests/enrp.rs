@@ -378,10 +378,18 @@ fn a_registrar_that_shuts_down_is_asked_again_soon() {
 
 /// Random lives; whoever wants more runs `scope-campaign`.
 #[test]
-fn random_lives_end_well() {
-    for seed in 0..100 {
-        if let Err(problem) = crate::sim::live(seed) {
-            panic!("seed {seed}: {problem}");
+fn a_thousand_random_lives_end_well() {
+    const LIVES: u64 = 1000;
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    std::thread::scope(|scope| {
+        for first in 0..threads {
+            scope.spawn(move || {
+                for seed in (first..LIVES).step_by(threads as usize) {
+                    if let Err(problem) = crate::sim::live(seed) {
+                        panic!("seed {seed}: {problem}");
+                    }
+                }
+            });
         }
-    }
+    });
 }
