@@ -31,6 +31,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             // Connected, for the first time or after a failure. What the last element has not
             // answered is asked again.
             SessionEvent::FailoverDone { element, .. } => println!("connected with {element}"),
+            SessionEvent::FailoverProblem(problem) => {
+                println!("still looking: {problem}");
+                continue;
+            }
             _ => continue,
         }
         // Nothing is lost when this fails: the session then finds another element.
