@@ -25,7 +25,7 @@ pub struct SessionOptions {
     pub report_unreachable: bool,
     /// Fail over without waiting for the application. Otherwise
     /// [`SessionEvent::FailoverNeeded`](crate::session::SessionEvent::FailoverNeeded) is to be answered by
-    /// [`SessionCore::force_failover`](crate::session::SessionCore::force_failover). Default true.
+    /// `Session::force_failover`. Default true.
     pub auto_failover: bool,
     /// Longest message taken from an element, bytes. Default 16 MiB.
     pub max_message_size: usize,
