@@ -23,8 +23,8 @@ pub struct SessionOptions {
     /// Report elements whose association was lost to the registrar; those that cannot be connected
     /// are always reported. Default true.
     pub report_unreachable: bool,
-    /// Fail over without waiting for the application. Otherwise
-    /// [`SessionEvent::FailoverNeeded`](crate::session::SessionEvent::FailoverNeeded) is to be answered by
+    /// Fail over without waiting for the application. Otherwise the application answers
+    /// [`SessionEvent::FailoverNeeded`](crate::session::SessionEvent::FailoverNeeded) by
     /// `Session::force_failover`. Default true.
     pub auto_failover: bool,
     /// Longest message taken from an element, bytes. Default 16 MiB.
