@@ -44,7 +44,7 @@ pub use enrp::{EnrpConfig, TakeoverRule};
 pub use event::{RegistrarEvent, RemovalReason};
 pub use stats::RegistrarStats;
 
-/// Timers of elements that are served in a row.
+/// Elements that are dealt with in a row, before others have their turn.
 const SLICE: usize = 256;
 
 type Output = channel::Output<RegistrarEvent>;
@@ -82,6 +82,8 @@ pub struct RegistrarCore {
     challenges: Challenges,
     subscriptions: Subscriptions,
     enrp: Enrp,
+    /// Associations that have ended, with elements that are still to be taken out.
+    ended: VecDeque<(ChannelId, RemovalReason)>,
     outputs: VecDeque<Output>,
     stats: RegistrarStats,
 }
@@ -170,6 +172,7 @@ impl Core for RegistrarCore {
             self.challenges.deadline(),
             self.subscriptions.due(),
             self.enrp_deadline(),
+            (!self.ended.is_empty()).then_some(Time::ZERO),
         ];
         times.into_iter().flatten().min()
     }
@@ -211,6 +214,7 @@ impl RegistrarCore {
             challenges: Challenges::default(),
             subscriptions: Subscriptions::default(),
             enrp,
+            ended: VecDeque::new(),
             outputs: VecDeque::new(),
             stats: RegistrarStats::default(),
             config,
@@ -247,6 +251,7 @@ impl RegistrarCore {
     }
 
     fn on_timeout(&mut self, now: Time) {
+        self.remove_some(now);
         self.look_after_elements(now);
         self.look_after_challenges(now);
         self.announce_if_due(now);

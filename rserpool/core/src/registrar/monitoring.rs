@@ -8,8 +8,8 @@ use rserpool_wire::{
 };
 use sctp_user_core::Time;
 
-use super::RegistrarCore;
 use super::event::{RegistrarEvent, RemovalReason};
+use super::{RegistrarCore, SLICE};
 use crate::channel::ChannelId;
 use crate::plant::{Fault, is_planted};
 
@@ -144,14 +144,26 @@ impl RegistrarCore {
         self.report(RegistrarEvent::Removed { pool: pool.clone(), id: info.id, reason });
     }
 
+    /// Takes out what was registered over an association that has ended: some at once, and the rest
+    /// in slices, as it may be thousands.
     pub(super) fn remove_elements_of(
         &mut self,
         now: Time,
         channel: ChannelId,
         reason: RemovalReason,
     ) {
-        while let Some(key) = self.space.first_of_owner(channel.as_u64()) {
-            self.lose_element(now, key, reason);
+        self.ended.push_back((channel, reason));
+        self.remove_some(now);
+    }
+
+    /// Goes on with that, for one slice.
+    pub(super) fn remove_some(&mut self, now: Time) {
+        for _ in 0..SLICE {
+            let Some(&(channel, reason)) = self.ended.front() else { return };
+            match self.space.first_of_owner(channel.as_u64()) {
+                Some(key) => self.lose_element(now, key, reason),
+                None => drop(self.ended.pop_front()),
+            }
         }
     }
 }

@@ -70,7 +70,8 @@ impl RegistrarCore {
         if element.policy.distance().is_some() {
             element.policy.set_distance(association.rtt.map_or(0, |rtt| self.distance_of(rtt)));
         }
-        self.space.check_registration(pool, &element, OWN).map_err(|error| cause_of(&error))?;
+        let rules = self.rules_for(pool, element.id);
+        self.space.check_registration(pool, &element, rules).map_err(|error| cause_of(&error))?;
         Ok(element)
     }
 
@@ -129,6 +130,12 @@ impl RegistrarCore {
         }
     }
 
+    /// An element that was set aside before, as another registrar had taken it, may go on like that.
+    fn rules_for(&self, pool: &PoolHandle, id: PeId) -> RegisterRules {
+        let known = self.space.find(pool, id);
+        if known.is_some_and(|key| self.space.is_set_aside(key)) { COPY } else { OWN }
+    }
+
     /// Says whether the element is new.
     fn register(
         &mut self,
@@ -138,9 +145,10 @@ impl RegistrarCore {
         element: PoolElement,
     ) -> Result<(ElementKey, bool), CauseCode> {
         let life = element.life.duration(self.config.life_unit);
+        let rules = self.rules_for(pool, element.id);
         let registration = self
             .space
-            .register(pool, element, Some(channel.as_u64()), OWN)
+            .register(pool, element, Some(channel.as_u64()), rules)
             .map_err(|error| cause_of(&error))?;
         let key = registration.key;
         self.space.set_timer(key, Timer::Life, life.map(|life| now + life));

@@ -190,8 +190,16 @@ fn many_elements_over_one_association() {
         sent += slice;
     }
     assert_eq!(sent, 20_000);
-    lab.down(pe);
-    assert!(lab.core.handlespace().is_empty() && lab.core.poll_timeout().is_none());
+    // They end together, and not at once either.
+    lab.core.handle(lab.now, Input::Down { channel: pe });
+    assert!(lab.core.handlespace().len() > 19_000);
+    while lab.core.poll_timeout().is_some() {
+        let before = lab.core.handlespace().len();
+        lab.core.handle(lab.now, Input::Timeout);
+        assert!(before - lab.core.handlespace().len() <= SLICE);
+        while lab.core.poll_output().is_some() {}
+    }
+    assert!(lab.core.handlespace().is_empty());
 }
 
 /// What an attacker may do over a few associations.

@@ -125,3 +125,91 @@ fn too_frequent_resolutions_are_refused() {
     assert_eq!(lab.resolve(user, "pool", None), [1]);
     assert_eq!(lab.resolve_items(user, "pool", None), Err(CauseCode::SECURITY));
 }
+
+/// Subscribes; says whether that was accepted.
+fn subscribe(lab: &mut Lab, user: ChannelId, pool: &str) -> bool {
+    let request = HandleResolution { subscribe: true, pool: handle(pool), items: None };
+    lab.message(user, AsapMessage::HandleResolution(request));
+    match lab.reply(user) {
+        AsapMessage::HandleResolutionResponse(response) => response.accept_updates,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a subscriber was told of the pool "pool" since.
+fn told(lab: &mut Lab, user: ChannelId) -> Vec<Result<Vec<u32>, CauseCode>> {
+    let of = |(to, message)| match message {
+        AsapMessage::HandleResolutionResponse(m) if to == user => {
+            assert!(m.accept_updates);
+            Some(match m.resolution {
+                Resolution::Elements { elements, .. } => {
+                    Ok(elements.iter().map(|element| element.id.0).collect())
+                }
+                Resolution::Error(error) => Err(error.code()),
+            })
+        }
+        _ => None,
+    };
+    lab.sent().into_iter().filter_map(of).collect()
+}
+
+#[test]
+fn subscribers_hear_of_changes() {
+    let mut lab = Lab::new();
+    let (pe, user) = (lab.up(&["10.0.0.1"]), lab.up(&["10.0.0.9"]));
+    // Before there is such a pool.
+    assert!(subscribe(&mut lab, user, "pool"));
+    lab.register(pe, "pool", element(1)).unwrap();
+    lab.register(pe, "pool", element(2)).unwrap();
+    lab.register(pe, "other", element(3)).unwrap();
+    assert_eq!(told(&mut lab, user), []);
+    // Both changes at once, a little later.
+    lab.pass(ms(100));
+    assert_eq!(told(&mut lab, user), [Ok(vec![1, 2])]);
+    lab.deregister(pe, "pool", 1);
+    lab.pass(ms(100));
+    assert_eq!(told(&mut lab, user), [Ok(vec![2])]);
+    lab.down(pe);
+    lab.pass(ms(100));
+    assert_eq!(told(&mut lab, user), [Err(CauseCode::UNKNOWN_POOL)]);
+    assert_eq!(lab.core.stats().subscription_updates, 3);
+    // An association that is gone is told nothing.
+    lab.down(user);
+    let pe = lab.up(&["10.0.0.1"]);
+    lab.register(pe, "pool", element(1)).unwrap();
+    lab.pass(ms(100));
+    assert!(lab.sent().is_empty());
+}
+
+#[test]
+fn subscriptions_are_bounded() {
+    let mut lab = Lab::new();
+    let user = lab.up(&["10.0.0.9"]);
+    for n in 0..subscription::MAX_PER_ASSOCIATION {
+        assert!(subscribe(&mut lab, user, &format!("pool {n}")));
+    }
+    assert!(!subscribe(&mut lab, user, "one more"));
+    assert!(subscribe(&mut lab, user, "pool 0"), "it has that one already");
+}
+
+#[test]
+fn distances_follow_the_round_trip_time() {
+    let mut lab = Lab::new();
+    let pe = lab.up(&["10.0.0.1"]);
+    let policy = Policy::LeastUsedDpf { load: 0, load_dpf: 1, distance: 77 };
+    lab.register(pe, "pool", PoolElement { policy, ..element(1) }).unwrap();
+    let distance = |lab: &Lab| {
+        let space = lab.core.handlespace();
+        let key = space.find(&handle("pool"), PeId(1)).unwrap();
+        space.get(key).unwrap().info().policy.distance()
+    };
+    // The registrar measures it; what the element says does not count.
+    assert_eq!(distance(&lab), Some(0));
+    lab.handle(Input::Measured { channel: pe, rtt: ms(180) });
+    assert_eq!(distance(&lab), Some(100));
+    let policy = Policy::LeastUsedDpf { load: 0, load_dpf: 1, distance: 0 };
+    lab.register(pe, "pool", PoolElement { policy, ..element(1) }).unwrap();
+    assert_eq!(distance(&lab), Some(100));
+    lab.handle(Input::Measured { channel: pe, rtt: ms(20) });
+    assert_eq!(distance(&lab), Some(0));
+}
