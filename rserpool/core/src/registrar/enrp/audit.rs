@@ -52,7 +52,8 @@ impl Audit {
 impl RegistrarCore {
     /// At the start, the first registrar that is found tells all it knows.
     pub(super) fn choose_mentor(&mut self, now: Time, id: ServerId) {
-        if self.enrp.is_running() || self.enrp.mentor.is_some() {
+        let refused = self.enrp.refused.contains(&id);
+        if self.enrp.is_running() || self.enrp.mentor.is_some() || refused {
             return;
         }
         self.enrp.mentor = Some(id);
@@ -99,7 +100,7 @@ impl RegistrarCore {
         let Some(running) = peer.audit.running.take() else { return };
         if response.rejected {
             self.space.abort_audit(from);
-            return self.mentor_is_done(now, from);
+            return self.change_mentor(now, from);
         }
         for entry in response.pools {
             for element in entry.elements {
@@ -116,14 +117,27 @@ impl RegistrarCore {
         if running.own_children_only {
             self.enrp.work.push_back(Work::Sweep(from));
         } else {
-            self.mentor_is_done(now, from);
+            self.mentor_is_done(from);
         }
     }
 
-    /// The start phase ends when the mentor has told everything, or has nothing to tell.
-    fn mentor_is_done(&mut self, _now: Time, id: ServerId) {
+    /// The start phase ends when the mentor has told everything.
+    fn mentor_is_done(&mut self, id: ServerId) {
         if self.enrp.mentor == Some(id) {
             self.end_start_phase();
+        }
+    }
+
+    /// The mentor tells nothing: the next registrar may do better.
+    fn change_mentor(&mut self, now: Time, id: ServerId) {
+        if self.enrp.mentor != Some(id) {
+            return;
+        }
+        self.enrp.mentor = None;
+        self.enrp.refused.insert(id);
+        let next = self.enrp.living().into_iter().find(|next| !self.enrp.refused.contains(next));
+        if let Some(next) = next {
+            self.choose_mentor(now, next);
         }
     }
 
@@ -152,14 +166,7 @@ impl RegistrarCore {
                 peer.audit.interrupt();
             }
             self.space.abort_audit(id);
-            if self.enrp.mentor == Some(id) {
-                // The next registrar may do better.
-                self.enrp.mentor = None;
-                let next = self.enrp.living().into_iter().find(|other| *other != id);
-                if let Some(next) = next {
-                    self.choose_mentor(now, next);
-                }
-            }
+            self.change_mentor(now, id);
         }
     }
 

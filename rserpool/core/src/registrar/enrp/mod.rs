@@ -20,7 +20,7 @@ mod table;
 mod takeover;
 mod updates;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rserpool_wire::numbers::ppid;
 use rserpool_wire::{EnrpBody, EnrpMessage, OperationError, Reaction, ServerId, ServerInformation};
@@ -42,6 +42,8 @@ pub(super) struct Enrp {
     starting: Option<Time>,
     /// The registrar that is asked for the whole handlespace at the start.
     mentor: Option<ServerId>,
+    /// Registrars that told nothing when they were the mentor; empty when the start phase is over.
+    refused: BTreeSet<ServerId>,
     peers: BTreeMap<ServerId, PeerServer>,
     /// The configured ways to registrars, whose identifiers may not be known yet.
     fixed: Vec<Vec<Peer>>,
@@ -204,6 +206,7 @@ impl RegistrarCore {
 
     fn end_start_phase(&mut self) {
         if self.enrp.starting.take().is_some() {
+            self.enrp.refused.clear();
             self.report(RegistrarEvent::Started);
         }
     }

@@ -1,6 +1,6 @@
 //! Registrars that replace each other, over the simulated network.
 
-use rserpool_wire::{EnrpBody, EnrpMessage, Life, PoolHandle, Presence};
+use rserpool_wire::{EnrpBody, EnrpMessage, HandleTableResponse, Life, PoolHandle, Presence};
 use sctp_user_core::socket::EndReason;
 use sctp_user_core::{Duration, LossReason};
 
@@ -374,6 +374,48 @@ fn a_registrar_that_shuts_down_is_asked_again_soon() {
     let failure = ConnectFailure::Ended(EndReason::Lost(LossReason::ProtocolUnreachable));
     lab.handle(Input::Failed { channel, failure });
     assert!(lab.events().contains(&RegistrarEvent::PeerLost { server: sender }));
+}
+
+/// Somebody who tells nothing of the handlespace, as `hsdump`, is no mentor.
+#[test]
+fn a_mentor_that_refuses_is_replaced() {
+    // It waits for others, as it listens to their group.
+    let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::default()));
+    let meet = |lab: &mut Lab, id: u32, addr: &str| {
+        let (channel, protocol) = (ChannelId::incoming(id.into()), Protocol::Enrp);
+        let (peer, local) = (peer(&[addr], Some(9899)), Vec::new());
+        lab.handle(Input::Up { channel, protocol, peer, local, local_port: 9901 });
+        let presence = Presence { reply_required: false, checksum: None, info: None };
+        say(lab, channel, id, EnrpBody::Presence(presence));
+        channel
+    };
+    let asked = |lab: &mut Lab| -> Vec<ChannelId> {
+        let request = |output| match output {
+            Output::Send { channel, ppid: ppid::ENRP, data } => {
+                let body = EnrpMessage::decode(&data).unwrap().body;
+                matches!(body, EnrpBody::HandleTableRequest(_)).then_some(channel)
+            }
+            _ => None,
+        };
+        std::mem::take(&mut lab.outputs).into_iter().filter_map(request).collect()
+    };
+    let answer = |rejected| {
+        EnrpBody::HandleTableResponse(HandleTableResponse { rejected, more: false, pools: vec![] })
+    };
+    let first = meet(&mut lab, 2, "10.0.0.2");
+    assert_eq!(asked(&mut lab), [first]);
+    let second = meet(&mut lab, 3, "10.0.0.3");
+    assert_eq!(asked(&mut lab), []);
+    say(&mut lab, first, 2, answer(true));
+    assert_eq!(asked(&mut lab), [second]);
+    assert!(!lab.core.is_running());
+    say(&mut lab, second, 3, answer(false));
+    assert!(lab.core.is_running());
+}
+
+fn say(lab: &mut Lab, channel: ChannelId, sender: u32, body: EnrpBody) {
+    let message = EnrpMessage { sender: ServerId(sender), receiver: SERVER, body };
+    lab.bytes(channel, ppid::ENRP, &message.encode().unwrap());
 }
 
 /// Random lives; whoever wants more runs `scope-campaign`.
