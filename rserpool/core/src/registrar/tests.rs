@@ -3,6 +3,7 @@
 mod announce;
 mod enrp;
 mod hostile;
+mod hostile_enrp;
 mod monitoring;
 mod ownership;
 mod registration;
