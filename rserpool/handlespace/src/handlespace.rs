@@ -55,6 +55,8 @@ pub struct Handlespace {
     pub(crate) pools: BTreeMap<PoolHandle, Pool>,
     pub(crate) homes: BTreeMap<ServerId, Home>,
     pub(crate) owners: BTreeSet<(OwnerId, ElementKey)>,
+    /// How many elements each owner has.
+    pub(crate) owner_counts: BTreeMap<OwnerId, usize>,
     pub(crate) deadlines: BTreeSet<(Time, ElementKey, Timer)>,
     pub(crate) audits: BTreeMap<ServerId, Audit>,
     /// How many audits have begun so far; the number of the latest one.
@@ -79,6 +81,7 @@ impl Handlespace {
             pools: BTreeMap::new(),
             homes: BTreeMap::new(),
             owners: BTreeSet::new(),
+            owner_counts: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             audits: BTreeMap::new(),
             audits_begun: 0,
@@ -103,7 +106,7 @@ impl Handlespace {
         }
         self.leave_home(element.info.home, handle, id);
         if let Some(owner) = element.owner {
-            self.owners.remove(&(owner, key));
+            self.leave_owner(owner, key);
         }
         for timer in Timer::ALL {
             if let Some(at) = element.deadline(timer) {
@@ -215,11 +218,27 @@ impl Handlespace {
         let Some(element) = self.elements.get_mut(key) else { return };
         let old = core::mem::replace(&mut element.owner, owner);
         if let Some(old) = old {
-            self.owners.remove(&(old, key));
+            self.leave_owner(old, key);
         }
         if let Some(owner) = owner {
             self.owners.insert((owner, key));
+            *self.owner_counts.entry(owner).or_default() += 1;
         }
+    }
+
+    fn leave_owner(&mut self, owner: OwnerId, key: ElementKey) {
+        self.owners.remove(&(owner, key));
+        if let Some(count) = self.owner_counts.get_mut(&owner) {
+            *count -= 1;
+            if *count == 0 {
+                self.owner_counts.remove(&owner);
+            }
+        }
+    }
+
+    /// Number of elements registered over one association.
+    pub fn count_of_owner(&self, owner: OwnerId) -> usize {
+        self.owner_counts.get(&owner).copied().unwrap_or(0)
     }
 
     /// Says whether an element is a suspect: somebody cannot reach it, and it has not answered

@@ -124,6 +124,13 @@ impl Handlespace {
         if expected != self.owners {
             return Err("the owner index differs from the owners of the elements".to_owned());
         }
+        let mut counts = BTreeMap::new();
+        for (owner, _) in &self.owners {
+            *counts.entry(*owner).or_default() += 1;
+        }
+        if counts != self.owner_counts {
+            return Err("the counts of the owners differ from the owner index".to_owned());
+        }
         Ok(())
     }
 

@@ -82,6 +82,17 @@ pub struct RegistrarConfig {
     pub max_handle_length: usize,
     /// Elements over all pools. Default 1 000 000, at about 1 kB each.
     pub max_elements: usize,
+    /// Elements over one association, at least 1; more are refused. When nine tenths of
+    /// [`max_elements`](Self::max_elements) are there, an association that has a thousandth of them
+    /// gets no more. Default 50 000.
+    pub max_elements_per_association: usize,
+    /// Pools, at least 1. Default 100 000.
+    pub max_pools: usize,
+    /// Associations that come in. For one more, one gives way that nobody has used for long.
+    /// Default 50 000.
+    pub max_associations: usize,
+    /// Associations that come in from one address; more are refused. Default 10 000.
+    pub max_associations_per_address: usize,
 
     /// Elements of a resolution that count as used; 0 leaves it to the policies, which take 1.
     /// Default 0.
@@ -123,6 +134,10 @@ impl Default for RegistrarConfig {
             life_unit: LifeUnit::Milliseconds,
             max_handle_length: PoolHandle::MAX_LEN,
             max_elements: 1_000_000,
+            max_elements_per_association: 50_000,
+            max_pools: 100_000,
+            max_associations: 50_000,
+            max_associations_per_address: 10_000,
             max_increment: 0,
             max_resolution_items: 3,
             max_resolution_rate: None,
@@ -173,6 +188,14 @@ impl RegistrarConfig {
             (self.distance_step.as_millis() > 0, "the distance step must be at least 1 ms"),
             (self.max_handle_length > 0, "pool handles must be allowed at least 1 byte"),
             (self.max_elements > 0, "there must be room for at least 1 pool element"),
+            (
+                self.max_elements_per_association > 0 && self.max_pools > 0,
+                "there must be room for at least 1 pool, and 1 element over each association",
+            ),
+            (
+                self.max_associations > 0 && self.max_associations_per_address > 0,
+                "there must be room for at least 1 association",
+            ),
             (
                 (1..=MAX_ITEMS).contains(&self.max_resolution_items),
                 "the number of elements in a resolution must be 1 to 128",

@@ -42,6 +42,11 @@ impl IdleTimers {
         self.due.first().map(|(at, _)| *at)
     }
 
+    /// Associations, those first that were not used for longest, as far as is known.
+    pub(super) fn oldest(&self) -> impl Iterator<Item = ChannelId> {
+        self.due.iter().map(|(_, channel)| *channel)
+    }
+
     fn pop_due(&mut self, now: Time) -> Option<ChannelId> {
         let at = self.next().filter(|at| *at <= now);
         at.and_then(|_| self.due.pop_first()).map(|(_, channel)| channel)

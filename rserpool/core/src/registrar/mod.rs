@@ -10,6 +10,7 @@ mod config;
 mod enrp;
 mod event;
 mod idle;
+mod limits;
 mod monitoring;
 mod rate;
 mod registration;
@@ -36,6 +37,7 @@ use announce::Announcer;
 use challenge::Challenges;
 use enrp::Enrp;
 use idle::{IdleTimers, Use};
+use limits::Addresses;
 use rate::RateLimiter;
 use subscription::Subscriptions;
 
@@ -76,6 +78,7 @@ pub struct RegistrarCore {
     associations: BTreeMap<ChannelId, Association>,
     /// What is tried to be connected with.
     attempts: BTreeMap<ChannelId, Vec<Peer>>,
+    addresses: Addresses,
     next_channel: u64,
     announcer: Announcer,
     idle: IdleTimers,
@@ -100,6 +103,8 @@ struct Association {
     resolutions: RateLimiter,
     reports: RateLimiter,
     subscriptions: BTreeSet<PoolHandle>,
+    /// The address that it counts for.
+    counted: Option<IpAddr>,
 }
 
 impl Core for RegistrarCore {
@@ -109,6 +114,7 @@ impl Core for RegistrarCore {
         match input {
             Input::Up { channel, protocol, peer, local, local_port } => {
                 self.attempts.remove(&channel);
+                let Ok(counted) = self.admit(channel, &peer) else { return };
                 let used = self.idle.start(now, channel, self.config.autoclose);
                 let association = Association {
                     protocol,
@@ -120,6 +126,7 @@ impl Core for RegistrarCore {
                     resolutions: RateLimiter::default(),
                     reports: RateLimiter::default(),
                     subscriptions: BTreeSet::new(),
+                    counted,
                 };
                 self.associations.insert(channel, association);
                 match protocol {
@@ -208,6 +215,7 @@ impl RegistrarCore {
             space,
             associations: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            addresses: Addresses::default(),
             next_channel: 0,
             announcer: Announcer::new(first_announce),
             idle: IdleTimers::default(),
@@ -396,6 +404,7 @@ impl RegistrarCore {
     fn forget(&mut self, channel: ChannelId) -> bool {
         let Some(association) = self.associations.remove(&channel) else { return false };
         self.idle.stop(channel, &association.used);
+        self.addresses.leave(association.counted);
         self.unsubscribe(channel, association.subscriptions);
         true
     }

@@ -70,6 +70,7 @@ impl RegistrarCore {
         if element.policy.distance().is_some() {
             element.policy.set_distance(association.rtt.map_or(0, |rtt| self.distance_of(rtt)));
         }
+        self.check_share(channel, pool, element.id)?;
         let rules = self.rules_for(pool, element.id);
         self.space.check_registration(pool, &element, rules).map_err(|error| cause_of(&error))?;
         Ok(element)

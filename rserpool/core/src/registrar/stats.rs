@@ -47,6 +47,8 @@ statistics! {
         counter ignored_messages: u64,
         /// Associations aborted by this registrar.
         counter aborts: u64,
+        /// Associations refused, because there are too many.
+        counter refused_associations: u64,
         /// Deregistrations refused, because another association owns the element.
         counter refused_deregistrations: u64,
         /// Updates sent to pool users that subscribed to a pool.

@@ -4,6 +4,7 @@ mod announce;
 mod enrp;
 mod hostile;
 mod hostile_enrp;
+mod limits;
 mod monitoring;
 mod ownership;
 mod registration;

@@ -94,6 +94,11 @@ impl RegistrarCore {
         }
     }
 
+    /// Whether an association is known to be with another registrar.
+    pub(in crate::registrar) fn is_with_registrar(&self, channel: ChannelId) -> bool {
+        self.enrp.links.get(&channel).is_some_and(|link| link.server().is_some())
+    }
+
     /// An attempt did not succeed.
     pub(in crate::registrar) fn on_enrp_failed(
         &mut self,

@@ -1,0 +1,96 @@
+//! What one association, one address, and all together may take up.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use rserpool_wire::{CauseCode, PeId, PoolHandle};
+use sctp_user_core::Peer;
+
+use super::{Output, RegistrarCore};
+use crate::channel::ChannelId;
+
+/// How many associations each address has.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    counts: BTreeMap<IpAddr, usize>,
+}
+
+/// Associations that are looked at to find one that can give way to a new one.
+const LOOKED_AT: usize = 64;
+/// From this share of all elements on, an association that has many gets no more.
+const PRESSURE: f64 = 0.9;
+/// The part of all elements that one association may have then.
+const FAIR_SHARE: usize = 1000;
+
+impl Addresses {
+    pub(super) fn leave(&mut self, addr: Option<IpAddr>) {
+        let Some(addr) = addr else { return };
+        if let Some(count) = self.counts.get_mut(&addr) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&addr);
+            }
+        }
+    }
+}
+
+impl RegistrarCore {
+    /// Whether there is room for an association that came in; it is refused otherwise. One that
+    /// nobody uses makes room where all are used up. Gives the address that it counts for.
+    pub(super) fn admit(&mut self, channel: ChannelId, peer: &Peer) -> Result<Option<IpAddr>, ()> {
+        // Those that were opened here are bounded elsewhere.
+        if !channel.is_incoming() {
+            return Ok(None);
+        }
+        let addr = peer.addrs.first().map(|(addr, _)| addr.to_canonical());
+        let of_address =
+            addr.and_then(|addr| self.addresses.counts.get(&addr)).copied().unwrap_or(0);
+        let problem = if of_address >= self.config.max_associations_per_address {
+            "too many associations from this address"
+        } else if self.associations.len() >= self.config.max_associations && !self.make_room() {
+            "too many associations"
+        } else {
+            if let Some(addr) = addr {
+                *self.addresses.counts.entry(addr).or_default() += 1;
+            }
+            return Ok(addr);
+        };
+        self.stats.refused_associations += 1;
+        self.outputs.push_back(Output::Abort { channel, reason: problem });
+        Err(())
+    }
+
+    /// Ends an association that is idle for long and that no element and no registrar needs.
+    fn make_room(&mut self) -> bool {
+        let idle = self.idle.oldest().take(LOOKED_AT).find(|channel| {
+            self.space.count_of_owner(channel.as_u64()) == 0 && !self.is_with_registrar(*channel)
+        });
+        let Some(channel) = idle else { return false };
+        self.drop_channel(channel, "others need the room");
+        true
+    }
+
+    /// Whether one more element may be registered over an association.
+    pub(super) fn check_share(
+        &self,
+        channel: ChannelId,
+        pool: &PoolHandle,
+        id: PeId,
+    ) -> Result<(), CauseCode> {
+        if self.space.find(pool, id).is_some() {
+            return Ok(());
+        }
+        let (own, all) = (self.space.count_of_owner(channel.as_u64()), self.space.len());
+        let most = self.config.max_elements;
+        let is_tight = all as f64 >= most as f64 * PRESSURE;
+        let is_much = own >= (most / FAIR_SHARE).max(1);
+        let new_pool = self.space.pool(pool).is_none();
+        if own >= self.config.max_elements_per_association
+            || (is_tight && is_much)
+            || (new_pool && self.space.pool_count() >= self.config.max_pools)
+        {
+            return Err(CauseCode::LACK_OF_RESOURCES);
+        }
+        Ok(())
+    }
+}
