@@ -117,6 +117,7 @@ impl Handle {
             listeners: listener.map(|l| (Protocol::Asap, l)).into_iter().collect(),
             multicasts: Vec::new(),
             max_backlog: MAX_BACKLOG,
+            max_total_backlog: usize::MAX,
         };
         let seed = generator(config.seed)?.random();
         let clock = Clock::start();

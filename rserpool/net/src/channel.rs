@@ -1,7 +1,7 @@
 //! One association: a task that reads it, and a queue of messages that wait for its send buffer.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -60,11 +60,29 @@ pub(crate) struct Channel {
     outbox: Arc<Outbox>,
 }
 
+/// Bytes that wait for the send buffers of all associations of a driver.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Total(Arc<AtomicUsize>);
+
+impl Total {
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Messages that wait for room in the send buffer of the association.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Outbox {
     waiting: Mutex<Waiting>,
     filled: Notify,
+    total: Total,
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let left = self.lock().bytes;
+        self.total.0.fetch_sub(left, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +110,7 @@ impl Outbox {
                     let mut waiting = self.lock();
                     waiting.messages.pop_front();
                     waiting.bytes -= length;
+                    self.total.0.fetch_sub(length, Ordering::Relaxed);
                 }
                 None => self.filled.notified().await,
             }
@@ -107,11 +126,13 @@ impl Channel {
         protocol: Protocol,
         names: Names,
         reports: mpsc::Sender<Report>,
+        total: Total,
     ) -> Self {
         let mut subscriptions = sctp_user::Subscriptions::NONE;
         subscriptions.peer_addr_change = true;
         association.subscribe(subscriptions);
-        let outbox = Arc::new(Outbox::default());
+        let (waiting, filled) = (Mutex::default(), Notify::new());
+        let outbox = Arc::new(Outbox { waiting, filled, total });
         let reader = Reader {
             peer: peer_of(&association),
             rtt: None,
@@ -142,9 +163,15 @@ impl Channel {
             }
         }
         waiting.bytes += message.data.len();
+        self.outbox.total.0.fetch_add(message.data.len(), Ordering::Relaxed);
         waiting.messages.push_back(message);
         self.outbox.filled.notify_one();
         waiting.bytes
+    }
+
+    /// How many bytes wait now.
+    pub(crate) fn waiting(&self) -> usize {
+        self.outbox.lock().bytes
     }
 
     pub(crate) fn abort(&self, reason: &'static str) {

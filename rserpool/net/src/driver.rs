@@ -18,7 +18,7 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tracing::debug;
 
 use crate::addresses::{connect_failure, own_addresses, peer_of};
-use crate::channel::{Channel, Names, Report};
+use crate::channel::{Channel, Names, Report, Total};
 use crate::clock::Clock;
 use crate::listener::Listener;
 use crate::multicast::Multicast;
@@ -89,6 +89,9 @@ pub struct Settings {
     /// How many bytes may wait for one peer that reads too slowly. If there are more, the state
     /// machine gets [`Input::Congested`].
     pub max_backlog: usize,
+    /// Bytes that may wait for all associations together; beyond, the one for which most wait is
+    /// [`Input::Congested`].
+    pub max_total_backlog: usize,
 }
 
 /// The established associations of a driver.
@@ -124,6 +127,8 @@ struct Driver<H: Host> {
     listeners: Vec<(Protocol, Listener)>,
     multicasts: Vec<(Protocol, Multicast)>,
     max_backlog: usize,
+    max_total_backlog: usize,
+    total: Total,
     channels: BTreeMap<ChannelId, Entry>,
     names: Names,
     reports: mpsc::Sender<Report>,
@@ -149,6 +154,8 @@ pub fn start<H: Host>(
         listeners: settings.listeners,
         multicasts: settings.multicasts,
         max_backlog: settings.max_backlog,
+        max_total_backlog: settings.max_total_backlog,
+        total: Total::default(),
         channels: BTreeMap::new(),
         names: Names::default(),
         reports,
@@ -274,7 +281,8 @@ impl<H: Host> Driver<H> {
         let local_port = association.local_port();
         debug!(%channel, addrs = ?peer.addrs, port = peer.port, "association up");
         let (names, reports) = (self.names.clone(), self.reports.clone());
-        let entry = Channel::start(association, channel, protocol, names, reports);
+        let entry =
+            Channel::start(association, channel, protocol, names, reports, self.total.clone());
         self.channels.insert(channel, Entry::Up(entry));
         self.handle(Input::Up { channel, protocol, peer, local, local_port });
     }
@@ -314,8 +322,11 @@ impl<H: Host> Driver<H> {
                 }
                 Output::Send { channel, ppid, data } => {
                     let Some(Entry::Up(to)) = self.channels.get(&channel) else { continue };
-                    if to.send(Message::new(0, ppid, data)) > self.max_backlog {
+                    let waiting = to.send(Message::new(0, ppid, data));
+                    if waiting > self.max_backlog {
                         self.handle(Input::Congested { channel });
+                    } else if waiting > 0 && self.total.bytes() > self.max_total_backlog {
+                        self.give_up_slowest();
                     }
                 }
                 Output::Shutdown { channel } => {
@@ -339,6 +350,18 @@ impl<H: Host> Driver<H> {
                     self.follow(flow);
                 }
             }
+        }
+    }
+
+    /// Has the association given up for which most bytes wait.
+    fn give_up_slowest(&mut self) {
+        let waiting = |entry: &Entry| match entry {
+            Entry::Up(channel) => channel.waiting(),
+            Entry::Connecting(_) => 0,
+        };
+        let slowest = self.channels.iter().max_by_key(|(_, entry)| waiting(entry));
+        if let Some(channel) = slowest.map(|(channel, _)| *channel) {
+            self.handle(Input::Congested { channel });
         }
     }
 

@@ -62,6 +62,7 @@ impl Registrar {
             listeners: Vec::new(),
             multicasts: network::announces(&config, asap_port),
             max_backlog: config.max_backlog,
+            max_total_backlog: config.max_total_backlog,
         };
         let mut resolver = None;
         if let (Some(enrp), Some(ports)) = (&config.enrp, enrp) {

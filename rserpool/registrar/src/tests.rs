@@ -263,6 +263,33 @@ async fn whoever_never_reads_is_aborted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_who_never_read_take_little_memory_together() {
+    let total = 300_000;
+    let lab = Lab::new(RegistrarConfig { max_total_backlog: total, ..config() });
+    let element = lab.peer(2, 9899).await;
+    for id in 1..=128 {
+        element.register(id).await;
+    }
+    let request = HandleResolution { subscribe: false, pool: pool(), items: Some(128) };
+    let request = AsapMessage::HandleResolution(request).encode().unwrap();
+    let mut lazy = Vec::new();
+    for last in 3..13 {
+        let client = lab.peer(last, 9899).await;
+        // Far less than one alone may have, but too much together.
+        for _ in 0..100 {
+            let message = Message::new(0, ppid::ASAP, request.clone());
+            let _ = client.association.send(message).await;
+        }
+        lazy.push(client);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let stats = lab.registrar.stats();
+    assert!(stats.aborts >= 1, "{stats:?}");
+    assert!(stats.associations >= 2, "not all of them: {stats:?}");
+    assert_eq!(stats.pool_elements, 128, "the one that reads is served");
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_beyond_the_asap_limit_end_the_association() {
     let lab = Lab::new(config());
     let client = lab.peer(2, 9899).await;

@@ -34,6 +34,9 @@ pub struct RegistrarConfig {
     /// Messages that may wait for one association that reads too slowly, bytes. One that lets more
     /// pile up is aborted. Default 1 MiB.
     pub max_backlog: usize,
+    /// Messages that may wait for all associations together, bytes; beyond, the one for which most
+    /// wait is aborted. Default 64 MiB.
+    pub max_total_backlog: usize,
 
     /// Group and UDP port that announces go to. Default 239.0.0.50:3863, `None` sends none.
     pub announce: Option<SocketAddr>,
@@ -118,6 +121,7 @@ impl Default for RegistrarConfig {
             seed: None,
             autoclose: Some(Duration::from_secs(300)),
             max_backlog: 1024 * 1024,
+            max_total_backlog: 64 * 1024 * 1024,
             announce: Some(SocketAddr::new(ASAP_ANNOUNCE_GROUP, port::ASAP)),
             announce_cycle: Duration::from_secs(1),
             announce_ttl: ANNOUNCE_TTL as u8,
@@ -161,6 +165,7 @@ impl RegistrarConfig {
                 self.autoclose.is_none_or(|idle| idle >= Duration::from_secs(5)),
                 "the autoclose timeout must be at least 5 s",
             ),
+            (self.max_total_backlog > 0, "the backlog of all must be at least 1 byte"),
             (self.max_backlog > 0, "the backlog of an association must be at least 1 byte"),
             (
                 self.announce.is_none_or(|group| group.ip().is_multicast() && group.port() != 0),
