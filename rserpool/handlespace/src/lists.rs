@@ -46,6 +46,11 @@ impl Handlespace {
         rest_of_pool.into_iter().flatten().chain(of_other_pools).map(|(_, key)| *key)
     }
 
+    /// All home registrars that have an element here.
+    pub fn homes(&self) -> impl Iterator<Item = ServerId> {
+        self.homes.keys().copied()
+    }
+
     /// The elements of one home registrar by handle and identifier: those behind `cursor`, or all
     /// without one. Otherwise as [`Handlespace::elements_after`].
     pub fn elements_of_home_after(

@@ -53,6 +53,8 @@ pub(super) struct Enrp {
     takeovers: BTreeMap<ServerId, Takeover>,
     /// Registrars that died lately, and until when others may not bring them back.
     buried: BTreeMap<ServerId, Time>,
+    /// Registrars that own elements here, but that we have no contact with, and since when.
+    orphans: BTreeMap<ServerId, Time>,
     pub(super) contacts: Contacts,
     next_heartbeat: Option<Time>,
     /// Work that is done in slices.
@@ -132,6 +134,14 @@ impl Enrp {
     /// The start phase is over.
     pub(super) fn is_running(&self) -> bool {
         self.starting.is_none()
+    }
+
+    /// Whether its elements are being given to somebody else.
+    fn is_worked_on(&self, home: ServerId) -> bool {
+        self.work.iter().any(|work| match work {
+            Work::Adopt(from) | Work::HandOver { from, .. } => *from == home,
+            Work::Sweep(_) => false,
+        })
     }
 
     pub(super) fn peer_count(&self) -> usize {

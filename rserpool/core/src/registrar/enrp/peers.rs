@@ -37,6 +37,7 @@ impl RegistrarCore {
             self.multicast_presence();
         }
         self.connect_fixed();
+        self.look_after_orphans(now);
         // Who did not believe us, as another one had our identifier, may do so now.
         let unnamed = self.enrp.links.iter().filter(|(_, link)| link.server().is_none());
         for channel in unnamed.map(|(channel, _)| *channel).collect::<Vec<_>>() {

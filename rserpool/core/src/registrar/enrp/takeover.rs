@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rserpool_wire::{EnrpBody, ServerId};
 use sctp_user_core::Time;
 
-use super::{LATE, TakeoverRule, Work};
+use super::{LATE, PeerServer, TakeoverRule, Work};
 use crate::plant::{Fault, is_planted};
 use crate::registrar::RegistrarCore;
 use crate::registrar::event::RegistrarEvent;
@@ -163,8 +163,10 @@ impl RegistrarCore {
             return;
         }
         let is_dead = self.enrp.takeovers.contains_key(&target);
-        let promised = self.enrp.peers.get(&target).and_then(|peer| peer.promised);
-        if !is_dead && promised.is_none_or(|(by, _)| by != from) {
+        let target_peer = self.enrp.peers.get(&target);
+        let promised = |peer: &PeerServer| peer.promised.is_some_and(|(by, _)| by == from);
+        // Of one that we have no contact with, others know more.
+        if !is_dead && target_peer.is_some_and(|peer| !promised(peer)) {
             self.stats.ignored_messages += 1;
             return;
         }
@@ -180,6 +182,29 @@ impl RegistrarCore {
         }
         if let Some(peer) = self.enrp.peers.get_mut(&id) {
             (peer.promised, peer.wanted_by) = (None, None);
+        }
+    }
+
+    /// Registrars that own elements here, but that we have no contact with, as after a mentor told
+    /// of them: nobody would ever say that such an element is gone. So they are taken over after a
+    /// while, unless another registrar hears them.
+    pub(super) fn look_after_orphans(&mut self, now: Time) {
+        let Some(config) = self.enrp_config() else { return };
+        let patience = config.takeover_expiry * 4;
+        let enrp = &self.enrp;
+        let homes: Vec<ServerId> = self
+            .space
+            .homes()
+            .filter(|home| *home != self.id && !enrp.peers.contains_key(home))
+            .filter(|home| !enrp.takeovers.contains_key(home) && !enrp.is_worked_on(*home))
+            .collect();
+        self.enrp.orphans.retain(|home, _| homes.contains(home));
+        for home in homes {
+            let since = *self.enrp.orphans.entry(home).or_insert(now);
+            if since + patience <= now {
+                self.enrp.orphans.remove(&home);
+                self.begin_takeover(now, home);
+            }
         }
     }
 
