@@ -22,6 +22,7 @@ mod usage;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use super::CHILD_ARGUMENT;
 use crate::cli;
 use alone::AloneOptions;
 use compare::CompareOptions;
@@ -37,7 +38,12 @@ pub const NAME: &str = "sctp-perf";
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let executable = args.next().unwrap_or_default();
-    let role = args.next();
+    let mut role = args.next();
+    // As `compare` starts it, whatever the executable is called.
+    if role.as_ref().is_some_and(|word| word == CHILD_ARGUMENT) {
+        args.next();
+        role = args.next();
+    }
     let args = std::iter::once(executable).chain(args);
     match role.as_ref().and_then(|role| role.to_str()) {
         Some("server") => match cli::parse::<ServerOptions>(SERVER, &[], args) {

@@ -1,7 +1,6 @@
 //! Runs one contender once.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -228,11 +227,7 @@ impl Runner<'_> {
 /// This program in another role.
 fn own_program(prefix: Vec<String>, args: Vec<String>) -> anyhow::Result<End> {
     let program = std::env::current_exe().context("the own program cannot be found")?;
-    let is_itself = PathBuf::from(&program).file_stem().is_some_and(|stem| stem == sctp_perf::NAME);
-    let mut words = Vec::new();
-    if !is_itself {
-        words.extend([CHILD_ARGUMENT.to_owned(), sctp_perf::NAME.to_owned()]);
-    }
+    let words = vec![CHILD_ARGUMENT.to_owned(), sctp_perf::NAME.to_owned()];
     Ok(End::new(prefix, program, [words, args].concat()))
 }
 
