@@ -54,12 +54,17 @@ pub enum Error {
         problem: Option<Box<FailoverProblem>>,
     },
     /// The pool element was not registered in time.
-    #[error("no registrar has registered the element in pool \"{pool}\" within {limit:?}")]
+    #[error(
+        "no registrar has registered the element in pool \"{pool}\" within {limit:?}{}",
+        .problem.as_ref().map(|problem| format!("; {problem}")).unwrap_or_default()
+    )]
     NotRegistered {
         /// The pool.
         pool: PoolHandle,
         /// The time that was allowed.
         limit: Duration,
+        /// What has stood in the way last, in one sentence, as far as it is known.
+        problem: Option<String>,
     },
     /// So many requests wait for the registrar already that no more are taken.
     #[error("too many requests are waiting for the registrar")]

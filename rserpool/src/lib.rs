@@ -80,13 +80,20 @@ pub use config::{ElementOptions, UserOptions};
 pub use element::{ElementEvent, ElementIncoming, ElementSession, PoolElement};
 pub use error::Error;
 pub use message::Outgoing;
+#[doc(inline)]
 pub use rserpool_core::UserMessage;
+#[doc(inline)]
 pub use rserpool_core::asap::{AnnounceConfig, AsapConfig, RequestError, Resolver};
+#[doc(inline)]
 pub use rserpool_core::channel::ConnectFailure;
+#[doc(inline)]
 pub use rserpool_core::session::{
     FailoverCause, FailoverProblem, SessionEvent, SessionOptions, session_profile,
 };
 pub use session::{Session, SessionSender};
 pub use user::{PoolUser, ResolvedElement, UserEvent};
 
+/// All messages and parameters of ASAP and ENRP.
 pub use rserpool_wire as wire;
+#[doc(inline)]
+pub use rserpool_wire::{CauseCode, OperationError, PeId, Policy, PoolHandle};

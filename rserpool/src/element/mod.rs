@@ -51,7 +51,8 @@ struct Inner {
 /// How the element stands with the registrars.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Standing {
-    Pending,
+    /// Not registered, with the last problem if there was one.
+    Pending(Option<String>),
     Registered,
     Rejected(OperationError),
     Closed,
@@ -91,7 +92,7 @@ impl PoolElement {
             life: Life::new(Some(life), options.asap.life_unit),
             interval: options.reregistration_interval,
         };
-        let (standing_tx, standing) = watch::channel(Standing::Pending);
+        let (standing_tx, standing) = watch::channel(Standing::Pending(None));
         let events = Arc::new(EventQueue::new(ElementEvent::Missed));
         let queue = Arc::clone(&events);
         let asap = Handle::start(stack, options.asap, Some(element), move |notice| {
@@ -215,7 +216,15 @@ fn on_notice(
             ElementEvent::RegistrarFound { registrar, port }
         }
         (AsapEvent::Unreachable { registrar, failure }, _) => {
-            ElementEvent::RegistrarUnreachable { registrar, failure }
+            let event = ElementEvent::RegistrarUnreachable { registrar, failure };
+            standing.send_if_modified(|standing| {
+                let pending = matches!(standing, Standing::Pending(_));
+                if pending {
+                    *standing = Standing::Pending(Some(event.to_string()));
+                }
+                pending
+            });
+            event
         }
         (AsapEvent::NewHome(_), Some((registrar, port))) => {
             ElementEvent::NewHome { registrar, port }
@@ -229,7 +238,7 @@ fn on_notice(
             ElementEvent::Rejected(error)
         }
         (AsapEvent::RegistrarLost, _) => {
-            standing.send_replace(Standing::Pending);
+            standing.send_replace(Standing::Pending(None));
             ElementEvent::RegistrarLost
         }
         // The association has ended already, which is told next, or the event answers a request.

@@ -17,12 +17,14 @@ impl PoolElement {
     /// re-registration interval; [`Error::Closed`].
     pub async fn registered(&self) -> Result<(), Error> {
         let mut standing = self.inner.standing.clone();
-        let decided =
-            standing.wait_for(|s| *s != Standing::Pending).await.map_err(|_| Error::Closed)?;
+        let decided = standing
+            .wait_for(|s| !matches!(s, Standing::Pending(_)))
+            .await
+            .map_err(|_| Error::Closed)?;
         match &*decided {
             Standing::Registered => Ok(()),
             Standing::Rejected(error) => Err(Error::Rejected(error.clone())),
-            Standing::Pending | Standing::Closed => Err(Error::Closed),
+            Standing::Pending(_) | Standing::Closed => Err(Error::Closed),
         }
     }
 
@@ -32,9 +34,13 @@ impl PoolElement {
     /// # Errors
     /// As [`PoolElement::registered`], and [`Error::NotRegistered`] when the time is over.
     pub async fn registered_within(&self, limit: Duration) -> Result<(), Error> {
-        match timeout(limit, self.registered()).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Error::NotRegistered { pool: self.inner.pool.clone(), limit }),
+        if let Ok(outcome) = timeout(limit, self.registered()).await {
+            return outcome;
         }
+        let problem = match &*self.inner.standing.borrow() {
+            Standing::Pending(problem) => problem.clone(),
+            _ => None,
+        };
+        Err(Error::NotRegistered { pool: self.inner.pool.clone(), limit, problem })
     }
 }

@@ -473,7 +473,8 @@ async fn waiting_in_vain_says_what_was_waited_for() {
     let why = element.registered_within(secs(5)).await.unwrap_err();
     assert_eq!(
         why.to_string(),
-        "no registrar has registered the element in pool \"pool\" within 5s"
+        "no registrar has registered the element in pool \"pool\" within 5s; registrar 10.0.0.1, port \
+         3863, cannot be reached: the peer's host says that nothing speaks SCTP there"
     );
     drop(element);
 
