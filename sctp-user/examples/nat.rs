@@ -1,7 +1,5 @@
 //! A client behind a NAT box that gives it a new port now and then. The server finds the client at
-//! each of them, and no message is lost.
-//!
-//! Client, NAT box and server run in this process. docs/nat.md tells more.
+//! each of them, and no message is lost. All three run in this process. docs/nat.md tells more.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -38,12 +36,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn nat_box(inside: UdpSocket, server: SocketAddr) -> std::io::Result<()> {
     let mut outside = UdpSocket::bind(ANY_PORT).await?;
     let (mut client, mut passed, mut request, mut reply) = (server, 0, [0; 2048], [0; 2048]);
+    // A NAT box says nothing for the old port; a closed one would be told by ICMP.
+    let mut silent = Vec::new();
     loop {
         tokio::select! {
             Ok((len, from)) = inside.recv_from(&mut request) => {
                 (client, passed) = (from, passed + 1);
                 if passed % 5 == 0 {
-                    outside = UdpSocket::bind(ANY_PORT).await?;
+                    silent.push(std::mem::replace(&mut outside, UdpSocket::bind(ANY_PORT).await?));
                 }
                 outside.send_to(&request[..len], server).await?;
             }
