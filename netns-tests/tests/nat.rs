@@ -346,7 +346,7 @@ fn told_to_use_udp(net: &Net, client: &Host) {
     println!("{}: {refused}", net.name());
     let option = format!("-registrar={SERVER}:3863/native");
     let common =
-        ["-link=raw", "-asapannounce=off", "-registrarconnecttimeout=500", "-quiet", &option];
+        ["-link=raw", "-asapannounce=off", "-registrarsearchtimeout=1000", "-quiet", &option];
     let start = |program: &&str| net.start(client, &[&[*program], &common[..]].concat());
     // Start all of them at once, because each waits for its timeout.
     let programs = ["rspserver", "rspterminal", "pingpongclient"];
