@@ -6,6 +6,7 @@ mod hostile;
 mod hostile_enrp;
 mod limits;
 mod monitoring;
+mod odd_input;
 mod ownership;
 mod registration;
 mod resolution;
@@ -64,10 +65,13 @@ impl Lab {
     }
 
     fn up_from(&mut self, addrs: &[&str], udp_port: Option<u16>) -> ChannelId {
+        self.up_at(Protocol::Asap, peer(addrs, udp_port))
+    }
+
+    fn up_at(&mut self, protocol: Protocol, peer: Peer) -> ChannelId {
         let channel = ChannelId::incoming(self.next_association);
         self.next_association += 1;
-        let peer = peer(addrs, udp_port);
-        let (protocol, local, local_port) = (Protocol::Asap, Vec::new(), 3863);
+        let (local, local_port) = (Vec::new(), protocol.default_port());
         self.handle(Input::Up { channel, protocol, peer, local, local_port });
         channel
     }

@@ -5,28 +5,6 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn enrp_on_the_asap_port_ends_the_association() {
-    let mut lab = Lab::new();
-    let pe = lab.up(&["10.0.0.1"]);
-    lab.register(pe, "pool", element(1)).unwrap();
-    lab.bytes(pe, ppid::ENRP, &[1, 0, 0, 4]);
-    assert_eq!(lab.aborted(), [pe]);
-    assert!(lab.members("pool").is_empty());
-    assert_eq!(lab.core.stats().associations, 0);
-}
-
-#[test]
-fn other_protocols_are_ignored() {
-    let mut lab = Lab::new();
-    let pe = lab.up(&["10.0.0.1"]);
-    for ppid in [0, 10, 13, ppid::PING_PONG, 0xfaee_b5d1, u32::MAX] {
-        lab.bytes(pe, ppid, b"anything");
-    }
-    assert!(lab.outputs.is_empty());
-    assert_eq!(lab.core.stats().ignored_messages, 6);
-}
-
-#[test]
 fn messages_that_are_not_for_registrars_are_ignored() {
     let mut lab = Lab::new();
     let pe = lab.up(&["10.0.0.1"]);
@@ -60,47 +38,6 @@ fn what_a_peer_sends_neither_steers_a_terminal_nor_fills_a_log() {
     for event in events {
         assert!(event.len() < 250 && !event.contains(char::is_control), "{event}");
     }
-}
-
-#[test]
-fn long_pool_handles_are_refused_and_harm_nobody() {
-    let mut lab = Lab::new();
-    let pe = lab.up(&["10.0.0.1"]);
-    for length in [33_usize, 1000, 60_000] {
-        // The handle of a good message is stretched by hand: the type itself does not allow it.
-        let request = Registration { pool: handle("p"), element: element(1) };
-        let good = AsapMessage::Registration(request).encode().unwrap();
-        let mut data = vec![1, 0, 0, 0, 0, 9];
-        data.extend_from_slice(&(length as u16 + 4).to_be_bytes());
-        data.resize(8 + length.next_multiple_of(4), b'x');
-        data.extend_from_slice(&good[12..]);
-        let total = (data.len() as u16).to_be_bytes();
-        data[2..4].copy_from_slice(&total);
-        lab.bytes(pe, ppid::ASAP, &data);
-        match lab.reply(pe) {
-            AsapMessage::RegistrationResponse(r) => {
-                assert!(r.rejected);
-                assert_eq!(r.error.unwrap().code(), CauseCode::INVALID_POOL_HANDLE);
-            }
-            other => panic!("{other:?}"),
-        }
-        // The same handle in a resolution.
-        data[0] = 5;
-        data.truncate(8 + length.next_multiple_of(4));
-        let total = (data.len() as u16).to_be_bytes();
-        data[2..4].copy_from_slice(&total);
-        lab.bytes(pe, ppid::ASAP, &data);
-        match lab.reply(pe) {
-            AsapMessage::HandleResolutionResponse(r) => {
-                assert_eq!(
-                    r.resolution,
-                    Resolution::Error(OperationError::new(CauseCode::UNKNOWN_POOL))
-                );
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    assert!(lab.core.handlespace().is_empty());
 }
 
 #[test]

@@ -90,38 +90,6 @@ fn one_claim_at_a_time() {
 }
 
 #[test]
-fn only_the_owner_deregisters() {
-    let (mut lab, owner, other) = lab();
-    let request =
-        || AsapMessage::Deregistration(Deregistration { pool: handle("pool"), id: PeId(1) });
-    lab.message(other, request());
-    match lab.reply(other) {
-        AsapMessage::DeregistrationResponse(m) => {
-            assert!(m.rejected);
-            assert_eq!(m.error.unwrap().code(), CauseCode::SECURITY);
-        }
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(lab.members("pool"), [1]);
-    lab.deregister(owner, "pool", 1);
-    assert!(lab.members("pool").is_empty());
-}
-
-#[test]
-fn reports_remove_nothing_that_lives() {
-    let (mut lab, owner, other) = lab();
-    for _ in 0..20 {
-        lab.report_unreachable(other, "pool", 1);
-        match lab.reply(owner) {
-            AsapMessage::EndpointKeepAlive(m) => assert!(!m.home),
-            other => panic!("{other:?}"),
-        }
-        lab.ack(owner, "pool", 1);
-    }
-    assert_eq!(lab.members("pool"), [1]);
-}
-
-#[test]
 fn everybody_is_believed_when_that_is_wanted() {
     let mut lab = Lab::with(|c| c.loose_ownership = true);
     let (owner, other) = (lab.up(&["10.0.0.1"]), lab.up(&["10.0.0.1"]));

@@ -48,23 +48,6 @@ fn elements_are_shown_without_their_asap_transport() {
 }
 
 #[test]
-fn unknown_pools() {
-    let (mut lab, _, user) = lab_with_pool(1);
-    assert_eq!(lab.resolve_items(user, "nothing", Some(1)), Err(CauseCode::UNKNOWN_POOL));
-}
-
-#[test]
-fn a_pool_with_weights_of_0_only_is_as_good_as_none() {
-    let mut lab = Lab::new();
-    let pe = lab.up(&["10.0.0.1"]);
-    let weightless =
-        |id| PoolElement { policy: Policy::WeightedRandom { weight: 0 }, ..element(id) };
-    lab.register(pe, "pool", weightless(1)).unwrap();
-    lab.register(pe, "pool", weightless(2)).unwrap();
-    assert_eq!(lab.resolve_items(pe, "pool", Some(1)), Err(CauseCode::UNKNOWN_POOL));
-}
-
-#[test]
 fn loopback_addresses_are_for_users_on_this_host() {
     let mut lab = Lab::new();
     let near = lab.up(&["127.0.0.1"]);
