@@ -20,5 +20,5 @@ pub use events::{Notice, RegistrarEvents};
 pub use registrar::Registrar;
 pub use rserpool_core::metric;
 pub use rserpool_core::registrar::{
-    EnrpConfig, RegistrarConfig, RegistrarEvent, RegistrarStats, RemovalReason, TakeoverRule,
+    EnrpConfig, Rates, RegistrarConfig, RegistrarEvent, RegistrarStats, RemovalReason, TakeoverRule,
 };

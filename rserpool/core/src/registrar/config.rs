@@ -7,7 +7,7 @@ use rserpool_wire::numbers::{ANNOUNCE_TTL, ASAP_ANNOUNCE_GROUP, port};
 use rserpool_wire::{LifeUnit, PoolHandle, ServerId};
 use sctp_user_core::{AssocConfig, ConfigError, Scope};
 
-use super::EnrpConfig;
+use super::{EnrpConfig, Rates};
 use crate::rules::check_rules;
 
 /// Settings of a registrar. [`RegistrarConfig::check`] tells whether they fit together; starting a registrar
@@ -109,6 +109,14 @@ pub struct RegistrarConfig {
     /// Unreachable reports per second, for each association and pool; more are ignored. Default
     /// `None`, unlimited.
     pub max_report_rate: Option<f64>,
+    /// Requests per second that come from one address: the one that the handshake of their
+    /// association has verified. Default 20,000 registrations and deregistrations, 200,000
+    /// resolutions, 5,000 reports; all programs of a host share them, also those that use loopback.
+    pub address_rates: Rates,
+    /// Requests per second in total. When half of the burst is used up, the rest is for addresses
+    /// that have used less than half of theirs. Default 200,000 registrations and deregistrations,
+    /// 1,000,000 resolutions, 50,000 reports.
+    pub total_rates: Rates,
 }
 
 impl Default for RegistrarConfig {
@@ -146,6 +154,16 @@ impl Default for RegistrarConfig {
             max_resolution_items: 3,
             max_resolution_rate: None,
             max_report_rate: None,
+            address_rates: Rates {
+                registrations: Some(20_000.0),
+                resolutions: Some(200_000.0),
+                reports: Some(5_000.0),
+            },
+            total_rates: Rates {
+                registrations: Some(200_000.0),
+                resolutions: Some(1_000_000.0),
+                reports: Some(50_000.0),
+            },
         }
     }
 }
@@ -213,6 +231,10 @@ impl RegistrarConfig {
                 positive(self.max_report_rate),
                 "the rate of unreachable reports must be above 0; leave it out for no limit",
             ),
+            (
+                self.address_rates.is_valid() && self.total_rates.is_valid(),
+                "the rates of an address and in total must be above 0; leave them out for no limit",
+            ),
         ])
     }
 }
@@ -269,6 +291,13 @@ mod tests {
             (
                 "rate",
                 RegistrarConfig { max_report_rate: Some(f64::NAN), ..RegistrarConfig::default() },
+            ),
+            (
+                "rates",
+                RegistrarConfig {
+                    total_rates: Rates { reports: Some(0.0), ..Rates::UNLIMITED },
+                    ..RegistrarConfig::default()
+                },
             ),
         ];
         for (word, config) in wrong {

@@ -1,19 +1,12 @@
 //! What one association, one address, and all together may take up.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use rserpool_wire::{CauseCode, PeId, PoolHandle};
-use sctp_user_core::Peer;
+use sctp_user_core::{Peer, Time};
 
 use super::{Output, RegistrarCore};
 use crate::channel::ChannelId;
-
-/// How many associations each address has.
-#[derive(Debug, Default)]
-pub(super) struct Addresses {
-    counts: BTreeMap<IpAddr, usize>,
-}
 
 /// Associations that are looked at to find one that can give way to a new one.
 const LOOKED_AT: usize = 64;
@@ -22,36 +15,30 @@ const PRESSURE: f64 = 0.9;
 /// The part of all elements that one association may have then.
 const FAIR_SHARE: usize = 1000;
 
-impl Addresses {
-    pub(super) fn leave(&mut self, addr: Option<IpAddr>) {
-        let Some(addr) = addr else { return };
-        if let Some(count) = self.counts.get_mut(&addr) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&addr);
-            }
-        }
-    }
-}
-
 impl RegistrarCore {
     /// Whether there is room for an association that came in; it is refused otherwise. One that
-    /// nobody uses makes room where all are used up. Gives the address that it counts for.
-    pub(super) fn admit(&mut self, channel: ChannelId, peer: &Peer) -> Result<Option<IpAddr>, ()> {
-        // Those that were opened here are bounded elsewhere.
-        if !channel.is_incoming() {
-            return Ok(None);
-        }
+    /// nobody uses makes room where all are used up. Gives the address that it counts for: the one
+    /// that the handshake has verified.
+    pub(super) fn admit(
+        &mut self,
+        now: Time,
+        channel: ChannelId,
+        peer: &Peer,
+    ) -> Result<Option<IpAddr>, ()> {
         let addr = peer.addrs.first().map(|(addr, _)| addr.to_canonical());
-        let of_address =
-            addr.and_then(|addr| self.addresses.counts.get(&addr)).copied().unwrap_or(0);
-        let problem = if of_address >= self.config.max_associations_per_address {
+        let of_address = addr.map_or(0, |addr| self.addresses.incoming(addr));
+        // Those that were opened here are bounded elsewhere.
+        let incoming = channel.is_incoming();
+        let problem = if incoming && of_address >= self.config.max_associations_per_address {
             "too many associations from this address"
-        } else if self.associations.len() >= self.config.max_associations && !self.make_room() {
+        } else if incoming
+            && self.associations.len() >= self.config.max_associations
+            && !self.make_room()
+        {
             "too many associations"
         } else {
             if let Some(addr) = addr {
-                *self.addresses.counts.entry(addr).or_default() += 1;
+                self.addresses.enter(now, addr, incoming);
             }
             return Ok(addr);
         };

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod announce;
+mod budget;
 mod challenge;
 mod config;
 mod enrp;
@@ -34,13 +35,14 @@ use crate::channel::{self, ChannelId, Core, Input, Protocol};
 use crate::plant::{Fault, is_planted};
 use crate::reach::{Reach, group_ways};
 use announce::Announcer;
+use budget::Addresses;
 use challenge::Challenges;
 use enrp::Enrp;
 use idle::{IdleTimers, Use};
-use limits::Addresses;
 use rate::RateLimiter;
 use subscription::Subscriptions;
 
+pub use budget::Rates;
 pub use config::RegistrarConfig;
 pub use enrp::{EnrpConfig, TakeoverRule};
 pub use event::{RegistrarEvent, RemovalReason};
@@ -114,7 +116,7 @@ impl Core for RegistrarCore {
         match input {
             Input::Up { channel, protocol, peer, local, local_port } => {
                 self.attempts.remove(&channel);
-                let Ok(counted) = self.admit(channel, &peer) else { return };
+                let Ok(counted) = self.admit(now, channel, &peer) else { return };
                 let used = self.idle.start(now, channel, self.config.autoclose);
                 let association = Association {
                     protocol,
@@ -404,7 +406,10 @@ impl RegistrarCore {
     fn forget(&mut self, channel: ChannelId) -> bool {
         let Some(association) = self.associations.remove(&channel) else { return false };
         self.idle.stop(channel, &association.used);
-        self.addresses.leave(association.counted);
+        if let Some(addr) = association.counted {
+            let (rates, most) = (&self.config.address_rates, self.config.max_associations);
+            self.addresses.leave(addr, channel.is_incoming(), rates, most);
+        }
         self.unsubscribe(channel, association.subscriptions);
         true
     }

@@ -8,6 +8,7 @@ use rserpool_wire::{
 };
 use sctp_user_core::Time;
 
+use super::budget::Request;
 use super::event::{RegistrarEvent, RemovalReason};
 use super::{RegistrarCore, SLICE};
 use crate::channel::ChannelId;
@@ -109,7 +110,9 @@ impl RegistrarCore {
         let EndpointUnreachable { pool, id } = report;
         self.stats.failure_reports += 1;
         let Some(from) = self.associations.get_mut(&channel) else { return };
-        if !from.reports.admit(now, &pool, self.config.max_report_rate) {
+        if !from.reports.admit(now, &pool, self.config.max_report_rate)
+            || !self.admit_request(now, channel, Request::Report)
+        {
             self.stats.limited_reports += 1;
             return;
         }

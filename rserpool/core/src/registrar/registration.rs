@@ -7,6 +7,7 @@ use rserpool_wire::{
 };
 use sctp_user_core::Time;
 
+use super::budget::Request;
 use super::event::{RegistrarEvent, RemovalReason};
 use super::{RegistrarCore, addresses};
 use crate::channel::ChannelId;
@@ -35,6 +36,12 @@ impl RegistrarCore {
     pub(super) fn on_registration(&mut self, now: Time, channel: ChannelId, request: Registration) {
         let Registration { pool, element } = request;
         let id = element.id;
+        if !self.admit_request(now, channel, Request::Registration) {
+            // Without an event: a flood would fill the log.
+            self.stats.limited_registrations += 1;
+            let error = OperationError::new(CauseCode::SECURITY);
+            return self.respond_to_registration(channel, pool, id, Some(error));
+        }
         match self.check_registration(channel, &pool, element) {
             Ok(element) => match self.claim_of(now, channel, &pool, &element) {
                 Claim::Free => self.complete_registration(now, channel, pool, element),
@@ -222,6 +229,11 @@ impl RegistrarCore {
         request: Deregistration,
     ) {
         let Deregistration { pool, id } = request;
+        if !self.admit_request(now, channel, Request::Registration) {
+            self.stats.limited_registrations += 1;
+            let error = OperationError::new(CauseCode::SECURITY);
+            return self.respond_to_deregistration(channel, pool, id, Some(error));
+        }
         let known = self.space.find(&pool, id);
         let owner = known.and_then(|key| self.space.get(key)?.owner());
         let may =
@@ -235,7 +247,18 @@ impl RegistrarCore {
         } else {
             self.stats.refused_deregistrations += 1;
         }
-        let response = DeregistrationResponse { rejected: !may, pool, id, error };
+        self.respond_to_deregistration(channel, pool, id, error);
+    }
+
+    fn respond_to_deregistration(
+        &mut self,
+        channel: ChannelId,
+        pool: PoolHandle,
+        id: PeId,
+        error: Option<OperationError>,
+    ) {
+        let rejected = error.is_some();
+        let response = DeregistrationResponse { rejected, pool, id, error };
         self.send(channel, &AsapMessage::DeregistrationResponse(response));
     }
 }

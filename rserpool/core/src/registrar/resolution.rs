@@ -7,6 +7,7 @@ use rserpool_wire::{
 };
 use sctp_user_core::Time;
 
+use super::budget::Request;
 use super::config::MAX_ITEMS;
 use super::{RegistrarCore, addresses};
 use crate::channel::ChannelId;
@@ -20,11 +21,13 @@ impl RegistrarCore {
     ) {
         let HandleResolution { pool, items, subscribe } = request;
         let Some(from) = self.associations.get_mut(&channel) else { return };
-        if !from.resolutions.admit(now, &pool, self.config.max_resolution_rate) {
+        let place = addresses::place_of(&from.peer);
+        if !from.resolutions.admit(now, &pool, self.config.max_resolution_rate)
+            || !self.admit_request(now, channel, Request::Resolution)
+        {
             self.stats.limited_resolutions += 1;
             return self.refuse_resolution(channel, pool, CauseCode::SECURITY, false);
         }
-        let place = addresses::place_of(&from.peer);
         self.stats.handle_resolutions += 1;
         let subscribed = subscribe && self.subscribe(channel, &pool);
         let elements = self.select(&pool, items, place);

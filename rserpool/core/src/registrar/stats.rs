@@ -27,11 +27,13 @@ statistics! {
         counter deregistrations: u64,
         /// Handle resolutions answered, with elements or without.
         counter handle_resolutions: u64,
-        /// Handle resolutions refused by the rate limit.
+        /// Registrations and deregistrations refused by a rate limit.
+        counter limited_registrations: u64,
+        /// Handle resolutions refused by a rate limit.
         counter limited_resolutions: u64,
         /// Unreachable reports received.
         counter failure_reports: u64,
-        /// Unreachable reports ignored by the rate limit.
+        /// Unreachable reports ignored by a rate limit.
         counter limited_reports: u64,
         /// Keep-alives sent.
         counter endpoint_keep_alives: u64,

@@ -133,6 +133,8 @@ fn config(options: &Options, addrs: Vec<IpAddr>, enrp: Option<EnrpConfig>) -> Re
         max_resolution_items: usize::from(options.maxhresitems),
         max_resolution_rate: options.maxhrrate.0,
         max_report_rate: options.maxeurate.0,
+        address_rates: options.addressrates,
+        total_rates: options.totalrates,
         ..RegistrarConfig::default()
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use rserpool_registrar::Rates;
 
 use super::enrp::EnrpOptions;
 use crate::cli::{
@@ -137,6 +138,25 @@ pub(crate) struct Options {
         allow_negative_numbers = true
     )]
     pub(crate) maxeurate: Rate,
+    /// What one address may ask for per second: registrations and deregistrations, handle
+    /// resolutions, unreachable reports; -1 for no limit.
+    #[arg(
+        long,
+        value_name = "X,X,X",
+        default_value = "20000,200000,5000",
+        value_parser = rates,
+        allow_negative_numbers = true
+    )]
+    pub(crate) addressrates: Rates,
+    /// What all together may ask for per second, in the same order.
+    #[arg(
+        long,
+        value_name = "X,X,X",
+        default_value = "200000,1000000,50000",
+        value_parser = rates,
+        allow_negative_numbers = true
+    )]
+    pub(crate) totalrates: Rates,
     /// Print what happens to pool elements, one line per event.
     #[arg(long)]
     pub(crate) events: bool,
@@ -158,6 +178,18 @@ fn rate(text: &str) -> Result<Rate, String> {
         Ok(-1.0) => Ok(Rate(None)),
         Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(Rate(Some(rate))),
         _ => Err("a number above 0 is wanted, or -1 for no limit".to_owned()),
+    }
+}
+
+fn rates(text: &str) -> Result<Rates, String> {
+    let numbers = text.split(',').map(|number| rate(number.trim()).map(|rate| rate.0));
+    match numbers.collect::<Result<Vec<_>, _>>().as_deref() {
+        Ok(&[registrations, resolutions, reports]) => {
+            Ok(Rates { registrations, resolutions, reports })
+        }
+        _ => Err("three numbers above 0 with commas between them are wanted, or -1 in place of \
+                  one for no limit"
+            .to_owned()),
     }
 }
 
@@ -205,8 +237,22 @@ pub(crate) const UNSUPPORTED: &[Unsupported] = &[
 mod tests {
     use super::*;
 
+    /// What the help calls the default is the default.
     #[test]
-    fn rates() {
+    fn rates_of_addresses_and_in_total() {
+        let options = Options::parse_from(["rspregistrar"]);
+        let config = rserpool_registrar::RegistrarConfig::default();
+        assert_eq!(options.addressrates, config.address_rates);
+        assert_eq!(options.totalrates, config.total_rates);
+        let mixed = Rates { registrations: Some(1.5), resolutions: None, reports: Some(2.0) };
+        assert_eq!(rates("1.5, -1, 2"), Ok(mixed));
+        for bad in ["", "1", "1,2", "1,2,3,4", "1,2,0", "a,b,c"] {
+            assert!(rates(bad).unwrap_err().contains("-1"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn single_rates() {
         assert_eq!(rate("-1"), Ok(Rate(None)));
         assert_eq!(rate("2.5"), Ok(Rate(Some(2.5))));
         for bad in ["0", "-2", "NaN", "inf", "", "fast"] {

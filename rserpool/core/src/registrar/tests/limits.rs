@@ -2,6 +2,163 @@
 
 use super::*;
 
+/// Registers one element again and again, until that is refused.
+fn registrations_until_refused(lab: &mut Lab, channel: ChannelId, most: usize) -> usize {
+    let outcomes = (0..most).map(|_| lab.register(channel, "pool", element(channel_id(channel))));
+    let outcomes: Vec<_> = outcomes.take_while(Result::is_ok).collect();
+    outcomes.len()
+}
+
+/// An identifier of an element that is different for each association.
+fn channel_id(channel: ChannelId) -> u32 {
+    channel.as_u64() as u32 + 1000
+}
+
+/// Everybody is at the address that elements of the tests have.
+fn rates(registrations: f64) -> Rates {
+    Rates { registrations: Some(registrations), ..Rates::UNLIMITED }
+}
+
+#[test]
+fn an_address_has_so_many_registrations_a_second() {
+    let mut lab = Lab::with(|c| c.address_rates = rates(10.0));
+    let (one, other) = (lab.up(&["10.0.0.1"]), lab.up(&["10.0.0.1"]));
+    // A burst of 5 s, whatever the associations are.
+    assert_eq!(registrations_until_refused(&mut lab, one, 30), 30);
+    assert_eq!(registrations_until_refused(&mut lab, other, 100), 20);
+    let refused = lab.register(one, "pool", element(channel_id(one)));
+    assert_eq!(refused, Err(CauseCode::SECURITY));
+    let request = Deregistration { pool: handle("pool"), id: PeId(channel_id(one)) };
+    lab.message(one, AsapMessage::Deregistration(request));
+    match lab.reply(one) {
+        AsapMessage::DeregistrationResponse(m) => assert!(m.rejected && m.error.is_some()),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(lab.members("pool").len(), 2, "what it has it keeps");
+    assert_eq!(lab.core.stats().limited_registrations, 3);
+    // Other addresses are not concerned.
+    let far = lab.up(&["10.0.0.2"]);
+    lab.register(far, "pool", element_at(7, &["10.0.0.2"])).unwrap();
+    // Whoever keeps to the rate is never refused.
+    for _ in 0..100 {
+        lab.now += ms(100);
+        assert_eq!(registrations_until_refused(&mut lab, one, 1), 1);
+    }
+}
+
+#[test]
+fn an_address_has_so_many_resolutions_and_reports_a_second() {
+    let mut lab = Lab::with(|c| {
+        let (resolutions, reports) = (Some(20.0), Some(4.0));
+        c.address_rates = Rates { registrations: None, resolutions, reports };
+    });
+    let pe = lab.up(&["10.0.0.1"]);
+    lab.register(pe, "pool", element(1)).unwrap();
+    let users: Vec<ChannelId> = (0..10).map(|_| lab.up(&["10.0.0.9"])).collect();
+    let mut answers = Vec::new();
+    for n in 0..150 {
+        answers.push(lab.resolve_items(users[n % 10], "pool", None));
+        lab.report_unreachable(users[n % 10], "pool", 1);
+        lab.sent();
+    }
+    let refused = answers.iter().filter(|a| **a == Err(CauseCode::SECURITY)).count();
+    assert_eq!(refused, 50);
+    let stats = lab.core.stats();
+    assert_eq!((stats.limited_resolutions, stats.limited_reports), (50, 130));
+    // Resolutions of others are answered.
+    assert_eq!(lab.resolve(pe, "pool", None), [1]);
+}
+
+#[test]
+fn in_total_those_that_ask_for_little_have_a_part_of_their_own() {
+    let mut lab = Lab::with(|c| {
+        c.address_rates = rates(100.0);
+        c.total_rates = rates(150.0);
+    });
+    // Two greedy addresses: 750 come at once, half of it for whoever has had enough.
+    let greedy: Vec<ChannelId> = (1..=2)
+        .map(|n| {
+            let addr = format!("10.0.0.{n}");
+            let channel = lab.up(&[&addr]);
+            let id = channel_id(channel);
+            lab.register(channel, "pool", element_at(id, &[&addr])).unwrap();
+            let request =
+                || Registration { pool: handle("pool"), element: element_at(id, &[&addr]) };
+            for _ in 0..1000 {
+                lab.message(channel, AsapMessage::Registration(request()));
+            }
+            lab.outputs.clear();
+            channel
+        })
+        .collect();
+    let served = lab.core.stats().registrations + lab.core.stats().reregistrations;
+    // The first one took 375 of 500, and the second one the first half of its own.
+    assert_eq!(served, 375 + 251);
+    let refused = |lab: &mut Lab, n: u8, channel| {
+        lab.register(channel, "pool", element_at(channel_id(channel), &[&format!("10.0.0.{n}")]))
+    };
+    assert_eq!(refused(&mut lab, 1, greedy[0]), Err(CauseCode::SECURITY));
+    assert_eq!(refused(&mut lab, 2, greedy[1]), Err(CauseCode::SECURITY));
+    for n in 3..100 {
+        let channel = lab.up(&[&format!("10.0.0.{n}")]);
+        assert_eq!(refused(&mut lab, n, channel), Ok(()), "{n}");
+    }
+}
+
+#[test]
+fn a_new_association_does_not_begin_anew() {
+    let mut lab = Lab::with(|c| {
+        c.address_rates = rates(10.0);
+        c.max_associations = 3;
+    });
+    for _ in 0..10 {
+        let pe = lab.up(&["10.0.0.1"]);
+        registrations_until_refused(&mut lab, pe, 7);
+        lab.down(pe);
+    }
+    assert_eq!(lab.core.stats().limited_registrations, 3, "7 times 7, and then one");
+    assert_eq!(lab.core.addresses.len(), 1);
+    // Where nobody is any more, nothing is remembered after a while, and little before.
+    for n in 2..100 {
+        let addr = format!("10.0.0.{n}");
+        let pe = lab.up(&[&addr]);
+        lab.register(pe, "pool", element_at(5, &[&addr])).unwrap();
+        lab.down(pe);
+        assert!(lab.core.addresses.len() <= 4);
+    }
+    lab.now += ms(5001);
+    lab.up(&["10.0.1.1"]);
+    assert_eq!(lab.core.addresses.len(), 1);
+}
+
+#[test]
+fn addresses_that_ask_for_nothing_are_forgotten_at_once() {
+    let mut lab = Lab::new();
+    for n in 0..200 {
+        let user = lab.up(&[&format!("10.0.0.{n}")]);
+        lab.down(user);
+    }
+    assert_eq!(lab.core.addresses.len(), 0);
+}
+
+/// All elements that one association may have come back at once when their registrar was gone, and
+/// nobody is refused for that.
+#[test]
+fn the_defaults_let_a_whole_host_come_back_at_once() {
+    let mut lab = Lab::new();
+    let most = lab.core.config.max_elements_per_association as u32;
+    let pe = lab.up(&["127.0.0.1"]);
+    for id in 1..=most {
+        let request =
+            Registration { pool: handle("pool"), element: element_at(id, &["127.0.0.1"]) };
+        let data = AsapMessage::Registration(request).encode().unwrap();
+        lab.core.handle(lab.now, Input::Message { channel: pe, ppid: ppid::ASAP, data: &data });
+        while lab.core.poll_output().is_some() {}
+    }
+    assert_eq!(lab.core.handlespace().len(), most as usize);
+    assert_eq!(lab.core.stats().limited_registrations, 0);
+}
+
 #[test]
 fn one_association_cannot_fill_the_table() {
     let mut lab = Lab::with(|c| {
