@@ -33,6 +33,11 @@ impl Capture {
         Capture { interface, file, state: State::Starting(Program::start("dumpcap", &mut command)) }
     }
 
+    /// Where the packets are written.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Waits until packets are captured.
     pub(crate) fn running(&mut self) {
         self.state = match std::mem::replace(&mut self.state, State::Ended) {

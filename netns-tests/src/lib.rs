@@ -35,6 +35,7 @@ pub mod netns;
 pub mod open;
 pub mod pool;
 pub mod rsplib;
+pub mod scope;
 pub mod sections;
 pub mod soak;
 pub mod topology;

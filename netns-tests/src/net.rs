@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use workspace_tests::gate::{self, Need};
 use workspace_tests::lint::Offered;
 use workspace_tests::lint::rules::Rule;
-use workspace_tests::process::Program;
+use workspace_tests::process::{PATIENCE, Program};
+use workspace_tests::tshark;
 
 use crate::capture::{self, Capture};
 use crate::foreign::Implementation;
@@ -40,6 +41,8 @@ pub struct Net {
     /// Kept until the captures have ended: a capture ends early when the other end of its link
     /// disappears.
     hosts: RefCell<Vec<Host>>,
+    /// Whether links are captured.
+    watched: bool,
     reordered: Cell<bool>,
     disturbed: Cell<bool>,
     /// When the captures were last restarted.
@@ -82,12 +85,23 @@ impl Net {
             fresh: RefCell::default(),
             started: Cell::new(0),
             hosts: RefCell::default(),
+            watched: true,
             reordered: Cell::new(false),
             disturbed: Cell::new(false),
             since: Cell::new(None),
             allowed: RefCell::default(),
             offers: RefCell::default(),
         }
+    }
+
+    /// Like [`open`](Self::open), for programs that measure: nothing is captured, and nothing
+    /// judged.
+    pub fn unwatched(programs: &str, name: &str) -> Option<Net> {
+        let needs: Vec<Need> = NEEDS.into_iter().filter(|need| !WATCHERS.contains(need)).collect();
+        let ready = gate::all_or_skip(&needs) && gate::or_skip(netns::possible());
+        let mut net = ready.then(|| Net::named(programs, name))?;
+        net.watched = false;
+        Some(net)
     }
 
     /// The name of the bench, which is that of the test.
@@ -180,6 +194,10 @@ impl Net {
     /// Configures the interfaces of a link that exists already, and starts to capture it.
     pub(crate) fn adopt(&self, ends: [End; 2]) -> Link {
         ends.iter().for_each(End::configure);
+        self.fresh.borrow_mut().extend(ends.iter().cloned());
+        if !self.watched {
+            return Link::new(ends);
+        }
         let file = self.dir.join(format!(
             "{}-{}-{}.pcapng",
             ends[0].host.role(),
@@ -188,7 +206,6 @@ impl Net {
         ));
         let capture = Capture::start(ends[0].host.namespace(), &ends[0].interface, &file);
         self.captures.borrow_mut().push((capture, ends[0].host.clone()));
-        self.fresh.borrow_mut().extend(ends.iter().cloned());
         Link::new(ends)
     }
 
@@ -244,6 +261,29 @@ impl Net {
         self.offers.borrow_mut().push(offer);
     }
 
+    /// The values of these fields of tshark in the packets so far that were captured at `host` and
+    /// match a display filter. Values that a packet has several of are separated by commas.
+    ///
+    /// # Panics
+    /// When tshark does not read the capture.
+    pub fn captured(&self, host: &Host, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+        self.ready();
+        let captures = self.captures.borrow();
+        let at_host = captures.iter().filter(|(_, at)| at.is(host));
+        let read = |capture: &Capture| {
+            let end = Instant::now() + PATIENCE;
+            loop {
+                std::thread::sleep(capture::DELAY);
+                match tshark::fields(capture.file(), &[tshark::EVERY_UDP_PORT], filter, fields) {
+                    Ok(packets) => return packets,
+                    // The end of the file may be half written.
+                    Err(error) => assert!(Instant::now() < end, "tshark: {error}"),
+                }
+            }
+        };
+        at_host.flat_map(|(capture, _)| read(capture)).collect()
+    }
+
     /// Judges the captures so far and starts new ones, so that long tests do not fill the disk.
     /// Packets in between are missed, so rules that need a whole association are judged only for
     /// associations that begin later.
@@ -263,6 +303,9 @@ impl Net {
 
     /// Ends the captures and returns what is wrong in them.
     fn faults(&self) -> String {
+        if !self.watched {
+            return String::new();
+        }
         let until = SystemTime::now();
         if !self.captures.borrow().is_empty() {
             std::thread::sleep(capture::DELAY);
@@ -462,8 +505,10 @@ const NEEDS: [Need; 10] = [
     Need::Program("sysctl"),
     Need::Program("conntrack"),
     Need::Program("setpriv"),
-    Need::Program("dumpcap"),
-    Need::Program("tshark"),
+    WATCHERS[0],
+    WATCHERS[1],
 ];
+/// Those of them without which nothing is captured and judged.
+const WATCHERS: [Need; 2] = [Need::Program("dumpcap"), Need::Program("tshark")];
 
 pub(crate) const BRIDGE: &str = "br0";

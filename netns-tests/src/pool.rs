@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rsp_tools::programs::pingpongclient::ClientEvent;
+use workspace_tests::process::Program;
 
 use crate::link::Link;
 use crate::net::{Host, Net, Running};
@@ -22,7 +23,7 @@ pub fn server(net: &Net, host: &Host, args: &[&str]) -> (u32, Running) {
 ///
 /// # Panics
 /// When they do not come.
-pub fn pongs_of_another(client: &mut Running, than: Option<u32>, mut count: u32) -> u32 {
+pub fn pongs_of_another(client: &mut Program, than: Option<u32>, mut count: u32) -> u32 {
     client.wait_for("enough pongs", |line| match ClientEvent::from_json(line) {
         Some(ClientEvent::Pong { pe, .. }) if Some(pe) != than => {
             count -= 1;

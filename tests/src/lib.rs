@@ -8,5 +8,6 @@ pub mod gate;
 pub mod hostile;
 pub mod lint;
 pub mod process;
+pub mod scope;
 pub mod traffic;
 pub mod tshark;

@@ -61,7 +61,29 @@ fn fault(line: &str) -> Option<String> {
     None
 }
 
+/// The values of these fields in the packets of a capture that match `filter`. Values that a packet
+/// has several of are separated by commas.
+///
+/// # Errors
+/// When tshark fails, as it does where a capture ends within a packet because it still goes on.
+pub fn fields(
+    file: &Path,
+    udp_ports: &[&str],
+    filter: &str,
+    fields: &[&str],
+) -> Result<Vec<Vec<String>>, String> {
+    let filter = format!("({filter}) && !icmp && !icmpv6");
+    let mut args = vec!["-Y", &filter, "-T", "fields", "-E", "separator=|"];
+    args.extend(fields.iter().flat_map(|field| ["-e", field]));
+    let lines = try_run(file, udp_ports, &args)?;
+    Ok(lines.iter().map(|line| line.split('|').map(str::to_owned).collect()).collect())
+}
+
 fn run(file: &Path, udp_ports: &[&str], args: &[&str]) -> Vec<String> {
+    try_run(file, udp_ports, args).unwrap_or_else(|error| panic!("tshark: {error}"))
+}
+
+fn try_run(file: &Path, udp_ports: &[&str], args: &[&str]) -> Result<Vec<String>, String> {
     let mut tshark = Command::new(gate::find("tshark").unwrap_or_else(|| "tshark".into()));
     tshark.arg("-r").arg(file).args(["-o", "sctp.checksum:CRC 32c"]);
     // Otherwise tshark takes messages with arbitrary bytes for a radio protocol.
@@ -71,8 +93,10 @@ fn run(file: &Path, udp_ports: &[&str], args: &[&str]) -> Vec<String> {
     }
     let output =
         tshark.args(args).output().unwrap_or_else(|error| panic!("tshark cannot be run: {error}"));
-    assert!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
 /// `sctp.checksum.status` of a packet whose checksum is right.

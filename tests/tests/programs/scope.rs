@@ -1,93 +1,28 @@
 //! Several registrars as processes: one dies or stands still, and another one takes its pools over.
 
 use workspace_tests::process::{Ended, PATIENCE, Program};
+use workspace_tests::scope::{Element, Loopback, Programs, Registrar, Scope as Processes, expect};
 
-use crate::pool::{Server, echo, id_after, program, run};
+use crate::pool::{echo, id_after, program, run};
 
-/// Registrars that know each other, on free ports. They are told by address, so nothing goes to a
-/// multicast group.
-struct Scope {
-    registrars: Vec<Registrar>,
+type Scope = Processes<Loopback>;
+
+fn scope_of(count: usize, options: &[&str]) -> Scope {
+    let programs = Programs::Binary(env!("CARGO_BIN_EXE_programs").into());
+    Scope::start(Loopback(programs), count, options)
 }
 
-struct Registrar {
-    program: Program,
-    /// Its identifier as events show it.
-    id: String,
-    /// What `-registrar=` of the others takes.
-    asap: String,
-    /// What `-peer=` of other registrars takes.
-    peer: String,
+/// An echo server that knows the registrar at this place only.
+fn echo_server(scope: &Scope, place: usize, more: &[&str]) -> Element<Box<Program>> {
+    scope.element(0, &[place], &[&["-echo"], more].concat())
 }
 
-impl Scope {
-    fn start(count: usize, more: &[&str]) -> Scope {
-        let mut scope = Scope { registrars: Vec::new() };
-        for n in 1..=count {
-            let identifier = format!("-identifier={n}");
-            let peers: Vec<String> =
-                scope.registrars.iter().map(|other| format!("-peer={}", other.peer)).collect();
-            let args = ["-asap=127.0.0.1:0", "-enrp=127.0.0.1:0", "--encap-port=0", "--events"];
-            let mute = ["-asapannounce=off", "-enrpannounce=off", "-quiet", &identifier];
-            let mut args = [&args[..], &mute[..], more].concat();
-            args.extend(peers.iter().map(String::as_str));
-            let mut program = program("rspregistrar", &args);
-            let ready = program.ready();
-            let field = |name| ready.get(name).unwrap_or_else(|| panic!("no {name}: {ready:?}"));
-            let (asap, peer) = (field("registrar").to_owned(), field("peer").to_owned());
-            // The port for other registrars is also told alone.
-            assert_eq!(peer.split('/').next(), ready.get("enrp"));
-            let id = format!("${n:08x}");
-            for other in &mut scope.registrars {
-                expect(&mut other.program, &format!("found registrar {id}"));
-            }
-            scope.registrars.push(Registrar { program, id, asap, peer });
-        }
-        scope
-    }
-
-    /// An echo server that knows the registrar at this place only.
-    fn server(&self, place: usize, more: &[&str]) -> Server {
-        let registrar = format!("-registrar={}", self.registrars[place].asap);
-        let args = ["-echo", "-local=127.0.0.1:0", "-asapannounce=off", "-quiet", &registrar];
-        let mut program = program("rspserver", &[&args[..], more].concat());
-        let ready = program.ready();
-        let id = ready.get("id").and_then(|id| id.strip_prefix("0x")).expect("the identifier");
-        Server { program, id: u32::from_str_radix(id, 16).expect("a hexadecimal identifier") }
-    }
-
-    /// A terminal that knows the registrars at these places, connected with a server.
-    fn terminal(&self, places: &[usize], more: &[&str]) -> (Program, u32) {
-        let registrars: Vec<String> = places
-            .iter()
-            .map(|place| format!("-registrar={}", self.registrars[*place].asap))
-            .collect();
-        let mut args = [&["-asapannounce=off", "-quiet", "-pooltimeout=0"][..], more].concat();
-        args.extend(registrars.iter().map(String::as_str));
-        let mut terminal = program("rspterminal", &args);
-        let id = terminal.wait_for("a connection", |line| id_after(line, "Connected to PE "));
-        (terminal, id)
-    }
-
-    /// Waits until one of the registrars has taken over the one at the last place, and says at
-    /// which place it is.
-    fn successor(&mut self) -> usize {
-        let dead = self.registrars.last().expect("a registrar").id.clone();
-        // All see the same one.
-        let words = format!("took over registrar {dead}");
-        let others = self.registrars.len() - 1;
-        let winner = self.registrars[0].program.wait_for("a takeover", |line| {
-            let (by, _) = line.split_once(&words)?;
-            Some(by.split_once("registrar ").map(|(_, id)| id.trim().to_owned()))
-        });
-        let Some(id) = winner else { return 0 };
-        (0..others).find(|place| self.registrars[*place].id == id).expect("one of the others")
-    }
-}
-
-/// Waits for an event.
-fn expect(registrar: &mut Program, words: &str) {
-    registrar.wait_for(words, |line| line.contains(words).then_some(()));
+/// A terminal that knows the registrars at these places, connected with a server.
+fn connected(scope: &Scope, places: &[usize], more: &[&str]) -> (Box<Program>, u32) {
+    let more = [&["-pooltimeout=0"], more].concat();
+    let mut terminal = scope.user("rspterminal", places, &more);
+    let id = terminal.wait_for("a connection", |line| id_after(line, "Connected to PE "));
+    (terminal, id)
 }
 
 fn says(terminal: &mut Program, text: &str) -> u32 {
@@ -100,21 +35,21 @@ fn says(terminal: &mut Program, text: &str) -> u32 {
 #[test]
 fn a_killed_registrar_is_taken_over_and_nobody_notices() {
     for count in [2, 3] {
-        let mut scope = Scope::start(count, &[]);
+        let mut scope = scope_of(count, &[]);
         let last = count - 1;
         // The server knows the registrar that dies only.
-        let mut server = scope.server(last, &[]);
+        let mut server = echo_server(&scope, last, &[]);
         let everywhere: Vec<usize> = (0..count).collect();
-        let (mut terminal, serving) = scope.terminal(&everywhere, &[]);
+        let (mut terminal, serving) = connected(&scope, &everywhere, &[]);
         assert_eq!(serving, server.id);
         scope.registrars[last].program.kill();
-        let successor = scope.successor();
+        let successor = scope.successor(last, 0);
         let home = &mut scope.registrars[successor];
         expect(&mut home.program, &format!("re-registered ${:08x}", server.id));
         // The session does not depend on a registrar.
         assert_eq!(says(&mut terminal, "still there?"), server.id);
         // A server that comes afterwards is found by the session when it needs another one.
-        let late = scope.server(successor, &[]);
+        let late = echo_server(&scope, successor, &[]);
         server.program.kill();
         let next = terminal
             .wait_for("the failover", |line| id_after(line, "FAILOVER #1 ... connected to PE "));
@@ -122,7 +57,7 @@ fn a_killed_registrar_is_taken_over_and_nobody_notices() {
         assert_eq!(says(&mut terminal, "and now?"), late.id);
         // And a new user finds it at each registrar that is left.
         for place in 0..last {
-            let (mut terminal, _) = scope.terminal(&[place], &[]);
+            let (mut terminal, _) = connected(&scope, &[place], &[]);
             assert_eq!(says(&mut terminal, "hello"), late.id);
         }
     }
@@ -130,44 +65,44 @@ fn a_killed_registrar_is_taken_over_and_nobody_notices() {
 
 #[test]
 fn a_registrar_that_ends_in_order_is_taken_over_as_well() {
-    let mut scope = Scope::start(2, &[]);
-    let server = scope.server(1, &[]);
+    let mut scope = scope_of(2, &[]);
+    let server = echo_server(&scope, 1, &[]);
     scope.registrars[1].program.signal("TERM");
     assert!(scope.registrars[1].program.ended(PATIENCE).status.success());
-    assert_eq!(scope.successor(), 0);
+    assert_eq!(scope.successor(1, 0), 0);
     let home = &mut scope.registrars[0];
     expect(&mut home.program, &format!("registered ${:08x}", server.id));
-    let (mut terminal, _) = scope.terminal(&[0], &[]);
+    let (mut terminal, _) = connected(&scope, &[0], &[]);
     assert_eq!(says(&mut terminal, "hello"), server.id);
 }
 
 #[test]
 fn a_registrar_that_stands_still_is_taken_over_and_joins_in_again() {
     for count in [2, 3] {
-        let mut scope = Scope::start(count, &["--profile=realtime"]);
+        let mut scope = scope_of(count, &["--profile=realtime"]);
         let last = count - 1;
-        let server = scope.server(last, &["--profile=realtime"]);
+        let server = echo_server(&scope, last, &[]);
         let everywhere: Vec<usize> = (0..count).collect();
-        let (mut terminal, _) = scope.terminal(&everywhere, &[]);
+        let (mut terminal, _) = connected(&scope, &everywhere, &[]);
         scope.registrars[last].program.signal("STOP");
-        let successor = scope.successor();
+        let successor = scope.successor(last, 0);
         let home = &mut scope.registrars[successor];
         expect(&mut home.program, &format!("re-registered ${:08x}", server.id));
         assert_eq!(says(&mut terminal, "still there?"), server.id);
         // It goes on, and has missed everything.
-        let stopped = scope.registrars[last].id.clone();
+        let stopped = scope.registrars[last].id;
         scope.registrars[last].program.signal("CONT");
         for place in 0..last {
             let program = &mut scope.registrars[place].program;
-            expect(program, &format!("found registrar {stopped}"));
+            expect(program, &format!("found registrar ${stopped:08x}"));
         }
         // The pools are the same everywhere again, old elements and new ones.
-        let (mut terminal, _) = scope.terminal(&[last], &[]);
+        let (mut terminal, _) = connected(&scope, &[last], &[]);
         assert_eq!(says(&mut terminal, "still there?"), server.id);
         let pool = "-poolhandle=NewPool";
-        let new = scope.server(last, &[pool]);
+        let new = echo_server(&scope, last, &[pool]);
         for place in 0..count {
-            let (mut terminal, id) = scope.terminal(&[place], &[pool]);
+            let (mut terminal, id) = connected(&scope, &[place], &[pool]);
             assert_eq!(id, new.id);
             assert_eq!(says(&mut terminal, "hello"), new.id);
         }
@@ -193,14 +128,14 @@ fn registrars_find_each_other_in_their_group() {
 }
 
 /// The registrar's place as `hsdump` takes it.
-fn dump(registrar: &Registrar, more: &[&str]) -> Ended {
+fn dump(registrar: &Registrar<Box<Program>>, more: &[&str]) -> Ended {
     run("hsdump", &[&[registrar.peer.as_str()], more].concat())
 }
 
 #[test]
 fn a_dump_shows_the_pools_at_every_registrar_and_disturbs_nobody() {
-    let mut scope = Scope::start(2, &[]);
-    let (one, two) = (scope.server(0, &[]), scope.server(1, &["-poolhandle=Other"]));
+    let mut scope = scope_of(2, &[]);
+    let (one, two) = (echo_server(&scope, 0, &[]), echo_server(&scope, 1, &["-poolhandle=Other"]));
     // At its home an element is at once; the others hear of it.
     let [first, second] = [one.id, two.id].map(|id| format!("{id:#010x}"));
     for place in 0..2 {
@@ -231,7 +166,7 @@ fn a_dump_shows_the_pools_at_every_registrar_and_disturbs_nobody() {
         watch.wait_for("a look", |line| line.contains("Pool \"Other\"").then_some(()));
     }
     scope.registrars[1].program.kill();
-    assert_eq!(scope.successor(), 0);
+    assert_eq!(scope.successor(1, 0), 0);
     watch.wait_for("the new home", |line| {
         (line.contains(&second) && line.matches("0x00000001").count() == 1).then_some(())
     });
@@ -243,7 +178,7 @@ fn a_dump_shows_the_pools_at_every_registrar_and_disturbs_nobody() {
 
 #[test]
 fn a_dump_that_cannot_be_made_is_told_in_one_sentence() {
-    let scope = Scope::start(1, &[]);
+    let scope = scope_of(1, &[]);
     let asap = scope.registrars[0].asap.as_str();
     let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let nobody = format!("127.0.0.1:9901/udp:{nobody}");
