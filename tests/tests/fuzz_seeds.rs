@@ -2,11 +2,41 @@
 //! are changed.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand::{RngExt, SeedableRng};
-use sctp_user_core::fuzz::{TARGETS, seeds};
 use sctp_user_core::sim::SimRng;
+
+/// A target of one of the packages that have some.
+struct Target {
+    name: &'static str,
+    run: fn(&[u8]),
+    /// Where its seeds are in the repository.
+    folder: PathBuf,
+    /// Its seeds, made anew.
+    seeds: Vec<Vec<u8>>,
+}
+
+fn targets() -> Vec<Target> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = |package: &str, name| root.join(package).join("fuzz/seeds").join(name);
+    let mut all = Vec::new();
+    let seeds = sctp_user_core::fuzz::seeds();
+    for target in sctp_user_core::fuzz::TARGETS {
+        let own = seeds.iter().filter(|seed| seed.target == target.name);
+        let seeds = own.map(|seed| seed.data.clone()).collect();
+        let folder = folder("sctp-user/core", target.name);
+        all.push(Target { name: target.name, run: target.run, folder, seeds });
+    }
+    let seeds = rserpool_core::fuzz::seeds();
+    for target in rserpool_core::fuzz::TARGETS {
+        let own = seeds.iter().filter(|seed| seed.target == target.name);
+        let seeds = own.map(|seed| seed.data.clone()).collect();
+        let folder = folder("rserpool/core", target.name);
+        all.push(Target { name: target.name, run: target.run, folder, seeds });
+    }
+    all
+}
 
 /// Prints the input of a target when it panics.
 struct Input<'a>(&'a str, &'a [u8]);
@@ -19,15 +49,11 @@ impl Drop for Input<'_> {
     }
 }
 
-fn folder() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../sctp-user/core/fuzz/seeds"))
-}
-
 #[test]
 fn the_seeds_in_the_repository_pass() {
     let mut bytes = 0;
-    for target in TARGETS {
-        let files = fs::read_dir(folder().join(target.name)).expect("a folder for each target");
+    for target in targets() {
+        let files = fs::read_dir(&target.folder).expect("a folder for each target");
         let mut files: Vec<_> = files.map(|f| f.expect("a readable folder").path()).collect();
         files.sort();
         assert!(files.len() >= 5, "seeds of {}", target.name);
@@ -45,11 +71,9 @@ fn the_seeds_in_the_repository_pass() {
 #[test]
 fn changed_seeds_pass() {
     let mut rng = SimRng::seed_from_u64(7);
-    let seeds = seeds();
-    for target in TARGETS {
-        let own: Vec<_> = seeds.iter().filter(|s| s.target == target.name).collect();
+    for target in targets() {
         for _ in 0..400 {
-            let mut data = own[rng.random_range(0..own.len())].data.clone();
+            let mut data = target.seeds[rng.random_range(0..target.seeds.len())].clone();
             for _ in 0..rng.random_range(1..6) {
                 let at = rng.random_range(0..data.len());
                 match rng.random_range(0..4) {
@@ -64,6 +88,21 @@ fn changed_seeds_pass() {
             }
             let _input = Input(target.name, &data);
             (target.run)(&data);
+        }
+    }
+}
+
+/// Otherwise the fuzzer would begin with nothing.
+#[test]
+fn the_seeds_of_messages_are_messages() {
+    for target in targets() {
+        for data in &target.seeds {
+            let good = match target.name {
+                "asap" => rserpool_wire::AsapMessage::decode(data).is_ok(),
+                "enrp" => rserpool_wire::EnrpMessage::decode(data).is_ok(),
+                _ => true,
+            };
+            assert!(good, "{} {data:02x?}", target.name);
         }
     }
 }

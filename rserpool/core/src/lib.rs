@@ -15,6 +15,9 @@
 
 pub mod asap;
 pub mod channel;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod message;
 pub mod metric;
 #[cfg_attr(not(feature = "plant"), allow(unreachable_pub))]

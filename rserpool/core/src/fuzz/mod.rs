@@ -1,0 +1,36 @@
+//! The bodies of the fuzz targets. Each takes any bytes and panics when something is wrong. `fuzz/`
+//! runs them with libFuzzer; a test replays the seeds without it.
+
+mod messages;
+mod registrar;
+mod seeds;
+
+pub use seeds::{Seed, seeds};
+
+/// A fuzz target.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name, which is also the name of the binary in `fuzz/` and of the folder with its seeds.
+    pub name: &'static str,
+    /// Runs it.
+    ///
+    /// # Panics
+    /// When something is wrong.
+    pub run: fn(&[u8]),
+}
+
+/// All targets.
+pub const TARGETS: [Target; 3] = [
+    Target { name: "asap", run: messages::asap },
+    Target { name: "enrp", run: messages::enrp },
+    Target { name: "registrar", run: registrar::run },
+];
+
+/// Runs a target by name.
+///
+/// # Panics
+/// When something is wrong, or when there is no such target.
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|t| t.name == name).expect("the name of a target");
+    (target.run)(data);
+}
