@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use workspace_tests::process::{Ended, PATIENCE, Program};
 
 /// All programs and their roles, with the arguments that they need.
-const PROGRAMS: [&[&str]; 12] = [
+const PROGRAMS: [&[&str]; 13] = [
     &["hsdump", "127.0.0.1"],
     &["rspregistrar"],
     &["rspserver"],
     &["rspterminal"],
     &["pingpongclient"],
     &["rspdemo"],
+    &["rspload", "--registrar=127.0.0.1:1"],
     &["sctp-perf"],
     &["sctp-perf", "server"],
     &["sctp-perf", "client", "127.0.0.1"],

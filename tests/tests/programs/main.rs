@@ -1,5 +1,6 @@
 //! The programs as processes, end to end over UDP on loopback.
 
+mod load;
 mod pipes;
 mod pool;
 mod scope;

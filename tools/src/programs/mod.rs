@@ -9,6 +9,7 @@ use crate::cli::complain;
 pub mod hsdump;
 pub mod pingpongclient;
 pub mod rspdemo;
+pub mod rspload;
 pub mod rspregistrar;
 pub mod rspserver;
 pub mod rspterminal;
@@ -41,6 +42,7 @@ pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(hsdump::NAME) => hsdump::run(args),
         Some(pingpongclient::NAME) => pingpongclient::run(args),
         Some(rspdemo::NAME) => rspdemo::run(args),
+        Some(rspload::NAME) => rspload::run(args),
         Some(rspregistrar::NAME) => rspregistrar::run(args),
         Some(rspserver::NAME) => rspserver::run(args),
         Some(rspterminal::NAME) => rspterminal::run(args),
@@ -54,10 +56,11 @@ pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// The names that [`multi_call`] knows.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 8] = [
     hsdump::NAME,
     pingpongclient::NAME,
     rspdemo::NAME,
+    rspload::NAME,
     rspregistrar::NAME,
     rspserver::NAME,
     rspterminal::NAME,
