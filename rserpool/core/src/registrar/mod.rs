@@ -7,6 +7,7 @@ mod addresses;
 mod announce;
 mod budget;
 mod challenge;
+mod check;
 mod config;
 mod enrp;
 mod event;
@@ -37,6 +38,7 @@ use crate::reach::{Reach, group_ways};
 use announce::Announcer;
 use budget::Addresses;
 use challenge::Challenges;
+use check::Checks;
 use enrp::Enrp;
 use idle::{IdleTimers, Use};
 use rate::RateLimiter;
@@ -85,6 +87,7 @@ pub struct RegistrarCore {
     announcer: Announcer,
     idle: IdleTimers,
     challenges: Challenges,
+    checks: Checks,
     subscriptions: Subscriptions,
     enrp: Enrp,
     /// Associations that have ended, with elements that are still to be taken out.
@@ -133,12 +136,13 @@ impl Core for RegistrarCore {
                 self.associations.insert(channel, association);
                 match protocol {
                     Protocol::Enrp => self.on_enrp_up(now, channel),
-                    Protocol::Asap if !channel.is_incoming() => self.on_contact_up(now, channel),
-                    Protocol::Asap => {}
+                    Protocol::Asap if channel.is_incoming() || self.on_check_up(channel) => {}
+                    Protocol::Asap => self.on_contact_up(now, channel),
                 }
             }
             Input::Failed { channel, failure } => {
                 if self.attempts.remove(&channel).is_some() {
+                    self.checks.forget(channel);
                     self.on_enrp_failed(now, channel, &failure);
                     self.on_contact_failed(now, channel, failure.is_refusal());
                 }
@@ -179,6 +183,7 @@ impl Core for RegistrarCore {
             self.announcer.next(),
             self.idle.next(),
             self.challenges.deadline(),
+            self.checks.deadline(),
             self.subscriptions.due(),
             self.enrp_deadline(),
             (!self.ended.is_empty()).then_some(Time::ZERO),
@@ -222,6 +227,7 @@ impl RegistrarCore {
             announcer: Announcer::new(first_announce),
             idle: IdleTimers::default(),
             challenges: Challenges::default(),
+            checks: Checks::default(),
             subscriptions: Subscriptions::default(),
             enrp,
             ended: VecDeque::new(),
@@ -264,6 +270,7 @@ impl RegistrarCore {
         self.remove_some(now);
         self.look_after_elements(now);
         self.look_after_challenges(now);
+        self.look_after_checks(now);
         self.announce_if_due(now);
         self.shut_idle_down(now);
         self.tell_changes_if_due(now);
@@ -410,6 +417,7 @@ impl RegistrarCore {
             let (rates, most) = (&self.config.address_rates, self.config.max_associations);
             self.addresses.leave(addr, channel.is_incoming(), rates, most);
         }
+        self.checks.forget(channel);
         self.unsubscribe(channel, association.subscriptions);
         true
     }

@@ -66,7 +66,7 @@ impl RegistrarCore {
         let Some(key) = self.space.find(&ack.pool, ack.id) else { return };
         let Some(element) = self.space.get(key) else { return };
         if element.owner() != Some(channel.as_u64()) {
-            return;
+            return self.on_check_answered(channel, key);
         }
         let was_asked = element.deadline(Timer::KeepAliveTimeout).is_some();
         self.space.clear_bad_reports(key);
@@ -99,8 +99,8 @@ impl RegistrarCore {
         }
     }
 
-    /// A report removes nothing by itself: the element is asked at once. Until it answers it is
-    /// chosen last.
+    /// A report removes nothing by itself: the element is asked at once, also when its home is
+    /// another registrar. Until it answers it is chosen last.
     pub(super) fn on_endpoint_unreachable(
         &mut self,
         now: Time,
@@ -125,8 +125,11 @@ impl RegistrarCore {
         if self.config.loose_ownership && reports >= self.config.max_bad_pe_reports {
             return self.remove(now, key, RemovalReason::BadReports);
         }
+        if !ours {
+            return self.check_copy(now, key);
+        }
         self.space.set_suspect(key, true);
-        if ours && !is_asked {
+        if !is_asked {
             self.probe(now, key);
         }
     }

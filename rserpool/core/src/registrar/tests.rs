@@ -1,6 +1,7 @@
 //! Tests of the core in virtual time, by topic.
 
 mod announce;
+mod checks;
 mod enrp;
 mod hostile;
 mod hostile_enrp;

@@ -165,6 +165,10 @@ impl RegistrarCore {
         }
         let life = element.life.duration(self.config.life_unit);
         let key = self.register_copy(pool, element)?;
+        if by_update {
+            // The element has just registered with its home, so it lives.
+            self.space.set_suspect(key, false);
+        }
         self.space.set_timer(key, Timer::Life, life.map(|life| now + life));
         self.space.set_timer(key, Timer::KeepAliveTransmission, None);
         self.space.set_timer(key, Timer::KeepAliveTimeout, None);

@@ -13,16 +13,16 @@ use crate::sim::{HostId, Machine, Noticed, World};
 const REACH: Reach = Reach { native: false, udp: true };
 
 /// A scope of registrars that know each other, and its elements.
-struct Scope {
-    world: World,
-    registrars: Vec<HostId>,
-    elements: Vec<HostId>,
+pub(super) struct Scope {
+    pub(super) world: World,
+    pub(super) registrars: Vec<HostId>,
+    pub(super) elements: Vec<HostId>,
     noticed: Vec<(Time, HostId, Noticed)>,
 }
 
 impl Scope {
     /// Registrars with the identifiers 1, 2, ..., each of which knows all others by configuration.
-    fn new(registrars: usize) -> Self {
+    pub(super) fn new(registrars: usize) -> Self {
         Scope::with(registrars, |_| {})
     }
 
@@ -56,7 +56,7 @@ impl Scope {
     }
 
     /// An element with this identifier in the pool "pool", which knows only one registrar.
-    fn element(&mut self, id: u32, registrar: usize) -> HostId {
+    pub(super) fn element(&mut self, id: u32, registrar: usize) -> HostId {
         let port = 5000;
         let host = self.world.add_host(&[(port, Protocol::Asap)]);
         let config = AsapConfig {
@@ -84,7 +84,21 @@ impl Scope {
         host
     }
 
-    fn pass(&mut self, millis: u64) {
+    /// A user that knows only one registrar.
+    pub(super) fn user(&mut self, registrar: usize) -> HostId {
+        let host = self.world.add_host(&[]);
+        let registrars = vec![self.world.peer(self.registrars[registrar], 3863)];
+        let core = AsapCore::new(
+            self.world.now,
+            AsapConfig::with_registrars(registrars),
+            REACH,
+            [host.0 as u8; 32],
+        );
+        self.world.start(host, Machine::Asap(Box::new(core)));
+        host
+    }
+
+    pub(super) fn pass(&mut self, millis: u64) {
         let end = self.world.now + ms(millis);
         while let Some(host) = self.world.step(end) {
             if let Some(registrar) = host.and_then(|host| self.world.registrar(host)) {
@@ -96,7 +110,7 @@ impl Scope {
 
     /// Lets time pass until something holds; how long that took.
     #[track_caller]
-    fn until(&mut self, limit: u64, holds: impl Fn(&Scope) -> bool) -> u64 {
+    pub(super) fn until(&mut self, limit: u64, holds: impl Fn(&Scope) -> bool) -> u64 {
         for passed in 0..limit {
             if holds(self) {
                 return passed;
@@ -106,24 +120,24 @@ impl Scope {
         panic!("not within {limit} ms: {:?}", self.tables());
     }
 
-    fn core(&self, index: usize) -> &RegistrarCore {
+    pub(super) fn core(&self, index: usize) -> &RegistrarCore {
         self.world.registrar(self.registrars[index]).unwrap()
     }
 
     /// What a registrar knows: elements with their homes.
-    fn table(&self, index: usize) -> Vec<(u32, u32)> {
+    pub(super) fn table(&self, index: usize) -> Vec<(u32, u32)> {
         let space = self.core(index).handlespace();
         let all = space.elements_after(None).filter_map(|key| space.get(key));
         all.map(|element| (element.info().id.0, element.info().home.0)).collect()
     }
 
-    fn tables(&self) -> Vec<Vec<(u32, u32)>> {
+    pub(super) fn tables(&self) -> Vec<Vec<(u32, u32)>> {
         let alive = |index: &usize| self.world.is_alive(self.registrars[*index]);
         (0..self.registrars.len()).filter(alive).map(|index| self.table(index)).collect()
     }
 
     /// All living registrars know exactly these.
-    fn all_know(&self, expected: &[(u32, u32)]) -> bool {
+    pub(super) fn all_know(&self, expected: &[(u32, u32)]) -> bool {
         self.tables().iter().all(|table| table == expected)
     }
 
@@ -135,7 +149,7 @@ impl Scope {
         self.noticed.iter().filter_map(of).collect()
     }
 
-    fn element_events(&self, host: HostId) -> Vec<AsapEvent> {
+    pub(super) fn element_events(&self, host: HostId) -> Vec<AsapEvent> {
         let of = |(_, at, noticed): &(Time, HostId, Noticed)| match noticed {
             Noticed::Asap(event) if *at == host => Some(event.clone()),
             _ => None,
