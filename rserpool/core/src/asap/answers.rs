@@ -82,6 +82,9 @@ impl AsapCore {
     }
 
     fn on_resolved(&mut self, now: Time, m: HandleResolutionResponse) -> bool {
+        if self.on_update(now, &m) {
+            return true;
+        }
         let request = self.requests.take_sent(&Subject::Resolution(m.pool));
         let Some(Request { kind: Kind::Resolve(question), .. }) = request else { return false };
         match m.resolution {

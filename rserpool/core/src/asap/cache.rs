@@ -1,6 +1,8 @@
 //! The pool user's cache: a handlespace of its own, from which elements are selected by the policy
 //! of their pool.
 
+use std::collections::BTreeSet;
+
 use rserpool_handlespace::{Config, Handlespace, Misfit, OtherHome, RegisterRules, Timer};
 use rserpool_wire::{PeId, PoolElement, PoolHandle};
 use sctp_user_core::{Duration, Time};
@@ -14,6 +16,8 @@ const MAX_ITEMS: usize = 128;
 #[derive(Debug)]
 pub(super) struct Cache {
     space: Handlespace,
+    /// Pools that are as the registrar knows them, so that they do not become stale.
+    kept: BTreeSet<PoolHandle>,
 }
 
 impl Cache {
@@ -25,7 +29,7 @@ impl Cache {
             seed,
             ..Config::default()
         };
-        Cache { space: Handlespace::new(config) }
+        Cache { space: Handlespace::new(config), kept: BTreeSet::new() }
     }
 
     /// Selects up to `items` elements (0: all) that are not too old.
@@ -46,10 +50,44 @@ impl Cache {
         elements: &[PoolElement],
         stale: Duration,
     ) -> bool {
-        if !elements.iter().all(|e| self.insert(now, pool, e, stale)) {
+        let until = (!self.kept.contains(pool)).then(|| now + stale);
+        self.store_until(pool, elements, until)
+    }
+
+    /// The registrar tells that a pool has exactly these elements, and will tell when that changes.
+    pub(super) fn keep(&mut self, pool: &PoolHandle, elements: &[PoolElement]) {
+        let members = self.space.pool(pool).into_iter().flat_map(|pool| pool.members());
+        let gone = members.filter(|(id, _)| !elements.iter().any(|element| element.id == *id));
+        let gone: Vec<_> = gone.map(|(_, key)| key).collect();
+        gone.into_iter().for_each(|key| drop(self.space.remove(key)));
+        self.kept.insert(pool.clone());
+        self.store_until(pool, elements, None);
+    }
+
+    /// The registrar does not tell the changes of a pool any more.
+    pub(super) fn release(&mut self, pool: &PoolHandle) {
+        if self.kept.remove(pool) {
+            self.remove_pool(pool);
+        }
+    }
+
+    /// The registrar tells no changes any more.
+    pub(super) fn release_all(&mut self) {
+        for pool in std::mem::take(&mut self.kept) {
+            self.remove_pool(&pool);
+        }
+    }
+
+    fn store_until(
+        &mut self,
+        pool: &PoolHandle,
+        elements: &[PoolElement],
+        until: Option<Time>,
+    ) -> bool {
+        if !elements.iter().all(|e| self.insert(pool, e, until)) {
             // The pool may have come back with another policy.
             self.remove_pool(pool);
-            if !elements.iter().all(|e| self.insert(now, pool, e, stale)) {
+            if !elements.iter().all(|e| self.insert(pool, e, until)) {
                 self.remove_pool(pool);
                 return false;
             }
@@ -57,18 +95,12 @@ impl Cache {
         true
     }
 
-    fn insert(
-        &mut self,
-        now: Time,
-        pool: &PoolHandle,
-        element: &PoolElement,
-        stale: Duration,
-    ) -> bool {
+    fn insert(&mut self, pool: &PoolHandle, element: &PoolElement, until: Option<Time>) -> bool {
         // The latest resolution knows best which registrar is the home now.
         let rules = RegisterRules { other_home: OtherHome::TakeOver, misfit: Misfit::Refuse };
         match self.space.register(pool, element.clone(), None, rules) {
             Ok(registration) => {
-                self.space.set_timer(registration.key, Timer::Life, Some(now + stale));
+                self.space.set_timer(registration.key, Timer::Life, until);
                 true
             }
             Err(_) => false,

@@ -164,7 +164,11 @@ impl AsapCore {
                     self.table.lost(now, ways);
                 }
                 // Whatever else was asked is asked again.
-                self.requests.unsend(|request| matches!(request.kind, Kind::Register(_)));
+                self.requests.unsend(|request| {
+                    matches!(request.kind, Kind::Register(_) | Kind::Subscribe(_))
+                });
+                self.cache.release_all();
+                self.stop_asking_for_subscriptions(now);
             }
             Home::Hunting(mut hunt) => {
                 for other in hunt.take_all() {

@@ -42,7 +42,7 @@ pub(super) struct Up {
 impl AsapCore {
     /// Whether there is something to say to a registrar.
     fn needs_registrar(&self) -> bool {
-        !(self.elements.is_empty() && self.requests.is_empty())
+        !(self.elements.is_empty() && self.requests.is_empty() && self.subscriptions.is_empty())
     }
 
     pub(super) fn hunt_if_needed(&mut self, now: Time) {
@@ -168,6 +168,7 @@ impl AsapCore {
         for registered in self.elements.values_mut() {
             registered.home_changed();
         }
+        self.cache.release_all();
         let max_trials = self.config.max_request_trials;
         let failed = self.requests.unsend(|request| {
             if timeout {
@@ -175,8 +176,8 @@ impl AsapCore {
             } else {
                 request.losses += 1;
             }
-            // Registrations are made anew with the next registrar.
-            matches!(request.kind, Kind::Register(_))
+            // Registrations and subscriptions are made anew with the next registrar.
+            matches!(request.kind, Kind::Register(_) | Kind::Subscribe(_))
                 || request.timeouts >= max_trials
                 || request.losses > MAX_LOSSES
         });
@@ -187,6 +188,7 @@ impl AsapCore {
         for key in self.elements.keys() {
             self.requests.drop_unsent(&Subject::Registration(key.clone()));
         }
+        self.stop_asking_for_subscriptions(now);
         match self.claimant() {
             Some(channel) if !self.elements.is_empty() => self.adopt(now, channel, false),
             _ => self.hunt_if_needed(now),

@@ -19,6 +19,7 @@ mod registrars;
 mod requests;
 mod resolver;
 mod sending;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod wishes;
@@ -29,7 +30,7 @@ use std::net::{IpAddr, SocketAddr};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rserpool_wire::numbers::ppid;
-use rserpool_wire::{AsapMessage, OperationError, PeId, PoolElement};
+use rserpool_wire::{AsapMessage, OperationError, PeId, PoolElement, PoolHandle};
 use sctp_user_core::{Peer, Time};
 use tracing::debug;
 
@@ -42,6 +43,7 @@ use others::Others;
 use own::Registered;
 use registrars::{RegistrarTable, Timing};
 use requests::{ElementKey, RequestQueue};
+use subscriptions::Subscriptions;
 
 pub use config::{AnnounceConfig, AsapConfig};
 pub use error::RequestError;
@@ -91,6 +93,13 @@ pub enum AsapEvent {
         /// The elements, best first.
         result: Result<Vec<PoolElement>, RequestError>,
     },
+    /// What [`AsapCore::subscribe`] asked for: the pool has these elements now.
+    PoolChanged {
+        /// The pool.
+        pool: PoolHandle,
+        /// Its elements by identifier, at most 128; none when the pool does not exist.
+        elements: Vec<PoolElement>,
+    },
     /// The answer to [`AsapCore::deregister`].
     Deregistered {
         /// The question.
@@ -113,6 +122,7 @@ pub struct AsapCore {
     requests: RequestQueue,
     elements: BTreeMap<ElementKey, Registered>,
     cache: Cache,
+    subscriptions: Subscriptions,
     others: Others,
     /// Associations that registrars opened and that are not the home.
     incoming: BTreeMap<ChannelId, Incoming>,
@@ -161,7 +171,10 @@ impl Core for AsapCore {
         let (first, second) = match &self.home {
             Home::None => (None, None),
             Home::Hunting(hunt) => (self.hunt_deadline(hunt), None),
-            Home::Up(_) => (self.next_registration(), self.doubt_deadline()),
+            Home::Up(_) => {
+                let asks = [self.next_registration(), self.subscriptions_deadline()];
+                (asks.into_iter().flatten().min(), self.doubt_deadline())
+            }
         };
         let others = [self.idle_deadline(), self.requests.deadline(), self.others.deadline()];
         others.into_iter().chain([first, second]).flatten().min()
@@ -186,6 +199,7 @@ impl AsapCore {
             requests: RequestQueue::default(),
             elements: BTreeMap::new(),
             cache: Cache::new(rng.random()),
+            subscriptions: Subscriptions::default(),
             others: Others::default(),
             incoming: BTreeMap::new(),
             claims: 0,

@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Resolve(Question),
     /// Has no answer.
     Report(ElementKey),
+    /// A pool whose changes are to be told.
+    Subscribe(PoolHandle),
 }
 
 /// A pool handle to resolve.
@@ -44,6 +46,7 @@ pub(super) enum Subject {
     Resolution(PoolHandle),
     /// Nothing answers it.
     Report(ElementKey),
+    Subscription(PoolHandle),
 }
 
 impl Kind {
@@ -53,6 +56,7 @@ impl Kind {
             Kind::Deregister(key, _) => Subject::Deregistration(key.clone()),
             Kind::Resolve(question) => Subject::Resolution(question.pool.clone()),
             Kind::Report(key) => Subject::Report(key.clone()),
+            Kind::Subscribe(pool) => Subject::Subscription(pool.clone()),
         }
     }
 }
@@ -128,8 +132,13 @@ impl RequestQueue {
 
     /// Takes out the first sent request about this subject.
     pub(super) fn take_sent(&mut self, subject: &Subject) -> Option<Request> {
-        let number = *self.subjects.get(subject)?.first()?;
-        if number < self.unsent_from { self.remove(number) } else { None }
+        let number = self.first_sent(subject)?;
+        self.remove(number)
+    }
+
+    /// The number of the first sent request about this subject.
+    pub(super) fn first_sent(&self, subject: &Subject) -> Option<u64> {
+        self.subjects.get(subject)?.first().copied().filter(|n| *n < self.unsent_from)
     }
 
     /// Takes out the request that was sent first.
@@ -147,7 +156,12 @@ impl RequestQueue {
 
     /// Whether a registration of the element waits to be sent or answered.
     pub(super) fn registers(&self, key: &ElementKey) -> bool {
-        self.subjects.contains_key(&Subject::Registration(key.clone()))
+        self.has(&Subject::Registration(key.clone()))
+    }
+
+    /// Whether a request about this subject waits to be sent or answered.
+    pub(super) fn has(&self, subject: &Subject) -> bool {
+        self.subjects.contains_key(subject)
     }
 
     /// All sent requests become unsent again; those for which `fails` says so are taken out and

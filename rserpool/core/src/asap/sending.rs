@@ -9,6 +9,7 @@ use sctp_user_core::{Duration, Time};
 
 use super::home::Home;
 use super::requests::{Kind, Question, Request};
+use super::subscriptions::ALL;
 use super::{AsapCore, AsapEvent, Output, RequestError};
 
 /// When an element is registered again whose identifier somebody else has.
@@ -30,6 +31,7 @@ impl AsapCore {
                 }
             }
         }
+        self.ask_for_subscriptions(now);
         self.send(now);
     }
 
@@ -63,6 +65,11 @@ impl AsapCore {
                         items,
                     })
                 }
+                Kind::Subscribe(pool) => AsapMessage::HandleResolution(HandleResolution {
+                    subscribe: true,
+                    pool: pool.clone(),
+                    items: Some(ALL),
+                }),
                 Kind::Report((pool, id)) => AsapMessage::EndpointUnreachable(EndpointUnreachable {
                     pool: pool.clone(),
                     id: *id,
@@ -112,6 +119,7 @@ impl AsapCore {
                     self.tell(AsapEvent::Rejected { id: key.1, error });
                 }
             }
+            Kind::Subscribe(pool) => self.subscriptions.ask_later(now, &pool),
             Kind::Report(_) => {}
         }
     }

@@ -7,6 +7,7 @@ mod others;
 mod pools;
 mod random;
 mod registrars;
+mod subscriptions;
 
 use bytes::Bytes;
 use rserpool_wire::{

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A core with a registrar, without elements.
-fn user() -> (Bench, ChannelId) {
+pub(super) fn user() -> (Bench, ChannelId) {
     let mut bench = Bench::new(&[registrar(1)]);
     let channel = bench.up();
     bench.outputs();
