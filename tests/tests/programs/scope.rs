@@ -159,7 +159,8 @@ fn a_dump_shows_the_pools_at_every_registrar_and_disturbs_nobody() {
     assert_eq!(json["registrar"]["id"], "0x00000001");
     assert_eq!(json["pools"][0]["elements"].as_array().map(Vec::len), Some(1));
     let lines = dump(&scope.registrars[0], &["--rsplib"]).text();
-    assert!(lines.contains(&format!("-> ${:08x} home=$", one.id)), "{lines}");
+    let owned = format!("   - $00000001 -> \"EchoPool\" / ${:08x} flags=[new][updated]", one.id);
+    assert!(lines.lines().any(|line| line == owned), "{lines}");
     // It was no registrar to be taken over, and nobody waits for it when one is.
     let mut watch = program("hsdump", &[&scope.registrars[0].peer, "--watch", "--interval=100"]);
     for _ in 0..2 {

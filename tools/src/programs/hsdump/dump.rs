@@ -6,7 +6,7 @@ use rserpool_wire::{LifeUnit, PoolElement, SctpTransport, ServerInformation, Tra
 use sctp_user::ShownAddress;
 use serde::Serialize;
 
-use super::peer::Pools;
+use super::peer::Told;
 
 /// Everything that a registrar knows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -43,11 +43,7 @@ struct Element {
 }
 
 impl Dump {
-    pub(super) fn new(
-        registrar: ServerInformation,
-        peers: Vec<ServerInformation>,
-        pools: &Pools,
-    ) -> Dump {
+    pub(super) fn new(told: &Told) -> Dump {
         let server = |info: &ServerInformation| Server {
             id: format!("{:#010x}", info.id.0),
             endpoint: sctp_endpoint(&info.transport, info.udp_port),
@@ -57,9 +53,9 @@ impl Dump {
             elements: elements.values().map(Element::new).collect(),
         };
         Dump {
-            registrar: server(&registrar),
-            peers: peers.iter().map(server).collect(),
-            pools: pools.iter().map(pool).collect(),
+            registrar: server(&told.registrar),
+            peers: told.peers().map(server).collect(),
+            pools: told.pools.iter().map(pool).collect(),
         }
     }
 
@@ -86,33 +82,6 @@ impl Dump {
             let rows: Vec<[String; 6]> =
                 [head].into_iter().chain(pool.elements.iter().map(Element::row)).collect();
             lines.extend(columns(&rows));
-        }
-        lines
-    }
-
-    /// One line for each element, with everything.
-    pub(super) fn rsplib(&self) -> Vec<String> {
-        let dollar = |id: &str| id.replacen("0x", "$", 1);
-        let server = |s: &Server| format!("{} at {{{}}}", dollar(&s.id), s.endpoint);
-        let mut lines = vec![format!("Registrar {}", server(&self.registrar))];
-        lines.push(format!("Peers: {}", self.peers.len()));
-        lines.extend(self.peers.iter().map(|peer| format!("   -> {}", server(peer))));
-        let elements: usize = self.pools.iter().map(|pool| pool.elements.len()).sum();
-        lines.push(format!("Pools: {}, pool elements: {elements}", self.pools.len()));
-        for pool in &self.pools {
-            lines.push(format!("   Pool \"{}\": {}", pool.handle, pool.elements.len()));
-            lines.extend(pool.elements.iter().map(|element| {
-                format!(
-                    "      -> {} home={} life={} policy={} user={{{}/{}}} asap={{{}}}",
-                    dollar(&element.id),
-                    dollar(&element.home),
-                    element.life_ms.map_or_else(|| "infinite".to_owned(), |ms| format!("{ms}ms")),
-                    element.policy,
-                    element.service,
-                    element.protocol,
-                    element.asap.as_deref().unwrap_or("none"),
-                )
-            }));
         }
         lines
     }
@@ -217,8 +186,14 @@ mod tests {
             udp_port: Some(40_000),
         };
         let handle = PoolHandle::new(b"Pool\x1b").unwrap();
-        let pools = Pools::from([(handle, [(element.id, element)].into())]);
-        Dump::new(server(7, None), vec![server(8, Some(9898))], &pools)
+        Dump::new(&Told {
+            own: server(9, None),
+            registrar: server(7, None),
+            list: vec![server(8, Some(9898)), server(9, None)],
+            pools: [(handle, [(element.id, element)].into())].into(),
+            parts: Vec::new(),
+            heard: std::time::UNIX_EPOCH,
+        })
     }
 
     #[test]
@@ -250,14 +225,5 @@ mod tests {
         );
         assert_eq!(element["life_ms"], 90_000);
         assert_eq!(element["protocol"], "SCTP");
-    }
-
-    #[test]
-    fn one_line_for_each_element() {
-        let lines = dump().rsplib();
-        let element = lines.last().unwrap();
-        for part in ["-> $00001234", "home=$00000007", "life=90000ms", "asap={192.0.2.1:6"] {
-            assert!(element.contains(part), "{part}: {element}");
-        }
     }
 }

@@ -3,6 +3,7 @@
 mod dump;
 mod options;
 mod peer;
+mod rsplib;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use crate::cli::{self, NO_CSP, Unsupported, say, time_of_day};
 
 use dump::Dump;
 use options::Options;
-use peer::Talk;
+use peer::{Talk, Told};
 
 /// Name of the program.
 pub const NAME: &str = "hsdump";
@@ -56,11 +57,11 @@ async fn talk(options: &Options, stack: &Stack) -> anyhow::Result<()> {
     let association = connect(options, stack).await?;
     let mut talk = Talk::new(association, rand::random(), options.timeout);
     loop {
-        let dump = talk.ask().await.with_context(|| {
+        let told = talk.ask().await.with_context(|| {
             let list = &options.registrar;
             format!("{list} was reached, but did not tell its pools")
         })?;
-        print(options, &dump);
+        print(options, &told);
         if !options.watch {
             break;
         }
@@ -95,14 +96,14 @@ async fn connect(options: &Options, stack: &Stack) -> anyhow::Result<Association
     }
 }
 
-fn print(options: &Options, dump: &Dump) {
+fn print(options: &Options, told: &Told) {
     if options.json {
-        return say(&dump.json());
+        return say(&Dump::new(told).json());
     }
     if options.watch {
         say(&format!("{} UTC", time_of_day(std::time::SystemTime::now())));
     }
-    let lines = if options.rsplib { dump.rsplib() } else { dump.table() };
+    let lines = if options.rsplib { rsplib::lines(told) } else { Dump::new(told).table() };
     lines.iter().for_each(|line| say(line));
     if options.watch {
         say("");

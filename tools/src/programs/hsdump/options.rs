@@ -17,7 +17,7 @@ pub(crate) struct Options {
     /// One JSON object, in one line.
     #[arg(long, conflicts_with = "rsplib")]
     pub(crate) json: bool,
-    /// One line for each pool element, with all its values, in the manner of RSPLIB.
+    /// The lines that RSPLIB's hsdump prints, for scripts that read those.
     #[arg(long)]
     pub(crate) rsplib: bool,
     /// Show the pools again and again, until the program is told to end.

@@ -2,7 +2,7 @@
 //! nobody in the scope waits for this program.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use rserpool_wire::numbers::ppid;
@@ -12,8 +12,6 @@ use rserpool_wire::{
 };
 use sctp_user::{Association, Message};
 use tokio::time::Instant;
-
-use super::dump::Dump;
 
 /// The checksum of no pool elements.
 const NOTHING_OWNED: u16 = 0xffff;
@@ -36,6 +34,39 @@ pub(super) struct Talk {
 /// Pool elements by pool.
 pub(super) type Pools = BTreeMap<PoolHandle, BTreeMap<PeId, PoolElement>>;
 
+/// Everything that a registrar told.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Told {
+    /// This program, as it introduces itself.
+    pub(super) own: ServerInformation,
+    pub(super) registrar: ServerInformation,
+    /// The list of registrars, in which this program may be, too.
+    pub(super) list: Vec<ServerInformation>,
+    pub(super) pools: Pools,
+    /// What each part of the table brought.
+    pub(super) parts: Vec<Part>,
+    /// When the list came.
+    pub(super) heard: SystemTime,
+}
+
+impl Told {
+    /// The registrars that the registrar knows, without this program.
+    pub(super) fn peers(&self) -> impl Iterator<Item = &ServerInformation> {
+        self.list.iter().filter(|peer| peer.id != self.own.id)
+    }
+}
+
+/// A part of the table.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Part {
+    /// Pools and elements in it.
+    pub(super) pools: usize,
+    pub(super) elements: usize,
+    /// Pools and elements that are known with it.
+    pub(super) all_pools: usize,
+    pub(super) all_elements: usize,
+}
+
 impl Talk {
     /// Begins to talk under the identifier `own`; 0 stands for 1. Each answer may take `timeout`.
     pub(super) fn new(association: Association, own: u32, timeout: Duration) -> Talk {
@@ -46,12 +77,13 @@ impl Talk {
     ///
     /// # Errors
     /// A sentence for the user.
-    pub(super) async fn ask(&mut self) -> anyhow::Result<Dump> {
+    pub(super) async fn ask(&mut self) -> anyhow::Result<Told> {
         self.send_presence(true).await?;
         self.send(EnrpBody::ListRequest).await?;
         self.request_table().await?;
         let (mut pools, mut count, mut idle) = (Pools::new(), 0, 0);
-        let (mut table_done, mut servers) = (false, None);
+        let mut parts = Vec::new();
+        let (mut table_done, mut servers, mut heard) = (false, None, SystemTime::UNIX_EPOCH);
         let mut overdue = Instant::now() + self.timeout;
         while !table_done || servers.is_none() || self.registrar.is_none() {
             let Ok(body) = tokio::time::timeout_at(overdue, self.next()).await else {
@@ -63,12 +95,16 @@ impl Talk {
                 }
                 EnrpBody::HandleTableResponse(response) => {
                     let before = count;
+                    let (named, mut elements) = (response.pools.len(), 0);
                     for entry in response.pools {
                         let pool = pools.entry(entry.pool).or_default();
                         for element in entry.elements {
+                            elements += 1;
                             count += usize::from(pool.insert(element.id, element).is_none());
                         }
                     }
+                    let (all_pools, all_elements) = (pools.len(), count);
+                    parts.push(Part { pools: named, elements, all_pools, all_elements });
                     idle = if count == before { idle + 1 } else { 0 };
                     if count > MAX_ELEMENTS || (response.more && idle > MAX_IDLE_ANSWERS) {
                         bail!("its answers have no end");
@@ -79,14 +115,15 @@ impl Talk {
                     }
                     overdue = Instant::now() + self.timeout;
                 }
-                EnrpBody::ListResponse(ListResponse { servers: list, .. }) => servers = Some(list),
+                EnrpBody::ListResponse(ListResponse { servers: list, .. }) => {
+                    (servers, heard) = (Some(list), SystemTime::now());
+                }
                 _ => {}
             }
         }
-        let mut peers = servers.unwrap_or_default();
-        peers.retain(|peer| peer.id != self.own);
         let registrar = self.registrar.clone().context("it does not say who it is")?;
-        Ok(Dump::new(registrar, peers, &pools))
+        let (own, list) = (self.own_information(), servers.unwrap_or_default());
+        Ok(Told { own, registrar, list, pools, parts, heard })
     }
 
     /// Waits while other registrars see that this one lives.
@@ -169,17 +206,19 @@ impl Talk {
         self.send(EnrpBody::HandleTableRequest(request)).await
     }
 
-    async fn send_presence(&self, reply_required: bool) -> anyhow::Result<()> {
+    fn own_information(&self) -> ServerInformation {
         let association = &self.association;
-        let info = ServerInformation {
+        let (port, addrs) = (association.local_port(), association.local_addrs());
+        ServerInformation {
             id: self.own,
-            transport: SctpTransport::data_only(
-                association.local_port(),
-                association.local_addrs(),
-            ),
+            transport: SctpTransport::data_only(port, addrs),
             udp_port: association.local_udp_port().filter(|port| *port != 0),
-        };
-        let presence = Presence { reply_required, checksum: Some(NOTHING_OWNED), info: Some(info) };
+        }
+    }
+
+    async fn send_presence(&self, reply_required: bool) -> anyhow::Result<()> {
+        let info = Some(self.own_information());
+        let presence = Presence { reply_required, checksum: Some(NOTHING_OWNED), info };
         self.send(EnrpBody::Presence(presence)).await
     }
 
