@@ -90,6 +90,21 @@ impl<T: ToPeer + ?Sized> ToPeer for &T {
     }
 }
 
+impl PeerName {
+    /// Looks the names up, without blocking the runtime. Gives the ways to the peer, the preferred
+    /// one first: where the text says nothing about that, directly in IP, and in UDP at port 9899.
+    /// All addresses of all names are addresses of the peer. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`PeerError::NotFound`].
+    pub async fn look_up(&self) -> Result<Vec<Peer>, PeerError> {
+        let addrs = addrs(self.clone(), find(self).await?);
+        let is_open = addrs.iter().any(|(_, encap)| encap.is_none());
+        let defaults: &[Encap] = if is_open { &[Encap::Native, WELL_KNOWN] } else { &[WELL_KNOWN] };
+        Ok(defaults.iter().map(|default| with_default(&addrs, self.port, *default)).collect())
+    }
+}
+
 /// How the links of a stack reach a peer.
 pub(crate) struct Ways {
     /// To be tried first, where the other one is in UDP and nothing says which of them to take.
@@ -101,12 +116,18 @@ pub(crate) struct Ways {
 /// Looks names up without blocking the runtime.
 pub(crate) async fn resolve(peer: impl ToPeer, settings: &Settings) -> Result<Ways, Error> {
     let peer = peer.to_peer_name()?;
+    let found = find(&peer).await?;
+    Ok(ways(peer, found, settings))
+}
+
+/// The addresses of each name.
+async fn find(peer: &PeerName) -> Result<Vec<Vec<IpAddr>>, PeerError> {
     let mut found = Vec::new();
-    for name in names(&peer) {
+    for name in names(peer) {
         let addrs = tokio::net::lookup_host((name, 0)).await.map(Iterator::collect);
         found.push(all_of(name, addrs)?);
     }
-    Ok(ways(peer, found, settings))
+    Ok(found)
 }
 
 /// As [`resolve`], for a single attempt and in the calling thread.
@@ -140,8 +161,8 @@ fn all_of(name: &str, addrs: io::Result<Vec<SocketAddr>>) -> Result<Vec<IpAddr>,
 }
 
 /// Puts the addresses that were `found`, a list for each name, in the places of the names.
-fn ways(peer: PeerName, found: Vec<Vec<IpAddr>>, settings: &Settings) -> Ways {
-    let PeerName { hosts, port } = peer;
+fn addrs(peer: PeerName, found: Vec<Vec<IpAddr>>) -> Vec<(IpAddr, Option<Encap>)> {
+    let PeerName { hosts, .. } = peer;
     let mut found = found.into_iter();
     let mut addrs: Vec<(IpAddr, Option<Encap>)> = Vec::new();
     for Host { at, encap } in hosts {
@@ -155,10 +176,19 @@ fn ways(peer: PeerName, found: Vec<Vec<IpAddr>>, settings: &Settings) -> Ways {
             }
         }
     }
-    let by = |default: Encap| Peer {
-        addrs: addrs.iter().map(|(addr, encap)| (*addr, encap.unwrap_or(default))).collect(),
-        port,
-    };
+    addrs
+}
+
+/// The peer at these addresses, reached by `default` where nothing else is said.
+fn with_default(addrs: &[(IpAddr, Option<Encap>)], port: u16, default: Encap) -> Peer {
+    let addrs = addrs.iter().map(|(addr, encap)| (*addr, encap.unwrap_or(default))).collect();
+    Peer { addrs, port }
+}
+
+fn ways(peer: PeerName, found: Vec<Vec<IpAddr>>, settings: &Settings) -> Ways {
+    let port = peer.port;
+    let addrs = addrs(peer, found);
+    let by = |default: Encap| with_default(&addrs, port, default);
     let open = addrs.iter().any(|(_, encap)| encap.is_none());
     let native = settings.has_link(Encap::Native);
     let udp = settings.has_link(WELL_KNOWN);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use sctp_user::link::raw::{RawBindError, RawConfig};
 use sctp_user::link::udp::{Port, UdpBindError, UdpEncapConfig};
 use sctp_user::{
-    Association, Encap, Error, LinkError, Message, Peer, PeerError, Stack, StackBuilder, ToPeer,
+    Association, Encap, Error, LinkError, Message, Peer, PeerError, PeerName, Stack, StackBuilder,
+    ToPeer,
 };
 
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -45,6 +46,24 @@ async fn converse(association: Association) {
 /// A test that hangs is a test that fails, be the machine as busy as it may.
 async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("nothing for a minute")
+}
+
+#[tokio::test]
+async fn names_are_looked_up_without_a_stack() {
+    let look_up = async |text: &str| within(text.parse::<PeerName>().unwrap().look_up()).await;
+    let ways = look_up("localhost:7,192.0.2.1").await.unwrap();
+    let [native, udp] = [Encap::Native, Encap::Udp { remote_port: 9899 }];
+    assert_eq!(ways.len(), 2);
+    for (way, by) in ways.iter().zip([native, udp]) {
+        assert_eq!(way.port, 7);
+        assert!(way.addrs.iter().any(|(addr, _)| addr.is_loopback()), "{way:?}");
+        assert_eq!(way.addrs.last(), Some(&([192, 0, 2, 1].into(), by)));
+        assert!(way.addrs.iter().all(|(_, encap)| *encap == by), "{way:?}");
+    }
+    let ways = look_up("192.0.2.1:7/udp:5").await.unwrap();
+    assert_eq!(ways, [Peer::udp("192.0.2.1:5".parse().unwrap(), 7)]);
+    let missing = look_up("nobody.invalid:7").await.unwrap_err();
+    assert!(matches!(missing, PeerError::NotFound { .. }), "{missing}");
 }
 
 #[tokio::test]

@@ -151,6 +151,31 @@ fn more_than_the_buffers_hold_in_both_directions() {
 }
 
 #[test]
+fn a_unit_is_sent_whole_or_not_at_all() {
+    let (to, server) = server(stack(), |stack, endpoint| {
+        let association = stack.accept(endpoint).unwrap();
+        for want in ["reply", "cookie", "end"] {
+            let received = stack.recv_message(association).unwrap().unwrap();
+            assert_eq!(received.data, want.as_bytes());
+        }
+        assert_eq!(stack.recv_message(association).unwrap(), None);
+        stack.shutdown(association).unwrap();
+    });
+    let mut stack = stack();
+    let association = stack.connect(&to).unwrap();
+    let text = |text: &'static str| Message::new(0, 0, text);
+    stack.send_unit(association, vec![text("reply"), text("cookie")]).unwrap();
+    let no_such_stream = Message::new(50_000, 0, "stream");
+    let wrong = stack.send_unit(association, vec![text("no"), no_such_stream]);
+    assert!(matches!(wrong, Err(Error::Message(_))), "{wrong:?}");
+    stack.send(association, text("end")).unwrap();
+    stack.shutdown(association).unwrap();
+    let ended = stack.send_unit(association, vec![text("late")]);
+    assert!(matches!(ended, Err(Error::Ended(_) | Error::ShuttingDown)), "{ended:?}");
+    server.join().unwrap();
+}
+
+#[test]
 fn a_timeout_loses_nothing() {
     let (to, server) = server(stack(), |stack, endpoint| {
         let association = stack.accept(endpoint).unwrap();

@@ -1,9 +1,10 @@
 //! Addresses, packets and messages as they pass between the core, its users and the links.
 
 use bytes::Bytes;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::interface::from_socket_addr;
+use crate::interface::{Shown, from_socket_addr};
 use crate::time::Time;
 use crate::wire::Packet;
 
@@ -29,6 +30,27 @@ pub struct PathAddr {
     pub remote: IpAddr,
     /// Native or UDP with the port of the peer.
     pub encap: Encap,
+}
+
+/// `native` or `udp:9899`, as texts that name a peer end.
+impl fmt::Display for Encap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Encap::Native => f.write_str("native"),
+            Encap::Udp { remote_port } => write!(f, "udp:{remote_port}"),
+        }
+    }
+}
+
+/// `192.0.2.1/udp:9899 from 192.0.2.7`, without the last part when the routes choose the source.
+impl fmt::Display for PathAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", Shown(self.remote), self.encap)?;
+        match self.local {
+            Some(local) => write!(f, " from {}", Shown(local)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Explicit Congestion Notification code point of an IP header (two bits; RFC 3168). The stack
@@ -318,6 +340,22 @@ mod tests {
             None,
             "two addresses in the same network"
         );
+    }
+
+    #[test]
+    fn paths_are_shown_as_texts_name_them() {
+        let path = |local: Option<&str>, remote: &str, encap| PathAddr {
+            local: local.map(|addr| addr.parse().unwrap()),
+            remote: remote.parse().unwrap(),
+            encap,
+        };
+        let udp = Encap::Udp { remote_port: 9899 };
+        for (path, shown) in [
+            (path(Some("192.0.2.7"), "192.0.2.1", udp), "192.0.2.1/udp:9899 from 192.0.2.7"),
+            (path(None, "2001:db8::1", Encap::Native), "2001:db8::1/native"),
+        ] {
+            assert_eq!(path.to_string(), shown);
+        }
     }
 
     #[test]

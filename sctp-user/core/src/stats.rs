@@ -105,6 +105,22 @@ pub struct PathStatus {
     pub stats: PathStats,
 }
 
+/// One line for a log: the address, the state, and what the speed of the path depends on.
+impl fmt::Display for PathStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let primary = if self.primary { ", primary" } else { "" };
+        write!(f, "{}: {}{primary}", self.addr, self.state)?;
+        if let Some(srtt) = self.srtt {
+            write!(f, ", RTT {srtt:?}")?;
+        }
+        write!(
+            f,
+            ", RTO {:?}, cwnd {}, {} bytes in flight, path MTU {}, {} errors in a row",
+            self.rto, self.cwnd, self.flight, self.pmtu, self.error_count
+        )
+    }
+}
+
 /// Counters of a path. They begin anew when the peer restarts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -224,4 +240,39 @@ pub struct StackStats {
     /// Addresses of this host that peers on other hosts listed in INIT or INIT ACK as theirs. None
     /// of them became a path.
     pub own_addresses_left_out: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Encap;
+
+    #[test]
+    fn a_path_is_shown_in_one_line() {
+        let addr = PathAddr {
+            local: None,
+            remote: [192, 0, 2, 1].into(),
+            encap: Encap::Udp { remote_port: 9899 },
+        };
+        let mut path = PathStatus {
+            addr,
+            state: PathState::PotentiallyFailed,
+            primary: true,
+            cwnd: 4380,
+            ssthresh: 0,
+            flight: 1200,
+            srtt: None,
+            rto: Duration::from_secs(1),
+            pmtu: 1252,
+            pmtud: PmtudState::Base,
+            error_count: 2,
+            stats: PathStats::default(),
+        };
+        let rest = "RTO 1s, cwnd 4380, 1200 bytes in flight, path MTU 1252, 2 errors in a row";
+        let start = "192.0.2.1/udp:9899: potentially failed, primary, ";
+        assert_eq!(path.to_string(), format!("{start}{rest}"));
+        path.srtt = Some(Duration::from_micros(1500));
+        (path.primary, path.state) = (false, PathState::Active);
+        assert_eq!(path.to_string(), format!("192.0.2.1/udp:9899: active, RTT 1.5ms, {rest}"));
+    }
 }

@@ -82,6 +82,28 @@ impl Stack {
         self.engine.wait(self.timeout, send).map_err(|why| (sent, why))
     }
 
+    /// Sends several messages as one unit: all are queued at once or, with an error, none. They
+    /// share packets where they fit. Waits until the send buffer has room for all.
+    /// [`send_many`](Self::send_many) sends them one after the other.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_unit(
+        &mut self,
+        association: Association,
+        messages: Vec<Message>,
+    ) -> Result<(), Error> {
+        self.engine.now();
+        self.engine.answered();
+        self.engine.keep_up();
+        let send = |sockets: &mut Sockets, now: Time| {
+            let sent =
+                sockets.try_send_unit(now, association.socket, Target::Only, messages.clone());
+            sent.map(drop).map_err(|why| send_error(sockets, association, why))
+        };
+        self.engine.wait(self.timeout, send)
+    }
+
     /// Waits for the next message or subscribed notification. `Ok(None)` means that the association
     /// has ended gracefully and everything was read.
     ///
