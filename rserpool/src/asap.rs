@@ -11,9 +11,10 @@ use rserpool_net::{Channels, Clock, End, Flow, Host, Listener, Ports, Settings, 
 use rserpool_wire::{PeId, Policy, PoolElement, PoolHandle};
 use sctp_user::sctp_user_core::{Duration, Time};
 use sctp_user::{Association, BindOptions, Peer, Stack};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::Error;
+use crate::subscription::Known;
 
 /// How many commands may wait for the task.
 const QUEUE: usize = 64;
@@ -24,6 +25,7 @@ const BACKLOG: usize = 8;
 
 type Resolved = Result<Vec<PoolElement>, RequestError>;
 type Deregistered = Result<(), RequestError>;
+type Subscribed = Result<watch::Receiver<Known>, RequestError>;
 
 enum Command {
     Resolve {
@@ -39,6 +41,12 @@ enum Command {
     Deregister {
         reply: oneshot::Sender<Deregistered>,
     },
+    Subscribe {
+        pool: PoolHandle,
+        reply: oneshot::Sender<Subscribed>,
+    },
+    /// A subscription has ended.
+    Unsubscribed,
     /// The names of registrars have been looked up.
     Named(Vec<Peer>),
     /// There are new wishes.
@@ -138,6 +146,7 @@ impl Handle {
             wishes: Arc::clone(&wishes),
             resolving: BTreeMap::new(),
             deregistering: BTreeMap::new(),
+            subscribed: BTreeMap::new(),
             notify: Box::new(notify),
         };
         rserpool_net::start(asking, clock, settings, receiver);
@@ -165,6 +174,18 @@ impl Handle {
     /// many commands wait already.
     pub(crate) fn report_unreachable(&self, pool: &PoolHandle, id: PeId) {
         let _ = self.commands.try_send(Command::Report { pool: pool.clone(), id });
+    }
+
+    pub(crate) async fn subscribe(&self, pool: &PoolHandle) -> Result<Subscribed, Gone> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Subscribe { pool: pool.clone(), reply };
+        self.commands.send(command).await.map_err(|_| Gone)?;
+        answer.await.map_err(|_| Gone)
+    }
+
+    /// A subscription has ended. When the queue is full, the task sees it with the next command.
+    pub(crate) fn unsubscribed(&self) {
+        let _ = self.commands.try_send(Command::Unsubscribed);
     }
 
     /// Deregisters the element and ends the task.
@@ -202,6 +223,8 @@ struct Asking {
     wishes: Arc<Mutex<Wishes>>,
     resolving: BTreeMap<RequestId, oneshot::Sender<Resolved>>,
     deregistering: BTreeMap<RequestId, oneshot::Sender<Deregistered>>,
+    /// Who hears of which pool.
+    subscribed: BTreeMap<PoolHandle, watch::Sender<Known>>,
     notify: Box<dyn FnMut(Notice) + Send>,
 }
 
@@ -232,8 +255,12 @@ impl Host for Asking {
                 self.looking_up = false;
                 self.core.set_named(now, peers);
             }
-            Command::Wishes => {}
+            Command::Subscribe { pool, reply } => {
+                let _ = reply.send(self.subscribe(now, pool));
+            }
+            Command::Wishes | Command::Unsubscribed => {}
         }
+        self.forget_unheard();
         Flow::GoOn
     }
 
@@ -250,6 +277,13 @@ impl Host for Asking {
                     let _ = reply.send(result);
                 }
                 return Flow::End(End::Leave);
+            }
+            AsapEvent::PoolChanged { pool, elements } => {
+                if let Some(known) = self.subscribed.get(&pool) {
+                    known.send_replace(Some(elements));
+                }
+                self.forget_unheard();
+                return Flow::GoOn;
             }
             AsapEvent::RegistrarFound(channel) | AsapEvent::NewHome(channel) => {
                 channels.get(channel).cloned()
@@ -281,6 +315,21 @@ impl Asking {
         if let Some(load) = load {
             self.core.set_load(now, pool, *id, load);
         }
+    }
+
+    fn subscribe(&mut self, now: Time, pool: PoolHandle) -> Subscribed {
+        self.core.subscribe(now, &pool)?;
+        let known = self.subscribed.entry(pool).or_insert_with(|| watch::channel(None).0);
+        let mut listener = known.subscribe();
+        // What is known already is news to this one.
+        listener.mark_changed();
+        Ok(listener)
+    }
+
+    /// Ends the subscriptions that nobody listens to.
+    fn forget_unheard(&mut self) {
+        let unheard = self.subscribed.extract_if(.., |_, known| known.receiver_count() == 0);
+        unheard.for_each(|(pool, _)| self.core.unsubscribe(&pool));
     }
 
     /// Has the names of registrars looked up.

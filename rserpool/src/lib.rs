@@ -73,13 +73,16 @@ mod element;
 mod error;
 mod events;
 mod message;
+mod names;
 mod session;
+mod subscription;
 mod user;
 
 pub use config::{ElementOptions, UserOptions};
 pub use element::{ElementEvent, ElementIncoming, ElementSession, PoolElement};
 pub use error::Error;
 pub use message::Outgoing;
+pub use names::with_registrar_names;
 #[doc(inline)]
 pub use rserpool_core::UserMessage;
 #[doc(inline)]
@@ -91,6 +94,7 @@ pub use rserpool_core::session::{
     FailoverCause, FailoverProblem, SessionEvent, SessionOptions, session_profile,
 };
 pub use session::{Session, SessionSender};
+pub use subscription::Subscription;
 pub use user::{PoolUser, ResolvedElement, UserEvent};
 
 /// All messages and parameters of ASAP and ENRP.

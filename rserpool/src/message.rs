@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use rserpool_core::UserMessage;
-use rserpool_wire::AsapMessage;
 use rserpool_wire::numbers::ppid;
+use rserpool_wire::{AsapMessage, BusinessCard, PoolElement, PoolHandle};
 use sctp_user::Message;
 
 use crate::error::Error;
@@ -16,14 +16,22 @@ pub enum Outgoing {
     /// A cookie: the state of the session, which the pool user hands to the next element after a
     /// failover.
     Cookie(Bytes),
+    /// A business card: the elements that the pool user is to go to when this one is gone, in this
+    /// order (RFC 5352 sec 2.2.13).
+    BusinessCard(Vec<PoolElement>),
 }
 
 impl Outgoing {
-    pub(crate) fn into_sctp(self) -> Result<Message, Error> {
+    /// For a session of an element of `pool`.
+    pub(crate) fn into_sctp(self, pool: &PoolHandle) -> Result<Message, Error> {
         match self {
             Outgoing::Data(message) => user_message(message),
             Outgoing::Cookie(cookie) => {
                 Ok(Message::new(0, ppid::ASAP, AsapMessage::Cookie(cookie).encode()?))
+            }
+            Outgoing::BusinessCard(elements) => {
+                let card = BusinessCard { pool: pool.clone(), elements };
+                Ok(Message::new(0, ppid::ASAP, AsapMessage::BusinessCard(card).encode()?))
             }
         }
     }

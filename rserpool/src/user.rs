@@ -16,11 +16,12 @@ use crate::element::{missed, unreachable};
 use crate::error::Error;
 use crate::events::EventQueue;
 use crate::session::Session;
+use crate::subscription::Subscription;
 
 /// A client of pools. Its sessions share an association with a registrar and a cache of resolved
 /// pool elements.
 ///
-/// A clone is the same pool user. It lives until the last clone and the last session are gone.
+/// A clone is the same pool user. It lives until the last clone, session and subscription are gone.
 #[derive(Clone, Debug)]
 pub struct PoolUser {
     stack: Stack,
@@ -87,6 +88,24 @@ impl PoolUser {
         stale: Duration,
     ) -> Result<Vec<ResolvedElement>, Error> {
         Ok(self.asap.resolve(pool, items, stale).await??)
+    }
+
+    /// Subscribes to the changes of a pool (RFC 5352 sec 2.2.5): [`Subscription::changed`] tells the
+    /// elements now and whenever they change. Registrars that know no subscriptions, as RSPLIB's,
+    /// are asked every 5 s. Several subscriptions to a pool share what the registrar tells.
+    ///
+    /// While the registrar tells the changes of a pool, [`PoolUser::resolve`] and sessions with a
+    /// stale cache value take elements of this pool from the cache, however small the value is.
+    ///
+    /// Cancel-safe: a dropped future has subscribed to nothing.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when there are subscriptions to 16 other pools, [`Error::Closed`].
+    pub async fn subscribe(&self, pool: &PoolHandle) -> Result<Subscription, Error> {
+        match self.asap.subscribe(pool).await? {
+            Ok(known) => Ok(Subscription::new(pool.clone(), known, self.asap.clone())),
+            Err(_) => Err(Error::Invalid("a pool user can subscribe to at most 16 pools")),
+        }
     }
 
     /// As [`PoolUser::resolve`], for a session.

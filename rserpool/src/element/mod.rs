@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rand::RngExt;
 use rserpool_core::DEFAULT_UDP_PORT;
 use rserpool_core::asap::{AsapEvent, OwnElement};
-use rserpool_core::channel::ConnectFailure;
+use rserpool_core::channel::{ConnectFailure, udp_port};
 use rserpool_net::generator;
 use rserpool_wire::{Life, OperationError, PeId, Policy, PoolHandle, TransportUse};
 use sctp_user::{Endpoint, PathAddr, Peer, ShownAddress, Stack};
@@ -136,6 +136,7 @@ impl PoolElement {
         };
         Ok(ElementSession::new(
             association,
+            self.inner.pool.clone(),
             self.inner.control_channel,
             self.inner.max_message_size,
         ))
@@ -334,5 +335,36 @@ pub(crate) fn unreachable(
         0 => {}
         more => write!(f, " and {more} more addresses")?,
     }
-    write!(f, ", port {}, cannot be reached: {failure}", registrar.port)
+    write!(f, ", port {}", registrar.port)?;
+    if let Some(udp_port) = udp_port(registrar) {
+        write!(f, ", UDP port {udp_port}")?;
+    }
+    write!(f, ", cannot be reached: {failure}")
+}
+
+#[cfg(test)]
+mod tests {
+    use sctp_user::Encap;
+
+    use super::*;
+
+    #[test]
+    fn a_registrar_that_cannot_be_reached_is_named_with_its_ports() {
+        let shown = |registrar| {
+            let failure = ConnectFailure::TimedOut;
+            ElementEvent::RegistrarUnreachable { registrar, failure }.to_string()
+        };
+        let addr = "192.0.2.1".parse().unwrap();
+        let end = "cannot be reached: it did not accept in time";
+        assert_eq!(
+            shown(Peer::new(addr, Encap::Udp { remote_port: 9900 }, 3863)),
+            format!("registrar 192.0.2.1, port 3863, UDP port 9900, {end}")
+        );
+        assert_eq!(
+            shown(Peer::new(addr, Encap::Native, 3863)),
+            format!("registrar 192.0.2.1, port 3863, {end}")
+        );
+        let many = Peer { addrs: vec![(addr, Encap::Native); 10], port: 3863 };
+        assert!(shown(many).contains(" and 2 more addresses, port 3863, "));
+    }
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use rserpool_core::UserMessage;
 use rserpool_net::Assembler;
-use rserpool_wire::AsapMessage;
 use rserpool_wire::numbers::ppid;
+use rserpool_wire::{AsapMessage, PoolElement, PoolHandle};
 use sctp_user::Association;
 use tracing::debug;
 
@@ -16,6 +16,7 @@ use crate::message::{Outgoing, user_message};
 #[derive(Debug)]
 pub struct ElementSession {
     association: Association,
+    pool: PoolHandle,
     assembler: Assembler,
     max_message_size: usize,
     /// Messages with the PPID of ASAP belong to the control channel.
@@ -39,9 +40,14 @@ pub enum ElementIncoming {
 }
 
 impl ElementSession {
-    pub(super) fn new(association: Association, control: bool, max_message_size: usize) -> Self {
+    pub(super) fn new(
+        association: Association,
+        pool: PoolHandle,
+        control: bool,
+        max_message_size: usize,
+    ) -> Self {
         let assembler = Assembler::new(max_message_size);
-        ElementSession { association, assembler, max_message_size, control, begun: false }
+        ElementSession { association, pool, assembler, max_message_size, control, begun: false }
     }
 
     /// Waits for the next message; `Ok(None)` when the pool user has ended the session.
@@ -119,6 +125,18 @@ impl ElementSession {
         self.send_unit(vec![Outgoing::Cookie(cookie.into())]).await
     }
 
+    /// Gives the pool user a business card: the elements that it is to go to when this one is gone,
+    /// in this order (RFC 5352 sec 2.2.13). It replaces the card before; an empty one takes it back.
+    /// A user of this package tries at most 16 of them, each once, before it asks its registrar.
+    /// Users of RSPLIB ignore cards. [`PoolUser::resolve`](crate::PoolUser::resolve) gives elements
+    /// as they are needed here. Cancel-safe: a dropped future has sent nothing.
+    ///
+    /// # Errors
+    /// As [`ElementSession::send_cookie`].
+    pub async fn send_business_card(&self, elements: Vec<PoolElement>) -> Result<(), Error> {
+        self.send_unit(vec![Outgoing::BusinessCard(elements)]).await
+    }
+
     /// Sends several messages as one unit: all or none are queued, and they share packets where
     /// they fit. A reply and the cookie that covers it belong together, so that no failure can come
     /// between them. Cancel-safe: a dropped future has sent nothing.
@@ -126,7 +144,8 @@ impl ElementSession {
     /// # Errors
     /// As [`ElementSession::send_cookie`].
     pub async fn send_unit(&self, unit: Vec<Outgoing>) -> Result<(), Error> {
-        let unit = unit.into_iter().map(Outgoing::into_sctp).collect::<Result<_, _>>()?;
+        let unit = unit.into_iter().map(|part| part.into_sctp(&self.pool));
+        let unit = unit.collect::<Result<_, _>>()?;
         Ok(self.association.send_unit(unit).await?)
     }
 

@@ -37,6 +37,7 @@ pub(super) struct Shared {
 struct Visible {
     connection: Option<(Association, PeId)>,
     cookie: Option<Bytes>,
+    card: Vec<PoolElement>,
     /// The application wants a failover; `true` with a report to the registrar.
     force: Option<bool>,
 }
@@ -67,6 +68,10 @@ impl Shared {
 
     pub(super) fn cookie(&self) -> Option<Bytes> {
         self.lock().cookie.clone()
+    }
+
+    pub(super) fn business_card(&self) -> Vec<PoolElement> {
+        self.lock().card.clone()
     }
 
     pub(super) fn force_failover(&self, report: bool) {
@@ -120,7 +125,7 @@ impl Driver {
             options.assoc.clone().unwrap_or_else(|| session_profile(stack.assoc_config()));
         Driver {
             max_message_size: options.max_message_size,
-            core: SessionCore::new(options),
+            core: SessionCore::new(pool.clone(), options),
             clock: Clock::start(),
             stack,
             user,
@@ -172,7 +177,8 @@ impl Driver {
                     }
                     Err((sctp_user::Error::Stopped, _)) => break,
                     Err((error, ways)) => {
-                        self.core.handle_connect_failed(attempt, connect_failure(error, &ways));
+                        let failure = connect_failure(error, &ways);
+                        self.core.handle_connect_failed(self.clock.now(), attempt, failure);
                     }
                 },
                 incoming = receive(&mut self.association), if quiet => self.incoming(incoming),
@@ -192,7 +198,9 @@ impl Driver {
                     let control = message.ppid == ppid::ASAP;
                     self.core.handle_message(message);
                     if control {
-                        self.shared.lock().cookie = self.core.cookie().cloned();
+                        let mut visible = self.shared.lock();
+                        visible.cookie = self.core.cookie().cloned();
+                        visible.card = self.core.business_card().to_vec();
                     }
                 }
                 Ok(None) => {}

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
 use crate::message::user_message;
-use crate::user::PoolUser;
+use crate::user::{PoolUser, ResolvedElement};
 use driver::{Driver, Shared};
 
 /// A session with a pool, on the side of the pool user.
@@ -122,6 +122,12 @@ impl Session {
     /// The newest cookie that an element of the session sent.
     pub fn cookie(&self) -> Option<Bytes> {
         self.sender.shared.cookie()
+    }
+
+    /// The elements that the newest business card of the session names, see
+    /// [`ElementSession::send_business_card`](crate::ElementSession::send_business_card).
+    pub fn business_card(&self) -> Vec<ResolvedElement> {
+        self.sender.shared.business_card()
     }
 
     /// Shuts the association down gracefully and waits until it has ended. During a failover there

@@ -1,7 +1,10 @@
 //! Registrars, pool elements and pool users on real stacks over a network in memory, with a paused
 //! clock.
 
+mod cancel;
+mod cards;
 mod registrars;
+mod subscriptions;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -474,7 +477,7 @@ async fn waiting_in_vain_says_what_was_waited_for() {
     assert_eq!(
         why.to_string(),
         "no registrar has registered the element in pool \"pool\" within 5s; registrar 10.0.0.1, port \
-         3863, cannot be reached: the peer's host says that nothing speaks SCTP there"
+         3863, UDP port 9899, cannot be reached: the peer's host says that nothing speaks SCTP there"
     );
     drop(element);
 

@@ -37,6 +37,22 @@ async fn a_registrar_that_moved_is_found_again_by_its_name() {
     assert!(*looked_up.lock().unwrap() >= 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn registrars_are_given_by_text() {
+    let lab = Lab::new(true);
+    let (_rs, _registrar) = lab.registrar(2);
+    let asap = rserpool::with_registrar_names(["10.0.0.1:3863", "10.0.0.2:3863/udp:9899"]).unwrap();
+    let options = UserOptions { asap: AsapConfig { seed: Some([21; 32]), ..asap } };
+    let user = PoolUser::new(&lab.stack(21), options).unwrap();
+    let (_es, element) = lab.element(11, Policy::RoundRobin, &[2]);
+    element.registered().await.unwrap();
+    let found = timeout(secs(60), user.resolve(&pool(), 1, Duration::ZERO)).await.unwrap();
+    assert_eq!(found.unwrap()[0].id, PeId(11));
+    let wrong = rserpool::with_registrar_names(["10.0.0.1:3863", "registrar.example"]).unwrap_err();
+    let hint = "'registrar.example' has no SCTP port";
+    assert!(wrong.to_string().starts_with(hint), "{wrong}");
+}
+
 /// Two registrars that do not know each other: each has pools of its own.
 #[tokio::test(start_paused = true)]
 async fn a_pool_that_one_registrar_does_not_know_is_found_at_another_one() {

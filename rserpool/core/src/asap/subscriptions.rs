@@ -142,7 +142,8 @@ impl AsapCore {
                 is_first && self.requests.take_sent(&subject).is_some()
             }
         };
-        if !answers && !(m.accept_updates && self.subscriptions.granted.contains(&m.pool)) {
+        let updates = m.accept_updates && self.subscriptions.granted.contains(&m.pool);
+        if !answers && !updates {
             return false;
         }
         if m.accept_updates {

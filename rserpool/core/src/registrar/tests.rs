@@ -11,6 +11,7 @@ mod odd_input;
 mod ownership;
 mod registration;
 mod resolution;
+mod subscriptions;
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -27,6 +27,10 @@ pub struct SessionOptions {
     /// [`SessionEvent::FailoverNeeded`](crate::session::SessionEvent::FailoverNeeded) by
     /// `Session::force_failover`. Default true.
     pub auto_failover: bool,
+    /// Go to the elements that the last element named on its business card, in that order, before
+    /// the registrar is asked. Elements are believed here: a card can name any address. Default
+    /// true.
+    pub business_cards: bool,
     /// Longest message taken from an element, bytes. Default 16 MiB.
     pub max_message_size: usize,
     /// SCTP settings of the associations with elements. Default `None`: [`session_profile`] applied
@@ -43,6 +47,7 @@ impl Default for SessionOptions {
             reply_timeout: None,
             report_unreachable: true,
             auto_failover: true,
+            business_cards: true,
             max_message_size: MAX_MESSAGE_SIZE,
             assoc: None,
         }

@@ -3,16 +3,20 @@
 //!
 //! A session has one association at a time, so its [`Output`]s need no names for them.
 
+mod card;
 mod config;
 mod event;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use rserpool_wire::numbers::ppid;
-use rserpool_wire::{AsapMessage, PeId, PoolElement, Transport, TransportUse};
+use rserpool_wire::{
+    AsapMessage, BusinessCard, PeId, PoolElement, PoolHandle, Transport, TransportUse,
+};
 use sctp_user_core::socket::EndReason;
 use sctp_user_core::{Duration, LossReason, Time};
 use tracing::debug;
@@ -20,6 +24,7 @@ use tracing::debug;
 use crate::asap::RequestError;
 use crate::channel::ConnectFailure;
 use crate::message::UserMessage;
+use card::Card;
 
 pub use config::{SessionOptions, session_profile};
 pub use event::{FailoverCause, FailoverProblem, SessionEvent};
@@ -102,11 +107,16 @@ enum State {
 /// The session of a pool user. See the [module documentation](self).
 #[derive(Debug)]
 pub struct SessionCore {
+    pool: PoolHandle,
     options: SessionOptions,
     state: State,
     attempts: u64,
     /// The newest cookie of an element.
     cookie: Option<Bytes>,
+    /// The newest business card of an element.
+    card: Card,
+    /// The addresses of the element that was connected with last.
+    addrs: Vec<IpAddr>,
     /// Elements that are not to be tried again in this failover.
     failed: Vec<PeId>,
     /// The problem that was told last.
@@ -117,13 +127,16 @@ pub struct SessionCore {
 }
 
 impl SessionCore {
-    /// Begins to connect with the first element.
-    pub fn new(options: SessionOptions) -> Self {
+    /// Begins to connect with the first element of `pool`.
+    pub fn new(pool: PoolHandle, options: SessionOptions) -> Self {
         let mut core = SessionCore {
+            pool,
             options,
             state: State::Waiting,
             attempts: 0,
             cookie: None,
+            card: Card::default(),
+            addrs: Vec::new(),
             failed: Vec::new(),
             told: None,
             connections: 0,
@@ -153,11 +166,11 @@ impl SessionCore {
         match self.state {
             State::Pausing { until } if until <= now => {
                 self.failed.clear();
-                self.resolve();
+                self.go_on(now);
             }
             State::Connecting { attempt, deadline, .. } if deadline <= now => {
                 self.outputs.push_back(Output::Cancel);
-                self.handle_connect_failed(attempt, ConnectFailure::TimedOut);
+                self.handle_connect_failed(now, attempt, ConnectFailure::TimedOut);
             }
             State::Up { reply_due: Some(at), .. } if at <= now => {
                 self.outputs.push_back(Output::Abort { reason: "no reply" });
@@ -170,6 +183,11 @@ impl SessionCore {
     /// The newest cookie.
     pub fn cookie(&self) -> Option<&Bytes> {
         self.cookie.as_ref()
+    }
+
+    /// The elements that the newest business card names, without those that have failed since.
+    pub fn business_card(&self) -> &[PoolElement] {
+        self.card.elements()
     }
 
     /// The pool handle was resolved.
@@ -223,7 +241,7 @@ impl SessionCore {
     }
 
     /// The association with the element did not come up.
-    pub fn handle_connect_failed(&mut self, attempt: Attempt, failure: ConnectFailure) {
+    pub fn handle_connect_failed(&mut self, now: Time, attempt: Attempt, failure: ConnectFailure) {
         let State::Connecting { attempt: a, element, .. } = self.state else { return };
         if a != attempt {
             return;
@@ -231,7 +249,7 @@ impl SessionCore {
         self.outputs.push_back(Output::Report(element));
         self.tell(FailoverProblem::Connect { element, failure });
         self.remember_failed(element);
-        self.resolve();
+        self.go_on(now);
     }
 
     /// A message came from the element.
@@ -244,9 +262,15 @@ impl SessionCore {
         }
         match AsapMessage::decode(&message.data) {
             Ok(AsapMessage::Cookie(cookie)) => self.cookie = Some(cookie),
-            // A business card is only a preference; the others are not for pool users.
-            Ok(_) => debug!("a pool element sent a control message that is not a cookie"),
+            Ok(AsapMessage::BusinessCard(card)) => self.on_business_card(card),
+            Ok(_) => debug!("a pool element sent a control message that is not for a pool user"),
             Err(error) => debug!(%error, "undecodable control message of a pool element"),
+        }
+    }
+
+    fn on_business_card(&mut self, card: BusinessCard) {
+        if self.options.business_cards && card.pool == self.pool {
+            self.card.replace(card.elements, &self.addrs);
         }
     }
 
@@ -299,10 +323,10 @@ impl SessionCore {
                 }
                 self.leave(now, FailoverCause::Forced, false, true);
                 if matches!(self.state, State::Waiting) {
-                    self.resolve();
+                    self.go_on(now);
                 }
             }
-            State::Waiting => self.resolve(),
+            State::Waiting => self.go_on(now),
             State::Pausing { .. } | State::Resolving { .. } | State::Connecting { .. } => {}
         }
     }
@@ -325,11 +349,12 @@ impl SessionCore {
             // An element that accepts and closes at once would be connected with without end.
             self.pause(now);
         } else {
-            self.resolve();
+            self.go_on(now);
         }
     }
 
     fn remember_failed(&mut self, element: PeId) {
+        self.card.strike(element);
         if !self.failed.contains(&element) && self.failed.len() < MAX_FAILED {
             self.failed.push(element);
         }
@@ -351,6 +376,14 @@ impl SessionCore {
         Attempt(self.attempts)
     }
 
+    /// Goes to the next element of the business card, or asks the registrar.
+    fn go_on(&mut self, now: Time) {
+        match self.card.first(&self.failed).cloned() {
+            Some(element) => self.connect(now, element),
+            None => self.resolve(),
+        }
+    }
+
     /// Asks for one element more than those that are not to be tried again.
     fn resolve(&mut self) {
         let attempt = self.new_attempt();
@@ -360,6 +393,7 @@ impl SessionCore {
     }
 
     fn connect(&mut self, now: Time, element: PoolElement) {
+        self.addrs = element.user_transport.addrs().to_vec();
         let attempt = self.new_attempt();
         self.state = State::Connecting {
             attempt,

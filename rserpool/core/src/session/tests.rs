@@ -1,5 +1,7 @@
 //! The session core in virtual time: failover, cookies, timeouts.
 
+mod cards;
+
 use std::net::IpAddr;
 
 use rserpool_wire::{Life, Policy, PoolHandle, SctpTransport, ServerId};
@@ -9,6 +11,10 @@ use super::*;
 struct Bench {
     core: SessionCore,
     now: Time,
+}
+
+fn pool() -> PoolHandle {
+    PoolHandle::new("pool").unwrap()
 }
 
 fn ms(millis: u64) -> Duration {
@@ -59,7 +65,7 @@ fn problem(problem: FailoverProblem) -> Output {
 
 impl Bench {
     fn new(options: SessionOptions) -> Self {
-        Bench { core: SessionCore::new(options), now: Time::from_millis(10) }
+        Bench { core: SessionCore::new(pool(), options), now: Time::from_millis(10) }
     }
 
     fn outputs(&mut self) -> Vec<Output> {
@@ -157,7 +163,7 @@ fn elements_that_cannot_be_connected_are_reported_and_passed_over() {
     bench.resolved(attempt, &[2]);
     let attempt = bench.connects(2);
     let failure = ConnectFailure::Ended(lost());
-    bench.core.handle_connect_failed(attempt, failure.clone());
+    bench.core.handle_connect_failed(bench.now, attempt, failure.clone());
     let (outputs, attempt) = bench.then_resolves(3);
     let unreachable = problem(FailoverProblem::Connect { element: PeId(2), failure });
     assert_eq!(outputs, [Output::Report(PeId(2)), unreachable]);
@@ -198,7 +204,7 @@ fn the_connect_timeout() {
 #[test]
 fn resolution_is_repeated_and_the_problem_told_once() {
     let mut bench = Bench::new(SessionOptions::default());
-    let pool = PoolHandle::new("pool").unwrap();
+    let pool = pool();
     for round in 0..4 {
         let attempt = bench.resolves(1);
         bench.core.handle_resolved(bench.now, attempt, Err(RequestError::NoElement(pool.clone())));

@@ -10,7 +10,7 @@ fn scope() -> (Scope, HostId, HostId) {
     let mut scope = Scope::new(2);
     let element = scope.element(21, 0);
     scope.until(1000, |scope| scope.all_know(&[(21, 1)]));
-    let user = scope.user(1);
+    let user = scope.user(&[1]);
     (scope, element, user)
 }
 

@@ -84,10 +84,11 @@ impl Scope {
         host
     }
 
-    /// A user that knows only one registrar.
-    pub(super) fn user(&mut self, registrar: usize) -> HostId {
+    /// A user that knows these registrars.
+    pub(super) fn user(&mut self, registrars: &[usize]) -> HostId {
         let host = self.world.add_host(&[]);
-        let registrars = vec![self.world.peer(self.registrars[registrar], 3863)];
+        let peer = |index: &usize| self.world.peer(self.registrars[*index], 3863);
+        let registrars = registrars.iter().map(peer).collect();
         let core = AsapCore::new(
             self.world.now,
             AsapConfig::with_registrars(registrars),
