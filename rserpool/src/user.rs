@@ -90,9 +90,10 @@ impl PoolUser {
         Ok(self.asap.resolve(pool, items, stale).await??)
     }
 
-    /// Subscribes to the changes of a pool (RFC 5352 sec 2.2.5): [`Subscription::changed`] tells the
-    /// elements now and whenever they change. Registrars that know no subscriptions, as RSPLIB's,
-    /// are asked every 5 s. Several subscriptions to a pool share what the registrar tells.
+    /// Subscribes to the changes of a pool (RFC 5352 sec 2.2.5): [`Subscription::changed`] tells
+    /// the elements now and whenever they change. Registrars that know no subscriptions, as
+    /// RSPLIB's, are asked every 5 s. Several subscriptions to a pool share what the registrar
+    /// tells.
     ///
     /// While the registrar tells the changes of a pool, [`PoolUser::resolve`] and sessions with a
     /// stale cache value take elements of this pool from the cache, however small the value is.

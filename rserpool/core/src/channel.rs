@@ -228,8 +228,8 @@ pub enum ConnectFailure {
     /// SCTP gave up or was refused.
     #[error(transparent)]
     Ended(EndReason),
-    /// Nobody answered packets without UDP encapsulation, and nothing else was tried. Either nobody is
-    /// there, or a box on the way does not know protocol 132.
+    /// Nobody answered packets without UDP encapsulation, and nothing else was tried. Either nobody
+    /// is there, or a box on the way does not know protocol 132.
     #[error("{0}; many NATs and firewalls let SCTP pass only inside UDP: try UDP encapsulation")]
     NoNativeAnswer(EndReason),
     /// Something else, in one sentence.

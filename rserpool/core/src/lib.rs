@@ -2,15 +2,15 @@
 //!
 //! | Module | What it is |
 //! |---|---|
-//! | [`channel`] | The words that all state machines share: associations, what happens to them, what to do |
+//! | [`channel`] | The words that all state machines share: what happens to associations, what to do |
 //! | [`registrar`] | A registrar: it keeps the pools, and serves pool elements and pool users |
 //! | [`asap`] | The ASAP side of pool elements and pool users: it finds a registrar and keeps it |
 //! | [`metric`] | Statistics, with the name, the meaning and the unit of each number |
 //! | [`session`] | The session of a pool user: it moves from element to element |
 //!
-//! None of them reads a clock, opens a socket or draws a random number of its own: time and seed are
-//! arguments. So whole scopes of registrars, elements and users run in a simulation, and each run
-//! can be repeated. The package `rserpool-net` drives them over real associations.
+//! None of them reads a clock, opens a socket or draws a random number of its own: time and seed
+//! are arguments. So whole scopes of registrars, elements and users run in a simulation, and each
+//! run can be repeated. The package `rserpool-net` drives them over real associations.
 #![forbid(unsafe_code)]
 
 pub mod asap;

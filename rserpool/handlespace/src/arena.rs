@@ -1,5 +1,5 @@
-//! A slab whose keys carry a generation, so that a stale key finds nothing instead of somebody
-//! else.
+//! A slab whose keys carry a generation. So a stale key finds nothing, and not the element that has
+//! the place now.
 
 use core::fmt;
 
@@ -66,7 +66,7 @@ impl<T> Arena<T> {
         }
         let value = slot.value.take()?;
         self.len -= 1;
-        // A slot whose generations are used up is retired rather than wrapped.
+        // A slot that has used up its generations is never used again.
         if let Some(next) = slot.generation.checked_add(1) {
             slot.generation = next;
             self.free.push(key.index);

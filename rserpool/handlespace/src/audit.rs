@@ -1,9 +1,9 @@
-//! Audits: which elements of a home registrar does that registrar not know any more? (RFC 5353
-//! sec 3.6.2, 4.4)
+//! Audits find the elements that their home registrar does not know any more (RFC 5353 sec 3.6.2,
+//! 4.4).
 //!
-//! A registrar that finds another checksum with a peer than its own asks for the peer's table.
-//! Everything the table names is registered again. What is left over afterwards is gone at its home
-//! and has to go here, too.
+//! When the checksum of a peer differs from what this registrar computes, it asks for the peer's
+//! table, and registers again everything that the table names. What the table did not name is gone
+//! at its home and has to go here, too.
 //!
 //! No element is marked when an audit begins. Each one carries the number of the latest audit that
 //! had begun when it was registered or renewed, or when it got its present home. An audit has seen
@@ -17,12 +17,12 @@ use crate::element::Element;
 use crate::handlespace::Handlespace;
 use crate::lists::Cursor;
 
-/// An audit that runs.
+/// A running audit.
 #[derive(Debug)]
 pub(crate) struct Audit {
-    /// Unseen are the elements with a smaller one.
+    /// Elements with a smaller number are unseen.
     pub(crate) number: u64,
-    /// The last element that the sweep has looked at; before it there are only seen ones.
+    /// The last element that the sweep has looked at. All elements before it were seen.
     pub(crate) swept: Option<Cursor>,
 }
 
@@ -31,14 +31,14 @@ pub(crate) struct Audit {
 pub struct Swept {
     /// The elements that were taken out.
     pub removed: Vec<Element>,
-    /// The audit is at its end: every element that is left was seen.
+    /// The audit has ended: every element that is left was seen.
     pub finished: bool,
 }
 
 impl Handlespace {
-    /// Begins an audit of a home registrar. From now on every element counts as seen that is
-    /// registered, renewed, or given to this home. Takes O(log n) steps, n the number of audits. An
-    /// audit of this home that already runs begins anew.
+    /// Begins an audit of a home registrar. From now on an element counts as seen when it is
+    /// registered, renewed, or given to this home. If an audit of this home runs already, it begins
+    /// anew. Takes O(log n) steps for n running audits.
     pub fn begin_audit(&mut self, home: ServerId) {
         self.audits_begun += 1;
         let number = self.audits_begun;
@@ -50,14 +50,14 @@ impl Handlespace {
         self.audits.contains_key(&home)
     }
 
-    /// Ends an audit without consequences: the unseen elements stay. Does nothing without one.
+    /// Gives an audit up: the unseen elements stay. Does nothing when there is none.
     pub fn abort_audit(&mut self, home: ServerId) {
         self.audits.remove(&home);
     }
 
-    /// Looks at up to `budget` elements of an audited home registrar and takes the unseen ones out.
-    /// Call it again until it has finished, which ends the audit; anything may happen to the
-    /// elements in between. Finished at once without an audit.
+    /// Looks at up to `budget` elements of an audited home registrar, and takes out those that are
+    /// unseen. Call it again until it says that it has finished; then the audit has ended. Elements
+    /// may change in any way between two calls. Without an audit it has finished at once.
     pub fn sweep(&mut self, home: ServerId, budget: usize) -> Swept {
         let mut swept = Swept { removed: Vec::new(), finished: true };
         let Some(audit) = self.audits.get(&home) else { return swept };

@@ -1,7 +1,7 @@
 //! The PE checksum of a handlespace audit (RFC 5353 sec 3.1, an Internet checksum as in RFC 1071).
 //!
-//! One block per element, `pool handle padded with zeros to 32 bits, PE ID`, enters a sum of
-//! big-endian 16-bit words. The sum is kept unfolded and wide, so that a block can be taken out
+//! Each element adds one block, `pool handle padded with zeros to 32 bits, PE ID`, to a sum of
+//! big-endian 16-bit words. The sum stays wide and unfolded, so that a block can be subtracted
 //! again.
 
 use rserpool_wire::{PeId, PoolHandle};
@@ -9,7 +9,7 @@ use rserpool_wire::{PeId, PoolHandle};
 /// The sum over the blocks of all elements that one registrar owns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PeChecksum {
-    /// 2^48 blocks' words would fit, far more than a handlespace has elements.
+    /// It has room for 2^48 words, far more than all elements of a handlespace have.
     sum: u64,
 }
 

@@ -5,14 +5,14 @@ use sctp_user_core::Time;
 
 use crate::policy::{Params, State};
 
-/// Names the association (or whatever else) that an element was registered over. Chosen by the user
-/// of the handlespace, which only compares it.
+/// Names the association that an element was registered over. The user of the handlespace chooses
+/// it; the handlespace only compares it.
 pub type OwnerId = u64;
 
 /// The deadlines that an element can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
-    /// End of the registration life: without a new registration the element is gone.
+    /// The registration life ends. The element is gone unless it registers again before.
     Life,
     /// The next ENDPOINT_KEEP_ALIVE is due.
     KeepAliveTransmission,
@@ -26,19 +26,20 @@ impl Timer {
         [Timer::Life, Timer::KeepAliveTransmission, Timer::KeepAliveTimeout];
 }
 
-/// A registered pool element. Changed only through the methods of the
-/// [`Handlespace`](crate::Handlespace).
+/// A registered pool element. Only the methods of the [`Handlespace`](crate::Handlespace) change
+/// it.
 #[derive(Debug)]
 pub struct Element {
     pub(crate) handle: PoolHandle,
     pub(crate) info: PoolElement,
     pub(crate) owner: Option<OwnerId>,
-    /// `None` under a policy that cannot be selected by.
+    /// `None` when the handlespace cannot select by the policy.
     pub(crate) params: Option<Params>,
     pub(crate) state: State,
     pub(crate) deadlines: [Option<Time>; 3],
     pub(crate) bad_reports: u32,
-    /// The latest audit that had begun when it was registered, renewed, or given to its home.
+    /// The latest audit that had begun when the element was registered, renewed, or given to its
+    /// home.
     pub(crate) seen: u64,
 }
 
@@ -63,8 +64,8 @@ impl Element {
         self.state.selections
     }
 
-    /// True while somebody has reported that it cannot be reached and nothing has shown yet that it
-    /// lives. It is chosen last then.
+    /// True when somebody has reported that it cannot be reached, and it has not shown since that
+    /// it lives. Selections give it last.
     pub fn is_suspect(&self) -> bool {
         self.state.class.suspect
     }

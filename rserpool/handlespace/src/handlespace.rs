@@ -9,7 +9,7 @@
 //! | deadlines | time | timers |
 //! | audits | home registrar | removal of what that registrar does not know any more |
 //!
-//! Every change goes through a method of [`Handlespace`] that keeps all of them in step.
+//! Every change goes through a method of [`Handlespace`], which brings all indexes up to date.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,14 +28,15 @@ use crate::pool::{Group, Kind, Pool};
 /// Settings of a handlespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Longest pool handle that is taken, bytes. Default 32, which is all that RSPLIB peers can
-    /// bear.
+    /// Longest pool handle that is taken, bytes. Default 32: a longer one ends the process of an
+    /// RSPLIB peer.
     pub max_handle_length: usize,
-    /// How many of the elements that one resolution returns count as used and move back in a sorted
-    /// order. 0 stands for the default of the policies, 1. A pool user's cache, whose user gets
-    /// everything returned, sets 10^9. Default 0.
+    /// How many of the elements that one resolution returns count as used. Under a sorted policy,
+    /// those move back in the order. 0 stands for the default of the policies, which is 1. The
+    /// cache of a pool user sets 10^9, because its user gets all of them. Default 0.
     pub max_increment: usize,
-    /// Elements over all pools; more are refused. An element takes about 1 kB. Default 1 000 000.
+    /// How many elements all pools have together; more are refused. An element takes about 1 kB.
+    /// Default 1 000 000.
     pub max_elements: usize,
     /// Seed of the random policies. Default: all 0, so a real registrar has to set it.
     pub seed: [u8; 32],
@@ -59,7 +60,7 @@ pub struct Handlespace {
     pub(crate) owner_counts: BTreeMap<OwnerId, usize>,
     pub(crate) deadlines: BTreeSet<(Time, ElementKey, Timer)>,
     pub(crate) audits: BTreeMap<ServerId, Audit>,
-    /// How many audits have begun so far; the number of the latest one.
+    /// How many audits have begun so far, which is the number of the latest one.
     pub(crate) audits_begun: u64,
     rng: ChaCha12Rng,
 }
@@ -89,7 +90,7 @@ impl Handlespace {
         }
     }
 
-    /// Takes an element out; its pool goes with its last member. `None` when it is not there.
+    /// Takes an element out, and its pool with the last member. `None` when it is not there.
     pub fn remove(&mut self, key: ElementKey) -> Option<Element> {
         let mut element = self.elements.remove(key)?;
         let id = element.info.id;
@@ -120,13 +121,12 @@ impl Handlespace {
     /// host. Empty when there is no such pool, or when a random policy finds only weights of 0.
     /// Members that are set aside are never given.
     ///
-    /// Takes O(n log N) steps for N members, whatever they are. Suspects come last.
+    /// Suspects come last. Takes O(n log N) steps for N members of any kind.
     pub fn select(&mut self, handle: &PoolHandle, n: usize) -> Vec<ElementKey> {
         self.select_for(UserPlace::ThisHost, handle, n)
     }
 
-    /// As [`Handlespace::select`], as if the pool had only those members that a user at this place
-    /// can reach.
+    /// As [`Handlespace::select`], but gives only members that a user at this place can reach.
     pub fn select_for(
         &mut self,
         user: UserPlace,
@@ -158,11 +158,11 @@ impl Handlespace {
         self.elements.get(key)
     }
 
-    /// Whether an element is set aside: it does not fit the members that its pool is selected from,
-    /// so that no selection gives it, but is a member otherwise. See
+    /// Whether an element is set aside: it does not fit the members that its pool selects from. No
+    /// selection gives it, but it is a member in everything else. See
     /// [`Misfit::SetAside`](crate::Misfit::SetAside).
     ///
-    /// This is no property of the element alone; it can change with each change of its pool.
+    /// This depends on the other members, too, so each change of the pool can change it.
     pub fn is_set_aside(&self, key: ElementKey) -> bool {
         self.get(key).is_some_and(|element| {
             let kind = self.pool(&element.handle).and_then(|pool| pool.kind());
@@ -185,7 +185,7 @@ impl Handlespace {
         self.elements.len()
     }
 
-    /// True without any element.
+    /// True when there is no element.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -200,8 +200,8 @@ impl Handlespace {
         self.homes.get(&home).map_or(PeChecksum::EMPTY, |home| home.checksum).value()
     }
 
-    /// Gives an element to another home registrar, as after a takeover. An audit of its new home
-    /// has seen it then.
+    /// Gives an element to another home registrar, as after a takeover. A running audit of the new
+    /// home counts it as seen.
     pub fn set_home(&mut self, key: ElementKey, home: ServerId) {
         let Some(element) = self.elements.get_mut(key) else { return };
         let old = core::mem::replace(&mut element.info.home, home);
@@ -241,9 +241,9 @@ impl Handlespace {
         self.owner_counts.get(&owner).copied().unwrap_or(0)
     }
 
-    /// Says whether an element is a suspect: somebody cannot reach it, and it has not answered
-    /// since. A suspect keeps its position, but selections give it only when the others do not
-    /// suffice. An element stays a suspect until this is called again, also when it registers anew.
+    /// Makes an element a suspect, or clears it. Somebody cannot reach a suspect, and it has not
+    /// answered since. It keeps its position, but selections give it only when there are not enough
+    /// others. Registering again does not clear it.
     pub fn set_suspect(&mut self, key: ElementKey, suspect: bool) {
         let Some(element) = self.elements.get_mut(key) else { return };
         let class = Class { suspect, ..element.state.class };
@@ -257,9 +257,8 @@ impl Handlespace {
         }
     }
 
-    /// Sets the distance to an element, in milliseconds, in its policy information, and moves it to
-    /// where it belongs then in the selection order. Does nothing under a policy without a delay
-    /// penalty factor (DPF).
+    /// Sets the distance to an element, in milliseconds, and moves the element to its new place in
+    /// the selection order. Does nothing under a policy without a delay penalty factor (DPF).
     pub fn set_distance(&mut self, key: ElementKey, distance: u32) {
         let Some(element) = self.elements.get_mut(key) else { return };
         if element.info.policy.distance().is_none_or(|old| old == distance) {

@@ -1,9 +1,9 @@
 //! The RSerPool handlespace: pools, pool elements, member selection policies and the handlespace
 //! checksum.
 //!
-//! Registrars keep the pools they know in a [`Handlespace`], pool users keep their cache in one
-//! (RFC 5352, RFC 5356). It does no I/O and reads no clock: times are deadlines given and asked
-//! for, randomness comes from the seed in [`Config`].
+//! A registrar keeps the pools that it knows in a [`Handlespace`], and a pool user keeps its cache
+//! in one (RFC 5352, RFC 5356). A handlespace does no I/O and reads no clock: its user sets
+//! deadlines and asks which are due, and all randomness comes from the seed in [`Config`].
 #![forbid(unsafe_code)]
 
 mod arena;

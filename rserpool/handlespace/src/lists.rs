@@ -1,8 +1,8 @@
 //! Lists of elements: of all pools, of one home registrar, of one association.
 //!
-//! All of them are lazy. Registrars send their tables in pages, and pools may change between two
-//! pages: the name of the last element that was sent, a [`Cursor`], says where the next page
-//! begins, whether that element still exists or not. Finding the place takes O(log n) steps.
+//! All lists are lazy. Registrars send their tables in pages, and pools may change between two
+//! pages. A [`Cursor`] is the name of the last element that was sent, and the next page begins
+//! behind it, whether that element still exists or not. Finding the place takes O(log n) steps.
 
 use std::ops::Bound;
 
@@ -13,21 +13,21 @@ use crate::element::OwnerId;
 use crate::handlespace::Handlespace;
 use crate::pool::Pool;
 
-/// The name of an element, as a place in a list: what comes next has a larger name. Shorter handles
-/// are smaller than longer ones, handles of equal length are ordered by their bytes.
+/// The name of an element, as a place in a list: the elements behind it have larger names. Shorter
+/// handles come before longer ones, and handles of equal length are ordered by their bytes.
 pub type Cursor = (PoolHandle, PeId);
 
 impl Handlespace {
-    /// All pools: shorter handles first, equal lengths by bytes.
+    /// All pools: shorter handles first, those of equal length by their bytes.
     pub fn pools(&self) -> impl Iterator<Item = (&PoolHandle, &Pool)> {
         self.pools.iter()
     }
 
-    /// The elements of all pools by handle and identifier: those behind `cursor`, or all without
-    /// one.
+    /// The elements of all pools by handle and identifier: those behind `cursor`, or all when there
+    /// is none.
     ///
-    /// An element that is registered or removed after one page was sent does no harm to the others:
-    /// each element that is there all the time comes exactly once.
+    /// Elements may come and go between two pages. Each one that is there all the time comes
+    /// exactly once.
     pub fn elements_after(
         &self,
         cursor: Option<&Cursor>,
@@ -51,8 +51,7 @@ impl Handlespace {
         self.homes.keys().copied()
     }
 
-    /// The elements of one home registrar by handle and identifier: those behind `cursor`, or all
-    /// without one. Otherwise as [`Handlespace::elements_after`].
+    /// As [`Handlespace::elements_after`], but only the elements of one home registrar.
     pub fn elements_of_home_after(
         &self,
         home: ServerId,
@@ -76,8 +75,8 @@ impl Handlespace {
         self.owners.range(all).map(|(_, key)| *key)
     }
 
-    /// One of the elements registered over an association. When thousands of them have to go at
-    /// once, remove some, serve others, and go on here.
+    /// One of the elements registered over an association. When thousands of them have to go,
+    /// remove some, do other work, and come back here.
     pub fn first_of_owner(&self, owner: OwnerId) -> Option<ElementKey> {
         self.elements_of_owner(owner).next()
     }

@@ -1,10 +1,10 @@
 //! One pool: its members by identifier, and those that it selects from.
 //!
-//! Every pool has a kind: policy, transport protocol, and use of a control channel. Its first
-//! member here decides. Another registrar may have created a pool of the same name with another
-//! kind, so there can be members that do not fit; they are *set aside*. Each kind has a selection
-//! structure of its own, and only that of the pool's kind is selected from. So a pool can change
-//! its kind without a look at its members.
+//! Every pool has a kind: policy, transport protocol, and use of a control channel. The first
+//! member here decides the kind. Another registrar may have created a pool of the same name with
+//! another kind, so there can be members that do not fit; they are *set aside*. Each kind has a
+//! selection structure of its own, and the pool selects only from that of its own kind. So a pool
+//! can change its kind without looking at its members.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,15 +14,15 @@ use crate::arena::ElementKey;
 use crate::error::RegisterError;
 use crate::policy::{Member, Selection};
 
-/// A set of elements that serve the same purpose. It exists as long as it has a member; the first
-/// one decides policy, transport protocol and use of a control channel.
+/// A set of elements that serve the same purpose. It exists as long as it has a member. The first
+/// member decides policy, transport protocol and use of a control channel.
 #[derive(Debug)]
 pub struct Pool {
     pub(crate) members: BTreeMap<PeId, ElementKey>,
-    /// The fitting members; `None` as long as no member has a policy that can be selected by.
+    /// The fitting members; `None` as long as no member has a policy that this handlespace knows.
     pub(crate) fitting: Option<Group>,
-    /// The members that are set aside, those of each kind together. Not those with a policy that
-    /// cannot be selected by: they are in no group.
+    /// The members that are set aside, one group for each kind. Members with an unknown policy are
+    /// in no group.
     pub(crate) set_aside: Vec<SetAside>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Group {
 #[derive(Debug)]
 pub(crate) struct SetAside {
     pub(crate) group: Group,
-    /// Whose are the members; the smallest identifier decides which group comes next.
+    /// The members. The group with the smallest identifier is the next one to be selected from.
     pub(crate) ids: BTreeSet<PeId>,
 }
 
@@ -87,8 +87,8 @@ impl Pool {
         self.members.iter().map(|(id, key)| (*id, *key))
     }
 
-    /// The number of the policy that the pool is selected from by. `None` while no member has one
-    /// that can be selected by; such members are copies from other registrars.
+    /// The number of the policy that the pool selects by. `None` while no member has a known
+    /// policy; such members are copies from other registrars.
     pub fn policy(&self) -> Option<u32> {
         self.kind().map(|kind| kind.policy)
     }
@@ -121,7 +121,7 @@ impl Pool {
         Ok(())
     }
 
-    /// The selection structure for members of this kind, when there is one.
+    /// The selection structure for members of this kind, if there is one.
     pub(crate) fn selection_of(&mut self, kind: Kind) -> Option<&mut Selection> {
         let set_aside = self.set_aside.iter_mut().map(|set_aside| &mut set_aside.group);
         let mut groups = self.fitting.iter_mut().chain(set_aside);
@@ -134,7 +134,7 @@ impl Pool {
             return group.selection.insert(member);
         }
         if self.fitting.is_none() {
-            // Nobody is set aside either, or one of those would fit.
+            // Nobody is set aside either: one of those would fit.
             self.fitting = Some(Group::new(kind, member));
             return;
         }
@@ -149,8 +149,8 @@ impl Pool {
         }
     }
 
-    /// Takes a member out of the group of its kind. Without a fitting member left, the pool takes
-    /// the kind of that member which is set aside and has the smallest identifier.
+    /// Takes a member out of the group of its kind. When no fitting member is left, the pool
+    /// changes to the kind of the member with the smallest identifier among those set aside.
     pub(crate) fn take_from_group(&mut self, id: PeId, kind: Kind, member: Member<'_>) {
         if let Some(group) = self.fitting.as_mut().filter(|group| group.kind == kind) {
             group.selection.remove(member);

@@ -29,19 +29,18 @@ pub enum OtherHome {
     TakeOver,
 }
 
-/// What becomes of the registration of an element that has another policy, transport protocol, or
-/// use of a control channel than the members its pool is selected from, or a policy that cannot be
-/// selected by.
+/// What becomes of the registration of an element that does not fit: its policy, transport protocol
+/// or use of a control channel is not that of the pool, or its policy is unknown here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Misfit {
-    /// It is refused, also when the element is a member already. So a member that was set aside and
-    /// taken over cannot renew its registration under this rule.
+    /// It is refused, even if the element is a member already. So under this rule a member that was
+    /// set aside and then taken over cannot renew its registration.
     #[default]
     Refuse,
-    /// The element becomes a member in everything but one: no selection gives it. When no fitting
-    /// member is left, the pool takes policy, protocol and use of the member with the smallest
-    /// identifier that is set aside and has a policy that can be selected by. It can be selected
-    /// then, and with it all that fit.
+    /// The element becomes a member, but no selection gives it. When no fitting member is left, the
+    /// pool takes over policy, protocol and use from one that was set aside: of those with a known
+    /// policy, the one with the smallest identifier. Selections then give that one and all that
+    /// fit.
     SetAside,
 }
 
@@ -50,22 +49,21 @@ pub enum Misfit {
 pub struct Registration {
     /// The element.
     pub key: ElementKey,
-    /// False when it had been there before and was brought up to date.
+    /// False when the element was there before and has been brought up to date.
     pub new: bool,
 }
 
 impl Handlespace {
     /// Registers an element, or brings a registered one with the same handle and identifier up to
-    /// date: transports, policy information, home, life and owner are replaced; timers, reports,
-    /// suspicion and, under a non-adaptive policy with unchanged values, its turn in the selection
-    /// order stay.
+    /// date. That replaces transports, policy information, home, life and owner. Timers, reports
+    /// and suspicion stay, and so does its turn in the selection order, unless the policy is
+    /// adaptive or its values have changed.
     ///
-    /// An element without an owner is one that no association leads to: a copy from another
-    /// registrar, or an own element that was taken over or has lost its association.
+    /// No association leads to an element without an owner: it is a copy from another registrar, or
+    /// an own element that was taken over or has lost its association.
     ///
     /// # Errors
-    /// When the element is not valid, or the rules forbid what it would need; nothing has changed
-    /// then.
+    /// When the element is not valid, or the rules do not allow it. Nothing has changed then.
     pub fn register(
         &mut self,
         handle: &PoolHandle,
@@ -189,7 +187,7 @@ impl Handlespace {
             }
             element.params = params;
             element.seen = self.audits_begun;
-            // The home is changed below, where its index is kept.
+            // The home changes below, together with its index.
             element.info = PoolElement { home: element.info.home, ..info };
         }
         self.set_home(key, home);
@@ -219,7 +217,7 @@ fn renew_in_pool(
         (params, new_params) => {
             let mut old_state = *state;
             state.class = class;
-            // In first, out second: if the pool takes another kind now, this member counts.
+            // First in, then out: if the pool changes its kind now, this member counts.
             if let Some(params) = new_params {
                 pool.put_in_group(id, new_kind, Member { key, params, state });
             }

@@ -7,7 +7,7 @@ use crate::element::Timer;
 use crate::handlespace::Handlespace;
 
 impl Handlespace {
-    /// Arms a timer of an element, or switches it off with `None`.
+    /// Sets a timer of an element, or switches it off with `None`.
     pub fn set_timer(&mut self, key: ElementKey, timer: Timer, at: Option<Time>) {
         let Some(element) = self.elements.get_mut(key) else { return };
         let old = core::mem::replace(element.deadline_mut(timer), at);
@@ -34,8 +34,8 @@ impl Handlespace {
         Some((key, timer))
     }
 
-    /// Removes the elements whose registration life is over, and nothing else; for users without
-    /// other timers, like a cache. Returns how many.
+    /// Removes the elements whose registration life is over, and returns how many. It is for users
+    /// of a handlespace that have no other timers, such as a cache.
     pub fn purge_expired(&mut self, now: Time) -> usize {
         let mut purged = 0;
         while let Some((key, timer)) = self.pop_due(now) {

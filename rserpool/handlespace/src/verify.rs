@@ -12,7 +12,8 @@ use crate::policy::Params;
 use crate::pool::{Kind, Pool};
 
 impl Handlespace {
-    /// Checks every invariant of the handlespace; meant for tests, it walks through everything.
+    /// Checks every invariant of the handlespace. It walks through everything and is meant for
+    /// tests.
     ///
     /// # Errors
     /// Names the first invariant that does not hold. That is a defect of this crate.
@@ -157,7 +158,7 @@ impl Handlespace {
             return Err(format!("{key:?} was seen by an audit that has not begun"));
         }
         for (home, audit) in &self.audits {
-            // What the sweep has passed was seen, or taken out.
+            // The sweep takes out what was not seen.
             let passed = self.elements.iter().find(|(_, element)| {
                 let name = (&element.handle, element.info.id);
                 element.info.home == *home

@@ -50,7 +50,7 @@ impl Names {
 /// The longest message that is accepted: the length fields of ASAP and ENRP have 16 bits.
 const MAX_MESSAGE: usize = 65_536;
 
-/// How old the known addresses may be when a message is handled.
+/// How old the known addresses may be when the driver handles a message.
 const PEER_REFRESH: Duration = Duration::from_secs(1);
 
 /// The driver's end of an association.
@@ -198,7 +198,7 @@ struct Reader {
     names: Names,
     reports: mpsc::Sender<Report>,
     peer: Peer,
-    /// As told last.
+    /// What was told last.
     rtt: Option<Duration>,
     peer_seen: Instant,
     assembler: Assembler,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use rserpool_core::registrar::RegistrarEvent;
 use tokio::sync::Notify;
 
-/// How many bytes of events may wait for one subscriber: more than 100,000 events.
+/// How many bytes of events may wait for one subscriber. That is more than 100,000 events.
 const LIMIT: usize = 16 << 20;
 
 /// What a subscriber of a registrar gets.
@@ -32,7 +32,7 @@ impl RegistrarEvents {
     /// Cancel-safe.
     pub async fn recv(&mut self) -> Option<Notice> {
         loop {
-            // A permit that is left over from an earlier event only costs another round.
+            // A permit may be left over from an earlier event. It costs one more round.
             {
                 let mut state = self.0.lock();
                 let notice = state.pop();
@@ -150,7 +150,7 @@ impl State {
     }
 }
 
-/// The size of an event. Its pool handle can have any length, if it was refused for that.
+/// The size of an event. A pool handle that was refused for its length can be long.
 fn size(event: &RegistrarEvent) -> usize {
     size_of::<Notice>() + event.pool().map_or(0, |pool| pool.len())
 }

@@ -12,8 +12,8 @@ use crate::registrar::Command;
 
 /// Pause before names that could not be looked up are looked up again.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Pauses in seconds between look-ups after a registrar was lost: its name may get another address
-/// some time later.
+/// Pauses in seconds between look-ups after a registrar was lost. Its name may get another address
+/// only some time later.
 const PAUSES_AFTER_LOSS: [u64; 6] = [2, 4, 8, 16, 32, 64];
 
 /// Looks names up in the background. Dropping it stops that.
@@ -33,7 +33,7 @@ impl Names {
         Names { lost, task }
     }
 
-    /// A registrar was lost: all names are looked up now and, less and less often, for the next two
+    /// A registrar was lost. The task looks all names up now, and then less and less often for two
     /// minutes.
     pub(crate) fn look_up(&self) {
         self.lost.notify_one();

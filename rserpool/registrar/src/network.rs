@@ -41,8 +41,8 @@ fn options(port: u16, addrs: &[IpAddr], assoc: AssocConfig) -> BindOptions {
     BindOptions { port, addrs: addrs.to_vec(), config: Some(assoc), ..BindOptions::default() }
 }
 
-/// SCTP settings between registrars: a heartbeat every 400 ms shows soon that a process is gone
-/// whose host still answers, and RTOs of 200 ms to 1 s that a host is.
+/// SCTP settings between registrars. A heartbeat every 400 ms shows soon that a process is gone
+/// whose host still answers. RTOs of 200 ms to 1 s show soon that a host is gone.
 fn enrp_profile(base: AssocConfig) -> AssocConfig {
     let heartbeat = Duration::from_millis(400);
     AssocConfig {
@@ -67,8 +67,8 @@ pub(crate) fn local(
     enrp_port: Option<u16>,
 ) -> Local {
     let transports = match config.asap_addrs.as_slice() {
-        // Bound to all addresses, the source address of the announce is the best that can be
-        // named.
+        // A registrar on all addresses does not know which of them others reach. They take the
+        // source address of the announce.
         [] => Vec::new(),
         addrs => {
             let addrs = addrs.iter().map(|addr| without_interface(*addr)).collect();
@@ -84,7 +84,8 @@ pub(crate) fn local(
     Local { transports, udp_port, reach, enrp_port: enrp_port.unwrap_or(0), enrp_addrs }
 }
 
-/// The addresses of this host, those of loopback last. Link-local ones mean nothing elsewhere.
+/// The addresses of this host, those of loopback last. Link-local ones are left out: they mean
+/// nothing on other hosts.
 fn host_addresses() -> Vec<IpAddr> {
     let up = interfaces().into_iter().filter(|interface| interface.up);
     let mut addrs: Vec<IpAddr> = up.flat_map(|interface| interface.addrs).collect();
@@ -110,7 +111,7 @@ pub(crate) fn presences(config: &EnrpConfig, port: u16) -> Option<(Protocol, Mul
     Some((Protocol::Enrp, multicast))
 }
 
-/// Where presences of other registrars are heard. Static configuration works without.
+/// Where presences of other registrars are heard. Registrars that are configured need none.
 pub(crate) fn listener(config: &EnrpConfig) -> Option<(Protocol, Listener)> {
     let group = config.announce?;
     match Listener::open(&membership(group, &config.addrs)) {
@@ -122,7 +123,7 @@ pub(crate) fn listener(config: &EnrpConfig) -> Option<(Protocol, Listener)> {
     }
 }
 
-/// By which interfaces the group is heard: those with the addresses `only`, or all.
+/// The interfaces that join the group: those with the addresses `only`, or all of them.
 fn membership(group: SocketAddr, only: &[IpAddr]) -> AnnounceConfig {
     let defaults = AnnounceConfig { group, ..AnnounceConfig::default() };
     let usable = interfaces().into_iter().filter(|i| i.up && (i.multicast || i.loopback));

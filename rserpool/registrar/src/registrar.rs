@@ -38,12 +38,12 @@ const QUEUE: usize = 4;
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Registrar {
-    /// Opens the ports of ASAP and, if wanted, of ENRP on `stack` and starts serving. Call it
-    /// within a tokio runtime.
+    /// Opens the port of ASAP on `stack`, and that of ENRP if the configuration has it, and starts
+    /// to serve. Call it in a tokio runtime.
     ///
     /// # Errors
-    /// When a setting is out of range or a port cannot be bound. Multicast that cannot be sent or
-    /// heard is only warned about.
+    /// When a setting is out of range or a port cannot be bound. When multicast cannot be sent or
+    /// heard, there is a warning only.
     pub fn start(stack: &Stack, config: RegistrarConfig) -> Result<Registrar, StartError> {
         config.check()?;
         let asap = network::asap(stack, &config)?;
@@ -100,8 +100,7 @@ impl Registrar {
         self.enrp_port
     }
 
-    /// The UDP port that its SCTP packets are encapsulated in, `None` on a stack without
-    /// encapsulation.
+    /// The UDP port of its SCTP packets; `None` when the stack has no UDP link.
     pub fn udp_port(&self) -> Option<u16> {
         self.udp_port
     }
@@ -125,7 +124,8 @@ impl Registrar {
         }
     }
 
-    /// Shuts all associations down, gracefully for up to 2 s, and ends the registrar.
+    /// Shuts all associations down gracefully, aborts what takes longer than 2 s, and ends the
+    /// registrar.
     pub async fn shutdown(self) {
         if self.commands.send(Command::ShutDown).await.is_ok() {
             let _ = self.task.await;
@@ -133,7 +133,7 @@ impl Registrar {
     }
 }
 
-/// What a registrar can be asked for from outside its task.
+/// What others can ask the task of a registrar for.
 #[derive(Debug)]
 pub(crate) enum Command {
     ShutDown,

@@ -137,7 +137,7 @@ async fn elements_are_registered_found_and_forgotten_when_they_end() {
     let found = user.resolve().await.unwrap();
     let seen: Vec<_> =
         found.iter().map(|e| (e.id.0, e.user_transport.addrs().to_vec(), e.udp_port)).collect();
-    // The UDP port of the second one was learnt from its packets.
+    // The registrar has learnt the UDP port of the second one from its packets.
     assert_eq!(seen, [(1, vec![near.addr], None), (2, vec![far.addr], Some(4444))]);
     assert!(found.iter().all(|element| element.home == lab.registrar.server_id()));
 

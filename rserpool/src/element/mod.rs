@@ -185,8 +185,8 @@ impl PoolElement {
         Ok(())
     }
 
-    /// Leaves the pool: stops listening, tells the registrar and waits for its answer. Open sessions
-    /// go on. Dropping the future closes the element all the same.
+    /// Leaves the pool: stops listening, tells the registrar and waits for its answer. Open
+    /// sessions go on. Dropping the future closes the element all the same.
     ///
     /// # Errors
     /// [`Error::Timeout`] or [`Error::NoRegistrar`] when the registrar could not be told; the
@@ -214,17 +214,13 @@ fn on_notice(
     let event = match (event, at) {
         (AsapEvent::Hunting, _) => ElementEvent::Hunting,
         (AsapEvent::RegistrarFound(_), Some((registrar, port))) => {
+            let shown = ShownAddress(registrar.remote);
+            hinder(standing, format!("registrar {shown}, port {port}, has not answered"));
             ElementEvent::RegistrarFound { registrar, port }
         }
         (AsapEvent::Unreachable { registrar, failure }, _) => {
             let event = ElementEvent::RegistrarUnreachable { registrar, failure };
-            standing.send_if_modified(|standing| {
-                let pending = matches!(standing, Standing::Pending(_));
-                if pending {
-                    *standing = Standing::Pending(Some(event.to_string()));
-                }
-                pending
-            });
+            hinder(standing, event.to_string());
             event
         }
         (AsapEvent::NewHome(_), Some((registrar, port))) => {
@@ -239,13 +235,31 @@ fn on_notice(
             ElementEvent::Rejected(error)
         }
         (AsapEvent::RegistrarLost, _) => {
-            standing.send_replace(Standing::Pending(None));
+            // A registrar that has never answered was told as the problem already.
+            standing.send_if_modified(|standing| {
+                let was_decided = !matches!(standing, Standing::Pending(_));
+                if was_decided {
+                    *standing = Standing::Pending(Some("the registrar was lost".to_owned()));
+                }
+                was_decided
+            });
             ElementEvent::RegistrarLost
         }
         // The association has ended already, which is told next, or the event answers a request.
         _ => return,
     };
     events.push(event);
+}
+
+/// Something stands in the way of an element that waits to be registered.
+fn hinder(standing: &watch::Sender<Standing>, problem: String) {
+    standing.send_if_modified(|standing| {
+        let pending = matches!(standing, Standing::Pending(_));
+        if pending {
+            *standing = Standing::Pending(Some(problem));
+        }
+        pending
+    });
 }
 
 /// What happens between a pool element and its registrar. Its `Display` is one line for a log.

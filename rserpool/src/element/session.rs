@@ -30,12 +30,12 @@ pub struct ElementSession {
 pub enum ElementIncoming {
     /// Application data.
     Message(UserMessage),
-    /// After a failover: the newest cookie of the session, from this or another element, to continue
-    /// from. It comes before all data of the session.
+    /// After a failover: the newest cookie of the session, from this or another element, to
+    /// continue from. It comes before all data of the session.
     CookieEcho(Bytes),
-    /// The pool user's process has started anew and come back over the same association. The session
-    /// before is over, and another one begins, perhaps with a cookie. Nobody waits for replies to
-    /// the one before.
+    /// The pool user's process has started anew and come back over the same association. The
+    /// session before is over, and another one begins, perhaps with a cookie. Nobody waits for
+    /// replies to the one before.
     Restarted,
 }
 
@@ -126,10 +126,10 @@ impl ElementSession {
     }
 
     /// Gives the pool user a business card: the elements that it is to go to when this one is gone,
-    /// in this order (RFC 5352 sec 2.2.13). It replaces the card before; an empty one takes it back.
-    /// A user of this package tries at most 16 of them, each once, before it asks its registrar.
-    /// Users of RSPLIB ignore cards. [`PoolUser::resolve`](crate::PoolUser::resolve) gives elements
-    /// as they are needed here. Cancel-safe: a dropped future has sent nothing.
+    /// in this order (RFC 5352 sec 2.2.13). It replaces the card before; an empty one takes it
+    /// back. A user of this package tries at most 16 of them, each once, before it asks its
+    /// registrar. Users of RSPLIB ignore cards. [`PoolUser::resolve`](crate::PoolUser::resolve)
+    /// gives elements as they are needed here. Cancel-safe: a dropped future has sent nothing.
     ///
     /// # Errors
     /// As [`ElementSession::send_cookie`].

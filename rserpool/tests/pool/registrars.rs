@@ -37,6 +37,29 @@ async fn a_registrar_that_moved_is_found_again_by_its_name() {
     assert!(*looked_up.lock().unwrap() >= 2);
 }
 
+/// It accepts and says nothing, or it dies afterwards.
+#[tokio::test(start_paused = true)]
+async fn an_element_says_which_registrar_keeps_it_waiting() {
+    let lab = Lab::new(true);
+    let silent = lab.stack(1);
+    let endpoint = silent.bind(3863).unwrap();
+    endpoint.listen(16).unwrap();
+    let (_es, element) = lab.element(11, Policy::RoundRobin, &[1]);
+    for _ in 0..3 {
+        let why = element.registered_within(secs(2)).await.unwrap_err();
+        let hint = "; registrar 10.0.0.1, port 3863, has not answered";
+        assert!(why.to_string().ends_with(hint), "{why}");
+    }
+    let (rs, registrar) = lab.registrar(2);
+    let (_es, element) = lab.element(12, Policy::RoundRobin, &[2]);
+    element.registered().await.unwrap();
+    lab.cut.lock().unwrap().insert(ip(2));
+    drop((registrar, rs));
+    while element.next_event().await.unwrap() != ElementEvent::RegistrarLost {}
+    let why = element.registered_within(Duration::from_millis(1)).await.unwrap_err();
+    assert!(why.to_string().ends_with("; the registrar was lost"), "{why}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn registrars_are_given_by_text() {
     let lab = Lab::new(true);

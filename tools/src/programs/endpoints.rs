@@ -19,7 +19,8 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     /// The endpoints of these lists. `port` is the SCTP port where a list has none. Names are
-    /// looked up now, so that a wrong one is told at once, and again whenever the resolver is asked.
+    /// looked up now, so that a wrong one is told at once, and again whenever the resolver is
+    /// asked.
     ///
     /// # Errors
     /// A sentence for the user.

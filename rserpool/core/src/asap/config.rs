@@ -100,7 +100,8 @@ impl Default for AsapConfig {
 }
 
 impl AsapConfig {
-    /// Asks exactly these registrars; no multicast. For names, see `rserpool::with_registrar_names`.
+    /// Asks exactly these registrars; no multicast. For names, see
+    /// `rserpool::with_registrar_names`.
     pub fn with_registrars(registrars: Vec<Peer>) -> Self {
         AsapConfig { registrars, announce: None, ..AsapConfig::default() }
     }

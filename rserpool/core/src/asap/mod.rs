@@ -3,8 +3,8 @@
 //! resolutions.
 //!
 //! [`AsapCore`] is a [`Core`]: it takes in what happens to associations and gives out what to do.
-//! What its user wants is asked for by methods ([`AsapCore::register`], [`AsapCore::resolve`], ...);
-//! the answers are [`AsapEvent`]s.
+//! What its user wants is asked for by methods ([`AsapCore::register`], [`AsapCore::resolve`],
+//! ...); the answers are [`AsapEvent`]s.
 
 mod answers;
 mod cache;
@@ -57,8 +57,8 @@ type Output = channel::Output<AsapEvent>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AsapEvent {
-    /// The search for a registrar has begun, or has been in vain so far and goes on. Registrars that
-    /// are known by name should be looked up now, for [`AsapCore::set_named`].
+    /// The search for a registrar has begun, or has been in vain so far and goes on. Registrars
+    /// that are known by name should be looked up now, for [`AsapCore::set_named`].
     Hunting,
     /// Connected with a registrar.
     RegistrarFound(ChannelId),

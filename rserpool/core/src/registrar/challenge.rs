@@ -62,8 +62,8 @@ impl RegistrarCore {
         self.challenge(now, key, Challenger::Association { channel, element })
     }
 
-    /// Another registrar says that an element of ours is its own: by an update of its own accord, or
-    /// by its table.
+    /// Another registrar says that an element of ours is its own: by an update of its own accord,
+    /// or by its table.
     pub(super) fn on_rival_claim(
         &mut self,
         now: Time,

@@ -10,8 +10,8 @@ use sctp_user_core::{AssocConfig, ConfigError, Scope};
 use super::{EnrpConfig, Rates};
 use crate::rules::check_rules;
 
-/// Settings of a registrar. [`RegistrarConfig::check`] tells whether they fit together; starting a registrar
-/// does so too.
+/// Settings of a registrar. [`RegistrarConfig::check`] tells whether they fit together; starting a
+/// registrar does so too.
 #[derive(Clone, Debug)]
 pub struct RegistrarConfig {
     /// Identifier of this registrar, not 0. `None`, the default, draws one.
@@ -63,8 +63,8 @@ pub struct RegistrarConfig {
     /// keep-alive, and an answer clears the count. Default 3.
     pub max_bad_pe_reports: u32,
 
-    /// How long the owner of an element has to answer when another association registers the element
-    /// or another registrar claims it, 10 ms to 60 s. Default 1 s.
+    /// How long the owner of an element has to answer when another association registers the
+    /// element or another registrar claims it, 10 ms to 60 s. Default 1 s.
     pub ownership_timeout: Duration,
     /// Believe everybody, as RSPLIB does: any association may register or deregister any element,
     /// and [`max_bad_pe_reports`](Self::max_bad_pe_reports) reports remove one. Default false.

@@ -138,7 +138,8 @@ impl RegistrarCore {
         }
     }
 
-    /// An element that was set aside before, as another registrar had taken it, may go on like that.
+    /// An element that was set aside before, as another registrar had taken it, may go on like
+    /// that.
     fn rules_for(&self, pool: &PoolHandle, id: PeId) -> RegisterRules {
         let known = self.space.find(pool, id);
         if known.is_some_and(|key| self.space.is_set_aside(key)) { COPY } else { OWN }

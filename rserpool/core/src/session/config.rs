@@ -17,8 +17,8 @@ pub struct SessionOptions {
     pub connect_timeout: Duration,
     /// Pause before the pool is resolved again when no element could be reached. Default 250 ms.
     pub retry_delay: Duration,
-    /// An element that sends nothing for this long after data was sent to it counts as lost. Only for
-    /// protocols in which every message is answered. Default `None`: SCTP alone decides.
+    /// An element that sends nothing for this long after data was sent to it counts as lost. Only
+    /// for protocols in which every message is answered. Default `None`: SCTP alone decides.
     pub reply_timeout: Option<Duration>,
     /// Report elements whose association was lost to the registrar; those that cannot be connected
     /// are always reported. Default true.

@@ -1,5 +1,5 @@
-//! One random life of a scope, from its seed: who is there, what goes wrong, and whether all is well
-//! afterwards.
+//! One random life of a scope, from its seed: who is there, what goes wrong, and whether all is
+//! well afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};

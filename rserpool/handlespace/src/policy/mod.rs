@@ -1,9 +1,9 @@
-//! Pool member selection policies: what a member is worth, in which order members come and how that
-//! changes.
+//! Pool member selection policies: what a member is worth, in which order members come, and how
+//! that changes.
 //!
-//! Two families exist. *Sorted* policies keep the members ordered by a key and take them from the
-//! front; *drawn* policies give each member a value and draw at random in proportion to it. A rule
-//! of this module is the only place that knows how one policy differs from another.
+//! There are two families. *Sorted* policies order the members by a key and take them from the
+//! front. *Drawn* policies give each member a value, and draw at random in proportion to it. Only
+//! this module knows how one policy differs from another.
 
 mod selection;
 mod values;
@@ -18,7 +18,7 @@ pub fn supports(policy: &Policy) -> bool {
     Params::of(policy).is_some()
 }
 
-/// The policies that can be selected by (RFC 5356 and the policy drafts).
+/// The policies that a handlespace can select by (RFC 5356 and the policy drafts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     RoundRobin,
@@ -36,9 +36,9 @@ pub(crate) enum Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Params {
     pub(crate) rule: Rule,
-    /// Weight or priority; the distance is taken into account.
+    /// Weight or priority, after the penalty for the distance.
     weight: u32,
-    /// Fraction of 0xffffffff; the distance is taken into account.
+    /// Fraction of 0xffffffff, after the penalty for the distance.
     load: u32,
     /// Fraction of 0xffffffff.
     load_degradation: u32,
@@ -47,7 +47,7 @@ pub(crate) struct Params {
 }
 
 impl Params {
-    /// `None` for a policy that this handlespace does not select by.
+    /// `None` for a policy that this handlespace cannot select by.
     pub(crate) fn of(policy: &Policy) -> Option<Self> {
         let adaptive = policy.is_adaptive();
         let params = |rule, weight, load, load_degradation| {
@@ -67,7 +67,7 @@ impl Params {
                 params(Rule::PriorityLeastUsed, 0, load, load_degradation)
             }
             Policy::RandomizedLeastUsed { load } => params(Rule::RandomizedLeastUsed, 0, load, 0),
-            // A distance makes the weight smaller or the load larger; the rest is as without one.
+            // A distance reduces the weight or increases the load, and changes nothing else.
             Policy::WeightedRandomDpf { weight, weight_dpf, distance } => {
                 params(Rule::WeightedRandom, weight_at(weight, weight_dpf, distance), 0, 0)
             }
@@ -87,19 +87,19 @@ impl Params {
         match self.rule {
             Rule::Random => Some(1),
             Rule::WeightedRandom => Some(self.weight),
-            // Even a fully loaded member keeps a chance: somebody has to be chosen when all are.
+            // A fully loaded member keeps a chance, because all of them may be fully loaded.
             Rule::RandomizedLeastUsed => Some((u32::MAX - self.load).max(1)),
             _ => None,
         }
     }
 }
 
-/// A weight reduced by the penalty for a distance: `dpf` is the share of it, a fraction of
-/// 0xffffffff, that each millisecond costs. As in RSPLIB, a weight that would be negative is 1.
+/// A weight reduced by the penalty for a distance. Each millisecond costs the share `dpf` of the
+/// weight, a fraction of 0xffffffff. As in RSPLIB, a weight that would be negative is 1.
 fn weight_at(weight: u32, dpf: u32, distance: u32) -> u32 {
     let full = u128::from(u32::MAX);
     let product = u128::from(weight) * u128::from(distance) * u128::from(dpf);
-    // To the nearest number. There are no ties, for the divisor is odd.
+    // Rounds to the nearest number. The divisor is odd, so there are no ties.
     let penalty = (product + full / 2) / full;
     u32::try_from(penalty).ok().and_then(|penalty| weight.checked_sub(penalty)).unwrap_or(1)
 }
@@ -113,7 +113,7 @@ fn load_at(load: u32, dpf: u32, distance: u32) -> u32 {
 /// What selection remembers about one member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
-    /// Position among equals: refreshed on each use, so equals take turns. 64 bits never wrap.
+    /// Position among equals. Each use renews it, so equals take turns. 64 bits never wrap.
     seq: u64,
     /// Weighted round robin: the round this member is in.
     round: u64,
@@ -130,12 +130,12 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Of an element that no selection holds yet.
+    /// The state of an element that is not in a selection yet.
     pub(crate) fn new(class: Class) -> Self {
         State { class, ..State::default() }
     }
 
-    /// The sort key; ascending, unique by `seq`.
+    /// The sort key, in ascending order; `seq` makes it unique.
     fn key(&self, params: &Params) -> Key {
         match params.rule {
             Rule::WeightedRoundRobin => Key(self.round, u64::from(self.virtual_counter), self.seq),
@@ -153,7 +153,7 @@ impl State {
         }
     }
 
-    /// The update that goes with every use and with every insertion.
+    /// What every use and every insertion change.
     fn update(&mut self, params: &Params) {
         match params.rule {
             Rule::WeightedRoundRobin if self.virtual_counter > 1 => self.virtual_counter -= 1,

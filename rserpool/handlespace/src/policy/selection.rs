@@ -1,8 +1,8 @@
 //! The selection structure of one pool: its members in order, or by value, and by class.
 //!
-//! Not every member can be given to every user, and suspects come last. So members are kept apart
-//! by class. A selection reads the classes that are a choice, merged as if they were one, and never
-//! looks at a member that it does not return.
+//! Some members cannot be given to some users, and suspects come last. So each class of members has
+//! a structure of its own. A selection merges the classes that it may give as if they were one, and
+//! never looks at a member that it does not return.
 
 use std::collections::BTreeMap;
 
@@ -24,13 +24,13 @@ pub enum UserPlace {
 /// Who may be given a member, and when.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Class {
-    /// It may be dead, and is given only when the others do not suffice.
+    /// It may be dead. It is given only when there are not enough others.
     pub(crate) suspect: bool,
     /// Only users on this host can reach it.
     pub(crate) this_host_only: bool,
 }
 
-/// One member as the selection sees it: borrowed from the element for the time of an operation.
+/// One member as the selection sees it, borrowed from the element during an operation.
 pub(crate) struct Member<'a> {
     pub(crate) key: ElementKey,
     pub(crate) params: &'a Params,
@@ -51,7 +51,7 @@ enum Order {
     Drawn(ByClass<ValueTree>),
 }
 
-/// Members kept apart by class: nearly always there is only one.
+/// Members by class. Nearly always there is only one class.
 #[derive(Debug)]
 struct ByClass<T>(Vec<(Class, T)>);
 
@@ -93,7 +93,8 @@ impl Selection {
         }
     }
 
-    /// First registration: behind all equals, in the current round. The class is that of the state.
+    /// Takes a new member in: behind all equals, and in the current round. Its state says the
+    /// class.
     pub(crate) fn insert(&mut self, member: Member<'_>) {
         *member.state = State {
             seq: self.take_seq(),
@@ -117,7 +118,7 @@ impl Selection {
                 if let Some(tree) = trees.get_mut(class) {
                     tree.remove(member.state.slot);
                     if tree.len() == 0 {
-                        // Gives back the memory, for example after many suspects.
+                        // Frees the memory, for example after many suspects.
                         *tree = ValueTree::default();
                     }
                 }
@@ -125,8 +126,8 @@ impl Selection {
         }
     }
 
-    /// Re-registration with possibly other policy information. The position of a non-adaptive
-    /// member that says the same as before does not change.
+    /// Takes the policy information of a re-registration. A non-adaptive member that says the same
+    /// as before keeps its position.
     pub(crate) fn change(&mut self, member: Member<'_>, new: &Params) {
         if member.params == new && !new.adaptive {
             return;
@@ -137,7 +138,7 @@ impl Selection {
         self.link(Member { key, params: new, state });
     }
 
-    /// Gives a member other parameters about which the element itself has said nothing new.
+    /// Changes the parameters of a member that has not registered again.
     pub(crate) fn revalue(&mut self, member: Member<'_>, new: &Params) {
         let Member { key, params, state } = member;
         self.remove(Member { key, params, state });
@@ -153,7 +154,7 @@ impl Selection {
         self.remove(Member { key, params, state });
         let round = self.current_round(params);
         if state.class.suspect && !class.suspect && state.round < round {
-            // It does not catch up on what it missed.
+            // It does not catch up on the turns that it missed.
             state.round = round;
             state.virtual_counter = params.weight;
         }
@@ -161,8 +162,8 @@ impl Selection {
         self.place(Member { key, params, state });
     }
 
-    /// The first `n` members that a user can be given, in order. Those that count as used have to
-    /// be given to [`Selection::touch`] afterwards.
+    /// The first `n` members that this user can get, in order. Give those that count as used to
+    /// [`Selection::touch`] afterwards.
     pub(crate) fn select(
         &mut self,
         n: usize,
@@ -193,7 +194,7 @@ impl Selection {
         selected
     }
 
-    /// Whether every selected member counts as used; otherwise only the first "max increment" ones
+    /// Whether every selected member counts as used. Otherwise only the first "max increment" ones
     /// do.
     pub(crate) fn uses_all(&self) -> bool {
         matches!(self.order, Order::Drawn(_))
@@ -208,14 +209,13 @@ impl Selection {
         }
         self.remove(Member { key, params, state });
         state.seq = self.take_seq();
-        // Once for the use here and once more in `link`: users of the reference implementation see
-        // both steps.
+        // Here once for the use, and once more in `link`: so it is with RSPLIB.
         state.update(params);
         self.link(Member { key, params, state });
     }
 
-    /// Checks that exactly the given members are held, each under its present class and key or
-    /// value.
+    /// Checks that it holds exactly the given members, each under its present class and its present
+    /// key or value.
     pub(crate) fn verify<'a>(
         &self,
         members: impl Iterator<Item = (ElementKey, &'a Params, &'a State)>,
@@ -251,7 +251,7 @@ impl Selection {
         }
     }
 
-    /// The round of the first member; of the first suspect only when all are suspects.
+    /// The round of the first member. That of the first suspect counts only when all are suspects.
     fn current_round(&self, params: &Params) -> u64 {
         let (Order::Sorted(members), Rule::WeightedRoundRobin) = (&self.order, params.rule) else {
             return 0;
@@ -291,7 +291,7 @@ impl Selection {
     }
 }
 
-/// The suspects, or the others, that a user can be given, in the order of the policy.
+/// The suspects, or the others, that a user can get, in the order of the policy.
 fn in_order(
     members: &ByClass<BTreeMap<Key, ElementKey>>,
     suspect: bool,

@@ -1,5 +1,5 @@
-//! Random selection by value: each member owns an interval as long as its value, a uniform draw
-//! hits one.
+//! Random selection by value: each member has an interval as long as its value, and a uniform draw
+//! hits one of them.
 //!
 //! The intervals live in a Fenwick tree, so that inserting, removing, changing a value and drawing
 //! each take O(log N) steps.
@@ -20,8 +20,8 @@ struct Slot {
 pub(crate) struct ValueTree {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Fenwick tree: entry `i - 1` holds the sum of the values of slots `i - lowbit(i) .. i`. As
-    /// long as the slots' capacity, a power of two.
+    /// A Fenwick tree: entry `i - 1` holds the sum of the values of the slots `i - lowbit(i) .. i`.
+    /// Its length is the capacity of the slots, a power of two.
     sums: Vec<u64>,
     total: u64,
     len: usize,
@@ -32,7 +32,7 @@ impl ValueTree {
         self.len
     }
 
-    /// Takes a new member in and says where it is.
+    /// Takes a new member in, and returns its slot.
     pub(crate) fn insert(&mut self, member: ElementKey, value: u32) -> u32 {
         let slot = match self.free.pop() {
             Some(slot) => slot,
@@ -67,7 +67,7 @@ impl ValueTree {
     /// Changes the value of the member at `slot`.
     pub(crate) fn set(&mut self, slot: u32, value: u32) {
         let Some(entry) = self.slots.get_mut(slot as usize) else { return };
-        // Two's complement difference: wrapping sums stay right.
+        // The difference in two's complement: wrapping sums stay right.
         let delta = u64::from(value).wrapping_sub(u64::from(entry.value));
         entry.value = value;
         self.total = self.total.wrapping_add(delta);
@@ -125,7 +125,7 @@ impl ValueTree {
         position as u32
     }
 
-    /// Doubles the tree and fills it anew: O(1) per insertion in the mean.
+    /// Doubles the tree and fills it anew. That takes O(1) steps for each insertion on average.
     fn grow(&mut self) {
         let capacity = self.slots.len().next_power_of_two();
         self.sums = vec![0; capacity];
@@ -143,8 +143,8 @@ impl ValueTree {
     }
 }
 
-/// Draws up to `n` different members of some trees as if they were one, each with a chance in
-/// proportion to its value among those not drawn yet.
+/// Draws up to `n` different members from several trees as if they were one. Each draw is in
+/// proportion to the values of the members that are left.
 pub(crate) fn draw(trees: &mut [&mut ValueTree], n: usize, rng: &mut impl Rng) -> Vec<ElementKey> {
     let mut drawn = Vec::new();
     let mut taken = Vec::new();

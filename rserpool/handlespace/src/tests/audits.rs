@@ -62,7 +62,7 @@ fn a_slice_looks_at_no_more_than_its_budget() {
         (swept.removed.len(), swept.finished)
     };
     assert_eq!([slice(), slice(), slice()], [(1, false), (4, false), (1, true)]);
-    // There is nothing more to do, and without an audit nothing at all.
+    // There is nothing left to do. Without an audit there is nothing to do at all.
     assert_eq!(slice(), (0, true));
     let swept = space.sweep(HOME, 0);
     assert!(swept.removed.is_empty() && swept.finished);
@@ -103,7 +103,7 @@ fn pools_may_change_between_the_slices_of_a_sweep() {
     let mut space = with_elements(6, HOME);
     space.begin_audit(HOME);
     assert_eq!(space.sweep(HOME, 2).removed.len(), 2);
-    // Registered before and behind the place of the sweep, renewed, removed.
+    // Elements register before and behind the place of the sweep; others renew, or are removed.
     add(&mut space, 1, HOME);
     add(&mut space, 7, HOME);
     add(&mut space, 5, HOME);

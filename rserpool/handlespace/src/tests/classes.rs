@@ -105,14 +105,14 @@ fn suspects_are_chosen_last() {
     }
     assert_eq!(select(&mut space, 2), [3, 5]);
     assert_eq!(select_for(&mut space, ELSEWHERE, 2), [6, 8]);
-    // The others do not suffice.
+    // There are not enough others.
     assert_eq!(select_for(&mut space, ELSEWHERE, 3), [8, 6, 2]);
     assert_eq!(select(&mut space, 9), [5, 7, 9, 3, 6, 8, 1, 2, 4]);
-    // A renewal may come from somebody else who believes that it lives: it proves nothing.
+    // Somebody else may have renewed it in good faith, so a renewal proves nothing.
     let info = element(2, Policy::RoundRobin);
     space.register(&handle("pool"), info, None, OWN).unwrap();
     assert!(space.get(key(&space, 2)).unwrap().is_suspect());
-    // Those that answer are in turn at once, as if nothing had been.
+    // Those that answer take their turns at once, as if nothing had happened.
     set_suspect(&mut space, 2, false);
     set_suspect(&mut space, 4, false);
     assert_eq!(select_for(&mut space, ELSEWHERE, 4), [2, 4, 6, 8]);
@@ -180,8 +180,8 @@ fn a_weighted_suspect_that_answers_does_not_catch_up() {
     }
 }
 
-/// 100 000 elements that are no choice in a pool, selected from 100 000 times: with a look at each
-/// of them this would take half an hour.
+/// A pool has 100 000 elements that cannot be given, and is selected from 100 000 times. If each
+/// selection looked at each element, this would take half an hour.
 #[test]
 fn a_large_pool_with_nearly_nothing_to_choose_stays_usable() {
     const N: u32 = 100_000;

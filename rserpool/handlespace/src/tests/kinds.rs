@@ -101,7 +101,7 @@ fn the_member_with_the_smallest_identifier_decides_what_comes_next() {
     assert_eq!(select(&mut space, 99), [5, 8, 3]);
     assert_eq!(select(&mut space, 99), [5, 8, 3]);
 
-    // What fits in is measured by the new kind.
+    // From now on the new kind decides what fits.
     assert_eq!(
         space.register(&handle("pool"), element(9, Policy::RoundRobin), None, OWN),
         Err(RegisterError::PolicyMismatch { pool: 0x4000_0001, element: 1 })
@@ -198,8 +198,8 @@ fn a_renewal_by_rule_of_own_elements_is_refused_even_when_set_aside() {
     space.verify().unwrap();
 }
 
-/// A pool of 50 000 that are set aside, most of them for ever, changes its kind 50 000 times: with
-/// a look at each member this would take minutes.
+/// A pool of 50 000 members that are set aside, most of them for ever, changes its kind 50 000
+/// times. If each change looked at each member, this would take minutes.
 #[test]
 fn a_large_pool_changes_its_kind_at_once() {
     const N: u32 = 50_000;

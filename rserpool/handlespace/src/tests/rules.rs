@@ -79,7 +79,7 @@ fn members_of_a_pool_agree() {
         "the members of the pool do not have a control channel, but the element has one"
     );
 
-    // Ports and addresses are the element's own business.
+    // Each element may have any ports and addresses.
     let other = with_sctp(element(2, Policy::RoundRobin), |t| t.port = 99);
     assert!(space.register(&handle("pool"), other, None, OWN).unwrap().new);
     // Another pool is free to differ.
@@ -239,7 +239,7 @@ fn pools_are_in_transfer_order() {
     assert_eq!(names, ["a", "ba", "bb", "ccc"]);
 }
 
-/// 100 000 elements in one pool: with linear steps anywhere this would take minutes.
+/// 100 000 elements are in one pool. If any step were linear, this would take minutes.
 #[test]
 fn a_large_pool_stays_usable() {
     const N: u32 = 100_000;

@@ -1,4 +1,4 @@
-//! The random policies: many draws with a fixed seed, bounds of five standard deviations.
+//! The random policies: many draws with a fixed seed, compared within five standard deviations.
 
 use super::*;
 

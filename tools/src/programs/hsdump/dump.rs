@@ -33,7 +33,7 @@ struct Pool {
 struct Element {
     id: String,
     home: String,
-    /// How long its registration is valid, ms; none for ever.
+    /// How long its registration is valid, ms; none means for ever.
     life_ms: Option<u64>,
     policy: String,
     protocol: String,

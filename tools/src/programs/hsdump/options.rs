@@ -31,7 +31,7 @@ pub(crate) struct Options {
         value_parser = |s: &str| millis(s, 100, 3_600_000)
     )]
     pub(crate) interval: Duration,
-    /// How long the registrar may take to be connected with, and for each of its answers, ms.
+    /// How long connecting with the registrar may take, and then each of its answers, ms.
     #[arg(
         long,
         value_name = "MS",

@@ -15,11 +15,11 @@ use tokio::time::Instant;
 
 /// The checksum of no pool elements.
 const NOTHING_OWNED: u16 = 0xffff;
-/// Time between two signs of life. Registrars of RSPLIB take one for dead that is silent for 5 s.
+/// Time between two signs of life. For a registrar of RSPLIB, whoever is silent for 5 s is dead.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// A registrar that names more pool elements than this is not believed.
 const MAX_ELEMENTS: usize = 1_000_000;
-/// Answers in a row that may bring nothing new although more is to come.
+/// How many answers in a row may bring nothing new and say that more is to come.
 const MAX_IDLE_ANSWERS: u32 = 3;
 
 /// An association with a registrar.
@@ -73,7 +73,7 @@ impl Talk {
         Talk { association, own: ServerId(own.max(1)), registrar: None, timeout }
     }
 
-    /// Gets everything that the registrar knows.
+    /// Asks for everything that the registrar knows.
     ///
     /// # Errors
     /// A sentence for the user.
@@ -149,7 +149,7 @@ impl Talk {
         let _ = self.association.shutdown().await;
     }
 
-    /// The next message, after it was answered if it needs an answer.
+    /// Waits for the next message, and answers it if it needs an answer.
     async fn next(&mut self) -> anyhow::Result<EnrpBody> {
         let received = self.association.recv_message().await;
         let received = received.context("the association is lost")?;
@@ -175,13 +175,13 @@ impl Talk {
                 self.send(EnrpBody::ListResponse(ListResponse { rejected, servers })).await?;
             }
             EnrpBody::HandleTableRequest(request) => {
-                // Nothing is owned here, and somebody who looks for a mentor shall look on.
+                // This program owns nothing, and is no mentor.
                 let rejected = !request.own_children_only;
                 let (more, pools) = (false, Vec::new());
                 let response = HandleTableResponse { rejected, more, pools };
                 self.send(EnrpBody::HandleTableResponse(response)).await?;
             }
-            // Takeovers are for others, and must not wait for this program.
+            // Takeovers are up to the others. They must not wait for this program.
             EnrpBody::InitTakeover(target) if *target != self.own => {
                 self.send(EnrpBody::InitTakeoverAck(*target)).await?;
             }

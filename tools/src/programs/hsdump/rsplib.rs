@@ -1,7 +1,7 @@
 //! The pools in the layout of RSPLIB's `hsdump`, for scripts that read that.
 //!
-//! Its program learns less than it shows, and so does this one: what is never sent between
-//! registrars has the value that a new element has there.
+//! That program shows more than it can learn, and so does this one: registrars do not tell each
+//! other everything. For what they do not tell, both show the values of a new element.
 
 use std::net::IpAddr;
 use std::time::UNIX_EPOCH;
@@ -22,7 +22,7 @@ pub(super) fn lines(told: &Told) -> Vec<String> {
     let Told { own, list, pools, parts, .. } = told;
     let mut lines = Vec::new();
     if let Some(own) = list.iter().find(|peer| peer.id == own.id) {
-        // The list of the registrar names whoever asks, too, which is no peer of itself.
+        // The list of the registrar also names the program that asks.
         lines.push(format!(
             "Failed to add peer {} upd=0 chsum=$0000ffff flags=[new][dynamic][fromPeer]",
             own.id
@@ -125,8 +125,8 @@ fn element_lines(
         element.life.0
     ));
     lines.push(format!("     {}", policy(&element.policy)));
-    // How often an element was selected is known to its registrar only. Without a weight, RSPLIB
-    // divides 0 by 0.
+    // Only the registrar knows how often an element was selected. Without a weight, RSPLIB divides
+    // 0 by 0.
     let share = if Values::of(&element.policy).weight == 0 { "-nan" } else { "0.000000" };
     lines.push(format!("     seq={sequence} val=0 rd=0 vrt=0 deg=$0 {{sel=0 s/w={share}}}"));
     lines.push(format!("     userT: {}", user_transport(&element.user_transport)));
@@ -237,8 +237,8 @@ fn checksum_of(pools: &Pools, counts: impl Fn(&PoolElement) -> bool) -> String {
     checksum(sum)
 }
 
-/// RSPLIB shows the two bytes in the order that its machine has them in, which is mostly the other
-/// one than that of the wire.
+/// RSPLIB prints the two bytes in the order of its machine. On most machines that is the reverse of
+/// their order on the wire.
 fn checksum(sum: PeChecksum) -> String {
     format!("${:08x}", sum.value().swap_bytes())
 }
@@ -302,8 +302,8 @@ mod tests {
         }
     }
 
-    /// What RSPLIB's program shows in two runs; its values of `t=` and `{sel=` are the same in each
-    /// line, and so they stand here once.
+    /// What RSPLIB's program showed in a captured run. The line that begins with `t=` is the same
+    /// for each element, so it stands here once.
     #[test]
     fn the_lines_are_those_of_rsplib() {
         let rest = "t=$01 [w=0 l=0.000%($00000000) ldeg=0.000%($00000000) \
@@ -402,7 +402,7 @@ Handlespace[home=$e2349a36]: (1 Pools, 2 PoolElements, 0 Owned)
         assert!(lines.contains(&"-- Checksums: Handlespace=$0000fd9c, Ownership=$0000ffff".into()));
     }
 
-    /// Nothing of this was seen of RSPLIB; it has to be readable.
+    /// No captured run has shown these, so this is only a guess at RSPLIB's lines.
     #[test]
     fn policies_with_values_and_other_transports() {
         let degrading = Policy::LeastUsedDegradation { load: 0x8000_0000, load_degradation: 1 };

@@ -21,10 +21,10 @@ use crate::cli::{self, EndOptions};
 /// Name of the program.
 pub const NAME: &str = "rspdemo";
 
-/// Shows Reliable Server Pooling at work: two registrars, three servers and a client, each a process
-/// of its own, talk SCTP in UDP on the loopback interface. Twice the serving server is killed, and
-/// the session goes on. Then the registrar of all servers is killed: the other one takes its place,
-/// and a server that comes afterwards goes on with the session.
+/// Shows Reliable Server Pooling at work: two registrars, three servers and a client, each a
+/// process of its own, talk SCTP in UDP on the loopback interface. Twice the serving server is
+/// killed, and the session goes on. Then the registrar of all servers is killed: the other one
+/// takes its place, and a server that comes afterwards goes on with the session.
 #[derive(Clone, Debug, Parser)]
 pub(crate) struct Options {
     /// Plain lines without colours and status line, also on a terminal.

@@ -22,7 +22,7 @@ use crate::programs::pingpongclient::ClientEvent;
 const KILLS: usize = 2;
 /// How many servers are killed in all.
 const ALL_KILLS: usize = KILLS + 1;
-/// The limit up to the end of the client. Ending the others takes longer; 30 s are promised.
+/// The time limit up to the end of the client. Then the others end; 30 s in all are promised.
 const TIME_LIMIT: Duration = Duration::from_secs(25);
 /// How long to wait for the first session, and for the Pong after a kill.
 const PONG_LIMIT: Duration = Duration::from_secs(5);

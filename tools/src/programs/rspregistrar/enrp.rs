@@ -20,9 +20,9 @@ pub(crate) struct EnrpOptions {
     /// --asap=, port 9901), or off (this registrar works alone); port 0 takes a free one.
     #[arg(long, value_name = "auto|off|ENDPOINT", default_value = "auto")]
     pub(crate) enrp: Enrp,
-    /// Another registrar, ADDR:PORT{,ADDR}[/udp:N|/native]; may be given several times. Default port
-    /// 9901. A name may stand for ADDR and means all its addresses; it is looked up again whenever a
-    /// registrar is lost.
+    /// Another registrar, ADDR:PORT{,ADDR}[/udp:N|/native]; may be given several times. The default
+    /// port is 9901. A name may stand for ADDR and means all its addresses; it is looked up again
+    /// whenever a registrar is lost.
     #[arg(long, value_name = "ENDPOINT")]
     pub(crate) peer: Vec<AddressList>,
     /// Group in which registrars find each other: auto (239.0.0.51:9901), off, or ADDR:PORT.
@@ -38,15 +38,16 @@ pub(crate) struct EnrpOptions {
     /// 2444, and 150 with --profile=realtime.
     #[arg(long, value_name = "MS", value_parser = |s: &str| millis(s, 50, 60_000))]
     pub(crate) peerheartbeatcycle: Option<Duration>,
-    /// Silence after which another registrar is asked whether it lives, ms. Default 3000, and 300
+    /// Ask another registrar whether it lives after this much silence, ms. Default 3000, and 300
     /// with --profile=realtime.
     #[arg(long, value_name = "MS", value_parser = |s: &str| millis(s, 50, 600_000))]
     pub(crate) peermaxtimelastheard: Option<Duration>,
-    /// How long it may take to answer, ms. Default 1500, and 200 with --profile=realtime.
+    /// How long another registrar may take to answer before it counts as dead, ms. Default 1500,
+    /// and 200 with --profile=realtime.
     #[arg(long, value_name = "MS", value_parser = |s: &str| millis(s, 20, 600_000))]
     pub(crate) peermaxtimenoresponse: Option<Duration>,
-    /// How long to look for a registrar that can tell the pools, at the start, ms. Default 1000, and
-    /// 300 with --profile=realtime.
+    /// At the start, how long to look for a registrar that can tell the pools, ms. Default 1000,
+    /// and 300 with --profile=realtime.
     #[arg(
         long,
         value_name = "MS",
@@ -54,13 +55,13 @@ pub(crate) struct EnrpOptions {
         value_parser = |s: &str| millis(s, 0, 600_000)
     )]
     pub(crate) mentordiscoverytimeout: Option<Duration>,
-    /// Time after which a takeover begins anew that the others have not agreed to, ms. Default 5000,
-    /// and 500 with --profile=realtime.
+    /// If the others have not agreed to a takeover within this time, it begins anew, ms. Default
+    /// 5000, and 500 with --profile=realtime.
     #[arg(long, value_name = "MS", value_parser = |s: &str| millis(s, 100, 600_000))]
     pub(crate) takeoverexpiryinterval: Option<Duration>,
-    /// Which of two registrars takes over a dead one when both want to: that with the smaller
-    /// identifier (as RSPLIB), or that with the larger one (RFC 5353). All registrars must have the
-    /// same rule.
+    /// When two registrars want to take over a dead one, which of them does: the one with the
+    /// smaller identifier (as RSPLIB), or the one with the larger identifier (RFC 5353). All
+    /// registrars must have the same rule.
     #[arg(
         long,
         value_name = "smaller|larger",
@@ -68,8 +69,8 @@ pub(crate) struct EnrpOptions {
         hide_possible_values = true
     )]
     pub(crate) takeoverrule: Rule,
-    /// Suggest to other registrars to take pool elements over, and follow their suggestions, so that
-    /// the pool elements spread over all registrars.
+    /// Suggest to other registrars that they take pool elements over, and follow their suggestions.
+    /// So the pool elements spread over all registrars.
     #[arg(long)]
     pub(crate) supporttakeoversuggestion: bool,
     /// Pool elements in one answer to another registrar that asks for the pools.
@@ -115,7 +116,7 @@ pub(crate) enum Rule {
 }
 
 impl EnrpOptions {
-    /// The settings but for the peers; `None` without ENRP. `addrs` are the own addresses for ENRP.
+    /// The settings without the peers; `None` without ENRP. `addrs` are the own addresses for ENRP.
     ///
     /// # Errors
     /// A sentence for the user.

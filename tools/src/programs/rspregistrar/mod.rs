@@ -93,7 +93,7 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     Ok(reason.status())
 }
 
-/// Tells on standard output what happens, or else in the log.
+/// Prints what happens, or logs it.
 fn tell(notice: &Notice, aloud: bool) {
     let text = match notice {
         Notice::Event(event) => event.to_string(),
@@ -107,7 +107,7 @@ fn tell(notice: &Notice, aloud: bool) {
     }
 }
 
-/// The addresses of a stack that serves at both; none stand for all of the host.
+/// The addresses of a stack that serves both ports. An empty list means all addresses of the host.
 fn both(one: &[IpAddr], other: &[IpAddr]) -> Vec<IpAddr> {
     if one.is_empty() || other.is_empty() { Vec::new() } else { [one, other].concat() }
 }

@@ -11,8 +11,8 @@ use crate::cli::{
 };
 
 /// An RSerPool registrar: keeps pools of servers and tells clients whom to talk to (ASAP, RFC
-/// 5352). Registrars that know each other keep the same pools, and take over the servers of one that
-/// dies (ENRP, RFC 5353).
+/// 5352). Registrars that know each other keep the same pools, and take over the servers of one
+/// that dies (ENRP, RFC 5353).
 #[derive(Clone, Debug, Parser)]
 pub(crate) struct Options {
     /// Server identifier, decimal or 0x-hexadecimal [default: random].
@@ -74,8 +74,8 @@ pub(crate) struct Options {
         value_parser = |s: &str| millis(s, 100, 60_000)
     )]
     pub(crate) endpointkeepalivetimeoutinterval: Duration,
-    /// How far the keep-alives to different pool elements are spread: each interval is up to this
-    /// part of it shorter or longer, per cent.
+    /// Each interval between keep-alives is up to this part shorter or longer, per cent. This
+    /// spreads the keep-alives to different pool elements.
     #[arg(
         long,
         value_name = "N",
@@ -95,7 +95,7 @@ pub(crate) struct Options {
         value_parser = |s: &str| millis(s, 1, 60_000)
     )]
     pub(crate) distancestep: Duration,
-    /// Pool elements in an answer where the question names no number.
+    /// How many pool elements an answer has when the question does not say how many it wants.
     #[arg(
         long,
         value_name = "N",
@@ -103,8 +103,8 @@ pub(crate) struct Options {
         value_parser = number("number of pool elements", 1u16..=128)
     )]
     pub(crate) maxhresitems: u16,
-    /// Pool elements of an answer that count as used for round robin and the like; 0 is each
-    /// policy's own default.
+    /// How many pool elements of an answer count as used, for round robin and the like; 0 leaves it
+    /// to each policy.
     #[arg(
         long,
         value_name = "N",
@@ -112,7 +112,7 @@ pub(crate) struct Options {
         value_parser = number("number of pool elements", 0..=u32::MAX)
     )]
     pub(crate) maxincrement: u32,
-    /// Association without ASAP messages for so long is shut down, s.
+    /// Shut an association down that has had no ASAP messages for this long, s.
     #[arg(
         long,
         value_name = "S",

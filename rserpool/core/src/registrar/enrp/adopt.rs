@@ -1,5 +1,5 @@
-//! Elements that this registrar becomes the home of without having been asked by them: they are told
-//! by an ENDPOINT_KEEP_ALIVE with the home bit (RFC 5352 sec 3.5, RFC 5353 sec 3.5.2).
+//! Elements that this registrar becomes the home of without having been asked by them: they are
+//! told by an ENDPOINT_KEEP_ALIVE with the home bit (RFC 5352 sec 3.5, RFC 5353 sec 3.5.2).
 
 use std::collections::BTreeMap;
 
