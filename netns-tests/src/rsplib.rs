@@ -7,6 +7,7 @@ use std::time::Duration;
 use rsp_tools::programs::pingpongclient::ClientEvent;
 use workspace_tests::gate;
 use workspace_tests::process::Program;
+use workspace_tests::scope::View;
 
 use crate::failover::Carrier;
 use crate::link::Link;
@@ -39,7 +40,8 @@ pub struct Meeting {
 pub struct TheirRegistrar {
     /// The endpoint where it serves ASAP.
     pub asap: String,
-    enrp: String,
+    /// The endpoint where it serves ENRP.
+    pub enrp: String,
     program: Guest,
 }
 
@@ -86,15 +88,19 @@ impl Meeting {
         let vm = Vm::boot(&net);
         vm.address(0, "10.1.0.2/24 fd01::2/64");
         vm.setup("ip route add 224.0.0.0/4 dev eth0");
-        let [registrar, element, user] =
-            ["registrar", "element", "user"].map(|role| net.host(role));
-        let links = [(&registrar, 1), (&element, 3), (&user, 4)].map(|(host, number)| {
-            let link =
-                net.link(host, &format!("10.1.0.{number}/24 fd01::{number}/64"), vm.switch(0), "");
-            host.namespace().ip(&["route", "add", "224.0.0.0/4", "dev", link.interface(host)]);
-            link
-        });
+        let [(registrar, at_registrar), (element, at_element), (user, at_user)] =
+            [("registrar", 1), ("element", 3), ("user", 4)]
+                .map(|(role, number)| plug(&net, &vm, role, number));
+        let links = [at_registrar, at_element, at_user];
         Some(Meeting { vm, registrar, element, user, links, registrars: Cell::new(0), net })
+    }
+
+    /// Makes another host of the network, with this last part of its addresses.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn host(&self, role: &str, number: u8) -> Host {
+        plug(&self.net, &self.vm, role, number).0
     }
 
     /// From now on, the machine's kernel carries SCTP in this way.
@@ -132,13 +138,18 @@ impl Meeting {
     /// registrar gets new ports: the old ports stay in use while Linux tries to shut down the
     /// associations of a dead registrar, whose peers may be dead, too.
     pub fn their_registrar(&self) -> TheirRegistrar {
+        self.their_registrar_with("-enrpannounce=off")
+    }
+
+    /// Like [`their_registrar`](Self::their_registrar), with these options. Other registrars find
+    /// it in their group.
+    pub fn their_registrar_with(&self, more: &str) -> TheirRegistrar {
         let number = self.registrars.replace(self.registrars.get() + 1);
         let [asap, enrp] = [3863, 9901].map(|port| format!("10.1.0.2:{}", port + 10 * number));
         let script = format!(
             "exec rspregistrar -asap={asap} -enrp={enrp} -serverannouncecycle=500 \
-             -enrpannounce=off -mentordiscoverytimeout=1000 \
-             -endpointkeepalivetransmissioninterval=500 \
-             -endpointkeepalivetimeoutinterval=3000 {LOG}"
+             -mentordiscoverytimeout=1000 -endpointkeepalivetransmissioninterval=500 \
+             -endpointkeepalivetimeoutinterval=3000 {more} {LOG}"
         );
         let mut program = self.vm.start("rspregistrar", &script);
         program.wait_for("its banner", |line| line.contains("ASAP Address").then_some(()));
@@ -207,13 +218,13 @@ impl Meeting {
         self.vm.start("pingpongclient", &script)
     }
 
-    /// Watches ASAP messages of one type at a host with tshark, which prints a line with the source
-    /// address of each.
-    pub fn watch(&self, host: &Host, message_type: u8) -> Program {
+    /// Watches messages at a host with tshark, which prints a line with the source address of each
+    /// that matches a display filter.
+    pub fn watch(&self, host: &Host, filter: &str) -> Program {
         let tshark = gate::find("tshark").unwrap_or_else(|| "tshark".into());
         let mut command = host.namespace().command(&tshark.to_string_lossy());
         command.args(["-l", "-n", "-i", "eth0", "-f", "sctp or udp port 9899"]);
-        command.args(["-Y", &format!("asap.message_type == {message_type}")]);
+        command.args(["-Y", filter]);
         command.args(["-T", "fields", "-E", "separator=/s", "-e", "ip.src", "-e", "ipv6.src"]);
         let mut watch = Program::start("tshark", &mut command);
         watch.wait_for_complaint("that it captures", |line| {
@@ -228,16 +239,22 @@ impl Meeting {
         self.vm.run(&dump).contains(&format!("${element:08x}"))
     }
 
-    /// Whether RSPLIB's registrar tells our `hsdump` of the element.
-    ///
-    /// # Panics
-    /// When it does not tell its pools.
-    pub fn we_list(&self, carrier: Carrier, registrar: &TheirRegistrar, element: u32) -> bool {
-        let args = ["hsdump", &registrar.enrp];
+    /// What a registrar tells our `hsdump`; `enrp` is where it serves ENRP. `None` when it does not
+    /// tell its pools.
+    pub fn view(&self, carrier: Carrier, enrp: &str) -> Option<View> {
+        let args = ["hsdump", enrp, "--json"];
         let mut dump = self.net.start(&self.user, &[&args, link(carrier)].concat());
-        let lines = dump.finished(LIMIT);
-        lines.iter().any(|line| line.contains(&format!("{element:#010x}")))
+        dump.ended(LIMIT).lines.iter().find_map(|line| View::from_json(line))
     }
+}
+
+/// Makes a host and its link to the machine's network.
+fn plug(net: &Net, vm: &Vm, role: &str, number: u8) -> (Host, Link) {
+    let host = net.host(role);
+    let addrs = format!("10.1.0.{number}/24 fd01::{number}/64");
+    let link = net.link(&host, &addrs, vm.switch(0), "");
+    host.namespace().ip(&["route", "add", "224.0.0.0/4", "dev", link.interface(&host)]);
+    (host, link)
 }
 
 /// The options of our programs for this carrier.

@@ -1,6 +1,8 @@
 //! RSPLIB's programs and ours in each other's pools. RSPLIB uses the SCTP of the Linux kernel, and
 //! our programs use this stack.
 
+mod scope;
+
 use std::time::Instant;
 
 use netns_tests::failover::Carrier;
@@ -12,6 +14,7 @@ use workspace_tests::process::Program;
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn rsplib_and_this_stack_share_pools() {
     let Some(meeting) = Meeting::open(PROGRAMS) else { return };
+    let second = meeting.host("second-registrar", 5);
     let mut sections = Sections::new();
     for (carrier, name) in [(Carrier::Raw, "directly in IP"), (Carrier::Udp, "in UDP")] {
         let mut part = |what: &str, part: fn(&Meeting, Carrier)| {
@@ -58,6 +61,10 @@ fn rsplib_and_this_stack_share_pools() {
         );
         part("registrars that are found by their announces", announces);
     }
+    sections.run_beside(&meeting, "a scope of their registrar and ours", || {
+        meeting.carry(Carrier::Raw);
+        scope::they_replace_each_other(&meeting, &second);
+    });
     sections.end();
 }
 
@@ -75,7 +82,8 @@ fn echo_at_their_registrar(meeting: &Meeting, carrier: Carrier) {
     let registrar = meeting.their_registrar();
     let (id, mut server) = meeting.our_element(carrier, "-echo", &registrar.asap);
     assert!(meeting.they_list(&registrar, id), "it is registered");
-    assert!(meeting.we_list(carrier, &registrar, id), "our dump shows it, too");
+    let view = meeting.view(carrier, &registrar.enrp).expect("our dump");
+    assert!(view.homes.contains_key(&id), "our dump shows it, too: {view:?}");
     terminals(meeting, carrier, &registrar.asap, id);
     server.signal("TERM");
     server.finished(LIMIT);
@@ -147,7 +155,7 @@ fn goes_on(client: &mut Program, id: u32) {
 fn our_keep_alives(meeting: &Meeting, carrier: Carrier) {
     let mut registrar = meeting.our_registrar(carrier);
     let (id, mut server) = meeting.their_element("-echo", OURS);
-    answers(&mut meeting.watch(&meeting.registrar, KEEP_ALIVE_ACK), ["10.1.0.2", "fd01::2"]);
+    answers(&mut meeting.watch(&meeting.registrar, KEEP_ALIVE_ACKS), ["10.1.0.2", "fd01::2"]);
     let gone = |line: &str| line.contains("removed");
     assert!(!registrar.said().iter().any(|line| gone(line)), "it stays: {:?}", registrar.said());
     // The stopped server no longer answers, although its kernel still acknowledges packets.
@@ -164,7 +172,7 @@ fn our_keep_alives(meeting: &Meeting, carrier: Carrier) {
 fn their_keep_alives(meeting: &Meeting, carrier: Carrier) {
     let registrar = meeting.their_registrar();
     let (id, mut server) = meeting.our_element(carrier, "-echo", &registrar.asap);
-    answers(&mut meeting.watch(&meeting.element, KEEP_ALIVE_ACK), ["10.1.0.3", "fd01::3"]);
+    answers(&mut meeting.watch(&meeting.element, KEEP_ALIVE_ACKS), ["10.1.0.3", "fd01::3"]);
     assert!(meeting.they_list(&registrar, id), "it stays");
     server.kill();
     let end = Instant::now() + LIMIT;
@@ -194,5 +202,5 @@ fn wait_for(program: &mut Program, what: &str, text: &str) {
 
 /// The endpoint where our registrar serves ASAP.
 const OURS: &str = "10.1.0.1:3863";
-const KEEP_ALIVE_ACK: u8 = 8;
+const KEEP_ALIVE_ACKS: &str = "asap.message_type == 8";
 const PROGRAMS: &str = env!("CARGO_BIN_EXE_netns-programs");
