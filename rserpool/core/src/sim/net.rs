@@ -1,6 +1,6 @@
 //! The network of a [`World`](super::World): which host hears which, and how fast.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
@@ -28,7 +28,17 @@ pub struct Network {
     pub multicast: bool,
     /// What is sent from the first to the second is lost.
     cuts: BTreeSet<(HostId, HostId)>,
+    /// How much longer than usual packets to and from these hosts take, at most.
+    slow: BTreeMap<HostId, Duration>,
+    /// Which part of the packets to and from these hosts is lost.
+    lossy: BTreeMap<HostId, f64>,
 }
+
+/// The first retransmission of a lost packet comes after this time; the next ones take twice as
+/// long each.
+const RTO: Duration = Duration::from_millis(200);
+/// A packet that was lost this often gets through.
+const MAX_LOSSES: u32 = 3;
 
 impl Default for Network {
     fn default() -> Self {
@@ -40,6 +50,8 @@ impl Default for Network {
             setup_timeout: Duration::from_secs(3),
             multicast: false,
             cuts: BTreeSet::new(),
+            slow: BTreeMap::new(),
+            lossy: BTreeMap::new(),
         }
     }
 }
@@ -62,9 +74,21 @@ impl Network {
         self.cuts.remove(&(b, a));
     }
 
-    /// Everybody hears everybody.
+    /// Packets to and from a host take up to this much longer.
+    pub fn slow_down(&mut self, host: HostId, more: Duration) {
+        self.slow.insert(host, more);
+    }
+
+    /// This part of the packets to and from a host is lost.
+    pub fn lose(&mut self, host: HostId, part: f64) {
+        self.lossy.insert(host, part);
+    }
+
+    /// Everybody hears everybody, as fast as usual and without loss.
     pub fn heal_all(&mut self) {
         self.cuts.clear();
+        self.slow.clear();
+        self.lossy.clear();
     }
 
     /// Whether both directions are open.
@@ -77,8 +101,35 @@ impl Network {
         !self.cuts.contains(&(from, to))
     }
 
-    pub(super) fn delay(&self, rng: &mut ChaCha12Rng) -> Duration {
-        between(rng, self.min_delay, self.max_delay)
+    /// How long a message takes over an association. SCTP repeats what is lost.
+    pub(super) fn transit(&self, rng: &mut ChaCha12Rng, from: HostId, to: HostId) -> Duration {
+        let mut time = self.once(rng, from, to);
+        for loss in 0..MAX_LOSSES {
+            if !self.is_lost(rng, from, to) {
+                break;
+            }
+            time += RTO * (1 << loss) + self.once(rng, from, to);
+        }
+        time
+    }
+
+    /// How long a packet takes that arrives.
+    pub(super) fn once(&self, rng: &mut ChaCha12Rng, from: HostId, to: HostId) -> Duration {
+        let mut time = between(rng, self.min_delay, self.max_delay);
+        for host in [from, to] {
+            if let Some(more) = self.slow.get(&host) {
+                time += between(rng, Duration::ZERO, *more);
+            }
+        }
+        time
+    }
+
+    /// Whether a packet is lost by chance.
+    pub(super) fn is_lost(&self, rng: &mut ChaCha12Rng, from: HostId, to: HostId) -> bool {
+        [from, to].iter().any(|host| {
+            let part = self.lossy.get(host);
+            part.is_some_and(|part| rng.random_bool(*part))
+        })
     }
 
     pub(super) fn detection(&self, rng: &mut ChaCha12Rng) -> Duration {

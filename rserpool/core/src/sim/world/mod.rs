@@ -1,4 +1,6 @@
-//! Hosts with their state machines, the associations between them, and time.
+//! Hosts with their processes, and time.
+
+mod pipes;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -7,31 +9,14 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use rserpool_wire::ServerId;
-use sctp_user_core::socket::EndReason;
-use sctp_user_core::{Duration, Encap, LossReason, Peer, Time};
+use sctp_user_core::{Duration, Encap, Peer, Time};
 
+use super::client::Client;
+use super::machine::{Machine, Noticed};
 use super::net::{HostId, Network};
-use crate::asap::{AsapCore, AsapEvent};
-use crate::channel::{ChannelId, ConnectFailure, Core, Input, Output, Protocol};
-use crate::registrar::{RegistrarCore, RegistrarEvent};
-
-/// What runs on a host.
-#[derive(Debug)]
-pub enum Machine {
-    /// A registrar.
-    Registrar(Box<RegistrarCore>),
-    /// The ASAP side of a pool element or pool user.
-    Asap(Box<AsapCore>),
-}
-
-/// Something that a state machine told its user.
-#[derive(Clone, Debug)]
-pub enum Noticed {
-    /// A registrar told it.
-    Registrar(RegistrarEvent),
-    /// A pool element or pool user told it.
-    Asap(AsapEvent),
-}
+use crate::channel::{ChannelId, ConnectFailure, Input, Protocol};
+use crate::registrar::RegistrarCore;
+use pipes::{Pipe, refused};
 
 /// A scope. See the [module documentation](super).
 #[derive(Debug)]
@@ -52,8 +37,8 @@ pub struct World {
 #[derive(Debug)]
 struct Host {
     addr: IpAddr,
-    /// SCTP ports that are listened on.
-    ports: BTreeMap<u16, Protocol>,
+    /// SCTP ports that are listened on. Associations are opened from the first one of a protocol.
+    ports: Vec<(u16, Protocol)>,
     machine: Option<Machine>,
     /// Its life; what was on its way to an earlier one is lost.
     life: u64,
@@ -65,26 +50,6 @@ struct Host {
     wake: Option<(Time, u64)>,
     /// What came while it was stopped.
     backlog: VecDeque<Happening>,
-}
-
-/// An association, or an attempt.
-#[derive(Debug)]
-struct Pipe {
-    ends: [End; 2],
-    up: [bool; 2],
-    /// When a message may arrive at the earliest, so that order is kept.
-    clear: [Time; 2],
-    protocol: Protocol,
-    /// Messages that wait for a cut to heal, to either end.
-    stuck: [Vec<(u32, Bytes)>; 2],
-    dying: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct End {
-    host: HostId,
-    life: u64,
-    channel: Option<ChannelId>,
 }
 
 #[derive(Clone, Debug)]
@@ -156,7 +121,7 @@ impl World {
         let [high, low] = (id.0 as u16 + 1).to_be_bytes();
         self.hosts.push(Host {
             addr: [10, 0, high, low].into(),
-            ports: ports.iter().copied().collect(),
+            ports: ports.to_vec(),
             machine: None,
             life: 0,
             stopped: false,
@@ -212,15 +177,22 @@ impl World {
         at.backlog.clear();
         let pipes: Vec<u64> = std::mem::take(&mut at.ends).into_values().collect();
         for id in pipes {
-            let delay = self.net.delay(&mut self.rng);
+            let Some(other) = self.other_end(id, host) else { continue };
+            let delay = self.net.transit(&mut self.rng, host, other);
             self.end_other(id, host, delay);
         }
+    }
+
+    fn other_end(&self, pipe: u64, host: HostId) -> Option<HostId> {
+        let [a, b] = self.pipes.get(&pipe)?.ends;
+        Some(if a.host == host { b.host } else { a.host })
     }
 
     fn end_other(&mut self, pipe: u64, host: HostId, wait: Duration) {
         let Some(state) = self.pipes.get_mut(&pipe) else { return };
         state.dying = true;
         let side = usize::from(state.ends[0].host == host);
+        state.up[1 - side] = false;
         self.later(wait, Happening::Down { pipe, side });
     }
 
@@ -260,11 +232,7 @@ impl World {
     /// How a host stands, for messages about lives that went wrong.
     pub(super) fn describe(&self, host: HostId) -> String {
         let at = &self.hosts[host.0];
-        let due = match &at.machine {
-            Some(Machine::Registrar(core)) => core.poll_timeout(),
-            Some(Machine::Asap(core)) => core.poll_timeout(),
-            None => None,
-        };
+        let due = at.machine.as_ref().and_then(Machine::poll_timeout);
         format!(
             "stopped {}, wake {:?} queued {}, due {due:?}, now {:?}, backlog {}",
             at.stopped,
@@ -299,15 +267,23 @@ impl World {
         self.hosts().find(|host| self.registrar(*host).is_some_and(|r| r.server_id() == server))
     }
 
-    /// Does something with the ASAP side on a host, which then goes on.
-    pub fn with_asap<T>(
+    /// The user of a host.
+    pub fn client(&self, host: HostId) -> Option<&Client> {
+        match &self.hosts[host.0].machine {
+            Some(Machine::Client(client)) => Some(client),
+            _ => None,
+        }
+    }
+
+    /// Does something with the user on a host, which then goes on.
+    pub fn with_client<T>(
         &mut self,
         host: HostId,
-        act: impl FnOnce(&mut AsapCore, Time) -> T,
+        act: impl FnOnce(&mut Client, Time) -> T,
     ) -> Option<T> {
         let now = self.now;
-        let Some(Machine::Asap(core)) = &mut self.hosts[host.0].machine else { return None };
-        let result = act(core, now);
+        let Some(Machine::Client(client)) = &mut self.hosts[host.0].machine else { return None };
+        let result = act(client, now);
         self.settle(host);
         Some(result)
     }
@@ -396,6 +372,9 @@ impl World {
                 let state = self.pipes.get_mut(&pipe)?;
                 let end = state.ends[side];
                 let was_up = std::mem::replace(&mut state.up[side], false);
+                if state.up == [false; 2] {
+                    self.pipes.remove(&pipe);
+                }
                 let channel = end.channel?;
                 if !self.is_same_life(end) || self.hosts[end.host.0].ends.remove(&channel).is_none()
                 {
@@ -447,140 +426,22 @@ impl World {
         }
     }
 
-    fn is_same_life(&self, end: End) -> bool {
-        let host = &self.hosts[end.host.0];
-        host.machine.is_some() && host.life == end.life
-    }
-
-    fn on_call(&mut self, pipe: u64, port: u16) -> Option<HostId> {
-        let state = self.pipes.get(&pipe)?;
-        let [from, to] = state.ends;
-        if !self.is_same_life(from) || !self.hosts[from.host.0].ends.contains_key(&from.channel?) {
-            self.pipes.remove(&pipe);
-            return None;
-        }
-        if !self.net.is_open(from.host, to.host) {
-            let failure = Some(ConnectFailure::Ended(EndReason::Lost(LossReason::SetupTimeout)));
-            self.later(self.net.setup_timeout, Happening::Answer { pipe, failure });
-            return None;
-        }
-        let delay = self.net.delay(&mut self.rng);
-        let host = &self.hosts[to.host.0];
-        let protocol = host.ports.get(&port).copied();
-        let Some(protocol) = protocol.filter(|_| host.machine.is_some()) else {
-            self.later(delay, Happening::Answer { pipe, failure: Some(refused()) });
-            return None;
-        };
-        // Calls that cross between two such ports become one association.
-        let crossing = self.pipes.iter().find_map(|(id, other)| {
-            let crosses = protocol == Protocol::Enrp
-                && other.protocol == Protocol::Enrp
-                && other.ends[0].host == to.host
-                && other.ends[1].host == from.host
-                && other.ends[1].channel.is_none()
-                && !other.dying
-                && self.is_same_life(other.ends[0])
-                && self.hosts[to.host.0].ends.get(&other.ends[0].channel?) == Some(id);
-            crosses.then_some(*id)
-        });
-        let life = self.hosts[to.host.0].life;
-        let channel = match crossing {
-            Some(other) => {
-                let other = self.pipes.remove(&other)?;
-                let channel = other.ends[0].channel?;
-                self.hosts[to.host.0].ends.insert(channel, pipe);
-                channel
-            }
-            None => {
-                self.hosts[to.host.0].incoming += 1;
-                ChannelId::incoming(self.hosts[to.host.0].incoming)
-            }
-        };
-        self.hosts[to.host.0].ends.insert(channel, pipe);
-        let peer_port = self.port_of(from.host, protocol);
-        let state = self.pipes.get_mut(&pipe)?;
-        state.ends[1] = End { host: to.host, life, channel: Some(channel) };
-        state.up[1] = true;
-        self.later(delay, Happening::Answer { pipe, failure: None });
-        let (peer, local) = (self.peer(from.host, peer_port), vec![self.addr(to.host)]);
-        self.feed(to.host, Input::Up { channel, protocol, peer, local, local_port: port });
-        Some(to.host)
-    }
-
-    fn on_answer(&mut self, pipe: u64, failure: Option<ConnectFailure>) -> Option<HostId> {
-        let state = self.pipes.get_mut(&pipe)?;
-        let [from, to] = state.ends;
-        let channel = from.channel?;
-        if !self.is_same_life(from) || !self.hosts[from.host.0].ends.contains_key(&channel) {
-            return None;
-        }
-        match failure {
-            Some(failure) => {
-                self.pipes.remove(&pipe);
-                self.hosts[from.host.0].ends.remove(&channel);
-                self.feed(from.host, Input::Failed { channel, failure });
-            }
-            None => {
-                let state = self.pipes.get_mut(&pipe)?;
-                state.up[0] = true;
-                let protocol = state.protocol;
-                let (near, far) =
-                    (self.port_of(from.host, protocol), self.port_of(to.host, protocol));
-                let (peer, local) = (self.peer(to.host, far), vec![self.addr(from.host)]);
-                let input = Input::Up { channel, protocol, peer, local, local_port: near };
-                self.feed(from.host, input);
-            }
-        }
-        Some(from.host)
-    }
-
-    /// The port of a host for a protocol.
-    fn port_of(&self, host: HostId, protocol: Protocol) -> u16 {
-        let ports = &self.hosts[host.0].ports;
-        let of = ports.iter().find(|(_, p)| **p == protocol);
-        of.map_or(50_000, |(port, _)| *port)
-    }
-
-    fn send(&mut self, pipe: u64, side: usize, ppid: u32, data: Bytes) {
-        let at = self.now + self.net.delay(&mut self.rng);
-        let Some(state) = self.pipes.get_mut(&pipe) else { return };
-        let at = at.max(state.clear[side]);
-        state.clear[side] = at;
-        self.at(at, Happening::Message { pipe, side, ppid, data });
-    }
-
     /// Hands an input to the process of a host, if it has one, and does what it wants.
     fn feed(&mut self, host: HostId, input: Input<'_>) {
         let now = self.now;
-        match &mut self.hosts[host.0].machine {
-            Some(Machine::Registrar(core)) => core.handle(now, input),
-            Some(Machine::Asap(core)) => core.handle(now, input),
-            None => return,
-        }
+        let Some(machine) = &mut self.hosts[host.0].machine else { return };
+        machine.handle(now, input);
         self.settle(host);
     }
 
     fn settle(&mut self, host: HostId) {
         loop {
-            let at = &mut self.hosts[host.0];
-            match &mut at.machine {
-                Some(Machine::Registrar(core)) => match core.poll_output() {
-                    Some(output) => self.act(host, output, Noticed::Registrar),
-                    None => break,
-                },
-                Some(Machine::Asap(core)) => match core.poll_output() {
-                    Some(output) => self.act(host, output, Noticed::Asap),
-                    None => break,
-                },
-                None => return,
-            }
+            let Some(machine) = &mut self.hosts[host.0].machine else { return };
+            let Some(output) = machine.poll_output() else { break };
+            self.act(host, output);
         }
         let at = &self.hosts[host.0];
-        let due = match &at.machine {
-            Some(Machine::Registrar(core)) => core.poll_timeout(),
-            Some(Machine::Asap(core)) => core.poll_timeout(),
-            None => None,
-        };
+        let due = at.machine.as_ref().and_then(Machine::poll_timeout);
         let due = due.map(|due| due.max(self.now));
         if at.wake.map(|(at, _)| at) == due {
             return;
@@ -594,98 +455,4 @@ impl World {
         }
     }
 
-    fn act<E>(&mut self, host: HostId, output: Output<E>, notice: impl Fn(E) -> Noticed) {
-        match output {
-            Output::Connect { channel, protocol, ways } => {
-                self.call(host, channel, protocol, &ways)
-            }
-            Output::Send { channel, ppid, data } => {
-                let Some(pipe) = self.hosts[host.0].ends.get(&channel).copied() else { return };
-                if let Some(side) = self.side_of(pipe, host, channel) {
-                    self.send(pipe, 1 - side, ppid, data);
-                }
-            }
-            Output::Shutdown { channel } => {
-                let Some(pipe) = self.hosts[host.0].ends.get(&channel).copied() else { return };
-                let delay = self.net.delay(&mut self.rng) + self.net.delay(&mut self.rng);
-                if let Some(state) = self.pipes.get_mut(&pipe) {
-                    state.dying = true;
-                }
-                for side in 0..2 {
-                    self.later(delay, Happening::Down { pipe, side });
-                }
-            }
-            Output::Abort { channel, .. } => {
-                let Some(pipe) = self.hosts[host.0].ends.remove(&channel) else { return };
-                let delay = self.net.delay(&mut self.rng);
-                if let Some(side) = self.side_of(pipe, host, channel)
-                    && let Some(state) = self.pipes.get_mut(&pipe)
-                {
-                    state.dying = true;
-                    let other = state.ends[1 - side];
-                    // An ABORT that is lost shows when SCTP gives up.
-                    let wait = match self.net.is_open(host, other.host) {
-                        true => delay,
-                        false => self.net.detection(&mut self.rng),
-                    };
-                    self.later(wait, Happening::Down { pipe, side: 1 - side });
-                }
-            }
-            Output::Multicast { protocol, data } => self.multicast(host, protocol, &data),
-            Output::Event(event) => self.noticed.push_back((self.now, host, notice(event))),
-        }
-    }
-
-    fn side_of(&self, pipe: u64, host: HostId, channel: ChannelId) -> Option<usize> {
-        let ends = &self.pipes.get(&pipe)?.ends;
-        ends.iter().position(|end| end.host == host && end.channel == Some(channel))
-    }
-
-    fn call(&mut self, host: HostId, channel: ChannelId, protocol: Protocol, ways: &[Peer]) {
-        self.next += 1;
-        let pipe = self.next;
-        let near = End { host, life: self.hosts[host.0].life, channel: Some(channel) };
-        self.hosts[host.0].ends.insert(channel, pipe);
-        let way = ways.first();
-        let addr = way.and_then(|way| way.addrs.first()).map(|(addr, _)| *addr);
-        let to = addr.and_then(|addr| self.hosts().find(|id| self.addr(*id) == addr));
-        let far = End { host: to.unwrap_or(host), life: 0, channel: None };
-        let state = Pipe {
-            ends: [near, far],
-            up: [false, false],
-            clear: [Time::ZERO; 2],
-            protocol,
-            stuck: [Vec::new(), Vec::new()],
-            dying: false,
-        };
-        self.pipes.insert(pipe, state);
-        let delay = self.net.delay(&mut self.rng);
-        match (to, way) {
-            (Some(_), Some(way)) => self.later(delay, Happening::Call { pipe, port: way.port }),
-            _ => {
-                let failure =
-                    Some(ConnectFailure::Ended(EndReason::Lost(LossReason::SetupTimeout)));
-                self.later(self.net.setup_timeout, Happening::Answer { pipe, failure });
-            }
-        }
-    }
-
-    fn multicast(&mut self, from: HostId, protocol: Protocol, data: &Bytes) {
-        if !self.net.multicast {
-            return;
-        }
-        let source = (self.addr(from), self.port_of(from, protocol));
-        for to in self.hosts().filter(|to| *to != from) {
-            if self.hosts[to.0].machine.is_some() && self.net.hears(to, from) {
-                let (life, data) = (self.hosts[to.0].life, data.clone());
-                let delay = self.net.delay(&mut self.rng);
-                self.later(delay, Happening::Datagram { to, life, protocol, from: source, data });
-            }
-        }
-    }
-}
-
-fn refused() -> ConnectFailure {
-    let info = Bytes::new();
-    ConnectFailure::Ended(EndReason::Lost(LossReason::Refused { cause: 0, info }))
 }
