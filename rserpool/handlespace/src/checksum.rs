@@ -27,6 +27,11 @@ impl PeChecksum {
         self.sum = self.sum.wrapping_sub(block(handle.as_bytes(), id));
     }
 
+    /// The sum over the elements of both.
+    pub fn plus(self, other: PeChecksum) -> PeChecksum {
+        PeChecksum { sum: self.sum.wrapping_add(other.sum) }
+    }
+
     /// The 16 bits as they stand in a PE checksum parameter, in host order.
     pub fn value(self) -> u16 {
         let mut sum = self.sum;

@@ -197,7 +197,13 @@ impl Handlespace {
 
     /// The PE checksum over the elements of one home registrar (RFC 5353 sec 3.1).
     pub fn checksum(&self, home: ServerId) -> u16 {
-        self.homes.get(&home).map_or(PeChecksum::EMPTY, |home| home.checksum).value()
+        self.joint_checksum([home])
+    }
+
+    /// The PE checksum over the elements of several home registrars, as if one of them owned all.
+    pub fn joint_checksum(&self, homes: impl IntoIterator<Item = ServerId>) -> u16 {
+        let sums = homes.into_iter().filter_map(|home| Some(self.homes.get(&home)?.checksum));
+        sums.fold(PeChecksum::EMPTY, PeChecksum::plus).value()
     }
 
     /// Gives an element to another home registrar, as after a takeover. A running audit of the new

@@ -285,8 +285,9 @@ pub enum ElementEvent {
     },
     /// Registered; given for the first registration with each registrar only.
     Registered,
-    /// The registrar refused the registration. It is tried again after the re-registration
-    /// interval.
+    /// The registrar refused the registration. It is tried again after 2 s, and from then on after
+    /// twice the time, up to 60 s or the re-registration interval; a refusal for the same reason is
+    /// not given again.
     Rejected(OperationError),
     /// The registrar did not answer, or the association with it ended; the search begins anew.
     RegistrarLost,

@@ -13,8 +13,8 @@ impl PoolElement {
     /// no events from [`PoolElement::next_event`].
     ///
     /// # Errors
-    /// [`Error::Rejected`] when a registrar refuses it, which is tried again after the
-    /// re-registration interval; [`Error::Closed`].
+    /// [`Error::Rejected`] when a registrar refuses it, which is tried again after some seconds;
+    /// [`Error::Closed`].
     pub async fn registered(&self) -> Result<(), Error> {
         let mut standing = self.inner.standing.clone();
         let decided = standing

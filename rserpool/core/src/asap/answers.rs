@@ -55,11 +55,10 @@ impl AsapCore {
                 }
                 self.lose(now, "no usable addresses", false);
             }
-        } else if let Some(registered) = self.elements.get_mut(&key) {
-            registered.answered();
-            if !std::mem::replace(&mut registered.confirmed, true) {
-                self.tell(AsapEvent::Registered { id: key.1 });
-            }
+        } else if let Some(registered) = self.elements.get_mut(&key)
+            && registered.accepted()
+        {
+            self.tell(AsapEvent::Registered { id: key.1 });
         }
         true
     }

@@ -76,8 +76,9 @@ pub enum AsapEvent {
         /// The element.
         id: PeId,
     },
-    /// A registrar refused to register an element. It is tried again when the next registration is
-    /// due.
+    /// A registrar refused to register an element. It is tried again after 2 s, and from then on
+    /// after twice the time, up to 60 s or the registration interval; a refusal for the same reason
+    /// is not told again.
     Rejected {
         /// The element.
         id: PeId,

@@ -1,9 +1,11 @@
 //! A pool element of our own, as it is to be registered.
 
+use std::mem::replace;
 use std::net::IpAddr;
 
 use rserpool_wire::{
-    Life, PeId, Policy, PoolElement, PoolHandle, SctpTransport, ServerId, Transport, TransportUse,
+    Life, OperationError, PeId, Policy, PoolElement, PoolHandle, SctpTransport, ServerId,
+    Transport, TransportUse,
 };
 use sctp_user_core::interface::without_interface;
 use sctp_user_core::{Duration, Time};
@@ -55,6 +57,13 @@ impl OwnElement {
 /// A change of load that is worth a registration of its own: 1 %.
 const LOAD_STEP: u32 = u32::MAX / 100;
 
+/// When a registration that was refused is sent again; each further refusal doubles the pause. The
+/// reason may pass: a process that was here before has left its registration behind, or a pool
+/// with another policy becomes empty.
+const RETRY: Duration = Duration::from_secs(2);
+/// The longest pause, unless the registration interval is shorter.
+const MAX_RETRY: Duration = Duration::from_secs(60);
+
 /// How an element of ours stands with the registrar.
 #[derive(Debug)]
 pub(super) struct Registered {
@@ -64,11 +73,14 @@ pub(super) struct Registered {
     /// The load of the last registration.
     told_load: Option<u32>,
     /// The present registrar knows the element.
-    pub(super) confirmed: bool,
+    confirmed: bool,
     /// When the last registration was sent to the present registrar.
     asked: Option<Time>,
     /// The last registration has been answered.
     answered: bool,
+    /// How often in a row the present registrar refused, and why the last time.
+    refusals: u32,
+    refused: Option<OperationError>,
 }
 
 impl Registered {
@@ -81,6 +93,8 @@ impl Registered {
             confirmed: false,
             asked: None,
             answered: false,
+            refusals: 0,
+            refused: None,
         }
     }
 
@@ -107,6 +121,29 @@ impl Registered {
         self.answered = true;
     }
 
+    /// The registrar accepted the last registration; true when the user does not know yet that it
+    /// has the element.
+    pub(super) fn accepted(&mut self) -> bool {
+        self.answered = true;
+        self.forget_refusals();
+        !replace(&mut self.confirmed, true)
+    }
+
+    /// The registrar refused the last registration; true when the user does not know yet for what
+    /// reason.
+    pub(super) fn refused(&mut self, now: Time, error: &OperationError) -> bool {
+        (self.answered, self.confirmed) = (true, false);
+        let pause = RETRY.saturating_mul(1 << self.refusals.min(5)).min(MAX_RETRY);
+        self.due = now + pause.min(self.element.interval);
+        self.refusals = self.refusals.saturating_add(1);
+        self.refused.replace(error.clone()).as_ref() != Some(error)
+    }
+
+    /// The next refusal is the first one.
+    pub(super) fn forget_refusals(&mut self) {
+        (self.refusals, self.refused) = (0, None);
+    }
+
     /// Since when the present registrar has left a registration unanswered.
     pub(super) fn unanswered(&self) -> Option<Time> {
         self.asked.filter(|_| !self.answered)
@@ -124,5 +161,6 @@ impl Registered {
     /// There is another registrar now, or none.
     pub(super) fn home_changed(&mut self) {
         (self.confirmed, self.asked) = (false, None);
+        self.forget_refusals();
     }
 }

@@ -5,15 +5,12 @@ use rserpool_wire::{
     AsapMessage, CauseCode, Deregistration, EndpointUnreachable, HandleResolution, OperationError,
     Registration,
 };
-use sctp_user_core::{Duration, Time};
+use sctp_user_core::Time;
 
 use super::home::Home;
 use super::requests::{Kind, Question, Request};
 use super::subscriptions::ALL;
 use super::{AsapCore, AsapEvent, Output, RequestError};
-
-/// When an element is registered again whose identifier somebody else has.
-const SECOND_TRY: Duration = Duration::from_secs(2);
 
 impl AsapCore {
     /// When the next registration is due.
@@ -101,21 +98,13 @@ impl AsapCore {
                 self.tell(AsapEvent::Deregistered { request: id, result: Err(error) });
             }
             Kind::Register(key) => {
-                if let Some(registered) = self.elements.get_mut(&key) {
-                    registered.answered();
-                }
+                let Some(registered) = self.elements.get_mut(&key) else { return };
                 let error = match error {
                     RequestError::Rejected(error) => error,
                     RequestError::Encode(_) => OperationError::new(CauseCode::INVALID_ADDRESSES),
-                    _ => return,
+                    _ => return registered.answered(),
                 };
-                if let Some(registered) = self.elements.get_mut(&key) {
-                    // A process that was here before may have left its registration behind, which
-                    // the registrar notices soon.
-                    let soon = error.code() == CauseCode::NON_UNIQUE_PE_ID;
-                    let wait = registered.element.interval;
-                    registered.due = now + if soon { wait.min(SECOND_TRY) } else { wait };
-                    registered.confirmed = false;
+                if registered.refused(now, &error) {
                     self.tell(AsapEvent::Rejected { id: key.1, error });
                 }
             }

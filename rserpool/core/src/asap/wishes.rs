@@ -30,6 +30,7 @@ impl AsapCore {
     pub fn set_policy(&mut self, now: Time, pool: &PoolHandle, id: PeId, policy: Policy) {
         if let Some(registered) = self.elements.get_mut(&(pool.clone(), id)) {
             registered.element.policy = policy;
+            registered.forget_refusals();
             registered.due = now;
             self.renew(now);
         }

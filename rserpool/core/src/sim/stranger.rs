@@ -139,8 +139,7 @@ impl Stranger {
                 addrs: vec![addr],
             }),
             policy: self.a_policy(),
-            asap_transport: for_registrars
-                .then(|| SctpTransport::data_only(asap_port, vec![addr])),
+            asap_transport: for_registrars.then(|| SctpTransport::data_only(asap_port, vec![addr])),
             udp_port: None,
         }
     }

@@ -80,20 +80,59 @@ fn a_load_does_not_matter_to_other_policies_but_a_new_weight_does() {
 }
 
 #[test]
-fn a_refused_element_tries_again_after_the_interval() {
+fn a_refused_element_tries_again_and_says_each_reason_once() {
     let mut bench = Bench::new(&[registrar(1)]);
     bench.register(1, Policy::RoundRobin);
     let channel = bench.up();
     bench.sent();
-    bench.receive(channel, response(1, Some(CauseCode::INCONSISTENT_POLICY)));
-    let error = OperationError::new(CauseCode::INCONSISTENT_POLICY);
-    assert_eq!(bench.outputs(), [Output::Event(AsapEvent::Rejected { id: PeId(1), error })]);
-    bench.pass(ms(29_999));
-    assert_eq!(bench.outputs(), []);
-    bench.pass(ms(1));
-    assert_eq!(registrations(&bench.sent()), [1]);
+    let refused = |bench: &mut Bench, cause| {
+        bench.receive(channel, response(1, Some(cause)));
+        bench.outputs()
+    };
+    let event = |cause| {
+        let error = OperationError::new(cause);
+        [Output::Event(AsapEvent::Rejected { id: PeId(1), error })]
+    };
+    let policy = CauseCode::INCONSISTENT_POLICY;
+    assert_eq!(refused(&mut bench, policy), event(policy));
+    // The re-registration interval is 30 s.
+    for pause in [2000, 4000, 8000, 16_000, 30_000, 30_000] {
+        bench.pass(ms(pause - 1));
+        assert_eq!(bench.outputs(), []);
+        bench.pass(ms(1));
+        assert_eq!(registrations(&bench.sent()), [1]);
+        assert_eq!(refused(&mut bench, policy), []);
+    }
+    bench.pass(ms(30_000));
+    bench.sent();
+    let resources = CauseCode::LACK_OF_RESOURCES;
+    assert_eq!(refused(&mut bench, resources), event(resources));
+    bench.pass(ms(30_000));
+    bench.sent();
     bench.receive(channel, accepted(1));
     assert_eq!(bench.outputs(), [Output::Event(AsapEvent::Registered { id: PeId(1) })]);
+    // From here on all is as at first.
+    bench.pass(ms(30_000));
+    bench.sent();
+    assert_eq!(refused(&mut bench, resources), event(resources));
+    bench.pass(ms(2000));
+    assert_eq!(registrations(&bench.sent()), [1]);
+}
+
+#[test]
+fn a_new_policy_is_tried_at_once_and_its_refusal_is_told() {
+    let mut bench = Bench::new(&[registrar(1)]);
+    bench.register(1, Policy::WeightedRandom { weight: 1 });
+    let channel = bench.up();
+    bench.sent();
+    let policy = CauseCode::INCONSISTENT_POLICY;
+    for weight in [2, 3] {
+        bench.receive(channel, response(1, Some(policy)));
+        let error = OperationError::new(policy);
+        assert_eq!(bench.outputs(), [Output::Event(AsapEvent::Rejected { id: PeId(1), error })]);
+        bench.core.set_policy(bench.now, &pool(), PeId(1), Policy::WeightedRandom { weight });
+        assert_eq!(registrations(&bench.sent()), [1]);
+    }
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl RegistrarCore {
     /// Compares what a registrar owns with what we believe that it owns. When that differs, its
     /// elements are got anew.
     pub(super) fn compare_checksum(&mut self, now: Time, id: ServerId, checksum: u16) {
-        let same = self.space.checksum(id) == checksum || is_planted(Fault::ChecksumIgnored);
+        let same = self.checksum_of(id) == checksum || is_planted(Fault::ChecksumIgnored);
         let Some(peer) = self.enrp.peers.get_mut(&id) else { return };
         let audit = &mut peer.audit;
         if same {

@@ -12,7 +12,7 @@ use sctp_user_core::{Peer, Time, scope};
 
 use super::audit::Audit;
 use super::links::Link;
-use super::{BURIED, LATE, PeerServer};
+use super::{BURIED, LATE, PeerServer, Work};
 use crate::channel::{ChannelId, Output, Protocol, udp_port};
 use crate::plant::{Fault, is_planted};
 use crate::reach::{DEFAULT_UDP_PORT, group_ways};
@@ -62,7 +62,7 @@ impl RegistrarCore {
         };
         let presence = Presence {
             reply_required: false,
-            checksum: Some(self.own_checksum()),
+            checksum: Some(self.checksum_of(self.id)),
             info: Some(info),
         };
         let message = EnrpMessage {
@@ -102,13 +102,21 @@ impl RegistrarCore {
             transport: SctpTransport::data_only(association.local_port, addrs),
             udp_port: self.local.udp_port.filter(|port| *port != DEFAULT_UDP_PORT),
         };
-        let checksum = Some(self.own_checksum());
+        let checksum = Some(self.checksum_of(self.id));
         let presence = Presence { reply_required, checksum, info: Some(info) };
         self.send_enrp_over(channel, to, EnrpBody::Presence(presence));
     }
 
-    fn own_checksum(&self) -> u16 {
-        self.space.checksum(self.id)
+    /// The checksum over what a registrar owns. That includes the elements of a dead registrar
+    /// that it has taken over, although they get their new home in slices: all registrars count
+    /// them from the moment at which they hear of the takeover, so none needs an audit.
+    pub(super) fn checksum_of(&self, id: ServerId) -> u16 {
+        let taken_over = self.enrp.work.iter().filter_map(|work| match work {
+            Work::Adopt(from) if id == self.id => Some(*from),
+            Work::HandOver { from, to } if *to == id => Some(*from),
+            _ => None,
+        });
+        self.space.joint_checksum(taken_over.chain([id]))
     }
 
     // Presences of others.

@@ -220,8 +220,7 @@ impl Scope<'_> {
         let index = self.below(self.users.len());
         let host = self.users[index].host;
         let pool = handle(POOLS[self.below(POOLS.len())]);
-        let asked =
-            self.world.with_client(host, |client, now| client.resolve(now, &pool));
+        let asked = self.world.with_client(host, |client, now| client.resolve(now, &pool));
         self.users[index].open.extend(asked);
     }
 

@@ -50,6 +50,11 @@ impl Scope<'_> {
                     self.world.describe(registrar.host)
                 ));
             }
+            let (peers, all) = (core.stats().peers, registrars().count());
+            if peers + 1 != all {
+                let id = registrar.id;
+                return Err(format!("{id:08x} knows {peers} other registrars, of {all} in all"));
+            }
             let space = core.handlespace();
             let mut table = BTreeMap::new();
             for key in space.elements_after(None) {

@@ -454,5 +454,4 @@ impl World {
             self.hosts[host.0].wake = Some((due, self.next));
         }
     }
-
 }

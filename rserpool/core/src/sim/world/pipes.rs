@@ -92,7 +92,11 @@ impl World {
         Some(to.host)
     }
 
-    pub(super) fn on_answer(&mut self, pipe: u64, failure: Option<ConnectFailure>) -> Option<HostId> {
+    pub(super) fn on_answer(
+        &mut self,
+        pipe: u64,
+        failure: Option<ConnectFailure>,
+    ) -> Option<HostId> {
         let state = self.pipes.get_mut(&pipe)?;
         let [from, to] = state.ends;
         let channel = from.channel?;
@@ -184,7 +188,13 @@ impl World {
         ends.iter().position(|end| end.host == host && end.channel == Some(channel))
     }
 
-    pub(super) fn call(&mut self, host: HostId, channel: ChannelId, protocol: Protocol, ways: &[Peer]) {
+    pub(super) fn call(
+        &mut self,
+        host: HostId,
+        channel: ChannelId,
+        protocol: Protocol,
+        ways: &[Peer],
+    ) {
         self.next += 1;
         let pipe = self.next;
         let near = End { host, life: self.hosts[host.0].life, channel: Some(channel) };
