@@ -1,6 +1,10 @@
 //! Registrars that replace each other, over the simulated network.
 
-use rserpool_wire::{EnrpBody, EnrpMessage, HandleTableResponse, Life, PoolHandle, Presence};
+use rserpool_handlespace::PeChecksum;
+use rserpool_wire::{
+    EnrpBody, EnrpMessage, HandleTableResponse, HandleUpdate, Life, PoolHandle, Presence,
+    UpdateAction,
+};
 use sctp_user_core::socket::EndReason;
 use sctp_user_core::{Duration, LossReason};
 
@@ -325,8 +329,6 @@ fn a_registrar_that_restarts_with_the_same_identifier_takes_its_elements_back() 
 /// What somebody says who is no registrar changes nothing.
 #[test]
 fn strangers_are_not_believed() {
-    use rserpool_wire::{EnrpBody, EnrpMessage, HandleUpdate, UpdateAction};
-
     let mut lab = Lab::with(|c| c.enrp = Some(EnrpConfig::with_peers(Vec::new())));
     let pe = lab.up(&["10.0.0.1"]);
     lab.register(pe, "pool", element(1)).unwrap();
@@ -396,36 +398,79 @@ fn a_registrar_that_shuts_down_is_asked_again_soon() {
 fn a_mentor_that_refuses_is_replaced() {
     // It waits for others, as it listens to their group.
     let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::default()));
-    let meet = |lab: &mut Lab, id: u32, addr: &str| {
-        let (channel, protocol) = (ChannelId::incoming(id.into()), Protocol::Enrp);
-        let (peer, local) = (peer(&[addr], Some(9899)), Vec::new());
-        lab.handle(Input::Up { channel, protocol, peer, local, local_port: 9901 });
-        let presence = Presence { reply_required: false, checksum: None, info: None };
-        say(lab, channel, id, EnrpBody::Presence(presence));
-        channel
-    };
-    let asked = |lab: &mut Lab| -> Vec<ChannelId> {
-        let request = |output| match output {
-            Output::Send { channel, ppid: ppid::ENRP, data } => {
-                let body = EnrpMessage::decode(&data).unwrap().body;
-                matches!(body, EnrpBody::HandleTableRequest(_)).then_some(channel)
-            }
-            _ => None,
-        };
-        std::mem::take(&mut lab.outputs).into_iter().filter_map(request).collect()
-    };
     let answer = |rejected| {
         EnrpBody::HandleTableResponse(HandleTableResponse { rejected, more: false, pools: vec![] })
     };
-    let first = meet(&mut lab, 2, "10.0.0.2");
-    assert_eq!(asked(&mut lab), [first]);
-    let second = meet(&mut lab, 3, "10.0.0.3");
-    assert_eq!(asked(&mut lab), []);
+    let first = meet(&mut lab, 2);
+    assert_eq!(asked_for_tables(&mut lab), [first]);
+    let second = meet(&mut lab, 3);
+    assert_eq!(asked_for_tables(&mut lab), []);
     say(&mut lab, first, 2, answer(true));
-    assert_eq!(asked(&mut lab), [second]);
+    assert_eq!(asked_for_tables(&mut lab), [second]);
     assert!(!lab.core.is_running());
     say(&mut lab, second, 3, answer(false));
     assert!(lab.core.is_running());
+}
+
+/// Elements get their new home in slices. Meanwhile a presence of the registrar that took them over
+/// counts them already, and that is no reason to ask for its table.
+#[test]
+fn a_takeover_in_slices_needs_no_audit() {
+    let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::with_peers(Vec::new())));
+    let (winner, dead) = (meet(&mut lab, 2), meet(&mut lab, 3));
+    let mut sum = PeChecksum::EMPTY;
+    for id in 1..=600 {
+        sum.add(&handle("pool"), PeId(id));
+        let home = ServerId(3);
+        let asap_transport = Some(SctpTransport::data_only(5000, vec![[10, 0, 0, 9].into()]));
+        let element = PoolElement { home, asap_transport, ..element_at(id, &["10.0.0.9"]) };
+        let (action, pool) = (UpdateAction::AddPe, handle("pool"));
+        let update = HandleUpdate { takeover_suggested: false, action, pool, element };
+        say(&mut lab, dead, 3, EnrpBody::HandleUpdate(update));
+    }
+    lab.down(dead);
+    lab.pass(ms(1500));
+    assert!(lab.events().contains(&RegistrarEvent::TakeoverBegun { target: ServerId(3) }));
+    say(&mut lab, winner, 2, EnrpBody::TakeoverServer(ServerId(3)));
+    let presence = |checksum| {
+        let checksum = Some(checksum);
+        EnrpBody::Presence(Presence { reply_required: false, checksum, info: None })
+    };
+    // The first slice, and the rest.
+    for _ in 0..2 {
+        lab.handle(Input::Timeout);
+        say(&mut lab, winner, 2, presence(sum.value()));
+        assert_eq!(asked_for_tables(&mut lab), []);
+        assert_eq!(lab.core.stats().audits, 0);
+    }
+    lab.pass(ms(10));
+    assert_eq!(lab.core.handlespace().count_of_home(ServerId(2)), 600);
+    say(&mut lab, winner, 2, presence(sum.value()));
+    assert_eq!(asked_for_tables(&mut lab), []);
+    say(&mut lab, winner, 2, presence(sum.value() ^ 1));
+    assert_eq!(asked_for_tables(&mut lab), [winner]);
+}
+
+/// The registrar with an identifier from 2 to 9 is there.
+fn meet(lab: &mut Lab, id: u32) -> ChannelId {
+    let (channel, protocol) = (ChannelId::incoming(id.into()), Protocol::Enrp);
+    let (peer, local) = (peer(&[&format!("10.0.0.{id}")], Some(9899)), Vec::new());
+    lab.handle(Input::Up { channel, protocol, peer, local, local_port: 9901 });
+    let presence = Presence { reply_required: false, checksum: None, info: None };
+    say(lab, channel, id, EnrpBody::Presence(presence));
+    channel
+}
+
+/// Where handle tables were asked for.
+fn asked_for_tables(lab: &mut Lab) -> Vec<ChannelId> {
+    let request = |output| match output {
+        Output::Send { channel, ppid: ppid::ENRP, data } => {
+            let body = EnrpMessage::decode(&data).unwrap().body;
+            matches!(body, EnrpBody::HandleTableRequest(_)).then_some(channel)
+        }
+        _ => None,
+    };
+    std::mem::take(&mut lab.outputs).into_iter().filter_map(request).collect()
 }
 
 fn say(lab: &mut Lab, channel: ChannelId, sender: u32, body: EnrpBody) {
