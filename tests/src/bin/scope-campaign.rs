@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use rserpool_core::sim::{Kind, Report, live, live_and_tell};
 
-/// Runs random lives of operation scopes: registrars, pool elements and pool users over a simulated
-/// network, with crashes, restarts, stopped processes and cuts. Checks every handlespace after each
-/// step. When the faults stop, all registrars must soon know the same: every living element exactly
-/// once, with a living home, and no dead one.
+/// Runs random lives of operation scopes: registrars, pool elements and pool users with sessions over
+/// a simulated network, with crashes, restarts, stopped processes, cuts, slow and lossy networks,
+/// and strangers who send all kinds of messages. Checks every handlespace after each step. When the
+/// faults stop, all registrars must soon know each other and the same elements: every living one
+/// exactly once, with a living home, and no dead one. Every user must have a session with a living
+/// element. Then, in some lives, one more element or registrar ends, which all must hear of at once.
 #[derive(Parser)]
 #[command(name = "scope-campaign")]
 struct Options {
@@ -150,9 +152,16 @@ fn report(mut summary: Summary, seeds: std::ops::Range<u64>, elapsed: Duration) 
         summary.time.as_secs_f64() / 3600.0,
         summary.digest
     );
-    for (kind, lives) in &summary.lives_with {
-        let share = *lives as f64 * 100.0 / summary.lives as f64;
-        println!("  {:<18} in {share:>5.1} % of the lives", format!("{kind:?}"));
+    let share = |kind| {
+        let lives = summary.lives_with.get(kind).copied().unwrap_or(0);
+        lives as f64 * 100.0 / summary.lives.max(1) as f64
+    };
+    for kind in &Kind::ALL {
+        println!("  {:<18} in {:>5.1} % of the lives", format!("{kind:?}"), share(kind));
+    }
+    let rare: Vec<_> = Kind::ALL.iter().filter(|kind| share(kind) < 1.0).collect();
+    if !rare.is_empty() {
+        println!("in less than 1 % of the lives: {rare:?}");
     }
     if summary.failures.is_empty() {
         return ExitCode::SUCCESS;

@@ -122,6 +122,18 @@ impl World {
         Some(from.host)
     }
 
+    /// The host that has the address of a peer.
+    fn host_at(&self, peer: &Peer) -> Option<HostId> {
+        let (addr, _) = peer.addrs.first()?;
+        self.hosts().find(|id| self.addr(*id) == *addr)
+    }
+
+    /// Whether a process listens on a port of a host.
+    fn listens(&self, host: HostId, port: u16) -> bool {
+        let at = &self.hosts[host.0];
+        at.machine.is_some() && at.ports.iter().any(|(listening, _)| *listening == port)
+    }
+
     /// The port of a host for a protocol.
     pub(super) fn port_of(&self, host: HostId, protocol: Protocol) -> u16 {
         let ports = &self.hosts[host.0].ports;
@@ -199,9 +211,13 @@ impl World {
         let pipe = self.next;
         let near = End { host, life: self.hosts[host.0].life, channel: Some(channel) };
         self.hosts[host.0].ends.insert(channel, pipe);
-        let way = ways.first();
-        let addr = way.and_then(|way| way.addrs.first()).map(|(addr, _)| *addr);
-        let to = addr.and_then(|addr| self.hosts().find(|id| self.addr(*id) == addr));
+        // A driver tries them all, and takes the first one that works.
+        let works = |way: &&Peer| {
+            let to = self.host_at(way).filter(|to| self.net.is_open(host, *to));
+            to.is_some_and(|to| self.listens(to, way.port))
+        };
+        let way = ways.iter().find(works).or(ways.first());
+        let to = way.and_then(|way| self.host_at(way));
         let far = End { host: to.unwrap_or(host), life: 0, channel: None };
         let state = Pipe {
             ends: [near, far],
