@@ -92,8 +92,9 @@ struct PeerServer {
     /// Where it is in the table that it gets from us.
     cursor: Option<Cursor>,
     audit: Audit,
-    /// Who may take it over, as was agreed to, and until when.
-    promised: Option<(ServerId, Time)>,
+    /// Who may take it over, as was agreed to, and until when. Several may have asked at the same
+    /// time; the one that wins is among them.
+    promised: BTreeMap<ServerId, Time>,
     /// Who wants to take it over while it lives as far as we know.
     wanted_by: Option<ServerId>,
 }
@@ -177,7 +178,7 @@ impl RegistrarCore {
             };
             let wanted = !peer.waiting.is_empty() || peer.asked.is_some();
             let may = peer.channel.is_none() && !peer.ways.is_empty();
-            let promised = peer.promised.map(|(_, until)| until);
+            let promised = peer.promised.values().min().copied();
             [Some(silent), (wanted && may).then_some(peer.retry), promised]
         });
         let audits = self.enrp.peers.values().map(|peer| peer.audit.overdue());

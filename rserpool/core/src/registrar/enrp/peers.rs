@@ -1,6 +1,6 @@
 //! Who is there: presences, liveness, lists of registrars (RFC 5353 sec 3.1, 3.2, 3.3).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use rand::RngExt;
@@ -147,7 +147,10 @@ impl RegistrarCore {
             return;
         }
         let is_new = match self.enrp.peers.get_mut(&id) {
-            Some(peer) if peer.is_up && !same_host(&peer.info, &info) => {
+            // What comes over its own association counts, whoever had the identifier before.
+            Some(peer)
+                if peer.is_up && peer.channel != Some(channel) && !same_host(&peer.info, &info) =>
+            {
                 self.report(RegistrarEvent::DuplicateServer { server: id, channel });
                 return;
             }
@@ -199,7 +202,7 @@ impl RegistrarCore {
             asked: None,
             cursor: None,
             audit: Audit::default(),
-            promised: None,
+            promised: BTreeMap::new(),
             wanted_by: None,
         };
         self.enrp.peers.insert(id, peer);
@@ -263,9 +266,7 @@ impl RegistrarCore {
         let (last_heard, no_response) = (config.max_time_last_heard, config.max_time_no_response);
         for id in self.enrp.living() {
             let Some(peer) = self.enrp.peers.get_mut(&id) else { continue };
-            if peer.promised.is_some_and(|(_, until)| until <= now) {
-                peer.promised = None;
-            }
+            peer.promised.retain(|_, until| *until > now);
             match peer.asked {
                 // The answer may wait to be read: this process stood still itself.
                 Some(overdue) if overdue + LATE < now => peer.asked = Some(now + no_response),

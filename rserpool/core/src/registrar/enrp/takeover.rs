@@ -37,10 +37,7 @@ impl RegistrarCore {
     pub(super) fn begin_takeover(&mut self, now: Time, target: ServerId) {
         let Some(config) = self.enrp_config() else { return };
         let expiry = now + config.takeover_expiry;
-        let promised = self.enrp.peers.get(&target).and_then(|peer| peer.promised);
-        if let Some((by, until)) =
-            promised.filter(|(by, until)| *until > now && self.enrp.peers.contains_key(by))
-        {
+        if let Some((by, until)) = self.best_promise(now, target) {
             let takeover = Takeover { state: State::Theirs(by), expiry: until };
             self.enrp.takeovers.insert(target, takeover);
             return;
@@ -67,14 +64,25 @@ impl RegistrarCore {
         }
     }
 
+    /// Who has the best claim to a registrar, of those that we have agreed with, and until when
+    /// that holds.
+    fn best_promise(&self, now: Time, target: ServerId) -> Option<(ServerId, Time)> {
+        let promised = &self.enrp.peers.get(&target)?.promised;
+        let open = promised.iter().map(|(by, until)| (*by, *until));
+        let open = open.filter(|(by, until)| *until > now && self.enrp.peers.contains_key(by));
+        open.reduce(|best, other| if self.beats(other.0, best.0) { other } else { best })
+    }
+
     /// Whether another registrar has the better claim to one that both want to take over.
     fn wins(&self, other: ServerId) -> bool {
-        if is_planted(Fault::NobodyGivesWay) {
-            return false;
-        }
+        !is_planted(Fault::NobodyGivesWay) && self.beats(other, self.id)
+    }
+
+    /// Whether the first of two registrars has the better claim.
+    fn beats(&self, first: ServerId, second: ServerId) -> bool {
         match self.enrp_config().map(|config| config.takeover_rule) {
-            Some(TakeoverRule::LargerId) => other > self.id,
-            _ => other < self.id,
+            Some(TakeoverRule::LargerId) => first > second,
+            _ => first < second,
         }
     }
 
@@ -97,9 +105,15 @@ impl RegistrarCore {
             // They will agree to ours.
             return;
         }
-        let is_dead = self.enrp.takeovers.contains_key(&target);
-        if is_dead {
-            let takeover = Takeover { state: State::Theirs(from), expiry };
+        let agreed = self.enrp.takeovers.get(&target).map(|takeover| match takeover.state {
+            State::Ours { .. } => None,
+            State::Theirs(by) => Some(by),
+        });
+        if let Some(agreed) = agreed {
+            // Several may ask. They settle it among themselves, by the same rule.
+            let known = agreed.filter(|by| self.enrp.peers.contains_key(by));
+            let by = known.filter(|by| self.beats(*by, from)).unwrap_or(from);
+            let takeover = Takeover { state: State::Theirs(by), expiry };
             self.enrp.takeovers.insert(target, takeover);
         } else if let Some(peer) = self.enrp.peers.get_mut(&target) {
             if peer.is_up && peer.last_heard + no_response > now {
@@ -108,7 +122,7 @@ impl RegistrarCore {
                 peer.wanted_by = Some(from);
                 return self.ask_whether_it_lives(now, target);
             }
-            peer.promised = Some((from, expiry));
+            peer.promised.insert(from, expiry);
             self.ask_whether_it_lives(now, target);
         }
         if !is_planted(Fault::TakeoverNotAcknowledged) {
@@ -164,7 +178,7 @@ impl RegistrarCore {
         }
         let is_dead = self.enrp.takeovers.contains_key(&target);
         let target_peer = self.enrp.peers.get(&target);
-        let promised = |peer: &PeerServer| peer.promised.is_some_and(|(by, _)| by == from);
+        let promised = |peer: &PeerServer| peer.promised.contains_key(&from);
         // Of one that we have no contact with, others know more.
         if !is_dead && target_peer.is_some_and(|peer| !promised(peer)) {
             self.stats.ignored_messages += 1;
@@ -181,7 +195,8 @@ impl RegistrarCore {
             self.report(RegistrarEvent::TakeoverCancelled { target: id });
         }
         if let Some(peer) = self.enrp.peers.get_mut(&id) {
-            (peer.promised, peer.wanted_by) = (None, None);
+            peer.promised.clear();
+            peer.wanted_by = None;
         }
     }
 
@@ -225,7 +240,7 @@ impl RegistrarCore {
                 continue;
             }
             if let Some(peer) = self.enrp.peers.get_mut(&target) {
-                peer.promised = None;
+                peer.promised.clear();
             }
             if self.space.count_of_home(target) == 0 {
                 self.forget_peer(target);

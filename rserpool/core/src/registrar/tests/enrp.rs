@@ -451,10 +451,60 @@ fn a_takeover_in_slices_needs_no_audit() {
     assert_eq!(asked_for_tables(&mut lab), [winner]);
 }
 
+/// Two registrars want to take over the same one at the same time, and a third one agrees with
+/// both. It believes the one that wins, whoever asked first.
+#[test]
+fn whoever_asks_second_does_not_displace_the_winner() {
+    for (first, second) in [(2, 3), (3, 2)] {
+        let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::with_peers(Vec::new())));
+        let channels = [2, 3, 4].map(|id| meet(&mut lab, id));
+        let channel = |id: u32| channels[id as usize - 2];
+        lab.pass(ms(1600));
+        for id in [first, second] {
+            say(&mut lab, channel(id), id, EnrpBody::InitTakeover(ServerId(4)));
+        }
+        say(&mut lab, channel(2), 2, EnrpBody::TakeoverServer(ServerId(4)));
+        let taken = RegistrarEvent::TakenOverBy { target: ServerId(4), by: ServerId(2) };
+        assert!(lab.events().contains(&taken), "{first} asked first");
+    }
+}
+
+/// Somebody used the identifier of a registrar while that one was not connected. What the
+/// registrar says over the association that leads to it counts nevertheless.
+#[test]
+fn an_identifier_that_was_abused_goes_back_to_its_owner() {
+    let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::with_peers(Vec::new())));
+    let real = meet(&mut lab, 3);
+    lab.down(real);
+    let impostor = meet_at(&mut lab, ChannelId::incoming(66), 3, 66);
+    lab.down(impostor);
+    let connect = |output| match output {
+        Output::Connect { channel, ways, .. } => Some((channel, ways)),
+        _ => None,
+    };
+    let tried = std::mem::take(&mut lab.outputs).into_iter().filter_map(connect);
+    let (channel, ways) = tried.last().unwrap();
+    assert!(ways.contains(&peer(&["10.0.0.3"], Some(9899))), "{ways:?}");
+    meet_at(&mut lab, channel, 3, 3);
+    let (server, events) = (ServerId(3), lab.events());
+    let doubted = |event: &RegistrarEvent| matches!(event, RegistrarEvent::DuplicateServer { .. });
+    assert!(!events.iter().any(doubted), "{events:?}");
+    // It is taken at its word from now on.
+    lab.pass(ms(2000));
+    say(&mut lab, channel, 3, EnrpBody::ListRequest);
+    lab.pass(ms(1400));
+    assert!(!lab.events().contains(&RegistrarEvent::PeerLost { server }));
+}
+
 /// The registrar with an identifier from 2 to 9 is there.
 fn meet(lab: &mut Lab, id: u32) -> ChannelId {
-    let (channel, protocol) = (ChannelId::incoming(id.into()), Protocol::Enrp);
-    let (peer, local) = (peer(&[&format!("10.0.0.{id}")], Some(9899)), Vec::new());
+    meet_at(lab, ChannelId::incoming(id.into()), id, id)
+}
+
+/// Somebody at 10.0.0.`host` says to be a registrar.
+fn meet_at(lab: &mut Lab, channel: ChannelId, id: u32, host: u32) -> ChannelId {
+    let (peer, local) = (peer(&[&format!("10.0.0.{host}")], Some(9899)), Vec::new());
+    let protocol = Protocol::Enrp;
     lab.handle(Input::Up { channel, protocol, peer, local, local_port: 9901 });
     let presence = Presence { reply_required: false, checksum: None, info: None };
     say(lab, channel, id, EnrpBody::Presence(presence));
