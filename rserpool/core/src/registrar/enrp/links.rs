@@ -87,6 +87,11 @@ impl RegistrarCore {
         }
         peer.is_up = true;
         let waiting = std::mem::take(&mut peer.waiting);
+        // Whoever had the identifier lately may have been elsewhere.
+        let shown = self.associations.get(&channel).and_then(|a| a.believe(id, None));
+        if let Some(info) = shown {
+            peer.info = info;
+        }
         // The first thing that it hears is who we are.
         self.send_presence_over(channel, id, true);
         for body in waiting {

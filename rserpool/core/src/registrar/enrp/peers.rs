@@ -391,7 +391,7 @@ impl Association {
 
     /// What may be believed of where a registrar says it is: the addresses that the association
     /// has, at the port that the association has. `None` when nothing is left.
-    fn believe(
+    pub(super) fn believe(
         &self,
         sender: ServerId,
         told: Option<ServerInformation>,

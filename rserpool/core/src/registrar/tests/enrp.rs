@@ -469,31 +469,43 @@ fn whoever_asks_second_does_not_displace_the_winner() {
     }
 }
 
-/// Somebody used the identifier of a registrar while that one was not connected. What the
-/// registrar says over the association that leads to it counts nevertheless.
+/// Somebody used the identifier of a registrar while that one was not connected. As soon as there
+/// is an association with the registrar itself, it counts again: over this association, and over
+/// another one, as when calls cross.
 #[test]
 fn an_identifier_that_was_abused_goes_back_to_its_owner() {
-    let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::with_peers(Vec::new())));
-    let real = meet(&mut lab, 3);
-    lab.down(real);
-    let impostor = meet_at(&mut lab, ChannelId::incoming(66), 3, 66);
-    lab.down(impostor);
-    let connect = |output| match output {
-        Output::Connect { channel, ways, .. } => Some((channel, ways)),
-        _ => None,
-    };
-    let tried = std::mem::take(&mut lab.outputs).into_iter().filter_map(connect);
-    let (channel, ways) = tried.last().unwrap();
-    assert!(ways.contains(&peer(&["10.0.0.3"], Some(9899))), "{ways:?}");
-    meet_at(&mut lab, channel, 3, 3);
-    let (server, events) = (ServerId(3), lab.events());
-    let doubted = |event: &RegistrarEvent| matches!(event, RegistrarEvent::DuplicateServer { .. });
-    assert!(!events.iter().any(doubted), "{events:?}");
-    // It is taken at its word from now on.
-    lab.pass(ms(2000));
-    say(&mut lab, channel, 3, EnrpBody::ListRequest);
-    lab.pass(ms(1400));
-    assert!(!lab.events().contains(&RegistrarEvent::PeerLost { server }));
+    for crossed in [false, true] {
+        let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::with_peers(Vec::new())));
+        let real = meet(&mut lab, 3);
+        lab.down(real);
+        let impostor = meet_at(&mut lab, ChannelId::incoming(66), 3, 66);
+        lab.down(impostor);
+        let connect = |output| match output {
+            Output::Connect { channel, ways, .. } => Some((channel, ways)),
+            _ => None,
+        };
+        let tried = std::mem::take(&mut lab.outputs).into_iter().filter_map(connect);
+        let (channel, ways) = tried.last().unwrap();
+        assert!(ways.contains(&peer(&["10.0.0.3"], Some(9899))), "{ways:?}");
+        enrp_up(&mut lab, channel, 3);
+        let heard_over = match crossed {
+            true => ChannelId::incoming(67),
+            false => channel,
+        };
+        if crossed {
+            enrp_up(&mut lab, heard_over, 3);
+        }
+        let presence = Presence { reply_required: false, checksum: None, info: None };
+        say(&mut lab, heard_over, 3, EnrpBody::Presence(presence));
+        let (server, events) = (ServerId(3), lab.events());
+        let doubted = |e: &RegistrarEvent| matches!(e, RegistrarEvent::DuplicateServer { .. });
+        assert!(!events.iter().any(doubted), "{events:?}");
+        // It is taken at its word from now on.
+        lab.pass(ms(2000));
+        say(&mut lab, heard_over, 3, EnrpBody::ListRequest);
+        lab.pass(ms(1400));
+        assert!(!lab.events().contains(&RegistrarEvent::PeerLost { server }));
+    }
 }
 
 /// The registrar with an identifier from 2 to 9 is there.
@@ -503,12 +515,17 @@ fn meet(lab: &mut Lab, id: u32) -> ChannelId {
 
 /// Somebody at 10.0.0.`host` says to be a registrar.
 fn meet_at(lab: &mut Lab, channel: ChannelId, id: u32, host: u32) -> ChannelId {
-    let (peer, local) = (peer(&[&format!("10.0.0.{host}")], Some(9899)), Vec::new());
-    let protocol = Protocol::Enrp;
-    lab.handle(Input::Up { channel, protocol, peer, local, local_port: 9901 });
+    enrp_up(lab, channel, host);
     let presence = Presence { reply_required: false, checksum: None, info: None };
     say(lab, channel, id, EnrpBody::Presence(presence));
     channel
+}
+
+/// An association with 10.0.0.`host` is up.
+fn enrp_up(lab: &mut Lab, channel: ChannelId, host: u32) {
+    let (peer, local) = (peer(&[&format!("10.0.0.{host}")], Some(9899)), Vec::new());
+    let protocol = Protocol::Enrp;
+    lab.handle(Input::Up { channel, protocol, peer, local, local_port: 9901 });
 }
 
 /// Where handle tables were asked for.
