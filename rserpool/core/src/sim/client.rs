@@ -45,7 +45,7 @@ impl Client {
     pub fn new(now: Time, asap: AsapCore, pool: PoolHandle, options: SessionOptions) -> Self {
         let mut client = Client {
             asap,
-            session: SessionCore::new(options),
+            session: SessionCore::new(pool.clone(), options),
             pool,
             questions: BTreeMap::new(),
             link: None,
@@ -118,7 +118,7 @@ impl Client {
                 let request = self.asap.resolve(now, &self.pool, items, stale);
                 self.questions.insert(request, attempt);
             }
-            SessionOutput::Connect { attempt, element } => self.connect(attempt, &element),
+            SessionOutput::Connect { attempt, element } => self.connect(now, attempt, &element),
             SessionOutput::Cancel => {
                 self.questions.clear();
                 self.drop_link("not needed");
@@ -148,11 +148,11 @@ impl Client {
         }
     }
 
-    fn connect(&mut self, attempt: Attempt, element: &PoolElement) {
+    fn connect(&mut self, now: Time, attempt: Attempt, element: &PoolElement) {
         let addr = element.user_transport.addrs().first().copied();
         let (Transport::Sctp(transport), Some(addr)) = (&element.user_transport, addr) else {
             let failure = ConnectFailure::Other("it has no address".into());
-            return self.session.handle_connect_failed(attempt, failure);
+            return self.session.handle_connect_failed(now, attempt, failure);
         };
         self.next_channel += 1;
         let channel = ChannelId::outgoing(self.next_channel);
@@ -204,7 +204,7 @@ impl Client {
             Input::Up { .. } => self.session.handle_connected(now, attempt),
             Input::Failed { failure, .. } => {
                 self.link = None;
-                self.session.handle_connect_failed(attempt, failure.clone());
+                self.session.handle_connect_failed(now, attempt, failure.clone());
             }
             Input::Message { ppid, data, .. } => {
                 let message = UserMessage { stream: 0, ppid: *ppid, data: data.to_vec().into() };

@@ -14,6 +14,7 @@ use sctp_user_core::{Duration, Encap, Peer, Time};
 use super::client::Client;
 use super::machine::{Machine, Noticed};
 use super::net::{HostId, Network};
+use crate::asap::AsapCore;
 use crate::channel::{ChannelId, ConnectFailure, Input, Protocol};
 use crate::registrar::RegistrarCore;
 use pipes::{Pipe, refused};
@@ -265,6 +266,19 @@ impl World {
     /// The host of a living registrar.
     pub fn host_of(&self, server: ServerId) -> Option<HostId> {
         self.hosts().find(|host| self.registrar(*host).is_some_and(|r| r.server_id() == server))
+    }
+
+    /// Does something with the ASAP side on a host, which then goes on.
+    pub fn with_asap<T>(
+        &mut self,
+        host: HostId,
+        act: impl FnOnce(&mut AsapCore, Time) -> T,
+    ) -> Option<T> {
+        let now = self.now;
+        let Some(Machine::Asap(core)) = &mut self.hosts[host.0].machine else { return None };
+        let result = act(core, now);
+        self.settle(host);
+        Some(result)
     }
 
     /// The user of a host.
