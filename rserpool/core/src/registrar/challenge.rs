@@ -145,8 +145,14 @@ impl RegistrarCore {
         match challenge.by {
             Challenger::Association { channel, element } => {
                 if !self.associations.contains_key(&channel) {
-                    // The one that claimed it is gone, too.
-                    return self.lose_element(now, key, RemovalReason::KeepAliveTimeout);
+                    // The one that claimed it is gone, too. An element whose association lives has
+                    // the time for its answer that it always has.
+                    let owner = self.space.get(key).and_then(|known| known.owner());
+                    let lives = owner.map(ChannelId::from_u64);
+                    if !lives.is_some_and(|owner| self.associations.contains_key(&owner)) {
+                        self.lose_element(now, key, RemovalReason::KeepAliveTimeout);
+                    }
+                    return;
                 }
                 let Some(known) = self.space.get(key) else { return };
                 let (pool, owner) = (known.handle().clone(), known.owner());

@@ -45,6 +45,30 @@ fn an_element_that_answers_stays_with_its_association() {
     assert_eq!(lab.members("pool"), [1]);
 }
 
+/// An element must not be dropped without a word: it would believe that it is registered.
+#[test]
+fn a_claim_that_is_given_up_costs_a_slow_element_nothing() {
+    let (mut lab, owner, other) = lab();
+    claim(&mut lab, other);
+    asked(&mut lab, owner);
+    lab.down(other);
+    lab.pass(ms(1500));
+    assert_eq!(lab.members("pool"), [1]);
+    lab.ack(owner, "pool", 1);
+    lab.pass(ms(4900));
+    assert_eq!(lab.members("pool"), [1]);
+    // One that never answers loses its association, too, and hears of it by that.
+    claim_and_leave(&mut lab);
+    lab.pass(ms(5000));
+    assert_eq!((lab.members("pool"), lab.aborted()), (vec![], vec![owner]));
+}
+
+fn claim_and_leave(lab: &mut Lab) {
+    let other = lab.up(&["10.0.0.1"]);
+    claim(lab, other);
+    lab.down(other);
+}
+
 #[test]
 fn an_element_that_does_not_answer_for_a_second_goes_to_the_one_that_claims_it() {
     let (mut lab, owner, other) = lab();
