@@ -2,7 +2,7 @@
 //!
 //! | Module | What it is |
 //! |---|---|
-//! | [`channel`] | The words that all state machines share: what happens to associations, what to do |
+//! | [`channel`] | The words that all state machines share: what happens, and what to do |
 //! | [`registrar`] | A registrar: it keeps the pools, and serves pool elements and pool users |
 //! | [`asap`] | The ASAP side of pool elements and pool users: it finds a registrar and keeps it |
 //! | [`metric`] | Statistics, with the name, the meaning and the unit of each number |
