@@ -66,11 +66,10 @@ enum Happening {
         pipe: u64,
         failure: Option<ConnectFailure>,
     },
+    /// The next message arrives.
     Message {
         pipe: u64,
         side: usize,
-        ppid: u32,
-        data: Bytes,
     },
     Datagram {
         to: HostId,
@@ -356,18 +355,19 @@ impl World {
             }
             Happening::Call { pipe, port } => self.on_call(pipe, port),
             Happening::Answer { pipe, failure } => self.on_answer(pipe, failure),
-            Happening::Message { pipe, side, ppid, data } => {
+            Happening::Message { pipe, side } => {
                 let state = self.pipes.get_mut(&pipe)?;
                 let (to, from) = (state.ends[side], state.ends[1 - side]);
                 if state.dying {
                     return None;
                 }
                 if !self.net.is_open(to.host, from.host) {
-                    state.stuck[side].push((ppid, data));
+                    state.held[side] += 1;
                     let wait = self.net.detection(&mut self.rng);
                     self.later(wait, Happening::GiveUp { pipe });
                     return None;
                 }
+                let (ppid, data) = state.queues[side].pop_front()?;
                 let channel = to.channel.filter(|_| state.up[side])?;
                 if !self.is_same_life(to) {
                     return None;
@@ -410,9 +410,9 @@ impl World {
                 if self.net.is_open(a.host, b.host) {
                     // Retransmissions get through now.
                     for side in 0..2 {
-                        let stuck = std::mem::take(&mut self.pipes.get_mut(&pipe)?.stuck[side]);
-                        for (ppid, data) in stuck {
-                            self.send(pipe, side, ppid, data);
+                        let held = std::mem::take(&mut self.pipes.get_mut(&pipe)?.held[side]);
+                        for _ in 0..held {
+                            self.deliver_next(pipe, side);
                         }
                     }
                     return None;
@@ -433,9 +433,7 @@ impl World {
             Happening::Wake(host) | Happening::Datagram { to: host, .. } => Some(*host),
             Happening::Call { pipe, .. } => end(pipe, 1),
             Happening::Answer { pipe, .. } => end(pipe, 0),
-            Happening::Message { pipe, side, .. } | Happening::Down { pipe, side } => {
-                end(pipe, *side)
-            }
+            Happening::Message { pipe, side } | Happening::Down { pipe, side } => end(pipe, *side),
             Happening::GiveUp { .. } => None,
         }
     }

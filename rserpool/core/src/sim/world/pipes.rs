@@ -1,5 +1,7 @@
 //! The associations between hosts: how they come up, carry messages, and end.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use sctp_user_core::socket::EndReason;
 use sctp_user_core::{LossReason, Peer, Time};
@@ -19,8 +21,10 @@ pub(super) struct Pipe {
     pub(super) protocol: Protocol,
     /// The port that was called.
     pub(super) port: u16,
-    /// Messages that wait for a cut to heal, to either end.
-    pub(super) stuck: [Vec<(u32, Bytes)>; 2],
+    /// Messages on their way to either end, in the order in which they were sent.
+    pub(super) queues: [VecDeque<(u32, Bytes)>; 2],
+    /// How many of them wait for a cut to heal.
+    pub(super) held: [u32; 2],
     pub(super) dying: bool,
 }
 
@@ -86,6 +90,8 @@ impl World {
         let state = self.pipes.get_mut(&pipe)?;
         state.ends[1] = End { host: to.host, life, channel: Some(channel) };
         state.up[1] = true;
+        // No message overtakes the answer.
+        state.clear[0] = self.now + delay;
         self.later(delay, Happening::Answer { pipe, failure: None });
         let (peer, local) = (self.peer(from.host, peer_port), vec![self.addr(to.host)]);
         self.feed(to.host, Input::Up { channel, protocol, peer, local, local_port: port });
@@ -142,12 +148,20 @@ impl World {
     }
 
     pub(super) fn send(&mut self, pipe: u64, side: usize, ppid: u32, data: Bytes) {
+        if let Some(state) = self.pipes.get_mut(&pipe) {
+            state.queues[side].push_back((ppid, data));
+            self.deliver_next(pipe, side);
+        }
+    }
+
+    /// One more message of those on their way arrives after the time of a transit.
+    pub(super) fn deliver_next(&mut self, pipe: u64, side: usize) {
         let Some(state) = self.pipes.get_mut(&pipe) else { return };
         let (from, to) = (state.ends[1 - side].host, state.ends[side].host);
         let at = self.now + self.net.transit(&mut self.rng, from, to);
         let at = at.max(state.clear[side]);
         state.clear[side] = at;
-        self.at(at, Happening::Message { pipe, side, ppid, data });
+        self.at(at, Happening::Message { pipe, side });
     }
 
     pub(super) fn act(&mut self, host: HostId, output: Output<Noticed>) {
@@ -225,7 +239,8 @@ impl World {
             clear: [Time::ZERO; 2],
             protocol,
             port: way.map_or(0, |way| way.port),
-            stuck: [Vec::new(), Vec::new()],
+            queues: [VecDeque::new(), VecDeque::new()],
+            held: [0; 2],
             dying: false,
         };
         self.pipes.insert(pipe, state);
