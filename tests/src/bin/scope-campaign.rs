@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use rserpool_core::sim::{Kind, Report, live, live_and_tell};
 
-/// Runs random lives of operation scopes: registrars, pool elements and pool users with sessions over
-/// a simulated network, with crashes, restarts, stopped processes, cuts, slow and lossy networks,
-/// and strangers who send all kinds of messages. Checks every handlespace after each step. When the
-/// faults stop, all registrars must soon know each other and the same elements: every living one
-/// exactly once, with a living home, and no dead one. Every user must have a session with a living
-/// element. Then, in some lives, one more element or registrar ends, which all must hear of at once.
+/// Runs random lives of operation scopes: registrars, pool elements and pool users with sessions
+/// over a simulated network, with crashes, restarts, stopped processes, cuts, slow and lossy
+/// networks, and strangers who send all kinds of messages. Checks every handlespace after each
+/// step. When the faults stop, all registrars must soon know each other and the same elements:
+/// every living one exactly once, with a living home, and no dead one. Every user must have a
+/// session with a living element. Then, in some lives, one more element or registrar ends, which
+/// all must hear of at once.
 #[derive(Parser)]
 #[command(name = "scope-campaign")]
 struct Options {
