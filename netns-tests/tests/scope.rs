@@ -26,6 +26,8 @@ fn a_killed_registrar_is_taken_over() {
 #[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
 fn a_stopped_registrar_is_taken_over_and_joins_in_again() {
     everywhere(|life| {
+        // It acknowledges nothing meanwhile.
+        life.scope.site.net.disturb();
         life.scope.registrars[life.fails].program.signal("STOP");
         life.is_taken_over();
         life.scope.registrars[life.fails].program.signal("CONT");
