@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use rserpool_handlespace::{ElementKey, Timer};
-use rserpool_wire::{PoolElement, ServerId};
+use rserpool_wire::{PoolElement, ServerId, UpdateAction};
 use sctp_user_core::Time;
 
 use super::RegistrarCore;
@@ -40,7 +40,7 @@ enum Challenger {
 
 /// Claims that wait at the same time; more are refused.
 const MAX_OPEN: usize = 10_000;
-/// How often a registrar is told that an element is ours before it is left alone.
+/// How often a claim of a registrar is answered by telling all that the element is ours.
 const MAX_TOLD: u32 = 3;
 
 impl Challenges {
@@ -134,8 +134,13 @@ impl RegistrarCore {
         let until = now + self.config.keep_alive_interval * 4;
         let (times, _) =
             *told.entry((key, server)).and_modify(|(n, _)| *n += 1).or_insert((1, until));
-        if times <= MAX_TOLD {
-            self.tell_claim(now, server, key);
+        if times > MAX_TOLD {
+            return;
+        }
+        // All others have heard the same claim and believed it, as the element was not theirs.
+        if let Some(known) = self.space.get(key) {
+            let (pool, info) = (known.handle().clone(), known.info().clone());
+            self.tell_update(now, UpdateAction::AddPe, &pool, &info);
         }
     }
 

@@ -59,13 +59,6 @@ impl RegistrarCore {
         self.send_enrp(now, id, EnrpBody::HandleUpdate(update));
     }
 
-    /// Tells one registrar of one of our elements.
-    pub(in crate::registrar) fn tell_claim(&mut self, now: Time, to: ServerId, key: ElementKey) {
-        let Some(element) = self.space.get(key) else { return };
-        let (pool, info) = (element.handle().clone(), element.info().clone());
-        self.tell_update_to(now, to, UpdateAction::AddPe, &pool, &info, false);
-    }
-
     /// Elements spread over the registrars by a metric that all agree on: the server ID xor the PE
     /// ID. The registrar with the largest one is suggested to become the home.
     fn suggest_takeover(&mut self, now: Time, pool: &PoolHandle, element: &PoolElement) {

@@ -508,6 +508,33 @@ fn an_identifier_that_was_abused_goes_back_to_its_owner() {
     }
 }
 
+/// A registrar that stood still reads old messages first, and tells all that an element is its own.
+/// Those that believed it, as the element is not theirs, hear the truth at once.
+#[test]
+fn all_hear_that_a_claim_was_wrong() {
+    let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::with_peers(Vec::new())));
+    let pe = lab.up(&["10.0.0.1"]);
+    lab.register(pe, "pool", element(1)).unwrap();
+    let channels = [2, 3].map(|id| meet(&mut lab, id));
+    let asap_transport = Some(SctpTransport::data_only(5000, vec![[10, 0, 0, 1].into()]));
+    let element = PoolElement { home: ServerId(2), asap_transport, ..element(1) };
+    let (action, pool) = (UpdateAction::AddPe, handle("pool"));
+    let update = HandleUpdate { takeover_suggested: false, action, pool, element };
+    say(&mut lab, channels[0], 2, EnrpBody::HandleUpdate(update));
+    lab.outputs.clear();
+    lab.ack(pe, "pool", 1);
+    let told = std::mem::take(&mut lab.outputs).into_iter().filter_map(|output| match output {
+        Output::Send { channel, ppid: ppid::ENRP, data } => {
+            let body = EnrpMessage::decode(&data).unwrap().body;
+            let EnrpBody::HandleUpdate(update) = body else { return None };
+            assert_eq!((update.action, update.element.home), (UpdateAction::AddPe, SERVER));
+            Some(channel)
+        }
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), channels);
+}
+
 /// The registrar with an identifier from 2 to 9 is there.
 fn meet(lab: &mut Lab, id: u32) -> ChannelId {
     meet_at(lab, ChannelId::incoming(id.into()), id, id)

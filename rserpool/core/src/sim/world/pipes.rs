@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use sctp_user_core::socket::EndReason;
-use sctp_user_core::{LossReason, Peer, Time};
+use sctp_user_core::{Duration, LossReason, Peer, Time};
 
 use super::{Happening, World};
 use crate::channel::{ChannelId, ConnectFailure, Input, Output, Protocol};
@@ -60,10 +60,11 @@ impl World {
             self.later(delay, Happening::Answer { pipe, failure: Some(refused()) });
             return None;
         };
-        // Calls that cross between two such ports become one association.
+        // Calls that cross between the same ports become one association.
+        let ports = (self.port_of(from.host, protocol), self.port_of(to.host, protocol));
         let crossing = self.pipes.iter().find_map(|(id, other)| {
-            let crosses = protocol == Protocol::Enrp
-                && other.protocol == Protocol::Enrp
+            let crosses = other.protocol == protocol
+                && (other.port, port) == ports
                 && other.ends[0].host == to.host
                 && other.ends[1].host == from.host
                 && other.ends[1].channel.is_none()
@@ -126,6 +127,18 @@ impl World {
             }
         }
         Some(from.host)
+    }
+
+    /// Whether an association between two ports is up at both ends.
+    fn are_connected(&self, one: (HostId, u16), other: (HostId, u16)) -> bool {
+        self.hosts[one.0.0].ends.values().any(|id| {
+            let Some(pipe) = self.pipes.get(id).filter(|pipe| pipe.up == [true; 2]) else {
+                return false;
+            };
+            let caller = (pipe.ends[0].host, self.port_of(pipe.ends[0].host, pipe.protocol));
+            let called = (pipe.ends[1].host, pipe.port);
+            !pipe.dying && ((caller, called) == (one, other) || (caller, called) == (other, one))
+        })
     }
 
     /// The host that has the address of a peer.
@@ -232,6 +245,7 @@ impl World {
         };
         let way = ways.iter().find(works).or(ways.first());
         let to = way.and_then(|way| self.host_at(way));
+        let near_port = self.port_of(host, protocol);
         let far = End { host: to.unwrap_or(host), life: 0, channel: None };
         let state = Pipe {
             ends: [near, far],
@@ -245,6 +259,11 @@ impl World {
         };
         self.pipes.insert(pipe, state);
         match (to, way) {
+            (Some(to), Some(way)) if self.are_connected((host, near_port), (to, way.port)) => {
+                let failure = "there is an association between these ports".to_owned();
+                let failure = Some(ConnectFailure::Other(failure));
+                self.later(Duration::ZERO, Happening::Answer { pipe, failure });
+            }
             (Some(to), Some(way)) => {
                 let delay = self.net.transit(&mut self.rng, host, to);
                 self.later(delay, Happening::Call { pipe, port: way.port });
