@@ -1,6 +1,6 @@
 //! Single changes of the handlespace, told to others and heard from them (RFC 5353 sec 2.4, 3.4).
 
-use rserpool_handlespace::{Element, ElementKey, Timer, UserPlace};
+use rserpool_handlespace::{Element, Timer, UserPlace};
 use rserpool_wire::{
     CauseCode, EnrpBody, HandleUpdate, OperationError, PoolElement, PoolHandle, ServerId,
     UpdateAction,
