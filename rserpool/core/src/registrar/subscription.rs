@@ -1,6 +1,7 @@
 //! Pool users that want to hear of changes in a pool (RFC 5352 sec 2.2.5, 2.2.6: the S and A bits).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 use rserpool_handlespace::UserPlace;
 use rserpool_wire::{
@@ -21,33 +22,54 @@ pub(super) struct Subscriptions {
     changed: BTreeSet<PoolHandle>,
     /// When they will hear.
     due: Option<Time>,
+    /// Pools that are being told of, and who heard of each last.
+    telling: VecDeque<(PoolHandle, Option<ChannelId>)>,
+    /// Subscriptions over all associations.
+    total: usize,
 }
 
 /// Pools that one association may hear of.
 pub(super) const MAX_PER_ASSOCIATION: usize = 16;
 /// Subscriptions over all associations.
 const MAX_TOTAL: usize = 100_000;
+/// Updates that are sent in a row, before others have their turn.
+const UPDATES: usize = 32;
 /// Changes of a pool within this time are told together.
 const GATHER: Duration = Duration::from_millis(100);
 
 impl Subscriptions {
     pub(super) fn due(&self) -> Option<Time> {
-        self.due
+        if self.telling.is_empty() { self.due } else { Some(Time::ZERO) }
+    }
+
+    /// Who is to hear of which pool next.
+    fn next(&mut self) -> Option<(PoolHandle, ChannelId)> {
+        while let Some((pool, last)) = self.telling.front_mut() {
+            let after = last.map_or(Bound::Unbounded, Bound::Excluded);
+            let subscribers = self.pools.get(pool);
+            let next = subscribers.and_then(|all| all.range((after, Bound::Unbounded)).next());
+            if let Some(channel) = next {
+                *last = Some(*channel);
+                return Some((pool.clone(), *channel));
+            }
+            self.telling.pop_front();
+        }
+        None
     }
 }
 
 impl RegistrarCore {
     /// Notes a subscription; false when there are too many.
     pub(super) fn subscribe(&mut self, channel: ChannelId, pool: &PoolHandle) -> bool {
-        let total: usize = self.subscriptions.pools.values().map(BTreeSet::len).sum();
         let Some(association) = self.associations.get_mut(&channel) else { return false };
         let known = association.subscriptions.contains(pool);
         if !known {
             let full = association.subscriptions.len() >= MAX_PER_ASSOCIATION;
-            if full || total >= MAX_TOTAL {
+            if full || self.subscriptions.total >= MAX_TOTAL {
                 return false;
             }
             association.subscriptions.insert(pool.clone());
+            self.subscriptions.total += 1;
             self.subscriptions.pools.entry(pool.clone()).or_default().insert(channel);
         }
         true
@@ -56,7 +78,9 @@ impl RegistrarCore {
     pub(super) fn unsubscribe(&mut self, channel: ChannelId, pools: BTreeSet<PoolHandle>) {
         for pool in pools {
             if let Some(subscribers) = self.subscriptions.pools.get_mut(&pool) {
-                subscribers.remove(&channel);
+                if subscribers.remove(&channel) {
+                    self.subscriptions.total -= 1;
+                }
                 if subscribers.is_empty() {
                     self.subscriptions.pools.remove(&pool);
                     self.subscriptions.changed.remove(&pool);
@@ -80,15 +104,16 @@ impl RegistrarCore {
     }
 
     pub(super) fn tell_changes_if_due(&mut self, now: Time) {
-        if self.subscriptions.due.is_none_or(|at| at > now) {
-            return;
+        let all = &mut self.subscriptions;
+        // What changes while changes are being told is told after them.
+        if all.telling.is_empty() && all.due.is_some_and(|at| at <= now) {
+            all.due = None;
+            all.telling
+                .extend(std::mem::take(&mut all.changed).into_iter().map(|pool| (pool, None)));
         }
-        self.subscriptions.due = None;
-        for pool in std::mem::take(&mut self.subscriptions.changed) {
-            let subscribers = self.subscriptions.pools.get(&pool).cloned().unwrap_or_default();
-            for channel in subscribers {
-                self.tell_change(channel, &pool);
-            }
+        for _ in 0..UPDATES {
+            let Some((pool, channel)) = self.subscriptions.next() else { return };
+            self.tell_change(channel, &pool);
         }
     }
 

@@ -164,6 +164,38 @@ fn subscribers_hear_of_changes() {
     assert!(lab.sent().is_empty());
 }
 
+/// A change of a pool with many subscribers does not keep others waiting.
+#[test]
+fn subscribers_hear_of_changes_in_slices() {
+    let mut lab = Lab::new();
+    let (pe, others) = (lab.up(&["10.0.0.1"]), lab.up(&["10.0.0.2"]));
+    let users: Vec<ChannelId> = (0..200).map(|_| lab.up(&["10.0.0.9"])).collect();
+    for user in &users {
+        assert!(subscribe(&mut lab, *user, "pool"));
+        assert!(subscribe(&mut lab, *user, "other"));
+    }
+    lab.register(pe, "pool", element(1)).unwrap();
+    lab.register(pe, "other", element(2)).unwrap();
+    lab.now += ms(100);
+    let mut heard = BTreeMap::<ChannelId, usize>::new();
+    let mut slices = 0;
+    while lab.core.poll_timeout().is_some_and(|at| at <= lab.now) {
+        lab.handle(Input::Timeout);
+        let sent = lab.sent();
+        assert!(sent.len() <= 32, "{} in a row", sent.len());
+        sent.iter().for_each(|(user, _)| *heard.entry(*user).or_default() += 1);
+        slices += 1;
+        // In between everybody is served, and subscribers may go.
+        assert_eq!(lab.resolve(others, "pool", None), [1]);
+        if slices == 3 {
+            lab.down(users[199]);
+        }
+    }
+    // The one that has gone hears nothing, and all others hear of both pools once.
+    assert_eq!((slices, heard.len()), (13, 199));
+    assert!(heard.values().all(|times| *times == 2));
+}
+
 #[test]
 fn subscriptions_are_bounded() {
     let mut lab = Lab::new();
