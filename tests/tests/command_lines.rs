@@ -101,7 +101,7 @@ fn wrong_values(value_name: &str) -> Vec<(&'static str, String)> {
         "N" | "MS" | "S" | "PORT" | "BYTES" | "ID" => {
             all(&["nonsense", "-5", "99999999999999999999"], " from ..  to ")
         }
-        "X,X,X" => all(&["nonsense", "-5,1,1", "1,2"], "three numbers above 0 .. -1"),
+        "X,X,X,X" => all(&["nonsense", "-5,1,1,1", "1,2"], "four numbers above 0 .. -1"),
         "X" => all(&["nonsense", "-5"], "above 0 .. -1"),
         "auto|off|ADDR:PORT" => all(&["nonsense", "10.0.0.1:3863"], "right are auto, off"),
         "ENDPOINT" | "auto|ENDPOINT" | "auto|off|ENDPOINT" => [

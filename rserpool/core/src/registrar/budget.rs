@@ -19,6 +19,9 @@ pub struct Rates {
     pub resolutions: Option<f64>,
     /// Unreachable reports; more are ignored.
     pub reports: Option<f64>,
+    /// Elements in answers to resolutions that ask for more than an answer has by default; answers
+    /// are as short as by default where that is used up.
+    pub elements: Option<f64>,
 }
 
 /// What is asked for.
@@ -27,6 +30,8 @@ pub(super) enum Request {
     Registration,
     Resolution,
     Report,
+    /// Another element in an answer.
+    Element,
 }
 
 /// So many seconds' worth of requests may come at once.
@@ -38,18 +43,20 @@ const RESERVE: f64 = 0.5;
 
 impl Rates {
     /// No limits.
-    pub const UNLIMITED: Rates = Rates { registrations: None, resolutions: None, reports: None };
+    pub const UNLIMITED: Rates =
+        Rates { registrations: None, resolutions: None, reports: None, elements: None };
 
     fn of(&self, request: Request) -> Option<f64> {
         match request {
             Request::Registration => self.registrations,
             Request::Resolution => self.resolutions,
             Request::Report => self.reports,
+            Request::Element => self.elements,
         }
     }
 
     pub(super) fn is_valid(&self) -> bool {
-        let rates = [self.registrations, self.resolutions, self.reports];
+        let rates = [self.registrations, self.resolutions, self.reports, self.elements];
         rates.into_iter().flatten().all(|rate| rate.is_finite() && rate > 0.0)
     }
 }
@@ -77,7 +84,7 @@ struct Address {
 
 /// What was asked for lately, for each kind of request.
 #[derive(Debug, Default)]
-struct Used([Bucket; 3]);
+struct Used([Bucket; 4]);
 
 /// A bucket that leaks.
 #[derive(Clone, Copy, Debug, Default)]
@@ -103,21 +110,23 @@ impl Bucket {
 
 impl Used {
     fn bucket(&mut self, request: Request) -> &mut Bucket {
-        let [registrations, resolutions, reports] = &mut self.0;
+        let [registrations, resolutions, reports, elements] = &mut self.0;
         match request {
             Request::Registration => registrations,
             Request::Resolution => resolutions,
             Request::Report => reports,
+            Request::Element => elements,
         }
     }
 
     /// When all is forgotten.
     fn empty_at(&self, rates: &Rates) -> Option<Time> {
-        let [registrations, resolutions, reports] = &self.0;
+        let [registrations, resolutions, reports, elements] = &self.0;
         let times = [
             registrations.empty_at(rates.registrations),
             resolutions.empty_at(rates.resolutions),
             reports.empty_at(rates.reports),
+            elements.empty_at(rates.elements),
         ];
         times.into_iter().flatten().max()
     }
@@ -174,14 +183,16 @@ impl Addresses {
         }
     }
 
-    /// Whether one more request is within the rate of its address and within that of all.
-    fn admit(
+    /// How many of `wanted` requests are within the rate of their address and within that of all.
+    fn take(
         &mut self,
         now: Time,
         addr: Option<IpAddr>,
         request: Request,
         (of_address, of_all): (Option<f64>, Option<f64>),
-    ) -> bool {
+        wanted: usize,
+    ) -> usize {
+        let mut room = wanted as f64;
         let own = addr.and_then(|addr| self.known.get_mut(&addr));
         let mut own = own.map(|address| address.used.bucket(request)).zip(of_address);
         // Whoever asks for much leaves a part of what all may ask for to the others.
@@ -189,25 +200,21 @@ impl Addresses {
         if let Some((bucket, rate)) = &mut own {
             bucket.leak(now, *rate);
             let most = burst(*rate);
-            if bucket.filled + 1.0 > most {
-                return false;
-            }
+            room = room.min(most - bucket.filled);
             if bucket.filled > most / 2.0 {
                 share -= RESERVE;
             }
         }
-        if let Some(rate) = of_all {
-            let total = self.total.bucket(request);
-            total.leak(now, rate);
-            if total.filled + 1.0 > burst(rate) * share {
-                return false;
-            }
-            total.filled += 1.0;
+        let mut total = of_all.map(|rate| (self.total.bucket(request), rate));
+        if let Some((bucket, rate)) = &mut total {
+            bucket.leak(now, *rate);
+            room = room.min(burst(*rate) * share - bucket.filled);
         }
-        if let Some((bucket, _)) = own {
-            bucket.filled += 1.0;
+        let taken = room.max(0.0).floor();
+        for (bucket, _) in own.into_iter().chain(total) {
+            bucket.filled += taken;
         }
-        true
+        taken as usize
     }
 
     #[cfg(test)]
@@ -224,8 +231,19 @@ impl RegistrarCore {
         channel: ChannelId,
         request: Request,
     ) -> bool {
+        self.take_requests(now, channel, request, 1) == 1
+    }
+
+    /// How many of `wanted` requests over an association are within the limits.
+    pub(super) fn take_requests(
+        &mut self,
+        now: Time,
+        channel: ChannelId,
+        request: Request,
+        wanted: usize,
+    ) -> usize {
         let addr = self.associations.get(&channel).and_then(|association| association.counted);
         let rates = (self.config.address_rates.of(request), self.config.total_rates.of(request));
-        self.addresses.admit(now, addr, request, rates)
+        self.addresses.take(now, addr, request, rates, wanted)
     }
 }

@@ -21,8 +21,9 @@ pub struct RegistrarConfig {
     pub asap_port: u16,
     /// Addresses to bind, empty for all. Default empty.
     pub asap_addrs: Vec<IpAddr>,
-    /// Settings of the associations; `None`, the default, takes those of the stack, without delayed
-    /// SACKs: answers come late here, so nothing is there to carry them.
+    /// Settings of the associations; `None`, the default, takes those of the stack, with a send
+    /// buffer of at most 64 KiB and a receive buffer of at most 32 KiB, and without delayed SACKs:
+    /// answers come late here, so nothing is there to carry them.
     pub assoc: Option<AssocConfig>,
     /// Fixes all randomness, for repeatable tests. Default `None`: the operating system gives a
     /// seed.
@@ -34,8 +35,9 @@ pub struct RegistrarConfig {
     /// Messages that may wait for one association that reads too slowly, bytes. One that lets more
     /// pile up is aborted. Default 1 MiB.
     pub max_backlog: usize,
-    /// Messages that may wait for all associations together, bytes; beyond, the one for which most
-    /// wait is aborted. Default 64 MiB.
+    /// Messages that may wait for all associations together, with the send buffers that are full
+    /// because of that, bytes; beyond, the association for which most wait is aborted. So is one
+    /// that has read nothing for 10 s. Default 64 MiB.
     pub max_total_backlog: usize,
 
     /// Group and UDP port that announces go to. Default 239.0.0.50:3863, `None` sends none.
@@ -111,11 +113,12 @@ pub struct RegistrarConfig {
     pub max_report_rate: Option<f64>,
     /// Requests per second that come from one address: the one that the handshake of their
     /// association has verified. Default 20,000 registrations and deregistrations, 200,000
-    /// resolutions, 5,000 reports; all programs of a host share them, also those that use loopback.
+    /// resolutions, 5,000 reports, 20,000 elements beyond the default of an answer; all programs of
+    /// a host share them, also those that use loopback.
     pub address_rates: Rates,
     /// Requests per second in total. When half of the burst is used up, the rest is for addresses
     /// that have used less than half of theirs. Default 200,000 registrations and deregistrations,
-    /// 1,000,000 resolutions, 50,000 reports.
+    /// 1,000,000 resolutions, 50,000 reports, 100,000 elements beyond the default of an answer.
     pub total_rates: Rates,
 }
 
@@ -158,11 +161,13 @@ impl Default for RegistrarConfig {
                 registrations: Some(20_000.0),
                 resolutions: Some(200_000.0),
                 reports: Some(5_000.0),
+                elements: Some(20_000.0),
             },
             total_rates: Rates {
                 registrations: Some(200_000.0),
                 resolutions: Some(1_000_000.0),
                 reports: Some(50_000.0),
+                elements: Some(100_000.0),
             },
         }
     }

@@ -30,6 +30,7 @@ impl RegistrarCore {
         }
         self.stats.handle_resolutions += 1;
         let subscribed = subscribe && self.subscribe(channel, &pool);
+        let items = self.items_for(now, channel, &pool, items);
         let elements = self.select(&pool, items, place);
         if elements.is_empty() {
             return self.refuse_resolution(channel, pool, CauseCode::UNKNOWN_POOL, subscribed);
@@ -37,17 +38,29 @@ impl RegistrarCore {
         self.respond_to_resolution(channel, pool, elements, subscribed);
     }
 
-    fn select(
+    /// How many elements an answer may name. A long answer takes as much work as twenty short ones;
+    /// so whoever asks for many of them gets short ones.
+    fn items_for(
         &mut self,
+        now: Time,
+        channel: ChannelId,
         pool: &PoolHandle,
         items: Option<u32>,
-        place: UserPlace,
-    ) -> Vec<PoolElement> {
+    ) -> usize {
+        let default = self.config.max_resolution_items;
         let wanted = match items {
-            None | Some(0) => self.config.max_resolution_items,
-            Some(items) => usize::try_from(items).unwrap_or(usize::MAX),
+            None | Some(0) => default,
+            Some(items) => usize::try_from(items).unwrap_or(usize::MAX).min(MAX_ITEMS),
         };
-        let keys = self.space.select_for(place, pool, wanted.min(MAX_ITEMS));
+        let there = self.space.pool(pool).map_or(0, |pool| pool.len());
+        match wanted.min(there).saturating_sub(default) {
+            0 => wanted,
+            more => default + self.take_requests(now, channel, Request::Element, more),
+        }
+    }
+
+    fn select(&mut self, pool: &PoolHandle, items: usize, place: UserPlace) -> Vec<PoolElement> {
+        let keys = self.space.select_for(place, pool, items);
         keys.into_iter()
             .filter_map(|key| Some(addresses::present(self.space.get(key)?.info(), place)))
             .collect()

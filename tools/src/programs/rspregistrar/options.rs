@@ -139,11 +139,12 @@ pub(crate) struct Options {
     )]
     pub(crate) maxeurate: Rate,
     /// What one address may ask for per second: registrations and deregistrations, handle
-    /// resolutions, unreachable reports; -1 for no limit.
+    /// resolutions, unreachable reports, pool elements in answers beyond --maxhresitems; -1 for no
+    /// limit.
     #[arg(
         long,
-        value_name = "X,X,X",
-        default_value = "20000,200000,5000",
+        value_name = "X,X,X,X",
+        default_value = "20000,200000,5000,20000",
         value_parser = rates,
         allow_negative_numbers = true
     )]
@@ -151,8 +152,8 @@ pub(crate) struct Options {
     /// What all together may ask for per second, in the same order.
     #[arg(
         long,
-        value_name = "X,X,X",
-        default_value = "200000,1000000,50000",
+        value_name = "X,X,X,X",
+        default_value = "200000,1000000,50000,100000",
         value_parser = rates,
         allow_negative_numbers = true
     )]
@@ -184,10 +185,10 @@ fn rate(text: &str) -> Result<Rate, String> {
 fn rates(text: &str) -> Result<Rates, String> {
     let numbers = text.split(',').map(|number| rate(number.trim()).map(|rate| rate.0));
     match numbers.collect::<Result<Vec<_>, _>>().as_deref() {
-        Ok(&[registrations, resolutions, reports]) => {
-            Ok(Rates { registrations, resolutions, reports })
+        Ok(&[registrations, resolutions, reports, elements]) => {
+            Ok(Rates { registrations, resolutions, reports, elements })
         }
-        _ => Err("three numbers above 0 with commas between them are wanted, or -1 in place of \
+        _ => Err("four numbers above 0 with commas between them are wanted, or -1 in place of \
                   one for no limit"
             .to_owned()),
     }
@@ -244,9 +245,9 @@ mod tests {
         let config = rserpool_registrar::RegistrarConfig::default();
         assert_eq!(options.addressrates, config.address_rates);
         assert_eq!(options.totalrates, config.total_rates);
-        let mixed = Rates { registrations: Some(1.5), resolutions: None, reports: Some(2.0) };
-        assert_eq!(rates("1.5, -1, 2"), Ok(mixed));
-        for bad in ["", "1", "1,2", "1,2,3,4", "1,2,0", "a,b,c"] {
+        let mixed = Rates { registrations: Some(1.5), elements: Some(2.0), ..Rates::UNLIMITED };
+        assert_eq!(rates("1.5, -1, -1, 2"), Ok(mixed));
+        for bad in ["", "1", "1,2,3", "1,2,3,4,5", "1,2,3,0", "a,b,c,d"] {
             assert!(rates(bad).unwrap_err().contains("-1"), "{bad}");
         }
     }

@@ -50,7 +50,7 @@ fn an_address_has_so_many_registrations_a_second() {
 fn an_address_has_so_many_resolutions_and_reports_a_second() {
     let mut lab = Lab::with(|c| {
         let (resolutions, reports) = (Some(20.0), Some(4.0));
-        c.address_rates = Rates { registrations: None, resolutions, reports };
+        c.address_rates = Rates { resolutions, reports, ..Rates::UNLIMITED };
     });
     let pe = lab.up(&["10.0.0.1"]);
     lab.register(pe, "pool", element(1)).unwrap();
@@ -67,6 +67,29 @@ fn an_address_has_so_many_resolutions_and_reports_a_second() {
     assert_eq!((stats.limited_resolutions, stats.limited_reports), (50, 130));
     // Resolutions of others are answered.
     assert_eq!(lab.resolve(pe, "pool", None), [1]);
+}
+
+#[test]
+fn whoever_asks_for_many_long_answers_gets_short_ones() {
+    let mut lab = Lab::with(|c| {
+        c.address_rates = Rates { elements: Some(40.0), ..Rates::UNLIMITED };
+    });
+    let pe = lab.up(&["10.0.0.1"]);
+    for id in 1..=50 {
+        lab.register(pe, "pool", element(id)).unwrap();
+    }
+    let (user, other) = (lab.up(&["10.0.0.9"]), lab.up(&["10.0.0.8"]));
+    let lengths = |lab: &mut Lab, user| -> Vec<usize> {
+        (0..8).map(|_| lab.resolve(user, "pool", Some(128)).len()).collect()
+    };
+    // 200 at once beyond the 3 of each answer.
+    assert_eq!(lengths(&mut lab, user), [50, 50, 50, 50, 15, 3, 3, 3]);
+    // Those who ask for little notice nothing, and others have their own share.
+    assert_eq!(lab.resolve(user, "pool", None).len(), 3);
+    assert_eq!(lab.resolve(user, "pool", Some(1)).len(), 1);
+    assert_eq!(lab.resolve(other, "pool", Some(40)).len(), 40);
+    lab.now += ms(1000);
+    assert_eq!(lab.resolve(user, "pool", Some(128)).len(), 43);
 }
 
 #[test]
