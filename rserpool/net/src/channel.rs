@@ -31,6 +31,8 @@ pub(crate) enum Report {
     Measured { channel: ChannelId, rtt: Duration },
     /// The other end has restarted, and the association now has a new name.
     Restarted { old: ChannelId, new: ChannelId, protocol: Protocol },
+    /// The other end has read nothing for long, although messages wait for it.
+    Stalled { channel: ChannelId },
     /// The association has ended.
     Down { channel: ChannelId },
     /// The stack has ended.
@@ -50,6 +52,13 @@ impl Names {
 /// The longest message that is accepted: the length fields of ASAP and ENRP have 16 bits.
 const MAX_MESSAGE: usize = 65_536;
 
+/// How long a message may wait for room in the send buffer.
+const STALL: Duration = Duration::from_secs(10);
+
+/// While more bytes than this wait for somebody who came here with requests, no more of them are
+/// read: whoever does not read the answers is not given more of them.
+const PAUSE: usize = 16 * 1024;
+
 /// How old the known addresses may be when the driver handles a message.
 const PEER_REFRESH: Duration = Duration::from_secs(1);
 
@@ -60,7 +69,8 @@ pub(crate) struct Channel {
     outbox: Arc<Outbox>,
 }
 
-/// Bytes that wait for the send buffers of all associations of a driver.
+/// Bytes that wait for the send buffers of all associations of a driver, and these buffers, which
+/// are full where something waits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Total(Arc<AtomicUsize>);
 
@@ -75,13 +85,16 @@ impl Total {
 struct Outbox {
     waiting: Mutex<Waiting>,
     filled: Notify,
+    /// Few bytes wait, or none.
+    drained: Notify,
     total: Total,
+    /// The size of the send buffer.
+    buffer: usize,
 }
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        let left = self.lock().bytes;
-        self.total.0.fetch_sub(left, Ordering::Relaxed);
+        self.clear();
     }
 }
 
@@ -96,21 +109,65 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends the messages that wait, without end. Nothing is lost when the future is dropped.
+    /// Queues a message, and gives the bytes that wait then.
+    fn push(&self, waiting: &mut Waiting, message: Message) -> usize {
+        let buffer = if waiting.messages.is_empty() { self.buffer } else { 0 };
+        self.total.0.fetch_add(buffer + message.data.len(), Ordering::Relaxed);
+        waiting.bytes += message.data.len();
+        waiting.messages.push_back(message);
+        self.filled.notify_one();
+        waiting.bytes
+    }
+
+    /// Takes the first message out, which was sent. There is none when all were dropped meanwhile.
+    fn pop(&self) {
+        let mut waiting = self.lock();
+        let Some(message) = waiting.messages.pop_front() else { return };
+        waiting.bytes -= message.data.len();
+        let buffer = if waiting.messages.is_empty() { self.buffer } else { 0 };
+        self.total.0.fetch_sub(buffer + message.data.len(), Ordering::Relaxed);
+        if waiting.bytes <= PAUSE {
+            self.drained.notify_one();
+        }
+    }
+
+    /// Whether so much waits that nothing more shall be asked for.
+    fn is_long(&self) -> bool {
+        self.lock().bytes > PAUSE
+    }
+
+    /// Waits until less waits.
+    async fn short(&self) {
+        while self.is_long() {
+            self.drained.notified().await;
+        }
+    }
+
+    /// Drops all messages.
+    fn clear(&self) {
+        let mut waiting = self.lock();
+        let buffer = if waiting.messages.is_empty() { 0 } else { self.buffer };
+        self.total.0.fetch_sub(buffer + waiting.bytes, Ordering::Relaxed);
+        *waiting = Waiting::default();
+        self.drained.notify_one();
+    }
+
+    /// Sends the messages that wait, until the other end reads nothing for too long. Nothing is lost
+    /// when the future is dropped.
     async fn send_all(&self, association: &Association) {
         loop {
             let next = self.lock().messages.front().cloned();
             match next {
                 Some(message) => {
-                    let length = message.data.len();
-                    if association.send(message).await.is_err() {
+                    match tokio::time::timeout(STALL, association.send(message)).await {
+                        Ok(Ok(())) => self.pop(),
                         // The association has ended, and its reader reports that.
-                        return std::future::pending().await;
+                        Ok(Err(_)) => {
+                            self.clear();
+                            return std::future::pending().await;
+                        }
+                        Err(_) => return,
                     }
-                    let mut waiting = self.lock();
-                    waiting.messages.pop_front();
-                    waiting.bytes -= length;
-                    self.total.0.fetch_sub(length, Ordering::Relaxed);
                 }
                 None => self.filled.notified().await,
             }
@@ -131,8 +188,10 @@ impl Channel {
         let mut subscriptions = sctp_user::Subscriptions::NONE;
         subscriptions.peer_addr_change = true;
         association.subscribe(subscriptions);
-        let (waiting, filled) = (Mutex::default(), Notify::new());
-        let outbox = Arc::new(Outbox { waiting, filled, total });
+        let (waiting, filled, drained) = (Mutex::default(), Notify::new(), Notify::new());
+        let mut buffer = 0;
+        let _ = association.configure(|config| buffer = config.send_buffer);
+        let outbox = Arc::new(Outbox { waiting, filled, drained, total, buffer });
         let reader = Reader {
             peer: peer_of(&association),
             rtt: None,
@@ -162,11 +221,7 @@ impl Channel {
                 Ok(()) | Err(_) => return 0,
             }
         }
-        waiting.bytes += message.data.len();
-        self.outbox.total.0.fetch_add(message.data.len(), Ordering::Relaxed);
-        waiting.messages.push_back(message);
-        self.outbox.filled.notify_one();
-        waiting.bytes
+        self.outbox.push(&mut waiting, message)
     }
 
     /// How many bytes wait now.
@@ -176,6 +231,7 @@ impl Channel {
 
     pub(crate) fn abort(&self, reason: &'static str) {
         self.association.abort(reason);
+        self.outbox.clear();
     }
 
     /// Starts a graceful shutdown. The association is read until it has ended.
@@ -213,11 +269,24 @@ impl Reader {
         let association = self.association.clone();
         let sending = outbox.send_all(&association);
         tokio::pin!(sending);
+        let mut stalled = false;
+        // Not at both ends of an association, where each would wait for the other.
+        let asks = self.protocol == Protocol::Asap && self.id.is_incoming();
         loop {
+            let paused = asks && outbox.is_long();
             let incoming = tokio::select! {
                 biased;
-                incoming = association.recv() => incoming,
-                () = &mut sending => break,
+                // First, or somebody who asks without end would never be sent what waits.
+                () = &mut sending, if !stalled => {
+                    stalled = true;
+                    // It is up to the state machine what to do about it.
+                    if self.report(Report::Stalled { channel: self.id }).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                () = outbox.short(), if paused => continue,
+                incoming = association.recv(), if !paused => incoming,
             };
             let reported = match incoming {
                 Ok(Some(Incoming::Message(received))) => self.on_message(received).await,

@@ -89,8 +89,8 @@ pub struct Settings {
     /// How many bytes may wait for one peer that reads too slowly. If there are more, the state
     /// machine gets [`Input::Congested`].
     pub max_backlog: usize,
-    /// Bytes that may wait for all associations together; beyond, the one for which most wait is
-    /// [`Input::Congested`].
+    /// Bytes that may wait for all associations together, with the send buffers that are full
+    /// because of that; beyond, the one for which most wait is [`Input::Congested`].
     pub max_total_backlog: usize,
 }
 
@@ -108,8 +108,9 @@ impl Channels<'_> {
     }
 }
 
-/// How many reports of associations may wait for the task.
-const REPORTS: usize = 1024;
+/// How many reports of associations may wait for the task. Every report waits for those before it,
+/// so there are few.
+const REPORTS: usize = 64;
 /// How many reports are handled before the task looks at the clock again.
 const BATCH: usize = 64;
 
@@ -264,6 +265,11 @@ impl<H: Host> Driver<H> {
             }
             Report::Measured { channel, rtt } => self.handle(Input::Measured { channel, rtt }),
             Report::Restarted { old, new, protocol } => self.restarted(old, new, protocol),
+            Report::Stalled { channel } => {
+                if self.channels.contains_key(&channel) {
+                    self.handle(Input::Congested { channel });
+                }
+            }
             Report::Down { channel } => {
                 if self.channels.remove(&channel).is_some() {
                     debug!(%channel, "association down");

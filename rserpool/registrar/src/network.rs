@@ -14,12 +14,18 @@ use crate::error::StartError;
 
 /// Associations that may wait to be accepted.
 const ACCEPT_BACKLOG: usize = 1024;
+/// Buffers of an association with an element or a user: messages are short, and many clients that
+/// do not read, or that send without end, must not take up much.
+const SEND_BUFFER: usize = 64 * 1024;
+const RECV_BUFFER: usize = 32 * 1024;
 
 /// The port for pool elements and pool users.
 pub(crate) fn asap(stack: &Stack, config: &RegistrarConfig) -> Result<Ports, StartError> {
     let assoc = config.assoc.clone().unwrap_or_else(|| {
         let mut assoc = stack.assoc_config();
         assoc.sack_frequency = 1;
+        assoc.send_buffer = assoc.send_buffer.min(SEND_BUFFER);
+        assoc.recv_buffer = assoc.recv_buffer.min(RECV_BUFFER);
         assoc
     });
     let ports = Ports::bind(stack, options(config.asap_port, &config.asap_addrs, assoc));

@@ -17,6 +17,8 @@ use tokio::time::Instant;
 use crate::{Notice, Registrar, RegistrarConfig, RegistrarEvent, RemovalReason, StartError};
 
 const REGISTRAR: [u8; 4] = [10, 0, 0, 1];
+/// So long that elements need not answer keep-alives.
+const LONG: Duration = Duration::from_secs(300);
 
 fn ip(addr: [u8; 4]) -> IpAddr {
     addr.into()
@@ -244,7 +246,7 @@ async fn idle_associations_are_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_never_reads_is_aborted() {
-    let lab = Lab::new(RegistrarConfig { max_backlog: 100_000, ..config() });
+    let lab = Lab::new(RegistrarConfig { keep_alive_interval: LONG, ..config() });
     let element = lab.peer(2, 9899).await;
     for id in 1..=128 {
         element.register(id).await;
@@ -264,7 +266,7 @@ async fn whoever_never_reads_is_aborted() {
 
 #[tokio::test(start_paused = true)]
 async fn many_who_never_read_take_little_memory_together() {
-    let total = 300_000;
+    let total = 900_000;
     let lab = Lab::new(RegistrarConfig { max_total_backlog: total, ..config() });
     let element = lab.peer(2, 9899).await;
     for id in 1..=128 {
@@ -287,6 +289,82 @@ async fn many_who_never_read_take_little_memory_together() {
     assert!(stats.aborts >= 1, "{stats:?}");
     assert!(stats.associations >= 2, "not all of them: {stats:?}");
     assert_eq!(stats.pool_elements, 128, "the one that reads is served");
+}
+
+/// Sends resolutions whose answers are more than `beyond` bytes longer than the buffers of both ends.
+async fn ask_for_more_than_fits(client: &Client, beyond: usize) {
+    let request = HandleResolution { subscribe: false, pool: pool(), items: Some(128) };
+    let request = AsapMessage::HandleResolution(request).encode().unwrap();
+    // The length of an answer with 128 elements of `Client::register`.
+    let answer = 128 * 44;
+    for _ in 0..(256 * 1024 + 64 * 1024 + beyond) / answer {
+        let message = Message::new(0, ppid::ASAP, request.clone());
+        let _ = client.association.send(message).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_reads_nothing_for_long_is_aborted() {
+    let lab = Lab::new(RegistrarConfig { keep_alive_interval: LONG, ..config() });
+    let element = lab.peer(2, 9899).await;
+    for id in 1..=128 {
+        element.register(id).await;
+    }
+    let lazy = lab.peer(3, 9899).await;
+    ask_for_more_than_fits(&lazy, 200_000).await;
+    assert_eq!(lab.registrar.stats().aborts, 0, "it may have so much wait for a while");
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(lab.registrar.stats().aborts, 1);
+    assert!(matches!(
+        lazy.association.ended().await,
+        Some(EndReason::Lost(LossReason::PeerAbort { .. }))
+    ));
+}
+
+/// Many who leave little unread fill the send buffers of their associations, and these count.
+#[tokio::test(start_paused = true)]
+async fn send_buffers_of_those_who_do_not_read_count() {
+    // Ten times what waits is less than that, but not with the buffers.
+    let lab = Lab::new(RegistrarConfig { max_total_backlog: 600_000, ..config() });
+    let element = lab.peer(2, 9899).await;
+    for id in 1..=128 {
+        element.register(id).await;
+    }
+    let mut lazy = Vec::new();
+    for last in 3..13 {
+        let client = lab.peer(last, 9899).await;
+        ask_for_more_than_fits(&client, 40_000).await;
+        lazy.push(client);
+    }
+    let stats = lab.registrar.stats();
+    assert!((1..=6).contains(&stats.aborts), "{stats:?}");
+}
+
+/// Whoever does not read its answers is not read; when it reads, it goes on.
+#[tokio::test(start_paused = true)]
+async fn requests_wait_while_answers_are_not_read() {
+    let lab = Lab::new(config());
+    let element = lab.peer(2, 9899).await;
+    for id in 1..=128 {
+        element.register(id).await;
+    }
+    let user = lab.peer(3, 9899).await;
+    ask_for_more_than_fits(&user, 3_000_000).await;
+    let asked = (256 * 1024 + 64 * 1024 + 3_000_000) / (128 * 44);
+    let served = lab.registrar.stats().handle_resolutions;
+    assert!(served < asked / 2, "{served} of {asked}");
+    for _ in 0..asked {
+        assert!(matches!(user.recv().await, AsapMessage::HandleResolutionResponse(_)));
+    }
+    assert_eq!(lab.registrar.stats().handle_resolutions, asked);
+    assert_eq!(lab.registrar.stats().aborts, 0);
+    // The end of an association whose requests wait is noticed.
+    let gone = lab.peer(4, 9899).await;
+    ask_for_more_than_fits(&gone, 500_000).await;
+    gone.association.abort("gone");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(lab.registrar.stats().associations, 2);
 }
 
 #[tokio::test(start_paused = true)]
