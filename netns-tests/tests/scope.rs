@@ -2,6 +2,7 @@
 //! users live through it. Nothing goes to multicast groups, and an element whose registrar fails
 //! knows no other one.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use netns_tests::net::{Net, Running};
@@ -57,6 +58,44 @@ fn a_registrar_whose_network_comes_and_goes_loses_nobody() {
             std::thread::sleep(Duration::from_millis(up));
         }
     });
+}
+
+/// The registrars that docs/registrars.md starts on one computer.
+#[test]
+#[ignore = "needs namespaces: cargo test -p netns-tests -- --ignored"]
+fn registrars_on_one_computer_find_each_other_as_documented() {
+    let text = include_str!("../../docs/registrars.md").replace("\\\n", " ");
+    let blocks = text.split("\n\n").filter(|block| block.contains("    rspregistrar -asap=127."));
+    let mut sizes = Vec::new();
+    for block in blocks {
+        let Some(net) = Net::open(PROGRAMS) else { return };
+        let net = Net::named(PROGRAMS, &format!("{} {}", net.name(), sizes.len()));
+        let host = net.host("host");
+        let (mut registrars, mut others) = (Vec::new(), Vec::new());
+        for line in block.lines() {
+            let args: Vec<&str> = line.split_whitespace().collect();
+            let mut program = net.start(&host, &args);
+            // An element is registered when it is ready.
+            let ready = program.ready();
+            match args[0] {
+                "rspregistrar" => {
+                    let id = ready.get("id").and_then(|id| id.strip_prefix("0x"));
+                    registrars.push((id.expect("the identifier").to_owned(), program));
+                }
+                _ => others.push(program),
+            }
+        }
+        let ids: Vec<String> = registrars.iter().map(|(id, _)| id.clone()).collect();
+        for (own, program) in &mut registrars {
+            let mut missing: BTreeSet<&String> = ids.iter().filter(|id| *id != own).collect();
+            program.wait_for("all other registrars", |line| {
+                missing.retain(|id| !line.contains(&format!("found registrar ${id}")));
+                missing.is_empty().then_some(())
+            });
+        }
+        sizes.push(ids.len());
+    }
+    assert_eq!(sizes, [3, 2], "the document starts other scopes than this test knows");
 }
 
 /// Three registrars directly in IP, and five in UDP. `fault` makes the last one fail, and heals it.

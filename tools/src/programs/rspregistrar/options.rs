@@ -161,7 +161,7 @@ pub(crate) struct Options {
     /// Print what happens to pool elements, one line per event.
     #[arg(long)]
     pub(crate) events: bool,
-    /// No banner.
+    /// No banner, and no statistics at the end.
     #[arg(long)]
     pub(crate) quiet: bool,
     #[command(flatten)]
