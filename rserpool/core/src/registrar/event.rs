@@ -166,6 +166,8 @@ pub enum RemovalReason {
     Unreachable,
     /// Its home registrar said so.
     ToldByHome,
+    /// It was taken over from a dead registrar, but says something else of itself.
+    Contradicted,
 }
 
 impl fmt::Display for RemovalReason {
@@ -178,6 +180,7 @@ impl fmt::Display for RemovalReason {
             RemovalReason::LifeExpired => "its registration expired",
             RemovalReason::Unreachable => "it could not be reached",
             RemovalReason::ToldByHome => "its home registrar said so",
+            RemovalReason::Contradicted => "it is not what was told of it",
         })
     }
 }

@@ -50,7 +50,38 @@ impl RegistrarCore {
                     self.refuse_registration(channel, pool, id, CauseCode::NON_UNIQUE_PE_ID)
                 }
             },
-            Err(cause) => self.refuse_registration(channel, pool, id, cause),
+            Err(cause) => {
+                self.remove_if_contradicted(now, channel, &pool, id, cause);
+                self.refuse_registration(channel, pool, id, cause);
+            }
+        }
+    }
+
+    /// An element that this registrar took over says that it does not fit to its pool. Then what
+    /// this registrar knows of it is wrong: somebody else told that. It would keep the element, and
+    /// perhaps the whole pool, from being registered.
+    fn remove_if_contradicted(
+        &mut self,
+        now: Time,
+        channel: ChannelId,
+        pool: &PoolHandle,
+        id: PeId,
+        cause: CauseCode,
+    ) {
+        let misfit = [
+            CauseCode::INCONSISTENT_POLICY,
+            CauseCode::WRONG_PROTOCOL,
+            CauseCode::INCONSISTENT_TRANSPORT_USE,
+        ];
+        // What an element registered itself came over an association that it opened.
+        if !misfit.contains(&cause) || channel.is_incoming() {
+            return;
+        }
+        let known = self.space.find(pool, id).filter(|key| {
+            self.space.get(*key).is_some_and(|known| known.owner() == Some(channel.as_u64()))
+        });
+        if let Some(key) = known {
+            self.remove(now, key, RemovalReason::Contradicted);
         }
     }
 

@@ -508,6 +508,44 @@ fn an_identifier_that_was_abused_goes_back_to_its_owner() {
     }
 }
 
+/// What was told of an element is wrong, and the element itself says so after it was taken over.
+/// Then the false description must not stand in its way.
+#[test]
+fn an_element_contradicts_what_was_told_of_it() {
+    let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::with_peers(Vec::new())));
+    lab.core.local.reach = REACH;
+    let liar = meet(&mut lab, 3);
+    for id in [1, 2] {
+        let (home, policy) = (ServerId(3), Policy::Random);
+        let asap_transport = Some(SctpTransport::data_only(5000, vec![[10, 0, 0, 9].into()]));
+        let told = element_at(id, &["10.0.0.9"]);
+        let element = PoolElement { home, policy, asap_transport, ..told };
+        let (action, pool) = (UpdateAction::AddPe, handle("pool"));
+        let update = HandleUpdate { takeover_suggested: false, action, pool, element };
+        say(&mut lab, liar, 3, EnrpBody::HandleUpdate(update));
+    }
+    lab.down(liar);
+    lab.outputs.clear();
+    lab.pass(ms(1600));
+    // Both are at one place, so one association leads to them.
+    let contacts = std::mem::take(&mut lab.outputs).into_iter().filter_map(|output| match output {
+        Output::Connect { channel, protocol: Protocol::Asap, .. } => Some(channel),
+        _ => None,
+    });
+    let contact = contacts.last().unwrap();
+    let (protocol, local, local_port) = (Protocol::Asap, Vec::new(), 3863);
+    let peer = peer(&["10.0.0.9"], Some(9899));
+    lab.handle(Input::Up { channel: contact, protocol, peer, local, local_port });
+    for id in [1, 2] {
+        lab.outputs.clear();
+        let refused = lab.register(contact, "pool", element_at(id, &["10.0.0.9"]));
+        assert_eq!(refused.err(), Some(CauseCode::INCONSISTENT_POLICY));
+    }
+    assert_eq!(lab.members("pool"), []);
+    lab.register(contact, "pool", element_at(1, &["10.0.0.9"])).unwrap();
+    assert_eq!(lab.members("pool"), [1]);
+}
+
 /// A registrar that stood still reads old messages first, and tells all that an element is its own.
 /// Those that believed it, as the element is not theirs, hear the truth at once.
 #[test]

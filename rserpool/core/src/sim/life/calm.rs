@@ -4,6 +4,7 @@
 use rserpool_wire::ServerId;
 use sctp_user_core::Duration;
 
+use super::truth::Forgetful;
 use super::{Kind, Scope};
 use crate::sim::net::HostId;
 
@@ -22,7 +23,7 @@ impl Scope<'_> {
         // What was on its way when all was well arrives.
         self.pass(Duration::from_secs(5))?;
         let living: Vec<HostId> = self.living_elements();
-        if living.is_empty() || self.is_well().is_err() {
+        if living.is_empty() || self.is_well(Forgetful::Perhaps).is_err() {
             return Ok(());
         }
         self.count(Kind::CalmRemoval);
@@ -30,7 +31,8 @@ impl Scope<'_> {
         let host = living[self.below(living.len())];
         self.world.kill(host, false);
         self.pass(Duration::from_secs(10))?;
-        self.is_well().map_err(|problem| format!("after an element was killed: {problem}"))?;
+        self.is_well(Forgetful::Perhaps)
+            .map_err(|problem| format!("after an element was killed: {problem}"))?;
         // An element may move to another home while it renews its registration. Its homes before
         // and after do not hear of that at the same time.
         let moved = self.yielded() != yielded;

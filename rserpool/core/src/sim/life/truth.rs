@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rserpool_wire::{PeId, PoolHandle, ServerId};
 use sctp_user_core::Duration;
 
-use super::{BOUND, Scope, User, handle};
+use super::{BOUND, Element, Scope, User, handle};
 
 /// Elements with their homes.
 type Table = BTreeMap<(PoolHandle, PeId), ServerId>;
@@ -14,13 +14,22 @@ type Table = BTreeMap<(PoolHandle, PeId), ServerId>;
 /// to notice that an element is silent, and to connect with another one.
 const SERVED: Duration = Duration::from_secs(6);
 
+/// Elements that do not renew their registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forgetful {
+    /// Their registrations have ended.
+    Gone,
+    /// They may just have been registered anew, as with another registrar.
+    Perhaps,
+}
+
 impl Scope<'_> {
     /// Lets time pass until all is well, which must not take longer than the bound.
     pub(super) fn until_well(&mut self) -> Result<(), String> {
         let end = self.world.now + BOUND;
         loop {
             self.pass(Duration::from_secs(2))?;
-            match self.is_well() {
+            match self.is_well(Forgetful::Gone) {
                 Ok(()) => return Ok(()),
                 Err(problem) if self.world.now >= end => {
                     return Err(format!("not well after {BOUND:?}: {problem}"));
@@ -31,13 +40,13 @@ impl Scope<'_> {
     }
 
     /// All registrars know the same, which is what lives.
-    pub(super) fn is_well(&self) -> Result<(), String> {
-        // A registration that is not renewed ends with its life.
+    pub(super) fn is_well(&self, forgetful: Forgetful) -> Result<(), String> {
         let living = self.elements.iter().filter(|element| self.world.is_alive(element.host));
-        let expected: BTreeSet<(PoolHandle, PeId)> = living
-            .filter(|element| !element.forgetful)
-            .map(|element| (handle(element.pool), PeId(element.id)))
-            .collect();
+        let (optional, expected): (Vec<_>, Vec<_>) = living.partition(|element| element.forgetful);
+        let named = |elements: Vec<&Element>| -> BTreeSet<(PoolHandle, PeId)> {
+            elements.into_iter().map(|e| (handle(e.pool), PeId(e.id))).collect()
+        };
+        let (optional, expected) = (named(optional), named(expected));
         let registrars = || self.registrars.iter().filter(|registrar| !registrar.gone);
         let homes: BTreeSet<u32> = registrars().map(|registrar| registrar.id).collect();
         let mut tables: Vec<(u32, Table)> = Vec::new();
@@ -70,7 +79,8 @@ impl Scope<'_> {
         }
         for (id, table) in &tables {
             for (name, home) in table {
-                if !expected.contains(name) {
+                let may = forgetful == Forgetful::Perhaps && optional.contains(name);
+                if !expected.contains(name) && !may {
                     return Err(format!("{id:08x} knows {name:?} of {home}, which is dead"));
                 }
                 if !homes.contains(&home.0) {
