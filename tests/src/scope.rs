@@ -213,7 +213,8 @@ impl<S: Site> Scope<S> {
         found.expect("one of the others")
     }
 
-    /// What the registrar at this place knows of the scope, according to `hsdump`; `None` when it does not tell.
+    /// What the registrar at this place knows of the scope, according to `hsdump`; `None` when it
+    /// does not tell.
     pub fn view(&self, place: usize) -> Option<View> {
         let peer = self.registrars[place].peer.as_str();
         let mut args = vec!["hsdump", peer, "--json", "--timeout=5000"];

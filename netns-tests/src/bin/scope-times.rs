@@ -24,7 +24,12 @@ struct Options {
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
     /// How often each case is measured.
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     runs: u32,
     /// Measure only cases whose names contain this text.
     #[arg(long, value_name = "TEXT", default_value = "")]

@@ -9,8 +9,8 @@ use netns_tests::rsplib::{LIMIT, Meeting, TheirRegistrar};
 
 use crate::wait_for;
 
-/// All registrars and elements have IPv4 addresses only: with both IP versions, Linux has trouble to
-/// connect from a socket that is bound to some addresses.
+/// All registrars and elements have IPv4 addresses only. With both IP versions, RSPLIB's registrar
+/// lists its addresses in one INIT and not in another one, and ours has to refuse that.
 ///
 /// RSPLIB's registrar dies, and one of ours takes its elements over. Another one of RSPLIB is told
 /// everything, and learns of the next takeover, when one of ours dies.

@@ -152,8 +152,8 @@ impl Outbox {
         self.drained.notify_one();
     }
 
-    /// Sends the messages that wait, until the other end reads nothing for too long. Nothing is lost
-    /// when the future is dropped.
+    /// Sends the messages that wait, until the other end reads nothing for too long. Nothing is
+    /// lost when the future is dropped.
     async fn send_all(&self, association: &Association) {
         loop {
             let next = self.lock().messages.front().cloned();

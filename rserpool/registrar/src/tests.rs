@@ -291,7 +291,8 @@ async fn many_who_never_read_take_little_memory_together() {
     assert_eq!(stats.pool_elements, 128, "the one that reads is served");
 }
 
-/// Sends resolutions whose answers are more than `beyond` bytes longer than the buffers of both ends.
+/// Sends resolutions whose answers are more than `beyond` bytes longer than the buffers of both
+/// ends.
 async fn ask_for_more_than_fits(client: &Client, beyond: usize) {
     let request = HandleResolution { subscribe: false, pool: pool(), items: Some(128) };
     let request = AsapMessage::HandleResolution(request).encode().unwrap();

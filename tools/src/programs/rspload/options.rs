@@ -59,7 +59,12 @@ pub(crate) struct Options {
     )]
     pub(crate) outstanding: u32,
     /// Pause of a user after each answer, ms.
-    #[arg(long, value_name = "MS", default_value = "0", value_parser = |s: &str| millis(s, 0, 60_000))]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "0",
+        value_parser = |s: &str| millis(s, 0, 60_000)
+    )]
     pub(crate) interval: Duration,
     /// Pool elements that each resolution asks for.
     #[arg(
