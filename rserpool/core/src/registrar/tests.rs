@@ -12,6 +12,7 @@ mod ownership;
 mod registration;
 mod resolution;
 mod subscriptions;
+mod takeover;
 
 use std::net::IpAddr;
 use std::time::Duration;

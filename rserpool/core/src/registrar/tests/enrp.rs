@@ -1,6 +1,5 @@
 //! Registrars that replace each other, over the simulated network.
 
-use rserpool_handlespace::PeChecksum;
 use rserpool_wire::{
     EnrpBody, EnrpMessage, HandleTableResponse, HandleUpdate, Life, PoolHandle, Presence,
     UpdateAction,
@@ -14,7 +13,7 @@ use crate::channel::ConnectFailure;
 use crate::reach::Reach;
 use crate::sim::{HostId, Machine, Noticed, World};
 
-const REACH: Reach = Reach { native: false, udp: true };
+pub(super) const REACH: Reach = Reach { native: false, udp: true };
 
 /// A scope of registrars that know each other, and its elements.
 pub(super) struct Scope {
@@ -30,7 +29,7 @@ impl Scope {
         Scope::with(registrars, |_| {})
     }
 
-    fn with(registrars: usize, change: impl Fn(&mut RegistrarConfig)) -> Self {
+    pub(super) fn with(registrars: usize, change: impl Fn(&mut RegistrarConfig)) -> Self {
         let mut world = World::new(7);
         let ports = [(3863, Protocol::Asap), (9901, Protocol::Enrp)];
         let hosts: Vec<HostId> = (0..registrars).map(|_| world.add_host(&ports)).collect();
@@ -43,7 +42,7 @@ impl Scope {
         scope
     }
 
-    fn start(&mut self, index: usize, id: u32, change: impl Fn(&mut RegistrarConfig)) {
+    pub(super) fn start(&mut self, index: usize, id: u32, change: impl Fn(&mut RegistrarConfig)) {
         let host = self.registrars[index];
         let others = self.registrars.iter().filter(|other| **other != host);
         let peers = others.map(|other| self.world.peer(*other, 9901)).collect();
@@ -146,7 +145,7 @@ impl Scope {
         self.tables().iter().all(|table| table == expected)
     }
 
-    fn events(&self, index: usize) -> Vec<RegistrarEvent> {
+    pub(super) fn events(&self, index: usize) -> Vec<RegistrarEvent> {
         let of = |(_, host, noticed): &(Time, HostId, Noticed)| match noticed {
             Noticed::Registrar(event) if *host == self.registrars[index] => Some(event.clone()),
             _ => None,
@@ -202,72 +201,6 @@ fn a_registrar_that_starts_gets_everything_from_its_mentor() {
 }
 
 #[test]
-fn a_killed_registrar_is_taken_over_by_the_smallest_identifier() {
-    for registrars in [2, 3, 5] {
-        let mut scope = Scope::new(registrars);
-        // The last one dies; its elements know nobody else.
-        let last = registrars - 1;
-        let elements = [scope.element(21, last), scope.element(22, last)];
-        scope.until(1000, |scope| scope.table(0).len() == 2);
-        scope.world.kill(scope.registrars[last], false);
-        let took = scope.until(3000, |scope| scope.all_know(&[(21, 1), (22, 1)]));
-        assert!(took < 1000, "{registrars} registrars: {took} ms");
-        // The elements obey, and their users find them.
-        scope.pass(2000);
-        for host in elements {
-            let events = scope.element_events(host);
-            assert!(
-                events.iter().any(|event| matches!(event, AsapEvent::NewHome(_))),
-                "{events:?}"
-            );
-        }
-        let owned = scope.core(0).handlespace();
-        assert!(
-            owned.elements_of_home(ServerId(1)).all(|key| owned
-                .get(key)
-                .unwrap()
-                .owner()
-                .is_some())
-        );
-        scope.pass(60_000);
-        assert!(scope.all_know(&[(21, 1), (22, 1)]), "{:?}", scope.tables());
-        let won =
-            scope.events(0).iter().filter(|e| matches!(e, RegistrarEvent::TookOver { .. })).count();
-        assert_eq!(won, 1);
-    }
-}
-
-#[test]
-fn a_registrar_that_is_silent_is_taken_over_within_six_seconds() {
-    for registrars in [2, 3] {
-        let mut scope = Scope::new(registrars);
-        let last = registrars - 1;
-        let element = scope.element(21, last);
-        scope.until(1000, |scope| scope.table(0).len() == 1);
-        let silent = scope.registrars[last];
-        for other in 0..last {
-            scope.world.net.cut(silent, scope.registrars[other]);
-        }
-        scope.world.net.cut(silent, element);
-        let took = scope.until(10_000, |scope| {
-            (0..registrars - 1).all(|index| scope.table(index) == [(21, 1)])
-        });
-        assert!(took < 6000, "{registrars} registrars: {took} ms");
-    }
-}
-
-#[test]
-fn the_larger_identifier_wins_where_the_rfc_rules() {
-    let mut scope = Scope::with(3, |config| {
-        config.enrp.as_mut().unwrap().takeover_rule = TakeoverRule::LargerId;
-    });
-    scope.element(21, 0);
-    scope.until(1000, |scope| scope.table(1).len() == 1);
-    scope.world.kill(scope.registrars[0], false);
-    scope.until(3000, |scope| scope.all_know(&[(21, 3)]));
-}
-
-#[test]
 fn a_registrar_that_stood_still_goes_on_and_nothing_is_lost() {
     let mut scope = Scope::new(3);
     scope.element(21, 2);
@@ -308,22 +241,6 @@ fn after_a_partition_all_agree_again_without_losing_an_element() {
     assert!(scope.all_know(&agreed), "{:?}", scope.tables());
     let updates = scope.core(0).stats().handle_updates_sent;
     assert!(updates < 60, "{updates} updates");
-}
-
-#[test]
-fn a_registrar_that_restarts_with_the_same_identifier_takes_its_elements_back() {
-    let mut scope = Scope::new(3);
-    scope.element(21, 2);
-    scope.until(1000, |scope| scope.table(0).len() == 1);
-    scope.world.kill(scope.registrars[2], false);
-    scope.start(2, 3, |_| {});
-    scope.until(60_000, |scope| {
-        let tables = scope.tables();
-        tables.iter().all(|table| *table == tables[0]) && tables[0].len() == 1
-    });
-    scope.pass(40_000);
-    let tables = scope.tables();
-    assert!(tables.iter().all(|table| table.len() == 1 && *table == tables[0]), "{tables:?}");
 }
 
 /// What somebody says who is no registrar changes nothing.
@@ -412,63 +329,6 @@ fn a_mentor_that_refuses_is_replaced() {
     assert!(lab.core.is_running());
 }
 
-/// Elements get their new home in slices. Meanwhile a presence of the registrar that took them over
-/// counts them already, and that is no reason to ask for its table.
-#[test]
-fn a_takeover_in_slices_needs_no_audit() {
-    let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::with_peers(Vec::new())));
-    let (winner, dead) = (meet(&mut lab, 2), meet(&mut lab, 3));
-    let mut sum = PeChecksum::EMPTY;
-    for id in 1..=600 {
-        sum.add(&handle("pool"), PeId(id));
-        let home = ServerId(3);
-        let asap_transport = Some(SctpTransport::data_only(5000, vec![[10, 0, 0, 9].into()]));
-        let element = PoolElement { home, asap_transport, ..element_at(id, &["10.0.0.9"]) };
-        let (action, pool) = (UpdateAction::AddPe, handle("pool"));
-        let update = HandleUpdate { takeover_suggested: false, action, pool, element };
-        say(&mut lab, dead, 3, EnrpBody::HandleUpdate(update));
-    }
-    lab.down(dead);
-    lab.pass(ms(1500));
-    assert!(lab.events().contains(&RegistrarEvent::TakeoverBegun { target: ServerId(3) }));
-    say(&mut lab, winner, 2, EnrpBody::TakeoverServer(ServerId(3)));
-    let presence = |checksum| {
-        let checksum = Some(checksum);
-        EnrpBody::Presence(Presence { reply_required: false, checksum, info: None })
-    };
-    // The first slice, and the rest.
-    for _ in 0..2 {
-        lab.handle(Input::Timeout);
-        say(&mut lab, winner, 2, presence(sum.value()));
-        assert_eq!(asked_for_tables(&mut lab), []);
-        assert_eq!(lab.core.stats().audits, 0);
-    }
-    lab.pass(ms(10));
-    assert_eq!(lab.core.handlespace().count_of_home(ServerId(2)), 600);
-    say(&mut lab, winner, 2, presence(sum.value()));
-    assert_eq!(asked_for_tables(&mut lab), []);
-    say(&mut lab, winner, 2, presence(sum.value() ^ 1));
-    assert_eq!(asked_for_tables(&mut lab), [winner]);
-}
-
-/// Two registrars want to take over the same one at the same time, and a third one agrees with
-/// both. It believes the one that wins, whoever asked first.
-#[test]
-fn whoever_asks_second_does_not_displace_the_winner() {
-    for (first, second) in [(2, 3), (3, 2)] {
-        let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::with_peers(Vec::new())));
-        let channels = [2, 3, 4].map(|id| meet(&mut lab, id));
-        let channel = |id: u32| channels[id as usize - 2];
-        lab.pass(ms(1600));
-        for id in [first, second] {
-            say(&mut lab, channel(id), id, EnrpBody::InitTakeover(ServerId(4)));
-        }
-        say(&mut lab, channel(2), 2, EnrpBody::TakeoverServer(ServerId(4)));
-        let taken = RegistrarEvent::TakenOverBy { target: ServerId(4), by: ServerId(2) };
-        assert!(lab.events().contains(&taken), "{first} asked first");
-    }
-}
-
 /// Somebody used the identifier of a registrar while that one was not connected. As soon as there
 /// is an association with the registrar itself, it counts again: over this association, and over
 /// another one, as when calls cross.
@@ -508,44 +368,6 @@ fn an_identifier_that_was_abused_goes_back_to_its_owner() {
     }
 }
 
-/// What was told of an element is wrong, and the element itself says so after it was taken over.
-/// Then the false description must not stand in its way.
-#[test]
-fn an_element_contradicts_what_was_told_of_it() {
-    let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::with_peers(Vec::new())));
-    lab.core.local.reach = REACH;
-    let liar = meet(&mut lab, 3);
-    for id in [1, 2] {
-        let (home, policy) = (ServerId(3), Policy::Random);
-        let asap_transport = Some(SctpTransport::data_only(5000, vec![[10, 0, 0, 9].into()]));
-        let told = element_at(id, &["10.0.0.9"]);
-        let element = PoolElement { home, policy, asap_transport, ..told };
-        let (action, pool) = (UpdateAction::AddPe, handle("pool"));
-        let update = HandleUpdate { takeover_suggested: false, action, pool, element };
-        say(&mut lab, liar, 3, EnrpBody::HandleUpdate(update));
-    }
-    lab.down(liar);
-    lab.outputs.clear();
-    lab.pass(ms(1600));
-    // Both are at one place, so one association leads to them.
-    let contacts = std::mem::take(&mut lab.outputs).into_iter().filter_map(|output| match output {
-        Output::Connect { channel, protocol: Protocol::Asap, .. } => Some(channel),
-        _ => None,
-    });
-    let contact = contacts.last().unwrap();
-    let (protocol, local, local_port) = (Protocol::Asap, Vec::new(), 3863);
-    let peer = peer(&["10.0.0.9"], Some(9899));
-    lab.handle(Input::Up { channel: contact, protocol, peer, local, local_port });
-    for id in [1, 2] {
-        lab.outputs.clear();
-        let refused = lab.register(contact, "pool", element_at(id, &["10.0.0.9"]));
-        assert_eq!(refused.err(), Some(CauseCode::INCONSISTENT_POLICY));
-    }
-    assert_eq!(lab.members("pool"), []);
-    lab.register(contact, "pool", element_at(1, &["10.0.0.9"])).unwrap();
-    assert_eq!(lab.members("pool"), [1]);
-}
-
 /// A registrar that stood still reads old messages first, and tells all that an element is its own.
 /// Those that believed it, as the element is not theirs, hear the truth at once.
 #[test]
@@ -574,12 +396,12 @@ fn all_hear_that_a_claim_was_wrong() {
 }
 
 /// The registrar with an identifier from 2 to 9 is there.
-fn meet(lab: &mut Lab, id: u32) -> ChannelId {
+pub(super) fn meet(lab: &mut Lab, id: u32) -> ChannelId {
     meet_at(lab, ChannelId::incoming(id.into()), id, id)
 }
 
 /// Somebody at 10.0.0.`host` says to be a registrar.
-fn meet_at(lab: &mut Lab, channel: ChannelId, id: u32, host: u32) -> ChannelId {
+pub(super) fn meet_at(lab: &mut Lab, channel: ChannelId, id: u32, host: u32) -> ChannelId {
     enrp_up(lab, channel, host);
     let presence = Presence { reply_required: false, checksum: None, info: None };
     say(lab, channel, id, EnrpBody::Presence(presence));
@@ -587,14 +409,14 @@ fn meet_at(lab: &mut Lab, channel: ChannelId, id: u32, host: u32) -> ChannelId {
 }
 
 /// An association with 10.0.0.`host` is up.
-fn enrp_up(lab: &mut Lab, channel: ChannelId, host: u32) {
+pub(super) fn enrp_up(lab: &mut Lab, channel: ChannelId, host: u32) {
     let (peer, local) = (peer(&[&format!("10.0.0.{host}")], Some(9899)), Vec::new());
     let protocol = Protocol::Enrp;
     lab.handle(Input::Up { channel, protocol, peer, local, local_port: 9901 });
 }
 
 /// Where handle tables were asked for.
-fn asked_for_tables(lab: &mut Lab) -> Vec<ChannelId> {
+pub(super) fn asked_for_tables(lab: &mut Lab) -> Vec<ChannelId> {
     let request = |output| match output {
         Output::Send { channel, ppid: ppid::ENRP, data } => {
             let body = EnrpMessage::decode(&data).unwrap().body;
@@ -605,7 +427,7 @@ fn asked_for_tables(lab: &mut Lab) -> Vec<ChannelId> {
     std::mem::take(&mut lab.outputs).into_iter().filter_map(request).collect()
 }
 
-fn say(lab: &mut Lab, channel: ChannelId, sender: u32, body: EnrpBody) {
+pub(super) fn say(lab: &mut Lab, channel: ChannelId, sender: u32, body: EnrpBody) {
     let message = EnrpMessage { sender: ServerId(sender), receiver: SERVER, body };
     lab.bytes(channel, ppid::ENRP, &message.encode().unwrap());
 }
