@@ -4,14 +4,14 @@
 //! registrar that says to be its home. Neither is believed without asking: anybody could take any
 //! element away otherwise (RFC 5355 sec 2.3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rserpool_handlespace::{ElementKey, Timer};
 use rserpool_wire::{PoolElement, ServerId, UpdateAction};
 use sctp_user_core::Time;
 
-use super::RegistrarCore;
 use super::event::{RegistrarEvent, RemovalReason};
+use super::{RegistrarCore, SLICE};
 use crate::channel::ChannelId;
 use crate::plant::{Fault, is_planted};
 
@@ -19,8 +19,12 @@ use crate::plant::{Fault, is_planted};
 #[derive(Debug, Default)]
 pub(super) struct Challenges {
     open: BTreeMap<ElementKey, Challenge>,
+    /// When their elements must have answered.
+    due: BTreeSet<(Time, ElementKey)>,
     /// How often registrars were told already that an element is ours, and until when that counts.
     told: BTreeMap<(ElementKey, ServerId), (u32, Time)>,
+    /// The same, by the time at which it does not count any more.
+    told_until: BTreeSet<(Time, ElementKey, ServerId)>,
 }
 
 #[derive(Debug)]
@@ -40,12 +44,40 @@ enum Challenger {
 
 /// Claims that wait at the same time; more are refused.
 const MAX_OPEN: usize = 10_000;
+/// What was told that is remembered; more makes the oldest be forgotten.
+const MAX_REMEMBERED: usize = 100_000;
 /// How often a claim of a registrar is answered by telling all that the element is ours.
 const MAX_TOLD: u32 = 3;
 
 impl Challenges {
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.open.values().map(|challenge| challenge.until).min()
+        self.due.first().map(|(until, _)| *until)
+    }
+
+    fn insert(&mut self, key: ElementKey, challenge: Challenge) {
+        self.due.insert((challenge.until, key));
+        self.open.insert(key, challenge);
+    }
+
+    fn remove(&mut self, key: ElementKey) -> Option<Challenge> {
+        let challenge = self.open.remove(&key)?;
+        self.due.remove(&(challenge.until, key));
+        Some(challenge)
+    }
+
+    /// Counts how often a registrar was told that an element is ours; `until` is when that does not
+    /// count any more.
+    fn count_told(&mut self, now: Time, key: ElementKey, server: ServerId, until: Time) -> u32 {
+        while let Some(&(first, old_key, old_server)) = self.told_until.first()
+            && (first <= now || self.told.len() >= MAX_REMEMBERED)
+        {
+            self.told_until.pop_first();
+            self.told.remove(&(old_key, old_server));
+        }
+        let (times, until) = self.told.entry((key, server)).or_insert((0, until));
+        *times = times.saturating_add(1);
+        self.told_until.insert((*until, key, server));
+        *times
     }
 }
 
@@ -99,14 +131,14 @@ impl RegistrarCore {
             return false;
         }
         let until = now + self.config.ownership_timeout;
-        open.insert(key, Challenge { by, until });
+        self.challenges.insert(key, Challenge { by, until });
         self.send_keep_alive(now, key, true);
         true
     }
 
     /// The element has answered over the association that owns it.
     pub(super) fn on_challenge_answered(&mut self, now: Time, key: ElementKey) {
-        let Some(challenge) = self.challenges.open.remove(&key) else { return };
+        let Some(challenge) = self.challenges.remove(key) else { return };
         match challenge.by {
             Challenger::Association { channel, element } => {
                 self.refuse_claim(channel, key, &element);
@@ -129,11 +161,8 @@ impl RegistrarCore {
     /// The element is with us. The other registrar asks it, too; if it answers both, the smaller
     /// identifier keeps it.
     fn insist(&mut self, now: Time, key: ElementKey, server: ServerId) {
-        let told = &mut self.challenges.told;
-        told.retain(|_, (_, until)| *until > now);
         let until = now + self.config.keep_alive_interval * 4;
-        let (times, _) =
-            *told.entry((key, server)).and_modify(|(n, _)| *n += 1).or_insert((1, until));
+        let times = self.challenges.count_told(now, key, server, until);
         if times > MAX_TOLD {
             return;
         }
@@ -146,7 +175,7 @@ impl RegistrarCore {
 
     /// The element does not answer, or its association has ended.
     pub(super) fn on_challenge_won(&mut self, now: Time, key: ElementKey) {
-        let Some(challenge) = self.challenges.open.remove(&key) else { return };
+        let Some(challenge) = self.challenges.remove(key) else { return };
         match challenge.by {
             Challenger::Association { channel, element } => {
                 if !self.associations.contains_key(&channel) {
@@ -181,6 +210,7 @@ impl RegistrarCore {
         self.report(RegistrarEvent::Yielded { pool: pool.clone(), id, to: server });
         let life = element.life.duration(self.config.life_unit);
         self.space.set_owner(key, None);
+        self.forget_contact(key);
         self.space.remove(key);
         if !is_planted(Fault::YieldedDropped)
             && let Ok(key) = self.register_copy(&pool, element)
@@ -197,17 +227,17 @@ impl RegistrarCore {
     }
 
     pub(super) fn look_after_challenges(&mut self, now: Time) {
-        let open = &self.challenges.open;
-        let due: Vec<ElementKey> =
-            open.iter().filter(|(_, c)| c.until <= now).map(|(key, _)| *key).collect();
-        for key in due {
+        // The rest waits until other inputs have had their turn.
+        for _ in 0..SLICE {
+            let first = self.challenges.due.first().filter(|(until, _)| *until <= now);
+            let Some(&(_, key)) = first else { return };
             self.on_challenge_won(now, key);
         }
     }
 
     /// An element is gone for another reason; whoever claims it may have it.
     pub(super) fn forget_challenge(&mut self, key: ElementKey) {
-        self.challenges.open.remove(&key);
+        self.challenges.remove(key);
     }
 
     /// An element was removed because its association ended; the claim that waits is right.

@@ -6,7 +6,7 @@
 //! element answers, this registrar names it last. Only its home removes an element, so a report
 //! can do no more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use rserpool_handlespace::ElementKey;
 use rserpool_wire::{AsapMessage, EndpointKeepAlive};
@@ -21,6 +21,8 @@ pub(super) struct Checks {
     open: BTreeMap<ChannelId, Check>,
     /// The elements that were asked lately, and until when they are left alone.
     asked: BTreeMap<ElementKey, Time>,
+    /// The same, the earliest first.
+    until: VecDeque<(Time, ElementKey)>,
 }
 
 #[derive(Debug)]
@@ -58,13 +60,15 @@ impl Checks {
         if self.open.len() >= MAX_OPEN {
             return false;
         }
-        if self.asked.len() >= MAX_ASKED {
-            self.asked.retain(|_, until| *until > now);
+        while let Some(&(_, over)) = self.until.front().filter(|(until, _)| *until <= now) {
+            self.until.pop_front();
+            self.asked.remove(&over);
         }
-        if self.was_asked(now, key) || self.asked.len() >= MAX_ASKED {
+        if self.asked.contains_key(&key) || self.asked.len() >= MAX_ASKED {
             return false;
         }
         self.asked.insert(key, now + PAUSE);
+        self.until.push_back((now + PAUSE, key));
         true
     }
 

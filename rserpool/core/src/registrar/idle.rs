@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sctp_user_core::{Duration, Time};
 
-use super::{Output, RegistrarCore};
+use super::{Output, RegistrarCore, SLICE};
 use crate::channel::ChannelId;
 
 /// When associations are to be looked at next, the earliest first.
@@ -58,7 +58,9 @@ impl RegistrarCore {
     /// there is no second time.
     pub(super) fn shut_idle_down(&mut self, now: Time) {
         let Some(idle) = self.config.autoclose else { return };
-        while let Some(channel) = self.idle.pop_due(now) {
+        // The rest waits until other inputs have had their turn.
+        for _ in 0..SLICE {
+            let Some(channel) = self.idle.pop_due(now) else { return };
             let Some(association) = self.associations.get_mut(&channel) else { continue };
             let at = association.used.last + idle;
             if at > now {

@@ -268,6 +268,7 @@ impl RegistrarCore {
 
     fn on_timeout(&mut self, now: Time) {
         self.remove_some(now);
+        self.go_on_asking(now);
         self.look_after_elements(now);
         self.look_after_challenges(now);
         self.look_after_checks(now);
@@ -301,8 +302,10 @@ impl RegistrarCore {
     fn on_measured(&mut self, channel: ChannelId, rtt: Duration) {
         let distance = self.distance_of(rtt);
         let Some(association) = self.associations.get_mut(&channel) else { return };
-        association.rtt = Some(rtt);
-        if association.protocol == Protocol::Asap {
+        let (before, protocol) = (association.rtt.replace(rtt), association.protocol);
+        // Thousands of elements may stand behind an association.
+        let differs = before.is_none_or(|before| self.distance_of(before) != distance);
+        if protocol == Protocol::Asap && differs {
             for key in self.space.elements_of_owner(channel.as_u64()).collect::<Vec<_>>() {
                 self.space.set_distance(key, distance);
             }

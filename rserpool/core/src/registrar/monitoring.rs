@@ -138,6 +138,7 @@ impl RegistrarCore {
     /// registrars hear of it when it was ours.
     pub(super) fn remove(&mut self, now: Time, key: ElementKey, reason: RemovalReason) {
         self.forget_challenge(key);
+        self.forget_contact(key);
         let Some(element) = self.space.remove(key) else { return };
         if reason != RemovalReason::Deregistered {
             self.stats.removals += 1;

@@ -11,6 +11,7 @@ mod odd_input;
 mod ownership;
 mod registration;
 mod resolution;
+mod scale;
 mod subscriptions;
 mod takeover;
 

@@ -1,39 +1,133 @@
 //! Elements that this registrar becomes the home of without having been asked by them: they are
 //! told by an ENDPOINT_KEEP_ALIVE with the home bit (RFC 5352 sec 3.5, RFC 5353 sec 3.5.2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 use rserpool_handlespace::{ElementKey, Timer};
-use rserpool_wire::{SctpTransport, ServerId, UpdateAction};
-use sctp_user_core::Time;
+use rserpool_wire::{PoolElement, ServerId, UpdateAction};
+use sctp_user_core::{Duration, Time};
 
 use crate::channel::{ChannelId, Protocol};
 use crate::plant::{Fault, is_planted};
 use crate::registrar::RegistrarCore;
 use crate::registrar::event::RemovalReason;
 
-/// Associations that are being set up with elements.
+/// Elements that are to be asked, and the associations with them. The elements of one place share
+/// an association.
 #[derive(Debug, Default)]
 pub(in crate::registrar) struct Contacts {
-    /// By where the elements are; several may share one association.
-    open: BTreeMap<ChannelId, Contact>,
-    /// Those for which there are too many of them.
-    waiting: Vec<(Place, ElementKey)>,
+    /// By number; later ones have larger numbers.
+    visits: BTreeMap<u64, Visit>,
+    /// The visit of each place.
+    places: BTreeMap<Place, u64>,
+    /// The visit of each element.
+    elements: BTreeMap<ElementKey, u64>,
+    /// The attempts to set associations up.
+    open: BTreeMap<ChannelId, u64>,
+    /// Visits for which there are too many attempts.
+    waiting: BTreeSet<u64>,
+    /// Visits whose attempt has ended, and whose elements are dealt with in slices.
+    reached: VecDeque<u64>,
+    /// When the next slice is due.
+    due: Option<Time>,
+    begun: u64,
 }
 
-/// Where elements are reached by registrars: transport and UDP port.
-type Place = (SctpTransport, Option<u16>);
+/// Where elements are reached by registrars: addresses, SCTP port and UDP port.
+type Place = (Vec<IpAddr>, u16, Option<u16>);
 
 #[derive(Debug)]
-struct Contact {
+struct Visit {
     place: Place,
-    elements: Vec<ElementKey>,
+    outcome: Outcome,
+    elements: BTreeSet<ElementKey>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It is not known yet.
+    Open,
+    /// The association is up.
+    Up(ChannelId),
+    /// The host says that nobody is there.
+    Refused,
 }
 
 /// Associations with elements that are set up at the same time.
 const MAX_OPEN: usize = 256;
-/// Elements that are taken over in one slice.
+/// Elements that are dealt with in one slice.
 const SLICE: usize = 256;
+/// The time between two slices of elements that are asked: an association that thousands of
+/// elements share has time to send the questions.
+const PAUSE: Duration = Duration::from_millis(5);
+
+impl Contacts {
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.due
+    }
+
+    /// The visit of a place that elements can join, if there is one.
+    fn visit_of(&self, place: &Place) -> Option<u64> {
+        self.places.get(place).copied()
+    }
+
+    fn join(&mut self, key: ElementKey, number: u64) {
+        self.forget(key);
+        if let Some(visit) = self.visits.get_mut(&number) {
+            visit.elements.insert(key);
+            self.elements.insert(key, number);
+        }
+    }
+
+    fn begin(&mut self, place: Place) -> u64 {
+        self.begun += 1;
+        self.places.insert(place.clone(), self.begun);
+        let visit = Visit { place, outcome: Outcome::Open, elements: BTreeSet::new() };
+        self.visits.insert(self.begun, visit);
+        self.begun
+    }
+
+    fn end(&mut self, number: u64) {
+        let Some(visit) = self.visits.remove(&number) else { return };
+        self.leave_place(&visit.place, number);
+        for key in visit.elements {
+            self.elements.remove(&key);
+        }
+    }
+
+    /// Elements that come to this place later get a visit of their own.
+    fn leave_place(&mut self, place: &Place, number: u64) {
+        if self.visit_of(place) == Some(number) {
+            self.places.remove(place);
+        }
+    }
+
+    /// An element is not to be asked any more.
+    fn forget(&mut self, key: ElementKey) {
+        let Some(number) = self.elements.remove(&key) else { return };
+        let Some(visit) = self.visits.get_mut(&number) else { return };
+        visit.elements.remove(&key);
+        if visit.elements.is_empty() && self.waiting.remove(&number) {
+            self.end(number);
+        }
+    }
+
+    /// The next element whose visit has come to an end.
+    fn next_reached(&mut self) -> Option<(ElementKey, Outcome)> {
+        while let Some(number) = self.reached.front().copied() {
+            if let Some(visit) = self.visits.get_mut(&number)
+                && let Some(key) = visit.elements.pop_first()
+            {
+                self.elements.remove(&key);
+                return Some((key, visit.outcome));
+            }
+            self.end(number);
+            self.reached.pop_front();
+        }
+        None
+    }
+}
 
 impl RegistrarCore {
     /// Becomes the home of some elements of a dead registrar; true while there are more.
@@ -73,83 +167,110 @@ impl RegistrarCore {
     /// Asks an element of ours that no association leads to: one is set up.
     pub(in crate::registrar) fn contact(&mut self, now: Time, key: ElementKey) {
         let Some(element) = self.space.get(key) else { return };
-        let info = element.info();
-        let Some(transport) = info.asap_transport.clone() else { return };
-        let place = (transport, info.udp_port);
+        let Some(place) = place_of(element.info()) else { return };
         // As long as an element has for its answer.
         let timeout = self.config.keep_alive_timeout;
         self.space.set_timer(key, Timer::KeepAliveTransmission, None);
         self.space.set_timer(key, Timer::KeepAliveTimeout, Some(now + timeout));
         let contacts = &mut self.enrp.contacts;
-        if let Some(contact) = contacts.open.values_mut().find(|contact| contact.place == place) {
-            if !contact.elements.contains(&key) {
-                contact.elements.push(key);
-            }
-        } else if contacts.open.len() < MAX_OPEN {
-            self.open_contact(place, vec![key]);
-        } else if !contacts.waiting.iter().any(|(_, waiting)| *waiting == key) {
-            contacts.waiting.push((place, key));
+        if let Some(number) = contacts.visit_of(&place) {
+            return contacts.join(key, number);
+        }
+        let number = contacts.begin(place);
+        contacts.join(key, number);
+        if contacts.open.len() < MAX_OPEN {
+            self.open_contact(number);
+        } else {
+            contacts.waiting.insert(number);
         }
     }
 
-    fn open_contact(&mut self, place: Place, elements: Vec<ElementKey>) {
-        let (transport, udp_port) = &place;
-        let ways = self.local.reach.peers(&transport.addrs, transport.port, *udp_port);
+    fn open_contact(&mut self, number: u64) {
+        let Some(visit) = self.enrp.contacts.visits.get(&number) else { return };
+        let (addrs, port, udp_port) = &visit.place;
+        let ways = self.local.reach.peers(addrs, *port, *udp_port);
         if ways.is_empty() {
-            // It cannot be reached from here; its timer ends it.
-            return;
+            // It cannot be reached from here; the timers of its elements end them.
+            return self.enrp.contacts.end(number);
         }
         let channel = self.connect(Protocol::Asap, ways);
-        self.enrp.contacts.open.insert(channel, Contact { place, elements });
+        self.enrp.contacts.open.insert(channel, number);
     }
 
-    /// An association with an element is up.
+    /// An association with elements is up.
     pub(in crate::registrar) fn on_contact_up(&mut self, now: Time, channel: ChannelId) {
-        let Some(contact) = self.enrp.contacts.open.remove(&channel) else {
+        let contacts = &mut self.enrp.contacts;
+        let Some(number) = contacts.open.remove(&channel) else {
             return self.shut_down(channel);
         };
-        for key in contact.elements {
-            let waits = self
-                .space
-                .get(key)
-                .is_some_and(|e| e.info().home == self.id && e.owner().is_none());
-            if waits {
-                self.space.set_owner(key, Some(channel.as_u64()));
-                self.send_keep_alive(now, key, true);
-            }
+        if let Some(visit) = contacts.visits.get_mut(&number) {
+            visit.outcome = Outcome::Up(channel);
+            contacts.reached.push_back(number);
         }
+        self.go_on_asking(now);
         self.contact_more();
     }
 
-    /// An element could not be reached.
+    /// Elements could not be reached.
     pub(in crate::registrar) fn on_contact_failed(
         &mut self,
         now: Time,
         channel: ChannelId,
         is_refusal: bool,
     ) {
-        let Some(contact) = self.enrp.contacts.open.remove(&channel) else { return };
-        // Its host says that nobody is there. Otherwise it has the time that an answer has.
-        for key in contact.elements.into_iter().filter(|_| is_refusal) {
-            let waits = self
-                .space
-                .get(key)
-                .is_some_and(|e| e.info().home == self.id && e.owner().is_none());
-            if waits {
-                self.lose_element(now, key, RemovalReason::Unreachable);
+        let contacts = &mut self.enrp.contacts;
+        let Some(number) = contacts.open.remove(&channel) else { return };
+        match contacts.visits.get_mut(&number) {
+            // Their host says that nobody is there.
+            Some(visit) if is_refusal => {
+                visit.outcome = Outcome::Refused;
+                let place = visit.place.clone();
+                contacts.leave_place(&place, number);
+                contacts.reached.push_back(number);
+                self.go_on_asking(now);
             }
+            // Otherwise they have the time that an answer has.
+            _ => contacts.end(number),
         }
         self.contact_more();
     }
 
+    /// Deals with some elements whose places were reached, or cannot be, if it is time.
+    pub(in crate::registrar) fn go_on_asking(&mut self, now: Time) {
+        if self.enrp.contacts.due.is_some_and(|due| due > now) {
+            return;
+        }
+        self.enrp.contacts.due = None;
+        for _ in 0..SLICE {
+            let Some((key, outcome)) = self.enrp.contacts.next_reached() else { return };
+            let waits = self
+                .space
+                .get(key)
+                .is_some_and(|e| e.info().home == self.id && e.owner().is_none());
+            match outcome {
+                _ if !waits => {}
+                Outcome::Up(channel) if self.associations.contains_key(&channel) => {
+                    self.space.set_owner(key, Some(channel.as_u64()));
+                    self.send_keep_alive(now, key, true);
+                }
+                Outcome::Up(_) => self.lose_element(now, key, RemovalReason::AssociationLost),
+                Outcome::Refused => self.lose_element(now, key, RemovalReason::Unreachable),
+                Outcome::Open => {}
+            }
+        }
+        self.enrp.contacts.due = Some(now + PAUSE);
+    }
+
     fn contact_more(&mut self) {
         while self.enrp.contacts.open.len() < MAX_OPEN {
-            let Some((place, key)) = self.enrp.contacts.waiting.pop() else { return };
-            let same = |(other, _): &mut (Place, ElementKey)| *other == place;
-            let mut elements = vec![key];
-            elements.extend(self.enrp.contacts.waiting.extract_if(.., same).map(|(_, key)| key));
-            self.open_contact(place, elements);
+            let Some(number) = self.enrp.contacts.waiting.pop_first() else { return };
+            self.open_contact(number);
         }
+    }
+
+    /// An element is gone.
+    pub(in crate::registrar) fn forget_contact(&mut self, key: ElementKey) {
+        self.enrp.contacts.forget(key);
     }
 
     /// An element that was taken over has answered: all others hear that it lives, and with whom.
@@ -158,4 +279,9 @@ impl RegistrarCore {
         let (pool, info) = (element.handle().clone(), element.info().clone());
         self.tell_update(now, UpdateAction::AddPe, &pool, &info);
     }
+}
+
+fn place_of(element: &PoolElement) -> Option<Place> {
+    let transport = element.asap_transport.as_ref()?;
+    Some((transport.addrs.clone(), transport.port, element.udp_port))
 }

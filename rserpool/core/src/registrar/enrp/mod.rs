@@ -183,7 +183,8 @@ impl RegistrarCore {
         });
         let audits = self.enrp.peers.values().map(|peer| peer.audit.overdue());
         let takeovers = self.enrp.takeovers.values().map(|takeover| Some(takeover.expiry()));
-        let rest = [self.enrp.starting, self.enrp.next_heartbeat];
+        let asked = self.enrp.contacts.deadline();
+        let rest = [self.enrp.starting, self.enrp.next_heartbeat, asked];
         peers.chain(audits).chain(takeovers).chain(rest).flatten().min()
     }
 
