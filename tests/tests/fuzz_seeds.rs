@@ -18,21 +18,20 @@ struct Target {
 }
 
 fn targets() -> Vec<Target> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let folder = |package: &str, name| root.join(package).join("fuzz/seeds").join(name);
+    let folder = |name| Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name);
     let mut all = Vec::new();
     let seeds = sctp_user_core::fuzz::seeds();
     for target in sctp_user_core::fuzz::TARGETS {
         let own = seeds.iter().filter(|seed| seed.target == target.name);
         let seeds = own.map(|seed| seed.data.clone()).collect();
-        let folder = folder("sctp-user/core", target.name);
+        let folder = folder(target.name);
         all.push(Target { name: target.name, run: target.run, folder, seeds });
     }
     let seeds = rserpool_core::fuzz::seeds();
     for target in rserpool_core::fuzz::TARGETS {
         let own = seeds.iter().filter(|seed| seed.target == target.name);
         let seeds = own.map(|seed| seed.data.clone()).collect();
-        let folder = folder("rserpool/core", target.name);
+        let folder = folder(target.name);
         all.push(Target { name: target.name, run: target.run, folder, seeds });
     }
     all

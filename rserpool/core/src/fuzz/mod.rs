@@ -1,5 +1,5 @@
-//! The bodies of the fuzz targets. Each takes any bytes and panics when something is wrong. `fuzz/`
-//! runs them with libFuzzer; a test replays the seeds without it.
+//! The bodies of the fuzz targets. Each takes any bytes and panics when something is wrong.
+//! `tests/fuzz` runs them with libFuzzer; a test replays the seeds without it.
 
 mod messages;
 mod registrar;
@@ -10,7 +10,7 @@ pub use seeds::{Seed, seeds};
 /// A fuzz target.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name, which is also the name of the binary in `fuzz/` and of the folder with its seeds.
+    /// Its name, which is also the name of the binary in `tests/fuzz` and of the folder with its seeds.
     pub name: &'static str,
     /// Runs it.
     ///
