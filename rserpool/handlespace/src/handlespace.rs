@@ -70,6 +70,15 @@ pub struct Handlespace {
 pub(crate) struct Home {
     pub(crate) checksum: PeChecksum,
     pub(crate) elements: BTreeMap<(PoolHandle, PeId), ElementKey>,
+    /// Pools with an element of this home.
+    pub(crate) pools: usize,
+}
+
+impl Home {
+    fn is_in(&self, handle: &PoolHandle) -> bool {
+        let all = (handle.clone(), PeId(0))..=(handle.clone(), PeId(u32::MAX));
+        self.elements.range(all).next().is_some()
+    }
 }
 
 impl Handlespace {
@@ -195,6 +204,26 @@ impl Handlespace {
         self.homes.get(&home).map_or(0, |home| home.elements.len())
     }
 
+    /// Number of pools in which one home registrar has elements.
+    pub fn pool_count_of_home(&self, home: ServerId) -> usize {
+        self.homes.get(&home).map_or(0, |home| home.pools)
+    }
+
+    /// Whether a home registrar has elements in a pool.
+    pub fn is_home_in(&self, home: ServerId, handle: &PoolHandle) -> bool {
+        self.homes.get(&home).is_some_and(|home| home.is_in(handle))
+    }
+
+    /// Number of home registrars that have elements here.
+    pub fn home_count(&self) -> usize {
+        self.homes.len()
+    }
+
+    /// Number of elements that an association leads to.
+    pub fn owned_count(&self) -> usize {
+        self.owners.len()
+    }
+
     /// The PE checksum over the elements of one home registrar (RFC 5353 sec 3.1).
     pub fn checksum(&self, home: ServerId) -> u16 {
         self.joint_checksum([home])
@@ -305,13 +334,16 @@ impl Handlespace {
     ) {
         let entry = self.homes.entry(home).or_default();
         entry.checksum.add(&handle, id);
+        entry.pools += usize::from(!entry.is_in(&handle));
         entry.elements.insert((handle, id), key);
     }
 
     fn leave_home(&mut self, home: ServerId, handle: PoolHandle, id: PeId) {
         let Some(entry) = self.homes.get_mut(&home) else { return };
         entry.checksum.remove(&handle, id);
-        entry.elements.remove(&(handle, id));
+        let name = (handle, id);
+        entry.elements.remove(&name);
+        entry.pools -= usize::from(!entry.is_in(&name.0));
         if entry.elements.is_empty() {
             self.homes.remove(&home);
         }

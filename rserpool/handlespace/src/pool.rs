@@ -23,7 +23,7 @@ pub struct Pool {
     pub(crate) fitting: Option<Group>,
     /// The members that are set aside, one group for each kind. Members with an unknown policy are
     /// in no group.
-    pub(crate) set_aside: Vec<SetAside>,
+    pub(crate) set_aside: Vec<Group>,
 }
 
 /// What fitting members have in common (RFC 5352 sec 3.1).
@@ -39,12 +39,8 @@ pub(crate) struct Kind {
 pub(crate) struct Group {
     pub(crate) kind: Kind,
     pub(crate) selection: Selection,
-}
-
-#[derive(Debug)]
-pub(crate) struct SetAside {
-    pub(crate) group: Group,
-    /// The members. The group with the smallest identifier is the next one to be selected from.
+    /// The members. Of groups that are set aside, the one with the smallest identifier is the next
+    /// one to be selected from.
     pub(crate) ids: BTreeSet<PeId>,
 }
 
@@ -59,10 +55,20 @@ impl Kind {
 }
 
 impl Group {
-    fn new(kind: Kind, first: Member<'_>) -> Self {
+    fn new(kind: Kind, id: PeId, first: Member<'_>) -> Self {
         let mut selection = Selection::new(first.params);
         selection.insert(first);
-        Group { kind, selection }
+        Group { kind, selection, ids: BTreeSet::from([id]) }
+    }
+
+    fn insert(&mut self, id: PeId, member: Member<'_>) {
+        self.selection.insert(member);
+        self.ids.insert(id);
+    }
+
+    fn remove(&mut self, id: PeId, member: Member<'_>) {
+        self.selection.remove(member);
+        self.ids.remove(&id);
     }
 }
 
@@ -85,6 +91,12 @@ impl Pool {
     /// The members in order of their identifiers, with those that are set aside.
     pub fn members(&self) -> impl Iterator<Item = (PeId, ElementKey)> + '_ {
         self.members.iter().map(|(id, key)| (*id, *key))
+    }
+
+    /// The members that the pool selects from, in order of their identifiers.
+    pub fn fitting_members(&self) -> impl Iterator<Item = (PeId, ElementKey)> + '_ {
+        let ids = self.fitting.iter().flat_map(|group| &group.ids);
+        ids.filter_map(|id| Some((*id, *self.members.get(id)?)))
     }
 
     /// The number of the policy that the pool selects by. `None` while no member has a known
@@ -123,29 +135,22 @@ impl Pool {
 
     /// The selection structure for members of this kind, if there is one.
     pub(crate) fn selection_of(&mut self, kind: Kind) -> Option<&mut Selection> {
-        let set_aside = self.set_aside.iter_mut().map(|set_aside| &mut set_aside.group);
-        let mut groups = self.fitting.iter_mut().chain(set_aside);
+        let mut groups = self.fitting.iter_mut().chain(&mut self.set_aside);
         groups.find(|group| group.kind == kind).map(|group| &mut group.selection)
     }
 
     /// Puts a member into the group of its kind.
     pub(crate) fn put_in_group(&mut self, id: PeId, kind: Kind, member: Member<'_>) {
-        if let Some(group) = self.fitting.as_mut().filter(|group| group.kind == kind) {
-            return group.selection.insert(member);
+        let mut groups = self.fitting.iter_mut().chain(&mut self.set_aside);
+        if let Some(group) = groups.find(|group| group.kind == kind) {
+            return group.insert(id, member);
         }
+        let group = Group::new(kind, id, member);
         if self.fitting.is_none() {
             // Nobody is set aside either: one of those would fit.
-            self.fitting = Some(Group::new(kind, member));
-            return;
-        }
-        match self.set_aside.iter_mut().find(|set_aside| set_aside.group.kind == kind) {
-            Some(set_aside) => {
-                set_aside.group.selection.insert(member);
-                set_aside.ids.insert(id);
-            }
-            None => self
-                .set_aside
-                .push(SetAside { group: Group::new(kind, member), ids: BTreeSet::from([id]) }),
+            self.fitting = Some(group);
+        } else {
+            self.set_aside.push(group);
         }
     }
 
@@ -153,18 +158,17 @@ impl Pool {
     /// changes to the kind of the member with the smallest identifier among those set aside.
     pub(crate) fn take_from_group(&mut self, id: PeId, kind: Kind, member: Member<'_>) {
         if let Some(group) = self.fitting.as_mut().filter(|group| group.kind == kind) {
-            group.selection.remove(member);
-            if group.selection.len() == 0 {
+            group.remove(id, member);
+            if group.ids.is_empty() {
                 let next = (0..self.set_aside.len())
-                    .min_by_key(|i| self.set_aside.get(*i).and_then(|s| s.ids.first()));
-                self.fitting = next.map(|index| self.set_aside.swap_remove(index).group);
+                    .min_by_key(|i| self.set_aside.get(*i).and_then(|group| group.ids.first()));
+                self.fitting = next.map(|index| self.set_aside.swap_remove(index));
             }
-        } else if let Some(index) = self.set_aside.iter().position(|s| s.group.kind == kind)
-            && let Some(set_aside) = self.set_aside.get_mut(index)
+        } else if let Some(index) = self.set_aside.iter().position(|group| group.kind == kind)
+            && let Some(group) = self.set_aside.get_mut(index)
         {
-            set_aside.group.selection.remove(member);
-            set_aside.ids.remove(&id);
-            if set_aside.ids.is_empty() {
+            group.remove(id, member);
+            if group.ids.is_empty() {
                 self.set_aside.swap_remove(index);
             }
         }

@@ -75,17 +75,15 @@ impl Handlespace {
             return Err(format!("members of {} kinds, but not as many groups", by_kind.len()));
         }
         for (kind, members) in by_kind {
-            let set_aside = pool.set_aside.iter().find(|set_aside| set_aside.group.kind == kind);
-            let fitting = pool.fitting.iter().find(|group| group.kind == kind);
-            let group = fitting.or(set_aside.map(|set_aside| &set_aside.group));
+            let mut groups = pool.fitting.iter().chain(&pool.set_aside);
+            let group = groups.find(|group| group.kind == kind);
             let group = group.ok_or(format!("no group for members of {kind:?}"))?;
             let states = members.iter().filter_map(|(_, key)| {
                 let element = self.get(*key)?;
                 Some((*key, element.params.as_ref()?, &element.state))
             });
             group.selection.verify(states)?;
-            let ids = set_aside.map(|set_aside| set_aside.ids.iter().copied().collect::<Vec<_>>());
-            if ids.is_some_and(|ids| !ids.iter().eq(members.iter().map(|(id, _)| id))) {
+            if !group.ids.iter().eq(members.iter().map(|(id, _)| id)) {
                 return Err(format!("wrong identifiers for members of {kind:?}"));
             }
         }
@@ -102,6 +100,13 @@ impl Handlespace {
                 self.homes.get(&element.info.home).and_then(|home| home.elements.get(&name));
             if found != Some(&key) {
                 return Err(format!("{key:?} is missing in the ownership index"));
+            }
+        }
+        for (id, home) in &self.homes {
+            let mut pools: Vec<_> = home.elements.keys().map(|(handle, _)| handle).collect();
+            pools.dedup();
+            if pools.len() != home.pools {
+                return Err(format!("{id}: {} pools are counted as {}", pools.len(), home.pools));
             }
         }
         let indexed: usize = self.homes.values().map(|home| home.elements.len()).sum();

@@ -91,8 +91,17 @@ pub struct RegistrarConfig {
     /// [`max_elements`](Self::max_elements) are there, an association that has a thousandth of them
     /// gets no more. Default 50 000.
     pub max_elements_per_association: usize,
-    /// Pools, at least 1. Default 100 000.
+    /// Pools in which this registrar has elements of its own, at least 1. When nine tenths of them
+    /// are there, an association with a thousandth of as many elements creates no more. Default
+    /// 100 000.
     pub max_pools: usize,
+    /// Copies of elements of one other registrar, at least 1; more are not held. All copies together
+    /// take up at most three quarters of [`max_elements`](Self::max_elements). When nine tenths of
+    /// that are used up, a registrar that has a hundredth of it gets no more. All registrars of a
+    /// scope should have the same limits. Default 250 000.
+    pub max_elements_per_registrar: usize,
+    /// Pools with such copies of one other registrar, at least 1. Default 50 000.
+    pub max_pools_per_registrar: usize,
     /// Associations that come in. For one more, one gives way that nobody has used for long.
     /// Default 50 000.
     pub max_associations: usize,
@@ -151,6 +160,8 @@ impl Default for RegistrarConfig {
             max_elements: 1_000_000,
             max_elements_per_association: 50_000,
             max_pools: 100_000,
+            max_elements_per_registrar: 250_000,
+            max_pools_per_registrar: 50_000,
             max_associations: 50_000,
             max_associations_per_address: 10_000,
             max_increment: 0,
@@ -221,6 +232,10 @@ impl RegistrarConfig {
                 "there must be room for at least 1 pool, and 1 element over each association",
             ),
             (
+                self.max_elements_per_registrar > 0 && self.max_pools_per_registrar > 0,
+                "there must be room for at least 1 pool and 1 element of each other registrar",
+            ),
+            (
                 self.max_associations > 0 && self.max_associations_per_address > 0,
                 "there must be room for at least 1 association",
             ),
@@ -285,6 +300,10 @@ mod tests {
             ("reports", RegistrarConfig { max_bad_pe_reports: 0, ..RegistrarConfig::default() }),
             ("handles", RegistrarConfig { max_handle_length: 0, ..RegistrarConfig::default() }),
             ("room", RegistrarConfig { max_elements: 0, ..RegistrarConfig::default() }),
+            (
+                "other registrar",
+                RegistrarConfig { max_pools_per_registrar: 0, ..RegistrarConfig::default() },
+            ),
             (
                 "resolution",
                 RegistrarConfig { max_resolution_items: 129, ..RegistrarConfig::default() },

@@ -83,6 +83,12 @@ pub enum RegistrarEvent {
         /// Where the one is that is not believed.
         channel: ChannelId,
     },
+    /// Another registrar tells of more elements than there is room for. Said at most once in five
+    /// minutes for each.
+    CopiesNotHeld {
+        /// The registrar that told of them.
+        server: ServerId,
+    },
     /// This registrar wants to take another one over.
     TakeoverBegun {
         /// The other registrar.
@@ -138,6 +144,7 @@ impl RegistrarEvent {
             | RegistrarEvent::PeerFound { .. }
             | RegistrarEvent::PeerLost { .. }
             | RegistrarEvent::DuplicateServer { .. }
+            | RegistrarEvent::CopiesNotHeld { .. }
             | RegistrarEvent::TakeoverBegun { .. }
             | RegistrarEvent::TakeoverCancelled { .. }
             | RegistrarEvent::TookOver { .. }
@@ -211,6 +218,9 @@ impl fmt::Display for RegistrarEvent {
             RegistrarEvent::PeerLost { server } => write!(f, "registrar {server} does not answer"),
             RegistrarEvent::DuplicateServer { server, channel } => {
                 write!(f, "{channel} claims to be with registrar {server}, which is elsewhere")
+            }
+            RegistrarEvent::CopiesNotHeld { server } => {
+                write!(f, "registrar {server} tells of more elements than there is room for")
             }
             RegistrarEvent::TakeoverBegun { target } => {
                 write!(f, "want to take over registrar {target}")

@@ -1,8 +1,8 @@
-//! What one association, one address, and all together may take up.
+//! What one association, one address, one other registrar, and all together may take up.
 
 use std::net::IpAddr;
 
-use rserpool_wire::{CauseCode, PeId, PoolHandle};
+use rserpool_wire::{CauseCode, PeId, PoolHandle, ServerId};
 use sctp_user_core::{Peer, Time};
 
 use super::{Output, RegistrarCore};
@@ -14,6 +14,13 @@ const LOOKED_AT: usize = 64;
 const PRESSURE: f64 = 0.9;
 /// The part of all elements that one association may have then.
 const FAIR_SHARE: usize = 1000;
+/// The part of all elements that is kept free of what other registrars bring.
+const RESERVE: usize = 4;
+/// The part of the rest that one of them may have when there is little room.
+const FAIR_SHARE_OF_COPIES: usize = 100;
+/// For each registrar that may be known, so many may own elements: those that are known, those that
+/// died lately, and those that others know.
+const HOMES: usize = 3;
 
 impl RegistrarCore {
     /// Whether there is room for an association that came in; it is refused otherwise. One that
@@ -71,13 +78,48 @@ impl RegistrarCore {
         let most = self.config.max_elements;
         let is_tight = all as f64 >= most as f64 * PRESSURE;
         let is_much = own >= (most / FAIR_SHARE).max(1);
-        let new_pool = self.space.pool(pool).is_none();
-        if own >= self.config.max_elements_per_association
-            || (is_tight && is_much)
-            || (new_pool && self.space.pool_count() >= self.config.max_pools)
-        {
+        if own >= self.config.max_elements_per_association || (is_tight && is_much) {
+            return Err(CauseCode::LACK_OF_RESOURCES);
+        }
+        // What others bring does not count.
+        if self.space.is_home_in(self.id, pool) {
+            return Ok(());
+        }
+        let (pools, most) = (self.space.pool_count_of_home(self.id), self.config.max_pools);
+        let is_tight = pools as f64 >= most as f64 * PRESSURE;
+        let is_much = own >= (most / FAIR_SHARE).max(1);
+        if pools >= most || (is_tight && is_much) {
             return Err(CauseCode::LACK_OF_RESOURCES);
         }
         Ok(())
+    }
+
+    /// Whether an element may be held as a copy that belongs to another registrar.
+    pub(super) fn check_share_of_copies(
+        &self,
+        pool: &PoolHandle,
+        id: PeId,
+        home: ServerId,
+    ) -> Result<(), CauseCode> {
+        let (space, config) = (&self.space, &self.config);
+        let known = space.find(pool, id).and_then(|key| space.get(key));
+        if known.is_some_and(|known| known.info().home == home) {
+            return Ok(());
+        }
+        let own = space.count_of_home(home);
+        let in_new_pool = !space.is_home_in(home, pool);
+        let of_registrar = own < config.max_elements_per_registrar
+            && (!in_new_pool || space.pool_count_of_home(home) < config.max_pools_per_registrar);
+        let of_homes = own > 0 || self.knows(home) || space.home_count() < HOMES * self.max_peers();
+        // Elements that were taken over and have not answered count as copies.
+        let copies = space.len() - space.owned_count();
+        let most = config.max_elements - config.max_elements / RESERVE;
+        let is_tight = copies as f64 >= most as f64 * PRESSURE;
+        let is_much = own >= (most / FAIR_SHARE_OF_COPIES).max(1);
+        let of_all = known.is_some() || (copies < most && !(is_tight && is_much));
+        match of_registrar && of_homes && of_all {
+            true => Ok(()),
+            false => Err(CauseCode::LACK_OF_RESOURCES),
+        }
     }
 }

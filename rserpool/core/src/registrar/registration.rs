@@ -207,6 +207,7 @@ impl RegistrarCore {
         pool: &PoolHandle,
         element: PoolElement,
     ) -> Result<ElementKey, CauseCode> {
+        self.check_share_of_copies(pool, element.id, element.home)?;
         let registration = self.space.register(pool, element, None, COPY);
         Ok(registration.map_err(|error| cause_of(&error))?.key)
     }

@@ -63,6 +63,8 @@ statistics! {
         counter handle_updates_received: u64,
         /// Handle tables requested from other registrars because a checksum differed.
         counter audits: u64,
+        /// Times that an element of another registrar was not held, for lack of room.
+        counter copies_not_held: u64,
         /// Takeovers that this registrar began.
         counter takeovers_begun: u64,
         /// Registrars that this one has taken over.

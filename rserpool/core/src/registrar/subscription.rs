@@ -135,9 +135,9 @@ impl RegistrarCore {
 
     /// Members of a pool as a user gets them, without any of them counting as used.
     fn present_members(&self, pool: &PoolHandle, place: UserPlace) -> Vec<PoolElement> {
-        let members = self.space.pool(pool).into_iter().flat_map(|pool| pool.members());
-        members
-            .filter(|(_, key)| !self.space.is_set_aside(*key))
+        let pool = self.space.pool(pool);
+        pool.into_iter()
+            .flat_map(|pool| pool.fitting_members())
             .filter_map(|(_, key)| self.space.get(key))
             .filter(|element| place == UserPlace::ThisHost || !element.is_this_host_only())
             .map(|element| addresses::present(element.info(), place))

@@ -249,6 +249,12 @@ impl RegistrarCore {
                 .is_some_and(|e| e.info().home == self.id && e.owner().is_none());
             match outcome {
                 _ if !waits => {}
+                Outcome::Up(channel)
+                    if self.space.count_of_owner(channel.as_u64())
+                        >= self.config.max_elements_per_association =>
+                {
+                    self.lose_element(now, key, RemovalReason::Unreachable);
+                }
                 Outcome::Up(channel) if self.associations.contains_key(&channel) => {
                     self.space.set_owner(key, Some(channel.as_u64()));
                     self.send_keep_alive(now, key, true);

@@ -4,9 +4,9 @@
 use rserpool_wire::{EnrpBody, HandleTableRequest, HandleTableResponse, PoolElement, ServerId};
 use sctp_user_core::{Duration, Time};
 
-use super::Work;
 use super::updates::Source;
 use crate::plant::{Fault, is_planted};
+use crate::registrar::event::RegistrarEvent;
 use crate::registrar::{RegistrarCore, addresses};
 
 /// What is got from one registrar.
@@ -17,6 +17,8 @@ pub(super) struct Audit {
     not_before: Option<Time>,
     /// How often in a row the checksums still differed afterwards.
     failures: u32,
+    /// There was no room for all its elements, so that checksums differ until then at least.
+    not_held: Option<Time>,
 }
 
 /// A table on its way.
@@ -27,6 +29,8 @@ struct Running {
     own_children_only: bool,
     /// When the next response is overdue.
     overdue: Time,
+    /// Elements that were told so far; a response without any counts as one.
+    told: usize,
 }
 
 /// How long a registrar may take for each response.
@@ -35,6 +39,8 @@ const RESPONSE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// Pause after elements were told for which there was no room.
+const FULL_PAUSE: Duration = Duration::from_secs(300);
 /// Elements that are taken out in one slice.
 const SLICE: usize = 256;
 
@@ -57,12 +63,12 @@ impl RegistrarCore {
             return;
         }
         self.enrp.mentor = Some(id);
-        self.request_table(now, id, false);
+        self.request_table(now, id, false, 0);
     }
 
-    fn request_table(&mut self, now: Time, id: ServerId, own_children_only: bool) {
+    fn request_table(&mut self, now: Time, id: ServerId, own_children_only: bool, told: usize) {
         let Some(peer) = self.enrp.peers.get_mut(&id) else { return };
-        peer.audit.running = Some(Running { own_children_only, overdue: now + RESPONSE });
+        peer.audit.running = Some(Running { own_children_only, overdue: now + RESPONSE, told });
         let request = HandleTableRequest { own_children_only };
         self.send_enrp(now, id, EnrpBody::HandleTableRequest(request));
     }
@@ -75,9 +81,11 @@ impl RegistrarCore {
         let audit = &mut peer.audit;
         if same {
             audit.failures = 0;
+            audit.not_held = None;
             return;
         }
-        if audit.running.is_some() || audit.not_before.is_some_and(|at| at > now) {
+        let not_before = audit.not_before.max(audit.not_held);
+        if audit.running.is_some() || not_before.is_some_and(|at| at > now) {
             return;
         }
         // The responses that were got before were to no avail, perhaps for the time being.
@@ -86,7 +94,18 @@ impl RegistrarCore {
         audit.failures = audit.failures.saturating_add(1);
         self.stats.audits += 1;
         self.space.begin_audit(id);
-        self.request_table(now, id, true);
+        self.request_table(now, id, true, 0);
+    }
+
+    /// A registrar tells of an element for which there is no room. Its elements are not got anew
+    /// for a while: that would not make room.
+    pub(super) fn on_copy_not_held(&mut self, now: Time, told_by: ServerId) {
+        self.stats.copies_not_held += 1;
+        let Some(peer) = self.enrp.peers.get_mut(&told_by) else { return };
+        if peer.audit.not_held.is_none_or(|until| until <= now) {
+            peer.audit.not_held = Some(now + FULL_PAUSE);
+            self.report(RegistrarEvent::CopiesNotHeld { server: told_by });
+        }
     }
 
     pub(super) fn on_table_response(
@@ -102,7 +121,9 @@ impl RegistrarCore {
             self.space.abort_audit(from);
             return self.change_mentor(now, from);
         }
+        let mut told = 0;
         for entry in response.pools {
+            told += entry.elements.len();
             for element in entry.elements {
                 let source = match running.own_children_only {
                     true => Source::Home(from),
@@ -111,11 +132,16 @@ impl RegistrarCore {
                 let _ = self.learn(now, source, &entry.pool, element, false);
             }
         }
+        let told = running.told + told.max(1);
+        if response.more && told > self.config.max_elements {
+            // It never ends.
+            return self.give_table_up(now, from);
+        }
         if response.more {
-            return self.request_table(now, from, running.own_children_only);
+            return self.request_table(now, from, running.own_children_only, told);
         }
         if running.own_children_only {
-            self.enrp.work.push_back(Work::Sweep(from));
+            self.enrp.work.sweep(from);
         } else {
             self.mentor_is_done(from);
         }
@@ -162,12 +188,16 @@ impl RegistrarCore {
             .map(|(id, _)| *id)
             .collect();
         for id in late {
-            if let Some(peer) = self.enrp.peers.get_mut(&id) {
-                peer.audit.interrupt();
-            }
-            self.space.abort_audit(id);
-            self.change_mentor(now, id);
+            self.give_table_up(now, id);
         }
+    }
+
+    fn give_table_up(&mut self, now: Time, id: ServerId) {
+        if let Some(peer) = self.enrp.peers.get_mut(&id) {
+            peer.audit.interrupt();
+        }
+        self.space.abort_audit(id);
+        self.change_mentor(now, id);
     }
 
     /// An element of another registrar as it may be kept here.

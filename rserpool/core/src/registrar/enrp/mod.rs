@@ -9,6 +9,7 @@
 //! | `audit` | the handlespace of others as it is got: mentor, checksums, resynchronisation |
 //! | `updates` | single changes, told and heard |
 //! | `takeover` | who takes over a dead registrar |
+//! | `work` | what is done in slices |
 //! | `adopt` | elements of a registrar that was taken over |
 
 mod adopt;
@@ -19,6 +20,7 @@ mod peers;
 mod table;
 mod takeover;
 mod updates;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -34,6 +36,7 @@ use audit::Audit;
 pub use config::{EnrpConfig, TakeoverRule};
 use links::Link;
 use takeover::Takeover;
+use work::Work;
 
 /// What a registrar knows about the others.
 #[derive(Debug, Default)]
@@ -53,23 +56,13 @@ pub(super) struct Enrp {
     takeovers: BTreeMap<ServerId, Takeover>,
     /// Registrars that died lately, and until when others may not bring them back.
     buried: BTreeMap<ServerId, Time>,
+    /// The same, the earliest first.
+    buried_until: VecDeque<(Time, ServerId)>,
     /// Registrars that own elements here, but that we have no contact with, and since when.
     orphans: BTreeMap<ServerId, Time>,
     pub(super) contacts: Contacts,
     next_heartbeat: Option<Time>,
-    /// Work that is done in slices.
-    work: VecDeque<Work>,
-}
-
-/// Work that may take long, done in slices so that nobody waits for it.
-#[derive(Debug)]
-enum Work {
-    /// Become the home of the elements of a registrar that was taken over.
-    Adopt(ServerId),
-    /// Give the elements of a registrar to the one that took it over.
-    HandOver { from: ServerId, to: ServerId },
-    /// Take out what a complete audit of a registrar has not seen.
-    Sweep(ServerId),
+    work: Work,
 }
 
 /// Another registrar.
@@ -119,6 +112,9 @@ const RETRY_ASKED: Duration = Duration::from_millis(50);
 /// How long a registrar that died is not believed to live because others say so.
 const BURIED: Duration = Duration::from_secs(60);
 
+/// Registrars that are remembered as dead.
+const MAX_BURIED: usize = 4096;
+
 /// Timers that are looked at later than this tell that this process stood still.
 pub(super) const LATE: Duration = Duration::from_millis(250);
 
@@ -137,16 +133,33 @@ impl Enrp {
         self.starting.is_none()
     }
 
-    /// Whether its elements are being given to somebody else.
-    fn is_worked_on(&self, home: ServerId) -> bool {
-        self.work.iter().any(|work| match work {
-            Work::Adopt(from) | Work::HandOver { from, .. } => *from == home,
-            Work::Sweep(_) => false,
-        })
-    }
-
     pub(super) fn peer_count(&self) -> usize {
         self.peers.len()
+    }
+
+    /// The associations and attempts that this registrar opened.
+    fn own_links(&self) -> impl Iterator<Item = (ChannelId, Link)> {
+        self.links.range(..ChannelId::incoming(0)).map(|(channel, link)| (*channel, *link))
+    }
+
+    /// A registrar has died; others may not bring it back for a while.
+    fn bury(&mut self, now: Time, id: ServerId) {
+        if self.buried_until.len() >= MAX_BURIED
+            && let Some((_, first)) = self.buried_until.pop_front()
+        {
+            self.buried.remove(&first);
+        }
+        self.buried.insert(id, now + BURIED);
+        self.buried_until.push_back((now + BURIED, id));
+    }
+
+    fn forget_buried(&mut self, now: Time) {
+        while let Some(&(until, id)) = self.buried_until.front().filter(|(at, _)| *at <= now) {
+            self.buried_until.pop_front();
+            if self.buried.get(&id) == Some(&until) {
+                self.buried.remove(&id);
+            }
+        }
     }
 
     /// All registrars that are not dead.
@@ -157,6 +170,16 @@ impl Enrp {
 }
 
 impl RegistrarCore {
+    /// Registrars that may be known at the same time.
+    pub(super) fn max_peers(&self) -> usize {
+        self.enrp_config().map_or(0, |config| config.max_peers)
+    }
+
+    /// Whether another registrar is known.
+    pub(super) fn knows(&self, id: ServerId) -> bool {
+        self.enrp.peers.contains_key(&id)
+    }
+
     /// The settings of ENRP; those of a registrar without are never looked at.
     fn enrp_config(&self) -> Option<&EnrpConfig> {
         self.config.enrp.as_ref()
@@ -200,20 +223,6 @@ impl RegistrarCore {
         self.look_after_peers(now);
         self.look_after_audits(now);
         self.look_after_takeovers(now);
-    }
-
-    /// Does one slice of the work that waits.
-    fn go_on_working(&mut self, now: Time) {
-        let Some(work) = self.enrp.work.pop_front() else { return };
-        let more = match &work {
-            Work::Adopt(from) => self.adopt_some(now, *from),
-            Work::HandOver { from, to } => self.hand_some_over(*from, *to),
-            Work::Sweep(home) => self.sweep_some(*home),
-        };
-        if more {
-            // Behind the other work, so that all of it goes on.
-            self.enrp.work.push_back(work);
-        }
     }
 
     fn end_start_phase(&mut self) {

@@ -12,7 +12,7 @@ use sctp_user_core::{Peer, Time, scope};
 
 use super::audit::Audit;
 use super::links::Link;
-use super::{BURIED, LATE, PeerServer, Work};
+use super::{LATE, PeerServer};
 use crate::channel::{ChannelId, Output, Protocol, udp_port};
 use crate::plant::{Fault, is_planted};
 use crate::reach::{DEFAULT_UDP_PORT, group_ways};
@@ -39,11 +39,9 @@ impl RegistrarCore {
         self.connect_fixed();
         self.look_after_orphans(now);
         // Who did not believe us, as another one had our identifier, may do so now.
-        let unnamed = self.enrp.links.iter().filter(|(_, link)| link.server().is_none());
-        for channel in unnamed.map(|(channel, _)| *channel).collect::<Vec<_>>() {
-            if !channel.is_incoming() {
-                self.send_presence_over(channel, ServerId::UNDEFINED, true);
-            }
+        let unnamed = self.enrp.own_links().filter(|(_, link)| link.server().is_none());
+        for channel in unnamed.map(|(channel, _)| channel).collect::<Vec<_>>() {
+            self.send_presence_over(channel, ServerId::UNDEFINED, true);
         }
         for id in self.enrp.peers.keys().copied().collect::<Vec<_>>() {
             // One that is dead is still told, if it can be: it may have been cut off only.
@@ -111,12 +109,7 @@ impl RegistrarCore {
     /// that it has taken over, although they get their new home in slices: all registrars count
     /// them from the moment at which they hear of the takeover, so none needs an audit.
     pub(super) fn checksum_of(&self, id: ServerId) -> u16 {
-        let taken_over = self.enrp.work.iter().filter_map(|work| match work {
-            Work::Adopt(from) if id == self.id => Some(*from),
-            Work::HandOver { from, to } if *to == id => Some(*from),
-            _ => None,
-        });
-        self.space.joint_checksum(taken_over.chain([id]))
+        self.space.joint_checksum(self.enrp.work.moved_to(id).chain([id]))
     }
 
     // Presences of others.
@@ -234,7 +227,7 @@ impl RegistrarCore {
         if ways.is_empty() {
             return;
         }
-        let sought = self.enrp.links.iter().filter(|(channel, link)| is_sought(**channel, **link));
+        let sought = self.enrp.own_links().filter(|(_, link)| *link == Link::Sought);
         if sought.count() >= MAX_SOUGHT || self.is_connected_with(&ways) {
             return;
         }
@@ -243,10 +236,13 @@ impl RegistrarCore {
     }
 
     fn is_connected_with(&self, ways: &[Peer]) -> bool {
-        self.enrp.links.keys().any(|channel| {
-            let attempt = self.attempts.get(channel);
+        // Not those that came in and have said nothing: anybody can open thousands of them.
+        let of_peers = self.enrp.peers.values().filter_map(|peer| peer.channel);
+        let mut channels = self.enrp.own_links().map(|(channel, _)| channel).chain(of_peers);
+        channels.any(|channel| {
+            let attempt = self.attempts.get(&channel);
             attempt.is_some_and(|tried| tried.iter().any(|way| ways.contains(way)))
-                || self.associations.get(channel).is_some_and(|a| ways.iter().any(|w| a.is_at(w)))
+                || self.associations.get(&channel).is_some_and(|a| ways.iter().any(|w| a.is_at(w)))
         })
     }
 
@@ -279,7 +275,7 @@ impl RegistrarCore {
                 None => {}
             }
         }
-        self.enrp.buried.retain(|_, until| *until > now);
+        self.enrp.forget_buried(now);
     }
 
     pub(super) fn ask_whether_it_lives(&mut self, now: Time, id: ServerId) {
@@ -301,7 +297,7 @@ impl RegistrarCore {
             self.drop_channel(channel, "the registrar does not answer");
         }
         self.report(RegistrarEvent::PeerLost { server: id });
-        self.enrp.buried.insert(id, now + BURIED);
+        self.enrp.bury(now, id);
         self.on_agreement_impossible(now, id);
         if self.space.count_of_home(id) == 0 {
             self.forget_peer(id);
@@ -337,7 +333,8 @@ impl RegistrarCore {
 
     /// What others say is a reason to look there, and no more.
     pub(super) fn on_list_response(&mut self, now: Time, response: ListResponse) {
-        for server in response.servers {
+        let most = self.max_peers();
+        for server in response.servers.into_iter().take(most) {
             let known = server.id == self.id
                 || self.enrp.peers.contains_key(&server.id)
                 || self.enrp.buried.get(&server.id).is_some_and(|until| *until > now);
@@ -372,10 +369,6 @@ impl RegistrarCore {
         }
         self.connect_fixed();
     }
-}
-
-fn is_sought(channel: ChannelId, link: Link) -> bool {
-    !channel.is_incoming() && link == Link::Sought
 }
 
 /// Whether two registrars with one identifier can be the same one.

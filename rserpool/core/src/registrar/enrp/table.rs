@@ -8,6 +8,8 @@ use crate::channel::ChannelId;
 use crate::plant::{Fault, is_planted};
 use crate::registrar::{RegistrarCore, addresses};
 
+/// Elements that are looked at for one response: those that the reader has no use for are skipped.
+const LOOKED_AT: usize = 4096;
 /// Bytes of elements in one response: what fits into a packet (RSPLIB).
 const PAGE: usize = 1400;
 
@@ -41,17 +43,22 @@ impl RegistrarCore {
         place: UserPlace,
     ) -> (Vec<PoolEntry>, Option<Name>) {
         let mut pools: Vec<PoolEntry> = Vec::new();
-        let (mut bytes, mut elements, mut last) = (0, 0, None);
+        let (mut bytes, mut elements, mut last, mut skipped) = (0, 0, None, None);
         let keys: Box<dyn Iterator<Item = ElementKey> + '_> = match own_children_only {
             true => Box::new(self.space.elements_of_home_after(self.id, after.as_ref())),
             false => Box::new(self.space.elements_after(after.as_ref())),
         };
-        for key in keys {
+        for (looked_at, key) in keys.enumerate() {
             let Some(element) = self.space.get(key) else { continue };
             let (handle, info) = (element.handle(), element.info());
+            if looked_at == LOOKED_AT {
+                // Nobody waits for long; the reader asks for more.
+                return (pools, skipped.or(last));
+            }
             // What the reader owns it knows better, and what it cannot reach is of no use to it.
             let useful = info.home != reader && info.asap_transport.is_some();
             let Some(shown) = addresses::for_registrars(info, place).filter(|_| useful) else {
+                skipped = (looked_at + 1 == LOOKED_AT).then(|| (handle.clone(), info.id));
                 continue;
             };
             let size = size_of_entry(handle, &shown);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rserpool_wire::{EnrpBody, ServerId};
 use sctp_user_core::Time;
 
-use super::{LATE, PeerServer, TakeoverRule, Work};
+use super::{LATE, PeerServer, TakeoverRule};
 use crate::plant::{Fault, is_planted};
 use crate::registrar::RegistrarCore;
 use crate::registrar::event::RegistrarEvent;
@@ -25,6 +25,9 @@ enum State {
     /// Another one wants to, and we have agreed.
     Theirs(ServerId),
 }
+
+/// Takeovers of registrars that only others know, at the same time.
+const MAX_ORPHANS: usize = 4;
 
 impl Takeover {
     pub(super) fn expiry(&self) -> Time {
@@ -161,7 +164,7 @@ impl RegistrarCore {
         self.forget_peer(target);
         self.stats.takeovers += 1;
         self.report(RegistrarEvent::TookOver { target, elements });
-        self.enrp.work.push_back(Work::Adopt(target));
+        self.enrp.work.move_elements(target, self.id);
     }
 
     /// Another registrar is the home of a dead one's elements from now on. That is believed only
@@ -177,6 +180,11 @@ impl RegistrarCore {
             return;
         }
         let is_dead = self.enrp.takeovers.contains_key(&target);
+        if !self.knows(target) && !is_dead && self.space.count_of_home(target) == 0 {
+            // Nothing is known of it.
+            self.stats.ignored_messages += 1;
+            return;
+        }
         let target_peer = self.enrp.peers.get(&target);
         let promised = |peer: &PeerServer| peer.promised.contains_key(&from);
         // Of one that we have no contact with, others know more.
@@ -186,7 +194,7 @@ impl RegistrarCore {
         }
         self.forget_peer(target);
         self.report(RegistrarEvent::TakenOverBy { target, by: from });
-        self.enrp.work.push_back(Work::HandOver { from: target, to: from });
+        self.enrp.work.move_elements(target, from);
     }
 
     /// A registrar that was dead lives.
@@ -207,19 +215,23 @@ impl RegistrarCore {
         let Some(config) = self.enrp_config() else { return };
         let patience = config.takeover_expiry * 4;
         let enrp = &self.enrp;
-        let homes: Vec<ServerId> = self
+        let homes: BTreeSet<ServerId> = self
             .space
             .homes()
             .filter(|home| *home != self.id && !enrp.peers.contains_key(home))
-            .filter(|home| !enrp.takeovers.contains_key(home) && !enrp.is_worked_on(*home))
+            .filter(|home| !enrp.takeovers.contains_key(home) && !enrp.work.moves(*home))
             .collect();
+        let begun = enrp.takeovers.keys().filter(|target| !self.knows(**target)).count();
         self.enrp.orphans.retain(|home, _| homes.contains(home));
-        for home in homes {
-            let since = *self.enrp.orphans.entry(home).or_insert(now);
-            if since + patience <= now {
-                self.enrp.orphans.remove(&home);
-                self.begin_takeover(now, home);
-            }
+        for home in &homes {
+            self.enrp.orphans.entry(*home).or_insert(now);
+        }
+        let orphans = self.enrp.orphans.iter();
+        let due = orphans.filter(|(_, since)| **since + patience <= now).map(|(home, _)| *home);
+        // The others wait for the next heartbeat.
+        for home in due.take(MAX_ORPHANS.saturating_sub(begun)).collect::<Vec<_>>() {
+            self.enrp.orphans.remove(&home);
+            self.begin_takeover(now, home);
         }
     }
 

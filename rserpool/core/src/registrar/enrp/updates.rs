@@ -157,7 +157,11 @@ impl RegistrarCore {
             }
         }
         let life = element.life.duration(self.config.life_unit);
-        let key = self.register_copy(pool, element)?;
+        let registered = self.register_copy(pool, element);
+        if registered == Err(CauseCode::LACK_OF_RESOURCES) {
+            self.on_copy_not_held(now, told_by);
+        }
+        let key = registered?;
         if by_update {
             // The element has just registered with its home, so it lives.
             self.space.set_suspect(key, false);
