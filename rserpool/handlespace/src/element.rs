@@ -33,6 +33,8 @@ pub struct Element {
     pub(crate) handle: PoolHandle,
     pub(crate) info: PoolElement,
     pub(crate) owner: Option<OwnerId>,
+    /// It was registered over the association that owns it.
+    pub(crate) registered: bool,
     /// `None` when the handlespace cannot select by the policy.
     pub(crate) params: Option<Params>,
     pub(crate) state: State,
@@ -54,9 +56,15 @@ impl Element {
         &self.info
     }
 
-    /// The association it was registered over, if it is known here.
+    /// The association that leads to it, if there is one here.
     pub fn owner(&self) -> Option<OwnerId> {
         self.owner
+    }
+
+    /// True when it was registered over the association that owns it. Everything else is only what
+    /// others tell of it: copies, and elements that were taken over and have not registered since.
+    pub fn is_registered(&self) -> bool {
+        self.registered
     }
 
     /// How often it was selected and counted as used.

@@ -252,6 +252,7 @@ impl Handlespace {
     pub fn set_owner(&mut self, key: ElementKey, owner: Option<OwnerId>) {
         let Some(element) = self.elements.get_mut(key) else { return };
         let old = core::mem::replace(&mut element.owner, owner);
+        element.registered &= old == owner;
         if let Some(old) = old {
             self.leave_owner(old, key);
         }

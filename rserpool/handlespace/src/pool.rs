@@ -105,6 +105,11 @@ impl Pool {
         self.kind().map(|kind| kind.policy)
     }
 
+    /// The kind of the pool, if a single member gives it.
+    pub(crate) fn only_fitting(&self) -> Option<Kind> {
+        self.fitting.as_ref().filter(|group| group.selection.len() == 1).map(|group| group.kind)
+    }
+
     pub(crate) fn kind(&self) -> Option<Kind> {
         self.fitting.as_ref().map(|group| group.kind)
     }

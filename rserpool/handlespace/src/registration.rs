@@ -34,7 +34,9 @@ pub enum OtherHome {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Misfit {
     /// It is refused, even if the element is a member already. So under this rule a member that was
-    /// set aside and then taken over cannot renew its registration.
+    /// set aside and then taken over cannot renew its registration. But it is not refused when
+    /// nothing speaks against it except what others have told of this very element
+    /// ([`Element::is_registered`]).
     #[default]
     Refuse,
     /// The element becomes a member, but no selection gives it. When no fitting member is left, the
@@ -118,21 +120,29 @@ impl Handlespace {
             });
         }
         let params = Params::of(&info.policy);
+        let known = self.find(handle, info.id).and_then(|key| self.get(key));
         if rules.misfit == Misfit::Refuse {
             if params.is_none() {
                 return Err(RegisterError::UnsupportedPolicy(info.policy.number()));
             }
-            if let Some(pool) = self.pool(handle) {
+            if let Some(pool) = self.pool(handle).filter(|pool| !self.is_hearsay(pool, known)) {
                 pool.check(info)?;
             }
         }
-        let known = self.find(handle, info.id).and_then(|key| self.get(key));
         match known.map(|element| element.info.home) {
             Some(home) if home != info.home && rules.other_home == OtherHome::Refuse => {
                 Err(RegisterError::OtherHome { home })
             }
             _ => Ok(params),
         }
+    }
+
+    /// Whether nothing but what others tell of this very element gives the pool its kind. What it
+    /// says itself counts more.
+    fn is_hearsay(&self, pool: &Pool, known: Option<&Element>) -> bool {
+        known.is_some_and(|element| {
+            !element.registered && pool.only_fitting() == Some(Kind::of(&element.info))
+        })
     }
 
     fn insert(
@@ -152,6 +162,7 @@ impl Handlespace {
             handle: handle.clone(),
             info,
             owner: None,
+            registered: false,
             params,
             state: State::new(class),
             deadlines: [None; 3],
@@ -169,7 +180,7 @@ impl Handlespace {
             }
         }
         self.join_home(home, handle, id, key);
-        self.set_owner(key, owner);
+        self.set_registered(key, owner);
         Ok(key)
     }
 
@@ -191,7 +202,14 @@ impl Handlespace {
             element.info = PoolElement { home: element.info.home, ..info };
         }
         self.set_home(key, home);
+        self.set_registered(key, owner);
+    }
+
+    fn set_registered(&mut self, key: ElementKey, owner: Option<OwnerId>) {
         self.set_owner(key, owner);
+        if let Some(element) = self.elements.get_mut(key) {
+            element.registered = owner.is_some();
+        }
     }
 }
 

@@ -74,9 +74,12 @@ impl Challenges {
             self.told_until.pop_first();
             self.told.remove(&(old_key, old_server));
         }
-        let (times, until) = self.told.entry((key, server)).or_insert((0, until));
+        let (times, last) = self.told.entry((key, server)).or_insert((0, until));
+        // As long as they go on, it counts.
+        self.told_until.remove(&(*last, key, server));
+        self.told_until.insert((until, key, server));
+        *last = until;
         *times = times.saturating_add(1);
-        self.told_until.insert((*until, key, server));
         *times
     }
 }
@@ -143,27 +146,40 @@ impl RegistrarCore {
             Challenger::Association { channel, element } => {
                 self.refuse_claim(channel, key, &element);
             }
-            Challenger::Registrar { server, element, by_update: true }
-                if server < self.id && self.was_told(now, key, server) =>
+            Challenger::Registrar { server, element, by_update }
+                if self.gives_way(now, key, server, by_update) =>
             {
-                // They were told, have asked the element, and got an answer, too.
                 self.yield_to(now, key, server, element);
             }
             Challenger::Registrar { server, .. } => self.insist(now, key, server),
         }
     }
 
-    /// Whether a registrar knows lately that an element is ours.
-    fn was_told(&self, now: Time, key: ElementKey, server: ServerId) -> bool {
-        self.challenges.told.get(&(key, server)).is_some_and(|(_, until)| *until > now)
+    /// Whether another registrar gets an element although it answers this one.
+    ///
+    /// Never, if it has registered here: it would have ended that association if it believed the
+    /// other one. An element that was taken over and only answers may answer both. Then the smaller
+    /// identifier keeps it. The other registrar was told that it is ours, so it has asked the
+    /// element and got an answer as well when it still says that it is its own.
+    fn gives_way(&self, now: Time, key: ElementKey, server: ServerId, by_update: bool) -> bool {
+        let told = self.challenges.told.get(&(key, server)).filter(|(_, until)| *until > now);
+        let times = told.map_or(0, |(times, _)| *times);
+        let registered = self.space.get(key).is_some_and(|element| element.is_registered());
+        let smaller_insists = by_update && server < self.id && times > 0;
+        !registered && (smaller_insists || times >= MAX_TOLD)
     }
 
-    /// The element is with us. The other registrar asks it, too; if it answers both, the smaller
-    /// identifier keeps it.
+    /// The element is with us, and all are told so. The other registrar asks it, too.
     fn insist(&mut self, now: Time, key: ElementKey, server: ServerId) {
         let until = now + self.config.keep_alive_interval * 4;
         let times = self.challenges.count_told(now, key, server, until);
         if times > MAX_TOLD {
+            if times == MAX_TOLD + 1
+                && let Some(known) = self.space.get(key)
+            {
+                let (pool, id) = (known.handle().clone(), known.info().id);
+                self.report(RegistrarEvent::Disputed { pool, id, with: server });
+            }
             return;
         }
         // All others have heard the same claim and believed it, as the element was not theirs.

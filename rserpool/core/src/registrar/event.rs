@@ -64,6 +64,16 @@ pub enum RegistrarEvent {
         /// The other registrar.
         to: ServerId,
     },
+    /// Another registrar goes on saying that an element is its own which has registered here and
+    /// answers. Perhaps two elements use one identifier.
+    Disputed {
+        /// The pool.
+        pool: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// The other registrar.
+        with: ServerId,
+    },
     /// The start phase is over: this registrar knows the handlespace, and announces itself.
     Started,
     /// Another registrar is there.
@@ -139,7 +149,8 @@ impl RegistrarEvent {
             | RegistrarEvent::RegistrationRefused { pool, .. }
             | RegistrarEvent::Removed { pool, .. }
             | RegistrarEvent::ReportedUnreachable { pool, .. }
-            | RegistrarEvent::Yielded { pool, .. } => Some(pool),
+            | RegistrarEvent::Yielded { pool, .. }
+            | RegistrarEvent::Disputed { pool, .. } => Some(pool),
             RegistrarEvent::Started
             | RegistrarEvent::PeerFound { .. }
             | RegistrarEvent::PeerLost { .. }
@@ -212,6 +223,13 @@ impl fmt::Display for RegistrarEvent {
             }
             RegistrarEvent::Yielded { pool, id, to } => {
                 write!(f, "registrar {to} is the home of {id} in pool {pool} now")
+            }
+            RegistrarEvent::Disputed { pool, id, with } => {
+                write!(
+                    f,
+                    "registrar {with} says to be the home of {id} in pool {pool}, which is \
+                     registered here and lives: perhaps two elements use one identifier"
+                )
             }
             RegistrarEvent::Started => f.write_str("the handlespace is known"),
             RegistrarEvent::PeerFound { server } => write!(f, "found registrar {server}"),

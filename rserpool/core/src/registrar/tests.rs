@@ -2,6 +2,7 @@
 
 mod announce;
 mod checks;
+mod claims;
 mod enrp;
 mod hostile;
 mod hostile_enrp;

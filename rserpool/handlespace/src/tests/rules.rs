@@ -50,7 +50,8 @@ fn members_of_a_pool_agree() {
         refused(&mut space, element(2, Policy::Random)),
         RegisterError::PolicyMismatch { pool: 1, element: 3 }
     );
-    // Not even the only member may change what the pool is.
+    // Not even the only member may change what the pool is, once it has registered.
+    space.register(&handle("pool"), element(1, Policy::RoundRobin), Some(9), OWN).unwrap();
     assert!(matches!(
         refused(&mut space, element(1, Policy::Random)),
         RegisterError::PolicyMismatch { .. }
@@ -150,6 +151,30 @@ fn another_home_is_taken_over_only_by_permission() {
     assert_eq!(space.check_registration(&handle("pool"), &back, OWN), Ok(()));
     assert_eq!(space.register(&handle("pool"), back.clone(), None, OWN).unwrap().key, key);
     assert_eq!(space.get(key).map(|element| element.info()), Some(&back));
+    space.verify().unwrap();
+}
+
+/// What others tell of an element cannot keep it from registering.
+#[test]
+fn an_element_contradicts_hearsay() {
+    let mut space = Handlespace::new(Config::default());
+    let pool = handle("pool");
+    let [one, liar] = [Policy::RoundRobin, Policy::Random].map(|policy| element(1, policy));
+    space.register(&pool, liar.clone(), None, COPY).unwrap();
+    // For another one the pool has its policy.
+    let refused = space.register(&pool, element(2, Policy::RoundRobin), Some(9), OWN);
+    assert!(matches!(refused, Err(RegisterError::PolicyMismatch { .. })), "{refused:?}");
+    let key = space.register(&pool, one.clone(), Some(9), OWN).unwrap().key;
+    assert!(space.get(key).unwrap().is_registered());
+    assert_eq!(space.pool(&pool).unwrap().policy(), Some(one.policy.number()));
+    // Now it is bound by what it said itself, until another association leads to it.
+    assert!(space.check_registration(&pool, &liar, OWN).is_err());
+    space.set_owner(key, Some(10));
+    assert!(!space.get(key).unwrap().is_registered());
+    assert!(space.check_registration(&pool, &liar, OWN).is_ok());
+    // A second member of that kind confirms it.
+    space.register(&pool, element(2, Policy::RoundRobin), None, COPY).unwrap();
+    assert!(space.check_registration(&pool, &liar, OWN).is_err());
     space.verify().unwrap();
 }
 

@@ -8,6 +8,7 @@
 //! | `table` | the handlespace as others get it, in pages |
 //! | `audit` | the handlespace of others as it is got: mentor, checksums, resynchronisation |
 //! | `updates` | single changes, told and heard |
+//! | `contest` | elements that two other registrars say to be the home of |
 //! | `takeover` | who takes over a dead registrar |
 //! | `work` | what is done in slices |
 //! | `adopt` | elements of a registrar that was taken over |
@@ -15,6 +16,7 @@
 mod adopt;
 mod audit;
 mod config;
+mod contest;
 mod links;
 mod peers;
 mod table;
@@ -34,6 +36,7 @@ use crate::channel::ChannelId;
 use adopt::Contacts;
 use audit::Audit;
 pub use config::{EnrpConfig, TakeoverRule};
+use contest::Contests;
 use links::Link;
 use takeover::Takeover;
 use work::Work;
@@ -61,6 +64,7 @@ pub(super) struct Enrp {
     /// Registrars that own elements here, but that we have no contact with, and since when.
     orphans: BTreeMap<ServerId, Time>,
     pub(super) contacts: Contacts,
+    contests: Contests,
     next_heartbeat: Option<Time>,
     work: Work,
 }
@@ -85,11 +89,9 @@ struct PeerServer {
     /// Where it is in the table that it gets from us.
     cursor: Option<Cursor>,
     audit: Audit,
-    /// Who may take it over, as was agreed to, and until when. Several may have asked at the same
-    /// time; the one that wins is among them.
-    promised: BTreeMap<ServerId, Time>,
-    /// Who wants to take it over while it lives as far as we know.
-    wanted_by: Option<ServerId>,
+    /// Who wants to take it over while it lives as far as we know. They get their answer when it
+    /// has not answered us either.
+    wanted_by: BTreeSet<ServerId>,
 }
 
 /// The last element of a table response.
@@ -201,8 +203,7 @@ impl RegistrarCore {
             };
             let wanted = !peer.waiting.is_empty() || peer.asked.is_some();
             let may = peer.channel.is_none() && !peer.ways.is_empty();
-            let promised = peer.promised.values().min().copied();
-            [Some(silent), (wanted && may).then_some(peer.retry), promised]
+            [Some(silent), (wanted && may).then_some(peer.retry)]
         });
         let audits = self.enrp.peers.values().map(|peer| peer.audit.overdue());
         let takeovers = self.enrp.takeovers.values().map(|takeover| Some(takeover.expiry()));

@@ -1,6 +1,6 @@
 //! Who is there: presences, liveness, lists of registrars (RFC 5353 sec 3.1, 3.2, 3.3).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use rand::RngExt;
@@ -195,8 +195,7 @@ impl RegistrarCore {
             asked: None,
             cursor: None,
             audit: Audit::default(),
-            promised: BTreeMap::new(),
-            wanted_by: None,
+            wanted_by: BTreeSet::new(),
         };
         self.enrp.peers.insert(id, peer);
         self.report(RegistrarEvent::PeerFound { server: id });
@@ -262,7 +261,6 @@ impl RegistrarCore {
         let (last_heard, no_response) = (config.max_time_last_heard, config.max_time_no_response);
         for id in self.enrp.living() {
             let Some(peer) = self.enrp.peers.get_mut(&id) else { continue };
-            peer.promised.retain(|_, until| *until > now);
             match peer.asked {
                 // The answer may wait to be read: this process stood still itself.
                 Some(overdue) if overdue + LATE < now => peer.asked = Some(now + no_response),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rserpool_wire::{EnrpBody, ServerId};
 use sctp_user_core::Time;
 
-use super::{LATE, PeerServer, TakeoverRule};
+use super::{LATE, TakeoverRule};
 use crate::plant::{Fault, is_planted};
 use crate::registrar::RegistrarCore;
 use crate::registrar::event::RegistrarEvent;
@@ -40,15 +40,15 @@ impl RegistrarCore {
     pub(super) fn begin_takeover(&mut self, now: Time, target: ServerId) {
         let Some(config) = self.enrp_config() else { return };
         let expiry = now + config.takeover_expiry;
-        if let Some((by, until)) = self.best_promise(now, target) {
-            let takeover = Takeover { state: State::Theirs(by), expiry: until };
-            self.enrp.takeovers.insert(target, takeover);
-            return;
-        }
-        let wanted = self.enrp.peers.get_mut(&target).and_then(|peer| peer.wanted_by.take());
-        if let Some(by) = wanted.filter(|by| self.wins(*by) && self.enrp.peers.contains_key(by)) {
+        let wanted =
+            self.enrp.peers.get_mut(&target).map(|peer| std::mem::take(&mut peer.wanted_by));
+        let wanted: Vec<ServerId> = wanted.into_iter().flatten().collect();
+        let asked = wanted.iter().copied().filter(|by| self.enrp.peers.contains_key(by));
+        let best = asked.reduce(|best, other| if self.beats(other, best) { other } else { best });
+        if let Some(by) = best.filter(|by| self.wins(*by)) {
             self.enrp.takeovers.insert(target, Takeover { state: State::Theirs(by), expiry });
-            return self.send_enrp(now, by, EnrpBody::InitTakeoverAck(target));
+            // They settle it among themselves, by the same rule.
+            return wanted.into_iter().for_each(|by| self.agree(now, by, target));
         }
         // Among those that live the target is not, from here on.
         let state = State::Ours { outstanding: BTreeSet::new() };
@@ -67,13 +67,10 @@ impl RegistrarCore {
         }
     }
 
-    /// Who has the best claim to a registrar, of those that we have agreed with, and until when
-    /// that holds.
-    fn best_promise(&self, now: Time, target: ServerId) -> Option<(ServerId, Time)> {
-        let promised = &self.enrp.peers.get(&target)?.promised;
-        let open = promised.iter().map(|(by, until)| (*by, *until));
-        let open = open.filter(|(by, until)| *until > now && self.enrp.peers.contains_key(by));
-        open.reduce(|best, other| if self.beats(other.0, best.0) { other } else { best })
+    fn agree(&mut self, now: Time, by: ServerId, target: ServerId) {
+        if !is_planted(Fault::TakeoverNotAcknowledged) {
+            self.send_enrp(now, by, EnrpBody::InitTakeoverAck(target));
+        }
     }
 
     /// Whether another registrar has the better claim to one that both want to take over.
@@ -99,7 +96,6 @@ impl RegistrarCore {
         }
         let Some(config) = self.enrp_config() else { return };
         let expiry = now + config.takeover_expiry;
-        let no_response = config.max_time_no_response;
         let ours = matches!(
             self.enrp.takeovers.get(&target),
             Some(Takeover { state: State::Ours { .. }, .. })
@@ -119,18 +115,12 @@ impl RegistrarCore {
             let takeover = Takeover { state: State::Theirs(by), expiry };
             self.enrp.takeovers.insert(target, takeover);
         } else if let Some(peer) = self.enrp.peers.get_mut(&target) {
-            if peer.is_up && peer.last_heard + no_response > now {
-                // It was heard just now. Whether it still lives shows when it is asked, and they
-                // get their answer then.
-                peer.wanted_by = Some(from);
-                return self.ask_whether_it_lives(now, target);
-            }
-            peer.promised.insert(from, expiry);
-            self.ask_whether_it_lives(now, target);
+            // Whether it is dead is found out from here, and they get their answer then. Nobody
+            // else is believed: it would be enough to say so to get the elements of one that lives.
+            peer.wanted_by.insert(from);
+            return self.ask_whether_it_lives(now, target);
         }
-        if !is_planted(Fault::TakeoverNotAcknowledged) {
-            self.send_enrp(now, from, EnrpBody::InitTakeoverAck(target));
-        }
+        self.agree(now, from, target);
     }
 
     pub(super) fn on_init_takeover_ack(&mut self, now: Time, from: ServerId, target: ServerId) {
@@ -168,7 +158,7 @@ impl RegistrarCore {
     }
 
     /// Another registrar is the home of a dead one's elements from now on. That is believed only
-    /// where we have agreed to it, or know that the target is dead.
+    /// when the target is dead as far as we know.
     pub(super) fn on_takeover_server(&mut self, now: Time, from: ServerId, target: ServerId) {
         if target == self.id {
             for id in self.enrp.living() {
@@ -185,10 +175,8 @@ impl RegistrarCore {
             self.stats.ignored_messages += 1;
             return;
         }
-        let target_peer = self.enrp.peers.get(&target);
-        let promised = |peer: &PeerServer| peer.promised.contains_key(&from);
         // Of one that we have no contact with, others know more.
-        if !is_dead && target_peer.is_some_and(|peer| !promised(peer)) {
+        if !is_dead && self.enrp.peers.contains_key(&target) {
             self.stats.ignored_messages += 1;
             return;
         }
@@ -203,8 +191,7 @@ impl RegistrarCore {
             self.report(RegistrarEvent::TakeoverCancelled { target: id });
         }
         if let Some(peer) = self.enrp.peers.get_mut(&id) {
-            peer.promised.clear();
-            peer.wanted_by = None;
+            peer.wanted_by.clear();
         }
     }
 
@@ -250,9 +237,6 @@ impl RegistrarCore {
                     takeover.expiry = now + LATE;
                 }
                 continue;
-            }
-            if let Some(peer) = self.enrp.peers.get_mut(&target) {
-                peer.promised.clear();
             }
             if self.space.count_of_home(target) == 0 {
                 self.forget_peer(target);

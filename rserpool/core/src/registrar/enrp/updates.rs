@@ -108,6 +108,9 @@ impl RegistrarCore {
                 let key = self.space.find(&pool, element.id).filter(|key| {
                     self.space.get(*key).is_some_and(|known| known.info().home == from)
                 });
+                if let Some(key) = key {
+                    self.remember_gone(now, key);
+                }
                 if let Some(element) = key.and_then(|key| self.space.remove(key)) {
                     self.on_copy_removed(&element);
                 }
@@ -155,13 +158,22 @@ impl RegistrarCore {
             if matches!(source, Source::Mentor(_)) {
                 return Ok(());
             }
+            let moves = self.space.get(key).is_some_and(|known| known.info().home != told_by);
+            if moves && !self.may_move(now, key, told_by) {
+                self.stats.ignored_messages += 1;
+                return Ok(());
+            }
         }
         let life = element.life.duration(self.config.life_unit);
+        let is_new = self.space.find(pool, element.id).is_none();
         let registered = self.register_copy(pool, element);
         if registered == Err(CauseCode::LACK_OF_RESOURCES) {
             self.on_copy_not_held(now, told_by);
         }
         let key = registered?;
+        if is_new {
+            self.recall_gone(now, key);
+        }
         if by_update {
             // The element has just registered with its home, so it lives.
             self.space.set_suspect(key, false);
