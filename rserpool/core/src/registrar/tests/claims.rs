@@ -119,8 +119,8 @@ fn of_two_that_an_element_answers_the_smaller_identifier_keeps_it() {
     // As soon as the element registers, nobody gets it any more.
     let (mut lab, pe) = adopted();
     let smaller = meet(&mut lab, 2);
-    lab.outputs.clear();
-    lab.register(pe, "pool", element(1)).ok();
+    let registration = Registration { pool: handle("pool"), element: element(1) };
+    lab.message(pe, AsapMessage::Registration(registration));
     for _ in 0..5 {
         update(&mut lab, smaller, 2, UpdateAction::AddPe);
         lab.ack(pe, "pool", 1);
