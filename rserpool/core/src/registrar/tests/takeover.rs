@@ -136,6 +136,11 @@ fn whoever_asks_second_does_not_displace_the_winner() {
         let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::with_peers(Vec::new())));
         let channels = [2, 3, 4].map(|id| meet(&mut lab, id));
         let channel = |id: u32| channels[id as usize - 2];
+        let asap_transport = Some(SctpTransport::data_only(5000, vec![[10, 0, 0, 1].into()]));
+        let element = PoolElement { home: ServerId(4), asap_transport, ..element(1) };
+        let (action, pool) = (UpdateAction::AddPe, handle("pool"));
+        let update = HandleUpdate { takeover_suggested: false, action, pool, element };
+        say(&mut lab, channel(4), 4, EnrpBody::HandleUpdate(update));
         for id in [first, second] {
             say(&mut lab, channel(id), id, EnrpBody::InitTakeover(ServerId(4)));
         }
