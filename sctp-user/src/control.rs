@@ -1,6 +1,7 @@
 //! The settings and status of one association.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use sctp_user_core::socket::{SendDefaults, SocketId, Subscriptions};
 use sctp_user_core::{
@@ -141,6 +142,24 @@ impl<'a> Control<'a> {
         Ok(self
             .shared()
             .with(|state, now| state.sockets.request_heartbeat(now, socket, assoc, addr))?)
+    }
+
+    /// Says that the peer may be dead, because the application has a reason to suspect it.
+    ///
+    /// A heartbeat goes to each path at once, unless one is under way, or the path was used within
+    /// the last RTO. If the peer is dead, its host answers by ICMP that nobody is there. Until a
+    /// packet arrives from the peer, such errors end the association when they have continued for
+    /// `patience` (whole milliseconds, at most 65 s); maybe they have already, and it ends in this
+    /// call. With 0, a single error is enough. A peer that answers is in no danger. One behind a
+    /// NAT that has lost its binding, and answers by ICMP in its place, is lost; so is one that has
+    /// no room for packets in its raw socket all the time. Errors that do not quote the
+    /// association's verification tag count for nothing here, either.
+    ///
+    /// # Errors
+    /// [`Error::NoAssociation`] after the end.
+    pub fn suspect(&self, patience: Duration) -> Result<(), Error> {
+        let Control { socket, assoc, .. } = *self;
+        Ok(self.shared().with(|state, now| state.sockets.suspect(now, socket, assoc, patience))?)
     }
 
     /// The settings of the path to `addr` (SCTP_PEER_ADDR_PARAMS, SCTP_PEER_ADDR_THLDS).

@@ -121,6 +121,15 @@ pub struct AssocConfig {
     pub hb_interval_udp: Duration,
     /// Send heartbeats at all. Default on.
     pub hb_enabled: bool,
+    /// How long ICMP errors must say that there is no SCTP at an address of the peer, while nothing
+    /// arrives from there, before that is believed (RFC 9260 sec 10). It matters where one error is
+    /// no proof. In UDP, that is an association that the peer has set up from another host: a NAT
+    /// that has lost its binding says the same, until the peer's next packet makes a new one.
+    /// Directly in IP, a host says the same while the receive buffer of a raw socket is full. After
+    /// the first error and this time, a heartbeat asks again; a second error counts. Default
+    /// `None`: in UDP twice the interval of heartbeats, which the peer's next packet beats; directly
+    /// in IP, a timeout decides.
+    pub refusal_patience: Option<Duration>,
     /// SACK.Delay, 0..500 ms (RFC 9260 sec 6.2). Default 200 ms.
     pub sack_delay: Duration,
     /// A SACK is sent at the latest after this many packets with DATA; 1 switches the delay off.
@@ -308,6 +317,7 @@ impl Default for AssocConfig {
             hb_interval: Duration::from_secs(30),
             hb_interval_udp: Duration::from_secs(15),
             hb_enabled: true,
+            refusal_patience: None,
             sack_delay: Duration::from_millis(200),
             sack_frequency: 2,
             max_burst: 4,
@@ -382,6 +392,9 @@ impl AssocConfig {
         let most = Duration::from_millis(u32::MAX.into());
         if self.rto_max > most || self.hb_interval > most || self.hb_interval_udp > most {
             return fail("RTO.Max and HB.interval must be at most 49 days");
+        }
+        if self.refusal_patience.is_some_and(|patience| patience > most) {
+            return fail("the patience with ICMP errors must be at most 49 days");
         }
         if let Some(psmr) = self.primary_switchover_max_retrans
             && psmr < self.pf_max_retrans.unwrap_or(self.path_max_retrans)

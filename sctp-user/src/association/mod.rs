@@ -389,6 +389,16 @@ impl Association {
         self.control().request_heartbeat(addr)
     }
 
+    /// Says that the peer may be dead. Until a packet arrives from it, ICMP errors that say so end
+    /// the association when they have continued for `patience`, and heartbeats ask for them; see
+    /// [`Control::suspect`].
+    ///
+    /// # Errors
+    /// [`Error::NoAssociation`] after the end.
+    pub fn suspect(&self, patience: Duration) -> Result<(), Error> {
+        self.control().suspect(patience)
+    }
+
     async fn wait_end(&self) -> Result<EndReason, Error> {
         let inner = &*self.inner;
         self.wait(Interest::Lifecycle, |state, _| inner.try_end(state)).await

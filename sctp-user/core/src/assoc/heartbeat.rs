@@ -84,6 +84,21 @@ impl Heartbeat {
         }
     }
 
+    /// The next heartbeat is due at this time already, unless one is due before, or is under way
+    /// and will have been answered or lost before. A heartbeat under way may still be answered.
+    pub(crate) fn bring_forward(&mut self, to: Time) {
+        match *self {
+            Heartbeat::Off => *self = Heartbeat::Idle { next: to, late: None },
+            Heartbeat::Idle { next, late } => {
+                *self = Heartbeat::Idle { next: next.min(to), late };
+            }
+            Heartbeat::Waiting { this, deadline, .. } if deadline > to => {
+                *self = Heartbeat::Idle { next: to, late: Some(this) };
+            }
+            Heartbeat::Waiting { .. } | Heartbeat::Due { .. } => {}
+        }
+    }
+
     /// A heartbeat is to be sent now.
     pub(crate) fn make_due(&mut self) {
         *self = Heartbeat::Due { late: self.expected() };

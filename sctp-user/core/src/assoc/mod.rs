@@ -13,6 +13,7 @@ mod pmtud_probing;
 mod probing;
 mod receive;
 mod recv;
+mod refusal;
 mod rto;
 mod sack;
 mod send;

@@ -6,6 +6,7 @@ use crate::addr::{Encap, PathAddr, Transmit};
 use crate::assoc::cc::{CongestionControl, Rfc9260};
 use crate::assoc::heartbeat::Heartbeat;
 use crate::assoc::pmtud::{Pmtud, Sizes};
+use crate::assoc::refusal::Refusal;
 use crate::assoc::rto::Rto;
 use crate::config::{AssocConfig, PathParams};
 use crate::serial::Tsn;
@@ -73,9 +74,8 @@ pub(crate) struct Path {
     /// One packet of retransmissions may be sent, whatever cwnd says (RFC 9260 sec 6.3.3 E3,
     /// 7.2.4).
     pub(crate) retransmit_now: bool,
-    /// When ICMP first said that there is no SCTP at the other end of a confirmed path. `None`
-    /// again as soon as a packet arrives from there.
-    pub(crate) refused_since: Option<Time>,
+    /// Whether ICMP says that there is no SCTP at the other end, once the path is confirmed.
+    pub(crate) refusal: Refusal,
     /// A SACK has arrived since T3 was started. If T3 expires then while the peer's window is
     /// closed, that is no sign of a dead peer.
     pub(crate) sack_since_t3: bool,
@@ -113,7 +113,7 @@ impl Path {
             cwnd_used: false,
             one_packet: false,
             retransmit_now: false,
-            refused_since: None,
+            refusal: Refusal::None,
             sack_since_t3: false,
             t3_error_counted: false,
             stats: PathStats::default(),

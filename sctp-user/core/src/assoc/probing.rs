@@ -8,6 +8,7 @@ use rand::RngExt;
 
 use super::heartbeat::{Heartbeat, Info, Try, parse_info};
 use super::path::PathId;
+use super::refusal::Refusal;
 use super::{Association, Cx, MAX_HEARTBEAT_ACKS};
 use crate::addr::{Datagram, Encap};
 use crate::event::{Event, LossReason, PeerAddrState};
@@ -134,6 +135,7 @@ impl Association {
                     self.unconfirmed_probe_at = cx.now + path.rto.get();
                 } else if matches!(path.state, PathState::Active | PathState::Inactive)
                     && !self.is_doubtful(id)
+                    && path.refusal == Refusal::None
                 {
                     // The path has been used since. What was sent there serves as a probe.
                     let period = self.heartbeat_period(cx, id);
@@ -174,6 +176,9 @@ impl Association {
             self.paths.get_mut(id).heartbeat = Heartbeat::Idle { next: cx.now, late };
         } else {
             self.schedule_heartbeat_after(cx, id, late);
+            if let Some(at) = self.believes_refusal_at(id) {
+                self.paths.get_mut(id).heartbeat.bring_forward(at);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::path::PathId;
 use super::recv::DataVerdict;
+use super::refusal::Refusal;
 use super::timer::Timer;
 use super::{Association, Cx, User};
 use crate::addr::Datagram;
@@ -24,7 +25,7 @@ impl Association {
         self.stats.packets_received += 1;
         self.last_heard = from;
         let path = self.paths.get_mut(from);
-        path.refused_since = None;
+        path.refusal = Refusal::None;
         path.stats.packets_received += 1;
         path.stats.bytes_received += datagram.packet.len() as u64;
         if path.remote() == datagram.from.remote {

@@ -1,13 +1,15 @@
 //! What ICMP errors change in an association (RFC 9260 sec 10, RFC 6951 sec 5.5), and errors with
 //! which our own host refuses to send.
 
+use super::heartbeat::Heartbeat;
 use super::path::PathId;
+use super::refusal::Patience;
 use super::{Association, Cx};
 use crate::addr::{Encap, PathAddr, Scope, scope};
 use crate::event::{Event, LossReason, PeerAddrState};
 use crate::stack::{NoRoute, Unreachable};
 use crate::stats::{AssocState, PathState};
-use crate::time::Time;
+use crate::time::{Duration, Time};
 
 impl Association {
     /// Handles an ICMP error about a packet that went to an address of the peer.
@@ -37,31 +39,98 @@ impl Association {
     /// gets a new port with the next packet that it sends, a heartbeat at the latest. Linux says it
     /// about a raw socket whose receive buffer is full; its owner is soon heard again. So on a
     /// native path that is up, a timeout must confirm the message, before or
-    /// [after](Self::ends_if_refused) it.
+    /// [after](Self::ends_if_refused) it. In both cases another such message confirms it, too, when
+    /// it comes late enough, and nothing has arrived meanwhile; a heartbeat asks for it.
     fn refused_for_good(&mut self, now: Time, id: PathId) -> bool {
         let timed = self.may_probe();
-        let config = &self.config;
-        let interval = config.hb_interval_udp.min(config.hb_interval).max(config.rto_initial);
-        let next_heartbeats = 2 * interval;
+        let set_up_by_peer = self.set_up_by_peer;
         let path = self.paths.get_mut(id);
+        path.refusal.on_error(now);
         let PathAddr { remote, encap, .. } = path.addr();
         // There is no NAT within one host.
         let final_word = match encap {
             Encap::Native => !timed || path.error_count > 0,
-            Encap::Udp { .. } => !self.set_up_by_peer || scope(remote) == Some(Scope::Loopback),
+            Encap::Udp { .. } => !set_up_by_peer || scope(remote) == Some(Scope::Loopback),
         };
-        let since = *path.refused_since.get_or_insert(now);
-        final_word || (encap != Encap::Native && now.since(since) >= next_heartbeats)
+        if final_word {
+            return true;
+        }
+        let Some(at) = self.believes_refusal_at(id) else { return false };
+        if at > now && timed {
+            self.paths.get_mut(id).heartbeat.bring_forward(at);
+        }
+        at <= now
+    }
+
+    /// When it will be believed that SCTP is gone at the other end of a path, if nothing arrives
+    /// from there before. `None` where nothing says that it is gone, or where only a timeout counts.
+    pub(super) fn believes_refusal_at(&self, id: PathId) -> Option<Time> {
+        let config = &self.config;
+        let path = self.paths.get(id);
+        let since = path.refusal.since()?;
+        let suspected = path.refusal.suspected().map(Patience::get);
+        let patience = [suspected, config.refusal_patience].into_iter().flatten().min();
+        let patience = match path.addr().encap {
+            Encap::Native => patience?,
+            Encap::Udp { .. } => {
+                // By then, a peer behind a NAT has sent a heartbeat, also if one gets lost.
+                let interval = config.hb_interval_udp.min(config.hb_interval);
+                let most = 2 * interval.max(config.rto_initial);
+                patience.map_or(most, |patience| patience.min(most))
+            }
+        };
+        Some(since + patience)
     }
 
     /// The timer of a path expired. If ICMP has said that SCTP is gone there, and nothing has
     /// arrived from there since, that is now believed. True when the association has ended.
     pub(super) fn ends_if_refused(&mut self, cx: &mut Cx<'_>, id: PathId) -> bool {
         let path = self.paths.get(id);
-        if path.addr().encap == Encap::Native && path.refused_since.is_some() {
+        let is_native = path.addr().encap == Encap::Native && path.refusal.since().is_some();
+        if is_native || self.believes_refusal_at(id).is_some_and(|at| at <= cx.now) {
             self.on_refused(cx, id);
         }
         self.is_closed()
+    }
+
+    /// The user has a reason to suspect that the peer is dead. Until something arrives from there,
+    /// ICMP is believed when it says so for as long as `patience`; maybe it has said so already. A
+    /// dead peer's host must have something to refuse, so a heartbeat goes to each path, unless one
+    /// is under way, or anything else that would be refused, too, was sent within the last RTO.
+    pub(crate) fn suspect(&mut self, cx: &mut Cx<'_>, patience: Duration) {
+        if !self.may_probe() {
+            return;
+        }
+        let data_path = self.paths.data_path();
+        for id in self.paths.ids() {
+            let path = self.paths.get_mut(id);
+            if !path.is_confirmed() {
+                continue;
+            }
+            path.refusal.suspect(Patience::new(patience));
+            if let Some(at) = self.believes_refusal_at(id) {
+                if at <= cx.now {
+                    self.on_refused(cx, id);
+                } else {
+                    self.paths.get_mut(id).heartbeat.bring_forward(at);
+                }
+                if self.is_closed() {
+                    return;
+                }
+                continue;
+            }
+            let is_about_to_send = id == data_path && !self.send.queue.is_empty();
+            let path = self.paths.get_mut(id);
+            let used = if is_about_to_send { cx.now } else { path.last_used };
+            let next = used + path.rto.get();
+            if matches!(path.heartbeat, Heartbeat::Waiting { .. }) {
+                // It must time out, or frequent suspicions would keep a dead path alive.
+            } else if next <= cx.now {
+                path.heartbeat.make_due();
+            } else {
+                path.heartbeat.bring_forward(next);
+            }
+        }
     }
 
     /// The interface takes larger packets than was known. Packets that it should have fragmented

@@ -261,6 +261,24 @@ impl Sockets {
         Ok(())
     }
 
+    /// Has ICMP errors believed that have continued for `patience`, until a packet arrives from the
+    /// peer, and asks for them by heartbeats; see [`Stack::suspect`](crate::Stack::suspect).
+    ///
+    /// # Errors
+    /// [`SocketError::NotConnected`].
+    pub fn suspect(
+        &mut self,
+        now: Time,
+        id: SocketId,
+        assoc: AssocId,
+        patience: Duration,
+    ) -> Result<(), SocketError> {
+        self.living_member(id, assoc)?;
+        self.stack.suspect(now, assoc, patience).map_err(|_| SocketError::NotConnected)?;
+        self.handle_events(now);
+        Ok(())
+    }
+
     /// Changes how packets travel to `addr` (SCTP_REMOTE_UDP_ENCAPS_PORT); see
     /// [`Stack::set_path_encap`](crate::Stack::set_path_encap).
     ///

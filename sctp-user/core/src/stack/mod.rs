@@ -33,7 +33,7 @@ use crate::interface::reaches;
 use crate::own::OwnAddrs;
 use crate::serial::Tsn;
 use crate::stats::{AssocStats, AssocStatus, PathStatus, StackStats};
-use crate::time::Time;
+use crate::time::{Duration, Time};
 
 use cookie::CookieJar;
 use demux::{Demux, Pair};
@@ -302,6 +302,21 @@ impl Stack {
             Some(true) => Ok(()),
             _ => Err(NotFound),
         }
+    }
+
+    /// The user has a reason to suspect that the peer is dead, as when somebody else says so.
+    ///
+    /// Sends a heartbeat on each path, so that a host without the peer has something to refuse,
+    /// unless one is under way, or the path was used within the last RTO; so it may be called often.
+    /// Until a packet arrives from the peer, ICMP errors are believed when they have continued for
+    /// `patience` (whole milliseconds, at most 65 s), as with a smaller
+    /// [`refusal_patience`](AssocConfig::refusal_patience). If they have already, the association
+    /// ends in this call. A peer that answers is in no danger, whatever errors come.
+    ///
+    /// # Errors
+    /// When there is no such association.
+    pub fn suspect(&mut self, now: Time, id: AssocId, patience: Duration) -> Result<(), NotFound> {
+        self.with(now, id, |assoc, cx| assoc.suspect(cx, patience)).ok_or(NotFound)
     }
 
     /// Makes the path to `addr` the primary one.

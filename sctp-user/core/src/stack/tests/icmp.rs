@@ -101,7 +101,12 @@ fn an_idle_native_peer_is_gone_when_a_refused_heartbeat_stays_unanswered() {
 
 /// An association that was set up by a peer at `from`.
 fn called_from(from: PathAddr) -> Rig {
-    let mut rig = Rig::new();
+    called_with(AssocConfig::default(), from)
+}
+
+/// The same with a configuration.
+pub(super) fn called_with(config: AssocConfig, from: PathAddr) -> Rig {
+    let mut rig = Rig::with(StackConfig::default(), config);
     let ack = one(rig.init_from(from, PEER_TAG, &[]));
     let (fixed, _, cookie) = ack.init();
     rig.own_tag = fixed.initiate_tag;
@@ -111,12 +116,12 @@ fn called_from(from: PathAddr) -> Rig {
 }
 
 /// The way to address number `n`, directly over IP.
-fn native(n: u8) -> PathAddr {
+pub(super) fn native(n: u8) -> PathAddr {
     PathAddr { encap: Encap::Native, ..path(n) }
 }
 
 /// An ICMP message says that there is no SCTP at the other end of a path.
-fn refuse(rig: &mut Rig, to: PathAddr) -> Vec<Sent> {
+pub(super) fn refuse(rig: &mut Rig, to: PathAddr) -> Vec<Sent> {
     rig.stack.handle_unreachable(rig.now, to, Unreachable::Protocol, &quote(PEER_TAG, &[]));
     rig.drain()
 }
@@ -151,7 +156,7 @@ fn with_second_address(called: bool, to: fn(u8) -> PathAddr) -> Rig {
 }
 
 /// The same with both addresses confirmed.
-fn with_two_paths(called: bool, to: fn(u8) -> PathAddr) -> Rig {
+pub(super) fn with_two_paths(called: bool, to: fn(u8) -> PathAddr) -> Rig {
     let mut rig = with_second_address(called, to);
     let mut sent = rig.drain();
     while rig.path_state(2) == PathState::Unconfirmed {

@@ -20,6 +20,7 @@ mod ootb;
 mod other_ports;
 mod shutdown;
 mod states;
+mod suspect;
 mod tags;
 mod via;
 mod wakeup;
