@@ -283,6 +283,23 @@ async fn an_association_reports_its_ports_addresses_and_statistics() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_suspected_peer_is_asked_and_lives_on() {
+    let Connected { client, server, .. } = connected().await;
+    let answered = || client.control().paths()[0].stats.heartbeats_acked;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = answered();
+    for _ in 0..10 {
+        client.suspect(Duration::ZERO).unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(answered(), before + 1);
+    client.send(text("still here")).await.unwrap();
+    server.recv_message().await.unwrap();
+    client.abort("enough");
+    assert_eq!(client.suspect(Duration::ZERO), Err(Error::NoAssociation));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_port_listens_and_connects() {
     let net = net();
     let (a, b) = (stack(&net, A), stack(&net, B));

@@ -179,6 +179,23 @@ pub enum Output<E> {
         /// The message.
         data: Bytes,
     },
+    /// Watch an association over which elements are registered: probe it when it has been idle for
+    /// `interval`, if it would be probed later otherwise. If the process at the other end is gone,
+    /// its host says so then.
+    Watch {
+        /// The association.
+        channel: ChannelId,
+        /// The longest time without a probe, apart from a jitter of the RTO.
+        interval: Duration,
+    },
+    /// There is a reason to suspect that the other end is dead. Probe it, and until it is heard
+    /// again believe its host when that says for as long as `patience` that nobody is there.
+    Suspect {
+        /// The association.
+        channel: ChannelId,
+        /// Zero believes the first word.
+        patience: Duration,
+    },
     /// Shut an association down gracefully; [`Input::Down`] tells the end of it.
     Shutdown {
         /// The association.

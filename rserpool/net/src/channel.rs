@@ -229,6 +229,19 @@ impl Channel {
         self.outbox.lock().bytes
     }
 
+    /// Probes each path that has been idle for this long, if it would be probed later otherwise.
+    pub(crate) fn watch(&self, interval: Duration) {
+        let control = self.association.control();
+        for path in self.association.peer_addrs() {
+            // Both fail only when the association has ended, which its reader reports.
+            let Ok(mut params) = control.path_params(path.remote) else { continue };
+            if params.hb_interval > interval {
+                params.hb_interval = interval;
+                let _ = control.set_path_params(path.remote, params);
+            }
+        }
+    }
+
     pub(crate) fn abort(&self, reason: &'static str) {
         self.association.abort(reason);
         self.outbox.clear();

@@ -335,6 +335,17 @@ impl<H: Host> Driver<H> {
                         self.give_up_slowest();
                     }
                 }
+                Output::Watch { channel, interval } => {
+                    if let Some(Entry::Up(channel)) = self.channels.get(&channel) {
+                        channel.watch(interval);
+                    }
+                }
+                Output::Suspect { channel, patience } => {
+                    if let Some(Entry::Up(channel)) = self.channels.get(&channel) {
+                        // When the association has ended, its reader reports that.
+                        let _ = channel.association().suspect(patience);
+                    }
+                }
                 Output::Shutdown { channel } => {
                     if let Some(Entry::Up(channel)) = self.channels.get(&channel) {
                         channel.start_shutdown();

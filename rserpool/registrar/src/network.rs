@@ -26,6 +26,7 @@ pub(crate) fn asap(stack: &Stack, config: &RegistrarConfig) -> Result<Ports, Sta
         assoc.sack_frequency = 1;
         assoc.send_buffer = assoc.send_buffer.min(SEND_BUFFER);
         assoc.recv_buffer = assoc.recv_buffer.min(RECV_BUFFER);
+        assoc.refusal_patience = assoc.refusal_patience.or(Some(refusal_patience(config)));
         assoc
     });
     let ports = Ports::bind(stack, options(config.asap_port, &config.asap_addrs, assoc));
@@ -41,6 +42,12 @@ pub(crate) fn enrp(stack: &Stack, config: &EnrpConfig) -> Result<Ports, StartErr
     let ports = ports.map_err(StartError::EnrpEndpoint)?;
     ports.listen(ACCEPT_BACKLOG).map_err(StartError::EnrpEndpoint)?;
     Ok(ports)
+}
+
+/// How long the host of an element must say that nobody is there. An element behind a NAT that has
+/// lost its binding, and says the same, would not answer the next keep-alive in time, either.
+fn refusal_patience(config: &RegistrarConfig) -> Duration {
+    (config.keep_alive_interval / 10).min(Duration::from_millis(500))
 }
 
 fn options(port: u16, addrs: &[IpAddr], assoc: AssocConfig) -> BindOptions {

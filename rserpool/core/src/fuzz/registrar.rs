@@ -244,7 +244,7 @@ impl Bench {
                     let line = event.to_string();
                     assert!(line.len() < 400 && !line.contains(char::is_control), "{line}");
                 }
-                Output::Shutdown { .. } => {}
+                Output::Shutdown { .. } | Output::Watch { .. } | Output::Suspect { .. } => {}
             }
         }
         assert!(count <= MAX_OUTPUTS && bytes <= MAX_BYTES, "{count} outputs, {bytes} bytes");

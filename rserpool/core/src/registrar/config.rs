@@ -23,7 +23,9 @@ pub struct RegistrarConfig {
     pub asap_addrs: Vec<IpAddr>,
     /// Settings of the associations; `None`, the default, takes those of the stack, with a send
     /// buffer of at most 64 KiB and a receive buffer of at most 32 KiB, and without delayed SACKs:
-    /// answers come late here, so nothing is there to carry them.
+    /// answers come late here, so nothing is there to carry them. ICMP errors are believed after a
+    /// tenth of [`keep_alive_interval`](Self::keep_alive_interval), at most 500 ms
+    /// ([`AssocConfig::refusal_patience`]).
     pub assoc: Option<AssocConfig>,
     /// Fixes all randomness, for repeatable tests. Default `None`: the operating system gives a
     /// seed.
@@ -48,7 +50,7 @@ pub struct RegistrarConfig {
     pub announce_ttl: u8,
 
     /// Time from a registration or an answered keep-alive to the next keep-alive, 300 ms to 300 s.
-    /// Default 5 s.
+    /// SCTP probes an association with elements that has been idle for half of it. Default 5 s.
     pub keep_alive_interval: Duration,
     /// How far keep-alives of different elements are spread: each interval is up to this part of it
     /// shorter or longer, 0 to 0.5 (RFC 5352 sec 3.5). Default 0.5.

@@ -108,6 +108,8 @@ struct Association {
     resolutions: RateLimiter,
     reports: RateLimiter,
     subscriptions: BTreeSet<PoolHandle>,
+    /// Elements have been registered over it, so it is watched.
+    is_watched: bool,
     /// The address that it counts for.
     counted: Option<IpAddr>,
 }
@@ -131,6 +133,7 @@ impl Core for RegistrarCore {
                     resolutions: RateLimiter::default(),
                     reports: RateLimiter::default(),
                     subscriptions: BTreeSet::new(),
+                    is_watched: false,
                     counted,
                 };
                 self.associations.insert(channel, association);

@@ -6,13 +6,17 @@ use rserpool_handlespace::{ElementKey, Timer};
 use rserpool_wire::{
     AsapMessage, EndpointKeepAlive, EndpointKeepAliveAck, EndpointUnreachable, UpdateAction,
 };
-use sctp_user_core::Time;
+use sctp_user_core::{Duration, Time};
 
 use super::budget::Request;
 use super::event::{RegistrarEvent, RemovalReason};
-use super::{RegistrarCore, SLICE};
+use super::{Output, RegistrarCore, SLICE};
 use crate::channel::ChannelId;
 use crate::plant::{Fault, is_planted};
+
+/// How long the host of an element must say that nobody is there, after a report. One that was only
+/// too busy for a moment answers the second time.
+const AFTER_REPORT: Duration = Duration::from_millis(20);
 
 impl RegistrarCore {
     /// The element has shown that it lives: the next keep-alive comes after the interval, with the
@@ -23,6 +27,18 @@ impl RegistrarCore {
         let next = now + self.config.keep_alive_interval.mul_f64(factor);
         self.space.set_timer(key, Timer::KeepAliveTimeout, None);
         self.space.set_timer(key, Timer::KeepAliveTransmission, Some(next));
+    }
+
+    /// Elements are registered over an association, so it must show soon when they are gone. Between
+    /// two keep-alives there may be one and a half times their interval, so heartbeats of SCTP fill
+    /// the longer gaps.
+    pub(super) fn watch(&mut self, channel: ChannelId) {
+        let interval = self.config.keep_alive_interval / 2;
+        if let Some(association) = self.associations.get_mut(&channel)
+            && !std::mem::replace(&mut association.is_watched, true)
+        {
+            self.outputs.push_back(Output::Watch { channel, interval });
+        }
     }
 
     /// Asks an element of ours whether it lives, over whatever leads to it.
@@ -121,6 +137,7 @@ impl RegistrarCore {
         self.report(RegistrarEvent::ReportedUnreachable { pool, id, reports });
         let Some(element) = self.space.get(key) else { return };
         let ours = element.info().home == self.id;
+        let owner = element.owner().map(ChannelId::from_u64);
         let is_asked = element.deadline(Timer::KeepAliveTimeout).is_some();
         if self.config.loose_ownership && reports >= self.config.max_bad_pe_reports {
             return self.remove(now, key, RemovalReason::BadReports);
@@ -131,6 +148,10 @@ impl RegistrarCore {
         self.space.set_suspect(key, true);
         if !is_asked {
             self.probe(now, key);
+        }
+        // After the keep-alive, whose refusal then counts.
+        if let Some(channel) = owner {
+            self.outputs.push_back(Output::Suspect { channel, patience: AFTER_REPORT });
         }
     }
 

@@ -192,6 +192,7 @@ impl RegistrarCore {
             .map_err(|error| cause_of(&error))?;
         let key = registration.key;
         self.space.set_timer(key, Timer::Life, life.map(|life| now + life));
+        self.watch(channel);
         // A registration is a sign of life.
         self.schedule_keep_alive(now, key);
         match registration.new {

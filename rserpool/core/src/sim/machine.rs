@@ -73,6 +73,8 @@ pub(super) fn with_event<A, B>(output: Output<A>, event: impl FnOnce(A) -> B) ->
     match output {
         Output::Connect { channel, protocol, ways } => Output::Connect { channel, protocol, ways },
         Output::Send { channel, ppid, data } => Output::Send { channel, ppid, data },
+        Output::Watch { channel, interval } => Output::Watch { channel, interval },
+        Output::Suspect { channel, patience } => Output::Suspect { channel, patience },
         Output::Shutdown { channel } => Output::Shutdown { channel },
         Output::Abort { channel, reason } => Output::Abort { channel, reason },
         Output::Multicast { protocol, data } => Output::Multicast { protocol, data },

@@ -257,6 +257,7 @@ impl RegistrarCore {
                 }
                 Outcome::Up(channel) if self.associations.contains_key(&channel) => {
                     self.space.set_owner(key, Some(channel.as_u64()));
+                    self.watch(channel);
                     self.send_keep_alive(now, key, true);
                 }
                 Outcome::Up(_) => self.lose_element(now, key, RemovalReason::AssociationLost),

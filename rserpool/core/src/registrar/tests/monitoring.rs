@@ -124,6 +124,54 @@ fn a_report_has_the_element_probed_at_once() {
     assert_eq!(lab.aborted(), [pe]);
 }
 
+/// Its host may say that nobody is there, or may have said so already.
+#[test]
+fn a_report_has_the_association_suspected_each_time() {
+    let (mut lab, pe) = lab_with_element();
+    let user = lab.up(&["10.0.0.9"]);
+    let suspect = Output::Suspect { channel: pe, patience: ms(20) };
+    for asked in [true, false] {
+        lab.outputs.clear();
+        lab.report_unreachable(user, "pool", 1);
+        let outputs = std::mem::take(&mut lab.outputs);
+        let sends = outputs.iter().filter(|o| matches!(o, Output::Send { .. })).count();
+        assert_eq!(sends, usize::from(asked), "{outputs:?}");
+        assert_eq!(outputs.last(), Some(&suspect), "after the keep-alive: {outputs:?}");
+        lab.pass(ms(100));
+    }
+    // Nobody but the registrar's own clock asks for the next ones.
+    lab.ack(pe, "pool", 1);
+    lab.outputs.clear();
+    lab.pass(ms(5000));
+    assert!(lab.outputs.iter().all(|o| !matches!(o, Output::Suspect { .. })), "{:?}", lab.outputs);
+    assert_eq!(lab.sent(), [(pe, keep_alive(1))]);
+}
+
+#[test]
+fn an_association_with_elements_is_watched_from_the_first_of_them_on() {
+    let watched = |lab: &mut Lab| {
+        let outputs = std::mem::take(&mut lab.outputs);
+        let watched = outputs.into_iter().filter_map(|output| match output {
+            Output::Watch { channel, interval } => Some((channel, interval)),
+            _ => None,
+        });
+        watched.collect::<Vec<_>>()
+    };
+    let mut lab = Lab::with(|c| c.keep_alive_interval = ms(3000));
+    let (pe, user) = (lab.up(&["10.0.0.1"]), lab.up(&["10.0.0.9"]));
+    assert_eq!(watched(&mut lab), []);
+    let register = |lab: &mut Lab, pool, id| {
+        let message = Registration { pool: handle(pool), element: element(id) };
+        lab.message(pe, AsapMessage::Registration(message));
+    };
+    register(&mut lab, "pool", 1);
+    assert_eq!(watched(&mut lab), [(pe, ms(1500))]);
+    register(&mut lab, "pool", 1);
+    register(&mut lab, "other", 2);
+    lab.report_unreachable(user, "pool", 1);
+    assert_eq!(watched(&mut lab), []);
+}
+
 #[test]
 fn three_reports_in_a_row_remove_an_element_where_everybody_is_believed() {
     let mut lab = Lab::with(|c| c.loose_ownership = true);

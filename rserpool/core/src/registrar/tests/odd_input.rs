@@ -353,7 +353,7 @@ fn word_of(output: &Output, on: Actors) -> Option<String> {
     let (channel, ppid, data) = match output {
         Output::Send { channel, ppid, data } => (*channel, *ppid, data),
         Output::Abort { .. } => return Some("abort".to_owned()),
-        Output::Event(_) => return None,
+        Output::Event(_) | Output::Watch { .. } | Output::Suspect { .. } => return None,
         other => return Some(format!("{other:?}")),
     };
     if ppid == ppid::ENRP {

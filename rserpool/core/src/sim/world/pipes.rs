@@ -188,6 +188,8 @@ impl World {
                     self.send(pipe, 1 - side, ppid, data);
                 }
             }
+            // How soon the end of a process is noticed has been drawn when it ended.
+            Output::Watch { .. } | Output::Suspect { .. } => {}
             Output::Shutdown { channel } => {
                 let Some(pipe) = self.hosts[host.0].ends.get(&channel).copied() else { return };
                 let Some(other) = self.other_end(pipe, host) else { return };
