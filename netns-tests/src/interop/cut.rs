@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::interop::bench::{Case, Player};
+use crate::interop::case::{Case, Player};
 use crate::interop::scenario::Side;
 
 impl Case<'_> {

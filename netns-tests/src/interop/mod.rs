@@ -7,6 +7,7 @@
 //! results.
 
 pub mod bench;
+mod case;
 pub mod content;
 mod cut;
 mod extensions;

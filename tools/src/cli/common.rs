@@ -217,7 +217,7 @@ pub struct RegistrarOptions {
         long,
         value_name = "auto|off|ADDR:PORT",
         default_value = "auto",
-        value_parser = AnnounceGroup::parse
+        value_parser = AnnounceGroup::parse_asap
     )]
     pub asapannounce: AnnounceGroup,
     /// How long a registrar counts as present after an announce, ms.
@@ -299,7 +299,15 @@ impl AnnounceGroup {
         }
     }
 
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse_asap(text: &str) -> Result<Self, String> {
+        Self::parse(text, AnnounceGroup::Auto.asap())
+    }
+
+    pub(crate) fn parse_enrp(text: &str) -> Result<Self, String> {
+        Self::parse(text, AnnounceGroup::Auto.enrp())
+    }
+
+    fn parse(text: &str, example: Option<SocketAddr>) -> Result<Self, String> {
         match text {
             "auto" => Ok(AnnounceGroup::Auto),
             "off" | "none" => Ok(AnnounceGroup::Off),
@@ -307,9 +315,10 @@ impl AnnounceGroup {
                 Ok(addr) if addr.ip().is_multicast() && addr.port() != 0 => {
                     Ok(AnnounceGroup::Group(addr))
                 }
-                _ => Err("right are auto, off, and a multicast address with a port such as \
-                          239.0.0.50:3863"
-                    .to_owned()),
+                _ => Err(format!(
+                    "right are auto, off, and a multicast address with a port{}",
+                    example.map_or_else(String::new, |group| format!(" such as {group}"))
+                )),
             },
         }
     }
@@ -334,7 +343,7 @@ mod tests {
 
     #[test]
     fn announce_groups() {
-        let parse = |text| AnnounceGroup::parse(text);
+        let parse = AnnounceGroup::parse_asap;
         let address = |text: &str| Some(text.parse().unwrap());
         assert_eq!(parse("auto").unwrap().asap(), address("239.0.0.50:3863"));
         assert_eq!(parse("auto").unwrap().enrp(), address("239.0.0.51:9901"));
@@ -342,7 +351,9 @@ mod tests {
         assert_eq!(parse("off").unwrap().enrp(), None);
         assert_eq!(parse("239.1.2.3:99").unwrap().enrp(), address("239.1.2.3:99"));
         for bad in ["", "on", "239.0.0.50", "10.0.0.1:3863", "239.0.0.50:0"] {
-            assert!(parse(bad).is_err(), "{bad}");
+            assert!(parse(bad).unwrap_err().ends_with(" such as 239.0.0.50:3863"), "{bad}");
+            let enrp = AnnounceGroup::parse_enrp(bad).unwrap_err();
+            assert!(enrp.ends_with(" such as 239.0.0.51:9901"), "{enrp}");
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct EnrpOptions {
         value_name = "auto|off|ADDR:PORT",
         default_value = "auto",
         alias = "enrpmulticast",
-        value_parser = AnnounceGroup::parse
+        value_parser = AnnounceGroup::parse_enrp
     )]
     pub(crate) enrpannounce: AnnounceGroup,
     /// Time between two signs of life to the other registrars, ms; 12.5 % more or less. Default

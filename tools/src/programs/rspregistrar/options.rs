@@ -27,7 +27,7 @@ pub(crate) struct Options {
         long,
         value_name = "auto|off|ADDR:PORT",
         default_value = "auto",
-        value_parser = AnnounceGroup::parse
+        value_parser = AnnounceGroup::parse_asap
     )]
     pub(crate) asapannounce: AnnounceGroup,
     /// Time to live of what goes to multicast groups, hops.

@@ -273,9 +273,20 @@ impl World {
         host: HostId,
         act: impl FnOnce(&mut AsapCore, Time) -> T,
     ) -> Option<T> {
+        self.with_machine(host, |machine, now| match machine {
+            Machine::Asap(core) => Some(act(core, now)),
+            _ => None,
+        })
+    }
+
+    /// Does something with what runs on a host, which then goes on if it was of the right kind.
+    fn with_machine<T>(
+        &mut self,
+        host: HostId,
+        act: impl FnOnce(&mut Machine, Time) -> Option<T>,
+    ) -> Option<T> {
         let now = self.now;
-        let Some(Machine::Asap(core)) = &mut self.hosts[host.0].machine else { return None };
-        let result = act(core, now);
+        let result = self.hosts[host.0].machine.as_mut().and_then(|machine| act(machine, now))?;
         self.settle(host);
         Some(result)
     }
@@ -294,11 +305,10 @@ impl World {
         host: HostId,
         act: impl FnOnce(&mut Client, Time) -> T,
     ) -> Option<T> {
-        let now = self.now;
-        let Some(Machine::Client(client)) = &mut self.hosts[host.0].machine else { return None };
-        let result = act(client, now);
-        self.settle(host);
-        Some(result)
+        self.with_machine(host, |machine, now| match machine {
+            Machine::Client(client) => Some(act(client, now)),
+            _ => None,
+        })
     }
 
     /// The next thing that somebody was told, with its time.
