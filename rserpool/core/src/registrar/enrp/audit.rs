@@ -122,6 +122,7 @@ impl RegistrarCore {
             return self.change_mentor(now, from);
         }
         let mut told = 0;
+        self.on_proven(from);
         for entry in response.pools {
             told += entry.elements.len();
             for element in entry.elements {

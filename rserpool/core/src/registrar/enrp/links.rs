@@ -52,14 +52,7 @@ impl RegistrarCore {
             let Some(ways) = self.enrp.fixed.get(index).cloned() else { continue };
             let trying = self.enrp.links.values().any(|link| *link == Link::Fixed(index));
             // A registrar that is known is connected with as the others are.
-            let known = self.enrp.peers.values().any(|peer| {
-                peer.ways.iter().any(|way| ways.contains(way))
-                    || peer.channel.is_some_and(|channel| {
-                        let association = self.associations.get(&channel);
-                        association.is_some_and(|a| ways.iter().any(|way| a.is_at(way)))
-                    })
-            });
-            if !trying && !known {
+            if !trying && !self.is_known_at(&ways) {
                 let channel = self.connect(Protocol::Enrp, ways);
                 self.enrp.links.insert(channel, Link::Fixed(index));
             }

@@ -84,6 +84,10 @@ struct PeerServer {
     /// When the next attempt may be made.
     retry: Time,
     last_heard: Time,
+    /// Since when it is known.
+    since: Time,
+    /// It has answered something that only a registrar answers. Anybody can say to live.
+    proven: bool,
     /// It was asked whether it lives; when the answer is overdue.
     asked: Option<Time>,
     /// Where it is in the table that it gets from us.
@@ -276,7 +280,7 @@ impl RegistrarCore {
             }
             EnrpBody::HandleUpdate(update) => self.on_handle_update(now, channel, sender, update),
             EnrpBody::ListRequest => self.on_list_request(sender),
-            EnrpBody::ListResponse(response) => self.on_list_response(now, response),
+            EnrpBody::ListResponse(response) => self.on_list_response(now, sender, response),
             EnrpBody::InitTakeover(target) => self.on_init_takeover(now, sender, target),
             EnrpBody::InitTakeoverAck(target) => self.on_init_takeover_ack(now, sender, target),
             EnrpBody::TakeoverServer(target) => self.on_takeover_server(now, sender, target),

@@ -179,8 +179,7 @@ impl RegistrarCore {
 
     /// Takes a registrar in; false when there is no room.
     fn meet(&mut self, now: Time, info: ServerInformation, ways: Vec<Peer>) -> bool {
-        let room = self.enrp_config().map_or(0, |config| config.max_peers);
-        if self.enrp.peers.len() >= room {
+        if !self.has_room_for(&ways) && !self.make_room_for_peer(now) {
             return false;
         }
         let id = info.id;
@@ -192,6 +191,8 @@ impl RegistrarCore {
             waiting: VecDeque::new(),
             retry: now,
             last_heard: now,
+            since: now,
+            proven: false,
             asked: None,
             cursor: None,
             audit: Audit::default(),
@@ -200,6 +201,55 @@ impl RegistrarCore {
         self.enrp.peers.insert(id, peer);
         self.report(RegistrarEvent::PeerFound { server: id });
         true
+    }
+
+    /// Whether one more registrar may be known. Those that are configured have places of their own.
+    fn has_room_for(&self, ways: &[Peer]) -> bool {
+        let fixed = &self.enrp.fixed;
+        let missing = fixed.iter().filter(|fixed| !self.is_known_at(fixed));
+        let is_missing = missing.clone().any(|fixed| are_one(fixed, ways));
+        let known = self.enrp.peers.len();
+        match is_missing {
+            true => known < self.max_peers().max(fixed.len()),
+            false => known + missing.count() < self.max_peers(),
+        }
+    }
+
+    /// Whether a configured registrar, which is reached in these ways, is known.
+    pub(super) fn is_known_at(&self, fixed: &[Peer]) -> bool {
+        self.enrp.peers.values().any(|peer| {
+            peer.ways.iter().any(|way| fixed.contains(way))
+                || peer.channel.is_some_and(|channel| {
+                    let association = self.associations.get(&channel);
+                    association.is_some_and(|a| fixed.iter().any(|way| a.is_at(way)))
+                })
+        })
+    }
+
+    /// One that has been known for a while, and still has not shown to be a registrar, makes room
+    /// for another one. Those with elements come last.
+    fn make_room_for_peer(&mut self, now: Time) -> bool {
+        let Some(config) = self.enrp_config() else { return false };
+        let patience = config.max_time_last_heard;
+        let strange = self.enrp.peers.iter().filter(|(id, peer)| {
+            !peer.proven
+                && peer.since + patience <= now
+                && !self.enrp.takeovers.contains_key(*id)
+                && !self.enrp.fixed.iter().any(|fixed| are_one(fixed, &peer.ways))
+        });
+        let first = strange.min_by_key(|(id, peer)| (self.space.count_of_home(**id), peer.since));
+        let Some(id) = first.map(|(id, _)| *id) else { return false };
+        self.report(RegistrarEvent::PeerLost { server: id });
+        self.on_agreement_impossible(now, id);
+        self.forget_peer(id);
+        true
+    }
+
+    /// A registrar has answered a question.
+    pub(super) fn on_proven(&mut self, id: ServerId) {
+        if let Some(peer) = self.enrp.peers.get_mut(&id) {
+            peer.proven = true;
+        }
     }
 
     /// A datagram came to the ENRP group. It may come from anybody, so it makes somebody known and
@@ -330,7 +380,12 @@ impl RegistrarCore {
     }
 
     /// What others say is a reason to look there, and no more.
-    pub(super) fn on_list_response(&mut self, now: Time, response: ListResponse) {
+    pub(super) fn on_list_response(&mut self, now: Time, from: ServerId, response: ListResponse) {
+        if response.rejected {
+            return;
+        }
+        self.on_proven(from);
+        self.on_listed(from, &response.servers);
         let most = self.max_peers();
         for server in response.servers.into_iter().take(most) {
             let known = server.id == self.id
@@ -367,6 +422,13 @@ impl RegistrarCore {
         }
         self.connect_fixed();
     }
+}
+
+/// Whether two lists of ways lead to the same registrar.
+fn are_one(some: &[Peer], others: &[Peer]) -> bool {
+    let same =
+        |a: &Peer, b: &Peer| a.port == b.port && a.addrs.iter().any(|addr| b.addrs.contains(addr));
+    some.iter().any(|a| others.iter().any(|b| same(a, b)))
 }
 
 /// Whether two registrars with one identifier can be the same one.

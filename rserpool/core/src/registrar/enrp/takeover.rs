@@ -1,11 +1,12 @@
 //! Who takes over a registrar that is dead (RFC 5353 sec 3.5).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rserpool_wire::{EnrpBody, ServerId};
+use rserpool_wire::{EnrpBody, ServerId, ServerInformation};
 use sctp_user_core::Time;
 
-use super::{LATE, TakeoverRule};
+use super::{LATE, PeerServer, TakeoverRule};
+use crate::channel::ChannelId;
 use crate::plant::{Fault, is_planted};
 use crate::registrar::RegistrarCore;
 use crate::registrar::event::RegistrarEvent;
@@ -20,12 +21,46 @@ pub(super) struct Takeover {
 
 #[derive(Debug)]
 enum State {
-    /// We want to take it over; these have not agreed yet.
-    Ours { outstanding: BTreeSet<ServerId> },
+    /// We want to take it over.
+    Ours(Ours),
     /// Another one wants to, and we have agreed.
     Theirs(ServerId),
 }
 
+#[derive(Debug)]
+struct Ours {
+    /// When all were asked.
+    asked: Time,
+    /// Those that have not agreed yet, and over which associations they were asked.
+    outstanding: BTreeMap<ServerId, Option<ChannelId>>,
+    /// Those that say by their lists that the target lives.
+    objecting: BTreeSet<ServerId>,
+    /// How often all were asked in vain.
+    rounds: u32,
+}
+
+impl Ours {
+    /// Whether a registrar, as it is now, has had its time and has kept silent.
+    fn is_silent(&self, id: ServerId, peer: Option<&PeerServer>) -> bool {
+        if self.objecting.contains(&id) {
+            return false;
+        }
+        let channel = self.outstanding.get(&id).copied().flatten();
+        // Whatever it was asked over an association that has ended may not have come to it.
+        let was_reached = peer.is_some_and(|peer| {
+            channel.is_some()
+                && peer.channel == channel
+                && peer.is_up
+                && peer.last_heard > self.asked
+        });
+        self.rounds >= MAX_ROUNDS || (self.rounds > ROUNDS && was_reached)
+    }
+}
+
+/// After so many rounds in vain, those that have kept silent in the next one do not count any more.
+const ROUNDS: u32 = 1;
+/// After so many, not even those do that may not have heard.
+const MAX_ROUNDS: u32 = 6;
 /// Takeovers of registrars that only others know, at the same time.
 const MAX_ORPHANS: usize = 4;
 
@@ -50,20 +85,48 @@ impl RegistrarCore {
             // They settle it among themselves, by the same rule.
             return wanted.into_iter().for_each(|by| self.agree(now, by, target));
         }
+        let rounds = match self.enrp.takeovers.get(&target) {
+            Some(Takeover { state: State::Ours(ours), .. }) => ours.rounds,
+            _ => 0,
+        };
         // Among those that live the target is not, from here on.
-        let state = State::Ours { outstanding: BTreeSet::new() };
+        let (outstanding, objecting) = (BTreeMap::new(), BTreeSet::new());
+        let state = State::Ours(Ours { asked: now, outstanding, objecting, rounds });
         self.enrp.takeovers.insert(target, Takeover { state, expiry });
-        let others: BTreeSet<ServerId> = self.enrp.living().into_iter().collect();
+        let others = self.enrp.living();
         self.report(RegistrarEvent::TakeoverBegun { target });
         self.stats.takeovers_begun += 1;
         for id in &others {
             self.send_enrp(now, *id, EnrpBody::InitTakeover(target));
+            if rounds > 0 {
+                // Perhaps it knows better.
+                self.send_enrp(now, *id, EnrpBody::ListRequest);
+            }
         }
         if others.is_empty() {
             return self.win(now, target);
         }
-        if let Some(takeover) = self.enrp.takeovers.get_mut(&target) {
-            takeover.state = State::Ours { outstanding: others };
+        let channel = |id: &ServerId| {
+            let peer = self.enrp.peers.get(id);
+            peer.filter(|peer| peer.is_up).and_then(|peer| peer.channel)
+        };
+        let outstanding = others.iter().map(|id| (*id, channel(id))).collect();
+        if let Some(Takeover { state: State::Ours(ours), .. }) =
+            self.enrp.takeovers.get_mut(&target)
+        {
+            ours.outstanding = outstanding;
+        }
+    }
+
+    /// A registrar lists others as living ones, also such that we want to take over.
+    pub(super) fn on_listed(&mut self, from: ServerId, servers: &[ServerInformation]) {
+        for (target, takeover) in &mut self.enrp.takeovers {
+            if let State::Ours(ours) = &mut takeover.state
+                && ours.outstanding.contains_key(&from)
+                && servers.iter().any(|server| server.id == *target)
+            {
+                ours.objecting.insert(from);
+            }
         }
     }
 
@@ -98,14 +161,14 @@ impl RegistrarCore {
         let expiry = now + config.takeover_expiry;
         let ours = matches!(
             self.enrp.takeovers.get(&target),
-            Some(Takeover { state: State::Ours { .. }, .. })
+            Some(Takeover { state: State::Ours(_), .. })
         );
         if ours && !self.wins(from) {
             // They will agree to ours.
             return;
         }
         let agreed = self.enrp.takeovers.get(&target).map(|takeover| match takeover.state {
-            State::Ours { .. } => None,
+            State::Ours(_) => None,
             State::Theirs(by) => Some(by),
         });
         if let Some(agreed) = agreed {
@@ -125,9 +188,9 @@ impl RegistrarCore {
 
     pub(super) fn on_init_takeover_ack(&mut self, now: Time, from: ServerId, target: ServerId) {
         let Some(takeover) = self.enrp.takeovers.get_mut(&target) else { return };
-        let State::Ours { outstanding } = &mut takeover.state else { return };
-        outstanding.remove(&from);
-        if outstanding.is_empty() {
+        let State::Ours(ours) = &mut takeover.state else { return };
+        ours.outstanding.remove(&from);
+        if ours.outstanding.is_empty() {
             self.win(now, target);
         }
     }
@@ -136,7 +199,7 @@ impl RegistrarCore {
     pub(super) fn on_agreement_impossible(&mut self, now: Time, dead: ServerId) {
         for target in self.enrp.takeovers.keys().copied().collect::<Vec<_>>() {
             match self.enrp.takeovers.get(&target).map(|takeover| &takeover.state) {
-                Some(State::Ours { .. }) => self.on_init_takeover_ack(now, dead, target),
+                Some(State::Ours(_)) => self.on_init_takeover_ack(now, dead, target),
                 Some(State::Theirs(by)) if *by == dead => self.begin_takeover(now, target),
                 _ => {}
             }
@@ -240,10 +303,23 @@ impl RegistrarCore {
             }
             if self.space.count_of_home(target) == 0 {
                 self.forget_peer(target);
+            } else if self.have_all_others_agreed(target) {
+                self.win(now, target);
             } else {
                 // Not all have agreed in time, or the one that wanted to has not done it.
                 self.begin_takeover(now, target);
             }
         }
+    }
+
+    /// Another round is over. Whether all have agreed to our takeover, except those that have kept
+    /// silent for so long that they do not count any more. A registrar that hears the target does
+    /// count: its list names the target.
+    fn have_all_others_agreed(&mut self, target: ServerId) -> bool {
+        let Some(takeover) = self.enrp.takeovers.get_mut(&target) else { return false };
+        let State::Ours(ours) = &mut takeover.state else { return false };
+        ours.rounds += 1;
+        let peers = &self.enrp.peers;
+        ours.outstanding.keys().all(|id| ours.is_silent(*id, peers.get(id)))
     }
 }

@@ -289,3 +289,37 @@ fn takeovers_of_the_unknown_leave_nothing_behind() {
     assert_eq!(lab.events(), []);
     assert_eq!(lab.core.stats().ignored_messages, 1000);
 }
+
+/// Whoever fills the places of registrars with identifiers that only say to live keeps neither the
+/// configured registrars out, nor others for long.
+#[test]
+fn identifiers_that_prove_nothing_make_room() {
+    let configured = peer(&["10.0.0.7"], Some(9899));
+    let mut lab = alone(|config| {
+        let enrp = EnrpConfig::with_peers(vec![configured.clone()]);
+        config.enrp = Some(EnrpConfig { max_peers: 4, ..enrp });
+    });
+    lab.core.local.reach = REACH;
+    lab.core.set_named_peers(vec![configured]);
+    let knows = |lab: &Lab, id: u32| lab.core.knows(ServerId(id));
+    let known = |lab: &Lab| (1..100).filter(|id| knows(lab, *id)).collect::<Vec<_>>();
+    let channels: Vec<ChannelId> = [20, 30, 40, 50].map(|id| meet(&mut lab, id)).to_vec();
+    assert_eq!(known(&lab), [20, 30, 40]);
+    // One of them is a registrar.
+    let list = || EnrpBody::ListResponse(ListResponse { rejected: false, servers: Vec::new() });
+    say(&mut lab, channels[1], 30, list());
+    meet(&mut lab, 7);
+    assert_eq!(known(&lab), [7, 20, 30, 40]);
+    for second in 0..3 {
+        lab.pass(ms(1000));
+        for (channel, id) in channels.iter().zip([20, 30, 40]).chain([(&ChannelId::incoming(7), 7)])
+        {
+            say(&mut lab, *channel, id, presence(0xffff));
+        }
+        assert_eq!(known(&lab), [7, 20, 30, 40], "{second}");
+    }
+    for (new, expected) in [(60, [7, 30, 40, 60]), (70, [7, 30, 60, 70]), (80, [7, 30, 60, 70])] {
+        meet(&mut lab, new);
+        assert_eq!(known(&lab), expected);
+    }
+}

@@ -1,7 +1,9 @@
 //! Registrars that are dead, and who takes over their elements.
 
 use rserpool_handlespace::PeChecksum;
-use rserpool_wire::{EnrpBody, HandleUpdate, Presence, UpdateAction};
+use rserpool_wire::{
+    EnrpBody, HandleUpdate, ListResponse, Presence, ServerInformation, UpdateAction,
+};
 
 use super::enrp::{REACH, Scope, asked_for_tables, meet, say};
 use super::*;
@@ -193,4 +195,46 @@ fn an_element_contradicts_what_was_told_of_it() {
         lab.register(contact, "pool", element_at(id, &["10.0.0.9"])).unwrap();
     }
     assert_eq!(lab.members("pool"), [1, 2]);
+}
+
+/// Somebody who only says to live agrees to nothing. It holds a takeover up for a while, and not
+/// for ever. A registrar whose list says that the target lives counts as long as it says so.
+#[test]
+fn whoever_keeps_silent_does_not_count_for_ever() {
+    for lists in [None, Some(vec![]), Some(vec![2])] {
+        let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::with_peers(Vec::new())));
+        lab.core.local.reach = REACH;
+        let (dead, silent) = (meet(&mut lab, 2), meet(&mut lab, 3));
+        let asap_transport = Some(SctpTransport::data_only(5000, vec![[10, 0, 0, 9].into()]));
+        let told = element_at(1, &["10.0.0.9"]);
+        let element = PoolElement { home: ServerId(2), asap_transport, ..told };
+        let (action, pool) = (UpdateAction::AddPe, handle("pool"));
+        let update = HandleUpdate { takeover_suggested: false, action, pool, element };
+        say(&mut lab, dead, 2, EnrpBody::HandleUpdate(update));
+        lab.down(dead);
+        let mut took_over = None;
+        for second in 0..60 {
+            lab.pass(ms(1000));
+            let presence = Presence { reply_required: false, checksum: None, info: None };
+            say(&mut lab, silent, 3, EnrpBody::Presence(presence));
+            if let Some(ids) = &lists {
+                let server = |id: &u32| ServerInformation {
+                    id: ServerId(*id),
+                    transport: SctpTransport::data_only(5000, vec![[10, 0, 0, 2].into()]),
+                    udp_port: Some(9899),
+                };
+                let servers = ids.iter().map(server).collect();
+                let response = ListResponse { rejected: false, servers };
+                say(&mut lab, silent, 3, EnrpBody::ListResponse(response));
+            }
+            let won = RegistrarEvent::TookOver { target: ServerId(2), elements: 1 };
+            if took_over.is_none() && lab.events().contains(&won) {
+                took_over = Some(second);
+            }
+        }
+        match lists.as_deref() {
+            Some([2]) => assert_eq!(took_over, None),
+            _ => assert!(took_over.is_some_and(|at| (8..15).contains(&at)), "{took_over:?}"),
+        }
+    }
 }
