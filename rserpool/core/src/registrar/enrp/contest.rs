@@ -121,8 +121,15 @@ impl RegistrarCore {
         let Some(element) = self.space.get(key) else { return };
         let (home, name) = (element.info().home, (element.handle().clone(), element.info().id));
         let Some(gone) = self.enrp.contests.gone.remove(&name) else { return };
-        if gone.until > now && gone.former == home {
-            self.enrp.contests.entry(now, key).refute(gone.claimant);
+        if gone.until <= now {
+            return;
+        }
+        let contest = self.enrp.contests.entry(now, key);
+        if gone.former == home {
+            contest.refute(gone.claimant);
+        } else {
+            // It may contradict this one, too.
+            contest.former = Some(gone.former);
         }
     }
 
