@@ -233,7 +233,8 @@ impl RegistrarCore {
             return;
         }
         let is_dead = self.enrp.takeovers.contains_key(&target);
-        if !self.knows(target) && !is_dead && self.space.count_of_home(target) == 0 {
+        let died = is_dead || self.enrp.buried.contains_key(&target);
+        if !self.knows(target) && !died && self.space.count_of_home(target) == 0 {
             // Nothing is known of it.
             self.stats.ignored_messages += 1;
             return;

@@ -238,3 +238,16 @@ fn whoever_keeps_silent_does_not_count_for_ever() {
         }
     }
 }
+
+/// Its last element has moved to another registrar just before it died, so nobody else asks for it.
+#[test]
+fn who_takes_over_a_registrar_that_died_without_elements_is_heard() {
+    let mut lab = Lab::with(|config| config.enrp = Some(EnrpConfig::with_peers(Vec::new())));
+    let (other, dead) = (meet(&mut lab, 2), meet(&mut lab, 3));
+    lab.down(dead);
+    lab.pass(ms(1600));
+    assert!(lab.events().contains(&RegistrarEvent::PeerLost { server: ServerId(3) }));
+    say(&mut lab, other, 2, EnrpBody::TakeoverServer(ServerId(3)));
+    let taken = RegistrarEvent::TakenOverBy { target: ServerId(3), by: ServerId(2) };
+    assert_eq!(lab.events(), [taken]);
+}
