@@ -3,8 +3,13 @@
 use std::fmt;
 
 use rserpool_wire::{CauseCode, PeId, PoolHandle, Problem, ServerId};
+use sctp_user_core::Peer;
+use sctp_user_core::interface::without_interface;
 
-use crate::channel::ChannelId;
+use crate::channel::{ChannelId, ConnectFailure, udp_port};
+
+/// Addresses of a registrar that are shown.
+const MAX_SHOWN: usize = 8;
 
 /// Something happened that an operator may want to know. Its `Display` is one line for a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +79,13 @@ pub enum RegistrarEvent {
         /// The other registrar.
         with: ServerId,
     },
-    /// The start phase is over: this registrar knows the handlespace, and announces itself.
-    Started,
+    /// The start phase is over: this registrar announces itself from now on.
+    Started {
+        /// The registrar that has told the whole handlespace; `None` when nobody has.
+        mentor: Option<ServerId>,
+        /// How many other registrars are there.
+        others: usize,
+    },
     /// Another registrar is there.
     PeerFound {
         /// The other registrar.
@@ -85,6 +95,14 @@ pub enum RegistrarEvent {
     PeerLost {
         /// The other registrar.
         server: ServerId,
+    },
+    /// A configured registrar cannot be connected with. It is tried again, and what goes wrong is
+    /// told once until it can be connected with.
+    PeerUnreachable {
+        /// The first way to it.
+        peer: Peer,
+        /// Why.
+        failure: ConnectFailure,
     },
     /// Two registrars say to be the same one.
     DuplicateServer {
@@ -151,8 +169,9 @@ impl RegistrarEvent {
             | RegistrarEvent::ReportedUnreachable { pool, .. }
             | RegistrarEvent::Yielded { pool, .. }
             | RegistrarEvent::Disputed { pool, .. } => Some(pool),
-            RegistrarEvent::Started
+            RegistrarEvent::Started { .. }
             | RegistrarEvent::PeerFound { .. }
+            | RegistrarEvent::PeerUnreachable { .. }
             | RegistrarEvent::PeerLost { .. }
             | RegistrarEvent::DuplicateServer { .. }
             | RegistrarEvent::CopiesNotHeld { .. }
@@ -231,9 +250,30 @@ impl fmt::Display for RegistrarEvent {
                      registered here and lives: perhaps two elements use one identifier"
                 )
             }
-            RegistrarEvent::Started => f.write_str("the handlespace is known"),
+            RegistrarEvent::Started { mentor: Some(mentor), .. } => {
+                write!(f, "the handlespace is known, from registrar {mentor}")
+            }
+            RegistrarEvent::Started { others: 0, .. } => {
+                f.write_str("no other registrar was found; the handlespace is empty")
+            }
+            RegistrarEvent::Started { .. } => f.write_str(
+                "no other registrar has told the whole handlespace in time; what is missing is \
+                 asked for when they tell their checksums",
+            ),
             RegistrarEvent::PeerFound { server } => write!(f, "found registrar {server}"),
             RegistrarEvent::PeerLost { server } => write!(f, "registrar {server} does not answer"),
+            RegistrarEvent::PeerUnreachable { peer, failure } => {
+                f.write_str("registrar ")?;
+                for (i, (addr, _)) in peer.addrs.iter().take(MAX_SHOWN).enumerate() {
+                    let addr = without_interface(*addr);
+                    write!(f, "{}{addr}", if i > 0 { ", " } else { "" })?;
+                }
+                write!(f, ", port {}", peer.port)?;
+                if let Some(udp_port) = udp_port(peer) {
+                    write!(f, ", UDP port {udp_port}")?;
+                }
+                write!(f, ", cannot be reached: {failure}; it is tried again")
+            }
             RegistrarEvent::DuplicateServer { server, channel } => {
                 write!(f, "{channel} claims to be with registrar {server}, which is elsewhere")
             }

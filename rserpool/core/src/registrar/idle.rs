@@ -42,9 +42,9 @@ impl IdleTimers {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// Associations, those first that were not used for longest, as far as is known.
-    pub(super) fn oldest(&self) -> impl Iterator<Item = ChannelId> {
-        self.due.iter().map(|(_, channel)| *channel)
+    /// The association that was not used for longest, as far as is known.
+    pub(super) fn oldest(&self) -> Option<ChannelId> {
+        self.due.first().map(|(_, channel)| *channel)
     }
 
     fn pop_due(&mut self, now: Time) -> Option<ChannelId> {
@@ -54,6 +54,22 @@ impl IdleTimers {
 }
 
 impl RegistrarCore {
+    /// When an association was used last, if that was after its entry was made.
+    pub(super) fn used_since(&self, channel: ChannelId) -> Option<Time> {
+        let used = &self.associations.get(&channel)?.used;
+        let at = used.last + self.config.autoclose?;
+        used.entry.filter(|entry| *entry < at).map(|_| used.last)
+    }
+
+    /// Looks at an association as late as if it had been used last at this time.
+    pub(super) fn put_off(&mut self, used: Time, channel: ChannelId) {
+        let Some(idle) = self.config.autoclose else { return };
+        let Some(association) = self.associations.get_mut(&channel) else { return };
+        self.idle.stop(channel, &association.used);
+        association.used.entry = Some(used + idle);
+        self.idle.due.insert((used + idle, channel));
+    }
+
     /// Begins to shut down what was not used for long enough. That comes to an end by itself, so
     /// there is no second time.
     pub(super) fn shut_idle_down(&mut self, now: Time) {

@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 
 use rserpool_wire::{CauseCode, PeId, PoolHandle, ServerId};
-use sctp_user_core::{Peer, Time};
+use sctp_user_core::{Duration, Peer, Time};
 
 use super::{Output, RegistrarCore};
 use crate::channel::ChannelId;
 
 /// Associations that are looked at to find one that can give way to a new one.
-const LOOKED_AT: usize = 64;
+const LOOKED_AT: usize = 1000;
+/// So much later than now counts one that is needed as used, so that it comes after all others.
+const BEHIND: Duration = Duration::from_millis(1);
 /// From this share of all elements on, an association that has many gets no more.
 const PRESSURE: f64 = 0.9;
 /// The part of all elements that one association may have then.
@@ -40,7 +42,7 @@ impl RegistrarCore {
             "too many associations from this address"
         } else if incoming
             && self.associations.len() >= self.config.max_associations
-            && !self.make_room()
+            && !self.make_room(now)
         {
             "too many associations"
         } else {
@@ -55,13 +57,20 @@ impl RegistrarCore {
     }
 
     /// Ends an association that is idle for long and that no element and no registrar needs.
-    fn make_room(&mut self) -> bool {
-        let idle = self.idle.oldest().take(LOOKED_AT).find(|channel| {
-            self.space.count_of_owner(channel.as_u64()) == 0 && !self.is_with_registrar(*channel)
-        });
-        let Some(channel) = idle else { return false };
-        self.drop_channel(channel, "others need the room");
-        true
+    fn make_room(&mut self, now: Time) -> bool {
+        for _ in 0..LOOKED_AT {
+            let Some(channel) = self.idle.oldest() else { return false };
+            let needed =
+                self.space.count_of_owner(channel.as_u64()) > 0 || self.is_with_registrar(channel);
+            // Those that are needed do not stand in the way of the next search.
+            let used = if needed { Some(now + BEHIND) } else { self.used_since(channel) };
+            let Some(used) = used else {
+                self.drop_channel(channel, "others need the room");
+                return true;
+            };
+            self.put_off(used, channel);
+        }
+        false
     }
 
     /// Whether one more element may be registered over an association.

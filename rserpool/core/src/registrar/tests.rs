@@ -13,6 +13,7 @@ mod ownership;
 mod registration;
 mod resolution;
 mod scale;
+mod starting;
 mod subscriptions;
 mod takeover;
 

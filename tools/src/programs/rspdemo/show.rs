@@ -223,8 +223,13 @@ impl Demo {
     /// Shows an event of a registrar, with the demo's own times and names. Registrations are not
     /// shown: each was told when it was complete. Neither is what registrars tell each other.
     fn registrar_line(&mut self, registrar: &str, text: &str) {
-        const OLD: [&str; 4] =
-            ["registered", "re-registered", "found registrar", "the handlespace is known"];
+        const OLD: [&str; 5] = [
+            "registered",
+            "re-registered",
+            "found registrar",
+            "the handlespace is known",
+            "no other registrar",
+        ];
         let Some((_, what)) = text.split_once(": ") else { return };
         let named = self.with_names(what);
         if let Some(again) = named.strip_prefix("re-registered ")

@@ -151,7 +151,7 @@ impl RegistrarCore {
     /// The start phase ends when the mentor has told everything.
     fn mentor_is_done(&mut self, id: ServerId) {
         if self.enrp.mentor == Some(id) {
-            self.end_start_phase();
+            self.end_start_phase(Some(id));
         }
     }
 

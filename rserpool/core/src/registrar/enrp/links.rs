@@ -1,12 +1,12 @@
 //! Associations with other registrars.
 
 use rserpool_wire::{EnrpBody, HandleTableResponse, ListResponse, ServerId};
-use sctp_user_core::Time;
+use sctp_user_core::{Peer, Time};
 
-use super::{MAX_WAITING, RETRY, RETRY_ASKED};
+use super::{MAX_UNREACHABLE, MAX_WAITING, RETRY, RETRY_ASKED};
 use crate::channel::{ChannelId, ConnectFailure, Protocol};
 use crate::plant::{Fault, is_planted};
-use crate::registrar::RegistrarCore;
+use crate::registrar::{RegistrarCore, RegistrarEvent};
 
 /// Whose association it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,7 @@ impl RegistrarCore {
         match link {
             Link::Unknown => {}
             Link::Fixed(_) | Link::Sought => {
+                self.reached(link);
                 self.send_presence_over(channel, ServerId::UNDEFINED, true)
             }
             Link::Server(id) => self.on_peer_up(now, channel, id),
@@ -104,7 +105,11 @@ impl RegistrarCore {
         channel: ChannelId,
         failure: &ConnectFailure,
     ) {
-        let Some(Link::Server(id)) = self.enrp.links.remove(&channel) else { return };
+        let id = match self.enrp.links.remove(&channel) {
+            Some(Link::Server(id)) => id,
+            Some(Link::Fixed(index)) => return self.tell_unreachable(index, failure),
+            Some(Link::Unknown | Link::Sought) | None => return,
+        };
         let Some(peer) = self.enrp.peers.get_mut(&id).filter(|p| p.channel == Some(channel)) else {
             return;
         };
@@ -119,6 +124,30 @@ impl RegistrarCore {
         }
         // An association that was shut down ends here a moment before its ports are free again.
         peer.retry = peer.retry.min(now + RETRY_ASKED);
+    }
+
+    /// The first way to a configured registrar.
+    fn fixed_way(&self, index: usize) -> Option<&Peer> {
+        self.enrp.fixed.get(index)?.first()
+    }
+
+    /// Tells that a configured registrar cannot be connected with, and why, unless that was told.
+    fn tell_unreachable(&mut self, index: usize, failure: &ConnectFailure) {
+        let Some(peer) = self.fixed_way(index).cloned() else { return };
+        let told = (peer, failure.clone());
+        if self.enrp.unreachable.len() < MAX_UNREACHABLE && !self.enrp.unreachable.contains(&told) {
+            self.enrp.unreachable.push(told.clone());
+            let (peer, failure) = told;
+            self.report(RegistrarEvent::PeerUnreachable { peer, failure });
+        }
+    }
+
+    /// A configured registrar was connected with, so what goes wrong from now on is news.
+    fn reached(&mut self, link: Link) {
+        let Link::Fixed(index) = link else { return };
+        if let Some(peer) = self.fixed_way(index).cloned() {
+            self.enrp.unreachable.retain(|(told, _)| *told != peer);
+        }
     }
 
     /// An association has ended.

@@ -32,7 +32,7 @@ use sctp_user_core::{Duration, Peer, Time};
 
 use super::event::RegistrarEvent;
 use super::{Output, RegistrarCore};
-use crate::channel::ChannelId;
+use crate::channel::{ChannelId, ConnectFailure};
 use adopt::Contacts;
 use audit::Audit;
 pub use config::{EnrpConfig, TakeoverRule};
@@ -55,6 +55,8 @@ pub(super) struct Enrp {
     fixed: Vec<Vec<Peer>>,
     /// How many of them are given by address; the others stand behind names.
     given: usize,
+    /// What was told of configured registrars that cannot be connected with.
+    unreachable: Vec<(Peer, ConnectFailure)>,
     links: BTreeMap<ChannelId, Link>,
     takeovers: BTreeMap<ServerId, Takeover>,
     /// Registrars that died lately, and until when others may not bring them back.
@@ -108,6 +110,9 @@ struct Cursor {
 /// Messages that wait for one association with another registrar; more are dropped, and the next
 /// audit makes up for it.
 const MAX_WAITING: usize = 64;
+
+/// What is told of registrars that cannot be connected with, before one of them can be.
+const MAX_UNREACHABLE: usize = 64;
 
 /// Pause between two attempts to connect with a registrar.
 const RETRY: Duration = Duration::from_millis(500);
@@ -222,7 +227,7 @@ impl RegistrarCore {
         }
         self.go_on_working(now);
         if self.enrp.starting.is_some_and(|until| until <= now) {
-            self.end_start_phase();
+            self.end_start_phase(None);
         }
         self.heartbeat_if_due(now);
         self.look_after_peers(now);
@@ -230,10 +235,12 @@ impl RegistrarCore {
         self.look_after_takeovers(now);
     }
 
-    fn end_start_phase(&mut self) {
+    /// `mentor` is the registrar that has told the whole handlespace.
+    fn end_start_phase(&mut self, mentor: Option<ServerId>) {
         if self.enrp.starting.take().is_some() {
             self.enrp.refused.clear();
-            self.report(RegistrarEvent::Started);
+            let others = self.enrp.peers.len();
+            self.report(RegistrarEvent::Started { mentor, others });
         }
     }
 

@@ -165,6 +165,13 @@ impl Scope {
 #[test]
 fn all_registrars_know_all_elements() {
     let mut scope = Scope::new(3);
+    let started = |event: &RegistrarEvent| match event {
+        RegistrarEvent::Started { mentor, .. } => Some(*mentor),
+        _ => None,
+    };
+    let mentors: Vec<_> = (0..3).filter_map(|i| scope.events(i).iter().find_map(started)).collect();
+    assert_eq!(mentors.len(), 3);
+    assert!(mentors.iter().any(Option::is_some), "{mentors:?}");
     scope.element(11, 0);
     scope.element(12, 1);
     scope.element(13, 2);

@@ -247,3 +247,36 @@ fn the_association_that_was_idle_for_longest_makes_room() {
     let surplus = lab.up(&["10.0.0.5"]);
     assert_eq!(lab.aborted(), [surplus]);
 }
+
+/// With the settings as they are: 100,000 associations that nobody uses take no room from honest
+/// ones, nor from elements whose associations are older than all of them.
+#[test]
+fn a_hundred_thousand_idle_associations_lock_nobody_out() {
+    let mut lab = Lab::new();
+    let elements: Vec<ChannelId> = (0..200)
+        .map(|n| {
+            let channel = lab.up(&[&format!("10.0.{}.{}", n / 200, n % 200)]);
+            let request = Registration { pool: handle("pool"), element: element(n + 1) };
+            let data = AsapMessage::Registration(request).encode().unwrap();
+            lab.core.handle(lab.now, Input::Message { channel, ppid: ppid::ASAP, data: &data });
+            channel
+        })
+        .collect();
+    lab.pass(ms(10));
+    for n in 0..100_000 {
+        let channel = ChannelId::incoming(1_000_000 + n);
+        let peer = peer(&[&format!("10.1.{}.{}", n / 200 % 200, n % 200)], Some(9899));
+        let (protocol, local) = (Protocol::Asap, Vec::new());
+        lab.core.handle(lab.now, Input::Up { channel, protocol, peer, local, local_port: 3863 });
+        while lab.core.poll_output().is_some() {}
+    }
+    let most = lab.core.config.max_associations;
+    assert_eq!(lab.core.associations.len(), most);
+    for n in 0..100 {
+        lab.outputs.clear();
+        let honest = lab.up(&[&format!("10.2.0.{n}")]);
+        assert!(!lab.aborted().contains(&honest), "number {n}");
+    }
+    assert!(elements.iter().all(|channel| lab.core.associations.contains_key(channel)));
+    assert_eq!(lab.members("pool").len(), 200);
+}
