@@ -10,7 +10,7 @@ use rserpool_core::session::session_profile;
 use rserpool_net::{Channels, Clock, End, Flow, Host, Listener, Ports, Settings, generator, reach};
 use rserpool_wire::{PeId, Policy, PoolElement, PoolHandle};
 use sctp_user::sctp_user_core::{Duration, Time};
-use sctp_user::{Association, BindOptions, Peer, Stack};
+use sctp_user::{Association, BindOptions, EndReason, Peer, Stack};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::Error;
@@ -81,8 +81,14 @@ impl From<Gone> for Error {
 /// Something to tell the owner of the task.
 #[derive(Clone, Debug)]
 pub(crate) enum Notice {
-    /// Something happened; with the association that it is about, if there is one.
-    Event(AsapEvent, Option<Association>),
+    /// Something happened.
+    Event {
+        event: AsapEvent,
+        /// The association that it is about, if there is one.
+        association: Option<Association>,
+        /// Why an association has ended, if that is what happened.
+        reason: Option<EndReason>,
+    },
     /// The task has ended.
     Ended,
 }
@@ -294,7 +300,8 @@ impl Host for Asking {
             }
             _ => None,
         };
-        (self.notify)(Notice::Event(event, association));
+        let reason = channels.end_reason().cloned();
+        (self.notify)(Notice::Event { event, association, reason });
         Flow::GoOn
     }
 

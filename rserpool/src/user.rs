@@ -8,11 +8,11 @@ use rserpool_core::asap::{AsapEvent, RequestError};
 use rserpool_core::channel::ConnectFailure;
 use rserpool_core::session::SessionOptions;
 use rserpool_wire::{PeId, PoolElement, PoolHandle};
-use sctp_user::{PathAddr, Peer, ShownAddress, Stack};
+use sctp_user::{EndReason, PathAddr, Peer, Stack};
 
 use crate::asap::{Gone, Handle, Notice};
 use crate::config::UserOptions;
-use crate::element::{missed, unreachable};
+use crate::element::{lost, missed, place, unreachable};
 use crate::error::Error;
 use crate::events::EventQueue;
 use crate::session::Session;
@@ -147,8 +147,9 @@ pub enum UserEvent {
         /// Its SCTP port.
         port: u16,
     },
-    /// The registrar did not answer, or the association with it ended.
-    RegistrarLost,
+    /// The registrar did not answer, or the association with it ended, for this reason if it is
+    /// known.
+    RegistrarLost(Option<EndReason>),
     /// So many events before the next one were dropped, because nobody read them in time.
     Missed(u64),
 }
@@ -161,20 +162,17 @@ impl fmt::Display for UserEvent {
                 unreachable(f, registrar, failure)
             }
             UserEvent::RegistrarFound { registrar, port } => {
-                write!(
-                    f,
-                    "connected with registrar {}, port {port}",
-                    ShownAddress(registrar.remote)
-                )
+                f.write_str("connected with ")?;
+                place(f, registrar, *port)
             }
-            UserEvent::RegistrarLost => f.write_str("lost the registrar"),
+            UserEvent::RegistrarLost(reason) => lost(f, reason.as_ref()),
             UserEvent::Missed(count) => missed(f, *count),
         }
     }
 }
 
 fn on_notice(notice: Notice, events: &EventQueue<UserEvent>) {
-    let Notice::Event(event, association) = notice else { return events.close() };
+    let Notice::Event { event, association, reason } = notice else { return events.close() };
     let at = association.and_then(|a| Some((a.peer_addrs().first().copied()?, a.peer_port())));
     events.push(match (event, at) {
         (AsapEvent::Hunting, _) => UserEvent::Hunting,
@@ -184,7 +182,7 @@ fn on_notice(notice: Notice, events: &EventQueue<UserEvent>) {
         (AsapEvent::RegistrarFound(_), Some((registrar, port))) => {
             UserEvent::RegistrarFound { registrar, port }
         }
-        (AsapEvent::RegistrarLost, _) => UserEvent::RegistrarLost,
+        (AsapEvent::RegistrarLost, _) => UserEvent::RegistrarLost(reason),
         // The association has ended already, or the event is about elements, which a pool user has
         // none of.
         _ => return,

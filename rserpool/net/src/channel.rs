@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rserpool_core::channel::{ChannelId, ConnectFailure, Protocol};
-use sctp_user::{Association, Error, Incoming, Message, Notification, Peer, Received};
+use sctp_user::{Association, EndReason, Error, Incoming, Message, Notification, Peer, Received};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -33,8 +33,8 @@ pub(crate) enum Report {
     Restarted { old: ChannelId, new: ChannelId, protocol: Protocol },
     /// The other end has read nothing for long, although messages wait for it.
     Stalled { channel: ChannelId },
-    /// The association has ended.
-    Down { channel: ChannelId },
+    /// The association has ended, for this reason if it is known.
+    Down { channel: ChannelId, reason: Option<EndReason> },
     /// The stack has ended.
     Stopped,
 }
@@ -285,7 +285,7 @@ impl Reader {
         let mut stalled = false;
         // Not at both ends of an association, where each would wait for the other.
         let asks = self.protocol == Protocol::Asap && self.id.is_incoming();
-        loop {
+        let reason = loop {
             let paused = asks && outbox.is_long();
             let incoming = tokio::select! {
                 biased;
@@ -308,15 +308,17 @@ impl Reader {
                 }
                 Ok(Some(Incoming::Notification(_))) => Ok(()),
                 Err(Error::Restarted) => self.on_restart().await,
-                Ok(None) | Err(_) => break,
+                Ok(None) => break Some(EndReason::Graceful),
+                Err(Error::Ended(reason)) => break Some(reason),
+                Err(_) => break None,
             };
             if reported.is_err() {
                 return;
             }
-        }
+        };
         // This does nothing unless the other side has shut the association down gracefully.
         self.association.start_shutdown();
-        let _ = self.report(Report::Down { channel: self.id }).await;
+        let _ = self.report(Report::Down { channel: self.id, reason }).await;
     }
 
     async fn on_message(&mut self, received: Received) -> Result<(), Gone> {

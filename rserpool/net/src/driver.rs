@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rserpool_core::channel::{ChannelId, Core, Input, Output, Protocol};
 use sctp_user::sctp_user_core::Time;
-use sctp_user::{Association, Error, Message, Peer};
+use sctp_user::{Association, EndReason, Error, Message, Peer};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tracing::debug;
@@ -96,15 +96,24 @@ pub struct Settings {
 
 /// The established associations of a driver.
 #[derive(Clone, Copy, Debug)]
-pub struct Channels<'a>(&'a BTreeMap<ChannelId, Entry>);
+pub struct Channels<'a> {
+    entries: &'a BTreeMap<ChannelId, Entry>,
+    ended: Option<&'a EndReason>,
+}
 
 impl Channels<'_> {
     /// The association with this name.
     pub fn get(&self, channel: ChannelId) -> Option<&Association> {
-        match self.0.get(&channel) {
+        match self.entries.get(&channel) {
             Some(Entry::Up(channel)) => Some(channel.association()),
             _ => None,
         }
+    }
+
+    /// Why the association has ended whose end has led to the event, if one has and the reason is
+    /// known.
+    pub fn end_reason(&self) -> Option<&EndReason> {
+        self.ended
     }
 }
 
@@ -136,6 +145,8 @@ struct Driver<H: Host> {
     /// The tasks that connect, and those that accept.
     tasks: JoinSet<()>,
     end: Option<End>,
+    /// Why the association has ended whose end is being handled.
+    ended: Option<EndReason>,
 }
 
 /// Starts the task. It ends when the host says so, when all senders of `commands` are dropped, or
@@ -162,6 +173,7 @@ pub fn start<H: Host>(
         reports,
         tasks: JoinSet::new(),
         end: None,
+        ended: None,
     };
     if settings.accepts {
         for (protocol, ports) in &driver.ports {
@@ -270,10 +282,13 @@ impl<H: Host> Driver<H> {
                     self.handle(Input::Congested { channel });
                 }
             }
-            Report::Down { channel } => {
+            Report::Down { channel, reason } => {
                 if self.channels.remove(&channel).is_some() {
                     debug!(%channel, "association down");
                     self.handle(Input::Down { channel });
+                    self.ended = reason;
+                    self.drain();
+                    self.ended = None;
                 }
             }
             Report::Stopped => {
@@ -363,7 +378,8 @@ impl<H: Host> Driver<H> {
                 }
                 Output::Event(event) => {
                     let now = self.clock.now();
-                    let flow = self.host.event(now, event, Channels(&self.channels));
+                    let channels = Channels { entries: &self.channels, ended: self.ended.as_ref() };
+                    let flow = self.host.event(now, event, channels);
                     self.follow(flow);
                 }
             }

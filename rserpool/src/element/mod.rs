@@ -12,7 +12,7 @@ use rserpool_core::asap::{AsapEvent, OwnElement};
 use rserpool_core::channel::{ConnectFailure, udp_port};
 use rserpool_net::generator;
 use rserpool_wire::{Life, OperationError, PeId, Policy, PoolHandle, TransportUse};
-use sctp_user::{Endpoint, PathAddr, Peer, ShownAddress, Stack};
+use sctp_user::{Encap, EndReason, Endpoint, PathAddr, Peer, ShownAddress, Stack};
 use tokio::sync::watch;
 
 use crate::asap::{Handle, Notice};
@@ -205,7 +205,7 @@ fn on_notice(
     standing: &watch::Sender<Standing>,
     events: &EventQueue<ElementEvent>,
 ) {
-    let Notice::Event(event, association) = notice else {
+    let Notice::Event { event, association, reason } = notice else {
         standing.send_replace(Standing::Closed);
         events.close();
         return;
@@ -235,15 +235,16 @@ fn on_notice(
             ElementEvent::Rejected(error)
         }
         (AsapEvent::RegistrarLost, _) => {
+            let why = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
             // A registrar that has never answered was told as the problem already.
             standing.send_if_modified(|standing| {
                 let was_decided = !matches!(standing, Standing::Pending(_));
                 if was_decided {
-                    *standing = Standing::Pending(Some("the registrar was lost".to_owned()));
+                    *standing = Standing::Pending(Some(format!("the registrar was lost{why}")));
                 }
                 was_decided
             });
-            ElementEvent::RegistrarLost
+            ElementEvent::RegistrarLost(reason)
         }
         // The association has ended already, which is told next, or the event answers a request.
         _ => return,
@@ -289,8 +290,9 @@ pub enum ElementEvent {
     /// twice the time, up to 60 s or the re-registration interval; a refusal for the same reason is
     /// not given again.
     Rejected(OperationError),
-    /// The registrar did not answer, or the association with it ended; the search begins anew.
-    RegistrarLost,
+    /// The registrar did not answer, or the association with it ended, for this reason if it is
+    /// known; the search begins anew.
+    RegistrarLost(Option<EndReason>),
     /// Another registrar said that it is the home of this element, and is believed: it is known, or
     /// the one before is lost or silent. The element registers there at once.
     NewHome {
@@ -308,20 +310,18 @@ impl fmt::Display for ElementEvent {
         match self {
             ElementEvent::Hunting => f.write_str("looking for a registrar"),
             ElementEvent::RegistrarFound { registrar, port } => {
-                write!(
-                    f,
-                    "connected with registrar {}, port {port}",
-                    ShownAddress(registrar.remote)
-                )
+                f.write_str("connected with ")?;
+                place(f, registrar, *port)
             }
             ElementEvent::RegistrarUnreachable { registrar, failure } => {
                 unreachable(f, registrar, failure)
             }
             ElementEvent::Registered => f.write_str("registered"),
             ElementEvent::Rejected(error) => write!(f, "registration refused: {error}"),
-            ElementEvent::RegistrarLost => f.write_str("lost the registrar"),
+            ElementEvent::RegistrarLost(reason) => lost(f, reason.as_ref()),
             ElementEvent::NewHome { registrar, port } => {
-                write!(f, "taken over by registrar {}, port {port}", ShownAddress(registrar.remote))
+                f.write_str("taken over by ")?;
+                place(f, registrar, *port)
             }
             ElementEvent::Missed(count) => missed(f, *count),
         }
@@ -331,6 +331,21 @@ impl fmt::Display for ElementEvent {
 /// The sentence on events that were dropped.
 pub(crate) fn missed(f: &mut fmt::Formatter<'_>, count: u64) -> fmt::Result {
     write!(f, "missed {count} event{}", if count == 1 { "" } else { "s" })
+}
+
+/// Where a registrar is, in words.
+pub(crate) fn place(f: &mut fmt::Formatter<'_>, at: &PathAddr, port: u16) -> fmt::Result {
+    write!(f, "registrar {}, port {port}", ShownAddress(at.remote))?;
+    match at.encap {
+        Encap::Udp { remote_port } => write!(f, ", UDP port {remote_port}"),
+        Encap::Native => Ok(()),
+    }
+}
+
+/// The sentence on a registrar that was there.
+pub(crate) fn lost(f: &mut fmt::Formatter<'_>, reason: Option<&EndReason>) -> fmt::Result {
+    f.write_str("lost the registrar")?;
+    reason.map_or(Ok(()), |reason| write!(f, ": {reason}"))
 }
 
 /// Addresses of a registrar that are shown; an announce can name thousands.
@@ -359,9 +374,18 @@ pub(crate) fn unreachable(
 
 #[cfg(test)]
 mod tests {
-    use sctp_user::Encap;
-
     use super::*;
+
+    #[test]
+    fn a_registrar_is_named_with_its_ports() {
+        let at = |encap| PathAddr { local: None, remote: "192.0.2.1".parse().unwrap(), encap };
+        let found = |registrar| ElementEvent::RegistrarFound { registrar, port: 3863 }.to_string();
+        assert_eq!(
+            found(at(Encap::Udp { remote_port: 9900 })),
+            "connected with registrar 192.0.2.1, port 3863, UDP port 9900"
+        );
+        assert_eq!(found(at(Encap::Native)), "connected with registrar 192.0.2.1, port 3863");
+    }
 
     #[test]
     fn a_registrar_that_cannot_be_reached_is_named_with_its_ports() {

@@ -161,7 +161,7 @@ impl Search {
                 self.state = State::Idle;
                 told.then(|| event.to_string())
             }
-            UserEvent::RegistrarLost => {
+            UserEvent::RegistrarLost(_) => {
                 self.state = State::Idle;
                 Some(event.to_string())
             }
@@ -324,7 +324,7 @@ mod tests {
         let found = UserEvent::RegistrarFound { registrar: remote, port: 3863 };
         assert!(search.event(begin, &found).unwrap().starts_with("connected with registrar"));
         assert_eq!(search.problem(), None);
-        assert!(search.event(begin, &UserEvent::RegistrarLost).is_some());
+        assert!(search.event(begin, &UserEvent::RegistrarLost(None)).is_some());
         search.event(begin, &UserEvent::Hunting);
         assert!(search.event(begin, &no_route()).is_some());
     }
@@ -342,7 +342,7 @@ mod tests {
         assert!(hints.iter().all(|hint| sentence.contains(hint)), "{sentence}");
         let remote = PathAddr { local: None, remote: [192, 0, 2, 1].into(), encap: UDP };
         search.event(begin, &UserEvent::RegistrarFound { registrar: remote, port: 3863 });
-        search.event(begin, &UserEvent::RegistrarLost);
+        search.event(begin, &UserEvent::RegistrarLost(None));
         search.event(begin, &UserEvent::Hunting);
         assert_eq!(search.gives_up_at(), None, "the limit is for the first one");
     }

@@ -188,7 +188,7 @@ async fn tell_events(element: &PoolElement, search: &RefCell<Search>) -> anyhow:
             ElementEvent::RegistrarUnreachable { registrar, failure } => {
                 UserEvent::RegistrarUnreachable { registrar, failure }
             }
-            ElementEvent::RegistrarLost => UserEvent::RegistrarLost,
+            ElementEvent::RegistrarLost(reason) => UserEvent::RegistrarLost(reason),
             ElementEvent::Registered if std::mem::take(&mut first) => continue,
             event => {
                 say_with_time(&event.to_string());
