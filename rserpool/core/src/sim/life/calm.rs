@@ -6,6 +6,7 @@ use sctp_user_core::Duration;
 
 use super::truth::Forgetful;
 use super::{Kind, Scope};
+use crate::registrar::EnrpConfig;
 use crate::sim::net::HostId;
 
 impl Scope<'_> {
@@ -42,7 +43,8 @@ impl Scope<'_> {
         }
     }
 
-    /// A registrar ends for good. One of the others takes it over, and all others hear of that.
+    /// A registrar ends for good. One of the others takes it over, and all others hear of that. They
+    /// agree at once: nobody has to wait for the end of a round.
     fn take_over_in_calm(&mut self) -> Result<(), String> {
         if self.registrars.len() < 2 {
             return Ok(());
@@ -54,10 +56,22 @@ impl Scope<'_> {
         self.takeovers.clear();
         self.world.kill(self.registrars[index].host, silently);
         self.registrars[index].gone = true;
+        let mut config = EnrpConfig::default();
+        if self.realtime {
+            config = config.realtime();
+        }
+        // All find out that it is dead, and then need less than a round.
+        let detection = config.max_time_last_heard + config.max_time_no_response * 2;
+        let bound = detection + config.takeover_expiry / 2;
+        self.pass(bound)?;
+        let in_time = self.takeovers.iter().any(|(_, target, _)| *target == dead);
         self.until_well()?;
         let took = self.takeovers.iter().find(|(_, target, _)| *target == dead);
         // Nobody takes over a registrar without elements.
         let Some((_, _, by)) = took.copied() else { return Ok(()) };
+        if !in_time {
+            return Err(format!("{by} needed more than {bound:?} to take over {dead}"));
+        }
         for registrar in self.registrars.iter().filter(|registrar| !registrar.gone) {
             if !self.takeovers.contains(&(registrar.host, dead, by)) {
                 return Err(format!(
