@@ -119,7 +119,7 @@ struct Caller {
 }
 
 /// The program.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(args: Vec<OsString>) -> ExitCode {
     let options = match Options::try_parse_from(args) {
         Ok(options) => options,
         Err(error) => error.exit(),

@@ -109,7 +109,7 @@ struct Options {
 }
 
 /// The program: makes the devices, prints a ready line, and forwards after a line of input.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(args: Vec<OsString>) -> ExitCode {
     let options = match Options::try_parse_from(args) {
         Ok(options) => options,
         Err(error) => error.exit(),

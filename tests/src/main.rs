@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     rsp_tools::cli::main(|args| {
-        let args: Vec<_> = args.collect();
         workspace_tests::crowd::run(&args).unwrap_or_else(|| rsp_tools::programs::multi_call(args))
     })
 }

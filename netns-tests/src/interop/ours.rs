@@ -18,7 +18,7 @@ use crate::open::{self, Failure};
 pub const NAME: &str = "interop-end";
 
 /// The program.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(args: Vec<OsString>) -> ExitCode {
     let args: Vec<String> =
         args.into_iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

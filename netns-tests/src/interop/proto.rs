@@ -22,7 +22,7 @@ use crate::open::Failure;
 pub const NAME: &str = "sctp-proto-end";
 
 /// The program.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(args: Vec<OsString>) -> ExitCode {
     let args: Vec<String> =
         args.into_iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let ended = Setup::parse(&args).and_then(|(setup, steps)| {

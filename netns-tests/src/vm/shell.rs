@@ -108,7 +108,7 @@ struct Options {
 
 /// The program: runs a script in the machine and ends with its status. Lines on standard input go
 /// to the agent there, which understands them; the end of standard input ends that of the script.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(args: Vec<OsString>) -> ExitCode {
     let options = match Options::try_parse_from(args) {
         Ok(options) => options,
         Err(error) => error.exit(),

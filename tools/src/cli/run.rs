@@ -30,9 +30,9 @@ const USAGE: u8 = 2;
 /// do, and the standard library suppresses it for TCP sockets.
 ///
 /// At the end of the program, a reader that stalls has 1 s to read the rest.
-pub fn main(program: impl FnOnce(std::env::ArgsOs) -> ExitCode) -> ExitCode {
+pub fn main(program: impl FnOnce(Vec<OsString>) -> ExitCode) -> ExitCode {
     sigpipe::reset();
-    let status = program(std::env::args_os());
+    let status = program(std::env::args_os().collect());
     lossy::flush(FLUSH_LIMIT);
     status
 }
@@ -45,7 +45,7 @@ pub fn main(program: impl FnOnce(std::env::ArgsOs) -> ExitCode) -> ExitCode {
 pub(crate) fn parse<O: CommandFactory + FromArgMatches>(
     name: &'static str,
     unsupported: &[Unsupported],
-    args: impl IntoIterator<Item = OsString>,
+    args: Vec<OsString>,
 ) -> Result<O, ExitCode> {
     // As in RSPLIB, the last of several values counts: scripts override defaults in this way.
     let command = O::command().name(name).bin_name(name).version(VERSION).args_override_self(true);

@@ -26,7 +26,7 @@ pub const CHILD_ARGUMENT: &str = "--run-as-program";
 
 /// Runs the program that the first argument after the name of the executable names. This is the
 /// whole `main` of a multi-call binary.
-pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn multi_call(args: Vec<OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let executable = args.next().unwrap_or_default();
     let mut first = args.next();
@@ -37,7 +37,7 @@ pub fn multi_call(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         complain(&format!("the first argument must name a program: {}", NAMES.join(", ")));
         return ExitCode::from(2);
     };
-    let args = std::iter::once(executable).chain(args);
+    let args = std::iter::once(executable).chain(args).collect();
     match name.to_str() {
         Some(hsdump::NAME) => hsdump::run(args),
         Some(pingpongclient::NAME) => pingpongclient::run(args),

@@ -32,7 +32,7 @@ const UNSUPPORTED: &[Unsupported] =
     &[("cspserver", NO_CSP), ("cspinterval", NO_CSP), ("cspidentifier", NO_CSP)];
 
 /// The program.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(args: Vec<OsString>) -> ExitCode {
     match cli::parse::<Options>(NAME, UNSUPPORTED, args) {
         Ok(options) => cli::run_async(NAME, show(options)),
         Err(status) => status,

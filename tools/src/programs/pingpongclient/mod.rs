@@ -18,7 +18,7 @@ use options::Options;
 pub const NAME: &str = "pingpongclient";
 
 /// The program.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(args: Vec<OsString>) -> ExitCode {
     match cli::parse::<Options>(NAME, cli::CLIENT_UNSUPPORTED, args) {
         Ok(options) => cli::run_async(NAME, client::run(options)),
         Err(status) => status,

@@ -68,8 +68,7 @@ pub(crate) struct Options {
 }
 
 /// The program.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args: Vec<OsString> = args.into_iter().collect();
+pub fn run(args: Vec<OsString>) -> ExitCode {
     if args.get(1).is_some_and(|word| word == CHILD_ARGUMENT) {
         return super::multi_call(args);
     }

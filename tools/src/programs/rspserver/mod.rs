@@ -33,7 +33,7 @@ pub const NAME: &str = "rspserver";
 const END_LIMIT: Duration = Duration::from_secs(1);
 
 /// The program.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(args: Vec<OsString>) -> ExitCode {
     match cli::parse::<Options>(NAME, UNSUPPORTED, args) {
         Ok(options) => cli::run_async(NAME, serve(options)),
         Err(status) => status,

@@ -34,7 +34,7 @@ const QUICK: Duration = Duration::from_secs(1);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The program.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(args: Vec<OsString>) -> ExitCode {
     match cli::parse::<Options>(NAME, cli::CLIENT_UNSUPPORTED, args) {
         Ok(options) => cli::run_async(NAME, converse(options)),
         Err(status) => status,

@@ -35,7 +35,7 @@ use scale::ScaleOptions;
 pub const NAME: &str = "sctp-perf";
 
 /// The program.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(args: Vec<OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let executable = args.next().unwrap_or_default();
     let mut role = args.next();
@@ -44,7 +44,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         args.next();
         role = args.next();
     }
-    let args = std::iter::once(executable).chain(args);
+    let args: Vec<OsString> = std::iter::once(executable).chain(args).collect();
     match role.as_ref().and_then(|role| role.to_str()) {
         Some("server") => match cli::parse::<ServerOptions>(SERVER, &[], args) {
             #[cfg(unix)]
