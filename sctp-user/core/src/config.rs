@@ -127,8 +127,8 @@ pub struct AssocConfig {
     /// that has lost its binding says the same, until the peer's next packet makes a new one.
     /// Directly in IP, a host says the same while the receive buffer of a raw socket is full. After
     /// the first error and this time, a heartbeat asks again; a second error counts. Default
-    /// `None`: in UDP twice the interval of heartbeats, which the peer's next packet beats; directly
-    /// in IP, a timeout decides.
+    /// `None`: in UDP, twice the interval of heartbeats, and the peer's next packet comes earlier;
+    /// directly in IP, a timeout decides.
     pub refusal_patience: Option<Duration>,
     /// SACK.Delay, 0..500 ms (RFC 9260 sec 6.2). Default 200 ms.
     pub sack_delay: Duration,

@@ -10,7 +10,7 @@ pub use seeds::{Seed, seeds};
 /// A fuzz target.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name, which is also the name of the binary in `tests/fuzz` and of the folder with its seeds.
+    /// Its name. The binary in `tests/fuzz` and the folder with its seeds have the same name.
     pub name: &'static str,
     /// Runs it.
     ///

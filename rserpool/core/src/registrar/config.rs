@@ -97,8 +97,8 @@ pub struct RegistrarConfig {
     /// are there, an association with a thousandth of as many elements creates no more. Default
     /// 100 000.
     pub max_pools: usize,
-    /// Copies of elements of one other registrar, at least 1; more are not held. All copies together
-    /// take up at most three quarters of [`max_elements`](Self::max_elements). When nine tenths of
+    /// Copies of elements of one other registrar, at least 1; more are not held. All copies take up
+    /// at most three quarters of [`max_elements`](Self::max_elements). When nine tenths of
     /// that are used up, a registrar that has a hundredth of it gets no more. All registrars of a
     /// scope should have the same limits. Default 250 000.
     pub max_elements_per_registrar: usize,

@@ -29,9 +29,9 @@ impl RegistrarCore {
         self.space.set_timer(key, Timer::KeepAliveTransmission, Some(next));
     }
 
-    /// Elements are registered over an association, so it must show soon when they are gone. Between
-    /// two keep-alives there may be one and a half times their interval, so heartbeats of SCTP fill
-    /// the longer gaps.
+    /// The end of the elements that are registered over an association must show soon. Between two
+    /// keep-alives there may be one and a half times their interval, so heartbeats of SCTP fill the
+    /// longer gaps.
     pub(super) fn watch(&mut self, channel: ChannelId) {
         let interval = self.config.keep_alive_interval / 2;
         if let Some(association) = self.associations.get_mut(&channel)

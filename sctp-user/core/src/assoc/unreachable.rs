@@ -63,7 +63,7 @@ impl Association {
     }
 
     /// When it will be believed that SCTP is gone at the other end of a path, if nothing arrives
-    /// from there before. `None` where nothing says that it is gone, or where only a timeout counts.
+    /// from there before. `None` where nothing says that it is gone, and where a timeout decides.
     pub(super) fn believes_refusal_at(&self, id: PathId) -> Option<Time> {
         let config = &self.config;
         let path = self.paths.get(id);

@@ -306,8 +306,10 @@ impl Stack {
 
     /// The user has a reason to suspect that the peer is dead, as when somebody else says so.
     ///
-    /// Sends a heartbeat on each path, so that a host without the peer has something to refuse,
-    /// unless one is under way, or the path was used within the last RTO; so it may be called often.
+    /// Sends a heartbeat on each path, so that a host without the peer has something to refuse. It
+    /// sends none where one is under way, or where the path was used within the last RTO. So it may
+    /// be called often.
+    ///
     /// Until a packet arrives from the peer, ICMP errors are believed when they have continued for
     /// `patience` (whole milliseconds, at most 65 s), as with a smaller
     /// [`refusal_patience`](AssocConfig::refusal_patience). If they have already, the association

@@ -8,129 +8,110 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use rserpool_handlespace::ElementKey;
 use rserpool_wire::{PeId, PoolHandle, ServerId};
 use sctp_user_core::{Duration, Time};
 
 use crate::registrar::RegistrarCore;
 
-/// What was said of elements lately.
+/// What was said of elements lately. It outlives the elements: a claimant could say that one is
+/// gone and claim it anew.
 #[derive(Debug, Default)]
 pub(super) struct Contests {
-    /// At most one for each element that is known.
-    open: BTreeMap<ElementKey, Contest>,
-    /// When these end, the first one first.
-    ends: VecDeque<(Time, ElementKey)>,
-    /// Elements that were said to be gone by a registrar that had claimed them before.
-    gone: BTreeMap<(PoolHandle, PeId), Gone>,
+    open: BTreeMap<Name, Contest>,
+    /// When these end, the first one first. Each stands here once.
+    ends: VecDeque<(Time, Name)>,
 }
 
-#[derive(Debug)]
+type Name = (PoolHandle, PeId);
+
+#[derive(Debug, Default)]
 struct Contest {
-    until: Time,
-    /// The home before; `None` when it has contradicted.
-    former: Option<ServerId>,
+    /// The home before, until it contradicts, and who claims the element.
+    moved: Option<Moved>,
     /// Whose claims are ignored.
     refuted: Vec<ServerId>,
 }
 
-#[derive(Debug)]
-struct Gone {
+#[derive(Clone, Copy, Debug)]
+struct Moved {
     former: ServerId,
     claimant: ServerId,
-    until: Time,
 }
 
 /// How long the former home may contradict, and how long a claim is ignored that it contradicted.
 const DURATION: Duration = Duration::from_secs(60);
 /// When so many claims to one element were wrong, all are ignored.
 const MAX_REFUTED: usize = 4;
-/// Elements that are remembered as gone.
-const MAX_GONE: usize = 4096;
+/// What is remembered at the same time. Beyond that, no claim is believed to an element whose home
+/// lives; audits make up for it.
+const MAX_OPEN: usize = 100_000;
 
 impl Contest {
     fn refute(&mut self, claimant: ServerId) {
-        self.former = None;
+        self.moved = None;
         if self.refuted.len() < MAX_REFUTED && !self.refuted.contains(&claimant) {
             self.refuted.push(claimant);
         }
     }
+
+    fn ignores(&self, claimant: ServerId) -> bool {
+        self.refuted.len() >= MAX_REFUTED || self.refuted.contains(&claimant)
+    }
 }
 
 impl Contests {
-    fn entry(&mut self, now: Time, key: ElementKey) -> &mut Contest {
-        while let Some((until, key)) = self.ends.front().copied().filter(|(until, _)| *until <= now)
-        {
-            self.ends.pop_front();
-            if self.open.get(&key).is_some_and(|contest| contest.until == until) {
-                self.open.remove(&key);
+    fn forget_old(&mut self, now: Time) {
+        while self.ends.front().is_some_and(|(until, _)| *until <= now) {
+            if let Some((_, name)) = self.ends.pop_front() {
+                self.open.remove(&name);
             }
         }
-        let until = now + DURATION;
-        self.open.entry(key).or_insert_with(|| {
-            self.ends.push_back((until, key));
-            Contest { until, former: None, refuted: Vec::new() }
-        })
+    }
+
+    /// `None` when too much is remembered already.
+    fn entry(&mut self, now: Time, name: Name) -> Option<&mut Contest> {
+        if !self.open.contains_key(&name) {
+            if self.open.len() >= MAX_OPEN {
+                return None;
+            }
+            self.ends.push_back((now + DURATION, name.clone()));
+        }
+        Some(self.open.entry(name).or_default())
     }
 }
 
 impl RegistrarCore {
-    /// Another registrar says to be the home of an element of a third one. Whether it is believed.
-    pub(super) fn may_move(&mut self, now: Time, key: ElementKey, to: ServerId) -> bool {
-        let Some(element) = self.space.get(key) else { return true };
-        let home = element.info().home;
-        let home_lives = self.is_connected(home);
-        let contest = self.enrp.contests.entry(now, key);
-        if contest.former.is_some_and(|former| former == to) {
-            // That one contradicts.
-            contest.refute(home);
+    /// A registrar says that an element is its own. Whether it is believed. `home`: another
+    /// registrar that is its home as far as we know.
+    pub(super) fn believes_claim(
+        &mut self,
+        now: Time,
+        (pool, id): (&PoolHandle, PeId),
+        claimant: ServerId,
+        home: Option<ServerId>,
+    ) -> bool {
+        let living_home = home.filter(|home| self.is_connected(*home));
+        let contests = &mut self.enrp.contests;
+        contests.forget_old(now);
+        if contests.open.is_empty() && living_home.is_none() {
             return true;
         }
-        if !home_lives {
+        let name = (pool.clone(), id);
+        if let Some(contest) = contests.open.get_mut(&name)
+            && let Some(moved) = contest.moved.filter(|moved| moved.former == claimant)
+        {
+            // The home before contradicts.
+            contest.refute(moved.claimant);
             return true;
         }
-        if contest.refuted.contains(&to) || contest.refuted.len() >= MAX_REFUTED {
+        let Some(home) = living_home else { return true };
+        let Some(contest) = contests.entry(now, name) else { return false };
+        if contest.ignores(claimant) {
             return false;
         }
-        contest.former.get_or_insert(home);
+        let former = contest.moved.map_or(home, |moved| moved.former);
+        contest.moved = Some(Moved { former, claimant });
         true
-    }
-
-    /// A registrar says that an element of its own is gone. If it was another one's before, that
-    /// one may know better.
-    pub(super) fn remember_gone(&mut self, now: Time, key: ElementKey) {
-        let contest = self.enrp.contests.open.remove(&key);
-        let former = contest.filter(|contest| contest.until > now).and_then(|c| c.former);
-        let Some(former) = former else { return };
-        let Some(element) = self.space.get(key) else { return };
-        let gone = &mut self.enrp.contests.gone;
-        if gone.len() >= MAX_GONE {
-            gone.pop_first();
-        }
-        let claimant = element.info().home;
-        let name = (element.handle().clone(), element.info().id);
-        gone.insert(name, Gone { former, claimant, until: now + DURATION });
-    }
-
-    /// An element was learned of that was not known. If it is one that another registrar has
-    /// claimed and then said to be gone, the home before contradicts both.
-    pub(super) fn recall_gone(&mut self, now: Time, key: ElementKey) {
-        if self.enrp.contests.gone.is_empty() {
-            return;
-        }
-        let Some(element) = self.space.get(key) else { return };
-        let (home, name) = (element.info().home, (element.handle().clone(), element.info().id));
-        let Some(gone) = self.enrp.contests.gone.remove(&name) else { return };
-        if gone.until <= now {
-            return;
-        }
-        let contest = self.enrp.contests.entry(now, key);
-        if gone.former == home {
-            contest.refute(gone.claimant);
-        } else {
-            // It may contradict this one, too.
-            contest.former = Some(gone.former);
-        }
     }
 
     /// Whether there is an association with a registrar, and nothing says that it is dead.

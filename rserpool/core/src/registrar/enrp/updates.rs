@@ -108,9 +108,6 @@ impl RegistrarCore {
                 let key = self.space.find(&pool, element.id).filter(|key| {
                     self.space.get(*key).is_some_and(|known| known.info().home == from)
                 });
-                if let Some(key) = key {
-                    self.remember_gone(now, key);
-                }
                 if let Some(element) = key.and_then(|key| self.space.remove(key)) {
                     self.on_copy_removed(&element);
                 }
@@ -148,9 +145,10 @@ impl RegistrarCore {
             return Err(CauseCode::INVALID_POOL_HANDLE);
         }
         self.add_distance(told_by, &mut element);
-        if let Some(key) = self.space.find(pool, element.id) {
-            let ours = self.space.get(key).is_some_and(|known| known.info().home == self.id);
-            if ours {
+        let known = self.space.find(pool, element.id);
+        let home = known.and_then(|key| self.space.get(key)).map(|known| known.info().home);
+        if let Some(key) = known {
+            if home == Some(self.id) {
                 self.on_rival_claim(now, key, told_by, element, by_update);
                 return Ok(());
             }
@@ -158,22 +156,20 @@ impl RegistrarCore {
             if matches!(source, Source::Mentor(_)) {
                 return Ok(());
             }
-            let moves = self.space.get(key).is_some_and(|known| known.info().home != told_by);
-            if moves && !self.may_move(now, key, told_by) {
+        }
+        if matches!(source, Source::Home(_)) {
+            let other_home = home.filter(|home| *home != told_by);
+            if !self.believes_claim(now, (pool, element.id), told_by, other_home) {
                 self.stats.ignored_messages += 1;
                 return Ok(());
             }
         }
         let life = element.life.duration(self.config.life_unit);
-        let is_new = self.space.find(pool, element.id).is_none();
         let registered = self.register_copy(pool, element);
         if registered == Err(CauseCode::LACK_OF_RESOURCES) {
             self.on_copy_not_held(now, told_by);
         }
         let key = registered?;
-        if is_new {
-            self.recall_gone(now, key);
-        }
         if by_update {
             // The element has just registered with its home, so it lives.
             self.space.set_suspect(key, false);

@@ -4,7 +4,7 @@ use rserpool_wire::{
     EnrpBody, EnrpMessage, HandleTableResponse, HandleUpdate, PoolEntry, UpdateAction,
 };
 
-use super::enrp::{REACH, asked_for_tables, meet, meet_at, say};
+use super::enrp::{REACH, asap_attempts, asap_up, asked_for_tables, meet, meet_at, say};
 use super::*;
 
 fn lab() -> Lab {
@@ -85,14 +85,9 @@ fn adopted() -> (Lab, ChannelId) {
     lab.down(dead);
     lab.outputs.clear();
     lab.pass(ms(1600));
-    let contacts = std::mem::take(&mut lab.outputs).into_iter().filter_map(|output| match output {
-        Output::Connect { channel, protocol: Protocol::Asap, .. } => Some(channel),
-        _ => None,
-    });
-    let channel = contacts.last().unwrap();
-    let (protocol, local, local_port) = (Protocol::Asap, Vec::new(), 3863);
-    let peer = peer(&["10.0.0.1"], Some(9899));
-    lab.handle(Input::Up { channel, protocol, peer, local, local_port });
+    let contacts = asap_attempts(&mut lab);
+    let channel = *contacts.last().unwrap();
+    asap_up(&mut lab, channel, "10.0.0.1");
     lab.ack(channel, "pool", 1);
     assert_eq!(home(&lab), Some(SERVER.0));
     (lab, channel)

@@ -422,6 +422,21 @@ pub(super) fn enrp_up(lab: &mut Lab, channel: ChannelId, host: u32) {
     lab.handle(Input::Up { channel, protocol, peer, local, local_port: 9901 });
 }
 
+/// The attempts to set associations with elements up.
+pub(super) fn asap_attempts(lab: &mut Lab) -> Vec<ChannelId> {
+    let attempt = |output| match output {
+        Output::Connect { channel, protocol: Protocol::Asap, .. } => Some(channel),
+        _ => None,
+    };
+    std::mem::take(&mut lab.outputs).into_iter().filter_map(attempt).collect()
+}
+
+/// An attempt has led to an element at this address.
+pub(super) fn asap_up(lab: &mut Lab, channel: ChannelId, addr: &str) {
+    let (protocol, local, local_port) = (Protocol::Asap, Vec::new(), 3863);
+    lab.handle(Input::Up { channel, protocol, peer: peer(&[addr], Some(9899)), local, local_port });
+}
+
 /// Where handle tables were asked for.
 pub(super) fn asked_for_tables(lab: &mut Lab) -> Vec<ChannelId> {
     let request = |output| match output {

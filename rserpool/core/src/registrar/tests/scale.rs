@@ -5,7 +5,7 @@ use rserpool_wire::{
     PoolEntry, Presence, ServerInformation, UpdateAction,
 };
 
-use super::enrp::{REACH, asked_for_tables, meet, say};
+use super::enrp::{REACH, asap_attempts, asap_up, asked_for_tables, meet, say};
 use super::*;
 
 /// An element of this registrar at 10.0.0.9, port 5000.
@@ -41,11 +41,7 @@ fn taken_over() -> (Lab, ChannelId) {
     lab.down(dead);
     lab.outputs.clear();
     lab.pass(ms(1600));
-    let contacts = std::mem::take(&mut lab.outputs).into_iter().filter_map(|output| match output {
-        Output::Connect { channel, protocol: Protocol::Asap, .. } => Some(channel),
-        _ => None,
-    });
-    let contacts: Vec<ChannelId> = contacts.collect();
+    let contacts = asap_attempts(&mut lab);
     assert_eq!(contacts.len(), 1, "one association leads to all of them");
     (lab, contacts[0])
 }
@@ -55,9 +51,7 @@ fn taken_over() -> (Lab, ChannelId) {
 #[test]
 fn the_elements_of_one_place_are_asked_in_slices() {
     let (mut lab, contact) = taken_over();
-    let (protocol, local, local_port) = (Protocol::Asap, Vec::new(), 3863);
-    let peer = peer(&["10.0.0.9"], Some(9899));
-    lab.handle(Input::Up { channel: contact, protocol, peer, local, local_port });
+    asap_up(&mut lab, contact, "10.0.0.9");
     let mut asked = 0;
     for _ in 0..4 {
         let sent = lab.sent();
@@ -87,9 +81,7 @@ fn the_elements_of_a_place_that_refuses_go_in_slices() {
 #[test]
 fn elements_whose_place_has_ended_meanwhile_are_gone() {
     let (mut lab, contact) = taken_over();
-    let (protocol, local, local_port) = (Protocol::Asap, Vec::new(), 3863);
-    let peer = peer(&["10.0.0.9"], Some(9899));
-    lab.handle(Input::Up { channel: contact, protocol, peer, local, local_port });
+    asap_up(&mut lab, contact, "10.0.0.9");
     lab.down(contact);
     lab.pass(ms(50));
     assert_eq!(lab.core.handlespace().len(), 0);

@@ -5,7 +5,7 @@ use rserpool_wire::{
     EnrpBody, HandleUpdate, ListResponse, Presence, ServerInformation, UpdateAction,
 };
 
-use super::enrp::{REACH, Scope, asked_for_tables, meet, say};
+use super::enrp::{REACH, Scope, asap_attempts, asap_up, asked_for_tables, meet, say};
 use super::*;
 use crate::asap::AsapEvent;
 
@@ -177,14 +177,9 @@ fn an_element_contradicts_what_was_told_of_it() {
     lab.outputs.clear();
     lab.pass(ms(1600));
     // Both are at one place, so one association leads to them.
-    let contacts = std::mem::take(&mut lab.outputs).into_iter().filter_map(|output| match output {
-        Output::Connect { channel, protocol: Protocol::Asap, .. } => Some(channel),
-        _ => None,
-    });
-    let contact = contacts.last().unwrap();
-    let (protocol, local, local_port) = (Protocol::Asap, Vec::new(), 3863);
-    let peer = peer(&["10.0.0.9"], Some(9899));
-    lab.handle(Input::Up { channel: contact, protocol, peer, local, local_port });
+    let contacts = asap_attempts(&mut lab);
+    let contact = *contacts.last().unwrap();
+    asap_up(&mut lab, contact, "10.0.0.9");
     lab.outputs.clear();
     let refused = lab.register(contact, "pool", element_at(1, &["10.0.0.9"]));
     assert_eq!(refused.err(), Some(CauseCode::INCONSISTENT_POLICY));

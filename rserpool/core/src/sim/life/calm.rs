@@ -43,8 +43,8 @@ impl Scope<'_> {
         }
     }
 
-    /// A registrar ends for good. One of the others takes it over, and all others hear of that. They
-    /// agree at once: nobody has to wait for the end of a round.
+    /// A registrar ends for good. One of the others takes it over, and all others hear of that.
+    /// They agree at once: nobody has to wait for the end of a round.
     fn take_over_in_calm(&mut self) -> Result<(), String> {
         if self.registrars.len() < 2 {
             return Ok(());
